@@ -1,0 +1,44 @@
+# Two commands matter: `make demo` and `make test`. Each sets itself up on a machine that has Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test unit lint bench docs clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    compare client strategies on the embedded mock server and print the path of the report"
+	@echo "make test    lint, types, import rules and every test, with coverage"
+	@echo "make unit    the quick tests only"
+	@echo "make bench   measured claims: hot paths and the generator's cost beside Locust's own user"
+	@echo "make docs    write the generated tables in docs/ anew"
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "paceline needs Python 3.11 or newer; PYTHON=/path/to/python3.11 make ... chooses one")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/paceline demo
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(STAMP)
+	$(BIN)/pytest -q -m "not slow and not browser"
+
+test: lint
+	$(BIN)/pytest --cov --cov-report= -q
+	$(BIN)/coverage combine -q --append 2>/dev/null || true
+	$(BIN)/coverage report --skip-covered --fail-under=95
+
+bench: $(STAMP)
+	$(BIN)/pytest tests/bench -q --benchmark-only -o addopts="--strict-markers -p no:locust"
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

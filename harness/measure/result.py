@@ -1,0 +1,237 @@
+"""The result file, schema version 1. Seconds are floats; what is unknown is null, never 0.
+
+The JSON Schema beside this file (`result.schema.json`) is generated from these classes and tested to be in step.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+OUTCOME_NAMES = (
+    "ok",
+    "rejected",
+    "timed_out",
+    "server_error",
+    "client_error",
+    "connection_error",
+    "bad_response",
+    "cancelled",
+    "not_sent",
+    "unfinished",
+)
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """One reason behind a verdict."""
+
+    code: str  # stable, for programs: no_data, conservation, server_count, client_ceiling, lag, errors, interrupted ...
+    text: str  # one sentence for people
+    case: str | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """May this result be trusted?"""
+
+    status: Literal["valid", "invalid", "inconclusive"]
+    reasons: list[Reason] = []
+
+
+class Quantile(msgspec.Struct, frozen=True):
+    """A percentile with its interval; value is null when n is too small for it."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """Seconds. `log_counts[i]` counts values in [log_edges[i], log_edges[i+1])."""
+
+    n: int = 0
+    mean: float | None = None
+    max: float | None = None
+    min: float | None = None
+    p50: Quantile = Quantile()
+    p90: Quantile = Quantile()
+    p95: Quantile = Quantile()
+    p99: Quantile = Quantile()
+    p99_9: Quantile = Quantile()
+    log_edges: list[float] = []
+    log_counts: list[int] = []
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Items, unless the name says otherwise. scheduled = the outcomes from ok to unfinished, not_sent included."""
+
+    scheduled: int = 0
+    sent: int = 0
+    not_sent: int = 0
+    ok: int = 0
+    rejected: int = 0
+    timed_out: int = 0
+    server_error: int = 0
+    client_error: int = 0
+    connection_error: int = 0
+    bad_response: int = 0
+    cancelled: int = 0
+    unfinished: int = 0
+    attempts: int = 0  # HTTP exchanges
+    cache_hits: int = 0
+    server_seen: int | None = None  # exchanges the server itself counted; null if it does not tell
+    locust_seen: int | None = None  # requests in Locust's own totals
+    bad_lines: int = 0  # input lines set aside before the load
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """Per second. `completed` and `goodput` count successes only."""
+
+    offered: float | None = None  # scheduled / schedule length; null for a backlog
+    sent: float | None = None
+    completed: float | None = None
+    goodput: float | None = None
+
+
+class InFlight(msgspec.Struct, frozen=True):
+    """Requests sent and unanswered, time-averaged over the makespan."""
+
+    mean: float | None = None
+    max: int | None = None
+
+
+class Resources(msgspec.Struct, frozen=True):
+    """What the client itself used."""
+
+    client_cpu_s: float | None = None
+    client_cpu_us_per_request: float | None = None
+    client_cpu_share: float | None = None  # of one core
+    client_rss_max_mb: float | None = None
+    client_rss_growth_mb: float | None = None
+    loop_lag_p99_s: float | None = None
+    ceiling_per_s: float | None = None  # requests/s the same client reached against a null server
+    ceiling_share: float | None = None
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """One slice of the timeline; `t_s` is its start since the load's zero."""
+
+    t_s: float
+    width_s: float
+    due: int = 0
+    sent: int = 0
+    ok: int = 0
+    failed: int = 0
+    in_flight: float = 0.0  # time average
+    limit: float | None = None
+    latency_p50_s: float | None = None  # of requests that were due in this bucket
+    latency_p99_s: float | None = None
+    service_p50_s: float | None = None
+    service_p99_s: float | None = None
+    cpu_share: float | None = None
+    rss_mb: float | None = None
+    loop_lag_s: float | None = None
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A plug-in and its settings."""
+
+    name: str
+    settings: dict[str, Any] = {}
+
+
+class Load(msgspec.Struct, frozen=True):
+    """How items become due."""
+
+    kind: str  # backlog, constant, poisson, ramp, steps, spike, replay
+    settings: dict[str, Any] = {}
+    items: int | None = None
+    duration_s: float | None = None
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What was measured."""
+
+    url: str
+    server: str | None = None  # the mock's profile, if it was the embedded one
+    note: str | None = None  # e.g. "times divided by 6", "random weights: answers are meaningless"
+
+
+class Diagnosis(msgspec.Struct, frozen=True):
+    """What set the pace of this case, with the figures that show it."""
+
+    limited_by: Literal["server", "strategy", "client", "load", "unknown"] = "unknown"
+    text: str = ""
+
+
+class SloCheck(msgspec.Struct, frozen=True):
+    """One condition of --slo, on one case."""
+
+    condition: str  # as written, "p99<500ms"
+    value: float | None
+    limit: float
+    passed: bool
+
+
+class Case(msgspec.Struct, frozen=True):
+    """One strategy under one load against one target."""
+
+    name: str
+    strategy: Named
+    load: Load
+    task: str
+    target: Target
+    scenario: str = "backlog"
+    repeats: int = 1
+    layers: dict[str, Any] = {}  # retry, timeout, rate limit ... as configured around the strategy
+    counts: Counts = Counts()
+    makespan_s: float | None = None  # zero of the load to the last answer
+    rates_per_s: Rates = Rates()
+    latency_s: Distribution = Distribution()
+    service_time_s: Distribution = Distribution()
+    queue_wait_s: Distribution = Distribution()
+    retry_time_s: Distribution = Distribution()
+    lag_s: Distribution = Distribution()
+    ttft_s: Distribution | None = None  # streams only
+    itl_s: Distribution | None = None
+    in_flight: InFlight = InFlight()
+    resources: Resources = Resources()
+    diagnosis: Diagnosis = Diagnosis()
+    slo: list[SloCheck] = []
+    timeline: list[Bucket] = []
+    warnings: list[str] = []
+    partial: bool = False
+
+
+class RunResult(msgspec.Struct, frozen=True):
+    """result.json."""
+
+    schema_version: int
+    id: str
+    started_at: str  # ISO 8601, UTC
+    tool: dict[str, str]
+    environment: dict[str, Any]
+    seed: int
+    schedule_sha256: str | None
+    verdict: Verdict
+    headline: str  # which strategy is best for what, and whether to trust it: one or two sentences
+    cases: list[Case]
+    simulated: bool = False
+
+
+def encode(result: RunResult) -> bytes:
+    """Canonical bytes: indented JSON, keys in schema order, ending with a newline."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+
+
+def decode(data: bytes) -> RunResult:
+    """Read result.json; raises msgspec.ValidationError or DecodeError that names the place."""
+    return msgspec.json.decode(data, type=RunResult)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of result.json."""
+    schema = msgspec.json.schema(RunResult)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "paceline result", **schema}
