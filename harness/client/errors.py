@@ -19,5 +19,5 @@ class ItemError(PacelineError):
     """One line of the input is not an item of this task; names the field. Counted, never fatal by itself."""
 
 
-class BadResponse(PacelineError):
+class BadResponse(PacelineError):  # noqa: N818 - named after the outcome it becomes
     """A body that is not what the API promises; becomes the outcome `bad_response`."""
