@@ -1,0 +1,32 @@
+"""Checks for the settings of plug-ins: each names the field, its value and what is allowed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from harness.client.errors import SettingError
+
+
+def positive(settings: Any, *fields: str) -> None:
+    """Raise SettingError unless each of these fields is finite and above 0."""
+    for field in fields:
+        value = getattr(settings, field)
+        if not (math.isfinite(value) and value > 0):
+            raise SettingError(f"{field}={value!r} must be above 0")
+
+
+def at_least(settings: Any, low: float, *fields: str) -> None:
+    """Raise SettingError unless each of these fields is finite and at least `low`."""
+    for field in fields:
+        value = getattr(settings, field)
+        if not (math.isfinite(value) and value >= low):
+            raise SettingError(f"{field}={value!r} must be at least {low:g}")
+
+
+def between(settings: Any, low: float, high: float, *fields: str) -> None:
+    """Raise SettingError unless each of these fields lies in [low, high]."""
+    for field in fields:
+        value = getattr(settings, field)
+        if not low <= value <= high:
+            raise SettingError(f"{field}={value!r} must be between {low:g} and {high:g}")

@@ -1,0 +1,54 @@
+"""Arrivals as they were once recorded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from harness.client.errors import SettingError, UsageError
+from harness.client.settings import positive
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Offsets in seconds from a trace file, one a line (the first column of a CSV), played `speed` times as fast."""
+
+    path: str = ""
+    speed: float = 1.0
+
+    def __post_init__(self) -> None:
+        positive(self, "speed")
+        if not self.path:
+            raise SettingError("path is missing: a text file with one offset in seconds a line")
+
+    def arrivals(self, duration_s: float, rng: Random) -> Iterator[float]:
+        """Due offsets in seconds in [0, duration_s), counted from the first one; the file may be unsorted."""
+        offsets = sorted(self._offsets())
+        if not offsets:
+            raise UsageError(f"trace {self.path}: no offsets in it")
+        for offset in offsets:
+            due_s = (offset - offsets[0]) / self.speed
+            if due_s < duration_s:
+                yield due_s
+
+    def _offsets(self) -> Iterator[float]:
+        try:
+            lines = Path(self.path).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"trace {self.path}: {error}") from error
+        for number, line in enumerate(lines, 1):
+            cell = line.split(",")[0].strip()
+            if not cell or cell.startswith("#"):
+                continue
+            try:
+                value = float(cell)
+            except ValueError:
+                if number == 1:
+                    continue  # the header of a CSV
+                raise UsageError(f"trace {self.path}, line {number}: {cell!r} is not a number of seconds") from None
+            if not math.isfinite(value):
+                raise UsageError(f"trace {self.path}, line {number}: {cell!r} is not finite")
+            yield value

@@ -1,0 +1,66 @@
+"""When items become due: computed before the run from a seed, hashed, and the same for every strategy.
+
+A backlog has every item due at zero. Arrivals have due offsets, which are never dropped, merged or re-anchored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from harness import plugins
+from harness.client.errors import UsageError
+
+BACKLOG = "backlog"
+ARRIVALS_MAX = 20_000_000  # 160 MB of offsets; a longer run is several runs
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Due offsets in seconds since the load's zero, ascending; None for a backlog."""
+
+    kind: str
+    offsets: array[float] | None
+    sha256: str
+
+    def __len__(self) -> int:
+        return 0 if self.offsets is None else len(self.offsets)
+
+
+def kinds() -> list[str]:
+    """Every load there is."""
+    return sorted([BACKLOG, *plugins.names("load")])
+
+
+def check(kind: str, settings: Mapping[str, Any]) -> Any:
+    """The pacer behind a load, or None for a backlog; raises UsageError for an unknown kind or a bad setting."""
+    if kind == BACKLOG:
+        if settings:
+            raise UsageError("load backlog has no settings; --items says how many are due at once")
+        return None
+    if kind not in kinds() and ":" not in kind:
+        raise UsageError(plugins.unknown("load", kind, kinds()))
+    return plugins.build("load", kind, settings)
+
+
+def compute(kind: str, settings: Mapping[str, Any], duration_s: float, items: int | None, seed: int) -> Schedule:
+    """The whole schedule; `items` cuts it short, `duration_s` bounds it in time."""
+    pacer = check(kind, settings)
+    identity = json.dumps([kind, dict(settings), items, seed], sort_keys=True, default=str).encode()
+    if pacer is None:
+        return Schedule(kind, None, hashlib.sha256(identity).hexdigest())
+    offsets = array("d")
+    for due_s in pacer.arrivals(duration_s, Random(seed)):
+        if items is not None and len(offsets) >= items:
+            break
+        if len(offsets) >= ARRIVALS_MAX:
+            raise UsageError(f"the load has more than {ARRIVALS_MAX:,} arrivals: lower --rate or --duration")
+        offsets.append(due_s)
+    if not offsets:
+        raise UsageError(f"load {kind}: no arrival in {duration_s:g} s; raise --rate or --duration")
+    return Schedule(kind, offsets, hashlib.sha256(identity + offsets.tobytes()).hexdigest())

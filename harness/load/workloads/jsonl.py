@@ -1,0 +1,103 @@
+"""Items from a JSONL file, line by line: memory stays the same whatever the file's size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.client.errors import ItemError, UsageError
+from harness.client.types import Task
+
+LINE_MAX = 8 * 1024 * 1024  # bytes; a longer line is a bad line, not a reason to fill the memory
+
+
+class Jsonl:
+    """Rows of a JSONL file as checked data. Bad lines are counted, never fatal, unless no line is good."""
+
+    def __init__(self, path: Path | str, items: int | None = None) -> None:
+        self.path = Path(path)
+        self.items = items
+        self.bad_lines = 0
+        self.first_bad_line: str | None = None
+
+    def rows(self, task: Task, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Any, int]]:
+        """(index, data, priority) of every good line whose number is `part` modulo `parts`.
+
+        With more `items` asked for than the file has, it is read again from the start; the index goes on counting.
+        Raises UsageError if the file cannot be read or has no good line.
+        """
+        index = good = 0
+        while self.items is None or index < self.items:
+            before = good
+            for number, line in self._lines():
+                if self.items is not None and index >= self.items:
+                    return
+                if index % parts == part:
+                    row = self._parse(task, line, number)
+                    if row is not None:
+                        good += 1
+                        yield index, row[0], row[1]
+                else:
+                    good += 1
+                index += 1
+            if good == before:
+                raise UsageError(f"{self.path}: {self._no_good_line()}")
+            if self.items is None:
+                return
+
+    def _no_good_line(self) -> str:
+        if self.first_bad_line is None:
+            return "the file is empty; it needs one JSON object a line"
+        return f"no line is an item of this task; the first: {self.first_bad_line}"
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        try:
+            with self.path.open("rb") as file:
+                number = 0
+                while line := file.readline(LINE_MAX + 1):
+                    number += 1
+                    if len(line) > LINE_MAX and not line.endswith(b"\n"):
+                        self._set_aside(number, f"longer than {LINE_MAX} bytes")
+                        while (rest := file.readline(LINE_MAX)) and not rest.endswith(b"\n"):
+                            pass
+                        continue
+                    if line.strip():
+                        yield number, line
+        except OSError as error:
+            raise UsageError(f"{self.path}: {error.strerror or error}") from error
+
+    def _parse(self, task: Task, line: bytes, number: int) -> tuple[Any, int] | None:
+        try:
+            row = msgspec.json.decode(line)
+            if not isinstance(row, dict):
+                raise ItemError("not a JSON object")
+            priority = row.get("priority", 0)
+            if not isinstance(priority, int) or not -1_000_000 <= priority <= 1_000_000:
+                raise ItemError(f"priority={priority!r} is not a whole number within a million")
+            return task.parse(row), priority
+        except (ItemError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._set_aside(number, str(error))
+            return None
+
+    def _set_aside(self, number: int, why: str) -> None:
+        self.bad_lines += 1
+        if self.first_bad_line is None:
+            self.first_bad_line = f"line {number}: {why}"
+
+
+def count_lines(path: Path, at_most_bytes: int = 256 * 1024 * 1024) -> int:
+    """Lines of a file; beyond `at_most_bytes` an estimate from its beginning (for progress, never for results)."""
+    size = os.path.getsize(path)
+    read = lines = 0
+    last = b"\n"
+    with path.open("rb") as file:
+        while read < at_most_bytes and (block := file.read(1 << 20)):
+            read += len(block)
+            lines += block.count(b"\n")
+            last = block[-1:]
+    lines += last != b"\n"
+    return lines if read >= size else round(lines * size / read)

@@ -1,0 +1,58 @@
+"""Made-up items with a length distribution: the same seed and index give the same item, whoever asks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal
+
+from harness.client.errors import SettingError
+from harness.client.settings import at_least, positive
+from harness.client.types import Task
+
+WORDS = (
+    "the a this that every some one two many few old new small large quick slow early late bright quiet open closed"
+    " river city train teacher market window garden letter doctor report engine mountain student kitchen station"
+    " writes finds keeps sends opens builds reads moves holds repairs sells checks counts leaves brings follows"
+    " before after under over near beside without because while when until into from with about against around"
+).split()
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Texts of random words; `length` is in words, about one token each."""
+
+    distribution: Literal["constant", "uniform", "lognormal"] = "lognormal"
+    mean: float = 24.0
+    sigma: float = 0.5  # of the logarithm, for lognormal
+    low: int = 1
+    high: int = 2_000
+
+    def __post_init__(self) -> None:
+        positive(self, "mean")
+        at_least(self, 0, "sigma")
+        at_least(self, 1, "low")
+        if self.high < self.low:
+            raise SettingError(f"high={self.high} must be at least low={self.low}")
+
+    def length(self, rng: Random) -> int:
+        """Words of one text, within [low, high]."""
+        if self.distribution == "lognormal":
+            drawn = rng.lognormvariate(math.log(self.mean) - self.sigma**2 / 2, self.sigma)
+        elif self.distribution == "uniform":
+            drawn = rng.uniform(self.low, 2 * self.mean - self.low)
+        else:
+            drawn = self.mean
+        return max(self.low, min(self.high, round(drawn)))
+
+    def data(self, task: Task, index: int, seed: int) -> Any:
+        """The data of item `index`."""
+        rng = Random(seed * 1_000_003 + index)
+        return task.synthetic(lambda count: " ".join(rng.choices(WORDS, k=count)), self.length(rng))
+
+    def rows(self, task: Task, items: int, seed: int, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Any, int]]:
+        """(index, data, priority) of every item whose index is `part` modulo `parts`."""
+        for index in range(part, items, parts):
+            yield index, self.data(task, index, seed), 0

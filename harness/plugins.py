@@ -1,0 +1,206 @@
+"""Plug-ins are files: drop a module with one public class into its folder and it is there, listed and selectable.
+
+The name a user types is the file's name with dashes (`queue_stream.py` -> `queue-stream`), the class is the CamelCase of
+it (`QueueStream`), its settings are the fields of that frozen dataclass. `package.module:Class` works for one's own.
+Listing reads folders and never imports, so `paceline --help` and completion stay quick.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import importlib
+import importlib.util
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from harness.client.errors import SettingError, UsageError
+
+KINDS = {
+    "strategy": "harness.strategies",
+    "task": "harness.client.tasks",
+    "limit": "harness.client.limits",
+    "layer": "harness.client.layers",
+    "load": "harness.load.pacers",
+    "scenario": "scenarios",
+    "chart": "reports.charts",
+    "format": "reports.formats",
+    "fault": "mock_server.faults",
+}
+
+
+def folder(kind: str) -> Path:
+    """Where the plug-ins of a kind lie."""
+    package = KINDS[kind]
+    spec = importlib.util.find_spec(package.partition(".")[0])
+    if spec is None or not spec.submodule_search_locations:
+        raise UsageError(f"the package {package} is not installed")
+    return Path(next(iter(spec.submodule_search_locations)), *package.split(".")[1:])
+
+
+def names(kind: str) -> list[str]:
+    """The names of a kind's plug-ins, sorted, without importing any of them."""
+    files = (path.stem for path in folder(kind).glob("*.py"))
+    return sorted(stem.replace("_", "-") for stem in files if not stem.startswith("_") and stem not in NOT_PLUGINS)
+
+
+NOT_PLUGINS = {"users", "bridge", "shapes", "style", "options"}
+"""Modules that stand beside plug-ins and are not one."""
+
+
+def summary(kind: str, name: str) -> str:
+    """The first line of a plug-in's docstring (its class's, else its module's), read without importing it."""
+    tree = ast.parse((folder(kind) / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == camel(name)]
+    doc = (ast.get_docstring(classes[0]) if classes else None) or ast.get_docstring(tree) or ""
+    return doc.partition("\n")[0]
+
+
+def camel(name: str) -> str:
+    """queue-stream -> QueueStream."""
+    return "".join(part.capitalize() for part in name.replace("_", "-").split("-"))
+
+
+def load(kind: str, name: str) -> type[Any]:
+    """The class behind a name; raises UsageError with the near names."""
+    if ":" in name:
+        module_name, _, class_name = name.partition(":")
+        try:
+            return typing.cast(type[Any], getattr(importlib.import_module(module_name), class_name))
+        except (ImportError, AttributeError) as error:
+            raise UsageError(f"{kind} {name!r} cannot be imported: {error}") from error
+    known = names(kind)
+    if name not in known:
+        raise UsageError(unknown(kind, name, known))
+    module = importlib.import_module(f"{KINDS[kind]}.{name.replace('-', '_')}")
+    return typing.cast(type[Any], getattr(module, camel(name)))
+
+
+def unknown(what: str, name: str, known: list[str]) -> str:
+    """One line for a name that is not there: the near ones first, then all."""
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"unknown {what} {name!r}: {hint}known are {', '.join(known)}"
+
+
+def split_spec(text: str) -> tuple[str, dict[str, str]]:
+    """`name:key=value,key=value` -> name and settings; the name may itself be `package.module:Class`."""
+    name, _, rest = text.partition(":")
+    if "." in name and rest:
+        class_name, _, rest = rest.partition(":")
+        name = f"{name}:{class_name}"
+    settings: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in rest.split(","))):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise UsageError(f"{text!r}: {part!r} is not key=value")
+        settings[key.strip().replace("-", "_")] = value.strip()
+    return name.strip(), settings
+
+
+def make(kind: str, text: str) -> Any:
+    """Build a plug-in from `name:key=value,...`; every mistake is a UsageError that names key, value and what is allowed."""
+    name, settings = split_spec(text)
+    return build(kind, name, settings)
+
+
+def build(kind: str, name: str, settings: typing.Mapping[str, Any]) -> Any:
+    """Build a plug-in from its name and settings (strings are converted to the fields' types)."""
+    cls = load(kind, name)
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    hints = typing.get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key not in fields:
+            raise UsageError(f"{kind} {name}: " + unknown("setting", key, sorted(fields) or ["none"]))
+        values[key] = convert(f"{kind} {name}: {key}", value, hints[key])
+    try:
+        return cls(**values)
+    except SettingError as error:
+        raise UsageError(f"{kind} {name}: {error}") from error
+    except TypeError as error:
+        missing = [f.name for f in fields.values() if _required(f) and f.name not in values]
+        raise UsageError(f"{kind} {name}: needs {', '.join(missing) or error}") from error
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def convert(where: str, value: Any, hint: Any) -> Any:
+    """A command-line string (or a JSON value) as the type a field asks for; raises UsageError."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in {types.UnionType, typing.Union} else (hint,)
+    if type(None) in options and (value is None or value in ("none", "")):
+        return None
+    for option in options:
+        if option is not type(None):
+            try:
+                return _convert_one(value, option)
+            except ValueError:
+                continue
+    allowed = " or ".join(_type_name(option) for option in options if option is not type(None))
+    raise UsageError(f"{where}={value!r} is not {allowed}")
+
+
+def _convert_one(value: Any, hint: Any) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        if value in typing.get_args(hint):
+            return value
+        raise ValueError(value)
+    if origin is tuple:
+        parts = value.split("|") if isinstance(value, str) else list(value)
+        return tuple(_convert_one(part, typing.get_args(hint)[0]) for part in parts)
+    if hint is bool:
+        return _boolean(value)
+    if hint in {int, float} and not isinstance(value, bool):
+        return hint(value)
+    if isinstance(value, hint):
+        return value
+    raise ValueError(value)
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    table = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if str(value).lower() in table:
+        return table[str(value).lower()]
+    raise ValueError(value)
+
+
+def _type_name(hint: Any) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) is tuple:
+        return f"values separated by |, each {_type_name(typing.get_args(hint)[0])}"
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}.get(hint, str(hint))
+
+
+def settings_of(plugin: Any) -> dict[str, Any]:
+    """The settings of a built plug-in, as JSON values."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(plugin)))
+    return plain
+
+
+def describe(plugin: Any) -> str:
+    """`queue-stream:concurrency=50`: name and the settings that differ from the defaults."""
+    cls = type(plugin)
+    changed = []
+    for field in dataclasses.fields(cls):
+        value = getattr(plugin, field.name)
+        if value != field.default:
+            changed.append(f"{field.name}={'|'.join(map(str, value)) if isinstance(value, tuple) else value}")
+    return name_of(cls) + (":" + ",".join(changed) if changed else "")
+
+
+def name_of(cls: type[Any]) -> str:
+    """The name under which a plug-in class is selected."""
+    package, _, stem = cls.__module__.rpartition(".")
+    if package in KINDS.values() and camel(stem) == cls.__name__:
+        return stem.replace("_", "-")
+    return f"{cls.__module__}:{cls.__qualname__}"

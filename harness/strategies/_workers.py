@@ -1,0 +1,148 @@
+"""Producer -> bounded queue -> workers -> collector: the machinery behind every strategy with bounded concurrency.
+
+Rules of this file
+  1. An item is taken from the queue only when a slot of the gate is free, so urgent items can overtake till then.
+  2. A worker is started only when there is an item, a free slot and no idle worker. With nothing asleep there are as
+     many workers as slots; a request asleep between two attempts holds no slot, and its place is taken by another.
+  3. Requests asleep are bounded too: at most `outstanding(limit)` items are between the queue and the collector.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator
+from itertools import count
+from typing import Protocol
+
+from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.types import Item, Result, Send, request_for, result_of
+from harness.strategies._outbox import Outbox
+
+
+def outstanding(limit: int) -> int:
+    """How many items may be in workers under a limit: its slots, as many asleep, and a few for small limits."""
+    return 2 * limit + 16
+
+
+class _Queue(Protocol):
+    def __len__(self) -> int: ...
+    def push(self, item: Item, /) -> None: ...
+    def pop(self) -> Item: ...
+
+
+class _Fifo(deque[Item]):
+    push = deque.append
+    pop = deque.popleft  # type: ignore[assignment] # the queue's end is the other one
+
+
+class _ByPriority:
+    """Smallest priority first, in order of arrival among equals."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Item]] = []
+        self._tick = count()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def push(self, item: Item) -> None:
+        heapq.heappush(self._heap, (item.priority, next(self._tick), item))
+
+    def pop(self) -> Item:
+        return heapq.heappop(self._heap)[2]
+
+
+class Workers:
+    """Runs items through `call` with as many workers as `gate` has slots."""
+
+    def __init__(self, call: Send, gate: ConcurrencyLimit, queue_size: int, by_priority: bool = False) -> None:
+        self._call = call
+        self._gate = gate
+        self._queue_size = queue_size
+        self._queue: _Queue = _ByPriority() if by_priority else _Fifo()
+        self._outbox = Outbox()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._room: asyncio.Future[None] | None = None
+        self._starting = 0  # workers that have not yet had their first look at the queue
+        self._ended = False
+
+    async def stream(self, items: AsyncIterable[Item]) -> AsyncIterator[Result]:
+        """Results as they complete; closing the iterator early cancels what is in flight."""
+        producer = asyncio.create_task(self._produce(items))
+        try:
+            async for result in self._outbox:
+                yield result
+        finally:
+            leftover = {producer, *self._tasks}
+            for task in leftover:
+                task.cancel()
+            await asyncio.gather(*leftover, return_exceptions=True)
+
+    async def _produce(self, items: AsyncIterable[Item]) -> None:
+        try:
+            async for item in items:
+                self._queue.push(item)
+                self._employ()
+                if len(self._queue) >= self._queue_size:
+                    self._room = asyncio.get_running_loop().create_future()
+                    await self._room
+        except Exception as error:  # the input failed: what is in flight is finished, then the reader is told
+            self._outbox.close(error)
+        finally:
+            self._ended = True
+            while self._idle:
+                self._wake_one()
+            self._close_if_done()
+
+    def _employ(self) -> None:
+        """Wake an idle worker, or start one if a slot is free."""
+        if self._wake_one():
+            return
+        limit = self._gate.limit.value
+        if self._gate.in_flight + self._starting < limit and len(self._tasks) < outstanding(limit):
+            self._starting += 1
+            task = asyncio.create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._left)
+
+    def _wake_one(self) -> bool:
+        while self._idle:
+            sleeper = self._idle.popleft()
+            if not sleeper.done():
+                sleeper.set_result(None)
+                return True
+        return False
+
+    async def _work(self) -> None:
+        gate, queue = self._gate, self._queue
+        self._starting -= 1
+        while True:
+            if not gate.vacant:
+                await gate.vacancy()
+            if not queue:
+                if self._ended:
+                    return
+                sleeper = asyncio.get_running_loop().create_future()
+                self._idle.append(sleeper)
+                await sleeper
+                continue
+            item = queue.pop()
+            if self._room is not None and not self._room.done():
+                self._room.set_result(None)
+            if queue:
+                self._employ()
+            response = await self._call(request_for(item))
+            self._outbox.put(result_of(item, response))
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._outbox.close(error)
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._ended and not self._tasks and not self._queue:
+            self._outbox.close()

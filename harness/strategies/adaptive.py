@@ -1,0 +1,37 @@
+"""The number in flight follows what the server shows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness import plugins
+from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.settings import between
+from harness.client.types import Item, Layers, Limit, Result, Send, no_layers
+from harness.strategies._workers import Workers
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """The number in flight follows latency and errors; no concurrency to guess."""
+
+    limit: str = "aimd"  # the concurrency algorithm: a name of `paceline list limits`
+    maximum: int = 200  # never more than this in flight
+    blocking: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        between(self, 1, 100_000, "maximum")
+
+    def new_limit(self) -> Limit:
+        """A fresh limit; each stream learns for itself."""
+        limit: Limit = plugins.build("limit", self.limit, {"maximum": self.maximum})
+        return limit
+
+    async def stream(
+        self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
+    ) -> AsyncIterator[Result]:
+        gate = ConcurrencyLimit(send, self.new_limit())
+        async for result in Workers(layers(gate), gate, queue_size=2 * self.maximum).stream(items):
+            yield result

@@ -1,0 +1,44 @@
+"""Chunks of items gathered together, with a barrier after each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.limits.fixed import Fixed
+from harness.client.settings import between
+from harness.client.types import Item, Layers, Result, Send, no_layers, request_for, result_of
+
+
+@dataclass(frozen=True)
+class Batches:
+    """A semaphore and one gather per chunk: the next chunk waits for the slowest of this one."""
+
+    size: int = 50  # items a chunk
+    concurrency: int = 50  # of them in flight at once
+    blocking: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        between(self, 1, 1_000_000, "size")
+        between(self, 1, 100_000, "concurrency")
+
+    async def stream(
+        self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
+    ) -> AsyncIterator[Result]:
+        call = layers(ConcurrencyLimit(send, Fixed(self.concurrency)))
+
+        async def one(item: Item) -> Result:
+            return result_of(item, await call(request_for(item)))
+
+        chunk: list[Item] = []
+        async for item in items:
+            chunk.append(item)
+            if len(chunk) == self.size:
+                for result in await asyncio.gather(*map(one, chunk)):
+                    yield result
+                chunk.clear()
+        for result in await asyncio.gather(*map(one, chunk)):
+            yield result

@@ -1,0 +1,43 @@
+"""Producer, bounded queue, workers, collector."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.limits.fixed import Fixed
+from harness.client.settings import at_least, between
+from harness.client.types import Item, Layers, Result, Send, no_layers
+from harness.strategies._order import Reorder
+from harness.strategies._workers import Workers
+
+
+@dataclass(frozen=True)
+class QueueStream:
+    """Producer, bounded queue, a fixed number in flight, results collected: steady memory and a steady load."""
+
+    concurrency: int = 50  # attempts in flight
+    queue_size: int = 0  # items between producer and workers; 0 means twice the concurrency
+    ordered: bool = False  # results in input order
+    window: int = 0  # items between intake and ordered output; 0 means eight times the concurrency
+    priority: bool = False  # urgent items overtake those still in the queue
+    blocking: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        between(self, 1, 100_000, "concurrency")
+        at_least(self, 0, "queue_size", "window")
+
+    async def stream(
+        self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
+    ) -> AsyncIterator[Result]:
+        gate = ConcurrencyLimit(send, Fixed(self.concurrency))
+        workers = Workers(layers(gate), gate, self.queue_size or 2 * self.concurrency, self.priority)
+        if not self.ordered:
+            async for result in workers.stream(items):
+                yield result
+            return
+        reorder = Reorder(self.window or 8 * self.concurrency)
+        async for result in reorder.results(workers.stream(reorder.items(items))):
+            yield result

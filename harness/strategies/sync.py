@@ -1,0 +1,23 @@
+"""One request after another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.client.types import Item, Layers, Result, Send, no_layers, request_for, result_of
+
+
+@dataclass(frozen=True)
+class Sync:
+    """One request after another, each on a blocking connection: the loop everybody writes first."""
+
+    blocking: ClassVar[bool] = True
+
+    async def stream(
+        self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
+    ) -> AsyncIterator[Result]:
+        call = layers(send)
+        async for item in items:
+            yield result_of(item, await call(request_for(item)))

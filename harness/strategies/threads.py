@@ -1,0 +1,36 @@
+"""A pool of threads, each blocking on its own exchange."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.limits.fixed import Fixed
+from harness.client.settings import between
+from harness.client.types import Item, Layers, Result, Send, no_layers
+from harness.strategies._workers import Workers
+
+
+@dataclass(frozen=True)
+class Threads:
+    """A pool of blocking threads; each future's callback hands its result over."""
+
+    workers: int = 20
+    blocking: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        between(self, 1, 2_000, "workers")
+
+    @property
+    def threads(self) -> int:
+        """How many threads the blocking transport needs."""
+        return self.workers
+
+    async def stream(
+        self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
+    ) -> AsyncIterator[Result]:
+        gate = ConcurrencyLimit(send, Fixed(self.workers))
+        async for result in Workers(layers(gate), gate, queue_size=self.workers).stream(items):
+            yield result

@@ -1,0 +1,46 @@
+"""Every item at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.client.types import Item, Layers, Result, Send, no_layers, request_for, result_of
+from harness.strategies._outbox import Outbox
+
+
+@dataclass(frozen=True)
+class Unbounded:
+    """Every item at once, a task and a connection each: fast until something gives way."""
+
+    blocking: ClassVar[bool] = False
+
+    async def stream(
+        self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
+    ) -> AsyncIterator[Result]:
+        call, outbox = layers(send), Outbox()
+        tasks: set[asyncio.Task[None]] = set()
+
+        async def one(item: Item) -> None:
+            outbox.put(result_of(item, await call(request_for(item))))
+
+        async def start_all() -> None:
+            async for item in items:
+                task = asyncio.create_task(one(item))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            while tasks:
+                await asyncio.wait(tasks)
+
+        starter = asyncio.create_task(start_all())
+        starter.add_done_callback(lambda done: outbox.close(None if done.cancelled() else done.exception()))
+        try:
+            async for result in outbox:
+                yield result
+        finally:
+            leftover = {starter, *tasks}
+            for task in leftover:
+                task.cancel()
+            await asyncio.gather(*leftover, return_exceptions=True)
