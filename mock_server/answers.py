@@ -1,0 +1,126 @@
+"""What the simulated model answers: functions of the input alone, so that equal inputs get equal answers.
+
+They are no constants, because a client that mixes up answers must be caught, and they make a little sense: equal texts
+are similar, a label whose words occur in the text wins. Tokens are words, and single characters of Chinese.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+from zlib import crc32
+
+_TOKEN = re.compile(r"[^\W_\u2e80-\u9fff\uac00-\ud7af]+|[\u2e80-\u9fff\uac00-\ud7af]|[^\w\s]")
+_SPECIAL_TOKENS = 2  # [CLS] and [SEP]
+_DIMENSIONS = 64
+_MASK = "[MASK]"
+_LABELS = ("negative", "neutral", "positive")
+_VOCABULARY = """
+time year people way day man thing woman life child world school state family student group country problem hand part
+place case week company system program question work government number night point home water room mother area money
+story fact month lot right study book eye job word business issue side kind head house service friend father power hour
+"""
+_WORDS = _VOCABULARY.split()
+
+
+def tokens_of(text: str) -> list[str]:
+    """Words, single Chinese characters, and marks."""
+    return _TOKEN.findall(text.lower())
+
+
+def count_tokens(kind: str, inputs: tuple[Any, ...]) -> int:
+    """Length of one input, special tokens included."""
+    total = _SPECIAL_TOKENS
+    for part in inputs:
+        if isinstance(part, str):
+            total += len(_TOKEN.findall(part))
+    return total
+
+
+def similarity(text1: str, text2: str) -> float:
+    """Shared tokens over all tokens (Dice): 1.0 for equal texts, 0.0 for nothing in common."""
+    if text1 == text2:
+        return 1.0
+    left, right = set(tokens_of(text1)), set(tokens_of(text2))
+    if not left and not right:
+        return 1.0
+    return round(2 * len(left & right) / (len(left) + len(right)), 6)
+
+
+def embed(text: str) -> list[float]:
+    """A bag of hashed tokens of length 1, so that cosines mean something."""
+    vector = [0.0] * _DIMENSIONS
+    for token in tokens_of(text) or [text]:
+        digest = crc32(token.encode())
+        vector[digest % _DIMENSIONS] += 1.0 if digest & 0x8000_0000 else -1.0
+    norm = math.sqrt(sum(value * value for value in vector))
+    if not norm:  # two tokens cancelled each other out
+        vector[0] = norm = 1.0
+    return [round(value / norm, 7) for value in vector]
+
+
+def nli(premise: str, hypothesis: str) -> tuple[float, float]:
+    """Logits of contradiction and entailment: the more of the hypothesis' words occur, the more it is entailed."""
+    words = set(tokens_of(hypothesis))
+    shared = len(words & set(tokens_of(premise))) / max(1, len(words))
+    noise = (crc32(f"{premise}\0{hypothesis}".encode()) % 1000) / 1000
+    entailment = 6 * shared - 2 + noise
+    return round(-entailment, 6), round(entailment, 6)
+
+
+def rerank(query: str, text: str) -> float:
+    """A logit that grows with what query and text share."""
+    return round(8 * similarity(query, text) - 4, 6)
+
+
+def classify(*texts: str) -> list[tuple[str, float]]:
+    """Three labels with scores that add up to 1, best first."""
+    digest = crc32("\0".join(texts).encode())
+    weights = [1 + (digest >> shift & 0xFF) for shift in (0, 8, 16)]
+    scores = [weight / sum(weights) for weight in weights]
+    return sorted(zip(_LABELS, scores, strict=True), key=lambda pair: -pair[1])
+
+
+def fill_mask(text: str, top_k: int) -> list[list[tuple[float, int, str, str]]]:
+    """For each mask the best words of a small vocabulary, by a hash of the text and the mask's place."""
+    parts = text.split(_MASK)
+    masks = []
+    for place in range(len(parts) - 1):
+        digest = crc32(f"{place}\0{text}".encode())
+        weights = [1 / (1 + rank) ** 1.5 for rank in range(len(_WORDS))]
+        total = sum(weights)
+        before, after = _MASK.join(parts[: place + 1]), _MASK.join(parts[place + 1 :])
+        candidates = []
+        for rank in range(min(top_k, len(_WORDS))):
+            token = (digest + rank * 7) % len(_WORDS)  # 7 and the vocabulary's size have no common divisor
+            word = _WORDS[token]
+            candidates.append((round(weights[rank] / total, 6), token, word, f"{before}{word}{after}"))
+        masks.append(candidates)
+    return masks
+
+
+def pieces(prompt: str) -> Iterator[str]:
+    """An endless text, one token at a time, different for each prompt."""
+    state = crc32(prompt.encode())
+    while True:
+        state = (state * 1_103_515_245 + 12_345) & 0x7FFF_FFFF
+        yield _WORDS[(state >> 16) % len(_WORDS)] + " "
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "similarity": lru_cache(maxsize=4096)(similarity),
+    "embed": embed,
+    "nli": nli,
+    "rerank": rerank,
+    "classify": classify,
+    "fill-mask": fill_mask,
+}
+KINDS = frozenset({*_FUNCTIONS, "generate"})
+
+
+def answer(kind: str, inputs: tuple[Any, ...]) -> Any:
+    """The output for one input of this kind of work."""
+    return _FUNCTIONS[kind](*inputs)

@@ -1,0 +1,71 @@
+"""From a profile to a running app: `create("constant-120ms")`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import msgspec
+
+from mock_server.engine import SimulatedEngine
+from mock_server.gate import Gate
+from mock_server.profile import Profile, scaled
+from mock_server.profiles import ProfileError, load
+from model_server.admission import AdmissionLimits
+from model_server.app import App, create_app
+from model_server.batching import BatchPolicy
+from model_server.exchange import Exchange
+from model_server.reply import Reply
+from model_server.routes import Handler, Route
+from model_server.settings import FaceSettings
+
+
+def create(
+    profile: Profile | str | Path,
+    *,
+    speed: float | None = None,
+    seed: int | None = None,
+    settings: FaceSettings | None = None,
+) -> App:
+    """The mock as an ASGI app. `speed` and `seed` override the profile's; raises `ProfileError`."""
+    given = profile if isinstance(profile, Profile) else load(profile)
+    if speed is not None:
+        if not 0 < speed <= 10_000:
+            raise ProfileError(f"speed = {speed!r}: allowed: > 0 and <= 10000")
+        given = msgspec.structs.replace(given, speed=speed)
+    effective: Profile = scaled(given, given.speed)
+    seed = given.seed if seed is None else seed
+    engine = SimulatedEngine(effective, seed)
+    gate = Gate(effective, engine, seed)
+    capacity = effective.capacity
+
+    async def reset(app: App, exchange: Exchange, body: None) -> Reply:
+        app.counts.reset()
+        gate.reset()
+        return Reply(b'{"status":"reset"}')
+
+    app = create_app(
+        engine,
+        settings,
+        policy=BatchPolicy(capacity.batch_max_items, capacity.batch_max_tokens, capacity.pad_multiple),
+        admission=AdmissionLimits(capacity.queue_max, capacity.queue_max_tokens, capacity.queue_wait_max_s or math.inf),
+        workers=capacity.workers,
+        running_max=effective.generation.running_max,
+        running_queue_max=effective.generation.queue_max,
+        around=None if gate.idle else gate,
+        extra_routes=[_reset_route(reset)],
+    )
+    gate.bind(app)
+    return app
+
+
+def _reset_route(handler: Handler) -> Route:
+    return Route(
+        "POST",
+        "/debug/reset",
+        handler,
+        "Counts to zero, schedules and random numbers from their start",
+        "ops",
+        answer=dict[str, str],
+        work=False,
+    )

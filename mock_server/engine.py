@@ -1,0 +1,102 @@
+"""The simulated engine: batches and tokens that take as long as the profile says. It knows time only through `Timers`.
+
+Rules of this file
+  1. Every end is an absolute instant, reckoned from when the batch (or the token before) was due, never from when a
+     timer happened to fire: what one overshoots is not added to the next, and throughput is exact.
+  2. One timer per batch, one per sequence.
+  3. Answers are computed while the clock already runs, so that their cost is part of the service time, not on top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+
+from mock_server import answers
+from mock_server.profile import Profile
+from mock_server.timers import Timers
+from model_server.work import Batch, EngineInfo, Sequence, Work
+
+
+class SimulatedEngine:
+    """One profile, already scaled, come to life. `speed` is the one that changes over time."""
+
+    def __init__(self, profile: Profile, seed: int) -> None:
+        self.profile = profile
+        self.speed = 1.0
+        self.running = 0
+        details = {"profile": profile.name, "speed": profile.speed}
+        self.info = EngineInfo(
+            profile.model, answers.KINDS, profile.input_tokens_max, "simulated: answers are made up", details=details
+        )
+        self.timers: Timers = None  # type: ignore[assignment] # set by open(), before the first request
+        self.reseed(seed)
+
+    def reseed(self, seed: int) -> None:
+        """Begin all random sequences anew."""
+        generation = self.profile.generation
+        self._jitter = self.profile.service.jitter.sampler(Random(f"{seed}/service"))
+        self._ttft_jitter = generation.ttft_jitter.sampler(Random(f"{seed}/ttft"))
+        self._itl_jitter = generation.itl_jitter.sampler(Random(f"{seed}/itl"))
+
+    def open(self) -> None:
+        """Take the running loop's timers."""
+        self.timers = Timers()
+
+    def count_tokens(self, kind: str, inputs: tuple[object, ...], /) -> int:
+        """Words and marks; see `answers`."""
+        return answers.count_tokens(kind, inputs)
+
+    def service_s(self, batch: Batch) -> float:
+        """How long this batch takes, jitter included."""
+        service = self.profile.service
+        flat = service.base_s + service.per_item_s * len(batch.works) + service.per_token_s * batch.padded_tokens
+        grown = service.growth.apply(flat, batch.works[0].in_flight)
+        return grown * self._jitter() / self.speed if grown else 0.0
+
+    def start(self, batch: Batch, done: Callable[[Batch], None], /) -> None:
+        """Answer every item; call `done` when the service time is over."""
+        seconds = self.service_s(batch)
+        batch.ended = batch.started + seconds
+        for work in batch.works:
+            _answer(work)
+        if not seconds or batch.ended <= self.timers.clock():
+            done(batch)
+        else:
+            self.timers.at(batch.ended, done, batch)
+
+    def generate(self, sequence: Sequence, /) -> None:
+        """Emit the first token after the TTFT, the others at their inter-token times."""
+        generation = self.profile.generation
+        self.running += 1
+        seconds = (
+            generation.ttft_base_s
+            + generation.ttft_per_prompt_token_s * sequence.prompt_tokens
+            + generation.ttft_per_running_s * (self.running - 1)
+        )
+        first = sequence.started + seconds * self._ttft_jitter() / self.speed
+        self.timers.at(first, self._token, sequence, answers.pieces(sequence.prompt), first)
+
+    def _token(self, sequence: Sequence, text: Iterator[str], due: float) -> None:
+        generation = self.profile.generation
+        while True:
+            if sequence.cancelled:
+                self._end(sequence, "cancelled", self.timers.clock())
+                return
+            sequence.emit(next(text), due)
+            if sequence.tokens >= sequence.tokens_max:
+                self._end(sequence, "length", due)
+                return
+            step = generation.itl_base_s + generation.itl_per_running_s * (self.running - 1)
+            due += step * self._itl_jitter() / self.speed
+            if due > self.timers.clock():
+                self.timers.at(due, self._token, sequence, text, due)
+                return
+
+    def _end(self, sequence: Sequence, reason: str, now: float) -> None:
+        self.running -= 1
+        sequence.finish(reason, now)
+
+
+def _answer(work: Work) -> None:
+    work.output = answers.answer(work.kind, work.inputs)

@@ -1,0 +1,21 @@
+"""A complete HTTP answer, status 200, whose body is not JSON."""
+
+from __future__ import annotations
+
+from mock_server.faults._base import Answer, ChanceFault, Site
+from model_server.reply import Reply, StreamReply
+
+
+class MalformedFault(ChanceFault, frozen=True, kw_only=True):
+    """Whole answers only; `broken-stream` is for the others."""
+
+    async def apply(self, site: Site, answer: Answer) -> Reply | None:
+        """The same answer without its last character and with a comma too many."""
+        reply = await answer()
+        if not isinstance(reply, StreamReply):
+            reply.body = reply.body[:-1] + b",,"
+            site.exchange.outcome = "broken"
+        return reply
+
+
+FAULT = MalformedFault

@@ -1,0 +1,31 @@
+"""Answers a status code instead of doing the work."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from mock_server.faults._base import Answer, ChanceFault, Seconds, Site
+from model_server.errors import ApiError
+from model_server.reply import Reply
+
+
+class StatusFault(ChanceFault, frozen=True, kw_only=True):
+    """An error status, at once or after a while."""
+
+    status: Annotated[int, Meta(ge=400, le=599, description="HTTP status")] = 500
+    delay_s: Annotated[Seconds, Meta(description="wait before it")] = 0.0
+    retry_after_s: Annotated[Seconds | None, Meta(description="Retry-After to send")] = None
+
+    async def apply(self, site: Site, answer: Answer) -> Reply | None:
+        """Raise it."""
+        if self.delay_s:
+            await site.timers.sleep_until(site.exchange.arrived + self.delay_s)
+        kind = "rate_limit_error" if self.status == 429 else "server_error" if self.status >= 500 else "injected"
+        raise ApiError(
+            self.status, "injected fault", code="injected_fault", type=kind, retry_after_s=self.retry_after_s
+        )
+
+
+FAULT = StatusFault

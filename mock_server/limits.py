@@ -1,0 +1,57 @@
+"""The server's own limits on its caller: exchanges at once, and a token bucket. Pure: time is an argument."""
+
+from __future__ import annotations
+
+from mock_server.profile import Limits
+from model_server.errors import ApiError
+
+
+class TokenBucket:
+    """GCRA: `rate_per_s` in the long run, `burst` at once. Exact from the first second; no refill to forget."""
+
+    def __init__(self, rate_per_s: float, burst: int) -> None:
+        self._step = 1 / rate_per_s
+        self._slack = self._step * (burst - 1)
+        self._next = float("-inf")  # when the next one is due if all come evenly
+
+    def take(self, now: float) -> float:
+        """0 if it may pass (and is then counted), else seconds until it might."""
+        due = max(now, self._next)
+        wait = due - self._slack - now
+        if wait > 1e-9:
+            return wait
+        self._next = due + self._step
+        return 0.0
+
+
+class LimitBook:
+    """What is let in under one `[limits]` table."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.in_flight = 0
+        self._bucket = TokenBucket(limits.rate_per_s, limits.burst) if limits.rate_per_s else None
+        self._mean_s = 0.0
+
+    def check(self, now: float) -> ApiError | None:
+        """None if it may pass (then call `leave` once), else the refusal with an honest Retry-After."""
+        limits = self.limits
+        if limits.in_flight and self.in_flight >= limits.in_flight:
+            wait = self._mean_s / limits.in_flight
+            return self._refusal(f"{limits.in_flight} requests at once are allowed", "concurrency_limit_exceeded", wait)
+        wait = self._bucket.take(now) if self._bucket else 0.0
+        if wait:
+            message = f"{limits.rate_per_s:g} requests per second are allowed"
+            return self._refusal(message, "rate_limit_exceeded", wait)
+        self.in_flight += 1
+        return None
+
+    def leave(self, duration_s: float) -> None:
+        """One that had passed is over."""
+        self.in_flight -= 1
+        self._mean_s += (duration_s - self._mean_s) * (0.1 if self._mean_s else 1.0)
+
+    def _refusal(self, message: str, code: str, wait_s: float) -> ApiError:
+        status = self.limits.status
+        kind = "rate_limit_error" if status == 429 else "overloaded_error"
+        return ApiError(status, message, code=code, type=kind, retry_after_s=wait_s)

@@ -1,0 +1,118 @@
+"""A profile: everything about a simulated server that can be set, typed and bounded. `mock_server.profiles` loads it.
+
+Every key's type, range, default and meaning are here and nowhere else: the checks, the error messages and the
+reference in docs/servers.md are made from these classes. Names end in their unit; `speed` relies on that.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mock_server.growth import Growth, NoGrowth
+from mock_server.jitter import Constant, Jitter
+
+Seconds = Annotated[float, Meta(ge=0.0, le=86400.0)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+PositiveCount = Annotated[int, Meta(ge=1, le=1_000_000)]
+Speed = Annotated[float, Meta(gt=0.0, le=10_000.0)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file; unknown keys are errors."""
+
+
+class Service(Section, frozen=True):
+    """How long a batch takes: (base + per item + per padded token) x growth x jitter."""
+
+    base_s: Annotated[Seconds, Meta(description="every batch")] = 0.0
+    per_item_s: Annotated[Seconds, Meta(description="each item of the batch")] = 0.0
+    per_token_s: Annotated[Seconds, Meta(description="each padded token: items x longest")] = 0.0
+    jitter: Annotated[Jitter, Meta(description="scatter of the service time")] = Constant()
+    growth: Annotated[Growth, Meta(description="with the calls in flight when the oldest item arrived")] = NoGrowth()
+
+
+class Capacity(Section, frozen=True):
+    """Workers, queue and batches."""
+
+    workers: Annotated[Count, Meta(description="batches at once; 0: no bound, nothing ever queues")] = 0
+    queue_max: Annotated[Count, Meta(description="items that may wait; more are refused with 503")] = 4096
+    queue_max_tokens: Annotated[Count, Meta(description="tokens that may wait; 0: no bound")] = 0
+    queue_wait_max_s: Annotated[Seconds, Meta(description="predicted wait above which is refused; 0: no bound")] = 0.0
+    batch_max_items: Annotated[PositiveCount, Meta(description="items in a batch")] = 1
+    batch_max_tokens: Annotated[Count, Meta(description="padded tokens in a batch; 0: no bound")] = 0
+    pad_multiple: Annotated[int, Meta(ge=1, le=4096, description="lengths are padded to a multiple of this")] = 16
+
+
+class Limits(Section, frozen=True):
+    """The server's own limits on its caller. 0 switches a limit off."""
+
+    in_flight: Annotated[Count, Meta(description="exchanges at once")] = 0
+    rate_per_s: Annotated[float, Meta(ge=0.0, le=1e6, description="token bucket: requests per second")] = 0.0
+    burst: Annotated[PositiveCount, Meta(description="token bucket: how many at once after a pause")] = 1
+    action: Annotated[Literal["refuse", "ignore"], Meta(description="refuse, or never answer")] = "refuse"
+    status: Annotated[Literal[429, 503], Meta(description="of a refusal")] = 429
+    delay_s: Annotated[Seconds, Meta(description="wait before refusing")] = 0.0
+
+
+class Generation(Section, frozen=True):
+    """Token by token: when the first one comes, and the following ones."""
+
+    ttft_base_s: Annotated[Seconds, Meta(description="time to first token")] = 0.0
+    ttft_per_prompt_token_s: Annotated[Seconds, Meta(description="for each token of the prompt")] = 0.0
+    ttft_per_running_s: Annotated[Seconds, Meta(description="for each other running sequence")] = 0.0
+    itl_base_s: Annotated[Seconds, Meta(description="between two tokens")] = 0.0
+    itl_per_running_s: Annotated[Seconds, Meta(description="for each other running sequence")] = 0.0
+    ttft_jitter: Annotated[Jitter, Meta(description="scatter of the time to first token")] = Constant()
+    itl_jitter: Annotated[Jitter, Meta(description="scatter of the time between tokens")] = Constant()
+    running_max: Annotated[Count, Meta(description="sequences at once; 0: no bound")] = 0
+    queue_max: Annotated[Count, Meta(description="sequences that may wait; more are refused with 503")] = 4096
+
+
+class Change(Section, frozen=True):
+    """From `at_s` on, other values; what is left out stays as it is."""
+
+    at_s: Annotated[Seconds, Meta(description="since the first request")]
+    workers: Annotated[Count | None, Meta(description="batches at once; 0: no bound")] = None
+    speed: Annotated[Speed | None, Meta(description="service and token times are divided by this; 1: as set")] = None
+
+
+class Profile(Section, frozen=True):
+    """The whole file. `extends` is resolved by the loader and never seen here."""
+
+    name: str = ""  # the file's, set by the loader
+    summary: str = ""  # its first comment line, set by the loader
+    speed: Annotated[Speed, Meta(description="divides every time in the file, multiplies every rate")] = 1.0
+    seed: Annotated[int, Meta(ge=0, description="of everything random")] = 0
+    model: Annotated[str, Meta(description="the model name that /info and /v1/models tell")] = "simulated"
+    input_tokens_max: Annotated[PositiveCount, Meta(description="longest input; longer ones are refused")] = 8192
+    service: Service = Service()
+    capacity: Capacity = Capacity()
+    limits: Limits = Limits()
+    generation: Generation = Generation()
+    changes: Annotated[tuple[Change, ...], Meta(description="over time, in any order")] = ()
+    faults: Annotated[tuple[dict[str, Any], ...], Meta(description="what goes wrong; each has a `kind`")] = ()
+
+
+def scaled(value: Any, speed: float) -> Any:
+    """The same settings with every time divided by `speed` and every rate multiplied, told by the names' units."""
+    own = getattr(value, "scaled", None)
+    if own is not None:
+        return own(speed)
+    if isinstance(value, tuple):
+        return tuple(scaled(entry, speed) for entry in value)
+    if not isinstance(value, msgspec.Struct):
+        return value
+    changes: dict[str, Any] = {}
+    for name in value.__struct_fields__:
+        field = getattr(value, name)
+        if isinstance(field, int | float) and not isinstance(field, bool):
+            if name.endswith("_per_s"):
+                changes[name] = field * speed
+            elif name.endswith("_s"):
+                changes[name] = field / speed
+        elif isinstance(field, msgspec.Struct | tuple):
+            changes[name] = scaled(field, speed)
+    return msgspec.structs.replace(value, **changes)

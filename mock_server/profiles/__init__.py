@@ -1,0 +1,116 @@
+"""The shipped profiles and the loader of anybody's: a TOML file, checked, with `extends` resolved.
+
+Cheap to import: no numpy, no server.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mock_server.jitter import Empirical
+from mock_server.profile import Profile
+from mock_server.reading import ProfileError, convert
+
+__all__ = ["Profile", "ProfileError", "load", "names", "summary"]
+
+_HERE = Path(__file__).parent
+_DEPTH_MAX = 8
+
+
+def names() -> list[str]:
+    """The shipped profiles, sorted."""
+    return sorted(path.stem for path in _HERE.glob("*.toml"))
+
+
+def summary(name_or_path: str | Path) -> str:
+    """The first comment line of a profile: what server it stands for."""
+    with _path(str(name_or_path)).open(encoding="utf-8") as file:
+        first = file.readline()
+    return first.lstrip("# ").strip() if first.startswith("#") else ""
+
+
+def load(name_or_path: str | Path) -> Profile:
+    """A profile by name, or from a `.toml` file; raises `ProfileError`, one line that names key, value and range."""
+    from mock_server.faults import fault_of
+
+    path = _path(str(name_or_path))
+    data = _read(path, _DEPTH_MAX)
+    profile: Profile = convert(data, Profile, path.name)
+    for index, fault in enumerate(profile.faults):
+        fault_of(fault, f"{path.name}: faults[{index}]")
+    profile = _with_files(profile, path)
+    return msgspec.structs.replace(profile, name=path.stem, summary=summary(path))
+
+
+def _path(name: str) -> Path:
+    if name.endswith(".toml") or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise ProfileError(f"no such profile file: {name}")
+        return path
+    path = _HERE / f"{name}.toml"
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=3) or names()
+        raise ProfileError(f"unknown profile {name!r}; did you mean {', '.join(near)}? (or a path ending in .toml)")
+    return path
+
+
+def _read(path: Path, depth: int) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path.name}: not valid TOML: {error}") from None
+    except OSError as error:
+        raise ProfileError(f"{path}: {error.strerror}") from None
+    for key in ("name", "summary"):
+        if key in data:
+            raise ProfileError(f"{path.name}: unknown key {key}; it comes from the file itself")
+    base = data.pop("extends", None)
+    if base is None:
+        return data
+    if not isinstance(base, str):
+        raise ProfileError(f"{path.name}: extends = {base!r}: expected the name or path of a profile")
+    if depth == 0:
+        raise ProfileError(f"{path.name}: extends = {base!r}: more than {_DEPTH_MAX} profiles deep, or a circle")
+    beside = path.parent / base
+    parent = beside if base.endswith(".toml") and beside.is_file() else _path(base)
+    return _merged(_read(parent, depth - 1), data)
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Tables are merged key by key (one with another `kind` replaces the base's), everything else is replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        if isinstance(value, dict) and isinstance(old, dict) and value.get("kind", old.get("kind")) == old.get("kind"):
+            result[key] = _merged(old, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _with_files(profile: Profile, path: Path) -> Profile:
+    """Read the files that empirical jitters point to."""
+    replace = msgspec.structs.replace
+    service = replace(profile.service, jitter=_filled(profile.service.jitter, path, "service.jitter"))
+    generation = replace(
+        profile.generation,
+        ttft_jitter=_filled(profile.generation.ttft_jitter, path, "generation.ttft_jitter"),
+        itl_jitter=_filled(profile.generation.itl_jitter, path, "generation.itl_jitter"),
+    )
+    return replace(profile, service=service, generation=generation)
+
+
+def _filled(jitter: Any, path: Path, key: str) -> Any:
+    if not isinstance(jitter, Empirical) or jitter.file is None:
+        return jitter
+    try:
+        lines = (path.parent / jitter.file).read_text(encoding="utf-8").split()
+        return Empirical(factors=tuple(float(line) for line in lines))
+    except (OSError, ValueError) as error:
+        raise ProfileError(f"{path.name}: {key}.file = {jitter.file!r}: {error}") from None

@@ -1,0 +1,96 @@
+"""Callbacks at absolute instants, precise to some tens of microseconds under uvloop on Linux.
+
+uvloop rounds timers to whole milliseconds (measured: 0.5 ms mean, 1.5 ms p99 off); a `timerfd` armed for the earliest
+of all deadlines is 0.02 ms off on average with 100 streams. Other loops, virtual clocks among them, use `call_at`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import heapq
+import os
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from model_server.clock import Clock, clock, runs_on_uvloop
+
+_CLOCK_MONOTONIC = 1
+_ABSOLUTE = 1
+
+
+class _TimeSpec(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+
+class _TimerSpec(ctypes.Structure):
+    _fields_ = (("interval", _TimeSpec), ("value", _TimeSpec))
+
+
+class Timers:
+    """All deadlines of one engine, on the running loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.clock: Clock = clock()
+        self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._pushed = 0
+        self._armed = float("inf")
+        self._fd = -1
+        if sys.platform == "linux" and runs_on_uvloop(self._loop):
+            self._open_timerfd()
+
+    def at(self, when: float, callback: Callable[..., None], *args: Any) -> None:
+        """Call `callback(*args)` at `when` on `clock`, never before it; at the next turn of the loop if it is past."""
+        if self._fd < 0:
+            self._loop.call_at(when, callback, *args)
+            return
+        self._pushed += 1
+        heapq.heappush(self._heap, (when, self._pushed, callback, args))
+        if when < self._armed:
+            self._arm(when)
+
+    async def sleep_until(self, when: float) -> None:
+        """Wait for an instant."""
+        future = self._loop.create_future()
+        self.at(when, _resolve, future)
+        await future
+
+    def _open_timerfd(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        fd = libc.timerfd_create(_CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
+        if fd < 0:  # pragma: no cover - kernels without timerfd fall back to the loop's own timers
+            return
+        self._fd = fd
+        self._settime = libc.timerfd_settime
+        self._spec = _TimerSpec()
+        self._spec_pointer = ctypes.byref(self._spec)
+        self._loop.add_reader(fd, self._due)
+        weakref.finalize(self, os.close, fd)
+
+    def _arm(self, when: float) -> None:
+        # An all-zero value would disarm the timer, so an instant before the clock's zero becomes one nanosecond.
+        nanoseconds = max(1, int(when * 1e9))
+        self._spec.value.seconds, self._spec.value.nanoseconds = divmod(nanoseconds, 1_000_000_000)
+        self._settime(self._fd, _ABSOLUTE, self._spec_pointer, None)
+        self._armed = when
+
+    def _due(self) -> None:
+        try:
+            os.read(self._fd, 8)
+        except BlockingIOError:  # pragma: no cover - re-armed between the wake-up and this read
+            return
+        self._armed = float("inf")
+        heap, now = self._heap, self.clock()
+        while heap and heap[0][0] <= now:
+            _, _, callback, args = heapq.heappop(heap)
+            callback(*args)
+        if heap and heap[0][0] < self._armed:
+            self._arm(heap[0][0])
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

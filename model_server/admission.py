@@ -1,0 +1,86 @@
+"""Who may wait: a queue bounded in items, tokens and predicted wait, and an honest answer to the rest. Pure.
+
+Room is reserved before any work is done for a request (before tokenising), atomically, so that a burst never pays for
+requests that are then refused. Tokens are added to the reservation once they are known.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from model_server.errors import ApiError, full
+
+
+@dataclass(frozen=True)
+class AdmissionLimits:
+    """Bounds of what may wait for a worker; 0 tokens and infinite wait mean no bound."""
+
+    items_max: int = 4096
+    tokens_max: int = 0
+    wait_max_s: float = math.inf
+
+    def __post_init__(self) -> None:
+        for name in ("items_max", "tokens_max", "wait_max_s"):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise ValueError(f"{name} = {value!r}: must be >= 0")
+
+
+class DrainRate:
+    """Items per second that one worker completes: the mean over about the last 20 batches."""
+
+    def __init__(self, weight: float = 0.1) -> None:
+        self._weight = weight
+        self._batch_s = 0.0
+        self._batch_items = 0.0
+
+    def add(self, items: int, duration_s: float) -> None:
+        """Learn from one finished batch."""
+        if not self._batch_items:
+            self._batch_items, self._batch_s = float(items), duration_s
+            return
+        self._batch_items += self._weight * (items - self._batch_items)
+        self._batch_s += self._weight * (duration_s - self._batch_s)
+
+    def wait_s(self, items: int, workers: int) -> float:
+        """How long that many items take; 0 while nothing is known yet."""
+        if not self._batch_items:
+            return 0.0
+        return items * self._batch_s / self._batch_items / max(1, workers)
+
+
+class Admission:
+    """The reservation book. `waiting` and `tokens` are what is reserved and not yet started."""
+
+    def __init__(self, limits: AdmissionLimits, rate: DrainRate) -> None:
+        self.limits = limits
+        self.rate = rate
+        self.waiting = 0
+        self.tokens = 0
+
+    def reserve(self, items: int, startable: int, workers: int) -> None:
+        """Take room for `items`, of which `startable` can start at once; raises `ApiError` 503 if there is none."""
+        limits = self.limits
+        waiting = self.waiting + items - startable
+        if waiting > limits.items_max:
+            raise self._full(f"the queue is full ({self.waiting} of {limits.items_max} items)", workers)
+        if limits.tokens_max and self.tokens >= limits.tokens_max and startable < items:
+            raise self._full(f"the queue is full ({self.tokens} of {limits.tokens_max} tokens)", workers)
+        if limits.wait_max_s < math.inf:
+            wait_s = self.rate.wait_s(max(0, waiting), workers)
+            if wait_s > limits.wait_max_s:
+                raise self._full(f"the wait would be {wait_s:.3g} s, over {limits.wait_max_s:g} s", workers)
+        self.waiting += items
+
+    def add_tokens(self, tokens: int) -> None:
+        """The reserved items turned out to be this long."""
+        self.tokens += tokens
+
+    def release(self, items: int, tokens: int) -> None:
+        """The items started or were dropped."""
+        self.waiting -= items
+        self.tokens -= tokens
+
+    def _full(self, message: str, workers: int) -> ApiError:
+        return full(message, self.rate.wait_s(max(1, self.waiting), workers))

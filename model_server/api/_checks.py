@@ -1,0 +1,60 @@
+"""Checks that several routes share; each raises the error that names the parameter and its bound."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from model_server.errors import ApiError, invalid
+
+if TYPE_CHECKING:
+    from model_server.app import App
+
+
+def served(app: App, kind: str) -> None:
+    """The model behind this server does this kind of work."""
+    if kind not in app.engine.info.kinds:
+        kinds = ", ".join(sorted(app.engine.info.kinds))
+        raise ApiError(404, f"this server does not do {kind}; it does {kinds}", code="task_not_served")
+
+
+def text(app: App, value: str, param: str, *, empty: bool = True, status: int = 400) -> str:
+    """A text within the bound; `empty` tells whether it may be blank."""
+    if len(value) > app.settings.text_max_chars:
+        message = f"{param}: has {len(value)} characters, over the limit of {app.settings.text_max_chars}"
+        raise invalid(message, param, "text_too_long", status)
+    if not empty and not value.strip():
+        raise invalid(f"{param}: must not be empty", param, "empty", status)
+    return value
+
+
+def texts(app: App, values: list[str], param: str, *, status: int = 400) -> list[str]:
+    """At least one text, not too many, none of them too long or blank."""
+    count(app, len(values), param, status=status)
+    for index, value in enumerate(values):
+        text(app, value, f"{param}[{index}]", empty=False, status=status)
+    return values
+
+
+def count(app: App, items: int, param: str, *, status: int = 400) -> None:
+    """The number of items of one request."""
+    if items < 1:
+        raise invalid(f"{param}: must hold at least one item", param, "empty", status)
+    if items > app.settings.items_max:
+        message = f"{param}: holds {items} items, over the limit of {app.settings.items_max}"
+        raise invalid(message, param, "too_many_items", status)
+
+
+def tokens(app: App, value: int, param: str) -> int:
+    """How many tokens may be asked for."""
+    if not 1 <= value <= app.settings.tokens_max:
+        raise invalid(f"{param}: {value} is not in 1..{app.settings.tokens_max}", param)
+    return value
+
+
+def softmax(logits: list[float]) -> list[float]:
+    """Logits to probabilities, safe for large ones."""
+    top = max(logits)
+    weights = [math.exp(logit - top) for logit in logits]
+    total = sum(weights)
+    return [weight / total for weight in weights]

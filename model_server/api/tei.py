@@ -1,0 +1,152 @@
+"""The routes of text-embeddings-inference: /embed, /rerank, /predict, /info. Its /similarity is with the native one."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from model_server.api import _checks as check
+from model_server.errors import invalid
+from model_server.exchange import Exchange
+from model_server.reply import Reply
+from model_server.routes import Route
+from model_server.work import Work
+
+if TYPE_CHECKING:
+    from model_server.app import App
+
+_encode = msgspec.json.Encoder().encode
+_VALIDATION = 422
+
+
+class EmbedBody(msgspec.Struct):
+    """One text or several. `truncate` is accepted; too long a text is an error all the same."""
+
+    inputs: str | list[str]
+    normalize: bool = True
+    truncate: bool = False
+    dimensions: int | None = None
+
+
+class RerankBody(msgspec.Struct):
+    """A query and the texts to rank by it."""
+
+    query: str
+    texts: list[str]
+    raw_scores: bool = False
+    return_text: bool = False
+    truncate: bool = False
+
+
+class RankedText(msgspec.Struct, omit_defaults=True):
+    """Where a text stood in the request, and its score."""
+
+    index: int
+    score: float
+    text: str | None = None
+
+
+class PredictBody(msgspec.Struct):
+    """A text, a pair `[a, b]`, or a batch `[[a], [a, b], ...]`."""
+
+    inputs: str | list[str | list[str]]
+    raw_scores: bool = False
+    truncate: bool = False
+
+
+class Prediction(msgspec.Struct):
+    """A class and its score."""
+
+    score: float
+    label: str
+
+
+async def embed(app: App, exchange: Exchange, body: EmbedBody) -> Reply:
+    check.served(app, "embed")
+    texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
+    check.texts(app, texts, "inputs", status=_VALIDATION)
+    if body.dimensions is not None and body.dimensions < 1:
+        raise invalid(f"dimensions: {body.dimensions} must be >= 1", "dimensions", status=_VALIDATION)
+    works = await app.run(exchange, [Work("embed", (text,)) for text in texts])
+    return Reply(_encode([work.output[: body.dimensions] for work in works]))
+
+
+async def rerank(app: App, exchange: Exchange, body: RerankBody) -> Reply:
+    check.served(app, "rerank")
+    query = check.text(app, body.query, "query", empty=False, status=_VALIDATION)
+    texts = check.texts(app, body.texts, "texts", status=_VALIDATION)
+    works = await app.run(exchange, [Work("rerank", (query, text)) for text in texts])
+    ranked = [
+        RankedText(index, _score(work.output, body.raw_scores), texts[index] if body.return_text else None)
+        for index, work in enumerate(works)
+    ]
+    ranked.sort(key=lambda entry: -entry.score)
+    return Reply(_encode(ranked))
+
+
+async def predict(app: App, exchange: Exchange, body: PredictBody) -> Reply:
+    check.served(app, "classify")
+    inputs, single = _predict_inputs(body.inputs)
+    check.count(app, len(inputs), "inputs", status=_VALIDATION)
+    for entry in inputs:
+        for text in entry:
+            check.text(app, text, "inputs", empty=False, status=_VALIDATION)
+    works = await app.run(exchange, [Work("classify", entry) for entry in inputs])
+    answers = [[{"score": score, "label": label} for label, score in work.output] for work in works]
+    return Reply(_encode(answers[0] if single else answers))
+
+
+def _predict_inputs(inputs: str | list[str | list[str]]) -> tuple[list[tuple[str, ...]], bool]:
+    """The inputs as tuples of one or two texts, and whether the answer is a single one."""
+    if isinstance(inputs, str):
+        return [(inputs,)], True
+    flat = [entry for entry in inputs if isinstance(entry, str)]
+    if flat and len(flat) == len(inputs) == 2:
+        return [(flat[0], flat[1])], True
+    batch: list[tuple[str, ...]] = []
+    for entry in inputs:
+        if isinstance(entry, str) or not 1 <= len(entry) <= 2:
+            message = "inputs: must be a text, a pair [a, b], or a list of [a] and [a, b]"
+            raise invalid(message, "inputs", status=_VALIDATION)
+        batch.append(tuple(entry))
+    return batch, False
+
+
+def _score(logit: float, raw: bool) -> float:
+    return logit if raw else 1 / (1 + math.exp(-logit))
+
+
+async def info(app: App, exchange: Exchange, body: None) -> Reply:
+    engine = app.engine.info
+    answer: dict[str, Any] = {
+        "model_id": engine.model,
+        "model_dtype": engine.dtype,
+        "tasks": sorted(engine.kinds),
+        "note": engine.note,
+        "max_input_length": engine.input_tokens_max,
+        "max_batch_tokens": app.dispatcher.policy.tokens_max or None,
+        "max_batch_requests": app.dispatcher.policy.items_max,
+        "max_client_batch_size": app.settings.items_max,
+        "workers": app.dispatcher.workers,
+        "version": "1",
+        **engine.details,
+    }
+    return Reply(_encode(answer))
+
+
+ROUTES = [
+    Route("POST", "/embed", embed, "Embeddings", "tei", EmbedBody, list[list[float]]),
+    Route("POST", "/rerank", rerank, "Texts ranked by a query", "tei", RerankBody, list[RankedText]),
+    Route(
+        "POST",
+        "/predict",
+        predict,
+        "Classes of a text or a pair",
+        "tei",
+        PredictBody,
+        list[Prediction] | list[list[Prediction]],
+    ),
+    Route("GET", "/info", info, "The model and the server's bounds", "tei", answer=dict[str, Any], work=False),
+]

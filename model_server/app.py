@@ -1,0 +1,288 @@
+"""The HTTP face: `create_app(engine)` gives a bare ASGI callable that both servers run.
+
+Rules of this file
+  1. Every exchange on a work route is counted the moment it is seen and closed exactly once, whatever becomes of it.
+  2. Nothing reaches the caller but a reply or the one error body; an unexpected exception is logged and answers 500.
+  3. `around` is where the mock puts limits and faults: it gets the exchange and the function that answers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from model_server.admission import AdmissionLimits
+from model_server.api import ROUTES
+from model_server.batching import BatchPolicy
+from model_server.clock import Clock, clock
+from model_server.counts import Counts, RouteCounts
+from model_server.decode import BodyDecoder
+from model_server.dispatch import Call, Dispatcher
+from model_server.errors import ApiError, ClientGone, draining, invalid
+from model_server.exchange import Exchange, Receive, Scope, SendMessage, Timing
+from model_server.lane import Lane
+from model_server.metrics import Metrics
+from model_server.reply import Reply
+from model_server.routes import Route
+from model_server.settings import FaceSettings
+from model_server.work import Engine, Work
+
+log = logging.getLogger(__name__)
+
+Answer = Callable[[], Awaitable[Reply]]
+Around = Callable[[Exchange, Answer], Awaitable[Reply | None]]
+"""Wraps the answering of a work exchange; None means that it has dealt with the connection itself."""
+
+Decode = Callable[[bytes], Any]
+
+
+class App:
+    """A bare ASGI application around one engine. Opened by the first request, on the loop that serves it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: FaceSettings,
+        policy: BatchPolicy,
+        admission: AdmissionLimits,
+        *,
+        workers: int,
+        running_max: int,
+        running_queue_max: int,
+        around: Around | None,
+        extra_routes: Iterable[Route],
+    ) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.routes = [*ROUTES, *extra_routes]
+        self.around = around
+        self.draining = False
+        self.idle = asyncio.Event()  # set once it is draining and nothing is in flight
+        self.counts = Counts(list(dict.fromkeys(route.path for route in self.routes if route.work)))
+        self.metrics = Metrics()
+        self.clock: Clock = _not_open
+        self.dispatcher: Dispatcher = Dispatcher(engine, policy, admission, workers=workers, clock=self._now)
+        self.lane = Lane(engine, running_max=running_max, queue_max=running_queue_max, clock=self._now)
+        self._table: dict[str, dict[str, tuple[Route, Decode | None]]] = {}
+        for route in self.routes:
+            decode = BodyDecoder(route.request, 422 if route.tei else 400) if route.request is not None else None
+            self._table.setdefault(route.path, {})[route.method] = (route, decode)
+        self._key = settings.api_key.encode() if settings.api_key else None
+        self._hanging: set[asyncio.Future[None]] = set()
+
+    def _now(self) -> float:
+        return self.clock()
+
+    def open(self) -> None:
+        """Bind to the running loop; called by the first request at the latest."""
+        if self.clock is _not_open:
+            self.clock = clock()
+            self.engine.open()
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges on work routes that are not over."""
+        return sum(book.in_flight for book in self.counts.routes.values())
+
+    def drain(self) -> None:
+        """From now on new work is refused with 503; those that wait for nothing are let go."""
+        self.draining = True
+        for future in self._hanging:
+            _release(future)
+        if not self.in_flight:
+            self.idle.set()
+
+    async def hang(self, exchange: Exchange) -> None:
+        """Never answer: until the client gives up or the server stops."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._hanging.add(future)
+        exchange.when_gone(lambda: _release(future))
+        try:
+            await future
+        finally:
+            self._hanging.discard(future)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
+        if scope["type"] != "http":
+            await _lifespan(scope, receive, send)
+            return
+        if self.clock is _not_open:
+            self.open()
+        exchange = Exchange(scope, receive, send, self.clock())
+        methods = self._table.get(scope["path"])
+        book = self.counts.routes.get(scope["path"])
+        if book is None:
+            await self._converse(exchange, methods)
+            return
+        book.seen += 1
+        exchange.book = book
+        try:
+            await self._converse(exchange, methods)
+        finally:
+            self._close(exchange, book)
+
+    def _close(self, exchange: Exchange, book: RouteCounts) -> None:
+        exchange.close()
+        status = exchange.status
+        if exchange.outcome is not None:
+            outcome = exchange.outcome
+        elif exchange.gone or (exchange.connection is not None and exchange.connection.lost):
+            outcome = "disconnected"
+        elif 200 <= status < 300:
+            outcome = "finished"
+        else:
+            outcome = "refused" if status in (429, 503) else "failed"
+        book.close(outcome)
+        self.metrics.exchange(outcome, self.clock() - exchange.arrived)
+        if self.draining and not self.in_flight:
+            self.idle.set()
+
+    async def _converse(self, exchange: Exchange, methods: dict[str, tuple[Route, Decode | None]] | None) -> None:
+        tei = False
+        try:
+            route, decode = self._route(exchange, methods)
+            tei = route.tei
+            reply = await self._reply(exchange, route, decode)
+            if reply is not None:
+                await reply.write(exchange)
+        except ClientGone:
+            exchange.gone = True
+        except ApiError as error:
+            await Reply(error.body(tei), error.status, error.headers()).write(exchange)
+        except asyncio.CancelledError:
+            exchange.outcome = exchange.outcome or "broken"
+            raise
+        except Exception:
+            log.exception("unexpected error in %s", exchange.path)
+            exchange.outcome = "failed"
+            if exchange.status:
+                raise  # too late for a status: the server closes the connection
+            problem = ApiError(500, "internal error", code="internal_error", type="server_error")
+            await Reply(problem.body(tei), 500).write(exchange)
+
+    def _route(
+        self, exchange: Exchange, methods: dict[str, tuple[Route, Decode | None]] | None
+    ) -> tuple[Route, Decode | None]:
+        if methods is None:
+            raise invalid(f"no such route: {exchange.path}", code="not_found", status=404)
+        found = methods.get(exchange.scope["method"])
+        if found is None:
+            allowed = ", ".join(sorted(methods))
+            raise ApiError(
+                405,
+                f"{exchange.path} takes {allowed}",
+                code="method_not_allowed",
+                headers=((b"allow", allowed.encode()),),
+            )
+        return found
+
+    async def _reply(self, exchange: Exchange, route: Route, decode: Decode | None) -> Reply | None:
+        if self._key is not None and not route.open:
+            self._authorize(exchange)
+        if not route.work:
+            return await self._answer(exchange, route, decode)
+        if self.draining:
+            raise draining()
+        if self.around is None:
+            return await self._answer(exchange, route, decode)
+        return await self.around(exchange, lambda: self._answer(exchange, route, decode))
+
+    async def _answer(self, exchange: Exchange, route: Route, decode: Decode | None) -> Reply:
+        if decode is None:
+            return await route.handler(self, exchange, None)
+        body = await exchange.body(self.settings.body_max_bytes)
+        return await route.handler(self, exchange, decode(body))
+
+    def _authorize(self, exchange: Exchange) -> None:
+        given = exchange.headers.get(b"authorization", b"")
+        scheme, _, key = given.partition(b" ")
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(key.strip(), self._key or b""):
+            raise ApiError(
+                401,
+                "a valid API key is needed: Authorization: Bearer KEY",
+                code="invalid_api_key",
+                type="authentication_error",
+                headers=((b"www-authenticate", b"Bearer"),),
+            )
+
+    async def run(self, exchange: Exchange, works: list[Work]) -> list[Work]:
+        """Queue the items of this exchange, wait for their outputs, and note the timing. For the route functions."""
+        call = self.dispatcher.submit(works, exchange.arrived, deadline_of(exchange))
+        if call.pending:
+            exchange.when_gone(call.cancel)
+        await self.dispatcher.wait(call)
+        self._note(exchange, call)
+        return works
+
+    def _note(self, exchange: Exchange, call: Call) -> None:
+        batch = call.batch
+        if batch is not None:
+            exchange.timing = Timing(
+                call.started - exchange.arrived, call.ended - call.started, len(batch.works), batch.length, batch.tokens
+            )
+
+
+def deadline_of(exchange: Exchange) -> float:
+    """When the caller stops caring (`X-Request-Timeout-Ms`), on the server's clock; inf if it does not say."""
+    given = exchange.headers.get(b"x-request-timeout-ms")
+    if given is None:
+        return float("inf")
+    try:
+        milliseconds = float(given)
+    except ValueError:
+        milliseconds = -1.0
+    if not milliseconds > 0:
+        raise invalid("X-Request-Timeout-Ms: must be a number > 0", "X-Request-Timeout-Ms")
+    return exchange.arrived + milliseconds / 1000
+
+
+def create_app(
+    engine: Engine,
+    settings: FaceSettings | None = None,
+    *,
+    policy: BatchPolicy | None = None,
+    admission: AdmissionLimits | None = None,
+    workers: int = 1,
+    running_max: int = 0,
+    running_queue_max: int = 4096,
+    around: Around | None = None,
+    extra_routes: Iterable[Route] = (),
+) -> App:
+    """The HTTP face of `engine`.
+
+    `workers` batches run at once (0: no bound), `running_max` sequences generate at once (0: no bound) with
+    `running_queue_max` waiting. `around` wraps every work exchange, `extra_routes` are added to the table.
+    """
+    return App(
+        engine,
+        settings or FaceSettings(),
+        policy or BatchPolicy(),
+        admission or AdmissionLimits(),
+        workers=workers,
+        running_max=running_max,
+        running_queue_max=running_queue_max,
+        around=around,
+        extra_routes=extra_routes,
+    )
+
+
+def _release(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _not_open() -> float:
+    raise RuntimeError("the app is not open: await a request, or call open() on the running loop")
+
+
+async def _lifespan(scope: Scope, receive: Receive, send: SendMessage) -> None:
+    if scope["type"] != "lifespan":
+        raise ValueError(f"not an HTTP scope: {scope['type']}")
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,204 @@
+"""From calls to batches: admission, the queue, the workers. One loop, no task or timer of its own.
+
+Rules of this file
+  1. A worker that is free takes a batch at once if anything waits (the policy decides which).
+  2. A batch starts when its worker became free or its oldest item arrived, whichever is later, not when this code got
+     to run: what a timer overshot is carried into the next batch, so throughput is exact. Engines set `batch.ended`.
+  3. `workers` may change at any time; 0 means as many as there is work for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from typing import NamedTuple
+
+from model_server.admission import Admission, AdmissionLimits, DrainRate
+from model_server.batching import BatchPolicy, BatchQueue
+from model_server.clock import Clock
+from model_server.errors import ApiError, ClientGone, deadline_exceeded
+from model_server.work import Batch, Engine, Work
+
+UNLIMITED = 1 << 30
+
+
+class BatchLog(NamedTuple):
+    """One line of /debug/batches."""
+
+    started: float
+    kind: str
+    items: int
+    length: int
+    tokens: int
+    duration_s: float
+    queued: int  # left waiting when it was formed
+
+
+class Call:
+    """The work of one HTTP request; over when every item is done or dropped."""
+
+    __slots__ = ("batch", "ended", "error", "future", "pending", "started", "works")
+
+    def __init__(self, works: list[Work]) -> None:
+        self.works = works
+        self.pending = len(works)
+        self.started = math.inf  # first item left the queue
+        self.ended = 0.0
+        self.batch: Batch | None = None  # the last one
+        self.error: Exception | None = None
+        self.future: asyncio.Future[None] | None = None
+
+    def cancel(self) -> None:
+        """The client is gone: what is queued is dropped at the pop, what runs runs on."""
+        for work in self.works:
+            work.cancelled = True
+        self.error = self.error or ClientGone()
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
+
+
+class Dispatcher:
+    """Runs calls on an engine."""
+
+    def __init__(
+        self, engine: Engine, policy: BatchPolicy, limits: AdmissionLimits, *, workers: int, clock: Clock
+    ) -> None:
+        self.engine = engine
+        self.policy = policy
+        self.clock = clock
+        self.rate = DrainRate()
+        self.admission = Admission(limits, self.rate)
+        self.in_flight = 0  # calls
+        self.batches = 0
+        self.dropped = 0
+        self.log: deque[BatchLog] = deque(maxlen=1024)
+        self._workers = workers
+        self._queue: BatchQueue[Work] = BatchQueue(policy)
+        self._busy = 0
+        self._free_at = [-math.inf] * workers  # one entry per free worker
+        self._pumping = False
+
+    @property
+    def workers(self) -> int:
+        """How many batches run at once; 0 for no bound."""
+        return self._workers
+
+    @workers.setter
+    def workers(self, value: int) -> None:
+        self._workers = value
+        free = max(0, value - self._busy)
+        del self._free_at[free:]
+        # A worker that joins now cannot have begun before now.
+        self._free_at += [self.clock()] * (free - len(self._free_at))
+        self._pump()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    def _free(self) -> int:
+        return max(0, self._workers - self._busy) if self._workers else UNLIMITED
+
+    def submit(self, works: list[Work], arrived: float, deadline: float) -> Call:
+        """Admit and queue the items of one request; raises `ApiError` if there is no room or an input is too long."""
+        count = len(works)
+        startable = min(count, self._free() * self.policy.items_max)
+        self.admission.reserve(count, startable, self._workers or count)
+        call = Call(works)
+        tokens_max, tokens = self.engine.info.input_tokens_max, 0
+        self.in_flight += 1
+        try:
+            for work in works:
+                work.tokens = self.engine.count_tokens(work.kind, work.inputs)
+                _check_length(work.tokens, tokens_max)
+                work.arrived, work.deadline = arrived, deadline
+                work.in_flight, work.call = self.in_flight, call
+                tokens += work.tokens
+        except BaseException:
+            self.in_flight -= 1
+            self.admission.release(count, 0)
+            raise
+        self.admission.add_tokens(tokens)
+        for work in works:
+            self._queue.push(work)
+        self._pump()
+        return call
+
+    async def wait(self, call: Call) -> None:
+        """Until the call is over; raises its error."""
+        if call.pending and call.error is None:
+            call.future = asyncio.get_running_loop().create_future()
+            try:
+                await call.future
+            except asyncio.CancelledError:
+                call.cancel()
+                raise
+        if call.error is not None:
+            raise call.error
+
+    def _pump(self) -> None:
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while len(self._queue) and (not self._workers or self._busy < self._workers):
+                works, dropped = self._queue.pop(self.clock())
+                for work in dropped:
+                    self._drop(work)
+                if works:
+                    self._start(works)
+        finally:
+            self._pumping = False
+
+    def _start(self, works: list[Work]) -> None:
+        free_at = self._free_at.pop() if self._workers else -math.inf
+        oldest = works[0]
+        longest = oldest.tokens if len(works) == 1 else max(work.tokens for work in works)
+        batch = Batch(works, self.policy.padded(longest), max(free_at, oldest.arrived))
+        for work in works:
+            call: Call = work.call
+            call.started = min(call.started, batch.started)
+        self.admission.release(len(works), batch.tokens)
+        self._busy += 1
+        self.batches += 1
+        self.engine.start(batch, self._done)
+
+    def _done(self, batch: Batch) -> None:
+        self._busy -= 1
+        if self._busy + len(self._free_at) < self._workers:
+            self._free_at.append(batch.ended)
+        duration_s = batch.ended - batch.started
+        self.rate.add(len(batch.works), duration_s)
+        self.log.append(
+            BatchLog(
+                batch.started, batch.kind, len(batch.works), batch.length, batch.tokens, duration_s, len(self._queue)
+            )
+        )
+        for work in batch.works:
+            call: Call = work.call
+            call.batch = batch
+            call.error = call.error or batch.error
+            self._finish(call, batch.ended)
+        self._pump()
+
+    def _drop(self, work: Work) -> None:
+        self.dropped += 1
+        self.admission.release(1, work.tokens)
+        call: Call = work.call
+        call.error = call.error or deadline_exceeded()
+        self._finish(call, self.clock())
+
+    def _finish(self, call: Call, ended: float) -> None:
+        call.pending -= 1
+        call.ended = max(call.ended, ended)
+        if not call.pending:
+            self.in_flight -= 1
+            if call.future is not None and not call.future.done():
+                call.future.set_result(None)
+
+
+def _check_length(tokens: int, tokens_max: int) -> None:
+    if tokens > tokens_max:
+        message = f"the input has {tokens} tokens, over the limit of {tokens_max}"
+        raise ApiError(400, message, code="context_length_exceeded", param="input")

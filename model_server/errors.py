@@ -1,0 +1,85 @@
+"""Every error a caller can see: one class, one body, everywhere.
+
+429 is the caller's own limit, 503 a server that is full, starting or draining; both say when to come back.
+TEI routes carry `error_type` at the top level too, so that TEI clients can read it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+
+Header = tuple[bytes, bytes]
+
+_encode = msgspec.json.Encoder().encode
+
+_TEI_TYPES = {400: "Validation", 413: "Validation", 422: "Validation", 429: "Overloaded", 503: "Overloaded"}
+
+
+class ApiError(Exception):
+    """An answer other than 2xx: status, message for people, `type` and `code` for programs, `param` where it lies."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str,
+        type: str = "invalid_request_error",  # the word of the error body
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        headers: tuple[Header, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.type = type
+        self.code = code
+        self.param = param
+        self.retry_after_s = retry_after_s
+        self.extra_headers = headers
+
+    def body(self, tei: bool = False) -> bytes:
+        """The one error body; with `tei` the key `error_type` beside it."""
+        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        content: dict[str, Any] = {"error": error}
+        if tei:
+            content["error_type"] = _TEI_TYPES.get(self.status, "Backend")
+        return _encode(content)
+
+    def headers(self) -> list[Header]:
+        """Retry-After (whole seconds, at least 1) and retry-after-ms where the error knows when to come back."""
+        headers = list(self.extra_headers)
+        if self.retry_after_s is not None:
+            wait_s = max(0.0, self.retry_after_s)
+            headers.append((b"retry-after", b"%d" % max(1, math.ceil(wait_s))))
+            headers.append((b"retry-after-ms", b"%d" % max(1, math.ceil(wait_s * 1000))))
+        return headers
+
+
+class ClientGone(Exception):  # noqa: N818 - not an error of ours: the caller hung up
+    """The client disconnected before its answer; there is nobody left to tell."""
+
+
+def invalid(message: str, param: str | None = None, code: str = "invalid_value", status: int = 400) -> ApiError:
+    """The caller's mistake, at `param`."""
+    return ApiError(status, message, code=code, param=param)
+
+
+def full(message: str, retry_after_s: float) -> ApiError:
+    """No room now; `retry_after_s` is what the backlog needs at the measured rate."""
+    return ApiError(503, message, code="server_full", type="overloaded_error", retry_after_s=retry_after_s)
+
+
+def draining() -> ApiError:
+    """The server is stopping."""
+    return ApiError(503, "the server is stopping", code="server_draining", type="overloaded_error", retry_after_s=1.0)
+
+
+def deadline_exceeded() -> ApiError:
+    """The caller's own deadline passed while the work was queued; nothing was computed."""
+    return ApiError(
+        504, "the deadline of the request passed while it was queued", code="deadline_exceeded", type="timeout_error"
+    )

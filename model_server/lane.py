@@ -1,0 +1,65 @@
+"""Who may generate: at most so many running sequences, a bounded queue before them, first come first served."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from model_server.admission import DrainRate
+from model_server.clock import Clock
+from model_server.errors import full
+from model_server.work import Engine, Sequence
+
+
+class Lane:
+    """Starts sequences on an engine as slots free up; 0 running means no bound."""
+
+    def __init__(self, engine: Engine, *, running_max: int, queue_max: int, clock: Clock) -> None:
+        self.engine = engine
+        self.running_max = running_max
+        self.queue_max = queue_max
+        self.clock = clock
+        self.running = 0
+        self.rate = DrainRate()
+        self._queue: deque[Sequence] = deque()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    def submit(self, sequence: Sequence) -> None:
+        """Start or queue it; raises `ApiError` 503 when the queue is full."""
+        sequence.on_end = self._ended
+        if not self.running_max or self.running < self.running_max:
+            self._start(sequence)
+        elif len(self._queue) < self.queue_max:
+            self._queue.append(sequence)
+        else:
+            waiting = len(self._queue)
+            message = f"the queue is full ({waiting} of {self.queue_max} sequences)"
+            raise full(message, self.rate.wait_s(max(1, waiting), self.running_max))
+
+    def cancel(self, sequence: Sequence) -> None:
+        """The client is gone: out of the queue at once; a running one ends at its next token."""
+        sequence.cancelled = True
+        if sequence.started != sequence.started:  # NaN: never started
+            if sequence in self._queue:
+                self._queue.remove(sequence)
+            sequence.finish("cancelled", self.clock())
+
+    def _start(self, sequence: Sequence) -> None:
+        self.running += 1
+        sequence.started = sequence.arrived if sequence.started != sequence.started else sequence.started
+        self.engine.generate(sequence)
+
+    def _ended(self, sequence: Sequence) -> None:
+        if sequence.started != sequence.started:
+            return  # dropped from the queue: it held no slot
+        self.running -= 1
+        self.rate.add(1, sequence.ended - sequence.started)
+        while self._queue and self.running < self.running_max:
+            following = self._queue.popleft()
+            if following.deadline < self.clock():
+                following.finish("expired", self.clock())
+                continue
+            following.started = sequence.ended
+            self._start(following)

@@ -1,0 +1,41 @@
+"""A route: where it is, what it takes and gives, and which function answers it.
+
+The table of routes, the OpenAPI document and the table in docs/servers.md are all made from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from model_server.exchange import Exchange
+from model_server.reply import Reply
+
+if TYPE_CHECKING:
+    from model_server.app import App
+
+Handler = Callable[["App", Exchange, Any], Awaitable[Reply]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One path and method. `request` is what the body decodes to, None for no body; `answer` what comes back."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str  # one line, for people and for OpenAPI
+    family: str  # native, openai, tei, ops
+    request: Any = None
+    answer: Any = None
+    request_forms: tuple[Any, ...] = ()  # where one path takes several bodies: each of them, for OpenAPI
+    work: bool = True  # counted, limited, refused while draining
+    open: bool = False  # needs no API key
+    streams: bool = False  # can answer with server-sent events
+    content_type: str = "application/json"
+
+    @property
+    def tei(self) -> bool:
+        """TEI routes answer 422 to a bad body and carry `error_type`."""
+        return self.family == "tei"

@@ -1,0 +1,24 @@
+"""The bounds of the HTTP face. Each has its own error, so that a caller knows which one was met."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FaceSettings:
+    """Bounds on what a request may hold, and the optional API key."""
+
+    body_max_bytes: int = 4 << 20
+    items_max: int = 2048  # texts, labels, pairs in one request
+    text_max_chars: int = 500_000
+    tokens_max: int = 8192  # what `max_tokens` may ask for
+    api_key: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("body_max_bytes", "items_max", "text_max_chars", "tokens_max"):
+            value = getattr(self, name)
+            if value < 1:
+                raise ValueError(f"{name} = {value!r}: must be an integer >= 1")
+        if self.api_key == "":
+            raise ValueError("api_key = '': must not be empty; leave it out for no key")

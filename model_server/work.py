@@ -1,0 +1,156 @@
+"""What passes between the HTTP face and an engine: work, batches, sequences, and the `Engine` protocol itself.
+
+Kinds of work: input -> output
+  similarity  (text1, text2)               -> float in [0, 1]
+  embed       (text,)                      -> list[float]
+  fill-mask   (text, top_k)                -> one list of (score, token, token_str, sequence) per mask
+  nli         (premise, hypothesis)        -> (contradiction logit, entailment logit)
+  rerank      (query, text)                -> float logit
+  classify    (text,) or (text, pair)      -> list of (label, score), best first
+Generation is not batched by the face: a `Sequence` is handed over whole and the engine emits its tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+
+class Work:
+    """One item in the queue. Instants in seconds on the loop's clock."""
+
+    __slots__ = ("arrived", "call", "cancelled", "deadline", "in_flight", "inputs", "kind", "output", "tokens")
+
+    def __init__(self, kind: str, inputs: tuple[Any, ...]) -> None:
+        self.kind = kind
+        self.inputs = inputs
+        self.tokens = 0
+        self.arrived = 0.0
+        self.deadline = math.inf
+        self.cancelled = False
+        self.in_flight = 0  # calls in the server when this one arrived, itself included
+        self.output: Any = None
+        self.call: Any = None  # the dispatcher's; engines leave it alone
+
+
+class Batch:
+    """Work that is computed together."""
+
+    __slots__ = ("ended", "error", "kind", "length", "started", "tokens", "works")
+
+    def __init__(self, works: list[Work], length: int, started: float) -> None:
+        self.works = works
+        self.kind = works[0].kind
+        self.length = length  # padded: what each item costs
+        self.tokens = sum(work.tokens for work in works)
+        self.started = started
+        self.ended = math.nan
+        self.error: Exception | None = None
+
+    @property
+    def padded_tokens(self) -> int:
+        return self.length * len(self.works)
+
+
+class Sequence:
+    """One generation: a prompt in, pieces of text out as they are made."""
+
+    __slots__ = (
+        "_waiter",
+        "arrived",
+        "cancelled",
+        "deadline",
+        "ended",
+        "finish_reason",
+        "first",
+        "on_end",
+        "pieces",
+        "prompt",
+        "prompt_tokens",
+        "started",
+        "tokens",
+        "tokens_max",
+    )
+
+    def __init__(self, prompt: str, prompt_tokens: int, tokens_max: int, arrived: float) -> None:
+        self.prompt = prompt
+        self.prompt_tokens = prompt_tokens
+        self.tokens_max = tokens_max
+        self.arrived = arrived
+        self.deadline = math.inf
+        self.started = math.nan  # left the queue
+        self.first = math.nan  # first token
+        self.ended = math.nan
+        self.tokens = 0
+        self.pieces: list[str] = []
+        self.cancelled = False
+        self.finish_reason: str | None = None  # stop, length, cancelled, expired, error
+        self.on_end: Callable[[Sequence], None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def emit(self, piece: str, now: float) -> None:
+        """Engine: one more token."""
+        if not self.tokens:
+            self.first = now
+        self.tokens += 1
+        self.pieces.append(piece)
+        self._wake()
+
+    def finish(self, reason: str, now: float) -> None:
+        """Engine or lane: the last word, exactly once; later calls are ignored."""
+        if self.finish_reason is None:
+            self.finish_reason = reason
+            self.ended = now
+            if self.on_end is not None:
+                self.on_end(self)
+            self._wake()
+
+    async def more(self) -> list[str]:
+        """Wait for new pieces and take them; empty when the sequence has ended and all were taken."""
+        while not self.pieces and self.finish_reason is None:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        pieces, self.pieces = self.pieces, []
+        return pieces
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class EngineInfo(msgspec.Struct, frozen=True):
+    """What a server tells of the model behind it."""
+
+    model: str
+    kinds: frozenset[str]  # of work, and "generate"
+    input_tokens_max: int = 8192
+    note: str | None = None  # e.g. "simulated", "random weights: answers are meaningless"
+    dtype: str = "none"
+    details: dict[str, Any] = {}
+
+
+class Engine(Protocol):
+    """The inside of a server: a batch of inputs -> outputs. Called on the loop's thread, never blocks it."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def open(self) -> None:
+        """Called once, on the running loop, before anything else."""
+        ...
+
+    def count_tokens(self, kind: str, inputs: tuple[Any, ...], /) -> int:
+        """Length of the input in tokens, special tokens included."""
+        ...
+
+    def start(self, batch: Batch, done: Callable[[Batch], None], /) -> None:
+        """Begin; set every work's `output` (or `batch.error`) and `batch.ended`, then call `done(batch)` once."""
+        ...
+
+    def generate(self, sequence: Sequence, /) -> None:
+        """Begin to emit tokens until `tokens_max`, the end or `sequence.cancelled`; then `finish`."""
+        ...
