@@ -1,0 +1,1 @@
+"""The command line: parses and calls. Nothing below it prints or exits."""

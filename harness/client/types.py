@@ -71,8 +71,8 @@ class Response(msgspec.Struct):
     outcome: Outcome
     status: int = 0  # HTTP status; 0 where none arrived
     answers: tuple[Any, ...] = ()  # one per item of the request, only when ok
-    sent: float = math.nan  # last attempt: first byte handed to the socket
-    first_byte: float = math.nan  # first body byte (plain) or first event (stream)
+    sent: float = math.nan  # last attempt: its exchange began (connecting included)
+    first_byte: float = math.nan  # head of the answer (plain) or first content event (stream)
     done: float = math.nan  # last byte read, or the instant it was given up
     previous: tuple[Attempt, ...] = ()
     chunks: tuple[float, ...] = ()  # arrival of every event of a stream

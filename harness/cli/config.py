@@ -1,0 +1,58 @@
+"""paceline.toml: the options of the commands, written down for CI.
+
+    seed = 7                # top level: for every command that has the option
+    [compare]
+    strategy = ["sync", "queue-stream:concurrency=50"]
+    slo = "p99<500ms,errors<1%"
+"""
+
+from __future__ import annotations
+
+import importlib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from harness.cli.main import COMMANDS
+from harness.client.errors import UsageError
+from harness.plugins import unknown
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The file as click's default_map; raises UsageError naming key and place."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from error
+    shared = {key: value for key, value in data.items() if not isinstance(value, dict)}
+    tables = {key: value for key, value in data.items() if isinstance(value, dict)}
+    for name in tables:
+        if name not in COMMANDS:
+            raise UsageError(f"{path}: " + unknown("table", name, list(COMMANDS)))
+    options = {name: _options(name) for name in COMMANDS}
+    every = sorted({option for names in options.values() for option in names})
+    for key in shared:
+        if _field(key) not in every:
+            raise UsageError(f"{path}: " + unknown("key", key, every))
+    return {name: _section(path, name, shared, tables.get(name, {}), options[name]) for name in COMMANDS}
+
+
+def _section(
+    path: Path, name: str, shared: dict[str, Any], table: dict[str, Any], options: list[str]
+) -> dict[str, Any]:
+    for key in table:
+        if _field(key) not in options:
+            raise UsageError(f"{path}: [{name}]: " + unknown("key", key, options))
+    merged = {_field(key): value for key, value in shared.items() if _field(key) in options}
+    return merged | {_field(key): value for key, value in table.items()}
+
+
+def _field(key: str) -> str:
+    return key.replace("-", "_")
+
+
+def _options(name: str) -> list[str]:
+    command = importlib.import_module(f"harness.cli.{name}").command
+    return sorted(parameter.name for parameter in command.params)

@@ -1,0 +1,104 @@
+"""`paceline`: the command, its groups of options, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.client.errors import UsageError
+
+EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED = 2, 3, 5
+
+COMMANDS = {
+    "compare": "Compare client strategies on one server, under one identical load.",
+    "run": "Play a scenario (spike, ramp, soak ...) with one or more strategies.",
+    "report": "Render report.html, report.md and charts of a run, whole or interrupted.",
+    "serve": "Serve a mock of a model server on this machine.",
+    "list": "List strategies, tasks, limits, loads, scenarios, profiles and more.",
+}
+"""Subcommand -> its line in the help; each lies in a module of its own that is imported only when it is called."""
+
+
+class Lazy(click.Group):
+    """Imports a subcommand's module when it is used, so that the help comes at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"harness.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list from the table above: nothing is imported to show it."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """An unknown command is answered with the near names."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from harness.plugins import unknown
+
+            raise click.UsageError(unknown("command", args[0], list(COMMANDS)))
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Command names, without importing them."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="paceline", prog_name="paceline")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="Project file with settings for CI [default: ./paceline.toml if there is one].",
+)
+@click.pass_context
+def cli(ctx: click.Context, config: Path | None) -> None:
+    """Benchmark and load-test model-serving HTTP APIs: compare client strategies, find the limit, gate in CI.
+
+    Shell completion: eval "$(_PACELINE_COMPLETE=bash_source paceline)" (zsh_source and fish_source likewise).
+    """
+    if config is not None or Path("paceline.toml").is_file():
+        from harness.cli.config import read
+
+        ctx.default_map = read(config or Path("paceline.toml"))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point. Exit codes: 0 pass, 1 gate or SLO failed, 2 usage, 3 crash, 4 invalid, 5 inconclusive."""
+    try:
+        code = cli.main(args=arguments, prog_name="paceline", standalone_mode=False)
+    except click.ClickException as error:
+        code = _say(error.format_message(), EXIT_USAGE)
+    except UsageError as error:
+        code = _say(str(error), EXIT_USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        code = _say("interrupted", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        code = 0  # the reader of our output had enough
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        code = _say(f"this is a fault of paceline, not yours: {type(error).__name__}: {error}", EXIT_CRASH)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(text: str, code: int) -> int:
+    click.echo(f"paceline: {text}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""At most so many requests a second, by the generic cell rate algorithm (ITU-T I.371; a leaky bucket as a meter).
+
+One number is the whole state: the theoretical arrival time of the next request. It is exact from the first second: in
+any window of T seconds at most burst + rate x T requests pass, where a bucket that starts full and refills lets twice
+as many through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from harness.client.clock import clock
+from harness.client.errors import SettingError
+from harness.client.types import Request, Response, Send
+
+
+class Gcra:
+    """The pure part: who asks at `now` may go at the returned instant, in order of asking."""
+
+    __slots__ = ("_interval_s", "_next", "_tolerance_s")
+
+    def __init__(self, rate_per_s: float, burst: int = 1) -> None:
+        if not rate_per_s > 0:
+            raise SettingError(f"rate_per_s={rate_per_s!r} must be above 0")
+        if burst < 1:
+            raise SettingError(f"burst={burst!r} must be at least 1")
+        self._interval_s = 1.0 / rate_per_s
+        self._tolerance_s = (burst - 1) * self._interval_s
+        self._next = float("-inf")
+
+    def reserve(self, now: float) -> float:
+        """The instant at which this request may go (`now`, if at once); the place is taken."""
+        expected = max(self._next, now)
+        self._next = expected + self._interval_s
+        return max(now, expected - self._tolerance_s)
+
+
+class RateLimit:
+    """At most `rate_per_s` requests a second, `burst` of them at once after a pause; exact from the first second."""
+
+    def __init__(self, inner: Send, rate_per_s: float, burst: int = 1) -> None:
+        self._inner = inner
+        self._gcra = Gcra(rate_per_s, burst)
+        self._now = None if _no_loop() else clock()
+
+    async def __call__(self, request: Request, /) -> Response:
+        now = self._now = self._now or clock()
+        start = self._gcra.reserve(now())
+        while (left := start - now()) > 0:
+            await asyncio.sleep(left)
+        return await self._inner(request)
+
+
+def _no_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False

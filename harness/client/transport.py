@@ -1,0 +1,164 @@
+"""The innermost send: one HTTP exchange on aiohttp.
+
+Rules of this file
+  1. Whatever happens to the exchange becomes an outcome; only cancellation is raised.
+  2. The pool is unlimited unless told otherwise: a hidden queue inside the connector would be a wait nobody sees.
+  3. `sent` is stamped before a connection is looked for, so connecting counts as service time; `first_byte` when the head
+     of the answer is there (plain) or the first content event (stream); `done` when the last byte was read and checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from types import TracebackType
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from harness.client.clock import Clock, clock
+from harness.client.errors import BadResponse, SettingError
+from harness.client.retry_after import retry_after_s
+from harness.client.types import Outcome, Request, Response
+from harness.client.wire import SseSplitter, is_content, outcome_of_status
+
+BODY_MAX = 64 * 1024 * 1024  # bytes of an answer; more is a bad response
+KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
+
+
+def base_url(url: str) -> str:
+    """Without a trailing slash, and `localhost` as an address: resolving it would cost a thread for each connection."""
+    if not url.startswith(("http://", "https://")):
+        raise SettingError(f"url={url!r}: expected http:// or https://")
+    return url.rstrip("/").replace("//localhost", "//127.0.0.1", 1)
+
+
+class HttpTransport:
+    """One HTTP exchange per call, on a pool of keep-alive connections; use it with `async with`."""
+
+    def __init__(
+        self, url: str, *, timeout_s: float = 60.0, connections: int = 0, api_key: str | None = None
+    ) -> None:
+        if not timeout_s > 0:
+            raise SettingError(f"timeout_s={timeout_s!r} must be above 0")
+        self._base = base_url(url)
+        self._timeout_s = timeout_s
+        self._connections = connections
+        self._headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._urls: dict[str, URL] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._now: Clock = time.monotonic
+
+    async def __aenter__(self) -> HttpTransport:
+        self._now = clock()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+            skip_auto_headers=("User-Agent", "Accept"),
+            auto_decompress=False,
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def __call__(self, request: Request, /) -> Response:
+        session = self._session
+        if session is None:
+            raise RuntimeError("HttpTransport must be entered with `async with` first")
+        sent = self._now()
+        timeout: aiohttp.ClientTimeout | None = None
+        if request.deadline != math.inf:
+            left_s = min(self._timeout_s, request.deadline - sent)
+            if left_s <= 0:
+                return Response(Outcome.not_sent, done=sent, error="its deadline passed before it could be sent")
+            timeout = aiohttp.ClientTimeout(total=left_s)
+        response = Response(Outcome.connection_error, sent=sent)
+        try:
+            await self._exchange(session, request, response, timeout)
+        except TimeoutError:
+            self._failed(response, Outcome.timed_out, f"no complete answer within {self._timeout_s:g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            self._failed(response, Outcome.connection_error, f"{type(error).__name__}: {error}")
+        except BadResponse as error:
+            self._failed(response, Outcome.bad_response, str(error))
+        except ValueError as error:  # aiohttp on an answer that is not HTTP, or a chunk that is too long
+            self._failed(response, Outcome.bad_response, f"{type(error).__name__}: {error}")
+        return response
+
+    def _failed(self, response: Response, outcome: Outcome, error: str) -> None:
+        response.outcome = outcome
+        response.error = error[:300]
+        response.done = self._now()
+
+    async def _exchange(
+        self, session: aiohttp.ClientSession, request: Request, response: Response, timeout: aiohttp.ClientTimeout | None
+    ) -> None:
+        url = self._urls.get(request.path)
+        if url is None:
+            url = self._urls[request.path] = URL(self._base + request.path, encoded=True)
+        headers = self._headers
+        if request.headers:
+            headers = headers.copy()
+            headers.update(request.headers)
+        options = {} if timeout is None else {"timeout": timeout}
+        async with session.post(url, data=request.body, headers=headers, allow_redirects=False, **options) as answer:
+            response.status = answer.status
+            response.first_byte = self._now()
+            response.server_timing = answer.headers.get("Server-Timing")
+            if answer.status != 200:
+                await self._refused(answer, response)
+            elif request.stream:
+                await self._stream(answer, request, response)
+            else:
+                body = await self._body(answer)
+                response.answers = request.task.answer(request, body)
+                response.outcome = Outcome.ok
+                response.done = self._now()
+
+    async def _refused(self, answer: aiohttp.ClientResponse, response: Response) -> None:
+        body = await self._body(answer)
+        response.done = self._now()
+        response.outcome = outcome_of_status(answer.status)
+        response.retry_after_s = retry_after_s(answer.headers, time.time())
+        response.error = f"HTTP {answer.status}: {body[:200].decode(errors='replace')}"
+
+    @staticmethod
+    async def _body(answer: aiohttp.ClientResponse) -> bytes:
+        length = answer.content_length
+        if length is not None and length <= BODY_MAX:
+            return await answer.read()
+        body = bytearray()
+        async for chunk in answer.content.iter_any():
+            body += chunk
+            if len(body) > BODY_MAX:
+                raise BadResponse(f"an answer of more than {BODY_MAX} bytes")
+        return bytes(body)
+
+    async def _stream(self, answer: aiohttp.ClientResponse, request: Request, response: Response) -> None:
+        splitter, events, stamps = SseSplitter(), list[bytes](), list[float]()
+        size = 0
+        async for chunk in answer.content.iter_any():
+            at = self._now()
+            size += len(chunk)
+            if size > BODY_MAX:
+                raise BadResponse(f"a stream of more than {BODY_MAX} bytes")
+            for event in splitter.feed(chunk):
+                events.append(event)
+                if is_content(event):
+                    stamps.append(at)
+        response.done = self._now()
+        response.chunks = tuple(stamps)
+        if stamps:
+            response.first_byte = stamps[0]
+        response.answers = request.task.answer_stream(request, events)
+        response.outcome = Outcome.ok

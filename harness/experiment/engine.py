@@ -1,0 +1,304 @@
+"""The asyncio engine: client applications that run a strategy over their share of a load, and record what happens.
+
+Rules of this file
+  1. It knows nothing of Locust. Whoever owns the thread gives commands (`join`, `go`, `leave`, `finish`), from any thread.
+  2. The load's zero is the instant of `go`: applications that joined before it are connected and waiting.
+  3. What was given out is finished or counted: after a stop nothing new is sent, what is in flight may take `drain_s`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from harness.client.clock import clock
+from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.types import Outcome, Request, Response, Send
+from harness.experiment.spec import CaseSpec, compose
+from harness.load.feed import Feed
+from harness.load.timer import Alarm
+from harness.measure.health import ProcessSampler
+from harness.measure.record import End
+from harness.measure.recorder import Recorder
+
+TICK_S = 0.05
+CONNECT_LEAD_S = 0.02  # between `go` and the zero of arrivals, so that the first one is not late
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop where there is one (it halves the client's CPU per request), else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+class Application:
+    """One client application: its feed, its task, and the gate its strategy built (if it built one)."""
+
+    def __init__(self, slot: int, slots: int) -> None:
+        self.slot = slot
+        self.slots = slots
+        self.feed: Feed | None = None
+        self.gate: ConcurrencyLimit | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.ended = False  # its share is done, of itself or after `leave`
+        self.complete = False  # its share is done of itself
+
+
+class Engine:
+    """Runs in one thread (`run`), takes commands from others."""
+
+    def __init__(
+        self,
+        spec: CaseSpec,
+        process: int = 0,
+        executor: Callable[[int], concurrent.futures.Executor] | None = None,
+        on_rows: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.process = process
+        self.error: str | None = None
+        self.status: dict[str, float | None] = {}
+        self.recorder: Recorder | None = None
+        self.end: End | None = None
+        self.finished = False
+        self._executor = executor
+        self._on_rows = on_rows
+        self._applications: dict[int, Application] = {}
+        self._loop = new_event_loop()
+        self._go = asyncio.Event()
+        self._finish = asyncio.Event()
+        self._zero = 0.0
+        self._interrupted: str | None = None
+        self._schedule = spec.build_schedule()
+        self._mix = spec.build_mix()
+        self._sampler = ProcessSampler()
+        self._bad_lines: list[tuple[int, str | None]] = []
+
+    # Commands, from any thread.
+
+    def join(self, slot: int, slots: int) -> Application:
+        """Start application `slot` of `slots`; it waits for `go`."""
+        application = Application(slot, slots)
+        self._applications[slot] = application
+        self._loop.call_soon_threadsafe(self._start, application)
+        return application
+
+    def go(self) -> None:
+        """The load begins now."""
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def leave(self, application: Application, why: str | None = None) -> None:
+        """No further item for this application; what is in flight is drained. `why` marks the case as interrupted."""
+        self._loop.call_soon_threadsafe(self._leave, application, why)
+
+    def finish(self) -> None:
+        """Everything is over: flush, write the end, leave the thread."""
+        self._loop.call_soon_threadsafe(self._finish.set)
+
+    @property
+    def complete(self) -> bool:
+        """Every application has worked through its share."""
+        return bool(self._applications) and all(a.ended for a in self._applications.values())
+
+    # The thread.
+
+    def run(self) -> None:
+        """The thread's body; returns after `finish`."""
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._main())
+        except Exception as error:
+            self.error = f"{type(error).__name__}: {error}"
+        finally:
+            self.finished = True
+            self._loop.close()
+
+    async def _main(self) -> None:
+        ticker = asyncio.create_task(self._tick())
+        await self._finish.wait()
+        for application in self._applications.values():
+            self._leave(application, None)
+        tasks = [a.task for a in self._applications.values() if a.task is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        ticker.cancel()
+        if self.recorder is not None:
+            self._sample()
+            self.end = self._summary(self.recorder)
+            self.recorder.end(self.end)
+
+    def _begin(self) -> None:
+        if self._go.is_set():
+            return
+        lead_s = 0.0 if self._schedule.offsets is None else CONNECT_LEAD_S
+        self._zero = clock()() + lead_s
+        self.recorder = Recorder(
+            Path(self.spec.records),
+            case=self.spec.name,
+            repeat=self.spec.repeat,
+            process=self.process,
+            t0=self._zero,
+            t0_unix_s=time.time() + lead_s,
+            on_rows=self._on_rows,
+        )
+        self._sampler.start()
+        self._go.set()
+
+    def _start(self, application: Application) -> None:
+        application.task = asyncio.create_task(self._guarded(application))
+
+    async def _guarded(self, application: Application) -> None:
+        try:
+            await self._run(application)
+        except asyncio.CancelledError:
+            pass  # cut at the end of the drain; the recorder has counted what was in flight
+        except Exception as error:
+            self.error = self.error or str(error) or type(error).__name__
+        finally:
+            application.ended = True
+
+    async def _run(self, application: Application) -> None:
+        spec = self.spec
+        strategy = spec.build_strategy()
+        async with self._transport(strategy) as transport, Alarm() as alarm:
+            await self._go.wait()
+            recorder = self.recorder
+            assert recorder is not None  # noqa: S101 - `go` made it
+            source = spec.build_source()
+            feed = Feed(source, self._mix, self._schedule, self._zero, alarm.until, application.slot, application.slots)
+            application.feed = feed
+
+            def layers(send: Send) -> Send:
+                if isinstance(send, ConcurrencyLimit):
+                    application.gate = send
+                inner = compose(send, spec.layers, spec.seed + application.slot)
+
+                def entrance(request: Request, /) -> Awaitable[Response]:
+                    return _not_sent() if feed.stopped else inner(request)
+
+                return recorder.layer(entrance, application.slot)
+
+            try:
+                async for _ in strategy.stream(feed, transport, layers):
+                    pass
+                application.complete = not feed.stopped
+            finally:
+                if source.jsonl is not None:
+                    self._bad_lines.append((source.jsonl.bad_lines, source.jsonl.first_bad_line))
+
+    def _transport(self, strategy: Any) -> Any:
+        from harness.client.blocking import BlockingTransport
+        from harness.client.transport import HttpTransport
+
+        key = os.environ.get("PACELINE_TARGET_KEY") or None
+        if not strategy.blocking:
+            return HttpTransport(self.spec.target, timeout_s=self.spec.layers.timeout_s, api_key=key)
+        threads = getattr(strategy, "threads", 1)
+        executor = self._executor(threads) if self._executor else None
+        return BlockingTransport(
+            self.spec.target, threads=threads, timeout_s=self.spec.layers.timeout_s, executor=executor, api_key=key
+        )
+
+    def _leave(self, application: Application, why: str | None) -> None:
+        self._interrupted = self._interrupted or (why if not application.ended else None)
+        feed = application.feed
+        if application.ended or (feed is not None and feed.stopped):
+            return
+        if feed is None:  # before `go`: nothing was given out
+            if application.task is not None:
+                application.task.cancel()
+            return
+        feed.stop(clock()())
+        self._cut_later(application)
+
+    def _cut_later(self, application: Application) -> None:
+        """After the drain, what is still in flight is unfinished; an arrival that is being waited for is at once."""
+        self._loop.call_later(self.spec.drain_s, self._cut, application)
+
+    def _cut(self, application: Application) -> None:
+        if not application.ended and application.task is not None:
+            if self.recorder is not None:
+                self.recorder.cancelled_as = Outcome.unfinished
+            application.task.cancel()
+
+    async def _tick(self) -> None:
+        """The client watches itself: late ticks are event-loop lag."""
+        await self._go.wait()
+        now = clock()
+        due = now()
+        overrun_at = self._over_s()
+        while True:
+            due = max(due + TICK_S, now() - TICK_S)
+            await asyncio.sleep(max(0.0, due - now()))
+            self._sample(max(0.0, now() - due))
+            if now() - self._zero > overrun_at:
+                overrun_at = float("inf")
+                for application in self._applications.values():
+                    self._leave(application, None)
+
+    def _over_s(self) -> float:
+        """When arrivals are over; from then on what is in flight has `drain_s`. A backlog ends when it is done."""
+        offsets = self._schedule.offsets
+        return float("inf") if offsets is None else offsets[-1] + 1e-6
+
+    def _sample(self, loop_lag_s: float = 0.0) -> None:
+        recorder = self.recorder
+        if recorder is None:
+            return
+        gates = [a.gate for a in self._applications.values() if a.gate is not None]
+        in_flight = sum(g.in_flight for g in gates) if gates else recorder.in_flight
+        limit = float(sum(g.limit.value for g in gates)) if gates else float("nan")
+        pulled = sum(a.feed.pulled for a in self._applications.values() if a.feed is not None)
+        cpu_s, rss_bytes = self._sampler.sample()
+        recorder.tick(
+            t=clock()() - self._zero,
+            in_flight=in_flight,
+            limit=limit,
+            pulled=pulled,
+            done=recorder.done,
+            loop_lag=loop_lag_s,
+            cpu=cpu_s,
+            rss=rss_bytes,
+        )
+        recorder.flush()
+        self.status = {
+            "t_s": clock()() - self._zero,
+            "pulled": pulled,
+            "done": recorder.done,
+            "ok": recorder.ok,
+            "in_flight": in_flight,
+            "limit": limit if limit == limit else None,
+        }
+
+    def _summary(self, recorder: Recorder) -> End:
+        feeds = [(a, a.feed) for a in self._applications.values() if a.feed is not None]
+        scheduled = sum(feed.scheduled(a.complete) for a, feed in feeds)
+        bad = max(self._bad_lines, default=(0, None))
+        return End(
+            scheduled=scheduled,
+            pulled=sum(feed.pulled for _, feed in feeds),
+            recorded=recorder.recorded,
+            not_sent=max(0, scheduled - recorder.recorded),
+            bad_lines=bad[0],
+            first_bad_line=bad[1],
+            interrupted=self._interrupted,
+            duration_s=clock()() - self._zero,
+            cpu_s=self._sampler.cpu_s,
+            rss_start_mb=self._sampler.rss_start_mb,
+            rss_max_mb=self._sampler.rss_max_mb,
+            error=self.error or recorder.error,
+            schedule_sha256=self._schedule.sha256,
+        )
+
+
+async def _not_sent() -> Response:
+    """What becomes of a request that the strategy would send after the stop."""
+    return Response(Outcome.not_sent, done=clock()(), error="the run was stopped")

@@ -1,0 +1,147 @@
+"""Plays one repeat of one case in a Locust process of its own, and watches it.
+
+The child is started by command line, so that CPU, memory and warm state of one strategy never touch another's, and so
+that this process never imports Locust. A pipe carries the child's status lines; when this process dies the child finds
+the pipe broken and stops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import plugins
+from harness.experiment.spec import CaseSpec
+
+Watch = Callable[[dict[str, Any]], None]
+"""Gets the merged status of the case, a few times a second."""
+
+STOP_GRACE_S = 15.0  # beyond the drain, until a child that was asked to stop is killed
+
+
+class Played(msgspec.Struct, frozen=True):
+    """How a child ended."""
+
+    exit_code: int
+    interrupted: bool
+    log: Path
+    wall_s: float
+
+
+def command(spec: CaseSpec, scenario: str, processes: int = 1) -> list[str]:
+    """The Locust command line of a case."""
+    locustfile = plugins.folder("scenario") / f"{scenario.replace('-', '_')}.py"
+    line = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--only-summary", "--loglevel", "WARNING"]
+    line += ["-u", str(spec.users), "-r", str(spec.users)]
+    return line if processes == 1 else [*line, "--processes", str(processes)]
+
+
+def environment(case_file: Path, status_fd: int, processes: int) -> dict[str, str]:
+    """The child's environment: the case, the status pipe, and no monkey-patching where one process suffices."""
+    root = str(Path(__file__).parents[2])
+    env = {**os.environ, "PACELINE_CASE": str(case_file), "PACELINE_STATUS_FD": str(status_fd)}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    if processes == 1:
+        env["LOCUST_SKIP_MONKEY_PATCH"] = "1"
+    return env
+
+
+def play(spec: CaseSpec, scenario: str, slug: str, watch: Watch | None = None, processes: int = 1) -> Played:
+    """Run the child to its end. On KeyboardInterrupt it is asked to stop, drains, and what it recorded stands."""
+    records = Path(spec.records)
+    case_file, log = records / f"{slug}.spec.json", records / f"{slug}.locust.log"
+    case_file.write_bytes(msgspec.json.format(msgspec.json.encode(spec)))
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(read_fd, False)
+    os.set_blocking(write_fd, False)
+    started = time.monotonic()
+    with log.open("wb") as output:
+        child = subprocess.Popen(  # noqa: S603 - our own scenario under Locust
+            command(spec, scenario, processes),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment(case_file, write_fd, processes),
+            pass_fds=[write_fd],
+            start_new_session=True,
+        )
+    os.close(write_fd)
+    watcher = _Watcher(read_fd, watch)
+    interrupted = False
+    try:
+        watcher.until_end(child, None)
+    except KeyboardInterrupt:
+        interrupted = True
+        _stop(child, watcher, spec.drain_s + STOP_GRACE_S)
+    finally:
+        os.close(read_fd)
+        if child.poll() is None:
+            _kill(child)
+    return Played(child.returncode, interrupted, log, time.monotonic() - started)
+
+
+def _stop(child: subprocess.Popen[bytes], watcher: _Watcher, grace_s: float) -> None:
+    """Ask politely, wait for the drain; a second Ctrl-C does not wait."""
+    child.send_signal(signal.SIGTERM)
+    with contextlib.suppress(KeyboardInterrupt):
+        watcher.until_end(child, time.monotonic() + grace_s)
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+class _Watcher:
+    """Reads status lines of all of a case's processes and hands on their sum."""
+
+    def __init__(self, fd: int, watch: Watch | None) -> None:
+        self._fd = fd
+        self._watch = watch
+        self._rest = b""
+        self._of: dict[int, dict[str, Any]] = {}
+
+    def until_end(self, child: subprocess.Popen[bytes], deadline: float | None) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._fd, selectors.EVENT_READ)
+            while child.poll() is None and (deadline is None or time.monotonic() < deadline):
+                if selector.select(0.1) and not self._read():
+                    selector.unregister(self._fd)
+                    child.wait(None if deadline is None else max(0.1, deadline - time.monotonic()))
+                    return
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._fd, 65536)
+        except BlockingIOError:
+            return True
+        if not data:
+            return False
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            with contextlib.suppress(msgspec.DecodeError, KeyError):
+                status = msgspec.json.decode(line)
+                self._of[status["pid"]] = status
+        if self._watch is not None:
+            self._watch(self._merged())
+        return True
+
+    def _merged(self) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for status in self._of.values():
+            for key, value in status.items():
+                if isinstance(value, (int, float)) and key not in {"pid", "t_s"}:
+                    merged[key] = merged.get(key, 0) + value
+        merged["t_s"] = max((s.get("t_s") or 0.0 for s in self._of.values()), default=0.0)
+        return merged

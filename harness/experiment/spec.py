@@ -1,0 +1,111 @@
+"""What one process must know to play its part of a case: plain data, handed over as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import plugins
+from harness.client.errors import UsageError
+from harness.client.types import Send, Strategy, Task
+from harness.load.feed import Mix, Source
+from harness.load.schedule import BACKLOG, Schedule, compute
+from harness.load.workloads.jsonl import Jsonl
+from harness.load.workloads.synthetic import Synthetic
+from harness.measure.result import Named
+
+SAMPLE_PAIRS = Path(__file__).parents[2] / "scenarios" / "data" / "pairs.jsonl"
+"""Sentence pairs in English and Chinese, shipped with the package."""
+
+
+class LayerSettings(msgspec.Struct, frozen=True):
+    """What is put around every strategy alike. Nothing by default: each strategy is measured bare."""
+
+    timeout_s: float = 60.0  # of one attempt
+    retries: int = 0
+    rate_limit_per_s: float | None = None
+    deadline_s: float | None = None  # from an item's due time to its answer, over all attempts
+
+    def __post_init__(self) -> None:
+        for name in ("timeout_s", "rate_limit_per_s", "deadline_s"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1e6:
+                raise UsageError(f"{name}={value!r} must be above 0 and below 1000000")
+        if not 0 <= self.retries <= 100:
+            raise UsageError(f"retries={self.retries} must be between 0 and 100")
+
+
+class TaskShare(msgspec.Struct, frozen=True):
+    """A task and its weight in a mixed load."""
+
+    task: Named
+    weight: float = 1.0
+
+
+class CaseSpec(msgspec.Struct, frozen=True):
+    """One repeat of one case."""
+
+    name: str
+    target: str
+    strategy: Named
+    tasks: list[TaskShare]
+    records: str  # directory of the record files
+    load: Named = Named(BACKLOG)
+    duration_s: float = 30.0  # of arrivals
+    items: int | None = None
+    input: str | None = None
+    synthetic: dict[str, Any] | None = None  # settings of the synthetic workload; None: use `input`
+    layers: LayerSettings = LayerSettings()
+    seed: int = 1
+    repeat: int = 0
+    users: int = 1
+    drain_s: float = 30.0  # how long requests in flight may take after the end or a stop
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("users", 1, 10_000), ("drain_s", 0, 3_600), ("duration_s", 0.01, 864_000)):
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(f"{name}={getattr(self, name)!r} must be between {low:g} and {high:g}")
+        if self.items is not None and not 1 <= self.items <= 10**12:
+            raise UsageError(f"items={self.items} must be at least 1")
+
+    def build_strategy(self) -> Strategy:
+        """The strategy with its settings."""
+        strategy: Strategy = plugins.build("strategy", self.strategy.name, self.strategy.settings)
+        return strategy
+
+    def build_mix(self) -> Mix:
+        """The tasks by weight."""
+        tasks: list[tuple[Task, float]] = [
+            (plugins.build("task", share.task.name, share.task.settings), share.weight) for share in self.tasks
+        ]
+        return Mix(tasks, self.seed)
+
+    def build_source(self) -> Source:
+        """A fresh reader of the workload; each client application has its own."""
+        backlog = self.load.name == BACKLOG
+        jsonl = Jsonl(self.input, self.items if backlog else None) if self.input is not None else None
+        synthetic: Synthetic = Synthetic(**(self.synthetic or {}))
+        return Source(jsonl, synthetic, self.items, self.seed)
+
+    def build_schedule(self) -> Schedule:
+        """The whole load's due times."""
+        return compute(self.load.name, self.load.settings, self.duration_s, self.items, self.seed)
+
+
+def compose(send: Send, layers: LayerSettings, seed: int) -> Send:
+    """The request-level layers around one that makes an attempt: deadline(retry(rate limit(send)))."""
+    from random import Random
+
+    from harness.client.layers.deadline import Deadline
+    from harness.client.layers.rate_limit import RateLimit
+    from harness.client.layers.retry import Retry
+
+    if layers.rate_limit_per_s is not None:
+        send = RateLimit(send, layers.rate_limit_per_s)
+    if layers.retries:
+        send = Retry(send, retries=layers.retries, rng=Random(seed))
+    if layers.deadline_s is not None:
+        send = Deadline(send, layers.deadline_s)
+    return send

@@ -1,0 +1,150 @@
+"""The server under test: an embedded mock of our own, or somebody's URL."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import selectors
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from harness.client.errors import UsageError
+
+START_S = 20.0
+PROBE_S = 3.0
+
+
+def check_url(url: str) -> str:
+    """The base URL without a trailing slash; raises UsageError if it is not one."""
+    parts = urlsplit(url)
+    try:
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError:
+        port_ok = False
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
+        raise UsageError(f"--target {url!r}: expected http://HOST[:PORT] or https://HOST[:PORT]")
+    return url.rstrip("/")
+
+
+def check_answers(url: str) -> None:
+    """Raise UsageError unless something accepts connections there."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((parts.hostname or "", port), timeout=PROBE_S):
+            return
+    except OSError as error:
+        raise UsageError(f"target {url}: {error.strerror or error}; is the server running?") from error
+
+
+def call(url: str, method: str = "GET", timeout_s: float = PROBE_S) -> Any:
+    """A small JSON exchange beside the load (counts, info); None if the server does not offer it."""
+    request = urllib.request.Request(url, method=method)  # noqa: S310 - check_url allows http and https only
+    with contextlib.suppress(OSError, ValueError, urllib.error.URLError):
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - as above
+            return json.loads(answer.read(1 << 20) or b"null")
+    return None
+
+
+@dataclass
+class Target:
+    """A server under test; `with` stops what it started."""
+
+    url: str
+    profile: str | None = None
+    note: str | None = None
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def __enter__(self) -> Target:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def embedded(self) -> bool:
+        return self.process is not None
+
+    def stop(self) -> None:
+        """End the embedded mock; somebody's own server is left alone."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+            if self.process.stdout is not None:
+                self.process.stdout.close()
+
+    def reset(self) -> None:
+        """Put the embedded mock's schedule and counts back to zero, so that each case meets the same server."""
+        if self.embedded:
+            call(f"{self.url}/debug/reset", "POST")
+
+    def seen(self) -> int | None:
+        """HTTP exchanges on work routes that the server counted so far; None if it does not tell."""
+        counts = call(f"{self.url}/debug/counts")
+        return counts.get("seen") if isinstance(counts, dict) else None
+
+    def cpu_s(self) -> float | None:
+        """CPU seconds of the embedded mock so far."""
+        if self.process is None:
+            return None
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            times = psutil.Process(self.process.pid).cpu_times()
+            return float(times.user + times.system)
+        return None
+
+
+def remote(url: str) -> Target:
+    """Somebody's server; raises UsageError if it does not answer."""
+    url = check_url(url)
+    check_answers(url)
+    info = call(f"{url}/info")
+    note = info.get("note") if isinstance(info, dict) else None
+    return Target(url, note=note if isinstance(note, str) else None)
+
+
+def embedded(profile: str, speed: float | None = None, seed: int = 1, log: Path | None = None) -> Target:
+    """Start a mock on a free port of the loopback; raises UsageError with the mock's own line if it refuses."""
+    command = [sys.executable, "-m", "mock_server", "--profile", profile, "--port", "0", "--exit-with-stdin"]
+    command += ["--seed", str(seed)] + ([] if speed is None else ["--speed", str(speed)])
+    stderr = log.open("wb") if log is not None else subprocess.PIPE
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+    )
+    line = _first_line(process)
+    if not line:
+        process.wait()
+        text = (log.read_bytes() if log is not None else process.stderr.read() if process.stderr else b"").decode()
+        raise UsageError(text.strip().splitlines()[-1] if text.strip() else f"the mock server {profile!r} did not start")
+    ready = json.loads(line)
+    return Target(ready["url"], profile=ready.get("profile", profile), note=ready.get("note"), process=process)
+
+
+def _first_line(process: subprocess.Popen[bytes]) -> bytes:
+    """The ready line, or nothing if the process ended or START_S passed without one."""
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    deadline = time.monotonic() + START_S
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        if selector.select(deadline - time.monotonic()):
+            return process.stdout.readline()
+    process.kill()
+    return b""

@@ -1,0 +1,144 @@
+"""One client application's share of the load, as the stream of items that its strategy pulls from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from harness.client.clock import clock
+from harness.client.types import Item, Task
+from harness.load.schedule import Schedule
+from harness.load.timer import SleepUntil
+from harness.load.workloads.jsonl import Jsonl
+from harness.load.workloads.synthetic import Synthetic
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the data of items comes from: a JSONL file, or made up."""
+
+    jsonl: Jsonl | None
+    synthetic: Synthetic
+    items: int | None  # None: as many as the file has
+    seed: int
+
+    def rows(self, task: Task, part: int, parts: int) -> Iterator[tuple[int, Any, int]]:
+        """(index, data, priority) of this part's items."""
+        if self.jsonl is not None:
+            return self.jsonl.rows(task, part, parts)
+        if self.items is None:
+            raise ValueError("a synthetic workload needs a number of items")
+        return self.synthetic.rows(task, self.items, self.seed, part, parts)
+
+
+class Mix:
+    """Which task an item is of: by weight, and a function of seed and index alone."""
+
+    def __init__(self, tasks: list[tuple[Task, float]], seed: int) -> None:
+        self.tasks = [task for task, _ in tasks]
+        self._weights = [weight for _, weight in tasks]
+        self._seed = seed
+
+    def pick(self, index: int) -> Task:
+        """The task of item `index`."""
+        if len(self.tasks) == 1:
+            return self.tasks[0]
+        return Random(self._seed * 7_368_787 + index).choices(self.tasks, self._weights)[0]
+
+
+class Feed:
+    """Items `part`, `part + parts`, ... of the load. `stop()` ends the stream before the next item.
+
+    A backlog gives items as fast as they are pulled, all due at `zero`. Arrivals are given at their due instants; one
+    pulled late (the strategy was busy) was ready all the same, so its `fired` is its due time and the wait is the
+    strategy's; one pulled early is fired when the timer woke, and the timer's lateness is the generator's lag.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        mix: Mix,
+        schedule: Schedule,
+        zero: float,
+        sleep_until: SleepUntil,
+        part: int = 0,
+        parts: int = 1,
+    ) -> None:
+        self._source = source
+        self._mix = mix
+        self._schedule = schedule
+        self._zero = zero
+        self._sleep_until = sleep_until
+        self._part = part
+        self._parts = parts
+        self._stopped_at: float | None = None
+        self.pulled = 0
+
+    def stop(self, at: float) -> None:
+        """No item after this instant; what was given out is finished by the strategy."""
+        self._stopped_at = at
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped_at is not None
+
+    def scheduled(self, ended: bool) -> int:
+        """Items of this share that the load meant to give out until its end, or until it was stopped."""
+        offsets = self._schedule.offsets
+        if offsets is not None:
+            last = float("inf") if self._stopped_at is None else self._stopped_at - self._zero
+            return sum(1 for i in range(self._part, len(offsets), self._parts) if offsets[i] <= last)
+        if ended or self._source.items is None:
+            return self.pulled
+        return len(range(self._part, self._source.items, self._parts))
+
+    def __aiter__(self) -> AsyncIterator[Item]:
+        return self._backlog() if self._schedule.offsets is None else self._arrivals()
+
+    async def _backlog(self) -> AsyncIterator[Item]:
+        zero, mixed = self._zero, len(self._mix.tasks) > 1
+        task = self._mix.tasks[0]
+        rows = self._mixed_rows() if mixed else self._source.rows(task, self._part, self._parts)
+        for index, data, priority in rows:
+            if self._stopped_at is not None:
+                return
+            self.pulled += 1
+            yield Item(index, data, self._mix.pick(index) if mixed else task, priority, zero, zero)
+
+    def _mixed_rows(self) -> Iterator[tuple[int, Any, int]]:
+        """Rows of several tasks are always synthetic: no file has lines for all of them."""
+        for index in range(self._part, self._source.items or 0, self._parts):
+            yield index, self._source.synthetic.data(self._mix.pick(index), index, self._source.seed), 0
+
+    async def _arrivals(self) -> AsyncIterator[Item]:
+        offsets, now, zero = self._schedule.offsets, clock(), self._zero
+        assert offsets is not None  # noqa: S101 - __aiter__ chose by it
+        rows = self._rows_for(len(offsets))
+        for position in range(self._part, len(offsets), self._parts):
+            row = next(rows, None)
+            if row is None:
+                return
+            due = zero + offsets[position]
+            late = now() >= due
+            if not late:
+                await self._sleep_until(due)
+            if self._stopped_at is not None and due > self._stopped_at:
+                return
+            self.pulled += 1
+            task, data, priority = row
+            yield Item(position, data, task, priority, due, due if late else now())
+
+    def _rows_for(self, items: int) -> Iterator[tuple[Task, Any, int]]:
+        """Task, data and priority for each arrival of this share, the input file cycled as often as it takes."""
+        source, mix = self._source, self._mix
+        if source.jsonl is None or len(mix.tasks) > 1:
+            for index in range(self._part, items, self._parts):
+                task = mix.pick(index)
+                yield task, source.synthetic.data(task, index, source.seed), 0
+            return
+        task = mix.tasks[0]
+        while True:
+            for _, data, priority in source.jsonl.rows(task, self._part, self._parts):
+                yield task, data, priority

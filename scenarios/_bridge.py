@@ -1,0 +1,132 @@
+"""Locust's side of a scenario: users that are client applications, and the listeners that tie a test to the engine.
+
+The order of a test, in every mode: `init` (roles, options) -> `test_start` (a Play in each process with users) -> users
+claim slots -> `spawning_complete` (go) -> applications run -> all done, or a stop -> users leave (drain) -> `test_stop`
+(last batch to Locust, end of the records).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust import User, constant, events, task
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+
+from harness.client.errors import UsageError
+from harness.experiment.spec import CaseSpec
+from harness.load.schedule import BACKLOG
+from scenarios import _options
+from scenarios._coordinator import Coordinator
+from scenarios._play import Play, register
+from scenarios.users import Description
+
+logger = logging.getLogger("paceline")
+_state: dict[str, Any] = {"play": None, "standalone": None}
+
+
+class Application(User, Description):  # type: ignore[misc] # Locust has no types here
+    """A Locust user that is one client application."""
+
+    abstract = True
+    wait_time = constant(0)
+
+    def on_start(self) -> None:
+        """Claim a share of the load and start working through it."""
+        self.play: Play = _state["play"]
+        self.name, self.application = self.play.claim()
+
+    @task
+    def work(self) -> None:
+        """Sit by while the engine works; short naps, so that a stop is noticed at once."""
+        if self.application is None or self.application.ended:
+            gevent.sleep(0.1)
+            return
+        self.play.wait(self.name, self.application)
+
+    def on_stop(self) -> None:
+        """Drain what is in flight."""
+        if getattr(self, "application", None) is not None:
+            self.play.leave(self.name, self.application)
+
+
+def _play_of(environment: Environment) -> Play:
+    return Play(environment, _spec(environment), max(0, environment.runner.worker_index))
+
+
+def _spec(environment: Environment) -> CaseSpec:
+    case = _options.case_file()
+    if case is not None:
+        return case
+    options = environment.parsed_options
+    return _options.spec_from(
+        options,
+        environment.user_classes[0],
+        name=type(environment.user_classes[0]).__name__ and environment.user_classes[0].__name__.lower(),
+        target=options.paceline_target,
+        records=Path(options.paceline_records),
+    )
+
+
+@events.init_command_line_parser.add_listener
+def _arguments(parser: Any, **_: Any) -> None:
+    _options.add_arguments(parser)
+    parser.add_argument("--paceline-target", default="", include_in_web_ui=False, help="set by the master")
+    parser.add_argument("--paceline-records", default="", include_in_web_ui=False, help="set by the master")
+
+
+@events.init.add_listener
+def _init(environment: Environment, runner: Any, **_: Any) -> None:
+    case = _options.case_file()
+    if not isinstance(runner, WorkerRunner):
+        if case is None:
+            _prepare(environment)
+        spec = _checked(environment)
+        Coordinator(environment, spec.drain_s, reuse_slots=spec.load.name != BACKLOG)
+    if not isinstance(runner, MasterRunner):
+        register(environment, lambda: _state["play"])
+        environment.events.test_start.add_listener(_started)
+        environment.events.test_stop.add_listener(_stopped)
+
+
+def _checked(environment: Environment) -> CaseSpec:
+    """The case, with every mistake of the user answered by one line before anything starts."""
+    try:
+        spec = _spec(environment)
+        spec.build_strategy()
+        spec.build_schedule()
+    except UsageError as error:
+        _refuse(error)
+    return spec
+
+
+def _refuse(error: UsageError) -> None:
+    print(f"paceline: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _prepare(environment: Environment) -> None:
+    """Plain Locust: choose a run directory, start the mock if there is no --host, and write the plan."""
+    from scenarios._standalone import Standalone
+
+    try:
+        standalone = Standalone(environment, environment.user_classes[0])
+    except UsageError as error:
+        _refuse(error)
+    options = environment.parsed_options
+    options.paceline_target, options.paceline_records = standalone.target, str(standalone.records)
+    _state["standalone"] = standalone
+    environment.events.quitting.add_listener(lambda **_: standalone.finish())
+
+
+def _started(environment: Environment, **_: Any) -> None:
+    _state["play"] = _play_of(environment)
+
+
+def _stopped(environment: Environment, **_: Any) -> None:
+    if (play := _state["play"]) is not None:
+        play.stop()

@@ -1,0 +1,55 @@
+"""Real threads in a process that gevent may have patched.
+
+After `import locust` the name `threading.Thread` means a greenlet; the originals are still there, and the engine needs
+them: its event loop must run beside Locust's hub, not inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any
+
+from gevent import monkey
+
+_start: Callable[..., int] = monkey.get_original("_thread", "start_new_thread")
+_SimpleQueue: type[Any] = monkey.get_original("queue", "SimpleQueue")
+
+
+def start_thread(body: Callable[[], None]) -> None:
+    """Run `body` in a real thread."""
+    _start(body, ())
+
+
+class NativeExecutor(Executor):
+    """As much of a ThreadPoolExecutor as `loop.run_in_executor` uses, on real threads that end with `shutdown`."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._work: Any = _SimpleQueue()
+        for _ in range(threads):
+            start_thread(self._serve)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Queue a call."""
+        future: Future[Any] = Future()
+        self._work.put((future, fn, args, kwargs))
+        return future
+
+    def _serve(self) -> None:
+        while (job := self._work.get()) is not None:
+            future, fn, args, kwargs = job
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the future
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            del job, future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let each thread leave after the work already queued."""
+        for _ in range(self._threads):
+            self._work.put(None)

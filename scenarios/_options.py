@@ -1,0 +1,84 @@
+"""From Locust's command line, or from the case that `paceline` wrote, to what each process must know."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import plugins
+from harness.client.errors import UsageError
+from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
+from harness.load.schedule import BACKLOG
+from harness.measure.result import Named
+from scenarios.users import Description
+
+CASE_VARIABLE = "PACELINE_CASE"
+
+
+def add_arguments(parser: Any, **_: Any) -> None:
+    """paceline's own options on Locust's command line; Locust hands them on to its workers."""
+    group = parser.add_argument_group("paceline")
+    add = group.add_argument
+    add("--strategy", default="queue-stream:concurrency=20", help="client strategy, NAME[:key=value,...]")
+    add("--task", default="", help="what each item asks for, NAME[:key=value,...] (default: the scenario's own)")
+    add("--rate", type=float, default=0.0, help="arrivals per second (default: the scenario's own)")
+    add("--items", type=int, default=0, help="number of items (default: the scenario's own)")
+    add("--duration", type=float, default=0.0, help="seconds of arrivals (default: the scenario's own)")
+    add("--input", default="", help="JSONL file with the items (default: the pairs that come with paceline)")
+    add("--server", default="demo", help="profile of the mock server that is started when there is no --host")
+    add("--seed", type=int, default=1, help="seed of schedule and texts")
+    add("--retries", type=int, default=0, help="attempts after the first one")
+    add("--request-timeout", type=float, default=60.0, help="seconds that one attempt may take")
+    add("--drain", type=float, default=30.0, help="seconds that requests in flight may take after the stop")
+    add("--out", default="", help="run directory (default: runs/<time>-<scenario>)")
+
+
+def case_file() -> CaseSpec | None:
+    """The case that the parent wrote for this process, if there is one."""
+    path = os.environ.get(CASE_VARIABLE)
+    return msgspec.json.decode(Path(path).read_bytes(), type=CaseSpec) if path else None
+
+
+def spec_from(options: Namespace, scenario: type[Description], name: str, target: str, records: Path) -> CaseSpec:
+    """The case that plain Locust's options and the scenario describe; raises UsageError."""
+    load = Named(BACKLOG)
+    if scenario.load is not None:
+        settings = plugins.settings_of(scenario.load)
+        if options.rate:
+            settings["rate_per_s"] = options.rate
+        load = Named(plugins.name_of(type(scenario.load)), settings)
+        plugins.build("load", load.name, load.settings)
+    tasks = [task_share(options.task)] if options.task else [task_share(t, w) for t, w in scenario.mix.items()]
+    shipped = [share.task.name for share in tasks] == ["similarity"]
+    return CaseSpec(
+        name=name,
+        target=target,
+        strategy=named("strategy", options.strategy),
+        tasks=tasks,
+        records=str(records),
+        load=load,
+        duration_s=options.duration or scenario.duration_s,
+        items=options.items or scenario.items or (None if scenario.load is not None else 1000),
+        input=options.input or (str(SAMPLE_PAIRS) if shipped else None),
+        layers=LayerSettings(timeout_s=options.request_timeout, retries=options.retries),
+        seed=options.seed,
+        users=options.num_users or 1,
+        drain_s=options.drain,
+    )
+
+
+def named(kind: str, text: str) -> Named:
+    """A plug-in by its full settings; raises UsageError."""
+    plugin = plugins.make(kind, text)
+    return Named(plugins.name_of(type(plugin)), plugins.settings_of(plugin))
+
+
+def task_share(text: str, weight: float = 1.0) -> TaskShare:
+    """A task with its settings, and its weight in the mix."""
+    if weight <= 0:
+        raise UsageError(f"task {text}: weight={weight} must be above 0")
+    return TaskShare(named("task", text), weight)

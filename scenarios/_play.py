@@ -1,0 +1,156 @@
+"""One process's part of a test: the engine in its thread, the users' slots, the batches for Locust."""
+
+from __future__ import annotations
+
+import collections
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from locust.env import Environment
+from locust.runners import WorkerRunner
+
+from harness.experiment.engine import Application, Engine
+from harness.experiment.spec import CaseSpec
+from scenarios._coordinator import CLAIM, DONE, DRAINED, GO, LEFT, SLOT
+from scenarios._native import NativeExecutor, start_thread
+from scenarios._stats import merge
+
+logger = logging.getLogger("paceline")
+POLL_S = 0.02
+MERGE_S = 0.1
+
+
+class Play:
+    """Lives from Locust's `test_start` to its `test_stop`, in every process that has users."""
+
+    def __init__(self, environment: Environment, spec: CaseSpec, process: int) -> None:
+        self.environment = environment
+        self.runner: Any = environment.runner
+        self.spec = spec
+        self._rows: collections.deque[tuple[float, Any]] = collections.deque()
+        self.engine = Engine(spec, process, executor=NativeExecutor, on_rows=self._take)
+        self._users = 0
+        self._slots: dict[str, gevent.event.AsyncResult] = {}
+        self._mix = spec.build_mix()
+        self._over = False
+        start_thread(self.engine.run)
+        self._merger = gevent.spawn(self._merge_forever)
+        self._status = _status_writer()
+
+    def _take(self, rows: Any) -> None:
+        """Called in the engine's thread; the deque is the hand-over."""
+        self._rows.append((time.time(), rows))
+
+    # Messages from the coordinator.
+
+    def on_slot(self, data: dict[str, Any]) -> None:
+        """A claim was answered."""
+        if (waiting := self._slots.get(data["user"])) is not None:
+            waiting.set((data["slot"], data["slots"]))
+
+    def on_go(self) -> None:
+        """The load begins."""
+        self.engine.go()
+
+    # Calls of the users, in their greenlets.
+
+    def claim(self) -> tuple[str, Application | None]:
+        """A name for this user, and its client application (None beyond the planned number)."""
+        self._users += 1
+        user = f"{self.runner.client_id}-{self._users}"
+        self._slots[user] = gevent.event.AsyncResult()
+        self.runner.send_message(CLAIM, {"user": user})
+        slot, slots = self._slots[user].get(timeout=30)
+        return user, self.engine.join(slot, slots) if slot < slots else None
+
+    def wait(self, user: str, application: Application) -> None:
+        """Return when this application's share is done; tell the coordinator."""
+        while not application.ended and not self.engine.finished:
+            gevent.sleep(POLL_S)
+        self.runner.send_message(DONE, {"user": user})
+
+    def leave(self, user: str, application: Application) -> None:
+        """Stop feeding, drain, return; bounded by the drain."""
+        if not application.ended:
+            self.engine.leave(application, None)
+            with gevent.Timeout(self.spec.drain_s + 5, False):
+                while not application.ended and not self.engine.finished:
+                    gevent.sleep(POLL_S)
+        if not self._over:
+            self.runner.send_message(LEFT, {"user": user})
+
+    def stop(self) -> None:
+        """Finish the engine, hand Locust the last batch, and say so."""
+        if self._over:
+            return
+        self._over = True
+        self.engine.finish()
+        with gevent.Timeout(self.spec.drain_s + 5, False):
+            while not self.engine.finished:
+                gevent.sleep(POLL_S)
+        self._merger.kill()
+        self._merge()
+        self._status({"state": "done", **self.engine.status})
+        if self.engine.error:
+            logger.error("%s", self.engine.error)
+        if isinstance(self.runner, WorkerRunner):
+            self.runner._send_stats()
+            self.runner.send_message(DRAINED, {})
+
+    # Towards Locust, and whoever watches.
+
+    def _merge_forever(self) -> None:
+        while True:
+            gevent.sleep(MERGE_S)
+            self._merge()
+            if not self._status({"state": "running", **self.engine.status}):
+                logger.warning("nobody watches this run any more: stopping")
+                gevent.spawn(self.runner.quit)
+                return
+
+    def _merge(self) -> None:
+        while self._rows:
+            wall, rows = self._rows.popleft()
+            merge(self.environment.stats, rows, wall, self._name)
+
+    def _name(self, index: int) -> str:
+        return self._mix.pick(index).name
+
+
+def register(environment: Environment, current: Callable[[], Play | None]) -> None:
+    """Listen to the coordinator's messages in a process that has users."""
+    runner: Any = environment.runner
+
+    def on_slot(environment: Environment, msg: Any, **_: Any) -> None:
+        if (play := current()) is not None:
+            play.on_slot(msg.data)
+
+    def on_go(environment: Environment, msg: Any, **_: Any) -> None:
+        if (play := current()) is not None:
+            play.on_go()
+
+    runner.register_message(SLOT, on_slot)
+    runner.register_message(GO, on_go)
+
+
+def _status_writer() -> Callable[[dict[str, Any]], bool]:
+    """Writes a line of JSON for the parent; False when the parent is gone."""
+    fd = os.environ.get("PACELINE_STATUS_FD")
+    if fd is None:
+        return lambda status: True
+
+    def write(status: dict[str, Any]) -> bool:
+        try:
+            os.write(int(fd), json.dumps({"pid": os.getpid(), **status}).encode() + b"\n")
+        except BlockingIOError:
+            return True  # the parent is busy; the next line will do
+        except OSError:
+            return False
+        return True
+
+    return write

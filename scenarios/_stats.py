@@ -1,0 +1,53 @@
+"""Batches of our rows into Locust's statistics: one histogram merge per batch, no event per request.
+
+Locust's numbers are a view. A request counts once, whatever its attempts; its time is from due to done; an item that
+was never sent is not a request.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from locust.stats import RequestStats, StatsEntry, StatsError, bucket_response_time
+
+from harness.client.types import Outcome
+
+METHOD = "POST"
+
+
+def merge(stats: RequestStats, rows: np.ndarray[Any, Any], now: float, name_of: Callable[[int], str]) -> None:
+    """Add rows of the requests file (see harness.measure.record) to Locust's totals; `now` is wall-clock seconds."""
+    rows = rows[rows["first_sent"] >= 0]
+    if not len(rows):
+        return
+    names = np.array([name_of(int(index)) for index in rows["index"]])
+    for name in np.unique(names):
+        _merge_one(stats, str(name), rows[names == name], now)
+
+
+def _merge_one(stats: RequestStats, name: str, rows: np.ndarray[Any, Any], now: float) -> None:
+    ms = (rows["done"] - rows["due"]) / 1e6
+    second = int(now)
+    entry = StatsEntry(stats, name, METHOD)
+    entry.num_requests = len(rows)
+    entry.total_response_time = float(ms.sum())
+    entry.min_response_time = float(ms.min())
+    entry.max_response_time = float(ms.max())
+    entry.last_request_timestamp = now
+    entry.num_reqs_per_sec[second] = len(rows)
+    for bucket, count in Counter(map(bucket_response_time, ms.tolist())).items():
+        entry.response_times[bucket] += count
+    failed = Counter(Outcome(code).name for code in rows["outcome"].tolist() if code != Outcome.ok)
+    for outcome, count in failed.items():
+        entry.num_failures += count
+        entry.num_fail_per_sec[second] += count
+        key = StatsError.create_key(METHOD, name, outcome)
+        error = stats.errors.setdefault(key, StatsError(METHOD, name, outcome))
+        error.occurrences += count
+        error.first_seen = error.first_seen or now
+        error.last_seen = now
+    stats.get(name, METHOD).extend(entry)
+    stats.total.extend(entry)

@@ -1,0 +1,32 @@
+"""The base of every scenario. A Locust user is one client application that runs a strategy over its share of the load.
+
+A scenario file is a valid locustfile and also a description that `paceline` reads before any process is started. So this
+module has two faces: where Locust is already imported (`locust -f scenarios/spike.py`) `Application` is a Locust user;
+where it is not (`paceline run spike`, `paceline list`) it is a plain class, and Locust, which takes a second to import
+and patches the process, stays out.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+
+class Description:
+    """What a scenario says about itself; subclasses override what differs."""
+
+    load: ClassVar[Any] = None  # a pacer; None is a backlog: every item due at once
+    duration_s: ClassVar[float] = 20.0  # of arrivals, unless --duration or -t says otherwise
+    items: ClassVar[int | None] = None  # of a backlog, unless --items says otherwise
+    mix: ClassVar[dict[str, float]] = {"similarity": 1.0}  # tasks by weight
+
+
+if TYPE_CHECKING or "locust" not in sys.modules:
+
+    class Application(Description):
+        """A scenario as plain data."""
+
+else:
+    from scenarios._bridge import Application
+
+__all__ = ["Application", "Description"]
