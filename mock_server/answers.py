@@ -36,7 +36,7 @@ def count_tokens(kind: str, inputs: tuple[Any, ...]) -> int:
     total = _SPECIAL_TOKENS
     for part in inputs:
         if isinstance(part, str):
-            total += len(_TOKEN.findall(part))
+            total += len(part.split()) if part.isascii() else len(_TOKEN.findall(part))
     return total
 
 

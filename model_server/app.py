@@ -20,7 +20,7 @@ from model_server.batching import BatchPolicy
 from model_server.clock import Clock, clock
 from model_server.counts import Counts, RouteCounts
 from model_server.decode import BodyDecoder
-from model_server.dispatch import Call, Dispatcher
+from model_server.dispatch import Dispatcher
 from model_server.errors import ApiError, ClientGone, draining, invalid
 from model_server.exchange import Exchange, Receive, Scope, SendMessage, Timing
 from model_server.lane import Lane
@@ -193,7 +193,9 @@ class App:
     async def _answer(self, exchange: Exchange, route: Route, decode: Decode | None) -> Reply:
         if decode is None:
             return await route.handler(self, exchange, None)
-        body = await exchange.body(self.settings.body_max_bytes)
+        body, whole = await exchange.body(self.settings.body_max_bytes)
+        if not whole:
+            exchange.arrived = self.clock()  # nothing can be served before its last byte is here
         return await route.handler(self, exchange, decode(body))
 
     def _authorize(self, exchange: Exchange) -> None:
@@ -211,18 +213,15 @@ class App:
     async def run(self, exchange: Exchange, works: list[Work]) -> list[Work]:
         """Queue the items of this exchange, wait for their outputs, and note the timing. For the route functions."""
         call = self.dispatcher.submit(works, exchange.arrived, deadline_of(exchange))
-        if call.pending:
+        if call.pending or call.error is not None:
             exchange.when_gone(call.cancel)
-        await self.dispatcher.wait(call)
-        self._note(exchange, call)
-        return works
-
-    def _note(self, exchange: Exchange, call: Call) -> None:
+            await self.dispatcher.wait(call)
         batch = call.batch
         if batch is not None:
             exchange.timing = Timing(
                 call.started - exchange.arrived, call.ended - call.started, len(batch.works), batch.length, batch.tokens
             )
+        return works
 
 
 def deadline_of(exchange: Exchange) -> float:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
-from model_server.errors import ApiError, ClientGone
+from model_server.errors import ApiError, ClientGone, Header
 
 CONNECTION = "paceline.connection"
 
@@ -27,7 +27,16 @@ class Connection(Protocol):
     on_lost: Callable[[], None] | None
 
     @property
+    def arrived(self) -> float:
+        """When the present request's first byte was there to be read."""
+        ...
+
+    @property
     def lost(self) -> bool: ...
+
+    def write_whole(self, status: int, headers: list[Header], body: bytes, send: SendMessage) -> bool:
+        """Write a complete answer in one go; False if this has to go through `send`."""
+        ...
 
     def reset(self) -> None:
         """Close with RST, at once."""
@@ -58,14 +67,14 @@ class Exchange:
         "timing",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: SendMessage, arrived: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: SendMessage, now: float) -> None:
         self.scope = scope
         self.receive = receive
         self.send = send
-        self.arrived = arrived
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         extensions = scope.get("extensions")
         self.connection: Connection | None = extensions.get(CONNECTION) if extensions else None
+        self.arrived = self.connection.arrived if self.connection is not None else now
         self.gone = False
         self.status = 0
         self.timing = NO_TIMING
@@ -79,8 +88,11 @@ class Exchange:
     def path(self) -> str:
         return str(self.scope["path"])
 
-    async def body(self, bytes_max: int) -> bytes:
-        """The whole request body; raises `ApiError` 413 over the bound, `ClientGone` if the client left in it."""
+    async def body(self, bytes_max: int) -> tuple[bytes, bool]:
+        """The request body, and whether all of it was there at once.
+
+        Raises `ApiError` 413 over the bound, `ClientGone` if the client left in it.
+        """
         length = self.headers.get(b"content-length")
         if length is not None and len(length) > 6 and int(length) > bytes_max:
             raise too_large(bytes_max)
@@ -89,7 +101,7 @@ class Exchange:
             raise ClientGone
         body: bytes = message.get("body", b"")
         if not message.get("more_body", False):
-            return body
+            return body, True
         parts, size = [body], len(body)
         while message.get("more_body", False):
             message = await self.receive()
@@ -99,7 +111,7 @@ class Exchange:
             size += len(parts[-1])
             if size > bytes_max:
                 raise too_large(bytes_max)
-        return b"".join(parts)
+        return b"".join(parts), False
 
     def when_gone(self, callback: Callable[[], None]) -> None:
         """Call back once if the client hangs up from now on; at once if it already has."""

@@ -7,25 +7,54 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from model_server.errors import ApiError
-from model_server.exchange import CONNECTION
+from model_server.clock import Clock
+from model_server.errors import ApiError, Header
+from model_server.exchange import CONNECTION, SendMessage
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
-class FaceProtocol(HttpToolsProtocol):
-    """One connection; it is its own `model_server.exchange.Connection`."""
+class Turn:
+    """When the loop's present turn began to read: every request it finds had arrived by then."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    __slots__ = ("began", "clock")
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.began = 0.0
+
+    def end(self) -> None:
+        """The loop has read everything that was there and goes on to run tasks."""
+        self.began = 0.0
+
+
+class FaceProtocol(HttpToolsProtocol):
+    """One connection; it is its own `model_server.exchange.Connection`.
+
+    Arrival is stamped for all requests of a turn at once, before the first of them is parsed: with a thousand at a
+    time the last one is parsed tens of milliseconds later, which is no part of its service time.
+    """
+
+    def __init__(self, turn: Turn, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._turn = turn
+        self.arrived = 0.0
         self.on_lost: Callable[[], None] | None = None
         self.lost = False
         self._extensions = {CONNECTION: self}
 
+    def data_received(self, data: bytes) -> None:
+        turn = self._turn
+        if not turn.began:
+            turn.began = turn.clock()
+            self.loop.call_soon(turn.end)
+        super().data_received(data)
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.arrived = self._turn.began
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item] # a dict of dicts by the spec
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -34,6 +63,54 @@ class FaceProtocol(HttpToolsProtocol):
         callback, self.on_lost = self.on_lost, None
         if callback is not None:
             callback()
+
+    def write_whole(self, status: int, headers: list[Header], body: bytes, send: SendMessage) -> bool:
+        """What uvicorn's `send` does in two calls with checks of every header, in one write: a third of the cost of
+        an answer. Only for the plain case; everything else goes the long way."""
+        cycle = getattr(send, "__self__", None)
+        if not isinstance(cycle, RequestResponseCycle) or cycle.response_started or cycle.scope["method"] == "HEAD":
+            return False
+        if cycle.disconnected or self.flow.write_paused or not cycle.keep_alive:
+            return False
+        parts = [STATUS_LINE[status]]
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+        parts += (b"\r\n", body)
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(b"".join(parts))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, with one lazy keep-alive timer per connection in place of one per answer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif self.timeout_keep_alive_task is None:
+            self._arm_keep_alive(self.timeout_keep_alive)
+
+    def _arm_keep_alive(self, delay_s: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(delay_s, self.timeout_keep_alive_handler)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Called by uvicorn at every read; the timer looks at `arrived` itself when it fires."""
+        if self.lost:
+            super()._unset_keepalive_if_required()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if it has been idle since; else look again when it would have been."""
+        self.timeout_keep_alive_task = None
+        idle_s = self._turn.clock() - self.arrived
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if not busy and idle_s >= self.timeout_keep_alive:
+            super().timeout_keep_alive_handler()
+        elif not self.transport.is_closing():
+            self._arm_keep_alive(max(1.0, self.timeout_keep_alive - idle_s))
 
     def reset(self) -> None:
         """Close with RST, so that the client sees a reset and not an end."""

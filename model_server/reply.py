@@ -35,6 +35,12 @@ class Reply:
 
     async def write(self, exchange: Exchange) -> None:
         """Send it all."""
+        exchange.status = self.status
+        connection = exchange.connection
+        if connection is not None and connection.write_whole(
+            self.status, _headers(exchange, self, len(self.body)), self.body, exchange.send
+        ):
+            return
         await start(exchange, self, len(self.body))
         await exchange.send({"type": "http.response.body", "body": self.body})
 
@@ -62,6 +68,12 @@ class StreamReply(Reply):
 
 async def start(exchange: Exchange, reply: Reply, length: int | None) -> None:
     """Send status and headers; without a length the body is chunked."""
+    exchange.status = reply.status
+    headers = _headers(exchange, reply, length)
+    await exchange.send({"type": "http.response.start", "status": reply.status, "headers": headers})
+
+
+def _headers(exchange: Exchange, reply: Reply, length: int | None) -> list[Header]:
     timing = exchange.timing
     headers = [
         reply.content_type,
@@ -74,5 +86,4 @@ async def start(exchange: Exchange, reply: Reply, length: int | None) -> None:
         headers.append((b"x-request-id", request_id))
     if reply.headers:
         headers += reply.headers
-    exchange.status = reply.status
-    await exchange.send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    return headers

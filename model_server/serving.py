@@ -14,11 +14,13 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import uvicorn
 
 from model_server.app import App
-from model_server.protocol import FaceProtocol
+from model_server.clock import clock
+from model_server.protocol import FaceProtocol, Turn
 
 BACKLOG = 8192
 
@@ -64,7 +66,7 @@ class Serving(uvicorn.Server):
     def __init__(self, app: App, *, grace_s: float = 5.0, ready: Callable[[], None] = lambda: None) -> None:
         config = uvicorn.Config(
             app,
-            http=FaceProtocol,
+            http=partial(FaceProtocol, Turn(clock())),  # type: ignore[arg-type] # a factory is all uvicorn asks for
             ws="none",
             lifespan="off",
             log_config=None,

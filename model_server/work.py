@@ -46,7 +46,7 @@ class Batch:
         self.works = works
         self.kind = works[0].kind
         self.length = length  # padded: what each item costs
-        self.tokens = sum(work.tokens for work in works)
+        self.tokens = works[0].tokens if len(works) == 1 else sum([work.tokens for work in works])
         self.started = started
         self.ended = math.nan
         self.error: Exception | None = None
