@@ -1,0 +1,119 @@
+"""Additive increase, multiplicative decrease, on latency and errors.
+
+Rules of this file
+  1. Samples are looked at in windows. A window counts only samples admitted under the present limit: what was sent
+     before the last change says nothing about that change. A change ends the window, so a generation gives at most one.
+  2. What the caller did (client_error, cancelled, not_sent) and what only a person can judge (bad_response) never moves
+     the limit.
+  3. The baseline is a minimum over window means, never a moving average: an average follows a slowly growing queue
+     upwards and takes it for the server's nature.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from harness.client.errors import SettingError
+from harness.client.settings import at_least, between, positive
+from harness.client.types import Outcome, Sample
+
+WINDOW_MIN = 8  # samples; the mean of fewer says little
+ERRORS_MIN = 2  # one error is an accident, whatever its share of a small window
+ERRORS = frozenset({Outcome.rejected, Outcome.timed_out, Outcome.server_error, Outcome.connection_error})
+COUNTED = ERRORS | {Outcome.ok}
+
+
+@dataclass
+class Aimd:
+    """More in flight while latency and errors are low, a factor fewer when either rises.
+
+    With L the limit, a window is n = max(8, L) samples of the present generation, R the mean latency of those that were
+    ok, e the share of errors, and T = `latency_target_s`, or `tolerance` times the baseline (the least R seen so far):
+      * e > `error_share` and at least two errors: L <- floor(`backoff` L), as soon as that much is sure
+      * R > T:                                     L <- floor(`backoff` L)
+      * else, if the limit was used:               L <- L + max(1, floor(sqrt(L))), or 2 L until the first decrease
+    clamped to [`minimum`, `maximum`]. The square root keeps the way from 10 to 200 at 22 windows (with +1 it is 190) and
+    its overshoot under a tenth of L beyond 100. "Used" means that at least L/2 were in flight: an idle client learns
+    nothing about a higher limit. A window with R > T at the minimum sets the baseline to R: with so little in flight it is
+    the server that got slower, not the queue. One object serves one gate: its count of changes is the gate's generation.
+    """
+
+    initial: int = 4
+    minimum: int = 1
+    maximum: int = 200
+    latency_target_s: float | None = None  # none: relative to the best latency seen
+    tolerance: float = 2.0  # times the baseline
+    error_share: float = 0.1  # of a window; more is too much
+    backoff: float = 0.7  # what is left of the limit after a decrease
+    slow_start: bool = True  # double until the first decrease
+
+    def __post_init__(self) -> None:
+        between(self, 1, 1_000_000, "initial", "minimum", "maximum")
+        if self.maximum < self.minimum:
+            raise SettingError(f"maximum={self.maximum} must be at least minimum={self.minimum}")
+        if self.latency_target_s is not None:
+            positive(self, "latency_target_s")
+        at_least(self, 1.0, "tolerance")
+        between(self, 0.0, 1.0, "error_share")
+        between(self, 0.1, 0.99, "backoff")
+        self._value = max(self.minimum, min(self.maximum, self.initial))
+        self._starting = self.slow_start
+        self._baseline_s = math.inf
+        self._changes = 0
+        self._clear()
+
+    @property
+    def value(self) -> int:
+        """Attempts allowed in flight, now."""
+        return self._value
+
+    @property
+    def baseline_s(self) -> float:
+        """The least mean latency of a window; infinite before the first."""
+        return self._baseline_s
+
+    def update(self, sample: Sample, /) -> None:
+        """Learn from one attempt."""
+        if sample.generation < self._changes or sample.outcome not in COUNTED:
+            return
+        if sample.outcome is Outcome.ok:
+            self._ok += 1
+            self._latency_sum_s += sample.latency_s
+        else:
+            self._errors += 1
+        self._peak = max(self._peak, sample.in_flight)
+        size = max(WINDOW_MIN, self._value)
+        if self._errors >= ERRORS_MIN and self._errors > self.error_share * size:
+            self._decrease()
+        elif self._ok + self._errors >= size:
+            self._judge()
+
+    def _judge(self) -> None:
+        """The window is full and its errors are few (or too few to tell)."""
+        mean_s = self._latency_sum_s / self._ok if self._ok else math.inf
+        self._baseline_s = min(self._baseline_s, mean_s)
+        target_s = self.latency_target_s or self.tolerance * self._baseline_s
+        if mean_s > target_s:
+            if self._value == self.minimum:
+                self._baseline_s = mean_s
+            self._decrease()
+        elif 2 * self._peak >= self._value:
+            self._step(self._value + (self._value if self._starting else math.isqrt(self._value)))
+        else:
+            self._clear()
+
+    def _decrease(self) -> None:
+        self._starting = False
+        self._step(math.floor(self.backoff * self._value))
+
+    def _step(self, value: int) -> None:
+        value = max(self.minimum, min(self.maximum, value))
+        if value != self._value:
+            self._value = value
+            self._changes += 1
+        self._clear()
+
+    def _clear(self) -> None:
+        self._ok = self._errors = self._peak = 0
+        self._latency_sum_s = 0.0

@@ -1,0 +1,85 @@
+"""What the tasks share: checks of a row's fields, and answers decoded by type or refused.
+
+Rules of this file
+  1. A row that is not an item is an `ItemError` that names the field; it never becomes a request.
+  2. A body that is not what the API promises is a `BadResponse`; nothing here has a default.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+
+from harness.client.errors import BadResponse, ItemError
+from harness.client.types import Item
+
+TEXT_MAX = 1_000_000  # characters of one text; more is a mistake in the input, not a request
+
+encode = msgspec.json.Encoder().encode
+_T = TypeVar("_T")
+
+
+def text_field(row: Mapping[str, Any], field: str) -> str:
+    """The text under `field`; raises ItemError that names it."""
+    return checked_text(row.get(field), field)
+
+
+def checked_text(value: Any, field: str) -> str:
+    """This value if it is a text that can be sent; raises ItemError that names the field."""
+    if not isinstance(value, str):
+        found = "is missing" if value is None else f"is {type(value).__name__}, not a text"
+        raise ItemError(f"{field}: {found}")
+    if len(value) > TEXT_MAX:
+        raise ItemError(f"{field}: has {len(value)} characters, more than {TEXT_MAX}")
+    if not value.isascii() and not _encodable(value):
+        raise ItemError(f"{field}: holds half of a surrogate pair, which UTF-8 cannot carry")
+    return value
+
+
+def _encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def one(items: Sequence[Item]) -> Item:
+    """The only item of a request to an API that takes one."""
+    if len(items) != 1:
+        raise ValueError(f"this task sends one item a request, not {len(items)}")
+    return items[0]
+
+
+def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
+    """The body by the decoder's type; raises BadResponse with the reason and the beginning of the body."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadResponse(f"{error}: {body[:120].decode(errors='replace')!r}") from error
+
+
+def probability(value: float, field: str) -> float:
+    """A finite score in [0, 1], rounding allowed for."""
+    return within(value, 0.0, 1.0, field)
+
+
+def within(value: float, low: float, high: float, field: str) -> float:
+    """A finite score in [low, high]; float32 may round a hair beyond, and that hair is kept as it came."""
+    if not low - 1e-6 <= value <= high + 1e-6:  # false for NaN as well
+        raise BadResponse(f"{field}={value!r} is not between {low:g} and {high:g}")
+    return value
+
+
+def finite(values: Iterable[float], field: str) -> None:
+    """Every number is one."""
+    if not all(map(math.isfinite, values)):
+        raise BadResponse(f"{field}: holds a number that is not finite")
+
+
+def no_stream(task: str) -> NoReturn:
+    """For tasks whose API has no event stream."""
+    raise BadResponse(f"{task}: answered with an event stream, which it has not")
