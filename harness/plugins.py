@@ -110,21 +110,25 @@ def make(kind: str, text: str) -> Any:
 
 def build(kind: str, name: str, settings: typing.Mapping[str, Any]) -> Any:
     """Build a plug-in from its name and settings (strings are converted to the fields' types)."""
-    cls = load(kind, name)
+    return fill(load(kind, name), f"{kind} {name}", settings)
+
+
+def fill(cls: type[Any], where: str, settings: typing.Mapping[str, Any]) -> Any:
+    """Build a settings dataclass; every mistake is a UsageError that starts with `where`."""
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     hints = typing.get_type_hints(cls)
     values: dict[str, Any] = {}
     for key, value in settings.items():
         if key not in fields:
-            raise UsageError(f"{kind} {name}: " + unknown("setting", key, sorted(fields) or ["none"]))
-        values[key] = convert(f"{kind} {name}: {key}", value, hints[key])
+            raise UsageError(f"{where}: " + unknown("setting", key, sorted(fields) or ["none"]))
+        values[key] = convert(f"{where}: {key}", value, hints[key])
     try:
         return cls(**values)
     except SettingError as error:
-        raise UsageError(f"{kind} {name}: {error}") from error
+        raise UsageError(f"{where}: {error}") from error
     except TypeError as error:
         missing = [f.name for f in fields.values() if _required(f) and f.name not in values]
-        raise UsageError(f"{kind} {name}: needs {', '.join(missing) or error}") from error
+        raise UsageError(f"{where}: needs {', '.join(missing) or error}") from error
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:

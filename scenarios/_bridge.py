@@ -18,12 +18,12 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.client.errors import UsageError
+from harness.experiment.scenario import Description
 from harness.experiment.spec import CaseSpec
 from harness.load.schedule import BACKLOG
 from scenarios import _options
 from scenarios._coordinator import Coordinator
 from scenarios._play import Play, register
-from scenarios.users import Description
 
 logger = logging.getLogger("paceline")
 _state: dict[str, Any] = {"play": None, "standalone": None}

@@ -11,10 +11,10 @@ import msgspec
 
 from harness import plugins
 from harness.client.errors import UsageError
+from harness.experiment.scenario import Description
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
 from harness.load.schedule import BACKLOG
 from harness.measure.result import Named
-from scenarios.users import Description
 
 CASE_VARIABLE = "PACELINE_CASE"
 

@@ -9,16 +9,9 @@ and patches the process, stays out.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-
-class Description:
-    """What a scenario says about itself; subclasses override what differs."""
-
-    load: ClassVar[Any] = None  # a pacer; None is a backlog: every item due at once
-    duration_s: ClassVar[float] = 20.0  # of arrivals, unless --duration or -t says otherwise
-    items: ClassVar[int | None] = None  # of a backlog, unless --items says otherwise
-    mix: ClassVar[dict[str, float]] = {"similarity": 1.0}  # tasks by weight
+from harness.experiment.scenario import Description
 
 
 if TYPE_CHECKING or "locust" not in sys.modules:

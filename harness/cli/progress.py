@@ -1,0 +1,114 @@
+"""Live progress on stderr: a bar with rate, ETA, in flight and errors at a terminal, a line per case elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+
+class Progress:
+    """Told events by the run (`harness.experiment.run.Progress`); shows them."""
+
+    def __init__(self, quiet: bool | None = None) -> None:
+        self._quiet = bool(quiet)
+        self._bar: Any = None
+        self._task: Any = None
+        self._case: dict[str, Any] = {}
+        self._last: dict[str, Any] = {}
+        self._started = 0.0
+
+    def __enter__(self) -> Progress:
+        if not self._quiet and sys.stderr.isatty():
+            self._bar = _bar()
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, event: str, facts: dict[str, Any]) -> None:
+        if not self._quiet:
+            getattr(self, f"_on_{event}")(facts)
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def _on_target(self, facts: dict[str, Any]) -> None:
+        what = f"mock server {facts['profile']!r}" if facts["profile"] else "server"
+        self._say(f"{what} at {facts['url']}" + (f" ({facts['note']})" if facts["note"] else ""))
+
+    def _on_calibrating(self, facts: dict[str, Any]) -> None:
+        self._begin(f"calibrating the {facts['transport']} client", None)
+
+    def _on_calibrated(self, facts: dict[str, float]) -> None:
+        self._finish()
+        if facts:
+            self._say("client ceiling: " + ", ".join(f"{name} {rate:,.0f}/s" for name, rate in sorted(facts.items())))
+
+    def _on_case(self, facts: dict[str, Any]) -> None:
+        repeat = f" (repeat {facts['repeat'] + 1} of {facts['repeats']})" if facts["repeats"] > 1 else ""
+        self._case, self._last, self._started = facts, {}, time.monotonic()
+        self._begin(facts["name"] + repeat, facts["items"])
+
+    def _on_status(self, facts: dict[str, Any]) -> None:
+        self._last = facts
+        if self._bar is not None and self._task is not None:
+            done, t_s = facts.get("done") or 0, facts.get("t_s") or 0
+            self._bar.update(
+                self._task,
+                completed=done,
+                facts=_facts(done, facts.get("ok") or 0, facts.get("in_flight") or 0, t_s, facts.get("limit")),
+            )
+
+    def _on_case_done(self, facts: dict[str, Any]) -> None:
+        self._finish()
+        done, ok = self._last.get("done") or 0, self._last.get("ok") or 0
+        took_s = self._last.get("t_s") or time.monotonic() - self._started
+        failed = f", {done - ok:,.0f} failed" if done > ok else ""
+        self._say(f"  {facts['name']}: {ok:,.0f} ok{failed} in {took_s:.1f} s")
+        if not done:
+            self._say(f"  nothing was recorded; see {facts['log']}")
+
+    def _on_reporting(self, facts: dict[str, Any]) -> None:
+        self._begin("drawing the report", None)
+
+    def _begin(self, label: str, total: int | None) -> None:
+        self._finish()
+        if self._bar is not None:
+            self._task = self._bar.add_task(label, total=total, facts="")
+
+    def _finish(self) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = None
+
+
+def _facts(done: float, ok: float, in_flight: float, t_s: float, limit: float | None) -> str:
+    rate = f"{done / t_s:,.1f}/s" if t_s > 0 else ""
+    flight = f"{in_flight:,.0f} in flight" + (f" of {limit:,.0f}" if limit else "")
+    return f"{rate}  {flight}  {done - ok:,.0f} failed"
+
+
+def _bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    return Bar(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[facts]}"),
+        TimeRemainingColumn(compact=True),
+        console=Console(stderr=True),
+        transient=True,
+    )

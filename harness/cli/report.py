@@ -1,0 +1,53 @@
+"""`paceline report RUN`: render what a run recorded, whole or killed in the middle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import PluginName
+from harness.client.errors import UsageError
+
+
+@click.command("report")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=PluginName("format"),
+    help="html, markdown; repeat for several [default: both].",
+)
+@click.option("--charts/--no-charts", default=True, help="Draw charts/*.png.")
+@click.option("--json", "as_json", is_flag=True, help="result.json on stdout, all else on stderr.")
+@click.option("--quiet", is_flag=True, help="Nothing but the verdict (or the JSON).")
+def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bool, quiet: bool) -> int:
+    """Render report.html, report.md and charts of a run; everything is computed anew from its records.
+
+    \b
+    paceline report runs/x --format html --format markdown
+    """
+    from harness import plugins
+    from harness.cli.show import show
+    from harness.measure.result import encode
+    from harness.measure.summary import summarize_run
+    from harness.measure.verdict import exit_code
+    from reports.page import write
+
+    for name in formats:
+        if name not in plugins.names("format"):
+            raise UsageError(plugins.unknown("format", name, plugins.names("format")))
+    if not (directory / "plan.json").is_file():
+        raise UsageError(f"{directory}: not a run directory (it has no plan.json)")
+    result = summarize_run(directory)
+    data = encode(result)
+    try:
+        (directory / "result.json").write_bytes(data)
+        written = write(result, directory, formats or ("html", "markdown"), charts)
+    except OSError as error:
+        raise UsageError(f"{directory}: {error.strerror or error}") from error
+    if as_json:
+        click.get_binary_stream("stdout").write(data)
+    show(result, directory, written, to_stderr=as_json, brief=quiet)
+    return exit_code(result)

@@ -1,0 +1,21 @@
+"""`paceline run SCENARIO`: one scenario, one or more strategies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from harness.cli.options import PluginName, play, shared
+
+
+@click.command("run")
+@click.argument("scenario", type=PluginName("scenario"))
+@shared
+def command(scenario: str, **options: Any) -> int:
+    """Play a scenario (backlog, steady, ramp, spike, steps, soak, mixed) with one or more strategies.
+
+    \b
+    paceline run spike -s queue-stream:concurrency=20 -s unbounded --rate 50 --duration 30
+    """
+    return play(options, scenario, ("queue-stream:concurrency=20",))

@@ -1,0 +1,93 @@
+"""A finished run at the terminal: table, verdict, what set the pace, where the report is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.measure.result import Case, RunResult
+
+STYLES = {"valid": "bold green", "invalid": "bold red", "inconclusive": "bold yellow"}
+
+
+def show(
+    result: RunResult,
+    directory: Path,
+    written: list[Path],
+    to_stderr: bool = False,
+    brief: bool = False,
+    interrupted: bool = False,
+) -> None:
+    """Print it; `brief` prints the verdict alone."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=to_stderr, highlight=False)
+    if not brief:
+        console.print(_table(result.cases))
+        console.print(Text(result.headline))
+        for case in result.cases:
+            if case.diagnosis.text:
+                console.print(Text(f"  {case.name}: {case.diagnosis.text}"))
+            for warning in case.warnings:
+                console.print(Text(f"  {case.name}: {warning}", style="yellow"))
+            for check in case.slo:
+                state, style = ("holds", "green") if check.passed else ("FAILS", "bold red")
+                console.print(Text(f"  {case.name}: SLO {check.condition} {state} ({_value(check.value)})", style=style))
+    if interrupted:
+        console.print(Text("interrupted: what was recorded until then stands, marked partial", style="yellow"))
+    status = result.verdict.status
+    console.print(Text(f"verdict: {status}", style=STYLES[status]))
+    for reason in result.verdict.reasons:
+        where = f"{reason.case}: " if reason.case else ""
+        console.print(Text(f"  {where}{reason.text}"))
+    for path in written:
+        if path.name.startswith("report."):
+            console.print(Text(f"report: {path}"), soft_wrap=True)
+    console.print(Text(f"result: {directory / 'result.json'}"), soft_wrap=True)
+
+
+def _table(cases: list[Case]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("strategy", overflow="fold")
+    for column in ("makespan", "ok/s", "p50", "p95", "p99", "service p99", "in flight", "failed", "cpu/req", "memory"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for case in cases:
+        table.add_row(*_row(case))
+    return table
+
+
+def _row(case: Case) -> list[str]:
+    counts, resources = case.counts, case.resources
+    failed = counts.scheduled - counts.ok
+    share = f"{100 * failed / counts.scheduled:.1f} %" if failed and counts.scheduled else "0"
+    return [
+        case.name + (" (partial)" if case.partial else ""),
+        seconds(case.makespan_s),
+        "-" if case.rates_per_s.completed is None else f"{case.rates_per_s.completed:,.1f}",
+        seconds(case.latency_s.p50.value),
+        seconds(case.latency_s.p95.value),
+        seconds(case.latency_s.p99.value),
+        seconds(case.service_time_s.p99.value),
+        "-" if case.in_flight.mean is None else f"{case.in_flight.mean:,.1f}",
+        share,
+        "-" if resources.client_cpu_us_per_request is None else f"{resources.client_cpu_us_per_request:,.0f} us",
+        "-" if resources.client_rss_max_mb is None else f"{resources.client_rss_max_mb:,.0f} MB",
+    ]
+
+
+def seconds(value: float | None) -> str:
+    """Three significant figures with a fitting unit; a dash for what is unknown or has too small an n."""
+    if value is None:
+        return "-"
+    if value >= 100:
+        return f"{value:,.0f} s"
+    if value >= 1:
+        return f"{value:.{1 if value >= 10 else 2}f} s"
+    return f"{value * 1e3:.{0 if value >= 0.1 else 1 if value >= 0.01 else 2}f} ms"
+
+
+def _value(value: float | None) -> str:
+    return "no figure" if value is None else f"{value:.4g}"

@@ -1,0 +1,123 @@
+"""A scenario played by plain Locust: what `paceline run` does around a case, done from inside the first process.
+
+It chooses a run directory, starts the mock if there is no --host, writes the plan, and at the end writes result.json and
+says where it is; `paceline report` draws it. Charts are left to that command: this process may be patched by gevent.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from locust.env import Environment
+
+from harness.client.errors import UsageError
+from harness.experiment import target as targets
+from harness.experiment.scenario import Description
+from harness.experiment.spec import CaseSpec
+from harness.measure.environment import environment as machine
+from harness.measure.plan import CaseFacts, Plan, PlanCase, write_facts, write_plan
+from harness.measure.result import Load, Target, encode
+from harness.measure.summary import summarize_run
+from scenarios import _options
+
+
+class Standalone:
+    """Lives in the only process, or in Locust's master."""
+
+    def __init__(self, environment: Environment, scenario: type[Description]) -> None:
+        options = environment.parsed_options
+        name = scenario.__name__.lower()
+        stamp = dt.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+        self.directory = Path(options.out or f"runs/{stamp}-{name}")
+        if (self.directory / "plan.json").exists():
+            raise UsageError(f"--out {self.directory}: holds a run already; choose another directory")
+        self.records = self.directory / "records"
+        try:
+            self.records.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--out {self.directory}: {error.strerror or error}") from error
+        spec = _options.spec_from(options, scenario, name, "http://unknown", self.records)
+        spec.build_strategy()
+        self._server = self._find_server(environment, options)
+        self.target = self._server.url
+        self._processes = options.processes or 1
+        self._spec = msgspec.structs.replace(spec, target=self.target)
+        self._scenario = name
+        self._environment = environment
+        self._finished = False
+        self._started = time.monotonic()
+        self._seen = self._server.seen()
+        write_plan(self._plan(options), self.directory)
+
+    def _find_server(self, environment: Environment, options: Any) -> targets.Target:
+        if environment.host:
+            return targets.remote(environment.host)
+        return targets.embedded(options.server, seed=options.seed, log=self.records / "mock_server.log")
+
+    def _plan(self, options: Any) -> Plan:
+        spec, server = self._spec, self._server
+        case = PlanCase(
+            name=spec.name,
+            strategy=spec.strategy,
+            load=Load(spec.load.name, spec.load.settings, spec.items, spec.duration_s),
+            task=" + ".join(share.task.name for share in spec.tasks),
+            target=Target(server.url, server.profile, server.note),
+            scenario=self._scenario,
+            repeats=1,
+            layers=msgspec.to_builtins(spec.layers),
+            users=spec.users,
+            processes=self._processes,
+            transport="blocking" if spec.build_strategy().blocking else "asyncio",
+            schedule_sha256=spec.build_schedule().sha256,
+        )
+        return Plan(
+            schema_version=1,
+            id=self.directory.name,
+            started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            tool={"name": "paceline", "locust": "plain"},
+            environment=machine(),
+            seed=options.seed,
+            slo=None,
+            cases=[case],
+            ceilings={},
+            notes=["played by plain Locust: the client's ceiling was not calibrated"],
+            command="locust " + " ".join(sys.argv[1:]),
+        )
+
+    def finish(self) -> None:
+        """Facts, result, server down; says where the result is. Called when Locust quits; does its work once."""
+        if self._finished:
+            return
+        self._finished = True
+        seen = self._server.seen()
+        facts = CaseFacts(
+            case=self._spec.name,
+            repeat=0,
+            exit_code=0,
+            interrupted=None,
+            server_seen=None if seen is None or self._seen is None else seen - self._seen,
+            server_cpu_s=None,
+            wall_s=time.monotonic() - self._started,
+        )
+        write_facts(facts, self.directory)
+        self._server.stop()
+        result = summarize_run(self.directory)
+        (self.directory / "result.json").write_bytes(encode(result))
+        print(f"\n{result.headline}\nverdict: {result.verdict.status}", file=sys.stderr)
+        for reason in result.verdict.reasons:
+            print(f"  {reason.text}", file=sys.stderr)
+        print(f"report: paceline report {self.directory}", file=sys.stderr)
+
+
+def locust_totals(environment: Environment) -> tuple[int, int]:
+    """Requests and failures as Locust counted them."""
+    total = environment.stats.total
+    return total.num_requests, total.num_failures
+
+
+__all__ = ["CaseSpec", "Standalone", "locust_totals"]
