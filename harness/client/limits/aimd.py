@@ -33,10 +33,11 @@ class Aimd:
       * e > `error_share` and at least two errors: L <- floor(`backoff` L), as soon as that much is sure
       * R > T:                                     L <- floor(`backoff` L)
       * else, if the limit was used:               L <- L + max(1, floor(sqrt(L))), or 2 L until the first decrease
-    clamped to [`minimum`, `maximum`]. The square root keeps the way from 10 to 200 at 22 windows (with +1 it is 190) and
-    its overshoot under a tenth of L beyond 100. "Used" means that at least L/2 were in flight: an idle client learns
-    nothing about a higher limit. A window with R > T at the minimum sets the baseline to R: with so little in flight it is
-    the server that got slower, not the queue. One object serves one gate: its count of changes is the gate's generation.
+    clamped to [`minimum`, `maximum`]. The square root makes the way from 10 to 200 one of 25 windows (with + 1 it is
+    190), and its overshoot is under a tenth of L beyond 100. "Used" means that at least L/2 were in flight: an idle
+    client learns nothing about a higher limit. A window with R > T at the minimum sets the baseline to R: with so little
+    in flight it is the server that got slower, not the queue. One object serves one gate, whose generation is the count
+    of this object's changes.
     """
 
     initial: int = 4
@@ -91,7 +92,10 @@ class Aimd:
 
     def _judge(self) -> None:
         """The window is full and its errors are few (or too few to tell)."""
-        mean_s = self._latency_sum_s / self._ok if self._ok else math.inf
+        if self._ok == 0:  # nothing but errors, and an `error_share` that allows it
+            self._decrease()
+            return
+        mean_s = self._latency_sum_s / self._ok
         self._baseline_s = min(self._baseline_s, mean_s)
         target_s = self.latency_target_s or self.tolerance * self._baseline_s
         if mean_s > target_s:
@@ -115,5 +119,7 @@ class Aimd:
         self._clear()
 
     def _clear(self) -> None:
-        self._ok = self._errors = self._peak = 0
-        self._latency_sum_s = 0.0
+        self._ok: int = 0
+        self._errors: int = 0
+        self._peak: int = 0  # most in flight during the window
+        self._latency_sum_s: float = 0.0  # of those that were ok
