@@ -35,7 +35,7 @@ class Aimd:
       * else, if the limit was used:               L <- L + max(1, floor(sqrt(L))), or 2 L until the first decrease
     clamped to [`minimum`, `maximum`]. The square root makes the way from 10 to 200 one of 25 windows (with + 1 it is
     190), and its overshoot is under a tenth of L beyond 100. "Used" means that at least L/2 were in flight: an idle
-    client learns nothing about a higher limit. A window with R > T at the minimum sets the baseline to R: with so little
+    client learns nothing about a higher limit. A window with R > T at the minimum sets the baseline to R: with so few
     in flight it is the server that got slower, not the queue. One object serves one gate, whose generation is the count
     of this object's changes.
     """
@@ -83,7 +83,8 @@ class Aimd:
             self._latency_sum_s += sample.latency_s
         else:
             self._errors += 1
-        self._peak = max(self._peak, sample.in_flight)
+        if sample.in_flight > self._peak:
+            self._peak = sample.in_flight
         size = max(WINDOW_MIN, self._value)
         if self._errors >= ERRORS_MIN and self._errors > self.error_share * size:
             self._decrease()
