@@ -24,8 +24,8 @@ _UNIX_TIME_MIN = 1e9  # as a number of seconds to wait it would be 31 years
 def retry_after_s(headers: Mapping[str, str], now_unix_s: float | None) -> float | None:
     """Seconds to wait from now, in [0, 3600], or None if the server did not say.
 
-    `headers` must find its keys whatever their case, or have them in lower case. Dates are taken against the answer's own
-    `Date`, so that the clocks need not agree, and against `now_unix_s` where there is none; with neither they say nothing.
+    `headers` must find its keys whatever their case, or have them in lower case. Dates are taken against the answer's
+    own `Date`, so that the clocks need not agree, else against `now_unix_s`; with neither they say nothing.
     """
     if (text := headers.get("retry-after-ms")) is not None and (ms := _number(text)) is not None:
         return _sane(ms / 1000.0)

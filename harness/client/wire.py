@@ -95,8 +95,8 @@ def is_content(payload: bytes) -> bool:
 class SseSplitter:
     """Server-sent events, fed in chunks of any size, to their `data:` payloads (WHATWG HTML, section 9.2.6).
 
-    Lines end in LF, CR LF or CR; comments and fields other than `data` are skipped; several `data` lines of an event are
-    joined by LF. Feeding is linear in the bytes fed, however small the chunks.
+    Lines end in LF, CR LF or CR; comments and fields other than `data` are skipped; several `data` lines of an event
+    are joined by LF. Feeding is linear in the bytes fed, however small the chunks.
     """
 
     __slots__ = ("_begun", "_data", "_lines", "_skip_lf", "_tail")
@@ -111,10 +111,13 @@ class SseSplitter:
         """The payloads that this chunk completes."""
         if not self._begun and (chunk := self._without_mark(chunk)) == b"":
             return []
-        if self._skip_lf and chunk[:1] == b"\n":
-            chunk = chunk[1:]
         if not chunk:
             return []
+        if self._skip_lf and chunk[0] == _LF:
+            chunk = chunk[1:]
+            if not chunk:
+                self._skip_lf = False
+                return []
         self._skip_lf = chunk[-1] == _CR
         if b"\n" not in chunk and b"\r" not in chunk:
             self._tail.append(chunk)

@@ -62,7 +62,9 @@ class Aimd:
         self._starting = self.slow_start
         self._baseline_s = math.inf
         self._changes = 0
-        self._clear()
+        self._ok = self._errors = 0  # samples of this window
+        self._peak = 0  # most in flight during it
+        self._latency_sum_s = 0.0  # of those that were ok
 
     @property
     def value(self) -> int:
@@ -83,8 +85,7 @@ class Aimd:
             self._latency_sum_s += sample.latency_s
         else:
             self._errors += 1
-        if sample.in_flight > self._peak:
-            self._peak = sample.in_flight
+        self._peak = max(self._peak, sample.in_flight)
         size = max(WINDOW_MIN, self._value)
         if self._errors >= ERRORS_MIN and self._errors > self.error_share * size:
             self._decrease()
@@ -120,7 +121,5 @@ class Aimd:
         self._clear()
 
     def _clear(self) -> None:
-        self._ok: int = 0
-        self._errors: int = 0
-        self._peak: int = 0  # most in flight during the window
-        self._latency_sum_s: float = 0.0  # of those that were ok
+        self._ok = self._errors = self._peak = 0
+        self._latency_sum_s = 0.0

@@ -83,3 +83,11 @@ def finite(values: Iterable[float], field: str) -> None:
 def no_stream(task: str) -> NoReturn:
     """For tasks whose API has no event stream."""
     raise BadResponse(f"{task}: answered with an event stream, which it has not")
+
+
+def filled_text(row: Mapping[str, Any], field: str) -> str:
+    """The text under `field`, which must not be blank; raises ItemError that names it."""
+    text = text_field(row, field)
+    if not text.strip():
+        raise ItemError(f"{field}: is blank")
+    return text

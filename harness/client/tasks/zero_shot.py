@@ -1,0 +1,102 @@
+"""POST /zero-shot: {"text", "labels"} -> the labels with their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from harness.client.errors import BadResponse, ItemError, SettingError
+from harness.client.tasks._decode import checked_text, decode, encode, no_stream, one, probability, text_field
+from harness.client.types import Item, Request
+
+LABELS_MAX = 1_000
+SUM_ERROR_MAX = 0.01  # scores of one distribution add up to 1, but for the rounding of servers
+
+
+class Labelled(msgspec.Struct, frozen=True):
+    """A text and the labels to choose from."""
+
+    text: str
+    labels: tuple[str, ...]
+
+
+class _Body(msgspec.Struct):
+    text: str
+    labels: tuple[str, ...]
+    hypothesis_template: str
+    multi_label: bool
+
+
+class _Answer(msgspec.Struct):
+    labels: list[str]
+    scores: list[float]
+
+
+_answer = msgspec.json.Decoder(_Answer)
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """How well each label fits a text, by natural-language inference; the answer is a score a label."""
+
+    labels: tuple[str, ...] = ("business", "science", "sport", "travel")  # for rows that bring none
+    template: str = "This example is {}."  # {} is where the label goes
+    multi_label: bool = False  # each label for itself: the scores need not add up to 1
+
+    def __post_init__(self) -> None:
+        if "{}" not in self.template:
+            raise SettingError(f"template={self.template!r} must contain {{}}, where the label goes")
+        try:
+            _labels(self.labels)
+        except ItemError as error:
+            raise SettingError(str(error)) from error
+
+    @property
+    def name(self) -> str:
+        return "zero-shot"
+
+    def parse(self, row: Mapping[str, Any], /) -> Labelled:
+        """{"text", "labels"}; without labels, those of the settings."""
+        labels = row.get("labels")
+        return Labelled(text_field(row, "text"), self.labels if labels is None else _labels(labels))
+
+    def request(self, items: Sequence[Item], /) -> Request:
+        item = one(items)
+        data: Labelled = item.data
+        body = encode(_Body(data.text, data.labels, self.template, self.multi_label))
+        return Request((item,), self, "/zero-shot", body)
+
+    def answer(self, request: Request, body: bytes, /) -> tuple[dict[str, float]]:
+        """Label to score, in the server's order: the labels asked for, each once."""
+        answer = decode(_answer, body)
+        asked: tuple[str, ...] = request.items[0].data.labels
+        if len(answer.scores) != len(answer.labels):
+            raise BadResponse(f"{len(answer.scores)} scores for {len(answer.labels)} labels")
+        if sorted(answer.labels) != sorted(asked):
+            raise BadResponse(f"labels: {answer.labels[:8]!r} are not those that were asked for")
+        for score in answer.scores:
+            probability(score, "scores")
+        if not self.multi_label and abs(sum(answer.scores) - 1.0) > SUM_ERROR_MAX:
+            raise BadResponse(f"scores: add up to {sum(answer.scores):.4f}, not to 1")
+        return (dict(zip(answer.labels, answer.scores, strict=True)),)
+
+    def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Any, ...]:
+        no_stream(self.name)
+
+    def synthetic(self, words: Callable[[int], str], length: int, /) -> Labelled:
+        return Labelled(words(max(1, length)), self.labels)
+
+
+def _labels(labels: Any) -> tuple[str, ...]:
+    """At least one label, not too many, each a text, each once; raises ItemError."""
+    if not isinstance(labels, list | tuple) or not 1 <= len(labels) <= LABELS_MAX:
+        raise ItemError(f"labels: must be a list of 1 to {LABELS_MAX} texts")
+    texts = tuple(checked_text(label, f"labels[{number}]") for number, label in enumerate(labels))
+    if not all(label.strip() for label in texts):
+        raise ItemError("labels: one of them is blank")
+    if len(set(texts)) != len(texts):
+        raise ItemError("labels: one of them stands there twice")
+    return texts
