@@ -1,0 +1,38 @@
+"""What the client process itself uses: CPU seconds and resident memory, cheap enough to ask 20 times a second."""
+
+from __future__ import annotations
+
+import psutil
+
+MB = 1e6
+
+
+class ProcessSampler:
+    """CPU and memory of this process since `start()`. Its own threads count, its children do not."""
+
+    def __init__(self) -> None:
+        self.cpu_s = 0.0  # since start, as of the last sample
+        self.rss_start_mb = 0.0
+        self.rss_max_mb = 0.0
+        self._process = psutil.Process()
+        self._cpu_start_s = 0.0
+
+    def start(self) -> None:
+        """Set the zero of both."""
+        self._cpu_start_s = self._cpu_now_s()
+        self.cpu_s = 0.0
+        self.rss_start_mb = self.rss_max_mb = self._rss_bytes() / MB
+
+    def sample(self) -> tuple[float, int]:
+        """(CPU seconds since `start()`, resident bytes now)."""
+        self.cpu_s = self._cpu_now_s() - self._cpu_start_s
+        rss = self._rss_bytes()
+        self.rss_max_mb = max(self.rss_max_mb, rss / MB)
+        return self.cpu_s, rss
+
+    def _cpu_now_s(self) -> float:
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    def _rss_bytes(self) -> int:
+        return int(self._process.memory_info().rss)
