@@ -1,8 +1,8 @@
 """Plug-ins are files: drop a module with one public class into its folder and it is there, listed and selectable.
 
-The name a user types is the file's name with dashes (`queue_stream.py` -> `queue-stream`), the class is the CamelCase of
-it (`QueueStream`), its settings are the fields of that frozen dataclass. `package.module:Class` works for one's own.
-Listing reads folders and never imports, so `paceline --help` and completion stay quick.
+The name a user types is the file's name with dashes (`queue_stream.py` -> `queue-stream`), the class is the CamelCase
+of it (`QueueStream`), its settings are the fields of that frozen dataclass. `package.module:Class` works for one's own.
+Listing reads folders and never imports, so help and completion stay quick.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def split_spec(text: str) -> tuple[str, dict[str, str]]:
 
 
 def make(kind: str, text: str) -> Any:
-    """Build a plug-in from `name:key=value,...`; every mistake is a UsageError that names key, value and what is allowed."""
+    """Build a plug-in from `name:key=value,...`; a mistake is a UsageError naming key, value and what is allowed."""
     name, settings = split_spec(text)
     return build(kind, name, settings)
 

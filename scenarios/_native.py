@@ -43,7 +43,7 @@ class NativeExecutor(Executor):
                 continue
             try:
                 result = fn(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the future
+            except BaseException as error:  # handed to whoever waits for the future
                 future.set_exception(error)
             else:
                 future.set_result(result)

@@ -3,13 +3,12 @@
 Rules of this file
   1. Whatever happens to the exchange becomes an outcome; only cancellation is raised.
   2. The pool is unlimited unless told otherwise: a hidden queue inside the connector would be a wait nobody sees.
-  3. `sent` is stamped before a connection is looked for, so connecting counts as service time; `first_byte` when the head
-     of the answer is there (plain) or the first content event (stream); `done` when the last byte was read and checked.
+  3. `sent` is stamped before a connection is looked for, so connecting counts as service time; `first_byte` when the
+     head of the answer is there (plain) or the first content event (stream); `done` when the last byte was read and checked.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from types import TracebackType
@@ -20,27 +19,17 @@ from yarl import URL
 
 from harness.client.clock import Clock, clock
 from harness.client.errors import BadResponse, SettingError
-from harness.client.retry_after import retry_after_s
 from harness.client.types import Outcome, Request, Response
-from harness.client.wire import SseSplitter, is_content, outcome_of_status
+from harness.client.wire import SseSplitter, base_url, is_content, refuse
 
 BODY_MAX = 64 * 1024 * 1024  # bytes of an answer; more is a bad response
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
 
 
-def base_url(url: str) -> str:
-    """Without a trailing slash, and `localhost` as an address: resolving it would cost a thread for each connection."""
-    if not url.startswith(("http://", "https://")):
-        raise SettingError(f"url={url!r}: expected http:// or https://")
-    return url.rstrip("/").replace("//localhost", "//127.0.0.1", 1)
-
-
 class HttpTransport:
     """One HTTP exchange per call, on a pool of keep-alive connections; use it with `async with`."""
 
-    def __init__(
-        self, url: str, *, timeout_s: float = 60.0, connections: int = 0, api_key: str | None = None
-    ) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 60.0, connections: int = 0, api_key: str | None = None) -> None:
         if not timeout_s > 0:
             raise SettingError(f"timeout_s={timeout_s!r} must be above 0")
         self._base = base_url(url)
@@ -101,7 +90,11 @@ class HttpTransport:
         response.done = self._now()
 
     async def _exchange(
-        self, session: aiohttp.ClientSession, request: Request, response: Response, timeout: aiohttp.ClientTimeout | None
+        self,
+        session: aiohttp.ClientSession,
+        request: Request,
+        response: Response,
+        timeout: aiohttp.ClientTimeout | None,
     ) -> None:
         url = self._urls.get(request.path)
         if url is None:
@@ -128,9 +121,7 @@ class HttpTransport:
     async def _refused(self, answer: aiohttp.ClientResponse, response: Response) -> None:
         body = await self._body(answer)
         response.done = self._now()
-        response.outcome = outcome_of_status(answer.status)
-        response.retry_after_s = retry_after_s(answer.headers, time.time())
-        response.error = f"HTTP {answer.status}: {body[:200].decode(errors='replace')}"
+        refuse(response, answer.status, answer.headers, body, time.time())
 
     @staticmethod
     async def _body(answer: aiohttp.ClientResponse) -> bytes:

@@ -1,7 +1,7 @@
-"""The asyncio engine: client applications that run a strategy over their share of a load, and record what happens.
+"""The asyncio engine: client applications that run a strategy over their share of a load, and record it.
 
 Rules of this file
-  1. It knows nothing of Locust. Whoever owns the thread gives commands (`join`, `go`, `leave`, `finish`), from any thread.
+  1. It knows nothing of Locust. Commands (`join`, `go`, `leave`, `finish`) may come from any thread.
   2. The load's zero is the instant of `go`: applications that joined before it are connected and waiting.
   3. What was given out is finished or counted: after a stop nothing new is sent, what is in flight may take `drain_s`.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -51,6 +52,7 @@ class Application:
         self.task: asyncio.Task[None] | None = None
         self.ended = False  # its share is done, of itself or after `leave`
         self.complete = False  # its share is done of itself
+        self.alarm: Alarm | None = None  # what its feed sleeps by
 
 
 class Engine:
@@ -72,7 +74,7 @@ class Engine:
         self.finished = False
         self._executor = executor
         self._on_rows = on_rows
-        self._applications: dict[int, Application] = {}
+        self._applications: list[Application] = []
         self._loop = new_event_loop()
         self._go = asyncio.Event()
         self._finish = asyncio.Event()
@@ -88,7 +90,7 @@ class Engine:
     def join(self, slot: int, slots: int) -> Application:
         """Start application `slot` of `slots`; it waits for `go`."""
         application = Application(slot, slots)
-        self._applications[slot] = application
+        self._applications.append(application)
         self._loop.call_soon_threadsafe(self._start, application)
         return application
 
@@ -107,7 +109,7 @@ class Engine:
     @property
     def complete(self) -> bool:
         """Every application has worked through its share."""
-        return bool(self._applications) and all(a.ended for a in self._applications.values())
+        return bool(self._applications) and all(a.ended for a in self._applications)
 
     # The thread.
 
@@ -125,9 +127,9 @@ class Engine:
     async def _main(self) -> None:
         ticker = asyncio.create_task(self._tick())
         await self._finish.wait()
-        for application in self._applications.values():
+        for application in self._applications:
             self._leave(application, None)
-        tasks = [a.task for a in self._applications.values() if a.task is not None]
+        tasks = [a.task for a in self._applications if a.task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
         ticker.cancel()
         if self.recorder is not None:
@@ -173,8 +175,17 @@ class Engine:
             recorder = self.recorder
             assert recorder is not None  # noqa: S101 - `go` made it
             source = spec.build_source()
-            feed = Feed(source, self._mix, self._schedule, self._zero, alarm.until, application.slot, application.slots)
-            application.feed = feed
+            feed = Feed(
+                source,
+                self._mix,
+                self._schedule,
+                self._zero,
+                alarm.until,
+                application.slot,
+                application.slots,
+                since=clock()(),
+            )
+            application.feed, application.alarm = feed, alarm
 
             def layers(send: Send) -> Send:
                 if isinstance(send, ConcurrencyLimit):
@@ -195,12 +206,13 @@ class Engine:
                     self._bad_lines.append((source.jsonl.bad_lines, source.jsonl.first_bad_line))
 
     def _transport(self, strategy: Any) -> Any:
-        from harness.client.blocking import BlockingTransport
-        from harness.client.transport import HttpTransport
-
         key = os.environ.get("PACELINE_TARGET_KEY") or None
         if not strategy.blocking:
+            from harness.client.transport import HttpTransport
+
             return HttpTransport(self.spec.target, timeout_s=self.spec.layers.timeout_s, api_key=key)
+        from harness.client.blocking import BlockingTransport
+
         threads = getattr(strategy, "threads", 1)
         executor = self._executor(threads) if self._executor else None
         return BlockingTransport(
@@ -217,10 +229,12 @@ class Engine:
                 application.task.cancel()
             return
         feed.stop(clock()())
+        if application.alarm is not None:
+            application.alarm.off()
         self._cut_later(application)
 
     def _cut_later(self, application: Application) -> None:
-        """After the drain, what is still in flight is unfinished; an arrival that is being waited for is at once."""
+        """What is still in flight when the drain is over is unfinished."""
         self._loop.call_later(self.spec.drain_s, self._cut, application)
 
     def _cut(self, application: Application) -> None:
@@ -241,8 +255,8 @@ class Engine:
             self._sample(max(0.0, now() - due))
             if now() - self._zero > overrun_at:
                 overrun_at = float("inf")
-                for application in self._applications.values():
-                    self._leave(application, None)
+                for application in self._applications:
+                    self._cut_later(application)
 
     def _over_s(self) -> float:
         """When arrivals are over; from then on what is in flight has `drain_s`. A backlog ends when it is done."""
@@ -253,10 +267,10 @@ class Engine:
         recorder = self.recorder
         if recorder is None:
             return
-        gates = [a.gate for a in self._applications.values() if a.gate is not None]
+        gates = [a.gate for a in self._applications if a.gate is not None]
         in_flight = sum(g.in_flight for g in gates) if gates else recorder.in_flight
         limit = float(sum(g.limit.value for g in gates)) if gates else float("nan")
-        pulled = sum(a.feed.pulled for a in self._applications.values() if a.feed is not None)
+        pulled = sum(a.feed.pulled for a in self._applications if a.feed is not None)
         cpu_s, rss_bytes = self._sampler.sample()
         recorder.tick(
             t=clock()() - self._zero,
@@ -275,11 +289,11 @@ class Engine:
             "done": recorder.done,
             "ok": recorder.ok,
             "in_flight": in_flight,
-            "limit": limit if limit == limit else None,
+            "limit": None if math.isnan(limit) else limit,
         }
 
     def _summary(self, recorder: Recorder) -> End:
-        feeds = [(a, a.feed) for a in self._applications.values() if a.feed is not None]
+        feeds = [(a, a.feed) for a in self._applications if a.feed is not None]
         scheduled = sum(feed.scheduled(a.complete) for a, feed in feeds)
         bad = max(self._bad_lines, default=(0, None))
         return End(

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,10 +48,11 @@ def check_answers(url: str) -> None:
 def call(url: str, method: str = "GET", timeout_s: float = PROBE_S) -> Any:
     """A small JSON exchange beside the load (counts, info); None if the server does not offer it."""
     request = urllib.request.Request(url, method=method)  # noqa: S310 - check_url allows http and https only
-    with contextlib.suppress(OSError, ValueError, urllib.error.URLError):
+    try:
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - as above
             return json.loads(answer.read(1 << 20) or b"null")
-    return None
+    except (OSError, ValueError):
+        return None
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Target:
     def seen(self) -> int | None:
         """HTTP exchanges on work routes that the server counted so far; None if it does not tell."""
         counts = call(f"{self.url}/debug/counts")
-        return counts.get("seen") if isinstance(counts, dict) else None
+        return counts["total"]["seen"] if isinstance(counts, dict) and "total" in counts else None
 
     def cpu_s(self) -> float | None:
         """CPU seconds of the embedded mock so far."""
@@ -133,7 +133,9 @@ def embedded(profile: str, speed: float | None = None, seed: int = 1, log: Path 
     if not line:
         process.wait()
         text = (log.read_bytes() if log is not None else process.stderr.read() if process.stderr else b"").decode()
-        raise UsageError(text.strip().splitlines()[-1] if text.strip() else f"the mock server {profile!r} did not start")
+        raise UsageError(
+            text.strip().splitlines()[-1] if text.strip() else f"the mock server {profile!r} did not start"
+        )
     ready = json.loads(line)
     return Target(ready["url"], profile=ready.get("profile", profile), note=ready.get("note"), process=process)
 

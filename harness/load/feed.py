@@ -51,6 +51,8 @@ class Mix:
 class Feed:
     """Items `part`, `part + parts`, ... of the load. `stop()` ends the stream before the next item.
 
+    What was due before `since` belongs to no one: an application that a load shape starts later has no past.
+
     A backlog gives items as fast as they are pulled, all due at `zero`. Arrivals are given at their due instants; one
     pulled late (the strategy was busy) was ready all the same, so its `fired` is its due time and the wait is the
     strategy's; one pulled early is fired when the timer woke, and the timer's lateness is the generator's lag.
@@ -65,7 +67,9 @@ class Feed:
         sleep_until: SleepUntil,
         part: int = 0,
         parts: int = 1,
+        since: float = float("-inf"),
     ) -> None:
+        self._since = since - zero
         self._source = source
         self._mix = mix
         self._schedule = schedule
@@ -89,7 +93,8 @@ class Feed:
         offsets = self._schedule.offsets
         if offsets is not None:
             last = float("inf") if self._stopped_at is None else self._stopped_at - self._zero
-            return sum(1 for i in range(self._part, len(offsets), self._parts) if offsets[i] <= last)
+            share = range(self._part, len(offsets), self._parts)
+            return sum(1 for i in share if self._since <= offsets[i] <= last)
         if ended or self._source.items is None:
             return self.pulled
         return len(range(self._part, self._source.items, self._parts))
@@ -120,6 +125,8 @@ class Feed:
             row = next(rows, None)
             if row is None:
                 return
+            if offsets[position] < self._since:
+                continue
             due = zero + offsets[position]
             late = now() >= due
             if not late:

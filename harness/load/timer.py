@@ -1,6 +1,6 @@
 """Waking up on time. Event-loop timers are rounded to whole milliseconds (epoll, libuv); arrivals need better.
 
-On Linux a timerfd wakes the loop within tens of microseconds for the price of one system call, where a timer plus a spin
+On Linux a timerfd wakes the loop within tens of microseconds for the price of a system call, where a timer plus a spin
 would burn up to a millisecond of CPU per arrival. Elsewhere, and in virtual time, the loop's own timer has to do.
 """
 
@@ -22,12 +22,17 @@ SleepUntil = Callable[[float], Awaitable[None]]
 async def sleep_until(when: float) -> None:
     """The loop's own timer: exact in virtual time, a millisecond coarse in real time. Never returns early."""
     now = clock()
-    while (left := when - now()) > 0:
+    while (left := when - now()) > 0:  # noqa: ASYNC110 - there is no event: time itself is waited for
         await asyncio.sleep(left)
 
 
 class _Spec(ctypes.Structure):
-    _fields_ = (("interval_s", ctypes.c_long), ("interval_ns", ctypes.c_long), ("s", ctypes.c_long), ("ns", ctypes.c_long))
+    _fields_ = (
+        ("interval_s", ctypes.c_long),
+        ("interval_ns", ctypes.c_long),
+        ("s", ctypes.c_long),
+        ("ns", ctypes.c_long),
+    )
 
 
 _MONOTONIC, _NONBLOCK_CLOEXEC, _ABSOLUTE = 1, 0o2004000, 1
@@ -43,6 +48,7 @@ class Alarm:
         self._fd = -1
         self._libc: ctypes.CDLL | None = None
         self._rang: asyncio.Future[None] | None = None
+        self._off = False
 
     async def __aenter__(self) -> Alarm:
         if sys.platform == "linux":
@@ -61,13 +67,19 @@ class Alarm:
             os.close(self._fd)
             self._fd = -1
 
+    def off(self) -> None:
+        """Wake whoever sleeps by this alarm, for good."""
+        self._off = True
+        if self._rang is not None and not self._rang.done():
+            self._rang.set_result(None)
+
     async def until(self, when: float) -> None:
-        """Return at `when`, never before; at once if it is past."""
+        """Return at `when`, never before; at once if it is past or the alarm is off."""
         if self._libc is None:
             await sleep_until(when)
             return
         now = clock()
-        while now() < when:
+        while now() < when and not self._off:
             spec = _Spec(0, 0, int(when), max(1, int((when % 1.0) * 1e9) + 1))
             self._rang = asyncio.get_running_loop().create_future()
             self._libc.timerfd_settime(self._fd, _ABSOLUTE, ctypes.byref(spec), None)

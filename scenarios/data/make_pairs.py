@@ -20,11 +20,20 @@ EN_SLOTS = {
 EN_FRAMES = [
     ("{who} found {what} {where} {when}.", "{when}, {who} came across {what} {where}."),
     ("{who} forgot {what} {where} {when}.", "{what} was left {where} by {who} {when}."),
-    ("{who} is looking for {what}, which was last seen {where}.", "{what}, last seen {where}, is what {who} is searching for."),
+    (
+        "{who} is looking for {what}, which was last seen {where}.",
+        "{what}, last seen {where}, is what {who} is searching for.",
+    ),
     ("Could you tell me whether {who} has returned {what}?", "Do you know if {what} was brought back by {who}?"),
     ("{who} waited {where} for almost an hour {when}.", "{when}, {who} stood {where} for nearly sixty minutes."),
-    ("It rained so hard {when} that {who} had to stay {where}.", "Because of the heavy rain {when}, {who} could not leave and stayed {where}."),
-    ("{who} says that the price of {what} has gone up again.", "According to {who}, {what} costs more than it used to."),
+    (
+        "It rained so hard {when} that {who} had to stay {where}.",
+        "Because of the heavy rain {when}, {who} could not leave and stayed {where}.",
+    ),
+    (
+        "{who} says that the price of {what} has gone up again.",
+        "According to {who}, {what} costs more than it used to.",
+    ),
     ("{who} usually reads the newspaper {where}.", "The newspaper is normally read {where} by {who}."),
     ("Please hand {what} to {who} as soon as you arrive.", "As soon as you get here, give {what} to {who}."),
     ("{who} repaired the old bicycle {where} {when}.", "The old bicycle was mended {where} {when}; {who} did it."),

@@ -1,7 +1,7 @@
 """Another attempt after a failure that another attempt may cure.
 
-Full jitter: the k-th pause is uniform in [0, min(cap, base * 2^k)], with two bases, a short one for faults that pass and
-a long one for a server that says "too much" (Brooker 2015; the two classes as in AWS's 2026 retry mode). Retry-After is
+Full jitter: pause k is uniform in [0, min(cap, base * 2^k)], with two bases: a short one for faults that pass and a
+long one for a server that says "too much" (Brooker 2015; the two classes as in AWS's 2026 retry mode). Retry-After is
 obeyed as the earliest instant. Whoever sleeps here holds no slot and no token: this layer goes outside of those.
 """
 

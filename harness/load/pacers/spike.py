@@ -25,7 +25,8 @@ class Spike:
         positive(self, "rate_per_s", "factor", "start_share", "width_share")
         if self.start_share + self.width_share > 1:
             raise SettingError(
-                f"start_share + width_share = {self.start_share + self.width_share:g}: the spike ends within the duration, at most 1"
+                f"start_share + width_share = {self.start_share + self.width_share:g} must be at most 1: "
+                "the spike ends within the duration"
             )
 
     def arrivals(self, duration_s: float, rng: Random) -> Iterator[float]:

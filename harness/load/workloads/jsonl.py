@@ -72,14 +72,9 @@ class Jsonl:
 
     def _parse(self, task: Task, line: bytes, number: int) -> tuple[Any, int] | None:
         try:
-            row = msgspec.json.decode(line)
-            if not isinstance(row, dict):
-                raise ItemError("not a JSON object")
-            priority = row.get("priority", 0)
-            if not isinstance(priority, int) or not -1_000_000 <= priority <= 1_000_000:
-                raise ItemError(f"priority={priority!r} is not a whole number within a million")
-            return task.parse(row), priority
-        except (ItemError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            row = msgspec.json.decode(line, type=dict[str, Any])
+            return task.parse(row), _priority(row)
+        except (ItemError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             self._set_aside(number, str(error))
             return None
 
@@ -87,6 +82,13 @@ class Jsonl:
         self.bad_lines += 1
         if self.first_bad_line is None:
             self.first_bad_line = f"line {number}: {why}"
+
+
+def _priority(row: Any) -> int:
+    priority = row.get("priority", 0)
+    if not isinstance(priority, int) or not -1_000_000 <= priority <= 1_000_000:
+        raise ItemError(f"priority={priority!r} is not a whole number within a million")
+    return priority
 
 
 def count_lines(path: Path, at_most_bytes: int = 256 * 1024 * 1024) -> int:

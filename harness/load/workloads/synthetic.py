@@ -13,11 +13,12 @@ from harness.client.settings import at_least, positive
 from harness.client.types import Task
 
 WORDS = (
-    "the a this that every some one two many few old new small large quick slow early late bright quiet open closed"
-    " river city train teacher market window garden letter doctor report engine mountain student kitchen station"
-    " writes finds keeps sends opens builds reads moves holds repairs sells checks counts leaves brings follows"
-    " before after under over near beside without because while when until into from with about against around"
-).split()
+    *("the", "a", "this", "that", "every", "some", "one", "two", "many", "few", "old", "new", "small", "large"),
+    *("quick", "slow", "early", "late", "bright", "quiet", "open", "closed", "river", "city", "train", "teacher"),
+    *("market", "window", "garden", "letter", "doctor", "report", "engine", "mountain", "student", "kitchen"),
+    *("writes", "finds", "keeps", "sends", "opens", "builds", "reads", "moves", "holds", "repairs", "checks"),
+    *("before", "after", "under", "over", "near", "beside", "without", "because", "while", "until", "with"),
+)
 
 
 @dataclass(frozen=True)
