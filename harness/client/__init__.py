@@ -1,0 +1,83 @@
+"""The client: what an application imports to send in bulk. Names load on first use, so that importing this is quick."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+# At once, because a submodule that is imported later would take its function's name.
+from harness.client.items import items
+
+if TYPE_CHECKING:
+    from harness.client.blocking import BlockingTransport
+    from harness.client.layers.concurrency_limit import ConcurrencyLimit
+    from harness.client.layers.deadline import Deadline
+    from harness.client.layers.rate_limit import RateLimit
+    from harness.client.layers.retry import Retry
+    from harness.client.limits.aimd import Aimd
+    from harness.client.limits.fixed import Fixed
+    from harness.client.tasks.annotate import Annotate
+    from harness.client.tasks.chat import Chat
+    from harness.client.tasks.embed import Embed
+    from harness.client.tasks.fill_mask import FillMask
+    from harness.client.tasks.similarity import Similarity
+    from harness.client.tasks.zero_shot import ZeroShot
+    from harness.client.transport import HttpTransport
+    from harness.client.types import Item, Outcome, Request, Response, Result, request_for, result_of
+
+__all__ = [
+    "Aimd",
+    "Annotate",
+    "BlockingTransport",
+    "Chat",
+    "ConcurrencyLimit",
+    "Deadline",
+    "Embed",
+    "FillMask",
+    "Fixed",
+    "HttpTransport",
+    "Item",
+    "Outcome",
+    "RateLimit",
+    "Request",
+    "Response",
+    "Result",
+    "Retry",
+    "Similarity",
+    "ZeroShot",
+    "items",
+    "request_for",
+    "result_of",
+]
+
+_HOMES = {
+    "transport": ("HttpTransport",),
+    "blocking": ("BlockingTransport",),
+    "types": ("Item", "Outcome", "Request", "Response", "Result", "request_for", "result_of"),
+    "layers.concurrency_limit": ("ConcurrencyLimit",),
+    "layers.deadline": ("Deadline",),
+    "layers.rate_limit": ("RateLimit",),
+    "layers.retry": ("Retry",),
+    "limits.aimd": ("Aimd",),
+    "limits.fixed": ("Fixed",),
+    "tasks.annotate": ("Annotate",),
+    "tasks.chat": ("Chat",),
+    "tasks.embed": ("Embed",),
+    "tasks.fill_mask": ("FillMask",),
+    "tasks.similarity": ("Similarity",),
+    "tasks.zero_shot": ("ZeroShot",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
