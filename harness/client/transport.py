@@ -4,12 +4,12 @@ Rules of this file
   1. Whatever happens to the exchange becomes an outcome; only cancellation is raised.
   2. The pool is unlimited unless told otherwise: a hidden queue inside the connector would be a wait nobody sees.
   3. `sent` is stamped before a connection is looked for, so connecting counts as service time; `first_byte` when the
-     head of the answer is there (plain) or the first content event (stream); `done` when the last byte was read and checked.
+     head of the answer is there (plain) or the first content event (stream); `done` when the last byte was checked.
 """
 
 from __future__ import annotations
 
-import math
+import asyncio
 import time
 from types import TracebackType
 
@@ -19,6 +19,7 @@ from yarl import URL
 
 from harness.client.clock import Clock, clock
 from harness.client.errors import BadResponse, SettingError
+from harness.client.timeouts import Timeouts
 from harness.client.types import Outcome, Request, Response
 from harness.client.wire import SseSplitter, base_url, is_content, refuse
 
@@ -40,15 +41,16 @@ class HttpTransport:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._timeouts: Timeouts | None = None
         self._now: Clock = time.monotonic
 
     async def __aenter__(self) -> HttpTransport:
         self._now = clock()
+        self._timeouts = Timeouts(self._timeout_s)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            skip_auto_headers=("User-Agent", "Accept"),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # see harness.client.timeouts
             auto_decompress=False,
             trust_env=False,
         )
@@ -59,29 +61,38 @@ class HttpTransport:
     ) -> None:
         if self._session is not None:
             await self._session.close()
+        if self._timeouts is not None:
+            self._timeouts.close()
 
     async def __call__(self, request: Request, /) -> Response:
-        session = self._session
-        if session is None:
+        session, timeouts = self._session, self._timeouts
+        if session is None or timeouts is None:
             raise RuntimeError("HttpTransport must be entered with `async with` first")
         sent = self._now()
-        timeout: aiohttp.ClientTimeout | None = None
-        if request.deadline != math.inf:
-            left_s = min(self._timeout_s, request.deadline - sent)
-            if left_s <= 0:
-                return Response(Outcome.not_sent, done=sent, error="its deadline passed before it could be sent")
-            timeout = aiohttp.ClientTimeout(total=left_s)
         response = Response(Outcome.connection_error, sent=sent)
+        watch = timeouts.begin(sent)
+        sooner: asyncio.TimerHandle | None = None
+        if request.deadline < watch.when:
+            if request.deadline <= sent:
+                timeouts.end(watch)
+                return Response(Outcome.not_sent, done=sent, error="its deadline passed before it could be sent")
+            sooner = asyncio.get_running_loop().call_later(request.deadline - sent, watch.expire)
         try:
-            await self._exchange(session, request, response, timeout)
-        except TimeoutError:
-            self._failed(response, Outcome.timed_out, f"no complete answer within {self._timeout_s:g} s")
+            await self._exchange(session, request, response)
+        except asyncio.CancelledError:
+            if not watch.expired or watch.task.uncancel() > 0:
+                raise
+            self._failed(response, Outcome.timed_out, f"no complete answer within {self._now() - sent:.3g} s")
         except (aiohttp.ClientError, OSError) as error:
             self._failed(response, Outcome.connection_error, f"{type(error).__name__}: {error}")
         except BadResponse as error:
             self._failed(response, Outcome.bad_response, str(error))
         except ValueError as error:  # aiohttp on an answer that is not HTTP, or a chunk that is too long
             self._failed(response, Outcome.bad_response, f"{type(error).__name__}: {error}")
+        finally:
+            timeouts.end(watch)
+            if sooner is not None:
+                sooner.cancel()
         return response
 
     def _failed(self, response: Response, outcome: Outcome, error: str) -> None:
@@ -89,13 +100,7 @@ class HttpTransport:
         response.error = error[:300]
         response.done = self._now()
 
-    async def _exchange(
-        self,
-        session: aiohttp.ClientSession,
-        request: Request,
-        response: Response,
-        timeout: aiohttp.ClientTimeout | None,
-    ) -> None:
+    async def _exchange(self, session: aiohttp.ClientSession, request: Request, response: Response) -> None:
         url = self._urls.get(request.path)
         if url is None:
             url = self._urls[request.path] = URL(self._base + request.path, encoded=True)
@@ -103,8 +108,8 @@ class HttpTransport:
         if request.headers:
             headers = headers.copy()
             headers.update(request.headers)
-        options = {} if timeout is None else {"timeout": timeout}
-        async with session.post(url, data=request.body, headers=headers, allow_redirects=False, **options) as answer:
+        answer = await session.post(url, data=request.body, headers=headers, allow_redirects=False)
+        try:  # a body read to its end gives the connection back by itself
             response.status = answer.status
             response.first_byte = self._now()
             response.server_timing = answer.headers.get("Server-Timing")
@@ -113,27 +118,19 @@ class HttpTransport:
             elif request.stream:
                 await self._stream(answer, request, response)
             else:
-                body = await self._body(answer)
+                length = answer.content_length
+                body = await (answer.read() if length is not None and length <= BODY_MAX else _bounded(answer))
                 response.answers = request.task.answer(request, body)
                 response.outcome = Outcome.ok
                 response.done = self._now()
+        except BaseException:
+            answer.close()
+            raise
 
     async def _refused(self, answer: aiohttp.ClientResponse, response: Response) -> None:
-        body = await self._body(answer)
+        body = await _bounded(answer)
         response.done = self._now()
         refuse(response, answer.status, answer.headers, body, time.time())
-
-    @staticmethod
-    async def _body(answer: aiohttp.ClientResponse) -> bytes:
-        length = answer.content_length
-        if length is not None and length <= BODY_MAX:
-            return await answer.read()
-        body = bytearray()
-        async for chunk in answer.content.iter_any():
-            body += chunk
-            if len(body) > BODY_MAX:
-                raise BadResponse(f"an answer of more than {BODY_MAX} bytes")
-        return bytes(body)
 
     async def _stream(self, answer: aiohttp.ClientResponse, request: Request, response: Response) -> None:
         splitter, events, stamps = SseSplitter(), list[bytes](), list[float]()
@@ -147,9 +144,20 @@ class HttpTransport:
                 events.append(event)
                 if is_content(event):
                     stamps.append(at)
+        splitter.close()
         response.done = self._now()
         response.chunks = tuple(stamps)
         if stamps:
             response.first_byte = stamps[0]
         response.answers = request.task.answer_stream(request, events)
         response.outcome = Outcome.ok
+
+
+async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
+    """The whole body, or BadResponse once it is too long."""
+    body = bytearray()
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > BODY_MAX:
+            raise BadResponse(f"an answer of more than {BODY_MAX} bytes")
+    return bytes(body)

@@ -34,7 +34,7 @@ class _Queue(Protocol):
 
 class _Fifo(deque[Item]):
     push = deque.append
-    pop = deque.popleft  # type: ignore[assignment] # the queue's end is the other one
+    pop = deque.popleft
 
 
 class _ByPriority:
@@ -61,6 +61,7 @@ class Workers:
         self._call = call
         self._gate = gate
         self._queue_size = queue_size
+        self._refill_at = queue_size // 2  # the producer is woken for a handful of items, not for each
         self._queue: _Queue = _ByPriority() if by_priority else _Fifo()
         self._outbox = Outbox()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -130,7 +131,7 @@ class Workers:
                 await sleeper
                 continue
             item = queue.pop()
-            if self._room is not None and not self._room.done():
+            if self._room is not None and not self._room.done() and len(queue) <= self._refill_at:
                 self._room.set_result(None)
             if queue:
                 self._employ()
