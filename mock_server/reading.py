@@ -31,32 +31,31 @@ class Key(msgspec.Struct, frozen=True):
     meaning: str
 
 
-def convert(data: dict[str, Any], type: Any, where: str, prefix: str = "") -> Any:
+def convert(data: dict[str, Any], type: Any, where: str) -> Any:
     """`data` as `type`; raises `ProfileError` that starts with `where`."""
     try:
         return msgspec.convert(data, type)
     except msgspec.ValidationError as error:
-        raise ProfileError(f"{where}: {_explain(str(error), data, type, prefix)}") from None
+        raise ProfileError(f"{where}: {_explain(str(error), data, type)}") from None
 
 
-def _explain(message: str, data: Any, type: Any, prefix: str) -> str:
+def _explain(message: str, data: Any, type: Any) -> str:
     place = _PLACE.search(message)
     path = place.group(1) if place else ""
     text = _PLACE.sub("", message)
-    shown = ".".join(part for part in (prefix, path) if part)
     unknown = _UNKNOWN.search(text)
     if unknown:
-        key = ".".join(part for part in (shown, unknown.group(1)) if part)
-        last = {entry.name.rsplit(".", 1)[-1] for entry in reference(type)}
-        near = difflib.get_close_matches(unknown.group(1), sorted(last), n=3)
+        key = ".".join(part for part in (path, unknown.group(1)) if part)
+        known = {part for entry in reference(type) for part in entry.name.replace("[]", "").split(".")}
+        near = difflib.get_close_matches(unknown.group(1), sorted(known), n=3)
         return f"unknown key {key}" + (f"; did you mean {', '.join(near)}?" if near else "")
     missing = _MISSING.search(text)
     if missing:
-        return f"{'.'.join(part for part in (shown, missing.group(1)) if part)}: is required"
+        return f"{'.'.join(part for part in (path, missing.group(1)) if part)}: is required"
     keys = {entry.name: entry for entry in reference(type)}
     key_info = keys.get(re.sub(r"\[(\d+|\.\.\.)\]", "[]", path))
     allowed = f"; allowed: {key_info.allowed}" if key_info and key_info.allowed else ""
-    return f"{shown or 'the file'} = {_value_at(data, path)!r}: {text[:1].lower()}{text[1:].replace('`', '')}{allowed}"
+    return f"{path or 'the file'} = {_value_at(data, path)!r}: {text[:1].lower()}{text[1:].replace('`', '')}{allowed}"
 
 
 def _value_at(data: Any, path: str) -> Any:
@@ -140,10 +139,14 @@ def _allowed(info: inspect.Type) -> str:
     if isinstance(info, inspect.LiteralType):
         return ", ".join(str(value) for value in info.values)
     if isinstance(info, inspect.FloatType | inspect.IntType):
-        low = f">= {info.ge:g}" if info.ge is not None else f"> {info.gt:g}" if info.gt is not None else ""
-        high = f"<= {info.le:g}" if info.le is not None else ""
+        low = f">= {_short(info.ge)}" if info.ge is not None else f"> {_short(info.gt)}" if info.gt is not None else ""
+        high = f"<= {_short(info.le)}" if info.le is not None else f"< {_short(info.lt)}" if info.lt is not None else ""
         return " and ".join(part for part in (low, high) if part)
     return ""
+
+
+def _short(number: float) -> str:
+    return str(int(number)) if number == int(number) else f"{number:g}"
 
 
 def reference_table(type: Any = Profile) -> str:

@@ -96,7 +96,7 @@ class App:
             self.idle.set()
 
     async def hang(self, exchange: Exchange) -> None:
-        """Never answer: until the client gives up or the server stops."""
+        """Never answer. Returns when the server stops; raises `ClientGone` when the client gives up."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._hanging.add(future)
         exchange.when_gone(lambda: _release(future))
@@ -104,6 +104,8 @@ class App:
             await future
         finally:
             self._hanging.discard(future)
+        if exchange.gone:
+            raise ClientGone
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
         if scope["type"] != "http":

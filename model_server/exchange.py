@@ -94,7 +94,7 @@ class Exchange:
         Raises `ApiError` 413 over the bound, `ClientGone` if the client left in it.
         """
         length = self.headers.get(b"content-length")
-        if length is not None and len(length) > 6 and int(length) > bytes_max:
+        if length is not None and int(length) > bytes_max:
             raise too_large(bytes_max)
         message = await self.receive()
         if message["type"] == "http.disconnect":

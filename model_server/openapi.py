@@ -33,13 +33,15 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     routes = list(routes)
     types: list[Any] = [ErrorBody]
     for route in routes:
-        types += [*_request_types(route), route.answer]
+        types += [*_request_types(route), *_answer_types(route)]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     error, rest = schemas[0], iter(schemas[1:])
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         requests = [next(rest) for _ in _request_types(route)]
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, requests, next(rest), error)
+        answers = [next(rest) for _ in _answer_types(route)]
+        operation = _operation(route, _either(requests), _either(answers), error)
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "paceline servers", "version": "1", "description": "One HTTP face: the mock and the model."},
@@ -57,7 +59,15 @@ def _request_types(route: Route) -> tuple[Any, ...]:
     return route.request_forms or (route.request,)
 
 
-def _operation(route: Route, requests: list[Any], answer: Any, error: Any) -> dict[str, Any]:
+def _answer_types(route: Route) -> tuple[Any, ...]:
+    return route.answer if isinstance(route.answer, tuple) else (route.answer,)
+
+
+def _either(schemas: list[Any]) -> Any:
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas} if schemas else None
+
+
+def _operation(route: Route, request: Any, answer: Any, error: Any) -> dict[str, Any]:
     content = {route.content_type: {"schema": answer}}
     if route.streams:
         content["text/event-stream"] = {"schema": {"type": "string"}}
@@ -72,9 +82,8 @@ def _operation(route: Route, requests: list[Any], answer: Any, error: Any) -> di
     }
     if not route.open:
         operation["security"] = [{}, {"key": []}]
-    if requests:
-        schema = requests[0] if len(requests) == 1 else {"anyOf": requests}
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if request is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": request}}}
     return operation
 
 

@@ -20,7 +20,8 @@ Handler = Callable[["App", Exchange, Any], Awaitable[Reply]]
 
 @dataclass(frozen=True)
 class Route:
-    """One path and method. `request` is what the body decodes to, None for no body; `answer` what comes back."""
+    """One path and method. `request` is what the body decodes to, None for no body; `answer` what comes back, a tuple if it has
+    several shapes."""
 
     method: str
     path: str

@@ -217,7 +217,7 @@ ROUTES = [
         "Similarity of a sentence pair, or TEI's one against several",
         "native",
         SimilarityBody,
-        SimilarityAnswer | list[float],
+        (SimilarityAnswer, list[float]),
         (Pair, TeiSimilarity),
     ),
     Route(
@@ -227,7 +227,7 @@ ROUTES = [
         "Best words for each [MASK]",
         "native",
         FillMaskBody,
-        list[MaskCandidate] | list[list[MaskCandidate]],
+        (list[MaskCandidate], list[list[MaskCandidate]]),
     ),
     Route("POST", "/zero-shot", zero_shot, "Scores of any labels by NLI", "native", ZeroShotBody, ZeroShotAnswer),
     Route(

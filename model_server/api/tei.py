@@ -146,7 +146,7 @@ ROUTES = [
         "Classes of a text or a pair",
         "tei",
         PredictBody,
-        list[Prediction] | list[list[Prediction]],
+        (list[Prediction], list[list[Prediction]]),
     ),
     Route("GET", "/info", info, "The model and the server's bounds", "tei", answer=dict[str, Any], work=False),
 ]
