@@ -1,9 +1,9 @@
 """paceline.toml: the options of the commands, written down for CI.
 
-    seed = 7                # top level: for every command that has the option
-    [compare]
-    strategy = ["sync", "queue-stream:concurrency=50"]
-    slo = "p99<500ms,errors<1%"
+seed = 7                # top level: for every command that has the option
+[compare]
+strategy = ["sync", "queue-stream:concurrency=50"]
+slo = "p99<500ms,errors<1%"
 """
 
 from __future__ import annotations

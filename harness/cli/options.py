@@ -88,7 +88,9 @@ _SHARED = [
     click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds one attempt may take."),
     click.option("--rate-limit", type=float, help="At most so many requests a second from each client application."),
     click.option("--deadline", type=float, help="Seconds from due time to answer, over all attempts."),
-    click.option("--drain", type=float, default=30.0, show_default=True, help="Seconds for what is in flight at the end."),
+    click.option(
+        "--drain", type=float, default=30.0, show_default=True, help="Seconds for what is in flight at the end."
+    ),
     click.option("--slo", metavar="CONDITIONS", help='For example "p99<500ms,errors<1%"; exit code 1 if one fails.'),
     click.option("--out", type=click.Path(path_type=Path), help="Run directory [default: runs/<time>-<scenario>]."),
     click.option("--overwrite", is_flag=True, help="Replace a run that lies there already."),

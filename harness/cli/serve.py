@@ -12,7 +12,9 @@ def command() -> None:
 
 @command.command("mock")
 @click.option("--server", "-p", "profile", default="constant-120ms", show_default=True, help="Profile, or a TOML file.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind; anything else is seen by others.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to bind; anything else is seen by others."
+)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 chooses a free one.")
 @click.option("--speed", type=float, default=None, help="Divide all of the profile's times by this.")
 @click.option("--seed", default=1, show_default=True, help="Seed of jitter and faults.")

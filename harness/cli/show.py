@@ -33,7 +33,9 @@ def show(
                 console.print(Text(f"  {case.name}: {warning}", style="yellow"))
             for check in case.slo:
                 state, style = ("holds", "green") if check.passed else ("FAILS", "bold red")
-                console.print(Text(f"  {case.name}: SLO {check.condition} {state} ({_value(check.value)})", style=style))
+                console.print(
+                    Text(f"  {case.name}: SLO {check.condition} {state} ({_value(check.value)})", style=style)
+                )
     if interrupted:
         console.print(Text("interrupted: what was recorded until then stands, marked partial", style="yellow"))
     status = result.verdict.status
