@@ -20,7 +20,6 @@ from locust.runners import MasterRunner, WorkerRunner
 from harness.client.errors import UsageError
 from harness.experiment.scenario import Description
 from harness.experiment.spec import CaseSpec
-from harness.load.schedule import BACKLOG
 from scenarios import _options
 from scenarios._coordinator import Coordinator
 from scenarios._play import Play, register
@@ -29,7 +28,7 @@ logger = logging.getLogger("paceline")
 _state: dict[str, Any] = {"play": None, "standalone": None}
 
 
-class Application(User, Description):  # type: ignore[misc] # Locust has no types here
+class Application(User, Description):
     """A Locust user that is one client application."""
 
     abstract = True
@@ -66,7 +65,7 @@ def _spec(environment: Environment) -> CaseSpec:
     return _options.spec_from(
         options,
         environment.user_classes[0],
-        name=type(environment.user_classes[0]).__name__ and environment.user_classes[0].__name__.lower(),
+        name=environment.user_classes[0].__name__.lower(),
         target=options.paceline_target,
         records=Path(options.paceline_records),
     )
@@ -86,7 +85,7 @@ def _init(environment: Environment, runner: Any, **_: Any) -> None:
         if case is None:
             _prepare(environment)
         spec = _checked(environment)
-        Coordinator(environment, spec.drain_s, reuse_slots=spec.load.name != BACKLOG)
+        Coordinator(environment, spec)
     if not isinstance(runner, MasterRunner):
         register(environment, lambda: _state["play"])
         environment.events.test_start.add_listener(_started)

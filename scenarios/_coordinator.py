@@ -10,11 +10,16 @@ Rules of this file
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import gevent
 from locust.env import Environment
 from locust.runners import MasterRunner
+
+from harness.experiment.spec import CaseSpec
+from harness.load.schedule import BACKLOG
+from scenarios._stats import note_totals
 
 CLAIM, SLOT, GO, DONE, LEFT, DRAINED = (
     f"paceline_{word}" for word in ("claim", "slot", "go", "done", "left", "drained")
@@ -25,11 +30,10 @@ logger = logging.getLogger("paceline")
 class Coordinator:
     """Answers claims, starts the load, notices its end."""
 
-    def __init__(self, environment: Environment, drain_s: float, reuse_slots: bool) -> None:
+    def __init__(self, environment: Environment, spec: CaseSpec) -> None:
         self.environment = environment
         self.runner: Any = environment.runner
-        self.drain_s = drain_s
-        self.reuse_slots = reuse_slots
+        self.spec = spec
         self.reset()
         self.runner.register_message(CLAIM, self._claim)
         self.runner.register_message(DONE, self._done)
@@ -97,7 +101,7 @@ class Coordinator:
     def _left(self, environment: Environment, msg: Any, **_: Any) -> None:
         """A user was stopped by a shape; with arrivals another one may take its slot from now on."""
         slot = self.slot_of.get(msg.data["user"])
-        if self.reuse_slots and slot is not None:
+        if self.spec.load.name != BACKLOG and slot is not None:
             self.free.append(slot)
 
     def _end(self) -> None:
@@ -115,11 +119,13 @@ class Coordinator:
         nodes = set(self.runner.clients) if self.slot_of else set()
         if nodes:
             self.runner.stop()
-            with gevent.Timeout(self.drain_s + 10, False):
+            with gevent.Timeout(self.spec.drain_s + 10, False):
                 while not nodes <= self.drained:
                     gevent.sleep(0.02)
             with gevent.Timeout(2, False):  # a worker is back among the clients only after it said so
                 while len(self.runner.clients.ready) < len(nodes):
                     gevent.sleep(0.02)
             self.slot_of = {}
+            spec = self.spec
+            note_totals(self.environment.stats, Path(spec.records), spec.name, spec.repeat)
         self._locust_quit()

@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -18,7 +19,7 @@ from harness.experiment.engine import Application, Engine
 from harness.experiment.spec import CaseSpec
 from scenarios._coordinator import CLAIM, DONE, DRAINED, GO, LEFT, SLOT
 from scenarios._native import NativeExecutor, start_thread
-from scenarios._stats import merge
+from scenarios._stats import merge, note_totals
 
 logger = logging.getLogger("paceline")
 POLL_S = 0.02
@@ -98,7 +99,9 @@ class Play:
         self._status({"state": "done", **self.engine.status})
         if self.engine.error:
             logger.error("%s", self.engine.error)
-        if isinstance(self.runner, WorkerRunner):
+        if not isinstance(self.runner, WorkerRunner):
+            note_totals(self.environment.stats, Path(self.spec.records), self.spec.name, self.spec.repeat)
+        else:
             self.runner._send_stats()
             self.runner.send_message(DRAINED, {})
 

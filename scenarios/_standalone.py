@@ -1,7 +1,7 @@
 """A scenario played by plain Locust: what `paceline run` does around a case, done from inside the first process.
 
 It chooses a run directory, starts the mock if there is no --host, writes the plan, and at the end writes result.json
-and says where it is; `paceline report` draws it. Charts are left to that command: this process may be patched by gevent.
+and says where it is; `paceline report` draws it: charts are left to that command, gevent may have patched this process.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from harness.measure.environment import environment as machine
-from harness.measure.plan import CaseFacts, Plan, PlanCase, write_facts, write_plan
-from harness.measure.summary import summarize_run
 from locust.env import Environment
 
 from harness.client.errors import UsageError
 from harness.experiment import target as targets
 from harness.experiment.scenario import Description
-from harness.experiment.spec import CaseSpec
+from harness.measure.environment import environment as machine
+from harness.measure.plan import CaseFacts, Plan, PlanCase, write_facts, write_plan
 from harness.measure.result import Load, Target, encode
+from harness.measure.summary import summarize_run
 from scenarios import _options
 
 
@@ -112,12 +111,3 @@ class Standalone:
         for reason in result.verdict.reasons:
             print(f"  {reason.text}", file=sys.stderr)
         print(f"report: paceline report {self.directory}", file=sys.stderr)
-
-
-def locust_totals(environment: Environment) -> tuple[int, int]:
-    """Requests and failures as Locust counted them."""
-    total = environment.stats.total
-    return total.num_requests, total.num_failures
-
-
-__all__ = ["CaseSpec", "Standalone", "locust_totals"]

@@ -8,14 +8,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from locust.stats import RequestStats, StatsEntry, StatsError, bucket_response_time
 
 from harness.client.types import Outcome
+from harness.measure.files import find, write_atomically
 
 METHOD = "POST"
+
+
+def note_totals(stats: RequestStats, records: Path, case: str, repeat: int) -> None:
+    """Write Locust's own totals beside ours, into the end of the case's first process, for the verdict to compare."""
+    parts = find(records).get((case, repeat), [])
+    if parts and (end := parts[0].read_end()) is not None:
+        total = stats.total
+        end = msgspec.structs.replace(end, locust_requests=total.num_requests, locust_failures=total.num_failures)
+        write_atomically(parts[0].end, msgspec.json.encode(end))
 
 
 def merge(stats: RequestStats, rows: np.ndarray[Any, Any], now: float, name_of: Callable[[int], str]) -> None:
