@@ -1,4 +1,4 @@
-"""The send that blocks a thread for each exchange: what a loop over `requests.post` does, and the outcomes of the other.
+"""The send that blocks a thread for each exchange: what a loop over `requests.post` does, with the same outcomes.
 
 Rules of this file
   1. One exchange owns one connection. Idle connections lie in a deque, whose ends are atomic: no lock is held anywhere,
@@ -12,6 +12,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import math
 import socket
@@ -55,10 +56,8 @@ class _Exchange:
         self.aborted = True
         sock = self.sock
         if sock is not None:
-            try:
+            with contextlib.suppress(OSError):  # it is closed already
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not TLS's own, which would first forget its session
-            except OSError:
-                return  # it is closed already
 
     def allow(self, until: float) -> None:
         """Let the next socket operation take what is left; raises TimeoutError if nothing is."""
@@ -68,7 +67,8 @@ class _Exchange:
         if self.aborted:
             raise ConnectionAbortedError("given up")
         if self.sock is not None:
-            self.sock.settimeout(left_s)
+            with contextlib.suppress(OSError):  # closed at the end of an answer that closes its connection
+                self.sock.settimeout(left_s)
 
 
 def _chunks(exchange: _Exchange, answer: HTTPResponse, until: float) -> Iterator[tuple[bytes, float]]:
@@ -85,6 +85,8 @@ def _chunks(exchange: _Exchange, answer: HTTPResponse, until: float) -> Iterator
         yield chunk, time.monotonic()
     if answer.length_remaining:
         raise ConnectionResetError(f"the answer broke off {answer.length_remaining} bytes before its end")
+    if not size and not answer.chunked and answer.length_remaining is None:
+        raise ConnectionResetError("the answer broke off inside its head")  # which http.client takes for its end
 
 
 def _failed(response: Response, outcome: Outcome, error: str) -> None:
@@ -176,6 +178,8 @@ class BlockingTransport:
         try:
             connection = self._connection(exchange, until)
             reusable = self._attempt(exchange, connection, until)
+        except urllib3.exceptions.NewConnectionError as error:  # refused; for urllib3 that is a kind of time-out
+            _failed(response, Outcome.connection_error, f"{type(error).__name__}: {error}")
         except (TimeoutError, urllib3.exceptions.TimeoutError):
             _failed(response, Outcome.timed_out, f"no complete answer within {until - sent:.3g} s")
         except BadResponse as error:

@@ -24,7 +24,7 @@ _CR, _LF = 13, 10
 def base_url(url: str) -> str:
     """Without a trailing slash, and `localhost` as an address: resolving it would cost a thread for each connection."""
     scheme, _, rest = url.partition("://")
-    if scheme not in {"http", "https"} or not rest:
+    if scheme not in {"http", "https"} or rest[:1] in {"", "/"}:
         raise SettingError(f"url={url!r}: expected http://HOST[:PORT] or https://HOST[:PORT]")
     host = rest.rstrip("/")
     if scheme == "http" and (host == "localhost" or host.startswith(("localhost:", "localhost/"))):
@@ -144,7 +144,7 @@ class SseSplitter:
         """Take the byte order mark off the start of the stream; empty until there is enough to tell."""
         chunk = b"".join([*self._tail, chunk])
         self._tail = []
-        if chunk and b"\xef\xbb\xbf".startswith(chunk):
+        if len(chunk) < 3 and b"\xef\xbb\xbf".startswith(chunk):
             self._tail = [chunk]
             return b""
         self._begun = True
