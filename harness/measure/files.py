@@ -1,97 +1,105 @@
-"""What lies where in a run directory: names, finding, and writing so that a reader never sees half a file.
+"""Where things lie in a run directory, and how they get there whole.
 
-<run>/plan.json   <run>/result.json   <run>/records/<case>.r<repeat>.p<process>.{requests,attempts,timeline,end.json}
-<run>/records/<case>.r<repeat>.case.json
+runs/x/plan.json, result.json
+runs/x/records/<slug>.requests|.attempts|.timeline|.end.json     one set for each process of each repeat of each case
+runs/x/records/<slug of process 0>.facts.json                    what was learnt from outside, once for each repeat
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from harness.measure.record import MAGIC, End, Header
+from harness.measure.record import MAGIC, Header
 
-END_SUFFIX = ".end.json"
 RECORDS = "records"
-HEADER_MAX = 64 * 1024
-_NAME_MAX = 120
-
-
-def case_slug(case: str) -> str:
-    """A case's name made safe for file systems: `queue-stream:concurrency=50` -> `queue-stream_concurrency-50`.
-
-    Names that this would shorten or could confuse with another carry a digest.
-    """
-    safe = re.sub(r"[^A-Za-z0-9._-]", "-", case.replace("=", "-").replace(":", "_").replace(",", "_")).lstrip(".")
-    if re.fullmatch(r"[A-Za-z0-9.:=,-]+", case) and len(safe) <= _NAME_MAX and not case.startswith("."):
-        return safe
-    return f"{safe[:_NAME_MAX]}-{hashlib.sha256(case.encode()).hexdigest()[:8]}"
-
-
-def slug(case: str, repeat: int, process: int) -> str:
-    """The stem of the record files of one process: `queue-stream_concurrency-50.r0.p0`."""
-    return f"{case_slug(case)}.r{repeat}.p{process}"
+SLUG_CHARACTERS = 60
+HEADER_BYTES_MAX = 65536
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one process recorded of one repeat of a case."""
+class RecordPaths:
+    """The files of one process in one repeat of one case; any of them may be missing."""
 
-    header: Header
+    case: str
+    repeat: int
+    process: int
     requests: Path
     attempts: Path
     timeline: Path
     end: Path
 
-    def read_end(self) -> End | None:
-        """The end, or None: then the process never got there."""
-        try:
-            return msgspec.json.decode(self.end.read_bytes(), type=End)
-        except (OSError, msgspec.DecodeError):
-            return None
+
+def slug(case: str, repeat: int, process: int) -> str:
+    """A file name's stem that is safe on every filesystem, and different for different cases."""
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", case)[:SLUG_CHARACTERS].strip("-")
+    if stem != case or stem != stem.lower():  # something was lost, or a filesystem that ignores case would lose it
+        stem = f"{stem}-{hashlib.sha256(case.encode()).hexdigest()[:8]}".lstrip("-")
+    return f"{stem}.r{repeat}.p{process}"
 
 
-def find(directory: Path) -> dict[tuple[str, int], list[Part]]:
-    """Record files grouped by (case, repeat), processes in order; a file whose header is torn holds nothing."""
-    found: dict[tuple[str, int], list[Part]] = {}
-    for path in sorted(directory.glob("*.requests")):
-        header = read_header(path)
-        if header is None:
-            continue
-        stem = path.name.removesuffix(".requests")
-        part = Part(
-            header,
-            path,
-            path.with_name(f"{stem}.attempts"),
-            path.with_name(f"{stem}.timeline"),
-            path.with_name(stem + END_SUFFIX),
-        )
-        found.setdefault((header.case, header.repeat), []).append(part)
-    for parts in found.values():
-        parts.sort(key=lambda part: part.header.process)
-    return found
+def paths(directory: Path, case: str, repeat: int, process: int) -> RecordPaths:
+    """The files of one process, whether they exist or not; `directory` is the run's or its `records`."""
+    base = records_in(directory)
+    name = slug(case, repeat, process)
+    kinds = (base / f"{name}.{kind}" for kind in ("requests", "attempts", "timeline", "end.json"))
+    return RecordPaths(case, repeat, process, *kinds)
 
 
-def read_header(path: Path) -> Header | None:
-    """The header of a record file; None if it is torn or not one of ours."""
+def records_in(directory: Path) -> Path:
+    """The directory of the record files: `records` below a run directory, else the directory itself."""
+    inner = directory / RECORDS
+    return inner if inner.is_dir() else directory
+
+
+def find(directory: Path, order: Iterable[str] = ()) -> dict[str, dict[int, list[RecordPaths]]]:
+    """What was recorded: case -> repeat -> processes. Cases come in the given order, others after them by name.
+
+    The header tells whose file it is, not its name. A file whose header is torn (killed in its first instant) has no
+    rows to lose and is left out.
+    """
+    found: dict[str, dict[int, list[RecordPaths]]] = {}
+    for path in sorted(records_in(directory).glob("*.requests")):
+        header = _header(path)
+        if header is not None:
+            of_process = paths(directory, header.case, header.repeat, header.process)
+            found.setdefault(header.case, {}).setdefault(header.repeat, []).append(of_process)
+    places = {name: place for place, name in enumerate(order)}
+    names = sorted(found, key=lambda name: (places.get(name, len(places)), name))
+    return {
+        name: {
+            repeat: sorted(found[name][repeat], key=lambda process: process.process) for repeat in sorted(found[name])
+        }
+        for name in names
+    }
+
+
+def read_header(path: Path) -> tuple[Header, int]:
+    """The header of a record file and where its rows begin; raises ValueError if it is torn or not ours."""
     with path.open("rb") as file:
-        if file.readline(len(MAGIC) + 1) != MAGIC:
-            return None
-        line = file.readline(HEADER_MAX)
+        head = file.read(HEADER_BYTES_MAX)
+    if not head.startswith(MAGIC):
+        raise ValueError(f"{path}: not a paceline record file")
+    end = head.find(b"\n", len(MAGIC))
+    if end < 0:
+        raise ValueError(f"{path}: the header is torn")
+    return msgspec.json.decode(head[len(MAGIC) : end], type=Header), end + 1
+
+
+def _header(path: Path) -> Header | None:
     try:
-        return msgspec.json.decode(line, type=Header) if line.endswith(b"\n") else None
-    except msgspec.DecodeError:
+        return read_header(path)[0]
+    except (ValueError, OSError):
         return None
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file in one step; raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    """Whole or not at all: readers and `kill -9` never meet half a file. Raises OSError."""
+    temporary = path.with_name(path.name + ".part")
     temporary.write_bytes(data)
     temporary.replace(path)

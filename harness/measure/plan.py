@@ -1,22 +1,25 @@
-"""What a run means to do, and the bare facts of each case: on disk before and while it runs, so that a killed run can
-be reported from what lies there."""
+"""What a run set out to do, and what was learnt from outside: on disk before and after each case.
+
+With the record files these make a run directory whole: `summarize_run` needs nothing else, so a killed run can be
+reported from what lies there.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from harness.measure.files import RECORDS, case_slug, write_atomically
+from harness.client.errors import UsageError
+from harness.measure.files import records_in, slug, write_atomically
 from harness.measure.result import Load, Named, Target
 
-PLAN = "plan.json"
-FACTS_SUFFIX = ".case.json"
+PLAN_FILE = "plan.json"
 
 
 class PlanCase(msgspec.Struct, frozen=True):
-    """One case as it is meant to be played."""
+    """One strategy under one load against one target, as planned."""
 
     name: str
     strategy: Named
@@ -26,14 +29,14 @@ class PlanCase(msgspec.Struct, frozen=True):
     scenario: str = "backlog"
     repeats: int = 1
     layers: dict[str, Any] = {}
-    users: int = 1
-    processes: int = 1
-    transport: str = "asyncio"  # or "blocking": whose ceiling counts
     schedule_sha256: str | None = None
+    users: int = 1  # client applications
+    processes: int = 1  # Locust processes that share them
+    transport: Literal["asyncio", "blocking"] = "asyncio"
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """`plan.json`."""
+    """plan.json, written before the first case."""
 
     schema_version: int
     id: str
@@ -41,52 +44,55 @@ class Plan(msgspec.Struct, frozen=True):
     tool: dict[str, str]
     environment: dict[str, Any]
     seed: int
-    slo: str | None
     cases: list[PlanCase]
-    ceilings: dict[str, float] = {}  # transport -> requests/s of one client process against a null server
+    slo: str | None = None
+    ceilings: dict[str, float] = {}  # transport (or case name) -> requests/s of one process against a null server
+    interrupted: str | None = None
     notes: list[str] = []
     command: str = ""
+    simulated: bool = False
 
 
 class CaseFacts(msgspec.Struct, frozen=True):
-    """What the parent saw of one repeat of a case."""
+    """What was learnt about one repeat of a case from outside of it, written after it."""
 
     case: str
-    repeat: int
-    exit_code: int
-    interrupted: str | None = None
-    server_seen: int | None = None  # exchanges the server counted during this repeat
+    repeat: int = 0
+    exit_code: int | None = None  # of the process that played it
+    interrupted: str | None = None  # why it was stopped early, in words
+    server_seen: int | None = None  # exchanges that the server itself counted meanwhile
     server_cpu_s: float | None = None
-    wall_s: float = 0.0
+    wall_s: float | None = None
 
 
-def write_plan(plan: Plan, run: Path) -> None:
-    """Write or replace `plan.json`; raises OSError."""
-    write_atomically(run / PLAN, msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")
+def write_plan(plan: Plan, directory: Path) -> None:
+    """Write plan.json into the run directory; raises OSError."""
+    write_atomically(directory / PLAN_FILE, msgspec.json.format(msgspec.json.encode(plan)) + b"\n")
 
 
-def read_plan(run: Path) -> Plan:
-    """Raises OSError, or msgspec.DecodeError (ValidationError) that names the place."""
-    return msgspec.json.decode((run / PLAN).read_bytes(), type=Plan)
+def read_plan(directory: Path) -> Plan:
+    """Read plan.json of a run directory; raises UsageError if there is none, or not one of ours."""
+    try:
+        return msgspec.json.decode((directory / PLAN_FILE).read_bytes(), type=Plan)
+    except OSError as error:
+        raise UsageError(f"{directory}: not a run directory (no readable {PLAN_FILE}: {error.strerror})") from error
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"{directory / PLAN_FILE}: {error}") from error
 
 
-def facts_path(run: Path, case: str, repeat: int) -> Path:
-    """Where the facts of one repeat lie."""
-    return run / RECORDS / f"{case_slug(case)}.r{repeat}{FACTS_SUFFIX}"
+def write_facts(facts: CaseFacts, directory: Path) -> None:
+    """Write the facts of a case's repeat among the run's records; raises OSError."""
+    path = _facts_path(directory, facts.case, facts.repeat)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(facts)) + b"\n")
 
 
-def write_facts(facts: CaseFacts, run: Path) -> None:
-    """Write one repeat's facts; raises OSError."""
-    write_atomically(facts_path(run, facts.case, facts.repeat), msgspec.json.encode(facts))
+def read_facts(directory: Path, case: str, repeat: int) -> CaseFacts | None:
+    """The facts of a case's repeat; None if it never came to its end."""
+    try:
+        return msgspec.json.decode(_facts_path(directory, case, repeat).read_bytes(), type=CaseFacts)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
-def read_facts(run: Path) -> dict[tuple[str, int], CaseFacts]:
-    """All facts there are, by (case, repeat); a torn file counts as none."""
-    found = {}
-    for path in sorted((run / RECORDS).glob(f"*{FACTS_SUFFIX}")):
-        try:
-            facts = msgspec.json.decode(path.read_bytes(), type=CaseFacts)
-        except msgspec.DecodeError:
-            continue
-        found[facts.case, facts.repeat] = facts
-    return found
+def _facts_path(directory: Path, case: str, repeat: int) -> Path:
+    return records_in(directory) / f"{slug(case, repeat, 0)}.facts.json"

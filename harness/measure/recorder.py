@@ -1,18 +1,19 @@
-"""Writes the record files of one process's part of a case, inside the asyncio thread.
+"""Writes the record files of one process while a load runs, from inside its event loop's thread.
 
 Rules of this file
-  1. A request costs one `pack_into` into a buffer that is already there; the disk is touched on `flush` only.
-  2. Nothing here may hurt the load: a full disk is remembered in `error`, the counting and `on_rows` go on.
-  3. After a failed write nothing more goes into that file, so that it holds whole rows and at most a torn last one.
-  4. A cancelled request's stamps are lost with its coroutine: it counts as one attempt, sent when it came here.
+  1. Recording never breaks the load: after a write error rows are counted as lost, and the end says so.
+  2. A row is packed into a buffer that exists already; nothing that a request leaves behind stays in memory.
+  3. One row per item. The HTTP exchanges of a request of several items are charged to its first item (the others have
+     `attempts` 0), so that the sum over rows is the number of exchanges.
+  4. Counters may be read from any thread; everything else belongs to the event loop's thread.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
-import struct
 from collections.abc import Callable
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ import numpy as np
 
 from harness.client.clock import Clock, clock
 from harness.client.types import Outcome, Request, Response, Send
-from harness.measure.files import END_SUFFIX, find, slug, write_atomically
+from harness.measure.files import RecordPaths, find, paths, slug, write_atomically
 from harness.measure.record import (
     ATTEMPT_ROW,
     FLAG_CACHED,
-    KINDS,
+    REQUEST_DTYPE,
     REQUEST_ROW,
     TIMELINE_ROW,
     End,
@@ -33,237 +34,244 @@ from harness.measure.record import (
     encode_header,
 )
 
-__all__ = ["Recorder", "RowFile", "find", "slug"]
+__all__ = ["RecordPaths", "Recorder", "find", "paths", "slug"]
 
-Rows = np.ndarray[Any, np.dtype[Any]]
-BUFFER_ROWS = 4096
-U16_MAX = 65_535
-ROW_BYTES = REQUEST_ROW.size
+BUFFERED_ROWS = 2048
+"""Rows kept between two flushes; a full buffer is written at once."""
+_ROW_BYTES = REQUEST_ROW.size
+_BUFFER_BYTES = BUFFERED_ROWS * _ROW_BYTES
+
+OnRows = Callable[["np.ndarray[Any, np.dtype[Any]]"], None]
+"""Gets a copy of every batch of request rows, also of those that could not be written."""
 
 
-class RowFile:
-    """One append-only file of fixed-width rows behind a buffer; `error` is None until a write fails."""
+class _File:
+    """An append-only file that remembers its first error and drops what comes after it."""
 
-    def __init__(self, path: Path, header: Header, row: struct.Struct, rows: int = BUFFER_ROWS) -> None:
+    def __init__(self, path: Path, header: Header) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self.error: str | None = None
-        self.buffer = bytearray(row.size * rows)
-        self.used = 0  # bytes
-        self._row = row
-        self._path = path
-        self._fd = -1
+        self.write(memoryview(encode_header(header)))
+
+    def write(self, data: memoryview) -> int:
+        """Bytes that reached the file; fewer than given only after an error."""
+        written = 0
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            while self.error is None and written < len(data):
+                written += os.write(self._fd, data[written:])
         except OSError as error:
-            self._failed(error)
-        self._write(encode_header(header))
-
-    def append(self, *fields: Any) -> None:
-        """Add a row; writes only when the buffer is full."""
-        if self.used == len(self.buffer):
-            self.flush()
-        self._row.pack_into(self.buffer, self.used, *fields)
-        self.used += self._row.size
-
-    def flush(self) -> bytes:
-        """Write what is buffered; returns those bytes, written or not."""
-        data = bytes(memoryview(self.buffer)[: self.used])
-        self.used = 0
-        self._write(data)
-        return data
+            self.error = f"could not write records: {error.strerror or error}"
+        return written
 
     def close(self) -> None:
-        """Flush and close."""
-        self.flush()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
-    def _write(self, data: bytes) -> None:
-        if self.error is not None:
-            return
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(self._fd, view) :]
-        except OSError as error:
-            self._failed(error)
-
-    def _failed(self, error: OSError) -> None:
-        self.error = f"{self._path.name} cannot be written: {error.strerror or error}"
-
 
 class Recorder:
-    """Records every request that passes through its layer, and a timeline row a tick."""
+    """Records one process's share of one repeat of one case.
+
+    `t0` is the load's zero on the running loop's clock and `t0_unix_s` the same instant on the wall clock. Raises
+    OSError if the files cannot be created; from then on errors are remembered in `error`.
+    """
 
     def __init__(
         self,
         directory: Path,
         *,
         case: str,
-        repeat: int,
-        process: int,
+        repeat: int = 0,
+        process: int = 0,
         t0: float,
         t0_unix_s: float,
-        on_rows: Callable[[Rows], None] | None = None,
-        flush_s: float = 0.25,
+        on_rows: OnRows | None = None,
     ) -> None:
-        self.cancelled_as = Outcome.cancelled  # what a cancelled request counts as from now on
-        self.in_flight = 0  # requests started minus ended
-        self.outcomes = [0] * len(Outcome)  # items by outcome
+        self.paths = paths(directory, case, repeat, process)
+        self.done = 0  # items whose request ended, whatever came of it
+        self.by_outcome = [0] * len(Outcome)
+        self.started = 0  # items whose request was begun
+        self.cancelled_as = Outcome.cancelled  # `unfinished` once the drain at the end is over
+        self.lost_rows = 0
         self._t0 = t0
         self._on_rows = on_rows
-        self._flush_s = flush_s
-        self._flushed_s = 0.0
-        self._now_s = 0.0
-        self._error: str | None = None
-        self._stem = directory / slug(case, repeat, process)
-        self._make_room(directory)
+        self._now: Clock | None = None
+        self._bug: str | None = None
+        self._buffer = bytearray(_BUFFER_BYTES)
+        self._position = 0
+        self._pack = REQUEST_ROW.pack_into
+        self._ended = False
 
-        def file(kind: str, row: struct.Struct) -> RowFile:
-            header = Header(kind, case, repeat, process, t0_unix_s, KINDS[kind].itemsize)
-            return RowFile(self._path(f".{kind}"), header, row)
+        def open_file(kind: str, path: Path, size: int) -> _File:
+            return _File(path, Header(kind, case, repeat, process, t0_unix_s, size))
 
-        self._requests = file("requests", REQUEST_ROW)
-        self._attempts = file("attempts", ATTEMPT_ROW)
-        self._timeline = file("timeline", TIMELINE_ROW)
-
-    def _path(self, suffix: str) -> Path:
-        return self._stem.with_name(self._stem.name + suffix)
-
-    def _make_room(self, directory: Path) -> None:
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._path(END_SUFFIX).unlink(missing_ok=True)
-        except OSError as error:
-            self._error = f"{directory}: {error.strerror or error}"
-
-    @property
-    def done(self) -> int:
-        """Items whose request ended."""
-        return sum(self.outcomes)
+        self._requests = open_file("requests", self.paths.requests, REQUEST_ROW.size)
+        self._attempts = open_file("attempts", self.paths.attempts, ATTEMPT_ROW.size)
+        self._timeline = open_file("timeline", self.paths.timeline, TIMELINE_ROW.size)
 
     @property
     def ok(self) -> int:
-        """Items answered well."""
-        return self.outcomes[Outcome.ok]
+        """Items answered."""
+        return self.by_outcome[Outcome.ok]
+
+    @property
+    def in_flight(self) -> int:
+        """Items begun and not ended: inside the layers, on the wire or not."""
+        return self.started - self.done
 
     @property
     def recorded(self) -> int:
-        """Rows made, whether or not the disk took them; the reader compares."""
-        return self.done
+        """Rows that are in the file or on their way to it."""
+        return self.done - self.lost_rows
 
     @property
     def error(self) -> str | None:
-        """The first thing that went wrong with recording, in one line."""
-        return self._error or self._requests.error or self._attempts.error or self._timeline.error
+        """The first thing that went wrong with recording, in words; None if nothing did."""
+        lost = f"; {self.lost_rows} rows are lost" if self.lost_rows else ""
+        errors = (file.error for file in (self._requests, self._attempts, self._timeline) if file.error)
+        return next((error + lost for error in errors), self._bug)
 
-    def layer(self, send: Send, user: int) -> Send:
-        """The outermost layer of client application `user`; call it in the running loop."""
-        now = clock()
-        record = self._record
+    def layer(self, send: Send, user: int = 0) -> Send:
+        """The outermost layer of client application `user`: a row per item when its request ends, even if cancelled.
 
-        async def recording(request: Request, /) -> Response:
-            self.in_flight += 1
-            entered = now()
+        A cancelled request's stamps are unknown here, unless the transport leaves its half-filled `Response` in the
+        CancelledError's attribute `response`; without it the request counts as never sent.
+        """
+
+        async def recorded(request: Request, /) -> Response:
+            self.started += len(request.items)
             try:
                 response = await send(request)
-            except BaseException:
-                self.in_flight -= 1
-                record(request, Response(self.cancelled_as, sent=entered, done=now()), user, now)
+            except asyncio.CancelledError as cancelled:
+                self._cut(request, getattr(cancelled, "response", None), user)
                 raise
-            self.in_flight -= 1
-            record(request, response, user, now)
+            except BaseException as error:
+                self._bug = self._bug or f"a layer raised {type(error).__name__}: {error}"
+                self._append(request, Response(Outcome.unfinished, done=self._clock()), user)
+                raise
+            self._append(request, response, user)
             return response
 
-        return recording
-
-    def _record(self, request: Request, response: Response, user: int, now: Clock) -> None:
-        """One row per item. The hot path: no helper calls."""
-        t0, file, outcome, sent_at = self._t0, self._requests, response.outcome, response.sent
-        done_at, first_at, chunks = response.done, response.first_byte, response.chunks
-        previous = response.previous
-        sent = -1 if isnan(sent_at) else int((sent_at - t0) * 1e9)
-        first_sent = int((previous[0].sent - t0) * 1e9) if previous else sent
-        first_byte = -1 if isnan(first_at) else int((first_at - t0) * 1e9)
-        last_chunk = int((chunks[-1] - t0) * 1e9) if chunks else -1
-        done = int(((now() if isnan(done_at) else done_at) - t0) * 1e9)
-        attempts = len(previous) + (sent >= 0)
-        for item in request.items:
-            self.outcomes[outcome] += 1
-            if file.used == len(file.buffer):
-                self._flush_requests()
-            try:
-                REQUEST_ROW.pack_into(
-                    file.buffer,
-                    file.used,
-                    item.index,
-                    int((item.due - t0) * 1e9),
-                    int((item.fired - t0) * 1e9),
-                    first_sent,
-                    sent,
-                    first_byte,
-                    last_chunk,
-                    done,
-                    outcome,
-                    FLAG_CACHED if response.from_cache else 0,
-                    response.status,
-                    attempts,
-                    user,
-                    len(chunks),
-                    item.priority,
-                )
-            except (struct.error, ValueError, OverflowError) as error:
-                self._error = self._error or f"item {item.index} does not fit a record: {error}"
-                continue
-            file.used += ROW_BYTES
-            if previous:
-                self._record_previous(item.index, response)
-
-    def _record_previous(self, index: int, response: Response) -> None:
-        t0 = self._t0
-        for number, a in enumerate(response.previous):
-            first_byte = -1 if isnan(a.first_byte) else int((a.first_byte - t0) * 1e9)
-            sent, done = int((a.sent - t0) * 1e9), int((a.done - t0) * 1e9)
-            self._attempts.append(index, sent, first_byte, done, min(number, U16_MAX), a.status, a.outcome)
+        return recorded
 
     def tick(
         self,
         *,
         t: float,
-        in_flight: float,
-        limit: float,
-        pulled: float,
-        done: float,
-        loop_lag: float,
-        cpu: float,
-        rss: float,
+        limit: float = math.nan,
+        pulled: float = 0.0,
+        loop_lag: float = 0.0,
+        cpu: float = 0.0,
+        rss: float = 0.0,
+        in_flight: float | None = None,
+        done: float | None = None,
     ) -> None:
-        """Append a timeline row; `t` (seconds since t0) is also the time that `flush` goes by."""
-        self._now_s = t
-        self._timeline.append(t, in_flight, limit, pulled, done, loop_lag, cpu, rss)
+        """Append a timeline row; `t` is seconds since t0, the rest as in `record.TIMELINE_DTYPE`."""
+        flight = self.in_flight if in_flight is None else in_flight
+        ended = self.done if done is None else done
+        row = TIMELINE_ROW.pack(t, flight, limit, pulled, ended, loop_lag, cpu, rss)
+        self._timeline.write(memoryview(row))
 
-    def flush(self, force: bool = False) -> None:
-        """Write the buffers out if `flush_s` has passed since the last time (by the ticks' clock), or at once."""
-        if not force and self._now_s - self._flushed_s < self._flush_s:
+    def flush(self) -> None:
+        """Hand the buffered rows to the operating system: from then on `kill -9` cannot lose them."""
+        size, self._position = self._position, 0
+        if not size:
             return
-        self._flushed_s = self._now_s
-        self._flush_requests()
-        self._attempts.flush()
-        self._timeline.flush()
+        rows = memoryview(self._buffer)[:size]
+        written = self._requests.write(rows)
+        self.lost_rows += (size - written + _ROW_BYTES - 1) // _ROW_BYTES
+        if self._on_rows is not None:
+            self._on_rows(np.frombuffer(bytes(rows), dtype=REQUEST_DTYPE))
 
-    def _flush_requests(self) -> None:
-        data = self._requests.flush()
-        if data and self._on_rows is not None:
-            self._on_rows(np.frombuffer(data, dtype=KINDS["requests"]))
+    def end(self, end: End) -> End:
+        """Flush, close, and write `*.end.json` with what was really written; returns it. Never raises."""
+        self.flush()
+        error = end.error or self.error
+        end = msgspec.structs.replace(end, recorded=self.recorded, lost_rows=self.lost_rows, error=error)
+        if not self._ended:
+            self._ended = True
+            try:
+                write_atomically(self.paths.end, msgspec.json.format(msgspec.json.encode(end)) + b"\n")
+            except OSError as failure:  # without it the case is partial, which is what it is
+                self._bug = self._bug or f"could not write {self.paths.end.name}: {failure.strerror or failure}"
+            for file in (self._requests, self._attempts, self._timeline):
+                file.close()
+        return end
 
-    def end(self, end: End) -> None:
-        """Flush and close everything, then write `*.end.json`; a write error goes into it if it has no other."""
-        self.flush(force=True)
-        for file in (self._requests, self._attempts, self._timeline):
-            file.close()
-        if end.error is None and self.error is not None:
-            end = msgspec.structs.replace(end, error=self.error)
-        try:
-            write_atomically(self._path(END_SUFFIX), msgspec.json.encode(end))
-        except OSError as error:
-            self._error = self.error or f"{self._stem.name}{END_SUFFIX}: {error.strerror or error}"
+    def _clock(self) -> float:
+        self._now = self._now or clock()
+        return self._now()
+
+    def _cut(self, request: Request, partial: Response | None, user: int) -> None:
+        response = partial or Response(self.cancelled_as)
+        response.outcome = self.cancelled_as
+        response.done = self._clock()
+        self._append(request, response, user)
+
+    def _append(self, request: Request, response: Response, user: int) -> None:
+        """Pack a row per item. `x >= 0.0` is false for NaN (no clock is negative), and cheaper than a call."""
+        t0 = self._t0
+        previous, chunks, outcome = response.previous, response.chunks, response.outcome
+        sent_s, first_byte_s, done_s = response.sent, response.first_byte, response.done
+        done = int((done_s - t0) * 1e9 + 0.5) if done_s >= 0.0 else int((self._clock() - t0) * 1e9 + 0.5)
+        sent = int((sent_s - t0) * 1e9 + 0.5) if sent_s >= 0.0 else -1
+        first_byte = int((first_byte_s - t0) * 1e9 + 0.5) if first_byte_s >= 0.0 else -1
+        first_sent = sent
+        attempts = len(previous) + (sent_s >= 0.0)
+        if previous:
+            first_sent = int((previous[0].sent - t0) * 1e9 + 0.5)
+            if sent < 0:  # given up before its last attempt could start: the one before was the last
+                sent, first_byte = self._ns(previous[-1].sent), self._ns(previous[-1].first_byte)
+            self._append_attempts(request.items[0].index, response)
+        last_chunk = int((chunks[-1] - t0) * 1e9 + 0.5) if chunks else -1
+        flags = FLAG_CACHED if response.from_cache else 0
+        for item in request.items:
+            due_s, fired_s = item.due, item.fired
+            due = int((due_s - t0) * 1e9 + 0.5) if due_s >= 0.0 else max(first_sent, 0) or done
+            if self._position == _BUFFER_BYTES:
+                self.flush()
+            self._pack(
+                self._buffer,
+                self._position,
+                item.index,
+                due,
+                int((fired_s - t0) * 1e9 + 0.5) if fired_s >= 0.0 else due,
+                first_sent,
+                sent,
+                first_byte,
+                last_chunk,
+                done,
+                outcome,
+                flags,
+                response.status,
+                attempts,
+                user,
+                len(chunks),
+                item.priority,
+            )
+            self._position += _ROW_BYTES
+            attempts = 0
+        count = len(request.items)
+        self.done += count
+        self.by_outcome[outcome] += count
+
+    def _append_attempts(self, index: int, response: Response) -> None:
+        """Rows of the attempts that were followed by another one: of `previous`, without the last if none came."""
+        followed = response.previous if response.sent >= 0.0 else response.previous[:-1]
+        rows = bytearray(len(followed) * ATTEMPT_ROW.size)
+        for number, attempt in enumerate(followed):
+            ATTEMPT_ROW.pack_into(
+                rows,
+                number * ATTEMPT_ROW.size,
+                index,
+                self._ns(attempt.sent),
+                self._ns(attempt.first_byte),
+                self._ns(attempt.done),
+                number,
+                attempt.status,
+                attempt.outcome,
+            )
+        self._attempts.write(memoryview(rows))
+
+    def _ns(self, instant_s: float) -> int:
+        return -1 if math.isnan(instant_s) else round((instant_s - self._t0) * 1e9)

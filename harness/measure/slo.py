@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.client.errors import UsageError
-from harness.measure.result import Case, Distribution, Quantile, SloCheck
+from harness.measure.result import Case, Distribution, SloCheck
 from harness.measure.statistics import PERCENTILES
 
 TIME_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}

@@ -1,190 +1,230 @@
-"""May this result be trusted? Pure: evidence in, verdict out.
+"""May this result be trusted? One pure function of the cases and the evidence on them.
 
-Rules of this file
-  1. Every check that fails becomes a reason with a stable code and a sentence with figures.
-  2. Nothing passes on zero data; what was not measured is never taken for good.
-  3. Invalid outweighs inconclusive: an interrupted run that also lost count is invalid.
+A reason says what was found, what the limit is, and what to do about it. `invalid` beats `inconclusive`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import Literal
 
-from harness.measure.result import OUTCOME_NAMES, Case, Distribution, Reason, RunResult, Verdict
+from harness.measure.counting import Evidence
+from harness.measure.result import OUTCOME_NAMES, Case, Reason, RunResult, Verdict
+from harness.measure.wording import per_s, percent, seconds
 
-CEILING_SHARE_MAX = 0.70
-FAILED_SHARE_MAX = 0.01
+CEILING_SHARE_MAX = 0.7
+CPU_SHARE_MAX = 0.9
+ERROR_SHARE_MAX = 0.01
 LAG_MIN_S = 0.001
-LAG_SHARE_OF_P50 = 0.05
+LAG_SHARE_MAX = 0.05
+SEND_SHARE_MIN = 0.99
+UNFINISHED_SHARE_MAX = 0.01
 
-INVALID = {
-    "no_data": "no request succeeded, or nothing was recorded",
-    "conservation": "scheduled items do not equal the sum of all outcomes, or rows are missing or double",
-    "server_count": "the server counted other exchanges than the client",
-    "client_ceiling": "the client used more than 70 % of the rate it reaches against a null server",
-    "lag": "arrivals were given out late by the generator itself (p99 above 1 ms and above 5 % of the median latency)",
-    "errors": "more than 1 % of the items failed, and no SLO says how many may",
-    "write_error": "records could not be written",
-    "engine_error": "the client itself failed",
+CODES: dict[str, tuple[Literal["invalid", "inconclusive"], str]] = {
+    "no_data": ("invalid", "a case has no success, or there is no case at all"),
+    "conservation": ("invalid", "scheduled items and their outcomes do not add up, or rows are missing or doubled"),
+    "server_count": ("invalid", "the server counted other than what the client sent"),
+    "client_ceiling": ("invalid", "the client used more than 70 % of its calibrated ceiling, or of a core 90 %"),
+    "lag": ("invalid", "the load came late: lag above max(1 ms, 5 % of median latency), or sent below 99 % of offered"),
+    "errors": ("invalid", "more than 1 % failed, and no --slo says how many may"),
+    "engine_error": ("invalid", "the client itself failed"),
+    "write_error": ("invalid", "records could not be written"),
+    "unfinished": (
+        "inconclusive",
+        "more than 1 % had no outcome when the run ended, so the longest latencies are missing",
+    ),
+    "interrupted": ("inconclusive", "the run was stopped before its end"),
+    "partial": ("inconclusive", "a process was killed, or a repeat is missing"),
 }
-INCONCLUSIVE = {
-    "interrupted": "the run was stopped before its end",
-    "partial": "a process ended without its last word, or a planned case or repeat is missing",
-}
-CODES = INVALID | INCONCLUSIVE
-"""Every reason code and what it means; docs/measuring.md lists the same."""
+"""Every code: what it makes of the run, and when it is given. docs/measuring.md shows this table."""
 
-EXIT_PASS, EXIT_SLO_FAILED, EXIT_INVALID, EXIT_INCONCLUSIVE = 0, 1, 4, 5
+_FAILURES = ("rejected", "timed_out", "server_error", "client_error", "connection_error", "bad_response", "cancelled")
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """A case, and what is known of how it was recorded."""
-
-    case: Case
-    missing_rows: int = 0  # rows that were made and are not in the files
-    double_rows: int = 0  # items recorded more than once in one repeat
-    write_errors: tuple[str, ...] = ()
-    engine_errors: tuple[str, ...] = ()
-    interrupted: tuple[str, ...] = ()  # why, in words
-    maybe_unseen: int = 0  # exchanges that may not have reached the server (connecting failed, given up)
-    maybe_untold: int = 0  # exchanges the client may have made without a record (cancelled between attempts)
-
-
-def judge(evidence: Sequence[Evidence], *, errors_bounded: bool = False, never_started: Sequence[str] = ()) -> Verdict:
-    """The verdict on a run; `errors_bounded`: the user's SLO says how many failures are acceptable."""
+def verdict(
+    cases: Sequence[Case],
+    evidence: Sequence[Evidence],
+    not_run: Sequence[str] = (),
+    interrupted: str | None = None,
+    slo_sets_errors: bool = False,
+) -> Verdict:
+    """The verdict over a run. `not_run` names planned cases that were never begun."""
     reasons: list[Reason] = []
-    if not evidence:
-        reasons.append(Reason("no_data", "nothing was recorded"))
-    for one in evidence:
-        reasons += _reasons(one, errors_bounded)
-    reasons += [Reason("partial", "planned, but never started", name) for name in never_started]
-    if any(reason.code in INVALID for reason in reasons):
-        return Verdict("invalid", reasons)
-    return Verdict("inconclusive" if reasons else "valid", reasons)
-
-
-def _reasons(evidence: Evidence, errors_bounded: bool) -> Iterator[Reason]:
-    case = evidence.case
-    for text in evidence.write_errors:
-        yield Reason("write_error", text, case.name)
-    for text in evidence.engine_errors:
-        yield Reason("engine_error", f"the client failed: {text}", case.name)
-    texts = {
-        "no_data": _no_data(case),
-        "conservation": _conservation(evidence),
-        "server_count": _server_count(evidence),
-        "client_ceiling": _client_ceiling(case),
-        "lag": _lag(case),
-        "errors": None if errors_bounded else _errors(evidence),
-        "interrupted": "; ".join(evidence.interrupted) or None,
-        "partial": _partial(evidence),
-    }
-    for code, found in texts.items():
-        if found is not None:
-            yield Reason(code, found, case.name)
-
-
-def _no_data(case: Case) -> str | None:
-    if case.counts.ok:
-        return None
-    if not case.counts.scheduled:
-        return "nothing was recorded"
-    return f"none of {case.counts.scheduled} items succeeded"
-
-
-def _conservation(evidence: Evidence) -> str | None:
-    counts = evidence.case.counts
-    outcomes = sum(getattr(counts, name) for name in OUTCOME_NAMES)
-    if outcomes != counts.scheduled:
-        return f"{counts.scheduled} items were scheduled but {outcomes} are accounted for"
-    if evidence.missing_rows:
-        return f"{evidence.missing_rows} rows that were recorded are not in the files"
-    if evidence.double_rows:
-        return f"{evidence.double_rows} items were recorded more than once"
-    return None
-
-
-def _server_count(evidence: Evidence) -> str | None:
-    """Exact, but for exchanges that nobody can know of: refused while connecting, or cut off with their stamps."""
-    counts = evidence.case.counts
-    if counts.server_seen is None:
-        return None
-    low, high = counts.attempts - evidence.maybe_unseen, counts.attempts + evidence.maybe_untold
-    if low <= counts.server_seen <= high:
-        return None
-    spread = "" if low == high else f" (between {low} and {high} would be explained by broken or cancelled ones)"
-    return f"the client made {counts.attempts} exchanges but the server counted {counts.server_seen}{spread}"
-
-
-def _client_ceiling(case: Case) -> str | None:
-    share, ceiling = case.resources.ceiling_share, case.resources.ceiling_per_s
-    if share is None or share <= CEILING_SHARE_MAX:
-        return None
-    return (
-        f"the client ran at {share:.0%} of the {ceiling or 0:,.0f} requests/s it reaches against a null server "
-        f"(limit {CEILING_SHARE_MAX:.0%}): this measures the client"
-    )
-
-
-def _lag(case: Case) -> str | None:
-    """Arrivals only: a backlog is due at once, so it has no lateness."""
-    if case.load.kind == "backlog":
-        return None
-    name, lag_s = highest(case.lag_s)
-    p50_s = case.latency_s.p50.value or case.latency_s.mean or 0.0
-    allowed_s = max(LAG_MIN_S, LAG_SHARE_OF_P50 * p50_s)
-    if lag_s is None or lag_s <= allowed_s:
-        return None
-    return (
-        f"the generator gave items out late: lag {name} {lag_s * 1e3:.1f} ms, allowed {allowed_s * 1e3:.1f} ms; "
-        "the client's machine is too busy for this load"
-    )
-
-
-def highest(distribution: Distribution) -> tuple[str, float | None]:
-    """The highest percentile up to p99 that n carries, else the maximum; with its name."""
-    for name in ("p99", "p95", "p90"):
-        value = getattr(distribution, name).value
-        if value is not None:
-            return name, value
-    return "max", distribution.max
-
-
-def failures(case: Case) -> dict[str, int]:
-    """Outcomes other than ok that occurred, the most frequent first."""
-    found = {name: getattr(case.counts, name) for name in OUTCOME_NAMES if name != "ok"}
-    return dict(sorted(((k, v) for k, v in found.items() if v), key=lambda pair: -pair[1]))
-
-
-def _errors(evidence: Evidence) -> str | None:
-    """What the stop of an interrupted run left undone is not the server's failure."""
-    case, failed = evidence.case, failures(evidence.case)
-    total = case.counts.scheduled
-    if evidence.interrupted or case.partial:
-        for name in ("not_sent", "unfinished", "cancelled"):
-            total -= failed.pop(name, 0)
-    count = sum(failed.values())
-    if not case.counts.ok or count <= FAILED_SHARE_MAX * total:
-        return None
-    named = ", ".join(f"{number} {name}" for name, number in failed.items())
-    return (
-        f"{count} of {total} items failed ({count / total:.1%}: {named}); "
-        "rates and latencies count successes only. An SLO such as errors<5% says how many may fail"
-    )
-
-
-def _partial(evidence: Evidence) -> str | None:
-    if not evidence.case.partial or evidence.interrupted:
-        return None
-    return "it did not come to its end; what was recorded until then is shown"
+    if not cases:
+        reasons.append(Reason("no_data", "Nothing was recorded: there is no result to trust. Run it again."))
+    for case, proof in zip(cases, evidence, strict=True):
+        for code, text in _of_case(case, proof, slo_sets_errors):
+            reasons.append(Reason(code, text, case.name))
+    if not_run:
+        text = f"{len(not_run)} of {len(not_run) + len(cases)} planned cases were not run: {', '.join(not_run)}."
+        reasons.append(Reason("interrupted", text))
+    elif interrupted:
+        reasons.append(Reason("interrupted", f"The run was stopped before its end: {interrupted}."))
+    return Verdict(_status(reasons), reasons)
 
 
 def exit_code(result: RunResult) -> int:
-    """DESIGN's contract: 4 invalid, else 1 an SLO failed, else 5 inconclusive, else 0."""
-    if result.verdict.status == "invalid" or not result.cases:
-        return EXIT_INVALID
-    if not all(check.passed for case in result.cases for check in case.slo):
-        return EXIT_SLO_FAILED
-    return EXIT_INCONCLUSIVE if result.verdict.status == "inconclusive" else EXIT_PASS
+    """0 pass, 1 an SLO failed, 4 invalid, 5 inconclusive; invalid beats the SLO, the SLO beats inconclusive."""
+    if result.verdict.status == "invalid" or not any(case.counts.ok for case in result.cases):
+        return 4
+    if any(not check.passed for case in result.cases for check in case.slo):
+        return 1
+    return 5 if result.verdict.status == "inconclusive" else 0
+
+
+def _status(reasons: Sequence[Reason]) -> Literal["valid", "invalid", "inconclusive"]:
+    found = {CODES[reason.code][0] for reason in reasons}
+    return "invalid" if "invalid" in found else "inconclusive" if found else "valid"
+
+
+def _of_case(case: Case, proof: Evidence, slo_sets_errors: bool) -> Iterator[tuple[str, str]]:
+    if case.counts.ok == 0:
+        yield "no_data", _no_data(case, proof)
+    yield from _recording(proof)
+    yield from _conservation(case, proof)
+    yield from _server_count(case, proof)
+    yield from _client(case)
+    if case.load.kind != "backlog":
+        yield from _lag(case, proof)
+    if not slo_sets_errors:
+        yield from _errors(case)
+    yield from _early_end(case, proof)
+
+
+def _no_data(case: Case, proof: Evidence) -> str:
+    counts = case.counts
+    worst = max(OUTCOME_NAMES[1:], key=lambda name: getattr(counts, name))
+    most = getattr(counts, worst)
+    said = f"No success among {counts.scheduled} items" + (f" ({most} {_words(worst)})" if most else "")
+    ended = f", and the client ended with exit code {proof.exit_codes[0]}; see its log" if proof.exit_codes else ""
+    return f"{said}{ended}: there is nothing to measure. Check the target, the task and the time allowed."
+
+
+def _recording(proof: Evidence) -> Iterator[tuple[str, str]]:
+    for error in proof.errors:
+        if proof.lost_rows or error.startswith("could not write"):
+            yield "write_error", f"Records are incomplete: {error}. Free some space and run it again."
+        else:
+            yield "engine_error", f"The client itself failed: {error}."
+
+
+def _conservation(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
+    counts = case.counts
+    total = sum(getattr(counts, name) for name in OUTCOME_NAMES)
+    if proof.lost_rows:
+        return  # a write error says so already
+    if total != counts.scheduled:
+        yield (
+            "conservation",
+            (
+                f"{counts.scheduled} items were scheduled but {total} have an outcome: every item must have exactly one. "
+                "The client or a strategy lost or invented some; please report it."
+            ),
+        )
+    if proof.recorded is not None and proof.recorded != proof.rows:
+        text = f"The processes wrote {proof.recorded} rows but the files hold {proof.rows}. Were records copied or cut?"
+        yield "conservation", text
+    if proof.repeated:
+        yield "conservation", f"{proof.repeated} items were recorded more than once; a strategy sends them twice."
+
+
+def _server_count(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
+    """What got a status was seen for certain; what got none, or was cut while in flight, may have been."""
+    seen = case.counts.server_seen
+    if seen is None or proof.killed or proof.lost_rows:
+        return
+    least, most = proof.answered, case.counts.attempts + proof.cut
+    if not least <= seen <= most:
+        wanted = f"{most}" if least == most else f"{least} to {most}"
+        yield (
+            "server_count",
+            (
+                f"The server counted {seen} exchanges, the client made {wanted}. "
+                "Something else talks to the server, or a proxy retries or swallows requests."
+            ),
+        )
+
+
+def _client(case: Case) -> Iterator[tuple[str, str]]:
+    use = case.resources
+    if use.ceiling_share is not None and use.ceiling_share > CEILING_SHARE_MAX:
+        of = f" of {per_s(use.ceiling_per_s)}" if use.ceiling_per_s else ""
+        yield (
+            "client_ceiling",
+            (
+                f"The client ran at {percent(use.ceiling_share)} of its ceiling{of} (limit {percent(CEILING_SHARE_MAX)}): "
+                "it measures itself. Use more --processes, a faster machine, or a lower rate."
+            ),
+        )
+    elif case.load.kind != "backlog" and use.client_cpu_share is not None and use.client_cpu_share > CPU_SHARE_MAX:
+        yield (
+            "client_ceiling",
+            (
+                f"The client used {percent(use.client_cpu_share)} of a core (limit {percent(CPU_SHARE_MAX)}): it may have "
+                "been late itself. Use more --processes or a lower rate."
+            ),
+        )
+
+
+def _lag(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
+    limit_s = max(LAG_MIN_S, LAG_SHARE_MAX * (case.latency_s.p50.value or 0.0))
+    if proof.lag is not None and proof.lag[1] > limit_s:
+        name, value = proof.lag
+        yield (
+            "lag",
+            (
+                f"The load itself came late: {name} of the lag is {seconds(value)} (limit {seconds(limit_s)}). "
+                "Use more --processes, a quieter machine, or a lower rate."
+            ),
+        )
+    elif proof.send_share is not None and proof.send_share < SEND_SHARE_MIN:
+        yield (
+            "lag",
+            (
+                f"The load gave items out at {percent(proof.send_share)} of the rate offered (limit "
+                f"{percent(SEND_SHARE_MIN)}). Use more --processes, a quieter machine, or a lower rate."
+            ),
+        )
+
+
+def _errors(case: Case) -> Iterator[tuple[str, str]]:
+    counts = case.counts
+    failures = {name: getattr(counts, name) for name in _FAILURES}
+    failed = sum(failures.values())
+    if not counts.ok or failed <= ERROR_SHARE_MAX * (failed + counts.ok):
+        return
+    worst = max(failures, key=lambda name: failures[name])
+    yield (
+        "errors",
+        (
+            f"{percent(failed / (failed + counts.ok))} of the requests failed, most of them {_words(worst)} "
+            f"({failures[worst]}); the limit is {percent(ERROR_SHARE_MAX)}. Rates and latencies count the {counts.ok} "
+            'successes only. Lower the load, or say with --slo "errors<N%" how many may fail.'
+        ),
+    )
+
+
+def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
+    counts = case.counts
+    left = counts.unfinished + counts.not_sent
+    if proof.interrupted:
+        text = f"It was stopped before its end ({proof.interrupted[0]}): {left} of {counts.scheduled} items were left."
+        yield "interrupted", text
+    if proof.killed or (not proof.rows and not proof.interrupted):
+        ended = f" (exit code {proof.exit_codes[0]})" if proof.exit_codes else ""
+        yield "partial", f"A client process ended without its last word{ended}: what it had recorded stands."
+    elif proof.missing_repeats and not proof.interrupted:
+        yield "partial", f"{proof.missing_repeats} of its repeats are missing."
+    if case.partial or not counts.ok or left <= UNFINISHED_SHARE_MAX * counts.scheduled:
+        return
+    yield (
+        "unfinished",
+        (
+            f"{left} of {counts.scheduled} items had no answer when the run ended ({counts.not_sent} never sent): the "
+            "longest latencies are missing from the percentiles. Give it a longer --drain, or offer less."
+        ),
+    )
+
+
+def _words(outcome: str) -> str:
+    return {"rejected": "rejected (429 or 503)", "ok": "ok"}.get(outcome, outcome.replace("_", " "))

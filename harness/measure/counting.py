@@ -1,0 +1,133 @@
+"""How many: items by outcome, exchanges, and the evidence that nothing was lost or counted twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from harness.client.types import Outcome
+from harness.measure.plan import CaseFacts, PlanCase
+from harness.measure.record import FLAG_CACHED
+from harness.measure.result import OUTCOME_NAMES, Counts
+from harness.measure.rows import Process, Repeat, lag
+from harness.measure.statistics import percentile_of
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What the verdict needs of a case beside the case itself."""
+
+    case: str
+    rows: int = 0  # found in the files
+    recorded: int | None = None  # rows that the processes say they wrote; None if one never said
+    lost_rows: int = 0
+    repeated: int = 0  # items recorded more than once within a repeat
+    answered: int = 0  # exchanges with a status: the server saw them for certain
+    cut: int = 0  # requests cancelled or unfinished of which it is not known whether they were sent
+    killed: int = 0  # processes that never wrote their end
+    missing_repeats: int = 0
+    interrupted: list[str] = []
+    errors: list[str] = []  # of the engine or the recorder
+    exit_codes: list[int] = []  # those that are not 0
+    lag: tuple[str, float] | None = None  # highest percentile that n carries, over all rows: name, seconds
+    send_share: float | None = None  # rate at which the load gave items out, of the rate it meant to
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a repeat meant to do, and what of it never became a row."""
+
+    scheduled: int
+    not_sent: int
+    unfinished: int
+
+
+def expected(repeat: Repeat, planned: int | None) -> Expected:
+    """From the processes' ends. Where one was killed, from the plan and the last ticks.
+
+    What a killed process had given out and not recorded is unfinished, what it had not given out is not sent.
+    """
+    ends = repeat.ends
+    if len(ends) == len(repeat.processes):
+        return Expected(sum(end.scheduled for end in ends), sum(end.not_sent for end in ends), 0)
+    rows = len(repeat.rows)
+    pulled = sum(_pulled(process) for process in repeat.processes)
+    scheduled = max(planned or 0, pulled, rows)
+    unfinished = max(pulled - rows, 0)
+    return Expected(scheduled, scheduled - rows - unfinished, unfinished)
+
+
+def _pulled(process: Process) -> int:
+    if process.end is not None:
+        return process.end.pulled
+    return int(process.timeline["pulled"][-1]) if len(process.timeline) else 0
+
+
+def counts(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFacts | None]) -> Counts:
+    """Items over all repeats. Every scheduled item has exactly one outcome."""
+    goals = [expected(repeat, plan.load.items) for repeat in repeats]
+    tally = sum(
+        (np.bincount(repeat.rows["outcome"], minlength=len(Outcome)) for repeat in repeats),
+        start=np.zeros(len(Outcome), np.int64),
+    )
+    by_outcome = dict(zip(OUTCOME_NAMES, tally.tolist(), strict=True))
+    by_outcome["not_sent"] += sum(goal.not_sent for goal in goals)
+    by_outcome["unfinished"] += sum(goal.unfinished for goal in goals)
+    ends = [end for repeat in repeats for end in repeat.ends]
+    locust = [end.locust_requests for end in ends if end.locust_requests is not None]
+    seen = [None if fact is None else fact.server_seen for fact in facts]
+    known = [number for number in seen if number is not None]
+    return Counts(
+        scheduled=sum(goal.scheduled for goal in goals),
+        sent=sum(int((repeat.rows["sent"] >= 0).sum()) for repeat in repeats),
+        attempts=sum(int(repeat.rows["attempts"].sum(dtype=np.int64)) for repeat in repeats),
+        cache_hits=sum(int(((repeat.rows["flags"] & FLAG_CACHED) > 0).sum()) for repeat in repeats),
+        server_seen=sum(known) if seen and len(known) == len(seen) else None,
+        locust_seen=sum(locust) if locust else None,
+        bad_lines=max((end.bad_lines for end in ends), default=0),
+        **by_outcome,
+    )
+
+
+def evidence(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFacts | None]) -> Evidence:
+    """What the files, the ends and the facts say about a case's soundness."""
+    ends = [end for repeat in repeats for end in repeat.ends]
+    known = [fact for fact in facts if fact is not None]
+    killed = sum(len(repeat.processes) - len(repeat.ends) for repeat in repeats)
+    reasons = [end.interrupted for end in ends] + [fact.interrupted for fact in known]
+    lags = [lag(repeat.rows) for repeat in repeats]
+    return Evidence(
+        case=plan.name,
+        rows=sum(len(repeat.rows) for repeat in repeats),
+        recorded=None if killed else sum(end.recorded for end in ends),
+        lost_rows=sum(end.lost_rows for end in ends),
+        repeated=sum(len(repeat.rows) - len(np.unique(repeat.rows["index"])) for repeat in repeats),
+        answered=sum(_answered(repeat) for repeat in repeats),
+        cut=sum(_cut(repeat) for repeat in repeats),
+        killed=killed,
+        missing_repeats=max(plan.repeats - len(repeats), 0),
+        interrupted=list(dict.fromkeys(reason for reason in reasons if reason)),
+        errors=list(dict.fromkeys(end.error for end in ends if end.error)),
+        exit_codes=[fact.exit_code for fact in known if fact.exit_code],
+        lag=percentile_of(np.concatenate(lags)) if lags else None,
+        send_share=min((share for repeat in repeats if (share := _send_share(repeat)) is not None), default=None),
+    )
+
+
+def _answered(repeat: Repeat) -> int:
+    last = (repeat.rows["attempts"] > 0) & (repeat.rows["status"] > 0)
+    return int(last.sum()) + int((repeat.attempts["status"] > 0).sum())
+
+
+def _cut(repeat: Repeat) -> int:
+    given_up = np.isin(repeat.rows["outcome"], (Outcome.cancelled, Outcome.unfinished))
+    return int((given_up & (repeat.rows["attempts"] == 0)).sum())
+
+
+def _send_share(repeat: Repeat) -> float | None:
+    """Span of the due instants over span of the instants at which items were given out; None for a backlog."""
+    if not len(repeat.rows) or (last_due := int(repeat.rows["due"].max())) <= 0:
+        return None
+    return min(1.0, last_due / max(int(repeat.rows["fired"].max()), 1))

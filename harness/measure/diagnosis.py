@@ -1,0 +1,194 @@
+"""What set the pace of a case: the server, the strategy, the client or the load. Pure, with the figures that show it.
+
+The yardstick is the server's service time when idle, its floor: the median of a case that had one request in flight,
+else the fastest answer seen. A service time well above it, with many in flight, is the server's doing; one at the floor
+means that the server had room, and Little's law (L = λW) then gives the rate that the strategy's in-flight allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from harness.measure.result import Bucket, Case, Diagnosis
+from harness.measure.verdict import CEILING_SHARE_MAX, CPU_SHARE_MAX
+from harness.measure.wording import per_s, percent, seconds, times
+
+INFLATED = 1.5
+"""A service time so many times the floor is not at the floor any more."""
+SURELY_INFLATED = 3.0
+"""The same where the floor is but the fastest answer seen, which a jitter makes too low."""
+REJECTED_SHARE = 0.05
+DRAIN_SHARE_MAX = 0.05
+GROWTH_MAX = 1.5
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The shortest service time known of a target, in seconds."""
+
+    value_s: float
+    idle: bool  # the median with one in flight; else the fastest answer of any case
+
+    @property
+    def words(self) -> str:
+        return "takes when idle" if self.idle else "took for its fastest answer"
+
+
+def diagnose(cases: Sequence[Case]) -> list[Case]:
+    """The same cases, each with its diagnosis."""
+    floors = {_place(case): floor([other for other in cases if _place(other) == _place(case)]) for case in cases}
+    return [msgspec.structs.replace(case, diagnosis=diagnosis(case, floors[_place(case)])) for case in cases]
+
+
+def floor(cases: Sequence[Case]) -> Floor | None:
+    """The shortest service time known from these cases; None if nothing was answered."""
+    idle = [case.service_time_s.p50.value for case in cases if case.in_flight.max == 1]
+    known = [value for value in idle if value]
+    if known:
+        return Floor(min(known), idle=True)
+    fastest = [case.service_time_s.min for case in cases if case.service_time_s.min]
+    return Floor(min(fastest), idle=False) if fastest else None
+
+
+def diagnosis(case: Case, known: Floor | None) -> Diagnosis:
+    """What set the pace of one case."""
+    if not case.counts.ok or known is None:
+        return Diagnosis("unknown", "No request was answered, so nothing set a pace.")
+    return _client(case) or _load(case, known) or _server(case, known) or _strategy(case, known)
+
+
+def _place(case: Case) -> tuple[str, str | None, str]:
+    return case.target.url, case.target.server, case.task
+
+
+def _client(case: Case) -> Diagnosis | None:
+    use = case.resources
+    if use.ceiling_share is not None and use.ceiling_share > CEILING_SHARE_MAX:
+        figure = f"{percent(use.ceiling_share)} of the rate it reaches against a server that answers at once"
+    elif use.client_cpu_share is not None and use.client_cpu_share > CPU_SHARE_MAX:
+        figure = f"{percent(use.client_cpu_share)} of a core"
+    else:
+        return None
+    return Diagnosis("client", f"The client used {figure}: the client was the limit.")
+
+
+def _load(case: Case, known: Floor) -> Diagnosis | None:
+    rates, flight = case.rates_per_s, case.in_flight
+    if case.load.kind == "backlog":
+        return _all_at_once(case, known)
+    if not _kept_up(case, known) or case.counts.ok < 0.95 * case.counts.scheduled:
+        return None
+    offered = f"{per_s(rates.offered)} were offered and " if rates.offered else ""
+    meanwhile = f" with {flight.mean:.1f} in flight on average" if flight.mean is not None else ""
+    text = f"{offered}{per_s(rates.completed or 0.0)} completed{meanwhile}, no queue was left: the load was the limit."
+    return Diagnosis("load", text[0].upper() + text[1:])
+
+
+def _all_at_once(case: Case, known: Floor) -> Diagnosis | None:
+    """A backlog that was wholly in flight: nothing is left to send faster."""
+    items = case.counts.sent / max(case.repeats, 1)
+    peak, wait_s = case.in_flight.max or 0, case.queue_wait_s.max
+    if peak < 2 or peak < 0.9 * items or _inflation(case, known) >= INFLATED or wait_s is None:
+        return None
+    if wait_s <= known.value_s:
+        return Diagnosis(
+            "load",
+            f"All {peak} items were in flight at once and the service time stayed at {seconds(known.value_s)}: "
+            "there was nothing left to send, the load was the limit.",
+        )
+    return Diagnosis(
+        "client",
+        f"Sending all items took the client {seconds(wait_s)}, more than the {seconds(known.value_s)} of an answer: "
+        "the client was the limit.",
+    )
+
+
+def _kept_up(case: Case, known: Floor) -> bool:
+    """Arrivals were answered as they came: little was left at their end, or latency did not grow meanwhile."""
+    due = [bucket for bucket in case.timeline if bucket.due]
+    if not due or case.makespan_s is None:
+        return False
+    horizon_s = max(case.load.duration_s or 0.0, due[-1].t_s + due[-1].width_s)
+    if case.makespan_s - horizon_s <= DRAIN_SHARE_MAX * horizon_s + 3 * known.value_s:
+        return True
+    third = len(due) // 3
+    early, late = _median_latency(due[:third]), _median_latency(due[-third:])
+    return early is not None and late is not None and late <= GROWTH_MAX * early
+
+
+def _median_latency(buckets: Sequence[Bucket]) -> float | None:
+    values = sorted(bucket.latency_p50_s for bucket in buckets if bucket.latency_p50_s is not None)
+    return values[len(values) // 2] if values else None
+
+
+def _inflation(case: Case, known: Floor) -> float:
+    typical = case.service_time_s.p50.value or case.service_time_s.mean
+    return typical / known.value_s if typical else 1.0
+
+
+def _server(case: Case, known: Floor) -> Diagnosis | None:
+    counts = case.counts
+    tried = counts.scheduled - counts.not_sent
+    if tried and counts.rejected > REJECTED_SHARE * tried:
+        refused = percent(counts.rejected / tried)
+        return Diagnosis("server", f"It refused {refused} of the requests (429 or 503): the server was the limit.")
+    inflation = _inflation(case, known)
+    if inflation < INFLATED or (case.in_flight.mean or 0.0) < INFLATED:
+        return None
+    if not known.idle and inflation < SURELY_INFLATED:
+        return Diagnosis(
+            "unknown",
+            f"Its median service time is {times(inflation)} its fastest answer, which may be the server under load or "
+            "its usual spread: add -s sync to learn what it takes when idle.",
+        )
+    typical = known.value_s * inflation
+    return Diagnosis(
+        "server",
+        f"{_little(case, known)}; it gave {per_s(case.rates_per_s.completed or 0.0)} because its service time rose to "
+        f"{seconds(typical)} ({times(inflation)}) with {_flight(case)} in flight{_client_use(case)}: "
+        "the server was the limit.",
+    )
+
+
+def _strategy(case: Case, known: Floor) -> Diagnosis:
+    """The server had room: the rate is what the strategy kept in flight."""
+    gave = f"it gave {per_s(case.rates_per_s.completed or 0.0)}{_client_use(case)}"
+    if case.counts.attempts > 1.2 * case.counts.sent:
+        extra = case.counts.attempts / case.counts.sent
+        text = f"It took {extra:.1f} attempts a request, and the pauses between them: the server was the limit."
+        return Diagnosis("server", text)
+    return Diagnosis(
+        "strategy",
+        f"{_little(case, known)}; {gave}, with the service time at that floor: the server had room, the strategy's "
+        f"{_flight(case)} in flight {'was' if _flight(case) == '1' else 'were'} the limit.",
+    )
+
+
+def _flight(case: Case) -> str:
+    """What it had in flight: its bound if it kept to it, else the average."""
+    return (
+        f"{_in_flight(case):,.0f}" if _in_flight(case) >= 10 or case.in_flight.max == 1 else f"{_in_flight(case):.2g}"
+    )
+
+
+def _in_flight(case: Case) -> float:
+    mean, most = case.in_flight.mean or 0.0, float(case.in_flight.max or 0)
+    return most if mean >= 0.75 * most else mean
+
+
+def _little(case: Case, known: Floor) -> str:
+    allowed = per_s(_in_flight(case) / known.value_s)
+    idle = f"{seconds(known.value_s)} this server {known.words}"
+    return f"Little's law allows {allowed} for {_flight(case)} in flight at the {idle}"
+
+
+def _client_use(case: Case) -> str:
+    use = case.resources
+    if use.ceiling_share is not None:
+        return f", while the client used {percent(use.ceiling_share)} of its ceiling"
+    if use.client_cpu_share is not None:
+        return f", while the client used {percent(use.client_cpu_share)} of a core"
+    return ""

@@ -1,0 +1,163 @@
+"""The rows of one repeat of one case as columns, its processes laid side by side on one time axis.
+
+Everything in a repeat is derived from the columns here, so memory is bounded by 80 bytes a row, twice. The files are
+mapped, not read: the operating system may drop their pages again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from harness.client.types import Outcome
+from harness.measure.files import RecordPaths, read_header
+from harness.measure.record import ATTEMPT_DTYPE, KINDS, REQUEST_DTYPE, TIMELINE_DTYPE, End
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process's part in a repeat."""
+
+    number: int
+    timeline: Array
+    end: End | None  # None: it was killed
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One repeat: rows of all of its processes, instants in ns since the earliest process's zero; -1 did not happen."""
+
+    number: int
+    rows: Array
+    attempts: Array
+    processes: list[Process]
+
+    @property
+    def complete(self) -> bool:
+        """Every process that began has written its end, and none was stopped early."""
+        ends = [process.end for process in self.processes]
+        return bool(ends) and all(end is not None and end.interrupted is None for end in ends)
+
+    @property
+    def ends(self) -> list[End]:
+        return [process.end for process in self.processes if process.end is not None]
+
+    @property
+    def makespan_ns(self) -> int:
+        """From the load's zero to the last answer (or the last thing that became of a request)."""
+        return max(int(self.rows["done"].max()), 1) if len(self.rows) else 0
+
+    def ok(self) -> Array:
+        """The rows of successes."""
+        rows: Array = self.rows[self.rows["outcome"] == Outcome.ok]
+        return rows
+
+
+def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
+    """Read what the processes of a repeat left behind, whole or torn."""
+    zeros = [read_header(process.requests)[0].t0_unix_s for process in processes]
+    rows, attempts, found = [], [], []
+    for process, zero in zip(processes, zeros, strict=True):
+        shift_s = zero - min(zeros)
+        rows.append(_shifted(_map(process.requests, REQUEST_DTYPE), _REQUEST_INSTANTS, shift_s))
+        attempts.append(_shifted(_map(process.attempts, ATTEMPT_DTYPE), _ATTEMPT_INSTANTS, shift_s))
+        timeline = np.array(_map(process.timeline, TIMELINE_DTYPE))
+        timeline["t"] += shift_s
+        found.append(Process(process.process, timeline, _end(process.end)))
+    return Repeat(number, _join(rows, REQUEST_DTYPE), _join(attempts, ATTEMPT_DTYPE), found)
+
+
+_REQUEST_INSTANTS = ("due", "fired", "first_sent", "sent", "first_byte", "last_chunk", "done")
+_ATTEMPT_INSTANTS = ("sent", "first_byte", "done")
+
+
+def _map(path: Path, dtype: np.dtype[Any]) -> Array:
+    """The whole rows of a file, mapped; none if it is missing or was torn before its first row."""
+    try:
+        header, start = read_header(path)
+        count = (path.stat().st_size - start) // dtype.itemsize
+    except (ValueError, OSError):
+        return np.empty(0, dtype)
+    if KINDS[header.kind] != dtype or header.row_bytes != dtype.itemsize:
+        raise ValueError(f"{path}: rows of {header.row_bytes} bytes, expected {dtype.itemsize}")
+    return np.asarray(np.memmap(path, dtype, "r", start, (count,))) if count > 0 else np.empty(0, dtype)
+
+
+def _shifted(rows: Array, instants: Sequence[str], shift_s: float) -> Array:
+    shift = round(shift_s * 1e9)
+    if not shift or not len(rows):
+        return rows
+    moved = np.array(rows)
+    for name in instants:
+        column = moved[name]
+        always = name in {"due", "fired", "done"}
+        moved[name] = np.where(always | (column >= 0), column + shift, column)
+    return moved
+
+
+def _join(parts: list[Array], dtype: np.dtype[Any]) -> Array:
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return np.empty(0, dtype)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _end(path: Path) -> End | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=End)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def latency(rows: Array) -> Array:
+    """done - due."""
+    return _difference(rows["done"], rows["due"])
+
+
+def lag(rows: Array) -> Array:
+    """fired - due: the generator's own lateness."""
+    return _difference(rows["fired"], rows["due"])
+
+
+def queue_wait(rows: Array) -> Array:
+    """first sent - fired: what the strategy and its layers made it wait; of one never sent, its whole stay."""
+    return _difference(np.where(was_sent(rows), rows["first_sent"], rows["done"]), rows["fired"])
+
+
+def retry_time(rows: Array) -> Array:
+    """last sent - first sent; 0 for one never sent."""
+    return np.where(was_sent(rows), rows["sent"] - rows["first_sent"], 0)
+
+
+def service_time(rows: Array) -> Array:
+    """done - last sent; 0 for one never sent. The four parts add up to the latency, to the nanosecond."""
+    return np.where(was_sent(rows), rows["done"] - rows["sent"], 0)
+
+
+def _difference(later: Array, earlier: Array) -> Array:
+    difference: Array = later - earlier
+    return difference
+
+
+def was_sent(rows: Array) -> Array:
+    """Whether a request went to the wire at all."""
+    sent: Array = rows["sent"] >= 0
+    return sent
+
+
+def exchanges(repeat: Repeat) -> tuple[Array, Array]:
+    """Start and end of every attempt, in ns: the intervals in which something was in flight.
+
+    A request that sleeps between two attempts is not in flight. Items that share a request count once.
+    """
+    last = repeat.rows[repeat.rows["attempts"] > 0]
+    starts = np.concatenate([last["sent"], repeat.attempts["sent"]])
+    ends = np.concatenate([last["done"], repeat.attempts["done"]])
+    return starts, np.maximum(ends, starts)

@@ -1,0 +1,124 @@
+"""Exact quantiles, their intervals over repeats, and distributions: pure functions of integer nanoseconds.
+
+Rules of this file
+  1. A quantile is a value that occurred: the smallest one with at least a share p of all values at or below it
+     (nearest rank, numpy's `inverted_cdf`). Nothing is interpolated.
+  2. A percentile of fewer values than LEAST_N is no number: there is then no one-sided 95 % upper bound for it
+     (1 - p^n < 0.95; for the median both sides are asked for, which takes 5 values at 93.75 %).
+  3. Requests within a repeat are autocorrelated, so the repeat is the sampling unit: intervals come from the spread of
+     the repeats' distribution functions at the pooled quantile (Woodruff 1952, with clusters).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.measure.result import Distribution, Quantile
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
+LEAST_N = {"p50": 5, "p90": 29, "p95": 59, "p99": 299, "p99_9": 2995}
+REPEATS_MIN = 3
+"""Fewer repeats give no interval: the t quantile of one degree of freedom is 12.7."""
+
+HISTOGRAM_GAMMA = 1.1
+HISTOGRAM_BUCKETS_MAX = 199
+HISTOGRAM_FLOOR_NS = 1_000
+
+_T975 = (
+    *(12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281),
+    *(2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860),
+)
+_Z975 = 1.959963985
+
+
+def rank(n: int, p: float) -> int:
+    """Place (from 0) of the p-quantile among n sorted values."""
+    return min(max(math.ceil(p * n - 1e-9), 1), n) - 1
+
+
+def t975(degrees: int) -> float:
+    """The 97.5 % quantile of Student's t: tabled to 20 degrees of freedom, then Hill's expansion (error below 1e-4)."""
+    if degrees < 1:
+        raise ValueError(f"degrees={degrees} must be at least 1")
+    if degrees <= len(_T975):
+        return _T975[degrees - 1]
+    z, v = _Z975, float(degrees)
+    return z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
+
+
+def quantile(pooled: Array, p: float, least_n: int = 1, repeats: Sequence[Array] = ()) -> Quantile:
+    """The p-quantile of sorted nanoseconds in seconds, with a 95 % interval if there are enough (sorted) repeats.
+
+    A side of the interval that the data cannot bound (p + h above 1, p - h below 0) is null.
+    """
+    n = len(pooled)
+    if n < max(least_n, 1):
+        return Quantile()
+    value = pooled[rank(n, p)]
+    low = high = None
+    groups = [values for values in repeats if len(values)]
+    if len(groups) >= REPEATS_MIN:
+        shares = [np.searchsorted(values, value, "right") / len(values) for values in groups]
+        half = t975(len(groups) - 1) * float(np.std(shares, ddof=1)) / math.sqrt(len(groups))
+        low = _seconds(pooled[rank(n, p - half)]) if p - half > 0 else None
+        high = _seconds(pooled[rank(n, p + half)]) if p + half <= 1 else None
+    return Quantile(_seconds(value), low, high)
+
+
+def distribution(repeats: Sequence[Array]) -> Distribution:
+    """What `result.json` says of a quantity: nanoseconds, one array for each repeat, pooled for the figures."""
+    ordered = [np.sort(values) for values in repeats]
+    pooled = ordered[0] if len(ordered) == 1 else np.sort(np.concatenate([*ordered, np.empty(0, np.int64)]))
+    n = len(pooled)
+    if not n:
+        return Distribution()
+    edges, counts = histogram(pooled)
+    return Distribution(
+        n=n,
+        mean=float(np.mean(pooled, dtype=np.float64)) / 1e9,
+        max=_seconds(pooled[-1]),
+        min=_seconds(pooled[0]),
+        log_edges=edges,
+        log_counts=counts,
+        **{name: quantile(pooled, p, LEAST_N[name], ordered) for name, p in PERCENTILES.items()},
+    )
+
+
+def histogram(pooled: Array) -> tuple[list[float], list[int]]:
+    """Logarithmic buckets of sorted nanoseconds: edges in seconds (each at most 10 % above the last), and counts.
+
+    Edges are powers on one grid that starts at 1 us, so histograms of different cases line up; where the range needs
+    more than 199 buckets every second edge is left out. What is shorter than 1 us is counted in the first bucket.
+    """
+    low_ns, high_ns = (max(float(pooled[end]), HISTOGRAM_FLOOR_NS) for end in (0, -1))
+    step = 1
+    while True:
+        log_gamma = step * math.log(HISTOGRAM_GAMMA)
+        first = math.floor(math.log(low_ns / HISTOGRAM_FLOOR_NS) / log_gamma + 1e-9)
+        last = math.floor(math.log(high_ns / HISTOGRAM_FLOOR_NS) / log_gamma + 1e-9) + 1
+        if last - first <= HISTOGRAM_BUCKETS_MAX:
+            break
+        step *= 2
+    edges = HISTOGRAM_FLOOR_NS * np.exp(log_gamma * np.arange(first, last + 1))
+    places = np.searchsorted(pooled, edges, "left")
+    places[0], places[-1] = 0, len(pooled)  # rounding must not lose the smallest or the largest value
+    return [float(f"{edge / 1e9:.6g}") for edge in edges], np.diff(places).tolist()
+
+
+def percentile_of(values: Array, allowed: Sequence[str] = ("p99", "p95", "p90", "p50")) -> tuple[str, float] | None:
+    """The highest of these percentiles that n carries, as (name, seconds); None if n carries none of them."""
+    for name in allowed:
+        if len(values) >= LEAST_N[name]:
+            place = rank(len(values), PERCENTILES[name])
+            return name, _seconds(np.partition(values, place)[place])
+    return None
+
+
+def _seconds(nanoseconds: Any) -> float:
+    return float(nanoseconds) / 1e9

@@ -1,0 +1,249 @@
+"""From record files to figures: everything in result.json is computed here, offline, as often as one likes.
+
+Rules of this file
+  1. Latency and its four parts (lag, queue wait, retry time, service time) are of successes; failures are in `counts`.
+     Service and retry time leave out successes that never went to the wire (cache hits).
+  2. Rates are over the makespan and, but for `sent`, of successes. Several repeats are pooled: counts add up, makespan
+     is their mean, and intervals come from their spread.
+  3. Files that are missing or torn make a case partial, never an error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from harness.measure import rows as columns
+from harness.measure.counting import Evidence, counts, evidence, expected
+from harness.measure.diagnosis import diagnose
+from harness.measure.files import find
+from harness.measure.headline import headline
+from harness.measure.plan import CaseFacts, Plan, PlanCase, read_facts, read_plan
+from harness.measure.resources import resources
+from harness.measure.result import (
+    SCHEMA_VERSION,
+    Bucket,
+    Case,
+    Counts,
+    Distribution,
+    InFlight,
+    Rates,
+    RunResult,
+)
+from harness.measure.rows import Repeat, exchanges, load_repeat
+from harness.measure.slo import Condition, bounds_s, check, parse, sets_errors
+from harness.measure.statistics import LEAST_N, distribution
+from harness.measure.timeline import buckets, in_flight
+from harness.measure.verdict import verdict
+
+BACKLOG = "backlog"
+
+
+def summarize_run(directory: Path) -> RunResult:
+    """The result of a run directory, whole or killed in the middle; raises UsageError if it has no plan."""
+    plan = read_plan(directory)
+    conditions = parse(plan.slo) if plan.slo else []
+    measured = [measure_case(case, directory, plan.ceilings, conditions) for case in plan.cases]
+    present = [pair for pair in measured if pair is not None]
+    not_run = [case.name for case, pair in zip(plan.cases, measured, strict=True) if pair is None]
+    cases = diagnose([case for case, _ in present])
+    judged = verdict(cases, [found for _, found in present], not_run, plan.interrupted, sets_errors(conditions))
+    schedules = {case.schedule_sha256 for case in plan.cases}
+    return RunResult(
+        schema_version=SCHEMA_VERSION,
+        id=plan.id,
+        started_at=plan.started_at,
+        tool=plan.tool,
+        environment=_environment(plan),
+        seed=plan.seed,
+        schedule_sha256=schedules.pop() if len(schedules) == 1 else None,
+        verdict=judged,
+        headline=headline(cases, judged),
+        cases=cases,
+        simulated=plan.simulated,
+    )
+
+
+def summarize_case(
+    plan: PlanCase, directory: Path, ceilings: dict[str, float] | None = None, slo: str | None = None
+) -> Case:
+    """One case from whatever files exist; an empty one if there are none."""
+    found = measure_case(plan, directory, ceilings or {}, parse(slo) if slo else [])
+    return _empty(plan) if found is None else found[0]
+
+
+def measure_case(
+    plan: PlanCase, directory: Path, ceilings: dict[str, float], conditions: Sequence[Condition]
+) -> tuple[Case, Evidence] | None:
+    """A case and the evidence on it; None if it was never begun."""
+    recorded = find(directory).get(plan.name, {})
+    repeats = [load_repeat(number, processes) for number, processes in recorded.items()]
+    numbers = sorted({*recorded, *range(plan.repeats)})
+    known = {number: read_facts(directory, plan.name, number) for number in numbers}
+    if not repeats and not any(known.values()):
+        return None
+    facts = [known[number] for number in recorded] or list(known.values())
+    proof = evidence(plan, repeats, facts)
+    case = _case(plan, repeats, facts, proof, bounds_s(conditions), ceilings)
+    return _with_slo(case, conditions), proof
+
+
+def _case(
+    plan: PlanCase,
+    repeats: list[Repeat],
+    facts: list[CaseFacts | None],
+    proof: Evidence,
+    bounds: tuple[float | None, float | None],
+    ceilings: dict[str, float],
+) -> Case:
+    number = counts(plan, repeats, facts)
+    filled = [repeat for repeat in repeats if len(repeat.rows)]
+    makespans = [repeat.makespan_ns / 1e9 for repeat in filled]
+    return Case(
+        **_identity(plan),
+        repeats=len(repeats),
+        counts=number,
+        makespan_s=sum(makespans) / len(makespans) if makespans else None,
+        rates_per_s=_rates(plan, filled, number, sum(makespans), bounds),
+        in_flight=_in_flight(filled),
+        resources=resources(filled, number, sum(makespans), _ceiling(plan, ceilings)),
+        timeline=_timeline(filled),
+        warnings=_warnings(number, proof, repeats),
+        partial=bool(proof.killed or proof.missing_repeats or proof.interrupted or not repeats),
+        **_distributions(filled),
+    )
+
+
+def _identity(plan: PlanCase) -> dict[str, Any]:
+    return {
+        "name": plan.name,
+        "strategy": plan.strategy,
+        "load": plan.load,
+        "task": plan.task,
+        "target": plan.target,
+        "scenario": plan.scenario,
+        "layers": plan.layers,
+    }
+
+
+def _empty(plan: PlanCase) -> Case:
+    return Case(**_identity(plan), repeats=0, partial=True, warnings=["it was not run"])
+
+
+def _with_slo(case: Case, conditions: Sequence[Condition]) -> Case:
+    return msgspec.structs.replace(case, slo=check(conditions, case)) if conditions else case
+
+
+def _distributions(repeats: list[Repeat]) -> dict[str, Any]:
+    """Latency and its parts, and for streams the time to and between tokens: all of successes.
+
+    TTFT is from the last attempt's `sent` to the first content event: what the server made the reader wait. What came
+    before (lag, queue wait, retries) is in those figures. ITL is one mean per stream: (last - first) / (events - 1).
+    """
+    ok = [repeat.ok() for repeat in repeats]
+    wired = [rows[columns.was_sent(rows)] for rows in ok]
+    streams = [rows[(rows["chunks"] > 0) & (rows["first_byte"] >= 0)] for rows in wired]
+    several = [rows[(rows["chunks"] > 1) & (rows["last_chunk"] >= 0)] for rows in streams]
+    return {
+        "latency_s": distribution([columns.latency(rows) for rows in ok]),
+        "service_time_s": distribution([columns.service_time(rows) for rows in wired]),
+        "queue_wait_s": distribution([columns.queue_wait(rows) for rows in ok]),
+        "retry_time_s": distribution([columns.retry_time(rows) for rows in wired]),
+        "lag_s": distribution([columns.lag(rows) for rows in ok]),
+        "ttft_s": _if_any([rows["first_byte"] - rows["sent"] for rows in streams]),
+        "itl_s": _if_any([_itl(rows) for rows in several]),
+    }
+
+
+def _itl(rows: Any) -> Any:
+    return ((rows["last_chunk"] - rows["first_byte"]) / (rows["chunks"] - 1.0)).round().astype(np.int64)
+
+
+def _if_any(values: list[Any]) -> Distribution | None:
+    return distribution(values) if any(len(part) for part in values) else None
+
+
+def _rates(
+    plan: PlanCase,
+    repeats: list[Repeat],
+    number: Counts,
+    makespans_s: float,
+    bounds: tuple[float | None, float | None],
+) -> Rates:
+    if makespans_s <= 0:
+        return Rates()
+    within = sum(_within(repeat, *bounds) for repeat in repeats)
+    return Rates(
+        offered=None if plan.load.kind == BACKLOG else _offered(plan, repeats),
+        sent=number.sent / makespans_s,
+        completed=number.ok / makespans_s,
+        goodput=within / makespans_s,
+    )
+
+
+def _within(repeat: Repeat, latency_s: float | None, ttft_s: float | None) -> int:
+    """Successes within the SLO's bounds for one request; all of them if it has none."""
+    ok = repeat.ok()
+    good = np.ones(len(ok), bool)
+    if latency_s is not None:
+        good &= columns.latency(ok) <= latency_s * 1e9
+    if ttft_s is not None:
+        good &= (ok["chunks"] > 0) & (ok["first_byte"] - ok["sent"] <= ttft_s * 1e9)
+    return int(good.sum())
+
+
+def _offered(plan: PlanCase, repeats: list[Repeat]) -> float | None:
+    """Scheduled items over the schedule's length; of a schedule that was cut short, up to its last recorded item."""
+    scheduled, length_s = 0, 0.0
+    for repeat in repeats:
+        last_s = float(repeat.rows["due"].max()) / 1e9
+        whole = repeat.complete and plan.load.items is None and plan.load.duration_s is not None
+        items = expected(repeat, plan.load.items).scheduled if repeat.complete else len(repeat.rows)
+        scheduled += items
+        length_s += max(plan.load.duration_s or 0.0, last_s) if whole else last_s * items / max(items - 1, 1)
+    return scheduled / length_s if length_s > 0 else None
+
+
+def _in_flight(repeats: list[Repeat]) -> InFlight:
+    found = [in_flight(*exchanges(repeat), repeat.makespan_ns) for repeat in repeats]
+    means = [one.mean for one in found if one.mean is not None]
+    peaks = [one.max for one in found if one.max is not None]
+    return InFlight(sum(means) / len(means), max(peaks)) if means else InFlight()
+
+
+def _timeline(repeats: list[Repeat]) -> list[Bucket]:
+    """Of one repeat, the one with the median makespan: an average of several would show what never happened."""
+    ordered = sorted(repeats, key=lambda repeat: repeat.makespan_ns)
+    return buckets(ordered[(len(ordered) - 1) // 2]) if ordered else []
+
+
+def _ceiling(plan: PlanCase, ceilings: dict[str, float]) -> float | None:
+    ceiling = ceilings.get(plan.name, ceilings.get(plan.transport))
+    return None if ceiling is None or not math.isfinite(ceiling) or ceiling <= 0 else ceiling * plan.processes
+
+
+def _environment(plan: Plan) -> dict[str, Any]:
+    extra: dict[str, Any] = {"command": plan.command} if plan.command else {}
+    return plan.environment | extra | ({"notes": plan.notes} if plan.notes else {})
+
+
+def _warnings(number: Counts, proof: Evidence, repeats: Sequence[Repeat]) -> list[str]:
+    found = []
+    if 0 < number.ok < LEAST_N["p99"]:
+        found.append(f"p99 takes {LEAST_N['p99']} successes, there are {number.ok}: no number is given for it")
+    if number.ok and number.ok < number.scheduled:
+        found.append(f"latencies are of the {number.ok} successes of {number.scheduled} items")
+    if number.bad_lines:
+        first = next((end.first_bad_line for repeat in repeats for end in repeat.ends if end.first_bad_line), None)
+        found.append(f"{number.bad_lines} input lines were set aside" + (f"; the first: {first}" if first else ""))
+    on_wire = sum(int((repeat.rows["first_sent"] >= 0).sum()) for repeat in repeats)
+    if number.locust_seen is not None and number.locust_seen != on_wire:
+        found.append(f"Locust counted {number.locust_seen} requests, the records hold {on_wire}")
+    if proof.exit_codes:
+        found.append("the client process ended with exit code " + ", ".join(map(str, proof.exit_codes)))
+    return found
