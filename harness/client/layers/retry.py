@@ -2,7 +2,8 @@
 
 Full jitter: pause k is uniform in [0, min(cap, base * 2^k)], with two bases: a short one for faults that pass and a
 long one for a server that says "too much" (Brooker 2015; the two classes as in AWS's 2026 retry mode). Retry-After is
-obeyed as the earliest instant. Whoever sleeps here holds no slot and no token: this layer goes outside of those.
+obeyed as the earliest instant; the jitter of the short base comes on top, so that those who were told the same do not
+come back together. Whoever sleeps here holds no slot and no token: this layer goes outside of those.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from random import Random
 
+from harness.client.budget import RetryBudget
 from harness.client.clock import Clock, clock
 from harness.client.errors import SettingError
 from harness.client.types import Attempt, Outcome, Request, Response, Send
@@ -19,11 +21,16 @@ RETRYABLE = frozenset(
 )
 """What another attempt may cure. Other 4xx, cancellation and what was never sent are final."""
 
+PERMANENT_STATUS = frozenset({501, 505})  # server errors that say "never"
 RETRY_AFTER_MAX_S = 60.0  # a server that asks for more is not waited for: the failure is final
 
 
 class Retry:
-    """Up to `retries` further attempts with full jitter; Retry-After and the request's deadline are obeyed."""
+    """Up to `retries` further attempts with full jitter; Retry-After and the request's deadline are obeyed.
+
+    A request that is not idempotent is sent again only when it was rejected. With a `budget` that several requests
+    share, retries fade out while the server fails, instead of multiplying its load.
+    """
 
     def __init__(
         self,
@@ -33,6 +40,7 @@ class Retry:
         throttle_base_s: float = 1.0,
         cap_s: float = 20.0,
         rng: Random | None = None,
+        budget: RetryBudget | None = None,
     ) -> None:
         if retries < 0:
             raise SettingError(f"retries={retries!r} must be at least 0")
@@ -45,44 +53,55 @@ class Retry:
         self._throttle_base_s = throttle_base_s
         self._cap_s = cap_s
         self._rng = rng or Random()
+        self._budget = budget
         self._now: Clock | None = None
 
     async def __call__(self, request: Request, /) -> Response:
         response = await self._inner(request)
-        if response.outcome not in RETRYABLE:
+        if response.outcome is Outcome.ok:
+            if self._budget is not None:
+                self._budget.earn()
             return response
         return await self._again(request, response)
 
     async def _again(self, request: Request, response: Response) -> Response:
         now = self._now = self._now or clock()
-        previous: tuple[Attempt, ...] = response.previous
         for number in range(self._retries):
             pause_s = self.pause_s(number, response)
-            if pause_s is None or not request.idempotent or now() + pause_s > request.deadline:
+            if pause_s is None or not _curable(request, response) or now() + pause_s >= request.deadline:
                 break
-            previous += (_attempt(response),)
+            paid = 0
+            if self._budget is not None and not (paid := self._budget.spend(response.outcome is Outcome.rejected)):
+                return _final(response, "the retry budget is spent")
             await asyncio.sleep(pause_s)
-            response = await self._inner(request)
-            if response.outcome is Outcome.not_sent:  # stopped meanwhile: the last real attempt stands
-                last = previous[-1]
-                response = Response(last.outcome, last.status, (), last.sent, last.first_byte, last.done)
-                previous = previous[:-1]
-                break
-            if response.outcome not in RETRYABLE:
-                break
-        response.previous = previous
+            last, response = response, await self._inner(request)
+            if response.outcome is Outcome.not_sent:  # the last real attempt stands
+                return _final(last, response.error or "it could not be sent")
+            response.previous = (*last.previous, _attempt(last), *response.previous)
+            if self._budget is not None and response.outcome is Outcome.ok:
+                self._budget.earn(paid)
         return response
 
     def pause_s(self, number: int, response: Response) -> float | None:
         """Seconds before retry `number` (0 for the first); None if the server asks for more than is sensible."""
-        base_s = self._throttle_base_s if response.outcome is Outcome.rejected else self._base_s
-        jitter_s = self._rng.uniform(0.0, min(self._cap_s, base_s * 2.0**number))
-        asked_s = response.retry_after_s
-        if asked_s is None:
-            return jitter_s
+        asked_s = response.retry_after_s or 0.0  # a server that says 0 has not thought about it
         if asked_s > RETRY_AFTER_MAX_S:
             return None
-        return asked_s + min(jitter_s, self._base_s * 2.0**number)
+        throttled = response.outcome is Outcome.rejected and not asked_s
+        base_s = self._throttle_base_s if throttled else self._base_s
+        return asked_s + self._rng.uniform(0.0, min(self._cap_s, base_s * 2.0 ** min(number, 64)))
+
+
+def _curable(request: Request, response: Response) -> bool:
+    """May another attempt succeed, and is it safe? What was rejected was not done, so it may always be sent again."""
+    if response.outcome is Outcome.rejected:
+        return True
+    return response.outcome in RETRYABLE and request.idempotent and response.status not in PERMANENT_STATUS
+
+
+def _final(response: Response, why: str) -> Response:
+    response.error = f"{response.error or response.outcome.name}; not tried again: {why}"
+    return response
 
 
 def _attempt(response: Response) -> Attempt:
