@@ -1,0 +1,86 @@
+"""From a result to drawings: each chart drawn once, kept as an SVG that follows the page's theme and as a PNG."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.measure.result import RunResult
+from reports.charts import Chart, charts
+from reports.drawing import sheet
+from reports.drawing.theme import LIGHT, Theme, with_roles
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PNG_DPI = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One chart, drawn; `svg` and `png` are empty and `error` says why if it could not be."""
+
+    name: str
+    title: str
+    how: str
+    words: str
+    svg: str = ""
+    png: bytes = b""
+    error: str = ""
+
+
+def draw_all(result: RunResult, *, png: bool = True, theme: Theme = LIGHT) -> list[Drawing]:
+    """Every chart that applies. One that fails is told, not hidden, and keeps no report from being written."""
+    drawings = []
+    for name, chart in charts().items():
+        try:
+            if chart.applies(result):
+                drawings.append(draw(name, chart, result, png=png, theme=theme))
+        except Exception as error:  # noqa: BLE001,PERF203 - a report of hours of work must outlive a chart's bug
+            drawings.append(Drawing(name, chart.TITLE, chart.HOW, "", error=f"{type(error).__name__}: {error}"))
+    return drawings
+
+
+def draw(name: str, chart: Chart, result: RunResult, *, png: bool = True, theme: Theme = LIGHT) -> Drawing:
+    """One chart."""
+    import matplotlib as mpl
+
+    words = chart.in_words(result)
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box; the page has the name
+        mpl.rcParams.update(sheet.settings(theme) | {"svg.hashsalt": name})  # type: ignore[arg-type]  # stubs know no dict of settings
+        figure = chart.figure(result, theme)
+        return Drawing(
+            name, chart.TITLE, chart.HOW, words, as_svg(figure, name, theme), as_png(figure) if png else b""
+        )
+
+
+def as_png(figure: Figure) -> bytes:
+    """PNG bytes, the same for the same figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return out.getvalue()
+
+
+def as_svg(figure: Figure, name: str, theme: Theme) -> str:
+    """An `<svg>` element to stand inside a page: colours by role, ids prefixed with `name`, nothing that names a user's text."""
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    return inlined(out.getvalue(), name, theme)
+
+
+def inlined(text: str, name: str, theme: Theme) -> str:
+    """Cut an SVG file down to what a page needs."""
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    head, rest = text.split(">", 1)
+    box = re.search(r'viewBox="[^"]*"', head)
+    text = f'<svg {box[0] if box else ""} xmlns:xlink="http://www.w3.org/1999/xlink" aria-hidden="true">{rest}'
+    return with_roles(re.sub(r">\s+<", "><", re.sub(r"[ \t\n]+", " ", text)), theme)

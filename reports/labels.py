@@ -1,0 +1,117 @@
+"""What cases, loads and settings are called in a report. Text from outside is made printable here; escaping is the formats' job."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.measure.result import Case, Load, Named
+from reports import units
+
+BACKLOG = "backlog"
+ARRIVALS = "arrivals"
+GROUP_WORDS = {
+    BACKLOG: "backlog: every item due at once",
+    ARRIVALS: "arrivals: items due on a schedule (open loop)",
+}
+NOT_COMPARABLE = "Backlog and arrivals cases answer different questions: compare within a group, never across."
+
+OUTCOME_WORDS = {
+    "ok": "ok",
+    "rejected": "rejected (429, 503)",
+    "timed_out": "timed out",
+    "server_error": "server error (5xx)",
+    "client_error": "client error (4xx)",
+    "connection_error": "connection error",
+    "bad_response": "bad response",
+    "cancelled": "cancelled",
+    "not_sent": "not sent",
+    "unfinished": "unfinished",
+}
+"""In the order in which outcomes are counted and drawn."""
+
+
+def printable(text: str) -> str:
+    """One line: control characters, direction overrides and line breaks become a space."""
+    clean = "".join(" " if unicodedata.category(sign) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else sign for sign in text)
+    return " ".join(clean.split())
+
+
+def elide(text: str, size_max: int) -> str:
+    """At most `size_max` characters; what is left out of the middle shows as an ellipsis."""
+    if len(text) <= size_max:
+        return text
+    head = (size_max - 1) * 2 // 3
+    return f"{text[:head].rstrip()}…{text[len(text) - (size_max - 1 - head) :].lstrip()}"
+
+
+def case_labels(cases: Sequence[Case], size_max: int = 44) -> list[str]:
+    """A short label for each case, in order, no two alike; a partial case says so."""
+    short = [elide(printable(case.name) or "unnamed", size_max) for case in cases]
+    often, seen = Counter(short), Counter[str]()
+    labels = []
+    for label, case in zip(short, cases, strict=True):
+        seen[label] += 1
+        numbered = f"{label} #{seen[label]}" if often[label] > 1 else label
+        labels.append(f"{numbered} (partial)" if case.partial else numbered)
+    return labels
+
+
+def group(case: Case) -> str:
+    """`backlog` or `arrivals`: what may be ranked against each other."""
+    return BACKLOG if case.load.kind == BACKLOG else ARRIVALS
+
+
+def grouped(cases: Sequence[Case]) -> dict[str, list[int]]:
+    """Positions of the cases of each group that occurs, backlog first, the given order kept."""
+    found = {name: [at for at, case in enumerate(cases) if group(case) == name] for name in (BACKLOG, ARRIVALS)}
+    return {name: places for name, places in found.items() if places}
+
+
+def is_mixed(cases: Sequence[Case]) -> bool:
+    """True if backlog and arrivals stand in one result."""
+    return len(grouped(cases)) > 1
+
+
+def value_words(value: Any) -> str:
+    """A setting's value on one line."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return units.significant(value, 4)
+    if isinstance(value, Mapping):
+        return settings_words(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(value_words(part) for part in value)
+    return printable(str(value))
+
+
+def settings_words(settings: Mapping[str, Any]) -> str:
+    """`concurrency=50, queue=100`; empty if there are none."""
+    return ", ".join(f"{printable(str(key))}={value_words(value)}" for key, value in settings.items())
+
+
+def named_words(named: Named) -> str:
+    """`queue-stream (concurrency=50)`."""
+    settings = settings_words(named.settings)
+    return f"{printable(named.name)} ({settings})" if settings else printable(named.name)
+
+
+def load_words(load: Load) -> str:
+    """`backlog, 1,000 items` or `poisson (rate=100), 800 items over 8 s`."""
+    parts = [named_words(Named(load.kind, load.settings))]
+    if load.items is not None:
+        parts.append(f"{units.count(load.items)} items")
+    if load.duration_s is not None:
+        parts.append(f"over {units.seconds(load.duration_s)}")
+    return ", ".join(parts[:2]) + (f" {parts[2]}" if len(parts) > 2 else "")
+
+
+def failed_share(case: Case) -> float | None:
+    """The share of scheduled items that did not end ok, whatever the outcome; null if nothing was scheduled."""
+    counts = case.counts
+    return (counts.scheduled - counts.ok) / counts.scheduled if counts.scheduled else None

@@ -1,0 +1,101 @@
+"""Numbers as people read them: three significant figures, a unit that fits, and words where there is no number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from harness.measure.result import Distribution, Quantile
+
+NONE = "–"
+TOO_SMALL = "n too small"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """`value` with at least `digits` significant figures, thousands separated, never an exponent: 8.3, 66.7, 1,234."""
+    if not math.isfinite(value):
+        return NONE
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def seconds(value: float | None) -> str:
+    """A span with the unit that fits it: 850 µs, 120 ms, 8.3 s, 12 min 5 s."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    if value == 0:
+        return "0 ms"
+    size = abs(value)
+    if size < 0.9995e-3:
+        return f"{significant(value * 1e6)} µs"
+    if size < 0.9995:
+        return f"{significant(value * 1e3)} ms"
+    if size < 600:
+        return f"{significant(value)} s"
+    minutes, rest = divmod(round(value), 60)
+    if size < 36_000:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{significant(value / 3600)} h"
+
+
+def rate(value: float | None) -> str:
+    """Per second."""
+    return NONE if value is None else f"{significant(value)}/s"
+
+
+def count(value: float | None) -> str:
+    """Whole things, thousands separated."""
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def level(value: float | None) -> str:
+    """A time average of whole things."""
+    return NONE if value is None else significant(value)
+
+
+def share(value: float | None) -> str:
+    """A share as per cent; a share that is not nil is never shown as 0 %, nor one short of all as 100 %."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    if 0 < value < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 <= value < 1:
+        return "> 99.9 %"
+    return f"{significant(round(value * 100, 1))} %"
+
+
+def megabytes(value: float | None) -> str:
+    """Memory in MB, or GB from 1,000 MB on."""
+    if value is None:
+        return NONE
+    return f"{significant(value / 1000)} GB" if value >= 1000 else f"{significant(value)} MB"
+
+
+def microseconds(value: float | None) -> str:
+    """Work per request."""
+    return NONE if value is None else f"{significant(value)} µs"
+
+
+def percentile(spread: Distribution, name: str) -> str:
+    """One percentile of a distribution, `n too small` where n does not carry it."""
+    found: Quantile = getattr(spread, name)
+    if found.value is not None:
+        return seconds(found.value)
+    return TOO_SMALL if spread.n else NONE
+
+
+def interval(found: Quantile) -> str:
+    """The interval of a percentile as `low to high`, empty where there is none."""
+    if found.low is None or found.high is None:
+        return ""
+    return f"{seconds(found.low)} to {seconds(found.high)}"
+
+
+def listing(parts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"

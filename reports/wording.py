@@ -1,0 +1,66 @@
+"""Sentences made of a result's figures, shared by charts and formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.measure.result import Case, Distribution, RunResult, Verdict
+from reports import labels, units
+
+VERDICT_WORDS = {
+    "valid": ("✔", "Valid", "these numbers can be trusted"),
+    "invalid": ("✖", "Invalid", "do not draw conclusions from these numbers"),
+    "inconclusive": ("?", "Inconclusive", "the data do not decide"),
+}
+
+
+def verdict_words(verdict: Verdict) -> tuple[str, str, str]:
+    """Sign, name and meaning of a verdict."""
+    return VERDICT_WORDS[verdict.status]
+
+
+def per_case(result: RunResult, words: Callable[[Case], str]) -> str:
+    """`name: words` of every case, one sentence each."""
+    named = zip(labels.case_labels(result.cases), result.cases, strict=True)
+    return " ".join(f"{name}: {words(case)}." for name, case in named)
+
+
+def percentiles_words(spread: Distribution, names: tuple[str, ...] = ("p50", "p99")) -> str:
+    """`p50 120 ms, p99 134 ms`, or `no data`."""
+    if not spread.n:
+        return "no data"
+    return ", ".join(f"{name.replace('_', '.')} {units.percentile(spread, name)}" for name in names)
+
+
+def is_partial(result: RunResult) -> bool:
+    """Whether any case ended before its load did."""
+    return any(case.partial for case in result.cases)
+
+
+def partial_words(result: RunResult) -> str:
+    """Which cases are partial, in a sentence; empty if none is."""
+    names = zip(labels.case_labels(result.cases), result.cases, strict=True)
+    cut = [name.removesuffix(" (partial)") for name, case in names if case.partial]
+    if not cut:
+        return ""
+    which = "Every case" if len(cut) == len(result.cases) else units.listing(cut)
+    verb = "is" if len(cut) == 1 or which == "Every case" else "are"
+    return f"Partial result: {which} {verb} incomplete; figures cover what was recorded until then."
+
+
+def pace_words(case: Case) -> str:
+    """What set the pace of a case, in words."""
+    return labels.printable(case.diagnosis.text) or "What set the pace of this case is unknown."
+
+
+def target_words(case: Case) -> str:
+    """Where requests went and how the server was altered."""
+    target = case.target
+    profile = f" (mock profile {labels.printable(target.server)})" if target.server else ""
+    return labels.printable(target.url) + profile
+
+
+def target_notes(result: RunResult) -> list[str]:
+    """Every note on a server, once each: scaled times, random weights."""
+    notes = [labels.printable(case.target.note) for case in result.cases if case.target.note]
+    return list(dict.fromkeys(notes))
