@@ -1,0 +1,25 @@
+"""The JSON Schema of result.json, as a file beside this one: `python -m harness.measure.schema` writes it anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.measure.files import write_atomically
+from harness.measure.result import json_schema
+
+PATH = Path(__file__).with_name("result.schema.json")
+
+
+def text() -> str:
+    """The schema as it must stand in the file."""
+    return json.dumps(json_schema(), indent=2) + "\n"
+
+
+def main() -> None:
+    """Write the file; raises OSError."""
+    write_atomically(PATH, text().encode())
+
+
+if __name__ == "__main__":
+    main()
