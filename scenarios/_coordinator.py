@@ -2,7 +2,7 @@
 
 Rules of this file
   1. A client application claims a slot; slot k of N has items k, k+N, ... of the load. N is fixed for the test.
-  2. `go` is sent when every user that Locust meant to start has claimed its slot: nobody is late before the start.
+  2. `go` is sent when every user that Locust meant to start is ready to send: nobody is late before the start.
   3. The master leaves only when each worker has said that its last statistics are on their way (`drained`), because
      Locust's own `quit` waits half a second and loses the slowest requests of every longer drain.
 """
@@ -21,8 +21,8 @@ from harness.experiment.spec import CaseSpec
 from harness.load.schedule import BACKLOG
 from scenarios._stats import note_totals
 
-CLAIM, SLOT, GO, DONE, LEFT, DRAINED = (
-    f"paceline_{word}" for word in ("claim", "slot", "go", "done", "left", "drained")
+CLAIM, SLOT, READY, GO, DONE, LEFT, DRAINED = (
+    f"paceline_{word}" for word in ("claim", "slot", "ready", "go", "done", "left", "drained")
 )
 logger = logging.getLogger("paceline")
 
@@ -36,6 +36,7 @@ class Coordinator:
         self.spec = spec
         self.reset()
         self.runner.register_message(CLAIM, self._claim)
+        self.runner.register_message(READY, self._ready)
         self.runner.register_message(DONE, self._done)
         self.runner.register_message(LEFT, self._left)
         self.runner.register_message(DRAINED, self._drained)
@@ -50,6 +51,7 @@ class Coordinator:
         self.slots = 0
         self.slot_of: dict[str, int] = {}
         self.free: list[int] = []
+        self.ready: set[str] = set()
         self.done: set[str] = set()
         self.gone = False
         self.ending = False
@@ -74,10 +76,14 @@ class Coordinator:
         self.slot_of[user] = slot
         if slot >= self.slots:
             logger.warning("a user beyond the planned %d has no share of the load", self.slots)
+            self.ready.add(user)
             self.done.add(user)
         self._tell(SLOT, {"user": user, "slot": slot, "slots": self.slots}, msg.node_id)
         if self.gone:
             self._tell(GO, {}, msg.node_id)
+
+    def _ready(self, environment: Environment, msg: Any, **_: Any) -> None:
+        self.ready.add(msg.data["user"])
 
     def _spawned(self, **_: Any) -> None:
         if not self.gone and not self.ending:
@@ -85,7 +91,7 @@ class Coordinator:
 
     def _go(self) -> None:
         with gevent.Timeout(5, False):
-            while len(self.slot_of) < self.runner.target_user_count:
+            while len(self.ready) < self.runner.target_user_count:
                 gevent.sleep(0.01)
         if not self.gone:
             self.gone = True

@@ -17,13 +17,13 @@ from locust.runners import WorkerRunner
 
 from harness.experiment.engine import Application, Engine
 from harness.experiment.spec import CaseSpec
-from scenarios._coordinator import CLAIM, DONE, DRAINED, GO, LEFT, SLOT
+from scenarios._coordinator import CLAIM, DONE, DRAINED, GO, LEFT, READY, SLOT
 from scenarios._native import NativeExecutor, start_thread
 from scenarios._stats import merge, note_totals
 
 logger = logging.getLogger("paceline")
 POLL_S = 0.02
-MERGE_S = 0.1
+MERGE_S = 0.2
 
 
 class Play:
@@ -67,7 +67,13 @@ class Play:
         self._slots[user] = gevent.event.AsyncResult()
         self.runner.send_message(CLAIM, {"user": user})
         slot, slots = self._slots[user].get(timeout=30)
-        return user, self.engine.join(slot, slots) if slot < slots else None
+        if slot >= slots:
+            return user, None
+        application = self.engine.join(slot, slots)
+        while not (application.ready or application.ended or self.engine.finished):
+            gevent.sleep(POLL_S)
+        self.runner.send_message(READY, {"user": user})
+        return user, application
 
     def wait(self, user: str, application: Application) -> None:
         """Return when this application's share is done; tell the coordinator."""

@@ -17,15 +17,17 @@ from locust.stats import RequestStats, StatsEntry, StatsError, bucket_response_t
 
 from harness.client.types import Outcome
 from harness.measure.files import find, write_atomically
+from harness.measure.record import End
 
 METHOD = "POST"
 
 
 def note_totals(stats: RequestStats, records: Path, case: str, repeat: int) -> None:
     """Write Locust's own totals beside ours, into the end of the case's first process, for the verdict to compare."""
-    parts = find(records).get((case, repeat), [])
-    if parts and (end := parts[0].read_end()) is not None:
+    parts = find(records).get(case, {}).get(repeat, [])
+    if parts and parts[0].end.exists():
         total = stats.total
+        end = msgspec.json.decode(parts[0].end.read_bytes(), type=End)
         end = msgspec.structs.replace(end, locust_requests=total.num_requests, locust_failures=total.num_failures)
         write_atomically(parts[0].end, msgspec.json.encode(end))
 

@@ -28,13 +28,12 @@ def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bo
     \b
     paceline report runs/x --format html --format markdown
     """
-    from reports.page import write
-
     from harness import plugins
     from harness.cli.show import show
     from harness.measure.result import encode
     from harness.measure.summary import summarize_run
     from harness.measure.verdict import exit_code
+    from reports.page import write
 
     for name in formats:
         if name not in plugins.names("format"):

@@ -7,6 +7,9 @@ from typing import Any
 
 from harness.measure.result import Case, RunResult
 
+COLUMNS = ("makespan", "ok/s", "p50", "p95", "p99", "service p99", "in flight", "failed", "cpu/req", "memory")
+WIDE_ONLY = {"service p99", "cpu/req", "memory"}
+NARROW, PLAIN_WIDTH = 112, 140  # columns of a terminal; of a file or pipe
 STYLES = {"valid": "bold green", "invalid": "bold red", "inconclusive": "bold yellow"}
 
 
@@ -23,8 +26,10 @@ def show(
     from rich.text import Text
 
     console = Console(stderr=to_stderr, highlight=False)
+    if not console.is_terminal:
+        console = Console(stderr=to_stderr, highlight=False, width=PLAIN_WIDTH)
     if not brief:
-        console.print(_table(result.cases))
+        console.print(_table(result.cases, narrow=console.width < NARROW))
         console.print(Text(result.headline))
         for case in result.cases:
             if case.diagnosis.text:
@@ -49,15 +54,17 @@ def show(
     console.print(Text(f"result: {directory / 'result.json'}"), soft_wrap=True)
 
 
-def _table(cases: list[Case]) -> Any:
+def _table(cases: list[Case], narrow: bool) -> Any:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("strategy", overflow="fold")
-    for column in ("makespan", "ok/s", "p50", "p95", "p99", "service p99", "in flight", "failed", "cpu/req", "memory"):
+    table.add_column("strategy", overflow="fold", min_width=16)
+    shown = [column for column in COLUMNS if not (narrow and column in WIDE_ONLY)]
+    for column in shown:
         table.add_column(column, justify="right", no_wrap=True)
     for case in cases:
-        table.add_row(*_row(case))
+        name, *cells = _row(case)
+        table.add_row(name, *(cell for column, cell in zip(COLUMNS, cells, strict=True) if column in shown))
     return table
 
 

@@ -50,6 +50,7 @@ class Application:
         self.feed: Feed | None = None
         self.gate: ConcurrencyLimit | None = None
         self.task: asyncio.Task[None] | None = None
+        self.ready = False  # its transport is open; it waits for `go`
         self.ended = False  # its share is done, of itself or after `leave`
         self.complete = False  # its share is done of itself
         self.alarm: Alarm | None = None  # what its feed sleeps by
@@ -171,6 +172,7 @@ class Engine:
         spec = self.spec
         strategy = spec.build_strategy()
         async with self._transport(strategy) as transport, Alarm() as alarm:
+            application.ready = True
             await self._go.wait()
             recorder = self.recorder
             assert recorder is not None  # noqa: S101 - `go` made it

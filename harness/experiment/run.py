@@ -280,11 +280,15 @@ def _strategies(settings: Settings) -> list[tuple[str, Named]]:
     found: list[tuple[str, Named]] = []
     for text in settings.strategies:
         strategy = plugins.make("strategy", text)
-        name = plugins.describe(strategy)
+        name = text.strip().replace("_", "-") if ":" not in text else f"{plugins.split_spec(text)[0]}:{_given(text)}"
         if any(name == other for other, _ in found):
             raise UsageError(f"strategy {name} is named twice")
         found.append((name, Named(plugins.name_of(type(strategy)), plugins.settings_of(strategy))))
     return found
+
+
+def _given(text: str) -> str:
+    return ",".join(f"{key}={value}" for key, value in plugins.split_spec(text)[1].items())
 
 
 def _directory(settings: Settings) -> Path:
