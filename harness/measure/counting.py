@@ -24,6 +24,7 @@ class Evidence(msgspec.Struct, frozen=True):
     recorded: int | None = None  # rows that the processes say they wrote; None if one never said
     lost_rows: int = 0
     repeated: int = 0  # items recorded more than once within a repeat
+    on_wire: int = 0  # rows of requests that were sent: what Locust counts
     answered: int = 0  # exchanges with a status: the server saw them for certain
     cut: int = 0  # requests cancelled or unfinished of which it is not known whether they were sent
     killed: int = 0  # processes that never wrote their end
@@ -104,6 +105,7 @@ def evidence(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFact
         recorded=None if killed else sum(end.recorded for end in ends),
         lost_rows=sum(end.lost_rows for end in ends),
         repeated=sum(len(repeat.rows) - len(np.unique(repeat.rows["index"])) for repeat in repeats),
+        on_wire=sum(int((repeat.rows["first_sent"] >= 0).sum()) for repeat in repeats),
         answered=sum(_answered(repeat) for repeat in repeats),
         cut=sum(_cut(repeat) for repeat in repeats),
         killed=killed,

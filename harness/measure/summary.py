@@ -241,9 +241,6 @@ def _warnings(number: Counts, proof: Evidence, repeats: Sequence[Repeat]) -> lis
     if number.bad_lines:
         first = next((end.first_bad_line for repeat in repeats for end in repeat.ends if end.first_bad_line), None)
         found.append(f"{number.bad_lines} input lines were set aside" + (f"; the first: {first}" if first else ""))
-    on_wire = sum(int((repeat.rows["first_sent"] >= 0).sum()) for repeat in repeats)
-    if number.locust_seen is not None and number.locust_seen != on_wire:
-        found.append(f"Locust counted {number.locust_seen} requests, the records hold {on_wire}")
     if proof.exit_codes:
         found.append("the client process ended with exit code " + ", ".join(map(str, proof.exit_codes)))
     return found

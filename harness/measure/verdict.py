@@ -117,8 +117,8 @@ def _conservation(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
         yield (
             "conservation",
             (
-                f"{counts.scheduled} items were scheduled but {total} have an outcome: every item must have exactly one. "
-                "The client or a strategy lost or invented some; please report it."
+                f"{counts.scheduled} items were scheduled but {total} have an outcome: every item must have exactly "
+                "one. The client or a strategy lost or invented some; please report it."
             ),
         )
     if proof.recorded is not None and proof.recorded != proof.rows:
@@ -126,6 +126,9 @@ def _conservation(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
         yield "conservation", text
     if proof.repeated:
         yield "conservation", f"{proof.repeated} items were recorded more than once; a strategy sends them twice."
+    if counts.locust_seen is not None and not proof.killed and counts.locust_seen != proof.on_wire:
+        text = f"Locust counted {counts.locust_seen} requests, the records hold {proof.on_wire}: one of them lost some."
+        yield "conservation", text
 
 
 def _server_count(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
@@ -152,16 +155,17 @@ def _client(case: Case) -> Iterator[tuple[str, str]]:
         yield (
             "client_ceiling",
             (
-                f"The client ran at {percent(use.ceiling_share)} of its ceiling{of} (limit {percent(CEILING_SHARE_MAX)}): "
-                "it measures itself. Use more --processes, a faster machine, or a lower rate."
+                f"The client ran at {percent(use.ceiling_share)} of its ceiling{of} "
+                f"(limit {percent(CEILING_SHARE_MAX)}): it measures itself. "
+                "Use more --processes, a faster machine, or a lower rate."
             ),
         )
     elif case.load.kind != "backlog" and use.client_cpu_share is not None and use.client_cpu_share > CPU_SHARE_MAX:
         yield (
             "client_ceiling",
             (
-                f"The client used {percent(use.client_cpu_share)} of a core (limit {percent(CPU_SHARE_MAX)}): it may have "
-                "been late itself. Use more --processes or a lower rate."
+                f"The client used {percent(use.client_cpu_share)} of a core (limit {percent(CPU_SHARE_MAX)}): "
+                "it may have been late itself. Use more --processes or a lower rate."
             ),
         )
 
