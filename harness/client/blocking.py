@@ -52,7 +52,11 @@ class _Exchange:
         self.aborted = False
 
     def abort(self) -> None:
-        """Wake the thread, whatever it waits for."""
+        """Wake the thread, whatever it waits for.
+
+        Marked first, socket read after; the thread forgets the socket first and looks at the mark after. So a connection
+        that went back to the idle ones is never shut.
+        """
         self.aborted = True
         sock = self.sock
         if sock is not None:

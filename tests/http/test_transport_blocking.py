@@ -149,6 +149,6 @@ def test_settings_are_named() -> None:
 
 async def test_tls_against_a_plain_server_is_an_outcome(server: Misbehaving) -> None:
     """A handshake that fails is a connection error."""
-    async with BlockingTransport(server.url.replace("http:", "https:"), timeout_s=1.0) as send:
+    async with BlockingTransport(server.url.replace("http:", "https:"), timeout_s=0.3) as send:
         response = await send(plain())
     assert response.outcome in {Outcome.connection_error, Outcome.timed_out}
