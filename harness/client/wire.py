@@ -82,7 +82,7 @@ def is_content(payload: bytes) -> bool:
         return False
     try:
         event = _event.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return True
     if event.choices is None:
         return bool(event.text) if event.text is not None else not event.done

@@ -58,7 +58,7 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
     """The body by the decoder's type; raises BadResponse with the reason and the beginning of the body."""
     try:
         return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # the last: nested too deeply
         raise BadResponse(f"{error}: {body[:120].decode(errors='replace')!r}") from error
 
 
