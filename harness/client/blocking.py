@@ -54,8 +54,8 @@ class _Exchange:
     def abort(self) -> None:
         """Wake the thread, whatever it waits for.
 
-        Marked first, socket read after; the thread forgets the socket first and looks at the mark after. So a connection
-        that went back to the idle ones is never shut.
+        Marked first, socket read after; the thread forgets the socket first and looks at the mark after. So a socket
+        that went back to the idle connections is never shut.
         """
         self.aborted = True
         sock = self.sock
