@@ -155,16 +155,16 @@ def _server(case: Case, known: Floor) -> Diagnosis | None:
 
 def _strategy(case: Case, known: Floor) -> Diagnosis:
     """The server had room: the rate is what the strategy kept in flight."""
-    gave = f"it gave {per_s(case.rates_per_s.completed or 0.0)}{_client_use(case)}"
     if case.counts.attempts > 1.2 * case.counts.sent:
         extra = case.counts.attempts / case.counts.sent
         text = f"It took {extra:.1f} attempts a request, and the pauses between them: the server was the limit."
         return Diagnosis("server", text)
-    return Diagnosis(
-        "strategy",
-        f"{_little(case, known)}; {gave}, with the service time at that floor: the server had room, the strategy's "
-        f"{_flight(case)} in flight {'was' if _flight(case) == '1' else 'were'} the limit.",
-    )
+    gave = f"it gave {per_s(case.rates_per_s.completed or 0.0)}{_client_use(case)}"
+    room = "the server had room, the strategy's"
+    if case.in_flight.max == 1:
+        return Diagnosis("strategy", f"{_little(case, known)}; {gave}: {room} one request at a time was the limit.")
+    kept = f"{_flight(case)} in flight were the limit"
+    return Diagnosis("strategy", f"{_little(case, known)}; {gave}, with the service time at that floor: {room} {kept}.")
 
 
 def _flight(case: Case) -> str:

@@ -41,9 +41,14 @@ def _group(backlog: bool, cases: Sequence[Case]) -> str:
         return ""
     if len(cases) == 1:
         return _single(cases[0], backlog)
-    claims = [_throughput(cases) if backlog else "", _tail(cases, backlog), _cheapest(cases)]
+    claims = [_throughput(cases) if backlog else None, _tail(cases, backlog), _cheapest(cases)]
+    winners: dict[tuple[str, ...], list[str]] = {}
+    for claim in claims:
+        if claim is not None:
+            winners.setdefault(claim[0], []).append(claim[1])
+    said = "; ".join(f"{listed(names)} {listed(what)}" for names, what in winners.items())
     where = "For a batch job" if backlog else f"For arrivals{_offered(cases)}"
-    said = "; ".join(claim for claim in claims if claim)
+    said = said or f"{listed([case.name for case in cases])} did alike"
     return f"{where}: {said}.{_failures(cases)}"
 
 
@@ -62,32 +67,35 @@ def _offered(cases: Sequence[Case]) -> str:
     return f" at {per_s(offered[0])}" if offered else ""
 
 
-def _throughput(cases: Sequence[Case]) -> str:
+Claim = tuple[tuple[str, ...], str]
+"""Who wins, and what they do."""
+
+
+def _throughput(cases: Sequence[Case]) -> Claim | None:
     best, alike = _best(cases, lambda case: case.rates_per_s.completed, most=True)
     if best is None or best.makespan_s is None:
-        return ""
+        return None
     figures = f"{per_s(best.rates_per_s.completed or 0.0)}, {seconds(best.makespan_s)}"
-    return f"{listed(alike)} {'is' if len(alike) == 1 else 'are'} fastest ({figures})"
+    return alike, f"{'is' if len(alike) == 1 else 'are'} fastest ({figures})"
 
 
-def _tail(cases: Sequence[Case], backlog: bool) -> str:
+def _tail(cases: Sequence[Case], backlog: bool) -> Claim | None:
     """Arrivals are judged by latency from due time; in a backlog that is the makespan, so service time is."""
     name = _common_tail(cases, backlog)
     best, alike = _best(cases, lambda case: _tail_of(case, name, backlog) if name else None, most=False)
     if best is None or name is None:
-        return ""
+        return None
     value = seconds(_tail_of(best, name, backlog) or 0.0)
-    verb = "has" if len(alike) == 1 else "have"
     of = "service time" if backlog else "latency from due time"
-    return f"{listed(alike)} {verb} the shortest tail ({_label(name)} of {of} {value})"
+    return alike, f"{'has' if len(alike) == 1 else 'have'} the shortest tail ({_label(name)} of {of} {value})"
 
 
-def _cheapest(cases: Sequence[Case]) -> str:
+def _cheapest(cases: Sequence[Case]) -> Claim | None:
     best, alike = _best(cases, lambda case: case.resources.client_cpu_us_per_request, most=False)
     if best is None:
-        return ""
+        return None
     cost = f"{best.resources.client_cpu_us_per_request or 0.0:,.0f} us of CPU a request"
-    return f"{listed(alike)} {'costs' if len(alike) == 1 else 'cost'} the client least ({cost})"
+    return alike, f"{'costs' if len(alike) == 1 else 'cost'} the client least ({cost})"
 
 
 def _failures(cases: Sequence[Case]) -> str:
@@ -115,15 +123,17 @@ def _trust(verdict: Verdict, sound: bool) -> str:
     return f"{'Do not trust the run as a whole' if sound else 'Do not trust it'}: {where}{first.text}"
 
 
-def _best(cases: Sequence[Case], figure: Callable[[Case], float | None], most: bool) -> tuple[Case | None, list[str]]:
+def _best(
+    cases: Sequence[Case], figure: Callable[[Case], float | None], most: bool
+) -> tuple[Case | None, tuple[str, ...]]:
     """The best case and the names of all that are within 5 % of it; none if a figure is missing or all are alike."""
     known = [(case, value) for case in cases if (value := figure(case)) is not None]
     if len(known) < len(cases):
-        return None, []
+        return None, ()
     known.sort(key=lambda pair: pair[1], reverse=most)
     best, top = known[0]
-    alike = [case.name for case, value in known if abs(value - top) <= ALIKE * abs(top)]
-    return best, alike
+    alike = tuple(case.name for case, value in known if abs(value - top) <= ALIKE * abs(top))
+    return (best, alike) if len(alike) < len(known) else (None, ())
 
 
 def _common_tail(cases: Sequence[Case], backlog: bool) -> str | None:
