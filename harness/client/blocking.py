@@ -1,8 +1,8 @@
 """The send that blocks a thread for each exchange: what a loop over `requests.post` does, with the same outcomes.
 
 Rules of this file
-  1. One exchange owns one connection. Idle connections lie in a deque, whose ends are atomic: no lock is held anywhere,
-     so it runs on real threads beside a patched `threading` as well.
+  1. One thread owns one connection, and no lock is held anywhere. So it also runs on real threads of a process that
+     gevent has patched, whose sockets serve only the thread that made them and whose locks do not span threads.
   2. Stamps are taken in the thread, with `time.monotonic`: the clock of uvloop and of asyncio.
   3. The timeout is of the whole exchange. A socket's own timeout counts from byte to byte, so before every read it is
      set to what is left.
@@ -11,14 +11,15 @@ Rules of this file
 
 from __future__ import annotations
 
+import _socket
 import asyncio
 import contextlib
 import http.client
 import math
 import socket
 import ssl
+import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from types import TracebackType
@@ -59,9 +60,15 @@ class _Exchange:
         """
         self.aborted = True
         sock = self.sock
-        if sock is not None:
-            with contextlib.suppress(OSError):  # it is closed already
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not TLS's own, which would first forget its session
+        if sock is None:
+            return
+        with contextlib.suppress(OSError):  # it is closed already
+            # The bare one: TLS's would first forget its session, and gevent's would wake another thread's hub.
+            bare = _socket.socket(fileno=sock.fileno())
+            try:
+                bare.shutdown(socket.SHUT_RDWR)
+            finally:
+                bare.detach()
 
     def allow(self, until: float) -> None:
         """Let the next socket operation take what is left; raises TimeoutError if nothing is."""
@@ -128,7 +135,7 @@ class BlockingTransport:
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._executor = executor
-        self._idle: deque[tuple[float, HTTPConnection]] = deque()
+        self._idle: dict[int, tuple[float, HTTPConnection]] = {}  # by thread
         self._running: set[_Exchange] = set()
 
     async def __aenter__(self) -> BlockingTransport:
@@ -149,7 +156,7 @@ class BlockingTransport:
         if executor is not None:
             executor.shutdown(wait=True, cancel_futures=True)
         while self._idle:
-            self._idle.pop()[1].close()
+            self._idle.popitem()[1][1].close()
 
     async def __call__(self, request: Request, /) -> Response:
         if self._executor is None:
@@ -204,11 +211,8 @@ class BlockingTransport:
 
     def _connection(self, exchange: _Exchange, until: float) -> HTTPConnection:
         """A kept connection that is still good, or a new one; connected, with its socket known to the exchange."""
-        while self._idle:
-            try:
-                since, connection = self._idle.pop()
-            except IndexError:  # another thread was quicker
-                break
+        since, connection = self._idle.pop(threading.get_ident(), (-math.inf, None))
+        if connection is not None:
             if time.monotonic() - since < KEEPALIVE_S and connection.is_connected:
                 exchange.sock = connection.sock
                 return connection
@@ -224,7 +228,7 @@ class BlockingTransport:
 
     def _put_back(self, connection: HTTPConnection, reusable: bool) -> None:
         if reusable and connection.sock is not None:
-            self._idle.append((time.monotonic(), connection))
+            self._idle[threading.get_ident()] = (time.monotonic(), connection)
         else:
             connection.close()
 

@@ -124,8 +124,8 @@ async def test_a_connection_the_server_closed_is_not_used_again(server: Misbehav
         for path in ("/similarity", "/quiet", "/kept"):
             assert (await send(plain(path))).outcome is Outcome.ok
             await asyncio.sleep(0.02)
-        since, connection = send._idle.pop()
-        send._idle.append((since - blocking.KEEPALIVE_S, connection))
+        ((thread, (since, connection)),) = send._idle.items()
+        send._idle[thread] = (since - blocking.KEEPALIVE_S, connection)
         assert (await send(plain("/kept"))).outcome is Outcome.ok
     assert server.connections == 4
 
