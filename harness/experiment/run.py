@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -197,9 +198,14 @@ def _one(run: Run, spec: CaseSpec, target: targets.Target, progress: Progress) -
 
 def _start_target(run: Run) -> targets.Target:
     settings = run.settings
-    if settings.target is not None:
-        return targets.remote(settings.target)
-    return targets.embedded(settings.server, settings.speed, settings.seed, run.records / "mock_server.log")
+    try:
+        if settings.target is not None:
+            return targets.remote(settings.target)
+        return targets.embedded(settings.server, settings.speed, settings.seed, run.records / "mock_server.log")
+    except UsageError:
+        if not (run.directory / "plan.json").exists():
+            shutil.rmtree(run.directory, ignore_errors=True)  # nothing was run: leave nothing behind
+        raise
 
 
 def describe(name: str) -> type[Description]:
