@@ -41,18 +41,9 @@ class Played(msgspec.Struct, frozen=True):
 def command(spec: CaseSpec, scenario: str, processes: int = 1) -> list[str]:
     """The Locust command line of a case."""
     locustfile = plugins.folder("scenario") / f"{scenario.replace('-', '_')}.py"
-    line = [
-        sys.executable,
-        "-m",
-        "locust",
-        "-f",
-        str(locustfile),
-        "--headless",
-        "--only-summary",
-        "--loglevel",
-        "WARNING",
-    ]
-    line += ["-u", str(spec.users), "-r", str(spec.users)]
+    line = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--only-summary"]
+    line += ["--loglevel", "WARNING", "-u", str(spec.users), "-r", str(spec.users)]
+    line += ["--exit-code-on-error", "0"]  # failed requests are a result; the exit code says whether the client worked
     return line if processes == 1 else [*line, "--processes", str(processes)]
 
 

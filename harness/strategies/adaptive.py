@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from harness import plugins
@@ -26,7 +26,8 @@ class Adaptive:
 
     def new_limit(self) -> Limit:
         """A fresh limit; each stream learns for itself."""
-        limit: Limit = plugins.build("limit", self.limit, {"maximum": self.maximum})
+        bounded = any(field.name == "maximum" for field in fields(plugins.load("limit", self.limit)))
+        limit: Limit = plugins.build("limit", self.limit, {"maximum": self.maximum} if bounded else {})
         return limit
 
     async def stream(
