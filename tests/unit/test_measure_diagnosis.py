@@ -1,0 +1,174 @@
+"""What set the pace, and the first line of a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from harness.client.types import Outcome
+from harness.measure import environment as env
+from harness.measure.plan import write_plan
+from harness.measure.result import Load, RunResult
+from harness.measure.summary import summarize_run
+from tests.measure_samples import fail, leave, plan, plan_case, request_rows
+
+
+class Played(msgspec.Struct, frozen=True):
+    """A case by its rows."""
+
+    name: str
+    rows: Any
+    load: Load = Load("backlog")
+
+
+def run(tmp_path: Path, *played: Played, ceiling: float | None = None) -> RunResult:
+    """The result of these cases on one target."""
+    cases = [plan_case(one.name, load=one.load) for one in played]
+    write_plan(plan(*cases, ceilings={} if ceiling is None else {"asyncio": ceiling}), tmp_path)
+    for one in played:
+        leave(tmp_path, one.rows, case=one.name)
+    return summarize_run(tmp_path)
+
+
+def limits(result: RunResult) -> dict[str, str]:
+    """Case -> what limited it."""
+    return {case.name: case.diagnosis.limited_by for case in result.cases}
+
+
+SYNC = Played("sync", request_rows(100, service_ms=120, slots=1))
+
+
+def test_a_server_that_slows_down_is_the_limit(tmp_path: Path) -> None:
+    """The article's setting: 50 in flight at 0.120 s could give 416/s; it gave 40/s at 1.25 s each."""
+    pressed = Played("queue-stream:concurrency=50", request_rows(1000, service_ms=1250, slots=50))
+    result = run(tmp_path, SYNC, pressed, ceiling=2000.0)
+    assert limits(result) == {"sync": "strategy", pressed.name: "server"}
+    text = result.cases[1].diagnosis.text
+    for figure in ("417/s", "50 in flight", "0.120 s", "40.0/s", "1.25 s", "10x", "2.0 %", "the server was the limit"):
+        assert figure in text
+    assert pressed.name in result.headline
+    assert "The server, not the client" in result.headline
+
+
+def test_a_constant_server_leaves_the_strategy_as_the_limit(tmp_path: Path) -> None:
+    """Four in flight at the idle service time."""
+    four = Played("queue-stream:concurrency=4", request_rows(400, service_ms=120, slots=4))
+    result = run(tmp_path, SYNC, four)
+    assert limits(result)[four.name] == "strategy"
+    assert "Little's law allows 33.3/s" in result.cases[1].diagnosis.text
+
+
+def test_everything_at_once_leaves_nothing_to_send(tmp_path: Path) -> None:
+    """The load is the limit of unbounded on a server of unlimited workers."""
+    every = Played("unbounded", request_rows(400, service_ms=120, slots=400))
+    assert limits(run(tmp_path, SYNC, every))["unbounded"] == "load"
+
+
+def test_arrivals_answered_on_time_ask_for_no_more(tmp_path: Path) -> None:
+    """10/s for 40 s, 10 ms each."""
+    arrivals = Played("steady", request_rows(400, gap_ms=100), Load("constant", duration_s=40.0))
+    assert limits(run(tmp_path, arrivals)) == {"steady": "load"}
+
+
+def test_a_server_that_refuses_is_the_limit(tmp_path: Path) -> None:
+    """A tenth answered with 429."""
+    rows = request_rows(400, service_ms=120)
+    fail(rows[::10], Outcome.rejected, 429)
+    assert limits(run(tmp_path, Played("a", rows)))["a"] == "server"
+
+
+def test_a_spread_without_an_idle_yardstick_is_not_called_a_limit(tmp_path: Path) -> None:
+    """Fastest answer half of the median, and no case with one in flight: it says what to add."""
+    rows = request_rows(400, service_ms=120)
+    rows["first_byte"][0] = rows["done"][0] = rows["sent"][0] + 50_000_000
+    result = run(tmp_path, Played("a", rows))
+    assert limits(result) == {"a": "unknown"}
+    assert "-s sync" in result.cases[0].diagnosis.text
+
+
+def test_backlog_and_arrivals_are_never_ranked_against_each_other(tmp_path: Path) -> None:
+    """Each kind has its own sentence."""
+    arrivals = Played("steady", request_rows(400, gap_ms=100), Load("constant", duration_s=40.0))
+    headline = run(tmp_path, SYNC, arrivals).headline
+    assert "fastest" not in headline
+    assert "sync answered 100 of 100" in headline
+    assert "steady answered 400 of 400" in headline
+
+
+def test_the_headline_of_nothing_names_no_winner(tmp_path: Path) -> None:
+    """Zero successes."""
+    rows = fail(request_rows(400), Outcome.server_error, 500)
+    result = run(tmp_path, Played("a", rows), Played("b", rows))
+    assert "nothing to compare" in result.headline
+    assert {case.diagnosis.limited_by for case in result.cases} == {"unknown"}
+
+
+def test_an_invalid_case_wins_nothing(tmp_path: Path) -> None:
+    """The quick one failed half of its items: the headline leaves it out, and says not to trust the run."""
+    quick = request_rows(400, service_ms=1)
+    fail(quick[::2], Outcome.server_error, 500)
+    headline = run(tmp_path, Played("quick", quick), Played("sound", request_rows(400)), SYNC).headline
+    assert "quick is left out" in headline
+    assert "sound is fastest" in headline
+    assert "Do not trust" in headline
+
+
+def test_the_environment_tells_the_machine_and_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Facts of the hardware and the versions; no environment variable, no host name."""
+    monkeypatch.setenv("PACELINE_TARGET_KEY", "very-secret-value")
+    text = msgspec.json.encode(facts := env.environment()).decode()
+    assert facts["cpu_cores"] >= 1
+    assert facts["memory_gb"] > 0
+    assert "numpy" in facts["libraries"]
+    assert "very-secret-value" not in text
+    assert env.platform.node() not in text or len(env.platform.node()) < 4
+
+
+def test_cpu_limits_of_control_groups(tmp_path: Path) -> None:
+    """Both versions; no limit and no group are None."""
+    assert env.cgroup_cpu_quota(tmp_path) is None
+    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    assert env.cgroup_cpu_quota(tmp_path) == 1.5
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert env.cgroup_cpu_quota(tmp_path) is None
+    (tmp_path / "cpu.max").unlink()
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("50000")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
+    assert env.cgroup_cpu_quota(tmp_path) == 0.5
+
+
+def test_outside_a_repository_there_is_no_commit(tmp_path: Path) -> None:
+    """And without /proc/cpuinfo the model is whatever the platform says, or None."""
+    assert env.git_sha(tmp_path) is None
+    env.cpu_model(tmp_path / "none")
+
+
+def test_arrivals_are_judged_by_latency_from_due_time(tmp_path: Path) -> None:
+    """Two strategies under the same arrivals: the one with the shorter tail is named; who left items unanswered too."""
+    load = Load("constant", {"rate_per_s": 10.0}, duration_s=40.0)
+    slow = request_rows(400, gap_ms=100, service_ms=50)
+    fail(slow[:2], Outcome.timed_out)
+    headline = run(tmp_path, Played("quick", request_rows(400, gap_ms=100), load), Played("slow", slow, load)).headline
+    assert headline.startswith(
+        "For arrivals at 10.0/s: quick has the shortest tail (p99 of latency from due time 10.0 ms)"
+    )
+    assert "Only slow (0.50 %) left items unanswered." in headline
+    assert headline.endswith("The measurement is valid.")
+
+
+def test_a_client_at_its_ceiling_is_the_limit(tmp_path: Path) -> None:
+    """33/s of a ceiling of 40/s."""
+    case = run(tmp_path, Played("a", request_rows(400, service_ms=120)), ceiling=40.0).cases[0]
+    assert case.diagnosis.limited_by == "client"
+    assert "83 %" in case.diagnosis.text
+
+
+def test_retries_that_take_the_time_are_the_servers_doing(tmp_path: Path) -> None:
+    """Two attempts a request: the server made them necessary."""
+    rows = request_rows(400, service_ms=120)
+    rows["attempts"] = 2
+    assert limits(run(tmp_path, Played("a", rows), SYNC))["a"] == "server"
