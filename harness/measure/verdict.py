@@ -218,7 +218,7 @@ def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
         ended = f" (exit code {proof.exit_codes[0]})" if proof.exit_codes else ""
         yield "partial", f"A client process ended without its last word{ended}: what it had recorded stands."
     elif proof.missing_repeats and not proof.interrupted:
-        yield "partial", f"{proof.missing_repeats} of its repeats are missing."
+        yield "partial", f"It lacks {proof.missing_repeats} of its planned repeats."
     if case.partial or not counts.ok or left <= UNFINISHED_SHARE_MAX * counts.scheduled:
         return
     yield (

@@ -1,205 +1,282 @@
-"""From record files to a result: whole runs, several processes, repeats, and what a kill leaves behind."""
+"""From record files to figures, each against what can be worked out by hand."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import msgspec
-import numpy as np
 import pytest
 
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
-from harness.measure.files import paths
-from harness.measure.plan import CaseFacts, write_facts, write_plan
-from harness.measure.record import ATTEMPT_DTYPE
-from harness.measure.result import OUTCOME_NAMES, Load
+from harness.measure.plan import CaseFacts, read_plan, write_facts
+from harness.measure.result import Case, Load, RunResult
 from harness.measure.summary import summarize_case, summarize_run
-from tests.measure_samples import CASE, MS, fail, finished, leave, plan, plan_case, request_rows, whole_end
+from tests.unit.recorded import (
+    NEVER,
+    Exchange,
+    end,
+    one_by_one,
+    plan,
+    plan_case,
+    record,
+    recorder,
+    steady,
+    write_case,
+)
 
 
-def test_a_whole_backlog(tmp_path: Path) -> None:
-    """Four slots of 10 ms: 400 items take 1 s, at 400/s, with 4 in flight, and the verdict is valid."""
-    finished(tmp_path, request_rows(400))
-    result = summarize_run(tmp_path)
-    case = result.cases[0]
-    assert result.verdict.status == "valid", result.verdict
+def only(tmp_path: Path, **planned: Any) -> Case:
+    """The case `sync`, summarized alone."""
+    return summarize_case(plan_case(**planned), tmp_path)
+
+
+def run(tmp_path: Path, *names: str, **more: Any) -> RunResult:
+    """The whole run of these cases."""
+    plan(tmp_path, *(plan_case(name) for name in names or ("sync",)), **more)
+    return summarize_run(tmp_path)
+
+
+def test_a_backlog_one_by_one(tmp_path: Path) -> None:
+    """Ten requests of 0.1 s: makespan 1 s, 10/s, one in flight; latency is queue wait plus service."""
+    write_case(tmp_path, "sync", one_by_one(10), facts={"server_seen": 10})
+    case = only(tmp_path)
     assert case.makespan_s == pytest.approx(1.0)
-    assert case.rates_per_s.completed == pytest.approx(400)
-    assert case.rates_per_s.goodput == case.rates_per_s.completed
+    assert case.rates_per_s.completed == case.rates_per_s.sent == case.rates_per_s.goodput == pytest.approx(10.0)
     assert case.rates_per_s.offered is None
-    assert case.in_flight.mean == pytest.approx(4.0)
-    assert case.in_flight.max == 4
-    assert case.service_time_s.p99.value == pytest.approx(0.010)
-    assert case.latency_s.max == pytest.approx(1.0)
+    assert (case.in_flight.mean, case.in_flight.max) == (pytest.approx(1.0), 1)
+    assert case.latency_s.p50.value == pytest.approx(0.5)
+    assert case.latency_s.p90.value is None
+    assert case.service_time_s.max == pytest.approx(0.1)
+    assert case.queue_wait_s.max == pytest.approx(0.9)
+    assert (case.counts.scheduled, case.counts.ok, case.counts.attempts, case.counts.server_seen) == (10, 10, 10, 10)
     assert case.ttft_s is None
-    assert case.resources.client_cpu_us_per_request == pytest.approx(250)
-    assert 60 <= len(case.timeline) <= 120
-    assert sum(bucket.ok for bucket in case.timeline) == 400
-    assert result.schedule_sha256 == "abc"
+    assert not case.partial
 
 
-def test_every_scheduled_item_has_one_outcome(tmp_path: Path) -> None:
-    """Failures and items that never left are counted beside the successes; latencies are of the successes alone."""
-    rows = request_rows(100)
-    fail(rows[:20], Outcome.rejected, 429)
-    fail(rows[20:25], Outcome.timed_out)
-    finished(tmp_path, rows, end=whole_end(rows, scheduled=110, not_sent=10))
-    case = summarize_run(tmp_path).cases[0]
-    counts = case.counts
-    assert (counts.scheduled, counts.ok, counts.rejected, counts.timed_out, counts.not_sent) == (110, 75, 20, 5, 10)
-    assert sum(getattr(counts, name) for name in OUTCOME_NAMES) == counts.scheduled
-    assert case.latency_s.n == 75
-    assert case.rates_per_s.completed == pytest.approx(75 / 0.25)
+def test_the_means_of_the_parts_add_up_to_the_mean_latency(tmp_path: Path) -> None:
+    """They are of the same requests."""
+    late = [Exchange(k, k + 0.5, k + 0.7, fired=k + 0.01, previous=((k + 0.2, k + 0.3, 429),)) for k in range(20)]
+    write_case(tmp_path, "sync", late)
+    case = only(tmp_path, kind="constant")
+    parts = (case.lag_s, case.queue_wait_s, case.retry_time_s, case.service_time_s)
+    assert sum(part.mean or 0.0 for part in parts) == pytest.approx(case.latency_s.mean)
+    assert case.retry_time_s.mean == pytest.approx(0.3)
 
 
-def test_processes_are_laid_side_by_side_by_the_wall_clock(tmp_path: Path) -> None:
-    """A second process that began 0.5 s later ends 0.5 s later; counts, CPU and memory add up."""
-    write_plan(plan(plan_case(processes=2)), tmp_path)
-    leave(tmp_path, request_rows(100))
-    leave(tmp_path, request_rows(100, first=100), process=1, t0_unix_s=1000.5)
-    case = summarize_run(tmp_path).cases[0]
-    assert case.makespan_s == pytest.approx(0.75)
-    assert case.counts.ok == 200
-    assert case.resources.client_cpu_s == pytest.approx(0.2)
-    assert case.resources.client_rss_max_mb == pytest.approx(100)
-    assert case.latency_s.max == pytest.approx(0.25)
+def test_failures_count_but_are_not_in_latencies_or_rates(tmp_path: Path) -> None:
+    """Half of them refused at once must not make the client look quick."""
+    refused = [Exchange(0.0, 1.0, 1.001, Outcome.rejected, 429) for _ in range(50)]
+    write_case(tmp_path, "sync", one_by_one(50) + refused)
+    case = only(tmp_path)
+    assert (case.counts.ok, case.counts.rejected, case.latency_s.n) == (50, 50, 50)
+    assert case.rates_per_s.completed == pytest.approx(10.0)
+    assert case.rates_per_s.sent == pytest.approx(20.0)
+    assert case.service_time_s.min == pytest.approx(0.1)
+    assert "latencies are of the 50 successes of 100 items" in case.warnings
 
 
-def test_repeats_are_pooled_and_give_an_interval(tmp_path: Path) -> None:
-    """Three repeats: percentiles of all, makespan their mean, and low <= value <= high."""
-    write_plan(plan(plan_case(repeats=3)), tmp_path)
-    for repeat, service_ms in enumerate((10, 11, 12)):
-        leave(tmp_path, request_rows(200, service_ms=service_ms), repeat=repeat)
-    case = summarize_run(tmp_path).cases[0]
-    assert case.repeats == 3
-    assert case.makespan_s == pytest.approx(0.55)
-    assert case.counts.ok == 600
+def test_what_sleeps_between_two_attempts_is_not_in_flight(tmp_path: Path) -> None:
+    """In flight is sent and unanswered: two tenths of a second here, of a whole one."""
+    write_case(tmp_path, "sync", [Exchange(0, 0.9, 1.0, previous=((0.0, 0.1, 429),))])
+    case = only(tmp_path)
+    assert case.in_flight.mean == pytest.approx(0.2)
+    assert case.counts.attempts == 2
+
+
+def test_streams_have_time_to_and_between_tokens(tmp_path: Path) -> None:
+    """TTFT from the last attempt's start; ITL as the mean of a stream; single-event streams have no ITL."""
+    chunks = (0.3, 0.4, 0.5)
+    write_case(tmp_path, "sync", [Exchange(0, 0.1, 0.5, chunks=chunks), Exchange(0, 0.1, 0.5, chunks=(0.2,))])
+    case = only(tmp_path)
+    assert case.ttft_s is not None
+    assert case.itl_s is not None
+    assert (case.ttft_s.max, case.ttft_s.min) == (pytest.approx(0.2), pytest.approx(0.1))
+    assert (case.itl_s.mean, case.itl_s.n) == (pytest.approx(0.1), 1)
+
+
+def test_cache_hits_are_answers_without_service_time(tmp_path: Path) -> None:
+    """They must not pull the service time's floor to zero."""
+    write_case(tmp_path, "sync", [*one_by_one(5), Exchange(0, NEVER, 0.001, cached=True)])
+    case = only(tmp_path)
+    assert (case.counts.ok, case.counts.cache_hits, case.counts.sent) == (6, 1, 5)
+    assert (case.latency_s.n, case.service_time_s.n) == (6, 5)
+
+
+def test_arrivals_have_an_offered_rate(tmp_path: Path) -> None:
+    """By the schedule's length, or by its instants where items or a stop cut it short."""
+    write_case(tmp_path, "sync", steady(100, 0.1))
+    assert only(tmp_path, load=Load("constant", {}, None, 10.0)).rates_per_s.offered == pytest.approx(10.0)
+    assert only(tmp_path, load=Load("constant", {}, 100, 30.0)).rates_per_s.offered == pytest.approx(10.0)
+    write_case(tmp_path, "sync", steady(50, 0.1), interrupted="stopped by the user")
+    case = only(tmp_path, load=Load("constant", {}, None, 30.0))
+    assert case.rates_per_s.offered == pytest.approx(10.0)
+    assert case.partial
+
+
+def test_goodput_counts_answers_within_the_slo(tmp_path: Path) -> None:
+    """By the loosest bound on latency, and on time to first token."""
+    write_case(tmp_path, "sync", one_by_one(100))
+    within = summarize_case(plan_case(), tmp_path, slo="p50<1s,p99<2.05s,mean<9s")
+    assert within.rates_per_s.goodput == pytest.approx(2.0)
+    assert [check.passed for check in within.slo] == [False, False, True]
+    no_stream = summarize_case(plan_case(), tmp_path, slo="ttft_p50<10s")
+    assert no_stream.rates_per_s.goodput == 0.0
+    assert not no_stream.slo[0].passed
+
+
+def test_repeats_are_pooled_and_give_intervals(tmp_path: Path) -> None:
+    """Three repeats: counts add up, makespan is the mean, and the percentiles have an interval."""
+    for repeat, service_s in enumerate((0.10, 0.11, 0.12)):
+        write_case(tmp_path, "sync", one_by_one(100, service_s), repeat, {"server_seen": 100})
+    case = only(tmp_path, repeats=3)
+    assert (case.repeats, case.counts.ok, case.counts.server_seen) == (3, 300, 300)
+    assert case.makespan_s == pytest.approx(11.0)
+    assert case.rates_per_s.completed == pytest.approx(300 / 33)
     p50 = case.latency_s.p50
     assert p50.value is not None
     assert p50.low is not None
     assert p50.high is not None
     assert p50.low < p50.value < p50.high
+    assert case.timeline[-1].t_s + case.timeline[-1].width_s == pytest.approx(11.0, abs=0.2)
 
 
-def test_a_missing_repeat_makes_the_run_inconclusive(tmp_path: Path) -> None:
-    """Two of three repeats are not what was asked for."""
-    write_plan(plan(plan_case(repeats=3)), tmp_path)
+def test_a_missing_repeat_makes_a_case_partial(tmp_path: Path) -> None:
+    """Two of three: told, and the server's count is of those two."""
     for repeat in range(2):
-        leave(tmp_path, request_rows(200), repeat=repeat)
+        write_case(tmp_path, "sync", one_by_one(10), repeat, {"server_seen": 10})
+    plan(tmp_path, plan_case(repeats=3))
     result = summarize_run(tmp_path)
-    assert result.verdict.status == "inconclusive"
     assert result.cases[0].partial
+    assert [reason.code for reason in result.verdict.reasons] == ["partial"]
+    assert result.verdict.reasons[0].text == "It lacks 1 of its planned repeats."
+
+
+def test_two_processes_are_laid_side_by_side(tmp_path: Path) -> None:
+    """By the wall clock of their zeros: the second began half a second later."""
+    for process, zero in enumerate((100.0, 100.5)):
+        into = recorder(tmp_path, process=process, t0_unix_s=zero)
+        record(into, [Exchange(0, 0, 1.0), Exchange(0, NEVER, 0.1, Outcome.not_sent)], 10 * process)
+        into.tick(t=0.0, limit=4.0, cpu=0.0, rss=1e6)
+        into.tick(t=1.0, limit=4.0, cpu=0.5, rss=1e6, loop_lag=0.01 * process)
+        end(into)
+    case = only(tmp_path, processes=2)
+    assert case.makespan_s == pytest.approx(1.5)
+    assert case.in_flight.max == 2
+    assert case.in_flight.mean == pytest.approx(2.0 / 1.5)
+    assert case.timeline[0].due == 2
+    middle = case.timeline[len(case.timeline) // 2]
+    assert middle.limit == 8.0
+    assert middle.rss_mb == pytest.approx(2.0)
+    assert middle.cpu_share == pytest.approx(1.0)
+    assert middle.in_flight == pytest.approx(2.0)
+    assert case.resources.client_cpu_s == 2.0
+    assert case.resources.client_rss_max_mb == 120.0
 
 
 def test_a_killed_process_leaves_a_partial_case(tmp_path: Path) -> None:
-    """No end, a torn last row, no facts: what was recorded is shown, marked partial, and does not pass."""
-    write_plan(plan(plan_case()), tmp_path)
-    leave(tmp_path, request_rows(100), end=None)
-    requests = paths(tmp_path, CASE, 0, 0).requests
-    requests.write_bytes(requests.read_bytes()[:-7])
+    """What was given out and not recorded is unfinished, what was never given out is not sent; sums hold."""
+    into = recorder(tmp_path)
+    record(into, one_by_one(40))
+    into.tick(t=0.0, cpu=0.1, rss=5e7)
+    into.tick(t=4.0, pulled=45.0, cpu=0.5, rss=6e7)
+    into.flush()
+    plan(tmp_path, plan_case(load=Load("backlog", {}, 100, None)))
     result = summarize_run(tmp_path)
-    assert result.cases[0].partial
-    assert result.cases[0].counts.ok == 99
-    assert result.verdict.status != "valid"
-
-
-def test_a_process_killed_in_its_first_instant(tmp_path: Path) -> None:
-    """A torn header has no rows to lose; nothing recorded is no result."""
-    write_plan(plan(plan_case()), tmp_path)
-    leave(tmp_path, request_rows(1), end=None)
-    requests = paths(tmp_path, CASE, 0, 0).requests
-    requests.write_bytes(requests.read_bytes()[:30])
-    assert summarize_run(tmp_path).verdict.status == "invalid"
-
-
-def test_a_case_that_was_never_begun_is_named_and_not_shown(tmp_path: Path) -> None:
-    """The run is inconclusive without it."""
-    write_plan(plan(plan_case(), plan_case("sync")), tmp_path)
-    leave(tmp_path, request_rows(400))
-    result = summarize_run(tmp_path)
-    assert [case.name for case in result.cases] == [CASE]
+    (case,) = result.cases
+    counts = case.counts
+    assert (counts.scheduled, counts.ok, counts.unfinished, counts.not_sent) == (100, 40, 5, 55)
+    assert case.partial
+    assert case.resources.client_cpu_s == 0.5
+    assert case.resources.client_rss_growth_mb == pytest.approx(10.0)
     assert result.verdict.status == "inconclusive"
-    assert "sync" in result.verdict.reasons[-1].text
-    assert summarize_case(plan_case("sync"), tmp_path).counts.scheduled == 0
+    assert [reason.code for reason in result.verdict.reasons] == ["partial"]
 
 
-def test_a_case_that_was_begun_without_records(tmp_path: Path) -> None:
-    """The child failed before the load: facts alone make a partial case with nothing in it."""
-    write_plan(plan(plan_case()), tmp_path)
-    write_facts(CaseFacts(CASE, 0, 1, None, 0, None, 0.2), tmp_path)
+@pytest.mark.parametrize("keep", [0, 5, 30, 150, 250, 400])
+def test_a_file_torn_anywhere_is_read_up_to_the_tear(tmp_path: Path, keep: int) -> None:
+    """Never an error."""
+    into = recorder(tmp_path)
+    record(into, one_by_one(10))
+    into.flush()
+    path = into.paths.requests
+    path.write_bytes(path.read_bytes()[:keep])
+    into.paths.timeline.write_bytes(b"")
+    into.paths.attempts.unlink()
+    plan(tmp_path, plan_case())
     result = summarize_run(tmp_path)
-    assert result.cases[0].partial
+    assert result.verdict.status in {"invalid", "inconclusive"}
+    for case in result.cases:
+        assert case.partial
+        assert case.counts.ok <= 3
+
+
+def test_rows_of_another_width_are_refused(tmp_path: Path) -> None:
+    """A file of a later version is not guessed at."""
+    into = recorder(tmp_path)
+    record(into, one_by_one(1))
+    end(into)
+    path = into.paths.requests
+    path.write_bytes(path.read_bytes().replace(b'"row_bytes":80', b'"row_bytes":88'))
+    with pytest.raises(ValueError, match="expected 80"):
+        only(tmp_path)
+
+
+def test_a_case_that_was_not_run_is_empty_and_partial(tmp_path: Path) -> None:
+    """Alone; in a run it is left out and named in the verdict."""
+    assert only(tmp_path).partial
+    write_case(tmp_path, "sync", one_by_one(10))
+    result = run(tmp_path, "sync", "threads")
+    assert [case.name for case in result.cases] == ["sync"]
+    assert result.verdict.status == "inconclusive"
+    assert "1 of 2 planned cases were not run: threads" in result.verdict.reasons[0].text
+
+
+def test_a_client_that_died_before_its_first_row_is_a_case_without_data(tmp_path: Path) -> None:
+    """Only the facts are there; the exit code is told."""
+    (tmp_path / "records").mkdir()
+    write_facts(CaseFacts("sync", exit_code=3), tmp_path)
+    result = run(tmp_path)
     assert result.verdict.status == "invalid"
-    assert {reason.code for reason in result.verdict.reasons} >= {"no_data"}
+    assert result.verdict.reasons[0].code == "no_data"
+    assert "exit code 3" in result.verdict.reasons[0].text
 
 
-def test_arrivals_know_their_offered_rate_and_goodput(tmp_path: Path) -> None:
-    """100/s for 4 s, 10 ms each; with an SLO of 5 ms nothing is goodput."""
-    arrivals = plan_case(load=Load("constant", {"rate_per_s": 100.0}, duration_s=4.0))
-    finished(tmp_path, request_rows(400, gap_ms=10), planned=arrivals, slo="p99<5ms")
-    case = summarize_run(tmp_path).cases[0]
-    assert case.rates_per_s.offered == pytest.approx(100)
-    assert case.rates_per_s.completed == pytest.approx(100, rel=0.01)
-    assert case.rates_per_s.goodput == 0
-    assert not case.slo[0].passed
-    assert case.diagnosis.limited_by == "load"
+def test_a_run_without_any_record_is_invalid(tmp_path: Path) -> None:
+    """Killed before its first case."""
+    result = run(tmp_path, "sync")
+    assert (result.verdict.status, result.cases) == ("invalid", [])
+    assert "nothing to compare" in result.headline
 
 
-def test_streams_have_time_to_first_token_and_between_tokens(tmp_path: Path) -> None:
-    """First of 5 events after 2 ms, the last at the end of 10 ms: 2 ms and (10 - 2) / 4 = 2 ms."""
-    rows = request_rows(300)
-    rows["first_byte"], rows["last_chunk"], rows["chunks"] = rows["sent"] + 2 * MS, rows["done"], 5
-    finished(tmp_path, rows, slo="ttft_p95<3ms")
-    case = summarize_run(tmp_path).cases[0]
-    assert case.ttft_s is not None
-    assert case.ttft_s.p99.value == pytest.approx(0.002)
-    assert case.itl_s is not None
-    assert case.itl_s.p50.value == pytest.approx(0.002)
-    assert case.slo[0].passed
-    assert case.rates_per_s.goodput == pytest.approx(case.rates_per_s.completed or 0)
+def test_a_whole_run(tmp_path: Path) -> None:
+    """Ceiling, share, schedule and command find their way into the result; cases come in the plan's order."""
+    write_case(tmp_path, "b", steady(400), ticks=300)
+    write_case(tmp_path, "a", steady(400), bad_lines=2, first_bad_line="line 17: text2 is missing")
+    result = run(tmp_path, "b", "a", ceilings={"asyncio": 1000.0}, command="paceline compare", notes=["scaled"])
+    assert [case.name for case in result.cases] == ["b", "a"]
+    first, second = result.cases
+    assert first.resources.ceiling_share == pytest.approx(400 / 4.09 / 1000)
+    assert first.resources.loop_lag_p99_s == pytest.approx(0.001)
+    assert second.resources.loop_lag_p99_s is None
+    assert second.warnings == ["2 input lines were set aside; the first: line 17: text2 is missing"]
+    assert result.environment == {"os": "x", "command": "paceline compare", "notes": ["scaled"]}
+    assert result.schedule_sha256 == "ab"
+    assert result.verdict.status == "valid"
+    assert sum(bucket.ok for bucket in first.timeline) == 400
+    assert 60 <= len(first.timeline) <= 120
 
 
-def test_earlier_attempts_count_as_exchanges_and_as_retry_time(tmp_path: Path) -> None:
-    """Each request took two attempts 10 ms apart; the server saw both."""
-    rows = request_rows(100)
-    attempts = np.zeros(100, ATTEMPT_DTYPE)
-    attempts["index"], attempts["sent"], attempts["done"] = rows["index"], rows["sent"], rows["sent"] + 2 * MS
-    attempts["outcome"], attempts["status"] = Outcome.server_error, 500
-    rows["sent"] += 5 * MS
-    rows["attempts"] = 2
-    finished(tmp_path, rows, attempts=attempts, seen=200)
-    result = summarize_run(tmp_path)
-    case = result.cases[0]
-    assert result.verdict.status == "valid", result.verdict
-    assert case.counts.attempts == 200
-    assert case.retry_time_s.max == pytest.approx(0.005)
-    assert case.service_time_s.max == pytest.approx(0.005)
+def test_exit_codes_of_the_client_are_warned_of(tmp_path: Path) -> None:
+    """Even where it had written its end."""
+    write_case(tmp_path, "sync", one_by_one(400), facts={"exit_code": 2})
+    assert run(tmp_path).cases[0].warnings == ["the client process ended with exit code 2"]
 
 
-def test_bad_lines_and_few_successes_are_warned_of(tmp_path: Path) -> None:
-    """Each in a sentence of its own."""
-    rows = request_rows(50)
-    end = whole_end(rows, bad_lines=2, first_bad_line="line 3: text2 is missing")
-    finished(tmp_path, rows, end=end)
-    case = summarize_run(tmp_path).cases[0]
-    text = " ".join(case.warnings)
-    assert case.counts.bad_lines == 2
-    assert case.latency_s.p99.value is None
-    assert "line 3" in text
-    assert "p99" in text
-
-
-def test_the_same_directory_gives_the_same_result(tmp_path: Path) -> None:
-    """Everything is recomputed offline, as often as one likes."""
-    finished(tmp_path, request_rows(300))
-    assert msgspec.json.encode(summarize_run(tmp_path)) == msgspec.json.encode(summarize_run(tmp_path))
-
-
-def test_a_directory_without_a_plan_is_the_users_mistake(tmp_path: Path) -> None:
-    """One line, exit code 2."""
+@pytest.mark.parametrize("content", [None, b"{", b'{"id": 3}'])
+def test_a_directory_without_a_plan_is_the_users_mistake(tmp_path: Path, content: bytes | None) -> None:
+    """One line that names the file."""
+    if content is not None:
+        (tmp_path / "plan.json").write_bytes(content)
     with pytest.raises(UsageError, match=r"plan\.json"):
-        summarize_run(tmp_path)
-    (tmp_path / "plan.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"plan\.json"):
-        summarize_run(tmp_path)
+        read_plan(tmp_path)
