@@ -83,6 +83,8 @@ class HttpTransport:
             if not watch.expired or watch.task.uncancel() > 0:
                 raise
             self._failed(response, Outcome.timed_out, f"no complete answer within {self._now() - sent:.3g} s")
+        except aiohttp.ClientResponseError as error:  # what came is not HTTP
+            self._failed(response, Outcome.bad_response, f"{type(error).__name__}: {error.message}")
         except (aiohttp.ClientError, OSError) as error:
             self._failed(response, Outcome.connection_error, f"{type(error).__name__}: {error}")
         except BadResponse as error:

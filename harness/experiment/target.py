@@ -8,6 +8,7 @@ import selectors
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from dataclasses import dataclass, field
@@ -85,10 +86,10 @@ class Target:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        if self.process is not None and self.process.stdin is not None:
-            self.process.stdin.close()
-            if self.process.stdout is not None:
-                self.process.stdout.close()
+        if self.process is not None:
+            for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+                if pipe is not None:
+                    pipe.close()
 
     def reset(self) -> None:
         """Put the embedded mock's schedule and counts back to zero, so that each case meets the same server."""
@@ -125,14 +126,17 @@ def embedded(profile: str, speed: float | None = None, seed: int = 1, log: Path 
     """Start a mock on a free port of the loopback; raises UsageError with the mock's own line if it refuses."""
     command = [sys.executable, "-m", "mock_server", "--profile", profile, "--port", "0", "--exit-with-stdin"]
     command += ["--seed", str(seed)] + ([] if speed is None else ["--speed", str(speed)])
-    stderr = log.open("wb") if log is not None else subprocess.PIPE
-    process = subprocess.Popen(  # noqa: S603 - our own module
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
-    )
-    line = _first_line(process)
+    with tempfile.TemporaryFile() if log is None else log.open("w+b") as stderr:
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+        )
+        line = _first_line(process)
+        if not line:
+            process.wait()
+            stderr.seek(0)
+            text = stderr.read().decode(errors="replace")
     if not line:
-        process.wait()
-        text = (log.read_bytes() if log is not None else process.stderr.read() if process.stderr else b"").decode()
+        Target("", process=process).stop()
         raise UsageError(
             text.strip().splitlines()[-1] if text.strip() else f"the mock server {profile!r} did not start"
         )
