@@ -1,177 +1,199 @@
-"""Each reason for which a result may not be trusted, and the exit codes."""
+"""The verdict: every code has a run that earns it, by a figure beyond its limit and not by one within it."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from harness.client.types import Outcome
-from harness.measure.plan import CaseFacts, write_facts, write_plan
-from harness.measure.result import Load, Reason, RunResult, SloCheck, Verdict
-from harness.measure.summary import summarize_run
+from harness.measure.counting import Evidence
+from harness.measure.result import (
+    Case,
+    Counts,
+    Distribution,
+    Load,
+    Named,
+    Quantile,
+    Resources,
+    RunResult,
+    SloCheck,
+    Target,
+    Verdict,
+)
 from harness.measure.verdict import CODES, exit_code, verdict
-from tests.measure_samples import CASE, MS, fail, finished, leave, plan, plan_case, request_rows, ticks, whole_end
 
-N = 400
-
-
-def codes(result: RunResult) -> set[str]:
-    """The codes of a verdict's reasons; each must be a known one with a sentence."""
-    assert all(reason.code in CODES and len(reason.text) > 20 for reason in result.verdict.reasons)
-    return {reason.code for reason in result.verdict.reasons}
+SOUND = Evidence("a", rows=1000, recorded=1000, on_wire=1000, answered=1000, lag=("p99", 0.0004), send_share=1.0)
 
 
-def test_no_success_is_no_result(tmp_path: Path) -> None:
-    """Every request refused: invalid, exit code 4, and the headline names no winner."""
-    finished(tmp_path, fail(request_rows(N), Outcome.rejected, 429), slo="errors<100%")
-    result = summarize_run(tmp_path)
-    assert "no_data" in codes(result)
-    assert exit_code(result) == 4
-    assert result.headline.startswith("No request succeeded")
+def case(kind: str = "backlog", **more: Any) -> Case:
+    """A case of 1000 items that all went well."""
+    counts = Counts(scheduled=1000, sent=1000, ok=1000, attempts=1000, server_seen=1000, locust_seen=1000)
+    defaults = {"counts": counts, "latency_s": Distribution(n=1000, p50=Quantile(0.01))}
+    return Case("a", Named("sync"), Load(kind), "similarity", Target("http://x"), **{**defaults, **more})
 
 
-def test_nothing_at_all_is_no_result() -> None:
-    """An empty comparison can never pass."""
-    assert verdict([], []).status == "invalid"
+def codes(of: Case, slo_sets_errors: bool = False, **proof: Any) -> list[str]:
+    """The codes that a case earns, with this evidence differing from a sound one's."""
+    found = verdict([of], [msgspec.structs.replace(SOUND, **proof)], slo_sets_errors=slo_sets_errors)
+    assert all(reason.case == "a" and reason.code in CODES for reason in found.reasons)
+    assert all(reason.text[0].isupper() or reason.text[0].isdigit() for reason in found.reasons)
+    assert found.status == ("valid" if not found.reasons else found.status)
+    return [reason.code for reason in found.reasons]
 
 
-def test_half_refused_is_invalid_and_says_what_counts(tmp_path: Path) -> None:
-    """429 to half: rates count successes only, and the reason says so and names the outcome."""
-    rows = request_rows(N)
-    fail(rows[::2], Outcome.rejected, 429)
-    finished(tmp_path, rows)
-    result = summarize_run(tmp_path)
-    (reason,) = [reason for reason in result.verdict.reasons if reason.code == "errors"]
-    assert "429" in reason.text
-    assert "successes only" in reason.text
-    assert exit_code(result) == 4
-    case = result.cases[0]
-    assert case.makespan_s is not None
-    assert case.rates_per_s.completed == pytest.approx(N / 2 / case.makespan_s)
+def counted(**more: Any) -> Counts:
+    """A sound case's counts with some of them changed."""
+    return msgspec.structs.replace(case().counts, **more)
 
 
-def test_the_users_own_error_limit_takes_the_place_of_ours(tmp_path: Path) -> None:
-    """With errors<60% the SLO decides; with errors<1% it fails with exit code 1."""
-    rows = request_rows(N)
-    fail(rows[::2], Outcome.rejected, 429)
-    finished(tmp_path, rows, slo="errors<60%")
-    assert exit_code(summarize_run(tmp_path)) == 0
-    finished(tmp_path, rows, slo="errors<1%")
-    assert exit_code(summarize_run(tmp_path)) == 1
+def test_a_sound_case_is_valid() -> None:
+    """Backlog or arrivals."""
+    assert codes(case()) == []
+    assert codes(case("poisson")) == []
 
 
-def test_other_counts_at_the_server_are_invalid(tmp_path: Path) -> None:
-    """One exchange more or less, where every exchange had an answer."""
-    for seen in (N - 1, N + 1):
-        finished(tmp_path, request_rows(N), seen=seen)
-        assert codes(summarize_run(tmp_path)) == {"server_count"}
-
-
-def test_exchanges_without_an_answer_may_or_may_not_have_been_seen(tmp_path: Path) -> None:
-    """Two connections refused of 400: the server may have counted them or not."""
-    rows = request_rows(N)
-    fail(rows[:2], Outcome.connection_error)
-    for seen in (N - 2, N):
-        finished(tmp_path, rows, seen=seen)
-        assert summarize_run(tmp_path).verdict.status == "valid"
+def test_no_success_is_no_data() -> None:
+    """With what became of them instead."""
+    none = case(counts=Counts(scheduled=9, connection_error=9, attempts=9))
+    found = verdict([none], [msgspec.structs.replace(SOUND, answered=0, exit_codes=[1])])
+    assert found.status == "invalid"
+    assert "(9 connection error)" in found.reasons[0].text
+    assert "exit code 1" in found.reasons[0].text
+    assert verdict([], []).reasons[0].code == "no_data"
 
 
 @pytest.mark.parametrize(
-    "ending",
-    [{"recorded": N + 1}, {"scheduled": N - 1}, {"locust_requests": N - 1}],
-    ids=["rows are missing", "more outcomes than items", "Locust lost one"],
+    ("counts", "proof"),
+    [
+        ({"scheduled": 1001}, {}),
+        ({"ok": 1001}, {}),
+        ({}, {"rows": 999}),
+        ({}, {"repeated": 1}),
+        ({"locust_seen": 999}, {}),
+    ],
 )
-def test_what_does_not_add_up_is_invalid(tmp_path: Path, ending: dict[str, Any]) -> None:
-    """Conservation: scheduled = outcomes, rows written = rows found, Locust's totals = ours."""
-    rows = request_rows(N)
-    finished(tmp_path, rows, end=whole_end(rows, **ending))
-    assert "conservation" in codes(summarize_run(tmp_path))
+def test_what_does_not_add_up_is_invalid(counts: dict[str, int], proof: dict[str, Any]) -> None:
+    """Items and outcomes, rows and ends, Locust's totals and ours."""
+    assert codes(case(counts=counted(**counts)), **proof) == ["conservation"]
 
 
-def test_an_item_recorded_twice_is_invalid(tmp_path: Path) -> None:
-    """A strategy that sends an item twice is found out."""
-    rows = request_rows(N)
-    rows["index"][1] = 0
-    finished(tmp_path, rows)
-    assert codes(summarize_run(tmp_path)) == {"conservation"}
+@pytest.mark.parametrize(
+    ("seen", "proof", "expected"),
+    [
+        (999, {}, ["server_count"]),
+        (1001, {}, ["server_count"]),
+        (999, {"answered": 998}, []),  # two exchanges without a status: the server may not have seen them
+        (997, {"answered": 998}, ["server_count"]),
+        (1003, {"cut": 3}, []),  # three requests were cut while perhaps in flight
+        (1004, {"cut": 3}, ["server_count"]),
+        (None, {}, []),
+        (5, {"killed": 1}, ["partial"]),
+    ],
+)
+def test_the_servers_count_must_be_ours(seen: int | None, proof: dict[str, Any], expected: list[str]) -> None:
+    """Exactly, but for exchanges whose fate nobody can know."""
+    of = case(counts=counted(server_seen=seen), partial=bool(proof.get("killed")))
+    assert codes(of, **proof) == expected
 
 
-def test_a_client_near_its_ceiling_measures_itself(tmp_path: Path) -> None:
-    """400/s of a ceiling of 500/s is 80 %; of 1000/s it is 40 %."""
-    finished(tmp_path, request_rows(N), ceilings={"asyncio": 500.0})
-    result = summarize_run(tmp_path)
-    assert codes(result) == {"client_ceiling"}
-    assert result.cases[0].diagnosis.limited_by == "client"
-    finished(tmp_path, request_rows(N), ceilings={"asyncio": 1000.0})
-    assert summarize_run(tmp_path).verdict.status == "valid"
+@pytest.mark.parametrize(
+    ("kind", "use", "expected"),
+    [
+        ("backlog", {"ceiling_share": 0.69, "ceiling_per_s": 100.0}, []),
+        ("backlog", {"ceiling_share": 0.71, "ceiling_per_s": 100.0}, ["client_ceiling"]),
+        ("backlog", {"client_cpu_share": 0.99}, []),
+        ("poisson", {"client_cpu_share": 0.89}, []),
+        ("poisson", {"client_cpu_share": 0.91}, ["client_ceiling"]),
+    ],
+)
+def test_a_client_at_its_ceiling_measures_itself(kind: str, use: dict[str, float], expected: list[str]) -> None:
+    """By its calibrated rate; by its CPU where it must keep a schedule."""
+    assert codes(case(kind, resources=Resources(**use))) == expected
 
 
-def test_arrivals_given_out_late_are_invalid(tmp_path: Path) -> None:
-    """5 ms of lag beside a latency of 10 ms; a backlog has no lateness."""
-    arrivals = plan_case(load=Load("constant", {"rate_per_s": 100.0}, duration_s=4.0))
-    rows = request_rows(N, gap_ms=10)
-    for column in ("fired", "first_sent", "sent", "first_byte", "done"):
-        rows[column] += 5 * MS
-    finished(tmp_path, rows, planned=arrivals)
-    assert codes(summarize_run(tmp_path)) == {"lag"}
-    finished(tmp_path, rows)
-    assert summarize_run(tmp_path).verdict.status == "valid"
+@pytest.mark.parametrize(
+    ("lag_s", "p50_s", "expected"),
+    [
+        (0.0009, 0.001, []),
+        (0.0011, 0.001, ["lag"]),
+        (0.0049, 0.1, []),
+        (0.0051, 0.1, ["lag"]),
+        (0.0011, None, ["lag"]),
+    ],
+)
+def test_a_late_load_is_invalid(lag_s: float, p50_s: float | None, expected: list[str]) -> None:
+    """Beyond a millisecond and 5 % of the median latency; a backlog has no lateness."""
+    latency = Distribution(n=1000, p50=Quantile(p50_s))
+    assert codes(case("constant", latency_s=latency), lag=("p99", lag_s)) == expected
+    assert codes(case("backlog", latency_s=latency), lag=("p99", lag_s)) == []
 
 
-def test_a_full_disk_and_a_failed_engine_are_told_apart(tmp_path: Path) -> None:
-    """Both invalid, each under its own code."""
-    rows = request_rows(N)
-    lost = whole_end(rows, error="could not write records: No space left on device", lost_rows=5)
-    finished(tmp_path, rows, end=lost)
-    assert "write_error" in codes(summarize_run(tmp_path))
-    finished(tmp_path, rows, end=whole_end(rows, error="ZeroDivisionError: division by zero"))
-    assert codes(summarize_run(tmp_path)) == {"engine_error"}
+def test_a_load_that_cannot_keep_its_rate_is_invalid() -> None:
+    """Given out at less than 99 % of the rate offered."""
+    assert codes(case("constant"), send_share=0.989) == ["lag"]
+    assert codes(case("constant"), send_share=0.991, lag=None) == []
 
 
-def test_an_interrupted_run_is_inconclusive(tmp_path: Path) -> None:
-    """What the stop left undone is not called a failure of the server."""
-    rows = request_rows(N)
-    end = whole_end(rows, scheduled=1000, not_sent=600, interrupted="stopped by the user")
-    finished(tmp_path, rows, end=end)
-    result = summarize_run(tmp_path)
-    assert codes(result) == {"interrupted"}
-    assert result.cases[0].partial
-    assert exit_code(result) == 5
+def test_failures_beyond_one_in_a_hundred_are_invalid_unless_the_user_bounds_them() -> None:
+    """The text names the outcome and that figures are of successes."""
+    failed = counted(ok=500, rejected=490, timed_out=10)
+    assert codes(case(counts=failed)) == ["errors"]
+    assert codes(case(counts=failed), slo_sets_errors=True) == []
+    assert codes(case(counts=counted(ok=990, rejected=10))) == []
+    (reason,) = verdict([case(counts=failed)], [SOUND]).reasons
+    assert reason.text.startswith("50 % of the requests failed, most of them rejected (429 or 503) (490)")
+    assert "the 500 successes only" in reason.text
 
 
-def test_a_killed_process_is_inconclusive(tmp_path: Path) -> None:
-    """It never wrote its end; the last tick says how many it had given out."""
-    write_plan(plan(plan_case()), tmp_path)
-    timeline = ticks(pulled=N + 4)
-    leave(tmp_path, request_rows(N), end=None, timeline=timeline)
-    write_facts(CaseFacts(CASE, 0, -9, None, N + 4, None, 1.0), tmp_path)
-    result = summarize_run(tmp_path)
-    assert codes(result) == {"partial"}
-    assert result.cases[0].counts.unfinished == 4
+def test_what_was_left_at_the_end_is_inconclusive() -> None:
+    """A saturated strategy's longest latencies are missing."""
+    left = counted(ok=900, unfinished=20, not_sent=80)
+    found = verdict([case(counts=left)], [SOUND])
+    assert (found.status, found.reasons[0].code) == ("inconclusive", "unfinished")
+    assert codes(case(counts=counted(ok=995, not_sent=5))) == []
 
 
-def test_many_unanswered_items_are_inconclusive(tmp_path: Path) -> None:
-    """Arrivals left over when the drain ended: the longest latencies are missing."""
-    rows = request_rows(N)
-    finished(tmp_path, rows, end=whole_end(rows, scheduled=N + 50, not_sent=50))
-    assert codes(summarize_run(tmp_path)) == {"unfinished"}
+def test_an_interruption_is_inconclusive_and_explains_what_was_left() -> None:
+    """One reason, not two."""
+    left = counted(ok=900, unfinished=20, not_sent=80)
+    assert codes(case(counts=left, partial=True), interrupted=["stopped by the user"]) == ["interrupted"]
+    assert verdict([case()], [SOUND], interrupted="Ctrl-C").status == "inconclusive"
+    assert verdict([case()], [SOUND], not_run=["b"]).reasons[0].text == "1 of 2 planned cases were not run: b."
 
 
-def test_exit_codes_in_their_order(tmp_path: Path) -> None:
-    """Invalid beats a failed SLO, which beats inconclusive."""
-    finished(tmp_path, request_rows(N))
-    good = summarize_run(tmp_path)
-    failed = msgspec.structs.replace(good.cases[0], slo=[SloCheck("p99<1ms", 0.01, 0.001, False)])
+def test_a_failed_client_is_invalid() -> None:
+    """Its own failure, and records that could not be written."""
+    assert codes(case(), errors=["KeyError: x"]) == ["engine_error"]
+    lost = {"errors": ["could not write records: No space left on device; 9 rows are lost"], "lost_rows": 9}
+    assert codes(case(counts=counted(ok=991)), **lost) == ["write_error"]
 
-    def code(status: Any, *cases: Any) -> int:
-        reasons = [] if status == "valid" else [Reason("interrupted", "x")]
-        return exit_code(msgspec.structs.replace(good, verdict=Verdict(status, reasons), cases=list(cases)))
 
-    assert code("valid", good.cases[0]) == 0
-    assert code("inconclusive", good.cases[0]) == 5
-    assert code("inconclusive", failed) == 1
-    assert code("invalid", failed) == 4
-    assert code("valid") == 4
+def test_every_code_is_earned_by_a_test_here() -> None:
+    """The table of codes has no dead entry."""
+    tested = {
+        *("no_data", "conservation", "server_count", "client_ceiling", "lag", "errors", "engine_error"),
+        *("write_error", "unfinished", "interrupted", "partial"),
+    }
+    assert tested == set(CODES)
+
+
+@pytest.mark.parametrize(
+    ("status", "passed", "ok", "expected"),
+    [
+        ("valid", [], 1, 0),
+        ("valid", [True, True], 1, 0),
+        ("valid", [True, False], 1, 1),
+        ("invalid", [True], 1, 4),
+        ("invalid", [False], 1, 4),
+        ("inconclusive", [True], 1, 5),
+        ("inconclusive", [False], 1, 1),
+        ("valid", [], 0, 4),
+    ],
+)
+def test_exit_codes(status: Any, passed: list[bool], ok: int, expected: int) -> None:
+    """Invalid beats a failed SLO, which beats inconclusive; nothing passes on no data."""
+    checks = [SloCheck("p99<1s", 0.5, 1.0, one) for one in passed]
+    of = case(slo=checks, counts=Counts(scheduled=1, ok=ok))
+    result = RunResult(1, "x", "now", {}, {}, 1, None, Verdict(status), "", [of])
+    assert exit_code(result) == expected
