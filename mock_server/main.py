@@ -1,7 +1,7 @@
 """`python -m mock_server`: serve a profile until stopped.
 
-The first line on stdout is JSON, `{"url", "profile", "pid"}`, written once it listens. A user's mistake is one line on
-stderr and exit code 2.
+The first line on stdout is JSON, `{"url", "profile", "pid", "note"}`, written once it listens. A user's mistake is one
+line on stderr and exit code 2.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mock_server.app import create
+from mock_server.engine import scale_note
 from mock_server.profile import Profile
 from mock_server.profiles import ProfileError, load
 from model_server.serving import PortError, Serving, bind, raise_file_limit
@@ -64,6 +66,10 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
+LINGER_S = 2.0
+"""The clients of a parent that was killed notice a little later; till then they get answers, not refusals."""
+
+
 def _stop_at_end_of_stdin(serving: Serving) -> None:
     """A parent that dies closes our stdin; reading it is the one way to learn of that on every system."""
     loop = asyncio.get_running_loop()
@@ -71,6 +77,7 @@ def _stop_at_end_of_stdin(serving: Serving) -> None:
     def read() -> None:
         while os.read(0, 4096):
             pass
+        time.sleep(LINGER_S)
         serving.grace_s = 0.0
         loop.call_soon_threadsafe(serving.stop)
 
@@ -94,7 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
 
     def ready(url: str) -> None:
-        line = json.dumps({"url": url, "profile": profile.name, "pid": os.getpid()})
+        speed = profile.speed if arguments.speed is None else arguments.speed
+        note = scale_note(speed).removeprefix("; ") or None
+        line = json.dumps({"url": url, "profile": profile.name, "pid": os.getpid(), "note": note})
         if arguments.port_file is not None:
             temporary = arguments.port_file.with_suffix(".tmp")
             temporary.write_text(line + "\n", encoding="utf-8")

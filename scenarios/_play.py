@@ -39,6 +39,7 @@ class Play:
         self._slots: dict[str, gevent.event.AsyncResult] = {}
         self._mix = spec.build_mix()
         self._over = False
+        self._why: str | None = None  # a stop that nobody meant
         start_thread(self.engine.run)
         self._merger = gevent.spawn(self._merge_forever)
         self._status = _status_writer()
@@ -84,7 +85,7 @@ class Play:
     def leave(self, user: str, application: Application) -> None:
         """Stop feeding, drain, return; bounded by the drain."""
         if not application.ended:
-            self.engine.leave(application, None)
+            self.engine.leave(application, self._why)
             with gevent.Timeout(self.spec.drain_s + 5, False):
                 while not application.ended and not self.engine.finished:
                     gevent.sleep(POLL_S)
@@ -119,6 +120,7 @@ class Play:
             self._merge()
             if not self._status({"state": "running", **self.engine.status}):
                 logger.warning("nobody watches this run any more: stopping")
+                self._why = "the process that started it is gone"
                 gevent.spawn(self.runner.quit)
                 return
 

@@ -65,14 +65,14 @@ class Progress:
             self._bar.update(
                 self._task,
                 completed=done,
-                facts=_facts(done, facts.get("ok") or 0, facts.get("in_flight") or 0, t_s, facts.get("limit")),
+                facts=_facts(done, facts.get("failed") or 0, facts.get("in_flight") or 0, t_s, facts.get("limit")),
             )
 
     def _on_case_done(self, facts: dict[str, Any]) -> None:
         self._finish()
-        done, ok = self._last.get("done") or 0, self._last.get("ok") or 0
+        done, ok, bad = (self._last.get(key) or 0 for key in ("done", "ok", "failed"))
         took_s = self._last.get("t_s") or time.monotonic() - self._started
-        failed = f", {done - ok:,.0f} failed" if done > ok else ""
+        failed = f", {bad:,.0f} failed" if bad else ""
         self._say(f"  {facts['name']}: {ok:,.0f} ok{failed} in {took_s:.1f} s")
         if not done:
             self._say(f"  nothing was recorded; see {facts['log']}")
@@ -91,10 +91,10 @@ class Progress:
         self._task = None
 
 
-def _facts(done: float, ok: float, in_flight: float, t_s: float, limit: float | None) -> str:
+def _facts(done: float, failed: float, in_flight: float, t_s: float, limit: float | None) -> str:
     rate = f"{done / t_s:,.1f}/s" if t_s > 0 else ""
     flight = f"{in_flight:,.0f} in flight" + (f" of {limit:,.0f}" if limit else "")
-    return f"{rate}  {flight}  {done - ok:,.0f} failed"
+    return f"{rate}  {flight}  {failed:,.0f} failed"
 
 
 def _bar() -> Any:

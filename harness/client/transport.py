@@ -79,8 +79,10 @@ class HttpTransport:
             sooner = asyncio.get_running_loop().call_later(request.deadline - sent, watch.expire)
         try:
             await self._exchange(session, request, response)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if not watch.expired or watch.task.uncancel() > 0:
+                response.outcome = Outcome.cancelled
+                error.response = response  # type: ignore[attr-defined] # for whoever records: it was sent
                 raise
             self._failed(response, Outcome.timed_out, f"no complete answer within {self._now() - sent:.3g} s")
         except aiohttp.ClientResponseError as error:  # what came is not HTTP

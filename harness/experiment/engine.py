@@ -290,6 +290,7 @@ class Engine:
             "pulled": pulled,
             "done": recorder.done,
             "ok": recorder.ok,
+            "failed": recorder.done - recorder.ok - recorder.by_outcome[Outcome.not_sent],
             "in_flight": in_flight,
             "limit": None if math.isnan(limit) else limit,
         }

@@ -29,6 +29,7 @@ class Evidence(msgspec.Struct, frozen=True):
     cut: int = 0  # requests cancelled or unfinished of which it is not known whether they were sent
     killed: int = 0  # processes that never wrote their end
     missing_repeats: int = 0
+    unattended: int = 0  # repeats with rows but without facts: whoever played them was killed meanwhile
     interrupted: list[str] = []
     errors: list[str] = []  # of the engine or the recorder
     exit_codes: list[int] = []  # those that are not 0
@@ -102,7 +103,7 @@ def evidence(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFact
     return Evidence(
         case=plan.name,
         rows=sum(len(repeat.rows) for repeat in repeats),
-        recorded=None if killed else sum(end.recorded for end in ends),
+        recorded=None if killed or not repeats else sum(end.recorded for end in ends),
         lost_rows=sum(end.lost_rows for end in ends),
         repeated=sum(len(repeat.rows) - len(np.unique(repeat.rows["index"])) for repeat in repeats),
         on_wire=sum(int((repeat.rows["first_sent"] >= 0).sum()) for repeat in repeats),
@@ -110,11 +111,19 @@ def evidence(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFact
         cut=sum(_cut(repeat) for repeat in repeats),
         killed=killed,
         missing_repeats=max(plan.repeats - len(repeats), 0),
+        unattended=len(repeats) - len(known) if repeats else 0,
         interrupted=list(dict.fromkeys(reason for reason in reasons if reason)),
         errors=list(dict.fromkeys(end.error for end in ends if end.error)),
         exit_codes=[fact.exit_code for fact in known if fact.exit_code],
         lag=percentile_of(np.concatenate(lags)) if lags else None,
         send_share=min((share for repeat in repeats if (share := _send_share(repeat)) is not None), default=None),
+    )
+
+
+def is_partial(proof: Evidence) -> bool:
+    """Whether a case did not come to its end."""
+    return bool(
+        proof.killed or proof.missing_repeats or proof.unattended or proof.interrupted or proof.recorded is None
     )
 
 

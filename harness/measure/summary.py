@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from harness.measure import rows as columns
-from harness.measure.counting import Evidence, counts, evidence, expected
+from harness.measure.counting import Evidence, counts, evidence, expected, is_partial
 from harness.measure.diagnosis import diagnose
 from harness.measure.files import find
 from harness.measure.headline import headline
@@ -114,7 +114,7 @@ def _case(
         resources=resources(filled, number, sum(makespans), _ceiling(plan, ceilings)),
         timeline=_timeline(filled),
         warnings=_warnings(number, proof, repeats),
-        partial=bool(proof.killed or proof.missing_repeats or proof.interrupted or not repeats),
+        partial=is_partial(proof),
         **_distributions(filled),
     )
 

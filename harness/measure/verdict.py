@@ -13,7 +13,7 @@ from harness.measure.result import OUTCOME_NAMES, Case, Reason, RunResult, Verdi
 from harness.measure.wording import per_s, percent, seconds
 
 CEILING_SHARE_MAX = 0.7
-CPU_SHARE_MAX = 0.9
+CPU_SHARE_MAX = 0.8
 ERROR_SHARE_MAX = 0.01
 LAG_MIN_S = 0.001
 LAG_SHARE_MAX = 0.05
@@ -217,6 +217,8 @@ def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
     if proof.killed or (not proof.rows and not proof.interrupted):
         ended = f" (exit code {proof.exit_codes[0]})" if proof.exit_codes else ""
         yield "partial", f"A client process ended without its last word{ended}: what it had recorded stands."
+    elif proof.unattended and not proof.interrupted:
+        yield "partial", "The run was killed while this case was played: what the client recorded stands."
     elif proof.missing_repeats and not proof.interrupted:
         yield "partial", f"It lacks {proof.missing_repeats} of its planned repeats."
     if case.partial or not counts.ok or left <= UNFINISHED_SHARE_MAX * counts.scheduled:
