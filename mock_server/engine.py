@@ -26,9 +26,8 @@ class SimulatedEngine:
         self.speed = 1.0
         self.running = 0
         details = {"profile": profile.name, "speed": profile.speed}
-        self.info = EngineInfo(
-            profile.model, answers.KINDS, profile.input_tokens_max, "simulated: answers are made up", details=details
-        )
+        note = f"simulated: answers are made up{scale_note(profile.speed)}"
+        self.info = EngineInfo(profile.model, answers.KINDS, profile.input_tokens_max, note, details=details)
         self.timers: Timers = None  # type: ignore[assignment] # set by open(), before the first request
         self.reseed(seed)
 
@@ -96,6 +95,11 @@ class SimulatedEngine:
     def _end(self, sequence: Sequence, reason: str, now: float) -> None:
         self.running -= 1
         sequence.finish(reason, now)
+
+
+def scale_note(speed: float) -> str:
+    """What a report has to say of a profile whose times were scaled; empty if they were not."""
+    return "" if speed == 1 else f"; times divided by {speed:g}"
 
 
 def _answer(work: Work) -> None:

@@ -20,8 +20,10 @@ Handler = Callable[["App", Exchange, Any], Awaitable[Reply]]
 
 @dataclass(frozen=True)
 class Route:
-    """One path and method. `request` is what the body decodes to, None for no body; `answer` what comes back, a tuple if it has
-    several shapes."""
+    """One path and method.
+
+    `request` is what the body decodes to, None for no body; `answer` what comes back, a tuple if it has several shapes.
+    """
 
     method: str
     path: str
