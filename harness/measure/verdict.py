@@ -24,7 +24,13 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive"], str]] = {
     "no_data": ("invalid", "a case has no success, or there is no case at all"),
     "conservation": ("invalid", "scheduled items and their outcomes do not add up, or rows are missing or doubled"),
     "server_count": ("invalid", "the server counted other than what the client sent"),
-    "client_ceiling": ("invalid", "the client used more than 70 % of its calibrated ceiling, or of a core 90 %"),
+    "client_ceiling": (
+        "invalid",
+        (
+            f"the client used more than {percent(CEILING_SHARE_MAX)} of its calibrated ceiling, or under arrivals "
+            f"{percent(CPU_SHARE_MAX)} of a core"
+        ),
+    ),
     "lag": ("invalid", "the load came late: lag above max(1 ms, 5 % of median latency), or sent below 99 % of offered"),
     "errors": ("invalid", "more than 1 % failed, and no --slo says how many may"),
     "engine_error": ("invalid", "the client itself failed"),

@@ -10,7 +10,7 @@ import pytest
 
 from harness.client.types import Outcome
 from harness.measure import environment as env
-from harness.measure.plan import write_plan
+from harness.measure.plan import CaseFacts, write_facts, write_plan
 from harness.measure.result import Load, RunResult
 from harness.measure.summary import summarize_run
 from tests.measure_samples import fail, leave, plan, plan_case, request_rows
@@ -30,6 +30,7 @@ def run(tmp_path: Path, *played: Played, ceiling: float | None = None) -> RunRes
     write_plan(plan(*cases, ceilings={} if ceiling is None else {"asyncio": ceiling}), tmp_path)
     for one in played:
         leave(tmp_path, one.rows, case=one.name)
+        write_facts(CaseFacts(one.name, exit_code=0), tmp_path)
     return summarize_run(tmp_path)
 
 

@@ -193,6 +193,16 @@ def test_a_killed_process_leaves_a_partial_case(tmp_path: Path) -> None:
     assert [reason.code for reason in result.verdict.reasons] == ["partial"]
 
 
+def test_a_run_killed_around_its_client_is_partial_too(tmp_path: Path) -> None:
+    """The client wrote its end, but whoever played it never wrote the facts: a mock may have died with it."""
+    into = recorder(tmp_path)
+    record(into, one_by_one(400))
+    end(into)
+    result = run(tmp_path)
+    assert result.cases[0].partial
+    assert [reason.code for reason in result.verdict.reasons] == ["partial"]
+
+
 @pytest.mark.parametrize("keep", [0, 5, 30, 150, 250, 400])
 def test_a_file_torn_anywhere_is_read_up_to_the_tear(tmp_path: Path, keep: int) -> None:
     """Never an error."""

@@ -103,8 +103,8 @@ def test_the_servers_count_must_be_ours(seen: int | None, proof: dict[str, Any],
         ("backlog", {"ceiling_share": 0.69, "ceiling_per_s": 100.0}, []),
         ("backlog", {"ceiling_share": 0.71, "ceiling_per_s": 100.0}, ["client_ceiling"]),
         ("backlog", {"client_cpu_share": 0.99}, []),
-        ("poisson", {"client_cpu_share": 0.89}, []),
-        ("poisson", {"client_cpu_share": 0.91}, ["client_ceiling"]),
+        ("poisson", {"client_cpu_share": 0.79}, []),
+        ("poisson", {"client_cpu_share": 0.81}, ["client_ceiling"]),
     ],
 )
 def test_a_client_at_its_ceiling_measures_itself(kind: str, use: dict[str, float], expected: list[str]) -> None:
