@@ -19,7 +19,7 @@ from harness.experiment.engine import Application, Engine
 from harness.experiment.spec import CaseSpec
 from scenarios._coordinator import CLAIM, DONE, DRAINED, GO, LEFT, READY, SLOT
 from scenarios._native import NativeExecutor, start_thread
-from scenarios._stats import merge, note_totals
+from scenarios._stats import Names, merge, note_totals
 
 logger = logging.getLogger("paceline")
 POLL_S = 0.02
@@ -37,7 +37,8 @@ class Play:
         self.engine = Engine(spec, process, executor=NativeExecutor, on_rows=self._take)
         self._users = 0
         self._slots: dict[str, gevent.event.AsyncResult] = {}
-        self._mix = spec.build_mix()
+        mix = spec.build_mix()
+        self._names: Names = mix.tasks[0].name if len(mix.tasks) == 1 else lambda index: mix.pick(index).name
         self._over = False
         self._why: str | None = None  # a stop that nobody meant
         start_thread(self.engine.run)
@@ -127,10 +128,7 @@ class Play:
     def _merge(self) -> None:
         while self._rows:
             wall, rows = self._rows.popleft()
-            merge(self.environment.stats, rows, wall, self._name)
-
-    def _name(self, index: int) -> str:
-        return self._mix.pick(index).name
+            merge(self.environment.stats, rows, wall, self._names)
 
 
 def register(environment: Environment, current: Callable[[], Play | None]) -> None:

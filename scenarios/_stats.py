@@ -20,6 +20,8 @@ from harness.measure.files import find, write_atomically
 from harness.measure.record import End
 
 METHOD = "POST"
+Names = str | Callable[[int], str]
+"""The name of every request, or of the one with this index."""
 
 
 def note_totals(stats: RequestStats, records: Path, case: str, repeat: int) -> None:
@@ -32,14 +34,17 @@ def note_totals(stats: RequestStats, records: Path, case: str, repeat: int) -> N
         write_atomically(parts[0].end, msgspec.json.encode(end))
 
 
-def merge(stats: RequestStats, rows: np.ndarray[Any, Any], now: float, name_of: Callable[[int], str]) -> None:
+def merge(stats: RequestStats, rows: np.ndarray[Any, Any], now: float, names: Names) -> None:
     """Add rows of the requests file (see harness.measure.record) to Locust's totals; `now` is wall-clock seconds."""
     rows = rows[rows["first_sent"] >= 0]
     if not len(rows):
         return
-    names = np.array([name_of(int(index)) for index in rows["index"]])
-    for name in np.unique(names):
-        _merge_one(stats, str(name), rows[names == name], now)
+    if isinstance(names, str):
+        _merge_one(stats, names, rows, now)
+        return
+    of = np.array([names(int(index)) for index in rows["index"]])
+    for name in np.unique(of):
+        _merge_one(stats, str(name), rows[of == name], now)
 
 
 def _merge_one(stats: RequestStats, name: str, rows: np.ndarray[Any, Any], now: float) -> None:
@@ -54,7 +59,7 @@ def _merge_one(stats: RequestStats, name: str, rows: np.ndarray[Any, Any], now: 
     entry.num_reqs_per_sec[second] = len(rows)
     for bucket, count in Counter(map(bucket_response_time, ms.tolist())).items():
         entry.response_times[bucket] += count
-    failed = Counter(Outcome(code).name for code in rows["outcome"].tolist() if code != Outcome.ok)
+    failed = Counter(Outcome(code).name for code in rows["outcome"][rows["outcome"] != Outcome.ok].tolist())
     for outcome, count in failed.items():
         entry.num_failures += count
         entry.num_fail_per_sec[second] += count

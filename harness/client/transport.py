@@ -49,6 +49,7 @@ class HttpTransport:
         self._timeouts = Timeouts(self._timeout_s)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S),
+            headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # see harness.client.timeouts
             auto_decompress=False,
@@ -108,11 +109,7 @@ class HttpTransport:
         url = self._urls.get(request.path)
         if url is None:
             url = self._urls[request.path] = URL(self._base + request.path, encoded=True)
-        headers = self._headers
-        if request.headers:
-            headers = headers.copy()
-            headers.update(request.headers)
-        answer = await session.post(url, data=request.body, headers=headers, allow_redirects=False)
+        answer = await session.post(url, data=request.body, headers=request.headers, allow_redirects=False)
         try:  # a body read to its end gives the connection back by itself
             response.status = answer.status
             response.first_byte = self._now()

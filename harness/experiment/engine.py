@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import math
 import os
 import time
@@ -152,6 +153,8 @@ class Engine:
             t0_unix_s=time.time() + lead_s,
             on_rows=self._on_rows,
         )
+        gc.collect()
+        gc.freeze()  # what start-up left is no garbage: no collection need walk it again, and pause the client
         self._sampler.start()
         self._go.set()
 

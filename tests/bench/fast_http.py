@@ -1,0 +1,28 @@
+"""Locust's own quickest user on the same server with the same body; prints its CPU per request as the last line."""
+
+import os
+import time
+from pathlib import Path
+
+from locust import FastHttpUser, events, task
+
+BODY = Path(os.environ["PACELINE_BENCH_BODY"]).read_bytes()
+_start = {"cpu_s": 0.0, "requests": 0}
+
+
+class Fast(FastHttpUser):
+    @task
+    def similarity(self) -> None:
+        self.client.post("/similarity", data=BODY, headers={"Content-Type": "application/json"})
+
+
+@events.spawning_complete.add_listener
+def _spawned(**_: object) -> None:
+    _start["cpu_s"] = time.process_time()
+
+
+@events.test_stop.add_listener
+def _stopped(environment: object, **_: object) -> None:
+    total = environment.stats.total
+    cpu_s = time.process_time() - _start["cpu_s"]
+    print(f"cpu_us_per_request {1e6 * cpu_s / total.num_requests} failures {total.num_failures}", flush=True)

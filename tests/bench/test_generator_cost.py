@@ -1,0 +1,77 @@
+"""What a request costs the generator under Locust, one process: our engine beside Locust's own FastHttpUser."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import plugins
+from harness.experiment import target as targets
+from harness.experiment.play import play
+from harness.experiment.spec import CaseSpec, TaskShare
+from harness.measure.files import find
+from harness.measure.record import End
+from harness.measure.recorder import slug
+from harness.measure.result import Named
+
+IN_FLIGHT, REQUESTS, ROUNDS = 32, 15_000, 5
+RATIO_MAX = 0.85
+PAIR = {"text1": "The old baker found a grey umbrella.", "text2": "A grey umbrella was found by the old baker."}
+
+
+def _ours(url: str, folder: Path, number: int) -> float:
+    """CPU microseconds per request of the whole Locust process, from the load's zero to its end."""
+    records = folder / f"ours-{number}"
+    records.mkdir()
+    (folder / "pair.jsonl").write_text((json.dumps(PAIR) + "\n") * REQUESTS)
+    spec = CaseSpec(
+        name="ours",
+        target=url,
+        strategy=Named("queue-stream", {"concurrency": IN_FLIGHT}),
+        tasks=[TaskShare(Named("similarity", plugins.settings_of(plugins.make("task", "similarity"))))],
+        records=str(records),
+        items=REQUESTS,
+        input=str(folder / "pair.jsonl"),
+    )
+    play(spec, "backlog", slug(spec.name, 0, 0))
+    end = msgspec.json.decode(find(records)["ours"][0][0].end.read_bytes(), type=End)
+    assert (end.recorded, end.locust_requests, end.locust_failures) == (REQUESTS, REQUESTS, 0)
+    return 1e6 * end.cpu_s / REQUESTS
+
+
+def _fast_http(url: str, folder: Path) -> float:
+    """The same for FastHttpUser, its time chosen to make about as many requests."""
+    body = folder / "body.json"
+    body.write_bytes(msgspec.json.encode(PAIR))
+    line = [sys.executable, "-m", "locust", "-f", str(Path(__file__).with_name("fast_http.py")), "--headless"]
+    line += ["--host", url, "-u", str(IN_FLIGHT), "-r", str(IN_FLIGHT), "-t", "2s", "--only-summary"]
+    environment = {**os.environ, "PACELINE_BENCH_BODY": str(body)}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    words = next(text for text in done.stdout.splitlines() if text.startswith("cpu_us_per_request")).split()
+    assert words[3] == "0"
+    return float(words[1])
+
+
+def test_a_request_costs_less_than_locusts_own_fast_user(benchmark: Any, tmp_path: Path) -> None:
+    """Client CPU per request under Locust is at most 0.85 of FastHttpUser's, side by side, median of the ratios."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    with targets.embedded("null") as server:
+
+        def both() -> None:
+            ours.append(_ours(server.url, tmp_path, len(ours)))
+            theirs.append(_fast_http(server.url, tmp_path))
+
+        benchmark.pedantic(both, rounds=ROUNDS, iterations=1)
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    benchmark.extra_info.update(ours_us=ours, fast_http_us=theirs, ratio=ratio)
+    pairs = "  ".join(f"{a:.0f}/{b:.0f}" for a, b in zip(ours, theirs, strict=True))
+    print(f"\nclient CPU per request, us, ours/FastHttpUser: {pairs}  median ratio {ratio:.2f} (at most {RATIO_MAX})")
+    assert ratio <= RATIO_MAX
