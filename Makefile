@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+DEMO := -s sync -s threads:workers=20 -s unbounded -s batches:size=50 -s queue-stream:concurrency=50 -s adaptive \
+	--items 1000 --server demo --out runs/demo --overwrite
+
 .PHONY: demo test unit lint bench docs clean
 .DEFAULT_GOAL := help
 
@@ -21,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/paceline demo
+	$(BIN)/paceline compare $(DEMO)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -39,6 +42,10 @@ test: lint
 
 bench: $(STAMP)
 	$(BIN)/pytest tests/bench -q --benchmark-only -o addopts="--strict-markers -p no:locust"
+
+docs: $(STAMP)
+	$(BIN)/python -m mock_server.reference docs/servers.md
+	$(BIN)/python -m harness.measure.schema
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
