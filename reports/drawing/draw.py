@@ -53,9 +53,7 @@ def draw(name: str, chart: Chart, result: RunResult, *, png: bool = True, theme:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box; the page has the name
         mpl.rcParams.update(sheet.settings(theme) | {"svg.hashsalt": name})  # type: ignore[arg-type]  # stubs know no dict of settings
         figure = chart.figure(result, theme)
-        return Drawing(
-            name, chart.TITLE, chart.HOW, words, as_svg(figure, name, theme), as_png(figure) if png else b""
-        )
+        return Drawing(name, chart.TITLE, chart.HOW, words, as_svg(figure, name, theme), as_png(figure) if png else b"")
 
 
 def as_png(figure: Figure) -> bytes:

@@ -119,10 +119,6 @@ def scale_over_time(
 ) -> Scale:
     """One scale for all panels; `spans` names its ticks as seconds."""
     found = [
-        value
-        for case in result.cases
-        if case.timeline
-        for bucket in thinned(case.timeline)
-        for value in values(bucket)
+        value for case in result.cases if case.timeline for bucket in thinned(case.timeline) for value in values(bucket)
     ]
     return scale_for(found, units.seconds, log=None) if spans else scale_for(found, log=False)

@@ -18,10 +18,7 @@ class Box:
 
     def overlaps(self, other: Box) -> bool:
         return (
-            self.left < other.right
-            and other.left < self.right
-            and self.bottom < other.top
-            and other.bottom < self.top
+            self.left < other.right and other.left < self.right and self.bottom < other.top and other.bottom < self.top
         )
 
     def inside(self, other: Box) -> bool:
@@ -61,9 +58,7 @@ def _crowding(points: Sequence[tuple[float, float]], at: int) -> int:
     return sum(math.hypot(x - other[0], y - other[1]) < 0.6 for other in points)
 
 
-def _nearest(
-    point: tuple[float, float], size: tuple[float, float], frame: Box, blocked: Sequence[Box]
-) -> Box | None:
+def _nearest(point: tuple[float, float], size: tuple[float, float], frame: Box, blocked: Sequence[Box]) -> Box | None:
     width, height = size
     for radius in RADII:
         for angle in ANGLES:

@@ -1,0 +1,108 @@
+"""Latency from due time and service time, as cumulated shares: how much of the latency was the server's."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from harness.measure.result import Case, Distribution, RunResult
+from reports import labels, units
+from reports.drawing.rows import note
+from reports.drawing.scale import Scale, scale_for
+from reports.drawing.sheet import EDGE, SMALL, TEXT, WIDTH, Sheet, fitted
+from reports.drawing.theme import Theme
+from reports.wording import per_case, percentiles_words
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TITLE = "Latency distribution"
+HOW = (
+    "Share of successes that took at most so long; further left is better. Solid: latency from the instant an item was "
+    "due. Dashed: service time, from sent to done. The gap between the two is what the client made it wait."
+)
+ORDER = 20
+HEIGHT, PITCH = 1.25, 1.85
+
+
+def applies(result: RunResult) -> bool:
+    """Whether any case had a success."""
+    return any(case.latency_s.n for case in result.cases)
+
+
+def cumulated(spread: Distribution) -> tuple[list[float], list[float]]:
+    """Upper edges of the histogram's bins and the share at or below each."""
+    total = sum(spread.log_counts)
+    if not total:
+        return [], []
+    done, edges, shares = 0, [spread.log_edges[0]], [0.0]
+    for edge, count in zip(spread.log_edges[1:], spread.log_counts, strict=True):
+        done += count
+        edges.append(edge)
+        shares.append(done / total)
+    return edges, shares
+
+
+def figure(result: RunResult, theme: Theme) -> Figure:
+    """A panel per case over one logarithmic axis."""
+    cases = result.cases
+    columns = 1 if len(cases) == 1 else 2
+    lines = math.ceil(len(cases) / columns)
+    sheet = Sheet(theme, TITLE, note(result, HOW), lines * PITCH + 0.42)
+    sheet.key(
+        0.06,
+        [
+            ("latency, from due time", {"color": theme.blue, "ls": "-", "lw": 1.8}),
+            ("service time", {"color": theme.orange, "ls": (0, (4, 2)), "lw": 1.8}),
+            ("p50 and p99", {"color": theme.muted, "ls": "", "marker": "o", "ms": 4}),
+        ],
+    )
+    scale = _scale(cases)
+    width = (WIDTH - EDGE) / columns - 0.62
+    for number, (case, name) in enumerate(zip(cases, labels.case_labels(cases), strict=True)):
+        left = 0.52 + (number % columns) * (width + 0.62)
+        top = 0.5 + (number // columns) * PITCH
+        sheet.text(left, sheet.top + top - 0.11, fitted(name, width, TEXT, "bold"), weight="bold")
+        axes = sheet.axes(left, top, width, HEIGHT)
+        scale.apply(axes.xaxis, 5)
+        Scale(0.0, 1.0, log=False, words=lambda share: f"{share:.0%}").apply(axes.yaxis, 5)
+        if number >= len(cases) - columns:
+            axes.set_xlabel("time, log scale", labelpad=3)
+        if number % columns == 0:
+            axes.set_ylabel("share of successes")
+            axes.yaxis.set_label_coords(-0.41 / width, 0.5)
+        if not case.latency_s.n:
+            axes.text(0.5, 0.5, "no success", transform=axes.transAxes, ha="center", color=theme.muted, size=SMALL)
+        _curve(axes, case.latency_s, theme.blue, "-")
+        _curve(axes, case.service_time_s, theme.orange, (0, (4, 2)))
+    return sheet.figure
+
+
+def _scale(cases: list[Case]) -> Scale:
+    ends = [
+        value
+        for case in cases
+        for spread in (case.latency_s, case.service_time_s)
+        if spread.n
+        for value in (spread.min, spread.max)
+    ]
+    return scale_for(ends, units.seconds, log=True)
+
+
+def _curve(axes: object, spread: Distribution, color: str, style: object) -> None:
+    edges, shares = cumulated(spread)
+    if not edges:
+        return
+    axes.plot(edges, shares, color=color, ls=style, lw=1.8)  # type: ignore[attr-defined] # matplotlib's axes
+    for share, found in ((0.5, spread.p50), (0.99, spread.p99)):
+        if found.value is not None:
+            axes.plot([found.value], [share], "o", ms=4, color=color)  # type: ignore[attr-defined] # as above
+
+
+def in_words(result: RunResult) -> str:
+    """Median and p99 of both, of each case."""
+
+    def words(case: Case) -> str:
+        return f"latency {percentiles_words(case.latency_s)}; service time {percentiles_words(case.service_time_s)}"
+
+    return per_case(result, words)

@@ -1,0 +1,55 @@
+"""Latency and service time over time, by the instant at which items were due: where a stall shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.measure.result import Bucket, Case, RunResult
+from reports import labels
+from reports.drawing.panels import has_timeline, middles, scale_over_time, small_multiples
+from reports.drawing.theme import Theme
+from reports.wording import per_case, percentiles_words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TITLE = "Latency over time"
+HOW = (
+    "Of the items that were due in each slice of time: median and p99 latency from due time, and p99 service time. "
+    "Where the first rises and the second does not, items waited in the client for a server that had stopped."
+)
+ORDER = 60
+
+
+def applies(result: RunResult) -> bool:
+    """Whether there are arrivals: a backlog is due all at once."""
+    return has_timeline(result) and any(labels.group(case) == labels.ARRIVALS for case in result.cases)
+
+
+def figure(result: RunResult, theme: Theme) -> Figure:
+    """A panel per case on one scale."""
+    scale = scale_over_time(
+        result, lambda b: (b.latency_p50_s, b.latency_p99_s, b.service_p50_s, b.service_p99_s), spans=True
+    )
+    key = [
+        ("latency p50", {"color": theme.blue, "ls": "-", "lw": 1.3}),
+        ("latency p99", {"color": theme.vermillion, "ls": "-", "lw": 1.3, "marker": "o", "ms": 3}),
+        ("service time p99", {"color": theme.green, "ls": (0, (4, 2)), "lw": 1.5}),
+    ]
+    return small_multiples(result, theme, TITLE, HOW, "", scale, key, _draw)
+
+
+def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:
+    axes.plot(*middles(buckets, lambda bucket: bucket.latency_p50_s), color=theme.blue, lw=1.3)
+    axes.plot(*middles(buckets, lambda bucket: bucket.latency_p99_s), color=theme.vermillion, lw=1.3, marker="o", ms=3)
+    axes.plot(*middles(buckets, lambda bucket: bucket.service_p99_s), color=theme.green, lw=1.5, ls=(0, (4, 2)))
+
+
+def in_words(result: RunResult) -> str:
+    """Percentiles of both, of each case."""
+
+    def words(case: Case) -> str:
+        return f"latency {percentiles_words(case.latency_s)}; service time {percentiles_words(case.service_time_s)}"
+
+    return per_case(result, words)

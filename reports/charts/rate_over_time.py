@@ -1,0 +1,73 @@
+"""Successes and failures per second over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.measure.result import Bucket, Case, RunResult
+from reports import labels, units
+from reports.drawing.panels import has_timeline, scale_over_time, small_multiples, steps
+from reports.drawing.theme import Theme
+from reports.wording import per_case
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TITLE = "Throughput and errors over time"
+HOW = "Answers per second: successes (solid area) and failures on top (hatched). Dotted: items that became due."
+ORDER = 50
+
+
+def applies(result: RunResult) -> bool:
+    """Whether anything is known over time."""
+    return has_timeline(result)
+
+
+def _per_second(count: int, bucket: Bucket) -> float:
+    return count / bucket.width_s if bucket.width_s else 0.0
+
+
+def _due(case: Case, bucket: Bucket) -> float | None:
+    """Offered rate; a backlog's, all at zero, would only squash the rest."""
+    return None if labels.group(case) == labels.BACKLOG else _per_second(bucket.due, bucket)
+
+
+def figure(result: RunResult, theme: Theme) -> Figure:
+    """A panel per case on one scale."""
+    open_loop = any(labels.group(case) == labels.ARRIVALS for case in result.cases)
+    scale = scale_over_time(
+        result,
+        lambda bucket: (
+            _per_second(bucket.ok + bucket.failed, bucket),
+            _per_second(bucket.due, bucket) if open_loop and not labels.is_mixed(result.cases) else None,
+        ),
+    )
+    key = [
+        ("ok", {"color": theme.green}),
+        ("failed", {"facecolor": theme.vermillion, "edgecolor": theme.surface, "hatch": "////"}),
+    ]
+    if open_loop:
+        key.append(("due", {"color": theme.ink, "ls": ":", "lw": 1.3}))
+    return small_multiples(result, theme, TITLE, HOW, "per second", scale, key, _draw)
+
+
+def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:
+    times, ok = steps(buckets, lambda bucket: _per_second(bucket.ok, bucket))
+    _, both = steps(buckets, lambda bucket: _per_second(bucket.ok + bucket.failed, bucket))
+    axes.fill_between(times, ok, step="post", color=theme.green, alpha=0.75, linewidth=0)
+    if both != ok:
+        style = {"facecolor": theme.vermillion, "edgecolor": theme.surface, "hatch": "////", "linewidth": 0}
+        axes.fill_between(times, ok, both, step="post", **style)
+    if labels.group(case) == labels.ARRIVALS:
+        times, due = steps(buckets, lambda bucket: _due(case, bucket))
+        axes.step(times, due, where="post", color=theme.ink, lw=1.3, ls=":")
+
+
+def in_words(result: RunResult) -> str:
+    """Rate and failures of each case."""
+
+    def words(case: Case) -> str:
+        return f"{units.rate(case.rates_per_s.completed)} ok, {units.share(labels.failed_share(case))} failed"
+
+    return per_case(result, words)

@@ -1,0 +1,88 @@
+"""Throughput against latency, a labelled point per strategy: what speed costs in waiting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.measure.result import Case, RunResult
+from reports import labels, units
+from reports.drawing.placing import Box, place
+from reports.drawing.rows import note
+from reports.drawing.scale import scale_for
+from reports.drawing.sheet import EDGE, SMALL, WIDTH, Sheet, fitted, text_width
+from reports.drawing.theme import Theme
+from reports.wording import per_case
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TITLE = "Throughput against service time"
+HOW = (
+    "A point per strategy: right is faster, down is a server that answers sooner. Bars reach from the median to the "
+    "highest percentile that the number of requests carries."
+)
+ORDER = 30
+HEIGHT = 3.4
+LABEL_MAX = 2.1
+
+
+def _points(result: RunResult) -> list[tuple[Case, float, float, float]]:
+    """Case, throughput, median and tail of the service time."""
+    found = []
+    for case in result.cases:
+        rate, spread = case.rates_per_s.completed, case.service_time_s
+        tail = next((q.value for q in (spread.p99, spread.p95, spread.p90) if q.value is not None), spread.p50.value)
+        if rate and spread.p50.value is not None and tail is not None:
+            found.append((case, rate, spread.p50.value, tail))
+    return found
+
+
+def applies(result: RunResult) -> bool:
+    """Whether there are two points to compare."""
+    return len(_points(result)) > 1
+
+
+def figure(result: RunResult, theme: Theme) -> Figure:
+    """The scatter, its labels clear of each other and of the points."""
+    points = _points(result)
+    sheet = Sheet(theme, TITLE, note(result, HOW), HEIGHT + 0.55)
+    left, width = 0.72, WIDTH - 0.72 - EDGE
+    axes = sheet.axes(left, 0.05, width, HEIGHT)
+    across = scale_for([rate for _, rate, _, _ in points])
+    up = scale_for([value for point in points for value in point[2:]], units.seconds)
+    across.apply(axes.xaxis, 7)
+    up.apply(axes.yaxis, 6)
+    axes.set_xlabel("throughput, ok/s" + (", log scale" if across.log else ""), labelpad=4)
+    axes.set_ylabel("service time" + (", log scale" if up.log else ""), labelpad=4)
+    shades = [theme.blue, theme.orange, theme.green, theme.vermillion, theme.purple, theme.sky]
+    taken, spots, sizes, names = [], [], [], []
+    wanted = {id(case): name for case, name in zip(result.cases, labels.case_labels(result.cases), strict=True)}
+    for number, (case, rate, median, tail) in enumerate(points):
+        color, marker = shades[number % len(shades)], "osD^vP"[number // len(shades) % 6]
+        axes.plot([rate, rate], [median, tail], color=color, lw=2, solid_capstyle="butt", alpha=0.6)
+        axes.plot([rate], [median], marker=marker, ms=8, color=color, mec=theme.surface, ls="")
+        x, low, high = across.place(rate) * width, up.place(median) * HEIGHT, up.place(tail) * HEIGHT
+        taken.append(Box(x - 0.07, low - 0.08, x + 0.07, high + 0.04))
+        name = fitted(wanted[id(case)], LABEL_MAX, SMALL)
+        spots.append((x, low))
+        sizes.append((text_width(name, SMALL) + 0.06, 0.16))
+        names.append(name)
+    boxes = place(spots, sizes, Box(0.02, 0.02, width - 0.02, HEIGHT - 0.02), taken)
+    for box, (x, y), name in zip(boxes, spots, names, strict=True):
+        if box is None:
+            continue
+        middle = ((box.left + box.right) / 2, (box.bottom + box.top) / 2)
+        axes.annotate(
+            name, (x / width, y / HEIGHT), (middle[0] / width, middle[1] / HEIGHT), xycoords="axes fraction",
+            ha="center", va="center", size=SMALL, arrowprops={"arrowstyle": "-", "color": theme.line, "lw": 0.6},
+        )  # fmt: skip
+    return sheet.figure
+
+
+def in_words(result: RunResult) -> str:
+    """Throughput and median service time of each case."""
+
+    def words(case: Case) -> str:
+        return f"{units.rate(case.rates_per_s.completed)} at a median of {units.percentile(case.service_time_s, 'p50')}"
+
+    return per_case(result, words)

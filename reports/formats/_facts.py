@@ -1,0 +1,86 @@
+"""What both formats say, as plain cells and lines; escaping is each format's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from harness.measure.result import OUTCOME_NAMES, Case, RunResult
+from reports import labels, units
+
+COLUMNS: list[tuple[str, str, Callable[[Case], str]]] = [
+    ("makespan", "zero of the load to the last answer", lambda c: units.seconds(c.makespan_s)),
+    ("ok/s", "successes per second", lambda c: units.NONE if c.rates_per_s.completed is None
+     else units.significant(c.rates_per_s.completed)),
+    ("p50", "latency from due time, half of the successes", lambda c: units.percentile(c.latency_s, "p50")),
+    ("p95", "latency from due time", lambda c: units.percentile(c.latency_s, "p95")),
+    ("p99", "latency from due time", lambda c: units.percentile(c.latency_s, "p99")),
+    ("service p99", "from sent to done", lambda c: units.percentile(c.service_time_s, "p99")),
+    ("in flight", "mean / most", lambda c: f"{units.level(c.in_flight.mean)} / {units.count(c.in_flight.max)}"),
+    ("failed", "of all scheduled items", lambda c: units.share(labels.failed_share(c))),
+    ("CPU/request", "of the client", lambda c: units.microseconds(c.resources.client_cpu_us_per_request)),
+    ("memory", "largest resident, of the client", lambda c: units.megabytes(c.resources.client_rss_max_mb)),
+]  # fmt: skip
+"""Heading, what it means, and the cell of a case."""
+
+SPARKS = "▁▂▃▄▅▆▇█"
+
+
+def table(cases: list[Case]) -> list[list[str]]:
+    """A row of cells per case, its label first."""
+    names = labels.case_labels(cases)
+    return [[name, *(cell(case) for _, _, cell in COLUMNS)] for name, case in zip(names, cases, strict=True)]
+
+
+def outcomes(case: Case) -> list[tuple[str, str]]:
+    """Every outcome that occurred, with its count."""
+    found = [(labels.OUTCOME_WORDS[name], getattr(case.counts, name)) for name in OUTCOME_NAMES]
+    return [(words, units.count(number)) for words, number in found if number]
+
+
+def more_counts(case: Case) -> list[tuple[str, str]]:
+    """Scheduled items, exchanges, and who else counted."""
+    counts = case.counts
+    pairs = [("scheduled", counts.scheduled), ("sent", counts.sent), ("attempts (HTTP exchanges)", counts.attempts)]
+    pairs += [("seen by the server", counts.server_seen), ("seen by Locust", counts.locust_seen)]  # type: ignore[list-item] # may be None
+    pairs += [("answered from a cache", counts.cache_hits or None), ("bad input lines", counts.bad_lines or None)]  # type: ignore[list-item] # as above
+    return [(words, units.count(number)) for words, number in pairs if number is not None]
+
+
+def percentiles(case: Case) -> list[list[str]]:
+    """Rows of the per-case table of distributions: name, n, mean, p50 ... max."""
+    named = [
+        ("latency", case.latency_s),
+        ("service time", case.service_time_s),
+        ("queue wait", case.queue_wait_s),
+        ("retry time", case.retry_time_s),
+        ("lag", case.lag_s),
+        ("time to first token", case.ttft_s),
+        ("inter-token latency", case.itl_s),
+    ]
+    rows = []
+    for name, spread in named:
+        if spread is not None and spread.n:
+            cells = [units.percentile(spread, p) for p in ("p50", "p90", "p95", "p99", "p99_9")]
+            rows.append([name, units.count(spread.n), units.seconds(spread.mean), *cells, units.seconds(spread.max)])
+    return rows
+
+
+def how_measured(result: RunResult) -> list[tuple[str, str]]:
+    """What someone needs to do it again, and to judge the machine."""
+    facts: list[tuple[str, str]] = [("run", result.id), ("started", result.started_at), ("seed", str(result.seed))]
+    if result.schedule_sha256:
+        facts.append(("schedule sha256", result.schedule_sha256))
+    facts += [(name, labels.value_words(value)) for name, value in {**result.tool, **result.environment}.items()]
+    return [(labels.printable(name).replace("_", " "), labels.printable(value)) for name, value in facts]
+
+
+def sparkline(case: Case, width: int = 40) -> str:
+    """Successes per second over time, in block characters; empty without a timeline."""
+    rates = [bucket.ok / bucket.width_s for bucket in case.timeline if bucket.width_s]
+    if not rates:
+        return ""
+    size = math.ceil(len(rates) / width)
+    means = [sum(part) / len(part) for part in (rates[at : at + size] for at in range(0, len(rates), size))]
+    most = max(means) or 1.0
+    return "".join(SPARKS[min(7, int(value / most * 7.999))] for value in means)

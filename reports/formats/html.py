@@ -1,0 +1,79 @@
+"""report.html: one file that needs no network and no script; light and dark; readable on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.measure.result import RunResult
+from reports import labels, units
+from reports.drawing.draw import Drawing
+from reports.drawing.theme import DARK, LIGHT
+from reports.formats import _facts
+from reports.wording import pace_words, partial_words, target_notes, target_words, verdict_words
+
+SUFFIX = "html"
+GLOSSARY = {
+    "latency": "from the instant an item was due to its answer; it includes every wait the client added",
+    "service time": "from the start of the last attempt to its last byte: the server, and the way there",
+    "queue wait": "what the strategy made an item wait before it was sent",
+    "makespan": "from the load's zero to the last answer",
+    "in flight": "sent and not yet answered",
+    "backlog": "every item is due at once, as in a batch job",
+    "arrivals": "items are due on a schedule, whatever the answers",
+    "Little's law": "mean in flight = rate × mean service time",
+    "n too small": "a percentile for which there are too few requests is not given",
+}
+
+
+def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
+    """The whole page. Everything from outside is escaped by the template; only our own SVGs are not."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    loader = PackageLoader("reports.formats", "")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["svg"] = Markup
+    sign, name, meaning = verdict_words(result.verdict)
+    return environment.get_template("report.html.j2").render(
+        result=result,
+        sign=sign,
+        verdict_name=name,
+        verdict_meaning=meaning,
+        partial=partial_words(result),
+        notes=target_notes(result),
+        mixed=labels.NOT_COMPARABLE if labels.is_mixed(result.cases) else "",
+        columns=_facts.COLUMNS,
+        rows=_facts.table(result.cases),
+        cases=[_case(name, case) for name, case in zip(labels.case_labels(result.cases), result.cases, strict=True)],
+        drawings=drawings,
+        measured=_facts.how_measured(result),
+        glossary=GLOSSARY,
+        light=Markup(LIGHT.css()),
+        dark=Markup(DARK.css()),
+    )
+
+
+def _case(name: str, case: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "pace": pace_words(case),
+        "limited_by": case.diagnosis.limited_by,
+        "strategy": labels.named_words(case.strategy),
+        "load": labels.load_words(case.load),
+        "task": labels.printable(case.task),
+        "target": target_words(case),
+        "layers": labels.settings_words(case.layers),
+        "outcomes": _facts.outcomes(case),
+        "counts": _facts.more_counts(case),
+        "percentiles": _facts.percentiles(case),
+        "warnings": [labels.printable(warning) for warning in case.warnings],
+        "slo": [
+            (
+                labels.printable(c.condition),
+                "holds" if c.passed else "fails",
+                units.NONE if c.value is None else f"{c.value:.4g}",
+            )
+            for c in case.slo
+        ],
+    }

@@ -1,0 +1,89 @@
+"""report.md: verdict first, then the table; fits a CI step summary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from harness.measure.result import Case, RunResult
+from reports import labels, units
+from reports.drawing.draw import Drawing
+from reports.formats import _facts
+from reports.wording import pace_words, partial_words, target_notes, verdict_words
+
+SUFFIX = "md"
+SIZE_MAX = 60_000  # characters; a step summary takes a megabyte, a comment 64 kB
+
+
+def escaped(text: str) -> str:
+    """Text from outside as plain words: no markup, no HTML, no new column."""
+    text = labels.printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]#|!~])", r"\\\1", text)
+
+
+def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
+    """The whole report; `drawings` are linked as charts/NAME.png."""
+    sign, name, meaning = verdict_words(result.verdict)
+    parts = [f"# {sign} {name}: {meaning}", escaped(result.headline)]
+    parts.append("\n".join(_reasons(result)))
+    parts.append(escaped(partial_words(result)))
+    parts.append("\n".join(f"*Server: {escaped(note)}.*" for note in target_notes(result)))
+    if labels.is_mixed(result.cases):
+        parts.append(labels.NOT_COMPARABLE)
+    parts.append(_table(result.cases))
+    parts.append("## What set the pace")
+    names = labels.case_labels(result.cases)
+    parts.append(
+        "\n".join(f"- **{escaped(n)}**: {escaped(pace_words(c))}" for n, c in zip(names, result.cases, strict=True))
+    )
+    parts += [_charts(drawings), _outcomes(result, names), _over_time(result, names), _measured(result)]
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    return text if len(text) <= SIZE_MAX else text[: text.rindex("\n", 0, SIZE_MAX)] + "\n\n(cut: see report.html)\n"
+
+
+def _reasons(result: RunResult) -> list[str]:
+    reasons = result.verdict.reasons
+    return [f"- {escaped(f'{r.case}: ' if r.case else '')}{escaped(r.text)}" for r in reasons]
+
+
+def _table(cases: list[Case]) -> str:
+    heads = ["strategy", *(head for head, _, _ in _facts.COLUMNS)]
+    lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * len(_facts.COLUMNS) + "|"]
+    lines += ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in _facts.table(cases)]
+    return "\n".join(lines)
+
+
+def _charts(drawings: Sequence[Drawing]) -> str:
+    links = [f"![{escaped(d.title)}: {escaped(d.words)}](charts/{d.name}.png)" for d in drawings if d.png]
+    return "\n\n".join(["## Charts", *links]) if links else ""
+
+
+def _outcomes(result: RunResult, names: list[str]) -> str:
+    lines = ["## Outcomes", ""]
+    for name, case in zip(names, result.cases, strict=True):
+        found = ", ".join(f"{number} {words}" for words, number in _facts.outcomes(case)) or "nothing"
+        checks = "".join(
+            f"; SLO `{labels.printable(check.condition)}` {'holds' if check.passed else '**fails**'}"
+            for check in case.slo
+        )
+        warnings = "".join(f"; {warning}" for warning in case.warnings)
+        lines.append(
+            f"- **{escaped(name)}**: {found} of {units.count(case.counts.scheduled)} scheduled{checks}{escaped(warnings)}"
+        )
+    return "\n".join(lines)
+
+
+def _over_time(result: RunResult, names: list[str]) -> str:
+    width = max((len(name) for name in names), default=0)
+    lines = [
+        f"{name:<{width}}  {spark}"
+        for name, case in zip(names, result.cases, strict=True)
+        if (spark := _facts.sparkline(case))
+    ]
+    body = "\n".join(lines).replace("```", "'''")
+    return f"## Successes per second over time\n\n```\n{body}\n```" if lines else ""
+
+
+def _measured(result: RunResult) -> str:
+    rows = "\n".join(f"- {escaped(name)}: {escaped(value)}" for name, value in _facts.how_measured(result))
+    return f"<details><summary>How it was measured</summary>\n\n{rows}\n\n</details>"
