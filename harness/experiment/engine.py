@@ -15,6 +15,7 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +204,9 @@ class Engine:
                 return recorder.layer(entrance, application.slot)
 
             try:
-                async for _ in strategy.stream(feed, transport, layers):
-                    pass
+                async with aclosing(strategy.stream(feed, transport, layers)) as results:
+                    async for _ in results:
+                        pass
                 application.complete = not feed.stopped
             finally:
                 if source.jsonl is not None:

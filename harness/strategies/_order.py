@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import aclosing
 
 from harness.client.types import Item, Result
 
@@ -31,11 +32,12 @@ class Reorder:
             self._expected.append(item.index)
             yield item
 
-    async def results(self, results: AsyncIterable[Result]) -> AsyncIterator[Result]:
+    async def results(self, results: AsyncGenerator[Result, None]) -> AsyncGenerator[Result, None]:
         """The same results in the order in which `items` gave out their items."""
-        async for result in results:
-            self._ready[result.item.index] = result
-            while self._expected and self._expected[0] in self._ready:
-                yield self._ready.pop(self._expected.popleft())
-                if self._room is not None and not self._room.done():
-                    self._room.set_result(None)
+        async with aclosing(results) as arriving:
+            async for result in arriving:
+                self._ready[result.item.index] = result
+                while self._expected and self._expected[0] in self._ready:
+                    yield self._ready.pop(self._expected.popleft())
+                    if self._room is not None and not self._room.done():
+                        self._room.set_result(None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from itertools import count
 from typing import Protocol
 
@@ -69,8 +69,9 @@ class Workers:
         self._room: asyncio.Future[None] | None = None
         self._starting = 0  # workers that have not yet had their first look at the queue
         self._ended = False
+        self._error: Exception | None = None
 
-    async def stream(self, items: AsyncIterable[Item]) -> AsyncIterator[Result]:
+    async def stream(self, items: AsyncIterable[Item]) -> AsyncGenerator[Result, None]:
         """Results as they complete; closing the iterator early cancels what is in flight."""
         producer = asyncio.create_task(self._produce(items))
         try:
@@ -90,8 +91,8 @@ class Workers:
                 if len(self._queue) >= self._queue_size:
                     self._room = asyncio.get_running_loop().create_future()
                     await self._room
-        except Exception as error:  # the input failed: what is in flight is finished, then the reader is told
-            self._outbox.close(error)
+        except Exception as error:  # the input failed: what was given out is finished, then the reader is told
+            self._error = error
         finally:
             self._ended = True
             while self._idle:
@@ -146,4 +147,4 @@ class Workers:
 
     def _close_if_done(self) -> None:
         if self._ended and not self._tasks and not self._queue:
-            self._outbox.close()
+            self._outbox.close(self._error)

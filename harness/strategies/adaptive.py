@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -32,7 +33,8 @@ class Adaptive:
 
     async def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
-    ) -> AsyncIterator[Result]:
+    ) -> AsyncGenerator[Result, None]:
         gate = ConcurrencyLimit(send, self.new_limit())
-        async for result in Workers(layers(gate), gate, queue_size=2 * self.maximum).stream(items):
-            yield result
+        async with aclosing(Workers(layers(gate), gate, queue_size=2 * self.maximum).stream(items)) as results:
+            async for result in results:
+                yield result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,7 +27,7 @@ class Batches:
 
     async def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
-    ) -> AsyncIterator[Result]:
+    ) -> AsyncGenerator[Result, None]:
         call = layers(ConcurrencyLimit(send, Fixed(self.concurrency)))
 
         async def one(item: Item) -> Result:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -31,13 +32,14 @@ class QueueStream:
 
     async def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
-    ) -> AsyncIterator[Result]:
+    ) -> AsyncGenerator[Result, None]:
         gate = ConcurrencyLimit(send, Fixed(self.concurrency))
         workers = Workers(layers(gate), gate, self.queue_size or 2 * self.concurrency, self.priority)
-        if not self.ordered:
-            async for result in workers.stream(items):
+        if self.ordered:
+            reorder = Reorder(self.window or 8 * self.concurrency)
+            stream = reorder.results(workers.stream(reorder.items(items)))
+        else:
+            stream = workers.stream(items)
+        async with aclosing(stream) as results:
+            async for result in results:
                 yield result
-            return
-        reorder = Reorder(self.window or 8 * self.concurrency)
-        async for result in reorder.results(workers.stream(reorder.items(items))):
-            yield result

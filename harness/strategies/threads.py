@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,7 +31,8 @@ class Threads:
 
     async def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
-    ) -> AsyncIterator[Result]:
+    ) -> AsyncGenerator[Result, None]:
         gate = ConcurrencyLimit(send, Fixed(self.workers))
-        async for result in Workers(layers(gate), gate, queue_size=self.workers).stream(items):
-            yield result
+        async with aclosing(Workers(layers(gate), gate, queue_size=self.workers).stream(items)) as results:
+            async for result in results:
+                yield result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,20 +19,27 @@ class Unbounded:
 
     async def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
-    ) -> AsyncIterator[Result]:
+    ) -> AsyncGenerator[Result, None]:
         call, outbox = layers(send), Outbox()
         tasks: set[asyncio.Task[None]] = set()
 
         async def one(item: Item) -> None:
             outbox.put(result_of(item, await call(request_for(item))))
 
+        def ended(task: asyncio.Task[None]) -> None:
+            tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                outbox.close(error)
+
         async def start_all() -> None:
-            async for item in items:
-                task = asyncio.create_task(one(item))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-            while tasks:
-                await asyncio.wait(tasks)
+            try:
+                async for item in items:
+                    task = asyncio.create_task(one(item))
+                    tasks.add(task)
+                    task.add_done_callback(ended)
+            finally:  # a broken input, too, is told only after what was started
+                while tasks:
+                    await asyncio.wait(tasks)
 
         starter = asyncio.create_task(start_all())
         starter.add_done_callback(lambda done: outbox.close(None if done.cancelled() else done.exception()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
@@ -21,8 +22,8 @@ class Steps:
 
     def __post_init__(self) -> None:
         positive(self, "rate_per_s")
-        if not self.factors or min(self.factors) <= 0:
-            raise SettingError(f"factors={self.factors!r}: at least one, each above 0")
+        if not self.factors or not all(0 < factor < math.inf for factor in self.factors):
+            raise SettingError(f"factors={self.factors!r}: at least one, each above 0 and finite")
 
     def arrivals(self, duration_s: float, rng: Random) -> Iterator[float]:
         """Due offsets in seconds in [0, duration_s)."""

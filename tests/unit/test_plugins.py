@@ -1,0 +1,78 @@
+"""Plug-ins by file name, their settings from text, and answers to every mistake."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import plugins
+from harness.client.errors import UsageError
+from harness.strategies.queue_stream import QueueStream
+from harness.strategies.sync import Sync
+
+
+@pytest.mark.parametrize("kind", sorted(plugins.KINDS))
+def test_every_plugin_is_listed_and_has_a_line(kind: str) -> None:
+    """Drop a file in and it is there: each name has a docstring line that a person can read."""
+    names = plugins.names(kind)
+    assert names
+    for name in names:
+        assert len(plugins.summary(kind, name)) > 10, name
+
+
+@pytest.mark.parametrize("kind", ["strategy", "task", "limit", "load"])
+def test_every_plugin_with_settings_builds_and_tells_them(kind: str) -> None:
+    """What is listed can be built from its name; its settings survive JSON."""
+    for name in plugins.names(kind):
+        needed = ":path=trace.txt" if name == "replay" else ""
+        plugin = plugins.make(kind, name + needed)
+        assert plugins.name_of(type(plugin)) == name
+        assert plugins.build(kind, name, plugins.settings_of(plugin)) == plugin or kind == "limit"
+
+
+def test_settings_are_read_by_the_fields_types() -> None:
+    """Numbers, booleans and dashes in names."""
+    made = plugins.make("strategy", "queue-stream:concurrency=7,ordered=yes,queue-size=3")
+    assert made == QueueStream(concurrency=7, ordered=True, queue_size=3)
+    assert plugins.describe(made) == "queue-stream:concurrency=7,queue_size=3,ordered=True"
+    assert plugins.make("load", "steps:factors=1|2.5").factors == (1.0, 2.5)
+    assert plugins.describe(plugins.make("load", "steps:factors=1|2.5")) == "steps:factors=1.0|2.5"
+
+
+def test_a_class_of_ones_own_is_accepted() -> None:
+    """`package.module:Class`, with settings."""
+    made = plugins.make("strategy", "harness.strategies.queue_stream:QueueStream:concurrency=3")
+    assert made == QueueStream(concurrency=3)
+    assert plugins.load("strategy", "harness.strategies.sync:Sync") is Sync
+    assert plugins.name_of(type("Own", (), {})) == "tests.unit.test_plugins:Own"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("syn", "unknown strategy 'syn': did you mean sync? known are adaptive"),
+        ("zzz", "unknown strategy 'zzz': known are"),
+        ("queue-stream:concurency=3", "unknown setting 'concurency': did you mean concurrency?"),
+        ("queue-stream:concurrency=x", "concurrency='x' is not a whole number"),
+        ("queue-stream:ordered=perhaps", "ordered='perhaps' is not true or false"),
+        ("queue-stream:concurrency=0", "concurrency=0 must be between 1 and 100000"),
+        ("queue-stream:concurrency", "is not key=value"),
+        ("no.such.module:Class", "cannot be imported"),
+        ("sync:x=1", "known are none"),
+    ],
+)
+def test_mistakes_name_what_is_wrong_and_what_is_allowed(text: str, says: str) -> None:
+    """One line for each."""
+    with pytest.raises(UsageError) as caught:
+        plugins.make("strategy", text)
+    assert says in str(caught.value)
+
+
+def test_conversion_of_optional_literal_and_tuple_settings() -> None:
+    """None, one of several words, and lists."""
+    assert plugins.convert("x", "none", float | None) is None
+    assert plugins.convert("x", "2", int | None) == 2
+    with pytest.raises(UsageError, match="one of constant, uniform, lognormal"):
+        plugins.convert("x", "odd", __import__("typing").Literal["constant", "uniform", "lognormal"])
+    with pytest.raises(UsageError, match=r"values separated by \|, each a number"):
+        plugins.convert("x", "1|b", tuple[float, ...])
+    assert plugins.convert("x", "text", str) == "text"
