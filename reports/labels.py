@@ -1,4 +1,4 @@
-"""What cases, loads and settings are called in a report. Text from outside is made printable here; escaping is the formats' job."""
+"""What cases, loads and settings are called in a report: printable here, escaped by the formats."""
 
 from __future__ import annotations
 

@@ -1,0 +1,182 @@
+"""The engine in a thread of its own against a real mock: conservation, drain, bad input."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.client.types import Outcome
+from harness.experiment.engine import Application, Engine
+from harness.experiment.spec import CaseSpec, LayerSettings
+from harness.measure.files import find
+from harness.measure.record import End, read
+from harness.measure.result import Named
+from tests.processes import FAULTY, mock, spec
+
+
+def play(of: CaseSpec, stop_after_s: float | None = None, users: int = 1) -> tuple[Engine, list[Application]]:
+    """Run a case to its end, or stop every application after a while."""
+    engine = Engine(of)
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    applications = [engine.join(slot, users) for slot in range(users)]
+    until(lambda: all(a.ready or a.ended for a in applications))
+    engine.go()
+    if stop_after_s is not None:
+        time.sleep(stop_after_s)
+        for application in applications:
+            engine.leave(application, "the test had enough")
+    until(lambda: engine.complete)
+    engine.finish()
+    thread.join(10)
+    assert engine.finished
+    return engine, applications
+
+
+def until(true: Any, timeout_s: float = 20.0) -> None:
+    """Wait for it."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def end_of(engine: Engine) -> End:
+    """What the engine said at its end."""
+    assert engine.end is not None
+    return engine.end
+
+
+@pytest.mark.parametrize(
+    "strategy", ["sync", "threads:workers=4", "unbounded", "batches:size=20", "queue-stream", "adaptive"]
+)
+def test_nothing_is_lost_on_a_server_that_fails(strategy: str, tmp_path: Path) -> None:
+    """scheduled = recorded, exchanges = what the server saw, and the failures are those that were injected."""
+    with mock(FAULTY, tmp_path) as server:
+        engine, _ = play(spec(server.url, tmp_path / "r", strategy))
+        seen = server.seen()
+    end = end_of(engine)
+    _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
+    assert (end.scheduled, end.pulled, end.recorded, end.not_sent, len(rows)) == (200, 200, 200, 0, 200)
+    assert sorted(rows["index"].tolist()) == list(range(200))
+    assert int(rows["attempts"].sum()) == seen
+    assert {Outcome(code).name for code in rows["outcome"]} >= {"ok", "server_error", "rejected", "bad_response"}
+
+
+def test_several_applications_share_the_load(tmp_path: Path) -> None:
+    """Every item once, whoever had it."""
+    with mock() as server:
+        engine, _ = play(spec(server.url, tmp_path / "r", items=99), users=3)
+    _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
+    assert sorted(rows["index"].tolist()) == list(range(99))
+    assert {int(user): int((rows["user"] == user).sum()) for user in set(rows["user"])} == {0: 33, 1: 33, 2: 33}
+    assert end_of(engine).scheduled == 99
+
+
+def test_a_stop_drains_what_is_in_flight_and_sends_nothing_new(tmp_path: Path) -> None:
+    """Requests of 0.12 s are finished after the stop; the rest of the backlog is not sent, and counted."""
+    with mock("constant-120ms") as server:
+        engine, applications = play(spec(server.url, tmp_path / "r", "queue-stream:concurrency=10"), stop_after_s=0.2)
+        seen = server.seen()
+    end = end_of(engine)
+    _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
+    sent = rows[rows["first_sent"] >= 0]
+    assert set(sent["outcome"].tolist()) == {Outcome.ok}
+    assert 10 <= len(sent) == seen < 100
+    assert end.not_sent + end.recorded == end.scheduled == 200
+    assert end.interrupted == "the test had enough"
+    assert not applications[0].complete
+
+
+def test_what_outlives_the_drain_is_unfinished(tmp_path: Path) -> None:
+    """A server too slow for the drain: cut, recorded as such, and counted."""
+    with mock("# slow\n[service]\nbase_s = 5.0\n", tmp_path) as server:
+        case = spec(server.url, tmp_path / "r", "unbounded", items=5, drain_s=0.3)
+        engine, _ = play(case, stop_after_s=0.2)
+    _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
+    assert rows["outcome"].tolist() == [Outcome.unfinished] * 5
+    assert end_of(engine).recorded == 5
+
+
+def test_arrivals_end_by_themselves_and_are_on_time(tmp_path: Path) -> None:
+    """Every arrival of the schedule is given out within a few milliseconds of its due time."""
+    with mock() as server:
+        case = spec(
+            server.url, tmp_path / "r", items=None, load=Named("poisson", {"rate_per_s": 100.0}), duration_s=1.0
+        )
+        engine, _ = play(case)
+    end = end_of(engine)
+    _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
+    assert end.scheduled == end.recorded == len(rows) == len(case.build_schedule())
+    lag_ms = sorted(((rows["fired"] - rows["due"]) / 1e6).tolist())
+    assert lag_ms[0] >= 0
+    assert lag_ms[len(lag_ms) // 2] < 2.0
+
+
+def test_a_stop_before_the_next_arrival_is_noticed_at_once(tmp_path: Path) -> None:
+    """Nobody waits for an item that is due in an hour."""
+    with mock() as server:
+        load = Named("constant", {"rate_per_s": 0.001})
+        case = spec(server.url, tmp_path / "r", items=None, load=load, duration_s=3600.0)
+        start = time.monotonic()
+        engine, _ = play(case, stop_after_s=0.2)
+    assert time.monotonic() - start < 3
+    assert end_of(engine).scheduled == 1
+
+
+def test_layers_are_put_around_every_request(tmp_path: Path) -> None:
+    """Retries are attempts of the same request, a rate limit paces, a deadline cuts."""
+    with mock(
+        "# half\n[service]\nbase_s = 0.001\n[[faults]]\nkind='status'\nstatus=500\nprobability=0.5\n", tmp_path
+    ) as s:
+        play(spec(s.url, tmp_path / "r", items=60, layers=LayerSettings(retries=8)))
+        _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
+        assert rows["outcome"].tolist() == [Outcome.ok] * 60
+        assert int(rows["attempts"].sum()) == s.seen() > 80
+        paced = spec(s.url, tmp_path / "p", items=11, layers=LayerSettings(rate_limit_per_s=50.0))
+        assert end_of(play(paced)[0]).duration_s >= 0.2
+        late = spec(
+            s.url, tmp_path / "d", "sync", items=50, layers=LayerSettings(deadline_s=0.01, rate_limit_per_s=100.0)
+        )
+        play(late)
+        _, rows = read(find(tmp_path / "d")["case"][0][0].requests)
+        assert Outcome.not_sent in rows["outcome"].tolist()
+
+
+def test_a_missing_input_is_one_line_not_a_crash(tmp_path: Path) -> None:
+    """The engine tells it; the case has no data."""
+    with mock() as server:
+        engine, _ = play(spec(server.url, tmp_path / "r", input=str(tmp_path / "none.jsonl"), items=None))
+    assert "No such file" in str(engine.error)
+    assert "No such file" in str(end_of(engine).error)
+
+
+def test_bad_lines_reach_the_end(tmp_path: Path) -> None:
+    """Their number, and the first of them."""
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"text1": "a", "text2": "b"}\n{"text1": "a"}\n')
+    with mock() as server:
+        engine, _ = play(spec(server.url, tmp_path / "r", input=str(path), items=None))
+    end = end_of(engine)
+    assert (end.recorded, end.bad_lines) == (1, 1)
+    assert str(end.first_bad_line).startswith("line 2: ")
+
+
+def test_finish_before_go_and_leave_before_go_end_cleanly(tmp_path: Path) -> None:
+    """Nothing was given out, nothing is recorded, nothing hangs."""
+    with mock() as server:
+        engine = Engine(spec(server.url, tmp_path / "r"))
+        thread = threading.Thread(target=engine.run)
+        thread.start()
+        application = engine.join(0, 1)
+        until(lambda: application.ready)
+        engine.leave(application)
+        until(lambda: application.ended)
+        engine.finish()
+        thread.join(5)
+    assert engine.finished
+    assert engine.end is None

@@ -1,0 +1,64 @@
+"""The server under test: started, asked, stopped; or refused in a line."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from harness.client.errors import UsageError
+from harness.experiment import target as targets
+from harness.experiment.calibrate import rate_of
+from tests.processes import mock, spec
+
+
+@pytest.mark.parametrize("url", ["", "foo", "ftp://x", "http://", "http://host:0", "http://host:port"])
+def test_what_is_no_url_is_refused(url: str) -> None:
+    """With what is expected."""
+    with pytest.raises(UsageError, match="expected http://HOST"):
+        targets.check_url(url)
+
+
+def test_a_target_that_is_down_is_named() -> None:
+    """Before anything is measured."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(UsageError, match=f"target http://127.0.0.1:{port}: Connection refused; is the server running"):
+        targets.remote(f"http://127.0.0.1:{port}/")
+
+
+def test_an_embedded_mock_counts_resets_and_stops(tmp_path: Path) -> None:
+    """Its CPU is known while it lives; a remote one is left alone."""
+    with mock("demo", speed=12.0, log=tmp_path / "log") as server:
+        assert server.note == "times divided by 12"
+        assert targets.call(f"{server.url}/nowhere") is None
+        assert server.seen() == 0
+        server.reset()
+        assert (server.cpu_s() or 0) > 0
+        remote = targets.remote(server.url)
+        assert (remote.note, remote.embedded, remote.cpu_s()) == (server.note, False, None)
+        remote.stop()
+        assert server.seen() == 0
+    assert server.process is not None
+    assert server.process.poll() is not None
+    assert server.seen() is None
+
+
+def test_a_mock_that_refuses_is_answered_with_its_own_line() -> None:
+    """Unknown profiles come with near names."""
+    with pytest.raises(UsageError, match="unknown profile 'nul'; did you mean null"):
+        targets.embedded("nul")
+
+
+def test_the_middle_of_a_probe_is_its_rate(tmp_path: Path) -> None:
+    """No file, or too few rows: no ceiling."""
+    assert rate_of(tmp_path / "none") is None
+    from tests.http.test_engine import play
+
+    with mock() as server:
+        play(spec(server.url, tmp_path / "r", items=50, name="few"))
+        play(spec(server.url, tmp_path / "r", items=600, name="many"))
+    assert rate_of(tmp_path / "r" / "few.r0.p0.requests") is None
+    assert (rate_of(tmp_path / "r" / "many.r0.p0.requests") or 0) > 300
