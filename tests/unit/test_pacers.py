@@ -85,6 +85,14 @@ def test_poisson_counts_stay_within_poisson_bounds(rate: float, duration_s: floa
     assert is_about(len(arrivals(Poisson(rate), duration_s, seed)), rate * duration_s)
 
 
+def test_rounding_never_adds_an_arrival_nor_puts_one_at_the_end() -> None:
+    assert 25.0 * (39.2 + 39.2) / 2 > 980  # the product is a little more than it should be
+    assert len(arrivals(Constant(39.2), 25.0)) == 980
+    for tenths in range(1, 200):
+        assert len(arrivals(Constant(tenths / 10), 25.0)) == -(-tenths * 25 // 10)
+    assert arrivals(Ramp(9.0, 1.5, poisson=False), 8.8)[-1] < 8.8
+
+
 def test_poisson_gaps_are_exponential_and_seeds_differ() -> None:
     gaps = [after - before for before, after in pairwise(arrivals(Poisson(100.0), 200.0))]
     mean = sum(gaps) / len(gaps)
@@ -141,7 +149,7 @@ def test_steps_last_equally_long_each_at_its_own_rate() -> None:
         (lambda: Steps(factors=(1.0, math.nan)), r"factors=\(1.0, nan\)"),
         (lambda: Steps(factors=(math.inf,)), r"factors=\(inf,\)"),
         (lambda: Replay("x", speed=0.0), r"speed=0.0 must be above 0"),
-        (lambda: Replay(), r"path is missing"),
+        (Replay, r"path is missing"),
     ],
 )
 def test_bad_settings_are_refused_with_field_value_and_range(make: Any, words: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.virtual_time import Deadlock, others, virtually
+from tests.virtual_time import DeadlockError, others, virtually
 
 
 def test_a_day_of_sleep_takes_no_time_and_ends_at_the_right_instant() -> None:
@@ -27,7 +27,7 @@ def test_a_wait_that_nothing_can_end_is_an_error() -> None:
     async def main() -> None:
         await asyncio.get_running_loop().create_future()
 
-    with pytest.raises(Deadlock, match="Task-"):
+    with pytest.raises(DeadlockError, match="Task-"):
         virtually(main())
 
 

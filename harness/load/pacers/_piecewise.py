@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator
 from random import Random
 from typing import NamedTuple
 
+BELOW_ONE = 1.0 - 1e-12
+"""An arrival at the very end of a segment belongs to the next one; without it rounding would decide."""
+
 
 class Segment(NamedTuple):
     """`duration_s` seconds in which the rate goes linearly from `start` to `end` (per second)."""
@@ -35,8 +38,8 @@ def piecewise(segments: Iterable[Segment], poisson: bool, rng: Random) -> Iterat
     zero_s, before = 0.0, 0.0  # where this segment starts, and the cumulated rate up to there
     for duration_s, start, end in segments:
         area = duration_s * (start + end) / 2
-        while at - before < area:
-            yield zero_s + _inverse(at - before, duration_s, start, end)
+        while at - before < area * BELOW_ONE:
+            yield zero_s + _inverse(max(0.0, at - before), duration_s, start, end)
             at = next(units)
         zero_s += duration_s
         before += area
