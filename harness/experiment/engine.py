@@ -25,6 +25,7 @@ from harness.client.types import Outcome, Request, Response, Send
 from harness.experiment.spec import CaseSpec, compose
 from harness.load.feed import Feed
 from harness.load.timer import Alarm
+from harness.load.workloads.jsonl import Jsonl
 from harness.measure.health import ProcessSampler
 from harness.measure.record import End
 from harness.measure.recorder import Recorder
@@ -86,7 +87,7 @@ class Engine:
         self._schedule = spec.build_schedule()
         self._mix = spec.build_mix()
         self._sampler = ProcessSampler()
-        self._bad_lines: list[tuple[int, str | None]] = []
+        self._inputs: list[Jsonl] = []  # each application reads its own share of the lines
 
     # Commands, from any thread.
 
@@ -210,7 +211,7 @@ class Engine:
                 application.complete = not feed.stopped
             finally:
                 if source.jsonl is not None:
-                    self._bad_lines.append((source.jsonl.bad_lines, source.jsonl.first_bad_line))
+                    self._inputs.append(source.jsonl)
 
     def _transport(self, strategy: Any) -> Any:
         key = os.environ.get("PACELINE_TARGET_KEY") or None
@@ -303,14 +304,14 @@ class Engine:
     def _summary(self, recorder: Recorder) -> End:
         feeds = [(a, a.feed) for a in self._applications if a.feed is not None]
         scheduled = sum(feed.scheduled(a.complete) for a, feed in feeds)
-        bad = max(self._bad_lines, default=(0, None))
+        first_bad = min((i.first_bad for i in self._inputs if i.first_bad is not None), default=None)
         return End(
             scheduled=scheduled,
             pulled=sum(feed.pulled for _, feed in feeds),
             recorded=recorder.recorded,
             not_sent=max(0, scheduled - recorder.recorded),
-            bad_lines=bad[0],
-            first_bad_line=bad[1],
+            bad_lines=sum(i.bad_lines for i in self._inputs),
+            first_bad_line=None if first_bad is None else f"line {first_bad[0]}: {first_bad[1]}",
             interrupted=self._interrupted,
             duration_s=clock()() - self._zero,
             cpu_s=self._sampler.cpu_s,

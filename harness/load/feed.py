@@ -146,6 +146,11 @@ class Feed:
                 yield task, source.synthetic.data(task, index, source.seed), 0
             return
         task = mix.tasks[0]
+        part, parts = self._part, self._parts
         while True:
-            for _, data, priority in source.jsonl.rows(task, self._part, self._parts):
+            empty = True
+            for _, data, priority in source.jsonl.rows(task, part, parts):
+                empty = False
                 yield task, data, priority
+            if empty:  # the file has fewer good lines than the load has parts: this one reads them all
+                part, parts = 0, 1

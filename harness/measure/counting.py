@@ -88,7 +88,7 @@ def counts(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFacts 
         cache_hits=sum(int(((repeat.rows["flags"] & FLAG_CACHED) > 0).sum()) for repeat in repeats),
         server_seen=sum(known) if seen and len(known) == len(seen) else None,
         locust_seen=sum(locust) if locust else None,
-        bad_lines=max((end.bad_lines for end in ends), default=0),
+        bad_lines=max((sum(end.bad_lines for end in repeat.ends) for repeat in repeats), default=0),
         **by_outcome,
     )
 

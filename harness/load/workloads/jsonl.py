@@ -16,13 +16,23 @@ LINE_MAX = 8 * 1024 * 1024  # bytes; a longer line is a bad line, not a reason t
 
 
 class Jsonl:
-    """Rows of a JSONL file as checked data. Bad lines are counted, never fatal, unless no line is good."""
+    """Rows of a JSONL file as checked data. Bad lines are counted, never fatal, unless no line is good.
+
+    A line is counted once however often the file is read, and by the part that it belongs to: the sum of `bad_lines`
+    over all parts is the number of bad lines of the file.
+    """
 
     def __init__(self, path: Path | str, items: int | None = None) -> None:
         self.path = Path(path)
         self.items = items
         self.bad_lines = 0
-        self.first_bad_line: str | None = None
+        self.first_bad: tuple[int, str] | None = None  # its number, and why
+        self._read_through = False
+
+    @property
+    def first_bad_line(self) -> str | None:
+        """`line 17: text2 is missing`."""
+        return None if self.first_bad is None else f"line {self.first_bad[0]}: {self.first_bad[1]}"
 
     def rows(self, task: Task, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Any, int]]:
         """(index, data, priority) of every good line whose number is `part` modulo `parts`.
@@ -44,6 +54,7 @@ class Jsonl:
                 else:
                     good += 1
                 index += 1
+            self._read_through = True
             if good == before:
                 raise UsageError(f"{self.path}: {self._no_good_line()}")
             if self.items is None:
@@ -54,39 +65,42 @@ class Jsonl:
             return "the file is empty; it needs one JSON object a line"
         return f"no line is an item of this task; the first: {self.first_bad_line}"
 
-    def _lines(self) -> Iterator[tuple[int, bytes]]:
+    def _lines(self) -> Iterator[tuple[int, bytes | None]]:
+        """Number and bytes of every line that is not blank; None for one that is too long."""
         try:
             with self.path.open("rb") as file:
                 number = 0
                 while line := file.readline(LINE_MAX + 1):
                     number += 1
                     if len(line) > LINE_MAX and not line.endswith(b"\n"):
-                        self._set_aside(number, f"longer than {LINE_MAX} bytes")
                         while (rest := file.readline(LINE_MAX)) and not rest.endswith(b"\n"):
                             pass
-                        continue
-                    if line.strip():
+                        yield number, None
+                    elif line.strip():
                         yield number, line
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror or error}") from error
 
-    def _parse(self, task: Task, line: bytes, number: int) -> tuple[Any, int] | None:
+    def _parse(self, task: Task, line: bytes | None, number: int) -> tuple[Any, int] | None:
+        if line is None:
+            self._set_aside(number, f"longer than {LINE_MAX} bytes")
+            return None
         try:
             row = msgspec.json.decode(line, type=dict[str, Any])
             return task.parse(row), _priority(row)
-        except (ItemError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (ItemError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._set_aside(number, str(error))
             return None
 
     def _set_aside(self, number: int, why: str) -> None:
-        self.bad_lines += 1
-        if self.first_bad_line is None:
-            self.first_bad_line = f"line {number}: {why}"
+        if not self._read_through:
+            self.bad_lines += 1
+            self.first_bad = self.first_bad or (number, why)
 
 
 def _priority(row: Any) -> int:
     priority = row.get("priority", 0)
-    if not isinstance(priority, int) or not -1_000_000 <= priority <= 1_000_000:
+    if type(priority) is not int or not -1_000_000 <= priority <= 1_000_000:
         raise ItemError(f"priority={priority!r} is not a whole number within a million")
     return priority
 
