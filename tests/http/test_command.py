@@ -1,0 +1,170 @@
+"""The command as a user runs it: from a shell, against real servers, with real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from harness.measure.result import json_schema
+from tests.processes import FAULTY, ROOT, mock, paceline, result_of
+
+pytestmark = pytest.mark.slow
+QUICK = ["--no-calibrate", "--no-report", "--quiet"]
+
+
+def test_compare_tells_who_is_fastest_and_writes_a_report(tmp_path: Path) -> None:
+    """Table, headline, verdict and paths; result.json keeps its schema; a report of every format; exit code 0."""
+    line = ["compare", "-s", "sync", "-s", "queue-stream:concurrency=20", "-s", "adaptive", "--items", "60"]
+    done = paceline(*line, "--server", "demo", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "verdict: valid" in done.stdout
+    assert "queue-stream:concurrency=20 is fastest" in " ".join(done.stdout.split())
+    assert "client ceiling:" in done.stderr
+    result = result_of(tmp_path / "run")
+    jsonschema.validate(result, json_schema())
+    assert [case["name"] for case in result["cases"]] == ["sync", "queue-stream:concurrency=20", "adaptive"]
+    counts = result["cases"][0]["counts"]
+    assert counts["scheduled"] == counts["ok"] == counts["server_seen"] == counts["locust_seen"] == 60
+    for name in ("report.html", "report.md", "charts/throughput.png"):
+        assert (tmp_path / "run" / name).stat().st_size > 500
+    again = paceline("report", "run", "--format", "markdown", "--no-charts", "--json", cwd=tmp_path)
+    assert json.loads(again.stdout) == result
+    refused = paceline(*line, "--out", "run", cwd=tmp_path)
+    assert (refused.returncode, "holds a run already" in refused.stderr) == (2, True)
+
+
+def test_a_server_that_refuses_half_is_never_green(tmp_path: Path) -> None:
+    """Headline counts successes only, the verdict is invalid, exit code 4; 0 with an SLO that allows it, 1 if not."""
+    half = FAULTY.split("[[faults]]")[0] + "[[faults]]\nkind = 'status'\nstatus = 429\nprobability = 0.5\n"
+    with mock(half, tmp_path) as server:
+        line = ["compare", "-s", "queue-stream:concurrency=4", "--items", "400", "--target", server.url, *QUICK]
+        done = paceline(*line, "--out", "a", cwd=tmp_path)
+        allowed = paceline(*line, "--out", "b", "--slo", "errors<60%", cwd=tmp_path)
+        failed = paceline(*line, "--out", "c", "--slo", "errors<10%", cwd=tmp_path)
+    assert (done.returncode, allowed.returncode, failed.returncode) == (4, 0, 1)
+    case = result_of(tmp_path / "a")["cases"][0]
+    assert 140 < case["counts"]["ok"] < 260
+    assert case["counts"]["rejected"] == 400 - case["counts"]["ok"]
+    assert case["rates_per_s"]["completed"] == pytest.approx(case["counts"]["ok"] / case["makespan_s"])
+    assert case["latency_s"]["n"] == case["counts"]["ok"]
+    assert "errors" in [reason["code"] for reason in result_of(tmp_path / "a")["verdict"]["reasons"]]
+
+
+def test_a_stall_shows_in_due_time_and_not_in_service_time(tmp_path: Path) -> None:
+    """One second without answers in an 8 s Poisson run at 100/s, four slots: it cannot hide."""
+    (tmp_path / "stall.toml").write_text(
+        "# stalls\n[service]\nbase_s = 0.005\n[[faults]]\nkind = 'stall'\nstart_s = 3.0\nend_s = 4.0\n"
+    )
+    line = ["run", "steady", "-s", "queue-stream:concurrency=4", "--rate", "100", "--duration", "8"]
+    done = paceline(*line, "--server", "stall.toml", "--out", "run", *QUICK, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    case = result_of(tmp_path / "run")["cases"][0]
+    assert case["latency_s"]["p99"]["value"] > 0.5
+    assert case["service_time_s"]["p99"]["value"] < 0.1
+
+
+def test_ctrl_c_gives_a_partial_result(tmp_path: Path) -> None:
+    """What was recorded stands, marked; in-flight requests are drained; exit code 5."""
+    child = command(
+        "compare", "-s", "queue-stream:concurrency=8", "-s", "sync", "--items", "5000", *QUICK, cwd=tmp_path
+    )
+    time.sleep(4)
+    child.send_signal(signal.SIGINT)
+    text = child.communicate(timeout=30)[0]
+    assert child.returncode == 5, text
+    result = result_of(tmp_path / "run")
+    assert result["verdict"]["status"] == "inconclusive"
+    case = result["cases"][0]
+    assert case["partial"]
+    assert 0 < case["counts"]["ok"] < 5000
+    assert case["counts"]["scheduled"] == 5000
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_killed_run_can_be_reported(number: int, tmp_path: Path) -> None:
+    """kill -9 at a random moment: no process is left, and the report shows what was recorded, marked partial."""
+    child = command("compare", "-s", "queue-stream:concurrency=8", "--items", "20000", *QUICK, cwd=tmp_path)
+    time.sleep(2.0 + random.Random(number + os.getpid()).random() * 2)
+    child.kill()
+    child.communicate(timeout=10)
+    done = paceline("report", "run", cwd=tmp_path)
+    assert done.returncode in {4, 5}, done.stdout + done.stderr
+    result = result_of(tmp_path / "run")
+    assert result["cases"][0]["partial"]
+    assert result["cases"][0]["counts"]["ok"] > 0
+    assert "partial" in (tmp_path / "run" / "report.md").read_text().lower()
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """The command in the background, writing to `run`."""
+    line = [sys.executable, "-m", "harness", *arguments, "--out", "run"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(line, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_serve_answers_and_a_taken_port_is_told(tmp_path: Path) -> None:
+    """A mock on a chosen port; the same port again is a mistake with exit code 2."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    child = subprocess.Popen(
+        [sys.executable, "-m", "harness", "serve", "mock", "--server", "null", "--port", port],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert child.stdout is not None
+        assert json.loads(child.stdout.readline())["url"].endswith(port)
+        line = [
+            "compare",
+            "-s",
+            "threads",
+            "--items",
+            "20",
+            "--target",
+            f"http://localhost:{port}",
+            "--out",
+            "run",
+            *QUICK,
+        ]
+        assert paceline(*line, cwd=tmp_path).returncode == 0
+        taken = paceline("serve", "mock", "--port", port, cwd=tmp_path)
+        assert taken.returncode == 2
+        assert port in taken.stderr
+        assert "Traceback" not in taken.stderr
+    finally:
+        child.terminate()
+        child.communicate(timeout=10)
+
+
+def test_help_is_quick() -> None:
+    """Under 0.3 s, the best of three: nothing heavy is imported for it."""
+    spans = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "harness", "--help"], cwd=ROOT, check=True, capture_output=True)
+        spans.append(time.perf_counter() - start)
+    assert min(spans) < 0.3
+
+
+def test_memory_stays_the_same_for_a_hundred_times_the_items(tmp_path: Path) -> None:
+    """A backlog streamed from JSONL: resident memory grows by less than 10 MB from 2k to 60k items."""
+    line = (ROOT / "scenarios" / "data" / "pairs.jsonl").read_text(encoding="utf-8")
+    grown = {}
+    for items in (2_000, 60_000):
+        (tmp_path / "in.jsonl").write_text(line * (items // 1000), encoding="utf-8")
+        run = ["compare", "-s", "queue-stream:concurrency=50", "--input", "in.jsonl", "--server", "null"]
+        paceline(*run, "--out", str(items), *QUICK, cwd=tmp_path)
+        case = result_of(tmp_path / str(items))["cases"][0]
+        assert case["counts"]["ok"] == items
+        grown[items] = case["resources"]["client_rss_max_mb"]
+    assert grown[60_000] - grown[2_000] < 10
