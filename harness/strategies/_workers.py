@@ -2,8 +2,9 @@
 
 Rules of this file
   1. An item is taken from the queue only when a slot of the gate is free, so urgent items can overtake till then.
-  2. A worker is started only when there is an item, a free slot and no idle worker. With nothing asleep there are as
-     many workers as slots; a request asleep between two attempts holds no slot, and its place is taken by another.
+  2. While an item is queued, somebody looks for it: a worker that is idle, on its way, or waits for a vacancy. So there
+     are as many workers as slots and one to spare, which takes the slot of a request that goes to sleep between two
+     attempts, at once; a worker more is started only in the place of one whose request sleeps.
   3. Requests asleep are bounded too: at most `outstanding(limit)` items are between the queue and the collector.
 """
 
@@ -67,7 +68,7 @@ class Workers:
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._room: asyncio.Future[None] | None = None
-        self._starting = 0  # workers that have not yet had their first look at the queue
+        self._looking = 0  # workers that are neither idle nor in a call: they will look at the queue
         self._ended = False
         self._error: Exception | None = None
 
@@ -100,12 +101,13 @@ class Workers:
             self._close_if_done()
 
     def _employ(self) -> None:
-        """Wake an idle worker, or start one if a slot is free."""
+        """Wake an idle worker; else start one if fewer look than slots are free, or none does."""
         if self._wake_one():
             return
         limit = self._gate.limit.value
-        if self._gate.in_flight + self._starting < limit and len(self._tasks) < outstanding(limit):
-            self._starting += 1
+        free = limit - self._gate.in_flight
+        if self._looking < max(1, free) and len(self._tasks) < outstanding(limit):
+            self._looking += 1
             task = asyncio.create_task(self._work())
             self._tasks.add(task)
             task.add_done_callback(self._left)
@@ -114,16 +116,17 @@ class Workers:
         while self._idle:
             sleeper = self._idle.popleft()
             if not sleeper.done():
+                self._looking += 1
                 sleeper.set_result(None)
                 return True
         return False
 
     async def _work(self) -> None:
         gate, queue = self._gate, self._queue
-        self._starting -= 1
         while True:
             if not gate.vacant:
                 await gate.vacancy()
+            self._looking -= 1
             if not queue:
                 if self._ended:
                     return
@@ -138,6 +141,7 @@ class Workers:
                 self._employ()
             response = await self._call(request_for(item))
             self._outbox.put(result_of(item, response))
+            self._looking += 1
 
     def _left(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
