@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,12 +34,26 @@ class Batches:
         async def one(item: Item) -> Result:
             return result_of(item, await call(request_for(item)))
 
-        chunk: list[Item] = []
+        async with aclosing(_chunks(items, self.size)) as chunks:
+            async for chunk in chunks:
+                for result in await asyncio.gather(*map(one, chunk), return_exceptions=True):
+                    if isinstance(result, BaseException):  # a bug in a layer: told when the whole chunk has ended
+                        raise result
+                    yield result
+
+
+async def _chunks(items: AsyncIterable[Item], size: int) -> AsyncGenerator[list[Item], None]:
+    """Lists of `size` items, the last one shorter; what came before the input failed is handed out first."""
+    chunk: list[Item] = []
+    try:
         async for item in items:
             chunk.append(item)
-            if len(chunk) == self.size:
-                for result in await asyncio.gather(*map(one, chunk)):
-                    yield result
-                chunk.clear()
-        for result in await asyncio.gather(*map(one, chunk)):
-            yield result
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+    except Exception:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
+        yield chunk

@@ -112,11 +112,9 @@ def test_workers_are_as_many_as_slots_and_one_to_spare() -> None:
     """While nothing sleeps between two attempts, no more tasks are kept than it takes."""
 
     async def main() -> None:
-        server, seen = Server(), []
-        gate = ConcurrencyLimit(server, Fixed(10))
-        async for _ in Workers(gate, gate, queue_size=20).stream(arriving(*[0.0] * 200)):
-            seen.append(len(others()))
-        assert max(seen) <= 10 + 1 + 1  # the spare one, and the producer
+        gate = ConcurrencyLimit(Server(), Fixed(10))
+        stream = Workers(gate, gate, queue_size=20).stream(arriving(*[0.0] * 200))
+        assert max([len(others()) async for _ in stream]) <= 10 + 1 + 1  # the spare one, and the producer
 
     virtually(main())
 
