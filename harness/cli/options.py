@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from harness.client.errors import UsageError
 
 
-class PluginName(click.ParamType):
+class PluginName(click.ParamType[str]):
     """NAME[:key=value,...] of a kind of plug-in; completes names and, after the colon, settings."""
 
     name = "text"
@@ -39,7 +39,7 @@ class PluginName(click.ParamType):
         return [CompletionItem(f"{prefix}{field}=") for field in settings if field.startswith(last)]
 
 
-class ProfileName(click.ParamType):
+class ProfileName(click.ParamType[str]):
     """A profile of the mock server, built in or a TOML file."""
 
     name = "text"

@@ -33,7 +33,7 @@ def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bo
     from harness.measure.result import encode
     from harness.measure.summary import summarize_run
     from harness.measure.verdict import exit_code
-    from reports.page import write
+    from reports import page
 
     for name in formats:
         if name not in plugins.names("format"):
@@ -44,7 +44,7 @@ def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bo
     data = encode(result)
     try:
         (directory / "result.json").write_bytes(data)
-        written = write(result, directory, formats or ("html", "markdown"), charts)
+        written = page.write(result, directory, formats or ("html", "markdown"), charts)
     except OSError as error:
         raise UsageError(f"{directory}: {error.strerror or error}") from error
     if as_json:

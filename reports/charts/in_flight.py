@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.measure.result import Bucket, Case, RunResult
 from reports import units
-from reports.drawing.panels import has_timeline, scale_over_time, small_multiples, steps
+from reports.drawing.panels import Key, has_timeline, scale_over_time, small_multiples, steps
 from reports.drawing.scale import Scale
 from reports.drawing.theme import Theme
 from reports.wording import per_case
@@ -29,7 +29,7 @@ def applies(result: RunResult) -> bool:
 def figure(result: RunResult, theme: Theme) -> Figure:
     """A panel per case on one scale."""
     scale = _scale(result)
-    key = [
+    key: Key = [
         ("in flight", {"color": theme.sky}),
         ("limit", {"color": theme.vermillion, "ls": (0, (4, 2)), "lw": 1.5}),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.measure.result import Case, RunResult
 from reports import labels, units
@@ -65,7 +65,7 @@ def figure(result: RunResult, theme: Theme) -> Figure:
     return sheet.figure
 
 
-def _style(name: str, theme: Theme) -> dict[str, object]:
+def _style(name: str, theme: Theme) -> dict[str, Any]:
     role, hatch = STYLES[name]
     return {"facecolor": theme.roles()[role], "edgecolor": theme.surface, "hatch": hatch, "linewidth": 0}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.measure.result import Bucket, Case, RunResult
 from reports import labels, units
-from reports.drawing.panels import has_timeline, scale_over_time, small_multiples, steps
+from reports.drawing.panels import Key, has_timeline, scale_over_time, small_multiples, steps
 from reports.drawing.theme import Theme
 from reports.wording import per_case
 
@@ -43,7 +43,7 @@ def figure(result: RunResult, theme: Theme) -> Figure:
             _per_second(bucket.due, bucket) if open_loop and not labels.is_mixed(result.cases) else None,
         ),
     )
-    key = [
+    key: Key = [
         ("ok", {"color": theme.green}),
         ("failed", {"facecolor": theme.vermillion, "edgecolor": theme.surface, "hatch": "////"}),
     ]
@@ -57,8 +57,8 @@ def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:
     _, both = steps(buckets, lambda bucket: _per_second(bucket.ok + bucket.failed, bucket))
     axes.fill_between(times, ok, step="post", color=theme.green, alpha=0.75, linewidth=0)
     if both != ok:
-        style = {"facecolor": theme.vermillion, "edgecolor": theme.surface, "hatch": "////", "linewidth": 0}
-        axes.fill_between(times, ok, both, step="post", **style)
+        style: dict[str, Any] = {"facecolor": theme.vermillion, "edgecolor": theme.surface, "hatch": "////"}
+        axes.fill_between(times, ok, both, step="post", linewidth=0, **style)
     if labels.group(case) == labels.ARRIVALS:
         times, due = steps(buckets, lambda bucket: _due(case, bucket))
         axes.step(times, due, where="post", color=theme.ink, lw=1.3, ls=":")

@@ -38,7 +38,7 @@ def bars(result: RunResult, theme: Theme, title: str, subtitle: str, panels: Seq
     """The panels side by side over shared rows."""
     layout = rows_of(result.cases, PITCH)
     keyed = [panel for panel in panels if panel.reference and any(map(panel.reference, result.cases))]
-    below = 0.62 + (0.24 if keyed else 0.0)
+    below = 0.55 + (0.2 if keyed else 0.0)
     sheet = Sheet(theme, title, note(result, subtitle), layout.height + below)
     width = (WIDTH - EDGE - layout.left - GAP * (len(panels) - 1)) / len(panels)
     for number, panel in enumerate(panels):
@@ -47,7 +47,7 @@ def bars(result: RunResult, theme: Theme, title: str, subtitle: str, panels: Seq
     layout.write(sheet)
     if keyed:
         style = {"color": theme.ink, "marker": "|", "ls": "", "ms": 9, "mew": 2}
-        sheet.key(layout.height + 0.72, [(panel.reference_words, style) for panel in keyed], layout.left)
+        sheet.key(layout.height + 0.62, [(panel.reference_words, style) for panel in keyed], layout.left)
     return sheet.figure
 
 
@@ -57,7 +57,7 @@ def _panel(axes: Axes, layout: Rows, panel: Panel, theme: Theme, width: float) -
     texts = [panel.words(value) if value is not None else "no data" for value in values]
     references = [panel.reference(case) if panel.reference else None for case in cases]
     scale = fitting_scale(values, texts, references, width)
-    scale.apply(axes.xaxis, max(2, int(width / 0.62)))
+    scale.apply(axes.xaxis, max(3, int(width / 0.42)))
     bare(axes, layout.height)
     axes.set_xlabel(panel.label + (", log scale" if scale.log else ""), labelpad=4)
     for row, value, words, reference in zip(layout.rows, values, texts, references, strict=True):

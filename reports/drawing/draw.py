@@ -67,7 +67,7 @@ def as_png(figure: Figure) -> bytes:
 
 
 def as_svg(figure: Figure, name: str, theme: Theme) -> str:
-    """An `<svg>` element to stand inside a page: colours by role, ids prefixed with `name`, nothing that names a user's text."""
+    """An `<svg>` element to stand inside a page: colours by role, ids prefixed with `name`."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return inlined(out.getvalue(), name, theme)

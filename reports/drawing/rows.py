@@ -44,7 +44,8 @@ class Rows:
             for number, line in enumerate(row.lines):
                 sheet.text(EDGE + self.label_width, top + LINE * number, line, ha="right")
         for y, words in self.headings:
-            sheet.text(EDGE, sheet.top + y, words, size=SMALL, weight="bold", color=sheet.theme.muted)
+            backed = {"facecolor": sheet.theme.surface, "edgecolor": "none", "pad": 1.5}  # the axis line runs behind
+            sheet.text(EDGE, sheet.top + y, words, size=SMALL, weight="bold", color=sheet.theme.muted, bbox=backed)
 
 
 def rows_of(cases: Sequence[Case], pitch: float) -> Rows:

@@ -1,4 +1,4 @@
-"""Scales and their ticks, chosen explicitly: few, round, and with words for units, so that tick labels never collide."""
+"""Scales and their ticks, chosen explicitly: few, round, with words for units, so that labels never collide."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Scale:
 
     def apply(self, axis: Axis, most: int = 6, *, grid: bool = True) -> None:
         """Set limits, scale, ticks and grid of an axis."""
-        axes, name = axis.axes, axis.axis_name
+        axes, name = axis.axes, axis.axis_name  # type: ignore[attr-defined] # x or y; the stubs forget it
         (axes.set_xscale if name == "x" else axes.set_yscale)("log" if self.log else "linear")
         (axes.set_xlim if name == "x" else axes.set_ylim)(self.low, self.high)
         ticks = self.ticks(most)

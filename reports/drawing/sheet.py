@@ -23,6 +23,7 @@ TEXT = 9.0
 SMALL = 8.0
 TITLE = 12.0
 LINE = 0.155  # height of a line of TEXT
+HINTING = 1.03  # rasterised text comes out up to this much wider than its outline
 
 
 def settings(theme: Theme) -> dict[str, Any]:
@@ -74,9 +75,9 @@ def text_width(text: str, size: float = TEXT, weight: str = "normal") -> float:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    font = FontProperties(family=_families(), size=size, weight=weight)  # type: ignore[arg-type]  # stubs want a Literal
+    font = FontProperties(family=_families(), size=size, weight=weight)
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
-    return float(width) / 72
+    return float(width) / 72 * HINTING
 
 
 def fitted(text: str, width: float, size: float = TEXT, weight: str = "normal") -> str:

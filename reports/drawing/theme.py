@@ -1,4 +1,4 @@
-"""The colours of a report. A figure is drawn once; its SVG carries roles (`var(--c-blue)`) that the page's theme fills in.
+"""The colours of a report. A figure is drawn once; its SVG carries roles (`var(--c-blue)`) for the page to fill in.
 
 Rules of this file
   1. Data colours follow Okabe and Ito (2008), told apart by people with any common colour blindness; charts add

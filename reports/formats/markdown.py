@@ -63,13 +63,11 @@ def _outcomes(result: RunResult, names: list[str]) -> str:
     for name, case in zip(names, result.cases, strict=True):
         found = ", ".join(f"{number} {words}" for words, number in _facts.outcomes(case)) or "nothing"
         checks = "".join(
-            f"; SLO `{labels.printable(check.condition)}` {'holds' if check.passed else '**fails**'}"
-            for check in case.slo
+            f"; SLO {escaped(check.condition)} {'holds' if check.passed else '**fails**'}" for check in case.slo
         )
         warnings = "".join(f"; {warning}" for warning in case.warnings)
-        lines.append(
-            f"- **{escaped(name)}**: {found} of {units.count(case.counts.scheduled)} scheduled{checks}{escaped(warnings)}"
-        )
+        of = units.count(case.counts.scheduled)
+        lines.append(f"- **{escaped(name)}**: {found} of {of} scheduled{checks}{escaped(warnings)}")
     return "\n".join(lines)
 
 

@@ -1,0 +1,58 @@
+"""The page in a real browser: it renders, fits a phone, and changes with the reader's theme."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from reports.drawing.draw import draw_all
+from reports.formats import html
+from tests import report_samples as samples
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+PROBE = """<script>addEventListener('load', () => {
+  const e = document.documentElement, s = getComputedStyle(document.body);
+  document.title = [e.scrollWidth, innerWidth, s.backgroundColor, document.querySelectorAll('figure svg').length,
+    Math.round(document.querySelector('h1').getBoundingClientRect().top)].join('|');
+});</script></head>"""
+
+
+def chromium(*more: str, profile: Path, url: str) -> str:
+    """Headless Chromium, without its own traffic; returns the page as it stands after loading."""
+    binary = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert binary, "browser tests need chromium on PATH (Debian: apt-get install chromium)"
+    line = [binary, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    line += ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"]
+    line += [f"--user-data-dir={profile}", *more, "--dump-dom", url]
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@pytest.mark.parametrize("kind", ["article", "hostile", "many", "llm"])
+@pytest.mark.parametrize(("width", "dark"), [(1200, False), (500, True)])
+def test_the_page_fits_and_follows_the_theme(kind: str, width: int, dark: bool, tmp_path: Path) -> None:
+    """No horizontal scrolling of the page itself, all charts there, the headline at the top, dark where asked for.
+
+    Chromium's window is never narrower than 500 pixels; the frame below is 390, as a phone is.
+    """
+    result = getattr(samples, kind)()
+    drawings = draw_all(result, png=False)
+    page = html.render(result, drawings).replace("</head>", PROBE, 1)
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    phone = 390 if width == 500 else width
+    frame = f"<iframe id=f src=page.html style='width:{phone}px;height:900px;border:0'></iframe>"
+    script = "<script>onload=()=>{document.title=document.getElementById('f').contentDocument.title}</script>"
+    (tmp_path / "frame.html").write_text(frame + script)
+    more = ["--allow-file-access-from-files", f"--window-size={width},1000"]
+    more += ["--blink-settings=preferredColorScheme=0"] if dark else []
+    dom = chromium(*more, profile=tmp_path / "profile", url=f"file://{tmp_path}/frame.html")
+    found = re.search(r"<title>([^<]+)</title>", dom)
+    assert found
+    scroll, inner, color, figures, top = found[1].split("|")
+    assert int(scroll) <= int(inner) == phone
+    assert int(figures) == len(drawings)
+    assert int(top) < 250
+    assert (color == "rgb(20, 24, 29)") is dark

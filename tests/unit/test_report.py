@@ -1,0 +1,270 @@
+"""Reports of every kind of result: complete, escaped, readable, and never in the way of the numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from harness.measure.result import RunResult
+from reports import charts, labels, page, units
+from reports.drawing import draw, placing, sheet
+from reports.drawing.scale import Scale, compact, linear_ticks, log_ticks, scale_for
+from reports.drawing.theme import DARK, LIGHT, Theme
+from reports.formats import _facts, html, markdown
+from tests import report_samples as samples
+
+KINDS: dict[str, Callable[[], RunResult]] = {
+    "article": samples.article,
+    "stall": samples.stall,
+    "failures": samples.failures,
+    "llm": samples.llm,
+    "partial": samples.partial,
+    "zero": samples.zero,
+    "empty": samples.empty,
+    "hostile": samples.hostile,
+    "many": samples.many,
+    "mixed": samples.mixed,
+    "single": samples.single,
+}
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, RunResult]:
+    """One of each."""
+    return {name: make() for name, make in KINDS.items()}
+
+
+@cache
+def drawn(kind: str) -> tuple[draw.Drawing, ...]:
+    """The charts of a kind, drawn once for all tests."""
+    return tuple(draw.draw_all(KINDS[kind](), png=False))
+
+
+class Page(HTMLParser):
+    """What a browser would fetch or run, and the text that a person reads."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.scripts = 0
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        self.open.append(tag)
+        self.fetched += [
+            value or "" for name, value in attrs if name in {"src", "href", "xlink:href", "data", "action"}
+        ]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.open.append("/" + tag)
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in {"style", "script"}:
+            self.words.append(data)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_result_has_a_page_that_needs_nothing_from_outside(kind: str, results: dict[str, RunResult]) -> None:
+    """No script, nothing fetched; headline and verdict come first; every case is named."""
+    result = results[kind]
+    text = html.render(result, drawn(kind))
+    found = Page(text)
+    assert found.scripts == 0
+    assert all(target.startswith("#") for target in found.fetched)
+    words = " ".join(" ".join(found.words).split())
+    assert words.index(" ".join(labels.printable(result.headline).split())[:30]) < words.index("Comparison")
+    for name in labels.case_labels(result.cases):
+        assert name in words
+    assert len(text) < 3_000_000
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_chart_draws_every_result_it_applies_to(kind: str) -> None:
+    """None fails; each says its figures in words; colours are roles that the page's theme fills in."""
+    for drawing in drawn(kind):
+        assert not drawing.error, (drawing.name, drawing.error)
+        assert drawing.words
+        assert "var(--c-" in drawing.svg
+        assert not set(re.findall(r"#[0-9a-f]{6}", drawing.svg)) & set(LIGHT.roles().values())
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_result_has_a_summary_for_ci(kind: str, results: dict[str, RunResult]) -> None:
+    """Verdict first, no raw HTML but our own details element, small enough, one table row for each case."""
+    result = results[kind]
+    text = markdown.render(result, drawn(kind))
+    assert len(text) <= markdown.SIZE_MAX + 100
+    assert text.startswith("# ")
+    assert result.verdict.status in text.splitlines()[0].lower()
+    outside = re.sub(r"(?s)```.*?```", "", text)  # a code block shows what stands in it
+    assert "<script" not in outside
+    assert set(re.findall(r"<(/?[a-z]+)", outside)) <= {"details", "summary", "/summary", "/details"}
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == 1 + len(result.cases)
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+
+
+def test_the_roles_are_the_same_in_the_dark(results: dict[str, RunResult]) -> None:
+    """One drawing serves both themes."""
+    dark = draw.draw_all(results["single"], png=False, theme=DARK)
+    for one, other in zip(dark, drawn("single"), strict=True):
+        assert re.findall(r"var\(--c-\w+\)", one.svg) == re.findall(r"var\(--c-\w+\)", other.svg)
+
+
+def test_what_came_from_outside_is_escaped(results: dict[str, RunResult]) -> None:
+    """A strategy, a target or a warning named like a script stays text."""
+    text = html.render(results["hostile"], drawn("hostile"))
+    assert samples.HOSTILE not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_a_partial_result_says_so_everywhere(results: dict[str, RunResult]) -> None:
+    """On the page and in the summary."""
+    for text in (html.render(results["partial"]), markdown.render(results["partial"])):
+        assert "partial" in text.lower()
+
+
+def test_mixed_loads_are_not_ranked_without_a_word(results: dict[str, RunResult]) -> None:
+    """Backlog and arrivals stand in one result: the reader is warned."""
+    assert labels.NOT_COMPARABLE in html.render(results["mixed"])
+    assert labels.NOT_COMPARABLE in markdown.render(results["mixed"])
+
+
+def test_a_percentile_with_too_few_requests_is_no_number(results: dict[str, RunResult]) -> None:
+    """It says so instead."""
+    few = samples.article(items=40)
+    assert units.TOO_SMALL in html.render(few)
+    assert units.TOO_SMALL in markdown.render(few)
+
+
+def test_a_chart_that_fails_keeps_no_report_from_being_written(
+    results: dict[str, RunResult], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is told on the page; the others are there."""
+    chart = charts.charts()["outcomes"]
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("no figure today")
+
+    monkeypatch.setattr(chart, "figure", fail)
+    written = page.write(results["single"], tmp_path)
+    assert "no figure today" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert tmp_path / "charts" / "throughput.png" in written
+    assert tmp_path / "charts" / "outcomes.png" not in written
+
+
+def test_a_report_is_written_whole(results: dict[str, RunResult], tmp_path: Path) -> None:
+    """Formats and pictures, and no half files; an unknown format is refused."""
+    written = page.write(results["single"], tmp_path)
+    assert {path.name for path in written} >= {"report.html", "report.md", "throughput.png"}
+    assert all(path.stat().st_size > 500 for path in written)
+    assert (tmp_path / "charts" / "throughput.png").read_bytes().startswith(b"\x89PNG")
+    assert page.write(results["single"], tmp_path, ["markdown"], charts=False) == [tmp_path / "report.md"]
+    with pytest.raises(ValueError, match="unknown format 'pdf': known are html, markdown"):
+        page.write(results["single"], tmp_path, ["pdf"])
+
+
+def test_a_summary_that_is_too_long_is_cut_at_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says where the rest is."""
+    monkeypatch.setattr(markdown, "SIZE_MAX", 1000)
+    text = markdown.render(samples.many())
+    assert len(text) < 1100
+    assert text.endswith("(cut: see report.html)\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "–"),
+        (0.0, "0 ms"),
+        (85e-5, "850 µs"),
+        (0.12, "120 ms"),
+        (8.3, "8.3 s"),
+        (725.0, "12 min 5 s"),
+        (720.0, "12 min"),
+        (40_000.0, "11.1 h"),
+    ],
+)
+def test_times_in_words(value: float | None, words: str) -> None:
+    """Three figures and a unit that fits."""
+    assert units.seconds(value) == words
+
+
+def test_other_quantities_in_words() -> None:
+    """Shares that are not nil are never 0 %, memory has its unit, levels and rates three figures."""
+    assert [units.share(value) for value in (None, 0, 0.0001, 0.5, 0.9999, 1)] == [
+        "–", "0 %", "< 0.1 %", "50 %", "> 99.9 %", "100 %",
+    ]  # fmt: skip
+    assert [units.megabytes(value) for value in (None, 81.26, 1500.0)] == ["–", "81.3 MB", "1.5 GB"]
+    assert units.rate(None) == units.count(None) == units.level(None) == units.microseconds(None) == "–"
+    assert units.significant(float("nan")) == "–"
+    assert units.interval(
+        msgspec.convert({"low": 0.1, "high": 0.2}, type=type(samples.single().cases[0].latency_s.p50))
+    )
+    assert units.listing(["a"]) == "a"
+
+
+def test_settings_in_words() -> None:
+    """Every JSON value on one line."""
+    words = labels.settings_words({"a": True, "b": None, "c": 1.5, "d": {"x": 1}, "e": [1, "y\n"]})
+    assert words == "a=yes, b=none, c=1.5, d=x=1, e=1, y"
+    assert labels.elide("x" * 50, 11) == "xxxxxx…xxxx"
+
+
+def test_ticks_are_few_round_and_inside() -> None:
+    """Linear and logarithmic, from a fraction to many decades."""
+    assert linear_ticks(0, 100, 6) == [0, 20, 40, 60, 80, 100]
+    assert log_ticks(0.9, 110, 8) == [1, 2, 5, 10, 20, 50, 100]
+    assert len(log_ticks(1e-6, 1e6, 5)) <= 5
+    assert log_ticks(2.1, 2.4, 5)
+    assert [compact(value) for value in (250, 20_000, 1.5e6, 3e9)] == ["250", "20k", "1.5M", "3G"]
+    assert scale_for([]) == Scale(0.0, 1.0, log=False)
+    assert scale_for([1, 100]).log
+    assert scale_for([1, 10]).place(10.8) == pytest.approx(1.0)
+    assert Scale(1.0, 100.0, log=True).place(10.0) == pytest.approx(0.5)
+
+
+def test_labels_keep_clear_of_each_other() -> None:
+    """A dozen points in a heap: no two labels overlap, all are inside, or left out."""
+    frame = placing.Box(0, 0, 6, 3)
+    points = [(3 + 0.05 * number, 1.5 + 0.03 * number) for number in range(12)]
+    found = [box for box in placing.place(points, [(1.0, 0.16)] * 12, frame) if box is not None]
+    assert len(found) >= 10
+    assert all(box.inside(frame) for box in found)
+    assert not any(a.overlaps(b) for at, a in enumerate(found) for b in found[at + 1 :])
+
+
+def test_text_is_wrapped_and_elided_to_its_width() -> None:
+    """Measured, not guessed."""
+    long = "queue-stream:concurrency=50,queue_size=100,ordered=True,window=400 " * 3
+    lines = sheet.wrapped(long, 2.0, 3)
+    assert len(lines) == 3
+    assert all(sheet.text_width(line) <= 2.05 for line in lines)
+    assert "…" in lines[-1]
+    assert sheet.fitted("short", 2.0) == "short"
+
+
+def test_a_theme_refuses_colours_it_could_not_find_again() -> None:
+    """Lower-case hex, no two alike."""
+    roles = LIGHT.roles()
+    with pytest.raises(ValueError, match="not a lower-case"):
+        Theme(**{**roles, "ink": "red"})
+    with pytest.raises(ValueError, match="share one colour"):
+        Theme(**{**roles, "ink": roles["blue"]})
+
+
+def test_a_sparkline_shows_the_shape(results: dict[str, RunResult]) -> None:
+    """At most forty signs; nothing without a timeline."""
+    case = results["article"].cases[0]
+    assert 0 < len(_facts.sparkline(case)) <= 40
+    assert _facts.sparkline(msgspec.structs.replace(case, timeline=[])) == ""
