@@ -33,11 +33,10 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	$(BIN)/pytest -q -m "not slow and not browser"
+	$(BIN)/pytest tests/unit -q -m "not slow"
 
 test: lint
 	$(BIN)/pytest --cov --cov-report= -q
-	$(BIN)/coverage combine -q --append 2>/dev/null || true
 	$(BIN)/coverage report --skip-covered --fail-under=95
 
 bench: $(STAMP)

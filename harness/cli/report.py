@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -48,6 +49,7 @@ def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bo
     except OSError as error:
         raise UsageError(f"{directory}: {error.strerror or error}") from error
     if as_json:
-        click.get_binary_stream("stdout").write(data)
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
     show(result, directory, written, to_stderr=as_json, brief=quiet)
     return exit_code(result)

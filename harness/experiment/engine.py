@@ -146,15 +146,21 @@ class Engine:
             return
         lead_s = 0.0 if self._schedule.offsets is None else CONNECT_LEAD_S
         self._zero = clock()() + lead_s
-        self.recorder = Recorder(
-            Path(self.spec.records),
-            case=self.spec.name,
-            repeat=self.spec.repeat,
-            process=self.process,
-            t0=self._zero,
-            t0_unix_s=time.time() + lead_s,
-            on_rows=self._on_rows,
-        )
+        try:
+            self.recorder = Recorder(
+                Path(self.spec.records),
+                case=self.spec.name,
+                repeat=self.spec.repeat,
+                process=self.process,
+                t0=self._zero,
+                t0_unix_s=time.time() + lead_s,
+                on_rows=self._on_rows,
+            )
+        except OSError as error:  # nothing is sent that could not be recorded
+            self.error = f"{self.spec.records}: cannot record: {error.strerror or error}"
+            for application in self._applications:
+                self._leave(application, None)
+            return
         gc.collect()
         gc.freeze()  # what start-up left is no garbage: no collection need walk it again, and pause the client
         self._sampler.start()

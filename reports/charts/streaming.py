@@ -67,7 +67,9 @@ def _span(axes: Axes, y: float, spread: Distribution | None, colour: str, marker
             continue
         axes.plot([value], [y + 0.06], marker=marker, ms=6, color=colour, mec=theme.surface, mew=0.8, zorder=4)
     words = f"{units.seconds(low)} … {units.percentile(spread, 'p99')}"
-    axes.annotate(words, (low, y + 0.06), (-3, 7), textcoords="offset points", size=SMALL - 0.5, va="bottom")
+    right = low > 0.5 * axes.get_xlim()[1]  # a label that begins so far out would leave the sheet
+    at, align = (high or low, "right") if right else (low, "left")
+    axes.annotate(words, (at, y + 0.06), (0, 7), textcoords="offset points", size=SMALL - 0.5, va="bottom", ha=align)
 
 
 def in_words(result: RunResult) -> str:

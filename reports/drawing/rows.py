@@ -10,7 +10,7 @@ from harness.measure.result import Case, RunResult
 from reports import labels
 from reports.drawing.sheet import EDGE, LINE, SMALL, TEXT, Sheet, text_width, wrapped
 
-LABEL_MAX = 2.0
+LABEL_MAX = 2.2
 HEADING = 0.30
 
 
