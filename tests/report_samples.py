@@ -286,7 +286,9 @@ def stall() -> RunResult:
         )
         for slots in (4, 50)
     ]
-    return run_of(cases, "With 4 slots a stall of 1 s shows in the p99 from due time (936 ms), not in service time (7 ms).")
+    return run_of(
+        cases, "With 4 slots a stall of 1 s shows in the p99 from due time (936 ms), not in service time (7 ms)."
+    )
 
 
 def failures() -> RunResult:

@@ -1,0 +1,102 @@
+"""Docs that tests keep true: links lead somewhere, commands parse, examples run, every dependency has its line."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from harness import plugins
+from harness.cli.main import COMMANDS
+from tests.processes import ROOT, mock
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(page: Path, language: str = "") -> list[str]:
+    """Fenced code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    """Within the repository."""
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def commands() -> list[str]:
+    """Every line in a code block that calls paceline."""
+    lines = [line for page in PAGES for block in blocks(page, "[a-z]*") for line in block.splitlines()]
+    found = [re.sub(r"^(- run: |\$ )", "", line.strip()).split("   #")[0] for line in lines]
+    return sorted({line for line in found if line.startswith("paceline ") and line.split()[1:2] != ["DIR"]})
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_in_the_docs_is_one(line: str) -> None:
+    """Subcommand and options exist and take these values; plug-ins named in it are there."""
+    words = shlex.split(line)[1:]
+    assert words[0] in COMMANDS
+    command: click.Command = importlib.import_module(f"harness.cli.{words[0]}").command
+    if isinstance(command, click.Group):
+        command, words = command.commands[words[1]], words[1:]
+    context = command.make_context(words[0], words[1:], resilient_parsing=False)
+    for text in context.params.get("strategy") or ():
+        plugins.make("strategy", text)
+    for kind in ("task", "load"):
+        if context.params.get(kind):
+            plugins.make(kind, context.params[kind])
+
+
+def test_the_example_of_a_client_runs_as_it_stands() -> None:
+    """Ten lines against a real server, answers in input order."""
+    names: dict[str, object] = {}
+    exec(blocks(ROOT / "docs" / "strategies.md", "python")[0], names)  # noqa: S102 - the docs' own code
+    rows = [{"text1": "a b c", "text2": "a b c"}, {"text1": "a b c", "text2": "x y z"}] * 20
+    with mock() as server:
+        answers = asyncio.run(names["main"](server.url, rows))  # type: ignore[operator] # a coroutine function
+    assert len(answers) == 40
+    assert answers[0] == pytest.approx(1.0)
+    assert answers[1] < answers[0]
+
+
+def test_the_example_of_a_strategy_works() -> None:
+    """A class of one's own satisfies the protocol."""
+    from harness.client import Similarity, items
+    from harness.client.types import Outcome, Request, Response
+
+    names: dict[str, object] = {}
+    exec(blocks(ROOT / "docs" / "extending.md", "python")[0], names)  # noqa: S102 - the docs' own code
+
+    async def send(request: Request, /) -> Response:
+        return Response(Outcome.ok, answers=(1.0,))
+
+    async def main() -> list[float]:
+        strategy = names["Pairs"]()  # type: ignore[operator] # a class
+        rows = [{"text1": "a", "text2": "b"}] * 3
+        return [result.answer async for result in strategy.stream(items(Similarity(), rows), send)]
+
+    assert asyncio.run(main()) == [1.0, 1.0, 1.0]
+
+
+def test_every_dependency_has_its_line() -> None:
+    """Of docs/dependencies.md, for users and for developers."""
+    text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for line in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        assert re.split(r"[>=<;\[ ]", line)[0] in text, line
+
+
+def test_every_chart_and_strategy_is_in_its_table() -> None:
+    """docs/reports.md and docs/strategies.md name them all."""
+    reports = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+    assert all(f"| {name} |" in reports for name in plugins.names("chart"))
+    strategies = (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8")
+    assert all(f"`{name}" in strategies for name in plugins.names("strategy"))
