@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import msgspec
 from locust import User, constant, events, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
@@ -25,7 +26,7 @@ from scenarios._coordinator import Coordinator
 from scenarios._play import Play, register
 
 logger = logging.getLogger("paceline")
-_state: dict[str, Any] = {"play": None, "standalone": None}
+_state: dict[str, Any] = {"play": None, "standalone": None, "tests": 0}
 
 
 class Application(User, Description):
@@ -54,7 +55,11 @@ class Application(User, Description):
 
 
 def _play_of(environment: Environment) -> Play:
-    return Play(environment, _spec(environment), max(0, environment.runner.worker_index))
+    """The web UI can start one test after another: each is a repeat of its own, and no record is overwritten."""
+    spec = _spec(environment)
+    spec = msgspec.structs.replace(spec, repeat=spec.repeat + _state["tests"])
+    _state["tests"] += 1
+    return Play(environment, spec, max(0, environment.runner.worker_index))
 
 
 def _spec(environment: Environment) -> CaseSpec:
@@ -90,6 +95,8 @@ def _init(environment: Environment, runner: Any, **_: Any) -> None:
         register(environment, lambda: _state["play"])
         environment.events.test_start.add_listener(_started)
         environment.events.test_stop.add_listener(_stopped)
+    if _state["standalone"] is not None:  # after the drain of this process, or of all workers
+        environment.events.test_stop.add_listener(lambda **_: _state["standalone"].test_stopped())
 
 
 def _checked(environment: Environment) -> CaseSpec:
@@ -118,8 +125,9 @@ def _prepare(environment: Environment) -> None:
         _refuse(error)
     options = environment.parsed_options
     options.paceline_target, options.paceline_records = standalone.target, str(standalone.records)
-    _state["standalone"] = standalone
+    environment.events.test_start.add_listener(lambda **_: standalone.test_started())
     environment.events.quitting.add_listener(lambda **_: standalone.finish())
+    _state["standalone"] = standalone
 
 
 def _started(environment: Environment, **_: Any) -> None:

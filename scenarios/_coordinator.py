@@ -34,13 +34,14 @@ class Coordinator:
         self.environment = environment
         self.runner: Any = environment.runner
         self.spec = spec
+        self.tests = 0
         self.reset()
         self.runner.register_message(CLAIM, self._claim)
         self.runner.register_message(READY, self._ready)
         self.runner.register_message(DONE, self._done)
         self.runner.register_message(LEFT, self._left)
         self.runner.register_message(DRAINED, self._drained)
-        environment.events.test_start.add_listener(lambda **_: self.reset())
+        environment.events.test_start.add_listener(self._test_started)
         environment.events.spawning_complete.add_listener(self._spawned)
         if isinstance(self.runner, MasterRunner):
             self._locust_quit = self.runner.quit
@@ -56,6 +57,10 @@ class Coordinator:
         self.gone = False
         self.ending = False
         self.drained: set[str] = set()
+
+    def _test_started(self, **_: Any) -> None:
+        self.tests += 1
+        self.reset()
 
     def planned(self) -> int:
         """How many client applications the test will have at its peak."""
@@ -133,5 +138,6 @@ class Coordinator:
                     gevent.sleep(0.02)
             self.slot_of = {}
             spec = self.spec
-            note_totals(self.environment.stats, Path(spec.records), spec.name, spec.repeat)
+            repeat = spec.repeat + max(0, self.tests - 1)  # the web UI starts one test after another
+            note_totals(self.environment.stats, Path(spec.records), spec.name, repeat)
         self._locust_quit()

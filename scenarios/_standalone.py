@@ -49,8 +49,8 @@ class Standalone:
         self._scenario = name
         self._environment = environment
         self._finished = False
-        self._started = time.monotonic()
-        self._seen = self._server.seen()
+        self._tests = 0
+        self.test_started()
         write_plan(self._plan(options), self.directory)
 
     def _find_server(self, environment: Environment, options: Any) -> targets.Target:
@@ -88,22 +88,31 @@ class Standalone:
             command="locust " + " ".join(sys.argv[1:]),
         )
 
-    def finish(self) -> None:
-        """Facts, result, server down; says where the result is. Called when Locust quits; does its work once."""
-        if self._finished:
-            return
-        self._finished = True
+    def test_started(self) -> None:
+        """A test begins; the web UI can start several, each is a repeat."""
+        self._seen = self._server.seen()
+        self._started = time.monotonic()
+
+    def test_stopped(self) -> None:
+        """It is over and drained: what the server saw of it."""
         seen = self._server.seen()
         facts = CaseFacts(
             case=self._spec.name,
-            repeat=0,
+            repeat=self._tests,
             exit_code=0,
             interrupted=None,
             server_seen=None if seen is None or self._seen is None else seen - self._seen,
             server_cpu_s=None,
             wall_s=time.monotonic() - self._started,
         )
+        self._tests += 1
         write_facts(facts, self.directory)
+
+    def finish(self) -> None:
+        """Result, server down; says where the result is. Called when Locust quits; does its work once."""
+        if self._finished:
+            return
+        self._finished = True
         self._server.stop()
         result = summarize_run(self.directory)
         (self.directory / "result.json").write_bytes(encode(result))

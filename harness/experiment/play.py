@@ -11,6 +11,7 @@ import contextlib
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -44,7 +45,16 @@ def command(spec: CaseSpec, scenario: str, processes: int = 1) -> list[str]:
     line = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--only-summary"]
     line += ["--loglevel", "WARNING", "-u", str(spec.users), "-r", str(spec.users)]
     line += ["--exit-code-on-error", "0"]  # failed requests are a result; the exit code says whether the client worked
-    return line if processes == 1 else [*line, "--processes", str(processes)]
+    if processes == 1:
+        return line
+    port = str(_free_port())  # Locust's own default would let two runs on one machine steal each other's workers
+    return [*line, "--processes", str(processes), "--master-bind-port", port, "--master-port", port]
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def environment(case_file: Path, status_fd: int, processes: int) -> dict[str, str]:

@@ -81,7 +81,15 @@ def local_unpatched(of: CaseSpec, folder: Path) -> str:
 
 
 def two_processes(of: CaseSpec, folder: Path) -> str:
-    return finished(locust(of, folder, "--processes", "2"))
+    return finished(locust(of, folder, *two()))
+
+
+def two() -> list[str]:
+    """Two worker processes on a port of their own, so that tests can run beside each other."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    return ["--processes", "2", "--master-bind-port", port, "--master-port", port]
 
 
 def master_and_workers(of: CaseSpec, folder: Path) -> str:
@@ -110,12 +118,13 @@ def test_three_counts_agree_on_a_faulty_server(
         agree(mode(case, tmp_path), tmp_path / "r", server, 400)
 
 
-@pytest.mark.parametrize("more", [[], ["--processes", "2"]])
+@pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("how", ["sigterm", "run-time"])
-def test_a_stop_in_the_middle_loses_no_slow_request(how: str, more: list[str], tmp_path: Path) -> None:
+def test_a_stop_in_the_middle_loses_no_slow_request(how: str, processes: int, tmp_path: Path) -> None:
     """Requests of a second are in flight when the stop comes: all are drained, recorded and counted."""
     with mock(SLOW, tmp_path) as server:
         case = spec(server.url, tmp_path / "r", "queue-stream:concurrency=10", items=1000, users=2)
+        more = two() if processes == 2 else []
         child = locust(case, tmp_path, *more, *(["-t", "3s"] if how == "run-time" else []))
         if how == "sigterm":
             while not server.seen():
