@@ -47,9 +47,40 @@ def elide(text: str, size_max: int) -> str:
     return f"{text[:head].rstrip()}…{text[len(text) - (size_max - 1 - head) :].lstrip()}"
 
 
+def _short(names: Sequence[str], size_max: int) -> list[str]:
+    """Each name elided; of names that would look alike, what tells them apart is kept instead of their ends."""
+    short = [elide(name, size_max) for name in names]
+    for label, often in Counter(short).items():
+        alike = [at for at, other in enumerate(short) if other == label]
+        full = [names[at] for at in alike]
+        if often > 1 and len(set(full)) > 1:
+            for at, name in zip(alike, _told_apart(full), strict=True):
+                short[at] = name
+    return short
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Long names that differ in a few places, around what differs: `adaptive:algor…limit_max=20…`."""
+    head = _alike(names)
+    tail = min(_alike([name[head:][::-1] for name in names]), min(map(len, names)) - head)
+    rest = names[0][len(names[0]) - tail :] if tail else ""
+    tail -= next((at for at, sign in enumerate(rest) if sign in ",;: )"), tail)  # what differs is shown to its end
+    told = []
+    for name in names:
+        end = len(name) - tail
+        told.append(elide(name[:head], 24) + elide(name[head:end], 14) + "…" * (tail > 0))
+    return told
+
+
+def _alike(names: Sequence[str]) -> int:
+    """How many characters all names begin with."""
+    columns = enumerate(zip(*names, strict=False))
+    return next((at for at, signs in columns if len(set(signs)) > 1), min(map(len, names)))
+
+
 def case_labels(cases: Sequence[Case], size_max: int = 44) -> list[str]:
     """A short label for each case, in order, no two alike; a partial case says so."""
-    short = [elide(printable(case.name) or "unnamed", size_max) for case in cases]
+    short = _short([printable(case.name) or "unnamed" for case in cases], size_max)
     often, seen = Counter(short), Counter[str]()
     labels = []
     for label, case in zip(short, cases, strict=True):

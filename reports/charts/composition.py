@@ -22,7 +22,7 @@ ORDER = 30
 
 PARTS = (
     Part("lag", "purple", ""),
-    Part("queue wait", "sky", "...."),
+    Part("queue wait", "sky", "\\\\\\\\"),
     Part("retry time", "vermillion", "xxxx"),
     Part("service time", "orange", "////"),
 )

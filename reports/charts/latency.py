@@ -60,12 +60,12 @@ def figure(result: RunResult, theme: Theme) -> Figure:
     scale = _scale(cases)
     width = (WIDTH - EDGE) / columns - 0.62
     for number, (case, name) in enumerate(zip(cases, labels.case_labels(cases), strict=True)):
-        left = 0.52 + (number % columns) * (width + 0.62)
+        left = 0.56 + (number % columns) * (width + 0.62)
         top = 0.5 + (number // columns) * PITCH
         sheet.text(left, sheet.top + top - 0.11, fitted(name, width, TEXT, "bold"), weight="bold")
         axes = sheet.axes(left, top, width, HEIGHT)
         scale.apply(axes.xaxis, 5)
-        Scale(0.0, 1.0, log=False, words=lambda share: f"{share:.0%}").apply(axes.yaxis, 5)
+        Scale(0.0, 1.04, log=False, words=lambda share: f"{share:.0%}").apply(axes.yaxis, 5)
         if number >= len(cases) - columns:
             axes.set_xlabel("time, log scale", labelpad=3)
         if number % columns == 0:

@@ -37,7 +37,9 @@ def figure(result: RunResult, theme: Theme) -> Figure:
         ("latency p99", {"color": theme.vermillion, "ls": "-", "lw": 1.3, "marker": "o", "ms": 3}),
         ("service time p99", {"color": theme.green, "ls": (0, (4, 2)), "lw": 1.5}),
     ]
-    return small_multiples(result, theme, TITLE, HOW, "", scale, key, _draw)
+    return small_multiples(
+        result, theme, TITLE, HOW, "latency" + (", log scale" if scale.log else ""), scale, key, _draw
+    )
 
 
 def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:

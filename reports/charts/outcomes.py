@@ -8,7 +8,7 @@ from harness.measure.result import Case, RunResult
 from reports import labels, units
 from reports.drawing.rows import bare, note, rows_of
 from reports.drawing.scale import Scale
-from reports.drawing.sheet import EDGE, SMALL, WIDTH, Sheet, text_width
+from reports.drawing.sheet import EDGE, SMALL, WIDTH, Sheet
 from reports.drawing.theme import Theme
 from reports.wording import per_case
 
@@ -43,7 +43,7 @@ def figure(result: RunResult, theme: Theme) -> Figure:
     layout = rows_of(result.cases, PITCH)
     present = [name for name in STYLES if any(getattr(case.counts, name) for case in result.cases)]
     sheet = Sheet(theme, TITLE, note(result, HOW), layout.height + 0.5 + 0.2 * (1 + len(present) // 5))
-    width = WIDTH - EDGE - layout.left - 0.72
+    width = WIDTH - EDGE - layout.left - 0.82
     axes = sheet.axes(layout.left, 0, width, layout.height)
     Scale(0.0, 1.0, log=False, words=lambda share: f"{share:.0%}").apply(axes.xaxis, 6)
     bare(axes, layout.height)
@@ -53,9 +53,10 @@ def figure(result: RunResult, theme: Theme) -> Figure:
             share = getattr(row.case.counts, name) / (row.case.counts.scheduled or 1)
             axes.barh(row.y, share, BAR, left=left, **_style(name, theme))
             left += share
-        words = units.share(row.case.counts.ok / row.case.counts.scheduled) if row.case.counts.scheduled else "no data"
+        counts = row.case.counts
+        words = f"{units.share(counts.ok / counts.scheduled)} ok" if counts.scheduled else "no data"
         axes.annotate(
-            words + (" ok" if text_width(words + " ok", SMALL, "bold") < 0.7 else ""), (1.0, row.y), (5, 0),
+            words, (1.0, row.y), (5, 0),
             xycoords=("axes fraction", "data"), textcoords="offset points", va="center", size=SMALL, weight="bold",
         )  # fmt: skip
     layout.write(sheet)

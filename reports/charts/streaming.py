@@ -46,7 +46,7 @@ def figure(result: RunResult, theme: Theme) -> Figure:
         values = [value for _, one in found if one for value in (one.p50.value, one.p99.value)]
         scale = scale_for(values)
         room = Scale(scale.low, scale.high * (1.6 if scale.log else 1.18), scale.log, units.seconds)
-        room.apply(axes.xaxis, max(3, int(width / 0.62)))
+        room.apply(axes.xaxis, max(4, int(width / 0.5)))
         bare(axes, layout.height)
         axes.set_xlabel(label + (", log scale" if scale.log else ""), labelpad=4)
         for y, one in found:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.measure.result import Case, RunResult
 from reports import labels, units
-from reports.drawing.placing import Box, place
+from reports.drawing.placing import Box, leader, place
 from reports.drawing.rows import note
 from reports.drawing.scale import scale_for
 from reports.drawing.sheet import EDGE, SMALL, WIDTH, Sheet, fitted, text_width
@@ -23,7 +24,7 @@ HOW = (
 )
 ORDER = 30
 HEIGHT = 3.4
-LABEL_MAX = 2.1
+LABEL_MAX = 2.5
 
 
 def _points(result: RunResult) -> list[tuple[Case, float, float, float]]:
@@ -45,10 +46,12 @@ def applies(result: RunResult) -> bool:
 def figure(result: RunResult, theme: Theme) -> Figure:
     """The scatter, its labels clear of each other and of the points."""
     points = _points(result)
-    sheet = Sheet(theme, TITLE, note(result, HOW), HEIGHT + 0.55)
+    height = HEIGHT + 0.15 * max(0, len(points) - 6)
+    sheet = Sheet(theme, TITLE, note(result, HOW), height + 0.55)
     left, width = 0.72, WIDTH - 0.72 - EDGE
-    axes = sheet.axes(left, 0.05, width, HEIGHT)
+    axes = sheet.axes(left, 0.05, width, height)
     across = scale_for([rate for _, rate, _, _ in points])
+    across = replace(across, high=across.high * (3.0 if across.log else 1.3))  # room for labels on the right, too
     up = scale_for([value for point in points for value in point[2:]], units.seconds)
     across.apply(axes.xaxis, 7)
     up.apply(axes.yaxis, 6)
@@ -61,21 +64,25 @@ def figure(result: RunResult, theme: Theme) -> Figure:
         color, marker = shades[number % len(shades)], "osD^vP"[number // len(shades) % 6]
         axes.plot([rate, rate], [median, tail], color=color, lw=2, solid_capstyle="butt", alpha=0.6)
         axes.plot([rate], [median], marker=marker, ms=8, color=color, mec=theme.surface, ls="")
-        x, low, high = across.place(rate) * width, up.place(median) * HEIGHT, up.place(tail) * HEIGHT
+        x, low, high = across.place(rate) * width, up.place(median) * height, up.place(tail) * height
         taken.append(Box(x - 0.07, low - 0.08, x + 0.07, high + 0.04))
         name = fitted(wanted[id(case)], LABEL_MAX, SMALL)
         spots.append((x, low))
         sizes.append((text_width(name, SMALL) + 0.06, 0.16))
         names.append(name)
-    boxes = place(spots, sizes, Box(0.02, 0.02, width - 0.02, HEIGHT - 0.02), taken)
+    boxes = place(spots, sizes, Box(0.02, 0.02, width - 0.02, height - 0.02), taken)
     for box, (x, y), name in zip(boxes, spots, names, strict=True):
         if box is None:
             continue
         middle = ((box.left + box.right) / 2, (box.bottom + box.top) / 2)
         axes.annotate(
-            name, (x / width, y / HEIGHT), (middle[0] / width, middle[1] / HEIGHT), xycoords="axes fraction",
-            ha="center", va="center", size=SMALL, arrowprops={"arrowstyle": "-", "color": theme.line, "lw": 0.6},
+            name, (middle[0] / width, middle[1] / height), xycoords="axes fraction",
+            ha="center", va="center", size=SMALL,
         )  # fmt: skip
+        if leader((x, y), box):
+            end = (min(max(x, box.left), box.right), min(max(y, box.bottom), box.top))
+            across_in, up_in = [x / width, end[0] / width], [y / height, end[1] / height]
+            axes.plot(across_in, up_in, transform=axes.transAxes, color=theme.line, lw=0.7, zorder=1.5)
     return sheet.figure
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BUCKETS_MAX = 160
 """A panel is about 300 pixels wide: more points than this add bytes, not sight."""
-AXIS = 0.52  # room for y tick labels
+AXIS = 0.62  # room for y tick labels
 DrawPanel = Callable[["Axes", Case, list[Bucket], Theme], None]
 Key = list[tuple[str, dict[str, Any]]]
 
@@ -70,9 +70,19 @@ def steps(buckets: Sequence[Bucket], value: Callable[[Bucket], float | None]) ->
 
 
 def middles(buckets: Sequence[Bucket], value: Callable[[Bucket], float | None]) -> tuple[list[float], list[float]]:
-    """Middles of the buckets that have a value, and the values."""
-    pairs = [(bucket.t_s + bucket.width_s / 2, one) for bucket in buckets if (one := value(bucket)) is not None]
-    return [time for time, _ in pairs], [one for _, one in pairs]
+    """Middles of the buckets that have a value, and the values; NaN where two or more buckets in a row have none."""
+    times: list[float] = []
+    values: list[float] = []
+    for bucket in buckets:
+        if (one := value(bucket)) is None:
+            continue
+        middle = bucket.t_s + bucket.width_s / 2
+        if times and middle - times[-1] > 2.5 * bucket.width_s:
+            times.append(middle)
+            values.append(math.nan)
+        times.append(middle)
+        values.append(one)
+    return times, values
 
 
 def small_multiples(
@@ -97,12 +107,12 @@ def small_multiples(
         sheet.text(left, sheet.top + top - 0.11, fitted(name, width, TEXT, "bold"), weight="bold")
         axes = sheet.axes(left, top, width, height)
         Scale(0.0, (longest if shared else ends[number]) or 1.0, log=False).apply(axes.xaxis, 6, grid=False)
-        y_scale.apply(axes.yaxis, 4)
+        y_scale.apply(axes.yaxis, 5)
         if number >= len(cases) - columns:
             axes.set_xlabel("seconds since the load began", labelpad=3)
         if number % columns == 0:
             axes.set_ylabel(y_label, labelpad=3)
-            axes.yaxis.set_label_coords(-0.40 / width, 0.5)
+            axes.yaxis.set_label_coords(-0.50 / width, 0.5)
         if case.timeline:
             draw(axes, case, thinned(case.timeline), theme)
         else:

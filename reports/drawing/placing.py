@@ -30,6 +30,8 @@ class Box:
         )
 
 
+MARK = 0.05  # half a point's mark
+NEAR = 0.17  # closer than this a label needs no line to its point
 RADII = [0.09 + 0.07 * step for step in range(40)]
 ANGLES = [math.radians(angle) for angle in (0, 180, 90, 270, 35, -35, 145, -145, 65, -65, 115, -115)]
 
@@ -40,16 +42,21 @@ def place(
     frame: Box,
     taken: Sequence[Box] = (),
 ) -> list[Box | None]:
-    """A box of the given size near each point, inside the frame, clear of `taken` and of each other.
+    """A box of the given size near each point, inside the frame, clear of `taken`, of each other and of all leaders.
 
-    Greedy, the most crowded points first, the nearest free place each; None where no place is free.
+    Greedy, lone points first, the nearest free place each; None where no place is free. A leader passes no other label
+    and no other point, so that a label is never read as another point's.
     """
     blocked = list(taken)
+    seen = [Box(x - MARK, y - MARK, x + MARK, y + MARK) for x, y in points]
     found: list[Box | None] = [None] * len(points)
-    for at in sorted(range(len(points)), key=lambda at: -_crowding(points, at)):
-        found[at] = _nearest(points[at], sizes[at], frame, blocked)
+    for at in sorted(range(len(points)), key=lambda at: _crowding(points, at)):
+        found[at] = _nearest(points[at], sizes[at], frame, blocked, seen, points)
+        if found[at] is None:  # rather a line across a point than no label
+            found[at] = _nearest(points[at], sizes[at], frame, blocked, seen[len(points) :], points)
         if (box := found[at]) is not None:
-            blocked.append(box)
+            seen.append(box)
+            blocked += [box, *leader(points[at], box)]
     return found
 
 
@@ -58,12 +65,44 @@ def _crowding(points: Sequence[tuple[float, float]], at: int) -> int:
     return sum(math.hypot(x - other[0], y - other[1]) < 0.6 for other in points)
 
 
-def _nearest(point: tuple[float, float], size: tuple[float, float], frame: Box, blocked: Sequence[Box]) -> Box | None:
+def leader(point: tuple[float, float], box: Box, pieces: int = 16) -> list[Box]:
+    """The line from a point to the nearest side of its label, as a chain of small boxes; empty if they nearly touch."""
+    end = min(max(point[0], box.left), box.right), min(max(point[1], box.bottom), box.top)
+    if _gap(point, box) < NEAR:
+        return []
+    parts = [step / pieces for step in range(1, pieces)]
+    spots = [(point[0] + (end[0] - point[0]) * part, point[1] + (end[1] - point[1]) * part) for part in parts]
+    return [Box(x - 0.01, y - 0.01, x + 0.01, y + 0.01) for x, y in spots]
+
+
+def _gap(point: tuple[float, float], box: Box) -> float:
+    """How far a point is from a box; 0 inside."""
+    end = min(max(point[0], box.left), box.right), min(max(point[1], box.bottom), box.top)
+    return math.dist(point, end)
+
+
+def _nearest(
+    point: tuple[float, float],
+    size: tuple[float, float],
+    frame: Box,
+    blocked: Sequence[Box],
+    seen: Sequence[Box],
+    points: Sequence[tuple[float, float]],
+) -> Box | None:
+    """The first free place outwards; its leader crosses nothing in `seen`, and it lies nearest to its own point."""
     width, height = size
+    here = Box(point[0] - 0.01, point[1] - 0.01, point[0] + 0.01, point[1] + 0.01)
+    others = [one for one in seen if not one.overlaps(here)]
+    rivals = [other for other in points if other != point]
     for radius in RADII:
         for angle in ANGLES:
             box = _beside(point, radius, angle, width, height)
-            if box.inside(frame) and not any(box.overlaps(other) for other in blocked):
+            if not box.inside(frame) or any(box.overlaps(other) for other in blocked):
+                continue
+            line = leader(point, box)
+            if not line and any(_gap(rival, box) < _gap(point, box) + 0.01 for rival in rivals):
+                continue  # it would be read as the label of the other point
+            if not any(piece.overlaps(other) for piece in line for other in others):
                 return box
     return None
 

@@ -103,11 +103,19 @@ def wrapped(text: str, width: float, lines_max: int = 2, size: float = TEXT, wei
     rest = text
     while rest and len(lines) < lines_max - 1 and text_width(rest, size, weight) > width:
         kept = _prefix(rest, width, size, weight)
-        breaks = [at + 1 for at, sign in enumerate(rest[:kept]) if sign in " ,:;/-=_"]
-        cut = breaks[-1] if breaks and breaks[-1] > kept // 3 else kept
+        cut = _break(rest, kept)
         lines.append(rest[:cut].rstrip())
         rest = rest[cut:].lstrip()
     return [*lines, fitted(rest, width, size, weight)] if rest else lines
+
+
+def _break(text: str, kept: int) -> int:
+    """Where to break within the first `kept` characters: between settings rather than within one."""
+    for signs in (" ,;:", "=/-_"):
+        breaks = [at + 1 for at, sign in enumerate(text[:kept]) if sign in signs]
+        if breaks and breaks[-1] > kept // 3:
+            return breaks[-1]
+    return kept
 
 
 def _prefix(text: str, width: float, size: float, weight: str) -> int:
