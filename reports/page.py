@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.measure.files import write_atomically
 from harness.measure.result import RunResult
 from reports import formats as folder
+from reports.charts import names as known_charts
 from reports.drawing.draw import draw_all
 
 
@@ -26,7 +27,11 @@ def write(
         if name not in formats():
             raise ValueError(f"unknown format {name!r}: known are {', '.join(formats())}")
     drawings = draw_all(result) if charts else []
-    written = []
+    written: list[Path] = []
+    if charts:
+        drawn = {drawing.name for drawing in drawings if drawing.png}
+        for name in set(known_charts()) - drawn:  # a picture of an earlier report would be of other data
+            (directory / "charts" / f"{name}.png").unlink(missing_ok=True)
     for drawing in drawings:
         if drawing.png:
             (directory / "charts").mkdir(exist_ok=True)

@@ -34,6 +34,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     loader = PackageLoader("reports.formats", "")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["svg"] = Markup
+    environment.filters["plain"] = labels.printable
     sign, name, meaning = verdict_words(result.verdict)
     return environment.get_template("report.html.j2").render(
         result=result,

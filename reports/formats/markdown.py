@@ -43,7 +43,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
 
 def _reasons(result: RunResult) -> list[str]:
     reasons = result.verdict.reasons
-    return [f"- {escaped(f'{r.case}: ' if r.case else '')}{escaped(r.text)}" for r in reasons]
+    return [f"- {f'**{escaped(r.case)}**: ' if r.case else ''}{escaped(r.text)}" for r in reasons]
 
 
 def _table(cases: list[Case]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from functools import cache
@@ -11,9 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.measure.result import RunResult
+from harness.measure.result import Bucket, RunResult
 from reports import charts, labels, page, units
-from reports.drawing import draw, placing, sheet
+from reports.drawing import draw, panels, placing, sheet
 from reports.drawing.scale import Scale, compact, linear_ticks, log_ticks, scale_for
 from reports.drawing.theme import DARK, LIGHT, Theme
 from reports.formats import _facts, html, markdown
@@ -268,3 +269,49 @@ def test_a_sparkline_shows_the_shape(results: dict[str, RunResult]) -> None:
     case = results["article"].cases[0]
     assert 0 < len(_facts.sparkline(case)) <= 40
     assert _facts.sparkline(msgspec.structs.replace(case, timeline=[])) == ""
+
+
+def test_names_that_begin_alike_are_told_apart(results: dict[str, RunResult]) -> None:
+    """Not by a number but by the setting that differs; equal names get one."""
+    names = labels.case_labels(results["many"].cases)
+    assert len(set(names)) == 12
+    assert all(f"={10 * (at + 1)}…" in name for at, name in enumerate(names))
+    same = [results["single"].cases[0]] * 2
+    assert [name[-3:] for name in labels.case_labels(same)] == [" #1", " #2"]
+
+
+def test_leaders_cross_no_label_and_labels_are_nobody_elses() -> None:
+    """Around a dense column of points every label is nearest to its own, or tied to it by a line."""
+    points = [(3.0, 0.4 + 0.14 * number) for number in range(10)]
+    found = placing.place(points, [(1.5, 0.16)] * 10, placing.Box(0, 0, 6, 3))
+    assert all(found)
+    for at, (point, box) in enumerate(zip(points, found, strict=True)):
+        assert box is not None
+        others = [other for number, other in enumerate(found) if other is not None and number != at]
+        line = placing.leader(point, box)
+        assert not any(piece.overlaps(other) for piece in line for other in others)
+
+
+def test_text_that_would_turn_the_page_around_is_made_plain(results: dict[str, RunResult]) -> None:
+    """Direction overrides and control characters reach neither format."""
+    for text in (html.render(results["hostile"]), markdown.render(results["hostile"])):
+        assert "\u202e" not in text
+        assert "\x1b" not in text
+
+
+def test_a_picture_of_an_earlier_report_does_not_stay(results: dict[str, RunResult], tmp_path: Path) -> None:
+    """A chart that no longer applies is removed; a stranger's file is left alone."""
+    page.write(results["stall"], tmp_path)
+    (tmp_path / "charts" / "mine.png").write_bytes(b"x")
+    assert (tmp_path / "charts" / "latency_over_time.png").exists()
+    page.write(results["article"], tmp_path)
+    assert not (tmp_path / "charts" / "latency_over_time.png").exists()
+    assert (tmp_path / "charts" / "mine.png").exists()
+
+
+def test_a_gap_in_time_stays_a_gap() -> None:
+    """A line is not drawn through slices in which nothing was measured."""
+    buckets = [Bucket(t_s=float(at), width_s=1.0, latency_p99_s=None if 2 <= at <= 5 else 1.0) for at in range(8)]
+    _, values = panels.middles(buckets, lambda bucket: bucket.latency_p99_s)
+    assert sum(math.isnan(value) for value in values) == 1
+    assert len(panels.thinned(buckets * 50)) <= panels.BUCKETS_MAX
