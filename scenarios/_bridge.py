@@ -67,6 +67,8 @@ def _spec(environment: Environment) -> CaseSpec:
     if case is not None:
         return case
     options = environment.parsed_options
+    if not options.paceline_target:
+        _refuse(UsageError("this worker's master plays something else: give each run its own --master-bind-port"))
     return _options.spec_from(
         options,
         environment.user_classes[0],

@@ -31,6 +31,7 @@ from harness.measure.record import End
 from harness.measure.recorder import Recorder
 
 TICK_S = 0.05
+STOP_GRACE_S = 0.25  # what was due just before a stop may still leave
 CONNECT_LEAD_S = 0.02  # between `go` and the zero of arrivals, so that the first one is not late
 
 
@@ -57,6 +58,7 @@ class Application:
         self.ended = False  # its share is done, of itself or after `leave`
         self.complete = False  # its share is done of itself
         self.alarm: Alarm | None = None  # what its feed sleeps by
+        self.closes = math.inf  # after a stop: from when on nothing more is sent
 
 
 class Engine:
@@ -205,8 +207,10 @@ class Engine:
                     application.gate = send
                 inner = compose(send, spec.layers, spec.seed + application.slot)
 
+                now = clock()
+
                 def entrance(request: Request, /) -> Awaitable[Response]:
-                    return _not_sent() if feed.stopped else inner(request)
+                    return _not_sent() if feed.stopped and now() > application.closes else inner(request)
 
                 return recorder.layer(entrance, application.slot)
 
@@ -242,7 +246,9 @@ class Engine:
             if application.task is not None:
                 application.task.cancel()
             return
-        feed.stop(clock()())
+        at = clock()()
+        feed.stop(at)
+        application.closes = at + STOP_GRACE_S
         if application.alarm is not None:
             application.alarm.off()
         self._cut_later(application)

@@ -67,7 +67,9 @@ def test_a_stall_shows_in_due_time_and_not_in_service_time(tmp_path: Path) -> No
     )
     line = ["run", "steady", "-s", "queue-stream:concurrency=4", "--rate", "100", "--duration", "8"]
     done = paceline(*line, "--server", "stall.toml", "--out", "run", *QUICK, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout
+    reasons = {reason["code"] for reason in result_of(tmp_path / "run")["verdict"]["reasons"]}
+    assert done.returncode == (4 if reasons else 0), done.stdout
+    assert reasons <= {"lag"}  # a busy machine may wake the generator a millisecond late, and is told so
     case = result_of(tmp_path / "run")["cases"][0]
     assert case["latency_s"]["p99"]["value"] > 0.5
     assert case["service_time_s"]["p99"]["value"] < 0.1
