@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from harness.measure.result import OUTCOME_NAMES, Case, RunResult
+from harness.measure.result import OUTCOME_NAMES, Case, Distribution, RunResult
 from reports import labels, units
 
 COLUMNS: list[tuple[str, str, Callable[[Case], str]]] = [
@@ -61,9 +61,15 @@ def percentiles(case: Case) -> list[list[str]]:
     rows = []
     for name, spread in named:
         if spread is not None and spread.n:
-            cells = [units.percentile(spread, p) for p in ("p50", "p90", "p95", "p99", "p99_9")]
+            cells = [_percentile(spread, p) for p in ("p50", "p90", "p95", "p99", "p99_9")]
             rows.append([name, units.count(spread.n), units.seconds(spread.mean), *cells, units.seconds(spread.max)])
     return rows
+
+
+def _percentile(spread: Distribution, name: str) -> str:
+    """A percentile, with its interval where repeats gave one."""
+    between = units.interval(getattr(spread, name))
+    return units.percentile(spread, name) + (f" ({between})" if between else "")
 
 
 def how_measured(result: RunResult) -> list[tuple[str, str]]:

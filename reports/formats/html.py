@@ -64,6 +64,7 @@ def _case(name: str, case: Any) -> dict[str, Any]:
         "load": labels.load_words(case.load),
         "task": labels.printable(case.task),
         "target": target_words(case),
+        "repeats": case.repeats,
         "layers": labels.settings_words(case.layers),
         "outcomes": _facts.outcomes(case),
         "counts": _facts.more_counts(case),

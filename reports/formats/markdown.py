@@ -28,6 +28,8 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     parts.append("\n".join(_reasons(result)))
     parts.append(escaped(partial_words(result)))
     parts.append("\n".join(f"*Server: {escaped(note)}.*" for note in target_notes(result)))
+    if result.simulated:
+        parts.append("*Simulated in virtual time: no network and no real server took part.*")
     if labels.is_mixed(result.cases):
         parts.append(labels.NOT_COMPARABLE)
     parts.append(_table(result.cases))

@@ -81,6 +81,7 @@ def test_every_result_has_a_page_that_needs_nothing_from_outside(kind: str, resu
     text = html.render(result, drawn(kind))
     found = Page(text)
     assert found.scripts == 0
+    assert "default-src 'none'" in text
     assert all(target.startswith("#") for target in found.fetched)
     words = " ".join(" ".join(found.words).split())
     assert words.index(" ".join(labels.printable(result.headline).split())[:30]) < words.index("Comparison")
