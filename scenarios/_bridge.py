@@ -97,6 +97,7 @@ def _init(environment: Environment, runner: Any, **_: Any) -> None:
         register(environment, lambda: _state["play"])
         environment.events.test_start.add_listener(_started)
         environment.events.test_stop.add_listener(_stopped)
+        environment.events.quit.add_listener(lambda **_: _stopped(environment))  # the last chance to wait for it
     if _state["standalone"] is not None:  # after the drain of this process, or of all workers
         environment.events.test_stop.add_listener(lambda **_: _state["standalone"].test_stopped())
 

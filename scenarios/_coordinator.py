@@ -5,6 +5,7 @@ Rules of this file
   2. `go` is sent when every user that Locust meant to start is ready to send: nobody is late before the start.
   3. The master leaves only when each worker has said that its last statistics are on their way (`drained`), because
      Locust's own `quit` waits half a second and loses the slowest requests of every longer drain.
+  4. A worker that dies takes its share with it, never the test: it is not waited for, neither to be done nor to drain.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+from gevent.event import Event
 from locust.env import Environment
-from locust.runners import MasterRunner
+from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
 from harness.experiment.spec import CaseSpec
 from harness.load.schedule import BACKLOG
@@ -44,16 +46,22 @@ class Coordinator:
         environment.events.test_start.add_listener(self._test_started)
         environment.events.spawning_complete.add_listener(self._spawned)
         if isinstance(self.runner, MasterRunner):
+            self._quitting: Event | None = None
             self._locust_quit = self.runner.quit
-            self.runner.quit = self._patient_quit
+            self.runner.quit = self._quit_once
+            gevent.spawn(self._watch_workers)
 
     def reset(self) -> None:
         """A new test begins."""
         self.slots = 0
         self.slot_of: dict[str, int] = {}
-        self.free: list[int] = []
+        self.node_of: dict[str, str] = {}
+        self.given = 0  # slots that were ever taken
+        self.free: list[int] = []  # of those, by users that have left
         self.ready: set[str] = set()
         self.done: set[str] = set()
+        self.left: set[str] = set()
+        self.lost: set[str] = set()  # workers that died
         self.gone = False
         self.ending = False
         self.drained: set[str] = set()
@@ -77,14 +85,17 @@ class Coordinator:
     def _claim(self, environment: Environment, msg: Any, **_: Any) -> None:
         user = msg.data["user"]
         self.slots = self.slots or self.planned()
-        slot = self.free.pop(0) if self.free else len(self.slot_of)
-        self.slot_of[user] = slot
+        if self.free:
+            slot = self.free.pop(0)
+        else:
+            slot, self.given = self.given, self.given + 1
+        self.slot_of[user], self.node_of[user] = slot, msg.node_id
         if slot >= self.slots:
             logger.warning("a user beyond the planned %d has no share of the load", self.slots)
             self.ready.add(user)
             self.done.add(user)
         self._tell(SLOT, {"user": user, "slot": slot, "slots": self.slots}, msg.node_id)
-        if self.gone:
+        if self.gone and slot < self.slots:
             self._tell(GO, {}, msg.node_id)
 
     def _ready(self, environment: Environment, msg: Any, **_: Any) -> None:
@@ -105,15 +116,24 @@ class Coordinator:
 
     def _done(self, environment: Environment, msg: Any, **_: Any) -> None:
         self.done.add(msg.data["user"])
-        if self.gone and len(self.done) >= max(self.slots, len(self.slot_of)) and not self.ending:
-            self.ending = True
-            gevent.spawn(self._end)
+        self._end_if_over()
 
     def _left(self, environment: Environment, msg: Any, **_: Any) -> None:
         """A user was stopped by a shape; with arrivals another one may take its slot from now on."""
-        slot = self.slot_of.get(msg.data["user"])
+        user = msg.data["user"]
+        self.left.add(user)
+        slot = self.slot_of.get(user)
         if self.spec.load.name != BACKLOG and slot is not None:
             self.free.append(slot)
+        if self.runner.state in {STATE_SPAWNING, STATE_RUNNING}:  # else the test is being stopped, and they all leave
+            self._end_if_over()
+
+    def _end_if_over(self) -> None:
+        """Every share was taken, and of those who took one each is done or gone, not all gone."""
+        over = len(self.done | self.left) >= max(self.slots, len(self.slot_of)) and self.done
+        if self.gone and over and not self.ending:
+            self.ending = True
+            gevent.spawn(self._end)
 
     def _end(self) -> None:
         options = self.environment.parsed_options
@@ -125,19 +145,45 @@ class Coordinator:
     def _drained(self, environment: Environment, msg: Any, **_: Any) -> None:
         self.drained.add(msg.node_id)
 
-    def _patient_quit(self) -> None:
-        """Stop, wait until every worker has drained and reported, then quit as Locust does."""
-        nodes = set(self.runner.clients) if self.slot_of else set()
-        if nodes:
-            self.runner.stop()
-            with gevent.Timeout(self.spec.drain_s + 10, False):
-                while not nodes <= self.drained:
-                    gevent.sleep(0.02)
-            with gevent.Timeout(2, False):  # a worker is back among the clients only after it said so
-                while len(self.runner.clients.ready) < len(nodes):
-                    gevent.sleep(0.02)
-            self.slot_of = {}
-            spec = self.spec
-            repeat = spec.repeat + max(0, self.tests - 1)  # the web UI starts one test after another
-            note_totals(self.environment.stats, Path(spec.records), spec.name, repeat)
-        self._locust_quit()
+    def _watch_workers(self) -> None:
+        while True:
+            gevent.sleep(1)
+            for node in {client.id for client in self.runner.clients.missing} - self.lost:
+                self.lost.add(node)
+                users = {user for user, at in self.node_of.items() if at == node}
+                if users - self.done:
+                    logger.error("worker %s is gone: what it had left of the load is lost", node)
+                self.left |= users
+                if users >= set(self.slot_of):
+                    continue  # the last one: Locust itself stops the test
+                self._end_if_over()
+
+    def _quit_once(self) -> None:
+        """Quit patiently; whoever else asks for it waits for that."""
+        if gevent.getcurrent() in self.runner.greenlet:  # the listener must go on hearing what workers say at their end
+            gevent.spawn(self._quit_once)
+        elif self._quitting is not None:
+            self._quitting.wait()
+        else:
+            self._quitting = Event()
+            try:
+                self._drain_workers()
+            finally:
+                self._locust_quit()
+                self._quitting.set()
+
+    def _drain_workers(self) -> None:
+        """Stop, and wait until every worker that lives has drained and reported."""
+        if not self.slot_of:
+            return
+        nodes = set(self.runner.clients) | set(self.node_of.values())
+        self.runner.stop()
+        with gevent.Timeout(self.spec.drain_s + 10, False):
+            while not nodes <= self.drained | self.lost:
+                gevent.sleep(0.02)
+        with gevent.Timeout(2, False):  # a worker is back among the clients only after it said so
+            while len(self.runner.clients.ready) < len(nodes - self.lost):
+                gevent.sleep(0.02)
+        spec = self.spec
+        repeat = spec.repeat + max(0, self.tests - 1)  # the web UI starts one test after another
+        note_totals(self.environment.stats, Path(spec.records), spec.name, repeat)

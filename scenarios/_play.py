@@ -40,6 +40,7 @@ class Play:
         mix = spec.build_mix()
         self._names: Names = mix.tasks[0].name if len(mix.tasks) == 1 else lambda index: mix.pick(index).name
         self._over = False
+        self._stopping: gevent.Greenlet | None = None
         self._why: str | None = None  # a stop that nobody meant
         start_thread(self.engine.run)
         self._merger = gevent.spawn(self._merge_forever)
@@ -94,9 +95,16 @@ class Play:
             self.runner.send_message(LEFT, {"user": user})
 
     def stop(self) -> None:
-        """Finish the engine, hand Locust the last batch, and say so."""
-        if self._over:
-            return
+        """Return when the engine is finished and Locust has the last batch.
+
+        The work is done once, in a greenlet of its own: Locust may kill the one that asked for it (a signal and the
+        master's word can come together), and ask again.
+        """
+        if self._stopping is None:
+            self._stopping = gevent.spawn(self._stop)
+        self._stopping.join()
+
+    def _stop(self) -> None:
         self._over = True
         self.engine.finish()
         with gevent.Timeout(self.spec.drain_s + 5, False):

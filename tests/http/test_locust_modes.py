@@ -1,0 +1,163 @@
+"""Stops that are not polite, users that come and go, workers that die: what Locust says, what we recorded, what was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.client.types import Outcome
+from harness.experiment import target as targets
+from harness.experiment.spec import CaseSpec, LayerSettings
+from harness.measure.files import find
+from harness.measure.record import read
+from harness.measure.result import Named
+from tests.http.test_conservation import LOCUST, SLOW, agree, finished, locusts_total, recorded, two_processes
+from tests.processes import FAULTY, ROOT, case_file, mock, spec, start
+
+pytestmark = pytest.mark.slow
+TWO = ["--processes", "2"]
+
+
+def begun(of: CaseSpec, folder: Path, *more: str) -> subprocess.Popen[str]:
+    """Locust in a process group of its own, so that a signal reaches all of it, as in a terminal."""
+    line = [*LOCUST, "-f", str(ROOT / "scenarios" / "backlog.py"), "-u", str(of.users), "-r", str(of.users), *more]
+    return start(line, env=case_file(folder, of), start_new_session=True)
+
+
+def under_way(server: targets.Target, seconds: float = 1.3) -> None:
+    """Return when requests are in flight, and so for a while."""
+    deadline = time.monotonic() + 20
+    while not server.seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(seconds)
+
+
+@pytest.mark.parametrize("more", [[], TWO], ids=["local", "processes"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["sigint", "sigterm"])
+@pytest.mark.parametrize("strategy", ["queue-stream:concurrency=10", "threads:workers=5"])
+def test_a_signal_to_all_processes_at_once_loses_nothing(
+    strategy: str, number: int, more: list[str], tmp_path: Path
+) -> None:
+    """Ctrl-C in a terminal, or the end of a container: master and workers stop at the same time, each drains."""
+    with mock(SLOW, tmp_path) as server:
+        child = begun(spec(server.url, tmp_path / "r", strategy, items=1000, users=2, drain_s=5.0), tmp_path, *more)
+        under_way(server)
+        stopped = time.monotonic()
+        os.killpg(child.pid, number)
+        text = finished(child, 30)
+        assert time.monotonic() - stopped < 9  # a second for the drain, the rest for Locust; it is not waited in vain
+        agree(text, tmp_path / "r", server, None)
+    assert {outcome for _, outcome in recorded(tmp_path / "r")} == {Outcome.ok}
+    assert set(find(tmp_path / "r")["case"]) == {0}  # no test began anew while the processes left
+    assert child.returncode == 0
+
+
+def test_an_impatient_stop_cuts_what_outlives_the_drain_and_counts_it(tmp_path: Path) -> None:
+    """The drain is shorter than a request: rows say so, the server saw them all."""
+    slow = SLOW.replace("1.0", "20.0")
+    with mock(slow, tmp_path) as server:
+        child = begun(spec(server.url, tmp_path / "r", items=100, users=2, drain_s=0.5), tmp_path, *TWO)
+        under_way(server, 0.5)
+        child.send_signal(signal.SIGTERM)
+        agree(finished(child, 30), tmp_path / "r", server, 16)
+    assert {outcome for _, outcome in recorded(tmp_path / "r")} == {Outcome.unfinished}
+
+
+def workers_of(parent: int) -> list[int]:
+    """Its children, by /proc or whatever `ps` has."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
+    return [pid for pid, of in pairs if of == parent]
+
+
+def test_a_worker_that_is_killed_takes_its_share_and_not_the_test(tmp_path: Path) -> None:
+    """The other one finishes its own, Locust ends, and the log says what was lost."""
+    with mock(SLOW.replace("1.0", "0.2"), tmp_path) as server:
+        case = spec(server.url, tmp_path / "r", "queue-stream:concurrency=20", items=600, users=2, drain_s=5.0)
+        child = begun(case, tmp_path, *TWO)
+        under_way(server, 0.5)
+        os.kill(workers_of(child.pid)[0], signal.SIGKILL)
+        text = finished(child, 40)
+    assert "is gone: what it had left of the load is lost" in text
+    rows = recorded(tmp_path / "r")
+    whole = [share for share in (0, 1) if sum(index % 2 == share for index, _ in rows) == 300]
+    assert len(whole) == 1
+    assert 300 < len(rows) < 600
+    ends = [part.end.exists() for part in find(tmp_path / "r")["case"][0]]
+    assert sorted(ends) == [False, True]
+
+
+def test_retries_are_attempts_of_one_request_in_every_process(tmp_path: Path) -> None:
+    """Locust counts requests, the server exchanges; our rows know both."""
+    with mock(FAULTY, tmp_path) as server:
+        case = spec(server.url, tmp_path / "r", items=300, users=2, layers=LayerSettings(retries=6))
+        text = two_processes(case, tmp_path)
+        seen = server.seen() or 0
+    tables = [read(part.requests)[1] for part in find(tmp_path / "r")["case"][0]]
+    assert locusts_total(text) == (300, sum(int((rows["outcome"] != Outcome.ok).sum()) for rows in tables))
+    assert sum(int(rows["attempts"].sum()) for rows in tables) == seen > 300
+
+
+SHAPE = """
+from locust import LoadTestShape
+from scenarios.users import Application
+
+class Shaped(Application):
+    pass
+
+class Steps(LoadTestShape):
+    users_max = {peak}
+    def tick(self):
+        at = self.get_run_time()
+        users = [u for since, u in {plan} if at >= since][-1]
+        return (users, 5) if users else None
+"""
+
+
+def shaped(folder: Path, url: str, plan: list[tuple[float, int]], peak: int | None, *more: str, **fields: Any) -> str:
+    """A case under a load shape: (from second, users), 0 is the end."""
+    (folder / "shaped.py").write_text(SHAPE.format(peak=peak, plan=plan))
+    case = spec(url, folder / "r", users=3, load=Named("constant", {"rate_per_s": 60.0}), items=None, **fields)
+    line = [*LOCUST, "-f", str(folder / "shaped.py"), *more]
+    return finished(start(line, env=case_file(folder, case), cwd=folder))
+
+
+def users_seen(folder: Path) -> set[int]:
+    return {int(user) for part in find(folder)["case"][0] for user in read(part.requests)[1]["user"]}
+
+
+@pytest.mark.parametrize("more", [[], TWO], ids=["local", "processes"])
+def test_slots_of_those_who_left_are_taken_again_and_free_ones_too(more: list[str], tmp_path: Path) -> None:
+    """1, 2, 1, then 3 users: the third has a share although more users than slots have been there."""
+    with mock("constant-120ms") as server:
+        plan = [(0, 1), (1.2, 2), (3.2, 1), (5.2, 3), (7.5, 0)]
+        text = shaped(tmp_path, server.url, plan, 3, *more, duration_s=60.0)
+        agree(text, tmp_path / "r", server, None)
+    assert "beyond the planned" not in text
+    assert users_seen(tmp_path / "r") == {0, 1, 2}
+
+
+def test_a_shape_that_says_no_peak_keeps_the_share_of_its_first_users(tmp_path: Path) -> None:
+    """Whoever comes later is warned of, has nothing to do, and nothing is lost."""
+    with mock("constant-120ms") as server:
+        text = shaped(tmp_path, server.url, [(0, 1), (1.5, 3), (4, 0)], None, duration_s=60.0)
+        agree(text, tmp_path / "r", server, None)
+    assert "a user beyond the planned 1 has no share of the load" in text
+    assert users_seen(tmp_path / "r") == {0}
+
+
+def test_a_shape_outlived_by_its_load_ends_when_the_schedule_does(tmp_path: Path) -> None:
+    """Three users, then one; the arrivals are over long before the shape is."""
+    with mock("constant-120ms") as server:
+        start_s = time.monotonic()
+        text = shaped(tmp_path, server.url, [(0, 3), (2, 1), (60, 0)], 3, duration_s=4.0)
+        agree(text, tmp_path / "r", server, None)
+    assert time.monotonic() - start_s < 20
+    assert len(recorded(tmp_path / "r")) > 100
