@@ -46,6 +46,8 @@ def case_file() -> CaseSpec | None:
 def spec_from(options: Namespace, scenario: type[Description], name: str, target: str, records: Path) -> CaseSpec:
     """The case that plain Locust's options and the scenario describe; raises UsageError."""
     load = Named(BACKLOG)
+    if scenario.load is None and options.rate:
+        raise UsageError("--rate: every item of a backlog is due at once; choose a scenario with arrivals")
     if scenario.load is not None:
         settings = plugins.settings_of(scenario.load)
         if options.rate:

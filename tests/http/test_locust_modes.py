@@ -39,11 +39,18 @@ def under_way(server: targets.Target, seconds: float = 1.3) -> None:
     time.sleep(seconds)
 
 
-@pytest.mark.parametrize("more", [[], TWO], ids=["local", "processes"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["sigint", "sigterm"])
-@pytest.mark.parametrize("strategy", ["queue-stream:concurrency=10", "threads:workers=5"])
+@pytest.mark.parametrize(
+    ("number", "strategy", "more"),
+    [
+        (signal.SIGINT, "queue-stream:concurrency=10", []),
+        (signal.SIGTERM, "threads:workers=5", []),
+        (signal.SIGINT, "queue-stream:concurrency=10", TWO),
+        (signal.SIGTERM, "queue-stream:concurrency=10", TWO),
+        (signal.SIGTERM, "threads:workers=5", TWO),
+    ],
+)
 def test_a_signal_to_all_processes_at_once_loses_nothing(
-    strategy: str, number: int, more: list[str], tmp_path: Path
+    number: int, strategy: str, more: list[str], tmp_path: Path
 ) -> None:
     """Ctrl-C in a terminal, or the end of a container: master and workers stop at the same time, each drains."""
     with mock(SLOW, tmp_path) as server:

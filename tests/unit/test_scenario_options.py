@@ -1,0 +1,113 @@
+"""From plain Locust's command line to a case."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from harness import plugins
+from harness.client.errors import UsageError
+from harness.experiment.scenario import Description
+from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
+from harness.load.pacers.poisson import Poisson
+from harness.measure.result import Named
+from scenarios import _options
+from tests.processes import spec
+
+
+class Steady(Description):
+    load = Poisson(rate_per_s=7.0)
+    duration_s = 12.0
+
+
+class Pile(Description):
+    items = 30
+
+
+class Both(Description):
+    load = Poisson()
+    mix = {"similarity": 3.0, "annotate": 1.0}  # noqa: RUF012 - read, never changed
+
+
+def case(scenario: type[Description], *line: str) -> CaseSpec:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-u", dest="num_users", type=int)
+    _options.add_arguments(parser)
+    return _options.spec_from(parser.parse_args(line), scenario, "name", "http://x", Path("records"))
+
+
+def test_without_options_the_scenario_decides() -> None:
+    """Load, duration, items, tasks; the shipped pairs; one application."""
+    steady, pile, both = case(Steady), case(Pile), case(Both)
+    assert steady.load == Named("poisson", {"rate_per_s": 7.0})
+    assert (steady.duration_s, steady.items, steady.users, steady.input) == (12.0, None, 1, str(SAMPLE_PAIRS))
+    assert (pile.load, pile.items) == (Named("backlog"), 30)
+    assert case(Description).items == 1000
+    assert [(share.task.name, share.weight) for share in both.tasks] == [("similarity", 3.0), ("annotate", 1.0)]
+    assert both.input is None
+
+
+def test_options_override_it() -> None:
+    """Each where it belongs."""
+    line = "--rate 9 --duration 3 --items 5 --strategy sync --retries 2 --request-timeout 4 --drain 1 --seed 8 -u 6"
+    made = case(Steady, *line.split(), "--input", "my.jsonl", "--task", "fill-mask")
+    assert made.load == Named("poisson", {"rate_per_s": 9.0})
+    assert (made.duration_s, made.items, made.strategy.name, made.users) == (3.0, 5, "sync", 6)
+    assert (made.layers.retries, made.layers.timeout_s, made.drain_s, made.seed) == (2, 4.0, 1.0, 8)
+    assert (made.input, made.tasks[0].task.name) == ("my.jsonl", "fill-mask")
+    assert case(Steady, "--task", "fill-mask").input is None  # the shipped file has pairs
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--rate -1", "rate_per_s=-1.0 must be above 0"),
+        ("--strategy queue-stream:concurrency=0", "concurrency=0"),
+        ("--task similarly", "did you mean similarity"),
+        ("--drain -1", "drain_s=-1.0"),
+        ("--retries 1000", "retries=1000 must be between 0 and 100"),
+        ("--request-timeout 0", "timeout_s=0.0"),
+        ("-u 20000", "users=20000 must be between 1 and 10000"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_starts(line: str, says: str) -> None:
+    """In one line."""
+    with pytest.raises(UsageError, match=says):
+        case(Steady, *line.split())
+
+
+def test_a_rate_is_not_silently_dropped() -> None:
+    """A backlog has none."""
+    with pytest.raises(UsageError, match="--rate: every item of a backlog is due at once"):
+        case(Pile, "--rate", "5")
+
+
+def test_a_task_needs_a_weight_above_zero() -> None:
+    """What is never chosen is a mistake."""
+    with pytest.raises(UsageError, match="task similarity: weight=0 must be above 0"):
+        _options.task_share("similarity", 0)
+
+
+def test_the_parents_case_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the file that the environment names, if it names one."""
+    monkeypatch.delenv(_options.CASE_VARIABLE, raising=False)
+    assert _options.case_file() is None
+    written = spec("http://x", tmp_path)
+    (tmp_path / "case.json").write_bytes(msgspec.json.encode(written))
+    monkeypatch.setenv(_options.CASE_VARIABLE, str(tmp_path / "case.json"))
+    assert _options.case_file() == written
+
+
+@pytest.mark.parametrize("name", plugins.names("scenario"))
+def test_every_scenario_describes_itself_without_locust(name: str) -> None:
+    """`paceline list` and `paceline run` read it as plain data; its case can be built."""
+    scenario: Any = plugins.load("scenario", name)
+    assert "locust" not in sys.modules
+    made = case(scenario)
+    assert made.build_strategy()
+    assert len(made.build_schedule()) > 0 or made.load.name == "backlog"
