@@ -13,6 +13,7 @@ import difflib
 import importlib
 import importlib.util
 import json
+import math
 import types
 import typing
 from pathlib import Path
@@ -90,7 +91,7 @@ def unknown(what: str, name: str, known: list[str]) -> str:
 def split_spec(text: str) -> tuple[str, dict[str, str]]:
     """`name:key=value,key=value` -> name and settings; the name may itself be `package.module:Class`."""
     name, _, rest = text.partition(":")
-    if "." in name and rest:
+    if rest and ("." in name or rest[0].isupper()):  # no setting begins with a capital letter, and every class does
         class_name, _, rest = rest.partition(":")
         name = f"{name}:{class_name}"
     settings: dict[str, str] = {}
@@ -115,6 +116,8 @@ def build(kind: str, name: str, settings: typing.Mapping[str, Any]) -> Any:
 
 def fill(cls: type[Any], where: str, settings: typing.Mapping[str, Any]) -> Any:
     """Build a settings dataclass; every mistake is a UsageError that starts with `where`."""
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise UsageError(f"{where}: it is no dataclass whose fields are its settings")
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     hints = typing.get_type_hints(cls)
     values: dict[str, Any] = {}
@@ -144,7 +147,7 @@ def convert(where: str, value: Any, hint: Any) -> Any:
         if option is not type(None):
             try:
                 return _convert_one(value, option)
-            except ValueError:
+            except (ValueError, TypeError, OverflowError):
                 continue
     allowed = " or ".join(_type_name(option) for option in options if option is not type(None))
     raise UsageError(f"{where}={value!r} is not {allowed}")
@@ -161,8 +164,13 @@ def _convert_one(value: Any, hint: Any) -> Any:
         return tuple(_convert_one(part, typing.get_args(hint)[0]) for part in parts)
     if hint is bool:
         return _boolean(value)
-    if hint in {int, float} and not isinstance(value, bool):
-        return hint(value)
+    if hint in {int, float}:
+        if isinstance(value, bool):
+            raise ValueError(value)
+        number = hint(value)
+        if isinstance(value, float) and number != value and not math.isnan(value):
+            raise ValueError(value)  # 2.5 is no whole number, and nothing is cut off in silence
+        return number
     if isinstance(value, hint):
         return value
     raise ValueError(value)

@@ -55,6 +55,13 @@ def test_a_mock_that_refuses_is_answered_with_its_own_line() -> None:
         targets.embedded("nul")
 
 
+def test_a_mock_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed, and named."""
+    monkeypatch.setattr(targets, "START_S", 0.0)
+    with pytest.raises(UsageError, match="the mock server 'null' did not start"):
+        targets.embedded("null")
+
+
 def test_the_middle_of_a_probe_is_its_rate(tmp_path: Path) -> None:
     """No file, or too few rows: no ceiling."""
     assert rate_of(tmp_path / "none") is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from harness import plugins
@@ -58,6 +60,8 @@ def test_a_class_of_ones_own_is_accepted() -> None:
         ("queue-stream:concurrency", "is not key=value"),
         ("no.such.module:Class", "cannot be imported"),
         ("sync:x=1", "known are none"),
+        ("asyncio:Queue", "it is no dataclass whose fields are its settings"),
+        ("no_such_module:Class:x=1", "strategy 'no_such_module:Class' cannot be imported"),
     ],
 )
 def test_mistakes_name_what_is_wrong_and_what_is_allowed(text: str, says: str) -> None:
@@ -76,3 +80,56 @@ def test_conversion_of_optional_literal_and_tuple_settings() -> None:
     with pytest.raises(UsageError, match=r"values separated by \|, each a number"):
         plugins.convert("x", "1|b", tuple[float, ...])
     assert plugins.convert("x", "text", str) == "text"
+
+
+@pytest.mark.parametrize("value", [2.5, float("inf"), float("nan"), True, None, [1], {}, "2.5", ""])
+def test_what_is_no_whole_number_is_refused_not_cut_off(value: object) -> None:
+    """From the command line, JSON or TOML."""
+    with pytest.raises(UsageError, match=r"^x=.* is not a whole number$"):
+        plugins.convert("x", value, int)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "says"),
+    [
+        (3, tuple[float, ...], r"not values separated by \|"),
+        (None, bool, "not true or false"),
+        (True, float, "not a number"),
+        (3, str, "not a text"),
+        ("x", float | None, "x='x' is not a number"),
+    ],
+)
+def test_values_of_other_types_are_refused_in_words(value: object, hint: object, says: str) -> None:
+    """Never a traceback."""
+    with pytest.raises(UsageError, match=says):
+        plugins.convert("x", value, hint)
+
+
+def test_values_that_mean_the_same_are_accepted() -> None:
+    """As JSON, TOML and the command line spell them."""
+    assert (plugins.convert("x", 2.0, int), plugins.convert("x", 3, float)) == (2, 3.0)
+    assert [plugins.convert("x", word, bool) for word in ("on", "No", True, "1")] == [True, False, True, True]
+    assert plugins.convert("x", [1, 2.5], tuple[float, ...]) == (1.0, 2.5)
+    assert plugins.convert("x", None, int | None) is None
+
+
+def test_what_a_plugin_needs_is_named() -> None:
+    """Settings without a default."""
+    with pytest.raises(UsageError, match=r"^here: needs name$"):
+        plugins.fill(Needy, "here", {})
+    assert plugins.fill(Needy, "here", {"name": "x"}) == Needy("x")
+
+
+@dataclasses.dataclass(frozen=True)
+class Needy:
+    """Has a setting that nobody can guess."""
+
+    name: str
+    size: int = 1
+
+
+def test_a_kind_whose_package_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when only the client is installed."""
+    monkeypatch.setitem(plugins.KINDS, "chart", "not_there.charts")
+    with pytest.raises(UsageError, match=r"the package not_there.charts is not installed"):
+        plugins.names("chart")
