@@ -80,7 +80,7 @@ def test_ctrl_c_gives_a_partial_result(tmp_path: Path) -> None:
     child = command(
         "compare", "-s", "queue-stream:concurrency=8", "-s", "sync", "--items", "5000", *QUICK, cwd=tmp_path
     )
-    time.sleep(4)
+    until_rows(tmp_path)
     child.send_signal(signal.SIGINT)
     text = child.communicate(timeout=30)[0]
     assert child.returncode == 5, text
@@ -96,7 +96,8 @@ def test_ctrl_c_gives_a_partial_result(tmp_path: Path) -> None:
 def test_a_killed_run_can_be_reported(number: int, tmp_path: Path) -> None:
     """kill -9 at a random moment: no process is left, and the report shows what was recorded, marked partial."""
     child = command("compare", "-s", "queue-stream:concurrency=8", "--items", "20000", *QUICK, cwd=tmp_path)
-    time.sleep(2.0 + random.Random(number + os.getpid()).random() * 2)
+    until_rows(tmp_path)
+    time.sleep(random.Random(number + os.getpid()).random() * 2)
     child.kill()
     child.communicate(timeout=10)
     done = paceline("report", "run", cwd=tmp_path)
@@ -105,6 +106,14 @@ def test_a_killed_run_can_be_reported(number: int, tmp_path: Path) -> None:
     assert result["cases"][0]["partial"]
     assert result["cases"][0]["counts"]["ok"] > 0
     assert "partial" in (tmp_path / "run" / "report.md").read_text().lower()
+
+
+def until_rows(folder: Path, timeout_s: float = 30.0) -> None:
+    """Wait until some requests are on disk: what is stopped earlier has nothing to show."""
+    deadline = time.monotonic() + timeout_s
+    while not any(path.stat().st_size > 2_000 for path in folder.glob("run/records/*.requests")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
