@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TESTED := $(VENV)/.installed-for-tests
+# The CPU build of torch is at hand for Python 3.11 alone; elsewhere the tests that need it say so and skip.
+EXTRAS = dev,celery,zst$(shell $(PYTHON) -c 'import sys; print(",model" if sys.version_info[:2] == (3, 11) else "")')
 
 DEMO := -s sync -s threads:workers=20 -s unbounded -s batches:size=50 -s queue-stream:concurrency=50 -s adaptive \
 	--items 1000 --server demo --out runs/demo --overwrite
@@ -20,29 +23,33 @@ help:
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "paceline needs Python 3.11 or newer; PYTHON=/path/to/python3.11 make ... chooses one")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(TESTED): $(STAMP)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 demo: $(STAMP)
 	$(BIN)/paceline compare $(DEMO)
 
-lint: $(STAMP)
+lint: $(TESTED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: $(STAMP)
+unit: $(TESTED)
 	$(BIN)/pytest tests/unit -q -m "not slow"
 
 test: lint
 	$(BIN)/pytest --cov --cov-report= -q
 	$(BIN)/coverage report --skip-covered --fail-under=95
 
-bench: $(STAMP)
+bench: $(TESTED)
 	$(BIN)/pytest tests/bench -q --benchmark-only -o addopts="--strict-markers -p no:locust"
 
-docs: $(STAMP)
+docs: $(TESTED)
 	$(BIN)/python -m mock_server.reference docs/servers.md
 	$(BIN)/python -m harness.measure.schema
 
