@@ -82,7 +82,7 @@ def test_ctrl_c_gives_a_partial_result(tmp_path: Path) -> None:
     )
     until_rows(tmp_path)
     child.send_signal(signal.SIGINT)
-    text = child.communicate(timeout=30)[0]
+    text = child.communicate(timeout=60)[0]
     assert child.returncode == 5, text
     result = result_of(tmp_path / "run")
     assert result["verdict"]["status"] == "inconclusive"
@@ -99,7 +99,7 @@ def test_a_killed_run_can_be_reported(number: int, tmp_path: Path) -> None:
     until_rows(tmp_path)
     time.sleep(random.Random(number + os.getpid()).random() * 2)
     child.kill()
-    child.communicate(timeout=10)
+    child.communicate(timeout=30)
     done = paceline("report", "run", cwd=tmp_path)
     assert done.returncode in {4, 5}, done.stdout + done.stderr
     result = result_of(tmp_path / "run")
@@ -154,17 +154,17 @@ def test_serve_answers_and_a_taken_port_is_told(tmp_path: Path) -> None:
         assert "Traceback" not in taken.stderr
     finally:
         child.terminate()
-        child.communicate(timeout=10)
+        child.communicate(timeout=30)
 
 
 def test_help_is_quick() -> None:
-    """Under 0.3 s, the best of three: nothing heavy is imported for it."""
-    spans = []
-    for _ in range(3):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "harness", "--help"], cwd=ROOT, check=True, capture_output=True)
-        spans.append(time.perf_counter() - start)
-    assert min(spans) < 0.3
+    """Nothing heavy is imported for it. How long it takes is a benchmark's."""
+    heavy = {"aiohttp", "numpy", "matplotlib", "locust", "gevent", "torch", "rich.progress", "urllib3", "uvicorn"}
+    line = [sys.executable, "-X", "importtime", "-m", "harness", "--help"]
+    done = subprocess.run(line, cwd=ROOT, check=True, capture_output=True, text=True)
+    imported = {row.rpartition("|")[2].strip() for row in done.stderr.splitlines()}
+    assert "click" in imported
+    assert not heavy & imported
 
 
 def test_memory_stays_the_same_for_a_hundred_times_the_items(tmp_path: Path) -> None:

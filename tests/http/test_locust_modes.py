@@ -59,7 +59,7 @@ def test_a_signal_to_all_processes_at_once_loses_nothing(
         stopped = time.monotonic()
         os.killpg(child.pid, number)
         text = finished(child, 30)
-        assert time.monotonic() - stopped < 9  # a second for the drain, the rest for Locust; it is not waited in vain
+        assert time.monotonic() - stopped < 20  # a second for the drain, the rest for Locust; it is not waited in vain
         agree(text, tmp_path / "r", server, None)
     assert {outcome for _, outcome in recorded(tmp_path / "r")} == {Outcome.ok}
     assert set(find(tmp_path / "r")["case"]) == {0}  # no test began anew while the processes left
@@ -166,5 +166,5 @@ def test_a_shape_outlived_by_its_load_ends_when_the_schedule_does(tmp_path: Path
         start_s = time.monotonic()
         text = shaped(tmp_path, server.url, [(0, 3), (2, 1), (60, 0)], 3, duration_s=4.0)
         agree(text, tmp_path / "r", server, None)
-    assert time.monotonic() - start_s < 20
+    assert time.monotonic() - start_s < 45, "the shape would go on for 60 s"
     assert len(recorded(tmp_path / "r")) > 100

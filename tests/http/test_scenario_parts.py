@@ -39,7 +39,7 @@ def test_real_threads_beside_a_patched_process() -> None:
         naps = [executor.submit(nap, 0.3) for _ in range(8)]
         while not all(future.done() for future in naps):
             nap(0.01)
-        print(0.55 < time.monotonic() - begun < 0.9)
+        print(0.55 < time.monotonic() - begun < 2.4)
         broken = executor.submit(divmod, 1, 0)
         named = executor.submit(int, "ff", base=16)
         while not (broken.done() and named.done()):

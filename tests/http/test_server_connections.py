@@ -173,7 +173,7 @@ async def test_a_body_in_pieces_is_put_together_and_one_without_length_is_bounde
 async def raw_exchange(url: str, data: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
     writer.write(data)
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 30)
     writer.close()
     return answer
 
@@ -233,7 +233,7 @@ async def test_a_stop_finishes_what_is_in_flight_and_refuses_what_is_new(tmp_pat
         async with client.get("/ready") as response:
             assert response.status == 503
         assert (await running)[0] == 200
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 30)
 
 
 async def test_a_stop_lets_go_of_those_it_never_answers_and_a_second_stop_is_final(tmp_path: Path) -> None:
@@ -247,10 +247,10 @@ async def test_a_stop_lets_go_of_those_it_never_answers_and_a_second_stop_is_fin
         ignored = asyncio.create_task(fetch(client))
         await asyncio.sleep(0.02)
         servings[0].stop()
-        assert (await asyncio.wait_for(ignored, 1))[0] == 429
+        assert (await asyncio.wait_for(ignored, 30))[0] == 429
         servings[0].stop()
         slow.cancel()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 30)
 
 
 def test_a_taken_port_is_told_in_one_line() -> None:

@@ -38,7 +38,7 @@ async def test_so_many_exchanges_at_once_as_threads(server: Misbehaving) -> None
         took_s = time.monotonic() - begun
         assert len(named_threads()) == 4
     assert [response.outcome for response in responses] == [Outcome.ok] * 8
-    assert 0.19 <= took_s < 0.4
+    assert 0.19 <= took_s < 0.8, "one after another it would be 0.8 s"
     assert server.connections == 4
     assert sorted(response.sent for response in responses)[4] - begun >= 0.09, "sent is when the thread begins"
     assert named_threads() == []
@@ -49,9 +49,9 @@ async def test_closing_gives_up_what_is_in_flight(server: Misbehaving) -> None:
     server.on("/similarity", 30.0)
     async with BlockingTransport(server.url, threads=2) as send:
         tasks = [asyncio.ensure_future(send(plain())) for _ in range(3)]
-        await asyncio.wait_for(server.asked.wait(), 2)
+        await asyncio.wait_for(server.asked.wait(), 30)
         begun = time.monotonic()
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 10, "the server would be silent for 30 s"
     assert named_threads() == []
     done = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(one, asyncio.CancelledError) or one.outcome is not Outcome.ok for one in done)
@@ -63,13 +63,13 @@ async def test_a_cancelled_thread_is_free_at_once(server: Misbehaving) -> None:
     server.on("/good", head() + GOOD)
     async with BlockingTransport(server.url) as send:
         first = asyncio.ensure_future(send(plain()))
-        await asyncio.wait_for(server.asked.wait(), 2)
+        await asyncio.wait_for(server.asked.wait(), 30)
         in_line = asyncio.ensure_future(send(plain()))
         await asyncio.sleep(0)
         in_line.cancel()
         first.cancel()
         await asyncio.gather(first, in_line, return_exceptions=True)
-        response = await asyncio.wait_for(send(plain("/good")), 2)
+        response = await asyncio.wait_for(send(plain("/good")), 20)
     assert response.outcome is Outcome.ok
     assert len(server.seen) == 2
 

