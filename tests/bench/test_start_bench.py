@@ -1,4 +1,4 @@
-"""How long a person waits before anything happens, and how precise the two alarms are: real time, not in `make test`."""
+"""How long a person waits for the first word, and how precise the two alarms are: real time, not in `make test`."""
 
 from __future__ import annotations
 
