@@ -43,7 +43,7 @@ unit: $(TESTED)
 	$(BIN)/pytest tests/unit -q -m "not slow"
 
 test: lint
-	$(BIN)/pytest --cov --cov-report= -q
+	$(BIN)/pytest -n 3 --dist worksteal --cov --cov-report= -q
 	$(BIN)/coverage report --skip-covered --fail-under=95
 
 bench: $(TESTED)

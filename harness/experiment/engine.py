@@ -186,6 +186,7 @@ class Engine:
         strategy = spec.build_strategy()
         async with self._transport(strategy) as transport, Alarm() as alarm:
             application.ready = True
+            from_the_start = not self._go.is_set()
             await self._go.wait()
             recorder = self.recorder
             assert recorder is not None  # noqa: S101 - `go` made it
@@ -198,7 +199,8 @@ class Engine:
                 alarm.until,
                 application.slot,
                 application.slots,
-                since=clock()(),
+                # One that was there in time owes every arrival, however late a busy machine lets it begin.
+                since=-math.inf if from_the_start else clock()(),
             )
             application.feed, application.alarm = feed, alarm
 

@@ -119,6 +119,17 @@ def test_arrivals_end_by_themselves_and_are_on_time(tmp_path: Path) -> None:
     assert lag_ms[len(lag_ms) // 2] < 50.0, "how late exactly is for the verdict and the benchmarks to say"
 
 
+def test_a_machine_that_stalls_at_the_start_drops_no_arrival(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was due before the application could begin is late, not gone."""
+    monkeypatch.setattr("gc.collect", lambda: time.sleep(0.5))
+    with mock() as server:
+        load = Named("constant", {"rate_per_s": 50.0})
+        engine, _ = play(spec(server.url, tmp_path / "r", items=None, load=load, duration_s=0.6))
+    assert end_of(engine).scheduled == end_of(engine).recorded == 30
+    _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
+    assert sorted(rows["index"].tolist()) == list(range(30))
+
+
 def test_a_stop_before_the_next_arrival_is_noticed_at_once(tmp_path: Path) -> None:
     """Nobody waits for an item that is due in an hour."""
     with mock() as server:
