@@ -73,8 +73,14 @@ class Admission:
                 raise self._full(f"the wait would be {wait_s:.3g} s, over {limits.wait_max_s:g} s", workers)
         self.waiting += items
 
-    def add_tokens(self, tokens: int) -> None:
-        """The reserved items turned out to be this long."""
+    def add_tokens(self, tokens: int, workers: int) -> None:
+        """The reserved items turned out to be this long; raises `ApiError` 503 if others wait and they do not fit.
+
+        A request that alone is over the bound may still wait if nothing else does, else it could never be served.
+        """
+        if self.limits.tokens_max and self.tokens and self.tokens + tokens > self.limits.tokens_max:
+            message = f"{self.tokens} of {self.limits.tokens_max} tokens, and the request has {tokens}"
+            raise self._full(f"the queue is full ({message})", workers)
         self.tokens += tokens
 
     def release(self, items: int, tokens: int) -> None:

@@ -216,7 +216,7 @@ class App:
         """Queue the items of this exchange, wait for their outputs, and note the timing. For the route functions."""
         call = self.dispatcher.submit(works, exchange.arrived, deadline_of(exchange))
         if call.pending or call.error is not None:
-            exchange.when_gone(call.cancel)
+            exchange.when_gone(lambda: self.dispatcher.cancel(call))
             await self.dispatcher.wait(call)
         batch = call.batch
         if batch is not None:

@@ -1,10 +1,12 @@
-"""From calls to batches: admission, the queue, the workers. One loop, no task or timer of its own.
+"""From calls to batches: admission, the queue, the workers. One loop, no task of its own.
 
 Rules of this file
-  1. A worker that is free takes a batch at once if anything waits (the policy decides which).
+  1. A worker that is free takes a batch at once if anything waits (the policy decides which), or when it has lingered.
   2. A batch starts when its worker became free or its oldest item arrived, whichever is later, not when this code got
      to run: what a timer overshot is carried into the next batch, so throughput is exact. Engines set `batch.ended`.
   3. `workers` may change at any time; 0 means as many as there is work for.
+  4. A call whose client has gone, or whose deadline passes while any of its items waits, is over at that moment: its
+     waiting items leave the queue and give their room back at once; those that run, run on.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class BatchLog(NamedTuple):
 class Call:
     """The work of one HTTP request; over when every item is done or dropped."""
 
-    __slots__ = ("batch", "ended", "error", "future", "pending", "started", "works")
+    __slots__ = ("batch", "ended", "error", "expiry", "future", "pending", "started", "works")
 
     def __init__(self, works: list[Work]) -> None:
         self.works = works
@@ -48,12 +50,10 @@ class Call:
         self.batch: Batch | None = None  # the last one
         self.error: Exception | None = None
         self.future: asyncio.Future[None] | None = None
+        self.expiry: asyncio.TimerHandle | None = None
 
-    def cancel(self) -> None:
-        """The client is gone: what is queued is dropped at the pop, what runs runs on."""
-        for work in self.works:
-            work.cancelled = True
-        self.error = self.error or ClientGone()
+    def resolve(self) -> None:
+        """Wake whoever waits for it."""
         if self.future is not None and not self.future.done():
             self.future.set_result(None)
 
@@ -72,6 +72,7 @@ class Dispatcher:
         self.in_flight = 0  # calls
         self.batches = 0
         self.dropped = 0
+        self._lingering: asyncio.TimerHandle | None = None
         self.log: deque[BatchLog] = deque(maxlen=1024)
         self._workers = workers
         self._queue: BatchQueue[Work] = BatchQueue(policy)
@@ -90,8 +91,9 @@ class Dispatcher:
         free = max(0, value - self._busy)
         del self._free_at[free:]
         # A worker that joins now cannot have begun before now.
-        self._free_at += [self.clock()] * (free - len(self._free_at))
-        self._pump()
+        now = self.clock()
+        self._free_at += [now] * (free - len(self._free_at))
+        self._pump(now)
 
     @property
     def waiting(self) -> int:
@@ -103,7 +105,8 @@ class Dispatcher:
     def submit(self, works: list[Work], arrived: float, deadline: float) -> Call:
         """Admit and queue the items of one request; raises `ApiError` if there is no room or an input is too long."""
         count = len(works)
-        if count == 1 and not len(self._queue) and (not self._workers or self._busy < self._workers):
+        free = not self._workers or self._busy < self._workers
+        if count == 1 and free and not len(self._queue) and not self.policy.linger_s:
             return self._run_now(works, arrived, deadline)
         startable = min(count, self._free() * self.policy.items_max)
         self.admission.reserve(count, startable, self._workers or count)
@@ -117,14 +120,16 @@ class Dispatcher:
                 work.arrived, work.deadline = arrived, deadline
                 work.in_flight, work.call = self.in_flight, call
                 tokens += work.tokens
+            self.admission.add_tokens(tokens, self._workers or count)
         except BaseException:
             self.in_flight -= 1
             self.admission.release(count, 0)
             raise
-        self.admission.add_tokens(tokens)
         for work in works:
             self._queue.push(work)
-        self._pump()
+        self._pump(self.clock())
+        if deadline < math.inf and call.pending:
+            call.expiry = asyncio.get_running_loop().call_at(deadline, self._expire, call)
         return call
 
     def _run_now(self, works: list[Work], arrived: float, deadline: float) -> Call:
@@ -135,7 +140,7 @@ class Dispatcher:
         call = Call(works)
         self.in_flight += 1
         work.arrived, work.deadline, work.in_flight, work.call = arrived, deadline, self.in_flight, call
-        self._start(works)
+        self._start(works, arrived)
         return call
 
     async def wait(self, call: Call) -> None:
@@ -145,31 +150,61 @@ class Dispatcher:
             try:
                 await call.future
             except asyncio.CancelledError:
-                call.cancel()
+                self.cancel(call)
                 raise
         if call.error is not None:
             raise call.error
 
-    def _pump(self) -> None:
+    def cancel(self, call: Call) -> None:
+        """The client is gone."""
+        self._abandon(call, ClientGone())
+
+    def _expire(self, call: Call) -> None:
+        call.expiry = None
+        if call.error is None and any(self._queue.waits(work) for work in call.works):
+            self._abandon(call, deadline_exceeded())
+
+    def _abandon(self, call: Call, error: Exception) -> None:
+        """Nobody wants the answer any more: what waits leaves the queue, what runs runs on."""
+        call.error = call.error or error
+        for work in call.works:
+            work.cancelled = True
+            if self._queue.discard(work):
+                self._drop(work)
+        call.resolve()
+
+    def _pump(self, now: float) -> None:
+        """Start what can be started at `now`."""
         if self._pumping:
             return
         self._pumping = True
         try:
             while len(self._queue) and (not self._workers or self._busy < self._workers):
-                works, dropped = self._queue.pop(self.clock())
+                ready = self._queue.ready_at()
+                if ready > now:
+                    self._linger(ready)
+                    break
+                works, dropped = self._queue.pop(now)
                 for work in dropped:
                     self._drop(work)
                 if works:
                     self.admission.release(len(works), sum(work.tokens for work in works))
-                    self._start(works)
+                    self._start(works, now if self.policy.linger_s else works[0].arrived)
         finally:
             self._pumping = False
 
-    def _start(self, works: list[Work]) -> None:
+    def _linger(self, until: float) -> None:
+        """Look again when the oldest item has waited for company long enough."""
+        if self._lingering is not None:
+            self._lingering.cancel()
+        self._lingering = asyncio.get_running_loop().call_at(until, self._pump, until)
+
+    def _start(self, works: list[Work], ready: float) -> None:
+        """Begin a batch that could have left the queue at `ready`."""
         free_at = self._free_at.pop() if self._workers else -math.inf
         oldest = works[0]
         longest = oldest.tokens if len(works) == 1 else max(work.tokens for work in works)
-        batch = Batch(works, self.policy.padded(longest), max(free_at, oldest.arrived))
+        batch = Batch(works, self.policy.padded(longest), max(free_at, ready))
         for work in works:
             call: Call = work.call
             call.started = min(call.started, batch.started)
@@ -194,7 +229,7 @@ class Dispatcher:
             call.error = call.error or batch.error
             self._finish(call, batch.ended)
         if len(self._queue):
-            self._pump()
+            self._pump(self.clock())
 
     def _drop(self, work: Work) -> None:
         self.dropped += 1
@@ -208,8 +243,10 @@ class Dispatcher:
         call.ended = max(call.ended, ended)
         if not call.pending:
             self.in_flight -= 1
-            if call.future is not None and not call.future.done():
-                call.future.set_result(None)
+            if call.expiry is not None:
+                call.expiry.cancel()
+                call.expiry = None
+            call.resolve()
 
 
 def _check_length(tokens: int, tokens_max: int) -> None:

@@ -1,8 +1,13 @@
-"""Who may generate: at most so many running sequences, a bounded queue before them, first come first served."""
+"""Who may generate: at most so many running sequences, a bounded queue before them, first come first served.
+
+A sequence whose deadline passes, or whose client goes, leaves the queue at that moment.
+"""
 
 from __future__ import annotations
 
-from collections import deque
+import asyncio
+import math
+from collections import OrderedDict
 
 from model_server.admission import DrainRate
 from model_server.clock import Clock
@@ -20,7 +25,7 @@ class Lane:
         self.clock = clock
         self.running = 0
         self.rate = DrainRate()
-        self._queue: deque[Sequence] = deque()
+        self._queue: OrderedDict[Sequence, asyncio.TimerHandle | None] = OrderedDict()  # with their expiries
 
     @property
     def waiting(self) -> int:
@@ -32,7 +37,7 @@ class Lane:
         if not self.running_max or self.running < self.running_max:
             self._start(sequence)
         elif len(self._queue) < self.queue_max:
-            self._queue.append(sequence)
+            self._queue[sequence] = self._expiry(sequence)
         else:
             waiting = len(self._queue)
             message = f"the queue is full ({waiting} of {self.queue_max} sequences)"
@@ -42,9 +47,22 @@ class Lane:
         """The client is gone: out of the queue at once; a running one ends at its next token."""
         sequence.cancelled = True
         if sequence.started != sequence.started:  # NaN: never started
-            if sequence in self._queue:
-                self._queue.remove(sequence)
+            self._leave(sequence)
             sequence.finish("cancelled", self.clock())
+
+    def _expiry(self, sequence: Sequence) -> asyncio.TimerHandle | None:
+        if sequence.deadline == math.inf:
+            return None
+        return asyncio.get_running_loop().call_at(sequence.deadline, self._expire, sequence)
+
+    def _expire(self, sequence: Sequence) -> None:
+        self._leave(sequence)
+        sequence.finish("expired", self.clock())
+
+    def _leave(self, sequence: Sequence) -> None:
+        expiry = self._queue.pop(sequence, None)
+        if expiry is not None:
+            expiry.cancel()
 
     def _start(self, sequence: Sequence) -> None:
         self.running += 1
@@ -57,7 +75,8 @@ class Lane:
         self.running -= 1
         self.rate.add(1, sequence.ended - sequence.started)
         while self._queue and self.running < self.running_max:
-            following = self._queue.popleft()
+            following = next(iter(self._queue))
+            self._leave(following)
             if following.deadline < self.clock():
                 following.finish("expired", self.clock())
                 continue

@@ -28,7 +28,7 @@ def test_the_queue_is_bounded_in_items_beyond_what_starts_at_once() -> None:
 def test_the_queue_is_bounded_in_tokens() -> None:
     book = admission(tokens_max=100)
     book.reserve(1, 0, 1)
-    book.add_tokens(150)
+    book.add_tokens(150, 1)
     with pytest.raises(ApiError, match="150 of 100 tokens"):
         book.reserve(1, 0, 1)
     book.release(1, 150)
