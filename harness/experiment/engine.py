@@ -331,6 +331,7 @@ class Engine:
             cpu_s=self._sampler.cpu_s,
             rss_start_mb=self._sampler.rss_start_mb,
             rss_max_mb=self._sampler.rss_max_mb,
+            host_steal_share=self._sampler.host_steal_share(),
             error=self.error or recorder.error,
             schedule_sha256=self._schedule.sha256,
         )

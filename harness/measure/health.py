@@ -1,4 +1,5 @@
-"""What the client process itself uses: CPU seconds and resident memory, cheap enough to ask 20 times a second."""
+"""What the client process uses, CPU seconds and resident memory, cheap enough to ask 20 times a second, and what the
+host of a virtual machine took away from it."""
 
 from __future__ import annotations
 
@@ -18,10 +19,12 @@ class ProcessSampler:
         self.rss_max_mb = 0.0
         self._process = psutil.Process()
         self._cpu_start_s = 0.0
+        self._machine_start = (0.0, 0.0)
 
     def start(self) -> None:
         """Set the zero of both."""
         self._cpu_start_s = self._cpu_now_s()
+        self._machine_start = _machine()
         self.cpu_s = 0.0
         self.rss_start_mb = self.rss_max_mb = self._rss_bytes() / MB
 
@@ -32,9 +35,22 @@ class ProcessSampler:
         self.rss_max_mb = max(self.rss_max_mb, rss / MB)
         return self.cpu_s, rss
 
+    def host_steal_share(self) -> float | None:
+        """Of the CPU time that the machine asked for since `start()`, the share its host gave to others; None if the
+        system does not tell, or nothing was asked for."""
+        (busy, stolen), (busy_start, stolen_start) = _machine(), self._machine_start
+        asked_s = busy - busy_start + stolen - stolen_start
+        return (stolen - stolen_start) / asked_s if asked_s > 0 and stolen else None
+
     @staticmethod
     def _cpu_now_s() -> float:
         return time.process_time()  # nanoseconds; psutil's clock ticks are ten milliseconds
 
     def _rss_bytes(self) -> int:
         return int(self._process.memory_info().rss)
+
+
+def _machine() -> tuple[float, float]:
+    """(busy, stolen) CPU seconds of the whole machine since it started."""
+    times = psutil.cpu_times()
+    return times.user + times.system, float(getattr(times, "steal", 0.0))

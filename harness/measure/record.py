@@ -107,6 +107,7 @@ class End(msgspec.Struct, frozen=True):
     locust_failures: int | None = None
     error: str | None = None  # one line, if the engine itself failed
     schedule_sha256: str | None = None
+    host_steal_share: float | None = None  # of the CPU time this machine asked for, what its host gave to others
     lost_rows: int = 0  # rows that could not be written (disk full); counted, and missing from the files
 
 

@@ -30,6 +30,10 @@ def resources(repeats: Sequence[Repeat], counts: Counts, makespans_s: float, cei
         loop_lag_p99_s=_loop_lag(processes),
         ceiling_per_s=ceiling_per_s,
         ceiling_share=share,
+        host_steal_share=max(
+            (p.end.host_steal_share for p in processes if p.end is not None and p.end.host_steal_share is not None),
+            default=None,
+        ),
     )
 
 

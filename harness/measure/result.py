@@ -113,6 +113,7 @@ class Resources(msgspec.Struct, frozen=True):
     loop_lag_p99_s: float | None = None
     ceiling_per_s: float | None = None  # requests/s the same client reached against a null server
     ceiling_share: float | None = None
+    host_steal_share: float | None = None  # of the CPU time the machine asked for, the worst process's
 
 
 class Bucket(msgspec.Struct, frozen=True):

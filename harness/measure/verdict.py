@@ -18,6 +18,7 @@ ERROR_SHARE_MAX = 0.01
 LAG_MIN_S = 0.001
 LAG_SHARE_MAX = 0.05
 SEND_SHARE_MIN = 0.99
+STEAL_SHARE_TOLD = 0.02
 UNFINISHED_SHARE_MAX = 0.01
 
 CODES: dict[str, tuple[Literal["invalid", "inconclusive"], str]] = {
@@ -178,13 +179,14 @@ def _client(case: Case) -> Iterator[tuple[str, str]]:
 
 def _lag(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
     limit_s = max(LAG_MIN_S, LAG_SHARE_MAX * (case.latency_s.p50.value or 0.0))
+    stolen = _stolen(case.resources.host_steal_share)
     if proof.lag is not None and proof.lag[1] > limit_s:
         name, value = proof.lag
         yield (
             "lag",
             (
                 f"The load itself came late: {name} of the lag is {seconds(value)} (limit {seconds(limit_s)}). "
-                "Use more --processes, a quieter machine, or a lower rate."
+                f"{stolen}Use more --processes, a quieter machine, or a lower rate."
             ),
         )
     elif proof.send_share is not None and proof.send_share < SEND_SHARE_MIN:
@@ -192,7 +194,7 @@ def _lag(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
             "lag",
             (
                 f"The load gave items out at {percent(proof.send_share)} of the rate offered (limit "
-                f"{percent(SEND_SHARE_MIN)}). Use more --processes, a quieter machine, or a lower rate."
+                f"{percent(SEND_SHARE_MIN)}). {stolen}Use more --processes, a quieter machine, or a lower rate."
             ),
         )
 
@@ -236,6 +238,13 @@ def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
             "longest latencies are missing from the percentiles. Give it a longer --drain, or offer less."
         ),
     )
+
+
+def _stolen(share: float | None) -> str:
+    """Whose fault it may be that the client was late."""
+    if share is None or share < STEAL_SHARE_TOLD:
+        return ""
+    return f"The host gave {percent(share)} of the CPU time this machine asked for to others (steal). "
 
 
 def _words(outcome: str) -> str:

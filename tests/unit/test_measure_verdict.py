@@ -129,6 +129,14 @@ def test_a_late_load_is_invalid(lag_s: float, p50_s: float | None, expected: lis
     assert codes(case("backlog", latency_s=latency), lag=("p99", lag_s)) == []
 
 
+@pytest.mark.parametrize(("share", "told"), [(None, False), (0.01, False), (0.13, True)])
+def test_a_late_load_tells_what_the_host_took(share: float | None, told: bool) -> None:
+    """Steal is named as a likely cause where there was much of it."""
+    late = case("constant", resources=Resources(host_steal_share=share))
+    (reason,) = verdict([late], [msgspec.structs.replace(SOUND, lag=("p99", 1.0))]).reasons
+    assert ("The host gave 13 % of the CPU time this machine asked for to others (steal)." in reason.text) is told
+
+
 def test_a_load_that_cannot_keep_its_rate_is_invalid() -> None:
     """Given out at less than 99 % of the rate offered."""
     assert codes(case("constant"), send_share=0.989) == ["lag"]
