@@ -47,7 +47,13 @@ def create(
     app = create_app(
         engine,
         settings,
-        policy=BatchPolicy(capacity.batch_max_items, capacity.batch_max_tokens, capacity.pad_multiple),
+        policy=BatchPolicy(
+            capacity.batch_max_items,
+            capacity.batch_max_tokens,
+            capacity.pad_multiple,
+            linger_s=capacity.batch_linger_s,
+            overhead_tokens=capacity.batch_overhead_tokens,
+        ),
         admission=AdmissionLimits(capacity.queue_max, capacity.queue_max_tokens, capacity.queue_wait_max_s or math.inf),
         workers=capacity.workers,
         running_max=effective.generation.running_max,

@@ -44,6 +44,10 @@ class Capacity(Section, frozen=True):
     batch_max_items: Annotated[PositiveCount, Meta(description="items in a batch")] = 1
     batch_max_tokens: Annotated[Count, Meta(description="padded tokens in a batch; 0: no bound")] = 0
     pad_multiple: Annotated[int, Meta(ge=1, le=4096, description="lengths are padded to a multiple of this")] = 16
+    batch_linger_s: Annotated[Seconds, Meta(description="a batch that is not full waits so long for company")] = 0.0
+    batch_overhead_tokens: Annotated[
+        float, Meta(ge=0.0, le=1e9, description="what a batch costs beyond its padded tokens; 0: unknown, fill it up")
+    ] = 0.0
 
 
 class Limits(Section, frozen=True):

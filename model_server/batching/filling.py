@@ -1,10 +1,10 @@
 """Which items join the oldest one in a batch, given the padded lengths of those in the window. Pure.
 
 `nearest` fills the batch up with the lengths nearest to the oldest's: right when nothing is known of costs, and what a
-fixed service time wants. `cheapest_group` knows what a batch costs beyond its padded tokens (`overhead_tokens`: start-up
-of a batch in units of one token) and leaves room unused where filling it would cost more than another batch: on a CPU,
-where that overhead is worth only some tens of tokens, 2.4 times the throughput of count-only batches (lognormal
-lengths 8-256, 16 in flight), while `nearest` gains nothing before more wait than fit into one batch.
+fixed service time wants. `cheapest_group` knows what a batch costs beyond its padded tokens (`overhead_tokens`, in
+units of one token) and leaves room unused where filling it would cost more than another batch. On a CPU that overhead
+is worth only some tens of tokens: with lognormal lengths of 8-256 and 16 in flight it serves 2.4 times what count-only
+batches do, while `nearest` gains nothing before more wait than fit into one batch.
 """
 
 from __future__ import annotations
