@@ -199,17 +199,6 @@ def settings_of(plugin: Any) -> dict[str, Any]:
     return plain
 
 
-def describe(plugin: Any) -> str:
-    """`queue-stream:concurrency=50`: name and the settings that differ from the defaults."""
-    cls = type(plugin)
-    changed = []
-    for field in dataclasses.fields(cls):
-        value = getattr(plugin, field.name)
-        if value != field.default:
-            changed.append(f"{field.name}={'|'.join(map(str, value)) if isinstance(value, tuple) else value}")
-    return name_of(cls) + (":" + ",".join(changed) if changed else "")
-
-
 def name_of(cls: type[Any]) -> str:
     """The name under which a plug-in class is selected."""
     package, _, stem = cls.__module__.rpartition(".")

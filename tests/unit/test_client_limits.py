@@ -157,4 +157,3 @@ def test_its_settings_are_its_fields_and_nothing_else() -> None:
     limit = plugins.make("limit", "aimd:maximum=50,initial=8")
     limit.update(sample(0.1, 0))
     assert plugins.settings_of(limit).keys() == {field.name for field in dataclasses.fields(Aimd) if field.init}
-    assert plugins.describe(limit) == "aimd:initial=8,maximum=50"

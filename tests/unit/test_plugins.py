@@ -35,9 +35,7 @@ def test_settings_are_read_by_the_fields_types() -> None:
     """Numbers, booleans and dashes in names."""
     made = plugins.make("strategy", "queue-stream:concurrency=7,ordered=yes,queue-size=3")
     assert made == QueueStream(concurrency=7, ordered=True, queue_size=3)
-    assert plugins.describe(made) == "queue-stream:concurrency=7,queue_size=3,ordered=True"
     assert plugins.make("load", "steps:factors=1|2.5").factors == (1.0, 2.5)
-    assert plugins.describe(plugins.make("load", "steps:factors=1|2.5")) == "steps:factors=1.0|2.5"
 
 
 def test_a_class_of_ones_own_is_accepted() -> None:
