@@ -68,7 +68,7 @@ class App:
         self.lane = Lane(engine, running_max=running_max, queue_max=running_queue_max, clock=self._now)
         self._table: dict[str, dict[str, tuple[Route, Decode | None]]] = {}
         for route in self.routes:
-            decode = BodyDecoder(route.request, 422 if route.tei else 400) if route.request is not None else None
+            decode = BodyDecoder(route.request) if route.request is not None else None
             self._table.setdefault(route.path, {})[route.method] = (route, decode)
         self._key = settings.api_key.encode() if settings.api_key else None
         self._hanging: set[asyncio.Future[None]] = set()
@@ -143,17 +143,16 @@ class App:
             self.idle.set()
 
     async def _converse(self, exchange: Exchange, methods: dict[str, tuple[Route, Decode | None]] | None) -> None:
-        tei = False
+        route: Route | None = None
         try:
             route, decode = self._route(exchange, methods)
-            tei = route.tei
             reply = await self._reply(exchange, route, decode)
             if reply is not None:
                 await reply.write(exchange)
         except ClientGone:
             exchange.gone = True
         except ApiError as error:
-            await Reply(error.body(tei), error.status, error.headers()).write(exchange)
+            await _refusal(error, route, exchange).write(exchange)
         except asyncio.CancelledError:
             exchange.outcome = exchange.outcome or "broken"
             raise
@@ -163,7 +162,7 @@ class App:
             if exchange.status:
                 raise  # too late for a status: the server closes the connection
             problem = ApiError(500, "internal error", code="internal_error", type="server_error")
-            await Reply(problem.body(tei), 500).write(exchange)
+            await _refusal(problem, route, exchange).write(exchange)
 
     def _route(
         self, exchange: Exchange, methods: dict[str, tuple[Route, Decode | None]] | None
@@ -268,6 +267,12 @@ def create_app(
         around=around,
         extra_routes=extra_routes,
     )
+
+
+def _refusal(error: ApiError, route: Route | None, exchange: Exchange) -> Reply:
+    tei = exchange.tei or (route is not None and route.tells_as_tei(error))
+    told = error.for_tei() if tei else error
+    return Reply(told.body(), told.status, told.headers())
 
 
 def _release(future: asyncio.Future[None]) -> None:

@@ -14,11 +14,10 @@ _MISSING = re.compile(r"missing required field `([^`]+)`")
 
 
 class BodyDecoder:
-    """Decodes one route's bodies. `status` is what a body that is not right answers: 400, or 422 on TEI routes."""
+    """Decodes one route's bodies."""
 
-    def __init__(self, request: Any, status: int) -> None:
+    def __init__(self, request: Any) -> None:
         self._decode = msgspec.json.Decoder(request).decode
-        self._status = status
 
     def __call__(self, body: bytes) -> Any:
         try:
@@ -27,9 +26,9 @@ class BodyDecoder:
             raise self._validation(str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             detail = "the body is empty" if not body else f"the body is not valid JSON: {error}"
-            raise invalid(detail, code="invalid_json", status=self._status) from None
+            raise invalid(detail, code="invalid_json") from None
         except RecursionError:
-            raise invalid("the body is nested too deeply", code="invalid_json", status=self._status) from None
+            raise invalid("the body is nested too deeply", code="invalid_json") from None
 
     def _validation(self, message: str) -> ApiError:
         place = _PLACE.search(message)
@@ -38,5 +37,5 @@ class BodyDecoder:
         path = place.group(1) if place else ""
         if missing:
             path = f"{path}.{missing.group(1)}" if path else missing.group(1)
-            return invalid(f"{path}: is required", path, "missing_field", self._status)
-        return invalid(f"{path}: {text}" if path else text, path or None, "invalid_value", self._status)
+            return invalid(f"{path}: is required", path, "missing_field")
+        return invalid(f"{path}: {text}" if path else text, path or None)

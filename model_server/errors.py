@@ -1,7 +1,9 @@
 """Every error a caller can see: one class, one body, everywhere.
 
 429 is the caller's own limit, 503 a server that is full, starting or draining; both say when to come back.
-TEI routes carry `error_type` at the top level too, so that TEI clients can read it.
+TEI routes speak TEI's statuses (422 for what is not right, 413 for what is too much, 424 for a model that failed) and
+carry `error_type` at the top level too, so that TEI clients can read it. Routes raise the plain error; `for_tei`
+translates it in one place.
 """
 
 from __future__ import annotations
@@ -15,7 +17,14 @@ Header = tuple[bytes, bytes]
 
 _encode = msgspec.json.Encoder().encode
 
-_TEI_TYPES = {400: "Validation", 413: "Validation", 422: "Validation", 429: "Overloaded", 503: "Overloaded"}
+_TEI_BY_CODE = {  # text-embeddings-inference, router/src/http/server.rs: ErrorType and its StatusCode
+    "empty": (400, "Empty"),
+    "too_many_items": (413, "Validation"),
+    "text_too_long": (413, "Validation"),
+    "context_length_exceeded": (413, "Validation"),
+    "internal_error": (424, "Backend"),
+    "server_draining": (503, "Unhealthy"),
+}
 
 
 class ApiError(Exception):
@@ -40,14 +49,26 @@ class ApiError(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
         self.extra_headers = headers
+        self.error_type: str | None = None  # on TEI routes
 
-    def body(self, tei: bool = False) -> bytes:
-        """The one error body; with `tei` the key `error_type` beside it."""
+    def body(self) -> bytes:
+        """The one error body."""
         error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
         content: dict[str, Any] = {"error": error}
-        if tei:
-            content["error_type"] = _TEI_TYPES.get(self.status, "Backend")
+        if self.error_type is not None:
+            content["error_type"] = self.error_type
         return _encode(content)
+
+    def for_tei(self) -> ApiError:
+        """This error as TEI routes tell it; changed in place."""
+        known = _TEI_BY_CODE.get(self.code)
+        if known is not None:
+            self.status, self.error_type = known
+        elif self.status < 500 and self.status != 429:
+            self.status, self.error_type = 422 if self.status == 400 else self.status, "Validation"
+        else:
+            self.error_type = "Overloaded" if self.status in (429, 503, 504) else "Backend"
+        return self
 
     def headers(self) -> list[Header]:
         """Retry-After (whole seconds, at least 1) and retry-after-ms where the error knows when to come back."""

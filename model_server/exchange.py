@@ -64,6 +64,7 @@ class Exchange:
         "scope",
         "send",
         "status",
+        "tei",
         "timing",
     )
 
@@ -80,6 +81,7 @@ class Exchange:
         self.timing = NO_TIMING
         self.outcome: str | None = None  # set by what breaks an answer on purpose
         self.book: Any = None
+        self.tei = False  # the body turned out to be TEI's: so are the errors
         self._at_end: Callable[[], None] | None = None
         self._on_gone: Callable[[], None] | None = None
         self._watch: asyncio.Task[None] | None = None

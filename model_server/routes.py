@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from model_server.errors import ApiError
 from model_server.exchange import Exchange
 from model_server.reply import Reply
 
@@ -37,8 +38,10 @@ class Route:
     open: bool = False  # needs no API key
     streams: bool = False  # can answer with server-sent events
     content_type: str = "application/json"
+    tei_param: str | None = None  # the field by which a body is told to be TEI's, where a path takes both
 
-    @property
-    def tei(self) -> bool:
-        """TEI routes answer 422 to a bad body and carry `error_type`."""
-        return self.family == "tei"
+    def tells_as_tei(self, error: ApiError) -> bool:
+        """TEI routes have statuses of their own for some errors, and carry `error_type`."""
+        if self.family == "tei":
+            return True
+        return self.tei_param is not None and (error.param or "").split(".")[0] == self.tei_param

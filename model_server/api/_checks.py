@@ -18,31 +18,31 @@ def served(app: App, kind: str) -> None:
         raise ApiError(404, f"this server does not do {kind}; it does {kinds}", code="task_not_served")
 
 
-def text(app: App, value: str, param: str, *, empty: bool = True, status: int = 400) -> str:
+def text(app: App, value: str, param: str, *, empty: bool = True) -> str:
     """A text within the bound; `empty` tells whether it may be blank."""
     if len(value) > app.settings.text_max_chars:
         message = f"{param}: has {len(value)} characters, over the limit of {app.settings.text_max_chars}"
-        raise invalid(message, param, "text_too_long", status)
+        raise invalid(message, param, "text_too_long")
     if not empty and not value.strip():
-        raise invalid(f"{param}: must not be empty", param, "empty", status)
+        raise invalid(f"{param}: must not be empty", param, "empty")
     return value
 
 
-def texts(app: App, values: list[str], param: str, *, status: int = 400) -> list[str]:
+def texts(app: App, values: list[str], param: str) -> list[str]:
     """At least one text, not too many, none of them too long or blank."""
-    count(app, len(values), param, status=status)
+    count(app, len(values), param)
     for index, value in enumerate(values):
-        text(app, value, f"{param}[{index}]", empty=False, status=status)
+        text(app, value, f"{param}[{index}]", empty=False)
     return values
 
 
-def count(app: App, items: int, param: str, *, status: int = 400) -> None:
+def count(app: App, items: int, param: str) -> None:
     """The number of items of one request."""
     if items < 1:
-        raise invalid(f"{param}: must hold at least one item", param, "empty", status)
+        raise invalid(f"{param}: must hold at least one item", param, "empty")
     if items > app.settings.items_max:
         message = f"{param}: holds {items} items, over the limit of {app.settings.items_max}"
-        raise invalid(message, param, "too_many_items", status)
+        raise invalid(message, param, "too_many_items")
 
 
 def tokens(app: App, value: int, param: str) -> int:

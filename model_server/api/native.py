@@ -123,8 +123,9 @@ async def similarity(app: App, exchange: Exchange, body: SimilarityBody) -> Repl
 
 
 async def _tei_similarity(app: App, exchange: Exchange, inputs: SourceSentences) -> Reply:
-    source = check.text(app, inputs.source_sentence, "inputs.source_sentence", empty=False, status=422)
-    sentences = check.texts(app, inputs.sentences, "inputs.sentences", status=422)
+    exchange.tei = True
+    source = check.text(app, inputs.source_sentence, "inputs.source_sentence", empty=False)
+    sentences = check.texts(app, inputs.sentences, "inputs.sentences")
     works = await app.run(exchange, [Work("similarity", (source, sentence)) for sentence in sentences])
     return Reply(_encode([work.output for work in works]))
 
@@ -219,6 +220,7 @@ ROUTES = [
         SimilarityBody,
         (SimilarityAnswer, list[float]),
         (Pair, TeiSimilarity),
+        tei_param="inputs",
     ),
     Route(
         "POST",

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from model_server.app import App
 
 _encode = msgspec.json.Encoder().encode
-_VALIDATION = 422
 
 
 class EmbedBody(msgspec.Struct):
@@ -66,17 +65,17 @@ class Prediction(msgspec.Struct):
 async def embed(app: App, exchange: Exchange, body: EmbedBody) -> Reply:
     check.served(app, "embed")
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
-    check.texts(app, texts, "inputs", status=_VALIDATION)
+    check.texts(app, texts, "inputs")
     if body.dimensions is not None and body.dimensions < 1:
-        raise invalid(f"dimensions: {body.dimensions} must be >= 1", "dimensions", status=_VALIDATION)
+        raise invalid(f"dimensions: {body.dimensions} must be >= 1", "dimensions")
     works = await app.run(exchange, [Work("embed", (text,)) for text in texts])
     return Reply(_encode([work.output[: body.dimensions] for work in works]))
 
 
 async def rerank(app: App, exchange: Exchange, body: RerankBody) -> Reply:
     check.served(app, "rerank")
-    query = check.text(app, body.query, "query", empty=False, status=_VALIDATION)
-    texts = check.texts(app, body.texts, "texts", status=_VALIDATION)
+    query = check.text(app, body.query, "query", empty=False)
+    texts = check.texts(app, body.texts, "texts")
     works = await app.run(exchange, [Work("rerank", (query, text)) for text in texts])
     ranked = [
         RankedText(index, _score(work.output, body.raw_scores), texts[index] if body.return_text else None)
@@ -89,10 +88,10 @@ async def rerank(app: App, exchange: Exchange, body: RerankBody) -> Reply:
 async def predict(app: App, exchange: Exchange, body: PredictBody) -> Reply:
     check.served(app, "classify")
     inputs, single = _predict_inputs(body.inputs)
-    check.count(app, len(inputs), "inputs", status=_VALIDATION)
+    check.count(app, len(inputs), "inputs")
     for entry in inputs:
         for text in entry:
-            check.text(app, text, "inputs", empty=False, status=_VALIDATION)
+            check.text(app, text, "inputs", empty=False)
     works = await app.run(exchange, [Work("classify", entry) for entry in inputs])
     answers = [[{"score": score, "label": label} for label, score in work.output] for work in works]
     return Reply(_encode(answers[0] if single else answers))
@@ -109,7 +108,7 @@ def _predict_inputs(inputs: str | list[str | list[str]]) -> tuple[list[tuple[str
     for entry in inputs:
         if isinstance(entry, str) or not 1 <= len(entry) <= 2:
             message = "inputs: must be a text, a pair [a, b], or a list of [a] and [a, b]"
-            raise invalid(message, "inputs", status=_VALIDATION)
+            raise invalid(message, "inputs")
         batch.append(tuple(entry))
     return batch, False
 

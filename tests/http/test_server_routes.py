@@ -180,8 +180,8 @@ DEEP = b'{"unknown":' + b"[" * 100_000
         ("/similarity", b'{"text1": ""}', 400, "missing_field", "text2"),
         ("/similarity", {"text1": "a" * 2001, "text2": ""}, 400, "text_too_long", "text1"),
         ("/similarity", {"text1": "w " * 900, "text2": "w " * 900}, 400, "context_length_exceeded", "input"),
-        ("/similarity", {"inputs": {"source_sentence": "a", "sentences": []}}, 422, "empty", "inputs.sentences"),
-        ("/similarity", {"inputs": {"source_sentence": "a"}}, 400, "missing_field", "inputs.sentences"),
+        ("/similarity", {"inputs": {"source_sentence": "a", "sentences": []}}, 400, "empty", "inputs.sentences"),
+        ("/similarity", {"inputs": {"source_sentence": "a"}}, 422, "missing_field", "inputs.sentences"),
         ("/fill-mask", {"text": "no mask"}, 400, "mask_missing", "text"),
         ("/fill-mask", {"text": "a [mask]"}, 400, "mask_misspelled", "text"),
         ("/fill-mask", {"text": "a <mask>"}, 400, "mask_misspelled", "text"),
@@ -210,11 +210,11 @@ DEEP = b'{"unknown":' + b"[" * 100_000
         ("/v1/embeddings", {"input": [1, 2]}, 400, "invalid_value", "input[0]"),
         ("/v1/embeddings", {"input": "a", "encoding_format": "x"}, 400, "invalid_value", "encoding_format"),
         ("/v1/embeddings", {"input": "a", "dimensions": 0}, 400, "invalid_value", "dimensions"),
-        ("/embed", {"inputs": ""}, 422, "empty", "inputs[0]"),
+        ("/embed", {"inputs": ""}, 400, "empty", "inputs[0]"),
         ("/embed", {"inputs": "a", "dimensions": 0}, 422, "invalid_value", "dimensions"),
         ("/embed", {}, 422, "missing_field", "inputs"),
-        ("/rerank", {"query": "a", "texts": []}, 422, "empty", "texts"),
-        ("/predict", {"inputs": []}, 422, "empty", "inputs"),
+        ("/rerank", {"query": "a", "texts": []}, 400, "empty", "texts"),
+        ("/predict", {"inputs": []}, 400, "empty", "inputs"),
         ("/predict", {"inputs": ["a", "b", "c"]}, 422, "invalid_value", "inputs"),
         ("/predict", {"inputs": [["a", "b", "c"]]}, 422, "invalid_value", "inputs"),
         ("/nowhere", {}, 404, "not_found", None),
@@ -235,7 +235,8 @@ async def test_what_is_wrong_is_told_by_status_code_and_parameter(
         answer = await response.json()
         assert (response.status, answer["error"]["code"], answer["error"]["param"]) == (status, code, param)
         assert set(answer["error"]) == {"message", "type", "param", "code"}
-        assert ("error_type" in answer) == (path in ("/embed", "/rerank", "/predict"))
+        is_tei = path in ("/embed", "/rerank", "/predict") or (param or "").startswith("inputs")
+        assert ("error_type" in answer) == is_tei
         assert response.headers["server-timing"].startswith("queue;dur=0.000, batch;dur=0.000;desc=")
 
 

@@ -77,7 +77,7 @@ def test_a_prompt_with_its_answer_may_not_exceed_the_context() -> None:
     answer = one(app, "/annotate", {"text": "w " * 50, "max_tokens": 60})
     assert (answer.status, answer.json["error"]["code"]) == (400, "context_length_exceeded")
     answer = one(app, "/embed", {"inputs": ["a", "w " * 200]})
-    assert (answer.status, answer.json["error"]["code"]) == (400, "context_length_exceeded")
+    assert (answer.status, answer.json["error"]["code"]) == (413, "context_length_exceeded")
     assert app.dispatcher.in_flight == app.dispatcher.admission.waiting == 0
 
 
