@@ -184,6 +184,8 @@ class BlockingTransport:
         if exchange.aborted:
             return Response(Outcome.not_sent, done=sent, error="given up before it could be sent")
         response = exchange.response = Response(Outcome.connection_error, sent=sent)
+        if request.progress is not None:
+            request.progress.sent = sent
         connection: HTTPConnection | None = None
         reusable = False
         try:
@@ -248,7 +250,10 @@ class BlockingTransport:
         answer = connection.getresponse()
         response.first_byte = time.monotonic()
         response.status = answer.status
+        response.headers = answer.headers
         response.server_timing = answer.headers.get("Server-Timing")
+        if request.progress is not None and not request.stream:
+            request.progress.first_byte = response.first_byte
         if answer.status == 200 and request.stream:
             self._stream(exchange, answer, until)
         else:
@@ -269,6 +274,8 @@ class BlockingTransport:
                 events.append(event)
                 if is_content(event):
                     stamps.append(at)
+                    if request.progress is not None:
+                        request.progress.first_byte = stamps[0]
         response.done = time.monotonic()
         response.chunks = tuple(stamps)
         if stamps:

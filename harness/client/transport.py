@@ -78,6 +78,8 @@ class HttpTransport:
                 timeouts.end(watch)
                 return Response(Outcome.not_sent, done=sent, error="its deadline passed before it could be sent")
             sooner = asyncio.get_running_loop().call_later(request.deadline - sent, watch.expire)
+        if request.progress is not None:
+            request.progress.sent = sent
         try:
             await self._exchange(session, request, response)
         except asyncio.CancelledError as error:
@@ -113,12 +115,15 @@ class HttpTransport:
         try:  # a body read to its end gives the connection back by itself
             response.status = answer.status
             response.first_byte = self._now()
+            response.headers = answer.headers
             response.server_timing = answer.headers.get("Server-Timing")
             if answer.status != 200:
                 await self._refused(answer, response)
             elif request.stream:
                 await self._stream(answer, request, response)
             else:
+                if request.progress is not None:
+                    request.progress.first_byte = response.first_byte
                 length = answer.content_length
                 body = await (answer.read() if length is not None and length <= BODY_MAX else _bounded(answer))
                 response.answers = request.task.answer(request, body)
@@ -145,6 +150,8 @@ class HttpTransport:
                 events.append(event)
                 if is_content(event):
                     stamps.append(at)
+                    if request.progress is not None and len(stamps) == 1:
+                        request.progress.first_byte = at
         splitter.close()
         response.done = self._now()
         response.chunks = tuple(stamps)

@@ -42,6 +42,13 @@ class Item(msgspec.Struct, frozen=True):
     fired: float = math.nan  # when the load really gave it out; fired - due is the lag
 
 
+class Progress(msgspec.Struct):
+    """How far the attempt of a request has come; the transport writes it for a layer that must know (a hedge)."""
+
+    sent: float = math.nan
+    first_byte: float = math.nan
+
+
 class Request(msgspec.Struct, frozen=True):
     """One call for one or more items, its body already encoded."""
 
@@ -53,10 +60,11 @@ class Request(msgspec.Struct, frozen=True):
     deadline: float = math.inf  # absolute; no attempt may start after it
     idempotent: bool = True
     headers: Mapping[str, str] | None = None
+    progress: Progress | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One HTTP exchange that was not the last of its request."""
+    """One HTTP exchange other than the one whose answer counts: it failed before it, or lost against it."""
 
     sent: float
     first_byte: float
@@ -66,7 +74,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct):
-    """What came of a request: the last attempt's stamps and answer, and the attempts before it."""
+    """What came of a request: the stamps and answer of the attempt that counts, and its other attempts."""
 
     outcome: Outcome
     status: int = 0  # HTTP status; 0 where none arrived
@@ -78,13 +86,15 @@ class Response(msgspec.Struct):
     chunks: tuple[float, ...] = ()  # arrival of every event of a stream
     retry_after_s: float | None = None  # what the server asked for
     server_timing: str | None = None  # the header as it came
+    headers: Mapping[str, str] | None = None  # of the answer, as the transport has them; keys found whatever their case
     error: str | None = None  # one line for people
-    from_cache: bool = False
+    from_cache: bool = False  # answered without an exchange of its own: from a cache, or with an equal request
 
     @property
     def first_sent(self) -> float:
-        """When the first attempt was sent; NaN if none ever was."""
-        return self.previous[0].sent if self.previous else self.sent
+        """When the first attempt was sent; NaN if none ever was. A hedge that lost began after the one that won."""
+        first = self.previous[0].sent if self.previous else self.sent
+        return self.sent if self.sent < first else first
 
     @property
     def attempts(self) -> int:

@@ -219,9 +219,9 @@ class Recorder:
         first_sent = sent
         attempts = len(previous) + (sent_s >= 0.0)
         if previous:
-            first_sent = int((previous[0].sent - t0) * 1e9 + 0.5)
             if sent < 0:  # given up before its last attempt could start: the one before was the last
                 sent, first_byte = self._ns(previous[-1].sent), self._ns(previous[-1].first_byte)
+            first_sent = min(sent, int((previous[0].sent - t0) * 1e9 + 0.5))
             self._append_attempts(request.items[0].index, response)
         last_chunk = int((chunks[-1] - t0) * 1e9 + 0.5) if chunks else -1
         flags = FLAG_CACHED if response.from_cache else 0
