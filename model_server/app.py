@@ -194,7 +194,7 @@ class App:
     async def _answer(self, exchange: Exchange, route: Route, decode: Decode | None) -> Reply:
         if decode is None:
             return await route.handler(self, exchange, None)
-        body, whole = await exchange.body(self.settings.body_max_bytes)
+        body, whole = await exchange.body(self.settings.body_max_bytes, self.settings.body_timeout_s)
         if not whole:
             exchange.arrived = self.clock()  # nothing can be served before its last byte is here
         return await route.handler(self, exchange, decode(body))

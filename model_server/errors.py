@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 Header = tuple[bytes, bytes]
+CLOSE: Header = (b"connection", b"close")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -97,6 +98,12 @@ def full(message: str, retry_after_s: float) -> ApiError:
 def draining() -> ApiError:
     """The server is stopping."""
     return ApiError(503, "the server is stopping", code="server_draining", type="overloaded_error", retry_after_s=1.0)
+
+
+def too_slow(timeout_s: float) -> ApiError:
+    """The body did not arrive; what is still to come of it is of no use, so the connection is closed."""
+    message = f"the body of the request was not complete after {timeout_s:g} s"
+    return ApiError(408, message, code="body_timeout", type="timeout_error", headers=(CLOSE,))
 
 
 def deadline_exceeded() -> ApiError:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
-from model_server.errors import ApiError, ClientGone, Header
+from model_server.errors import ApiError, ClientGone, Header, too_slow
 
 CONNECTION = "paceline.connection"
 
@@ -33,6 +33,11 @@ class Connection(Protocol):
 
     @property
     def lost(self) -> bool: ...
+
+    @property
+    def whole(self) -> bool:
+        """All of the request's body is here."""
+        ...
 
     def write_whole(self, status: int, headers: list[Header], body: bytes, send: SendMessage) -> bool:
         """Write a complete answer in one go; False if this has to go through `send`."""
@@ -90,14 +95,23 @@ class Exchange:
     def path(self) -> str:
         return str(self.scope["path"])
 
-    async def body(self, bytes_max: int) -> tuple[bytes, bool]:
+    async def body(self, bytes_max: int, timeout_s: float) -> tuple[bytes, bool]:
         """The request body, and whether all of it was there at once.
 
-        Raises `ApiError` 413 over the bound, `ClientGone` if the client left in it.
+        Raises `ApiError` 413 over the bound and 408 over the time, `ClientGone` if the client left in it.
         """
         length = self.headers.get(b"content-length")
         if length is not None and int(length) > bytes_max:
             raise too_large(bytes_max)
+        if self.connection is not None and self.connection.whole:
+            return await self._read(bytes_max)  # nothing to wait for: no timer
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._read(bytes_max)
+        except TimeoutError:
+            raise too_slow(timeout_s) from None
+
+    async def _read(self, bytes_max: int) -> tuple[bytes, bool]:
         message = await self.receive()
         if message["type"] == "http.disconnect":
             raise ClientGone

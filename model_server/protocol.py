@@ -1,7 +1,9 @@
-"""uvicorn's HTTP protocol and what it lacks: a disconnect as a callback, RST on purpose, our error body."""
+"""uvicorn's HTTP protocol and what it lacks: a disconnect as a callback, RST on purpose, our error body, and bounds on
+the head of a request and on how long a connection may say nothing."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from collections.abc import Callable
@@ -10,10 +12,13 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from model_server.clock import Clock
-from model_server.errors import ApiError, Header
+from model_server.errors import CLOSE, ApiError, Header
 from model_server.exchange import CONNECTION, SendMessage
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
+HEADERS_MAX = 100
+HEAD_BYTES_MAX = 64 << 10
+_BODY_FIELDS = (b"content-length", b"transfer-encoding")
 
 
 class Turn:
@@ -44,18 +49,52 @@ class FaceProtocol(HttpToolsProtocol):
         self.on_lost: Callable[[], None] | None = None
         self.lost = False
         self._extensions = {CONNECTION: self}
+        self._head_bytes = 0  # of a head that is not complete
+        self._fed = 0
+        self._in_head = False
+        self._problem: ApiError | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
+        super().connection_made(transport)
+        self._arm_keep_alive(self.timeout_keep_alive)  # one that never sends a request is idle too
 
     def data_received(self, data: bytes) -> None:
         turn = self._turn
         if not turn.began:
             turn.began = turn.clock()
             self.loop.call_soon(turn.end)
+        self._fed = len(data)
         super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._problem = _head_too_large()
+                self.send_400_response("")
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_bytes = 0
+        fields = self.headers
+        large = self._fed > HEAD_BYTES_MAX and sum([len(name) + len(value) for name, value in fields]) > HEAD_BYTES_MAX
+        if large or len(fields) > HEADERS_MAX:
+            self._problem = _head_too_large()
+        elif self.parser.should_upgrade() and any(name in _BODY_FIELDS for name, _ in fields):
+            # The parser takes what follows for the other protocol, so this body can never be read.
+            self._problem = ApiError(400, "a request that asks for an upgrade must have no body", code="invalid_http")
+        if self._problem is not None:
+            raise ValueError(self._problem.message)  # the parser stops, and uvicorn calls send_400_response
+        super().on_headers_complete()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._in_head = True
         self.arrived = self._turn.began
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item] # a dict of dicts by the spec
+
+    @property
+    def whole(self) -> bool:
+        """All of the body is here. With pipelined requests `cycle` is a later one, which begins where this one ends."""
+        return not self.cycle.more_body
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
@@ -70,7 +109,7 @@ class FaceProtocol(HttpToolsProtocol):
         cycle = getattr(send, "__self__", None)
         if not isinstance(cycle, RequestResponseCycle) or cycle.response_started or cycle.scope["method"] == "HEAD":
             return False
-        if cycle.disconnected or self.flow.write_paused or not cycle.keep_alive:
+        if cycle.disconnected or self.flow.write_paused or not cycle.keep_alive or CLOSE in headers:
             return False
         parts = [STATUS_LINE[status]]
         for name, value in headers:
@@ -130,8 +169,14 @@ class FaceProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True  # uvicorn then expects no more of this answer
 
     def send_400_response(self, msg: str) -> None:
-        """Not HTTP: answered with the one error body too."""
-        body = ApiError(400, msg, code="invalid_http").body()
-        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % len(body)
-        self.transport.write(head + b"connection: close\r\n\r\n" + body)
+        """Not HTTP, or not within bounds: answered with the one error body too."""
+        problem, self._problem = self._problem or ApiError(400, msg, code="invalid_http"), None
+        body = problem.body()
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[problem.status] + head + body)
         self.transport.close()
+
+
+def _head_too_large() -> ApiError:
+    bounds = f"{HEADERS_MAX} header fields or {HEAD_BYTES_MAX} bytes"
+    return ApiError(431, f"the head of the request is over {bounds}", code="head_too_large")

@@ -13,6 +13,7 @@ class FaceSettings:
     items_max: int = 2048  # texts, labels, pairs in one request
     text_max_chars: int = 500_000
     tokens_max: int = 8192  # what `max_tokens` may ask for
+    body_timeout_s: float = 60.0  # from the head of a request to the last byte of its body
     api_key: str | None = None
 
     def __post_init__(self) -> None:
@@ -20,5 +21,7 @@ class FaceSettings:
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name} = {value!r}: must be an integer >= 1")
+        if not self.body_timeout_s > 0:
+            raise ValueError(f"body_timeout_s = {self.body_timeout_s!r}: must be > 0")
         if self.api_key == "":
             raise ValueError("api_key = '': must not be empty; leave it out for no key")
