@@ -68,7 +68,7 @@ class Standalone:
             target=Target(server.url, server.profile, server.note),
             scenario=self._scenario,
             repeats=1,
-            layers=msgspec.to_builtins(spec.layers),
+            layers=spec.layers.told(),
             users=spec.users,
             processes=self._processes,
             transport="blocking" if spec.build_strategy().blocking else "asyncio",

@@ -27,6 +27,11 @@ class PluginName(click.ParamType[str]):
 
         from harness import plugins
 
+        before, plus, layer = incomplete.rpartition("+")
+        if plus and self._kind == "strategy":
+            from harness.experiment.layering import names
+
+            return [CompletionItem(f"{before}+{n}") for n in names() if n.startswith(layer)]
         name, colon, given = incomplete.partition(":")
         if not colon:
             return [CompletionItem(n) for n in plugins.names(self._kind) if n.startswith(incomplete)]
@@ -65,8 +70,8 @@ _SHARED = [
         "strategy",
         multiple=True,
         type=PluginName("strategy"),
-        metavar="NAME[:key=value,...]",
-        help="A client strategy; repeat to compare several.",
+        metavar="NAME[:key=value,...][+LAYER...]",
+        help="A client strategy, with layers around it if you like; repeat to compare several.",
     ),
     click.option("--target", metavar="URL", help="Server to measure [default: an embedded mock, on a free port]."),
     click.option(
@@ -88,6 +93,19 @@ _SHARED = [
     click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds one attempt may take."),
     click.option("--rate-limit", type=float, help="At most so many requests a second from each client application."),
     click.option("--deadline", type=float, help="Seconds from due time to answer, over all attempts."),
+    click.option("--retry-budget", is_flag=True, help="Retries and hedges spend from a purse that successes fill."),
+    click.option(
+        "--layer",
+        multiple=True,
+        metavar="NAME[:...]",
+        help="A layer around every strategy (paceline list layers).",
+    ),
+    click.option(
+        "--variant",
+        multiple=True,
+        metavar="LAYER[+LAYER]",
+        help="Each strategy once more, with these layers.",
+    ),
     click.option(
         "--drain", type=float, default=30.0, show_default=True, help="Seconds for what is in flight at the end."
     ),
@@ -105,6 +123,7 @@ def play(options: dict[str, Any], scenario: str, default_strategies: tuple[str, 
     """Run what the options describe, report it, and return the exit code."""
     from harness.cli.progress import Progress
     from harness.cli.show import show
+    from harness.experiment import layering
     from harness.experiment.run import Settings, execute, prepare
     from harness.experiment.spec import LayerSettings
     from harness.measure.verdict import exit_code
@@ -112,7 +131,15 @@ def play(options: dict[str, Any], scenario: str, default_strategies: tuple[str, 
     settings = Settings(
         strategies=options["strategy"] or default_strategies,
         scenario=scenario,
-        layers=LayerSettings(options["timeout"], options["retries"], options["rate_limit"], options["deadline"]),
+        layers=LayerSettings(
+            options["timeout"],
+            options["retries"],
+            options["rate_limit"],
+            options["deadline"],
+            options["retry_budget"],
+            layering.parse(options["layer"]),
+        ),
+        variants=options["variant"],
         drain_s=options["drain"],
         command="paceline " + _quoted(sys.argv[1:]),
         **{key: options[key] for key in _STRAIGHT},

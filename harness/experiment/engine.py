@@ -15,7 +15,7 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,7 @@ class Engine:
     async def _run(self, application: Application) -> None:
         spec = self.spec
         strategy = spec.build_strategy()
-        async with self._transport(strategy) as transport, Alarm() as alarm:
+        async with self._transport(strategy) as transport, Alarm() as alarm, AsyncExitStack() as closing:
             application.ready = True
             from_the_start = not self._go.is_set()
             await self._go.wait()
@@ -207,7 +207,7 @@ class Engine:
             def layers(send: Send) -> Send:
                 if isinstance(send, ConcurrencyLimit):
                     application.gate = send
-                inner = compose(send, spec.layers, spec.seed + application.slot)
+                inner = compose(send, spec.layers, spec.seed + application.slot, closing)
 
                 now = clock()
 

@@ -21,6 +21,7 @@ import msgspec
 
 from harness import plugins
 from harness.client.errors import UsageError
+from harness.experiment import layering
 from harness.experiment import target as targets
 from harness.experiment.calibrate import ceilings
 from harness.experiment.play import Played, play
@@ -61,6 +62,7 @@ class Settings:
     users: int = 1
     processes: int = 1
     layers: LayerSettings = field(default_factory=LayerSettings)
+    variants: tuple[str, ...] = ()  # each strategy once more with these layers around it
     drain_s: float = 30.0
     slo: str | None = None
     out: Path | None = None
@@ -111,12 +113,12 @@ def prepare(settings: Settings) -> Run:
             items=items,
             input=source,
             synthetic=synthetic,
-            layers=settings.layers,
+            layers=settings.layers.around(layers),
             seed=settings.seed,
             users=settings.users,
             drain_s=settings.drain_s,
         )
-        for name, strategy in _strategies(settings)
+        for name, strategy, layers in _strategies(settings)
     ]
     schedule = specs[0].build_schedule()
     plan_cases = [_plan_case(spec, settings, schedule.sha256) for spec in specs]
@@ -282,19 +284,28 @@ def _check_input(path: str, share: TaskShare, items: int | None) -> None:
     next(iter(Jsonl(path, items).rows(task)))
 
 
-def _strategies(settings: Settings) -> list[tuple[str, Named]]:
-    found: list[tuple[str, Named]] = []
+def _strategies(settings: Settings) -> list[tuple[str, Named, layering.Named]]:
+    """A case for each strategy, and one more for each variant of it: name, strategy, the layers of its own."""
+    found: list[tuple[str, Named, layering.Named]] = []
     for text in settings.strategies:
-        strategy = plugins.make("strategy", text)
-        name = text.strip().replace("_", "-") if ":" not in text else f"{plugins.split_spec(text)[0]}:{_given(text)}"
-        if any(name == other for other, _ in found):
-            raise UsageError(f"strategy {name} is named twice")
-        found.append((name, Named(plugins.name_of(type(strategy)), plugins.settings_of(strategy))))
+        plain, own = layering.split(text)
+        strategy = plugins.make("strategy", plain)
+        named = Named(plugins.name_of(type(strategy)), plugins.settings_of(strategy))
+        for variant in ("", *settings.variants):
+            layers = [*own, *(part.strip() for part in layering.split("+" + variant)[1])]
+            name = "+".join(map(_label, [plain, *layers]))
+            if any(name == other for other, _, _ in found):
+                raise UsageError(f"strategy {name} is named twice")
+            found.append((name, named, layering.parse(layers)))
     return found
 
 
-def _given(text: str) -> str:
-    return ",".join(f"{key}={value}" for key, value in plugins.split_spec(text)[1].items())
+def _label(text: str) -> str:
+    """What was asked for, as it is shown."""
+    if ":" not in text:
+        return text.strip().replace("_", "-")
+    name, given = plugins.split_spec(text)
+    return f"{name}:{','.join(f'{key}={value}' for key, value in given.items())}"
 
 
 def _directory(settings: Settings) -> Path:
@@ -339,7 +350,7 @@ def _plan_case(spec: CaseSpec, settings: Settings, sha256: str) -> PlanCase:
         target=Target(spec.target),
         scenario=settings.scenario,
         repeats=settings.repeats,
-        layers=msgspec.to_builtins(spec.layers),
+        layers=spec.layers.told(),
         users=spec.users,
         processes=settings.processes,
         transport="blocking" if spec.build_strategy().blocking else "asyncio",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 from harness import plugins
 from harness.client.errors import UsageError
 from harness.client.types import Send, Strategy, Task
+from harness.experiment import layering
 from harness.load.feed import Mix, Source
 from harness.load.schedule import BACKLOG, Schedule, compute
 from harness.load.workloads.jsonl import Jsonl
@@ -21,12 +23,14 @@ SAMPLE_PAIRS = Path(__file__).parents[2] / "scenarios" / "data" / "pairs.jsonl"
 
 
 class LayerSettings(msgspec.Struct, frozen=True):
-    """What is put around every strategy alike. Nothing by default: each strategy is measured bare."""
+    """What is put around a strategy. Nothing by default: each strategy is measured bare."""
 
     timeout_s: float = 60.0  # of one attempt
     retries: int = 0
     rate_limit_per_s: float | None = None
     deadline_s: float | None = None  # from an item's due time to its answer, over all attempts
+    retry_budget: bool = False  # retries and hedges spend from one purse, which successes fill
+    named: dict[str, dict[str, Any]] = {}  # further layers by name, checked (`layering.parse`)
 
     def __post_init__(self) -> None:
         for name in ("timeout_s", "rate_limit_per_s", "deadline_s"):
@@ -35,6 +39,26 @@ class LayerSettings(msgspec.Struct, frozen=True):
                 raise UsageError(f"{name}={value!r} must be above 0 and below 1000000")
         if not 0 <= self.retries <= 100:
             raise UsageError(f"retries={self.retries} must be between 0 and 100")
+
+    def all(self) -> layering.Named:
+        """Every layer by name; what is said of one by name wins over the short field."""
+        short: layering.Named = {}
+        if self.deadline_s is not None:
+            short["deadline"] = {"timeout_s": self.deadline_s}
+        if self.retries:
+            short["retry"] = {"retries": self.retries}
+        if self.rate_limit_per_s is not None:
+            short["rate-limit"] = {"rate_per_s": self.rate_limit_per_s}
+        return {name: {**short.get(name, {}), **self.named.get(name, {})} for name in [*short, *self.named]}
+
+    def told(self) -> dict[str, Any]:
+        """For the result file and reports: plain values and words."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return {key: value for key, value in plain.items() if key != "named"} | layering.words(self.named)
+
+    def around(self, named: layering.Named) -> LayerSettings:
+        """The same with these layers, too; settings given here win."""
+        return msgspec.structs.replace(self, named={**self.named, **named}) if named else self
 
 
 class TaskShare(msgspec.Struct, frozen=True):
@@ -94,18 +118,18 @@ class CaseSpec(msgspec.Struct, frozen=True):
         return compute(self.load.name, self.load.settings, self.duration_s, self.items, self.seed)
 
 
-def compose(send: Send, layers: LayerSettings, seed: int) -> Send:
-    """The request-level layers around one that makes an attempt: deadline(retry(rate limit(send)))."""
+def compose(send: Send, layers: LayerSettings, seed: int, closing: AsyncExitStack | None = None) -> Send:
+    """The request-level layers around one that makes an attempt, in the order of `layering.ORDER`."""
     from random import Random
 
-    from harness.client.layers.deadline import Deadline
-    from harness.client.layers.rate_limit import RateLimit
-    from harness.client.layers.retry import Retry
+    from harness.client.budget import RetryBudget
+    from harness.client.layers.concurrency_limit import ConcurrencyLimit
 
-    if layers.rate_limit_per_s is not None:
-        send = RateLimit(send, layers.rate_limit_per_s)
-    if layers.retries:
-        send = Retry(send, retries=layers.retries, rng=Random(seed))
-    if layers.deadline_s is not None:
-        send = Deadline(send, layers.deadline_s)
-    return send
+    named = layers.all()
+    if not named:
+        return send
+    handed = {
+        "gate": send if isinstance(send, ConcurrencyLimit) else None,
+        "budget": RetryBudget() if layers.retry_budget else None,
+    }
+    return layering.build(send, named, handed, Random(seed), closing)

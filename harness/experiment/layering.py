@@ -1,0 +1,121 @@
+"""Layers by name: which there are, their settings, their order; and the chain that a case asks for.
+
+Rules of this file
+  1. The order is fixed, from outside in `ORDER`: it cannot be got wrong by naming layers in another one. A layer of
+     one's own (`package.module:Class`) stands outside of all, in the order given.
+  2. A layer's settings are those arguments of its class that are plain values. Arguments called `rng`, `budget` and
+     `gate` are handed in: every layer of one application draws from one seed and spends from one budget.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
+from random import Random
+from typing import Any
+
+from harness import plugins
+from harness.client.errors import SettingError, UsageError
+from harness.client.types import Request, Response, Send
+
+ORDER = ("cache", "semantic-cache", "coalesce", "deadline", "chunk", "retry", "hedge", "rate-limit")
+_HANDED = ("rng", "budget", "gate")
+_PLAIN = (bool, int, float, str)
+_AND = re.compile(r"\+(?=[A-Za-z_])")  # not the sign of an exponent
+
+Named = dict[str, dict[str, Any]]
+"""Layer -> its settings."""
+
+
+def split(text: str) -> tuple[str, list[str]]:
+    """`adaptive:maximum=64+cache+hedge:share=0.02` -> the strategy and the layers around it."""
+    first, *layers = _AND.split(text)
+    return first.strip(), [layer.strip() for layer in layers]
+
+
+def parse(texts: Iterable[str]) -> Named:
+    """`NAME[:key=value,...]`, each once, checked and in order; a UsageError names what is wrong."""
+    named: Named = {}
+    for text in texts:
+        name, settings = plugins.split_spec(text)
+        name = name.replace("_", "-") if ":" not in name else name
+        if name in named:
+            raise UsageError(f"layer {name} is named twice")
+        named[name] = check(name, settings)
+    return dict(sorted(named.items(), key=lambda entry: _place(entry[0])))
+
+
+def names() -> list[str]:
+    """The layers that can be put around a strategy, from outside in."""
+    return [name for name in ORDER if name in plugins.names("layer")]
+
+
+def check(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as the layer wants them; the layer is built once, so that it can object."""
+    if ":" not in name and name not in ORDER:
+        raise UsageError(plugins.unknown("layer", name, names()))
+    cls = plugins.load("layer", name)
+    hints = _hints(cls)
+    values: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key not in hints:
+            raise UsageError(f"layer {name}: " + plugins.unknown("setting", key, sorted(hints) or ["none"]))
+        values[key] = plugins.convert(f"layer {name}: {key}", value, hints[key])
+    try:
+        cls(_nowhere, **values)
+    except SettingError as error:
+        raise UsageError(f"layer {name}: {error}") from error
+    except TypeError as error:
+        raise UsageError(f"layer {name}: {error}") from error
+    return values
+
+
+def build(
+    send: Send, named: Named, handed: Mapping[str, Any], rng: Random, closing: AsyncExitStack | None = None
+) -> Send:
+    """The chain around `send`. Layers that hold files or connections are closed by `closing`, outermost first."""
+    for name in sorted(named, key=_place, reverse=True):
+        cls = plugins.load("layer", name)
+        takes = inspect.signature(cls).parameters
+        given = {key: value for key, value in handed.items() if key in takes and value is not None}
+        if "rng" in takes:
+            given["rng"] = Random(rng.getrandbits(64))
+        layer = cls(send, **named[name], **given)
+        if closing is not None and hasattr(layer, "aclose"):
+            closing.push_async_callback(layer.aclose)
+        send = layer
+    return send
+
+
+def words(named: Named) -> dict[str, str]:
+    """For reports: layer -> what was said of it, or "on"."""
+    return {
+        name: ",".join(f"{key}={value}" for key, value in settings.items()) or "on" for name, settings in named.items()
+    }
+
+
+def _place(name: str) -> int:
+    return ORDER.index(name) if name in ORDER else -1
+
+
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    """The settings of a layer: its plain arguments and their types."""
+    hints = typing.get_type_hints(cls.__init__)
+    takes = inspect.signature(cls).parameters
+    return {key: hints[key] for key in takes if key not in _HANDED and _is_plain(hints.get(key))}
+
+
+def _is_plain(hint: Any) -> bool:
+    if typing.get_origin(hint) is typing.Literal:
+        return True
+    if typing.get_origin(hint) in {types.UnionType, typing.Union}:
+        return all(option is type(None) or _is_plain(option) for option in typing.get_args(hint))
+    return hint in _PLAIN
+
+
+async def _nowhere(request: Request, /) -> Response:
+    raise AssertionError("a layer that is only checked sends nothing")
