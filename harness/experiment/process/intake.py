@@ -1,0 +1,167 @@
+"""What the strategy pulls from: the lines that are left, as items, no further ahead than a window.
+
+Rules of this file
+  1. Memory: at most `window` lines lie between the oldest that is not settled and the newest that was given out (ten
+     times that in completion order, of which `window` are out), and at most `PENDING_BYTES` of results wait their turn.
+  2. An item that found no server comes again before any new line, and so can never block the window it is the end of.
+  3. After `stop` nothing more is given out. What had not been settled then is simply still to be done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from harness.client.clock import clock
+from harness.client.types import Item
+from harness.experiment.process.outage import Outage
+from harness.experiment.process.rows import Rows, Ticket
+from harness.experiment.process.source import Block, Source
+from harness.experiment.process.store import Store
+
+PENDING_BYTES = 32 * 1024 * 1024
+
+BadLine = Callable[[Ticket, str], None]
+
+
+class Intake:
+    """An async iterator of items; iterated again it gives out what has to be sent again."""
+
+    def __init__(
+        self,
+        source: Source,
+        rows: Rows,
+        store: Store,
+        outage: Outage,
+        *,
+        window: int,
+        ordered: bool,
+        alive: Callable[[], Awaitable[bool]] | None,
+        on_bad: BadLine,
+        on_blank: Callable[[], None],
+        on_gone: Callable[[float], None],
+    ) -> None:
+        self.out: dict[int, Ticket] = {}
+        self.again: deque[Item] = deque()
+        self._source = source
+        self._rows = rows
+        self._store = store
+        self._outage = outage
+        self._window = window
+        self._span = window if ordered else 10 * window
+        self._alive = alive
+        self._on_bad = on_bad
+        self._on_blank = on_blank
+        self._on_gone = on_gone
+        self._blocks: AsyncIterator[Block] = source.blocks(store.marks[0])
+        self._reading: asyncio.Task[Block | None] | None = None
+        self._lines: list[bytes | None] = []
+        self._first = self._position = 0
+        self._stopped = False
+        self._wake: asyncio.Future[None] | None = None
+
+    def stop(self) -> None:
+        """Give out nothing more."""
+        self._stopped = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Something has changed: there may be room, or something to send again."""
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def close(self) -> None:
+        """Leave the input alone."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    def __aiter__(self) -> Intake:
+        return self
+
+    async def __anext__(self) -> Item:
+        while not self._stopped:
+            if self._outage.down or (self.again and self._waits(self.again[0])):
+                await self._wait_for_server()
+            elif self.again:
+                return self.again.popleft()
+            elif self._position < len(self._lines):
+                if self._full():
+                    await self._change()
+                elif (item := self._take()) is not None:
+                    return item
+            elif not await self._next_block():
+                break
+        raise StopAsyncIteration
+
+    def _waits(self, item: Item) -> bool:
+        """Nobody has got an answer since this item found no connection, and no look has been taken."""
+        ticket = self.out[item.index]
+        return ticket.waits and ticket.refused == self._outage.answers
+
+    def _full(self) -> bool:
+        store = self._store
+        return (
+            self._first + self._position - store.done.next >= self._span
+            or len(self.out) >= self._window
+            or store.pending_bytes >= PENDING_BYTES
+        )
+
+    def _take(self) -> Item | None:
+        """The next line's item; None if it has none, or its end already."""
+        number, raw = self._first + self._position, self._lines[self._position]
+        self._lines[self._position] = b""
+        self._position += 1
+        if number in self._store.done:
+            return None
+        if raw is not None and not raw.strip():
+            self._store.skip(number)
+            self._on_blank()
+            return None
+        item, ticket, why = self._rows.item(number, raw)
+        if item is None:
+            self._on_bad(ticket, why)
+            return None
+        self.out[number] = ticket
+        return item
+
+    async def _next_block(self) -> bool:
+        """The next lines, if there are any; back early when something else is to be done."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+        await self._change(self._reading)
+        if self._reading.done():
+            block, self._reading = self._reading.result(), None
+            if block is None:
+                return False
+            self._lines, self._first, self._position = block.lines, block.mark.line, 0
+            self._store.marks.append(block.mark)
+        return True
+
+    async def _read(self) -> Block | None:
+        return await anext(self._blocks, None)
+
+    async def _change(self, *others: asyncio.Task[Block | None], seconds: float | None = None) -> None:
+        """Wait for a change, for one of the others, or so long."""
+        self._wake = asyncio.get_running_loop().create_future()
+        waited: set[asyncio.Future[Any]] = {self._wake, *others}
+        await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        self._wake = None
+
+    async def _wait_for_server(self) -> None:
+        now, outage = clock(), self._outage
+        if outage.over(now()):
+            self._stopped = True
+            self._on_gone(outage.lasts_s(now()))
+            return
+        until = now() + outage.pause_s(now())
+        while not self._stopped and now() < until:
+            await self._change(seconds=until - now())
+        if not self._stopped and (self._alive is None or await self._alive()):
+            outage.look_again()
+            for item in self.again:
+                ticket = self.out[item.index]
+                ticket.waits = False
+                ticket.tries += self._alive is not None

@@ -1,0 +1,138 @@
+"""Bytes as they come -> lines, unpacked where they are gzip or Zstandard; pure, fed in chunks of any size.
+
+Rules of this file
+  1. What is packed is told by its first bytes, never by a name: a pipe has none.
+  2. Memory is bounded: a line longer than `LINE_MAX` is skipped to its end and told as None.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from harness.client.errors import UsageError
+from harness.load.workloads.jsonl import LINE_MAX
+
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+PIECE = 1 << 20  # bytes unpacked at once: a small file may hold gigabytes of one letter
+ZSTD_PIECE = 4096  # packed bytes at once, for the same reason: that library bounds only what goes in
+
+
+def zstandard() -> Any:
+    """The library; raises UsageError that says how to get it."""
+    try:
+        import zstandard as library
+    except ImportError:
+        raise UsageError('Zstandard needs the package zstandard: pip install "paceline[zst]"') from None
+    return library
+
+
+def is_packed(head: bytes) -> bool:
+    """The first bytes of gzip or Zstandard."""
+    return head.startswith((GZIP, ZSTD))
+
+
+class Unpack:
+    """gzip (any number of members), Zstandard (any number of frames) or plain bytes, by what they begin with."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._kind: str | None = None
+        self._stream: Any = None
+
+    def plainly(self) -> None:
+        """What comes begins in the middle of plain bytes."""
+        self._kind = "plain"
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """What this chunk unpacks to, in pieces; raises UsageError where it is damaged."""
+        if self._kind is None:
+            self._head += chunk
+            if len(self._head) < 4 and (GZIP.startswith(self._head[:2]) or ZSTD.startswith(self._head)):
+                return
+            chunk, self._head = self._head, b""
+            self._kind = "gzip" if chunk.startswith(GZIP) else "zstd" if chunk.startswith(ZSTD) else "plain"
+        if self._kind == "plain":
+            yield chunk
+        elif self._kind == "gzip":
+            yield from self._gzip(chunk)
+        else:
+            yield from self._zstd(chunk)
+
+    def close(self) -> bytes:
+        """What was held back; raises UsageError if the packed data broke off."""
+        if self._stream is not None:
+            raise UsageError(f"the input breaks off in the middle of its {self._kind} data")
+        head, self._head = self._head, b""
+        return head
+
+    def _gzip(self, chunk: bytes) -> Iterator[bytes]:
+        try:
+            while chunk:
+                if self._stream is None:
+                    chunk = chunk.lstrip(b"\0")  # padding between members is allowed
+                    if not chunk:
+                        return
+                    self._stream = zlib.decompressobj(wbits=31)
+                yield self._stream.decompress(chunk, PIECE)
+                chunk = self._stream.unconsumed_tail
+                if self._stream.eof:
+                    chunk, self._stream = self._stream.unused_data, None
+                elif not chunk:
+                    while piece := self._stream.decompress(b"", PIECE):
+                        yield piece
+        except zlib.error as error:
+            raise UsageError(f"the input's gzip data is damaged: {error}") from error
+
+    def _zstd(self, chunk: bytes) -> Iterator[bytes]:
+        library = zstandard()
+        try:
+            for start in range(0, len(chunk), ZSTD_PIECE):
+                piece = chunk[start : start + ZSTD_PIECE]
+                while piece:
+                    if self._stream is None:
+                        self._stream = library.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+                    yield self._stream.decompress(piece)
+                    piece = b""
+                    if self._stream.eof:
+                        piece, self._stream = self._stream.unused_data, None
+        except library.ZstdError as error:
+            raise UsageError(f"the input's Zstandard data is damaged: {error}") from error
+
+
+class Lines:
+    """Splits at LF. Each line comes without its end; None for one that is too long."""
+
+    def __init__(self) -> None:
+        self._tail: list[bytes] = []
+        self._size = 0
+        self._skipping = False
+
+    def feed(self, chunk: bytes) -> list[bytes | None]:
+        """The lines that this chunk completes."""
+        *ended, rest = chunk.split(b"\n")
+        found: list[bytes | None] = list(ended)
+        if ended:
+            found[0] = self._whole(ended[0])
+            found[1:] = [line if len(line) <= LINE_MAX else None for line in ended[1:]]
+            self._size = 0
+        self._keep(rest)
+        return found
+
+    def close(self) -> list[bytes | None]:
+        """The last line, if it had no end."""
+        unfinished = self._size > 0 or self._skipping
+        return [self._whole(b"")] if unfinished else []
+
+    def _whole(self, end: bytes) -> bytes | None:
+        line = b"".join([*self._tail, end]) if self._tail else end
+        skipped, self._tail, self._skipping = self._skipping, [], False
+        return None if skipped or len(line) > LINE_MAX else line
+
+    def _keep(self, rest: bytes) -> None:
+        self._size += len(rest)
+        if self._size > LINE_MAX:
+            self._tail, self._skipping = [], True
+        elif rest:
+            self._tail.append(rest)

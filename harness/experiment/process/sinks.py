@@ -1,0 +1,109 @@
+"""Where lines are written: a file, packed or not, or standard output.
+
+Rules of this file
+  1. `write` only collects; `flush` puts what was collected into the file, packed as a member or frame of its own, so
+     that the file may be cut after any flush and is whole.
+  2. Only a regular file can be cut, measured and synced; standard output, pipes and devices are written and forgotten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import stat
+import sys
+from pathlib import Path
+
+from harness.client.errors import UsageError
+from harness.experiment.process.lines import zstandard
+
+FLUSH_BYTES = 64 * 1024
+PACKED_FLUSH_BYTES = 1024 * 1024
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: two processes on one output are not told there
+    fcntl = None  # type: ignore[assignment]
+
+
+class Sink:
+    """Appends lines to a file; `-` is standard output. The suffix .gz or .zst packs them."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.regular = path != "-" and (not os.path.exists(path) or stat.S_ISREG(os.stat(path).st_mode))
+        self.packed = Path(path).suffix in {".gz", ".zst"}
+        self.size = 0  # bytes in the file
+        self._zstd = zstandard().ZstdCompressor() if path.endswith(".zst") else None
+        self._fd = -1
+        self._lines: list[bytes] = []
+        self._held = 0
+        self._flush_at = PACKED_FLUSH_BYTES if self.packed else FLUSH_BYTES
+
+    def open(self, keep: int = 0) -> None:
+        """Open or create it, with its first `keep` bytes; raises UsageError if that cannot be."""
+        if self.path == "-":
+            sys.stdout.flush()
+            self._fd = os.dup(sys.stdout.fileno())
+            return
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+            self._fd = os.open(self.path, flags if self.regular else os.O_WRONLY, 0o666)
+            if self.regular:
+                self._claim()
+                if (size := os.fstat(self._fd).st_size) < keep:
+                    raise UsageError(f"{self.path}: has {size} bytes where {keep} were written: it was changed since")
+                os.ftruncate(self._fd, keep)
+                self.size = keep
+        except OSError as error:
+            raise UsageError(f"{self.path}: {error.strerror or error}") from error
+
+    def _claim(self) -> None:
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{self.path}: another process is writing it") from None
+
+    def write(self, line: bytes) -> None:
+        """A line with its end."""
+        self._lines.append(line)
+        self._held += len(line)
+        if self._held >= self._flush_at:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put what was collected into the file; raises OSError if that fails."""
+        if not self._lines:
+            return
+        data = b"".join(self._lines)
+        if self._zstd is not None:
+            data = self._zstd.compress(data)
+        elif self.packed:
+            data = gzip.compress(data, 6, mtime=0)
+        write_all(self._fd, data)
+        self._lines.clear()
+        self._held = 0
+        self.size += len(data)
+
+    def sync(self) -> None:
+        """What was flushed survives a power failure; may take long, so it is called in a thread."""
+        if self.regular and self._fd >= 0:
+            os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Give the file back; what was not flushed is dropped."""
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+            self._fd = -1
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """All of it, however little the system takes at a time."""
+    written = os.write(fd, data)
+    view = memoryview(data)
+    while written < len(data):
+        written += os.write(fd, view[written:])

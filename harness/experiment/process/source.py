@@ -1,0 +1,203 @@
+"""The input, block by block: a file or standard input, packed or not, from its start or from a mark in it.
+
+Rules of this file
+  1. The loop never waits for a disk or a pipe: files are read and unpacked in a thread, a pipe when it has something.
+  2. A mark is a place where a line begins, with the checksum of all before it. What can be sought is sought; what must
+     be read through again is checked against the mark, so another input is never taken for the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import stat
+import sys
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from harness.client.errors import UsageError
+from harness.experiment.process.journal import Mark
+from harness.experiment.process.lines import Lines, Unpack, is_packed
+
+READ_BYTES = 256 * 1024
+_SAMPLES, _SAMPLE_BYTES = 64, 4096
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines that were read together; None is one that is too long."""
+
+    mark: Mark  # where the first of them begins
+    lines: list[bytes | None]
+
+
+class Source:
+    """`-` is standard input; anything else a path. Use it once."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd = -1
+        self._size: int | None = None  # None: a pipe
+        self._read = 0  # bytes as they lie in the file
+        self._end = Mark()  # where the next block begins
+        try:
+            self._fd = os.dup(sys.stdin.fileno()) if path == "-" else os.open(path, os.O_RDONLY)
+            info = os.fstat(self._fd)
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror or error}") from error
+        if stat.S_ISDIR(info.st_mode):
+            raise UsageError(f"{path}: is a directory")
+        if stat.S_ISREG(info.st_mode):
+            self._size = info.st_size
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells this input from another without reading it all: its size and 64 samples. A pipe has none."""
+        if self._size is None:
+            return {"kind": "stream"}
+        return {"kind": "file", "bytes": self._size, "sample": self._sample(self._size), "ended": self._ended()}
+
+    def _sample(self, size: int) -> str:
+        """Of the first `size` bytes."""
+        digest = hashlib.sha256()
+        for number in range(_SAMPLES + 1):
+            start = max(0, size - _SAMPLE_BYTES) * number // _SAMPLES
+            digest.update(os.pread(self._fd, min(_SAMPLE_BYTES, size - start), start))
+        return digest.hexdigest()
+
+    def _ended(self) -> bool:
+        return not self._size or os.pread(self._fd, 1, self._size - 1) == b"\n"
+
+    def same(self, old: dict[str, Any]) -> bool:
+        """The input of that fingerprint, or that input with lines added at its end."""
+        if self._size is None or old["kind"] == "stream":
+            return self._size is None and old["kind"] == "stream"
+        size = int(old["bytes"])
+        grown = size < self._size and old["ended"]
+        return (grown or size == self._size) and self._sample(size) == old["sample"]
+
+    def lines_expected(self) -> float | None:
+        """An estimate of the lines in all, from those read so far; None for a pipe."""
+        if self._size is None or not self._read or self._end.line == 1:
+            return None
+        return (self._end.line - 1) * max(1.0, self._size / self._read)
+
+    # Reading.
+
+    async def blocks(self, mark: Mark) -> AsyncIterator[Block]:
+        """Blocks from a mark to the end; raises UsageError for damaged data or where the mark does not fit."""
+        reader = _Reader(mark)
+        if self._size is not None:
+            blocks = self._of_file(reader, mark)
+            while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+                self._end = reader.end
+                yield block
+            return
+        while chunk := await self._from_pipe():
+            self._read += len(chunk)
+            for block in reader.feed(chunk):
+                self._end = reader.end
+                yield block
+        for block in reader.close():
+            yield block
+
+    def _of_file(self, reader: _Reader, mark: Mark) -> Iterator[Block]:
+        try:
+            if mark.offset and not is_packed(os.pread(self._fd, 4, 0)):
+                reader.begin_at(mark)
+                self._read = os.lseek(self._fd, mark.offset, os.SEEK_SET)
+            while chunk := os.read(self._fd, READ_BYTES):
+                self._read += len(chunk)
+                yield from reader.feed(chunk)
+            yield from reader.close()
+        except OSError as error:
+            raise UsageError(f"{self.path}: {error.strerror or error}") from error
+
+    async def _from_pipe(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+        try:
+            loop.add_reader(self._fd, _once, ready)
+        except PermissionError:  # a device that is always ready, such as /dev/null
+            return await asyncio.to_thread(os.read, self._fd, READ_BYTES)
+        try:
+            await ready
+        finally:
+            loop.remove_reader(self._fd)
+        return os.read(self._fd, READ_BYTES)
+
+
+def _once(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+class _Reader:
+    """From chunks of the file to blocks; until it is at the mark it only sums up."""
+
+    def __init__(self, mark: Mark) -> None:
+        self._mark = mark
+        self._unpack = Unpack()
+        self._lines = Lines()
+        self._at = self._crc = 0  # of the unpacked bytes
+        self._skipping = mark.offset > 0
+        self.end = Mark()
+
+    def begin_at(self, mark: Mark) -> None:
+        """The file was sought to the mark."""
+        self._at, self._crc, self._skipping, self.end = mark.offset, mark.crc, False, mark
+        self._unpack.plainly()
+
+    def feed(self, chunk: bytes) -> Iterator[Block]:
+        """The blocks that these bytes complete."""
+        for piece in self._unpack.feed(chunk):
+            yield from self._piece(piece)
+
+    def close(self) -> Iterator[Block]:
+        """What is left at the end of the input."""
+        yield from self._piece(self._unpack.close())
+        if self._skipping:
+            raise UsageError(f"the input ends before line {self._mark.line}, from which this run goes on")
+        mark = self.end
+        if last := self._lines.close():
+            self.end = Mark(mark.line + 1, self._at, self._crc)
+            yield Block(mark, last)
+
+    def _piece(self, piece: bytes) -> Iterator[Block]:
+        if self._skipping:
+            piece = self._skip(piece)
+        if not piece:
+            return
+        ended = piece.rfind(b"\n") + 1
+        begin = self.end
+        if ended:
+            crc = zlib.crc32(memoryview(piece)[:ended], self._crc)
+            self._crc = zlib.crc32(memoryview(piece)[ended:], crc)
+        else:
+            self._crc = zlib.crc32(piece, self._crc)
+        lines = self._lines.feed(piece)
+        if lines:
+            self.end = Mark(begin.line + len(lines), self._at + ended, crc)
+            self._at += len(piece)
+            yield Block(begin, lines)
+        else:
+            self._at += len(piece)
+
+    def _skip(self, piece: bytes) -> bytes:
+        before = piece[: self._mark.offset - self._at]
+        self._crc = zlib.crc32(before, self._crc)
+        self._at += len(before)
+        if self._at < self._mark.offset:
+            return b""
+        if self._crc != self._mark.crc:
+            raise UsageError(f"the first {self._mark.line - 1} lines of the input are not those of the run it resumes")
+        self._skipping, self.end = False, self._mark
+        return piece[len(before) :]
