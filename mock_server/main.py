@@ -36,7 +36,7 @@ def serve(
     seed: int | None = None,
     ready: Callable[[str], None] = lambda url: None,
     exit_with_stdin: bool = False,
-    grace_s: float = 5.0,
+    grace_s: float = 30.0,
 ) -> None:
     """Serve a profile on this thread until SIGINT, SIGTERM or (if asked) the end of stdin.
 

@@ -37,6 +37,7 @@ class Route:
     work: bool = True  # counted, limited, refused while draining
     open: bool = False  # needs no API key
     streams: bool = False  # can answer with server-sent events
+    event: Any = None  # what is in each of them, but the closing [DONE]
     content_type: str = "application/json"
     tei_param: str | None = None  # the field by which a body is told to be TEI's, where a path takes both
 

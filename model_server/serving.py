@@ -63,7 +63,7 @@ def raise_file_limit() -> None:
 class Serving(uvicorn.Server):
     """A uvicorn server that drains its app before it stops."""
 
-    def __init__(self, app: App, *, grace_s: float = 5.0, ready: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, app: App, *, grace_s: float = 30.0, ready: Callable[[], None] = lambda: None) -> None:
         config = uvicorn.Config(
             app,
             http=partial(FaceProtocol, Turn(clock())),  # type: ignore[arg-type] # a factory is all uvicorn asks for
@@ -119,7 +119,7 @@ async def serve(
     sock: socket.socket,
     *,
     ready: Callable[[str], None] = lambda url: None,
-    grace_s: float = 5.0,
+    grace_s: float = 30.0,
     on_serving: Callable[[Serving], None] = lambda serving: None,
 ) -> None:
     """Serve until stopped. `ready(url)` is called once it listens, `on_serving` with the server before that."""

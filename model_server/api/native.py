@@ -1,13 +1,14 @@
-"""The native routes: /similarity, /fill-mask, /zero-shot, /annotate."""
+"""The native routes: /similarity, /fill-mask, /annotate. /zero-shot has a file of its own."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from model_server.api import _checks as check
+from model_server.api import zero_shot
 from model_server.api._generation import DONE, begin, collect, pieces_of
 from model_server.errors import invalid
 from model_server.exchange import Exchange
@@ -57,12 +58,36 @@ class SimilarityAnswer(msgspec.Struct):
     similarity_score: float
 
 
+TopK = Annotated[int, msgspec.Meta(ge=1, le=100)]
+
+
+class FillMaskParameters(msgspec.Struct):
+    """As the pipelines of transformers have it."""
+
+    top_k: TopK | None = None
+
+
 class FillMaskBody(msgspec.Struct):
     """A text (or several) with at least one [MASK]; `inputs` is another name for `text`."""
 
     text: str | list[str] | None = None
     inputs: str | list[str] | None = None
-    top_k: int = 5
+    top_k: TopK = 5
+    parameters: FillMaskParameters | None = None
+
+
+class FillMaskText(msgspec.Struct):
+    """The native form."""
+
+    text: str | list[str]
+    top_k: TopK = 5
+
+
+class FillMaskInputs(msgspec.Struct):
+    """The form of the pipelines of transformers."""
+
+    inputs: str | list[str]
+    parameters: FillMaskParameters | None = None
 
 
 class MaskCandidate(msgspec.Struct):
@@ -74,29 +99,21 @@ class MaskCandidate(msgspec.Struct):
     sequence: str
 
 
-class ZeroShotBody(msgspec.Struct):
-    """A text and the labels to choose from; `{}` in the template is where the label goes."""
-
-    text: str
-    labels: list[str]
-    hypothesis_template: str = "This example is {}."
-    multi_label: bool = False
-
-
-class ZeroShotAnswer(msgspec.Struct):
-    """Labels with their scores, best first."""
-
-    sequence: str
-    labels: list[str]
-    scores: list[float]
-
-
 class AnnotateBody(msgspec.Struct):
     """A prompt and how many tokens to answer; with `stream` as server-sent events."""
 
     text: str
     max_tokens: int = 128
     stream: bool = False
+
+
+class AnnotateEvent(msgspec.Struct, omit_defaults=True):
+    """One token, or the end: `done` with the number of tokens and why it ended."""
+
+    text: str | None = None
+    done: bool | None = None
+    tokens: int | None = None
+    finish_reason: str | None = None
 
 
 class AnnotateAnswer(msgspec.Struct):
@@ -135,13 +152,12 @@ async def fill_mask(app: App, exchange: Exchange, body: FillMaskBody) -> Reply:
     given = body.text if body.text is not None else body.inputs
     if given is None:
         raise invalid("text: is required", "text", "missing_field")
-    if not 1 <= body.top_k <= 100:
-        raise invalid(f"top_k: {body.top_k} is not in 1..100", "top_k")
+    top_k = (body.parameters and body.parameters.top_k) or body.top_k
     texts = [given] if isinstance(given, str) else given
     check.count(app, len(texts), "text")
     for text in texts:
         check_mask(check.text(app, text, "text"))
-    works = await app.run(exchange, [Work("fill-mask", (text, body.top_k)) for text in texts])
+    works = await app.run(exchange, [Work("fill-mask", (text, top_k)) for text in texts])
     answers = [_mask_answer(work.output) for work in works]
     return Reply(_encode(answers[0] if isinstance(given, str) else answers))
 
@@ -166,29 +182,6 @@ def _mask_answer(masks: list[list[tuple[float, int, str, str]]]) -> list[Any]:
         for mask in masks
     ]
     return lists[0] if len(lists) == 1 else lists
-
-
-async def zero_shot(app: App, exchange: Exchange, body: ZeroShotBody) -> Reply:
-    check.served(app, "nli")
-    text = check.text(app, body.text, "text", empty=False)
-    labels = check.texts(app, body.labels, "labels")
-    if "{}" not in body.hypothesis_template:
-        raise invalid(
-            "hypothesis_template: must contain {}, where the label goes", "hypothesis_template", "invalid_template"
-        )
-    hypotheses = [body.hypothesis_template.replace("{}", label) for label in labels]
-    works = await app.run(exchange, [Work("nli", (text, hypothesis)) for hypothesis in hypotheses])
-    if body.multi_label:
-        scores = [check.softmax(list(work.output))[1] for work in works]
-    else:
-        scores = check.softmax([work.output[1] for work in works])
-    ranked = sorted(zip(scores, labels, strict=True), key=lambda pair: -pair[0])
-    answer = {
-        "sequence": text,
-        "labels": [label for _, label in ranked],
-        "scores": [score for score, _ in ranked],
-    }
-    return Reply(_encode(answer))
 
 
 async def annotate(app: App, exchange: Exchange, body: AnnotateBody) -> Reply:
@@ -229,9 +222,10 @@ ROUTES = [
         "Best words for each [MASK]",
         "native",
         FillMaskBody,
-        (list[MaskCandidate], list[list[MaskCandidate]]),
+        (list[MaskCandidate], list[list[MaskCandidate]], list[list[list[MaskCandidate]]]),
+        (FillMaskText, FillMaskInputs),
     ),
-    Route("POST", "/zero-shot", zero_shot, "Scores of any labels by NLI", "native", ZeroShotBody, ZeroShotAnswer),
+    *zero_shot.ROUTES,
     Route(
         "POST",
         "/annotate",
@@ -241,5 +235,6 @@ ROUTES = [
         AnnotateBody,
         AnnotateAnswer,
         streams=True,
+        event=AnnotateEvent,
     ),
 ]

@@ -1,0 +1,134 @@
+"""/zero-shot: any labels, scored by an NLI model, one hypothesis a label; in the native or the pipelines' form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from model_server.api import _checks as check
+from model_server.errors import invalid
+from model_server.exchange import Exchange
+from model_server.reply import Reply
+from model_server.routes import Route
+from model_server.work import Work
+
+if TYPE_CHECKING:
+    from model_server.app import App
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ZeroShotParameters(msgspec.Struct):
+    """As the pipelines of transformers have it; the labels may be one text with commas."""
+
+    candidate_labels: str | list[str]
+    hypothesis_template: str = "This example is {}."
+    multi_label: bool = False
+
+
+class ZeroShotBody(msgspec.Struct):
+    """A text and the labels to choose from; `{}` in the template is where the label goes. Or the pipelines' form."""
+
+    text: str | msgspec.UnsetType = msgspec.UNSET
+    labels: list[str] | msgspec.UnsetType = msgspec.UNSET
+    hypothesis_template: str = "This example is {}."
+    multi_label: bool = False
+    inputs: str | list[str] | msgspec.UnsetType = msgspec.UNSET
+    parameters: ZeroShotParameters | msgspec.UnsetType = msgspec.UNSET
+
+
+class ZeroShotText(msgspec.Struct):
+    """The native form: a text and the labels to choose from; `{}` in the template is where the label goes."""
+
+    text: str
+    labels: list[str]
+    hypothesis_template: str = "This example is {}."
+    multi_label: bool = False
+
+
+class ZeroShotInputs(msgspec.Struct):
+    """The form of the pipelines of transformers."""
+
+    inputs: str | list[str]
+    parameters: ZeroShotParameters
+
+
+class ZeroShotAnswer(msgspec.Struct):
+    """Labels with their scores, best first."""
+
+    sequence: str
+    labels: list[str]
+    scores: list[float]
+
+
+async def zero_shot(app: App, exchange: Exchange, body: ZeroShotBody) -> Reply:
+    check.served(app, "nli")
+    given, choice = _zero_shot_form(body)
+    texts = [given] if isinstance(given, str) else given
+    for text in texts:
+        check.text(app, text, "text", empty=False)
+    labels = choice.candidate_labels
+    labels = [label.strip() for label in labels.split(",")] if isinstance(labels, str) else labels
+    check_labels(app, labels)
+    check.count(app, len(texts), "inputs")
+    check.count(app, len(texts) * len(labels), "labels")
+    if "{}" not in choice.hypothesis_template:
+        raise invalid(
+            "hypothesis_template: must contain {}, where the label goes", "hypothesis_template", "invalid_template"
+        )
+    check.text(app, choice.hypothesis_template, "hypothesis_template")
+    hypotheses = [choice.hypothesis_template.replace("{}", label) for label in labels]
+    works = await app.run(exchange, [Work("nli", (text, hypothesis)) for text in texts for hypothesis in hypotheses])
+    count = len(labels)
+    answers = [
+        _ranked(text, labels, [work.output for work in works[place * count : (place + 1) * count]], choice.multi_label)
+        for place, text in enumerate(texts)
+    ]
+    return Reply(_encode(answers[0] if isinstance(given, str) else answers))
+
+
+def _zero_shot_form(body: ZeroShotBody) -> tuple[str | list[str], ZeroShotParameters]:
+    """Texts and choice, whichever form they came in."""
+    if not isinstance(body.inputs, msgspec.UnsetType):
+        if isinstance(body.parameters, msgspec.UnsetType):
+            raise invalid("parameters: is required", "parameters", "missing_field")
+        return body.inputs, body.parameters
+    if isinstance(body.text, msgspec.UnsetType):
+        raise invalid("text: is required", "text", "missing_field")
+    if isinstance(body.labels, msgspec.UnsetType):
+        raise invalid("labels: is required", "labels", "missing_field")
+    return body.text, ZeroShotParameters(body.labels, body.hypothesis_template, body.multi_label)
+
+
+def check_labels(app: App, labels: list[str]) -> None:
+    """At least one, none blank, none twice: the scores of two equal labels could not be told apart."""
+    check.texts(app, labels, "labels")
+    seen: set[str] = set()
+    for index, label in enumerate(labels):
+        if label in seen:
+            raise invalid(f"labels[{index}]: {label!r} is there twice", f"labels[{index}]", "duplicate")
+        seen.add(label)
+
+
+def _ranked(text: str, labels: list[str], logits: list[tuple[float, float]], multi_label: bool) -> ZeroShotAnswer:
+    if multi_label:
+        scores = [check.softmax(list(pair))[1] for pair in logits]
+    else:
+        scores = check.softmax([entailment for _, entailment in logits])
+    ranked = sorted(zip(scores, labels, strict=True), key=lambda pair: -pair[0])
+    return ZeroShotAnswer(text, [label for _, label in ranked], [score for score, _ in ranked])
+
+
+ROUTES = [
+    Route(
+        "POST",
+        "/zero-shot",
+        zero_shot,
+        "Scores of any labels by NLI",
+        "native",
+        ZeroShotBody,
+        (ZeroShotAnswer, list[ZeroShotAnswer]),
+        (ZeroShotText, ZeroShotInputs),
+    ),
+]
