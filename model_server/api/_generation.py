@@ -1,9 +1,11 @@
-"""What the generating routes share: start a sequence, collect it whole, or pass it on piece by piece."""
+"""What the generating routes share: start sequences, collect them whole, or pass them on piece by piece."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Protocol
 
 from model_server.errors import ApiError, ClientGone, deadline_exceeded
 from model_server.exchange import Exchange, Timing
@@ -15,8 +17,42 @@ if TYPE_CHECKING:
 DONE = b"data: [DONE]\n\n"
 
 
+class Shape(Protocol):
+    """How a route writes its events; `index` tells apart the sequences of one request."""
+
+    def piece(self, index: int, text: str) -> bytes:
+        """One token."""
+        ...
+
+    def end(self, index: int, sequence: Sequence) -> bytes:
+        """The last word of one sequence."""
+        ...
+
+    def close(self, sequences: list[Sequence]) -> bytes:
+        """The last word of all."""
+        ...
+
+
 def begin(app: App, exchange: Exchange, prompt: str, tokens_max: int) -> Sequence:
-    """Admit a generation; raises `ApiError` when the prompt is too long or the queue full."""
+    """Admit one generation; raises `ApiError` when the prompt is too long or the queue full."""
+    return begin_all(app, exchange, [prompt], tokens_max)[0]
+
+
+def begin_all(app: App, exchange: Exchange, prompts: list[str], tokens_max: int) -> list[Sequence]:
+    """Admit several, all or none."""
+    sequences: list[Sequence] = []
+    try:
+        for prompt in prompts:
+            sequences.append(_admit(app, exchange, prompt, tokens_max))  # noqa: PERF401 - kept when a later one fails
+    except BaseException:
+        _cancel(app, sequences)
+        raise
+    if any(sequence.finish_reason is None for sequence in sequences):
+        exchange.when_gone(lambda: _cancel(app, sequences))
+    return sequences
+
+
+def _admit(app: App, exchange: Exchange, prompt: str, tokens_max: int) -> Sequence:
     from model_server.app import deadline_of
 
     length = app.engine.count_tokens("generate", (prompt,))
@@ -27,57 +63,89 @@ def begin(app: App, exchange: Exchange, prompt: str, tokens_max: int) -> Sequenc
     sequence = Sequence(prompt, length, tokens_max, exchange.arrived)
     sequence.deadline = deadline_of(exchange)
     app.lane.submit(sequence)
-    if sequence.finish_reason is None:
-        exchange.when_gone(lambda: app.lane.cancel(sequence))
     return sequence
 
 
-async def collect(app: App, exchange: Exchange, sequence: Sequence) -> str:
-    """The whole text."""
-    parts: list[str] = []
+async def collect(app: App, exchange: Exchange, sequences: list[Sequence]) -> list[str]:
+    """The whole texts."""
+    texts = []
     try:
-        while pieces := await sequence.more():
-            parts += pieces
+        for sequence in sequences:
+            parts: list[str] = []
+            while pieces := await sequence.more():
+                parts += pieces
+            _check(sequence)
+            texts.append("".join(parts))
     finally:
-        _end(app, sequence)
-    _check(sequence)
-    exchange.timing = _timing(sequence, sequence.ended)
-    return "".join(parts)
+        _end(app, sequences)
+    exchange.timing = _timing(sequences, max(sequence.ended for sequence in sequences))
+    return texts
 
 
-async def pieces_of(
-    app: App,
-    exchange: Exchange,
-    sequence: Sequence,
-    event: Callable[[str], bytes],
-    tail: Callable[[Sequence], bytes],
+async def events_of(
+    app: App, exchange: Exchange, sequences: list[Sequence], shape: Shape
 ) -> AsyncGenerator[bytes, None]:
-    """Server-sent events: `event(piece)` per token, `tail(sequence)` at the end; an error after the first event is
-    one more event and closes the stream."""
+    """Server-sent events; an error after the first of them is one more event and closes the stream."""
     started = False
     try:
-        while pieces := await sequence.more():
-            if not started:
-                exchange.timing = _timing(sequence, sequence.first)
-                started = True
-            yield b"".join([event(piece) for piece in pieces])
-        try:
-            _check(sequence)
-        except ApiError as error:
-            if not started:
-                raise
-            yield b"data: " + error.body() + b"\n\n"
-            exchange.outcome = "failed"
-            return
-        yield tail(sequence)
+        async with aclosing(_only(sequences[0]) if len(sequences) == 1 else _merged(sequences)) as source:
+            async for index, pieces in source:
+                if not pieces:
+                    _check(sequences[index])
+                if not started:
+                    exchange.timing = _timing(sequences, sequences[index].first)
+                    started = True
+                if pieces:
+                    yield b"".join([shape.piece(index, piece) for piece in pieces])
+                else:
+                    yield shape.end(index, sequences[index])
+        yield shape.close(sequences)
+    except ApiError as error:
+        if not started:
+            raise
+        exchange.outcome = "failed"
+        yield b"data: " + error.body() + b"\n\n"
     finally:
-        _end(app, sequence)
+        _end(app, sequences)
 
 
-def _end(app: App, sequence: Sequence) -> None:
-    if sequence.finish_reason is None:
-        app.lane.cancel(sequence)
-    app.metrics.sequence(sequence)
+async def _only(sequence: Sequence) -> AsyncGenerator[tuple[int, list[str]], None]:
+    while pieces := await sequence.more():
+        yield 0, pieces
+    yield 0, pieces
+
+
+async def _merged(sequences: list[Sequence]) -> AsyncGenerator[tuple[int, list[str]], None]:
+    """Pieces as they come, an empty list at the end of each sequence."""
+    ready: asyncio.Queue[tuple[int, list[str]]] = asyncio.Queue()
+
+    async def pump(index: int, sequence: Sequence) -> None:
+        while pieces := await sequence.more():
+            ready.put_nowait((index, pieces))
+        ready.put_nowait((index, pieces))
+
+    tasks = [asyncio.create_task(pump(index, sequence)) for index, sequence in enumerate(sequences)]
+    try:
+        left = len(tasks)
+        while left:
+            index, pieces = await ready.get()
+            left -= not pieces
+            yield index, pieces
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _cancel(app: App, sequences: list[Sequence]) -> None:
+    for sequence in sequences:
+        if sequence.finish_reason is None:
+            app.lane.cancel(sequence)
+
+
+def _end(app: App, sequences: list[Sequence]) -> None:
+    _cancel(app, sequences)
+    for sequence in sequences:
+        app.metrics.sequence(sequence)
 
 
 def _check(sequence: Sequence) -> None:
@@ -90,6 +158,9 @@ def _check(sequence: Sequence) -> None:
         raise ApiError(500, "generation failed", code="generation_failed", type="server_error")
 
 
-def _timing(sequence: Sequence, until: float) -> Timing:
-    tokens = sequence.prompt_tokens + sequence.tokens
-    return Timing(sequence.started - sequence.arrived, until - sequence.started, 1, sequence.prompt_tokens, tokens)
+def _timing(sequences: list[Sequence], until: float) -> Timing:
+    """Of the request: from its first start on; a batch of `n` sequences with prompts of at most `pad` tokens."""
+    started = min(sequence.started for sequence in sequences)
+    tokens = sum(sequence.prompt_tokens + sequence.tokens for sequence in sequences)
+    longest = max(sequence.prompt_tokens for sequence in sequences)
+    return Timing(started - sequences[0].arrived, until - started, len(sequences), longest, tokens)

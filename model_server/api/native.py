@@ -9,7 +9,7 @@ import msgspec
 
 from model_server.api import _checks as check
 from model_server.api import zero_shot
-from model_server.api._generation import DONE, begin, collect, pieces_of
+from model_server.api._generation import DONE, begin, collect, events_of
 from model_server.errors import invalid
 from model_server.exchange import Exchange
 from model_server.reply import Reply, StreamReply
@@ -189,18 +189,23 @@ async def annotate(app: App, exchange: Exchange, body: AnnotateBody) -> Reply:
     prompt = check.text(app, body.text, "text", empty=False)
     sequence = begin(app, exchange, prompt, check.tokens(app, body.max_tokens, "max_tokens"))
     if body.stream:
-        return StreamReply(pieces_of(app, exchange, sequence, _annotate_event, _annotate_tail))
-    text = await collect(app, exchange, sequence)
+        return StreamReply(events_of(app, exchange, [sequence], _AnnotateShape()))
+    (text,) = await collect(app, exchange, [sequence])
     return Reply(_encode(AnnotateAnswer(text, sequence.tokens, sequence.prompt_tokens, sequence.finish_reason)))
 
 
-def _annotate_event(piece: str) -> bytes:
-    return b"data: " + _encode({"text": piece}) + b"\n\n"
+class _AnnotateShape:
+    """How the native stream writes its events."""
 
+    def piece(self, index: int, text: str) -> bytes:
+        return b"data: " + _encode({"text": text}) + b"\n\n"
 
-def _annotate_tail(sequence: Sequence) -> bytes:
-    end = {"done": True, "tokens": sequence.tokens, "finish_reason": sequence.finish_reason}
-    return b"data: " + _encode(end) + b"\n\n" + DONE
+    def end(self, index: int, sequence: Sequence) -> bytes:
+        end = {"done": True, "tokens": sequence.tokens, "finish_reason": sequence.finish_reason}
+        return b"data: " + _encode(end) + b"\n\n"
+
+    def close(self, sequences: list[Sequence]) -> bytes:
+        return DONE
 
 
 ROUTES = [

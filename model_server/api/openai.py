@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import time
 from array import array
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import msgspec
 
 from model_server.api import _checks as check
-from model_server.api._generation import DONE, begin, collect, pieces_of
-from model_server.errors import invalid
+from model_server.api import _openai_types as types
+from model_server.api._generation import DONE, begin_all, collect, events_of
 from model_server.exchange import Exchange
 from model_server.reply import Reply, StreamReply
 from model_server.routes import Route
@@ -24,167 +24,116 @@ if TYPE_CHECKING:
 _encode = msgspec.json.Encoder().encode
 
 
-class ContentPart(msgspec.Struct):
-    """One part of a message; only text is understood."""
-
-    text: str
-    type: Literal["text"] = "text"
-
-
-class ChatMessage(msgspec.Struct):
-    """Who said what."""
-
-    role: str
-    content: str | list[ContentPart] | None = None
-
-
-class StreamOptions(msgspec.Struct):
-    """`include_usage` asks for one more chunk with the token counts."""
-
-    include_usage: bool = False
-
-
-class ChatBody(msgspec.Struct):
-    """The part of OpenAI's request that changes what a load test sees; other fields are accepted and ignored."""
-
-    messages: list[ChatMessage]
-    model: str | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    n: int | None = 1
-
-
-class CompletionBody(msgspec.Struct):
-    """As `ChatBody`, with one prompt."""
-
-    prompt: str | list[str]
-    model: str | None = None
-    max_tokens: int | None = 16
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    n: int | None = 1
-
-
-class EmbeddingsBody(msgspec.Struct):
-    """One text or several; vectors as floats or base64 of little-endian float32."""
-
-    input: str | list[str]
-    model: str | None = None
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = None
-
-
-async def chat(app: App, exchange: Exchange, body: ChatBody) -> Reply:
+async def chat(app: App, exchange: Exchange, body: types.ChatBody) -> Reply:
     check.served(app, "generate")
     check.count(app, len(body.messages), "messages")
     prompt = "\n".join(f"{message.role}: {_content(message)}" for message in body.messages)
     check.text(app, prompt, "messages")
-    return await _complete(app, exchange, body, prompt, _ChatShape())
+    asked = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+    return await _complete(app, exchange, body, [prompt], asked, ChatShape)
 
 
-async def completions(app: App, exchange: Exchange, body: CompletionBody) -> Reply:
+async def completions(app: App, exchange: Exchange, body: types.CompletionBody) -> Reply:
     check.served(app, "generate")
     prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
-    if len(prompts) != 1:
-        raise invalid("prompt: exactly one prompt a request is supported", "prompt")
-    prompt = check.text(app, prompts[0], "prompt")
-    return await _complete(app, exchange, body, prompt, _TextShape())
+    check.count(app, len(prompts), "prompt")
+    for prompt in prompts:
+        check.text(app, prompt, "prompt")
+    return await _complete(app, exchange, body, prompts, body.max_tokens, TextShape)
 
 
-class _ChatShape:
-    """How chat names and nests its pieces."""
+class ChatShape:
+    """How chat names and nests its pieces, whole and streamed."""
 
     tokens_default = 128
     whole, chunk, prefix = "chat.completion", "chat.completion.chunk", "chatcmpl"
 
-    def choice(self, text: str, reason: str | None) -> dict[str, Any]:
+    def __init__(self, head: dict[str, Any], usage: bool) -> None:
+        self.head = {**head, "object": self.chunk}
+        self.usage = usage
+        self.extra: dict[str, Any] = {"usage": None} if usage else {}
+
+    @staticmethod
+    def choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
+        """The whole answer."""
         message = {"role": "assistant", "content": text}
-        return {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
+        return {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
 
-    def delta(self, text: str | None, reason: str | None) -> dict[str, Any]:
+    def delta(self, index: int, text: str | None, reason: str | None) -> dict[str, Any]:
+        """A part of it."""
         delta = {} if text is None else {"role": "assistant", "content": text}
-        return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        return {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+
+    def piece(self, index: int, text: str) -> bytes:
+        return self._event([self.delta(index, text, None)], self.extra)
+
+    def end(self, index: int, sequence: Sequence) -> bytes:
+        return self._event([self.delta(index, None, sequence.finish_reason)], self.extra)
+
+    def close(self, sequences: list[Sequence]) -> bytes:
+        return self._event([], {"usage": _usage(sequences)}) + DONE if self.usage else DONE
+
+    def _event(self, choices: list[Any], extra: dict[str, Any]) -> bytes:
+        return b"data: " + _encode({**self.head, "choices": choices, **extra}) + b"\n\n"
 
 
-class _TextShape:
+class TextShape(ChatShape):
     """How text completions do."""
 
     tokens_default = 16
     whole, chunk, prefix = "text_completion", "text_completion", "cmpl"
 
-    def choice(self, text: str, reason: str | None) -> dict[str, Any]:
-        return {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}
+    @staticmethod
+    def choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
+        """The whole answer."""
+        return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
 
-    def delta(self, text: str | None, reason: str | None) -> dict[str, Any]:
-        return self.choice(text or "", reason)
+    def delta(self, index: int, text: str | None, reason: str | None) -> dict[str, Any]:
+        """A part of it."""
+        return self.choice(index, text or "", reason)
 
 
 async def _complete(
     app: App,
     exchange: Exchange,
-    body: ChatBody | CompletionBody,
-    prompt: str,
-    shape: _ChatShape | _TextShape,
+    body: types.ChatBody | types.CompletionBody,
+    prompts: list[str],
+    asked: int | None,
+    shape: type[ChatShape],
 ) -> Reply:
-    if body.n not in (None, 1):
-        raise invalid(f"n: {body.n} is not supported, only 1", "n")
-    asked = body.max_tokens
-    if isinstance(body, ChatBody) and body.max_completion_tokens is not None:
-        asked = body.max_completion_tokens
-    tokens_max = shape.tokens_default if asked is None else asked
-    sequence = begin(app, exchange, prompt, check.tokens(app, tokens_max, "max_tokens"))
+    tokens_max = check.tokens(app, shape.tokens_default if asked is None else asked, "max_tokens")
+    sequences = begin_all(app, exchange, prompts, tokens_max)
     head = {
-        "id": f"{shape.prefix}-{exchange.headers.get(b'x-request-id', b'%x' % id(sequence)).decode('latin-1')}",
+        "id": f"{shape.prefix}-{uuid4().hex}",
         "created": int(time.time()),
         "model": body.model or app.engine.info.model,
     }
     if body.stream:
         usage = body.stream_options is not None and body.stream_options.include_usage
-        event, tail = _stream_shape(head, shape, usage)
-        return StreamReply(pieces_of(app, exchange, sequence, event, tail))
-    text = await collect(app, exchange, sequence)
-    choice = shape.choice(text, sequence.finish_reason)
-    return Reply(_encode({**head, "object": shape.whole, "choices": [choice], "usage": _usage(sequence)}))
+        return StreamReply(events_of(app, exchange, sequences, shape(head, usage)))
+    texts = await collect(app, exchange, sequences)
+    choices = [
+        shape.choice(index, text, sequence.finish_reason)
+        for index, (text, sequence) in enumerate(zip(texts, sequences, strict=True))
+    ]
+    return Reply(_encode({**head, "object": shape.whole, "choices": choices, "usage": _usage(sequences)}))
 
 
-def _stream_shape(
-    head: dict[str, Any], shape: _ChatShape | _TextShape, usage: bool
-) -> tuple[Callable[[str], bytes], Callable[[Sequence], bytes]]:
-    head = {**head, "object": shape.chunk}
-    extra: dict[str, Any] = {"usage": None} if usage else {}
-
-    def event(piece: str) -> bytes:
-        return b"data: " + _encode({**head, "choices": [shape.delta(piece, None)], **extra}) + b"\n\n"
-
-    def tail(sequence: Sequence) -> bytes:
-        last = _encode({**head, "choices": [shape.delta(None, sequence.finish_reason)], **extra})
-        counts = _encode({**head, "choices": [], "usage": _usage(sequence)})
-        return b"data: " + last + b"\n\n" + (b"data: " + counts + b"\n\n" if usage else b"") + DONE
-
-    return event, tail
-
-
-def _content(message: ChatMessage) -> str:
+def _content(message: types.ChatMessage) -> str:
     if isinstance(message.content, list):
         return "".join(part.text for part in message.content)
     return message.content or ""
 
 
-def _usage(sequence: Sequence) -> dict[str, int]:
-    return {
-        "prompt_tokens": sequence.prompt_tokens,
-        "completion_tokens": sequence.tokens,
-        "total_tokens": sequence.prompt_tokens + sequence.tokens,
-    }
+def _usage(sequences: list[Sequence]) -> dict[str, int]:
+    prompt = sum(sequence.prompt_tokens for sequence in sequences)
+    completion = sum(sequence.tokens for sequence in sequences)
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-async def embeddings(app: App, exchange: Exchange, body: EmbeddingsBody) -> Reply:
+async def embeddings(app: App, exchange: Exchange, body: types.EmbeddingsBody) -> Reply:
     check.served(app, "embed")
     texts = check.texts(app, [body.input] if isinstance(body.input, str) else body.input, "input")
-    if body.dimensions is not None and body.dimensions < 1:
-        raise invalid(f"dimensions: {body.dimensions} must be >= 1", "dimensions")
     works = await app.run(exchange, [Work("embed", (text,)) for text in texts])
     data = [
         {"object": "embedding", "index": index, "embedding": _vector(work.output[: body.dimensions], body)}
@@ -200,8 +149,8 @@ async def embeddings(app: App, exchange: Exchange, body: EmbeddingsBody) -> Repl
     return Reply(_encode(answer))
 
 
-def _vector(values: list[float], body: EmbeddingsBody) -> list[float] | str:
-    if body.encoding_format == "float":
+def _vector(values: list[float], body: types.EmbeddingsBody) -> list[float] | str:
+    if body.encoding_format != "base64":
         return values
     return base64.b64encode(array("f", values).tobytes()).decode("ascii")
 
@@ -212,17 +161,28 @@ async def models(app: App, exchange: Exchange, body: None) -> Reply:
 
 
 ROUTES = [
-    Route("POST", "/v1/chat/completions", chat, "Chat completion", "openai", ChatBody, dict[str, Any], streams=True),
+    Route(
+        "POST",
+        "/v1/chat/completions",
+        chat,
+        "Chat completion",
+        "openai",
+        types.ChatBody,
+        types.Chat,
+        streams=True,
+        event=types.ChatChunk,
+    ),
     Route(
         "POST",
         "/v1/completions",
         completions,
-        "Text completion",
+        "Text completion of a prompt or several",
         "openai",
-        CompletionBody,
-        dict[str, Any],
+        types.CompletionBody,
+        types.Completion,
         streams=True,
+        event=types.Completion,
     ),
-    Route("POST", "/v1/embeddings", embeddings, "Embeddings", "openai", EmbeddingsBody, dict[str, Any]),
-    Route("GET", "/v1/models", models, "The model that is served", "openai", answer=dict[str, Any], work=False),
+    Route("POST", "/v1/embeddings", embeddings, "Embeddings", "openai", types.EmbeddingsBody, types.Embeddings),
+    Route("GET", "/v1/models", models, "The model that is served", "openai", answer=types.Models, work=False),
 ]

@@ -206,7 +206,7 @@ DEEP = b'{"unknown":' + b"[" * 100_000
         ("/v1/chat/completions", {"messages": []}, 400, "empty", "messages"),
         ("/v1/chat/completions", {"messages": [{"content": "x"}]}, 400, "missing_field", "messages[0].role"),
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "n": 2}, 400, "invalid_value", "n"),
-        ("/v1/completions", {"prompt": ["a", "b"]}, 400, "invalid_value", "prompt"),
+        ("/v1/completions", {"prompt": [1, 2]}, 400, "invalid_value", "prompt[0]"),
         ("/v1/embeddings", {"input": [1, 2]}, 400, "invalid_value", "input[0]"),
         ("/v1/embeddings", {"input": "a", "encoding_format": "x"}, 400, "invalid_value", "encoding_format"),
         ("/v1/embeddings", {"input": "a", "dimensions": 0}, 400, "invalid_value", "dimensions"),
