@@ -15,6 +15,7 @@ EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED = 2, 3, 5
 
 COMMANDS = {
     "compare": "Compare client strategies on one server, under one identical load.",
+    "process": "Send every line of a file and write the answers; resumable at any moment.",
     "run": "Play a scenario (spike, ramp, soak ...) with one or more strategies.",
     "report": "Render report.html, report.md and charts of a run, whole or interrupted.",
     "serve": "Serve a mock of a model server on this machine.",

@@ -21,7 +21,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if not self._quiet and sys.stderr.isatty():
-            self._bar = _bar()
+            self._bar = bar()
             self._bar.start()
         return self
 
@@ -97,7 +97,8 @@ def _facts(done: float, failed: float, in_flight: float, t_s: float, limit: floa
     return f"{rate}  {flight}  {failed:,.0f} failed"
 
 
-def _bar() -> Any:
+def bar() -> Any:
+    """The bar of a terminal: what, how far, `facts`, time left."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar

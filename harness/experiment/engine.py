@@ -22,6 +22,7 @@ from typing import Any
 from harness.client.clock import clock
 from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.types import Outcome, Request, Response, Send
+from harness.experiment.loop import new_event_loop
 from harness.experiment.spec import CaseSpec, compose
 from harness.load.feed import Feed
 from harness.load.timer import Alarm
@@ -33,16 +34,6 @@ from harness.measure.recorder import Recorder
 TICK_S = 0.05
 STOP_GRACE_S = 0.25  # what was due just before a stop may still leave
 CONNECT_LEAD_S = 0.02  # between `go` and the zero of arrivals, so that the first one is not late
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop where there is one (it halves the client's CPU per request), else asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
 
 
 class Application:

@@ -18,7 +18,7 @@ from harness.client.limits.fixed import Fixed
 from harness.client.tasks.similarity import Similarity
 from harness.client.transport import HttpTransport
 from harness.client.types import Item, Outcome, Request, Response, Send
-from harness.experiment.engine import new_event_loop
+from harness.experiment.loop import new_event_loop
 from tests.bench.wire import mock
 
 CALLS = 20_000

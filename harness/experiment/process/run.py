@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ from harness import plugins
 from harness.client.clock import clock
 from harness.client.errors import UsageError
 from harness.client.types import Item, Outcome, Request, Response, Result, Send, Strategy
+from harness.experiment import layering
 from harness.experiment.process import tally
 from harness.experiment.process.intake import Intake
 from harness.experiment.process.journal import DEAD, Past
@@ -43,11 +44,12 @@ class Summary(msgspec.Struct, frozen=True):
     """How a run ended; `counts` are of all its sessions, `session` of this one."""
 
     complete: bool
-    stopped: str | None  # errors, interrupted, server, disk or input
+    stopped: str | None  # errors, interrupted, server, disk, reader (of a pipe) or input
     text: str  # the reason in words
     counts: dict[str, Any]
     session: dict[str, Any]
     resumable: bool
+    passed: bool  # complete, with answers, and no more dead letters than allowed
     nothing_to_do: bool = False
 
 
@@ -65,7 +67,11 @@ class Process:
         self._send = send
         self._alive = alive
         self._tell = tell or (lambda event, facts: None)
-        self._strategy: Strategy = plugins.make("strategy", settings.strategy)
+        strategy, own_layers = layering.split(settings.strategy)
+        self._strategy: Strategy = plugins.make("strategy", strategy)
+        self._around = settings.layers.around(layering.parse(own_layers))
+        self._closing = AsyncExitStack()
+        self._heeds_priority = bool(getattr(self._strategy, "priority", False))  # or it was said that it does not
         self._ordered = settings.order == "input"
         self.counts = Counts()
         self._rows = Rows(settings.tasks, settings.id_field, settings.with_input)
@@ -213,8 +219,9 @@ class Process:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
             await intake.close()
+            await self._closing.aclose()
         complete = self._stopped is None
-        if self._stopped is None or self._stopped[0] != "disk":
+        if self._stopped is None or self._stopped[0] not in {"disk", "reader"}:
             try:
                 self._store.finish(complete)
             except OSError as error:
@@ -232,7 +239,7 @@ class Process:
                 return
 
     def _layers(self, send: Send) -> Send:
-        inner = compose(send, self.settings.layers, self.settings.seed)
+        inner = compose(send, self._around, self.settings.seed, self._closing)
 
         async def entrance(request: Request, /) -> Response:
             return await inner(request) if self._stopped is None else Response(Outcome.not_sent)
@@ -261,6 +268,9 @@ class Process:
                 self._outage.answered()
             self._store.dead(line, self._rows.dead_line(ticket, result))
             self._count_dead(outcome.name)
+        if result.item.priority and not self._heeds_priority:
+            self._heeds_priority = True
+            self._tell("note", {"text": f"{self.settings.strategy} does not look at priorities; -s priority does"})
         del intake.out[line]
         intake.wake()
 
@@ -295,7 +305,7 @@ class Process:
 
     async def _look(self) -> bool:
         assert self._alive is not None  # noqa: S101 - asked for only then
-        self._tell("waiting", {"since_s": self._outage.lasts_s(clock()())})
+        self._tell("waiting", {"ok": self.counts.ok, "since_s": self._outage.lasts_s(clock()())})
         return await self._alive()
 
     # Keeping.
@@ -330,6 +340,8 @@ class Process:
             await asyncio.sleep(_STATUS_S)
 
     def _broken(self, error: OSError) -> None:
+        if isinstance(error, BrokenPipeError):
+            self._stopped = self._stopped or ("reader", "the reader of the output has gone")
         what = error.filename or self.settings.output
         self._stopped = self._stopped or ("disk", f"{what}: cannot be written: {error.strerror or error}")
 
@@ -343,8 +355,28 @@ class Process:
         before = tally.as_builtins(self._before)
         session = {key: counts[key] - before[key] for key in counts if key != "dead"}
         session["dead"] = {kind: n - before["dead"].get(kind, 0) for kind, n in counts["dead"].items()}
-        stopped, text = self._stopped or (None, "")
-        return Summary(stopped is None, stopped, text, counts, session, self._store.resumable, nothing_to_do)
+        stopped, text = self._stopped or (None, self._too_many_dead())
+        return Summary(
+            complete=stopped is None,
+            stopped=stopped,
+            text=text,
+            counts=counts,
+            session=session,
+            resumable=self._store.resumable,
+            passed=stopped is None and not text,
+            nothing_to_do=nothing_to_do,
+        )
+
+    def _too_many_dead(self) -> str:
+        """Why a run that has come to its end did not pass; empty if it did."""
+        counts, bound = self.counts, self.settings.errors_max
+        if not counts.settled:
+            return "the input has no line to send"
+        if not counts.ok:
+            return "no line got an answer"
+        if counts.dead_lines > bound * counts.settled:
+            return f"{counts.dead_lines} of {counts.settled} lines are dead letters, more than {bound:.3g}"
+        return ""
 
 
 def _prober(url: str) -> Callable[[], Awaitable[bool]]:

@@ -1,0 +1,150 @@
+"""Bulk processing at the terminal: a live line with rate, time left and the cost of retries; plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.experiment.process import Settings, Summary
+
+EVERY_S = 10.0  # between the lines that are written where there is no terminal
+
+
+class Show:
+    """Told events by the run; writes to stderr only."""
+
+    def __init__(self, settings: Settings, quiet: bool = False) -> None:
+        self._settings = settings
+        self._quiet = quiet
+        self._bar: Any = None
+        self._task: Any = None
+        self._said_at = time.monotonic()
+        self._down_at: int | None = None  # lines settled when the server was found gone
+
+    def __enter__(self) -> Show:
+        if not self._quiet and sys.stderr.isatty():
+            from harness.cli.progress import bar
+
+            self._bar = bar()
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __call__(self, event: str, facts: dict[str, Any]) -> None:
+        getattr(self, f"_on_{event}")(facts)
+
+    def say(self, text: str, always: bool = False) -> None:
+        """A line."""
+        if self._quiet and not always:
+            return
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def _on_begin(self, facts: dict[str, Any]) -> None:
+        if facts["resumed"]:
+            self.say(f"going on after {facts['resumed']:,} lines")
+        if not facts["resumable"]:
+            self.say(f"{self._settings.output} is no regular file: this run cannot be resumed")
+        if self._bar is not None:
+            self._task = self._bar.add_task(self._settings.input, total=None, facts="")
+
+    def _on_note(self, facts: dict[str, Any]) -> None:
+        self.say(f"note: {facts['text']}")
+
+    def _on_status(self, facts: dict[str, Any]) -> None:
+        counts = facts["counts"]
+        if self._down_at is not None and counts.ok > self._down_at:
+            self._down_at = None
+            self.say("the server answers again")
+        if self._bar is not None and self._task is not None:
+            total = round(facts["lines"]) if facts["lines"] else None
+            self._bar.update(self._task, completed=counts.settled + counts.blank, total=total, facts=_facts(facts))
+        elif time.monotonic() - self._said_at >= EVERY_S:
+            self._said_at = time.monotonic()
+            of = f" of about {facts['lines']:,.0f}" if facts["lines"] else ""
+            self.say(f"{counts.settled + counts.blank:,}{of} lines, {_facts(facts)}{_left(facts)}")
+
+    def _on_waiting(self, facts: dict[str, Any]) -> None:
+        if self._down_at is None:
+            self._down_at = facts["ok"]
+            patience_s = self._settings.patience_s
+            self.say(f"the server at {self._settings.target} takes no connections; waiting up to {patience_s:.0f} s")
+
+    def _on_stopping(self, facts: dict[str, Any]) -> None:
+        if facts["why"] == "interrupted" and facts["in_flight"]:
+            self.say(
+                f"stopping: {facts['in_flight']:,} calls in flight may take {self._settings.drain_s:g} s more; "
+                "Ctrl-C again does not wait"
+            )
+
+    def end(self, summary: Summary, resume_command: str) -> None:
+        """What came of it."""
+        if summary.stopped == "reader":
+            return
+        counts, failed = summary.counts, summary.stopped is not None
+        dead = sum(counts["dead"].values())
+        settings = self._settings
+        if summary.nothing_to_do:
+            self.say(f"nothing to do: {settings.output} is complete ({counts['ok']:,} answers, {dead:,} dead letters)")
+            return
+        self.say(f"{settings.output}: {counts['ok']:,} answers{_pace(summary)}")
+        if dead:
+            kinds = ", ".join(f"{kind} {n:,}" for kind, n in sorted(counts["dead"].items(), key=lambda e: -e[1]))
+            self.say(f"{settings.dead_letter_path}: {dead:,} dead letters ({kinds}); as INPUT they are sent again")
+        if counts["failed_attempts"]:
+            self.say(_retries(counts["failed_attempts"], counts["attempts"], _cost(counts)))
+        if failed:
+            self.say(f"stopped: {summary.text}", always=True)
+            if summary.resumable:
+                self.say(f"what was done is kept; go on with: {resume_command}", always=True)
+        elif not summary.passed:
+            self.say(f"failed: {summary.text}", always=True)
+
+
+def _facts(facts: dict[str, Any]) -> str:
+    counts = facts["counts"]
+    parts = [f"{facts['rate_per_s']:,.1f}/s", f"{facts['in_flight']:,} in flight", f"{counts.dead_lines:,} dead"]
+    if counts.failed_attempts:
+        cost = counts.failed_exchange_s / counts.exchange_s if counts.exchange_s else 0.0
+        parts.append(f"retries {counts.failed_attempts / counts.attempts:.1%} of calls, {cost:.1%} of time")
+    return "  ".join(parts)
+
+
+def _left(facts: dict[str, Any]) -> str:
+    counts = facts["counts"]
+    if not facts["lines"] or facts["rate_per_s"] <= 0:
+        return ""
+    return f", {_duration(max(0.0, facts['lines'] - counts.settled - counts.blank) / facts['rate_per_s'])} left"
+
+
+def _pace(summary: Summary) -> str:
+    """How long this session took, and how fast it was."""
+    seconds, done = summary.session["active_s"], summary.session["ok"] + sum(summary.session["dead"].values())
+    return f"; {done:,} lines in {_duration(seconds)} ({done / seconds:,.1f}/s)" if seconds > 0 else ""
+
+
+def _cost(counts: dict[str, Any]) -> float:
+    return float(counts["failed_exchange_s"] / counts["exchange_s"]) if counts["exchange_s"] else 0.0
+
+
+def _retries(failed: int, attempts: int, cost: float) -> str:
+    return f"calls that failed: {failed:,} of {attempts:,} ({failed / attempts:.1%}), {cost:.1%} of the time in calls"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
