@@ -89,6 +89,7 @@ class Response(msgspec.Struct):
     headers: Mapping[str, str] | None = None  # of the answer, as the transport has them; keys found whatever their case
     error: str | None = None  # one line for people
     from_cache: bool = False  # answered without an exchange of its own: from a cache, or with an equal request
+    cached_items: frozenset[int] = frozenset()  # of a request of several items, those a cache answered, by index
 
     @property
     def first_sent(self) -> float:

@@ -224,7 +224,7 @@ class Recorder:
             first_sent = min(sent, int((previous[0].sent - t0) * 1e9 + 0.5))
             self._append_attempts(request.items[0].index, response)
         last_chunk = int((chunks[-1] - t0) * 1e9 + 0.5) if chunks else -1
-        flags = FLAG_CACHED if response.from_cache else 0
+        flags, cached = FLAG_CACHED if response.from_cache else 0, response.cached_items
         for item in request.items:
             due_s, fired_s = item.due, item.fired
             due = int((due_s - t0) * 1e9 + 0.5) if due_s >= 0.0 else max(first_sent, 0) or done
@@ -242,7 +242,7 @@ class Recorder:
                 last_chunk,
                 done,
                 outcome,
-                flags,
+                FLAG_CACHED if item.index in cached else flags,
                 response.status,
                 attempts,
                 user,

@@ -1,0 +1,141 @@
+"""Answers on disk: one SQLite file in WAL mode, read on the loop and written by a thread of its own.
+
+Rules of this file
+  1. Nothing here fails a request. What cannot be read is a miss; what cannot be written is counted, with the reason.
+  2. Reading is one look into a B-tree (about 10 us when its page is in memory), less than handing it to a thread
+     would cost. Writing waits for the disk, so it never happens on the loop; the thread takes what has gathered as one
+     transaction.
+  3. Several processes may share the file: readers never wait for a writer, and writers wait for each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sqlite3
+import threading
+from pathlib import Path
+
+from harness.client.errors import SettingError, UsageError
+
+APPLICATION_ID = 0x50414345  # "PACE": this file is ours
+PENDING_MAX = 10_000  # answers on their way to the disk; beyond that a slow disk costs hits, not memory
+_BUSY_MS = 5_000
+_TABLE = """
+CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, expires REAL NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_expiry ON answers (expires);
+"""
+_Row = tuple[bytes, float, bytes]
+
+
+class AnswerStore:
+    """Key -> bytes with an expiry, at most `rows_max` of them; raises UsageError if the file cannot be used."""
+
+    def __init__(self, path: str | Path, rows_max: int = 1_000_000) -> None:
+        if rows_max < 1:
+            raise SettingError(f"rows_max={rows_max!r} must be at least 1")
+        self.path = Path(path)
+        self.rows_max = rows_max
+        self.error: str | None = None  # the first thing that could not be read or written
+        self.dropped = 0  # answers that did not reach the file
+        self._reader = self._open()
+        self._pending: queue.Queue[_Row | None] = queue.Queue(PENDING_MAX)
+        self._thread = threading.Thread(target=self._write, name="paceline-answers", daemon=True)
+        self._thread.start()
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+            known = connection.execute("PRAGMA application_id").fetchone()[0]
+            if known != APPLICATION_ID and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                connection.close()
+                raise UsageError(f"{self.path}: is another program's database, not a cache of answers")
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")  # a power cut may lose the last answers, never the file
+            if known != APPLICATION_ID:
+                connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.executescript(_TABLE)
+        except sqlite3.Error as error:
+            raise UsageError(f"{self.path}: cannot be used as a cache of answers: {error}") from error
+        return connection
+
+    def get(self, key: bytes, now_unix_s: float) -> tuple[float, bytes] | None:
+        """Expiry and value, if it is there and has not expired."""
+        try:
+            row = self._reader.execute("SELECT expires, value FROM answers WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error as error:
+            self._failed(error)
+            return None
+        return (row[0], row[1]) if row is not None and row[0] > now_unix_s else None
+
+    def put(self, key: bytes, expires_unix_s: float, value: bytes) -> None:
+        """Hand an answer to the writer; never waits."""
+        try:
+            self._pending.put_nowait((key, expires_unix_s, value))
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Write what is pending, then close the file. Blocks until the disk has it."""
+        if self._thread.is_alive():
+            self._pending.put(None)
+            self._thread.join()
+        self._reader.close()
+
+    def _failed(self, error: Exception) -> None:
+        self.error = self.error or f"{self.path}: {error}"
+
+    def _write(self) -> None:
+        """The thread: one transaction for what has gathered."""
+        connection: sqlite3.Connection | None = None
+        with contextlib.suppress(UsageError):  # moved away since: every batch is counted as dropped
+            connection = self._open()
+        rows = connection.execute("SELECT count(*) FROM answers").fetchone()[0] if connection else 0
+        ended = False
+        while not ended:
+            batch, ended = self._batch()
+            if batch:
+                rows = self._transaction(connection, batch, rows)
+        if connection is not None:
+            connection.close()
+
+    def _batch(self) -> tuple[list[_Row], bool]:
+        batch: list[_Row] = []
+        entry = self._pending.get()
+        while entry is not None:
+            batch.append(entry)
+            try:
+                entry = self._pending.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _transaction(self, connection: sqlite3.Connection | None, batch: list[_Row], rows: int) -> int:
+        """Write a batch and keep the bound; the number of rows afterwards, at most (replaced ones count twice)."""
+        if connection is None:
+            self.dropped += len(batch)
+            return rows
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", batch)
+            rows += len(batch)
+            if rows > self.rows_max:
+                rows = self._prune(connection)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._failed(error)
+            self.dropped += len(batch)
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+        return rows
+
+    def _prune(self, connection: sqlite3.Connection) -> int:
+        """Drop those that expire first, a tenth beyond what must go, so that this is rare."""
+        rows = int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])
+        if rows > self.rows_max:
+            surplus = rows - self.rows_max + self.rows_max // 10
+            nearest = "SELECT key FROM answers ORDER BY expires LIMIT ?"
+            connection.execute(f"DELETE FROM answers WHERE key IN ({nearest})", (surplus,))  # noqa: S608 - a constant
+            rows -= surplus
+        return rows

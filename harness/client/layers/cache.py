@@ -1,0 +1,159 @@
+"""Answers to equal requests, kept: in memory, and in a file if there is one.
+
+Rules of this file
+  1. Only what is ok and may be repeated is kept (`_equal`): no errors, no tool calls, nothing drawn at a temperature.
+  2. The key is the whole request as the server would see it, so model, parameters and text are all in it.
+  3. A request of several items is looked up item by item; only those not known are sent.
+  4. Nothing waits for the disk. A file that fails costs hits, never answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.client.answer_store import AnswerStore
+from harness.client.clock import Clock, clock
+from harness.client.errors import SettingError
+from harness.client.layers._answers import AnswerCodec
+from harness.client.layers._equal import answered, keepable, key_of, repeatable, scope_of, singles
+from harness.client.settings import between
+from harness.client.types import Item, Request, Response, Send
+
+_Entry = tuple[float, tuple[Any, ...]]  # expiry on the loop's clock, answers
+
+
+class Cache:
+    """Answers to equal requests, from memory or from a SQLite file at `path`; what is drawn anew only if `sampled`.
+
+    Entries live `ttl_s` seconds. `entries` bounds the memory (the longest unused go first), `rows` the file (those
+    that expire first go). `scope` sets tenants or versions apart. Close it (`aclose`) if it has a file.
+    """
+
+    def __init__(
+        self,
+        inner: Send,
+        path: str | None = None,
+        ttl_s: float = 86_400.0,
+        entries: int = 10_000,
+        rows: int = 1_000_000,
+        scope: str = "",
+        sampled: bool = False,
+    ) -> None:
+        self.ttl_s, self.entries, self.rows = ttl_s, entries, rows
+        between(self, 1e-3, 1e9, "ttl_s")
+        between(self, 1, 100_000_000, "entries", "rows")
+        if path is not None and not Path(path).parent.is_dir():
+            raise SettingError(f"path={path!r}: there is no directory {str(Path(path).parent)!r}")
+        self._inner = inner
+        self._path = path
+        self._scope = scope_of(scope)
+        self._sampled = sampled
+        self._known: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._store: AnswerStore | None = None
+        self._codec = AnswerCodec()
+        self._now: Clock | None = None
+        self._unix_s = 0.0  # the wall clock at the loop's zero
+        self.hits = 0  # items answered from here
+        self.misses = 0
+
+    async def __call__(self, request: Request, /) -> Response:
+        if not repeatable(request, self._sampled):
+            return await self._inner(request)
+        now = (self._now or self._open())()
+        if len(request.items) > 1:
+            return await self._several(request, now)
+        key = key_of(request, self._scope)
+        entry = self._known.get(key)
+        if entry is not None and entry[0] > now:
+            self._known.move_to_end(key)
+            self.hits += 1
+            return answered(entry[1], now)
+        if (answers := self._stored(key, request, now)) is not None:
+            self.hits += 1
+            return answered(answers, now)
+        self.misses += 1
+        response = await self._inner(request)
+        if keepable(response):
+            self._keep(key, request, response.answers)
+        return response
+
+    async def aclose(self) -> None:
+        """Let the file have what is pending."""
+        store, self._store = self._store, None
+        if store is not None:
+            await asyncio.get_running_loop().run_in_executor(None, store.close)
+
+    @property
+    def error(self) -> str | None:
+        """The first thing that went wrong with the file, in words."""
+        return self._store.error if self._store is not None else None
+
+    def _open(self) -> Clock:
+        """On first use: the clock of the loop, its distance from the wall clock, and the file."""
+        self._now = clock()
+        self._unix_s = time.time() - self._now()  # what is kept in a file must outlive this loop
+        if self._path is not None:
+            self._store = AnswerStore(self._path, self.rows)
+        return self._now
+
+    def _lookup(self, key: bytes, request: Request, now: float) -> tuple[Any, ...] | None:
+        entry = self._known.get(key)
+        if entry is not None and entry[0] > now:
+            self._known.move_to_end(key)
+            return entry[1]
+        return self._stored(key, request, now)
+
+    def _stored(self, key: bytes, request: Request, now: float) -> tuple[Any, ...] | None:
+        """From the file, and into memory."""
+        if self._store is None or (row := self._store.get(key, now + self._unix_s)) is None:
+            return None
+        answers = self._codec.decode(request.task, row[1])
+        if answers is not None:
+            self._remember(key, (row[0] - self._unix_s, answers))
+        return answers
+
+    def _keep(self, key: bytes, request: Request, answers: tuple[Any, ...]) -> None:
+        assert self._now is not None  # noqa: S101 - set on entry
+        expires = self._now() + self.ttl_s
+        self._remember(key, (expires, answers))
+        if self._store is not None and (value := self._codec.encode(request.task, answers)) is not None:
+            self._store.put(key, expires + self._unix_s, value)
+
+    def _remember(self, key: bytes, entry: _Entry) -> None:
+        self._known[key] = entry
+        self._known.move_to_end(key)
+        if len(self._known) > self.entries:
+            self._known.popitem(last=False)
+
+    async def _several(self, request: Request, now: float) -> Response:
+        known: dict[int, Any] = {}  # position -> answer
+        missing: list[tuple[int, Item, bytes, Request]] = []
+        for position, (item, single) in enumerate(singles(request)):
+            key = key_of(single, self._scope)
+            if (answers := self._lookup(key, single, now)) is not None:
+                known[position] = answers[0]
+            else:
+                missing.append((position, item, key, single))
+        self.hits += len(known)
+        self.misses += len(missing)
+        if not missing:
+            return answered(tuple(known[position] for position in range(len(request.items))), now)
+        if known:
+            rest = request.task.request(tuple(item for _, item, _, _ in missing))
+            rest = msgspec.structs.replace(request, items=rest.items, body=rest.body, path=rest.path)
+        response = await self._inner(rest if known else request)
+        if not keepable(response):
+            return response
+        for (position, _, key, single), answer in zip(missing, response.answers, strict=True):
+            self._keep(key, single, (answer,))
+            known[position] = answer
+        response.answers = tuple(known[position] for position in range(len(request.items)))
+        sent = {position for position, _, _, _ in missing}
+        response.cached_items = frozenset(item.index for n, item in enumerate(request.items) if n not in sent)
+        return response

@@ -1,0 +1,138 @@
+"""Equal requests in flight share one exchange.
+
+Rules of this file
+  1. The exchange belongs to nobody who waits for it: it runs in a task of its own, so a caller that is cancelled, the
+     first one included, fails no other. When nobody is left it is cancelled.
+  2. Its attempts are counted once: the first caller to get the answer gets the stamps, the others an answer that cost
+     no exchange.
+  3. All share what comes, failures too, so that a server in trouble is not asked more often. Only what the first
+     caller's own deadline prevented is not theirs: they go again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from harness.client.clock import Clock, clock
+from harness.client.layers._equal import answered, key_of, repeatable, scope_of
+from harness.client.types import Outcome, Request, Response, Send
+
+
+class Coalesce:
+    """Equal requests in flight share one exchange; what is drawn anew each time only if `sampled`."""
+
+    def __init__(self, inner: Send, scope: str = "", sampled: bool = False) -> None:
+        self._inner = inner
+        self._scope = scope_of(scope)
+        self._sampled = sampled
+        self._flights: dict[bytes, _Flight] = {}
+        self._now: Clock | None = None
+        self.joined = 0  # requests that were answered with another's exchange
+
+    async def __call__(self, request: Request, /) -> Response:
+        if not repeatable(request, self._sampled):
+            return await self._inner(request)
+        now = self._now = self._now or clock()
+        key = key_of(request, self._scope)
+        while True:
+            flight = self._flights.get(key)
+            if leads := flight is None:
+                flight = self._flights[key] = _Flight(self._inner, request, self._flights, key)
+            response = await flight.wait(request.deadline)
+            if response is None:
+                return Response(
+                    Outcome.not_sent, done=now(), error="its deadline passed while an equal request was out"
+                )
+            if response.outcome is not Outcome.not_sent or leads:
+                break
+        if flight.charge():
+            return response
+        self.joined += 1
+        return _shared(response, now())
+
+
+def _shared(response: Response, now: float) -> Response:
+    """The same for one who paid for no exchange."""
+    if response.outcome is Outcome.ok:
+        return answered(response.answers, now)
+    return Response(
+        response.outcome,
+        response.status,
+        done=now,
+        retry_after_s=response.retry_after_s,
+        error=f"{response.error or response.outcome.name} (with an equal request)",
+    )
+
+
+class _Flight:
+    """One exchange and those who wait for it."""
+
+    def __init__(self, inner: Send, request: Request, flights: dict[bytes, _Flight], key: bytes) -> None:
+        self._partial: Response | None = None
+        self._waiting = 0
+        self._charged = False
+        self._flights, self._key = flights, key
+        self._task = asyncio.ensure_future(self._fly(inner, request))
+        self._task.add_done_callback(self._over)
+
+    async def _fly(self, inner: Send, request: Request) -> Response:
+        try:
+            return await inner(request)
+        except asyncio.CancelledError as cancelled:
+            self._partial = getattr(cancelled, "response", None)
+            raise
+
+    def _over(self, task: asyncio.Task[Response]) -> None:
+        self._leave_the_table()
+        if not task.cancelled():
+            task.exception()  # a bug in a layer is raised at those who wait; with nobody left it has been told too
+
+    def _leave_the_table(self) -> None:
+        if self._flights.get(self._key) is self:
+            del self._flights[self._key]
+
+    async def wait(self, deadline: float) -> Response:
+        """The answer; what is said when the caller's own deadline comes first is that there was none in time."""
+        self._waiting += 1
+        try:
+            timeout = None if deadline == math.inf else max(0.0, deadline - clock()())
+            await asyncio.wait({self._task}, timeout=timeout)
+            return self._task.result() if self._task.done() else await self._too_late()
+        except asyncio.CancelledError as cancelled:
+            if self._waiting == 1:
+                cancelled.response = await self._abandon()  # type: ignore[attr-defined] # read by whoever records
+            raise
+        finally:
+            self._waiting -= 1
+            if (
+                not self._waiting and not self._task.done()
+            ):  # cancelled twice: the exchange must not outlive its callers
+                self._leave_the_table()
+                self._task.cancel()
+
+    async def _too_late(self) -> Response:
+        left = await self._abandon() if self._waiting == 1 else None
+        response = left or Response(Outcome.timed_out)
+        response.outcome, response.done = Outcome.timed_out, clock()()
+        response.error = "its deadline passed while an equal request was in flight"
+        return response
+
+    async def _abandon(self) -> Response | None:
+        """Nobody waits any more: end the exchange; what is left of it, unless somebody was charged with it."""
+        self._leave_the_table()
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        if self._task.cancelled():
+            return self._partial
+        return None if self._charged else self._task.result()
+
+    @property
+    def flying(self) -> bool:
+        """The exchange goes on."""
+        return not self._task.done()
+
+    def charge(self) -> bool:
+        """True for the first who asks: the attempts are his."""
+        first, self._charged = not self._charged, True
+        return first

@@ -1,0 +1,262 @@
+"""A second attempt beside one that takes too long; the first answer wins (Dean and Barroso, The Tail at Scale, 2013).
+
+Rules of this file
+  1. A hedge leaves only when its first attempt is on the wire and has shown no byte for as long as the slowest 5 %
+     take: what waits in our own queues is not slow, and of a stream that has begun there is nothing to win.
+  2. Never in overload: not while this server has lately refused or timed out, nor while the concurrency limit shrinks.
+  3. Every attempt is counted. The loser is cancelled, waited for, and kept in the winner's `previous`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from bisect import bisect_left, insort
+from collections import deque
+
+import msgspec
+
+from harness.client.budget import RetryBudget
+from harness.client.clock import Clock, clock
+from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.settings import at_least, between
+from harness.client.types import Attempt, Outcome, Progress, Request, Response, Send
+
+SAMPLES = 256  # times to first byte that are remembered
+SAMPLES_MIN = 32  # before so many are known nothing is hedged
+LEAST_S = 0.001  # nothing is hedged sooner
+PURSE_MAX = 10.0  # hedges that may be saved up while nothing is slow
+_OVERLOAD = frozenset({Outcome.rejected, Outcome.timed_out})
+
+
+class Quantile:
+    """A running quantile of the last `size` values, exact; pure, O(log n) to find and O(n) in a short memmove."""
+
+    __slots__ = ("_age", "_size", "_sorted")
+
+    def __init__(self, size: int = SAMPLES) -> None:
+        self._size = size
+        self._age: deque[float] = deque()
+        self._sorted: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    def add(self, value: float) -> None:
+        """Remember a value; the oldest is forgotten."""
+        if len(self._age) == self._size:
+            del self._sorted[bisect_left(self._sorted, self._age.popleft())]
+        self._age.append(value)
+        insort(self._sorted, value)
+
+    def at(self, q: float) -> float:
+        """The value below which a share of `q` lies (the higher neighbour); NaN of nothing."""
+        return self._sorted[min(len(self._sorted) - 1, math.ceil(q * len(self._sorted)))] if self._sorted else math.nan
+
+
+class Hedge:
+    """A second attempt once the first has taken longer than `quantile` of all do; at most a `share` of requests.
+
+    Only what is idempotent is hedged. With a `budget` (shared with the retries) a hedge costs what a retry costs and
+    has it back unless both attempts fail. `gate` is the strategy's concurrency limit: while it shrinks nothing is
+    hedged.
+    """
+
+    def __init__(
+        self,
+        inner: Send,
+        quantile: float = 0.95,
+        share: float = 0.05,
+        calm_s: float = 1.0,
+        budget: RetryBudget | None = None,
+        gate: ConcurrencyLimit | None = None,
+    ) -> None:
+        self.quantile, self.share, self.calm_s = quantile, share, calm_s
+        between(self, 0.5, 0.999, "quantile")
+        between(self, 0.0, 1.0, "share")
+        at_least(self, 0.0, "calm_s")
+        self._inner = inner
+        self._budget = budget
+        self._gate = gate
+        self._purse = 0.0
+        self._times = Quantile()
+        self._overloaded_until = -math.inf
+        self._now: Clock | None = None
+        self.hedged = 0  # requests that got a second attempt
+        self.won = 0  # of them, those that the second answered first
+
+    async def __call__(self, request: Request, /) -> Response:
+        if self._now is None:
+            self._now = clock()
+        self._purse = min(PURSE_MAX, self._purse + self.share)
+        if not request.idempotent or len(self._times) < SAMPLES_MIN:
+            return self._learn(await self._inner(request))
+        race = _Race(self._inner, request, self._now)
+        try:
+            return await self._run(race)
+        except asyncio.CancelledError as cancelled:
+            race.cancel()
+            cancelled.response = await race.wreck()  # type: ignore[attr-defined] # for whoever records: it was sent
+            raise
+        except BaseException:
+            race.cancel()
+            raise
+
+    async def _run(self, race: _Race) -> Response:
+        limit = self._gate.limit.value if self._gate is not None else 0
+        first = race.start()
+        paid = 0
+        delay_s = max(LEAST_S, self._times.at(self.quantile))
+        while not first.done():
+            left_s = delay_s - race.silent_s
+            if left_s > 0:
+                await asyncio.wait({first}, timeout=left_s)
+                continue
+            paid = self._allowed(limit) if not race.answering else 0
+            if paid:
+                race.start()
+                self.hedged += 1
+            break
+        response = await race.finish(look_s=delay_s / 4)
+        if paid and response.outcome is not Outcome.not_sent:
+            self._settle(race, response, paid)
+        return self._learn(response)
+
+    def _allowed(self, limit: int) -> int:
+        """Pay for a hedge; 0 if there shall be none."""
+        assert self._now is not None  # noqa: S101 - set on entry
+        if self._purse < 1.0 or self._now() < self._overloaded_until:
+            return 0
+        if self._gate is not None and self._gate.limit.value < limit:
+            return 0
+        paid = 1 if self._budget is None else self._budget.spend(throttled=False)
+        self._purse -= 1.0 if paid else 0.0
+        return paid
+
+    def _settle(self, race: _Race, response: Response, paid: int) -> None:
+        if race.second_won:
+            self.won += 1
+            self._times.add(
+                race.silent_s
+            )  # the first would have taken longer still; unlearnt, the delay would creep down
+        if not race.second_sent:
+            self._purse += 1.0  # it never left the queue: nothing was spent
+        if self._budget is not None and (response.outcome is Outcome.ok or not race.second_sent):
+            self._budget.earn(paid)
+
+    def _learn(self, response: Response) -> Response:
+        if response.outcome is Outcome.ok:
+            took_s = response.first_byte - response.sent
+            if took_s >= 0.0:  # not NaN: a transport that stamps no first byte teaches nothing
+                self._times.add(took_s)
+        elif response.outcome in _OVERLOAD:
+            assert self._now is not None  # noqa: S101 - set on entry
+            self._overloaded_until = self._now() + self.calm_s
+        return response
+
+
+class _Race:
+    """Up to two attempts of one request."""
+
+    def __init__(self, inner: Send, request: Request, now: Clock) -> None:
+        self._inner = inner
+        self._request = request
+        self._now = now
+        self._begun = now()
+        self._runs: list[tuple[asyncio.Task[Response], Progress]] = []
+        self.second_won = False
+
+    def start(self) -> asyncio.Task[Response]:
+        """One attempt more."""
+        progress = Progress()
+        request = msgspec.structs.replace(self._request, progress=progress)
+        task = asyncio.ensure_future(self._inner(request))
+        self._runs.append((task, progress))
+        return task
+
+    @property
+    def silent_s(self) -> float:
+        """For how long the first attempt has been on the wire; 0 while it waits for a slot or a token."""
+        sent = self._runs[0][1].sent
+        return 0.0 if math.isnan(sent) else self._now() - sent
+
+    @property
+    def answering(self) -> bool:
+        """The first attempt's answer has begun."""
+        return not math.isnan(self._runs[0][1].first_byte)
+
+    @property
+    def second_sent(self) -> bool:
+        return len(self._runs) > 1 and not math.isnan(self._runs[1][1].sent)
+
+    async def finish(self, look_s: float) -> Response:
+        """The first good answer, else the last bad one; the other attempts are in its `previous`.
+
+        Of two streams the one that begins first is kept: a look every `look_s` spares the server the other.
+        """
+        pending = {task for task, _ in self._runs}
+        winner: asyncio.Task[Response] | None = None
+        while pending and winner is None:
+            look = look_s if len(pending) > 1 and self._request.stream else None
+            done, pending = await asyncio.wait(pending, timeout=look, return_when=asyncio.FIRST_COMPLETED)
+            winner = next((t for t, _ in self._runs if t in done and _good(t)), None)
+            if len(pending) > 1:
+                self._keep_the_one_that_answers()
+        self.cancel()
+        if winner is None:  # the later one of those that were sent, so that attempts stand in the order of time
+            sent = [task for task, progress in self._runs if not (task.cancelled() or math.isnan(progress.sent))]
+            winner = sent[-1] if sent else self._runs[0][0]
+        self.second_won = len(self._runs) > 1 and winner is self._runs[1][0]
+        return await self._with_losers(winner)
+
+    def _keep_the_one_that_answers(self) -> None:
+        begun = [not math.isnan(progress.first_byte) for _, progress in self._runs]
+        if any(begun) and self._request.stream:
+            self._runs[1 if begun[0] else 0][0].cancel()
+
+    def cancel(self) -> None:
+        """Give up what is still in flight."""
+        for task, _ in self._runs:
+            task.cancel()
+
+    async def _with_losers(self, winner: asyncio.Task[Response]) -> Response:
+        response = winner.result()
+        lost: list[Attempt] = []
+        for task, progress in self._runs:
+            if task is not winner:
+                lost += await self._ended(task, progress)
+        if lost:
+            response.previous = (*lost, *response.previous)
+        return response
+
+    async def wreck(self) -> Response | None:
+        """What is left of a cancelled request: its attempts, cancelled; None if none was sent."""
+        attempts = [attempt for task, progress in self._runs for attempt in await self._ended(task, progress)]
+        if not attempts:
+            return None
+        *others, last = attempts
+        return Response(
+            Outcome.cancelled,
+            last.status,
+            sent=last.sent,
+            first_byte=last.first_byte,
+            done=last.done,
+            previous=tuple(others),
+        )
+
+    async def _ended(self, task: asyncio.Task[Response], progress: Progress) -> tuple[Attempt, ...]:
+        """The attempts of a task that lost, once it is over."""
+        await asyncio.wait({task})
+        if not task.cancelled():
+            response = task.result()
+            if math.isnan(response.sent):
+                return response.previous
+            outcome, stamps = response.outcome, (response.sent, response.first_byte, response.done)
+            return (*response.previous, Attempt(*stamps, outcome, response.status))
+        if math.isnan(progress.sent):
+            return ()
+        return (Attempt(progress.sent, progress.first_byte, self._now(), Outcome.cancelled, 0),)
+
+
+def _good(task: asyncio.Task[Response]) -> bool:
+    return not task.cancelled() and task.result().outcome is Outcome.ok
