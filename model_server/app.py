@@ -64,7 +64,9 @@ class App:
         self.counts = Counts(list(dict.fromkeys(route.path for route in self.routes if route.work)))
         self.metrics = Metrics()
         self.clock: Clock = _not_open
-        self.dispatcher: Dispatcher = Dispatcher(engine, policy, admission, workers=workers, clock=self._now)
+        self.dispatcher = Dispatcher(
+            engine, policy, admission, workers=workers, clock=self._now, on_batch=self.metrics.batch
+        )
         self.lane = Lane(engine, running_max=running_max, queue_max=running_queue_max, clock=self._now)
         self._table: dict[str, dict[str, tuple[Route, Decode | None]]] = {}
         for route in self.routes:
@@ -138,7 +140,7 @@ class App:
         else:
             outcome = "refused" if status in (429, 503) else "failed"
         book.close(outcome)
-        self.metrics.exchange(outcome, self.clock() - exchange.arrived)
+        self.metrics.exchange(exchange, outcome, self.clock())
         if self.draining and not self.in_flight:
             self.idle.set()
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from model_server.admission import Admission, AdmissionLimits, DrainRate
@@ -62,7 +63,14 @@ class Dispatcher:
     """Runs calls on an engine."""
 
     def __init__(
-        self, engine: Engine, policy: BatchPolicy, limits: AdmissionLimits, *, workers: int, clock: Clock
+        self,
+        engine: Engine,
+        policy: BatchPolicy,
+        limits: AdmissionLimits,
+        *,
+        workers: int,
+        clock: Clock,
+        on_batch: Callable[[Batch], None] = lambda batch: None,
     ) -> None:
         self.engine = engine
         self.policy = policy
@@ -72,6 +80,7 @@ class Dispatcher:
         self.in_flight = 0  # calls
         self.batches = 0
         self.dropped = 0
+        self._on_batch = on_batch  # told of every batch that was computed
         self._lingering: asyncio.TimerHandle | None = None
         self.log: deque[BatchLog] = deque(maxlen=1024)
         self._workers = workers
@@ -223,6 +232,7 @@ class Dispatcher:
                 batch.started, batch.kind, len(batch.works), batch.length, batch.tokens, duration_s, len(self._queue)
             )
         )
+        self._on_batch(batch)
         for work in batch.works:
             call: Call = work.call
             call.batch = batch

@@ -136,8 +136,8 @@ async def test_metrics_count_with_the_fields_own_names(client: aiohttp.ClientSes
         lines = (await response.text()).splitlines()
     for line in (
         "te_request_success 2",
-        "vllm:generation_tokens_total 3",
-        "vllm:time_to_first_token_seconds_count 1",
+        'vllm:generation_tokens_total{model_name="simulated",engine="0"} 3',
+        'vllm:time_to_first_token_seconds_count{model_name="simulated",engine="0"} 1',
         'paceline_exchanges_total{route="/similarity",outcome="finished"} 1',
         "te_request_duration_count 2",
     ):
