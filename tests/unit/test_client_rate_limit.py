@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.client.errors import SettingError
-from harness.client.layers.rate_limit import Gcra, RateLimit
+from harness.client.layers._meters import Gcra
+from harness.client.layers.rate_limit import RateLimit
 from harness.client.types import Outcome, Request, Response
 from tests.server_helpers import virtually
 
@@ -62,27 +63,6 @@ def test_nobody_waits_longer_than_the_rate_demands(gaps: list[float], rate: floa
         if starts[-1] > now and len(starts) > burst:
             window = [start for start in starts if start > starts[-1] - burst / rate - 1e-9]
             assert len(window) >= burst
-
-
-@given(st.integers(1, 20), st.floats(0.5, 50.0), st.integers(1, 5))
-def test_the_last_place_can_be_given_back(taken: int, rate: float, burst: int) -> None:
-    gcra, twin = Gcra(rate, burst), Gcra(rate, burst)
-    for _ in range(taken):
-        gcra.reserve(5.0)
-        twin.reserve(5.0)
-    start = gcra.reserve(5.0)
-    if start > 5.0:
-        gcra.give_back(start)
-        assert gcra.reserve(5.0) == pytest.approx(twin.reserve(5.0))
-
-
-def test_a_place_with_others_behind_it_is_not_freed() -> None:
-    gcra = Gcra(10.0)
-    gcra.reserve(0.0)
-    middle = gcra.reserve(0.0)
-    assert gcra.reserve(0.0) == pytest.approx(0.2)
-    gcra.give_back(middle)
-    assert gcra.reserve(0.0) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("burst", [1, 5])

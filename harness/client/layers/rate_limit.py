@@ -1,81 +1,154 @@
-"""At most so many requests a second, by the generic cell rate algorithm (ITU-T I.371; a leaky bucket as a meter).
+"""At most so many requests, and so many tokens, a second; corrected by what the server says of its own limits.
 
-One number is the whole state: the theoretical arrival time of the next request. It is exact from the first second: in
-any window of T seconds at most burst + rate x T requests pass, where a bucket that starts full and refills lets twice
-as many through.
+Rules of this file
+  1. First come, first served: whoever waits stands in one line, and only its head looks at the meters. So a place that
+     was never used (a cancelled wait) costs nobody anything.
+  2. A start is an instant that the meters named, never the instant at which a timer fired: lateness does not add up.
+  3. What the server says replaces what was thought of its limits, less what is on the wire and not counted yet.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
+import time
+from collections.abc import Callable
+from typing import Literal
 
 from harness.client.clock import Clock, clock
 from harness.client.errors import SettingError
+from harness.client.layers._meters import Gcra, Meter, meter_of
+from harness.client.quota import quotas
+from harness.client.tokens import tokens_of, tokens_used
 from harness.client.types import Outcome, Request, Response, Send
 
-
-class Gcra:
-    """The pure part: who asks at `now` may go at the returned instant, in order of asking."""
-
-    __slots__ = ("_interval_s", "_next", "_tolerance_s")
-
-    def __init__(self, rate_per_s: float, burst: int = 1) -> None:
-        if not rate_per_s > 0:
-            raise SettingError(f"rate_per_s={rate_per_s!r} must be above 0")
-        if burst < 1:
-            raise SettingError(f"burst={burst!r} must be at least 1")
-        self._interval_s = 1.0 / rate_per_s
-        self._tolerance_s = (burst - 1) * self._interval_s
-        self._next = float("-inf")
-
-    def earliest(self, now: float) -> float:
-        """The instant at which a request that asks at `now` could go; nothing is taken."""
-        return max(now, self._next - self._tolerance_s)
-
-    def reserve(self, now: float) -> float:
-        """The instant at which this request may go (`now`, if at once); the place is taken."""
-        expected = max(self._next, now)
-        self._next = expected + self._interval_s
-        return max(now, expected - self._tolerance_s)
-
-    def give_back(self, start: float) -> None:
-        """A reserved instant is not used: frees it if it was the last one (those behind it are never moved)."""
-        last = self._next - self._interval_s
-        if abs(last - self._tolerance_s - start) < 1e-6 * self._interval_s:
-            self._next = last
+SILENT = 8  # answers without a word on limits, after which only some are looked at
+SOME = 32
+_TOKENS = 1
 
 
 class RateLimit:
-    """At most `rate_per_s` requests a second, `burst` of them at once after a pause; exact from the first second.
+    """At most `rate_per_s` requests and `tokens_per_s` tokens a second, exact from the first second.
 
-    One that could only go after its deadline is not sent, and takes no place. Instants are absolute, so a timer's
-    lateness never adds up.
+    `bucket` is "leaky" (one after another, evenly) or "token" (after a pause `burst` at once, by default a second's
+    worth); a `burst` that is given alone makes it a token bucket of that capacity. With `follow` the limits that the
+    server tells in its answers are kept as well, and without any rate they are all that is kept. One that could only
+    go after its deadline is not sent, and takes no place.
     """
 
-    def __init__(self, inner: Send, rate_per_s: float, burst: int = 1) -> None:
+    def __init__(
+        self,
+        inner: Send,
+        rate_per_s: float | None = None,
+        burst: int | None = None,
+        tokens_per_s: float | None = None,
+        bucket: Literal["leaky", "token"] = "leaky",
+        follow: bool = True,
+        tokens: Callable[[Request], float] = tokens_of,
+    ) -> None:
+        if rate_per_s is None and tokens_per_s is None and not follow:
+            raise SettingError("rate_per_s=None: nothing is limited without rate_per_s, tokens_per_s or follow")
+        if bucket not in ("leaky", "token"):
+            raise SettingError(f"bucket={bucket!r} must be leaky or token")
         self._inner = inner
-        self._gcra = Gcra(rate_per_s, burst)
+        self._own: list[Gcra | None] = [None, None]
+        if rate_per_s is not None:
+            size = burst if burst is not None else (max(1.0, rate_per_s) if bucket == "token" else 1.0)
+            self._own[0] = Gcra(rate_per_s, size)
+        if tokens_per_s is not None:  # a leaky bucket of tokens, too, must let a whole request through
+            self._own[_TOKENS] = Gcra(tokens_per_s, max(1.0, tokens_per_s), "tokens_per_s")
+        self._follow = follow
+        self._tokens = tokens
+        self._meters: list[tuple[int, Meter]] = [(n, own) for n, own in enumerate(self._own) if own is not None]
+        self._counts_tokens = self._own[_TOKENS] is not None
+        self._silent = 0
+        self._flying = [0.0, 0.0]
+        self._ahead = [0.0, 0.0]  # what those in line will cost
+        self._turn = asyncio.Lock()
         self._now: Clock | None = None
         self.waiting = 0  # requests that wait for their instant
 
     async def __call__(self, request: Request, /) -> Response:
         clock_now = self._now = self._now or clock()
         now = clock_now()
-        if request.deadline < math.inf and request.deadline < self._gcra.earliest(now):
-            return Response(Outcome.not_sent, done=now, error="the rate limit allows no start before its deadline")
-        start = self._gcra.reserve(now)
-        if start > now:
-            await self._until(start, clock_now)
-        return await self._inner(request)
+        costs = (1.0, self._tokens(request) if self._counts_tokens else 0.0)
+        if self.waiting or self._earliest(now, costs) > now:
+            start = self._earliest(now, costs, self._ahead)
+            if request.deadline < start:
+                return Response(Outcome.not_sent, done=now, error="the rate limit allows no start before its deadline")
+            await self._wait(now, costs, clock_now)
+        else:
+            self._take(now, costs)
+        if not self._follow:
+            response = await self._inner(request)
+        elif self._silent >= SILENT:
+            response = await self._inner(request)
+            self._silent += 1
+            if response.outcome is Outcome.rejected or self._silent % SOME == 0:
+                self._hear(response, clock_now)
+        else:
+            response = await self._counted(request, costs)
+            self._hear(response, clock_now)
+        if self._counts_tokens:
+            self._settle(response, costs[_TOKENS])
+        return response
 
-    async def _until(self, start: float, now: Clock) -> None:
-        self.waiting += 1
+    async def _counted(self, request: Request, costs: tuple[float, float]) -> Response:
+        """On the wire, and not yet in what the server says."""
+        flying = self._flying
+        flying[0] += costs[0]
+        flying[1] += costs[1]
         try:
-            while (left := start - now()) > 0:  # noqa: ASYNC110 - there is no event: time itself is waited for
-                await asyncio.sleep(left)
-        except BaseException:
-            self._gcra.give_back(start)
-            raise
+            return await self._inner(request)
+        finally:
+            flying[0] -= costs[0]
+            flying[1] -= costs[1]
+
+    def _earliest(self, now: float, costs: tuple[float, float], ahead: list[float] | None = None) -> float:
+        start = now
+        for kind, meter in self._meters:
+            at = meter.earliest(now, costs[kind], ahead[kind] if ahead is not None else 0.0)
+            if at > start:  # noqa: PLR1730 - a call of max() costs as much as the whole meter
+                start = at
+        return start
+
+    def _take(self, start: float, costs: tuple[float, float]) -> None:
+        for kind, meter in self._meters:
+            meter.take(start, costs[kind])
+
+    async def _wait(self, asked: float, costs: tuple[float, float], now: Clock) -> None:
+        """Stand in line; at its head sleep until the meters let this one go."""
+        ahead = self._ahead
+        self.waiting += 1
+        ahead[0] += costs[0]
+        ahead[1] += costs[1]
+        try:
+            async with self._turn:
+                while (left := (start := self._earliest(asked, costs)) - now()) > 0:  # noqa: ASYNC110 - time is waited for
+                    await asyncio.sleep(left)  # meanwhile the server may say something that moves it
+                self._take(start, costs)
         finally:
             self.waiting -= 1
+            ahead[0] -= costs[0]
+            ahead[1] -= costs[1]
+
+    def _hear(self, response: Response, now: Clock) -> None:
+        """Take over what the server says of its limits."""
+        told = quotas(response.headers, time.time()) if response.headers else []
+        if not told:
+            self._silent += 1
+            return
+        self._silent = 0
+        at = now()
+        heard: list[tuple[int, Meter]] = []
+        for quota in told:
+            kind = _TOKENS if quota.kind == "tokens" else 0
+            self._counts_tokens = self._counts_tokens or kind == _TOKENS
+            if (meter := meter_of(quota, at, self._flying[kind])) is not None:
+                heard.append((kind, meter))
+        self._meters = [(n, own) for n, own in enumerate(self._own) if own is not None] + heard
+
+    def _settle(self, response: Response, thought: float) -> None:
+        """Tokens were estimated; the answer may know."""
+        own = self._own[_TOKENS]
+        if own is not None and response.outcome is Outcome.ok and (used := tokens_used(response)) is not None:
+            own.correct(used - thought)
