@@ -1,0 +1,120 @@
+"""Long texts sent in pieces.
+
+Rules of this file
+  1. The pieces go through the layers further in each for itself: each is retried, limited and counted alone.
+  2. The answer is ok only if all pieces' are. A failed piece gives up those that have not been sent.
+  3. Every exchange is counted: those of the other pieces stand in the answer's `previous`, in the order of time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+
+from harness.client.chunking import chunks
+from harness.client.settings import between
+from harness.client.texts import can_join, joined, text_of, with_text
+from harness.client.tokens import estimate_tokens
+from harness.client.types import Attempt, Outcome, Request, Response, Send
+
+
+class Chunk:
+    """Texts of more than `tokens` are cut at sentence ends; pieces go `parallel` at once, answers are joined."""
+
+    def __init__(
+        self,
+        inner: Send,
+        tokens: int = 512,
+        parallel: int = 4,
+        join: str = "",
+        count: Callable[[str], int] = estimate_tokens,
+    ) -> None:
+        self.tokens, self.parallel = tokens, parallel
+        between(self, 1, 10_000_000, "tokens")
+        between(self, 1, 10_000, "parallel")
+        self._inner = inner
+        self._join = join
+        self._count = count
+
+    async def __call__(self, request: Request, /) -> Response:
+        text = text_of(request) if can_join(request) else None
+        if text is None or len(pieces := chunks(text, self.tokens, self._count)) == 1:
+            return await self._inner(request)
+        return await _Pieces(self._inner, [with_text(request, piece) for piece in pieces], self._join).run(
+            self.parallel
+        )
+
+
+class _Pieces:
+    """One request's pieces on their way."""
+
+    def __init__(self, inner: Send, requests: list[Request], join: str) -> None:
+        self._inner = inner
+        self._requests = requests
+        self._join = join
+        self._responses: list[Response | None] = [None] * len(requests)
+        self._failed: Response | None = None
+        self._partial: list[Response] = []  # of pieces that were cancelled
+        self._next = 0
+
+    async def run(self, parallel: int) -> Response:
+        workers = [asyncio.ensure_future(self._work()) for _ in range(min(parallel, len(self._requests)))]
+        try:
+            await asyncio.gather(*workers)
+        except asyncio.CancelledError as cancelled:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.wait(workers)
+            if ended := [*self._partial, *(r for r in self._responses if r is not None)]:
+                cancelled.response = _with_all(ended[0], ended)  # type: ignore[attr-defined] # for whoever records
+            raise
+        except BaseException:
+            for worker in workers:
+                worker.cancel()
+            raise
+        return self._whole()
+
+    async def _work(self) -> None:
+        while self._failed is None and self._next < len(self._requests):
+            number = self._next
+            self._next += 1
+            try:
+                response = await self._inner(self._requests[number])
+            except asyncio.CancelledError as cancelled:
+                if (partial := getattr(cancelled, "response", None)) is not None:
+                    self._partial.append(partial)
+                raise
+            self._responses[number] = response
+            if response.outcome is not Outcome.ok and self._failed is None:
+                self._failed = response
+
+    def _whole(self) -> Response:
+        responses = [response for response in self._responses if response is not None]
+        if self._failed is not None:
+            whole = _with_all(self._failed, responses)
+            if whole.outcome is Outcome.not_sent and whole.previous:
+                whole.outcome = Outcome.timed_out  # some pieces were sent, then the deadline passed
+            number = self._responses.index(self._failed) + 1
+            whole.error = f"piece {number} of {len(self._requests)}: {whole.error or whole.outcome.name}"
+            return whole
+        whole = _with_all(max(responses, key=lambda response: response.done), responses)
+        whole.answers = (joined([response.answers[0] for response in responses], self._join),)
+        whole.chunks = ()
+        return whole
+
+
+def _with_all(response: Response, responses: list[Response]) -> Response:
+    """`response` charged with the exchanges of all; it ends when the last of them does."""
+    others = [attempt for other in responses if other is not response for attempt in _attempts(other)]
+    response.previous = tuple(sorted([*response.previous, *others], key=lambda attempt: attempt.sent))
+    response.done = max(other.done for other in responses)
+    response.from_cache = all(other.from_cache for other in responses)
+    return response
+
+
+def _attempts(response: Response) -> list[Attempt]:
+    if math.isnan(response.sent):
+        return list(response.previous)
+    last = Attempt(response.sent, response.first_byte, response.done, response.outcome, response.status)
+    return [*response.previous, last]
