@@ -67,3 +67,9 @@ def settings(folder: Path, **more: Any) -> Settings:
 def go(wanted: Settings, server: Server | None = None, **more: Any) -> Summary:
     """One session, to its end."""
     return asyncio.run(Process(wanted, server or Server(), **more).run())
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Turn the loop until something is so."""
+    while not true():  # noqa: ASYNC110 - the thing watched knows no event
+        await asyncio.sleep(0)

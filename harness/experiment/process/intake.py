@@ -3,7 +3,7 @@
 Rules of this file
   1. Memory: at most `window` lines lie between the oldest that is not settled and the newest that was given out (ten
      times that in completion order, of which `window` are out), and at most `PENDING_BYTES` of results wait their turn.
-  2. An item that found no server comes again before any new line, and so can never block the window it is the end of.
+  2. An item that found no server comes again a moment later, whatever room the window has: it may be what fills it.
   3. After `stop` nothing more is given out. What had not been settled then is simply still to be done.
 """
 
@@ -83,23 +83,27 @@ class Intake:
 
     async def __anext__(self) -> Item:
         while not self._stopped:
-            if self._outage.down or (self.again and self._waits(self.again[0])):
+            if self._outage.down:
                 await self._wait_for_server()
-            elif self.again:
-                return self.again.popleft()
-            elif self._position < len(self._lines):
-                if self._full():
-                    await self._change()
-                elif (item := self._take()) is not None:
+            elif self.again and (wait_s := self._wait_s(self.again[0])) <= 0:
+                if await self._server_there():
+                    item = self.again.popleft()
+                    self.out[item.index].tries += self._alive is not None
                     return item
+            elif self._position < len(self._lines) and not self._full():
+                if (next_item := self._take()) is not None:
+                    return next_item
+            elif self.again:
+                await self._change(seconds=wait_s)
+            elif self._position < len(self._lines):
+                await self._change()
             elif not await self._next_block():
                 break
         raise StopAsyncIteration
 
-    def _waits(self, item: Item) -> bool:
-        """Nobody has got an answer since this item found no connection, and no look has been taken."""
-        ticket = self.out[item.index]
-        return ticket.waits and ticket.refused == self._outage.answers
+    def _wait_s(self, item: Item) -> float:
+        """How long until this item may be sent again: it is not the server's death that it is to be judged by."""
+        return self.out[item.index].not_before - clock()()
 
     def _full(self) -> bool:
         store = self._store
@@ -161,7 +165,12 @@ class Intake:
             await self._change(seconds=until - now())
         if not self._stopped and (self._alive is None or await self._alive()):
             outage.look_again()
-            for item in self.again:
-                ticket = self.out[item.index]
-                ticket.waits = False
-                ticket.tries += self._alive is not None
+            for item in self.again:  # whoever was answered before is no sign against them
+                self.out[item.index].refused = outage.answers
+
+    async def _server_there(self) -> bool:
+        """Something accepts connections, as far as can be told."""
+        if self._alive is None or await self._alive():
+            return True
+        self._outage.gone()
+        return False

@@ -35,6 +35,10 @@ class Outage:
         if math.isnan(self._since):
             self._since = now
 
+    def gone(self) -> None:
+        """A look has found nothing there."""
+        self._in_a_row = max(self._in_a_row, _IN_A_ROW)
+
     @property
     def down(self) -> bool:
         """Nothing gets through."""

@@ -29,7 +29,7 @@ class Ticket(msgspec.Struct):
     origin: int = 0  # its line in the input it first came from
     drives: int = 0  # how often it has ended in a dead-letter file before
     refused: int = -1  # answers the server had given when this item last found no connection; -1: it never was so
-    waits: bool = False  # for a look whether the server is there
+    not_before: float = 0.0  # when it may be sent again
     tries: int = 0  # times it was sent again because the server was there
 
 

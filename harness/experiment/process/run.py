@@ -1,7 +1,7 @@
 """A file of items -> a file of answers, by the strategies and layers that everything else uses, losing nothing.
 
 Rules of this file
-  1. A result is kept (journal, output or dead-letter file) before the next one is looked at.
+  1. A result is kept (journal, output or dead-letter file) before its place in flight is taken by another call.
   2. After a stop only answers count: what failed then may have failed because of the stop, and is left to be done.
   3. Whatever ends the run, what was done is kept and the same settings with `resume` go on from there.
 """
@@ -37,6 +37,7 @@ Tell = Callable[[str, dict[str, Any]], None]
 """Gets events: `begin`, `status` twice a second, `stopping`, `waiting` for a server."""
 
 _STATUS_S = 0.5
+_AGAIN_S = 0.25  # until an item that found no connection is sent again, at first
 _TRIES = 3  # for an item that finds no connection although the server accepts some
 
 
@@ -229,11 +230,12 @@ class Process:
                 self._broken(error)
         return self._summary()
 
-    async def _through(self, intake: Intake, send: Send) -> None:
+    async def _through(self, intake: Intake, send: Meter) -> None:
         """The whole stream; once more for what has to be sent again after its end."""
         while True:
             async with aclosing(self._strategy.stream(intake, send, self._layers)) as results:
                 async for result in results:
+                    send.unkept = 0
                     self._settle(result)
             if not intake.again or self._stopped is not None:
                 return
@@ -241,8 +243,15 @@ class Process:
     def _layers(self, send: Send) -> Send:
         inner = compose(send, self._around, self.settings.seed, self._closing)
 
+        meter = self._meter
+        assert meter is not None  # noqa: S101 - it is what `send` stands on
+
         async def entrance(request: Request, /) -> Response:
-            return await inner(request) if self._stopped is None else Response(Outcome.not_sent)
+            if self._stopped is not None:
+                return Response(Outcome.not_sent)
+            response = await inner(request)
+            meter.unkept += 1
+            return response
 
         return entrance
 
@@ -278,10 +287,11 @@ class Process:
         """It found no connection: that is the server's fault until it is shown to be the item's."""
         intake, outage = self._intake, self._outage
         assert intake is not None  # noqa: S101 - as above
-        outage.refused(clock()())
+        now = clock()()
+        outage.refused(now)
         if 0 <= ticket.refused < outage.answers or ticket.tries >= _TRIES:
             return False
-        ticket.refused, ticket.waits = outage.answers, True
+        ticket.refused, ticket.not_before = outage.answers, now + _AGAIN_S * 2**ticket.tries
         intake.again.append(item)
         intake.wake()
         return True

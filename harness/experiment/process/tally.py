@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import Any
 
@@ -39,17 +40,24 @@ class Counts(msgspec.Struct):
 
 
 class Meter:
-    """Counts every exchange that passes; what is in flight, too."""
+    """Counts every exchange that passes; what is in flight, too.
+
+    While there are answers that were not kept yet, a new exchange waits a turn of the loop, so that they are: a kill
+    never costs more calls than were in flight.
+    """
 
     def __init__(self, inner: Send, counts: Counts) -> None:
         self._inner = inner
         self._counts = counts
         self._now: Clock | None = None
         self.in_flight = 0
+        self.unkept = 0  # requests that came to an end since a result was last kept
 
     async def __call__(self, request: Request, /) -> Response:
         now = self._now = self._now or clock()
         counts = self._counts
+        if self.unkept:
+            await asyncio.sleep(0)
         self.in_flight += 1
         started = now()
         failed = True
