@@ -12,6 +12,7 @@ from mock_server.gate import Gate
 from mock_server.profile import Profile, scaled
 from mock_server.profiles import ProfileError, load
 from model_server.admission import AdmissionLimits
+from model_server.api.ops import Status
 from model_server.app import App, create_app
 from model_server.batching import BatchPolicy
 from model_server.exchange import Exchange
@@ -72,6 +73,6 @@ def _reset_route(handler: Handler) -> Route:
         handler,
         "Counts to zero, schedules and random numbers from their start",
         "ops",
-        answer=dict[str, str],
+        answer=Status,
         work=False,
     )

@@ -170,7 +170,7 @@ class App:
         self, exchange: Exchange, methods: dict[str, tuple[Route, Decode | None]] | None
     ) -> tuple[Route, Decode | None]:
         if methods is None:
-            raise invalid(f"no such route: {exchange.path}", code="not_found", status=404)
+            raise invalid(f"no such route: {exchange.path[:200]}", code="not_found", status=404)
         found = methods.get(exchange.scope["method"])
         if found is None:
             allowed = ", ".join(sorted(methods))

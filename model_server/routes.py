@@ -39,6 +39,8 @@ class Route:
     streams: bool = False  # can answer with server-sent events
     event: Any = None  # what is in each of them, but the closing [DONE]
     content_type: str = "application/json"
+    status: int = 200  # of a good answer
+    statuses: tuple[int, ...] = ()  # of errors beyond those that its kind of route has anyway, for OpenAPI
     tei_param: str | None = None  # the field by which a body is told to be TEI's, where a path takes both
 
     def tells_as_tei(self, error: ApiError) -> bool:

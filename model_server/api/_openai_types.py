@@ -52,7 +52,7 @@ class CompletionBody(msgspec.Struct):
 
     prompt: str | list[str]
     model: str | None = None
-    max_tokens: PositiveInt | None = 16
+    max_tokens: PositiveInt | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = 1

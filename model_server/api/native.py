@@ -59,6 +59,7 @@ class SimilarityAnswer(msgspec.Struct):
 
 
 TopK = Annotated[int, msgspec.Meta(ge=1, le=100)]
+Masked = Annotated[str, msgspec.Meta(pattern=r"\[MASK\]")]
 
 
 class FillMaskParameters(msgspec.Struct):
@@ -79,14 +80,14 @@ class FillMaskBody(msgspec.Struct):
 class FillMaskText(msgspec.Struct):
     """The native form."""
 
-    text: str | list[str]
+    text: Masked | list[Masked]
     top_k: TopK = 5
 
 
 class FillMaskInputs(msgspec.Struct):
     """The form of the pipelines of transformers."""
 
-    inputs: str | list[str]
+    inputs: Masked | list[Masked]
     parameters: FillMaskParameters | None = None
 
 
@@ -100,10 +101,10 @@ class MaskCandidate(msgspec.Struct):
 
 
 class AnnotateBody(msgspec.Struct):
-    """A prompt and how many tokens to answer; with `stream` as server-sent events."""
+    """A prompt and how many tokens to answer (128 if not said); with `stream` as server-sent events."""
 
     text: str
-    max_tokens: int = 128
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
     stream: bool = False
 
 
@@ -187,7 +188,7 @@ def _mask_answer(masks: list[list[tuple[float, int, str, str]]]) -> list[Any]:
 async def annotate(app: App, exchange: Exchange, body: AnnotateBody) -> Reply:
     check.served(app, "generate")
     prompt = check.text(app, body.text, "text", empty=False)
-    sequence = begin(app, exchange, prompt, check.tokens(app, body.max_tokens, "max_tokens"))
+    sequence = begin(app, exchange, prompt, check.tokens(app, body.max_tokens, 128, "max_tokens"))
     if body.stream:
         return StreamReply(events_of(app, exchange, [sequence], _AnnotateShape()))
     (text,) = await collect(app, exchange, [sequence])

@@ -101,7 +101,7 @@ async def _complete(
     asked: int | None,
     shape: type[ChatShape],
 ) -> Reply:
-    tokens_max = check.tokens(app, shape.tokens_default if asked is None else asked, "max_tokens")
+    tokens_max = check.tokens(app, asked, shape.tokens_default, "max_tokens")
     sequences = begin_all(app, exchange, prompts, tokens_max)
     head = {
         "id": f"{shape.prefix}-{uuid4().hex}",

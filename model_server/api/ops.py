@@ -19,6 +19,50 @@ if TYPE_CHECKING:
 _encode = msgspec.json.Encoder().encode
 
 
+class Status(msgspec.Struct):
+    """How the server is."""
+
+    status: str
+
+
+class Outcomes(msgspec.Struct):
+    """seen = the sum of the others."""
+
+    seen: int
+    finished: int
+    refused: int
+    failed: int
+    broken: int
+    disconnected: int
+    in_flight: int
+
+
+class CountsAnswer(msgspec.Struct):
+    """All work routes together, and each that was called."""
+
+    total: Outcomes
+    routes: dict[str, Outcomes]
+
+
+class BatchEntry(msgspec.Struct):
+    """One batch: when it started on the server's clock, what was in it, how long it took, what was left waiting."""
+
+    started: float
+    kind: str
+    items: int
+    length: int
+    tokens: int
+    duration_s: float
+    queued: int
+
+
+class BatchesAnswer(msgspec.Struct):
+    """The last batches, oldest first."""
+
+    now: float
+    batches: list[BatchEntry]
+
+
 async def health(app: App, exchange: Exchange, body: None) -> Reply:
     return Reply(b'{"status":"ok"}')
 
@@ -50,10 +94,10 @@ def _ops(path: str, handler: Any, summary: str, answer: Any, **more: Any) -> Rou
 
 
 ROUTES = [
-    _ops("/health", health, "The process is up", dict[str, str], open=True),
-    _ops("/ready", ready, "It takes work", dict[str, str], open=True),
+    _ops("/health", health, "The process is up", Status, open=True),
+    _ops("/ready", ready, "It takes work", Status, open=True, statuses=(503,)),
     _ops("/metrics", metrics, "Prometheus text", str, open=True, content_type="text/plain"),
-    _ops("/debug/counts", debug_counts, "Every exchange seen, and what became of it", dict[str, Any], open=True),
-    _ops("/debug/batches", debug_batches, "The last 1024 batches", dict[str, Any], open=True),
+    _ops("/debug/counts", debug_counts, "Every exchange seen, and what became of it", CountsAnswer, open=True),
+    _ops("/debug/batches", debug_batches, "The last 1024 batches", BatchesAnswer, open=True),
     _ops("/openapi.json", openapi, "This document", dict[str, Any], open=True),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -26,7 +26,7 @@ class EmbedBody(msgspec.Struct):
     inputs: str | list[str]
     normalize: bool = True
     truncate: bool = False
-    dimensions: int | None = None
+    dimensions: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 class RerankBody(msgspec.Struct):
@@ -62,12 +62,25 @@ class Prediction(msgspec.Struct):
     label: str
 
 
+class Info(msgspec.Struct):
+    """The model and the server's bounds; an engine may tell more."""
+
+    model_id: str
+    model_dtype: str
+    tasks: list[str]
+    note: str | None
+    max_input_length: int
+    max_batch_tokens: int | None
+    max_batch_requests: int
+    max_client_batch_size: int
+    workers: int
+    version: str
+
+
 async def embed(app: App, exchange: Exchange, body: EmbedBody) -> Reply:
     check.served(app, "embed")
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     check.texts(app, texts, "inputs")
-    if body.dimensions is not None and body.dimensions < 1:
-        raise invalid(f"dimensions: {body.dimensions} must be >= 1", "dimensions")
     works = await app.run(exchange, [Work("embed", (text,)) for text in texts])
     return Reply(_encode([work.output[: body.dimensions] for work in works]))
 
@@ -147,5 +160,5 @@ ROUTES = [
         PredictBody,
         (list[Prediction], list[list[Prediction]]),
     ),
-    Route("GET", "/info", info, "The model and the server's bounds", "tei", answer=dict[str, Any], work=False),
+    Route("GET", "/info", info, "The model and the server's bounds", "tei", answer=Info, work=False),
 ]

@@ -1,0 +1,54 @@
+"""Both servers, for every contract test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from model_server.app import App
+from tests.contract.kinds import KINDS, make
+from tests.contract.servers import Caller, Host, Server
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[Host]:
+    host = Host()
+    yield host
+    host.stop()
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve(host: Host, kind: str) -> Serve:
+    """A server of this kind with other settings: `serve(api_key="k")`, `serve(queue_max=1, slow=True)`."""
+
+    def start(**options: Any) -> Server:
+        def build() -> App:
+            return make(kind, **options)
+
+        return host.serve(kind, tuple(sorted(options.items())), build)
+
+    return start
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    """One with bounds low enough to be met."""
+    return serve(text_max_chars=20_000, items_max=64, tokens_max=64, body_max_bytes=1 << 20)
+
+
+@pytest.fixture
+def call(server: Server) -> Iterator[Caller]:
+    caller = Caller(server)
+    yield caller
+    caller.close()
