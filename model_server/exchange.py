@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
+from urllib.parse import parse_qsl
 
 from model_server.errors import ApiError, ClientGone, Header, too_slow
 
@@ -65,6 +66,7 @@ class Exchange:
         "gone",
         "headers",
         "outcome",
+        "params",
         "receive",
         "scope",
         "send",
@@ -82,6 +84,7 @@ class Exchange:
         self.connection: Connection | None = extensions.get(CONNECTION) if extensions else None
         self.arrived = self.connection.arrived if self.connection is not None else now
         self.gone = False
+        self.params: dict[str, str] = {}  # of the path: `/v1/jobs/{id}`
         self.status = 0
         self.timing = NO_TIMING
         self.outcome: str | None = None  # set by what breaks an answer on purpose
@@ -94,6 +97,11 @@ class Exchange:
     @property
     def path(self) -> str:
         return str(self.scope["path"])
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query string's parameters; of one given twice, the last."""
+        return dict(parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
 
     async def body(self, bytes_max: int, timeout_s: float) -> tuple[bytes, bool]:
         """The request body, and whether all of it was there at once.
@@ -112,22 +120,19 @@ class Exchange:
             raise too_slow(timeout_s) from None
 
     async def _read(self, bytes_max: int) -> tuple[bytes, bool]:
-        message = await self.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            return body, True
-        parts, size = [body], len(body)
-        while message.get("more_body", False):
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more:
             message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
+            part: bytes = message.get("body", b"")
+            parts.append(part)
+            size += len(part)
             if size > bytes_max:
                 raise too_large(bytes_max)
-        return b"".join(parts), False
+            more = message.get("more_body", False)
+        return (parts[0], True) if len(parts) == 1 else (b"".join(parts), False)
 
     def when_gone(self, callback: Callable[[], None]) -> None:
         """Call back once if the client hangs up from now on; at once if it already has."""
