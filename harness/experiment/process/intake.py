@@ -16,7 +16,6 @@ from typing import Any
 
 from harness.client.clock import clock
 from harness.client.types import Item
-from harness.experiment.process.outage import Outage
 from harness.experiment.process.rows import Rows, Ticket
 from harness.experiment.process.source import Block, Source
 from harness.experiment.process.store import Store
@@ -34,27 +33,23 @@ class Intake:
         source: Source,
         rows: Rows,
         store: Store,
-        outage: Outage,
         *,
         window: int,
         ordered: bool,
-        alive: Callable[[], Awaitable[bool]] | None,
+        look: Callable[[Ticket], Awaitable[None]],
         on_bad: BadLine,
         on_blank: Callable[[], None],
-        on_gone: Callable[[float], None],
     ) -> None:
         self.out: dict[int, Ticket] = {}
         self.again: deque[Item] = deque()
         self._source = source
         self._rows = rows
         self._store = store
-        self._outage = outage
         self._window = window
         self._span = window if ordered else 10 * window
-        self._alive = alive
+        self._look = look
         self._on_bad = on_bad
         self._on_blank = on_blank
-        self._on_gone = on_gone
         self._blocks: AsyncIterator[Block] = source.blocks(store.marks[0])
         self._reading: asyncio.Task[Block | None] | None = None
         self._lines: list[bytes | None] = []
@@ -62,12 +57,22 @@ class Intake:
         self._stopped = False
         self._wake: asyncio.Future[None] | None = None
 
+    def settled(self, line: int) -> None:
+        """This line has got its end."""
+        del self.out[line]
+        self._wake_up()
+
+    def send_again(self, item: Item) -> None:
+        """This item is given out once more, when its ticket says."""
+        self.again.append(item)
+        self._wake_up()
+
     def stop(self) -> None:
         """Give out nothing more."""
         self._stopped = True
-        self.wake()
+        self._wake_up()
 
-    def wake(self) -> None:
+    def _wake_up(self) -> None:
         """Something has changed: there may be room, or something to send again."""
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
@@ -83,14 +88,11 @@ class Intake:
 
     async def __anext__(self) -> Item:
         while not self._stopped:
-            if self._outage.down:
-                await self._wait_for_server()
-            elif self.again and (wait_s := self._wait_s(self.again[0])) <= 0:
-                if await self._server_there():
-                    item = self.again.popleft()
-                    self.out[item.index].tries += self._alive is not None
-                    return item
-            elif self._position < len(self._lines) and not self._full():
+            if self.again and (wait_s := self._wait_s(self.again[0])) <= 0:
+                item = self.again.popleft()
+                await self._look(self.out[item.index])
+                return item
+            if self._position < len(self._lines) and not self._full():
                 if (next_item := self._take()) is not None:
                     return next_item
             elif self.again:
@@ -102,7 +104,7 @@ class Intake:
         raise StopAsyncIteration
 
     def _wait_s(self, item: Item) -> float:
-        """How long until this item may be sent again: it is not the server's death that it is to be judged by."""
+        """How long until this item may be sent again."""
         return self.out[item.index].not_before - clock()()
 
     def _full(self) -> bool:
@@ -153,24 +155,3 @@ class Intake:
         waited: set[asyncio.Future[Any]] = {self._wake, *others}
         await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         self._wake = None
-
-    async def _wait_for_server(self) -> None:
-        now, outage = clock(), self._outage
-        if outage.over(now()):
-            self._stopped = True
-            self._on_gone(outage.lasts_s(now()))
-            return
-        until = now() + outage.pause_s(now())
-        while not self._stopped and now() < until:
-            await self._change(seconds=until - now())
-        if not self._stopped and (self._alive is None or await self._alive()):
-            outage.look_again()
-            for item in self.again:  # whoever was answered before is no sign against them
-                self.out[item.index].refused = outage.answers
-
-    async def _server_there(self) -> bool:
-        """Something accepts connections, as far as can be told."""
-        if self._alive is None or await self._alive():
-            return True
-        self._outage.gone()
-        return False

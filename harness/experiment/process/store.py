@@ -27,7 +27,7 @@ _FLUSH_S = 0.2  # a line is in the file this soon, so that one can watch it grow
 class Store:
     """Output, dead-letter file and journal of one run."""
 
-    def __init__(self, output: str, dead_letter: str, ordered: bool, counts: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, output: str, dead_letter: str, ordered: bool, counts: Callable[[int], dict[str, Any]]) -> None:
         self.output = Sink(output)
         self.dead_letter = Sink(dead_letter)
         self.done = Done()
@@ -162,7 +162,7 @@ class Store:
             output_bytes=self.output.size,
             dead_bytes=self.dead_letter.size if self.dead_letter.regular else 0,
             mark=self.marks[0],
-            counts=self._counts(),
+            counts=self._counts(len(self._pending)),  # without what is told again by its record
             complete=complete,
         )
 

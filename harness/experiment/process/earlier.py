@@ -1,0 +1,50 @@
+"""What a resumed run has to do with the one before: the same input and settings, and its counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from harness.client.errors import UsageError
+from harness.experiment.process.journal import DEAD, Past
+from harness.experiment.process.rows import Rows, class_of
+from harness.experiment.process.settings import Settings
+from harness.experiment.process.source import Source
+from harness.experiment.process.tally import Counts, add_dead
+
+
+def fingerprint(settings: Settings, source: Source, rows: Rows) -> dict[str, Any]:
+    """What must be the same for results of two sessions to stand in one file; where they came from may change."""
+    found = {"input": source.fingerprint(), "order": settings.order, **rows.fingerprint()}
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    return plain
+
+
+def check(past: Past, ours: dict[str, Any], settings: Settings, source: Source) -> None:
+    """Raise UsageError that names what differs, before anything is touched."""
+    if not source.same(past.fingerprint["input"]):
+        raise UsageError(f"--resume: {settings.input} is not the input that {settings.output} was made from")
+    for key, value in ours.items():
+        theirs = past.fingerprint.get(key)
+        if key != "input" and value != theirs:
+            raise UsageError(
+                f"--resume: {key} was {_short(theirs)} when {settings.output} was begun, and is now {_short(value)}; "
+                "--overwrite starts anew"
+            )
+
+
+def counts_of(past: Past) -> Counts:
+    """The counts of the sessions before, with what came after their last checkpoint."""
+    counts = msgspec.convert(past.checkpoint.counts, Counts) if past.checkpoint.counts else Counts()
+    for record in past.records:
+        if record.kind == DEAD:
+            add_dead(counts, class_of(record.text))
+        else:
+            counts.ok += 1
+    return counts
+
+
+def _short(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 80 else text[:77] + "..."

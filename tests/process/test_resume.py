@@ -1,0 +1,161 @@
+"""Going on: what a resumed run checks before it touches anything, and what it takes over."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.client.errors import UsageError
+from harness.client.types import Outcome
+from harness.experiment.process import Process, Summary
+from tests.process.helpers import Server, go, rows, settings, until, write_input
+
+
+def half(folder: Path, lines: int = 300, **more: Any) -> Summary:
+    """A run that was stopped in the middle."""
+    if not (folder / "in.jsonl").exists():
+        write_input(folder / "in.jsonl", lines)
+
+    async def main() -> Summary:
+        run = Process(settings(folder, **more), Server())
+        working = asyncio.create_task(run.run())
+        await until(lambda: run.counts.ok >= lines // 2)
+        run.cut()
+        return await working
+
+    return asyncio.run(main())
+
+
+def test_only_what_is_left_is_sent(tmp_path: Path) -> None:
+    """And the counts are of both sessions together."""
+    before = half(tmp_path)
+    server = Server()
+    after = go(settings(tmp_path, resume=True), server)
+    assert sum(server.calls.values()) == 300 - before.counts["ok"]
+    assert (after.counts["ok"], after.counts["sessions"]) == (300, 2)
+    assert after.session["ok"] == 300 - before.counts["ok"]
+    assert [row["line"] for row in rows(tmp_path / "out.jsonl")] == list(range(1, 301))
+
+
+def test_a_complete_run_has_nothing_to_do(tmp_path: Path) -> None:
+    """Called again from a cron job it sends nothing, changes nothing and still passes."""
+    write_input(tmp_path / "in.jsonl", 20)
+    go(settings(tmp_path))
+    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.iterdir()}
+    server = Server()
+    summary = go(settings(tmp_path, resume=True), server)
+    assert (summary.nothing_to_do, summary.passed) == (True, True)
+    assert not server.calls
+    assert before == {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.iterdir()}
+
+
+def test_lines_added_to_the_input_are_done_by_a_resume(tmp_path: Path) -> None:
+    """Only they; the lines before are known to be the same."""
+    write_input(tmp_path / "in.jsonl", 200)
+    go(settings(tmp_path))
+    write_input(tmp_path / "in.jsonl", 250)
+    server = Server()
+    assert go(settings(tmp_path, resume=True), server).counts["ok"] == 250
+    assert sorted(server.calls) == list(range(201, 251))
+    assert [row["line"] for row in rows(tmp_path / "out.jsonl")] == list(range(1, 251))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"tasks": ("embed",)}, r"tasks was .*annotate.* and is now .*embed"),
+        ({"tasks": ("annotate:max_tokens=9",)}, "tasks was"),
+        ({"order": "completion"}, r'order was "input" .* and is now "completion"'),
+        ({"with_input": True}, "with_input was false"),
+        ({"id_field": "key"}, 'id_field was "id"'),
+    ],
+)
+def test_other_settings_that_matter_are_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    """Named, and nothing is touched; strategy, layers and target may change."""
+    half(tmp_path)
+    before = (tmp_path / "out.jsonl").read_bytes()
+    with pytest.raises(UsageError, match=words):
+        go(settings(tmp_path, resume=True, **change))
+    assert (tmp_path / "out.jsonl").read_bytes() == before
+    assert go(settings(tmp_path, resume=True, strategy="sync")).passed
+
+
+def test_another_input_is_refused(tmp_path: Path) -> None:
+    """Shorter, or of the same size and different; one that only lies elsewhere is the same."""
+    half(tmp_path)
+    text = (tmp_path / "in.jsonl").read_text()
+    for other in (text[:-200], text.replace('"i1"', '"j1"'), text[:-3] + "Y" + text[-2:], text.replace("i300", "i301")):
+        (tmp_path / "other.jsonl").write_text(other)
+        with pytest.raises(UsageError, match=r"is not the input that .* was made from"):
+            go(settings(tmp_path, input=str(tmp_path / "other.jsonl"), resume=True))
+    (tmp_path / "moved.jsonl").write_text(text)
+    assert go(settings(tmp_path, input=str(tmp_path / "moved.jsonl"), resume=True)).passed
+
+
+def test_packed_inputs_are_read_through_and_checked(tmp_path: Path) -> None:
+    """There is no seeking in them; the sum of what was skipped must be that of the mark."""
+    write_input(tmp_path / "plain", 10_000)
+    text = (tmp_path / "plain").read_bytes()
+    (tmp_path / "in.jsonl").write_bytes(gzip.compress(text, 1))
+    before = half(tmp_path, lines=10_000)
+    assert before.counts["ok"] > 4_900
+    server = Server()
+    assert go(settings(tmp_path, resume=True), server).counts["ok"] == 10_000
+    assert sum(server.calls.values()) == 10_000 - before.counts["ok"]
+    assert [row["line"] for row in rows(tmp_path / "out.jsonl")] == list(range(1, 10_001))
+
+
+def test_files_in_the_way_are_left_alone(tmp_path: Path) -> None:
+    """Without --overwrite; and --resume needs the journal that says what is in the output."""
+    write_input(tmp_path / "in.jsonl", 5)
+    (tmp_path / "out.jsonl").write_text("precious\n")
+    with pytest.raises(UsageError, match=r"out\.jsonl: is there already; --overwrite starts anew"):
+        go(settings(tmp_path))
+    with pytest.raises(UsageError, match=r"is there, but not .*journal"):
+        go(settings(tmp_path, resume=True))
+    assert (tmp_path / "out.jsonl").read_text() == "precious\n"
+    assert go(settings(tmp_path, overwrite=True)).passed
+    assert len(rows(tmp_path / "out.jsonl")) == 5
+    with pytest.raises(UsageError, match="--resume goes on with it, --overwrite starts anew"):
+        go(settings(tmp_path))
+    (tmp_path / "out.jsonl").unlink()
+    with pytest.raises(UsageError, match="is gone, but not"):
+        go(settings(tmp_path, resume=True))
+
+
+def test_an_output_that_was_cut_by_somebody_else_is_refused(tmp_path: Path) -> None:
+    """What is missing could not be known."""
+    half(tmp_path)
+    (tmp_path / "out.jsonl").write_bytes((tmp_path / "out.jsonl").read_bytes()[:-5])
+    with pytest.raises(UsageError, match="was changed since"):
+        go(settings(tmp_path, resume=True))
+
+
+def test_resume_without_an_earlier_run_begins_one(tmp_path: Path) -> None:
+    """So that one command line serves for all calls."""
+    write_input(tmp_path / "in.jsonl", 5)
+    assert go(settings(tmp_path, resume=True)).counts["sessions"] == 1
+
+
+def test_dead_letters_are_taken_over(tmp_path: Path) -> None:
+    """They stay what they are: going on is not driving them again."""
+    write_input(tmp_path / "in.jsonl", 400)
+
+    async def main() -> Summary:
+        run = Process(settings(tmp_path), Server(lambda i, call: Outcome.client_error if i % 50 == 0 else Outcome.ok))
+        working = asyncio.create_task(run.run())
+        await until(lambda: run.counts.settled >= 200)
+        run.cut()
+        return await working
+
+    first = asyncio.run(main())
+    server = Server()
+    summary = go(settings(tmp_path, resume=True), server)
+    assert summary.counts["dead"] == first.counts["dead"]
+    assert summary.counts["ok"] + first.counts["dead"]["client_error"] == 400
+    assert 100 not in server.calls
+    assert len(rows(tmp_path / "bad.jsonl")) == first.counts["dead"]["client_error"]
