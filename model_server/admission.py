@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from model_server.errors import ApiError, full
 
+UNKNOWN_WAIT_S = 1.0
+"""What a refused caller is told before anything was measured."""
+
 
 @dataclass(frozen=True)
 class AdmissionLimits:
@@ -89,4 +92,4 @@ class Admission:
         self.tokens -= tokens
 
     def _full(self, message: str, workers: int) -> ApiError:
-        return full(message, self.rate.wait_s(max(1, self.waiting), workers))
+        return full(message, self.rate.wait_s(max(1, self.waiting), workers) or UNKNOWN_WAIT_S)

@@ -9,7 +9,7 @@ import asyncio
 import math
 from collections import OrderedDict
 
-from model_server.admission import DrainRate
+from model_server.admission import UNKNOWN_WAIT_S, DrainRate
 from model_server.clock import Clock
 from model_server.errors import full
 from model_server.work import Engine, Sequence
@@ -41,7 +41,7 @@ class Lane:
         else:
             waiting = len(self._queue)
             message = f"the queue is full ({waiting} of {self.queue_max} sequences)"
-            raise full(message, self.rate.wait_s(max(1, waiting), self.running_max))
+            raise full(message, self.rate.wait_s(max(1, waiting), self.running_max) or UNKNOWN_WAIT_S)
 
     def cancel(self, sequence: Sequence) -> None:
         """The client is gone: out of the queue at once; a running one ends at its next token."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from model_server.app import App
+from tests.contract.crowd import Crowd
 from tests.contract.kinds import KINDS, make
 from tests.contract.servers import Caller, Host, Server
 
@@ -52,3 +55,20 @@ def call(server: Server) -> Iterator[Caller]:
     caller = Caller(server)
     yield caller
     caller.close()
+
+
+@pytest.fixture
+def crowd(serve: Serve, host: Host) -> Callable[..., Any]:
+    """`with crowd(queue_max=1) as many`: the gate is closed; one batch and one sequence at a time."""
+
+    @contextmanager
+    def start(**options: Any) -> Iterator[Crowd]:
+        with ThreadPoolExecutor(8) as threads:
+            crowd = Crowd(serve(**{"workers": 1, "running_max": 1, **options}), host, threads)
+            crowd.close_gate()
+            try:
+                yield crowd
+            finally:
+                crowd.close()
+
+    return start

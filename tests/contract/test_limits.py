@@ -5,77 +5,17 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.contract.conftest import Serve
-from tests.contract.servers import Answer, Caller, Host, Server, checked_error, wait_until
+from tests.contract.servers import Caller, Server, checked_error, wait_until
 
 PAIR = {"text1": "a small cat", "text2": "the cat"}
 STORY = {"text": "tell me", "max_tokens": 5}
 STREAM = {**STORY, "stream": True}
-
-
-class Crowd:
-    """Several callers at once, and a gate in front of the engine."""
-
-    def __init__(self, server: Server, host: Host, threads: ThreadPoolExecutor) -> None:
-        self.server = server
-        self._host = host
-        self._threads = threads
-        self._callers: list[Caller] = []
-
-    def send(self, path: str, body: Any, **headers: str) -> Future[Answer]:
-        """Post on a connection of its own, without waiting."""
-        caller = Caller(self.server)
-        self._callers.append(caller)
-        return self._threads.submit(caller.post, path, body, **headers)
-
-    def close_gate(self) -> None:
-        self.server.app.engine.closed = True  # type: ignore[attr-defined] # a `kinds.Gate`
-
-    def open_gate(self) -> None:
-        self.on_loop(self.server.app.engine.open_gate)  # type: ignore[attr-defined] # a `kinds.Gate`
-
-    def on_loop(self, step: Callable[[], None]) -> None:
-        """Call where the servers run."""
-
-        async def call() -> None:
-            step()
-
-        self._host.run(call())
-
-    def held(self, count: int) -> None:
-        """Wait until so many batches or sequences have left the queue and stand before the gate."""
-        wait_until(lambda: self.server.app.engine.held == count)  # type: ignore[attr-defined] # a `kinds.Gate`
-
-    def queued(self, count: int) -> None:
-        """Wait until so many items or sequences are in the queue."""
-        wait_until(lambda: self.server.app.dispatcher.waiting + self.server.app.lane.waiting == count)
-
-    def close(self) -> None:
-        self.open_gate()
-        for caller in self._callers:
-            caller.close()
-
-
-@pytest.fixture
-def crowd(serve: Serve, host: Host) -> Callable[..., Any]:
-    @contextmanager
-    def start(**options: Any) -> Iterator[Crowd]:
-        with ThreadPoolExecutor(8) as threads:
-            crowd = Crowd(serve(**{"workers": 1, "running_max": 1, **options}), host, threads)
-            crowd.close_gate()
-            try:
-                yield crowd
-            finally:
-                crowd.close()
-
-    return start
 
 
 WORK = [
