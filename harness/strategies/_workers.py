@@ -39,9 +39,13 @@ class _Fifo(deque[Item]):
 
 
 class _ByPriority:
-    """Smallest priority first, in order of arrival among equals."""
+    """Smallest priority first, in order of arrival among equals.
 
-    def __init__(self) -> None:
+    With a `patience` an item is overtaken by at most so many later ones for each level that they are more urgent.
+    """
+
+    def __init__(self, patience: int = 0) -> None:
+        self._patience = patience
         self._heap: list[tuple[int, int, Item]] = []
         self._tick = count()
 
@@ -49,7 +53,9 @@ class _ByPriority:
         return len(self._heap)
 
     def push(self, item: Item) -> None:
-        heapq.heappush(self._heap, (item.priority, next(self._tick), item))
+        tick = next(self._tick)
+        rank = item.priority * self._patience + tick if self._patience else item.priority
+        heapq.heappush(self._heap, (rank, tick, item))
 
     def pop(self) -> Item:
         return heapq.heappop(self._heap)[2]
@@ -58,12 +64,14 @@ class _ByPriority:
 class Workers:
     """Runs items through `call` with as many workers as `gate` has slots."""
 
-    def __init__(self, call: Send, gate: ConcurrencyLimit, queue_size: int, by_priority: bool = False) -> None:
+    def __init__(
+        self, call: Send, gate: ConcurrencyLimit, queue_size: int, by_priority: bool = False, patience: int = 0
+    ) -> None:
         self._call = call
         self._gate = gate
         self._queue_size = queue_size
         self._refill_at = queue_size // 2  # the producer is woken for a handful of items, not for each
-        self._queue: _Queue = _ByPriority() if by_priority else _Fifo()
+        self._queue: _Queue = _ByPriority(patience) if by_priority else _Fifo()
         self._outbox = Outbox()
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: deque[asyncio.Future[None]] = deque()

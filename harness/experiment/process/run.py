@@ -198,7 +198,8 @@ class Process:
         line, outcome = result.item.index, result.response.outcome
         ticket = intake.out[line]
         if outcome is Outcome.ok:
-            self._server.answered()
+            if not result.response.from_cache:
+                self._server.answered()
             self._store.ok(line, self._rows.output_line(ticket, result))
             self.counts.ok += 1
             self.counts.from_cache += result.response.from_cache

@@ -39,7 +39,7 @@ class ServerWatch:
         self._outage.answered()
 
     def comes_again(self, ticket: Ticket) -> bool:
-        """Is an item that found no connection to be sent again? It is the server's fault until it is shown to be its own."""
+        """Is an item that found no connection to be sent again? Until it is shown to be at fault, the server is."""
         now, outage = clock()(), self._outage
         outage.refused(now)
         if 0 <= ticket.refused < outage.answers or ticket.tries >= _TRIES:
