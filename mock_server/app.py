@@ -16,6 +16,7 @@ from model_server.api.ops import Status
 from model_server.app import App, create_app
 from model_server.batching import BatchPolicy
 from model_server.exchange import Exchange
+from model_server.jobs.job import JobBackend
 from model_server.reply import Reply
 from model_server.routes import Handler, Route
 from model_server.settings import FaceSettings
@@ -27,6 +28,7 @@ def create(
     speed: float | None = None,
     seed: int | None = None,
     settings: FaceSettings | None = None,
+    jobs: JobBackend | None = None,
 ) -> App:
     """The mock as an ASGI app. `speed` and `seed` override the profile's; raises `ProfileError`."""
     given = profile if isinstance(profile, Profile) else load(profile)
@@ -61,6 +63,7 @@ def create(
         running_queue_max=effective.generation.queue_max,
         around=None if gate.idle else gate,
         extra_routes=[_reset_route(reset)],
+        jobs=jobs,
     )
     gate.bind(app)
     return app

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -23,6 +24,7 @@ from model_server.decode import BodyDecoder
 from model_server.dispatch import Dispatcher
 from model_server.errors import ApiError, ClientGone, draining, invalid
 from model_server.exchange import Exchange, Receive, Scope, SendMessage, Timing
+from model_server.jobs.job import JobBackend
 from model_server.lane import Lane
 from model_server.metrics import Metrics
 from model_server.reply import Reply
@@ -54,11 +56,13 @@ class App:
         running_queue_max: int,
         around: Around | None,
         extra_routes: Iterable[Route],
+        jobs: JobBackend | None,
     ) -> None:
         self.engine = engine
         self.settings = settings
         self.routes = [*ROUTES, *extra_routes]
         self.around = around
+        self.jobs = jobs
         self.draining = False
         self.idle = asyncio.Event()  # set once it is draining and nothing is in flight
         self.counts = Counts(list(dict.fromkeys(route.path for route in self.routes if route.work)))
@@ -72,6 +76,11 @@ class App:
         for route in self.routes:
             decode = BodyDecoder(route.request) if route.request is not None else None
             self._table.setdefault(route.path, {})[route.method] = (route, decode)
+        self._patterns = [
+            (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path))), methods)
+            for path, methods in self._table.items()
+            if "{" in path
+        ]
         self._key = settings.api_key.encode() if settings.api_key else None
         self._hanging: set[asyncio.Future[None]] = set()
 
@@ -83,6 +92,21 @@ class App:
         if self.clock is _not_open:
             self.clock = clock()
             self.engine.open()
+            if self.jobs is not None:
+                self.jobs.open(self)
+
+    async def aclose(self) -> None:
+        """The end: what jobs have not done is kept for the next process."""
+        if self.jobs is not None and self.clock is not _not_open:
+            await self.jobs.close()
+
+    def find(self, method: str, path: str) -> tuple[Route, Decode | None] | None:
+        """The route at a plain path, and how its bodies are decoded."""
+        return self._table.get(path, {}).get(method)
+
+    def job_endpoints(self) -> list[str]:
+        """Paths whose bodies can be items of a job."""
+        return [route.path for route in self.routes if route.method == "POST" and route.work]
 
     @property
     def in_flight(self) -> int:
@@ -170,6 +194,8 @@ class App:
         self, exchange: Exchange, methods: dict[str, tuple[Route, Decode | None]] | None
     ) -> tuple[Route, Decode | None]:
         if methods is None:
+            methods = self._by_pattern(exchange)
+        if methods is None:
             raise invalid(f"no such route: {exchange.path[:200]}", code="not_found", status=404)
         found = methods.get(exchange.scope["method"])
         if found is None:
@@ -181,6 +207,15 @@ class App:
                 headers=((b"allow", allowed.encode()),),
             )
         return found
+
+    def _by_pattern(self, exchange: Exchange) -> dict[str, tuple[Route, Decode | None]] | None:
+        """The paths with a parameter in them: looked at only when no plain path fits."""
+        for pattern, methods in self._patterns:
+            found = pattern.fullmatch(exchange.path)
+            if found is not None:
+                exchange.params = found.groupdict()
+                return methods
+        return None
 
     async def _reply(self, exchange: Exchange, route: Route, decode: Decode | None) -> Reply | None:
         if self._key is not None and not route.open:
@@ -252,11 +287,13 @@ def create_app(
     running_queue_max: int = 4096,
     around: Around | None = None,
     extra_routes: Iterable[Route] = (),
+    jobs: JobBackend | None = None,
 ) -> App:
     """The HTTP face of `engine`.
 
     `workers` batches run at once (0: no bound), `running_max` sequences generate at once (0: no bound) with
-    `running_queue_max` waiting. `around` wraps every work exchange, `extra_routes` are added to the table.
+    `running_queue_max` waiting. `around` wraps every work exchange, `extra_routes` are added to the table, and
+    `jobs` keeps what is answered later.
     """
     return App(
         engine,
@@ -268,6 +305,7 @@ def create_app(
         running_queue_max=running_queue_max,
         around=around,
         extra_routes=extra_routes,
+        jobs=jobs,
     )
 
 

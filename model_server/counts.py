@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+JOB_ITEMS = "items of jobs"
+"""A book beside those of the routes: an item of a job counts as one exchange, asking for the job does not."""
+
 OUTCOMES = ("finished", "refused", "failed", "broken", "disconnected")
 
 
@@ -47,7 +50,12 @@ class Counts:
     """
 
     def __init__(self, paths: list[str]) -> None:
-        self.routes = {path: RouteCounts() for path in paths}
+        self.routes = {path: RouteCounts() for path in [*paths, JOB_ITEMS]}
+
+    def accept(self, items: int) -> None:
+        """Items of a job: taken over by the jobs' backend, which has its own books of them."""
+        self.routes[JOB_ITEMS].seen += items
+        self.routes[JOB_ITEMS].finished += items
 
     def reset(self) -> None:
         """Open new books."""

@@ -35,6 +35,7 @@ _STATUSES = {
     401: "The API key is missing or wrong",
     404: "The model behind this server does not do this kind of work",
     408: "The body of the request was not complete in time",
+    409: "The Idempotency-Key belongs to another job",
     413: "Too much: the body, and on TEI routes the number of inputs or their length",
     422: "The request is not right, as TEI tells it",
     424: "The model failed, as TEI tells it",

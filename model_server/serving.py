@@ -127,7 +127,10 @@ async def serve(
     serving = Serving(app, grace_s=grace_s, ready=lambda: ready(url_of(sock)))
     on_serving(serving)
     app.open()
-    await serving.serve(sockets=[sock])
+    try:
+        await serving.serve(sockets=[sock])
+    finally:
+        await app.aclose()
 
 
 @asynccontextmanager

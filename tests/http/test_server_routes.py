@@ -120,7 +120,7 @@ async def test_tei_embed_rerank_predict(client: aiohttp.ClientSession) -> None:
     assert batch == [single, pair]
 
 
-@pytest.mark.parametrize("path", [route.path for route in ROUTES if route.method == "GET"])
+@pytest.mark.parametrize("path", [route.path for route in ROUTES if route.method == "GET" and route.family != "jobs"])
 async def test_every_get_route_answers(client: aiohttp.ClientSession, path: str) -> None:
     async with client.get(path) as response:
         assert response.status == 200

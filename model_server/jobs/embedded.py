@@ -1,0 +1,158 @@
+"""The backend that needs nothing: a queue in the process, jobs and results in SQLite. It survives a restart.
+
+Rules of this file
+  1. SQLite is asked in a thread of its own, results are written many at a time.
+  2. Jobs are worked through in the order in which they came, so many items at once.
+  3. At the end, what is being computed is dropped: it has no result yet, and is computed again by the next process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from model_server.jobs.execute import with_retries
+from model_server.jobs.job import ItemResult, Job, JobSettings, NewJob, key_conflict, no_room
+from model_server.jobs.store import Store
+
+if TYPE_CHECKING:
+    from model_server.app import App
+
+log = logging.getLogger(__name__)
+
+FLUSH_S = 0.02
+SWEEP_S = 30.0
+T = TypeVar("T")
+
+
+class EmbeddedJobs:
+    """Jobs in `path`, or in memory without one. Opened at the first job, or at once where the file is there already."""
+
+    def __init__(self, path: Path | None, settings: JobSettings | None = None) -> None:
+        self.settings = settings or JobSettings()
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, "jobs-store")
+        self._store: Store | None = Store(path) if path is not None and path.exists() else None
+        self._app: App | None = None
+        self._wake = asyncio.Event()
+        self._runner: asyncio.Task[None] | None = None
+        self._cancelled: set[str] = set()
+        self._done_at: deque[float] = deque(maxlen=256)
+
+    def open(self, app: App) -> None:
+        """Go on with what an earlier process left."""
+        self._app = app
+        if self._store is not None:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._runner = asyncio.get_running_loop().create_task(self._run())
+        self._wake.set()
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.gather(self._runner, return_exceptions=True)
+        if self._store is not None:
+            await self._ask(lambda store: store.close())
+        self._thread.shutdown()
+
+    async def _ask(self, question: Callable[[Store], T]) -> T:
+        def asked() -> T:
+            if self._store is None:
+                self._store = Store(self._path or ":memory:")
+            return question(self._store)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, asked)
+
+    async def submit(self, new: NewJob) -> tuple[Job, bool]:
+        def add(store: Store) -> tuple[Job, str, bool]:
+            waiting = store.waiting()
+            if waiting + len(new.inputs) > self.settings.waiting_max:
+                raise no_room(waiting, len(new.inputs), self.settings, self._rate_per_s())
+            return store.add(new)
+
+        job, fingerprint, is_new = await self._ask(add)
+        if not is_new and fingerprint != new.fingerprint:
+            raise key_conflict(new.key or "")
+        if self._runner is None:
+            self._begin()
+        self._wake.set()
+        return job, is_new
+
+    async def get(self, job_id: str) -> Job | None:
+        job = await self._ask(lambda store: store.get(job_id))
+        return None if job is None or self._expired(job) else job
+
+    async def page(self, limit: int, after: str | None) -> list[Job]:
+        jobs = await self._ask(lambda store: store.page(limit, after))
+        return [job for job in jobs if not self._expired(job)]
+
+    async def results(self, job_id: str, start: int, limit: int) -> list[ItemResult]:
+        return await self._ask(lambda store: store.results(job_id, start, limit))
+
+    async def cancel(self, job_id: str) -> Job | None:
+        self._cancelled.add(job_id)
+        return await self._ask(lambda store: store.cancel(job_id, time.time()))
+
+    def _expired(self, job: Job) -> bool:
+        return job.completed_at is not None and job.completed_at + self.settings.keep_s <= time.time()
+
+    def _rate_per_s(self) -> float:
+        """Items done a second, of late; 0 if that is not known."""
+        if len(self._done_at) < 2 or self._done_at[-1] <= self._done_at[0]:
+            return 0.0
+        return len(self._done_at) / (self._done_at[-1] - self._done_at[0])
+
+    async def _run(self) -> None:
+        """Work through the jobs, one after another, for ever."""
+        swept_at = 0.0
+        while True:
+            now = time.time()
+            if now - swept_at > SWEEP_S:
+                swept_at = now
+                await self._ask(lambda store, before=now - self.settings.keep_s: store.expire(before))  # type: ignore[misc] # mypy cannot infer a lambda with a default
+            self._wake.clear()
+            found = await self._ask(lambda store: store.next_open(time.time()))
+            if found is None:
+                try:
+                    await asyncio.wait_for(self._wake.wait(), SWEEP_S)
+                except TimeoutError:
+                    continue
+            else:
+                await self._work_through(*found)
+
+    async def _work_through(self, job: Job, items: list[tuple[int, bytes]]) -> None:
+        left = deque(items)
+        results: list[ItemResult] = []
+        workers = [
+            asyncio.create_task(self._worker(job, left, results))
+            for _ in range(min(self.settings.concurrency, len(items)))
+        ]
+        try:
+            pending: set[asyncio.Task[Any]] = set(workers)
+            while pending or results:
+                if pending:
+                    _, pending = await asyncio.wait(pending, timeout=FLUSH_S)
+                batch, results[:] = list(results), []
+                if batch:
+                    await self._ask(lambda store, batch=batch: store.keep(job.id, batch, time.time()))  # type: ignore[misc] # as above
+            for worker in workers:
+                worker.result()  # a bug in ours is not swallowed
+        finally:
+            for worker in workers:
+                worker.cancel()
+            self._cancelled.discard(job.id)
+
+    async def _worker(self, job: Job, left: deque[tuple[int, bytes]], results: list[ItemResult]) -> None:
+        assert self._app is not None  # noqa: S101 - `open` came first
+        while left and job.id not in self._cancelled:
+            index, body = left.popleft()
+            results.append(await with_retries(self._app, job.endpoint, index, body, self.settings))
+            self._done_at.append(self._app.clock())

@@ -1,0 +1,112 @@
+"""One item of a job through its route, inside the process: no socket, the same checks, the same batches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from model_server.api.native import check_mask
+from model_server.errors import ApiError, Header, invalid
+from model_server.exchange import CONNECTION, Exchange, Message, SendMessage
+from model_server.jobs.job import ItemResult, JobSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from model_server.app import App
+
+log = logging.getLogger(__name__)
+
+
+class _Inside:
+    """The connection of an exchange that has none: it cannot be lost."""
+
+    on_lost: Callable[[], None] | None = None
+    arrived = 0.0
+    lost = False
+    whole = True
+
+    def write_whole(self, status: int, headers: list[Header], body: bytes, send: SendMessage) -> bool:
+        raise RuntimeError("an item of a job is not written anywhere")
+
+    reset = cut = lambda self: None
+
+
+async def _nothing(message: Message | None = None) -> Any:
+    raise RuntimeError("an item of a job has no socket")
+
+
+def check(app: App, endpoint: str, raw: bytes, index: int) -> None:
+    """Raise `ApiError` that names the item unless this is a body for the endpoint."""
+    try:
+        body = _decoded(app, endpoint, raw)
+        if getattr(body, "stream", False):
+            raise invalid("stream: a job has no stream", "stream")
+        if endpoint == "/fill-mask":
+            given = body.text if body.text is not None else body.inputs
+            for text in [given] if isinstance(given, str) else given or []:
+                check_mask(text)
+    except ApiError as error:
+        error.message = f"inputs[{index}]: {error.message}"
+        error.param = f"inputs[{index}]" + (f".{error.param}" if error.param else "")
+        raise
+
+
+def check_endpoint(app: App, endpoint: str) -> None:
+    """Raise `ApiError` unless jobs can be made for it."""
+    route = app.find("POST", endpoint)
+    if route is None or not route[0].work or route[1] is None:
+        known = ", ".join(sorted(app.job_endpoints()))
+        raise invalid(f"endpoint: {endpoint[:100]!r} has no jobs; those that have: {known}", "endpoint")
+
+
+def _decoded(app: App, endpoint: str, raw: bytes) -> Any:
+    check_endpoint(app, endpoint)
+    route = app.find("POST", endpoint)
+    assert route is not None  # noqa: S101 - as just checked
+    assert route[1] is not None  # noqa: S101 - as just checked
+    return route[1](raw)
+
+
+async def answer(app: App, endpoint: str, raw: bytes) -> tuple[int, bytes]:
+    """Status and body, as the route would have answered over HTTP."""
+    connection = _Inside()
+    connection.arrived = app.clock()
+    scope = {"path": endpoint, "method": "POST", "headers": [], "extensions": {CONNECTION: connection}}
+    exchange = Exchange(scope, _nothing, _nothing, connection.arrived)
+    try:
+        body = _decoded(app, endpoint, raw)
+        route = app.find("POST", endpoint)
+        assert route is not None  # noqa: S101 - it was decoded
+        reply = await route[0].handler(app, exchange, body)
+    except ApiError as error:
+        return error.status, error.body()
+    except Exception:
+        log.exception("unexpected error in an item of a job, %s", endpoint)
+        problem = ApiError(500, "internal error", code="internal_error", type="server_error")
+        return problem.status, problem.body()
+    finally:
+        exchange.close()
+    return reply.status, reply.body
+
+
+async def with_retries(
+    app: App,
+    endpoint: str,
+    index: int,
+    raw: bytes,
+    settings: JobSettings,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> ItemResult:
+    """The item's result: a server error is tried again, a full server waited for."""
+    failures = 0
+    while True:
+        status, body = await answer(app, endpoint, raw)
+        if status < 500:
+            return ItemResult(index, status, body)
+        if status != 503:
+            failures += 1
+            if failures > settings.retries:
+                return ItemResult(index, status, body)
+        await sleep(settings.retry_delay_s if status != 503 else 0.1)

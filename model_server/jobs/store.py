@@ -1,0 +1,179 @@
+"""Jobs in SQLite (WAL): one file, one connection, used by one thread.
+
+A commit survives the death of the process; what was being computed then is simply computed again. The file is locked
+for as long as it is open: two servers on one file would both do the same work.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from model_server.jobs.job import ItemResult, Job, NewJob, status_of
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+  number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, endpoint TEXT NOT NULL, total INTEGER NOT NULL,
+  completed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0,
+  created_at REAL NOT NULL, started_at REAL, completed_at REAL, key TEXT UNIQUE, fingerprint TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS inputs (
+  job INTEGER NOT NULL, item INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (job, item)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS results (
+  job INTEGER NOT NULL, item INTEGER NOT NULL, status INTEGER NOT NULL, body BLOB NOT NULL,
+  PRIMARY KEY (job, item)) WITHOUT ROWID;
+"""
+_JOBS = (
+    "SELECT id, endpoint, total, completed, failed, cancelled, created_at, started_at, completed_at, "
+    "fingerprint, number FROM jobs "
+)
+
+
+class StoreError(OSError):
+    """The file cannot be used; the message names it."""
+
+
+class Store:
+    """The tables and every question asked of them. Raises `StoreError` if the file cannot be opened."""
+
+    def __init__(self, path: Path | str) -> None:
+        try:
+            if path != ":memory:":
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
+            self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
+        except (sqlite3.Error, OSError) as error:
+            reason = "another server has it open" if "locked" in str(error) else str(error)
+            raise StoreError(f"jobs file {path}: {reason}") from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def add(self, new: NewJob) -> tuple[Job, str, bool]:
+        """The job, its fingerprint, and whether it is new; with a key that is known, the job of that key."""
+        with _Transaction(self._db):
+            if new.key is not None:
+                row = self._db.execute(_JOBS + "WHERE key = ?", (new.key,)).fetchone()
+                if row is not None:
+                    return _job(row), row[9], False
+            number = self._db.execute(
+                "INSERT INTO jobs (id, endpoint, total, created_at, key, fingerprint) VALUES (?, ?, ?, ?, ?, ?)",
+                (new.id, new.endpoint, len(new.inputs), new.created_at, new.key, new.fingerprint),
+            ).lastrowid
+            self._db.executemany(
+                "INSERT INTO inputs VALUES (?, ?, ?)", [(number, item, body) for item, body in enumerate(new.inputs)]
+            )
+        job = self.get(new.id)
+        assert job is not None  # noqa: S101 - it was just put there
+        return job, new.fingerprint, True
+
+    def get(self, job_id: str) -> Job | None:
+        """One job."""
+        row = self._db.execute(_JOBS + "WHERE id = ?", (job_id,)).fetchone()
+        return None if row is None else _job(row)
+
+    def page(self, limit: int, after: str | None) -> list[Job]:
+        """The latest first."""
+        rows = self._db.execute(
+            _JOBS
+            + "WHERE number < coalesce((SELECT number FROM jobs WHERE id = ?), 1 << 62) ORDER BY number DESC LIMIT ?",  # noqa: S608 - no part of it comes from outside
+            (after, limit),
+        )
+        return [_job(row) for row in rows]
+
+    def results(self, job_id: str, start: int, limit: int) -> list[ItemResult]:
+        """By item."""
+        rows = self._db.execute(
+            "SELECT item, status, body FROM results WHERE job = (SELECT number FROM jobs WHERE id = ?) "
+            "AND item >= ? ORDER BY item LIMIT ?",
+            (job_id, start, limit),
+        )
+        return [ItemResult(*row) for row in rows]
+
+    def next_open(self, now: float) -> tuple[Job, list[tuple[int, bytes]]] | None:
+        """The oldest job that has items to do, and those items; it counts as started from now on."""
+        row = self._db.execute(
+            _JOBS + "WHERE completed + failed < total AND NOT cancelled ORDER BY number LIMIT 1"
+        ).fetchone()
+        if row is None:
+            return None
+        self._db.execute("UPDATE jobs SET started_at = coalesce(started_at, ?) WHERE number = ?", (now, row[-1]))
+        items = self._db.execute(
+            "SELECT item, body FROM inputs WHERE job = ? AND item NOT IN (SELECT item FROM results WHERE job = ?) "
+            "ORDER BY item",
+            (row[-1], row[-1]),
+        ).fetchall()
+        return _job(row), items
+
+    def keep(self, job_id: str, results: Sequence[ItemResult], now: float) -> Job | None:
+        """Store results that are not there yet, and count them; None if the job is gone."""
+        with _Transaction(self._db):
+            row = self._db.execute("SELECT number FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            if row is None:
+                return None
+            (number,) = row
+            completed = failed = 0
+            for result in results:
+                kept = self._db.execute(
+                    "INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)",
+                    (number, result.index, result.status, result.body),
+                ).rowcount
+                completed += kept and result.ok
+                failed += kept and not result.ok
+            self._db.execute(
+                "UPDATE jobs SET completed = completed + ?, failed = failed + ?, completed_at = CASE WHEN "
+                "completed + failed + ? >= total THEN ? END WHERE number = ?",
+                (completed, failed, completed + failed, now, number),
+            )
+            self._db.execute(
+                "DELETE FROM inputs WHERE job = ? AND (SELECT completed + failed >= total FROM jobs WHERE number = ?)",
+                (number, number),
+            )
+        return self.get(job_id)
+
+    def cancel(self, job_id: str, now: float) -> Job | None:
+        """Mark it, unless it is over."""
+        self._db.execute(
+            "UPDATE jobs SET cancelled = 1, completed_at = ? WHERE id = ? AND NOT cancelled AND completed_at IS NULL",
+            (now, job_id),
+        )
+        return self.get(job_id)
+
+    def waiting(self) -> int:
+        """Items of all jobs that are still to be done."""
+        row = self._db.execute(
+            "SELECT coalesce(sum(total - completed - failed), 0) FROM jobs WHERE NOT cancelled"
+        ).fetchone()
+        return int(row[0])
+
+    def expire(self, before: float) -> int:
+        """Forget the jobs that ended before; how many."""
+        with _Transaction(self._db):
+            gone = "SELECT number FROM jobs WHERE completed_at < ?"
+            for table in ("results", "inputs"):
+                self._db.execute(f"DELETE FROM {table} WHERE job IN ({gone})", (before,))  # noqa: S608 - two names of ours
+            return self._db.execute("DELETE FROM jobs WHERE completed_at < ?", (before,)).rowcount
+
+
+class _Transaction:
+    """All or nothing, and on disk at its end."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self._db.execute("ROLLBACK" if kind else "COMMIT")
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    job_id, endpoint, total, completed, failed, cancelled, created_at, started_at, completed_at = row[:9]
+    status = status_of(total, failed, completed + failed, bool(cancelled), started_at is not None)
+    return Job(job_id, endpoint, status, total, completed, failed, created_at, started_at, completed_at)
