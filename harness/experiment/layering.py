@@ -113,7 +113,7 @@ def _is_plain(hint: Any) -> bool:
     if typing.get_origin(hint) is typing.Literal:
         return True
     if typing.get_origin(hint) in {types.UnionType, typing.Union}:
-        return all(option is type(None) or _is_plain(option) for option in typing.get_args(hint))
+        return any(_is_plain(option) for option in typing.get_args(hint))
     return hint in _PLAIN
 
 

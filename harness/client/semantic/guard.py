@@ -30,7 +30,7 @@ _ORDINAL = re.compile(r"([0-9]+)(?:st|nd|rd|th)")
 _ACRONYM = re.compile(r"\b[A-Z]{2,}s?\b")
 _LETTER = re.compile(r"(?<=[a-z0-9] )A\b(?! [a-z])")
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "`": "'"})
-_PHRASES = [(re.compile(pattern), by) for pattern, by in [*english.CONTRACTIONS, *english.PHRASES]]
+_PHRASES = [(key, re.compile(pattern).sub, by) for key, pattern, by in [*english.CONTRACTIONS, *english.PHRASES]]
 _PERSONS = {**english.PERSONS, **_chinese.PERSONS}
 _EMPTY = english.EMPTY | _chinese.EMPTY
 _DO = frozenset({"do", "does", "doing"})
@@ -52,8 +52,9 @@ def meaning(text: str) -> Meaning:
     if not shouting:  # US is not us, and vitamin A is not a vitamin
         text = _LETTER.sub("letter-a", _ACRONYM.sub(lambda match: f"{match[0][0]}.{match[0][1:]}", text))
     text = text.lower()
-    for pattern, by in _PHRASES:
-        text = pattern.sub(by, text)
+    for key, replace, by in _PHRASES:
+        if key in text:
+            text = replace(by, text)
     if moved := english.MOVED.match(text):
         text = f"{moved[2]} {moved[1]}"
     text, zh_times = _chinese.simplify(text)

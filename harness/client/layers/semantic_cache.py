@@ -1,0 +1,103 @@
+"""Answers to questions that mean the same.
+
+Rules of this file
+  1. Two questions share an answer only if everything but their text is equal, their embeddings are near, and the guard
+     finds no difference in what carries meaning. An embedding alone never decides.
+  2. The embedding is asked for once a request and serves both to look up and to keep. Where there is none, the request
+     goes its way as if this layer were not there.
+  3. What the embedding cost in exchanges on the same server is charged to the request, hit or miss.
+  4. A share of the hits is asked for all the same (`shadow`), the fresh answer is given, and whether the kept one
+     agrees is counted: the false-hit rate is measured, not believed. With `shadow` 1 nothing is ever served from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from random import Random
+from typing import Any
+
+from harness.client.clock import Clock, clock
+from harness.client.layers._equal import answered, keepable, repeatable
+from harness.client.semantic.embedding import Function, embedding_of
+from harness.client.semantic.memory import Memory
+from harness.client.semantic.shadow import Shadow
+from harness.client.settings import between
+from harness.client.texts import rest_of, text_of
+from harness.client.types import Attempt, Request, Response, Send
+
+
+class SemanticCache:
+    """Answers to questions that mean the same: near by embedding (`embed`), and no number, name or negation apart.
+
+    `embed` is "target" (the same server's /v1/embeddings), a URL, or a function. `agree` compares a kept answer with a
+    fresh one for the shadow; by default they must be equal.
+    """
+
+    def __init__(
+        self,
+        inner: Send,
+        embed: str | Function = "target",
+        threshold: float = 0.8,
+        entries: int = 10_000,
+        ttl_s: float = 86_400.0,
+        shadow: float = 0.02,
+        guard: bool = True,
+        scope: str = "",
+        sampled: bool = False,
+        rng: Random | None = None,
+        agree: Callable[[Any, Any], bool] | None = None,
+    ) -> None:
+        self.threshold, self.entries, self.ttl_s, self.shadow = threshold, entries, ttl_s, shadow
+        between(self, 0.0, 1.0, "threshold", "shadow")
+        between(self, 1, 1_000_000, "entries")
+        between(self, 1e-3, 1e9, "ttl_s")
+        self._inner = inner
+        self._embed = embedding_of(embed)
+        self._memory = Memory(threshold, entries, guarded=guard)
+        self._scope = scope.encode()
+        self._sampled = sampled
+        self._rng = rng or Random()
+        self._agree = agree or (lambda kept, fresh: bool(kept == fresh))
+        self._now: Clock | None = None
+        self.checks = Shadow()
+        self.hits = 0
+        self.misses = 0
+
+    async def __call__(self, request: Request, /) -> Response:
+        text = text_of(request) if repeatable(request, self._sampled) else None
+        if not text:
+            return await self._inner(request)
+        now = self._now = self._now or clock()
+        vector, cost = await self._embed(text, self._inner, request.deadline)
+        if vector is None:
+            return _charged(await self._inner(request), cost)
+        kind = blake2b(rest_of(request), digest_size=16, key=self._scope[:64]).digest()
+        entry = self._memory.find(kind, text, vector, now())
+        if entry is not None and self._rng.random() >= self.shadow:
+            self.hits += 1
+            return _charged(answered(entry.answers, now()), cost)
+        self.misses += 1
+        response = await self._inner(request)
+        if keepable(response):
+            if entry is not None:
+                self.checks.saw(self._agree(entry.answers, response.answers))
+            self._memory.keep(kind, text, vector, response.answers, now() + self.ttl_s)
+        return _charged(response, cost)
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """Near entries that the guard kept back, by reason."""
+        return dict(self._memory.refused)
+
+    async def aclose(self) -> None:
+        """Close what the embedding needed."""
+        if (close := getattr(self._embed, "aclose", None)) is not None:
+            await close()
+
+
+def _charged(response: Response, cost: tuple[Attempt, ...]) -> Response:
+    """With the exchanges of the embedding before its own."""
+    if cost:
+        response.previous = (*cost, *response.previous)
+    return response
