@@ -1,0 +1,148 @@
+"""Several items a request, as many as the server likes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.client.errors import SettingError
+from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.limits.fixed import Fixed
+from harness.client.settings import between, positive
+from harness.client.types import Item, Layers, Outcome, Request, Response, Result, Send, Task, no_layers, result_of
+from harness.strategies._batch_size import BatchSize
+from harness.strategies._outbox import Outbox
+
+_TOO_MUCH = frozenset({Outcome.rejected, Outcome.timed_out, Outcome.server_error})
+
+
+@dataclass(frozen=True)
+class AdaptiveBatch:
+    """Several items a request: the number halves above `high_s`, doubles below `low_s`; for APIs that take lists.
+
+    Nothing waits for a batch to fill: a request takes what is there when a slot is free, so single items go out at
+    once on an idle server and full batches on a busy one. Items of different tasks never share a request, and those of
+    a task whose API takes one item go out one by one.
+    """
+
+    concurrency: int = 4  # requests in flight
+    size: int = 8  # items a request, to begin with
+    minimum: int = 1
+    maximum: int = 64
+    low_s: float = 0.2  # a request quicker than this may be twice as large
+    high_s: float = 1.0  # one slower than this was too large
+    blocking: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        between(self, 1, 100_000, "concurrency", "minimum", "maximum", "size")
+        positive(self, "low_s", "high_s")
+        if not self.minimum <= self.size <= self.maximum:
+            raise SettingError(f"size={self.size} must be between minimum={self.minimum} and maximum={self.maximum}")
+        if not self.low_s <= self.high_s:
+            raise SettingError(f"low_s={self.low_s!r} must be at most high_s={self.high_s!r}")
+
+    async def stream(
+        self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
+    ) -> AsyncGenerator[Result, None]:
+        gate = ConcurrencyLimit(send, Fixed(self.concurrency))
+        run = _Run(layers(gate), self)
+        async with aclosing(run.stream(items)) as results:
+            async for result in results:
+                yield result
+
+
+class _Run:
+    """One stream: a producer, a queue of at most two rounds of batches, a worker for each request in flight."""
+
+    def __init__(self, call: Send, settings: AdaptiveBatch) -> None:
+        self._call = call
+        self._settings = settings
+        self._size = BatchSize(settings.size, settings.minimum, settings.maximum, settings.low_s, settings.high_s)
+        self._queue: deque[Item] = deque()
+        self._outbox = Outbox()
+        self._changed = asyncio.Condition()
+        self._ended = False
+        self._single: list[Task] = []  # tasks whose API takes one item a request
+
+    async def stream(self, items: AsyncIterable[Item]) -> AsyncGenerator[Result, None]:
+        """Results as their requests complete."""
+        producer = asyncio.create_task(self._produce(items))
+        workers = [asyncio.create_task(self._work()) for _ in range(self._settings.concurrency)]
+        overseer = asyncio.create_task(self._oversee(producer, workers))
+        try:
+            async for result in self._outbox:
+                yield result
+        finally:
+            leftover = [overseer, producer, *workers]
+            for task in leftover:
+                task.cancel()
+            await asyncio.gather(*leftover, return_exceptions=True)
+
+    async def _oversee(self, producer: asyncio.Task[None], workers: list[asyncio.Task[None]]) -> None:
+        """Close the outbox when all is done; a broken input is told after what was in flight, a bug at once."""
+        done, _ = await asyncio.wait({producer, *workers}, return_when=asyncio.FIRST_EXCEPTION)
+        errors = [error for task in done if (error := task.exception()) is not None]
+        if errors and producer in done and producer.exception() in errors:
+            await asyncio.wait(workers)
+        self._outbox.close(errors[0] if errors else None)
+
+    async def _produce(self, items: AsyncIterable[Item]) -> None:
+        failure: Exception | None = None
+        try:
+            async for item in items:
+                async with self._changed:
+                    self._queue.append(item)
+                    self._changed.notify()
+                    await self._changed.wait_for(lambda: len(self._queue) < self._room)
+        except Exception as error:  # the input failed: what was given out is finished first
+            failure = error
+        async with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+            await self._changed.wait_for(lambda: not self._queue)
+        if failure is not None:
+            raise failure
+
+    @property
+    def _room(self) -> int:
+        return 2 * self._settings.concurrency * self._size.value
+
+    async def _work(self) -> None:
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: bool(self._queue) or self._ended)
+                if not self._queue:
+                    return
+                size = self._size.value
+                request = self._take(size)
+                self._changed.notify_all()
+            response = await self._call(request)
+            self._learn(size, request, response)
+            for position, item in enumerate(request.items):
+                self._outbox.put(result_of(item, response, position))
+
+    def _take(self, size: int) -> Request:
+        """What is there, up to the size, as far as it is of one task."""
+        batch = [self._queue.popleft()]
+        task = batch[0].task
+        if task in self._single:
+            return task.request(batch)
+        while self._queue and len(batch) < size and self._queue[0].task == task:
+            batch.append(self._queue.popleft())
+        try:
+            return task.request(batch)
+        except ValueError:
+            if len(batch) == 1:
+                raise
+            self._single.append(task)
+            self._queue.extendleft(reversed(batch[1:]))
+            return task.request(batch[:1])
+
+    def _learn(self, size: int, request: Request, response: Response) -> None:
+        if response.from_cache or response.outcome not in {Outcome.ok, *_TOO_MUCH}:
+            return
+        self._size.update(size, len(request.items), response.done - response.sent, response.outcome is Outcome.ok)
