@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import sys
 import zlib
 from pathlib import Path
 
@@ -215,3 +217,29 @@ def test_speed_is_that_of_late() -> None:
     for second in range(11, 60):
         rate = speed.add(float(second), 100 + 50 * (second - 10))
     assert rate == pytest.approx(50.0)
+
+
+def test_after_a_torn_record_nothing_more_is_appended(tmp_path: Path) -> None:
+    """It would make one line with the torn one; and such a line is not believed."""
+    kept = Journal(tmp_path / "j", {})
+    kept.create(Checkpoint())
+    whole, kept._fd = kept._fd, os.open("/dev/full", os.O_WRONLY)
+    for line in (1, 2):
+        with pytest.raises(OSError, match="No space left"):
+            kept.append(journal.encode(b"R", line, b"{}\n"))
+        if kept._fd != whole:
+            os.close(kept._fd)
+            kept._fd = whole
+    kept.close()
+    with (tmp_path / "j").open("ab") as file:
+        file.write(b'R1 {"lin' + journal.encode(b"R", 2, b'{"line":2}\n'))
+    assert records(tmp_path / "j") == []
+
+
+def test_without_the_package_zstandard_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the input and for the output."""
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(UsageError, match=r'pip install "paceline\[zst\]"'):
+        list(Unpack().feed(b"\x28\xb5\x2f\xfd1234"))
+    with pytest.raises(UsageError, match="needs the package zstandard"):
+        Sink("out.jsonl.zst")

@@ -272,9 +272,10 @@ def test_settings_are_checked() -> None:
         ({"resume": True, "overwrite": True}, "only one of them"),
         ({"output": "a"}, "three different files"),
         ({"output": "-"}, "needs --dead-letter"),
+        ({"strategy": "batches:size=50", "window": 30}, "--window 30 must be at least"),
     ]:
         with pytest.raises(UsageError, match=words):
-            Settings(**{"input": "a", "output": "b", **more})  # type: ignore[arg-type] # as above
+            Process(Settings(**{"input": "a", "output": "b", **more}))  # type: ignore[arg-type] # as above
 
 
 def _no_retries() -> Any:

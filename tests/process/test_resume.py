@@ -109,6 +109,20 @@ def test_packed_inputs_are_read_through_and_checked(tmp_path: Path) -> None:
     assert [row["line"] for row in rows(tmp_path / "out.jsonl")] == list(range(1, 10_001))
 
 
+def test_packed_data_that_breaks_off_is_told_and_goes_on_once_it_is_whole(tmp_path: Path) -> None:
+    """As when it was still being copied."""
+    write_input(tmp_path / "plain", 3_000)
+    packed = gzip.compress((tmp_path / "plain").read_bytes(), 1)
+    (tmp_path / "in.jsonl").write_bytes(packed[:-500])
+    before = go(settings(tmp_path))
+    assert before.stopped == "input"
+    assert "breaks off in the middle of its gzip data" in before.text
+    assert 0 < before.counts["ok"] < 3_000
+    (tmp_path / "in.jsonl").write_bytes(packed)
+    assert go(settings(tmp_path, resume=True)).counts["ok"] == 3_000
+    assert [row["line"] for row in rows(tmp_path / "out.jsonl")] == list(range(1, 3_001))
+
+
 def test_files_in_the_way_are_left_alone(tmp_path: Path) -> None:
     """Without --overwrite; and --resume needs the journal that says what is in the output."""
     write_input(tmp_path / "in.jsonl", 5)

@@ -116,6 +116,7 @@ def _record(line: bytes) -> Record:
     number, space, text = line[1:].partition(b" ")
     if line[:1] not in {RESULT, DEAD} or not space or not number.isdigit() or not text.endswith(b"}\n"):
         raise ValueError(line[:80])
+    msgspec.json.decode(text)
     return Record(line[:1], int(number), text)
 
 
@@ -133,16 +134,23 @@ class Journal:
         self._head = b"H" + msgspec.json.encode(fingerprint) + b"\n"
         self._fd = -1
         self._late: list[bytes] | None = None  # appended while the journal is being rewritten
+        self._failed: OSError | None = None
 
     def create(self, checkpoint: Checkpoint, records: Iterable[bytes] = ()) -> None:
         """Start it, or start it over, with what is known: in one step, whatever lies there."""
         self._replace(*self._written_beside(checkpoint, records))
 
     def append(self, record: bytes) -> None:
-        """A whole record, with its end."""
+        """A whole record, with its end. After one that the disk did not take, none is: it would join the torn one."""
+        if self._failed is not None:
+            raise self._failed
         if self._late is not None:
             self._late.append(record)
-        write_all(self._fd, record)
+        try:
+            write_all(self._fd, record)
+        except OSError as error:
+            self._failed = error
+            raise
         self.size += len(record)
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:

@@ -50,6 +50,8 @@ class Process:
         strategy, own_layers = layering.split(settings.strategy)
         self._strategy: Strategy = plugins.make("strategy", strategy)
         self._around = settings.layers.around(layering.parse(own_layers))
+        if getattr(self._strategy, "size", 0) > settings.window:
+            raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
         self._heeds_priority = bool(getattr(self._strategy, "priority", False))  # or it was said that it does not
         self._rows = Rows(settings.tasks, settings.id_field, settings.with_input)
         self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)

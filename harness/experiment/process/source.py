@@ -74,7 +74,8 @@ class Source:
         return digest.hexdigest()
 
     def _ended(self) -> bool:
-        return not self._size or os.pread(self._fd, 1, self._size - 1) == b"\n"
+        """Lines that are added begin a new one. In packed data they do: a line that breaks off is not taken."""
+        return not self._size or is_packed(os.pread(self._fd, 4, 0)) or os.pread(self._fd, 1, self._size - 1) == b"\n"
 
     def same(self, old: dict[str, Any]) -> bool:
         """The input of that fingerprint, or that input with lines added at its end."""

@@ -21,6 +21,7 @@ from harness.experiment.process.journal import DEAD, RESULT, Checkpoint, Journal
 from harness.experiment.process.sinks import Sink
 
 PLAIN_SYNC_S, PACKED_SYNC_S = 1.0, 5.0  # between checkpoints: each ends a member or frame of a packed file
+CHECKPOINT_BYTES = 8 * 1024 * 1024  # of results: what no checkpoint covers is held in memory
 _FLUSH_S = 0.2  # a line is in the file this soon, so that one can watch it grow
 
 
@@ -37,6 +38,7 @@ class Store:
         self._ordered = ordered
         self._pending: dict[int, bytes] = {}  # records that wait for their turn
         self._open: dict[int, bytes] = {}  # records that no checkpoint covers
+        self._open_bytes = 0
         self._journal: Journal | None = None
         self._last: Checkpoint | None = None
 
@@ -118,6 +120,7 @@ class Store:
     def _apply(self, kind: bytes, line: int, record: bytes) -> None:
         if self._journal is not None:
             self._open[line] = record
+            self._open_bytes += len(record)
         if kind == DEAD:
             self.dead_letter.write(_text(record))
         elif self._ordered and line != self.done.next:
@@ -147,7 +150,7 @@ class Store:
             for sink in (self.output, self.dead_letter):
                 if not sink.packed:
                     sink.flush()
-            if since_s >= every_s:
+            if since_s >= every_s or self._open_bytes > CHECKPOINT_BYTES:
                 since_s = 0.0
                 await self.checkpoint()
 
@@ -177,7 +180,7 @@ class Store:
         journal.checkpoint(now)
         self._last = now
         for line in covered:
-            del self._open[line]
+            self._open_bytes -= len(self._open.pop(line))
         await asyncio.to_thread(journal.sync)
         if journal.long:
             journal.begin_rewrite()
