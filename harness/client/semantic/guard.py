@@ -33,6 +33,8 @@ _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "`": "'
 _PHRASES = [(key, re.compile(pattern).sub, by) for key, pattern, by in [*english.CONTRACTIONS, *english.PHRASES]]
 _PERSONS = {**english.PERSONS, **_chinese.PERSONS}
 _EMPTY = english.EMPTY | _chinese.EMPTY
+_ARTICLES = frozenset({"the", "a", "an"})
+_ENDS = english.EMPTY | frozenset({"how", "when", "why", "who", "from", "with", "on", "by", "or", "than"})
 _DO = frozenset({"do", "does", "doing"})
 
 
@@ -119,6 +121,8 @@ def _one_form(word: str) -> str:
     """Without the s of plural and third person, then the word that stands for its kind."""
     if word in english.SAME:
         return english.SAME[word]
+    if word == "does":
+        return "do"
     if len(word) > 3 and word.endswith("s") and word.isalpha() and not word.endswith(("ss", "us", "is")):
         if word.endswith("ies") and len(word) > 4:
             word = word[:-3] + "y"
@@ -131,34 +135,24 @@ def _one_form(word: str) -> str:
 
 def _settled(words: list[str]) -> list[str]:
     """A question that says how needs no "can"; were and was are one tense."""
-    asked = [{"were": "was", "shall": "will", "isn": "is"}.get(word, word) for word in words]
+    asked = [{"were": "was", "shall": "will"}.get(word, word) for word in words]
     if asked and asked[0] in {"how", "where", "when", "怎"}:
         asked = [asked[0], *(word for word in asked[1:] if word not in {"can", "能"})]
     return asked
 
 
 def _genitives(tokens: list[str]) -> list[str]:
-    """ "The capital of France" as "France 's capital": what follows `of`, up to the next small word, goes first."""
-    stops = english.EMPTY - {"the", "a", "an"} | {
-        "how",
-        "when",
-        "why",
-        "who",
-        "from",
-        "with",
-        "on",
-        "by",
-        "?",
-        "or",
-        "than",
-    }
-    tokens = [token for token in tokens if token not in {"the", "a", "an", "'s"}]
+    """The capital of France as France's capital: what follows `of`, up to the next small word, goes first."""
+    tokens = [word for word in tokens if word != "'s"]
     while "of" in tokens:
         at = len(tokens) - 1 - tokens[::-1].index("of")
-        first, end = at, at + 1
-        while first > 0 and at - first < 1 and tokens[first - 1] not in stops:
+        first = at
+        while first > 0 and tokens[first - 1] not in _ENDS:
             first -= 1
-        while end < len(tokens) and tokens[end] not in stops:
+        if first == 0 or tokens[first - 1] not in _ARTICLES:  # no article says where the name begins: its last word
+            first = max(0, at - 1)
+        end = at + 2 if tokens[at + 1 : at + 2] and tokens[at + 1] in _ARTICLES else at + 1
+        while end < len(tokens) and tokens[end] not in _ENDS:
             end += 1
         tokens = [*tokens[:first], *tokens[at + 1 : end], *tokens[first:at], *tokens[end:]]
     return tokens
