@@ -77,8 +77,8 @@ class App:
             decode = BodyDecoder(route.request) if route.request is not None else None
             self._table.setdefault(route.path, {})[route.method] = (route, decode)
         self._patterns = [
-            (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path))), methods)
-            for path, methods in self._table.items()
+            (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path))), self._table.pop(path))
+            for path in list(self._table)
             if "{" in path
         ]
         self._key = settings.api_key.encode() if settings.api_key else None

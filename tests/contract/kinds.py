@@ -10,6 +10,7 @@ from mock_server.profile import Profile
 from model_server.admission import AdmissionLimits
 from model_server.app import App, create_app
 from model_server.batching import BatchPolicy
+from model_server.jobs.embedded import EmbeddedJobs
 from model_server.settings import FaceSettings
 from model_server.work import Batch, Engine, Sequence
 
@@ -74,6 +75,7 @@ def make(
         workers=workers,
         running_max=running_max,
         running_queue_max=queue_max,
+        jobs=EmbeddedJobs(None),
     )
 
 

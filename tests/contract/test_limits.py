@@ -144,6 +144,7 @@ def test_a_model_that_fails_is_500_or_424_and_in_a_stream_an_event(
             *events, last, end = stream.body.decode().split("\n\n")
             assert (len(events), end) == (2 if path == "/annotate" else len(events), "")
             assert re.fullmatch(r'data: {"error":{"message":"generation failed".*"code":"generation_failed"}}', last)
+        many.server.settle()
         total = many.server.app.counts.total()
         assert (total["failed"], total["finished"]) == (5, 0)
     assert {record.message.split()[0] for record in caplog.records} == {"unexpected"}

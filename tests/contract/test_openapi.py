@@ -17,8 +17,9 @@ from mock_server.app import create
 from model_server.api import ROUTES
 from model_server.openapi import document
 from model_server.routes import Route
+from tests.contract.conftest import Serve
 from tests.contract.schema_values import near_misses, resolve, values
-from tests.contract.servers import Answer, Caller, checked_error
+from tests.contract.servers import Answer, Caller, Server, checked_error
 
 DOCUMENT = document(create("null").routes)
 POSTS = [route for route in ROUTES if route.request is not None]
@@ -29,6 +30,12 @@ fuzzed = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )
 """A bounded number a route; CI has little time. `EXAMPLES = 600` finds no more (tried by hand)."""
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    """One of its own: what is fuzzed here must not disturb the counts that other tests look at."""
+    return serve(name="fuzzed", text_max_chars=20_000, items_max=64, tokens_max=16)
 
 
 def nodes(node: Any, place: str = "#") -> Iterator[tuple[str, Any]]:
@@ -160,7 +167,8 @@ def test_bodies_that_fit_the_document_are_answered_as_documented(
     with caplog.at_level(logging.ERROR):
         run()
     assert not caplog.records
-    assert statuses & {200, 202}, "no example was right: the generator is of no use here"
+    if route.family != "jobs":  # whose inputs are bodies of other routes: no schema tells which are right
+        assert route.status in statuses, "no example was right: the generator is of no use here"
 
 
 @pytest.mark.parametrize("route", POSTS, ids=lambda route: route.path)
