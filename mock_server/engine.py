@@ -15,7 +15,7 @@ from random import Random
 from mock_server import answers
 from mock_server.profile import Profile
 from mock_server.timers import Timers
-from model_server.work import Batch, EngineInfo, Sequence, Work
+from model_server.work import Batch, EngineInfo, Prompt, Sequence, Work
 
 
 class SimulatedEngine:
@@ -24,6 +24,7 @@ class SimulatedEngine:
     def __init__(self, profile: Profile, seed: int) -> None:
         self.profile = profile
         self.speed = 1.0
+        self.ready = True
         self.running = 0
         details = {"profile": profile.name, "speed": profile.speed}
         note = f"simulated: answers are made up{scale_note(profile.speed)}"
@@ -45,6 +46,17 @@ class SimulatedEngine:
     def count_tokens(self, kind: str, inputs: tuple[object, ...], /) -> int:
         """Words and marks; see `answers`."""
         return answers.count_tokens(kind, inputs)
+
+    def is_long(self, kind: str, inputs: tuple[object, ...], /) -> bool:
+        """Never: counting words is quick."""
+        return False
+
+    async def prepare(self, kind: str, inputs: tuple[object, ...], /) -> None:
+        """Nothing is long."""
+
+    def prompt(self, asked: Prompt, /) -> str:
+        """A chat as lines, who said what."""
+        return asked if isinstance(asked, str) else "\n".join(f"{role}: {content}" for role, content in asked)
 
     def service_s(self, batch: Batch) -> float:
         """How long this batch takes, jitter included."""

@@ -22,7 +22,7 @@ from model_server.clock import Clock, clock
 from model_server.counts import Counts, RouteCounts
 from model_server.decode import BodyDecoder
 from model_server.dispatch import Dispatcher
-from model_server.errors import ApiError, ClientGone, draining, invalid
+from model_server.errors import ApiError, ClientGone, draining, invalid, starting
 from model_server.exchange import Exchange, Receive, Scope, SendMessage, Timing
 from model_server.jobs.job import JobBackend
 from model_server.lane import Lane
@@ -82,6 +82,8 @@ class App:
             if "{" in path
         ]
         self._key = settings.api_key.encode() if settings.api_key else None
+        note = engine.info.note
+        self._note = None if note is None else note.encode("latin-1", "replace")
         self._hanging: set[asyncio.Future[None]] = set()
 
     def _now(self) -> float:
@@ -140,6 +142,7 @@ class App:
         if self.clock is _not_open:
             self.open()
         exchange = Exchange(scope, receive, send, self.clock())
+        exchange.note = self._note
         methods = self._table.get(scope["path"])
         book = self.counts.routes.get(scope["path"])
         if book is None:
@@ -224,6 +227,8 @@ class App:
             return await self._answer(exchange, route, decode)
         if self.draining:
             raise draining()
+        if not self.engine.ready:
+            raise starting()
         if self.around is None:
             return await self._answer(exchange, route, decode)
         return await self.around(exchange, lambda: self._answer(exchange, route, decode))
@@ -250,10 +255,14 @@ class App:
 
     async def run(self, exchange: Exchange, works: list[Work]) -> list[Work]:
         """Queue the items of this exchange, wait for their outputs, and note the timing. For the route functions."""
+        is_long = self.engine.is_long
+        if long := [work for work in works if is_long(work.kind, work.inputs)]:
+            await self.dispatcher.prepare(long, len(works))
         call = self.dispatcher.submit(works, exchange.arrived, deadline_of(exchange))
         if call.pending or call.error is not None:
             exchange.when_gone(lambda: self.dispatcher.cancel(call))
             await self.dispatcher.wait(call)
+        exchange.truncated = sum([work.truncate for work in works])
         batch = call.batch
         if batch is not None:
             exchange.timing = Timing(

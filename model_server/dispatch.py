@@ -111,6 +111,18 @@ class Dispatcher:
     def _free(self) -> int:
         return max(0, self._workers - self._busy) if self._workers else UNLIMITED
 
+    async def prepare(self, long: list[Work], count: int) -> None:
+        """Let the engine read long inputs, of a call of `count`, off the loop.
+
+        Room is reserved first; raises as `submit` does. What was reserved goes over to `submit`, which follows at once.
+        """
+        self.admission.reserve(count, min(count, self._free() * self.policy.items_max), self._workers or count)
+        try:
+            for work in long:
+                await self.engine.prepare(work.kind, work.inputs)
+        finally:
+            self.admission.release(count, 0)
+
     def submit(self, works: list[Work], arrived: float, deadline: float) -> Call:
         """Admit and queue the items of one request; raises `ApiError` if there is no room or an input is too long."""
         count = len(works)
@@ -120,12 +132,12 @@ class Dispatcher:
         startable = min(count, self._free() * self.policy.items_max)
         self.admission.reserve(count, startable, self._workers or count)
         call = Call(works)
-        tokens_max, tokens = self.engine.info.input_tokens_max, 0
+        tokens_max, tokens = self.engine.info.tokens_max(works[0].kind), 0
         self.in_flight += 1
         try:
             for work in works:
                 work.tokens = self.engine.count_tokens(work.kind, work.inputs)
-                _check_length(work.tokens, tokens_max)
+                _check_length(work, tokens_max)
                 work.arrived, work.deadline = arrived, deadline
                 work.in_flight, work.call = self.in_flight, call
                 tokens += work.tokens
@@ -145,7 +157,7 @@ class Dispatcher:
         """The short way for one item that finds a free worker and nobody before it: it never waits."""
         work = works[0]
         work.tokens = self.engine.count_tokens(work.kind, work.inputs)
-        _check_length(work.tokens, self.engine.info.input_tokens_max)
+        _check_length(work, self.engine.info.tokens_max(work.kind))
         call = Call(works)
         self.in_flight += 1
         work.arrived, work.deadline, work.in_flight, work.call = arrived, deadline, self.in_flight, call
@@ -259,7 +271,11 @@ class Dispatcher:
             call.resolve()
 
 
-def _check_length(tokens: int, tokens_max: int) -> None:
-    if tokens > tokens_max:
-        message = f"the input has {tokens} tokens, over the limit of {tokens_max}"
+def _check_length(work: Work, tokens_max: int) -> None:
+    if work.tokens <= tokens_max:
+        work.truncate = False  # from here on it says what was done, not what was asked
+    elif work.truncate:
+        work.tokens = tokens_max
+    else:
+        message = f"the input has {work.tokens} tokens, over the limit of {tokens_max}"
         raise ApiError(400, message, code="context_length_exceeded", param="input")

@@ -25,6 +25,7 @@ _TEI_BY_CODE = {  # text-embeddings-inference, router/src/http/server.rs: ErrorT
     "context_length_exceeded": (413, "Validation"),
     "internal_error": (424, "Backend"),
     "server_draining": (503, "Unhealthy"),
+    "server_starting": (503, "Unhealthy"),
 }
 
 
@@ -98,6 +99,11 @@ def full(message: str, retry_after_s: float) -> ApiError:
 def draining() -> ApiError:
     """The server is stopping."""
     return ApiError(503, "the server is stopping", code="server_draining", type="overloaded_error", retry_after_s=1.0)
+
+
+def starting() -> ApiError:
+    """The model is being warmed."""
+    return ApiError(503, "the server is starting", code="server_starting", type="overloaded_error", retry_after_s=1.0)
 
 
 def too_slow(timeout_s: float) -> ApiError:

@@ -65,6 +65,7 @@ class Exchange:
         "connection",
         "gone",
         "headers",
+        "note",
         "outcome",
         "params",
         "receive",
@@ -73,6 +74,7 @@ class Exchange:
         "status",
         "tei",
         "timing",
+        "truncated",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: SendMessage, now: float) -> None:
@@ -87,6 +89,8 @@ class Exchange:
         self.params: dict[str, str] = {}  # of the path: `/v1/jobs/{id}`
         self.status = 0
         self.timing = NO_TIMING
+        self.note: bytes | None = None  # what every answer has to say of the model
+        self.truncated = 0  # inputs that were cut to the model's bound, as the caller asked
         self.outcome: str | None = None  # set by what breaks an answer on purpose
         self.book: Any = None
         self.tei = False  # the body turned out to be TEI's: so are the errors

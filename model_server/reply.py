@@ -84,6 +84,10 @@ def _headers(exchange: Exchange, reply: Reply, length: int | None) -> list[Heade
     request_id = exchange.headers.get(b"x-request-id")
     if request_id is not None:
         headers.append((b"x-request-id", request_id))
+    if exchange.note is not None:
+        headers.append((b"x-model-note", exchange.note))
+    if exchange.truncated:
+        headers.append((b"x-truncated-inputs", b"%d" % exchange.truncated))
     if reply.headers:
         headers += reply.headers
     return headers

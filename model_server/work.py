@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import msgspec
@@ -23,12 +23,24 @@ import msgspec
 class Work:
     """One item in the queue. Instants in seconds on the loop's clock."""
 
-    __slots__ = ("arrived", "call", "cancelled", "deadline", "in_flight", "inputs", "kind", "output", "tokens")
+    __slots__ = (
+        "arrived",
+        "call",
+        "cancelled",
+        "deadline",
+        "in_flight",
+        "inputs",
+        "kind",
+        "output",
+        "tokens",
+        "truncate",
+    )
 
     def __init__(self, kind: str, inputs: tuple[Any, ...]) -> None:
         self.kind = kind
         self.inputs = inputs
         self.tokens = 0
+        self.truncate = False  # too long an input is cut to what the model takes, not refused
         self.arrived = 0.0
         self.deadline = math.inf
         self.cancelled = False
@@ -131,6 +143,15 @@ class EngineInfo(msgspec.Struct, frozen=True):
     note: str | None = None  # e.g. "simulated", "random weights: answers are meaningless"
     dtype: str = "none"
     details: dict[str, Any] = {}
+    limits: dict[str, int] = {}  # kinds whose inputs have another bound than `input_tokens_max`
+
+    def tokens_max(self, kind: str) -> int:
+        """The longest input of this kind."""
+        return self.limits.get(kind, self.input_tokens_max) if self.limits else self.input_tokens_max
+
+
+Prompt = str | Iterable[tuple[str, str]]
+"""One instruction, or a chat of (role, content)."""
 
 
 class Engine(Protocol):
@@ -139,12 +160,29 @@ class Engine(Protocol):
     @property
     def info(self) -> EngineInfo: ...
 
+    @property
+    def ready(self) -> bool:
+        """It takes work; until then the face refuses it with 503."""
+        ...
+
     def open(self) -> None:
         """Called once, on the running loop, before anything else."""
         ...
 
     def count_tokens(self, kind: str, inputs: tuple[Any, ...], /) -> int:
         """Length of the input in tokens, special tokens included."""
+        ...
+
+    def is_long(self, kind: str, inputs: tuple[Any, ...], /) -> bool:
+        """Counting this input would hold up the loop; `prepare` does it elsewhere."""
+        ...
+
+    async def prepare(self, kind: str, inputs: tuple[Any, ...], /) -> None:
+        """Count a long input off the loop, so that `count_tokens` knows it."""
+        ...
+
+    def prompt(self, asked: Prompt, /) -> str:
+        """What the model is to continue; raises `ApiError` for a chat that it cannot take."""
         ...
 
     def start(self, batch: Batch, done: Callable[[Batch], None], /) -> None:

@@ -33,14 +33,17 @@ class Shape(Protocol):
         ...
 
 
-def begin(app: App, exchange: Exchange, prompt: str, tokens_max: int) -> Sequence:
+async def begin(app: App, exchange: Exchange, prompt: str, tokens_max: int) -> Sequence:
     """Admit one generation; raises `ApiError` when the prompt is too long or the queue full."""
-    return begin_all(app, exchange, [prompt], tokens_max)[0]
+    return (await begin_all(app, exchange, [prompt], tokens_max))[0]
 
 
-def begin_all(app: App, exchange: Exchange, prompts: list[str], tokens_max: int) -> list[Sequence]:
+async def begin_all(app: App, exchange: Exchange, prompts: list[str], tokens_max: int) -> list[Sequence]:
     """Admit several, all or none."""
     sequences: list[Sequence] = []
+    for prompt in prompts:
+        if app.engine.is_long("generate", (prompt,)):
+            await app.engine.prepare("generate", (prompt,))
     try:
         for prompt in prompts:
             sequences.append(_admit(app, exchange, prompt, tokens_max))  # noqa: PERF401 - kept when a later one fails
@@ -56,7 +59,7 @@ def _admit(app: App, exchange: Exchange, prompt: str, tokens_max: int) -> Sequen
     from model_server.app import deadline_of
 
     length = app.engine.count_tokens("generate", (prompt,))
-    limit = app.engine.info.input_tokens_max
+    limit = app.engine.info.tokens_max("generate")
     if length + tokens_max > limit:
         message = f"{length} prompt tokens and max_tokens {tokens_max} are over the context length of {limit}"
         raise ApiError(400, message, code="context_length_exceeded", param="max_tokens")

@@ -27,8 +27,9 @@ _encode = msgspec.json.Encoder().encode
 async def chat(app: App, exchange: Exchange, body: types.ChatBody) -> Reply:
     check.served(app, "generate")
     check.count(app, len(body.messages), "messages")
-    prompt = "\n".join(f"{message.role}: {_content(message)}" for message in body.messages)
-    check.text(app, prompt, "messages")
+    messages = [(message.role, _content(message)) for message in body.messages]
+    check.text(app, "".join([content for _, content in messages]), "messages")
+    prompt = app.engine.prompt(messages)
     asked = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
     return await _complete(app, exchange, body, [prompt], asked, ChatShape)
 
@@ -102,7 +103,7 @@ async def _complete(
     shape: type[ChatShape],
 ) -> Reply:
     tokens_max = check.tokens(app, asked, shape.tokens_default, "max_tokens")
-    sequences = begin_all(app, exchange, prompts, tokens_max)
+    sequences = await begin_all(app, exchange, prompts, tokens_max)
     head = {
         "id": f"{shape.prefix}-{uuid4().hex}",
         "created": int(time.time()),

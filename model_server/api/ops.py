@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from model_server.errors import draining
+from model_server.errors import draining, starting
 from model_server.exchange import Exchange
 from model_server.metrics import render
 from model_server.openapi import document
@@ -70,6 +70,8 @@ async def health(app: App, exchange: Exchange, body: None) -> Reply:
 async def ready(app: App, exchange: Exchange, body: None) -> Reply:
     if app.draining:
         raise draining()
+    if not app.engine.ready:
+        raise starting()
     return Reply(b'{"status":"ready"}')
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -21,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class EmbedBody(msgspec.Struct):
-    """One text or several. `truncate` is accepted; too long a text is an error all the same."""
+    """One text or several. With `truncate` too long ones are cut, and `x-truncated-inputs` tells how many."""
 
     inputs: str | list[str]
     normalize: bool = True
@@ -81,7 +82,7 @@ async def embed(app: App, exchange: Exchange, body: EmbedBody) -> Reply:
     check.served(app, "embed")
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     check.texts(app, texts, "inputs")
-    works = await app.run(exchange, [Work("embed", (text,)) for text in texts])
+    works = await app.run(exchange, _works("embed", [(text,) for text in texts], body.truncate))
     return Reply(_encode([work.output[: body.dimensions] for work in works]))
 
 
@@ -89,7 +90,7 @@ async def rerank(app: App, exchange: Exchange, body: RerankBody) -> Reply:
     check.served(app, "rerank")
     query = check.text(app, body.query, "query", empty=False)
     texts = check.texts(app, body.texts, "texts")
-    works = await app.run(exchange, [Work("rerank", (query, text)) for text in texts])
+    works = await app.run(exchange, _works("rerank", [(query, text) for text in texts], body.truncate))
     ranked = [
         RankedText(index, _score(work.output, body.raw_scores), texts[index] if body.return_text else None)
         for index, work in enumerate(works)
@@ -105,9 +106,17 @@ async def predict(app: App, exchange: Exchange, body: PredictBody) -> Reply:
     for entry in inputs:
         for text in entry:
             check.text(app, text, "inputs", empty=False)
-    works = await app.run(exchange, [Work("classify", entry) for entry in inputs])
+    works = await app.run(exchange, _works("classify", inputs, body.truncate))
     answers = [[{"score": score, "label": label} for label, score in work.output] for work in works]
     return Reply(_encode(answers[0] if single else answers))
+
+
+def _works(kind: str, inputs: Sequence[tuple[str, ...]], truncate: bool) -> list[Work]:
+    works = [Work(kind, entry) for entry in inputs]
+    if truncate:
+        for work in works:
+            work.truncate = True
+    return works
 
 
 def _predict_inputs(inputs: str | list[str | list[str]]) -> tuple[list[tuple[str, ...]], bool]:
