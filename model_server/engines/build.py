@@ -1,0 +1,77 @@
+"""From settings to an engine: `build(settings)` brings torch in and loads the models."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from model_server.engines.settings import EngineError, EngineSettings, Source
+from model_server.engines.tasks import TASKS
+
+if TYPE_CHECKING:
+    from model_server.engines.engine import TorchEngine
+    from model_server.engines.loading import Loaded
+
+
+def build(settings: EngineSettings, progress: Callable[[str], None] = lambda text: None) -> TorchEngine:
+    """Load every model. Raises `EngineError`, in one line, if one of them cannot be had or does not fit its task."""
+    for package in ("torch", "transformers"):
+        if importlib.util.find_spec(package) is None:
+            raise EngineError(f"{package} is not installed: pip install 'paceline[model]'")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one text at a time: its threads would only compete
+    progress("starting torch")
+    import torch
+    import transformers
+
+    from model_server.engines.decoding import Decoder
+    from model_server.engines.device import device_of, dtype_of, keep_memory
+    from model_server.engines.engine import TorchEngine, describe
+    from model_server.engines.served import Served
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    keep_memory()
+    torch.set_num_threads(settings.threads)
+    device = device_of(settings.device)
+    dtype = dtype_of(settings.dtype, device)
+    served: dict[str, Served] = {}
+    decoder: Decoder | None = None
+    shared: dict[tuple[str, str, bool], Loaded] = {}
+    for source in settings.sources:
+        loaded = _load(source, dtype, device, settings.seed, shared, progress)
+        kind = TASKS[source.task].kind
+        if kind == "generate":
+            decoder = Decoder(loaded, settings.running_max)
+        else:
+            served[kind] = Served(kind, loaded)
+    return TorchEngine(settings, served, decoder, progress, describe(settings.threads, device, dtype))
+
+
+def _load(
+    source: Source,
+    dtype: Any,
+    device: Any,
+    seed: int,
+    shared: dict[tuple[str, str, bool], Loaded],
+    progress: Callable[[str], None],
+) -> Loaded:
+    """Load it, or take the same model with the same head from another task."""
+    from model_server.engines import loading, random_weights
+
+    head = loading.HEADS.get(TASKS[source.task].kind, loading.ENCODER)
+    if TASKS[source.task].kind in ("nli", "classify", "rerank"):
+        head += source.task  # their heads differ in their labels
+    key = (source.name, head, source.random)
+    if key not in shared:
+        began = time.monotonic()
+        what = "random weights" if source.random else "model"
+        progress(f"loading {what} {source.name} for {source.task}")
+        if source.random:
+            shared[key] = random_weights.build(source, dtype, device, seed)
+        else:
+            shared[key] = loading.load(source, dtype, device)
+        progress(f"loaded {source.name} in {time.monotonic() - began:.1f} s")
+    return shared[key]

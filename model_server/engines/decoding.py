@@ -1,0 +1,201 @@
+"""Generation with continuous batching: all running sequences share each decode step.
+
+Rules of this file
+  1. Between two steps whoever has ended or was cancelled leaves, and waiting ones are prefilled together, as many as
+     fit into `PREFILL_TOKENS_MAX` padded tokens (at least one): long prompts hold up the others no longer than that.
+  2. A prefill gives the first token, each step one more to every running sequence. The most likely token is taken.
+  3. With random weights the end token is never taken: lengths are what was asked for, as a load test needs them. Nor
+     is the token before: where input and output share their weights it would be the most likely one for ever.
+(Orca, OSDI 2022, calls it iteration-level scheduling.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any, NamedTuple
+
+from model_server.engines.detokenizing import TextOf
+from model_server.engines.encoding import Encoder
+from model_server.engines.loading import Loaded
+from model_server.engines.settings import EngineError
+from model_server.work import Sequence
+
+PREFILL_TOKENS_MAX = 1024
+_PAD_MULTIPLE = 16
+
+
+class Event(NamedTuple):
+    """What happened to a sequence: a piece of text, its end, or both. `owner` is whoever handed it in."""
+
+    sequence: Sequence
+    owner: Any
+    piece: str | None
+    reason: str | None
+    now: float
+
+
+class Running:
+    """A sequence with its ids."""
+
+    __slots__ = ("ids", "last", "owner", "sequence", "text", "tokens")
+
+    def __init__(self, sequence: Sequence, owner: Any, ids: list[int], raw: Any) -> None:
+        self.sequence = sequence
+        self.owner = owner
+        self.ids = ids
+        self.text = TextOf(raw)
+        self.tokens = 0
+        self.last = 0
+
+
+class Decoder:
+    """The running sequences of one causal model. Lives on the engine's thread, but for `prompt`."""
+
+    def __init__(self, loaded: Loaded, running_max: int) -> None:
+        from model_server.engines.slots import Slots
+
+        config = loaded.config
+        kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+        if not kinds <= {"full_attention", "sliding_attention"}:
+            raise EngineError(f"model {loaded.name}: layers of type {', '.join(sorted(kinds))} are not supported")
+        self.loaded = loaded
+        self.encoder = Encoder(loaded)
+        self._model = loaded.model
+        self._raw = loaded.tokenizer.backend_tokenizer
+        self._known = min(len(loaded.tokenizer), config.vocab_size)
+        self._ends = _end_tokens(loaded)
+        self._slots = Slots(config.num_hidden_layers, running_max)
+        self._rows: list[Running] = []
+        self._waiting: deque[Running] = deque()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._rows or self._waiting)
+
+    def add(self, sequence: Sequence, owner: Any = None) -> None:
+        """It joins before the next step."""
+        self._waiting.append(Running(sequence, owner, self.encoder.prompt(sequence.prompt), self._raw))
+
+    def fail(self) -> list[Event]:
+        """A step broke: everybody's sequence ends with an error."""
+        now = time.monotonic()
+        events = [Event(one.sequence, one.owner, None, "error", now) for one in (*self._rows, *self._waiting)]
+        self._rows.clear()
+        self._waiting.clear()
+        self._slots.lengths.clear()
+        return events
+
+    def step(self) -> list[Event]:
+        """Let go, take in, and one token for everybody."""
+        events: list[Event] = []
+        self._drop_cancelled(events)
+        self._prefill(events)
+        if self._rows:
+            self._decode(events)
+        return events
+
+    def _drop_cancelled(self, events: list[Event]) -> None:
+        now = time.monotonic()
+        for row in reversed(range(len(self._rows))):
+            one = self._rows[row]
+            if one.sequence.cancelled:
+                events.append(Event(one.sequence, one.owner, None, "cancelled", now))
+                self._leave(row)
+        for one in [one for one in self._waiting if one.sequence.cancelled]:
+            self._waiting.remove(one)
+            events.append(Event(one.sequence, one.owner, None, "cancelled", now))
+
+    def _leave(self, row: int) -> None:
+        self._slots.leave(row)
+        last = self._rows.pop()
+        if row < len(self._rows):
+            self._rows[row] = last
+
+    def _newcomers(self) -> list[Running]:
+        chosen: list[Running] = []
+        longest = 0
+        while self._waiting and len(self._rows) + len(chosen) < self._slots.rows_max:
+            longest = max(longest, len(self._waiting[0].ids))
+            if chosen and (len(chosen) + 1) * longest > PREFILL_TOKENS_MAX:
+                break
+            chosen.append(self._waiting.popleft())
+        return chosen
+
+    def _prefill(self, events: list[Event]) -> None:
+        """The prompts of the newcomers, aligned at their ends, in one forward."""
+        import torch
+        from transformers.cache_utils import DynamicCache
+
+        newcomers = self._newcomers()
+        if not newcomers:
+            return
+        longest = max(len(one.ids) for one in newcomers)
+        length = -(-longest // _PAD_MULTIPLE) * _PAD_MULTIPLE
+        ids = torch.zeros(len(newcomers), length, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, one in enumerate(newcomers):
+            ids[row, length - len(one.ids) :] = torch.tensor(one.ids)
+            mask[row, length - len(one.ids) :] = 1
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        cache = DynamicCache()
+        tokens = self._forward(ids, mask, positions, cache)
+        joined = []
+        for row, (one, token) in enumerate(zip(newcomers, tokens, strict=True)):
+            if not self._take(one, token, events):
+                self._slots.join(cache, row, len(one.ids))
+                joined.append(one)
+        self._rows += joined
+
+    def _decode(self, events: list[Event]) -> None:
+        import torch
+
+        slots = self._slots
+        slots.make_room()
+        first, end = slots.first, slots.end
+        ids = torch.tensor([[one.last] for one in self._rows])
+        positions = torch.tensor([[length] for length in slots.lengths])
+        starts = torch.tensor([end - length for length in slots.lengths])
+        mask = (torch.arange(first, end + 1) >= starts[:, None])[:, None, None, :]
+        tokens = self._forward(ids, mask, positions, slots)
+        slots.stepped()
+        for row in reversed(range(len(self._rows))):
+            if self._take(self._rows[row], tokens[row], events):
+                self._leave(row)
+
+    def _forward(self, ids: Any, mask: Any, positions: Any, cache: Any) -> list[int]:
+        device = self._model.device
+        logits = self._model(
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            position_ids=positions.to(device),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1, : self._known]
+        if self.loaded.random:
+            logits[:, list(self._ends)] = float("-inf")
+            logits.scatter_(1, ids[:, -1:].to(device), float("-inf"))
+        tokens: list[int] = logits.argmax(-1).tolist()
+        return tokens
+
+    def _take(self, one: Running, token: int, events: list[Event]) -> bool:
+        """Tell of the token; True if it was the last."""
+        now = time.monotonic()
+        if token in self._ends:
+            events.append(Event(one.sequence, one.owner, None, "stop", now))
+            return True
+        one.tokens += 1
+        one.last = token
+        ended = one.tokens >= one.sequence.tokens_max
+        piece = one.text.push(token, last=ended)
+        events.append(Event(one.sequence, one.owner, piece, "length" if ended else None, now))
+        return ended
+
+
+def _end_tokens(loaded: Loaded) -> frozenset[int]:
+    """What ends a text: the generation configuration's word, the tokenizer's else."""
+    generation = getattr(loaded.model, "generation_config", None)
+    found = getattr(generation, "eos_token_id", None)
+    found = loaded.tokenizer.eos_token_id if found is None else found
+    return frozenset(() if found is None else found if isinstance(found, list) else [found])

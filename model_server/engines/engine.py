@@ -1,0 +1,171 @@
+"""The engine of the model server: torch models behind `model_server.work.Engine`.
+
+Rules of this file
+  1. Everything here runs on the loop's thread and is quick; what computes runs on the one `ComputeThread`.
+  2. It is ready once its shapes are warm; the face refuses work until then.
+  3. It may be opened again on another loop, after the first is done with it: the thread and what is warm stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from model_server.engines.decoding import Decoder
+from model_server.engines.served import Served
+from model_server.engines.settings import RANDOM_NOTE, EngineSettings
+from model_server.engines.thread import ComputeThread
+from model_server.engines.warming import Progress, overhead_tokens, warm_decoder, warm_encoder
+from model_server.errors import invalid
+from model_server.work import Batch, EngineInfo, Prompt, Sequence, Work
+
+_LONG_CHARS = 4000
+"""Texts up to this are read on the loop: that takes less than a millisecond."""
+
+
+class TorchEngine:
+    """Several kinds of work, each with its model, on one thread."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        served: dict[str, Served],
+        decoder: Decoder | None,
+        progress: Progress,
+        details: dict[str, Any],
+    ) -> None:
+        self.settings = settings
+        self.served = served
+        self.decoder = decoder
+        self.ready = False
+        self.overhead_tokens = 0.0  # measured when it is warm
+        self.failure: Exception | None = None
+        self.on_ready: Callable[[], None] = lambda: None  # on the loop; `failure` tells whether it is
+        self.info = _info(served, decoder, details)
+        self._progress = progress
+        self._thread = ComputeThread(settings.threads, self._compute, decoder)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def open(self) -> None:
+        """Serve the running loop; the first time, start the thread and warm up."""
+        first, self._loop = self._loop is None, asyncio.get_running_loop()
+        if first:
+            self._thread.start()
+            self._thread.call(self._loop, self._warm, self._warmed)
+
+    def close(self) -> None:
+        """End the thread, after what it is at."""
+        self._thread.close()
+
+    def count_tokens(self, kind: str, inputs: tuple[Any, ...], /) -> int:
+        """With the model's own tokenizer; reads are cached."""
+        if kind == "generate" and self.decoder is not None:
+            return len(self.decoder.encoder.prompt(inputs[0]))
+        return self.served[kind].tokens(inputs)
+
+    def is_long(self, kind: str, inputs: tuple[Any, ...], /) -> bool:
+        """Reading it would hold up the loop."""
+        length = sum([len(part) for part in inputs if isinstance(part, str)])
+        return length > _LONG_CHARS and (kind == "generate" or not self.served[kind].knows(inputs))
+
+    async def prepare(self, kind: str, inputs: tuple[Any, ...], /) -> None:
+        """Read a long input on a thread of its own; it is in the cache then."""
+        if kind in self.served:
+            await asyncio.to_thread(self.served[kind].prepare, inputs)
+        elif self.decoder is not None:
+            await asyncio.to_thread(self.decoder.encoder.prompt, inputs[0])
+
+    def prompt(self, asked: Prompt, /) -> str:
+        """The chat in the model's own template; without one, who said what in lines."""
+        messages = [("user", asked)] if isinstance(asked, str) else list(asked)
+        decoder = self.decoder
+        if decoder is None or not decoder.loaded.tokenizer.chat_template:
+            return asked if isinstance(asked, str) else "\n".join(f"{role}: {content}" for role, content in messages)
+        from jinja2 import TemplateError
+
+        try:
+            text: str = decoder.loaded.tokenizer.apply_chat_template(
+                [{"role": role, "content": content} for role, content in messages],
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        except TemplateError as error:
+            raise invalid(f"messages: the model's chat template refuses them: {error}", "messages") from error
+        return text
+
+    def start(self, batch: Batch, done: Callable[[Batch], None], /) -> None:
+        """Queue the batch for the thread."""
+        assert self._loop is not None  # noqa: S101 - open() came first
+        self._thread.batch(self._loop, batch, done)
+
+    def generate(self, sequence: Sequence, /) -> None:
+        """It joins the running sequences before the next step."""
+        assert self._loop is not None  # noqa: S101 - open() came first
+        self._thread.sequence(self._loop, sequence)
+
+    def compute(self, works: list[Work], length: int) -> None:
+        """One batch, here and now: for measuring without a server around it."""
+        self.served[works[0].kind].compute(works, length)
+
+    def _compute(self, batch: Batch) -> None:
+        self.compute(batch.works, batch.length)
+
+    def _warm(self) -> None:
+        settings = self.settings
+        parts = len(self.served) + (self.decoder is not None)
+        began, shapes = time.monotonic(), 0
+        if not settings.warm_s:
+            return
+        for served in self.served.values():
+            self._progress(f"warming {served.kind} ({served.loaded.name})")
+            shapes += warm_encoder(served, settings.rows_max, settings.warm_s / parts)
+        if self.decoder is not None:
+            self._progress(f"warming generate ({self.decoder.loaded.name})")
+            shapes += warm_decoder(self.decoder, settings.running_max, settings.warm_s / parts)
+        found = [overhead_tokens(served) for served in self.served.values()]
+        self.overhead_tokens = min(found, default=0.0)
+        self._progress(f"warmed {shapes} shapes in {time.monotonic() - began:.1f} s")
+
+    def _warmed(self, problem: Exception | None) -> None:
+        self.failure = problem
+        self.ready = problem is None
+        self.on_ready()
+
+
+def _info(served: dict[str, Served], decoder: Decoder | None, details: dict[str, Any]) -> EngineInfo:
+    models = {kind: one.loaded for kind, one in served.items()}
+    if decoder is not None:
+        models["generate"] = decoder.loaded
+    limits = {kind: one.tokens_max for kind, one in models.items()}
+    described = {
+        kind: {
+            "model": one.name,
+            "architecture": type(one.model).__name__,
+            "max_input_length": one.tokens_max,
+            "random_weights": one.random,
+        }
+        for kind, one in models.items()
+    }
+    return EngineInfo(
+        " + ".join(dict.fromkeys(one.name for one in models.values())),
+        frozenset(models),
+        max(limits.values()),
+        RANDOM_NOTE if any(one.random for one in models.values()) else None,
+        details["dtype"],
+        {**details, "models": described},
+        limits,
+    )
+
+
+def describe(threads: int, device: Any, dtype: Any) -> dict[str, Any]:
+    """What /info tells of how it computes."""
+    import torch
+
+    return {
+        "device": str(device),
+        "dtype": str(dtype).removeprefix("torch."),
+        "threads": threads,
+        "torch": torch.__version__,
+    }

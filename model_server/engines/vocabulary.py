@@ -1,0 +1,73 @@
+"""Tokenizers for random models: trained in a moment on `corpus`, of the kind that the architecture has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model_server.engines.corpus import lines
+
+_CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def tokenizer(family: str, size: int, tokens_max: int) -> Any:
+    """A fast tokenizer of at most `size` tokens for this family of models."""
+    from transformers import PreTrainedTokenizerFast
+
+    if family == "bert":
+        raw, names = _wordpiece(size), ["input_ids", "token_type_ids", "attention_mask"]
+        special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+        special["mask_token"] = "[MASK]"  # noqa: S105 - a token of text
+    elif family == "roberta":
+        raw, names = _byte_pairs(size, ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]), ["input_ids", "attention_mask"]
+        _between(raw, "<s>", "</s>", "<s> $A </s> </s> $B </s>")
+        special = {"unk_token": "<unk>", "pad_token": "<pad>", "cls_token": "<s>", "sep_token": "</s>"}
+        special |= {"mask_token": "<mask>", "bos_token": "<s>", "eos_token": "</s>"}
+    else:
+        raw = _byte_pairs(size, ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+        names, special = ["input_ids", "attention_mask"], {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=raw, model_input_names=names, model_max_length=tokens_max, **special
+    )
+    if family in ("llama", "qwen2"):
+        made.chat_template = _CHAT_TEMPLATE
+    return made
+
+
+def _wordpiece(size: int) -> Any:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - a token of text
+    raw.normalizer = normalizers.BertNormalizer(lowercase=True)
+    raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    raw.decoder = decoders.WordPiece()
+    raw.train_from_iterator(
+        lines(), trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False)
+    )
+    _between(raw, "[CLS]", "[SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
+    return raw
+
+
+def _byte_pairs(size: int, special: list[str]) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    raw.train_from_iterator(lines(), trainer)
+    return raw
+
+
+def _between(raw: Any, first: str, last: str, pair: str) -> None:
+    """Put special tokens around a text and a pair."""
+    from tokenizers import processors
+
+    ids = [(token, raw.token_to_id(token)) for token in (first, last)]
+    raw.post_processor = processors.TemplateProcessing(single=f"{first} $A {last}", pair=pair, special_tokens=ids)
