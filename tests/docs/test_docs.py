@@ -14,6 +14,7 @@ import pytest
 
 from harness import plugins
 from harness.cli.main import COMMANDS
+from harness.experiment import layering
 from tests.processes import ROOT, mock
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -48,11 +49,10 @@ def test_every_command_in_the_docs_is_one(line: str) -> None:
     if isinstance(command, click.Group):
         command, words = command.commands[words[1]], words[1:]
     context = command.make_context(words[0], words[1:], resilient_parsing=False)
-    for text in context.params.get("strategy") or ():
-        plugins.make("strategy", text)
-    for kind in ("task", "load"):
-        if context.params.get(kind):
-            plugins.make(kind, context.params[kind])
+    for kind in ("strategy", "task", "load"):
+        given = context.params.get(kind) or ()
+        for text in (given,) if isinstance(given, str) else given:
+            plugins.make(kind, layering.split(text)[0])
 
 
 def test_the_example_of_a_client_runs_as_it_stands() -> None:

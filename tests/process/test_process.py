@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from harness.client.errors import SettingError, UsageError
-from harness.client.types import Outcome
-from harness.experiment.process import Process, Settings, process
+from harness.client.types import Outcome, request_for, result_of
+from harness.experiment.process import Process, Settings, process, watch
 from tests.process.helpers import Server, go, rows, settings, until, write_input
 
 OK, REJECTED, REFUSED, NO = Outcome.ok, Outcome.rejected, Outcome.connection_error, Outcome.client_error
@@ -169,8 +169,11 @@ def test_a_server_that_stays_away_ends_the_run_without_dead_letters(tmp_path: Pa
     assert len(rows(tmp_path / "out.jsonl")) == 200
 
 
-def test_a_single_item_that_breaks_its_connection_is_a_dead_letter(tmp_path: Path) -> None:
+def test_a_single_item_that_breaks_its_connection_is_a_dead_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Others are answered: it is this item, not the server."""
+    monkeypatch.setattr(watch, "_AGAIN_S", 0.01)
     write_input(tmp_path / "in.jsonl", 50)
     poison = Server(lambda index, call: REFUSED if index in {5, 50} else OK)
 
@@ -285,3 +288,30 @@ def _no_retries() -> Any:
 
 
 NO_RETRIES = _no_retries()
+
+
+class Careless:
+    """A strategy that loses one item and tells another twice."""
+
+    blocking = False
+
+    async def stream(self, items: Any, send: Any, /, layers: Any = None) -> Any:
+        """Every item but the third; the fourth twice."""
+        call = layers(send)
+        async for item in items:
+            if item.index != 3:
+                result = result_of(item, await call(request_for(item)))
+                for _ in range(1 + (item.index == 4)):
+                    yield result
+
+
+def test_a_strategy_that_loses_items_is_found_out(tmp_path: Path) -> None:
+    """Nothing is called complete that is not, and nothing is written twice."""
+    write_input(tmp_path / "in.jsonl", 10)
+    run = Process(settings(tmp_path), Server())
+    run._strategy = Careless()  # type: ignore[assignment] # as careless with types
+    summary = asyncio.run(run.run())
+    assert (summary.complete, summary.stopped) == (False, "strategy")
+    assert "gave no result for 1 lines" in summary.text
+    assert go(settings(tmp_path, resume=True)).passed
+    assert [row["line"] for row in rows(tmp_path / "out.jsonl")] == list(range(1, 11))

@@ -213,3 +213,15 @@ def test_the_command_that_goes_on_is_the_same_with_resume() -> None:
     assert resume_command(["process", "a b.jsonl", "--overwrite", "-s", "sync"]) == (
         "paceline process 'a b.jsonl' -s sync --resume"
     )
+
+
+def test_the_example_in_the_docs_runs(tmp_path: Path) -> None:
+    """As it stands, against a real server; called again it has nothing to do."""
+    text = (ROOT / "docs" / "process.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(text.partition("```python\n")[2].partition("```")[0], names)  # noqa: S102 - the docs' own code
+    write_input(tmp_path / "in.jsonl", 30)
+    with mock() as server:
+        for again in (False, True):
+            summary = names["annotate_all"](server.url, str(tmp_path / "in.jsonl"), str(tmp_path / "out.jsonl"))
+            assert (summary.counts["ok"], summary.nothing_to_do) == (30, again)

@@ -147,7 +147,7 @@ class Journal:
         if self._late is not None:
             self._late.append(record)
         try:
-            write_all(self._fd, record)
+            write_all(self._fd, record, str(self.path))
         except OSError as error:
             self._failed = error
             raise
@@ -178,7 +178,7 @@ class Journal:
         """The new file takes the old one's place."""
         fd, size = written
         for record in self._late or ():
-            write_all(fd, record)
+            write_all(fd, record, str(self.path))
             size += len(record)
         self._late = None
         self._replace(fd, size)
@@ -188,7 +188,7 @@ class Journal:
         fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o666)
         try:
             data = b"".join([self._head, _line_of(checkpoint), *records])
-            write_all(fd, data)
+            write_all(fd, data, str(beside))
             os.fsync(fd)
         except OSError:
             os.close(fd)

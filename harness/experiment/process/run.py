@@ -143,6 +143,11 @@ class Process:
         self._work = asyncio.create_task(self._through(intake, self._meter))
         try:
             await self._work
+            if (
+                intake.out and self._stopped is None
+            ):  # a strategy that loses items: nothing is called complete that is not
+                text = f"{self.settings.strategy} gave no result for {len(intake.out)} lines that it had taken"
+                self._stopped = ("strategy", text)
         except asyncio.CancelledError:
             if self._stopped is None:  # whoever awaits this was cancelled
                 self._stopped = ("interrupted", "cancelled")
@@ -198,7 +203,9 @@ class Process:
 
     def _settle(self, intake: Intake, result: Result) -> None:
         line, outcome = result.item.index, result.response.outcome
-        ticket = intake.out[line]
+        ticket = intake.out.get(line)
+        if ticket is None:  # a strategy that tells a result twice: the first stands
+            return
         if outcome is Outcome.ok:
             if not result.response.from_cache:
                 self._server.answered()

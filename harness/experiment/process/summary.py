@@ -13,7 +13,7 @@ class Summary(msgspec.Struct, frozen=True):
     """How a run ended; `counts` are of all its sessions, `session` of this one."""
 
     complete: bool
-    stopped: str | None  # errors, interrupted, server, disk, reader (of a pipe) or input
+    stopped: str | None  # errors, interrupted, server, disk, reader (of a pipe), input or strategy
     text: str  # why it was stopped, or why it did not pass
     counts: dict[str, Any]
     session: dict[str, Any]

@@ -60,7 +60,7 @@ class Meter:
             await asyncio.sleep(0)
         self.in_flight += 1
         started = now()
-        failed = True
+        failed = False
         try:
             response = await self._inner(request)
             if response.outcome is Outcome.not_sent:
