@@ -13,7 +13,7 @@ from mock_server import profiles
 from mock_server.app import create
 from mock_server.faults import kinds
 from mock_server.reading import reference_table
-from model_server.openapi import routes_table
+from model_server.openapi import errors_table, routes_table
 
 
 def tables() -> dict[str, str]:
@@ -26,6 +26,7 @@ def tables() -> dict[str, str]:
     ]
     return {
         "routes": routes_table(create("null").routes),
+        "errors": errors_table(),
         "profiles": "\n".join(shipped),
         "keys": reference_table(),
         "faults": "\n\n".join(faults),

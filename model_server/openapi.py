@@ -33,7 +33,7 @@ class ErrorBody(msgspec.Struct):
 _STATUSES = {
     400: "The request is not right: not JSON, a missing or wrong field, too long for the model",
     401: "The API key is missing or wrong",
-    404: "The model behind this server does not do this kind of work",
+    404: "No such route or job, or the model behind this server does not do this kind of work",
     408: "The body of the request was not complete in time",
     409: "The Idempotency-Key belongs to another job",
     413: "Too much: the body, and on TEI routes the number of inputs or their length",
@@ -181,6 +181,15 @@ def _in_path(route: Route) -> list[dict[str, Any]]:
 
 def _name(path: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in path)
+
+
+def errors_table() -> str:
+    """Markdown: one line a status."""
+    lines = ["| Status | When | Retry-After |", "|---|---|---|"]
+    lines += [
+        f"| {status} | {text} | {'yes' if status in _WITH_RETRY_AFTER else ''} |" for status, text in _STATUSES.items()
+    ]
+    return "\n".join(lines)
 
 
 def routes_table(routes: Iterable[Route]) -> str:
