@@ -98,7 +98,8 @@ class Show:
         if summary.nothing_to_do:
             self.say(f"nothing to do: {settings.output} is complete ({counts['ok']:,} answers, {dead:,} dead letters)")
             return
-        self.say(f"{settings.output}: {counts['ok']:,} answers{_pace(summary)}")
+        cached = f", {counts['from_cache']:,} of them from the cache" if counts["from_cache"] else ""
+        self.say(f"{settings.output}: {counts['ok']:,} answers{cached}{_pace(summary)}")
         if dead:
             kinds = ", ".join(f"{kind} {n:,}" for kind, n in sorted(counts["dead"].items(), key=lambda e: -e[1]))
             self.say(f"{settings.dead_letter_path}: {dead:,} dead letters ({kinds}); as INPUT they are sent again")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from harness.client.clock import clock
@@ -50,7 +50,7 @@ class Intake:
         self._look = look
         self._on_bad = on_bad
         self._on_blank = on_blank
-        self._blocks: AsyncIterator[Block] = source.blocks(store.marks[0])
+        self._blocks: AsyncGenerator[Block, None] = source.blocks(store.marks[0])
         self._reading: asyncio.Task[Block | None] | None = None
         self._lines: list[bytes | None] = []
         self._first = self._position = 0
@@ -80,32 +80,35 @@ class Intake:
     async def close(self) -> None:
         """Leave the input alone."""
         if self._reading is not None:
-            self._reading.cancel()
+            if self._source.waits:
+                self._reading.cancel()  # a file's next block is there in no time, and its thread must not outlive it
             await asyncio.gather(self._reading, return_exceptions=True)
+        await self._blocks.aclose()
 
     def __aiter__(self) -> Intake:
         return self
 
     async def __anext__(self) -> Item:
         while not self._stopped:
-            if self.again and (wait_s := self._wait_s(self.again[0])) <= 0:
+            wait_s = self._wait_s()
+            if wait_s is not None and wait_s <= 0:
                 item = self.again.popleft()
                 await self._look(self.out[item.index])
                 return item
             if self._position < len(self._lines) and not self._full():
                 if (next_item := self._take()) is not None:
                     return next_item
-            elif self.again:
-                await self._change(seconds=wait_s)
             elif self._position < len(self._lines):
-                await self._change()
-            elif not await self._next_block():
-                break
+                await self._change(seconds=wait_s)
+            elif not await self._next_block(wait_s):
+                if wait_s is None:
+                    break
+                await self._change(seconds=wait_s)
         raise StopAsyncIteration
 
-    def _wait_s(self, item: Item) -> float:
-        """How long until this item may be sent again."""
-        return self.out[item.index].not_before - clock()()
+    def _wait_s(self) -> float | None:
+        """How long until an item may be sent again; None if there is none."""
+        return self.out[self.again[0].index].not_before - clock()() if self.again else None
 
     def _full(self) -> bool:
         store = self._store
@@ -133,11 +136,11 @@ class Intake:
         self.out[number] = ticket
         return item
 
-    async def _next_block(self) -> bool:
+    async def _next_block(self, seconds: float | None) -> bool:
         """The next lines, if there are any; back early when something else is to be done."""
         if self._reading is None:
             self._reading = asyncio.create_task(self._read())
-        await self._change(self._reading)
+        await self._change(self._reading, seconds=seconds)
         if self._reading.done():
             block, self._reading = self._reading.result(), None
             if block is None:

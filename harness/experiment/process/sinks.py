@@ -37,6 +37,7 @@ class Sink:
         self.size = 0  # bytes in the file
         self._zstd = zstandard().ZstdCompressor() if path.endswith(".zst") else None
         self._fd = -1
+        self._failed: OSError | None = None
         self._lines: list[bytes] = []
         self._held = 0
         self._flush_at = PACKED_FLUSH_BYTES if self.packed else FLUSH_BYTES
@@ -83,7 +84,13 @@ class Sink:
             data = self._zstd.compress(data)
         elif self.packed:
             data = gzip.compress(data, 6, mtime=0)
-        write_all(self._fd, data, self.path)
+        if self._failed is not None:  # how much of the last write is there is not known: nothing may follow it
+            raise self._failed
+        try:
+            write_all(self._fd, data, self.path)
+        except OSError as error:
+            self._failed = error
+            raise
         self._lines.clear()
         self._held = 0
         self.size += len(data)

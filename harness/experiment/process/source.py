@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +44,9 @@ class Source:
         self._read = 0  # bytes as they lie in the file
         self._end = Mark()  # where the next block begins
         try:
-            self._fd = os.dup(sys.stdin.fileno()) if path == "-" else os.open(path, os.O_RDONLY)
+            self._fd = _standard_input() if path == "-" else os.open(path, os.O_RDONLY)
             info = os.fstat(self._fd)
+            self._blocking = os.get_blocking(self._fd)
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror or error}") from error
         if stat.S_ISDIR(info.st_mode):
@@ -56,6 +57,7 @@ class Source:
     def close(self) -> None:
         """Give the file back."""
         if self._fd >= 0:
+            os.set_blocking(self._fd, self._blocking)  # a loop that watches a pipe changes it for all who share it
             os.close(self._fd)
             self._fd = -1
 
@@ -93,7 +95,12 @@ class Source:
 
     # Reading.
 
-    async def blocks(self, mark: Mark) -> AsyncIterator[Block]:
+    @property
+    def waits(self) -> bool:
+        """Reading may take as long as whoever writes into the pipe."""
+        return self._size is None
+
+    async def blocks(self, mark: Mark) -> AsyncGenerator[Block, None]:
         """Blocks from a mark to the end; raises UsageError for damaged data or where the mark does not fit."""
         reader = _Reader(mark)
         if self._size is not None:
@@ -114,7 +121,8 @@ class Source:
         try:
             if mark.offset and not is_packed(os.pread(self._fd, 4, 0)):
                 reader.begin_at(mark)
-                self._read = os.lseek(self._fd, mark.offset, os.SEEK_SET)
+                self._read = mark.offset
+            os.lseek(self._fd, self._read, os.SEEK_SET)
             while chunk := os.read(self._fd, READ_BYTES):
                 self._read += len(chunk)
                 yield from reader.feed(chunk)
@@ -133,7 +141,16 @@ class Source:
             await ready
         finally:
             loop.remove_reader(self._fd)
-        return os.read(self._fd, READ_BYTES)
+        try:
+            return os.read(self._fd, READ_BYTES)
+        except BlockingIOError:  # woken for nothing
+            return await self._from_pipe()
+
+
+def _standard_input() -> int:
+    """A descriptor of its own; of a terminal opened anew, for it shares its state with standard error."""
+    fd = sys.stdin.fileno()
+    return os.open(os.ttyname(fd), os.O_RDONLY) if os.isatty(fd) else os.dup(fd)
 
 
 def _once(ready: asyncio.Future[None]) -> None:
