@@ -104,6 +104,10 @@ class Dispatcher:
         self._free_at += [now] * (free - len(self._free_at))
         self._pump(now)
 
+    def use(self, policy: BatchPolicy) -> None:
+        """Form batches by this policy from now on."""
+        self.policy = self._queue.policy = policy
+
     @property
     def waiting(self) -> int:
         return len(self._queue)

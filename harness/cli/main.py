@@ -18,7 +18,7 @@ COMMANDS = {
     "process": "Send every line of a file and write the answers; resumable at any moment.",
     "run": "Play a scenario (spike, ramp, soak ...) with one or more strategies.",
     "report": "Render report.html, report.md and charts of a run, whole or interrupted.",
-    "serve": "Serve a mock of a model server on this machine.",
+    "serve": "Serve a mock of a model server, or a real one, on this machine.",
     "list": "List strategies, tasks, limits, loads, scenarios, profiles and more.",
 }
 """Subcommand -> its line in the help; each lies in a module of its own that is imported only when it is called."""

@@ -7,7 +7,7 @@ import click
 
 @click.group("serve")
 def command() -> None:
-    """Serve a mock of a model server on this machine."""
+    """Serve a mock of a model server, or a real one, on this machine."""
 
 
 @command.command("mock")
@@ -24,3 +24,37 @@ def mock(profile: str, host: str, port: int, speed: float | None, seed: int) -> 
 
     arguments = ["--profile", profile, "--host", host, "--port", str(port), "--seed", str(seed)]
     raise SystemExit(main(arguments + ([] if speed is None else ["--speed", str(speed)])))
+
+
+@command.command("model")
+@click.option("--task", default="similarity", show_default=True, metavar="TASK[,TASK]", help="What it is asked for.")
+@click.option("--model", multiple=True, metavar="[TASK=]ID|FOLDER", help="Of the hub, or a local folder; repeatable.")
+@click.option(
+    "--random-weights",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    metavar="[[TASK=]SHAPE]",
+    help="No model: a real architecture with random weights, each task's own if none is named.",
+)
+@click.option("--dtype", default="auto", show_default=True, type=click.Choice(["auto", "float32", "bfloat16"]))
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Processor threads of the model.")
+@click.option("--batch-items", default=32, show_default=True, type=click.IntRange(1), help="Items of a batch.")
+@click.option("--batch-tokens", default=2048, show_default=True, type=click.IntRange(1), help="Padded tokens of one.")
+@click.option("--queue", default=4096, show_default=True, type=click.IntRange(1), help="Items that may wait.")
+@click.option("--running", default=16, show_default=True, type=click.IntRange(1), help="Texts generated at once.")
+@click.option("--warm-up", default=10.0, show_default=True, type=click.FloatRange(0), help="Seconds at most.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to bind; anything else is seen by others."
+)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 chooses a free one.")
+def model(random_weights: str | None, model: tuple[str, ...], **options: str | int | float) -> None:
+    """Serve real models with torch and transformers; an API key is taken from PACELINE_API_KEY."""
+    from model_server.main import main
+
+    arguments = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    arguments += [part for name in model for part in ("--model", name)]
+    if random_weights is not None:
+        arguments += ["--random-weights", *([random_weights] if random_weights else [])]
+    raise SystemExit(main(arguments))

@@ -41,8 +41,10 @@ def build(settings: EngineSettings, progress: Callable[[str], None] = lambda tex
     decoder: Decoder | None = None
     shared: dict[tuple[str, str, bool], Loaded] = {}
     for source in settings.sources:
-        loaded = _load(source, dtype, device, settings.seed, shared, progress)
         kind = TASKS[source.task].kind
+        if kind in served or (kind == "generate" and decoder is not None):
+            continue  # two names of the same work
+        loaded = _load(source, dtype, device, settings.seed, shared, progress)
         if kind == "generate":
             decoder = Decoder(loaded, settings.running_max)
         else:

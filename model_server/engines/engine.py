@@ -167,5 +167,5 @@ def describe(threads: int, device: Any, dtype: Any) -> dict[str, Any]:
         "device": str(device),
         "dtype": str(dtype).removeprefix("torch."),
         "threads": threads,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }

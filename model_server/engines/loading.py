@@ -7,7 +7,6 @@ does not fit is refused, because transformers would otherwise give it a head of 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,21 +66,34 @@ def _place(name: str) -> tuple[str, bool]:
         return str(path), True
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise EngineError(f"model {name}: no such folder")
-    os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "10")
-    return name, False
+    return name, _only_cached(name)
+
+
+def _only_cached(name: str) -> bool:
+    """The hub cannot be asked, but the model was loaded before; raises `EngineError` if it was not."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    advice = "give a local folder as --model, or --random-weights for load without a hub"
+    try:
+        HfApi().model_info(name, timeout=10)
+    except HFValidationError:
+        raise EngineError(f"model {name}: neither a folder nor a name of the hub (ORGANIZATION/NAME)") from None
+    except RepositoryNotFoundError:
+        raise EngineError(f"model {name}: the Hugging Face hub has none of that name, or shows it to few") from None
+    except Exception as error:  # whatever the HTTP library raises that this version of the hub's client stands on
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return True
+        raise EngineError(f"model {name}: the Hugging Face hub cannot be reached ({error}); {advice}") from error
+    return False
 
 
 def _read(read: Any, source: Source) -> Any:
-    from huggingface_hub.errors import HFValidationError
-
     try:
         return read()
-    except HFValidationError:
-        raise EngineError(f"model {source.name}: neither a folder nor a name of the hub (ORGANIZATION/NAME)") from None
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        advice = "give a local folder as --model, or --random-weights for load without a hub"
-        raise EngineError(f"model {source.name} cannot be loaded: {reason}; {advice}") from error
+        reason = " ".join(str(error).split())[:300]
+        raise EngineError(f"model {source.name} cannot be loaded: {reason}") from error
 
 
 def _fitting_head(source: Source, config: Any) -> str:

@@ -59,10 +59,11 @@ class EngineSettings:
                 raise EngineError(f"{name} = {getattr(self, name)!r}: must be an integer >= 1")
         if not 0 <= self.warm_s <= 3600:
             raise EngineError(f"warm_s = {self.warm_s!r}: must be a number in 0..3600")
-        kinds = [TASKS[source.task].kind for source in self.sources]
-        for kind in kinds:
-            if kinds.count(kind) > 1:
-                raise EngineError(f"tasks: {kind} is served twice; name each kind of work once")
+        models: dict[str, tuple[str, bool]] = {}
+        for source in self.sources:
+            kind, model = TASKS[source.task].kind, (source.name, source.random)
+            if models.setdefault(kind, model) != model:
+                raise EngineError(f"task {source.task}: {kind} has the model {models[kind][0]} already")
 
 
 def sources(tasks: list[str], models: list[str], random: str | None) -> tuple[Source, ...]:
