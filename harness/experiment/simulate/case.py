@@ -1,0 +1,255 @@
+"""One repeat of one case in virtual time: the real strategy, layers, feed and recorder against a mock in the process.
+
+Rules of this file
+  1. The same spec, profile and seed give the same record files, to the byte. Nothing is written that depends on the
+     machine: no wall clock, no CPU time, no memory.
+  2. The load's zero is the loop's zero. Applications begin at their instants, which are part of the load.
+  3. What only observes (ticks) or ends the load (a stop, the cut after the drain) is a sentinel of the loop, so that a
+     deadlock is found at once and not drained away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import time
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.types import Outcome, Request, Response, Send, Strategy
+from harness.experiment.simulate.direct import DirectSend
+from harness.experiment.simulate.loop import VirtualLoop, run
+from harness.experiment.simulate.server import SimulatedServer
+from harness.experiment.spec import CaseSpec, compose
+from harness.load.feed import Feed
+from harness.load.timer import sleep_until
+from harness.measure.files import RecordPaths
+from harness.measure.record import End, read
+from harness.measure.recorder import Recorder
+
+Rows = np.ndarray[Any, np.dtype[Any]]
+
+TICK_S = 0.05
+TICKS_A_WIDTH = 4000
+"""Ticks until they come half as often: a simulated week takes no more room than a simulated hour."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a simulation may say beyond a case: when each client application joins, and when the load ends."""
+
+    joins_s: tuple[float, ...] = ()  # of application 0, 1, ...; those left out begin at zero
+    stop_s: float = math.inf  # no item is given out after this instant
+    strategy: Strategy | None = None  # in place of the spec's: an instance that has no name
+
+
+@dataclass(frozen=True)
+class SimulatedRun:
+    """What came of it. `rows` are `REQUEST_DTYPE`, `ticks` `TIMELINE_DTYPE`, as in the record files."""
+
+    rows: Rows
+    ticks: Rows
+    end: End
+    seen: int  # exchanges that the server counted
+    virtual_s: float
+    wall_s: float
+    sha256: str  # of the record files of requests and attempts
+    gates: tuple[ConcurrencyLimit | None, ...]  # each application's, as it was at the end
+
+    def count(self, outcome: Outcome) -> int:
+        """Items with this outcome."""
+        return int((self.rows["outcome"] == outcome).sum())
+
+    def ok_per_s(self, begin_s: float = 0.0, end_s: float = math.inf) -> float:
+        """Successes per second that were done in a span of virtual time."""
+        end_s = min(end_s, self.virtual_s)
+        done = self.rows["done"][self.rows["outcome"] == Outcome.ok] / 1e9
+        return float(((done >= begin_s) & (done < end_s)).sum() / max(end_s - begin_s, 1e-9))
+
+    def service_s(self, begin_s: float = 0.0, end_s: float = math.inf) -> Rows:
+        """Service times (last attempt) of successes that were done in a span of virtual time."""
+        done = self.rows["done"]
+        chosen = (self.rows["outcome"] == Outcome.ok) & (done >= begin_s * 1e9) & (done < min(end_s, 1e9) * 1e9)
+        rows = self.rows[chosen & (self.rows["sent"] >= 0)]
+        return np.asarray((rows["done"] - rows["sent"]) / 1e9)
+
+
+class _Application:
+    """One client application."""
+
+    def __init__(self, slot: int, begins_s: float) -> None:
+        self.slot = slot
+        self.begins_s = begins_s
+        self.feed: Feed | None = None
+        self.gate: ConcurrencyLimit | None = None
+        self.complete = False
+        self.bad_lines = 0
+        self.first_bad: tuple[int, str] | None = None
+
+
+class _Play:
+    """A case being played, on the running loop."""
+
+    def __init__(self, spec: CaseSpec, server: SimulatedServer, terms: Terms) -> None:
+        self.spec = spec
+        self.server = server
+        self.terms = terms
+        self.schedule = spec.build_schedule()
+        self.mix = spec.build_mix()
+        joins = terms.joins_s + (0.0,) * (spec.users - len(terms.joins_s))
+        self.applications = [_Application(slot, begins_s) for slot, begins_s in enumerate(joins)]
+        self.recorder = Recorder(
+            Path(spec.records), case=spec.name, repeat=spec.repeat, process=0, t0=0.0, t0_unix_s=0.0
+        )
+        self.loop = asyncio.get_running_loop()
+        self.cut = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._tick_s = TICK_S
+        self._ticks = 0
+
+    async def __call__(self) -> End:
+        loop = self.loop
+        assert isinstance(loop, VirtualLoop)  # noqa: S101 - `play` made it
+        loop.watch(0.0, self._tick)
+        if self.terms.stop_s < math.inf:
+            loop.watch(self.terms.stop_s, self._stop)
+        offsets = self.schedule.offsets
+        last_s = self.terms.stop_s if offsets is None else min(offsets[-1], self.terms.stop_s)
+        if last_s < math.inf:
+            loop.watch(last_s + self.spec.drain_s, self._cut)
+        self._tasks = [
+            loop.create_task(self._application(one), name=f"application {one.slot}") for one in self.applications
+        ]
+        done = await asyncio.gather(*self._tasks, return_exceptions=True)
+        error = next((e for e in done if isinstance(e, Exception)), None)
+        if error is not None:
+            self.recorder.end(self._summary(f"{type(error).__name__}: {error}"))
+            raise error
+        self._tick()
+        return self.recorder.end(self._summary(None))
+
+    async def _application(self, one: _Application) -> None:
+        spec, terms = self.spec, self.terms
+        strategy = terms.strategy or spec.build_strategy()
+        if one.begins_s:
+            await sleep_until(one.begins_s)
+        async with (
+            DirectSend(self.server.app, timeout_s=spec.layers.timeout_s) as transport,
+            AsyncExitStack() as closing,
+        ):
+            source = spec.build_source()
+            feed = one.feed = Feed(
+                source, self.mix, self.schedule, 0.0, sleep_until, one.slot, len(self.applications), one.begins_s
+            )
+
+            def layers(send: Send) -> Send:
+                if isinstance(send, ConcurrencyLimit):
+                    one.gate = send
+                inner = compose(send, spec.layers, spec.seed + one.slot, closing)
+                if terms.stop_s == math.inf:
+                    return self.recorder.layer(inner, one.slot)
+
+                def entrance(request: Request, /) -> Awaitable[Response]:
+                    return _not_sent(self.loop.time()) if feed.stopped else inner(request)
+
+                return self.recorder.layer(entrance, one.slot)
+
+            async with aclosing(strategy.stream(feed, transport, layers)) as results:
+                async for _ in results:
+                    pass
+            one.complete = not feed.stopped
+            if source.jsonl is not None:
+                one.bad_lines, one.first_bad = source.jsonl.bad_lines, source.jsonl.first_bad
+
+    def _tick(self) -> float:
+        gates = [one.gate for one in self.applications if one.gate is not None]
+        self.recorder.tick(
+            t=self.loop.time(),
+            in_flight=sum(gate.in_flight for gate in gates) if gates else None,
+            limit=float(sum(gate.limit.value for gate in gates)) if gates else math.nan,
+            pulled=self._pulled,
+            done=self.recorder.done,
+        )
+        self._ticks += 1
+        if self._ticks % TICKS_A_WIDTH == 0:
+            self._tick_s *= 2
+        return self.loop.time() + self._tick_s
+
+    def _stop(self) -> float:
+        for one in self.applications:
+            if one.feed is not None:
+                one.feed.stop(self.terms.stop_s)
+        return math.inf
+
+    def _cut(self) -> float:
+        """What is in flight when the drain is over is unfinished."""
+        self.recorder.cancelled_as = Outcome.unfinished
+        for task in self._tasks:
+            task.cancel()
+        return math.inf
+
+    @property
+    def _pulled(self) -> int:
+        return sum(one.feed.pulled for one in self.applications if one.feed is not None)
+
+    def _summary(self, error: str | None) -> End:
+        scheduled = sum(one.feed.scheduled(one.complete) for one in self.applications if one.feed is not None)
+        if self.terms.stop_s < math.inf and self.schedule.offsets is None:
+            scheduled = self._pulled  # a stopped backlog has no other end
+        first_bad = min((one.first_bad for one in self.applications if one.first_bad is not None), default=None)
+        return End(
+            scheduled=scheduled,
+            pulled=self._pulled,
+            recorded=self.recorder.recorded,
+            not_sent=max(0, scheduled - self.recorder.recorded),
+            bad_lines=sum(one.bad_lines for one in self.applications),
+            first_bad_line=None if first_bad is None else f"line {first_bad[0]}: {first_bad[1]}",
+            duration_s=self.loop.time(),
+            error=error or self.recorder.error,
+            schedule_sha256=self.schedule.sha256,
+        )
+
+
+def play(spec: CaseSpec, server: SimulatedServer, terms: Terms | None = None) -> SimulatedRun:
+    """Play it to its end; raises DeadlockError if that cannot come, and what the strategy or its settings raise."""
+    began = time.perf_counter()
+
+    async def main() -> tuple[_Play, End, float]:
+        playing = _Play(spec, server, terms or Terms())
+        end = await playing()
+        return playing, end, asyncio.get_running_loop().time()
+
+    playing, end, virtual_s = run(main())
+    paths = playing.recorder.paths
+    gates = tuple(one.gate for one in playing.applications)
+    return SimulatedRun(
+        read(paths.requests)[1],
+        read(paths.timeline)[1],
+        end,
+        server.seen,
+        virtual_s,
+        time.perf_counter() - began,
+        digest(paths),
+        gates,
+    )
+
+
+def digest(paths: RecordPaths) -> str:
+    """SHA-256 of what became of every request and attempt."""
+    sha256 = hashlib.sha256()
+    for path in (paths.requests, paths.attempts):
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                sha256.update(block)
+    return sha256.hexdigest()
+
+
+async def _not_sent(now: float) -> Response:
+    return Response(Outcome.not_sent, done=now, error="the run was stopped")

@@ -1,0 +1,155 @@
+"""The shortest way from a client to a simulated server: a `Send` that calls the server's app in the same process.
+
+Rules of this file
+  1. Everything between the two faces is the real thing: routes, limits, faults, admission, batching, engine. What is
+     left out is the wire: no socket, no HTTP parser, and for the plainest calls no JSON either (`_plain`).
+  2. Outcomes, stamps and time-outs are those of `harness.client.transport.HttpTransport`.
+  3. Nothing takes time but what the profile says (and the network, if it is given a delay).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from types import TracebackType
+from typing import Any
+
+from multidict import CIMultiDict
+
+from harness.client.clock import Clock, clock
+from harness.client.errors import BadResponse
+from harness.client.tasks.similarity import Similarity
+from harness.client.timeouts import Timeouts
+from harness.client.types import Outcome, Request, Response
+from harness.client.wire import outcome_of_status, refuse
+from harness.experiment.simulate.wire import Broken, Wire
+from model_server.app import App
+from model_server.errors import ApiError
+from model_server.work import Work
+
+
+class DirectSend:
+    """One exchange per call with `app`; use it with `async with`, on the loop that the app runs on."""
+
+    def __init__(self, app: App, *, timeout_s: float = 60.0) -> None:
+        self._app = app
+        self._timeout_s = timeout_s
+        self._timeouts: Timeouts | None = None
+        self._time: Clock = time.monotonic
+
+    async def __aenter__(self) -> DirectSend:
+        self._app.open()
+        self._time = clock()
+        self._timeouts = Timeouts(self._timeout_s)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timeouts is not None:
+            self._timeouts.close()
+
+    async def __call__(self, request: Request, /) -> Response:
+        timeouts = self._timeouts
+        if timeouts is None:
+            raise RuntimeError("DirectSend must be entered with `async with` first")
+        sent = self._time()
+        response = Response(Outcome.connection_error, sent=sent)
+        watch = timeouts.begin(sent)
+        sooner: asyncio.TimerHandle | None = None
+        if request.deadline < watch.when:
+            if request.deadline <= sent:
+                timeouts.end(watch)
+                return Response(Outcome.not_sent, done=sent, error="its deadline passed before it could be sent")
+            sooner = asyncio.get_running_loop().call_at(request.deadline, watch.expire)
+        if request.progress is not None:
+            request.progress.sent = sent
+        try:
+            if type(request.task) is Similarity and self._app.around is None and request.headers is None:
+                await self._plain(request, response)
+            else:
+                await self._exchange(request, response)
+        except asyncio.CancelledError as error:
+            if not watch.expired or watch.task.uncancel() > 0:
+                response.outcome = Outcome.cancelled
+                error.response = response  # type: ignore[attr-defined] # for whoever records: it was sent
+                raise
+            self._failed(response, Outcome.timed_out, f"no complete answer within {self._time() - sent:.3g} s")
+        except Broken as error:
+            self._failed(response, Outcome.connection_error, str(error))
+        except BadResponse as error:
+            self._failed(response, Outcome.bad_response, str(error))
+        finally:
+            timeouts.end(watch)
+            if sooner is not None:
+                sooner.cancel()
+        return response
+
+    def _failed(self, response: Response, outcome: Outcome, error: str) -> None:
+        response.outcome = outcome
+        response.error = error[:300]
+        response.done = self._time()
+
+    async def _plain(self, request: Request, response: Response) -> None:
+        """One pair of texts to a server without limits and faults: straight into the queue."""
+        app, data = self._app, request.items[0].data
+        book = app.counts.routes["/similarity"]
+        book.seen += 1
+        work = Work("similarity", (data.text1, data.text2))
+        try:
+            call = app.dispatcher.submit([work], response.sent, math.inf)
+            if call.pending or call.error is not None:
+                await app.dispatcher.wait(call)
+        except ApiError as error:
+            book.close("refused" if error.status in (429, 503) else "failed")
+            response.first_byte = response.done = self._time()
+            response.status = error.status
+            response.headers = _headers(error.headers())
+            refuse(response, error.status, response.headers, error.body(), 0.0)
+            return
+        except asyncio.CancelledError:
+            book.close("disconnected")
+            raise
+        book.close("finished")
+        response.outcome = Outcome.ok
+        response.status = 200
+        response.answers = (work.output,)
+        response.first_byte = response.done = self._time()
+        if request.progress is not None:
+            request.progress.first_byte = response.first_byte
+
+    async def _exchange(self, request: Request, response: Response) -> None:
+        """Any call, with the bodies as they would be on the wire."""
+        wire = Wire(request, self._time)
+        await self._app(wire.scope, wire.receive, wire.send)
+        response.status = wire.status
+        response.first_byte = wire.head_at
+        if wire.broken:
+            raise Broken(wire.broken)
+        response.headers = headers = _headers(wire.headers)
+        response.server_timing = headers.get("Server-Timing")
+        if outcome_of_status(wire.status) is not Outcome.ok:
+            response.done = self._time()
+            refuse(response, wire.status, headers, b"".join(wire.parts), 0.0)
+        elif request.stream:
+            self._stream(request, response, wire)
+        else:
+            if request.progress is not None:
+                request.progress.first_byte = wire.head_at
+            response.answers = request.task.answer(request, b"".join(wire.parts))
+            response.outcome = Outcome.ok
+            response.done = self._time()
+
+    def _stream(self, request: Request, response: Response, wire: Wire) -> None:
+        wire.splitter.close()
+        response.chunks = tuple(wire.stamps)
+        if wire.stamps:
+            response.first_byte = wire.stamps[0]
+        response.answers = request.task.answer_stream(request, wire.events)
+        response.outcome = Outcome.ok
+        response.done = self._time()
+
+
+def _headers(fields: Any) -> CIMultiDict[str]:
+    return CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)

@@ -1,0 +1,184 @@
+"""An event loop whose time is virtual: it stands still while anything is ready, then jumps to the next timer.
+
+Rules of this file
+  1. What runs next is a function of what was asked for, and in which order: timers of one instant fire in the order in
+     which they were set. There is no socket, no thread, no signal and no wall clock that could interfere.
+  2. A wait that nothing can end is an error, not a hang: nothing ready, no timer, and the main task not done.
+  3. Sentinels (`watch`) observe at instants of their own. They do not keep the loop alive, so they hide no deadlock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import base_events
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from heapq import heappop, heappush
+from typing import Any, NoReturn, TypeVar
+
+T = TypeVar("T")
+
+_WAITING_SHOWN = 12
+
+
+class DeadlockError(RuntimeError):
+    """Every task waits, and there is no timer that could wake one."""
+
+
+class NotSimulated(RuntimeError):  # noqa: N818 - it says what is the case
+    """Something asked for a thread, a socket or a signal: those exist in real time only."""
+
+
+class Callback(list[Any]):
+    """[function, arguments, context]: what asyncio calls a handle, made and called at a third of its cost."""
+
+    __slots__ = ()
+
+    def cancel(self) -> None:
+        """Never call it."""
+        self[0] = None
+
+    def cancelled(self) -> bool:
+        """It was cancelled, or has run."""
+        return self[0] is None
+
+
+class Timer(Callback):
+    """[function, arguments, context, instant]."""
+
+    __slots__ = ()
+
+    def when(self) -> float:
+        """Its instant."""
+        return float(self[3])
+
+
+class VirtualLoop(base_events.BaseEventLoop):
+    """asyncio's loop with the clock and the queue replaced; `time()` begins at 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+        self._queue: deque[Callback] = deque()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._sentinels: list[tuple[float, int, Callable[[], float]]] = []
+        self._set = 0  # timers ever set: the order among those of one instant
+        self._clock_resolution = 0.0
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self._now
+
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override] # any arguments
+        """As asyncio's; what it returns can be cancelled."""
+        entry = Callback((callback, args, context or copy_context()))
+        self._queue.append(entry)
+        return entry
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override] # any arguments
+        """As asyncio's; an instant that is past means now."""
+        timer = Timer((callback, args, context or copy_context(), when))
+        self._set += 1
+        heappush(self._timers, (when, self._set, timer))
+        return timer
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override] # any arguments
+        """As asyncio's."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override] # any arguments
+        """There is one thread only."""
+        return self.call_soon(callback, *args, context=context)
+
+    def watch(self, when: float, look: Callable[[], float]) -> None:
+        """Call `look()` once all that is due before `when` has run; it returns the next instant to look at."""
+        self._set += 1
+        heappush(self._sentinels, (when, self._set, look))
+
+    def _run_once(self) -> None:
+        """Everything that is ready, then the timers of the next instant, until the loop is stopped."""
+        queue, timers, sentinels = self._queue, self._timers, self._sentinels
+        while not self._stopping:  # type: ignore[attr-defined] # BaseEventLoop's own
+            if queue:
+                self._run_ready()
+                continue
+            while timers and timers[0][2][0] is None:
+                heappop(timers)
+            if not timers:
+                self._deadlock()
+            when = timers[0][0]
+            if sentinels and sentinels[0][0] <= when:
+                self._look()
+                continue
+            self._now = max(self._now, when)
+            while timers and timers[0][0] <= when:
+                queue.append(heappop(timers)[2])
+
+    def _run_ready(self) -> None:
+        """What is ready now; what that makes ready comes next."""
+        queue = self._queue
+        pop, callback = queue.popleft, None
+        try:
+            for _ in range(len(queue)):
+                entry = pop()
+                callback = entry[0]
+                if callback is not None:
+                    entry[0] = None
+                    entry[2].run(callback, *entry[1])
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.call_exception_handler({"message": f"Exception in callback {callback!r}", "exception": error})
+
+    def _look(self) -> None:
+        when, _, look = heappop(self._sentinels)
+        self._now = max(self._now, when)
+        self.watch(look(), look)
+
+    def _deadlock(self) -> NoReturn:
+        waiting = sorted(f"{task.get_name()} ({_where(task)})" for task in asyncio.all_tasks(self))
+        more = f" and {len(waiting) - _WAITING_SHOWN} more" if len(waiting) > _WAITING_SHOWN else ""
+        raise DeadlockError(
+            f"at {self._now:.6g} s of virtual time nothing is ready and no timer is set, but these wait: "
+            + ", ".join(waiting[:_WAITING_SHOWN])
+            + more
+        )
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override] # as above
+        """Refused: a thread takes real time."""
+        raise NotSimulated(
+            f"{getattr(func, '__qualname__', func)} wants a thread, and threads have no virtual time: "
+            "use a strategy or layer that is asynchronous"
+        )
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """There is none."""
+
+    def _process_events(self, event_list: Any) -> None:
+        """There are none."""
+
+    def _write_to_self(self) -> None:
+        """Nothing sleeps that would have to be woken."""
+
+
+def _where(task: asyncio.Task[Any]) -> str:
+    """What a task does, innermost await last."""
+    coroutine: Any = task.get_coro()
+    names = []
+    while coroutine is not None and hasattr(coroutine, "__qualname__"):
+        names.append(coroutine.__qualname__)
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "ag_await", None)
+    return " > ".join(names)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run to the end in virtual time; raises DeadlockError if that cannot come."""
+    loop = VirtualLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        try:
+            return runner.run(main)
+        except DeadlockError:
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+            raise
