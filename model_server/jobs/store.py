@@ -79,11 +79,9 @@ class Store:
 
     def page(self, limit: int, after: str | None) -> list[Job]:
         """The latest first."""
-        rows = self._db.execute(
-            _JOBS
-            + "WHERE number < coalesce((SELECT number FROM jobs WHERE id = ?), 1 << 62) ORDER BY number DESC LIMIT ?",  # noqa: S608 - no part of it comes from outside
-            (after, limit),
-        )
+        row = self._db.execute("SELECT number FROM jobs WHERE id = ?", (after,)).fetchone()
+        below = row[0] if row is not None else 1 << 62
+        rows = self._db.execute(_JOBS + "WHERE number < ? ORDER BY number DESC LIMIT ?", (below, limit))
         return [_job(row) for row in rows]
 
     def results(self, job_id: str, start: int, limit: int) -> list[ItemResult]:
