@@ -31,17 +31,21 @@ class Lane:
     def waiting(self) -> int:
         return len(self._queue)
 
+    def check_room(self, count: int) -> None:
+        """Raises `ApiError` 503 if so many sequences could neither start nor wait."""
+        waiting = len(self._queue)
+        if self.running_max and self.running + waiting + count > self.running_max + self.queue_max:
+            message = f"the queue is full ({waiting} of {self.queue_max} sequences)"
+            raise full(message, self.rate.wait_s(max(1, waiting), self.running_max) or UNKNOWN_WAIT_S)
+
     def submit(self, sequence: Sequence) -> None:
         """Start or queue it; raises `ApiError` 503 when the queue is full."""
+        self.check_room(1)
         sequence.on_end = self._ended
         if not self.running_max or self.running < self.running_max:
             self._start(sequence)
-        elif len(self._queue) < self.queue_max:
-            self._queue[sequence] = self._expiry(sequence)
         else:
-            waiting = len(self._queue)
-            message = f"the queue is full ({waiting} of {self.queue_max} sequences)"
-            raise full(message, self.rate.wait_s(max(1, waiting), self.running_max) or UNKNOWN_WAIT_S)
+            self._queue[sequence] = self._expiry(sequence)
 
     def cancel(self, sequence: Sequence) -> None:
         """The client is gone: out of the queue at once; a running one ends at its next token."""

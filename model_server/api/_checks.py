@@ -45,13 +45,10 @@ def count(app: App, items: int, param: str) -> None:
         raise invalid(message, param, "too_many_items")
 
 
-def tokens(app: App, value: int | None, default: int, param: str) -> int:
-    """How many tokens may be asked for; without a word the default, or the bound if that is lower."""
-    if value is None:
-        return min(default, app.settings.tokens_max)
-    if not 1 <= value <= app.settings.tokens_max:
+def tokens(app: App, value: int | None, param: str) -> None:
+    """How many tokens may be asked for."""
+    if value is not None and not 1 <= value <= app.settings.tokens_max:
         raise invalid(f"{param}: {value} is not in 1..{app.settings.tokens_max}", param)
-    return value
 
 
 def softmax(logits: list[float]) -> list[float]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol
 
+from model_server.api import _checks as check
 from model_server.errors import ApiError, ClientGone, deadline_exceeded
 from model_server.exchange import Exchange, Timing
 from model_server.work import Sequence
@@ -33,20 +34,20 @@ class Shape(Protocol):
         ...
 
 
-async def begin(app: App, exchange: Exchange, prompt: str, tokens_max: int) -> Sequence:
-    """Admit one generation; raises `ApiError` when the prompt is too long or the queue full."""
-    return (await begin_all(app, exchange, [prompt], tokens_max))[0]
+async def begin(app: App, exchange: Exchange, prompts: list[str], asked: int | None, default: int) -> list[Sequence]:
+    """Admit one generation a prompt, all or none; raises `ApiError` when a prompt is too long or the queue full.
 
-
-async def begin_all(app: App, exchange: Exchange, prompts: list[str], tokens_max: int) -> list[Sequence]:
-    """Admit several, all or none."""
-    sequences: list[Sequence] = []
+    `asked` tokens each; if that is None, `default`, or what the server's bound and the model's context leave of it.
+    """
+    check.tokens(app, asked, "max_tokens")
+    app.lane.check_room(len(prompts))  # before anything is read
     for prompt in prompts:
         if app.engine.is_long("generate", (prompt,)):
             await app.engine.prepare("generate", (prompt,))
+    sequences: list[Sequence] = []
     try:
         for prompt in prompts:
-            sequences.append(_admit(app, exchange, prompt, tokens_max))  # noqa: PERF401 - kept when a later one fails
+            sequences.append(_admit(app, exchange, prompt, asked, default))  # noqa: PERF401 - kept when a later one fails
     except BaseException:
         _cancel(app, sequences)
         raise
@@ -55,11 +56,12 @@ async def begin_all(app: App, exchange: Exchange, prompts: list[str], tokens_max
     return sequences
 
 
-def _admit(app: App, exchange: Exchange, prompt: str, tokens_max: int) -> Sequence:
+def _admit(app: App, exchange: Exchange, prompt: str, asked: int | None, default: int) -> Sequence:
     from model_server.app import deadline_of
 
     length = app.engine.count_tokens("generate", (prompt,))
     limit = app.engine.info.tokens_max("generate")
+    tokens_max = asked or max(1, min(default, app.settings.tokens_max, limit - length))
     if length + tokens_max > limit:
         message = f"{length} prompt tokens and max_tokens {tokens_max} are over the context length of {limit}"
         raise ApiError(400, message, code="context_length_exceeded", param="max_tokens")

@@ -188,7 +188,7 @@ def _mask_answer(masks: list[list[tuple[float, int, str, str]]]) -> list[Any]:
 async def annotate(app: App, exchange: Exchange, body: AnnotateBody) -> Reply:
     check.served(app, "generate")
     prompt = app.engine.prompt(check.text(app, body.text, "text", empty=False))
-    sequence = await begin(app, exchange, prompt, check.tokens(app, body.max_tokens, 128, "max_tokens"))
+    (sequence,) = await begin(app, exchange, [prompt], body.max_tokens, 128)
     if body.stream:
         return StreamReply(events_of(app, exchange, [sequence], _AnnotateShape()))
     (text,) = await collect(app, exchange, [sequence])

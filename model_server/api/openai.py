@@ -12,7 +12,7 @@ import msgspec
 
 from model_server.api import _checks as check
 from model_server.api import _openai_types as types
-from model_server.api._generation import DONE, begin_all, collect, events_of
+from model_server.api._generation import DONE, begin, collect, events_of
 from model_server.exchange import Exchange
 from model_server.reply import Reply, StreamReply
 from model_server.routes import Route
@@ -37,9 +37,7 @@ async def chat(app: App, exchange: Exchange, body: types.ChatBody) -> Reply:
 async def completions(app: App, exchange: Exchange, body: types.CompletionBody) -> Reply:
     check.served(app, "generate")
     prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
-    check.count(app, len(prompts), "prompt")
-    for prompt in prompts:
-        check.text(app, prompt, "prompt")
+    check.texts(app, prompts, "prompt")
     return await _complete(app, exchange, body, prompts, body.max_tokens, TextShape)
 
 
@@ -102,8 +100,7 @@ async def _complete(
     asked: int | None,
     shape: type[ChatShape],
 ) -> Reply:
-    tokens_max = check.tokens(app, asked, shape.tokens_default, "max_tokens")
-    sequences = await begin_all(app, exchange, prompts, tokens_max)
+    sequences = await begin(app, exchange, prompts, asked, shape.tokens_default)
     head = {
         "id": f"{shape.prefix}-{uuid4().hex}",
         "created": int(time.time()),

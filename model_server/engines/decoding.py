@@ -68,6 +68,7 @@ class Decoder:
         self._slots = Slots(config.num_hidden_layers, running_max)
         self._rows: list[Running] = []
         self._waiting: deque[Running] = deque()
+        self._joining: list[Running] = []  # neither: while they are prefilled
 
     @property
     def busy(self) -> bool:
@@ -79,9 +80,10 @@ class Decoder:
 
     def fail(self) -> list[Event]:
         """A step broke: everybody's sequence ends with an error."""
-        now = time.monotonic()
-        events = [Event(one.sequence, one.owner, None, "error", now) for one in (*self._rows, *self._waiting)]
+        now, everybody = time.monotonic(), (*self._rows, *self._joining, *self._waiting)
+        events = [Event(one.sequence, one.owner, None, "error", now) for one in everybody]
         self._rows.clear()
+        self._joining = []
         self._waiting.clear()
         self._slots.lengths.clear()
         return events
@@ -127,7 +129,7 @@ class Decoder:
         import torch
         from transformers.cache_utils import DynamicCache
 
-        newcomers = self._newcomers()
+        newcomers = self._joining = self._newcomers()
         if not newcomers:
             return
         longest = max(len(one.ids) for one in newcomers)
@@ -146,6 +148,7 @@ class Decoder:
                 self._slots.join(cache, row, len(one.ids))
                 joined.append(one)
         self._rows += joined
+        self._joining = []
 
     def _decode(self, events: list[Event]) -> None:
         import torch

@@ -65,7 +65,7 @@ class Encoder:
         """The ids of a prompt; one that a chat template has begun already gets no second beginning."""
         begun = self._bos is not None and text.startswith(self._bos)
         ids: list[int] = self._raw.encode(text, add_special_tokens=not begun).ids
-        return ids
+        return ids or [0]  # a model cannot go on from nothing
 
     def knows(self, row: Row) -> bool:
         """It is in the cache: counting costs nothing."""

@@ -11,7 +11,7 @@ import pytest
 
 from model_server.app import App
 from tests.contract.crowd import Crowd
-from tests.contract.kinds import KINDS, make
+from tests.contract.kinds import KINDS, close, make
 from tests.contract.servers import Caller, Host, Server
 
 
@@ -20,6 +20,7 @@ def host() -> Iterator[Host]:
     host = Host()
     yield host
     host.stop()
+    close()
 
 
 @pytest.fixture(scope="session", params=KINDS)

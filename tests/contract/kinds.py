@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from mock_server.engine import SimulatedEngine
 from mock_server.profile import Profile
 from model_server.admission import AdmissionLimits
 from model_server.app import App, create_app
 from model_server.batching import BatchPolicy
+from model_server.engines.settings import EngineSettings, Source
 from model_server.jobs.embedded import EmbeddedJobs
 from model_server.settings import FaceSettings
 from model_server.work import Batch, Engine, Sequence
 
-KINDS = ["mock"]
+if TYPE_CHECKING:
+    from model_server.engines.engine import TorchEngine
+
+KINDS = ["mock", "model"]
 
 
 class Gate:
@@ -80,5 +85,21 @@ def make(
 
 
 def _engine(kind: str) -> Engine:
-    assert kind == "mock"
-    return SimulatedEngine(Profile(input_tokens_max=512), 0)
+    return SimulatedEngine(Profile(input_tokens_max=128), 0) if kind == "mock" else tiny_engine()
+
+
+@cache
+def tiny_engine() -> TorchEngine:
+    """Real architectures of the smallest sizes, built once a process; all apps of one loop may share it."""
+    from model_server.engines.build import build
+
+    shapes = {"fill-mask": "tiny-bert", "zero-shot": "tiny-roberta", "annotate": "tiny-llama"}
+    tasks = ("similarity", "embed", "fill-mask", "zero-shot", "rerank", "classify", "annotate")
+    sources = tuple(Source(task, shapes.get(task, "tiny-bert"), random=True) for task in tasks)
+    return build(EngineSettings(sources, dtype="float32", warm_s=0, rows_max=4, running_max=4))
+
+
+def close() -> None:
+    """End the thread of the engine, if there was one."""
+    if tiny_engine.cache_info().currsize:
+        tiny_engine().close()

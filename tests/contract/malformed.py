@@ -133,6 +133,7 @@ VALUES = [
     Wrong("no chat", "/v1/chat/completions", {"messages": []}, 400, "empty", "messages"),
     Wrong("two answers", "/v1/chat/completions", {**CHAT, "n": 2}, 400, "invalid_value", "n"),
     Wrong("no tokens of chat", "/v1/chat/completions", {**CHAT, "max_tokens": 0}, 400, "invalid_value", "max_tokens"),
+    Wrong("a blank prompt to complete", "/v1/completions", {"prompt": ""}, 400, "empty", "prompt[0]"),
     Wrong("no prompts", "/v1/completions", {"prompt": []}, 400, "empty", "prompt"),
     Wrong("nothing to embed", "/v1/embeddings", {"input": []}, 400, "empty", "input"),
     Wrong("a blank text to embed", "/v1/embeddings", {"input": ["a", ""]}, 400, "empty", "input[1]"),

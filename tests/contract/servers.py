@@ -65,6 +65,7 @@ class Host:
         if (kind, key) not in self._servers:
             app = make()
             url = self.run(self._stack.enter_async_context(served(app)))
+            wait_until(lambda: app.engine.ready)
             self._servers[kind, key] = Server(kind, url, app)
         return self._servers[kind, key]
 
