@@ -1,11 +1,19 @@
-"""Tokenizers for random models: trained in a moment on `corpus`, of the kind that the architecture has."""
+"""Tokenizers for random models: made in a moment from `corpus`, of the kind that the architecture has.
+
+Byte pairs are trained. WordPiece's vocabulary is put together here, because its trainer numbers the tokens differently
+each time, and equal seeds shall answer equally.
+"""
 
 from __future__ import annotations
 
+import re
+import string
+from collections import Counter
 from typing import Any
 
 from model_server.engines.corpus import lines
 
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -37,18 +45,26 @@ def tokenizer(family: str, size: int, tokens_max: int) -> Any:
 
 
 def _wordpiece(size: int) -> Any:
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - a token of text
+    vocabulary = {piece: place for place, piece in enumerate(word_pieces()[:size])}
+    raw = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106 - a token of text
     raw.normalizer = normalizers.BertNormalizer(lowercase=True)
     raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     raw.decoder = decoders.WordPiece()
-    raw.train_from_iterator(
-        lines(), trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False)
-    )
     _between(raw, "[CLS]", "[SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
     return raw
+
+
+def word_pieces() -> list[str]:
+    """Special tokens, every single character, the words of the corpus, and pieces that several of them share."""
+    words = sorted({word for line in lines() for word in re.findall(r"[a-z]+", line.lower())})
+    single = [*string.ascii_lowercase, *string.digits]
+    chinese = sorted({letter for line in lines() for letter in line if not letter.isascii()})
+    shared = Counter("##" + word[cut : cut + length] for word in words for cut in range(1, 9) for length in (2, 3, 4))
+    pieces = sorted((piece for piece, count in shared.items() if count > 1), key=lambda piece: (-shared[piece], piece))
+    found = [*_SPECIAL, *string.punctuation, *single, *("##" + letter for letter in single), *chinese, *words, *pieces]
+    return list(dict.fromkeys(found))
 
 
 def _byte_pairs(size: int, special: list[str]) -> Any:
