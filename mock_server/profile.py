@@ -59,6 +59,9 @@ class Limits(Section, frozen=True):
     action: Annotated[Literal["refuse", "ignore"], Meta(description="refuse, or never answer")] = "refuse"
     status: Annotated[Literal[429, 503], Meta(description="of a refusal")] = 429
     delay_s: Annotated[Seconds, Meta(description="wait before refusing")] = 0.0
+    retry_after_s: Annotated[
+        Seconds | None, Meta(description="what a refusal tells to wait; left out: what is computed")
+    ] = None
 
 
 class Generation(Section, frozen=True):

@@ -17,6 +17,7 @@ COMMANDS = {
     "compare": "Compare client strategies on one server, under one identical load.",
     "process": "Send every line of a file and write the answers; resumable at any moment.",
     "run": "Play a scenario (spike, ramp, soak ...) with one or more strategies.",
+    "simulate": "Compare strategies, or sweep concurrency, in virtual time: the same to the byte.",
     "report": "Render report.html, report.md and charts of a run, whole or interrupted.",
     "serve": "Serve a mock of a model server, or a real one, on this machine.",
     "list": "List strategies, tasks, limits, loads, scenarios, profiles and more.",

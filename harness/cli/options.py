@@ -12,6 +12,9 @@ from click.shell_completion import CompletionItem
 
 from harness.client.errors import UsageError
 
+Execute = Callable[..., tuple[Any, bool]]
+"""Plays a prepared run, told whom to tell of its progress: the result, and whether it was interrupted."""
+
 
 class PluginName(click.ParamType[str]):
     """NAME[:key=value,...] of a kind of plug-in; completes names and, after the colon, settings."""
@@ -119,16 +122,18 @@ _SHARED = [
 ]
 
 
-def play(options: dict[str, Any], scenario: str, default_strategies: tuple[str, ...]) -> int:
-    """Run what the options describe, report it, and return the exit code."""
+def play(
+    options: dict[str, Any], scenario: str, default_strategies: tuple[str, ...], execute: Execute | None = None
+) -> int:
+    """Run what the options describe (`execute` says how, if not for real), report it, and return the exit code."""
     from harness.cli.progress import Progress
     from harness.cli.show import show
     from harness.experiment import layering
-    from harness.experiment.run import Settings, execute, prepare
+    from harness.experiment import run as real
     from harness.experiment.spec import LayerSettings
     from harness.measure.verdict import exit_code
 
-    settings = Settings(
+    settings = real.Settings(
         strategies=options["strategy"] or default_strategies,
         scenario=scenario,
         layers=LayerSettings(
@@ -144,9 +149,9 @@ def play(options: dict[str, Any], scenario: str, default_strategies: tuple[str, 
         command="paceline " + _quoted(sys.argv[1:]),
         **{key: options[key] for key in _STRAIGHT},
     )
-    run = prepare(settings)
+    run = real.prepare(settings)
     with Progress(quiet=options["quiet"] or None) as progress:
-        result, interrupted = execute(run, progress)
+        result, interrupted = (execute or real.execute)(run, progress)
         written = []
         if options["report"]:
             progress("reporting", {})

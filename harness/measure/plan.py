@@ -32,7 +32,7 @@ class PlanCase(msgspec.Struct, frozen=True):
     schedule_sha256: str | None = None
     users: int = 1  # client applications
     processes: int = 1  # Locust processes that share them
-    transport: Literal["asyncio", "blocking"] = "asyncio"
+    transport: Literal["asyncio", "blocking", "simulated"] = "asyncio"
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -33,6 +33,7 @@ from harness.measure.result import (
     Distribution,
     InFlight,
     Rates,
+    Resources,
     RunResult,
 )
 from harness.measure.rows import Repeat, exchanges, load_repeat
@@ -111,7 +112,7 @@ def _case(
         makespan_s=sum(makespans) / len(makespans) if makespans else None,
         rates_per_s=_rates(plan, filled, number, sum(makespans), bounds),
         in_flight=_in_flight(filled),
-        resources=resources(filled, number, sum(makespans), _ceiling(plan, ceilings)),
+        resources=_resources(plan, filled, number, sum(makespans), ceilings),
         timeline=_timeline(filled),
         warnings=_warnings(number, proof, repeats),
         partial=is_partial(proof),
@@ -220,6 +221,15 @@ def _timeline(repeats: list[Repeat]) -> list[Bucket]:
     """Of one repeat, the one with the median makespan: an average of several would show what never happened."""
     ordered = sorted(repeats, key=lambda repeat: repeat.makespan_ns)
     return buckets(ordered[(len(ordered) - 1) // 2]) if ordered else []
+
+
+def _resources(
+    plan: PlanCase, repeats: list[Repeat], number: Counts, makespans_s: float, ceilings: dict[str, float]
+) -> Resources:
+    """Unknown in a simulation: virtual time has no CPU."""
+    if plan.transport == "simulated":
+        return Resources()
+    return resources(repeats, number, makespans_s, _ceiling(plan, ceilings))
 
 
 def _ceiling(plan: PlanCase, ceilings: dict[str, float]) -> float | None:

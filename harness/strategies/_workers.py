@@ -73,7 +73,7 @@ class Workers:
         self._refill_at = queue_size // 2  # the producer is woken for a handful of items, not for each
         self._queue: _Queue = _ByPriority(patience) if by_priority else _Fifo()
         self._outbox = Outbox()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}  # in the order of their start, so that a stop is repeatable
         self._idle: deque[asyncio.Future[None]] = deque()
         self._room: asyncio.Future[None] | None = None
         self._looking = 0  # workers that are neither idle nor in a call: they will look at the queue
@@ -87,7 +87,7 @@ class Workers:
             async for result in self._outbox:
                 yield result
         finally:
-            leftover = {producer, *self._tasks}
+            leftover = [producer, *self._tasks]
             for task in leftover:
                 task.cancel()
             await asyncio.gather(*leftover, return_exceptions=True)
@@ -117,7 +117,7 @@ class Workers:
         if self._looking < max(1, free) and len(self._tasks) < outstanding(limit):
             self._looking += 1
             task = asyncio.create_task(self._work())
-            self._tasks.add(task)
+            self._tasks[task] = None
             task.add_done_callback(self._left)
 
     def _wake_one(self) -> bool:
@@ -152,7 +152,7 @@ class Workers:
             self._looking += 1
 
     def _left(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._outbox.close(error)
         self._close_if_done()

@@ -21,13 +21,13 @@ class Unbounded:
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
     ) -> AsyncGenerator[Result, None]:
         call, outbox = layers(send), Outbox()
-        tasks: set[asyncio.Task[None]] = set()
+        tasks: dict[asyncio.Task[None], None] = {}  # in the order of their start, so that a stop is repeatable
 
         async def one(item: Item) -> None:
             outbox.put(result_of(item, await call(request_for(item))))
 
         def ended(task: asyncio.Task[None]) -> None:
-            tasks.discard(task)
+            tasks.pop(task, None)
             if not task.cancelled() and (error := task.exception()) is not None:
                 outbox.close(error)
 
@@ -35,7 +35,7 @@ class Unbounded:
             try:
                 async for item in items:
                     task = asyncio.create_task(one(item))
-                    tasks.add(task)
+                    tasks[task] = None
                     task.add_done_callback(ended)
             finally:  # a broken input, too, is told only after what was started
                 while tasks:
@@ -47,7 +47,7 @@ class Unbounded:
             async for result in outbox:
                 yield result
         finally:
-            leftover = {starter, *tasks}
+            leftover = [starter, *tasks]
             for task in leftover:
                 task.cancel()
             await asyncio.gather(*leftover, return_exceptions=True)

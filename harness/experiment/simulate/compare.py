@@ -1,0 +1,100 @@
+"""`paceline simulate compare`: a prepared run, played in virtual time in this process.
+
+The plan, the records, the result and the report are those of a real run, marked as simulated. What a simulation cannot
+know (CPU, memory, the machine) is left out instead of being made up. Two runs of one seed differ in nothing but their
+directory's name and `started_at`.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import msgspec
+
+from harness.client.errors import UsageError
+from harness.client.types import Outcome
+from harness.experiment.run import Progress, Run
+from harness.experiment.simulate.case import SimulatedRun, play
+from harness.experiment.simulate.server import SimulatedServer
+from harness.experiment.spec import CaseSpec
+from harness.measure.environment import git_sha, libraries
+from harness.measure.files import write_atomically
+from harness.measure.plan import CaseFacts, Plan, write_facts, write_plan
+from harness.measure.result import RunResult, Target, encode
+from harness.measure.summary import summarize_run
+
+URL = "simulated:"
+MATTER = ("paceline", "aiohttp", "msgspec", "numpy")
+"""Libraries that a simulated figure may depend on."""
+
+
+def execute(run: Run, progress: Progress) -> tuple[RunResult, bool]:
+    """Simulate every case and repeat; returns the result (also in result.json) and whether it was interrupted."""
+    settings = run.settings
+    if settings.target is not None:
+        raise UsageError("--target: a simulation has its server in the process; describe it with --server FILE.toml")
+    server = SimulatedServer(settings.server, settings.seed, settings.speed)
+    run.records.mkdir(parents=True, exist_ok=True)
+    run.plan = _plan(run, server)
+    write_plan(run.plan, run.directory)
+    progress("target", {"url": URL, "profile": server.profile.name, "note": run.plan.cases[0].target.note})
+    digests: dict[str, str] = {}
+    interrupted = False
+    try:
+        for repeat in range(settings.repeats):
+            for spec in run.specs:
+                turn = msgspec.structs.replace(spec, repeat=repeat, target=URL)
+                digests[f"{spec.name}/{repeat}"] = _one(run, turn, progress).sha256
+    except KeyboardInterrupt:
+        interrupted = True
+        run.plan = msgspec.structs.replace(run.plan, interrupted="stopped by the user")
+    environment = run.plan.environment | {"records_sha256": digests}
+    run.plan = msgspec.structs.replace(run.plan, environment=environment)
+    write_plan(run.plan, run.directory)
+    result = summarize_run(run.directory)
+    write_atomically(run.directory / "result.json", encode(result))
+    return result, interrupted
+
+
+def _one(run: Run, spec: CaseSpec, progress: Progress) -> SimulatedRun:
+    settings = run.settings
+    progress("case", {"name": spec.name, "repeat": spec.repeat, "repeats": settings.repeats, "items": spec.items})
+    played = play(spec, SimulatedServer(settings.server, settings.seed + spec.repeat, settings.speed))
+    write_facts(CaseFacts(spec.name, spec.repeat, exit_code=0, server_seen=played.seen), run.directory)
+    ok = played.count(Outcome.ok)
+    progress(
+        "status",
+        {
+            "ok": ok,
+            "done": len(played.rows),
+            "failed": len(played.rows) - ok,
+            "in_flight": 0,
+            "t_s": played.virtual_s,
+            "limit": None,
+        },
+    )
+    progress("case_done", {"name": spec.name, "log": str(run.records), "exit_code": 0})
+    return played
+
+
+def _plan(run: Run, server: SimulatedServer) -> Plan:
+    """The run's plan, told as a simulation's."""
+    profile = server.profile
+    target = Target(URL, server=profile.name, note=f"simulated in virtual time{_speed_note(run, profile.speed)}")
+    cases = [
+        msgspec.structs.replace(case, target=target, transport="simulated", processes=1) for case in run.plan.cases
+    ]
+    known = libraries()
+    environment = {
+        "simulated": "in virtual time: no machine, no network and no client CPU were measured",
+        "python": platform.python_version(),
+        "libraries": {name: known[name] for name in MATTER if name in known},
+        "git_sha": git_sha(Path.cwd()),
+    }
+    return msgspec.structs.replace(run.plan, cases=cases, environment=environment, ceilings={}, simulated=True)
+
+
+def _speed_note(run: Run, profile: float) -> str:
+    speed = run.settings.speed or profile
+    return "" if speed == 1 else f"; times divided by {speed:g}"
