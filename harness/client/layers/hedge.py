@@ -108,7 +108,7 @@ class Hedge:
         paid = 0
         delay_s = max(LEAST_S, self._times.at(self.quantile))
         while not first.done():
-            left_s = delay_s - race.silent_s
+            left_s = race.began_at + delay_s - self._now_s()
             if left_s > 0:
                 await asyncio.wait({first}, timeout=left_s)
                 continue
@@ -122,10 +122,13 @@ class Hedge:
             self._settle(race, response, paid)
         return self._learn(response)
 
+    def _now_s(self) -> float:
+        assert self._now is not None  # noqa: S101 - set on entry
+        return self._now()
+
     def _allowed(self, limit: int) -> int:
         """Pay for a hedge; 0 if there shall be none."""
-        assert self._now is not None  # noqa: S101 - set on entry
-        if self._purse < 1.0 or self._now() < self._overloaded_until:
+        if self._purse < 1.0 or self._now_s() < self._overloaded_until:
             return 0
         if self._gate is not None and self._gate.limit.value < limit:
             return 0
@@ -137,7 +140,7 @@ class Hedge:
         if race.second_won:
             self.won += 1
             self._times.add(
-                race.silent_s
+                self._now_s() - race.began_at
             )  # the first would have taken longer still; unlearnt, the delay would creep down
         if not race.second_sent:
             self._purse += 1.0  # it never left the queue: nothing was spent
@@ -150,8 +153,7 @@ class Hedge:
             if took_s >= 0.0:  # not NaN: a transport that stamps no first byte teaches nothing
                 self._times.add(took_s)
         elif response.outcome in _OVERLOAD:
-            assert self._now is not None  # noqa: S101 - set on entry
-            self._overloaded_until = self._now() + self.calm_s
+            self._overloaded_until = self._now_s() + self.calm_s
         return response
 
 
@@ -175,10 +177,10 @@ class _Race:
         return task
 
     @property
-    def silent_s(self) -> float:
-        """For how long the first attempt has been on the wire; 0 while it waits for a slot or a token."""
+    def began_at(self) -> float:
+        """When the first attempt went to the wire; now, while it waits for a slot or a token."""
         sent = self._runs[0][1].sent
-        return 0.0 if math.isnan(sent) else self._now() - sent
+        return self._now() if math.isnan(sent) else sent
 
     @property
     def answering(self) -> bool:
