@@ -16,6 +16,8 @@ from mock_server.profile import Profile
 from mock_server.profiles import ProfileError, load
 from model_server.command import add_arguments, face_settings, tell_ready
 from model_server.command import serve as serve_app
+from model_server.jobs.command import WorkerRecipe, add_job_arguments, job_backend
+from model_server.jobs.job import JobBackend, JobsError
 from model_server.serving import PortError
 
 
@@ -29,13 +31,14 @@ def serve(
     ready: Callable[[str], None] = lambda url: None,
     exit_with_stdin: bool = False,
     grace_s: float = 30.0,
+    jobs: JobBackend | None = None,
 ) -> None:
     """Serve a profile on this thread until SIGINT, SIGTERM or (if asked) the end of stdin.
 
     `ready(url)` is called once it listens. Raises `ProfileError` or `PortError` before that.
     """
     serve_app(
-        lambda: create(profile, speed=speed, seed=seed, settings=face_settings()),
+        lambda: create(profile, speed=speed, seed=seed, settings=face_settings(), jobs=jobs),
         host,
         port,
         ready=ready,
@@ -44,12 +47,18 @@ def serve(
     )
 
 
+def worker_recipe(profile: str, speed: float | None, seed: int | None) -> WorkerRecipe:
+    """How a worker makes the same mock."""
+    return WorkerRecipe("mock_server.app:create", {"profile": profile, "speed": speed, "seed": seed})
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mock_server", description="Serve a simulated model server.")
     parser.add_argument("--profile", default="constant-120ms", metavar="NAME|FILE.toml", help="shipped or your own")
     parser.add_argument("--speed", type=float, default=None, metavar="F", help="divide every time of the profile by F")
     parser.add_argument("--seed", type=int, default=None, metavar="N")
     add_arguments(parser)
+    add_job_arguments(parser)
     return parser
 
 
@@ -64,16 +73,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         profile = load(arguments.profile)
-        serve(
-            profile,
-            arguments.host,
-            arguments.port,
-            speed=arguments.speed,
-            seed=arguments.seed,
-            ready=ready,
-            exit_with_stdin=arguments.exit_with_stdin,
-        )
-    except (ProfileError, PortError) as error:
+        recipe = worker_recipe(arguments.profile, arguments.speed, arguments.seed)
+        with job_backend(arguments, recipe) as jobs:
+            serve(
+                profile,
+                arguments.host,
+                arguments.port,
+                speed=arguments.speed,
+                seed=arguments.seed,
+                ready=ready,
+                exit_with_stdin=arguments.exit_with_stdin,
+                jobs=jobs,
+            )
+    except (ProfileError, PortError, JobsError) as error:
         print(f"mock_server: {error}", file=sys.stderr)
         return 2
     return 0

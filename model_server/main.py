@@ -20,6 +20,8 @@ from model_server.engines.build import build
 from model_server.engines.settings import EngineError, EngineSettings, sources
 from model_server.engines.shapes import SHAPES
 from model_server.engines.tasks import TASKS
+from model_server.jobs.command import WorkerRecipe, add_job_arguments, job_backend
+from model_server.jobs.job import JobBackend, JobsError
 from model_server.serving import PortError, Serving
 
 if TYPE_CHECKING:
@@ -46,7 +48,12 @@ class BatchBounds:
         return BatchPolicy(self.items, self.tokens, PAD_MULTIPLE)
 
 
-def create(engine: TorchEngine, bounds: BatchBounds, on_ready: Callable[[], None] = lambda: None) -> App:
+def create(
+    engine: TorchEngine,
+    bounds: BatchBounds,
+    on_ready: Callable[[], None] = lambda: None,
+    jobs: JobBackend | None = None,
+) -> App:
     """The app around an engine; once the engine is warm, batches are formed by what it measured of their cost."""
     from model_server.admission import AdmissionLimits
 
@@ -56,6 +63,7 @@ def create(engine: TorchEngine, bounds: BatchBounds, on_ready: Callable[[], None
         policy=bounds.policy(),
         admission=AdmissionLimits(bounds.queue),
         running_max=engine.settings.running_max,
+        jobs=jobs,
     )
 
     def ready() -> None:
@@ -64,6 +72,51 @@ def create(engine: TorchEngine, bounds: BatchBounds, on_ready: Callable[[], None
 
     engine.on_ready = ready
     return app
+
+
+def _settings(given: argparse.Namespace) -> EngineSettings:
+    tasks = [task.strip() for task in given.task.split(",") if task.strip()]
+    return EngineSettings(
+        sources(tasks, given.model, given.random_weights),
+        given.dtype,
+        given.device,
+        given.threads,
+        given.warm_up,
+        given.batch_items,
+        given.running,
+    )
+
+
+def _bounds(given: argparse.Namespace) -> BatchBounds:
+    return BatchBounds(given.batch_items, given.batch_tokens, given.queue)
+
+
+ENGINE_OPTIONS = (
+    *("task", "model", "random_weights", "dtype", "device", "threads", "warm_up"),
+    *("batch_items", "batch_tokens", "queue", "running"),
+)
+
+
+def worker_recipe(given: argparse.Namespace) -> WorkerRecipe:
+    """How a worker makes the same engine."""
+    return WorkerRecipe("model_server.main:worker_app", {name: getattr(given, name) for name in ENGINE_OPTIONS})
+
+
+def recipe_for(task: str, model: Sequence[str], random_weights: str | None, dtype: str, device: str) -> WorkerRecipe:
+    """The recipe of a worker that is started by hand; raises `EngineError` for what cannot be."""
+    line = ["--task", task, "--dtype", dtype, "--device", device]
+    line += [part for name in model for part in ("--model", name)]
+    if random_weights is not None:
+        line += ["--random-weights", *([random_weights] if random_weights else [])]
+    given = _parser().parse_args(line)
+    _settings(given)
+    return worker_recipe(given)
+
+
+def worker_app(**options: object) -> App:
+    """An app for a worker of jobs; the options are those of the command."""
+    given = argparse.Namespace(**options)
+    return create(build(_settings(given), lambda text: None), _bounds(given))
 
 
 class _Command:
@@ -79,31 +132,23 @@ class _Command:
     def run(self) -> int:
         """Serve; the exit code."""
         given = self.arguments
-        tasks = [task.strip() for task in given.task.split(",") if task.strip()]
-        settings = EngineSettings(
-            sources(tasks, given.model, given.random_weights),
-            given.dtype,
-            given.device,
-            given.threads,
-            given.warm_up,
-            given.batch_items,
-            given.running,
-        )
-        bounds = BatchBounds(given.batch_items, given.batch_tokens, given.queue)
-
-        def app() -> App:
-            self.engine = build(settings, self.say)
-            return create(self.engine, bounds, self._tell)
+        settings, bounds = _settings(given), _bounds(given)
 
         try:
-            serve(
-                app,
-                given.host,
-                given.port,
-                ready=self._listens,
-                exit_with_stdin=given.exit_with_stdin,
-                on_serving=self._serves,
-            )
+            with job_backend(given, worker_recipe(given)) as jobs:
+
+                def app() -> App:
+                    self.engine = build(settings, self.say)
+                    return create(self.engine, bounds, self._tell, jobs)
+
+                serve(
+                    app,
+                    given.host,
+                    given.port,
+                    ready=self._listens,
+                    exit_with_stdin=given.exit_with_stdin,
+                    on_serving=self._serves,
+                )
         finally:
             if self.engine is not None:
                 self.engine.close()
@@ -151,6 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--running", type=int, default=16, metavar="N", help="texts generated at once")
     parser.add_argument("--warm-up", type=float, default=10.0, metavar="S", help="at most so long; 0: not at all")
     add_arguments(parser)
+    add_job_arguments(parser)
     return parser
 
 
@@ -159,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return _Command(arguments).run()
-    except (EngineError, PortError) as error:
+    except (EngineError, PortError, JobsError) as error:
         print(f"model_server: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # while loading: nothing is served yet that could be drained

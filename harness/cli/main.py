@@ -20,6 +20,7 @@ COMMANDS = {
     "simulate": "Compare strategies, or sweep concurrency, in virtual time: the same to the byte.",
     "report": "Render report.html, report.md and charts of a run, whole or interrupted.",
     "serve": "Serve a mock of a model server, or a real one, on this machine.",
+    "worker": "Compute the items of jobs for servers with --jobs celery.",
     "list": "List strategies, tasks, limits, loads, scenarios, profiles and more.",
 }
 """Subcommand -> its line in the help; each lies in a module of its own that is imported only when it is called."""

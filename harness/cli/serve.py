@@ -2,7 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
 import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def job_options(command: F) -> F:
+    """Who keeps the jobs."""
+    for option in (
+        click.option("--workers", type=click.IntRange(0, 64), default=None, help="Celery workers to start beside it."),
+        click.option("--broker", default=None, metavar="URL|embedded", help="Redis of celery jobs, or one of its own."),
+        click.option(
+            "--jobs-file", default=None, metavar="FILE", help="Of embedded jobs; one for each port otherwise."
+        ),
+        click.option(
+            "--jobs",
+            default="embedded",
+            show_default=True,
+            type=click.Choice(["embedded", "celery", "none"]),
+            help="Who keeps what is answered later.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _given(options: Mapping[str, str | int | float | None]) -> list[str]:
+    return [
+        part
+        for name, value in options.items()
+        if value is not None
+        for part in (f"--{name.replace('_', '-')}", str(value))
+    ]
 
 
 @click.group("serve")
@@ -18,11 +52,13 @@ def command() -> None:
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 chooses a free one.")
 @click.option("--speed", type=float, default=None, help="Divide all of the profile's times by this.")
 @click.option("--seed", default=1, show_default=True, help="Seed of jitter and faults.")
-def mock(profile: str, host: str, port: int, speed: float | None, seed: int) -> None:
+@job_options
+def mock(profile: str, host: str, port: int, speed: float | None, seed: int, **jobs: str | int | None) -> None:
     """Serve a simulated model server (`paceline list profiles` shows the built-in ones)."""
     from mock_server.main import main
 
     arguments = ["--profile", profile, "--host", host, "--port", str(port), "--seed", str(seed)]
+    arguments += _given(jobs)
     raise SystemExit(main(arguments + ([] if speed is None else ["--speed", str(speed)])))
 
 
@@ -49,11 +85,12 @@ def mock(profile: str, host: str, port: int, speed: float | None, seed: int) -> 
     "--host", default="127.0.0.1", show_default=True, help="Address to bind; anything else is seen by others."
 )
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 chooses a free one.")
-def model(random_weights: str | None, model: tuple[str, ...], **options: str | int | float) -> None:
+@job_options
+def model(random_weights: str | None, model: tuple[str, ...], **options: str | int | float | None) -> None:
     """Serve real models with torch and transformers; an API key is taken from PACELINE_API_KEY."""
     from model_server.main import main
 
-    arguments = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    arguments = _given(options)
     arguments += [part for name in model for part in ("--model", name)]
     if random_weights is not None:
         arguments += ["--random-weights", *([random_weights] if random_weights else [])]

@@ -38,6 +38,10 @@ class JobSettings:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: must be a number >= 0")
 
 
+class JobsError(OSError):
+    """Jobs cannot be kept: a file, a Redis or a package is missing; the message says which and what to do."""
+
+
 class NewJob(msgspec.Struct, frozen=True):
     """A job as it was asked for; its inputs are checked, and kept as they came."""
 

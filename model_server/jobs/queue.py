@@ -44,6 +44,7 @@ def celery_app(url: str, settings: JobSettings) -> Celery:
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": 3,  # a worker killed while it restores must not stop the others from it
         },
+        worker_proc_alive_timeout=600.0,  # models take a while to load
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         task_send_sent_event=False,

@@ -20,11 +20,13 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from model_server.jobs.job import JobsError
+
 START_S = 10.0
 PR_SET_PDEATHSIG = 1
 
 
-class RedisError(OSError):
+class RedisError(JobsError):
     """There is no redis-server, or it does not start; the message says what to do."""
 
 
@@ -69,7 +71,7 @@ class RedisServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_dies_with_parent(),  # noqa: PLW1509 - one prepared system call, no lock is taken
+                preexec_fn=dies_with_parent(),  # noqa: PLW1509 - one prepared system call, no lock is taken
                 start_new_session=True,  # Ctrl-C at the terminal is the parent's: it stops us in good order
             )
         self.url = f"redis://127.0.0.1:{port}/0"
@@ -112,7 +114,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _dies_with_parent() -> Callable[[], None] | None:
+def dies_with_parent() -> Callable[[], None] | None:
     """What the child does before it becomes the server; None where the system has no such thing."""
     if sys.platform != "linux":  # pragma: no cover - then a killed parent leaves it behind
         return None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from model_server.jobs.job import ItemResult, Job, NewJob, status_of
+from model_server.jobs.job import ItemResult, Job, JobsError, NewJob, status_of
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -30,7 +30,7 @@ _JOBS = (
 )
 
 
-class StoreError(OSError):
+class StoreError(JobsError):
     """The file cannot be used; the message names it."""
 
 

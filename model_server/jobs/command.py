@@ -1,0 +1,129 @@
+"""What the commands of both servers offer of jobs: the options, and everything that has to be started for them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from model_server.jobs.embedded import EmbeddedJobs
+from model_server.jobs.job import JobBackend, JobsError, JobSettings
+from model_server.jobs.redis_server import RedisServer, dies_with_parent
+
+STOP_S = 10.0
+
+
+@dataclass(frozen=True)
+class WorkerRecipe:
+    """How a worker makes its app: `module:function` and keyword arguments that JSON can carry."""
+
+    factory: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def command(self, broker: str, settings: JobSettings, name: str, concurrency: int = 1) -> list[str]:
+        """The command line of a worker process."""
+        return [
+            *(sys.executable, "-m", "model_server.jobs.worker"),
+            *("--broker", broker, "--factory", self.factory, "--arguments", json.dumps(self.arguments)),
+            *("--retry-delay", str(settings.retry_delay_s), "--keep", str(settings.keep_s)),
+            *("--name", name, "--concurrency", str(concurrency)),
+        ]
+
+
+def add_job_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of a server."""
+    parser.add_argument("--jobs", choices=("embedded", "celery", "none"), default="embedded", help="who keeps them")
+    parser.add_argument(
+        "--jobs-file", type=Path, default=None, metavar="FILE", help="of embedded jobs; by default one for each port"
+    )
+    parser.add_argument(
+        "--broker", default=None, metavar="URL|embedded", help="of celery: redis://HOST:PORT/DB, or a Redis of its own"
+    )
+    parser.add_argument("--workers", type=int, default=None, metavar="N", help="celery workers to start beside it")
+    parser.add_argument("--job-keep", type=float, default=JobSettings.keep_s, metavar="SECONDS", help="results")
+    parser.add_argument("--job-retry-delay", type=float, default=JobSettings.retry_delay_s, metavar="SECONDS")
+
+
+@contextmanager
+def job_backend(given: argparse.Namespace, recipe: WorkerRecipe) -> Iterator[JobBackend | None]:
+    """What the options ask for, with its Redis and its workers, until the end of the block; raises `JobsError`."""
+    try:
+        settings = JobSettings(keep_s=given.job_keep, retry_delay_s=given.job_retry_delay)
+    except ValueError as error:
+        raise JobsError(str(error)) from None
+    if given.jobs == "none":
+        yield None
+    elif given.jobs == "embedded":
+        for name in ("broker", "workers"):
+            if getattr(given, name) is not None:
+                raise JobsError(f"--{name} is for --jobs celery; embedded jobs need none")
+        yield EmbeddedJobs(given.jobs_file or default_file(given.port), settings)
+    else:
+        if given.broker is None:
+            raise JobsError("--jobs celery needs --broker redis://HOST:PORT/DB, or --broker embedded")
+        with ExitStack() as stack:
+            own = given.broker == "embedded"
+            url = stack.enter_context(RedisServer()).url if own else given.broker
+            check_broker(url)
+            workers = (1 if own else 0) if given.workers is None else given.workers
+            stack.enter_context(_workers(recipe, url, settings, workers))
+            from model_server.jobs.celery_backend import CeleryJobs
+
+            yield CeleryJobs(url, settings)
+
+
+def default_file(port: int) -> Path | None:
+    """Where the jobs of the server on this port are, so that its successor finds them; None for a port of chance."""
+    if not port:
+        return None
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "paceline" / f"jobs-{port}.sqlite"
+
+
+def check_broker(url: str) -> None:
+    """Raise `JobsError` in one line unless a Redis answers there."""
+    if not url.startswith(("redis://", "rediss://")):
+        raise JobsError(f"--broker {url!r}: expected redis://HOST:PORT/DB or embedded")
+    try:
+        import celery  # noqa: F401 - only to know that it is there
+        import redis
+    except ImportError as error:
+        raise JobsError(f"--jobs celery needs the package {error.name}: pip install 'paceline[celery]'") from None
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=3.0) as client:
+            client.ping()
+    except (redis.RedisError, ValueError) as error:
+        raise JobsError(f"--broker {url}: {error}; is Redis running? `--broker embedded` starts one") from None
+
+
+@contextmanager
+def _workers(recipe: WorkerRecipe, url: str, settings: JobSettings, count: int) -> Iterator[None]:
+    children = [
+        subprocess.Popen(  # noqa: S603 - our own module
+            recipe.command(url, settings, f"paceline-{os.getpid()}-{number}"),
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            preexec_fn=dies_with_parent(),  # noqa: PLW1509 - one prepared system call, no lock is taken
+            start_new_session=True,
+        )
+        for number in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for child in children:
+            child.send_signal(signal.SIGTERM)
+        for child in children:
+            try:
+                child.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
