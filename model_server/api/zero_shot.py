@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -38,12 +38,16 @@ class ZeroShotBody(msgspec.Struct):
     parameters: ZeroShotParameters | msgspec.UnsetType = msgspec.UNSET
 
 
+Filled = Annotated[str, msgspec.Meta(pattern=r"\S")]
+Template = Annotated[str, msgspec.Meta(pattern=r"\{\}")]
+
+
 class ZeroShotText(msgspec.Struct):
     """The native form: a text and the labels to choose from; `{}` in the template is where the label goes."""
 
-    text: str
-    labels: list[str]
-    hypothesis_template: str = "This example is {}."
+    text: Filled
+    labels: Annotated[list[Filled], msgspec.Meta(min_length=1)]
+    hypothesis_template: Template = "This example is {}."
     multi_label: bool = False
 
 

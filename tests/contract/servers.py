@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -52,7 +51,8 @@ class Host:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="servers", daemon=True)
         self._thread.start()
-        self._stack = AsyncExitStack()
+        self._stopping = asyncio.Event()
+        self._serving: list[asyncio.Task[None]] = []
         self._servers: dict[Any, Server] = {}
 
     def run(self, step: Coroutine[Any, Any, T]) -> T:
@@ -64,14 +64,29 @@ class Host:
         """The server of that kind and key; started at the first call, kept for the others."""
         if (kind, key) not in self._servers:
             app = make()
-            url = self.run(self._stack.enter_async_context(served(app)))
+            url = self.run(self._begin(app))
             wait_until(lambda: app.engine.ready)
             self._servers[kind, key] = Server(kind, url, app)
         return self._servers[kind, key]
 
+    async def _begin(self, app: App) -> str:
+        listening: asyncio.Future[str] = self.loop.create_future()
+
+        async def serve() -> None:
+            async with served(app) as url:
+                listening.set_result(url)
+                await self._stopping.wait()
+
+        self._serving.append(asyncio.create_task(serve()))
+        return await listening
+
+    async def _end(self) -> None:
+        self._stopping.set()
+        await asyncio.gather(*self._serving)
+
     def stop(self) -> None:
         """End all servers and the thread."""
-        self.run(self._stack.aclose())
+        self.run(self._end())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(30)
         self.loop.close()

@@ -26,6 +26,7 @@ POSTS = [route for route in ROUTES if route.request is not None]
 EXAMPLES = 25
 fuzzed = settings(
     max_examples=EXAMPLES,
+    derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )
