@@ -31,6 +31,7 @@ def tokens_of(text: str) -> list[str]:
     return _TOKEN.findall(text.lower())
 
 
+@lru_cache(maxsize=4096)
 def count_tokens(kind: str, inputs: tuple[Any, ...]) -> int:
     """Length of one input, special tokens included."""
     total = _SPECIAL_TOKENS

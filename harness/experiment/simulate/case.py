@@ -16,7 +16,7 @@ import math
 import time
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.types import Outcome, Request, Response, Send, Strategy
 from harness.experiment.simulate.direct import DirectSend
 from harness.experiment.simulate.loop import VirtualLoop, run
+from harness.experiment.simulate.recited import Recited
 from harness.experiment.simulate.server import SimulatedServer
 from harness.experiment.spec import CaseSpec, compose
-from harness.load.feed import Feed
+from harness.load.feed import Feed, Source
 from harness.load.timer import sleep_until
 from harness.measure.files import RecordPaths
 from harness.measure.record import End, read
@@ -37,7 +38,7 @@ from harness.measure.recorder import Recorder
 Rows = np.ndarray[Any, np.dtype[Any]]
 
 TICK_S = 0.05
-TICKS_A_WIDTH = 4000
+TICKS_A_WIDTH = 2000
 """Ticks until they come half as often: a simulated week takes no more room than a simulated hour."""
 
 
@@ -144,7 +145,7 @@ class _Play:
             DirectSend(self.server.app, timeout_s=spec.layers.timeout_s) as transport,
             AsyncExitStack() as closing,
         ):
-            source = spec.build_source()
+            source = _source(spec)
             feed = one.feed = Feed(
                 source, self.mix, self.schedule, 0.0, sleep_until, one.slot, len(self.applications), one.begins_s
             )
@@ -249,6 +250,11 @@ def digest(paths: RecordPaths) -> str:
             while block := file.read(1 << 20):
                 sha256.update(block)
     return sha256.hexdigest()
+
+
+def _source(spec: CaseSpec) -> Source:
+    source = spec.build_source()
+    return source if source.jsonl is None else replace(source, jsonl=Recited(source.jsonl.path, source.jsonl.items))
 
 
 async def _not_sent(now: float) -> Response:
