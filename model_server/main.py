@@ -7,12 +7,14 @@ The first line on stdout is JSON, `{"url", "model", "note", "pid"}`, written onc
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from model_server.admission import AdmissionLimits
 from model_server.app import App, create_app
 from model_server.batching import BatchPolicy
 from model_server.command import add_arguments, face_settings, serve, tell_ready
@@ -32,20 +34,30 @@ PAD_MULTIPLE = 16
 
 @dataclass(frozen=True)
 class BatchBounds:
-    """The budget of a batch, in items and padded tokens, and how many items may wait."""
+    """The budget of a batch, in items and padded tokens, how long it lingers, and how much may wait (0: no bound)."""
 
     items: int = 32
     tokens: int = 2048
     queue: int = 4096
+    queue_tokens: int = 0
+    queue_wait_s: float = 0.0
+    linger_s: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("items", "tokens", "queue"):
             if getattr(self, name) < 1:
                 raise EngineError(f"batch {name} = {getattr(self, name)!r}: must be an integer >= 1")
+        for name in ("queue_tokens", "queue_wait_s", "linger_s"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise EngineError(f"batch {name} = {getattr(self, name)!r}: must be a number >= 0")
 
     def policy(self) -> BatchPolicy:
         """Padded to what the engine warms."""
-        return BatchPolicy(self.items, self.tokens, PAD_MULTIPLE)
+        return BatchPolicy(self.items, self.tokens, PAD_MULTIPLE, linger_s=self.linger_s)
+
+    def admission(self) -> AdmissionLimits:
+        """Who may wait."""
+        return AdmissionLimits(self.queue, self.queue_tokens, self.queue_wait_s or math.inf)
 
 
 def create(
@@ -55,13 +67,11 @@ def create(
     jobs: JobBackend | None = None,
 ) -> App:
     """The app around an engine; once the engine is warm, batches are formed by what it measured of their cost."""
-    from model_server.admission import AdmissionLimits
-
     app = create_app(
         engine,
         face_settings(),
         policy=bounds.policy(),
-        admission=AdmissionLimits(bounds.queue),
+        admission=bounds.admission(),
         running_max=engine.settings.running_max,
         jobs=jobs,
     )
@@ -88,12 +98,19 @@ def _settings(given: argparse.Namespace) -> EngineSettings:
 
 
 def _bounds(given: argparse.Namespace) -> BatchBounds:
-    return BatchBounds(given.batch_items, given.batch_tokens, given.queue)
+    return BatchBounds(
+        given.batch_items,
+        given.batch_tokens,
+        given.queue,
+        given.queue_tokens,
+        given.queue_wait,
+        given.batch_linger,
+    )
 
 
 ENGINE_OPTIONS = (
     *("task", "model", "random_weights", "dtype", "device", "threads", "warm_up"),
-    *("batch_items", "batch_tokens", "queue", "running"),
+    *("batch_items", "batch_tokens", "batch_linger", "queue", "queue_tokens", "queue_wait", "running"),
 )
 
 
@@ -193,6 +210,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-items", type=int, default=32, metavar="N")
     parser.add_argument("--batch-tokens", type=int, default=2048, metavar="N", help="padded")
     parser.add_argument("--queue", type=int, default=4096, metavar="N", help="items that may wait")
+    parser.add_argument("--queue-tokens", type=int, default=0, metavar="N", help="tokens that may wait; 0: no bound")
+    parser.add_argument("--queue-wait", type=float, default=0.0, metavar="S", help="refuse a longer wait; 0: no bound")
+    parser.add_argument("--batch-linger", type=float, default=0.0, metavar="S", help="a batch waits for company")
     parser.add_argument("--running", type=int, default=16, metavar="N", help="texts generated at once")
     parser.add_argument("--warm-up", type=float, default=10.0, metavar="S", help="at most so long; 0: not at all")
     add_arguments(parser)

@@ -79,6 +79,9 @@ def mock(profile: str, host: str, port: int, speed: float | None, seed: int, **j
 @click.option("--batch-items", default=32, show_default=True, type=click.IntRange(1), help="Items of a batch.")
 @click.option("--batch-tokens", default=2048, show_default=True, type=click.IntRange(1), help="Padded tokens of one.")
 @click.option("--queue", default=4096, show_default=True, type=click.IntRange(1), help="Items that may wait.")
+@click.option("--queue-tokens", default=0, show_default=True, type=click.IntRange(0), help="Tokens; 0: no bound.")
+@click.option("--queue-wait", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds; 0: no bound.")
+@click.option("--batch-linger", default=0.0, show_default=True, type=click.FloatRange(0), help="Wait for company, s.")
 @click.option("--running", default=16, show_default=True, type=click.IntRange(1), help="Texts generated at once.")
 @click.option("--warm-up", default=10.0, show_default=True, type=click.FloatRange(0), help="Seconds at most.")
 @click.option(
