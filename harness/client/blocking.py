@@ -32,7 +32,7 @@ from urllib3.response import HTTPResponse
 from harness.client.errors import BadResponse
 from harness.client.settings import between, positive
 from harness.client.types import Outcome, Request, Response
-from harness.client.wire import BODY_MAX, SseSplitter, base_url, is_content, refuse
+from harness.client.wire import ANSWERED, BODY_MAX, SseSplitter, base_url, is_content, refuse
 
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
 READ_SIZE = 65_536
@@ -240,7 +240,7 @@ class BlockingTransport:
         exchange.allow(until)
         headers = self._headers if request.headers is None else {**self._headers, **request.headers}
         connection.request(
-            "POST",
+            request.method,
             self._path + request.path,
             body=request.body,
             headers=headers,
@@ -254,12 +254,12 @@ class BlockingTransport:
         response.server_timing = answer.headers.get("Server-Timing")
         if request.progress is not None and not request.stream:
             request.progress.first_byte = response.first_byte
-        if answer.status == 200 and request.stream:
+        if answer.status in ANSWERED and request.stream:
             self._stream(exchange, answer, until)
         else:
             body = b"".join(chunk for chunk, _ in _chunks(exchange, answer, until))
             response.done = time.monotonic()
-            if answer.status == 200:
+            if answer.status in ANSWERED:
                 response.answers = request.task.answer(request, body)
                 response.outcome = Outcome.ok
             else:

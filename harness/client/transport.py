@@ -21,7 +21,7 @@ from harness.client.clock import Clock, clock
 from harness.client.errors import BadResponse, SettingError
 from harness.client.timeouts import Timeouts
 from harness.client.types import Outcome, Request, Response
-from harness.client.wire import SseSplitter, base_url, is_content, refuse
+from harness.client.wire import ANSWERED, SseSplitter, base_url, is_content, refuse
 
 BODY_MAX = 64 * 1024 * 1024  # bytes of an answer; more is a bad response
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
@@ -111,13 +111,15 @@ class HttpTransport:
         url = self._urls.get(request.path)
         if url is None:
             url = self._urls[request.path] = URL(self._base + request.path, encoded=True)
-        answer = await session.post(url, data=request.body, headers=request.headers, allow_redirects=False)
+        answer = await session.request(
+            request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
+        )
         try:  # a body read to its end gives the connection back by itself
             response.status = answer.status
             response.first_byte = self._now()
             response.headers = answer.headers
             response.server_timing = answer.headers.get("Server-Timing")
-            if answer.status != 200:
+            if answer.status not in ANSWERED:
                 await self._refused(answer, response)
             elif request.stream:
                 await self._stream(answer, request, response)

@@ -61,6 +61,7 @@ class Request(msgspec.Struct, frozen=True):
     idempotent: bool = True
     headers: Mapping[str, str] | None = None
     progress: Progress | None = None
+    method: str = "POST"
 
 
 class Attempt(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from harness.client.types import Outcome, Response
 
 BODY_MAX = 64 * 1024 * 1024  # bytes of an answer; more is a bad response
 DONE = b"[DONE]"
+ANSWERED = frozenset({200, 202})
 _EXCERPT = 200  # bytes of a refusal that are kept for people
 _CR, _LF = 13, 10
 
@@ -35,10 +36,11 @@ def base_url(url: str) -> str:
 def outcome_of_status(status: int) -> Outcome:
     """What an HTTP status makes of an attempt, before its body is looked at.
 
-    200 is ok. 429 and 503 mean "not now"; 408 is the server's own time-out (RFC 9110); every other 5xx is the server's
-    error, and all else, redirects and other 2xx included, means that the caller asked for the wrong thing.
+    200 is ok, and so is 202 for what is answered later. 429 and 503 mean "not now"; 408 is the server's own time-out
+    (RFC 9110); every other 5xx is the server's error, and all else, redirects and other 2xx included, means that the
+    caller asked for the wrong thing.
     """
-    if status == 200:
+    if status in ANSWERED:
         return Outcome.ok
     if status in {429, 503}:
         return Outcome.rejected

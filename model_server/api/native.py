@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -12,6 +11,7 @@ from model_server.api import zero_shot
 from model_server.api._generation import DONE, begin, collect, events_of
 from model_server.errors import invalid
 from model_server.exchange import Exchange
+from model_server.masks import check_mask
 from model_server.reply import Reply, StreamReply
 from model_server.routes import Route
 from model_server.work import Sequence, Work
@@ -19,8 +19,6 @@ from model_server.work import Sequence, Work
 if TYPE_CHECKING:
     from model_server.app import App
 
-MASK = "[MASK]"
-_MISSPELLED = re.compile(r"[\[<({]\s*mask\s*[\]>)}]", re.IGNORECASE)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -161,16 +159,6 @@ async def fill_mask(app: App, exchange: Exchange, body: FillMaskBody) -> Reply:
     works = await app.run(exchange, [Work("fill-mask", (text, top_k)) for text in texts])
     answers = [_mask_answer(work.output) for work in works]
     return Reply(_encode(answers[0] if isinstance(given, str) else answers))
-
-
-def check_mask(text: str) -> None:
-    """There is a [MASK], spelled so."""
-    if MASK in text:
-        return
-    wrong = _MISSPELLED.search(text)
-    if wrong:
-        raise invalid(f"text: the mask is spelled {MASK}, not {wrong.group()}", "text", "mask_misspelled")
-    raise invalid(f"text: has no {MASK}", "text", "mask_missing")
 
 
 def _mask_answer(masks: list[list[tuple[float, int, str, str]]]) -> list[Any]:

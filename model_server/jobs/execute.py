@@ -6,10 +6,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from model_server.api.native import check_mask
 from model_server.errors import ApiError, Header, invalid
 from model_server.exchange import CONNECTION, Exchange, Message, SendMessage
 from model_server.jobs.job import ItemResult, JobSettings
+from model_server.masks import check_mask
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

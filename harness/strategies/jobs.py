@@ -1,0 +1,47 @@
+"""The server's own queue: items travel in jobs, the answers are asked for until they are there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.client.jobs import JobSend, Polling
+from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.limits.fixed import Fixed
+from harness.client.settings import at_least, between
+from harness.client.types import Item, Layers, Result, Send, no_layers
+from harness.strategies._workers import Workers
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Submit items as jobs (`/v1/jobs`), poll with back-off, collect; survives what kills the server's workers."""
+
+    size: int = 100  # items a job, at most
+    jobs: int = 4  # jobs at the server at once
+    poll_s: float = 0.02  # first wait; it grows by half each time
+    poll_max_s: float = 1.0  # longest wait
+    blocking: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        between(self, 1, 20_000, "size")
+        between(self, 1, 1000, "jobs")
+        between(self, 1e-3, 3600, "poll_s")
+        at_least(self, self.poll_s, "poll_max_s")
+
+    async def stream(
+        self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
+    ) -> AsyncGenerator[Result, None]:
+        in_flight = self.size * self.jobs
+        carried = JobSend(send, size=self.size, jobs=self.jobs, polling=Polling(self.poll_s, self.poll_max_s))
+        gate = ConcurrencyLimit(carried, Fixed(in_flight))
+        workers = Workers(layers(gate), gate, in_flight)
+        try:
+            async with aclosing(workers.stream(items)) as results:
+                async for result in results:
+                    yield result
+        finally:
+            await asyncio.shield(carried.aclose())
