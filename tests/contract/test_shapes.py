@@ -121,6 +121,23 @@ def test_tei_predict_of_a_text_a_pair_and_a_batch(call: Caller) -> None:
         )
 
 
+def test_tei_cuts_what_is_too_long_where_it_was_asked_to_and_says_so(call: Caller) -> None:
+    body = {"inputs": ["word " * 3000, "a dog"], "truncate": True}
+    answer = call.post("/embed", body)
+    assert (answer.status, answer.headers["x-truncated-inputs"]) == (200, "1")
+    assert len(answer.json) == 2
+    assert "x-truncated-inputs" not in call.post("/embed", {"inputs": "a dog", "truncate": True}).headers
+    assert call.post("/predict", {"inputs": "word " * 3000, "truncate": True}).status == 200
+    assert call.post("/rerank", {"query": "a", "texts": ["word " * 3000], "truncate": True}).status == 200
+
+
+def test_every_answer_says_that_it_is_not_real(call: Caller) -> None:
+    note = call.get("/info").json["note"]
+    assert call.post("/embed", {"inputs": "a"}).headers["x-model-note"] == note
+    assert call.post("/annotate", {"text": "a", "max_tokens": 2, "stream": True}).headers["x-model-note"] == note
+    assert call.post("/embed", {}).headers["x-model-note"] == note
+
+
 def test_info_tells_the_bounds_and_that_the_answers_are_not_real(call: Caller) -> None:
     info = call.get("/info").json
     assert info["max_client_batch_size"] == 64
