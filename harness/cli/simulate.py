@@ -11,6 +11,9 @@ from harness.cli.options import play, shared
 
 NOT_SIMULATED = {"target", "processes", "calibrate"}
 """Options of a real run that have no meaning in virtual time."""
+SWEEP_SETS = {"strategy", "variant", "slo"}
+SWEEP_ITEMS = 5000
+ANY_ERRORS = "errors<100%"
 DEFAULT = ("queue-stream:concurrency=16", "adaptive")
 
 
@@ -19,6 +22,14 @@ def simulated(function: Callable[..., Any]) -> Callable[..., Any]:
     function = shared(function)
     parameters = vars(function)["__click_params__"]
     parameters[:] = [parameter for parameter in parameters if parameter.name not in NOT_SIMULATED]
+    return function
+
+
+def swept(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same without what a sweep sets itself."""
+    function = simulated(function)
+    parameters = vars(function)["__click_params__"]
+    parameters[:] = [parameter for parameter in parameters if parameter.name not in SWEEP_SETS]
     return function
 
 
@@ -43,6 +54,53 @@ def compare(**options: Any) -> int:
     from harness.experiment.simulate.compare import execute
 
     return play(_settings(options), "backlog", DEFAULT, execute)
+
+
+@command.command("sweep")
+@click.option(
+    "--concurrency", default="1:256:x2", show_default=True, help="FIRST:LAST:xFACTOR, FIRST:LAST:+STEP or a list."
+)
+@swept
+def sweep(concurrency: str, **options: Any) -> int:
+    """Find the best fixed concurrency of a simulated server: throughput and latency at each.
+
+    The best is the smallest with 99 % of the highest goodput. Requests that fail at high concurrency are a finding, not
+    a fault of the measurement, so they do not make it invalid.
+
+    \b
+    paceline simulate sweep --server my.toml --concurrency 1:256:x2
+    paceline simulate sweep --server my.toml --concurrency 10,20,50,100,200 --items 20000 --json
+    """
+    from harness.experiment.simulate.compare import execute
+    from harness.experiment.simulate.levels import levels
+
+    strategies = tuple(f"queue-stream:concurrency={level}" for level in levels(concurrency))
+    options = {
+        **options,
+        "strategy": strategies,
+        "variant": (),
+        "items": options["items"] or SWEEP_ITEMS,
+        "slo": ANY_ERRORS,
+    }
+    found: list[Any] = []
+
+    def watched(run: Any, progress: Any) -> tuple[Any, bool]:
+        result, interrupted = execute(run, progress)
+        found.append(result)
+        return result, interrupted
+
+    code = play(_settings(options), "backlog", (), watched)
+    _tell_best(found[0].cases)
+    return code
+
+
+def _tell_best(cases: list[Any]) -> None:
+    from harness.measure.knee import best, curve
+
+    chosen = best(curve(cases))
+    if chosen is not None:
+        level, case = chosen
+        click.echo(f"best concurrency: {level} ({case.rates_per_s.goodput:,.1f} ok/s)", err=True)
 
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:
