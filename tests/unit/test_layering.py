@@ -1,0 +1,145 @@
+"""Layers by name: how they are asked for, in which order they stand, and what is refused."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from harness import plugins
+from harness.client.budget import RetryBudget
+from harness.client.errors import UsageError
+from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.limits.fixed import Fixed
+from harness.client.types import Request, Response, Send
+from harness.experiment import layering
+from harness.experiment.run import Settings, prepare
+from harness.experiment.spec import LayerSettings, compose
+from tests.unit.layer_helpers import Server, ask
+
+
+class Own:
+    """A layer of one's own."""
+
+    def __init__(self, inner: Send, times: int = 1) -> None:
+        self._inner = inner
+        self.times = times
+
+    async def __call__(self, request: Request, /) -> Response:
+        return await self._inner(request)
+
+
+def chain(send: Any) -> list[str]:
+    """The classes from outside in."""
+    names = []
+    while hasattr(send, "_inner"):
+        names.append(type(send).__name__)
+        send = send._inner
+    return names
+
+
+def test_every_layer_has_its_place_and_no_place_is_empty() -> None:
+    assert set(layering.ORDER) == set(plugins.names("layer")) - {"concurrency-limit"}
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("adaptive", ("adaptive", [])),
+        ("adaptive:maximum=64+cache+hedge:share=0.02", ("adaptive:maximum=64", ["cache", "hedge:share=0.02"])),
+        ("a.b:C:rate=1e+5+cache", ("a.b:C:rate=1e+5", ["cache"])),
+    ],
+)
+def test_a_strategy_and_its_layers_are_told_apart(text: str, parts: tuple[str, list[str]]) -> None:
+    assert layering.split(text) == parts
+
+
+def test_the_order_is_fixed_however_layers_are_named() -> None:
+    named = layering.parse(
+        ["rate-limit:rate_per_s=9", "hedge", "cache", "chunk", "retry", "coalesce", "deadline:timeout_s=1"]
+    )
+    gate = ConcurrencyLimit(Server(), Fixed(3))
+    send = layering.build(gate, named | layering.parse(["semantic-cache:embed=math:sqrt"]), {"gate": gate}, Random(1))
+    assert chain(send) == [
+        *("Cache", "SemanticCache", "Coalesce", "Deadline", "Chunk", "Retry", "Hedge", "RateLimit", "ConcurrencyLimit")
+    ]
+
+
+def test_own_layers_stand_outside() -> None:
+    named = layering.parse(["retry", f"{__name__}:Own:times=3"])
+    send: Any = layering.build(Server(), named, {}, Random(1))
+    assert chain(send) == ["Own", "Retry"]
+    assert send.times == 3
+
+
+def test_retries_and_hedges_of_one_application_share_a_purse_and_know_the_gate() -> None:
+    gate = ConcurrencyLimit(Server(), Fixed(3))
+    send: Any = compose(gate, LayerSettings(retries=2, retry_budget=True, named={"hedge": {}}), 1)
+    assert isinstance(send._budget, RetryBudget)
+    assert send._budget is send._inner._budget
+    assert send._inner._gate is gate
+    assert compose(gate, LayerSettings(), 1) is gate
+
+
+def test_what_is_said_by_name_wins_over_the_short_option() -> None:
+    settings = LayerSettings(retries=2, deadline_s=5.0, named=layering.parse(["retry:base_s=0.5,retries=7"]))
+    assert settings.all() == {"deadline": {"timeout_s": 5.0}, "retry": {"retries": 7, "base_s": 0.5}}
+    assert settings.told()["retry"] == "base_s=0.5,retries=7"
+    assert settings.told()["retries"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("cash", "did you mean cache"),
+        ("cache:ttl=3", "unknown setting 'ttl'.*ttl_s"),
+        ("cache:ttl_s=soon", "ttl_s='soon' is not a number"),
+        ("cache:ttl_s=0", "layer cache: ttl_s=0.0"),
+        ("rate-limit:rate_per_s=-1", "rate_per_s=-1.0 must be above 0"),
+        ("rate-limit:bucket=round", "leaky, token"),
+        ("semantic-cache:embed=nonsense", "embed='nonsense' must be"),
+        ("deadline", "layer deadline"),
+        ("concurrency-limit", "unknown layer"),
+        ("hedge:budget=3", "unknown setting 'budget'"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_what_is_allowed(text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        layering.parse([text])
+    with pytest.raises(UsageError, match="named twice"):
+        layering.parse(["cache", "cache:ttl_s=3"])
+
+
+def test_a_variant_is_one_more_case_beside_each_strategy(tmp_path: Path) -> None:
+    settings = Settings(
+        strategies=("queue-stream:concurrency=4", "adaptive+hedge"),
+        variants=("cache", "cache+coalesce"),
+        layers=LayerSettings(named=layering.parse(["retry"])),
+        out=tmp_path / "run",
+        calibrate=False,
+    )
+    specs = prepare(settings).specs
+    assert [spec.name for spec in specs] == [
+        "queue-stream:concurrency=4",
+        "queue-stream:concurrency=4+cache",
+        "queue-stream:concurrency=4+cache+coalesce",
+        "adaptive+hedge",
+        "adaptive+hedge+cache",
+        "adaptive+hedge+cache+coalesce",
+    ]
+    assert [list(spec.layers.all()) for spec in specs][-1] == ["retry", "cache", "coalesce", "hedge"]
+    with pytest.raises(UsageError, match="named twice"):
+        prepare(Settings(strategies=("adaptive+hedge",), variants=("hedge",), out=tmp_path / "other"))
+
+
+async def test_files_are_closed_by_who_composed(tmp_path: Path) -> None:
+    path = tmp_path / "answers.sqlite"
+    async with AsyncExitStack() as closing:
+        named = layering.parse([f"cache:path={path}"])
+        send = compose(Server(lambda n: 0.0), LayerSettings(named=named), 1, closing)
+        await send(ask())
+        assert path.exists()
+    assert not path.with_name(path.name + "-wal").exists()  # it was closed, so its journal is merged
