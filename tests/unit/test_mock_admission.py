@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model_server.admission import Admission, AdmissionLimits, DrainRate
+from model_server.batching import BatchPolicy
+from model_server.engines.settings import EngineError
 from model_server.errors import ApiError
+from model_server.main import BatchBounds
+from tests.server_helpers import app_of
 
 
 def admission(**limits: float) -> Admission:
@@ -82,3 +87,35 @@ def test_limits_are_named_when_they_are_wrong() -> None:
         AdmissionLimits(items_max=-1)
     with pytest.raises(ValueError, match="wait_max_s"):
         AdmissionLimits(wait_max_s=math.nan)
+
+
+def test_both_servers_take_the_same_settings_of_batches_and_queue(tmp_path: Path) -> None:
+    app = app_of(
+        tmp_path,
+        "speed = 2\n[capacity]\nbatch_max_items = 8\nbatch_max_tokens = 512\nbatch_linger_s = 0.02\n"
+        "batch_overhead_tokens = 40\nqueue_max = 9\nqueue_max_tokens = 900\nqueue_wait_max_s = 3\n",
+    )
+    assert app.dispatcher.policy == BatchPolicy(8, 512, 16, linger_s=0.01, overhead_tokens=40)
+    assert app.dispatcher.admission.limits == AdmissionLimits(9, 900, 1.5)
+    bounds = BatchBounds(8, 512, 9, 900, 1.5, 0.01)
+    assert bounds.policy() == BatchPolicy(8, 512, 16, linger_s=0.01)  # the overhead is measured while warming
+    assert bounds.admission() == app.dispatcher.admission.limits
+    assert BatchBounds().admission().wait_max_s == math.inf
+    for name in ("queue_tokens", "queue_wait_s", "linger_s"):
+        with pytest.raises(EngineError, match=f"batch {name} = -1: must be a number >= 0"):
+            BatchBounds(**{name: -1})
+
+
+def test_tokens_are_bounded_strictly_but_a_lone_giant_may_wait() -> None:
+    book = admission(tokens_max=100)
+    book.reserve(1, 0, 1)
+    book.add_tokens(150, 1)  # nothing else waits
+    book.release(1, 150)
+    book.reserve(1, 0, 1)
+    book.add_tokens(60, 1)
+    book.reserve(1, 0, 1)
+    with pytest.raises(ApiError, match="60 of 100 tokens, and the request has 41") as caught:
+        book.add_tokens(41, 1)
+    assert caught.value.retry_after_s == 1.0  # nothing is known of the rate yet
+    book.add_tokens(40, 1)
+    assert book.tokens == 100
