@@ -66,11 +66,10 @@ class Share(click.ParamType[float]):
 @click.option(
     "-s",
     "--strategy",
-    default="adaptive",
-    show_default=True,
+    multiple=True,
     type=PluginName("strategy"),
     metavar="NAME[:...][+LAYER...]",
-    help="How the server is sent to; `priority` lets urgent lines overtake.",
+    help="How the server is sent to; `priority` lets urgent lines overtake [default: adaptive].",
 )
 @click.option("--resume", is_flag=True, help="Go on where an earlier run ended, if there was one.")
 @click.option("--overwrite", is_flag=True, help="Start anew, whatever lies there.")
@@ -132,9 +131,13 @@ def _settings(options: dict[str, Any]) -> Settings:
     from harness.experiment.process import Settings
     from harness.experiment.spec import LayerSettings
 
+    strategies = options["strategy"] or ("adaptive",)
+    if len(strategies) > 1:
+        raise UsageError(f"-s {' -s '.join(strategies)}: a file is processed by one strategy")
     layers = [*options["layer"], *([f"cache:path={options['cache']}"] if options["cache"] else [])]
     return Settings(
         tasks=options["task"],
+        strategy=strategies[0],
         layers=LayerSettings(
             options["timeout"],
             options["retries"],
@@ -150,7 +153,7 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 
 _STRAIGHT = [
-    *("input", "output", "target", "strategy", "resume", "overwrite", "dead_letter", "order", "errors_max", "window"),
+    *("input", "output", "target", "resume", "overwrite", "dead_letter", "order", "errors_max", "window"),
     *("id_field", "with_input"),
 ]
 

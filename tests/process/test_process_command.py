@@ -77,7 +77,7 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(tmp_path: Path) -> Non
     """The very command that it prints completes the run."""
     write_input(tmp_path / "in.jsonl", 600)
     with mock(SLOW, tmp_path) as server:
-        arguments = ["in.jsonl", "--output", "out.jsonl", "--task", "annotate", "-s", "queue-stream:concurrency=4"]
+        arguments = ["in.jsonl", "--output", "out.jsonl", "--task", "annotate", "-s", "queue-stream:concurrency=8"]
         arguments += ["--target", server.url, "--dead-letter", "bad.jsonl"]
         run = start(*arguments, cwd=tmp_path)
         until_lines(tmp_path / "out.jsonl", 20)
@@ -89,7 +89,7 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(tmp_path: Path) -> Non
         assert 20 <= done < 600
         command = said.partition("go on with: paceline process ")[2].split()
         assert command == [*arguments, "--resume"]
-        again = paceline("process", *command, "-s", "queue-stream:concurrency=40", "--json", cwd=tmp_path)
+        again = paceline("process", *command, "--json", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     summary = json.loads(again.stdout)
     assert summary["session"]["attempts"] <= 600 - done
@@ -152,6 +152,7 @@ def test_too_many_dead_letters_are_exit_code_1_and_mistakes_2(tmp_path: Path) ->
             (["--errors-max", "half"], "is not a share such as 5% or 0.05"),
             (["--task", "annotate"], "--resume goes on with it"),
             (["--task", "annotate", "-s", "adaptive+hedje"], "hedje"),
+            (["--task", "annotate", "-s", "sync", "-s", "adaptive"], "by one strategy"),
         ]:
             wrong = paceline("process", *arguments, *more, cwd=tmp_path)
             assert wrong.returncode == 2, wrong.stderr

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +176,37 @@ def test_dead_letters_are_taken_over(tmp_path: Path) -> None:
     assert summary.counts["ok"] + first.counts["dead"]["client_error"] == 400
     assert 100 not in server.calls
     assert len(rows(tmp_path / "bad.jsonl")) == first.counts["dead"]["client_error"]
+
+
+def test_a_pipe_is_read_through_again_and_checked(tmp_path: Path) -> None:
+    """Whoever pipes must pipe the same again; what was done is skipped, and something else is found out."""
+    write_input(tmp_path / "plain", 10_000)
+    text = (tmp_path / "plain").read_bytes()
+    os.mkfifo(tmp_path / "in.jsonl")
+
+    def pour(data: bytes) -> threading.Thread:
+        def write() -> None:
+            with contextlib.suppress(BrokenPipeError), (tmp_path / "in.jsonl").open("wb") as pipe:
+                pipe.write(data)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        return thread
+
+    writer = pour(text)
+    before = half(tmp_path, 10_000)
+    writer.join()
+    assert 5_000 <= before.counts["ok"] < 10_000
+    writer = pour(text.replace(b'"i17"', b'"j17"'))
+    other = go(settings(tmp_path, resume=True))
+    writer.join()
+    assert other.stopped == "input"
+    assert "lines of the input are not those of the run it resumes" in other.text
+    assert other.session["ok"] == 0
+    writer = pour(text)
+    server = Server()
+    after = go(settings(tmp_path, resume=True), server)
+    writer.join()
+    assert after.counts["ok"] == 10_000
+    assert sum(server.calls.values()) == 10_000 - before.counts["ok"]
+    assert [row["line"] for row in rows(tmp_path / "out.jsonl")] == list(range(1, 10_001))
