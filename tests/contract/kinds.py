@@ -30,6 +30,12 @@ class Gate:
         self._held: list[Callable[[], None]] = []
         self.closed = False
         self.failing = False
+        self.starting = False
+
+    @property
+    def ready(self) -> bool:
+        """As the engine behind it, unless it is told to be starting."""
+        return self._engine.ready and not self.starting
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)

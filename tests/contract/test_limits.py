@@ -150,6 +150,21 @@ def test_a_model_that_fails_is_500_or_424_and_in_a_stream_an_event(
     assert {record.message.split()[0] for record in caplog.records} == {"unexpected"}
 
 
+def test_a_server_that_is_not_warm_yet_is_up_but_takes_no_work(crowd: Any) -> None:
+    with crowd(name="starting") as many:
+        many.server.app.engine.starting = True
+        for path, body in WORK:
+            checked_error(many.send(path, body).result(60), 503, "server_starting")
+        caller = Caller(many.server)
+        assert caller.get("/health").status == 200
+        checked_error(caller.get("/ready"), 503, "server_starting")
+        many.server.app.engine.starting = False
+        many.open_gate()
+        assert caller.get("/ready").status == 200
+        assert many.send(*WORK[0]).result(60).status == 200
+        caller.close()
+
+
 def test_a_key_is_asked_of_everyone_but_those_who_look_after_the_server(serve: Serve) -> None:
     call = Caller(serve(api_key="secret"))
     for path, body in WORK:

@@ -178,3 +178,5 @@ def test_settings_of_the_face_are_checked_by_name() -> None:
         null_app(items_max=0)
     with pytest.raises(ValueError, match="api_key"):
         null_app(api_key="")
+    with pytest.raises(ValueError, match="body_timeout_s = 0: must be > 0"):
+        null_app(body_timeout_s=0)
