@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.cli.options import play, shared
+from harness.cli.options import Execute, play, shared
 
 NOT_SIMULATED = {"target", "processes", "calibrate"}
 """Options of a real run that have no meaning in virtual time."""
@@ -17,8 +17,22 @@ ANY_ERRORS = "errors<100%"
 DEFAULT = ("queue-stream:concurrency=16", "adaptive")
 
 
+_NETWORK = (
+    click.option("--network-delay", type=float, default=0.0, help="Seconds each way, on the network in memory."),
+    click.option(
+        "--network",
+        type=click.Choice(["none", "memory"]),
+        default="none",
+        show_default=True,
+        help="Straight into the server, or HTTP between the real client and face over a network in memory.",
+    ),
+)
+
+
 def simulated(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command that plays a load, without those of a real machine."""
+    for option in _NETWORK:
+        function = option(function)
     function = shared(function)
     parameters = vars(function)["__click_params__"]
     parameters[:] = [parameter for parameter in parameters if parameter.name not in NOT_SIMULATED]
@@ -51,9 +65,7 @@ def compare(**options: Any) -> int:
     paceline simulate compare -s adaptive -s queue-stream:concurrency=16 --server my.toml --items 100000 --seed 7
     paceline simulate compare -s adaptive --server my.toml --rate 50 --duration 600
     """
-    from harness.experiment.simulate.compare import execute
-
-    return play(_settings(options), "backlog", DEFAULT, execute)
+    return play(_settings(options), "backlog", DEFAULT, _execute(options))
 
 
 @command.command("sweep")
@@ -71,7 +83,6 @@ def sweep(concurrency: str, **options: Any) -> int:
     paceline simulate sweep --server my.toml --concurrency 1:256:x2
     paceline simulate sweep --server my.toml --concurrency 10,20,50,100,200 --items 20000 --json
     """
-    from harness.experiment.simulate.compare import execute
     from harness.experiment.simulate.levels import levels
 
     strategies = tuple(f"queue-stream:concurrency={level}" for level in levels(concurrency))
@@ -83,6 +94,7 @@ def sweep(concurrency: str, **options: Any) -> int:
         "slo": ANY_ERRORS,
     }
     found: list[Any] = []
+    execute = _execute(options)
 
     def watched(run: Any, progress: Any) -> tuple[Any, bool]:
         result, interrupted = execute(run, progress)
@@ -92,6 +104,18 @@ def sweep(concurrency: str, **options: Any) -> int:
     code = play(_settings(options), "backlog", (), watched)
     _tell_best(found[0].cases)
     return code
+
+
+def _execute(options: dict[str, Any]) -> Execute:
+    """Plays a prepared run in virtual time, on the network that was asked for."""
+    from functools import partial
+
+    from harness.experiment.simulate.case import Terms
+    from harness.experiment.simulate.compare import execute
+    from harness.experiment.simulate.server import SimulatedServer
+
+    SimulatedServer(options["server"], options["seed"], options["speed"])  # a mistake in it leaves no directory behind
+    return partial(execute, terms=Terms(network=options["network"], delay_s=options["network_delay"]))
 
 
 def _tell_best(cases: list[Any]) -> None:

@@ -15,13 +15,14 @@ import hashlib
 import math
 import time
 from collections.abc import Awaitable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from harness.client.errors import SettingError
 from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.types import Outcome, Request, Response, Send, Strategy
 from harness.experiment.simulate.direct import DirectSend
@@ -37,6 +38,8 @@ from harness.measure.recorder import Recorder
 
 Rows = np.ndarray[Any, np.dtype[Any]]
 
+HTTP_URL = "http://127.0.0.1:80"
+"""Of the network in memory, on which there is one server only."""
 TICK_S = 0.05
 TICKS_A_WIDTH = 2000
 """Ticks until they come half as often: a simulated week takes no more room than a simulated hour."""
@@ -49,6 +52,18 @@ class Terms:
     joins_s: tuple[float, ...] = ()  # of application 0, 1, ...; those left out begin at zero
     stop_s: float = math.inf  # no item is given out after this instant
     strategy: Strategy | None = None  # in place of the spec's: an instance that has no name
+    network: Literal["none", "memory"] = "none"  # straight to the app, or HTTP over a network in memory
+    delay_s: float = 0.0  # of that network, each way
+
+    def __post_init__(self) -> None:
+        for name in ("stop_s", "delay_s", *(() if self.joins_s == () else ("joins_s",))):
+            value = min(self.joins_s) if name == "joins_s" else getattr(self, name)
+            if not value >= 0:
+                raise SettingError(f"{name}={value!r} must be at least 0")
+        if self.network not in {"none", "memory"}:
+            raise SettingError(f"network={self.network!r} must be none or memory")
+        if self.delay_s and self.network == "none":
+            raise SettingError(f"delay_s={self.delay_s!r}: only the network in memory has a delay")
 
 
 @dataclass(frozen=True)
@@ -118,6 +133,10 @@ class _Play:
     async def __call__(self) -> End:
         loop = self.loop
         assert isinstance(loop, VirtualLoop)  # noqa: S101 - `play` made it
+        if self.terms.network == "memory":
+            from harness.experiment.simulate.network import Network
+
+            loop.connect = Network(self.server.app, self.terms.delay_s).connect
         loop.watch(0.0, self._tick)
         if self.terms.stop_s < math.inf:
             loop.watch(self.terms.stop_s, self._stop)
@@ -142,7 +161,7 @@ class _Play:
         if one.begins_s:
             await sleep_until(one.begins_s)
         async with (
-            DirectSend(self.server.app, timeout_s=spec.layers.timeout_s) as transport,
+            self._transport() as transport,
             AsyncExitStack() as closing,
         ):
             source = _source(spec)
@@ -168,6 +187,14 @@ class _Play:
             one.complete = not feed.stopped
             if source.jsonl is not None:
                 one.bad_lines, one.first_bad = source.jsonl.bad_lines, source.jsonl.first_bad
+
+    def _transport(self) -> AbstractAsyncContextManager[Send]:
+        timeout_s = self.spec.layers.timeout_s
+        if self.terms.network == "none":
+            return DirectSend(self.server.app, timeout_s=timeout_s)
+        from harness.client.transport import HttpTransport
+
+        return HttpTransport(HTTP_URL, timeout_s=timeout_s)
 
     def _tick(self) -> float:
         gates = [one.gate for one in self.applications if one.gate is not None]

@@ -15,7 +15,7 @@ import msgspec
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from harness.experiment.run import Progress, Run
-from harness.experiment.simulate.case import SimulatedRun, play
+from harness.experiment.simulate.case import SimulatedRun, Terms, play
 from harness.experiment.simulate.server import SimulatedServer
 from harness.experiment.spec import CaseSpec
 from harness.measure.environment import git_sha, libraries
@@ -29,14 +29,14 @@ MATTER = ("paceline", "aiohttp", "msgspec", "numpy")
 """Libraries that a simulated figure may depend on."""
 
 
-def execute(run: Run, progress: Progress) -> tuple[RunResult, bool]:
+def execute(run: Run, progress: Progress, terms: Terms | None = None) -> tuple[RunResult, bool]:
     """Simulate every case and repeat; returns the result (also in result.json) and whether it was interrupted."""
-    settings = run.settings
+    settings, terms = run.settings, terms or Terms()
     if settings.target is not None:
         raise UsageError("--target: a simulation has its server in the process; describe it with --server FILE.toml")
     server = SimulatedServer(settings.server, settings.seed, settings.speed)
     run.records.mkdir(parents=True, exist_ok=True)
-    run.plan = _plan(run, server)
+    run.plan = _plan(run, server, terms)
     write_plan(run.plan, run.directory)
     progress("target", {"url": URL, "profile": server.profile.name, "note": run.plan.cases[0].target.note})
     digests: dict[str, str] = {}
@@ -45,7 +45,7 @@ def execute(run: Run, progress: Progress) -> tuple[RunResult, bool]:
         for repeat in range(settings.repeats):
             for spec in run.specs:
                 turn = msgspec.structs.replace(spec, repeat=repeat, target=URL)
-                digests[f"{spec.name}/{repeat}"] = _one(run, turn, progress).sha256
+                digests[f"{spec.name}/{repeat}"] = _one(run, turn, progress, terms).sha256
     except KeyboardInterrupt:
         interrupted = True
         run.plan = msgspec.structs.replace(run.plan, interrupted="stopped by the user")
@@ -57,10 +57,10 @@ def execute(run: Run, progress: Progress) -> tuple[RunResult, bool]:
     return result, interrupted
 
 
-def _one(run: Run, spec: CaseSpec, progress: Progress) -> SimulatedRun:
+def _one(run: Run, spec: CaseSpec, progress: Progress, terms: Terms) -> SimulatedRun:
     settings = run.settings
     progress("case", {"name": spec.name, "repeat": spec.repeat, "repeats": settings.repeats, "items": spec.items})
-    played = play(spec, SimulatedServer(settings.server, settings.seed + spec.repeat, settings.speed))
+    played = play(spec, SimulatedServer(settings.server, settings.seed + spec.repeat, settings.speed), terms)
     write_facts(CaseFacts(spec.name, spec.repeat, exit_code=0, server_seen=played.seen), run.directory)
     ok = played.count(Outcome.ok)
     progress(
@@ -78,10 +78,10 @@ def _one(run: Run, spec: CaseSpec, progress: Progress) -> SimulatedRun:
     return played
 
 
-def _plan(run: Run, server: SimulatedServer) -> Plan:
+def _plan(run: Run, server: SimulatedServer, terms: Terms) -> Plan:
     """The run's plan, told as a simulation's."""
     profile = server.profile
-    target = Target(URL, server=profile.name, note=f"simulated in virtual time{_speed_note(run, profile.speed)}")
+    target = Target(URL, server=profile.name, note="simulated in virtual time" + _note(run, profile.speed, terms))
     cases = [
         msgspec.structs.replace(case, target=target, transport="simulated", processes=1) for case in run.plan.cases
     ]
@@ -95,6 +95,7 @@ def _plan(run: Run, server: SimulatedServer) -> Plan:
     return msgspec.structs.replace(run.plan, cases=cases, environment=environment, ceilings={}, simulated=True)
 
 
-def _speed_note(run: Run, profile: float) -> str:
+def _note(run: Run, profile: float, terms: Terms) -> str:
     speed = run.settings.speed or profile
-    return "" if speed == 1 else f"; times divided by {speed:g}"
+    told = "" if terms.network == "none" else f"; HTTP over a network in memory, {terms.delay_s * 1e3:g} ms each way"
+    return told + ("" if speed == 1 else f"; times divided by {speed:g}")

@@ -10,6 +10,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import socket
 from asyncio import base_events
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -66,6 +67,9 @@ class VirtualLoop(base_events.BaseEventLoop):
         self._sentinels: list[tuple[float, int, Callable[[], float]]] = []
         self._set = 0  # timers ever set: the order among those of one instant
         self._clock_resolution = 0.0
+        self.connect: Callable[[Any], asyncio.Transport] | None = (
+            None  # how a connection is made, if there is a network
+        )
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
@@ -158,6 +162,20 @@ class VirtualLoop(base_events.BaseEventLoop):
             f"{getattr(func, '__qualname__', func)} wants a thread, and threads have no virtual time: "
             "use a strategy or layer that is asynchronous"
         )
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Nothing to wait for: `create_connection` makes it, on the network in memory."""
+        if self.connect is None:
+            raise NotSimulated(f"a socket to {address} has no virtual time: simulate with the network in memory")
+
+    async def create_connection(self, protocol_factory: Any, *args: Any, **options: Any) -> Any:
+        """A connection over the network in memory; the socket that was made for it is of no use."""
+        if self.connect is None:
+            raise NotSimulated("a connection has no virtual time: simulate with the network in memory")
+        if (unused := options.get("sock")) is not None:
+            unused.close()
+        protocol = protocol_factory()
+        return self.connect(protocol), protocol
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """There is none."""

@@ -6,6 +6,7 @@ import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from harness import plugins
 from harness.client.types import Strategy
@@ -37,6 +38,8 @@ def simulate(
     task: str = "similarity",
     drain_s: float = 30.0,
     speed: float | None = None,
+    network: Literal["none", "memory"] = "none",
+    delay_s: float = 0.0,
     records: Path | None = None,
 ) -> SimulatedRun:
     """Simulate one strategy against one server, both seeded with `seed`.
@@ -44,7 +47,8 @@ def simulate(
     `strategy` is `NAME[:key=value,...][+LAYER...]` or an instance; `server` a profile, its name or its file. Without
     `rate_per_s` the load is a backlog of `items` (or one without end until `stop_s`), with it arrivals for
     `duration_s`. `clients` applications share the load, each with a strategy of its own, and begin at `joins_s`.
-    Record files go to `records`, or nowhere.
+    With `network="memory"` the real HTTP client and face speak over connections of `delay_s` each way. Record files go
+    to `records`, or nowhere.
     """
     own: layering.Named = {}
     if isinstance(strategy, str):
@@ -72,4 +76,6 @@ def simulate(
             users=clients,
             drain_s=drain_s,
         )
-        return play(spec, SimulatedServer(server, seed, speed), Terms(tuple(joins_s), stop_s, instance))
+        return play(
+            spec, SimulatedServer(server, seed, speed), Terms(tuple(joins_s), stop_s, instance, network, delay_s)
+        )

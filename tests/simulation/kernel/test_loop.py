@@ -149,7 +149,7 @@ def test_tasks_left_over_do_not_keep_a_finished_run_going() -> None:
     """One that never stops is cancelled when the main task is done."""
 
     async def spin() -> None:
-        while True:  # noqa: ASYNC110 - it is there to spin
+        while True:
             await asyncio.sleep(0)
 
     async def main() -> str:
