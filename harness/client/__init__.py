@@ -10,10 +10,17 @@ from harness.client.items import items
 
 if TYPE_CHECKING:
     from harness.client.blocking import BlockingTransport
+    from harness.client.budget import RetryBudget
+    from harness.client.chunking import chunks
+    from harness.client.layers.cache import Cache
+    from harness.client.layers.chunk import Chunk
+    from harness.client.layers.coalesce import Coalesce
     from harness.client.layers.concurrency_limit import ConcurrencyLimit
     from harness.client.layers.deadline import Deadline
+    from harness.client.layers.hedge import Hedge
     from harness.client.layers.rate_limit import RateLimit
     from harness.client.layers.retry import Retry
+    from harness.client.layers.semantic_cache import SemanticCache
     from harness.client.limits.aimd import Aimd
     from harness.client.limits.fixed import Fixed
     from harness.client.tasks.annotate import Annotate
@@ -29,12 +36,16 @@ __all__ = [
     "Aimd",
     "Annotate",
     "BlockingTransport",
+    "Cache",
     "Chat",
+    "Chunk",
+    "Coalesce",
     "ConcurrencyLimit",
     "Deadline",
     "Embed",
     "FillMask",
     "Fixed",
+    "Hedge",
     "HttpTransport",
     "Item",
     "Outcome",
@@ -43,8 +54,11 @@ __all__ = [
     "Response",
     "Result",
     "Retry",
+    "RetryBudget",
+    "SemanticCache",
     "Similarity",
     "ZeroShot",
+    "chunks",
     "items",
     "request_for",
     "result_of",
@@ -54,10 +68,17 @@ _HOMES = {
     "transport": ("HttpTransport",),
     "blocking": ("BlockingTransport",),
     "types": ("Item", "Outcome", "Request", "Response", "Result", "request_for", "result_of"),
+    "budget": ("RetryBudget",),
+    "chunking": ("chunks",),
+    "layers.cache": ("Cache",),
+    "layers.chunk": ("Chunk",),
+    "layers.coalesce": ("Coalesce",),
     "layers.concurrency_limit": ("ConcurrencyLimit",),
     "layers.deadline": ("Deadline",),
+    "layers.hedge": ("Hedge",),
     "layers.rate_limit": ("RateLimit",),
     "layers.retry": ("Retry",),
+    "layers.semantic_cache": ("SemanticCache",),
     "limits.aimd": ("Aimd",),
     "limits.fixed": ("Fixed",),
     "tasks.annotate": ("Annotate",),
