@@ -71,5 +71,5 @@ def go(wanted: Settings, server: Server | None = None, **more: Any) -> Summary:
 
 async def until(true: Callable[[], bool]) -> None:
     """Turn the loop until something is so."""
-    while not true():  # noqa: ASYNC110 - the thing watched knows no event
+    while not true():
         await asyncio.sleep(0)

@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import gzip
 import os
+import shutil
 import threading
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
-from harness.experiment.process import Process, Summary
+from harness.experiment.process import Process, Summary, store
 from tests.process.helpers import Server, go, rows, settings, until, write_input
+from tests.process.killing import check
 
 
 def half(folder: Path, lines: int = 300, **more: Any) -> Summary:
@@ -210,3 +213,36 @@ def test_a_pipe_is_read_through_again_and_checked(tmp_path: Path) -> None:
     assert after.counts["ok"] == 10_000
     assert sum(server.calls.values()) == 10_000 - before.counts["ok"]
     assert [row["line"] for row in rows(tmp_path / "out.jsonl")] == list(range(1, 10_001))
+
+
+def test_the_journal_may_break_off_at_any_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a power failure may leave it: whatever is left of it and of the files, each line gets its one end."""
+    monkeypatch.setattr(store, "PLAIN_SYNC_S", 0.004)
+    monkeypatch.setattr(store, "_FLUSH_S", 0.002)
+    monkeypatch.setattr(Process, "_finish", lambda self: None)
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+
+    def judge(index: int, call: int) -> Outcome:
+        return Outcome.client_error if index % 30 == 0 else Outcome.ok
+
+    async def main() -> None:
+        run = Process(settings(crashed), Server(judge, turns=lambda index: 1 + index * 37 % 200))
+        working = asyncio.create_task(run.run())
+        await until(lambda: run.counts.settled >= 1_000)
+        run.cut()
+        await working
+
+    write_input(crashed / "in.jsonl", 1_200)
+    asyncio.run(main())
+    monkeypatch.undo()
+    whole = (crashed / "out.jsonl.journal").read_bytes()
+    least = whole.index(b"\n", whole.index(b"\nC") + 1) + 1  # its head and first checkpoint were written in one step
+    for number, size in enumerate([least, len(whole), *Random(7).sample(range(least, len(whole)), 15)]):
+        folder = tmp_path / str(number)
+        shutil.copytree(crashed, folder)
+        os.truncate(folder / "out.jsonl.journal", size)
+        assert go(settings(folder, resume=True), Server(judge)).complete
+        check(folder / "out.jsonl", folder / "bad.jsonl", 1_200)
+        lines = [row["line"] for row in rows(folder / "out.jsonl")]
+        assert lines == sorted(lines)
