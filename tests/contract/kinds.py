@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from model_server.engines.engine import TorchEngine
 
 KINDS = ["mock", "model"]
+CAN_COMPUTE = all(importlib.util.find_spec(package) for package in ("torch", "transformers"))
 
 
 class Gate:

@@ -10,8 +10,10 @@ from typing import Any
 import openai
 import pytest
 
+from mock_server.app import create
+from mock_server.profile import Limits, Profile
 from tests.contract.conftest import Serve
-from tests.contract.servers import Server
+from tests.contract.servers import Host, Server
 
 CHAT: Any = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello there"}]
 
@@ -172,3 +174,18 @@ async def test_the_asynchronous_client_streams_side_by_side(server: Server) -> N
         alone = [await one(number) for number in range(3)]
         together = await asyncio.gather(*[one(number % 3) for number in range(12)])
     assert together == alone * 4
+
+
+def test_a_caller_over_its_own_limit_is_a_rate_limit_error_and_comes_back_in_time(host: Host) -> None:
+    limited = Profile(limits=Limits(rate_per_s=4.0, burst=1))
+    server = host.serve("mock", "limited", lambda: create(limited))
+    with client_of(server) as client:
+        client.embeddings.create(model="m", input="a")
+        with pytest.raises(openai.RateLimitError) as caught:
+            client.embeddings.create(model="m", input="a")
+    assert caught.value.code == "rate_limit_exceeded"
+    assert 0 < int(caught.value.response.headers["retry-after-ms"]) <= 250
+    assert caught.value.response.headers["retry-after"] == "1"
+    with client_of(server, max_retries=5) as client:
+        answers = [client.embeddings.with_raw_response.create(model="m", input="a") for _ in range(3)]
+    assert sum(answer.retries_taken for answer in answers) >= 2
