@@ -66,7 +66,10 @@ def create(
     on_ready: Callable[[], None] = lambda: None,
     jobs: JobBackend | None = None,
 ) -> App:
-    """The app around an engine; once the engine is warm, batches are formed by what it measured of their cost."""
+    """The app around an engine; once the engine is warm, batches are formed by what it measured of their cost.
+
+    `on_ready` is called then; for an engine that is warm already, here.
+    """
     app = create_app(
         engine,
         face_settings(),
@@ -81,6 +84,8 @@ def create(
         on_ready()
 
     engine.on_ready = ready
+    if engine.ready:
+        ready()
     return app
 
 
