@@ -13,6 +13,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import click
+
 from harness.cli.main import COMMANDS
 from harness.client.errors import UsageError
 from harness.plugins import unknown
@@ -36,7 +38,8 @@ def read(path: Path) -> dict[str, Any]:
     for key in shared:
         if _field(key) not in every:
             raise UsageError(f"{path}: " + unknown("key", key, every))
-    return {name: _section(path, name, shared, tables.get(name, {}), options[name]) for name in COMMANDS}
+    sections = {name: _section(path, name, shared, tables.get(name, {}), options[name]) for name in COMMANDS}
+    return {name: _by_subcommand(_command(name), section) for name, section in sections.items()}
 
 
 def _section(
@@ -53,6 +56,23 @@ def _field(key: str) -> str:
     return key.replace("-", "_")
 
 
+def _command(name: str) -> click.Command:
+    command: click.Command = importlib.import_module(f"harness.cli.{name}").command
+    return command
+
+
 def _options(name: str) -> list[str]:
-    command = importlib.import_module(f"harness.cli.{name}").command
-    return sorted(parameter.name for parameter in command.params)
+    """Of a group, those of any of its commands."""
+    command = _command(name)
+    parts = list(command.commands.values()) if isinstance(command, click.Group) else [command]
+    return sorted({parameter.name for part in parts for parameter in part.params if parameter.name is not None})
+
+
+def _by_subcommand(command: click.Command, section: dict[str, Any]) -> dict[str, Any]:
+    """A group's section is of each of its commands that have the option."""
+    if not isinstance(command, click.Group):
+        return section
+    return {
+        name: {key: value for key, value in section.items() if key in {parameter.name for parameter in part.params}}
+        for name, part in command.commands.items()
+    }
