@@ -315,3 +315,21 @@ def test_a_strategy_that_loses_items_is_found_out(tmp_path: Path) -> None:
     assert "gave no result for 1 lines" in summary.text
     assert go(settings(tmp_path, resume=True)).passed
     assert [row["line"] for row in rows(tmp_path / "out.jsonl")] == list(range(1, 11))
+
+
+def test_a_caller_that_is_cancelled_stays_so_and_what_was_done_is_kept(tmp_path: Path) -> None:
+    """As by a time-out around it."""
+    write_input(tmp_path / "in.jsonl", 50)
+
+    async def main() -> None:
+        run = Process(settings(tmp_path), Server(turns=lambda index: 10**9 if index > 10 else 1))
+        working = asyncio.create_task(run.run())
+        await until(lambda: run.counts.ok >= 10)
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+
+    asyncio.run(main())
+    server = Server()
+    assert go(settings(tmp_path, resume=True), server).passed
+    assert sorted(server.calls) == list(range(11, 51))

@@ -143,14 +143,11 @@ class Process:
         self._work = asyncio.create_task(self._through(intake, self._meter))
         try:
             await self._work
-            if (
-                intake.out and self._stopped is None
-            ):  # a strategy that loses items: nothing is called complete that is not
+            if intake.out and self._stopped is None:  # the strategy has lost items: this is not complete
                 text = f"{self.settings.strategy} gave no result for {len(intake.out)} lines that it had taken"
                 self._stopped = ("strategy", text)
         except asyncio.CancelledError:
-            if self._stopped is None:  # whoever awaits this was cancelled
-                self._stopped = ("interrupted", "cancelled")
+            self._stopped = self._stopped or ("interrupted", "cancelled")
         except OSError as error:
             self._broken(error)
         except UsageError as error:
@@ -158,10 +155,16 @@ class Process:
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
+            await self._store.at_rest()
             await self._server.close()
             await intake.close()
             await self._closing.aclose()
         self._finish()
+        caller = asyncio.current_task()
+        if (
+            caller is not None and caller.cancelling()
+        ):  # not we were stopped, but whoever awaits us: what was done is kept
+            raise asyncio.CancelledError
         return self._summary()
 
     def _finish(self) -> None:

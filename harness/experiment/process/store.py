@@ -41,6 +41,7 @@ class Store:
         self._open_bytes = 0
         self._journal: Journal | None = None
         self._last: Checkpoint | None = None
+        self._running: asyncio.Task[None] | None = None
 
     @property
     def journal_path(self) -> Path:
@@ -152,7 +153,13 @@ class Store:
                     sink.flush()
             if since_s >= every_s or self._open_bytes > CHECKPOINT_BYTES:
                 since_s = 0.0
-                await self.checkpoint()
+                self._running = asyncio.create_task(self.checkpoint())
+                await asyncio.shield(self._running)  # its threads could not be cancelled, and would write on
+
+    async def at_rest(self) -> None:
+        """Wait for a checkpoint under way."""
+        if self._running is not None:
+            await asyncio.gather(self._running, return_exceptions=True)
 
     def _now(self, complete: bool = False) -> Checkpoint:
         self.output.flush()
@@ -191,7 +198,7 @@ class Store:
         self.dead_letter.sync()
 
     def finish(self, complete: bool) -> None:
-        """The last checkpoint, and a journal of two lines; raises OSError if the disk does not take it."""
+        """The last checkpoint, and a journal of two lines, when all is at rest; raises OSError if the disk is full."""
         now = self._now(complete)
         self._sync_files()
         if self._journal is not None:
