@@ -4,6 +4,7 @@ the head of a request and on how long a connection may say nothing."""
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from model_server.exchange import CONNECTION, SendMessage
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 HEADERS_MAX = 100
 HEAD_BYTES_MAX = 64 << 10
+_H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n)", re.IGNORECASE)
 _BODY_FIELDS = (b"content-length", b"transfer-encoding")
 
 
@@ -63,6 +65,8 @@ class FaceProtocol(HttpToolsProtocol):
         if not turn.began:
             turn.began = turn.clock()
             self.loop.call_soon(turn.end)
+        if data.find(b"h2c", 0, 4096) >= 0 and not self._in_head and (self.cycle is None or not self.cycle.more_body):
+            data = _without_h2c(data)
         self._fed = len(data)
         super().data_received(data)
         if self._in_head and not self.transport.is_closing():
@@ -175,6 +179,13 @@ class FaceProtocol(HttpToolsProtocol):
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[problem.status] + head + body)
         self.transport.close()
+
+
+def _without_h2c(data: bytes) -> bytes:
+    """A client that offers HTTP/2 goes on with HTTP/1.1 when its offer is ignored (RFC 9110, 7.8), as Java's does with
+    every first request; the parser does not ignore it, and drops the body."""
+    head, end, body = data.partition(b"\r\n\r\n")
+    return _H2C.sub(b"", head + b"\r\n") + b"\r\n" + body if end else data
 
 
 def _head_too_large() -> ApiError:

@@ -212,7 +212,7 @@ NOT_HTTP = {  # whole connections; each has to be answered 400 or 431 and closed
     "length and chunks": _POST + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "chunks of garbage": _POST + b"transfer-encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
     "a good chunk, then garbage": _POST + b'transfer-encoding: chunked\r\n\r\n5\r\n{"tex\r\nqq\r\n',
-    "an upgrade with a body": _POST + b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\n{}",
+    "an upgrade with a body": _POST + b"connection: upgrade\r\nupgrade: websocket\r\ncontent-length: 2\r\n\r\n{}",
     "a head without end": b"GET /health HTTP/1.1\r\nx: " + b"a" * 200_000,
     "headers without end": b"GET /health HTTP/1.1\r\n" + b"".join(b"x-%d: a\r\n" % n for n in range(20_000)),
 }

@@ -194,6 +194,14 @@ def test_a_body_that_does_not_arrive_in_time_is_408_and_the_connection_closed(se
     server.settle()
 
 
+def test_a_client_that_offers_http_2_is_answered_in_http_1(call: Caller) -> None:
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAAB"}
+    for text in ("a dog", "a dog with upgrade: h2c\r\nupgrade: h2c\r\n\r\n"):
+        body = {"text1": "a dog", "text2": text}
+        answer = call("POST", "/similarity", body, **offer)
+        assert (answer.status, answer.json) == (200, call.post("/similarity", body).json)
+
+
 def test_a_body_in_chunks_counts_against_the_bound_as_it_comes(serve: Serve) -> None:
     server = serve(body_max_bytes=10_000)
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
