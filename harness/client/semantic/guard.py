@@ -25,11 +25,12 @@ _TOKEN = re.compile(
 )
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _UNIT_GLUED = re.compile(r"(?<=\d)(?=(?:[a-z]{1,4}|°)\b)(?!(?:st|nd|rd|th)\b)", re.IGNORECASE)
+_DIGIT = re.compile("[0-9]")
 _NUMBER = re.compile(r"[0-9].*")
 _ORDINAL = re.compile(r"([0-9]+)(?:st|nd|rd|th)")
 _ACRONYM = re.compile(r"\b[A-Z]{2,}s?\b")
 _LETTER = re.compile(r"(?<=[a-z0-9] )A\b(?! [a-z])")
-_QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "`": "'"})
+_QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"'})
 _PHRASES = [(key, re.compile(pattern).sub, by) for key, pattern, by in [*english.CONTRACTIONS, *english.PHRASES]]
 _PERSONS = {**english.PERSONS, **_chinese.PERSONS}
 _EMPTY = english.EMPTY | _chinese.EMPTY
@@ -48,8 +49,10 @@ class Meaning(msgspec.Struct, frozen=True):
 
 def meaning(text: str) -> Meaning:
     """The text in one form."""
-    text = unicodedata.normalize("NFKC", text).translate(_QUOTES)
-    text = _UNIT_GLUED.sub(" ", _THOUSANDS.sub("", text))
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).translate(_QUOTES)
+    if _DIGIT.search(text):
+        text = _UNIT_GLUED.sub(" ", _THOUSANDS.sub("", text))
     shouting = text.isupper()
     if not shouting:  # US is not us, and vitamin A is not a vitamin
         text = _LETTER.sub("letter-a", _ACRONYM.sub(lambda match: f"{match[0][0]}.{match[0][1:]}", text))
@@ -57,9 +60,9 @@ def meaning(text: str) -> Meaning:
     for key, replace, by in _PHRASES:
         if key in text:
             text = replace(by, text)
-    if moved := english.MOVED.match(text):
+    if "," in text and (moved := english.MOVED.match(text)):
         text = f"{moved[2]} {moved[1]}"
-    text, zh_times = _chinese.simplify(text)
+    text, zh_times = (text, ()) if text.isascii() else _chinese.simplify(text)
     tokens = _genitives(_numbers([token.lower() for token in _TOKEN.findall(text)]))
     words: list[str] = []
     times, persons = list(zh_times), list[str]()
@@ -160,6 +163,8 @@ def _genitives(tokens: list[str]) -> list[str]:
 
 def _numbers(tokens: list[str]) -> list[str]:
     """Number words as digits ("twenty-five" is 25), ordinals as digits with a mark."""
+    if _IN_WORDS.isdisjoint(tokens) and not any("-" in token for token in tokens):
+        return [_ordinal(token) for token in tokens]
     out: list[str] = []
     spoken: _Spoken | None = None
     parts = [part for token in tokens for part in (token.split("-") if _is_compound(token) else [token])]
@@ -180,6 +185,7 @@ def _numbers(tokens: list[str]) -> list[str]:
     return [*out, spoken.digits()] if spoken is not None else out
 
 
+_IN_WORDS = frozenset({*english.SMALL, *english.TENS, *english.SCALES})
 _NUMBER_WORDS = [[word] for word in (*english.SMALL, *english.TENS)]
 
 
@@ -216,8 +222,8 @@ def _is_compound(token: str) -> bool:
 
 
 def _ordinal(word: str) -> str:
-    if word in english.ORDINALS:
-        return f"{english.ORDINALS[word]}#"
+    if not word[0].isdigit():
+        return f"{english.ORDINALS[word]}#" if word in english.ORDINALS else word
     if match := _ORDINAL.fullmatch(word):
         return f"{match[1]}#"
     return word.lstrip("0") or "0" if word.isdigit() else word
