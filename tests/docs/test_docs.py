@@ -67,6 +67,26 @@ def test_the_example_of_a_client_runs_as_it_stands() -> None:
     assert answers[1] < answers[0]
 
 
+def test_the_example_of_layers_runs_as_it_stands() -> None:
+    """Ten lines against a real server; equal texts cost one exchange."""
+    names: dict[str, object] = {}
+    exec(blocks(ROOT / "docs" / "layers.md", "python")[0], names)  # noqa: S102 - the docs' own code
+    texts = [f"text {number % 5}" for number in range(40)]
+    with mock("llm-annotation", speed=100.0) as server:
+        before = server.seen() or 0
+        answers = asyncio.run(names["main"](server.url, texts))  # type: ignore[operator] # a coroutine function
+        seen = (server.seen() or 0) - before
+    assert set(answers) == set(texts)
+    assert all(answers.values())
+    assert seen <= 10
+
+
+def test_every_layer_is_in_its_table() -> None:
+    """docs/layers.md names them all."""
+    page = (ROOT / "docs" / "layers.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in page for name in layering.names())
+
+
 def test_the_example_of_a_strategy_works() -> None:
     """A class of one's own satisfies the protocol."""
     from harness.client import Similarity, items
