@@ -69,7 +69,8 @@ def go(wanted: Settings, server: Server | None = None, **more: Any) -> Summary:
     return asyncio.run(Process(wanted, server or Server(), **more).run())
 
 
-async def until(true: Callable[[], bool]) -> None:
-    """Turn the loop until something is so."""
+async def until(true: Callable[[], bool], working: asyncio.Task[Summary]) -> None:
+    """Turn the loop until something is so; a run that ends before it has failed."""
     while not true():
+        assert not working.done(), working.result()
         await asyncio.sleep(0)

@@ -51,7 +51,7 @@ def test_a_slow_line_holds_the_intake_at_the_window(tmp_path: Path) -> None:
     async def main() -> None:
         run = Process(settings(tmp_path, window=30), server)
         working = asyncio.create_task(run.run())
-        await until(lambda: server.calls[30] > 0)
+        await until(lambda: server.calls[30] > 0, working)
         for _ in range(300):
             await asyncio.sleep(0)
         seen.append(max(server.calls))
@@ -196,7 +196,7 @@ def test_a_stop_drains_what_is_in_flight_and_keeps_it(tmp_path: Path) -> None:
     async def main() -> Any:
         run = Process(settings(tmp_path, order="completion", layers=NO_RETRIES), server)
         working = asyncio.create_task(run.run())
-        await until(lambda: sum(server.calls.values()) >= 100)
+        await until(lambda: sum(server.calls.values()) >= 100, working)
         server._judge = server_judge
         run.stop()
         return await working
@@ -216,7 +216,7 @@ def test_a_cut_does_not_wait(tmp_path: Path) -> None:
     async def main() -> Any:
         run = Process(settings(tmp_path), Server(turns=lambda index: 10**9 if index > 10 else 1))
         working = asyncio.create_task(run.run())
-        await until(lambda: run.counts.ok >= 10)
+        await until(lambda: run.counts.ok >= 10, working)
         run.stop()
         run.cut()
         return await working
@@ -324,7 +324,7 @@ def test_a_caller_that_is_cancelled_stays_so_and_what_was_done_is_kept(tmp_path:
     async def main() -> None:
         run = Process(settings(tmp_path), Server(turns=lambda index: 10**9 if index > 10 else 1))
         working = asyncio.create_task(run.run())
-        await until(lambda: run.counts.ok >= 10)
+        await until(lambda: run.counts.ok >= 10, working)
         working.cancel()
         with pytest.raises(asyncio.CancelledError):
             await working

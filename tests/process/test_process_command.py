@@ -34,9 +34,10 @@ def start(*arguments: str, cwd: Path, **more: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(line, cwd=cwd, env=environment, stderr=subprocess.PIPE, text=True, **more)
 
 
-def until_lines(path: Path, least: int) -> None:
+def until_lines(path: Path, least: int, run: subprocess.Popen[str]) -> None:
     """Wait until that much of the file is there."""
     while not path.exists() or path.read_bytes().count(b"\n") < least:
+        assert run.poll() is None, run.communicate()[1]
         time.sleep(0.01)
 
 
@@ -80,7 +81,7 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(tmp_path: Path) -> Non
         arguments = ["in.jsonl", "--output", "out.jsonl", "--task", "annotate", "-s", "queue-stream:concurrency=8"]
         arguments += ["--target", server.url, "--dead-letter", "bad.jsonl"]
         run = start(*arguments, cwd=tmp_path)
-        until_lines(tmp_path / "out.jsonl", 20)
+        until_lines(tmp_path / "out.jsonl", 20, run)
         run.send_signal(signal.SIGINT)
         said = run.communicate(timeout=60)[1]
         assert run.returncode == 5, said
@@ -123,7 +124,7 @@ def test_a_server_that_dies_makes_no_dead_letters(tmp_path: Path) -> None:
     arguments = ["in.jsonl", "--output", "out.jsonl", "--task", "annotate", "--dead-letter", "bad.jsonl"]
     with mock(SLOW, tmp_path) as server:
         run = start(*arguments, "--target", server.url, "--patience", "1", cwd=tmp_path)
-        until_lines(tmp_path / "out.jsonl", 20)
+        until_lines(tmp_path / "out.jsonl", 20, run)
     said = run.communicate(timeout=60)[1]
     assert run.returncode == 5, said
     assert "takes no connections; waiting up to 1 s" in said

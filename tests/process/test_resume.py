@@ -29,7 +29,7 @@ def half(folder: Path, lines: int = 300, **more: Any) -> Summary:
     async def main() -> Summary:
         run = Process(settings(folder, **more), Server())
         working = asyncio.create_task(run.run())
-        await until(lambda: run.counts.ok >= lines // 2)
+        await until(lambda: run.counts.ok >= lines // 2, working)
         run.cut()
         return await working
 
@@ -168,7 +168,7 @@ def test_dead_letters_are_taken_over(tmp_path: Path) -> None:
     async def main() -> Summary:
         run = Process(settings(tmp_path), Server(lambda i, call: Outcome.client_error if i % 50 == 0 else Outcome.ok))
         working = asyncio.create_task(run.run())
-        await until(lambda: run.counts.settled >= 200)
+        await until(lambda: run.counts.settled >= 200, working)
         run.cut()
         return await working
 
@@ -229,7 +229,7 @@ def test_the_journal_may_break_off_at_any_byte(tmp_path: Path, monkeypatch: pyte
     async def main() -> None:
         run = Process(settings(crashed), Server(judge, turns=lambda index: 1 + index * 37 % 200))
         working = asyncio.create_task(run.run())
-        await until(lambda: run.counts.settled >= 1_000)
+        await until(lambda: run.counts.settled >= 1_000, working)
         run.cut()
         await working
 
