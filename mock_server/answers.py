@@ -14,6 +14,7 @@ from typing import Any
 from zlib import crc32
 
 _TOKEN = re.compile(r"[^\W_\u2e80-\u9fff\uac00-\ud7af]+|[\u2e80-\u9fff\uac00-\ud7af]|[^\w\s]")
+_KEPT_CHARS_MAX = 4000  # thousands of longer texts, remembered, would fill the memory
 _SPECIAL_TOKENS = 2  # [CLS] and [SEP]
 _DIMENSIONS = 64
 _MASK = "[MASK]"
@@ -31,9 +32,15 @@ def tokens_of(text: str) -> list[str]:
     return _TOKEN.findall(text.lower())
 
 
-@lru_cache(maxsize=4096)
 def count_tokens(kind: str, inputs: tuple[Any, ...]) -> int:
-    """Length of one input, special tokens included."""
+    """Length of one input, special tokens included. Those of short texts are remembered."""
+    characters = 0
+    for part in inputs:
+        characters += len(part) if isinstance(part, str) else 0
+    return _kept_count(inputs) if characters <= _KEPT_CHARS_MAX else _count(inputs)
+
+
+def _count(inputs: tuple[Any, ...]) -> int:
     total = _SPECIAL_TOKENS
     for part in inputs:
         if isinstance(part, str):
@@ -41,14 +48,26 @@ def count_tokens(kind: str, inputs: tuple[Any, ...]) -> int:
     return total
 
 
+_kept_count = lru_cache(maxsize=4096)(_count)
+
+
 def similarity(text1: str, text2: str) -> float:
-    """Shared tokens over all tokens (Dice): 1.0 for equal texts, 0.0 for nothing in common."""
+    """Shared tokens over all tokens (Dice): 1.0 for equal texts, 0.0 for nothing in common. Remembered if short."""
+    if len(text1) + len(text2) <= _KEPT_CHARS_MAX:
+        return _kept_dice(text1, text2)
+    return _dice(text1, text2)
+
+
+def _dice(text1: str, text2: str) -> float:
     if text1 == text2:
         return 1.0
     left, right = set(tokens_of(text1)), set(tokens_of(text2))
     if not left and not right:
         return 1.0
     return round(2 * len(left & right) / (len(left) + len(right)), 6)
+
+
+_kept_dice = lru_cache(maxsize=4096)(_dice)
 
 
 def embed(text: str) -> list[float]:
@@ -112,7 +131,7 @@ def pieces(prompt: str) -> Iterator[str]:
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "similarity": lru_cache(maxsize=4096)(similarity),
+    "similarity": similarity,
     "embed": embed,
     "nli": nli,
     "rerank": rerank,

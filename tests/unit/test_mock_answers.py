@@ -72,3 +72,20 @@ def test_every_kind_of_work_has_an_answer() -> None:
     inputs = {"similarity": ("a", "b"), "nli": ("a", "b"), "rerank": ("a", "b"), "fill-mask": ("[MASK]", 1)}
     for kind in answers.KINDS - {"generate"}:
         assert answers.answer(kind, inputs.get(kind, ("a",))) is not None
+
+
+def test_answers_to_short_texts_are_remembered_and_long_texts_are_not_held() -> None:
+    kept = (answers._kept_count, answers._kept_dice)
+
+    def held() -> list[int]:
+        answers.count_tokens("similarity", (text, "b"))
+        answers.similarity(text, "b")
+        return [cache.cache_info().currsize for cache in kept]
+
+    for cache in kept:
+        cache.cache_clear()
+    text = "short"
+    assert held() == [1, 1]
+    text = "long " * 1000
+    assert held() == [1, 1]
+    assert answers.count_tokens("similarity", (text, "b")) == 1003
