@@ -130,6 +130,20 @@ def test_while_the_limit_shrinks_nothing_is_hedged() -> None:
     virtually(main())
 
 
+def test_where_the_limit_is_full_nothing_is_hedged() -> None:
+    server = Server(lambda n: 5.0 if n >= WARM else usual(n))
+
+    async def main() -> None:
+        gate = ConcurrencyLimit(server, Fixed(4))
+        hedge = Hedge(gate, gate=gate)
+        await warmed(hedge)
+        full = await asyncio.gather(*(hedge(ask(str(n))) for n in range(4)))
+        assert sum(map(exchanges, full)) == 4
+        assert exchanges(await hedge(ask("alone"))) == 2
+
+    virtually(main())
+
+
 def test_waiting_for_a_slot_is_not_slowness() -> None:
     """With one slot the second request waits three seconds for it, and is not hedged meanwhile nor after."""
     server = slow_after(WARM, 3.0)

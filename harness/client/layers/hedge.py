@@ -4,6 +4,7 @@ Rules of this file
   1. A hedge leaves only when its first attempt is on the wire and has shown no byte for as long as the slowest 5 %
      take: what waits in our own queues is not slow, and of a stream that has begun there is nothing to win.
   2. Never in overload: not while this server has lately refused or timed out, nor while the concurrency limit shrinks.
+     A hedge takes a slot that is free, never a place in line: where the limit is full it would only displace work.
   3. Every attempt is counted. The loser is cancelled, waited for, and kept in the winner's `previous`.
 """
 
@@ -58,8 +59,8 @@ class Hedge:
     """A second attempt once the first has taken longer than `quantile` of all do; at most a `share` of requests.
 
     Only what is idempotent is hedged. With a `budget` (shared with the retries) a hedge costs what a retry costs and
-    has it back unless both attempts fail. `gate` is the strategy's concurrency limit: while it shrinks nothing is
-    hedged.
+    has it back unless both attempts fail. `gate` is the strategy's concurrency limit: while it shrinks or is
+    full nothing is hedged.
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class Hedge:
         """Pay for a hedge; 0 if there shall be none."""
         if self._purse < 1.0 or self._now_s() < self._overloaded_until:
             return 0
-        if self._gate is not None and self._gate.limit.value < limit:
+        if self._gate is not None and (self._gate.limit.value < limit or not self._gate.vacant):
             return 0
         paid = 1 if self._budget is None else self._budget.spend(throttled=False)
         self._purse -= 1.0 if paid else 0.0
