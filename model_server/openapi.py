@@ -52,6 +52,11 @@ _HEADERS = {
         "schema": {"type": "string"},
     },
     "RequestId": {"description": "That of the request, if it had one", "schema": {"type": "string"}},
+    "ModelNote": {"description": "What to know of the model: simulated, random weights", "schema": {"type": "string"}},
+    "TruncatedInputs": {
+        "description": "How many inputs were cut to the model's bound, as `truncate` asked",
+        "schema": {"type": "integer", "minimum": 1},
+    },
     "RetryAfter": {
         "description": "Whole seconds until what waits now will have started",
         "schema": {"type": "integer", "minimum": 1},
@@ -135,6 +140,7 @@ def _error(status: int, text: str, schema: Any) -> dict[str, Any]:
 _ANSWER_HEADERS = {
     "Server-Timing": {"$ref": "#/components/headers/ServerTiming"},
     "X-Request-Id": {"$ref": "#/components/headers/RequestId"},
+    "X-Model-Note": {"$ref": "#/components/headers/ModelNote"},
 }
 
 
@@ -159,7 +165,10 @@ def _operation(route: Route, request: Any, answer: Any, event: Any) -> dict[str,
         content["text/event-stream"] = {"schema": {"type": "string"}, "x-event": event}
     parameters = ["RequestId", "RequestTimeoutMs"] if route.work else ["RequestId"]
     errors = {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses_of(route)}
-    good = {"description": "the answer", "headers": dict(_ANSWER_HEADERS), "content": content}
+    headers: dict[str, Any] = dict(_ANSWER_HEADERS)
+    if route.work and route.family == "tei":
+        headers["X-Truncated-Inputs"] = {"$ref": "#/components/headers/TruncatedInputs"}
+    good = {"description": "the answer", "headers": headers, "content": content}
     operation: dict[str, Any] = {
         "operationId": f"{route.method.lower()}{_name(route.path)}",
         "summary": route.summary,

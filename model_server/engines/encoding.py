@@ -6,13 +6,14 @@ long is refused or, where the caller asked for it, cut by a second copy.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
 from model_server.engines.loading import Loaded
 
-_CACHED_MAX = 4096
-_CACHED_CHARS_MAX = 20_000  # longer texts are too rare to be worth the memory
+_CACHED_CHARS_MAX = 4_000_000  # some 100 MB of ids; a single text has at most an eighth of that
+_ENTRY_CHARS = 64  # what an entry costs beyond its text
 
 
 class Row(NamedTuple):
@@ -43,7 +44,9 @@ class Encoder:
         self._clipping.no_padding()
         self._clipping.enable_truncation(loaded.tokens_max)
         self._bos: str | None = loaded.tokenizer.bos_token
-        self._cache: OrderedDict[Row, Encoded] = OrderedDict()
+        self._cache: OrderedDict[Row | str, Encoded] = OrderedDict()
+        self._cached_chars = 0
+        self._lock = threading.Lock()  # of the cache: three threads may read texts
         self.tokens_max = loaded.tokens_max
 
     def __call__(self, row: Row, *, clip: bool = False) -> Encoded:
@@ -51,11 +54,7 @@ class Encoder:
         found = self._cache.get(row)
         if found is None:
             encoding = self._raw.encode(row.text, row.pair)
-            found = Encoded(encoding.ids, encoding.type_ids)
-            if len(row.text) + len(row.pair or "") <= _CACHED_CHARS_MAX:
-                self._cache[row] = found
-                if len(self._cache) > _CACHED_MAX:
-                    self._cache.popitem(last=False)
+            found = self._keep(row, Encoded(encoding.ids, encoding.type_ids))
         if clip and len(found.ids) > self.tokens_max:
             encoding = self._clipping.encode(row.text, row.pair)
             return Encoded(encoding.ids, encoding.type_ids)
@@ -63,10 +62,26 @@ class Encoder:
 
     def prompt(self, text: str) -> list[int]:
         """The ids of a prompt; one that a chat template has begun already gets no second beginning."""
-        begun = self._bos is not None and text.startswith(self._bos)
-        ids: list[int] = self._raw.encode(text, add_special_tokens=not begun).ids
-        return ids or [0]  # a model cannot go on from nothing
+        found = self._cache.get(text)
+        if found is None:
+            begun = self._bos is not None and text.startswith(self._bos)
+            found = self._keep(text, Encoded(self._raw.encode(text, add_special_tokens=not begun).ids, []))
+        return found.ids
 
-    def knows(self, row: Row) -> bool:
+    def knows(self, text: Row | str) -> bool:
         """It is in the cache: counting costs nothing."""
-        return row in self._cache
+        return text in self._cache
+
+    def _keep(self, text: Row | str, encoded: Encoded) -> Encoded:
+        with self._lock:
+            if text not in self._cache:
+                self._cache[text] = encoded
+                self._cached_chars += _size(text)
+            while self._cached_chars > _CACHED_CHARS_MAX:
+                oldest, _ = self._cache.popitem(last=False)
+                self._cached_chars -= _size(oldest)
+        return encoded
+
+
+def _size(text: Row | str) -> int:
+    return _ENTRY_CHARS + (len(text) if isinstance(text, str) else len(text.text) + len(text.pair or ""))

@@ -67,8 +67,11 @@ class TorchEngine:
 
     def is_long(self, kind: str, inputs: tuple[Any, ...], /) -> bool:
         """Reading it would hold up the loop."""
-        length = sum([len(part) for part in inputs if isinstance(part, str)])
-        return length > _LONG_CHARS and (kind == "generate" or not self.served[kind].knows(inputs))
+        if sum([len(part) for part in inputs if isinstance(part, str)]) <= _LONG_CHARS:
+            return False
+        if kind == "generate" and self.decoder is not None:
+            return not self.decoder.encoder.knows(inputs[0])
+        return not self.served[kind].knows(inputs)
 
     async def prepare(self, kind: str, inputs: tuple[Any, ...], /) -> None:
         """Read a long input on a thread of its own; it is in the cache then."""
@@ -83,15 +86,13 @@ class TorchEngine:
         decoder = self.decoder
         if decoder is None or not decoder.loaded.tokenizer.chat_template:
             return asked if isinstance(asked, str) else "\n".join(f"{role}: {content}" for role, content in messages)
-        from jinja2 import TemplateError
-
         try:
             text: str = decoder.loaded.tokenizer.apply_chat_template(
                 [{"role": role, "content": content} for role, content in messages],
                 tokenize=False,
                 add_generation_prompt=True,
             )
-        except TemplateError as error:
+        except Exception as error:  # the template is a program of the model's own
             raise invalid(f"messages: the model's chat template refuses them: {error}", "messages") from error
         return text
 
