@@ -150,10 +150,9 @@ class _Play:
         done = await asyncio.gather(*self._tasks, return_exceptions=True)
         error = next((e for e in done if isinstance(e, Exception)), None)
         if error is not None:
-            self.recorder.end(self._summary(f"{type(error).__name__}: {error}"))
             raise error
         self._tick()
-        return self.recorder.end(self._summary(None))
+        return self.finish()
 
     async def _application(self, one: _Application) -> None:
         spec, terms = self.spec, self.terms
@@ -227,7 +226,11 @@ class _Play:
     def _pulled(self) -> int:
         return sum(one.feed.pulled for one in self.applications if one.feed is not None)
 
-    def _summary(self, error: str | None) -> End:
+    def finish(self, error: str | None = None, interrupted: str | None = None) -> End:
+        """Close the records, with the last word on them."""
+        return self.recorder.end(self._summary(error, interrupted))
+
+    def _summary(self, error: str | None, interrupted: str | None) -> End:
         scheduled = sum(one.feed.scheduled(one.complete) for one in self.applications if one.feed is not None)
         if self.terms.stop_s < math.inf and self.schedule.offsets is None:
             scheduled = self._pulled  # a stopped backlog has no other end
@@ -239,6 +242,7 @@ class _Play:
             not_sent=max(0, scheduled - self.recorder.recorded),
             bad_lines=sum(one.bad_lines for one in self.applications),
             first_bad_line=None if first_bad is None else f"line {first_bad[0]}: {first_bad[1]}",
+            interrupted=interrupted,
             duration_s=self.loop.time(),
             error=error or self.recorder.error,
             schedule_sha256=self.schedule.sha256,
@@ -248,13 +252,23 @@ class _Play:
 def play(spec: CaseSpec, server: SimulatedServer, terms: Terms | None = None) -> SimulatedRun:
     """Play it to its end; raises DeadlockError if that cannot come, and what the strategy or its settings raise."""
     began = time.perf_counter()
+    begun: list[_Play] = []
 
     async def main() -> tuple[_Play, End, float]:
         playing = _Play(spec, server, terms or Terms())
+        begun.append(playing)
         end = await playing()
         return playing, end, asyncio.get_running_loop().time()
 
-    playing, end, virtual_s = run(main())
+    try:
+        playing, end, virtual_s = run(main())
+    except KeyboardInterrupt:
+        begun[0].finish(interrupted="stopped by the user")
+        raise
+    except BaseException as error:
+        if begun:  # what was recorded until then stands, with the reason beside it
+            begun[0].finish(error=f"{type(error).__name__}: {error}")
+        raise
     paths = playing.recorder.paths
     gates = tuple(one.gate for one in playing.applications)
     return SimulatedRun(

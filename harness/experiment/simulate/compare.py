@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,6 +17,7 @@ from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from harness.experiment.run import Progress, Run
 from harness.experiment.simulate.case import SimulatedRun, Terms, play
+from harness.experiment.simulate.loop import DeadlockError, NotSimulated
 from harness.experiment.simulate.server import SimulatedServer
 from harness.experiment.spec import CaseSpec
 from harness.measure.environment import git_sha, libraries
@@ -39,13 +41,13 @@ def execute(run: Run, progress: Progress, terms: Terms | None = None) -> tuple[R
     run.plan = _plan(run, server, terms)
     write_plan(run.plan, run.directory)
     progress("target", {"url": URL, "profile": server.profile.name, "note": run.plan.cases[0].target.note})
-    digests: dict[str, str] = {}
+    digests: dict[str, str | None] = {}
     interrupted = False
     try:
         for repeat in range(settings.repeats):
             for spec in run.specs:
                 turn = msgspec.structs.replace(spec, repeat=repeat, target=URL)
-                digests[f"{spec.name}/{repeat}"] = _one(run, turn, progress, terms).sha256
+                digests[f"{spec.name}/{repeat}"] = _one(run, turn, progress, terms)
     except KeyboardInterrupt:
         interrupted = True
         run.plan = msgspec.structs.replace(run.plan, interrupted="stopped by the user")
@@ -57,25 +59,27 @@ def execute(run: Run, progress: Progress, terms: Terms | None = None) -> tuple[R
     return result, interrupted
 
 
-def _one(run: Run, spec: CaseSpec, progress: Progress, terms: Terms) -> SimulatedRun:
+def _one(run: Run, spec: CaseSpec, progress: Progress, terms: Terms) -> str | None:
+    """Play it; the digest of its records, or None if it came to no end (which the verdict then tells)."""
     settings = run.settings
     progress("case", {"name": spec.name, "repeat": spec.repeat, "repeats": settings.repeats, "items": spec.items})
-    played = play(spec, SimulatedServer(settings.server, settings.seed + spec.repeat, settings.speed), terms)
-    write_facts(CaseFacts(spec.name, spec.repeat, exit_code=0, server_seen=played.seen), run.directory)
-    ok = played.count(Outcome.ok)
-    progress(
-        "status",
-        {
-            "ok": ok,
-            "done": len(played.rows),
-            "failed": len(played.rows) - ok,
-            "in_flight": 0,
-            "t_s": played.virtual_s,
-            "limit": None,
-        },
-    )
-    progress("case_done", {"name": spec.name, "log": str(run.records), "exit_code": 0})
-    return played
+    server = SimulatedServer(settings.server, settings.seed + spec.repeat, settings.speed)
+    played = None
+    try:
+        played = play(spec, server, terms)
+    except (DeadlockError, NotSimulated) as error:
+        progress("status", {"done": 0, "t_s": 0.0, "in_flight": 0, "ok": 0, "failed": 0, "error": str(error)})
+    else:
+        progress("status", _status(played))
+    facts = CaseFacts(spec.name, spec.repeat, exit_code=0 if played else 1, server_seen=server.seen)
+    write_facts(facts, run.directory)
+    progress("case_done", {"name": spec.name, "log": str(run.records), "exit_code": 0 if played else 1})
+    return played.sha256 if played else None
+
+
+def _status(played: SimulatedRun) -> dict[str, Any]:
+    ok, done = played.count(Outcome.ok), len(played.rows)
+    return {"ok": ok, "done": done, "failed": done - ok, "in_flight": 0, "t_s": played.virtual_s, "limit": None}
 
 
 def _plan(run: Run, server: SimulatedServer, terms: Terms) -> Plan:

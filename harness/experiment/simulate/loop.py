@@ -199,11 +199,5 @@ def _where(task: asyncio.Task[Any]) -> str:
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run to the end in virtual time; raises DeadlockError if that cannot come."""
-    loop = VirtualLoop()
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        try:
-            return runner.run(main)
-        except DeadlockError:
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-            raise
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)

@@ -148,3 +148,37 @@ def test_levels_of_a_sweep() -> None:
     for wrong in ("", "0:4:x2", "1:4", "1:4:x1", "4:1:+1", "a,b", "1:100000:+1"):
         with pytest.raises(UsageError, match="--concurrency"):
             levels(wrong)
+
+
+STUCK = '''
+import asyncio
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """Waits for what never comes."""
+
+    blocking = False
+
+    async def stream(self, items, send, /, layers=None):
+        async for item in items:
+            await asyncio.get_running_loop().create_future()
+        yield
+'''
+
+
+def test_a_strategy_that_deadlocks_makes_the_run_invalid_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 4 and the deadlock in the verdict; the other case stands."""
+    (tmp_path / "stuck_strategy.py").write_text(STUCK)
+    monkeypatch.syspath_prepend(tmp_path)
+    code, result = _command(
+        tmp_path, "a", "compare", "-s", "stuck_strategy:Stuck", "-s", "sync", "--server", _server(tmp_path),
+        "--items", "300", "--no-report",
+    )  # fmt: skip
+    assert code == 4
+    assert result is not None
+    assert any("DeadlockError" in reason.text and "application 0" in reason.text for reason in result.verdict.reasons)
+    assert result.cases[1].counts.ok == 300
