@@ -11,18 +11,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
 
 from model_server.admission import AdmissionLimits
 from model_server.api import ROUTES
 from model_server.batching import BatchPolicy
 from model_server.clock import Clock, clock
 from model_server.counts import Counts, RouteCounts
-from model_server.decode import BodyDecoder
 from model_server.dispatch import Dispatcher
-from model_server.errors import ApiError, ClientGone, draining, invalid, starting
+from model_server.errors import ApiError, ClientGone, draining, starting
 from model_server.exchange import Exchange, Receive, Scope, SendMessage, Timing
 from model_server.jobs.job import JobBackend
 from model_server.lane import Lane
@@ -30,6 +27,7 @@ from model_server.metrics import Metrics
 from model_server.reply import Reply
 from model_server.routes import Route
 from model_server.settings import FaceSettings
+from model_server.table import Decode, Methods, route_of, tabulate
 from model_server.work import Engine, Work
 
 log = logging.getLogger(__name__)
@@ -37,8 +35,6 @@ log = logging.getLogger(__name__)
 Answer = Callable[[], Awaitable[Reply]]
 Around = Callable[[Exchange, Answer], Awaitable[Reply | None]]
 """Wraps the answering of a work exchange; None means that it has dealt with the connection itself."""
-
-Decode = Callable[[bytes], Any]
 
 
 class App:
@@ -72,15 +68,7 @@ class App:
             engine, policy, admission, workers=workers, clock=self._now, on_batch=self.metrics.batch
         )
         self.lane = Lane(engine, running_max=running_max, queue_max=running_queue_max, clock=self._now)
-        self._table: dict[str, dict[str, tuple[Route, Decode | None]]] = {}
-        for route in self.routes:
-            decode = BodyDecoder(route.request) if route.request is not None else None
-            self._table.setdefault(route.path, {})[route.method] = (route, decode)
-        self._patterns = [
-            (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path))), self._table.pop(path))
-            for path in list(self._table)
-            if "{" in path
-        ]
+        self._table, self._patterns = tabulate(self.routes)
         self._key = settings.api_key.encode() if settings.api_key else None
         note = engine.info.note
         self._note = None if note is None else note.encode("latin-1", "replace")
@@ -171,10 +159,10 @@ class App:
         if self.draining and not self.in_flight:
             self.idle.set()
 
-    async def _converse(self, exchange: Exchange, methods: dict[str, tuple[Route, Decode | None]] | None) -> None:
+    async def _converse(self, exchange: Exchange, methods: Methods | None) -> None:
         route: Route | None = None
         try:
-            route, decode = self._route(exchange, methods)
+            route, decode = route_of(exchange, methods, self._patterns)
             reply = await self._reply(exchange, route, decode)
             if reply is not None:
                 await reply.write(exchange)
@@ -192,33 +180,6 @@ class App:
                 raise  # too late for a status: the server closes the connection
             problem = ApiError(500, "internal error", code="internal_error", type="server_error")
             await _refusal(problem, route, exchange).write(exchange)
-
-    def _route(
-        self, exchange: Exchange, methods: dict[str, tuple[Route, Decode | None]] | None
-    ) -> tuple[Route, Decode | None]:
-        if methods is None:
-            methods = self._by_pattern(exchange)
-        if methods is None:
-            raise invalid(f"no such route: {exchange.path[:200]}", code="not_found", status=404)
-        found = methods.get(exchange.scope["method"])
-        if found is None:
-            allowed = ", ".join(sorted(methods))
-            raise ApiError(
-                405,
-                f"{exchange.path} takes {allowed}",
-                code="method_not_allowed",
-                headers=((b"allow", allowed.encode()),),
-            )
-        return found
-
-    def _by_pattern(self, exchange: Exchange) -> dict[str, tuple[Route, Decode | None]] | None:
-        """The paths with a parameter in them: looked at only when no plain path fits."""
-        for pattern, methods in self._patterns:
-            found = pattern.fullmatch(exchange.path)
-            if found is not None:
-                exchange.params = found.groupdict()
-                return methods
-        return None
 
     async def _reply(self, exchange: Exchange, route: Route, decode: Decode | None) -> Reply | None:
         if self._key is not None and not route.open:
@@ -258,7 +219,7 @@ class App:
         is_long = self.engine.is_long
         if long := [work for work in works if is_long(work.kind, work.inputs)]:
             await self.dispatcher.prepare(long, len(works))
-        call = self.dispatcher.submit(works, exchange.arrived, deadline_of(exchange))
+        call = self.dispatcher.submit(works, exchange.arrived, exchange.deadline)
         if call.pending or call.error is not None:
             exchange.when_gone(lambda: self.dispatcher.cancel(call))
             await self.dispatcher.wait(call)
@@ -269,20 +230,6 @@ class App:
                 call.started - exchange.arrived, call.ended - call.started, len(batch.works), batch.length, batch.tokens
             )
         return works
-
-
-def deadline_of(exchange: Exchange) -> float:
-    """When the caller stops caring (`X-Request-Timeout-Ms`), on the server's clock; inf if it does not say."""
-    given = exchange.headers.get(b"x-request-timeout-ms")
-    if given is None:
-        return float("inf")
-    try:
-        milliseconds = float(given)
-    except ValueError:
-        milliseconds = -1.0
-    if not milliseconds > 0:
-        raise invalid("X-Request-Timeout-Ms: must be a number > 0", "X-Request-Timeout-Ms")
-    return exchange.arrived + milliseconds / 1000
 
 
 def create_app(

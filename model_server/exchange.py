@@ -8,11 +8,12 @@ for `http.disconnect` instead.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
-from model_server.errors import ApiError, ClientGone, Header, too_slow
+from model_server.errors import ApiError, ClientGone, Header, invalid, too_slow
 
 CONNECTION = "paceline.connection"
 
@@ -106,6 +107,23 @@ class Exchange:
     def query(self) -> dict[str, str]:
         """The query string's parameters; of one given twice, the last."""
         return dict(parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
+
+    @property
+    def deadline(self) -> float:
+        """When the caller stops caring (`X-Request-Timeout-Ms`), on the server's clock; inf if it does not say.
+
+        Raises `ApiError` for what is no number above 0.
+        """
+        given = self.headers.get(b"x-request-timeout-ms")
+        if given is None:
+            return math.inf
+        try:
+            milliseconds = float(given)
+        except ValueError:
+            milliseconds = math.nan
+        if not milliseconds > 0:
+            raise invalid("X-Request-Timeout-Ms: must be a number > 0", "X-Request-Timeout-Ms")
+        return self.arrived + milliseconds / 1000
 
     async def body(self, bytes_max: int, timeout_s: float) -> tuple[bytes, bool]:
         """The request body, and whether all of it was there at once.

@@ -57,8 +57,6 @@ async def begin(app: App, exchange: Exchange, prompts: list[str], asked: int | N
 
 
 def _admit(app: App, exchange: Exchange, prompt: str, asked: int | None, default: int) -> Sequence:
-    from model_server.app import deadline_of
-
     length = app.engine.count_tokens("generate", (prompt,))
     limit = app.engine.info.tokens_max("generate")
     tokens_max = asked or max(1, min(default, app.settings.tokens_max, limit - length))
@@ -66,7 +64,7 @@ def _admit(app: App, exchange: Exchange, prompt: str, asked: int | None, default
         message = f"{length} prompt tokens and max_tokens {tokens_max} are over the context length of {limit}"
         raise ApiError(400, message, code="context_length_exceeded", param="max_tokens")
     sequence = Sequence(prompt, length, tokens_max, exchange.arrived)
-    sequence.deadline = deadline_of(exchange)
+    sequence.deadline = exchange.deadline
     app.lane.submit(sequence)
     return sequence
 
