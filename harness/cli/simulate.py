@@ -110,9 +110,9 @@ def _execute(options: dict[str, Any]) -> Execute:
     """Plays a prepared run in virtual time, on the network that was asked for."""
     from functools import partial
 
-    from harness.experiment.simulate.case import Terms
     from harness.experiment.simulate.compare import execute
     from harness.experiment.simulate.server import SimulatedServer
+    from harness.experiment.simulate.terms import Terms
 
     SimulatedServer(options["server"], options["seed"], options["speed"])  # a mistake in it leaves no directory behind
     return partial(execute, terms=Terms(network=options["network"], delay_s=options["network_delay"]))

@@ -4,10 +4,12 @@ run = simulate("adaptive:limit=vegas", "my.toml", items=100_000, seed=7)
 run.ok_per_s(), run.virtual_s, run.rows["done"], run.ticks["limit"], run.sha256
 """
 
-from harness.experiment.simulate.case import SimulatedRun, Terms, play
+from harness.experiment.simulate.case import play
 from harness.experiment.simulate.loop import DeadlockError, NotSimulated, VirtualLoop, run
+from harness.experiment.simulate.played import SimulatedRun
 from harness.experiment.simulate.server import SimulatedServer
 from harness.experiment.simulate.simple import simulate
+from harness.experiment.simulate.terms import Terms
 
 __all__ = [
     "DeadlockError",

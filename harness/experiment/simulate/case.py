@@ -11,90 +11,37 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
-from harness.client.errors import SettingError
 from harness.client.layers.concurrency_limit import ConcurrencyLimit
-from harness.client.types import Outcome, Request, Response, Send, Strategy
+from harness.client.types import Outcome, Request, Response, Send
 from harness.experiment.simulate.direct import DirectSend
 from harness.experiment.simulate.loop import VirtualLoop, run
+from harness.experiment.simulate.played import SimulatedRun, digest
 from harness.experiment.simulate.recited import Recited
 from harness.experiment.simulate.server import SimulatedServer
+from harness.experiment.simulate.terms import Terms
 from harness.experiment.spec import CaseSpec, compose
 from harness.load.feed import Feed, Source
 from harness.load.timer import sleep_until
-from harness.measure.files import RecordPaths
 from harness.measure.record import End, read
 from harness.measure.recorder import Recorder
 
-Rows = np.ndarray[Any, np.dtype[Any]]
+Watch = Callable[[dict[str, Any]], None]
 
 HTTP_URL = "http://127.0.0.1:80"
 """Of the network in memory, on which there is one server only."""
+TELL_S = 0.25
+"""Of wall time, between two words to whoever watches."""
 TICK_S = 0.05
 TICKS_A_WIDTH = 2000
 """Ticks until they come half as often: a simulated week takes no more room than a simulated hour."""
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What a simulation may say beyond a case: when each client application joins, and when the load ends."""
-
-    joins_s: tuple[float, ...] = ()  # of application 0, 1, ...; those left out begin at zero
-    stop_s: float = math.inf  # no item is given out after this instant
-    strategy: Strategy | None = None  # in place of the spec's: an instance that has no name
-    network: Literal["none", "memory"] = "none"  # straight to the app, or HTTP over a network in memory
-    delay_s: float = 0.0  # of that network, each way
-
-    def __post_init__(self) -> None:
-        for name in ("stop_s", "delay_s", *(() if self.joins_s == () else ("joins_s",))):
-            value = min(self.joins_s) if name == "joins_s" else getattr(self, name)
-            if not value >= 0:
-                raise SettingError(f"{name}={value!r} must be at least 0")
-        if self.network not in {"none", "memory"}:
-            raise SettingError(f"network={self.network!r} must be none or memory")
-        if self.delay_s and self.network == "none":
-            raise SettingError(f"delay_s={self.delay_s!r}: only the network in memory has a delay")
-
-
-@dataclass(frozen=True)
-class SimulatedRun:
-    """What came of it. `rows` are `REQUEST_DTYPE`, `ticks` `TIMELINE_DTYPE`, as in the record files."""
-
-    rows: Rows
-    ticks: Rows
-    end: End
-    seen: int  # exchanges that the server counted
-    virtual_s: float
-    wall_s: float
-    sha256: str  # of the record files of requests and attempts
-    gates: tuple[ConcurrencyLimit | None, ...]  # each application's, as it was at the end
-
-    def count(self, outcome: Outcome) -> int:
-        """Items with this outcome."""
-        return int((self.rows["outcome"] == outcome).sum())
-
-    def ok_per_s(self, begin_s: float = 0.0, end_s: float = math.inf) -> float:
-        """Successes per second that were done in a span of virtual time."""
-        end_s = min(end_s, self.virtual_s)
-        done = self.rows["done"][self.rows["outcome"] == Outcome.ok] / 1e9
-        return float(((done >= begin_s) & (done < end_s)).sum() / max(end_s - begin_s, 1e-9))
-
-    def service_s(self, begin_s: float = 0.0, end_s: float = math.inf) -> Rows:
-        """Service times (last attempt) of successes that were done in a span of virtual time."""
-        done = self.rows["done"]
-        chosen = (self.rows["outcome"] == Outcome.ok) & (done >= begin_s * 1e9) & (done < min(end_s, 1e9) * 1e9)
-        rows = self.rows[chosen & (self.rows["sent"] >= 0)]
-        return np.asarray((rows["done"] - rows["sent"]) / 1e9)
 
 
 class _Application:
@@ -113,7 +60,7 @@ class _Application:
 class _Play:
     """A case being played, on the running loop."""
 
-    def __init__(self, spec: CaseSpec, server: SimulatedServer, terms: Terms) -> None:
+    def __init__(self, spec: CaseSpec, server: SimulatedServer, terms: Terms, watch: Watch | None) -> None:
         self.spec = spec
         self.server = server
         self.terms = terms
@@ -129,6 +76,8 @@ class _Play:
         self._tasks: list[asyncio.Task[None]] = []
         self._tick_s = TICK_S
         self._ticks = 0
+        self._watch = watch
+        self._told = time.monotonic()
 
     async def __call__(self) -> End:
         loop = self.loop
@@ -204,10 +153,26 @@ class _Play:
             pulled=self._pulled,
             done=self.recorder.done,
         )
+        if self._watch is not None and time.monotonic() > self._told + TELL_S:
+            self._told = time.monotonic()
+            self._watch(self._status())
         self._ticks += 1
         if self._ticks % TICKS_A_WIDTH == 0:
             self._tick_s *= 2
         return self.loop.time() + self._tick_s
+
+    def _status(self) -> dict[str, float | None]:
+        """For whoever waits in real time; nothing of it is recorded."""
+        recorder = self.recorder
+        failed = recorder.done - recorder.ok - recorder.by_outcome[Outcome.not_sent]
+        return {
+            "t_s": self.loop.time(),
+            "done": recorder.done,
+            "ok": recorder.ok,
+            "failed": failed,
+            "in_flight": recorder.in_flight,
+            "limit": None,
+        }
 
     def _stop(self) -> float:
         for one in self.applications:
@@ -249,13 +214,15 @@ class _Play:
         )
 
 
-def play(spec: CaseSpec, server: SimulatedServer, terms: Terms | None = None) -> SimulatedRun:
-    """Play it to its end; raises DeadlockError if that cannot come, and what the strategy or its settings raise."""
+def play(
+    spec: CaseSpec, server: SimulatedServer, terms: Terms | None = None, watch: Watch | None = None
+) -> SimulatedRun:
+    """Play it to its end; `watch` is told now and then. Raises DeadlockError if it has no end, and what the case raises."""
     began = time.perf_counter()
     begun: list[_Play] = []
 
     async def main() -> tuple[_Play, End, float]:
-        playing = _Play(spec, server, terms or Terms())
+        playing = _Play(spec, server, terms or Terms(), watch)
         begun.append(playing)
         end = await playing()
         return playing, end, asyncio.get_running_loop().time()
@@ -281,16 +248,6 @@ def play(spec: CaseSpec, server: SimulatedServer, terms: Terms | None = None) ->
         digest(paths),
         gates,
     )
-
-
-def digest(paths: RecordPaths) -> str:
-    """SHA-256 of what became of every request and attempt."""
-    sha256 = hashlib.sha256()
-    for path in (paths.requests, paths.attempts):
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                sha256.update(block)
-    return sha256.hexdigest()
 
 
 def _source(spec: CaseSpec) -> Source:

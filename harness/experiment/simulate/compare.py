@@ -16,9 +16,11 @@ import msgspec
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from harness.experiment.run import Progress, Run
-from harness.experiment.simulate.case import SimulatedRun, Terms, play
+from harness.experiment.simulate.case import play
 from harness.experiment.simulate.loop import DeadlockError, NotSimulated
+from harness.experiment.simulate.played import SimulatedRun
 from harness.experiment.simulate.server import SimulatedServer
+from harness.experiment.simulate.terms import Terms
 from harness.experiment.spec import CaseSpec
 from harness.measure.environment import git_sha, libraries
 from harness.measure.files import write_atomically
@@ -66,7 +68,7 @@ def _one(run: Run, spec: CaseSpec, progress: Progress, terms: Terms) -> str | No
     server = SimulatedServer(settings.server, settings.seed + spec.repeat, settings.speed)
     played = None
     try:
-        played = play(spec, server, terms)
+        played = play(spec, server, terms, lambda status: progress("status", status))
     except (DeadlockError, NotSimulated) as error:
         progress("status", {"done": 0, "t_s": 0.0, "in_flight": 0, "ok": 0, "failed": 0, "error": str(error)})
     else:

@@ -11,8 +11,10 @@ from typing import Literal
 from harness import plugins
 from harness.client.types import Strategy
 from harness.experiment import layering
-from harness.experiment.simulate.case import SimulatedRun, Terms, play
+from harness.experiment.simulate.case import play
+from harness.experiment.simulate.played import SimulatedRun
 from harness.experiment.simulate.server import SimulatedServer
+from harness.experiment.simulate.terms import Terms
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
 from harness.load.schedule import BACKLOG
 from harness.measure.result import Named

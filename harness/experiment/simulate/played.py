@@ -1,0 +1,58 @@
+"""What came of a simulated case: the rows of its record files, and figures of them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.types import Outcome
+from harness.measure.files import RecordPaths
+from harness.measure.record import End
+
+Rows = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class SimulatedRun:
+    """What came of it. `rows` are `REQUEST_DTYPE`, `ticks` `TIMELINE_DTYPE`, as in the record files."""
+
+    rows: Rows
+    ticks: Rows
+    end: End
+    seen: int  # exchanges that the server counted
+    virtual_s: float
+    wall_s: float
+    sha256: str  # of the record files of requests and attempts
+    gates: tuple[ConcurrencyLimit | None, ...]  # each application's, as it was at the end
+
+    def count(self, outcome: Outcome) -> int:
+        """Items with this outcome."""
+        return int((self.rows["outcome"] == outcome).sum())
+
+    def ok_per_s(self, begin_s: float = 0.0, end_s: float = math.inf) -> float:
+        """Successes per second that were done in a span of virtual time."""
+        end_s = min(end_s, self.virtual_s)
+        done = self.rows["done"][self.rows["outcome"] == Outcome.ok] / 1e9
+        return float(((done >= begin_s) & (done < end_s)).sum() / max(end_s - begin_s, 1e-9))
+
+    def service_s(self, begin_s: float = 0.0, end_s: float = math.inf) -> Rows:
+        """Service times (last attempt) of successes that were done in a span of virtual time."""
+        done = self.rows["done"]
+        chosen = (self.rows["outcome"] == Outcome.ok) & (done >= begin_s * 1e9) & (done < min(end_s, 1e9) * 1e9)
+        rows = self.rows[chosen & (self.rows["sent"] >= 0)]
+        return np.asarray((rows["done"] - rows["sent"]) / 1e9)
+
+
+def digest(paths: RecordPaths) -> str:
+    """SHA-256 of what became of every request and attempt."""
+    sha256 = hashlib.sha256()
+    for path in (paths.requests, paths.attempts):
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                sha256.update(block)
+    return sha256.hexdigest()
