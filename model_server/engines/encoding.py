@@ -53,11 +53,9 @@ class Encoder:
         """With special tokens; `clip` cuts it to the model's bound."""
         found = self._cache.get(row)
         if found is None:
-            encoding = self._raw.encode(row.text, row.pair)
-            found = self._keep(row, Encoded(encoding.ids, encoding.type_ids))
+            found = self._keep(row, _encode(self._raw, row))
         if clip and len(found.ids) > self.tokens_max:
-            encoding = self._clipping.encode(row.text, row.pair)
-            return Encoded(encoding.ids, encoding.type_ids)
+            return _encode(self._clipping, row)
         return found
 
     def prompt(self, text: str) -> list[int]:
@@ -65,7 +63,7 @@ class Encoder:
         found = self._cache.get(text)
         if found is None:
             begun = self._bos is not None and text.startswith(self._bos)
-            found = self._keep(text, Encoded(self._raw.encode(text, add_special_tokens=not begun).ids, []))
+            found = self._keep(text, _encode(self._raw, Row(text), special=not begun))
         return found.ids
 
     def knows(self, text: Row | str) -> bool:
@@ -81,6 +79,14 @@ class Encoder:
                 oldest, _ = self._cache.popitem(last=False)
                 self._cached_chars -= _size(oldest)
         return encoded
+
+
+def _encode(raw: Any, row: Row, *, special: bool = True) -> Encoded:
+    """A batch of one: unlike `encode` this lets go of the interpreter's lock, so that others compute meanwhile, and
+    spends nothing on offsets."""
+    given = row.text if row.pair is None else (row.text, row.pair)
+    (encoding,) = raw.encode_batch_fast([given], add_special_tokens=special)
+    return Encoded(encoding.ids, encoding.type_ids)
 
 
 def _size(text: Row | str) -> int:
