@@ -1,0 +1,153 @@
+"""A server's shape as data, and its behaviour as a discrete-event model; lean, so that many runs take seconds.
+
+Rules of this file
+  1. Everything random comes from the one seeded generator that is passed in; time is a float that only grows.
+  2. Jobs in service share one virtual clock of work. It runs at `speed(n)`: workers that do not disturb each other give
+     1, a batch or contention slows all that are in service alike.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+import tomllib
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "shapes"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One server and the client's circumstances; what is not said is off."""
+
+    name: str
+    about: str = ""
+    workers: int = 16  # in service at once; what comes on top waits
+    service_s: float = 0.1  # mean, of one alone
+    law: str = "exponential"  # or constant, lognormal
+    sigma: float = 1.0  # of the lognormal
+    contention: float = 0.0  # each other one in service makes all slower by this share
+    coherence: float = 0.0  # the same, by n (n - 1): the universal scalability law
+    queue: int | None = None  # waiting places; none: endless
+    retry_after_s: float | None = None  # what a refusal says
+    rate_per_s: float | None = None  # token bucket
+    burst: int = 20
+    error_share: float = 0.0  # of answers that are a 500, at random
+    stall_every_s: float | None = None
+    stall_s: float = 1.0
+    steps: tuple[tuple[float, int], ...] = ()  # (when, workers)
+    slower: tuple[tuple[float, float], ...] = ()  # (when, factor of the service time)
+    demand: int | None = None  # most that the application ever has in flight
+    clients: int = 1
+    stagger_s: float = 0.0  # between the clients' starts
+    duration_s: float = 60.0
+    expect: dict[str, float] = field(default_factory=dict)  # of our limit: efficiency, p50, score ...
+
+
+def load(path: Path) -> Shape:
+    """A shape from its TOML file."""
+    data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    for key in ("steps", "slower"):
+        if key in data:
+            data[key] = tuple(tuple(pair) for pair in data[key])
+    return Shape(name=path.stem, **data)
+
+
+def shapes() -> list[Shape]:
+    """All of them, by name."""
+    return [load(path) for path in sorted(FOLDER.glob("*.toml"))]
+
+
+class Server:
+    """Takes jobs by number, says which are done when; refuses by returning False."""
+
+    def __init__(self, shape: Shape, rng: random.Random) -> None:
+        self.shape = shape
+        self._rng = rng
+        self._workers = shape.workers
+        self._factor = 1.0
+        self._work = 0.0  # virtual clock: work done on each job in service
+        self._at = 0.0  # real time up to which it is right
+        self._serving: list[tuple[float, int]] = []  # (virtual end, job)
+        self._waiting: deque[int] = deque()
+        self._tokens, self._tokens_at = float(shape.burst), 0.0
+        changes = [(at, "workers", float(n)) for at, n in shape.steps] + [(at, "slower", f) for at, f in shape.slower]
+        if shape.stall_every_s:
+            for k in range(1, math.ceil(shape.duration_s / shape.stall_every_s)):
+                changes += [(k * shape.stall_every_s, "stall", 1.0)]
+                changes += [(k * shape.stall_every_s + shape.stall_s, "stall", 0.0)]
+        self._changes = deque(sorted(changes))
+        self._stalled = False
+
+    def offer(self, job: int, now: float) -> bool:
+        """Take a job, or refuse it."""
+        shape = self.shape
+        if shape.rate_per_s is not None:
+            self._tokens = min(shape.burst, self._tokens + (now - self._tokens_at) * shape.rate_per_s)
+            self._tokens_at = now
+            if self._tokens < 1.0:
+                return False
+            self._tokens -= 1.0
+        if len(self._serving) < self._workers:
+            self._advance(now)
+            self._begin(job)
+        elif shape.queue is not None and len(self._waiting) >= shape.queue:
+            return False
+        else:
+            self._waiting.append(job)
+        return True
+
+    def next_event(self) -> float:
+        """When something happens if nobody offers anything."""
+        end = math.inf
+        if self._serving and not self._stalled:
+            end = self._at + max(0.0, self._serving[0][0] - self._work) / self._speed()
+        return min(end, self._changes[0][0]) if self._changes else end
+
+    def step(self, now: float) -> int | None:
+        """Let what is due at `now` happen; the job that is done, if it was that."""
+        if self._changes and self._changes[0][0] <= now:
+            self._advance(now)
+            _, what, value = self._changes.popleft()
+            if what == "workers":
+                self._workers = int(value)
+            elif what == "slower":
+                self._factor = value
+            else:
+                self._stalled = value > 0
+            self._fill()
+            return None
+        self._advance(now)
+        end, job = heapq.heappop(self._serving)
+        self._work = max(self._work, end)
+        self._fill()
+        return job
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._serving) < self._workers:
+            self._begin(self._waiting.popleft())
+
+    def _begin(self, job: int) -> None:
+        heapq.heappush(self._serving, (self._work + self._draw(), job))
+
+    def _advance(self, now: float) -> None:
+        if self._serving and not self._stalled:
+            self._work += (now - self._at) * self._speed()
+        self._at = now
+
+    def _speed(self) -> float:
+        others = len(self._serving) - 1
+        return 1.0 / (1.0 + self.shape.contention * others + self.shape.coherence * others * (others + 1))
+
+    def _draw(self) -> float:
+        shape = self.shape
+        mean_s = shape.service_s * self._factor
+        if shape.law == "constant":
+            return mean_s
+        if shape.law == "lognormal":
+            return self._rng.lognormvariate(math.log(mean_s) - shape.sigma**2 / 2, shape.sigma)
+        return self._rng.expovariate(1.0 / mean_s)
