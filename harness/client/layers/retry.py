@@ -73,8 +73,15 @@ class Retry:
             paid = 0
             if self._budget is not None and not (paid := self._budget.spend(response.outcome is Outcome.rejected)):
                 return _final(response, "the retry budget is spent")
-            await asyncio.sleep(pause_s)
-            last, response = response, await self._inner(request)
+            last = response
+            try:
+                await asyncio.sleep(pause_s)
+                response = await self._inner(request)
+            except asyncio.CancelledError as cancelled:  # what was sent before is still to be counted
+                partial = getattr(cancelled, "response", None) or Response(Outcome.cancelled)
+                partial.previous = (*last.previous, _attempt(last), *partial.previous)
+                cancelled.response = partial  # type: ignore[attr-defined] # for whoever records
+                raise
             if response.outcome is Outcome.not_sent:  # the last real attempt stands
                 return _final(last, response.error or "it could not be sent")
             response.previous = (*last.previous, _attempt(last), *response.previous)
