@@ -217,7 +217,7 @@ class _Play:
 def play(
     spec: CaseSpec, server: SimulatedServer, terms: Terms | None = None, watch: Watch | None = None
 ) -> SimulatedRun:
-    """Play it to its end; `watch` is told now and then. Raises DeadlockError if it has no end, and what the case raises."""
+    """Play it to its end, telling `watch` now and then; raises DeadlockError if it has none, and the case's errors."""
     began = time.perf_counter()
     begun: list[_Play] = []
 

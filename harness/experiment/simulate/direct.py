@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -37,10 +38,12 @@ class DirectSend:
         self._timeout_s = timeout_s
         self._timeouts: Timeouts | None = None
         self._time: Clock = time.monotonic
+        self._future: Callable[[], asyncio.Future[None]]
 
     async def __aenter__(self) -> DirectSend:
         self._app.open()
         self._time = clock()
+        self._future = asyncio.get_running_loop().create_future
         self._timeouts = Timeouts(self._timeout_s)
         return self
 
@@ -99,8 +102,11 @@ class DirectSend:
         work = Work("similarity", (data.text1, data.text2))
         try:
             call = app.dispatcher.submit([work], response.sent, math.inf)
-            if call.pending or call.error is not None:
-                await app.dispatcher.wait(call)
+            if call.pending and call.error is None:
+                call.future = self._future()
+                await call.future
+            if call.error is not None:
+                raise call.error
         except ApiError as error:
             book.close("refused" if error.status in (429, 503) else "failed")
             response.first_byte = response.done = self._time()
@@ -109,6 +115,7 @@ class DirectSend:
             refuse(response, error.status, response.headers, error.body(), 0.0)
             return
         except asyncio.CancelledError:
+            app.dispatcher.cancel(call)
             book.close("disconnected")
             raise
         book.close("finished")

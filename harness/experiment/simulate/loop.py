@@ -15,6 +15,7 @@ from asyncio import base_events
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any, NoReturn, TypeVar
 
@@ -67,6 +68,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         self._sentinels: list[tuple[float, int, Callable[[], float]]] = []
         self._set = 0  # timers ever set: the order among those of one instant
         self._clock_resolution = 0.0
+        self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign] # the same without a frame
         self.connect: Callable[[Any], asyncio.Transport] | None = (
             None  # how a connection is made, if there is a network
         )
