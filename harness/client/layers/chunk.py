@@ -61,9 +61,11 @@ class _Pieces:
     async def run(self, parallel: int) -> Response:
         workers = [asyncio.ensure_future(self._work()) for _ in range(min(parallel, len(self._requests)))]
         try:
-            await asyncio.gather(*workers)
+            done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            for worker in done:
+                worker.result()
         except asyncio.CancelledError as cancelled:
-            for worker in workers:
+            for worker in workers:  # once: a second time would break off the counting of what they had sent
                 worker.cancel()
             await asyncio.wait(workers)
             if ended := [*self._partial, *(r for r in self._responses if r is not None)]:

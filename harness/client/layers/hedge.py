@@ -11,6 +11,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from bisect import bisect_left, insort
 from collections import deque
@@ -227,14 +228,17 @@ class _Race:
         lost: list[Attempt] = []
         for task, progress in self._runs:
             if task is not winner:
-                lost += await self._ended(task, progress)
+                await asyncio.wait({task})
+                lost += self._attempts_of(task, progress)
         if lost:
             response.previous = (*lost, *response.previous)
         return response
 
     async def wreck(self) -> Response | None:
         """What is left of a cancelled request: its attempts, cancelled; None if none was sent."""
-        attempts = [attempt for task, progress in self._runs for attempt in await self._ended(task, progress)]
+        with contextlib.suppress(asyncio.CancelledError):  # cancelled again: what is known by now is told
+            await asyncio.wait([task for task, _ in self._runs])
+        attempts = [attempt for task, progress in self._runs for attempt in self._attempts_of(task, progress)]
         if not attempts:
             return None
         *others, last = attempts
@@ -247,10 +251,9 @@ class _Race:
             previous=tuple(others),
         )
 
-    async def _ended(self, task: asyncio.Task[Response], progress: Progress) -> tuple[Attempt, ...]:
-        """The attempts of a task that lost, once it is over."""
-        await asyncio.wait({task})
-        if not task.cancelled():
+    def _attempts_of(self, task: asyncio.Task[Response], progress: Progress) -> tuple[Attempt, ...]:
+        """The attempts of a task that is over, or about to be."""
+        if task.done() and not task.cancelled():
             response = task.result()
             if math.isnan(response.sent):
                 return response.previous
