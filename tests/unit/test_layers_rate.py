@@ -36,6 +36,18 @@ def test_no_window_admits_more_cost_than_burst_and_rate(
             assert spent <= burst + rate * (taken[last][0] - taken[first][0]) + 1e-6
 
 
+@given(st.lists(st.floats(0.0, 2.0), min_size=1, max_size=60), st.floats(0.5, 50.0), st.integers(1, 10))
+def test_the_quick_way_through_is_the_same_meter(gaps: list[float], rate: float, burst: int) -> None:
+    quick, plain, now = Gcra(rate, burst), Gcra(rate, burst), 0.0
+    for gap in gaps:
+        now += gap
+        may = plain.earliest(now) <= now
+        if may:
+            plain.take(now)
+        assert quick.passes(now) == may
+    assert quick.earliest(now) == pytest.approx(plain.earliest(now))
+
+
 def test_tokens_and_requests_are_both_kept() -> None:
     """100 requests of 50 tokens at 1000 tokens a second: the tokens decide; tiny ones: the requests do."""
     for tokens, expected_s in ((50.0, 100 * 50 / 1000 - 1.0), (0.1, 99 / 40)):

@@ -41,6 +41,14 @@ class Gcra:
         start = self._next + (ahead - room) * self._interval_s
         return start if start > now else now
 
+    def passes(self, now: float) -> bool:
+        """Something of cost 1 goes now, if it may: `earliest` and `take` in one, for the path that most requests go."""
+        expected = self._next
+        if expected - (self.burst - 1.0) * self._interval_s > now:
+            return False
+        self._next = (expected if expected > now else now) + self._interval_s
+        return True
+
     def take(self, start: float, cost: float = 1.0) -> None:
         """It goes at `start`, which `earliest` said: not when its timer fired, so that lateness never adds up."""
         self._next = (self._next if self._next > start else start) + cost * self._interval_s

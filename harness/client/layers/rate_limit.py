@@ -24,6 +24,7 @@ from harness.client.types import Outcome, Request, Response, Send
 SILENT = 8  # answers without a word on limits, after which only some are looked at
 SOME = 32
 _TOKENS = 1
+_ONE = (1.0, 0.0)
 
 
 class RateLimit:
@@ -60,6 +61,7 @@ class RateLimit:
         self._tokens = tokens
         self._meters: list[tuple[int, Meter]] = [(n, own) for n, own in enumerate(self._own) if own is not None]
         self._counts_tokens = self._own[_TOKENS] is not None
+        self._solo = None if self._counts_tokens else self._own[0]  # the only meter there is
         self._silent = 0
         self._flying = [0.0, 0.0]
         self._ahead = [0.0, 0.0]  # what those in line will cost
@@ -70,8 +72,10 @@ class RateLimit:
     async def __call__(self, request: Request, /) -> Response:
         clock_now = self._now = self._now or clock()
         now = clock_now()
-        costs = (1.0, self._tokens(request) if self._counts_tokens else 0.0)
-        if self.waiting or self._earliest(now, costs) > now:
+        costs = _ONE if not self._counts_tokens else (1.0, self._tokens(request))
+        if self._solo is not None and not self.waiting and self._solo.passes(now):
+            pass
+        elif self.waiting or self._earliest(now, costs) > now:
             start = self._earliest(now, costs, self._ahead)
             if request.deadline < start:
                 return Response(Outcome.not_sent, done=now, error="the rate limit allows no start before its deadline")
@@ -146,6 +150,7 @@ class RateLimit:
             if (meter := meter_of(quota, at, self._flying[kind])) is not None:
                 heard.append((kind, meter))
         self._meters = [(n, own) for n, own in enumerate(self._own) if own is not None] + heard
+        self._solo = self._own[0] if len(self._meters) == 1 and not heard else None
 
     def _settle(self, response: Response, thought: float) -> None:
         """Tokens were estimated; the answer may know."""
