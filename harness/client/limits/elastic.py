@@ -5,7 +5,7 @@ Rules of this file
      in which the limit was not used says nothing. Latency is counted, N x duration / answers (Little), not averaged:
      the first answers after a change are the quick ones, and their mean would be too low.
   2. The curve a + b N is the latency that N in flight have while nothing waits. It is learnt from the doubling start
-     and from looks at fewer in flight, which become rare as they bring nothing new. A look that is no quicker is held to
+     and from looks at fewer in flight, which become rare as they find nothing new. One that is no quicker is held to
      show that nothing waited, and the limit grows at once. With other clients at the server that can be wrong.
   3. With R the latency of a block and C the curve's at min(N, knee), N C / R are at work and the rest waits. The limit
      becomes that plus a small queue of its own, q = sqrt(N) / 2, which keeps every worker busy.
