@@ -30,7 +30,8 @@ SATURATED = 0.97  # of the best throughput
 PROBE_UP, PROBE_DOWN = 1.25, 0.8
 BLOCK_MIN = 24  # samples of a block at rest
 SPACING_MIN_S, SPACING_MAX_S, SPACING_BASES = 0.5, 4.0, 10  # between probes; the first is so many latencies
-SMALL, NOISY = 8, 0.3  # attempts in flight; coefficient of variation
+FEW, SMALL, NOISY = 4, 8, 0.3  # attempts in flight; coefficient of variation
+HOLD_MAX_S = 10.0  # before a limit that was refused is tried again
 DOWN_EVERY = 3  # probes: one up costs latency, one down throughput
 SEEK = {"latency": 0.85, "balanced": 1.03, "throughput": 1.3}  # of the knee, to rest at
 
@@ -103,6 +104,7 @@ class Knee:
         self._ceiling_until = 0.0
         self._ceiling_hold_s = 2.0
         self._spacing_s = 0.0
+        self._cut_at = -math.inf  # by a refusal
         self._probed_at = 0.0
         self._probes = 0
         self._accepted: deque[tuple[float, float]] = deque(maxlen=80)  # (done, latency) of the last successes
@@ -132,7 +134,8 @@ class Knee:
                     self._judge(sample.done)
         elif outcome in OVERLOAD and sample.generation == self._changes:
             self._refused += 1
-            if self._refused >= max(2, 0.08 * (self._seen + self._refused)):
+            settled = sample.done > self._cut_at + 2 * self._latency_s()
+            if settled and self._refused >= max(2, 0.08 * (self._seen + self._refused)):
                 self._overload(sample.done)
 
     def _size(self) -> int:
@@ -177,7 +180,7 @@ class Knee:
         grown = before is None or self._rises(before, self._value)
         if grown and self._value < min(self.maximum, self._top(now)):
             self._doubt = 0
-            self._set(2 * self._value, "doubling pays", now)
+            self._set(self._more(), "doubling pays", now)
         elif not grown and not self._doubt:
             self._doubt = 1  # once more at this level before it is believed
             self._clear()
@@ -269,14 +272,14 @@ class Knee:
         self._probed_at = now
         self._rest_at = self._value
         self._probes += 1
-        target = self._clamp(max(self._value + 1, math.ceil(PROBE_UP * self._value)), now)
-        if self._probes % DOWN_EVERY == 0 or target <= self._value:
+        target = self._clamp(math.ceil((2 if self._value <= FEW else PROBE_UP) * self._value), now)
+        if self._probes % DOWN_EVERY == 0:
             noisy = self._level().variance > NOISY**2 * self._level().mean_s ** 2
             share = 0.5 if noisy and self._value <= SMALL else PROBE_DOWN  # a small step could not be told from noise
             target = min(self._value - 1, math.floor(share * self._value))
             if not self._free():  # even the lowest level is past the knee: look far below
                 target = min(self._levels) // 2
-        if target < self.minimum:
+        if target < self.minimum or target == self._value:
             self._clear()
             return
         self._mode = "probe"
@@ -284,16 +287,17 @@ class Knee:
 
     def _probed(self, now: float) -> None:
         here, rest = self._value, self._rest_at
-        if here > rest and self._rises(rest, here, 0.0):
+        if here > rest and self._rises(rest, here, -DOUBT if rest <= FEW else 0.0):
             self._mode, self._doubt = "start", 0
             self._levels = {value: level for value, level in self._levels.items() if value <= here}
             self._spacing_s = self._spacing_min()
-            self._set(self._clamp(2 * here, now), "more gives more", now)
+            self._set(self._clamp(self._more(), now), "more gives more", now)
             return
         self._mode = "rest"
-        knee = self._clamp(math.ceil(SEEK[self.seek] * self._knee() - 1e-9), now)
-        lowest = min(here, rest)
-        self._rest_at = max(lowest, min(knee, rest)) if here < rest and not self._rises(here, rest, 0.0) else rest
+        self._rest_at = rest
+        if here < rest and not self._rises(here, rest, 0.0):  # few are soon told apart, many only by the whole curve
+            knee = self._clamp(math.ceil(SEEK[self.seek] * self._knee() - 1e-9), now)
+            self._rest_at = here if rest <= SMALL else max(here, min(knee, rest))
         moved = self._rest_at != rest
         if moved:
             self._probes = -1  # the next one is down again
@@ -309,16 +313,32 @@ class Knee:
         ok = len(self._accepted)
         span_s = now - self._accepted[0][0] if ok else 0.0
         accepted = math.ceil(sum(latency for _, latency in self._accepted) / span_s) if span_s > 0 else self._value // 2
+        if self._mode == "start":
+            accepted = max(accepted, max((value for value in self._levels if value < self._value), default=1))
         self._ceiling = self._value
         if now < self._ceiling_until:
-            self._ceiling_hold_s = min(30.0, 1.7 * self._ceiling_hold_s)
+            self._ceiling_hold_s = min(HOLD_MAX_S, 1.7 * self._ceiling_hold_s)
         self._ceiling_until = now + self._ceiling_hold_s
-        value = max(self.minimum, min(accepted, math.floor(0.9 * self._value)))
+        again = now < self._cut_at + 10 * self._latency_s()  # the last step was nearly enough
+        value = max(self.minimum, self._value - 1 if again else min(accepted, math.floor(0.9 * self._value)))
+        self._cut_at = now
         self._mode, self._doubt = "rest", 0
         self._rest_at = value
         self._probed_at = now
         self._spacing_s = max(self._spacing_s, SPACING_MIN_S)
         self._set(value, "refused: what was accepted", now)
+
+    def _latency_s(self) -> float:
+        """Of the last success; 0 before the first."""
+        return self._accepted[-1][1] if self._accepted else 0.0
+
+    def _more(self) -> int:
+        """Twice as much; once something was refused, halfway there."""
+        return (
+            2 * self._value
+            if self._ceiling == math.inf
+            else max(self._value + 1, int(self._value + self._ceiling) // 2)
+        )
 
     def _top(self, now: float) -> float:
         return self._ceiling - 1 if now < self._ceiling_until else math.inf
