@@ -10,6 +10,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -20,6 +21,7 @@ import msgspec
 
 from harness.client.clock import clock
 from harness.client.errors import BadResponse
+from harness.client.retry_after import retry_after_s
 from harness.client.settings import between, positive
 from harness.client.types import Outcome, Request, Response, Send
 from harness.client.wire import outcome_of_status
@@ -144,13 +146,15 @@ class JobClient:
 
     async def wait(self, job_id: str, told: Callable[[JobState], None] = lambda state: None) -> JobState:
         """Until it is over; `told` of every state on the way. Any process may wait for a job, by its id."""
-        number = 0
+        number, asked_s = 0, 0.0
         while True:
-            await asyncio.sleep(self._polling.wait_s(number))
-            state = await self.state(job_id)
+            await asyncio.sleep(max(self._polling.wait_s(number), asked_s))
+            response = await self._answered(Request((), _STATE, f"{PATH}/{job_id}", b"", method="GET"))
+            state: JobState = response.answers[0]
             told(state)
             if state.over:
                 return state
+            asked_s = retry_after_s(response.headers or {}, time.time()) or 0.0
             number += 1
 
     async def results(self, job_id: str) -> AsyncGenerator[JobItem, None]:
@@ -182,11 +186,14 @@ class JobClient:
         return state
 
     async def _ask(self, request: Request, refused: bool = False) -> Any:
-        """The answer, asked for as often as it takes; `refused`: a refusal is the caller's to deal with."""
+        return (await self._answered(request, refused)).answers[0]
+
+    async def _answered(self, request: Request, refused: bool = False) -> Response:
+        """The good answer, asked for as often as it takes; `refused`: a refusal is the caller's to deal with."""
         for number in range(self._polling.tries):
             response = await self._send(request)
             if response.outcome is Outcome.ok:
-                return response.answers[0]
+                return response
             if response.outcome not in _RETRIABLE or (refused and response.outcome is Outcome.rejected):
                 break
             await asyncio.sleep(max(self._polling.wait_s(number + 3), response.retry_after_s or 0.0))

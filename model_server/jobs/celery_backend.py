@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import redis
+from kombu.exceptions import OperationalError
 
 from model_server.errors import ApiError
 from model_server.jobs.job import ItemResult, Job, JobSettings, NewJob
@@ -64,7 +65,7 @@ class CeleryJobs:
     async def submit(self, new: NewJob) -> tuple[Job, bool]:
         async with self._asked() as store:
             job, is_new = await store.add(new)
-            if is_new:
+            if is_new or (job.completed_at is None and not await store.enqueued(job.id)):
                 await self._hand_over(store, job)
             return job, is_new
 
@@ -100,7 +101,7 @@ class CeleryJobs:
         assert self._store is not None  # noqa: S101 - `open` came first
         try:
             yield self._store
-        except (redis.RedisError, OSError) as error:
+        except (redis.RedisError, OperationalError, OSError) as error:
             log.warning("redis: %s", error)
             message = "the jobs' Redis does not answer"
             raise ApiError(503, message, code="jobs_unavailable", type="server_error", retry_after_s=1.0) from error

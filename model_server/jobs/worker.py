@@ -115,11 +115,9 @@ def build(url: str, settings: JobSettings, make_app: MakeApp) -> Any:
         last = self.request.retries >= settings.retries
         try:
             again = runtime().run(job_id, start, count, tag, last)
-        except Exception:  # ours, or Redis away for a moment: the items must not be lost with the delivery
-            if last:
-                raise
+        except Exception as error:  # Redis was away: tried for as long as it takes, the items are not lost with it
             log.exception("a chunk of job %s is tried again", job_id)
-            again = True
+            raise self.retry(exc=error, countdown=settings.retry_delay_s, max_retries=None) from error
         if again:
             raise self.retry(countdown=settings.retry_delay_s)
 

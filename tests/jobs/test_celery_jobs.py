@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+from kombu.exceptions import OperationalError
+from redis.asyncio import Redis
 
 from model_server.jobs import redis_server
 from model_server.jobs.celery_backend import CeleryJobs
@@ -93,6 +95,40 @@ async def test_a_job_that_was_not_handed_over_is_by_the_next_server() -> None:
         async with server(CeleryJobs(redis.url, SETTINGS)) as client:
             assert (await client.over(job.id))["request_counts"]["completed"] == 40
         await store.close()
+
+
+async def test_a_submission_that_failed_on_its_way_is_finished_by_its_repetition(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The broker fell over between the two steps: 503, and the same key hands the job over."""
+    from celery import Celery
+
+    with RedisServer() as redis, worker(redis.url, "null", SETTINGS, "later"):
+        async with server(CeleryJobs(redis.url, SETTINGS)) as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(Celery, "send_task", fall_over)
+                body = {"task": "fill-mask", "inputs": [MASKED] * 20}
+                status, answer = await client("POST", "/v1/jobs", body, **{"Idempotency-Key": "once"})
+            assert (status, answer["error"]["code"]) == (503, "jobs_unavailable")
+            job = await client.submit([MASKED] * 20, **{"Idempotency-Key": "once"})
+            assert (await client.over(job["id"]))["request_counts"]["completed"] == 20
+
+
+def fall_over(*_: object, **__: object) -> None:
+    raise OperationalError("the broker is away")
+
+
+async def test_no_room_is_told_and_a_job_that_is_gone_makes_some() -> None:
+    """What waits is what jobs that are there have left."""
+    settings = JobSettings(waiting_max=50)
+    with RedisServer() as redis:
+        async with server(CeleryJobs(redis.url, settings)) as client:
+            job = await client.submit([MASKED] * 40)
+            status, answer = await client("POST", "/v1/jobs", {"endpoint": "fill-mask", "inputs": [MASKED] * 20})
+            assert (status, answer["error"]["code"]) == (503, "server_full")
+            async with Redis.from_url(redis.url) as gone:
+                await gone.delete(f"paceline:job:{job['id']}")
+            await client.submit([MASKED] * 20)
 
 
 async def test_a_cancelled_job_is_left_alone(tmp_path: Path) -> None:
