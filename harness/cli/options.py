@@ -130,10 +130,11 @@ def play(
     from harness.cli.show import show
     from harness.experiment import layering
     from harness.experiment import run as real
+    from harness.experiment.prepare import Settings, prepare
     from harness.experiment.spec import LayerSettings
     from harness.measure.verdict import exit_code
 
-    settings = real.Settings(
+    settings = Settings(
         strategies=options["strategy"] or default_strategies,
         scenario=scenario,
         layers=LayerSettings(
@@ -149,7 +150,7 @@ def play(
         command="paceline " + _quoted(sys.argv[1:]),
         **{key: options[key] for key in _STRAIGHT},
     )
-    run = real.prepare(settings)
+    run = prepare(settings)
     with Progress(quiet=options["quiet"] or None) as progress:
         result, interrupted = (execute or real.execute)(run, progress)
         written = []

@@ -8,134 +8,28 @@ Rules of this file
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from harness import plugins
 from harness.client.errors import UsageError
-from harness.experiment import layering
 from harness.experiment import target as targets
 from harness.experiment.calibrate import ceilings
 from harness.experiment.play import Played, play
-from harness.experiment.scenario import Description
-from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
-from harness.load.schedule import BACKLOG, check
-from harness.load.workloads.jsonl import Jsonl, count_lines
-from harness.measure import slo as slos
-from harness.measure.environment import environment
-from harness.measure.plan import CaseFacts, Plan, PlanCase, write_facts, write_plan
+from harness.experiment.prepare import Run, write_whole
+from harness.experiment.spec import CaseSpec
+from harness.load.schedule import BACKLOG
+from harness.load.workloads.jsonl import count_lines
+from harness.measure.plan import CaseFacts, write_facts, write_plan
 from harness.measure.recorder import slug
-from harness.measure.result import Load, Named, RunResult, Target, encode
+from harness.measure.result import RunResult, Target, encode
 from harness.measure.summary import summarize_run
 
-DEFAULT_SERVER = "demo"
 Progress = Callable[[str, dict[str, Any]], None]
 """Told what happens: (event, facts). Events: target, calibrated, case, status, case_done."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything a user may say about a run; None and empty mean "the scenario's own" or "the default"."""
-
-    strategies: tuple[str, ...]
-    scenario: str = "backlog"
-    target: str | None = None
-    server: str = DEFAULT_SERVER
-    speed: float | None = None
-    task: str | None = None
-    load: str | None = None
-    rate: float | None = None
-    duration: float | None = None
-    items: int | None = None
-    input: str | None = None
-    synthetic: str | None = None
-    seed: int = 1
-    repeats: int = 1
-    users: int = 1
-    processes: int = 1
-    layers: LayerSettings = field(default_factory=LayerSettings)
-    variants: tuple[str, ...] = ()  # each strategy once more with these layers around it
-    drain_s: float = 30.0
-    slo: str | None = None
-    out: Path | None = None
-    overwrite: bool = False
-    calibrate: bool = True
-    command: str = ""
-
-
-@dataclass
-class Run:
-    """A prepared run: everything checked, nothing started."""
-
-    settings: Settings
-    directory: Path
-    specs: list[CaseSpec]
-    plan: Plan
-
-    @property
-    def records(self) -> Path:
-        return self.directory / "records"
-
-
-def prepare(settings: Settings) -> Run:
-    """Check every setting and lay the run directory out; raises UsageError for the first mistake."""
-    _check_numbers(settings)
-    if settings.slo:
-        slos.parse(settings.slo)
-    scenario = describe(settings.scenario)
-    load = _load(settings, scenario)
-    tasks = _tasks(settings, scenario)
-    items = settings.items or scenario.items if load.name == BACKLOG else settings.items
-    source, synthetic = _workload(settings, tasks)
-    if source is not None:
-        _check_input(source, tasks[0], settings.items)
-        items = settings.items if settings.input is not None else items
-    if settings.target is not None:
-        targets.check_url(settings.target)
-    directory = _directory(settings)
-    specs = [
-        CaseSpec(
-            name=name,
-            target=settings.target or "",
-            strategy=strategy,
-            tasks=tasks,
-            records=str(directory / "records"),
-            load=load,
-            duration_s=settings.duration or scenario.duration_s,
-            items=items,
-            input=source,
-            synthetic=synthetic,
-            layers=settings.layers.around(layers),
-            seed=settings.seed,
-            users=settings.users,
-            drain_s=settings.drain_s,
-        )
-        for name, strategy, layers in _strategies(settings)
-    ]
-    schedule = specs[0].build_schedule()
-    plan_cases = [_plan_case(spec, settings, schedule.sha256) for spec in specs]
-    plan = Plan(
-        schema_version=1,
-        id=directory.name,
-        started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        tool={"name": "paceline", "version": _version(), "python": sys.version.split()[0]},
-        environment=environment(),
-        seed=settings.seed,
-        slo=settings.slo,
-        cases=plan_cases,
-        ceilings={},
-        notes=[],
-        command=settings.command,
-    )
-    return Run(settings, directory, specs, plan)
 
 
 def execute(run: Run, progress: Progress) -> tuple[RunResult, bool]:
@@ -161,7 +55,7 @@ def execute(run: Run, progress: Progress) -> tuple[RunResult, bool]:
         except KeyboardInterrupt:
             interrupted = True
     result = summarize_run(run.directory)
-    _write(run.directory / "result.json", encode(result))
+    write_whole(run.directory / "result.json", encode(result))
     return result, interrupted
 
 
@@ -208,160 +102,3 @@ def _start_target(run: Run) -> targets.Target:
         if not (run.directory / "plan.json").exists():
             shutil.rmtree(run.directory, ignore_errors=True)  # nothing was run: leave nothing behind
         raise
-
-
-def describe(name: str) -> type[Description]:
-    """A scenario as plain data; raises UsageError with the near names."""
-    scenario: type[Description] = plugins.load("scenario", name)
-    return scenario
-
-
-def _check_numbers(settings: Settings) -> None:
-    checks: list[tuple[str, float | None, float, float]] = [
-        ("--rate", settings.rate, 1e-3, 1e6),
-        ("--duration", settings.duration, 0.1, 864_000),
-        ("--items", settings.items, 1, 10**12),
-        ("--repeats", settings.repeats, 1, 1000),
-        ("--users", settings.users, 1, 10_000),
-        ("--processes", settings.processes, 1, 64),
-        ("--speed", settings.speed, 1e-3, 1e6),
-    ]
-    for name, value, low, high in checks:
-        if value is not None and not low <= value <= high:
-            raise UsageError(f"{name} {value:g}: must be between {low:g} and {high:g}")
-    if not settings.strategies:
-        raise UsageError("no strategy: name at least one with -s (`paceline list strategies`)")
-
-
-def _load(settings: Settings, scenario: type[Description]) -> Named:
-    if settings.load is not None:
-        name, given = plugins.split_spec(settings.load)
-        pacer = check(name, given)
-    else:
-        pacer = scenario.load
-    if pacer is None:
-        if settings.rate is not None or (settings.duration is not None):
-            raise UsageError("a backlog has no --rate or --duration: every item is due at once; choose a --load")
-        return Named(BACKLOG)
-    values = plugins.settings_of(pacer)
-    if settings.rate is not None:
-        if "rate_per_s" not in values:
-            raise UsageError(f"--rate: the load {plugins.name_of(type(pacer))} takes its rate from the trace")
-        values["rate_per_s"] = settings.rate
-    return Named(plugins.name_of(type(pacer)), values)
-
-
-def _tasks(settings: Settings, scenario: type[Description]) -> list[TaskShare]:
-    mix = {settings.task: 1.0} if settings.task else scenario.mix
-    shares = []
-    for text, weight in mix.items():
-        task = plugins.make("task", text)
-        shares.append(TaskShare(Named(plugins.name_of(type(task)), plugins.settings_of(task)), weight))
-    return shares
-
-
-def _workload(settings: Settings, tasks: list[TaskShare]) -> tuple[str | None, dict[str, Any] | None]:
-    if settings.input is not None and settings.synthetic is not None:
-        raise UsageError("--input and --synthetic exclude each other")
-    if settings.synthetic is not None:
-        from harness.load.workloads.synthetic import Synthetic
-
-        distribution, given = plugins.split_spec(settings.synthetic)
-        values = {"distribution": distribution, **given} if distribution else given
-        return None, plugins.settings_of(plugins.fill(Synthetic, "--synthetic", values))
-    if settings.input is not None:
-        if len(tasks) > 1:
-            raise UsageError("--input has lines for one task; a mix of tasks has made-up texts")
-        return settings.input, None
-    if [share.task.name for share in tasks] == ["similarity"]:
-        return str(SAMPLE_PAIRS), None
-    return None, {}
-
-
-def _check_input(path: str, share: TaskShare, items: int | None) -> None:
-    """One good line at least, before anything is started."""
-    task = plugins.build("task", share.task.name, share.task.settings)
-    next(iter(Jsonl(path, items).rows(task)))
-
-
-def _strategies(settings: Settings) -> list[tuple[str, Named, layering.Named]]:
-    """A case for each strategy, and one more for each variant of it: name, strategy, the layers of its own."""
-    found: list[tuple[str, Named, layering.Named]] = []
-    for text in settings.strategies:
-        plain, own = layering.split(text)
-        strategy = plugins.make("strategy", plain)
-        named = Named(plugins.name_of(type(strategy)), plugins.settings_of(strategy))
-        for variant in ("", *settings.variants):
-            layers = [*own, *(part.strip() for part in layering.split("+" + variant)[1])]
-            name = "+".join(map(_label, [plain, *layers]))
-            if any(name == other for other, _, _ in found):
-                raise UsageError(f"strategy {name} is named twice")
-            found.append((name, named, layering.parse(layers)))
-    return found
-
-
-def _label(text: str) -> str:
-    """What was asked for, as it is shown."""
-    if ":" not in text:
-        return text.strip().replace("_", "-")
-    name, given = plugins.split_spec(text)
-    return f"{name}:{','.join(f'{key}={value}' for key, value in given.items())}"
-
-
-def _directory(settings: Settings) -> Path:
-    stamp = dt.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    directory = settings.out or Path("runs") / f"{stamp}-{re.sub(r'[^a-z0-9-]+', '-', settings.scenario)}"
-    if (directory / "plan.json").exists():
-        if not settings.overwrite:
-            raise UsageError(f"--out {directory}: holds a run already; choose another directory or add --overwrite")
-        for path in [*(directory / "records").glob("*"), directory / "result.json"]:
-            path.unlink(missing_ok=True)
-    try:
-        (directory / "records").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {directory}: {error.strerror or error}") from error
-    if not _writable(directory):
-        raise UsageError(f"--out {directory}: not writable")
-    return directory
-
-
-def _writable(directory: Path) -> bool:
-    try:
-        _write(directory / ".probe", b"")
-        (directory / ".probe").unlink()
-    except OSError:
-        return False
-    return True
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(data)
-    temporary.replace(path)
-
-
-def _plan_case(spec: CaseSpec, settings: Settings, sha256: str) -> PlanCase:
-    backlog = spec.load.name == BACKLOG
-    return PlanCase(
-        name=spec.name,
-        strategy=spec.strategy,
-        load=Load(spec.load.name, spec.load.settings, spec.items, None if backlog else spec.duration_s),
-        task=" + ".join(share.task.name for share in spec.tasks),
-        target=Target(spec.target),
-        scenario=settings.scenario,
-        repeats=settings.repeats,
-        layers=spec.layers.told(),
-        users=spec.users,
-        processes=settings.processes,
-        transport="blocking" if spec.build_strategy().blocking else "asyncio",
-        schedule_sha256=sha256,
-    )
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("paceline")
-    except PackageNotFoundError:
-        return "source"

@@ -16,7 +16,7 @@ from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.limits.fixed import Fixed
 from harness.client.types import Request, Response, Send
 from harness.experiment import layering
-from harness.experiment.run import Settings, prepare
+from harness.experiment.prepare import Settings, prepare
 from harness.experiment.spec import LayerSettings, compose
 from tests.unit.layer_helpers import Server, ask
 

@@ -15,7 +15,8 @@ import msgspec
 
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
-from harness.experiment.run import Progress, Run
+from harness.experiment.prepare import Run
+from harness.experiment.run import Progress
 from harness.experiment.simulate.case import play
 from harness.experiment.simulate.loop import DeadlockError, NotSimulated
 from harness.experiment.simulate.played import SimulatedRun
