@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from harness.client.blocking import BlockingTransport
     from harness.client.budget import RetryBudget
     from harness.client.chunking import chunks
+    from harness.client.jobs import JobClient, JobSend
     from harness.client.layers.cache import Cache
     from harness.client.layers.chunk import Chunk
     from harness.client.layers.coalesce import Coalesce
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from harness.client.layers.retry import Retry
     from harness.client.layers.semantic_cache import SemanticCache
     from harness.client.limits.aimd import Aimd
+    from harness.client.limits.elastic import Elastic
     from harness.client.limits.fixed import Fixed
+    from harness.client.limits.knee import Knee
     from harness.client.tasks.annotate import Annotate
     from harness.client.tasks.chat import Chat
     from harness.client.tasks.embed import Embed
@@ -42,12 +45,16 @@ __all__ = [
     "Coalesce",
     "ConcurrencyLimit",
     "Deadline",
+    "Elastic",
     "Embed",
     "FillMask",
     "Fixed",
     "Hedge",
     "HttpTransport",
     "Item",
+    "JobClient",
+    "JobSend",
+    "Knee",
     "Outcome",
     "RateLimit",
     "Request",
@@ -70,6 +77,7 @@ _HOMES = {
     "types": ("Item", "Outcome", "Request", "Response", "Result", "request_for", "result_of"),
     "budget": ("RetryBudget",),
     "chunking": ("chunks",),
+    "jobs": ("JobClient", "JobSend"),
     "layers.cache": ("Cache",),
     "layers.chunk": ("Chunk",),
     "layers.coalesce": ("Coalesce",),
@@ -80,7 +88,9 @@ _HOMES = {
     "layers.retry": ("Retry",),
     "layers.semantic_cache": ("SemanticCache",),
     "limits.aimd": ("Aimd",),
+    "limits.elastic": ("Elastic",),
     "limits.fixed": ("Fixed",),
+    "limits.knee": ("Knee",),
     "tasks.annotate": ("Annotate",),
     "tasks.chat": ("Chat",),
     "tasks.embed": ("Embed",),
