@@ -256,7 +256,9 @@ async def test_a_file_that_fails_costs_hits_and_never_an_answer(tmp_path: Path) 
     path, server = tmp_path / "answers.sqlite", Server(lambda n: 0.0)
     send = Cache(server, path=str(path), entries=1)
     await send(ask("a"))
-    with sqlite3.connect(path) as file:
+    with sqlite3.connect(path, isolation_level=None) as file:
+        while not file.execute("SELECT count(*) FROM answers").fetchone()[0]:  # the writer has begun, and is idle again
+            await asyncio.sleep(0.01)
         file.execute("DROP TABLE answers")
     file.close()
     for text in ("b", "a", "b"):
