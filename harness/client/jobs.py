@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
@@ -23,6 +23,7 @@ from harness.client.clock import clock
 from harness.client.errors import BadResponse
 from harness.client.retry_after import retry_after_s
 from harness.client.settings import between, positive
+from harness.client.tasks._decode import decode
 from harness.client.types import Outcome, Request, Response, Send
 from harness.client.wire import outcome_of_status
 
@@ -80,19 +81,10 @@ class _Asked:
     """A question to the jobs API as a task, so that any transport can carry it."""
 
     def __init__(self, shape: Any) -> None:
-        self.name = "jobs"
-        self._decode = msgspec.json.Decoder(shape).decode
-
-    def parse(self, row: Mapping[str, Any], /) -> NoReturn:
-        raise NotImplementedError("a question about a job is made, not read")
-
-    request = synthetic = answer_stream = parse
+        self._decoder = msgspec.json.Decoder(shape)
 
     def answer(self, request: Request, body: bytes, /) -> tuple[Any, ...]:
-        try:
-            return (self._decode(body),)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BadResponse(f"{error}: {body[:120].decode(errors='replace')!r}") from error
+        return (decode(self._decoder, body),)
 
 
 _STATE: Any = _Asked(JobState)

@@ -11,7 +11,7 @@ import msgspec
 
 from model_server.errors import ApiError, draining, invalid
 from model_server.exchange import Exchange
-from model_server.jobs.execute import check, check_endpoint
+from model_server.jobs.execute import check, route_of
 from model_server.jobs.job import OVER, ItemResult, Job, JobBackend, NewJob
 from model_server.reply import Reply
 from model_server.routes import Route
@@ -142,7 +142,7 @@ async def _accept(app: App, endpoint: str, inputs: list[bytes], key: str | None,
         raise invalid(message, param, "too_many_items")
     if key is not None and len(key) > KEY_MAX:
         raise invalid(f"Idempotency-Key: is longer than {KEY_MAX}", "Idempotency-Key")
-    check_endpoint(app, endpoint)
+    route_of(app, endpoint)
     for index, raw in enumerate(inputs):
         if index % CHECKED_AT_ONCE == CHECKED_AT_ONCE - 1:
             await asyncio.sleep(0)  # live traffic does not wait for a long job to be checked

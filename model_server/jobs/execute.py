@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from model_server.app import App
+    from model_server.routes import Route
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ async def _nothing(message: Message | None = None) -> Any:
 def check(app: App, endpoint: str, raw: bytes, index: int) -> None:
     """Raise `ApiError` that names the item unless this is a body for the endpoint."""
     try:
-        body = _decoded(app, endpoint, raw)
+        body = route_of(app, endpoint)[1](raw)
         if getattr(body, "stream", False):
             raise invalid("stream: a job has no stream", "stream")
         if endpoint == "/fill-mask":
@@ -53,20 +54,13 @@ def check(app: App, endpoint: str, raw: bytes, index: int) -> None:
         raise
 
 
-def check_endpoint(app: App, endpoint: str) -> None:
-    """Raise `ApiError` unless jobs can be made for it."""
-    route = app.find("POST", endpoint)
-    if route is None or not route[0].work or route[1] is None:
+def route_of(app: App, endpoint: str) -> tuple[Route, Callable[[bytes], Any]]:
+    """The route and what decodes its bodies; raises `ApiError` unless jobs can be made for it."""
+    found = app.find("POST", endpoint)
+    if found is None or not found[0].work or found[1] is None:
         known = ", ".join(sorted(app.job_endpoints()))
         raise invalid(f"endpoint: {endpoint[:100]!r} has no jobs; those that have: {known}", "endpoint")
-
-
-def _decoded(app: App, endpoint: str, raw: bytes) -> Any:
-    check_endpoint(app, endpoint)
-    route = app.find("POST", endpoint)
-    assert route is not None  # noqa: S101 - as just checked
-    assert route[1] is not None  # noqa: S101 - as just checked
-    return route[1](raw)
+    return found[0], found[1]
 
 
 async def answer(app: App, endpoint: str, raw: bytes) -> tuple[int, bytes]:
@@ -76,10 +70,8 @@ async def answer(app: App, endpoint: str, raw: bytes) -> tuple[int, bytes]:
     scope = {"path": endpoint, "method": "POST", "headers": [], "extensions": {CONNECTION: connection}}
     exchange = Exchange(scope, _nothing, _nothing, connection.arrived)
     try:
-        body = _decoded(app, endpoint, raw)
-        route = app.find("POST", endpoint)
-        assert route is not None  # noqa: S101 - it was decoded
-        reply = await route[0].handler(app, exchange, body)
+        route, decode = route_of(app, endpoint)
+        reply = await route.handler(app, exchange, decode(raw))
     except ApiError as error:
         return error.status, error.body()
     except Exception:
