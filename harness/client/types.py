@@ -126,11 +126,13 @@ class Sample(msgspec.Struct, frozen=True):
     limit: int  # the limit under which it was admitted
     generation: int  # how often the limit had changed when it was admitted
     retry_after_s: float | None = None
-    work: float = 1.0  # size of the request in units of the caller's choice (tokens, items)
+    work: float = 1.0  # what it takes beside an average attempt; `harness.client.work` says how that is known
+    lag_s: float = 0.0  # of done - sent, what the client's own event loop is held to have caused by being late
 
     @property
     def latency_s(self) -> float:
-        return self.done - self.sent
+        """The server's: without the client's own lateness."""
+        return self.done - self.sent - self.lag_s
 
 
 class Send(Protocol):
