@@ -15,6 +15,8 @@ from harness.client.layers._pace import Pace
 from harness.client.layers._pause import HINT_MAX_S, Pause
 from harness.client.quota import Quota
 
+SOON_S = 1e-6  # that is now: clocks have a resolution, and sums of floats their last digit
+
 
 class Turnstile:
     """Asked with `earliest`, told with `take` what starts."""
@@ -58,7 +60,7 @@ class Turnstile:
         start = max(self.pause.earliest(now, ahead), self._pace.earliest(now, ahead), self._closed_until)
         if start < self._refill_until:
             start = max(start, min(self._refill.earliest(now, ahead), self._refill_until))
-        return start
+        return start if start > now + SOON_S else now
 
     def take(self, now: float) -> int:
         """One starts; what it is to the pause."""
