@@ -2,12 +2,15 @@
 
 Rules of this file
   1. A coarse sampler: one timer for all, every 10 ms, only while there is something in flight. It comes late when the
-     loop does not turn, whatever the reason: own computation, a garbage collection, a machine that is shared.
-  2. An answer that is stamped in the very turn that is late was there before that turn: all of the turn is lag. Answers
-     that come up in the turns after it arrived somewhere during it, on average at its middle.
-  3. A turn shorter than `LATE_S` is not seen, and one shorter than a period not always: what is told is rather too
-     little than too much, so that a server's queueing is not taken for the client's.
-  4. In virtual time no turn takes any, so there is no sampler, and nothing keeps a loop alive that waits for nothing.
+     loop does not turn, whatever the reason: own computation, a garbage collection, a machine that is shared. Then each
+     turn of the loop is timed until turns are short again.
+  2. An answer that is stamped in the very turn that is late was there before that turn: all of the turn is lag. What is
+     stamped after it is read in one turn and woken in the next, so it arrived during the turn before these two.
+  3. When during a long turn nobody knows. What is due at a rate of 1 / (the usual latency) is expected at its middle if
+     the turn was short beside that, and at its beginning if it was long: nothing new is sent meanwhile.
+  4. It tells rather too little than too much, so that a server's queueing is not taken for the client's. Turns below
+     `LATE_S` and what is late in sending are not seen.
+  5. In virtual time no turn takes any, so there is no sampler, and nothing keeps a loop alive that waits for nothing.
 """
 
 from __future__ import annotations
@@ -19,21 +22,26 @@ from collections.abc import Callable
 from harness.client.clock import Clock
 
 PERIOD_S = 0.01
-LATE_S = 0.005  # timers have whole milliseconds, and machines their noise
-TURNS = 3  # of the loop, until what arrived during a long one is through: read, woken, and one to spare
+LATE_S = 0.003  # timers have whole milliseconds, and machines their noise
+TURNS = 3  # of the loop, all short, until what arrived during a long one is through
 
 
 class LoopLag:
     """Samples the running loop while `busy()`; `due` and `aftermath` tell cheaply whether `around` is worth a call."""
 
-    __slots__ = ("_busy", "_fired_at", "_from", "_loop", "_now", "_to", "_turns", "aftermath", "due", "running")
+    __slots__ = (
+        *("_busy", "_fired_at", "_from", "_last", "_loop", "_now", "_to", "_turns"),
+        *("aftermath", "due", "running", "usual_s"),
+    )
 
     def __init__(self, busy: Callable[[], bool]) -> None:
         self.running = False
         self.due = math.inf  # after this instant the next tick is late
         self.aftermath = False  # what arrived during a long turn comes up now
+        self.usual_s = 0.0  # the usual latency, as the owner knows it; 0 if it does not
         self._busy = busy
         self._fired_at = self._from = self._to = -math.inf
+        self._last = (-math.inf, -math.inf)  # begin and end of the last turn
         self._turns = 0
         self._now: Clock
         self._loop: asyncio.AbstractEventLoop
@@ -47,13 +55,19 @@ class LoopLag:
 
     def around(self, sent: float, done: float) -> float:
         """Expected seconds between the arrival of an answer and `done`, its stamp; at most what it took."""
-        if done > self.due:
-            arrived = self._fired_at + PERIOD_S / 2
-        elif self.aftermath and sent < self._to:
-            arrived = (max(sent, self._from) + self._to) / 2
+        if self.aftermath and sent < self._to:
+            first = max(sent, self._from)
+            arrived = first + _expected(self._to - first, self.usual_s)
+        elif done > self.due:
+            arrived = self._begun(done)
         else:
             return 0.0
         return min(max(0.0, done - arrived), max(0.0, done - sent))
+
+    def _begun(self, now: float) -> float:
+        """When the turn that is late at `now` began: a long one anywhere between two ticks, a short one just before."""
+        due = self._fired_at + PERIOD_S
+        return due - min(PERIOD_S / 2, now - due)
 
     def _arm(self, now: float) -> None:
         self._fired_at = now
@@ -62,23 +76,38 @@ class LoopLag:
 
     def _tick(self) -> None:
         now = self._now()
-        if now > self.due:
-            self._from, self._to = self._fired_at + PERIOD_S / 2, now
+        if now > self.due and not self.aftermath:
+            self._from, self._to = self._begun(now), now
+            self._last = (now, now)
             self._turns = TURNS
-            if not self.aftermath:
-                self.aftermath = True
-                self._loop.call_soon(self._turned)
+            self.aftermath = True
+            self._loop.call_soon(self._turned)
         if self._busy():
             self._arm(now)
         else:
             self.running, self.due = False, math.inf
 
     def _turned(self) -> None:
-        self._turns -= 1
+        """Once a turn of the loop, before those are woken whose answers were read in the last one."""
+        now, (begin, end) = self._now(), self._last
+        if end - begin > LATE_S:
+            self._from, self._to = begin, end
+        self._last = (end, now)
+        self._turns = TURNS if now - end > LATE_S else self._turns - 1
         if self._turns:
             self._loop.call_soon(self._turned)
         else:
             self.aftermath = False
+
+
+def _expected(span_s: float, usual_s: float) -> float:
+    """Seconds into a span at which something came that did come: the mean of an exponential that is cut off there."""
+    if span_s <= 0.0:
+        return 0.0
+    ratio = span_s / usual_s if usual_s > 0.0 else 0.0
+    if ratio < 0.01:
+        return span_s / 2
+    return usual_s - span_s / math.expm1(min(ratio, 700.0))
 
 
 def _real_time(loop: asyncio.AbstractEventLoop) -> bool:

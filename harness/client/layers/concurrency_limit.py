@@ -29,6 +29,7 @@ _Line = OrderedDict["asyncio.Future[int]", None]  # first come first served; who
 _OK, _REJECTED = Outcome.ok, Outcome.rejected
 ACCEPTED = frozenset({Outcome.ok, Outcome.client_error, Outcome.bad_response})
 """The server took it up, whatever came of it. Of a 5xx, a time-out or a broken connection nobody knows."""
+SMOOTHING = 0.05  # of the usual latency
 GRAIN_S = 0.001  # no timer is shorter: those of uvloop have whole milliseconds, and may ring before their time
 
 
@@ -56,7 +57,7 @@ class ConcurrencyLimit:
         self._watchers: _Line = OrderedDict()
         self._words = 0  # watchers that got word and have not run since
         self._sizes: Sizes | None = None
-        self._lag = LoopLag(self._busy)
+        self._lag = LoopLag(lambda: self.in_flight > 0)
         self._describe()
 
     @property
@@ -80,9 +81,8 @@ class ConcurrencyLimit:
             kind = await self._slot(request.deadline)
             probe = kind == PROBE
             if not kind:
-                return Response(
-                    Outcome.not_sent, done=self._now(), error="its deadline passed while it waited for a slot"
-                )
+                why = "its deadline passed while it waited for a slot"
+                return Response(Outcome.not_sent, done=self._now(), error=why)
         else:
             self.in_flight += 1
         try:
@@ -114,8 +114,11 @@ class ConcurrencyLimit:
         sent, done, lag = response.sent, response.done, self._lag
         lag_s = lag.around(sent, done) if done > lag.due or lag.aftermath else 0.0
         work = 1.0
-        if self._sizes is not None and response.outcome is _OK:
-            work = self._sizes.relative(work_of(request, response), done - sent - lag_s)
+        if response.outcome is _OK:
+            if not lag_s:
+                lag.usual_s += SMOOTHING * (done - sent - lag.usual_s)
+            if self._sizes is not None:
+                work = self._sizes.relative(work_of(request, response), done - sent - lag_s)
         limit = self.limit
         limit.update(
             Sample(response.outcome, sent, done, in_flight, value, generation, response.retry_after_s, work, lag_s)
@@ -138,8 +141,7 @@ class ConcurrencyLimit:
     def _hear(self, response: Response) -> None:
         """Is a quota used up?"""
         if used_up := self._told.used_up(response.headers or {}, response.outcome is _REJECTED):
-            now = self._now()
-            self._turnstile.used_up(used_up, now)
+            self._turnstile.used_up(used_up, now := self._now())
             self._look(now)
 
     def _resize(self) -> None:
@@ -161,9 +163,6 @@ class ConcurrencyLimit:
             self._sizes = Sizes()
         if getattr(self.limit, "rate_per_s", math.inf) != math.inf:
             self._most = 0  # the first who comes knows the clock
-
-    def _busy(self) -> bool:
-        return self.in_flight > 0
 
     # Who starts when.
 
