@@ -234,3 +234,21 @@ def test_answers_that_tell_nothing_are_soon_hardly_looked_at() -> None:
         assert max(b - a for a, b in zip(server.starts, server.starts[1:], strict=False)) == pytest.approx(7.01)
 
     virtually(main())
+
+
+def test_within_an_instant_the_order_of_events_decides_nothing() -> None:
+    """Refusals that take no time, as in a simulation: what starts in the same instant was sent together with it."""
+
+    async def main() -> None:
+        server = Hinting(lambda n: 0.0, lambda n: OK if n >= 6 else REFUSED, lambda n: 2.0)
+        gate = ConcurrencyLimit(server, Fixed(2))
+        await asyncio.gather(*ask_now(gate, 9))
+        assert server.starts == [0.0] * 9
+        server = Hinting(lambda n: 0.0, lambda n: REFUSED, lambda n: 2.0)
+        gate = ConcurrencyLimit(server, Fixed(2))
+        await gate(ask())
+        await asyncio.sleep(0.1)
+        await gate(ask())
+        assert server.starts == [0.0, 2.0]
+
+    virtually(main())
