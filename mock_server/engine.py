@@ -3,19 +3,25 @@
 Rules of this file
   1. Every end is an absolute instant, reckoned from when the batch (or the token before) was due, never from when a
      timer happened to fire: what one overshoots is not added to the next, and throughput is exact.
-  2. One timer per batch, one per sequence.
+  2. One timer per batch, one per sequence. Where batches share the machine (`growth_by = "running"`) the next end is
+     not known for good: one timer for the earliest, and one that turns out to be too early does nothing.
   3. Answers are computed while the clock already runs, so that their cost is part of the service time, not on top.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from random import Random
 
 from mock_server import answers
+from mock_server.pauses import Pauses
 from mock_server.profile import Profile
+from mock_server.sharing import Sharing
 from mock_server.timers import Timers
 from model_server.work import Batch, EngineInfo, Prompt, Sequence, Work
+
+_Job = tuple[Batch, Callable[[Batch], None]]
 
 
 class SimulatedEngine:
@@ -26,6 +32,11 @@ class SimulatedEngine:
         self.speed = 1.0
         self.ready = True
         self.running = 0
+        self.pauses = Pauses()
+        growth = profile.service.growth
+        shared = profile.service.growth_by == "running"
+        self._shared = Sharing[_Job](lambda n: growth.apply(1.0, n)) if shared else None
+        self._armed = math.inf  # the earliest timer that is set for what is shared
         details = {"profile": profile.name, "speed": profile.speed}
         note = f"simulated: answers are made up{scale_note(profile.speed)}"
         self.info = EngineInfo(profile.model, answers.KINDS, profile.input_tokens_max, note, details=details)
@@ -38,6 +49,12 @@ class SimulatedEngine:
         self._jitter = self.profile.service.jitter.sampler(Random(f"{seed}/service"))
         self._ttft_jitter = generation.ttft_jitter.sampler(Random(f"{seed}/ttft"))
         self._itl_jitter = generation.itl_jitter.sampler(Random(f"{seed}/itl"))
+
+    def pause(self, pauses: Pauses) -> None:
+        """Stand still at these times from now on."""
+        self.pauses = pauses
+        if self._shared is not None:
+            self._shared.pauses = pauses
 
     def open(self) -> None:
         """Take the running loop's timers."""
@@ -59,22 +76,40 @@ class SimulatedEngine:
         return asked if isinstance(asked, str) else "\n".join(f"{role}: {content}" for role, content in asked)
 
     def service_s(self, batch: Batch) -> float:
-        """How long this batch takes, jitter included."""
+        """How long this batch takes, jitter included; where batches share the machine, alone."""
         service = self.profile.service
         flat = service.base_s + service.per_item_s * len(batch.works) + service.per_token_s * batch.padded_tokens
-        grown = service.growth.apply(flat, batch.works[0].in_flight)
+        grown = flat if self._shared is not None else service.growth.apply(flat, batch.works[0].in_flight)
         return grown * self._jitter() / self.speed if grown else 0.0
 
     def start(self, batch: Batch, done: Callable[[Batch], None], /) -> None:
         """Answer every item; call `done` when the service time is over."""
         seconds = self.service_s(batch)
-        batch.ended = batch.started + seconds
         for work in batch.works:
             _answer(work)
+        if self._shared is not None:
+            self._shared.begin(batch.started, seconds, (batch, done))
+            self._arm(self._shared)
+            return
+        batch.ended = self.pauses.ends(batch.started, seconds)
         if not seconds or batch.ended <= self.timers.clock():
             done(batch)
         else:
             self.timers.at(batch.ended, done, batch)
+
+    def _arm(self, shared: Sharing[_Job]) -> None:
+        end = shared.next_end()
+        if end < self._armed:
+            self._armed = end
+            self.timers.at(end, self._due, shared, end)
+
+    def _due(self, shared: Sharing[_Job], at: float) -> None:
+        if at == self._armed:
+            self._armed = math.inf
+        for ended, (batch, done) in shared.over(at):
+            batch.ended = ended
+            done(batch)
+        self._arm(shared)
 
     def generate(self, sequence: Sequence, /) -> None:
         """Emit the first token after the TTFT, the others at their inter-token times."""
@@ -85,7 +120,7 @@ class SimulatedEngine:
             + generation.ttft_per_prompt_token_s * sequence.prompt_tokens
             + generation.ttft_per_running_s * (self.running - 1)
         )
-        first = sequence.started + seconds * self._ttft_jitter() / self.speed
+        first = self.pauses.ends(sequence.started, seconds * self._ttft_jitter() / self.speed)
         self.timers.at(first, self._token, sequence, answers.pieces(sequence.prompt), first)
 
     def _token(self, sequence: Sequence, text: Iterator[str], due: float) -> None:
@@ -99,7 +134,7 @@ class SimulatedEngine:
                 self._end(sequence, "length", due)
                 return
             step = generation.itl_base_s + generation.itl_per_running_s * (self.running - 1)
-            due += step * self._itl_jitter() / self.speed
+            due = self.pauses.ends(due, step * self._itl_jitter() / self.speed)
             if due > self.timers.clock():
                 self.timers.at(due, self._token, sequence, text, due)
                 return

@@ -12,6 +12,7 @@ from mock_server.engine import SimulatedEngine
 from mock_server.faults import Fault, fault_of
 from mock_server.faults._base import Site
 from mock_server.limits import LimitBook
+from mock_server.pauses import Pauses
 from mock_server.profile import Change, Profile, scaled
 from model_server.app import App
 from model_server.exchange import Exchange
@@ -41,8 +42,8 @@ class Gate:
     @property
     def idle(self) -> bool:
         """Nothing to guard: the app can do without."""
-        limits = self.profile.limits
-        return not (self.faults or self.profile.changes or limits.in_flight or limits.rate_per_s)
+        profile, limits = self.profile, self.profile.limits
+        return not (self.faults or profile.changes or profile.pauses or limits.in_flight or limits.rate_per_s)
 
     def reset(self) -> None:
         """Schedules start anew at the next request, with the same random numbers and a full bucket."""
@@ -50,6 +51,7 @@ class Gate:
         self.limits = LimitBook(self.profile.limits)
         self.engine.reseed(self.seed)
         self.engine.speed = 1.0
+        self.engine.pause(Pauses())
         self._round = getattr(self, "_round", 0) + 1
         self._draws = [Random(f"{self.seed}/fault/{index}") for index in range(len(self.faults))]
         if self.app is not None:
@@ -87,6 +89,8 @@ class Gate:
 
     def _begin(self, now: float) -> None:
         self.zero = now
+        if self.profile.pauses:
+            self.engine.pause(Pauses(self.profile.pauses, now))
         for change in sorted(self.profile.changes, key=lambda change: change.at_s):
             self.engine.timers.at(now + change.at_s, self._change, change, self._round)
 

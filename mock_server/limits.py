@@ -54,5 +54,5 @@ class LimitBook:
     def _refusal(self, message: str, code: str, wait_s: float) -> ApiError:
         status = self.limits.status
         kind = "rate_limit_error" if status == 429 else "overloaded_error"
-        told_s = self.limits.retry_after_s
-        return ApiError(status, message, code=code, type=kind, retry_after_s=wait_s if told_s is None else told_s)
+        told_s = self.limits.retry_after_s if self.limits.retry_after_s is not None else wait_s
+        return ApiError(status, message, code=code, type=kind, retry_after_s=told_s if self.limits.tell_wait else None)

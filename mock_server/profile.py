@@ -32,6 +32,14 @@ class Service(Section, frozen=True):
     per_token_s: Annotated[Seconds, Meta(description="each padded token: items x longest")] = 0.0
     jitter: Annotated[Jitter, Meta(description="scatter of the service time")] = Constant()
     growth: Annotated[Growth, Meta(description="with the calls in flight when the oldest item arrived")] = NoGrowth()
+    growth_by: Annotated[
+        Literal["arrival", "running"],
+        Meta(description="fixed at arrival as above, or following the batches in service, all of them alike"),
+    ] = "arrival"
+
+    def __post_init__(self) -> None:
+        if self.growth_by == "running" and getattr(self.growth, "unit", "factor") == "seconds":
+            raise ValueError("growth_by = 'running': needs a growth that is a factor (a table: unit = 'factor')")
 
 
 class Capacity(Section, frozen=True):
@@ -62,6 +70,7 @@ class Limits(Section, frozen=True):
     retry_after_s: Annotated[
         Seconds | None, Meta(description="what a refusal tells to wait; left out: what is computed")
     ] = None
+    tell_wait: Annotated[bool, Meta(description="a refusal says when to come back; false: no Retry-After")] = True
 
 
 class Generation(Section, frozen=True):
@@ -86,6 +95,20 @@ class Change(Section, frozen=True):
     speed: Annotated[Speed | None, Meta(description="service and token times are divided by this; 1: as set")] = None
 
 
+class Pause(Section, frozen=True, kw_only=True):
+    """The server stands still from `start_s` to `end_s` after the first request; again every `period_s`, if set."""
+
+    start_s: Annotated[Seconds, Meta(description="nothing is worked at from here")] = 0.0
+    end_s: Annotated[Seconds, Meta(description="work goes on from here")]
+    period_s: Annotated[Seconds | None, Meta(description="the pause repeats; left out: once")] = None
+
+    def __post_init__(self) -> None:
+        if self.end_s <= self.start_s:
+            raise ValueError(f"end_s = {self.end_s:g}: must be > start_s = {self.start_s:g}")
+        if self.period_s is not None and self.period_s < self.end_s:
+            raise ValueError(f"period_s = {self.period_s:g}: must be >= end_s = {self.end_s:g}")
+
+
 class Profile(Section, frozen=True):
     """The whole file. `extends` is resolved by the loader and never seen here."""
 
@@ -100,7 +123,13 @@ class Profile(Section, frozen=True):
     limits: Limits = Limits()
     generation: Generation = Generation()
     changes: Annotated[tuple[Change, ...], Meta(description="over time, in any order")] = ()
+    pauses: Annotated[tuple[Pause, ...], Meta(description="when it stands still")] = ()
     faults: Annotated[tuple[dict[str, Any], ...], Meta(description="what goes wrong; each has a `kind`")] = ()
+
+    def __post_init__(self) -> None:
+        busy = sum((pause.end_s - pause.start_s) / pause.period_s for pause in self.pauses if pause.period_s)
+        if busy >= 1:
+            raise ValueError(f"pauses: together they stand still for {busy:.0%} of the time; must be < 100%")
 
 
 def scaled(value: Any, speed: float) -> Any:

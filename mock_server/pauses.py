@@ -1,0 +1,58 @@
+"""When a server stands still: nothing is worked at, and what was in service goes on afterwards. Pure.
+
+Instants here are on one clock of the caller's, `zero` being the instant from which the profile counts. A window is
+half open: work that is over at the very moment a pause begins is over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from mock_server.profile import Pause
+
+
+class Pauses:
+    """The pauses of a profile, from `zero` on."""
+
+    def __init__(self, pauses: Sequence[Pause] = (), zero: float = 0.0) -> None:
+        self._pauses = tuple(pauses)
+        self._zero = zero
+
+    def ends(self, start: float, seconds: float) -> float:
+        """When work that is begun at `start` and takes `seconds` is done."""
+        if not self._pauses:
+            return start + seconds
+        while True:
+            begin, end = self._next(start)
+            if start + seconds <= begin:
+                return start + seconds
+            seconds -= max(0.0, begin - start)
+            start = end
+
+    def worked_s(self, start: float, until: float) -> float:
+        """Seconds between two instants in which work went on."""
+        if not self._pauses:
+            return until - start
+        worked = 0.0
+        while start < until:
+            begin, end = self._next(start)
+            worked += max(0.0, min(begin, until) - start)
+            start = end
+        return worked
+
+    def _next(self, now: float) -> tuple[float, float]:
+        """The pause that is on at `now`, or the next one; both infinite if there is none any more."""
+        return min((_window(pause, now, self._zero) for pause in self._pauses), default=(math.inf,) * 2)
+
+
+def _window(pause: Pause, now: float, zero: float) -> tuple[float, float]:
+    """Its end is after `now` by the very numbers that are compared, so that whoever steps from end to end moves on."""
+    period_s = pause.period_s
+    if period_s is None:
+        end = zero + pause.end_s
+        return (zero + pause.start_s, end) if now < end else (math.inf, math.inf)
+    turn = max(0, math.floor((now - zero) / period_s))
+    while now >= zero + turn * period_s + pause.end_s:
+        turn += 1
+    return zero + turn * period_s + pause.start_s, zero + turn * period_s + pause.end_s
