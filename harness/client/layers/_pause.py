@@ -7,9 +7,7 @@ Rules of this file
      is merely full stays full. Once something is accepted that was sent after the pause began, the pause is over.
   3. After the hint one probe goes first. The rest follow when it is accepted, or when it has not been refused for
      several times as long as the refusal took: refusals are quick, answers need not be.
-  4. Refusals that take no time exist in simulations only. What starts in the same instant counts as sent together with
-     the refused one, so that the order of events within an instant decides nothing.
-  5. A probe that ends without a word (cancelled, broken off, timed out, 5xx) is replaced by the next.
+  4. A probe that ends without a word (cancelled, broken off, timed out, 5xx) is replaced by the next.
 """
 
 from __future__ import annotations
@@ -26,12 +24,12 @@ PLAIN, INSTEAD, PROBE = 1, 2, 3
 class Pause:
     """When the next may start, as far as refusals tell."""
 
-    __slots__ = ("_begun", "_instead", "_patience_s", "_probe", "_together", "_until", "accepted_at", "active")
+    __slots__ = ("_begun", "_instead", "_patience_s", "_probe", "_until", "accepted_at", "active")
 
     def __init__(self) -> None:
         self.active = False
         self.accepted_at = -math.inf  # when an attempt was last accepted; its owner may write it, too
-        self._begun = self._until = self._together = -math.inf
+        self._begun = self._until = -math.inf
         self._instead = 0  # starts that answers have allowed
         self._probe: float | None = None  # when it started
         self._patience_s = PATIENCE_MIN_S
@@ -42,7 +40,6 @@ class Pause:
             return
         if not self.active:
             self.active, self._begun, self._until, self._instead, self._probe = True, done, done, 0, None
-            self._together = done if done <= sent else -math.inf
         self._until = max(self._until, done + min(hint_s, HINT_MAX_S))
         self._patience_s = max(PATIENCE_MIN_S, PATIENCE * (done - sent))
 
@@ -56,7 +53,7 @@ class Pause:
 
     def earliest(self, now: float, ahead: int = 0) -> float:
         """When one could start that has so many before it; nothing is taken."""
-        if not self.active or self._instead > ahead or now <= self._together:
+        if not self.active or self._instead > ahead:
             return now
         if now < self._until:
             return self._until
@@ -66,7 +63,7 @@ class Pause:
 
     def take(self, now: float) -> int:
         """One starts, as `earliest` allows; what it is."""
-        if not self.active or now <= self._together:
+        if not self.active:
             return PLAIN
         if self._instead:
             self._instead -= 1

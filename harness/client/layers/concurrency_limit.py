@@ -37,16 +37,18 @@ class ConcurrencyLimit:
     """At most as many attempts in flight as a limit says, first come first served; the limit learns from each.
 
     A limit's `rate_per_s`, if it has one and that is finite, bounds how fast attempts start; one whose `uses_work` is
-    true is told how large they were. A server that refuses all and says until when is left alone until then.
+    true is told how large they were. With `heeds` a server that refuses all and says until when is left alone until
+    then; by default that is so for every limit but a fixed one, which does what it was told, and learns nothing.
     """
 
-    def __init__(self, inner: Send, limit: Limit) -> None:
+    def __init__(self, inner: Send, limit: Limit, heeds: bool | None = None) -> None:
         self._inner = inner
         self.limit = limit
         self.in_flight = 0
         self.generation = 0  # how often the limit has changed
         self._value = self._most = limit.value  # starts without a question while fewer than `_most` are in flight
-        self._learns = not isinstance(limit, Fixed)
+        self._heeds = not isinstance(limit, Fixed) if heeds is None else heeds
+        self._plain = isinstance(limit, Fixed) and not self._heeds
         self._turnstile = Turnstile()
         self._pause = self._turnstile.pause
         self._told = Told()
@@ -86,19 +88,18 @@ class ConcurrencyLimit:
         else:
             self.in_flight += 1
         try:
-            if self._learns:
-                if not self._lag.running:
-                    self._lag.start(asyncio.get_running_loop(), self._now)
-                in_flight, value, generation = self.in_flight, self._value, self.generation
-                response = await self._inner(request)
-                self._learn(request, response, in_flight, value, generation)
-            else:
-                response = await self._inner(request)
+            if self._plain:
+                return await self._inner(request)
+            if not self._lag.running:
+                self._lag.start(asyncio.get_running_loop(), self._now)
+            in_flight, value, generation = self.in_flight, self._value, self.generation
+            response = await self._inner(request)
+            self._learn(request, response, in_flight, value, generation)
             if response.outcome is _OK and self._most:
                 self._accepted_at = response.done
-            else:
+            elif self._heeds:
                 self._heed(response)
-            if response.headers is not None:
+            if response.headers is not None and self._heeds:
                 self._hear(response)
             return response
         finally:
