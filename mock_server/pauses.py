@@ -52,7 +52,7 @@ def _window(pause: Pause, now: float, zero: float) -> tuple[float, float]:
     if period_s is None:
         end = zero + pause.end_s
         return (zero + pause.start_s, end) if now < end else (math.inf, math.inf)
-    turn = max(0, math.floor((now - zero) / period_s))
+    turn = max(0, math.floor((now - zero - pause.start_s) / period_s))
     while now >= zero + turn * period_s + pause.end_s:
         turn += 1
     return zero + turn * period_s + pause.start_s, zero + turn * period_s + pause.end_s

@@ -105,8 +105,8 @@ class Pause(Section, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.end_s <= self.start_s:
             raise ValueError(f"end_s = {self.end_s:g}: must be > start_s = {self.start_s:g}")
-        if self.period_s is not None and self.period_s < self.end_s:
-            raise ValueError(f"period_s = {self.period_s:g}: must be >= end_s = {self.end_s:g}")
+        if self.period_s is not None and self.period_s <= self.end_s - self.start_s:
+            raise ValueError(f"period_s = {self.period_s:g}: must be > end_s - start_s, or nothing is ever done")
 
 
 class Profile(Section, frozen=True):

@@ -27,6 +27,7 @@ EVERY_TEN = Pause(start_s=5.0, end_s=6.0, period_s=10.0)
         (105.5, 1.0, 107.0),
         (100.0, 15.0, 117.0),
         (90.0, 14.0, 104.0),
+        (100.0, 40.0, 144.0),
     ],
 )
 def test_work_stands_still_in_a_pause_and_goes_on_after_it(start: float, seconds: float, end: float) -> None:
@@ -45,12 +46,16 @@ def test_what_is_worked_until_the_end_is_what_was_asked(
     windows: list[tuple[float, float, bool]], zero: float, seconds: float
 ) -> None:
     """Pauses may overlap; none makes work more or less."""
-    pauses = Pauses([Pause(start_s=a, end_s=a + b, period_s=a + 5 * b if c else None) for a, b, c in windows][:1], zero)
-    several = Pauses([Pause(start_s=a, end_s=a + b, period_s=a + 40 if c else None) for a, b, c in windows], zero)
-    for one in (pauses, several):
-        end = one.ends(zero, seconds)
-        assert zero + seconds <= end + 1e-6 < math.inf
-        assert one.worked_s(zero, end) == pytest.approx(seconds, abs=1e-5)
+    pauses = Pauses([Pause(start_s=a, end_s=a + b, period_s=40.0 if c else None) for a, b, c in windows], zero)
+    end = pauses.ends(zero, seconds)
+    assert zero + seconds <= end + 1e-6 < math.inf
+    assert pauses.worked_s(zero, end) == pytest.approx(seconds, abs=1e-5)
+
+
+def test_a_pause_may_come_first_after_its_period_and_then_in_each() -> None:
+    """From 10 to 11, 20 to 21, ..."""
+    pauses = Pauses([Pause(start_s=10.0, end_s=11.0, period_s=10.0)])
+    assert [pauses.ends(at, 0.5) for at in (0.0, 10.2, 19.8, 21.0)] == pytest.approx([0.5, 11.5, 21.3, 21.5])
 
 
 def test_two_that_share_are_each_slowed_and_the_last_is_fast_again() -> None:
