@@ -1,0 +1,134 @@
+"""What the gate and a limit cost an attempt together: plain, learning, paced, and with headers to read."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.limits.fixed import Fixed
+from harness.client.limits.knee import Knee
+from harness.client.types import Limit, Outcome, Request, Response, Send
+from harness.client.work import Sizes, work_of
+from harness.experiment.loop import new_event_loop
+from tests.bench.test_client_bench import CALLS, REQUEST, calls
+
+SILENT = CIMultiDictProxy(
+    CIMultiDict({"Date": "x", "Content-Type": "application/json", "Content-Length": "25", "Server-Timing": "a"})
+)
+TELLING = CIMultiDictProxy(
+    CIMultiDict({**SILENT, "x-ratelimit-limit-requests": "100", "x-ratelimit-remaining-requests": "57"})
+)
+
+
+class Paced(Knee):
+    """A limit that also paces, here so fast that nobody waits."""
+
+    rate_per_s = 1e8
+
+
+class Sized(Knee):
+    """A limit that asks for sizes."""
+
+    uses_work = True
+
+
+def answering(headers: CIMultiDictProxy[str] | None = None) -> Send:
+    """Each answer later than the last, so that a limit learns as it does in life."""
+    at = 0.0
+
+    async def inner(request: Request, /) -> Response:
+        nonlocal at
+        at += 0.001
+        return Response(Outcome.ok, 200, (0.5,), at, at + 0.05, at + 0.1, headers=headers)
+
+    return inner
+
+
+CASES: dict[str, tuple[Callable[[], Limit], CIMultiDictProxy[str] | None, float]] = {
+    "fixed": (lambda: Fixed(10), None, 1.0),
+    "knee": (Knee, None, 5.0),
+    "knee, headers without limits": (Knee, SILENT, 5.0),
+    "knee, headers with limits": (Knee, TELLING, 5.0),
+    "knee, sizes told": (Sized, None, 5.0),
+    "knee, paced": (Paced, None, 8.0),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_gate_and_limit(benchmark: Any, name: str) -> None:
+    """Microseconds an attempt over the bare inner send, one after another; the least of the rounds."""
+    make, headers, microseconds_max = CASES[name]
+
+    async def layered() -> float:
+        return await calls(ConcurrencyLimit(answering(headers), make()))
+
+    async def bare() -> float:
+        return await calls(answering(headers))
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        bare_s = min(runner.run(bare()) for _ in range(5))
+        rounds: list[float] = []
+        benchmark.pedantic(lambda: rounds.append(runner.run(layered())), rounds=7, warmup_rounds=1)
+    cost_us = (min(rounds) - bare_s) * 1e6
+    benchmark.extra_info.update(cost_us=round(cost_us, 3))
+    print(f"\n{name}: {cost_us:.2f} us an attempt")
+    assert cost_us <= microseconds_max
+
+
+@pytest.mark.slow
+def test_gate_and_limit_under_load(benchmark: Any) -> None:
+    """The same with 64 workers and a limit of 32: each attempt waits in line, is woken, and hands on."""
+    found: dict[str, float] = {}
+
+    async def crowd(limit: Limit | None) -> float:
+        async def inner(request: Request, /) -> Response:
+            await asyncio.sleep(0)
+            return Response(Outcome.ok, 200, (0.5,), 1.0, 1.5, 2.0)
+
+        send = inner if limit is None else ConcurrencyLimit(inner, limit)
+
+        async def work() -> None:
+            for _ in range(CALLS // 64):
+                await send(REQUEST)
+
+        begun = time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(64)))
+        return (time.perf_counter() - begun) / (CALLS // 64 * 64)
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+
+        def round_() -> None:
+            for name, make in (("bare", None), ("fixed", lambda: Fixed(32)), ("knee", lambda: Knee(32, 32, 32))):
+                took = runner.run(crowd(make() if make else None))
+                found[name] = min(found.get(name, math.inf), took)
+
+        benchmark.pedantic(round_, rounds=5, warmup_rounds=1)
+    for name in ("fixed", "knee"):
+        cost_us = (found[name] - found["bare"]) * 1e6
+        benchmark.extra_info[f"{name}_us"] = round(cost_us, 2)
+        print(f"\n{name}, in line: {cost_us:.2f} us an attempt")
+        assert cost_us <= 8.0
+
+
+@pytest.mark.slow
+def test_size_of_an_attempt(benchmark: Any) -> None:
+    """Counting tokens and learning what they cost."""
+    sizes, response = Sizes(), Response(Outcome.ok, 200, ("y" * 400,), 0.0, 0.5, 1.0)
+
+    def told() -> None:
+        for number in range(CALLS):
+            sizes.relative(work_of(REQUEST, response), 0.1 + number % 7 / 100)
+
+    benchmark.pedantic(told, rounds=5, warmup_rounds=1)
+    cost_us = benchmark.stats.stats.min / CALLS * 1e6
+    benchmark.extra_info["cost_us"] = round(cost_us, 3)
+    print(f"\nsize of an attempt: {cost_us:.2f} us")
+    assert cost_us <= 2.0
