@@ -39,7 +39,7 @@ def lateness(loop: str, disturb: Callable[[], float]) -> tuple[float, float, flo
     """Mean seconds of (what the client added after the answer was sent, what it told, what a latency was raw)."""
     answered: dict[int, float] = {}
     with server(answered) as url, asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
-        samples = runner.run(played(url, 240, 16, disturb))
+        samples = runner.run(played(url, 160, 16, disturb))
     added = fmean(sample.done - answered[number] for number, sample in enumerate(samples))
     assert all(0.0 <= sample.lag_s <= sample.done - sample.sent for sample in samples)
     raw_s = fmean(sample.done - sample.sent for sample in samples)
@@ -84,16 +84,27 @@ def test_in_virtual_time_nothing_ticks() -> None:
     virtually(main())
 
 
+class Owner:
+    """Somebody with something in flight."""
+
+    in_flight = 1
+    sampled = False
+
+
 class Clockwork:
     """A loop of which the test makes every turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
+        monkeypatch.setattr("harness.client.loop_lag.get_running_loop", lambda: self)
+        monkeypatch.setattr("harness.client.loop_lag.clock", lambda: lambda: self.now)
+        self.timers = 0
         self.soon: list[Callable[[], None]] = []
         self.tick: Callable[[], None] | None = None
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> None:
         self.tick = callback
+        self.timers += 1
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         self.soon.append(callback)
@@ -113,10 +124,8 @@ class Clockwork:
 
 
 def test_what_arrived_during_a_long_turn_is_told_from_where_it_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.client.loop_lag._real_time", lambda loop: True)
-    loop = Clockwork()
-    lag = LoopLag(lambda: loop.now < 1.0)
-    lag.start(loop, lambda: loop.now)  # type: ignore[arg-type] # what is used of a loop
+    loop, owner, lag = Clockwork(monkeypatch), Owner(), LoopLag()
+    lag.watch(owner)
     loop.to(0.01)
     assert not lag.aftermath  # in time
     assert lag.due == pytest.approx(0.01 + PERIOD_S + LATE_S)
@@ -124,22 +133,35 @@ def test_what_arrived_during_a_long_turn_is_told_from_where_it_is_expected(monke
     loop.to(0.12)
     assert lag.aftermath
     assert lag.around(0.0, 0.121) == pytest.approx(0.121 - (0.015 + 0.12) / 2)  # nothing is known: in the middle
-    lag.usual_s = 0.01
-    assert lag.around(0.0, 0.121) == pytest.approx(0.121 - 0.025, abs=1e-4)  # soon after the turn began
-    assert lag.around(0.119, 0.121) == pytest.approx(0.0015, abs=1e-4)  # sent in it
+    assert lag.around(0.0, 0.121, 0.01) == pytest.approx(0.121 - 0.025, abs=1e-4)  # soon after the turn began
+    assert lag.around(0.119, 0.121, 0.01) == pytest.approx(0.0015, abs=1e-4)  # sent in it
     assert lag.around(0.1205, 0.121) == 0.0  # sent after it
     loop.turn(0.121, 0.122, 0.123)
     assert not lag.aftermath
     assert lag.around(0.0, 0.124) == 0.0
+    owner.in_flight = 0
     loop.to(1.0)
-    assert (lag.running, lag.due) == (False, math.inf)  # nothing is in flight any more
+    assert (owner.sampled, lag.due) == (False, math.inf)  # nothing is in flight any more
+
+
+def test_any_number_of_gates_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, first, second, lag = Clockwork(monkeypatch), Owner(), Owner(), LoopLag()
+    lag.watch(first)
+    lag.watch(second)
+    assert loop.timers == 1
+    first.in_flight = 0
+    loop.to(0.01)
+    assert (first.sampled, second.sampled, loop.timers) == (False, True, 2)
+    second.in_flight = 0
+    loop.to(0.02)
+    assert (second.sampled, loop.timers) == (False, 2)
+    lag.watch(first)
+    assert loop.timers == 3
 
 
 def test_while_turns_stay_long_an_answer_is_held_to_have_come_two_turns_ago(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.client.loop_lag._real_time", lambda loop: True)
-    loop = Clockwork()
-    lag = LoopLag(lambda: True)
-    lag.start(loop, lambda: loop.now)  # type: ignore[arg-type] # what is used of a loop
+    loop, lag = Clockwork(monkeypatch), LoopLag()
+    lag.watch(Owner())
     loop.to(0.02)
     loop.turn(*(0.02 + 0.02 * k for k in range(1, 10)))
     assert lag.aftermath

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness.client.layers._pace import TOLERANCE_S, Pace
 from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.limits.aimd import Aimd
 from harness.client.types import Outcome, Sample
 from harness.strategies._workers import Workers
 from tests.unit.gate_helpers import Hinting, Paced, ask_now, settle
@@ -231,3 +232,21 @@ def test_nobody_is_forgotten_and_the_rate_is_kept(seed: int) -> None:
     for first, start in enumerate(server.starts):
         for last in range(first, len(server.starts)):
             assert last - first <= rate * (server.starts[last] - start + TOLERANCE_S) + 1e-3
+
+
+def test_another_limit_in_the_place_of_one_that_paces_is_not_paced() -> None:
+    async def main() -> None:
+        server = Server()
+        gate = ConcurrencyLimit(server, Paced(rate_per_s=1.0))
+        tasks = ask_now(gate, 5)
+        await asyncio.sleep(0.5)
+        gate.limit = Aimd(initial=5)
+        gate.resized()
+        await asyncio.gather(*tasks)
+        assert server.starts == [0.0, 0.5, 0.5, 0.5, 0.5]
+        gate.limit = Paced(rate_per_s=1.0)
+        gate.resized()
+        await asyncio.gather(*ask_now(gate, 3))
+        assert [round(start - server.starts[5], 6) for start in server.starts[5:]] == [0.0, 1.0, 2.0]
+
+    virtually(main())

@@ -21,7 +21,7 @@ from harness.client.layers._pause import PLAIN, PROBE
 from harness.client.layers._told import Told
 from harness.client.layers._turnstile import Turnstile
 from harness.client.limits.fixed import Fixed
-from harness.client.loop_lag import LoopLag
+from harness.client.loop_lag import LoopLag, lag_for
 from harness.client.types import Limit, Outcome, Request, Response, Sample, Send
 from harness.client.work import Sizes, work_of
 
@@ -59,7 +59,9 @@ class ConcurrencyLimit:
         self._watchers: _Line = OrderedDict()
         self._words = 0  # watchers that got word and have not run since
         self._sizes: Sizes | None = None
-        self._lag = LoopLag(lambda: self.in_flight > 0)
+        self.sampled = False  # the loop's lateness is known
+        self._lag: LoopLag
+        self._usual_s = 0.0  # latency
         self._describe()
 
     @property
@@ -90,8 +92,8 @@ class ConcurrencyLimit:
         try:
             if self._plain:
                 return await self._inner(request)
-            if not self._lag.running:
-                self._lag.start(asyncio.get_running_loop(), self._now)
+            if not self.sampled:
+                self._lag = lag_for(self)
             in_flight, value, generation = self.in_flight, self._value, self.generation
             response = await self._inner(request)
             self._learn(request, response, in_flight, value, generation)
@@ -113,11 +115,11 @@ class ConcurrencyLimit:
 
     def _learn(self, request: Request, response: Response, in_flight: int, value: int, generation: int) -> None:
         sent, done, lag = response.sent, response.done, self._lag
-        lag_s = lag.around(sent, done) if done > lag.due or lag.aftermath else 0.0
+        lag_s = lag.around(sent, done, self._usual_s) if done > lag.due or lag.aftermath else 0.0
         work = 1.0
         if response.outcome is _OK:
             if not lag_s:
-                lag.usual_s += SMOOTHING * (done - sent - lag.usual_s)
+                self._usual_s += (SMOOTHING if self._usual_s else 1.0) * (done - sent - self._usual_s)
             if self._sizes is not None:
                 work = self._sizes.relative(work_of(request, response), done - sent - lag_s)
         limit = self.limit
@@ -158,11 +160,8 @@ class ConcurrencyLimit:
     def _describe(self) -> None:
         """What the limit gives and wants beside a number."""
         self._paces = hasattr(self.limit, "rate_per_s")
-        if not getattr(self.limit, "uses_work", False):
-            self._sizes = None
-        elif self._sizes is None:
-            self._sizes = Sizes()
-        if getattr(self.limit, "rate_per_s", math.inf) != math.inf:
+        self._sizes = (self._sizes or Sizes()) if getattr(self.limit, "uses_work", False) else None
+        if getattr(self.limit, "rate_per_s", math.inf) != self._turnstile.rate_per_s:
             self._most = 0  # the first who comes knows the clock
 
     # Who starts when.
@@ -264,7 +263,7 @@ class ConcurrencyLimit:
         if self.limit.value != self._value:
             self._resize()
         self._describe()
-        if self._paces:
+        if self._most == 0:
             self._repace()
         self._hand_on()
 
