@@ -39,7 +39,7 @@ LEAN_SEEDS = (1, 2, 3)
 
 
 def fitted(shape: Shape, seconds: float, rate_max: float) -> Shape:
-    """The shape as fast as the machine can follow, cut to so many seconds; a schedule is squeezed into three times that.
+    """The shape as fast as the machine can follow, cut to `seconds`; a schedule is squeezed into three times that.
 
     Steps come sooner, then, in base latencies; the lean model plays the same.
     """
