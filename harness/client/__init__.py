@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from harness.client.layers.retry import Retry
     from harness.client.layers.semantic_cache import SemanticCache
     from harness.client.limits.aimd import Aimd
-    from harness.client.limits.elastic import Elastic
     from harness.client.limits.fixed import Fixed
     from harness.client.limits.knee import Knee
     from harness.client.tasks.annotate import Annotate
@@ -45,7 +44,6 @@ __all__ = [
     "Coalesce",
     "ConcurrencyLimit",
     "Deadline",
-    "Elastic",
     "Embed",
     "FillMask",
     "Fixed",
@@ -88,7 +86,6 @@ _HOMES = {
     "layers.retry": ("Retry",),
     "layers.semantic_cache": ("SemanticCache",),
     "limits.aimd": ("Aimd",),
-    "limits.elastic": ("Elastic",),
     "limits.fixed": ("Fixed",),
     "limits.knee": ("Knee",),
     "tasks.annotate": ("Annotate",),

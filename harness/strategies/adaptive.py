@@ -18,7 +18,7 @@ from harness.strategies._workers import Workers
 class Adaptive:
     """The number in flight follows latency and errors; no concurrency to guess."""
 
-    limit: str = "aimd"  # the concurrency algorithm: a name of `paceline list limits`
+    limit: str = "knee"  # the concurrency algorithm: a name of `paceline list limits`
     maximum: int = 200  # never more than this in flight
     blocking: ClassVar[bool] = False
 

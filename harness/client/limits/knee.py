@@ -1,91 +1,66 @@
 """Finds the knee: the fewest attempts in flight that give all the throughput there is, and notices when it moves.
 
 Rules of this file
-  1. Measurements are blocks at one limit. Only samples admitted under the present limit count, and the first round of
-     them only washes out what was before. A block in which the limit was not used says nothing.
-  2. With the limit used, in flight = throughput x latency (Little). So the mean latency R of a block at limit N tells
-     its throughput N / R, and one curve R(N), pooled over all blocks, is all there is to learn.
-  3. Past the knee R grows in proportion to N. The knee is where the line through the levels before it meets N / X,
-     with X the best throughput seen.
-  4. What the caller did (client_error, cancelled, not_sent, bad_response) never moves the limit. Refusals and time-outs
-     do, if there are more than a few: down to what the server accepted. Other server errors do only while nearly
-     everything fails.
+  1. Measurements are blocks at one limit; a block in which the limit was not used says nothing. What is known is a
+     curve (`_curve`): how probable every knee is, given all that was measured and how noisy it was.
+  2. It starts by doubling until the knee is probably behind it, then rests at the knee and a small queue of sqrt(K) / 2
+     (a standing queue keeps every worker busy, and is what several clients at one server share fairly by).
+  3. Now and then it looks at less and then at more, and rests where the curve then says. Looks come at round times of a
+     clock that all clients of a machine share: what one alone cannot see, that all are too many, they see together.
+  4. At rest it only moves if latency is another one beyond noise: slower, it drains to what the curve leaves and looks;
+     faster, it tries more.
+  5. What the caller did (client_error, cancelled, not_sent, bad_response) never moves the limit. Refusals and time-outs
+     do, if there are more than a few (`_ceiling`); a server that limits a rate is paced. Errors of the server only cost
+     throughput: they move the limit if there are more of them with more in flight.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from harness.client.errors import SettingError
+from harness.client.limits._block import Block
+from harness.client.limits._ceiling import OVERLOAD, Accepted, Ceiling
+from harness.client.limits._curve import Curve
+from harness.client.limits._timetable import Timetable
 from harness.client.settings import between
 from harness.client.types import Outcome, Sample
 
-OVERLOAD = frozenset({Outcome.rejected, Outcome.timed_out})
-MIDWAY, DOUBT = 0.5, 1.5  # between "more gives more" and "more gives nothing"; in standard deviations
-CHANGE = 1.3  # of the latency at one and the same limit, beyond noise: the server is another one
-SATURATED = 0.97  # of the best throughput
-PROBE_UP, PROBE_DOWN = 1.25, 0.8
-BLOCK_MIN = 24  # samples of a block at rest
-SPACING_MIN_S, SPACING_MAX_S, SPACING_BASES = 0.5, 4.0, 10  # between probes; the first is so many latencies
-FEW, SMALL, NOISY = 4, 8, 0.3  # attempts in flight; coefficient of variation
-HOLD_MAX_S = 10.0  # before a limit that was refused is tried again
-DOWN_EVERY = 3  # probes: one up costs latency, one down throughput
-SEEK = {"latency": 0.85, "balanced": 1.03, "throughput": 1.3}  # of the knee, to rest at
-
-
-class _Level:
-    """What is known of one limit: its samples, their latencies' sum and sum of squares."""
-
-    __slots__ = ("count", "squares", "total")
-
-    def __init__(self) -> None:
-        self.count = 0.0
-        self.total = 0.0
-        self.squares = 0.0
-
-    def add(self, count: float, total: float, squares: float) -> None:
-        """Pool a block; what is old weighs less and less."""
-        keep = 1.0 if self.count < 200 else 0.7
-        self.count = keep * self.count + count
-        self.total = keep * self.total + total
-        self.squares = keep * self.squares + squares
-
-    @property
-    def mean_s(self) -> float:
-        return self.total / self.count
-
-    def other(self, count: int, mean_s: float, change: float = CHANGE) -> int:
-        """1 if a block is slower than what is known, beyond noise, -1 if it is faster, else 0."""
-        if self.count < BLOCK_MIN:
-            return 0
-        noise_s = 3 * math.sqrt(self.variance * (1 / count + 1 / self.count))
-        return (mean_s > change * self.mean_s + noise_s) - (mean_s < self.mean_s / change - noise_s)
-
-    def forget(self) -> None:
-        """It was another server."""
-        self.count = self.total = self.squares = 0.0
-
-    @property
-    def error_s(self) -> float:
-        """Standard error of the mean."""
-        return math.sqrt(self.variance / self.count)
-
-    @property
-    def variance(self) -> float:
-        return max(0.0, self.squares / self.count - self.mean_s**2)
+SEEK = {"latency": (0.2, 0.4, 0.5, 0.25), "balanced": (0.3, 0.6, 0.7, 0.5), "throughput": (0.5, 0.8, 0.9, 1.0)}
+"""Knees between which to stay and the one to begin at, as probabilities; the standing queue in roots of the knee."""
+START_MIN, LOOK_MIN, REST_MIN = 8, 24, 32  # samples of a block
+START_AGAIN, START_AGAIN_MAX = 24, 96  # before the end of the start is believed
+STOP = 0.85  # probability at which the knee is behind
+PASSED = 0.75  # of the limit: a knee below that is behind
+UNSETTLED = 0.15  # error of what was measured while a queue was still building up
+CALIBRATED, CALIBRATE_ROUNDS = 0.12, 6  # before the first look
+CHANGE, SURE = 0.25, 2.5  # of latency, in logarithms; and in standard errors
+STALL = 1.6  # that much slower is looked at twice: it may have been a moment
+PRECISE, REST_ROUNDS, REST_MORE = 0.06, 12, 64
+LOOK, LOOK_SMALL = 0.67, 12  # of the limit; half of one up to this
+LOOK_NOISE, LOOK_MAX = 0.12, 128
+MORE, MORE_MAX = 1.5, 96
+PAYS = 0.6  # probability of a knee above it
+OTHERS, MARGIN = 1.3, 1.5  # times the least base of late, and standard errors: somebody else may be at the server
+DEEP = 0.15  # of the limit: what is not quicker even so is the server's own
+UNSURE = 1.7  # times as far as it may be, it is soon looked for again
+DRAIN_MIN = 0.2  # of the limit, in one step
+PACE = 1.5  # once something was refused: of what should be accepted, so that no burst goes out
 
 
 @dataclass
 class Knee:
-    """The fewest in flight for all the throughput there is: doubling start, a learnt latency curve, sparse probes."""
+    """The fewest in flight for all the throughput there is: doubling start, a learnt latency curve, sparse looks."""
 
     initial: int = 4
     minimum: int = 1
-    maximum: int = 200
+    maximum: int = 256
     seek: Literal["latency", "balanced", "throughput"] = "balanced"  # where to rest: before, at or past the knee
+    uses_work: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         between(self, 1, 1_000_000, "initial", "minimum", "maximum")
@@ -94,22 +69,31 @@ class Knee:
         if self.seek not in SEEK:
             raise SettingError(f"seek={self.seek!r} must be one of {', '.join(SEEK)}")
         self._value = max(self.minimum, min(self.maximum, self.initial))
+        self._wanted = float(self._value)  # where it rests; a look goes elsewhere for a while
         self._changes = 0
         self.cause = "start"  # of the last change, for logs and pictures
-        self._levels: dict[int, _Level] = {}
-        self._mode: Literal["start", "down", "rest", "probe"] = "start"
-        self._rest_at = self._value
-        self._doubt = 0  # blocks in a row that spoke for a change
-        self._ceiling = math.inf  # refusals began here
-        self._ceiling_until = 0.0
-        self._ceiling_hold_s = 2.0
-        self._spacing_s = 0.0
-        self._cut_at = -math.inf  # by a refusal
-        self._probed_at = 0.0
-        self._probes = 0
-        self._accepted: deque[tuple[float, float]] = deque(maxlen=80)  # (done, latency) of the last successes
-        self._seen = self._count = self._refused = self._peak = 0  # of this block
-        self._total = self._squares = 0.0
+        self.rate_per_s = math.inf
+        self._curve = Curve()
+        self._ceiling = Ceiling()
+        self._accepted: Accepted | None = None  # while it is a rate that is limited
+        self._bound = 0  # answers in a row at which the number was used, and not the rate
+        self._done: deque[float] = deque(maxlen=80)  # the last successes
+        self._mode: Literal["start", "rest", "look", "more"] = "start"
+        self._judges: dict[str, Callable[[float, float, float], None]] = {
+            "start": self._started,
+            "rest": self._rested,
+            "look": self._looked,
+            "more": self._tried,
+        }
+        self._base_s = math.inf
+        self._calibrated = False
+        self._surprised = False
+        self._drained = False
+        self._rest = (0, 0.0, 1.0)  # before a look: limit, latency, its error
+        self._timetable = Timetable()
+        self._looking_since = 0.0
+        self._news = False  # the look brought some
+        self._block = Block.at_once(self._value, START_MIN, math.nan, 0)
 
     @property
     def value(self) -> int:
@@ -117,243 +101,276 @@ class Knee:
         return self._value
 
     def update(self, sample: Sample, /) -> None:
-        """Learn from one attempt; constant time but for the fit at the end of a block."""
-        outcome = sample.outcome
-        if outcome is Outcome.ok:
-            latency_s = sample.done - sample.sent
-            self._accepted.append((sample.done, latency_s))
-            if sample.generation != self._changes:
-                return
-            self._peak = max(self._peak, sample.in_flight)
-            self._seen += 1
-            if self._seen > (self._value // 2 if self._mode == "start" else self._value):
-                self._count += 1
-                self._total += latency_s
-                self._squares += latency_s * latency_s
-                if self._count >= self._size():
-                    self._judge(sample.done)
-        elif outcome in OVERLOAD and sample.generation == self._changes:
-            self._refused += 1
-            settled = sample.done > self._cut_at + 2 * self._latency_s()
-            if settled and self._refused >= max(2, 0.08 * (self._seen + self._refused)):
+        """Learn from one attempt; constant time but for the fit after a look."""
+        current = sample.generation == self._changes
+        if sample.outcome is Outcome.ok:
+            self._done.append(sample.done)
+        if self._accepted is not None:
+            self._pace(self._accepted, sample)
+        elif sample.outcome in OVERLOAD:
+            self._block.add(sample, False)
+            if current and self._ceiling.refused(sample, self._value, self._curve.free(self._value)):
                 self._overload(sample.done)
-
-    def _size(self) -> int:
-        """Samples of a block, after the round that washes out."""
-        if self._mode == "start" and not self._doubt:
-            return max(8, self._value)
-        return max(BLOCK_MIN, 2 * self._value)
+        elif self._block.add(sample, current):
+            self._judge(sample.done)
+        elif sample.done >= self._timetable.at and self._mode == "rest" and self._block.seen >= REST_MIN / 2:
+            self._look(sample.done)
 
     def _judge(self, now: float) -> None:
         """A block is full."""
-        if self._peak < 0.9 * self._value:  # the application had not enough to do
-            self._clear()
+        self._ceiling.passed(self._value, now)
+        if self._block.peak < 0.9 * self._value:  # the application had not enough to do
+            self._again(now)
             return
-        count, total, squares = self._count, self._total, self._squares
+        self._judges[self._mode](*self._block.measured(now), now)
+
+    # Start: double until the knee is behind.
+
+    def _started(self, mean_s: float, noise: float, now: float) -> None:
+        curve, value, enough = self._curve, self._value, self._block.timed
+        curve.seen.pop(value, None)
+        curve.add(value, mean_s, noise)
+        curve.fit()
+        if mean_s > 1.4 * curve.free(1):
+            curve.seen.pop(value)
+            curve.add(value, mean_s, max(noise, UNSETTLED))
+            curve.fit()
+        behind = curve.below(PASSED * value)
+        least = max(START_AGAIN, value, min(3 * value, START_AGAIN_MAX))
+        if behind > 0.5 and enough < least:
+            self._block.go_on(least)
+        elif behind < STOP and value < min(self.maximum, self._ceiling.top(now)):
+            self._set(2.0 * value, "doubling pays", now)
+        else:
+            self._calibrated = False
+            self._timetable.first(now, curve.free(value))
+            self._aim(now, "doubling no longer pays", anew=True)
+
+    # Rest: is it still the same server?
+
+    def _rested(self, mean_s: float, noise: float, now: float) -> None:
+        block, curve, value = self._block, self._curve, self._value
+        if not self._calibrated and value > self.minimum:
+            self._rest = (value, mean_s, noise)
+            if noise > CALIBRATED and block.seen < CALIBRATE_ROUNDS * value:
+                block.go_on()
+            else:
+                self._look(now)
+            return
+        change = math.log(mean_s / curve.at(value))
+        if change > math.log(STALL) and not self._surprised:
+            self._surprised = True
+            self._again(now)
+            return
+        self._surprised = False
+        self._rest = (value, mean_s, noise)
+        beyond = SURE * math.hypot(noise, 0.05)
+        if change > CHANGE + beyond and not self._drained:
+            self._drain(mean_s, noise, now)
+        elif change < -CHANGE / 2 - beyond and value < self.maximum:
+            self._quicker(mean_s, noise, now)
+        elif noise > PRECISE and block.seen < max(REST_MORE, REST_ROUNDS * value):
+            block.go_on()
+        else:
+            curve.add(value, mean_s, noise)
+            self._again(now)
+
+    def _drain(self, mean_s: float, noise: float, now: float) -> None:
+        """Slower: others came, it has less to give, or the work got longer. Less, and then a look tells."""
+        curve, value = self._curve, self._value
+        left = value * curve.free(value) / mean_s
+        base_s = curve.free(1)
+        curve.only(most=left)
+        curve.add(1, base_s, 0.1)
+        curve.add(value, mean_s, noise)
+        curve.fit()
+        self._drained = True
+        self._timetable.soon(now, curve.free(value))
+        left = value * curve.free(value) / mean_s + self._queue(value)
+        self._set(max(left, DRAIN_MIN * value), "slower", now)
+
+    def _quicker(self, mean_s: float, noise: float, now: float) -> None:
+        """Less waits than was thought, or service itself is quicker."""
+        curve, value = self._curve, self._value
+        if curve.free(value) > 1.2 * mean_s:
+            curve.seen = {}
+            curve.add(max(1, value // 2), mean_s, UNSETTLED)
+        else:
+            curve.only(most=value - 1)
+        curve.add(value, mean_s, noise)
+        curve.fit()
+        if not self._more(now, "quicker"):
+            self._again(now)
+
+    # Look at less, then at more.
+
+    def _look(self, now: float) -> None:
+        if self._value == self.minimum:
+            self._rest = (self._value, *self._block.measured(now))
+            self._news = False
+            if not self._more(now, "is there more?"):
+                self._timetable.later(now, self._curve.free(1))
+            return
+        mean_s, noise = self._block.measured(now)
+        if self._rest[0] != self._value or self._rest[2] > noise:
+            self._rest = (self._value, mean_s, noise)
+        self._mode = "look"
+        self._looking_since = now
+        share = LOOK if self._value > LOOK_SMALL else 0.5
+        self._set(int(share * self._value), "is less as good?", now, keep=True)
+
+    def _looked(self, mean_s: float, noise: float, now: float) -> None:
+        block, curve, value = self._block, self._curve, self._value
+        rest, rest_s, rest_noise = self._rest
+        ratio = math.log(rest / value)
+        queued = math.log(rest_s / mean_s) / ratio  # 1: all of the difference waited, 0: none of it
+        change = math.log(mean_s / curve.at(value))
+        told = abs(queued - 0.5) >= 1.6 * math.hypot(noise, rest_noise) / ratio
+        if not told and noise > LOOK_NOISE and not (self._calibrated and abs(change) < noise) and block.seen < LOOK_MAX:
+            block.go_on()
+            return
+        self._timetable.took_s = now - self._looking_since
+        self._drained = False
+        curve.age()
+        another = abs(change) > 0.15 + 2 * math.hypot(noise, 0.08)
+        if another:
+            curve.seen = {}
+        curve.add(rest, rest_s, rest_noise)
+        curve.add(value, mean_s, noise)
+        curve.fit()
+        dearer = mean_s > OTHERS * self._base_s * math.exp(MARGIN * noise)
+        others = dearer and value > max(self.minimum, DEEP * self._wanted)
+        if not others:
+            self._base_s = curve.free(1) if dearer else min(1.05 * self._base_s, curve.free(1))
+        if others:
+            self._rest = (value, mean_s, noise)
+            self._set(value // 2, "is it others?", now, keep=True)
+            return
+        if curve.below(1.05 * value) > 0.7 and value > self.minimum:
+            self._rest = (value, mean_s, noise)
+            self._wanted = float(value)
+            self._set(value // 2, "less is as good", now, keep=True)
+            return
+        self._calibrated = True
+        self._news = another or curve.below(rest / 1.15) > STOP
+        if curve.below(rest / 1.15) > 0.7:
+            self._aim(now, "less is as good", most=rest)
+        elif curve.below(rest / MORE) > 0.8 or not self._more(now, "is there more?"):
+            self._aim(now, "back from the look")
         if self._mode == "rest":
-            if self._changed(count, total / count, now):
-                return
-            self._level().add(count, total, squares)
-            self._maybe_probe(now)
-            return
-        level = self._level()
-        if self._mode == "probe" and level.other(count, total / count, 1.0):
-            level.forget()
-        level.add(count, total, squares)
-        if self._mode == "start":
-            self._doubled(now)
-        elif self._mode == "down":
-            self._halved(now)
-        else:
-            self._probed(now)
+            self._plan(now)
 
-    def _level(self) -> _Level:
-        return self._levels.setdefault(self._value, _Level())
-
-    def _throughput(self, value: int) -> float:
-        return value / self._levels[value].mean_s
-
-    # Start: double while that pays, then go to the knee.
-
-    def _doubled(self, now: float) -> None:
-        before = max((value for value in self._levels if value < self._value), default=None)
-        grown = before is None or self._rises(before, self._value)
-        if grown and self._value < min(self.maximum, self._top(now)):
-            self._doubt = 0
-            self._set(self._more(), "doubling pays", now)
-        elif not grown and not self._doubt:
-            self._doubt = 1  # once more at this level before it is believed
-            self._clear()
-        elif not grown and before == min(self._levels) and before > self.minimum:
-            self._mode = "down"
-            self._set(before // 2, "is the knee below the start?", now)
-        else:
-            self._rest(now, "doubling no longer pays" if not grown else "the most that is allowed")
-
-    def _halved(self, now: float) -> None:
-        above = min(value for value in self._levels if value > self._value)
-        if self._rises(self._value, above, 0.0) or self._value == self.minimum:
-            self._rest(now, "less gives less")
-        else:
-            self._set(self._value // 2, "half gives as much", now)
-
-    def _rises(self, low: int, high: int, doubt: float = DOUBT) -> bool:
-        """Whether throughput rises with the limit, from one level to a higher one; in doubt it does.
-
-        Were the higher one free, both had the same latency; were both past the knee, it grew in proportion. Midway (in
-        logarithms) lies the question, and noise shifts it.
-        """
-        one, two = self._levels[low], self._levels[high]
-        noise = math.hypot(one.error_s / one.mean_s, two.error_s / two.mean_s)
-        return math.log(two.mean_s / one.mean_s) < MIDWAY * math.log(high / low) + doubt * noise
-
-    def _rest(self, now: float, cause: str) -> None:
-        self._mode = "rest"
-        self._doubt = 0
-        self._spacing_s = self._spacing_min()
-        self._probed_at = now
-        self._rest_at = self._clamp(math.ceil(SEEK[self.seek] * self._knee() - 1e-9), now)
-        self._set(self._rest_at, cause, now)
-
-    def _base_s(self) -> float:
-        return min(level.mean_s for level in self._levels.values())
-
-    def _best(self) -> float:
-        """The best throughput there is for sure: of each level what its noise leaves."""
-        return max(value / (level.mean_s + level.error_s) for value, level in self._levels.items())
-
-    def _free(self) -> list[int]:
-        """The levels at which more gives more, ascending."""
-        best = self._best()
-        top = max(self._levels, key=self._throughput)
-        return sorted(
-            value
-            for value, level in self._levels.items()
-            if value <= top and value < SATURATED * best * (level.mean_s - level.error_s)
-        )
-
-    def _knee(self) -> float:
-        """Where the line through the two highest free levels meets N / X."""
-        best, free = self._best(), self._free()
-        if not free:
-            return float(min(self._levels))
-        high = self._levels[free[-1]].mean_s
-        slope = 0.0
-        if len(free) > 1:
-            slope = max(0.0, (high - self._levels[free[-2]].mean_s) / (free[-1] - free[-2]))
-        start_s = high - slope * free[-1]
-        top = max(self._levels, key=self._throughput)
-        knee = start_s / (1 / best - slope) if 1 / best > slope else math.inf
-        return max(float(free[-1]), min(knee, float(top)))
-
-    # Rest: is it still the same server, and is the knee still here?
-
-    def _changed(self, count: int, mean_s: float, now: float) -> bool:
-        known = self._levels.get(self._value)
-        other = known.other(count, mean_s) if known is not None else 0
-        if not other:
-            self._doubt = 0
+    def _more(self, now: float, cause: str) -> bool:
+        """Try more than where it rested, if that is allowed."""
+        rest = self._rest[0]
+        if rest >= self.maximum or self._ceiling.holds(now):
             return False
-        self._doubt += 1
-        if self._doubt < 2:
-            self._clear()
-            return True
-        base_s = self._base_s()
-        self._levels.clear()
-        self._mode, self._doubt = "start", 0
-        drained = max(2, round(self._value / mean_s * base_s)) if other > 0 else self._value
-        self._set(drained, "slower: drain and learn anew" if other > 0 else "faster: learn anew", now)
+        self._mode = "more"
+        self._set(max(rest + 1.0, min(MORE * rest, self._ceiling.at - 1)), cause, now)
         return True
 
-    def _maybe_probe(self, now: float) -> None:
-        if now - self._probed_at < self._spacing_s:
-            self._clear()
-            return
-        self._probed_at = now
-        self._rest_at = self._value
-        self._probes += 1
-        target = self._clamp(math.ceil((2 if self._value <= FEW else PROBE_UP) * self._value), now)
-        if self._probes % DOWN_EVERY == 0:
-            noisy = self._level().variance > NOISY**2 * self._level().mean_s ** 2
-            share = 0.5 if noisy and self._value <= SMALL else PROBE_DOWN  # a small step could not be told from noise
-            target = min(self._value - 1, math.floor(share * self._value))
-            if not self._free():  # even the lowest level is past the knee: look far below
-                target = min(self._levels) // 2
-        if target < self.minimum or target == self._value:
-            self._clear()
-            return
-        self._mode = "probe"
-        self._set(target, "probe up" if target > self._rest_at else "probe down", now)
+    def _tried(self, mean_s: float, noise: float, now: float) -> None:
+        block, curve, value = self._block, self._curve, self._value
+        rest, rest_s, rest_noise = self._rest
+        if value > rest:
+            ratio = math.log(value / rest)
+            told = abs(math.log(mean_s / rest_s) / ratio - 0.5) >= 1.6 * math.hypot(noise, rest_noise) / ratio
+            if not told and noise > 0.08 and block.seen < max(MORE_MAX, value):
+                block.go_on()
+                return
+            curve.add(value, mean_s, noise)
+            curve.fit()
+            self._rest = (value, mean_s, noise)
+            pays = 1 - curve.below(1.1 * value) > PAYS and mean_s < 1.3 * self._alone(value)
+            if pays and value < self.maximum:
+                self._set(max(value + 1.0, MORE * value), "more gives more", now)
+                return
+        before = self._wanted
+        self._aim(now, "more gives no more")
+        self._news = self._news or self._wanted > 1.2 * before
+        self._plan(now)
 
-    def _probed(self, now: float) -> None:
-        here, rest = self._value, self._rest_at
-        if here > rest and self._rises(rest, here, -DOUBT if rest <= FEW else 0.0):
-            self._mode, self._doubt = "start", 0
-            self._levels = {value: level for value, level in self._levels.items() if value <= here}
-            self._spacing_s = self._spacing_min()
-            self._set(self._clamp(self._more(), now), "more gives more", now)
-            return
+    # Where to rest, and when to look again.
+
+    def _aim(self, now: float, cause: str, anew: bool = False, most: float = math.inf) -> None:
+        """Rest: where it was, unless what is known says otherwise."""
+        knees = (self._curve.quantile(share) for share in SEEK[self.seek][:3])
+        least, begin, top = (knee + self._queue(knee) for knee in knees)
+        wanted = begin if anew else max(least, min(top, self._wanted))
         self._mode = "rest"
-        self._rest_at = rest
-        if here < rest and not self._rises(here, rest, 0.0):  # few are soon told apart, many only by the whole curve
-            knee = self._clamp(math.ceil(SEEK[self.seek] * self._knee() - 1e-9), now)
-            self._rest_at = here if rest <= SMALL else max(here, min(knee, rest))
-        moved = self._rest_at != rest
-        if moved:
-            self._probes = -1  # the next one is down again
-        self._spacing_s = self._spacing_min() if moved else min(SPACING_MAX_S, 1.3 * self._spacing_s)
-        self._set(self._rest_at, "less gives as much" if moved else "the knee is still here", now)
+        self._set(min(wanted, most), cause, now)
 
-    def _spacing_min(self) -> float:
-        return max(SPACING_MIN_S, SPACING_BASES * self._base_s())
+    def _alone(self, value: float) -> float:
+        """Latency at a limit if nobody else were there: the least base of late, with the curve's slope."""
+        return min(1.0, self._base_s / self._curve.free(1)) * self._curve.free(value)
+
+    def _unsure(self) -> bool:
+        """Whether the knee may be far from where it is thought to be, and nothing forbids to look."""
+        return self._ceiling.at == math.inf and self._curve.quantile(0.8) > UNSURE * self._curve.quantile(0.2)
+
+    def _queue(self, knee: float) -> float:
+        return SEEK[self.seek][3] * math.sqrt(knee)
+
+    def _plan(self, now: float) -> None:
+        """The next look."""
+        plan = self._timetable.first if self._news or self._unsure() else self._timetable.later
+        plan(now, self._curve.free(self._value))
 
     # Refusals.
 
     def _overload(self, now: float) -> None:
-        ok = len(self._accepted)
-        span_s = now - self._accepted[0][0] if ok else 0.0
-        accepted = math.ceil(sum(latency for _, latency in self._accepted) / span_s) if span_s > 0 else self._value // 2
         if self._mode == "start":
-            accepted = max(accepted, max((value for value in self._levels if value < self._value), default=1))
-        self._ceiling = self._value
-        if now < self._ceiling_until:
-            self._ceiling_hold_s = min(HOLD_MAX_S, 1.7 * self._ceiling_hold_s)
-        self._ceiling_until = now + self._ceiling_hold_s
-        again = now < self._cut_at + 10 * self._latency_s()  # the last step was nearly enough
-        value = max(self.minimum, self._value - 1 if again else min(accepted, math.floor(0.9 * self._value)))
-        self._cut_at = now
-        self._mode, self._doubt = "rest", 0
-        self._rest_at = value
-        self._probed_at = now
-        self._spacing_s = max(self._spacing_s, SPACING_MIN_S)
-        self._set(value, "refused: what was accepted", now)
+            if not self._curve.seen:
+                self._curve.add(1, 0.1, 1.0)
+                self._curve.fit()
+            self._timetable.soon(now, self._curve.free(self._value))
+        elif self._mode != "rest":
+            self._plan(now)
+        self._mode = "rest"
+        self._drained = False
+        self._calibrated = True
+        least = self._ceiling.cut(self._value, now)
+        if least or len(self._done) < 2:
+            self._set(float(least), "refused", now)
+            return
+        self._accepted = Accepted(self._done, now)
+        self.rate_per_s = self._accepted.rate_per_s
+        self._set(2.0 * self._value + 4, "a rate is limited: pace", now)
 
-    def _latency_s(self) -> float:
-        """Of the last success; 0 before the first."""
-        return self._accepted[-1][1] if self._accepted else 0.0
+    def _pace(self, accepted: Accepted, sample: Sample) -> None:
+        if accepted.add(sample):
+            self.rate_per_s = accepted.rate_per_s
+            self.cause = "pace"
+        self._bound = self._bound + 1 if sample.outcome is Outcome.ok and sample.in_flight >= self._value else 0
+        if self._bound > 3 * self._value + 30:
+            self._accepted, self._bound = None, 0
+            self._ceiling.lift()
+            self._calibrated = False
+            self._set(self._wanted, "the pace no longer binds", sample.done)
 
-    def _more(self) -> int:
-        """Twice as much; once something was refused, halfway there."""
-        return (
-            2 * self._value
-            if self._ceiling == math.inf
-            else max(self._value + 1, int(self._value + self._ceiling) // 2)
-        )
+    def _set(self, wanted: float, cause: str, now: float, keep: bool = False) -> None:
+        """Change the limit and measure anew; `keep`: it comes back from there."""
+        wanted = max(float(self.minimum), min(float(self.maximum), wanted, self._ceiling.top(now)))
+        if not keep:
+            self._wanted = wanted
+        value = max(self.minimum, math.floor(wanted + 1e-9))
+        if self._accepted is None:
+            rate_per_s = PACE * max(value, self._value) / self._curve.free(value)
+            self.rate_per_s = rate_per_s if self._ceiling.met else math.inf
+        before, self._value = self._value, value
+        if value == before:
+            self._again(now)
+            return
+        self._changes += 1
+        self.cause = cause
+        self._ceiling.clear()
+        if self._mode == "start":
+            self._block = Block.at_once(value, START_MIN, now, min(before - 1, value))
+        else:
+            self._block = Block(value, REST_MIN if self._mode == "rest" else LOOK_MIN, value)
 
-    def _top(self, now: float) -> float:
-        return self._ceiling - 1 if now < self._ceiling_until else math.inf
-
-    def _clamp(self, value: int, now: float) -> int:
-        return int(max(self.minimum, min(self.maximum, value, self._top(now))))
-
-    def _set(self, value: int, cause: str, now: float) -> None:
-        value = max(self.minimum, min(self.maximum, value))
-        if value != self._value:
-            self._value = value
-            self._changes += 1
-            self.cause = cause
-        self._clear()
-
-    def _clear(self) -> None:
-        self._seen = self._count = self._refused = self._peak = 0
-        self._total = self._squares = 0.0
+    def _again(self, now: float) -> None:
+        """Measure anew at the same limit: nothing has to be washed out."""
+        self._ceiling.clear()
+        least = {"start": START_MIN, "rest": REST_MIN, "look": LOOK_MIN, "more": LOOK_MIN}[self._mode]
+        self._block = Block(self._value, least, since=now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -34,12 +35,14 @@ class Played:
 
 
 class _Client:
-    __slots__ = ("generation", "in_flight", "limit", "start", "value")
+    __slots__ = ("generation", "in_flight", "limit", "next_at", "start", "value", "waking")
 
     def __init__(self, limit: Limit, start: float) -> None:
         self.limit, self.start = limit, start
         self.value = limit.value
         self.generation = self.in_flight = 0
+        self.next_at = 0.0  # when it may send again, if the limit paces
+        self.waking = False
 
 
 def play(shape: Shape, new_limit: Callable[[], Limit], seed: int) -> Played:
@@ -50,7 +53,7 @@ def play(shape: Shape, new_limit: Callable[[], Limit], seed: int) -> Played:
     played = Played(by_client=[0] * len(clients), limits=[(0.0, clients[0].value, "start")])
     jobs: dict[int, tuple[_Client, float, int, int, int]] = {}
     refusals: list[tuple[float, int]] = []
-    starts = [(client.start, k) for k, client in enumerate(clients)]
+    starts = [(client.start, k) for k, client in enumerate(clients)]  # a heap: of who has to send, and when
     number = 0
     now = 0.0
 
@@ -58,6 +61,14 @@ def play(shape: Shape, new_limit: Callable[[], Limit], seed: int) -> Played:
         nonlocal number
         most = client.limit.value if shape.demand is None else min(client.limit.value, shape.demand)
         while client.in_flight < most:
+            rate_per_s = getattr(client.limit, "rate_per_s", math.inf)
+            if rate_per_s < math.inf:
+                if client.next_at > now:
+                    if not client.waking:
+                        client.waking = True
+                        heapq.heappush(starts, (client.next_at, clients.index(client)))
+                    return
+                client.next_at = max(client.next_at, now) + 1.0 / rate_per_s
             number += 1
             client.in_flight += 1
             jobs[number] = (client, now, client.in_flight, client.value, client.generation)
@@ -92,7 +103,9 @@ def play(shape: Shape, new_limit: Callable[[], Limit], seed: int) -> Played:
         if now >= shape.duration_s:
             return played
         if begin <= now:
-            admit(clients[starts.pop(0)[1]])
+            client = clients[heapq.heappop(starts)[1]]
+            client.waking = False
+            admit(client)
         elif refusal <= event:
             learn(heapq.heappop(refusals)[1], Outcome.rejected)
         else:
@@ -104,7 +117,11 @@ def play(shape: Shape, new_limit: Callable[[], Limit], seed: int) -> Played:
 
 @dataclass(frozen=True)
 class Reference:
-    """The best static limit of a sweep: the smallest with at least 99 % of the most successes."""
+    """The best static limit of a sweep: the smallest with at least 99 % of the most successes.
+
+    Clients that share a server have as many in flight each, as they must when they are alone; the latency to compare
+    with is that of the fair share: the number divided by the clients.
+    """
 
     knee: int
     ok: int
@@ -113,11 +130,12 @@ class Reference:
 
 
 def reference(shape: Shape, seed: int = 1, grid: Iterable[int] = GRID) -> Reference:
-    """Sweep the static limits; with several clients, each has its share."""
+    """Sweep the static limits."""
     swept = {n: play(shape, lambda n=n: Fixed(n), seed) for n in grid}  # type: ignore[misc]  # a loop variable as default
     most = max(played.ok for played in swept.values())
     knee = min(n for n, played in swept.items() if played.ok >= 0.99 * most)
-    return Reference(knee, most, swept[knee].p50_s, shape.service_s)
+    share = swept[knee] if shape.clients == 1 else play(shape, lambda: Fixed(max(1, knee // shape.clients)), seed)
+    return Reference(knee, most, share.p50_s, shape.service_s)
 
 
 @dataclass(frozen=True)

@@ -2,54 +2,47 @@
 
 from __future__ import annotations
 
-import math
+from statistics import fmean, median
 
 import pytest
 
 from harness.client.errors import SettingError
-from harness.client.limits.fixed import Fixed
 from harness.client.limits.knee import Knee
 from harness.client.types import Outcome, Sample
-from tests.simulation.limits.run import Played, play
-from tests.simulation.limits.server import Shape, shapes
+from tests.simulation.limits.run import play, reference, scores
+from tests.simulation.limits.server import shapes
 
 SHAPES = {shape.name: shape for shape in shapes()}
 
 
-def beside(shape: Shape, best: int) -> tuple[float, float, Played]:
-    """Efficiency and median latency beside the best static limit, and the run."""
-    played, static = play(shape, Knee, 7), play(shape, lambda: Fixed(best), 7)
-    return played.ok / static.ok, played.p50_s / static.p50_s, played
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHAPES)
+def test_it_stays_within_what_a_shape_expects(name: str) -> None:
+    """The ranges in the shapes' files: of the best static limit, without knowing it, whatever happens on the way."""
+    shape = SHAPES[name]
+    expected = shape.expect
+    played = play(shape, Knee, 7)
+    found = scores(played, shape, reference(shape, 7, grid=(int(expected["best"]),)))
+    assert found.efficiency >= expected["efficiency"]
+    assert found.p50 <= expected["p50"]
+    assert played.refused <= expected["refusals"] * played.ok
 
 
-@pytest.mark.parametrize(
-    ("name", "best", "efficiency", "p50"),
-    [
-        ("constant_1", 1, 0.98, 2.1),
-        ("constant_16", 16, 0.97, 1.1),
-        ("constant_32", 32, 0.94, 1.1),
-        ("exponential_16", 16, 0.93, 1.8),
-        ("capacity_steps", 32, 0.95, 1.4),
-        ("slower_threefold", 16, 0.92, 1.8),
-        ("llm_batch", 64, 0.88, 1.5),
-        ("usl_collapse", 24, 0.88, 1.5),
-        ("small_queue_429", 8, 0.93, 1.5),
-        ("no_queue_retry_after", 8, 0.90, 1.2),
-        ("random_500s", 16, 0.95, 1.6),
-        ("application_limited", 6, 0.99, 1.1),
-    ],
-)
-def test_it_comes_near_the_best_static_limit(name: str, best: int, efficiency: float, p50: float) -> None:
-    """Without knowing it, from four in flight, and whatever happens on the way."""
-    reached, inflated, played = beside(SHAPES[name], best)
-    assert reached >= efficiency
-    assert inflated <= p50
-    assert played.refused <= 0.03 * played.ok
+@pytest.mark.slow
+def test_over_all_shapes_it_comes_near_the_best_static_limits() -> None:
+    """Most of the best static limits' successes, at a median latency near theirs."""
+    found = []
+    for shape in SHAPES.values():
+        best = reference(shape, 7, grid=(int(shape.expect["best"]),))
+        found.append(scores(play(shape, Knee, 7), shape, best))
+    assert fmean(one.score for one in found) >= 0.91
+    assert fmean(one.efficiency for one in found) >= 0.93
+    assert median(one.p50 for one in found) <= 1.3
 
 
 def test_an_idle_client_learns_nothing_about_a_higher_limit() -> None:
     """Six at once are asked for: the limit stays where six fit."""
-    _, _, played = beside(SHAPES["application_limited"], 6)
+    played = play(SHAPES["application_limited"], Knee, 7)
     assert max(value for _, value, _ in played.limits) <= 16
 
 
@@ -62,14 +55,13 @@ def test_what_the_caller_did_never_moves_it() -> None:
     assert (limit.value, limit.cause) == (4, "start")
 
 
-@pytest.mark.parametrize("seek", ["latency", "balanced", "throughput"])
-def test_one_knob_says_where_to_rest(seek: str) -> None:
-    """Before the knee, at it, past it."""
-    played = play(SHAPES["constant_16"], lambda: Knee(seek=seek), 7)  # type: ignore[arg-type] # of the literals
-    rests = [value for _, value, cause in played.limits if cause == "the knee is still here"]
-    assert rests
-    assert all({"latency": 0.8, "balanced": 1.0, "throughput": 1.2}[seek] <= value / 16 for value in rests)
-    assert all(value / 16 <= {"latency": 0.95, "balanced": 1.1, "throughput": 1.4}[seek] for value in rests)
+def test_one_knob_says_where_to_rest() -> None:
+    """Before the knee, at it, past it: each gives more throughput and more latency than the one before."""
+    rests = []
+    for seek in ("latency", "balanced", "throughput"):
+        played = play(SHAPES["exponential_16"], lambda seek=seek: Knee(seek=seek), 7)  # type: ignore[misc]  # loop variable
+        rests.append((fmean(played.latencies), played.ok))
+    assert rests == sorted(rests)
 
 
 @pytest.mark.parametrize(
@@ -85,10 +77,35 @@ def test_settings_are_checked(settings: dict[str, object], message: str) -> None
         Knee(**settings)  # type: ignore[arg-type] # wrong on purpose
 
 
-def test_refusals_before_any_success_halve_it() -> None:
-    """Nothing was accepted yet that could be counted."""
+def test_refusals_before_any_success_lower_it() -> None:
+    """Nothing was accepted yet that could be counted; the refused were the sixteenth at least."""
     limit = Knee(initial=16)
-    for at in range(3):
-        limit.update(Sample(Outcome.rejected, at / 10, at / 10 + 0.01, 16, 16, 0))
-    assert limit.value == 8
-    assert math.isfinite(limit.value)
+    for _ in range(2):
+        limit.update(Sample(Outcome.rejected, 1.0, 1.0, 16, 16, 0))
+    limit.update(Sample(Outcome.rejected, 1.0, 1.0 + 1e-9, 16, 16, 0))
+    assert limit.value == 15
+
+
+def test_a_server_that_limits_a_rate_is_paced() -> None:
+    """A token bucket of 100 a second: nearly all of it is used, and few are refused after the first seconds."""
+    limits: list[Knee] = []
+
+    def new() -> Knee:
+        limits.append(Knee())
+        return limits[-1]
+
+    played = play(SHAPES["rate_limit"], new, 7)
+    assert 90 < limits[0].rate_per_s < 130
+    assert played.ok > 0.97 * 100 * SHAPES["rate_limit"].duration_s
+
+
+def test_work_that_got_longer_is_no_slower_server() -> None:
+    """Requests of ten times the size, told by their work, leave the limit where it was."""
+    limit = Knee(initial=8, minimum=8, maximum=8)
+    changes = []
+    for at in range(2000):
+        work = 1.0 if at < 1000 else 10.0
+        sent = at / 80 if at < 1000 else 12.5 + (at - 1000) / 8
+        limit.update(Sample(Outcome.ok, sent - 0.1 * work, sent, 8, 8, 0, None, work))
+        changes.append(limit.cause)
+    assert "slower" not in changes

@@ -1,0 +1,125 @@
+"""What refusals say: where they began, how long nothing more is tried, and whether it is a rate that is limited; pure.
+
+Rules of this file
+  1. One refusal is an accident, and so are several in the same instant: a burst met an empty bucket. Refusals that come
+     again within two latencies count, from two and 8 % of the limit on.
+  2. The limit falls to what was in flight just before the refused one, which the server did accept; no magic factor.
+  3. A limit that was refused is not tried again for a while, and for longer each time; at least as long as the server
+     asks for (Retry-After).
+  4. Refused three times in a row although each time fewer were in flight: it is no number that is limited but a rate.
+     What was accepted is then the pace; it grows slowly, and falls back to what is accepted when it is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from harness.client.types import Outcome, Sample
+
+OVERLOAD = frozenset({Outcome.rejected, Outcome.timed_out})
+SHARE = 0.08  # of the limit
+WITHIN, APART = 2.0, 0.1  # in latencies: refusals that belong together; those in the same instant are one
+HOLD_S, HOLD_GROWTH, HOLD_MAX_S = 2.0, 1.7, 30.0
+CUTS_OF_A_RATE = 3
+REFUSED_MAX = 0.02  # of what was accepted: the pace is a little too high anyway, or it would find nothing out
+PACE_STEP, PACE_STEP_GROWTH, PACE_STEP_MAX = 0.01, 1.25, 0.25
+PACE_SAMPLES, PACE_WINDOW_S = 50, 0.5
+
+
+class Ceiling:
+    """Where refusals began, for one limit."""
+
+    def __init__(self) -> None:
+        self.at = math.inf
+        self.met = False  # ever
+        self._until = 0.0
+        self._hold_s = HOLD_S
+        self._cut_at = -math.inf
+        self._cut_to = 0
+        self._cuts = 0
+        self._first_at = self._last_at = -math.inf
+        self._apart = 0
+        self._count = 0
+        self._least = 0  # in flight, of the refused: the fewest
+        self._hint_s = 0.0
+
+    def clear(self) -> None:
+        """The limit is another one, or it is measured anew."""
+        self._count = 0
+        self._least = 0
+
+    def refused(self, sample: Sample, value: int, latency_s: float) -> bool:
+        """Count a refusal under the present limit; True if it is time to take less."""
+        now = sample.done
+        if now - self._first_at > WITHIN * latency_s:
+            self._first_at = self._last_at = now
+            self._apart = 1
+        elif now - self._last_at >= APART * latency_s:
+            self._last_at = now
+            self._apart += 1
+        self._count += 1
+        self._least = min(self._least or sample.in_flight, sample.in_flight)
+        self._hint_s = sample.retry_after_s or 0.0
+        return self._apart > 1 and self._count >= max(2, SHARE * value) and now > self._cut_at + latency_s
+
+    def cut(self, value: int, now: float) -> int:
+        """What to fall to; 0 if that was done often enough, and it is a rate."""
+        self.met = True
+        self._cuts = self._cuts + 1 if value <= self._cut_to else 1
+        self._cut_at = now
+        if self._cuts >= CUTS_OF_A_RATE:
+            self._cuts = 0
+            return 0
+        accepted = max(1, self._least - 1)
+        self.at = min(value, accepted + 1)
+        if now > self._until:
+            self._hold_s = min(HOLD_MAX_S, HOLD_GROWTH * self._hold_s)
+        self._until = now + max(self._hold_s, min(self._hint_s, HOLD_MAX_S))
+        self._cut_to = min(accepted, value - 1)
+        return max(1, self._cut_to)
+
+    def holds(self, now: float) -> bool:
+        """Whether more would be refused, as far as is known."""
+        return now < self._until
+
+    def top(self, now: float) -> float:
+        """The most that may be tried."""
+        return self.at - 1 if now < self._until else math.inf
+
+    def passed(self, value: int, now: float) -> None:
+        """As many were in flight for a while without a refusal."""
+        if now >= self._until and value >= self.at:
+            self.lift()
+
+    def lift(self) -> None:
+        """Forget where it was."""
+        self.at, self._until, self._hold_s = math.inf, 0.0, HOLD_S
+
+
+class Accepted:
+    """The rate at which a server that limits a rate accepts."""
+
+    def __init__(self, done: deque[float], now: float) -> None:
+        self.rate_per_s = len(done) / max(1e-9, now - done[0])
+        self._since = now
+        self._ok = self._refused = 0
+        self._step = PACE_STEP
+
+    def add(self, sample: Sample) -> bool:
+        """Count an attempt that ended; True if the rate is another one now."""
+        if sample.outcome is Outcome.ok:
+            self._ok += 1
+        elif sample.outcome in OVERLOAD:
+            self._refused += 1
+        span_s = sample.done - self._since
+        if self._ok + self._refused < PACE_SAMPLES or span_s < PACE_WINDOW_S:
+            return False
+        if self._refused > REFUSED_MAX * self._ok:
+            self.rate_per_s = min(self.rate_per_s, max(self._ok, 1) / span_s)
+            self._step = PACE_STEP
+        else:
+            self.rate_per_s *= 1 + self._step
+            self._step = PACE_STEP if self._refused else min(PACE_STEP_MAX, PACE_STEP_GROWTH * self._step)
+        self._since, self._ok, self._refused = sample.done, 0, 0
+        return True

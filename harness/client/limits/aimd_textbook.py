@@ -1,0 +1,58 @@
+"""AIMD as articles on API clients have it: one more while latency and errors are low, half when either is not.
+
+It is here to be compared with. Nothing is tagged: answers to requests sent before a change count for what came after
+it, and a target somebody has to know stands where a server has a knee.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.client.limits.aimd import COUNTED, ERRORS
+from harness.client.settings import at_least, between, positive
+from harness.client.types import Outcome, Sample
+
+
+@dataclass
+class AimdTextbook:
+    """One more per window while mean latency and errors are under their targets, half as many when not."""
+
+    initial: int = 4
+    maximum: int = 200
+    latency_target_s: float = 1.0
+    error_share: float = 0.05
+    window: int = 10  # answers
+
+    def __post_init__(self) -> None:
+        between(self, 1, 1_000_000, "initial", "maximum")
+        positive(self, "latency_target_s")
+        between(self, 0.0, 1.0, "error_share")
+        at_least(self, 1, "window")
+        self._value = min(self.initial, self.maximum)
+        self._clear()
+
+    @property
+    def value(self) -> int:
+        """Attempts allowed in flight, now."""
+        return self._value
+
+    def _clear(self) -> None:
+        self._count = self._errors = 0
+        self._total_s = 0.0
+
+    def update(self, sample: Sample, /) -> None:
+        """Learn from one attempt; constant time."""
+        if sample.outcome not in COUNTED:
+            return
+        self._count += 1
+        self._errors += sample.outcome in ERRORS
+        self._total_s += sample.latency_s if sample.outcome is Outcome.ok else 0.0
+        if self._count < self.window:
+            return
+        answered = self._count - self._errors
+        slow = answered > 0 and self._total_s / answered > self.latency_target_s
+        if slow or self._errors > self.error_share * self._count:
+            self._value = max(1, self._value // 2)
+        else:
+            self._value = min(self.maximum, self._value + 1)
+        self._clear()
