@@ -306,7 +306,7 @@ class Knee:
 
     def _unsure(self) -> bool:
         """Whether the knee may be far from where it is thought to be, and nothing forbids to look."""
-        return self._ceiling.at == math.inf and self._curve.quantile(0.8) > UNSURE * self._curve.quantile(0.2)
+        return self._wanted + 1 < self._ceiling.at and self._curve.quantile(0.8) > UNSURE * self._curve.quantile(0.2)
 
     def _queue(self, knee: float) -> float:
         return SEEK[self.seek][3] * math.sqrt(knee)

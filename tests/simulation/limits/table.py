@@ -15,7 +15,7 @@ from tests.simulation.limits.run import Reference, Scores, play, reference, scor
 from tests.simulation.limits.server import Shape, shapes
 
 BEGIN, END = "<!-- table of limits: begin -->", "<!-- table of limits: end -->"
-SEEDS = (1, 2)
+SEEDS = (101, 102, 103)  # never used to find a constant
 Row = tuple[Shape, Reference, list[Scores]]
 
 
