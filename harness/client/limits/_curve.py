@@ -52,7 +52,10 @@ class Curve:
 
     def fit(self) -> None:
         """Weigh the knees anew; there is at least one measurement."""
-        seen = [(value, 1 / (1 / weight + MODEL_ERROR**2), log) for value, (weight, log) in self.seen.items()]
+        seen = [
+            (value, math.log(value), 1 / (1 / weight + MODEL_ERROR**2), log)
+            for value, (weight, log) in self.seen.items()
+        ]
         top = 2.02 * max(self.seen)
         found = [
             (*_explained(seen, knee, k, prior), knee, k)
@@ -91,15 +94,27 @@ class Curve:
         return math.exp(log) * (1 + k * min(value, knee) / knee)
 
 
-def _explained(seen: list[tuple[int, float, float]], knee: float, k: float, prior: float) -> tuple[float, float]:
+def _explained(seen: list[tuple[int, float, float, float]], knee: float, k: float, prior: float) -> tuple[float, float]:
     """Log-likelihood of the best curve with this knee and steepness, and the log of its a."""
-    shaped = [(w, log - _log_shape(value, knee, k)) for value, w, log in seen]
-    base = sum(w * x for w, x in shaped) / sum(w for w, _ in shaped)
+    beyond = math.log((1 + k) / knee)
+    shaped = [
+        (w, log - (beyond + log_value if value > knee else math.log(1 + k * value / knee) if k else 0.0))
+        for value, log_value, w, log in seen
+    ]
+    weight = total = 0.0
+    for w, x in shaped:
+        weight += w
+        total += w * x
+    base = total / weight
     if len(shaped) > 3:  # once more, with less of what does not fit
-        robust = [(w / (1 + w * (x - base) ** 2 / SURPRISE_MAX), x) for w, x in shaped]
-        base = sum(w * x for w, x in robust) / sum(w for w, _ in robust)
-    return prior - 0.5 * sum(min(SURPRISE_MAX, w * (x - base) ** 2) for w, x in shaped), base
-
-
-def _log_shape(value: int, knee: float, k: float) -> float:
-    return math.log(1 + k * value / knee) if value <= knee else math.log((1 + k) * value / knee)
+        weight = total = 0.0
+        for w, x in shaped:
+            robust = w / (1 + w * (x - base) ** 2 / SURPRISE_MAX)
+            weight += robust
+            total += robust * x
+        base = total / weight
+    surprise = 0.0
+    for w, x in shaped:
+        off = w * (x - base) ** 2
+        surprise += off if off < SURPRISE_MAX else SURPRISE_MAX
+    return prior - 0.5 * surprise, base

@@ -46,7 +46,7 @@ LOOK_NOISE, LOOK_MAX = 0.12, 128
 MORE, MORE_MAX = 1.5, 96
 PAYS = 0.6  # probability of a knee above it
 OTHERS, MARGIN = 1.3, 1.5  # times the least base of late, and standard errors: somebody else may be at the server
-DEEP = 0.15  # of the limit: what is not quicker even so is the server's own
+DEEP = 0.05  # of the limit: what is not quicker even so is the server's own
 UNSURE = 1.7  # times as far as it may be, it is soon looked for again
 DRAIN_MIN = 0.2  # of the limit, in one step
 PACE = 1.5  # once something was refused: of what should be accepted, so that no burst goes out
@@ -88,7 +88,7 @@ class Knee:
         self._base_s = math.inf
         self._calibrated = False
         self._surprised = False
-        self._drained = False
+        self._drained = 0  # from where, since the last look
         self._rest = (0, 0.0, 1.0)  # before a look: limit, latency, its error
         self._timetable = Timetable()
         self._looking_since = 0.0
@@ -184,7 +184,7 @@ class Knee:
         curve.add(1, base_s, 0.1)
         curve.add(value, mean_s, noise)
         curve.fit()
-        self._drained = True
+        self._drained = value
         self._timetable.soon(now, curve.free(value))
         left = value * curve.free(value) / mean_s + self._queue(value)
         self._set(max(left, DRAIN_MIN * value), "slower", now)
@@ -230,7 +230,6 @@ class Knee:
             block.go_on()
             return
         self._timetable.took_s = now - self._looking_since
-        self._drained = False
         curve.age()
         another = abs(change) > 0.15 + 2 * math.hypot(noise, 0.08)
         if another:
@@ -239,7 +238,7 @@ class Knee:
         curve.add(value, mean_s, noise)
         curve.fit()
         dearer = mean_s > OTHERS * self._base_s * math.exp(MARGIN * noise)
-        others = dearer and value > max(self.minimum, DEEP * self._wanted)
+        others = dearer and value > max(self.minimum, DEEP * max(self._wanted, self._drained))
         if not others:
             self._base_s = curve.free(1) if dearer else min(1.05 * self._base_s, curve.free(1))
         if others:
@@ -252,6 +251,7 @@ class Knee:
             self._set(value // 2, "less is as good", now, keep=True)
             return
         self._calibrated = True
+        self._drained = 0
         self._news = another or curve.below(rest / 1.15) > STOP
         if curve.below(rest / 1.15) > 0.7:
             self._aim(now, "less is as good", most=rest)
@@ -306,7 +306,8 @@ class Knee:
 
     def _unsure(self) -> bool:
         """Whether the knee may be far from where it is thought to be, and nothing forbids to look."""
-        return self._wanted + 1 < self._ceiling.at and self._curve.quantile(0.8) > UNSURE * self._curve.quantile(0.2)
+        wide = self._curve.quantile(0.8) > UNSURE * self._curve.quantile(0.2)
+        return wide and self._wanted < PASSED * self._ceiling.at
 
     def _queue(self, knee: float) -> float:
         return SEEK[self.seek][3] * math.sqrt(knee)
@@ -327,7 +328,7 @@ class Knee:
         elif self._mode != "rest":
             self._plan(now)
         self._mode = "rest"
-        self._drained = False
+        self._drained = 0
         self._calibrated = True
         least = self._ceiling.cut(self._value, now)
         if least or len(self._done) < 2:
