@@ -15,7 +15,7 @@ import math
 from bisect import bisect_right
 
 GRID = [2.0 ** (step / 8) for step in range(137)]  # knees, 1 to 131,072
-STEEPNESS = ((0.0, 0.0), (0.5, -0.5), (1.0, -1.0), (2.0, -2.0))  # k, and the logarithm of its weight beforehand
+STEEPNESS = ((0.0, 0.0), (0.5, -0.5), (1.0, -1.0), (2.0, -2.0), (4.0, -3.0))  # k, and the log of its weight beforehand
 SURPRISE_MAX = 9.0  # of one measurement, in squared standard errors
 MODEL_ERROR = 0.05  # no server is quite like a curve
 NOISE_MIN = 0.04
