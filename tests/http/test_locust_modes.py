@@ -17,16 +17,22 @@ from harness.experiment.spec import CaseSpec, LayerSettings
 from harness.measure.files import find
 from harness.measure.record import read
 from harness.measure.result import Named
-from tests.http.test_conservation import LOCUST, SLOW, agree, finished, locusts_total, recorded, two_processes
+from tests.http.test_conservation import LOCUST, SLOW, agree, finished, locusts_total, recorded, two, two_processes
 from tests.processes import FAULTY, ROOT, case_file, mock, spec, start
 
 pytestmark = pytest.mark.slow
-TWO = ["--processes", "2"]
+TWO = ["two worker processes"]  # each test's on a port of their own: tests run beside each other
+
+
+def options(more: tuple[str, ...]) -> list[str]:
+    """What Locust gets; a port that is free now where there are several processes."""
+    return two() if list(more) == TWO else list(more)
 
 
 def begun(of: CaseSpec, folder: Path, *more: str) -> subprocess.Popen[str]:
     """Locust in a process group of its own, so that a signal reaches all of it, as in a terminal."""
-    line = [*LOCUST, "-f", str(ROOT / "scenarios" / "backlog.py"), "-u", str(of.users), "-r", str(of.users), *more]
+    line = [*LOCUST, "-f", str(ROOT / "scenarios" / "backlog.py"), "-u", str(of.users), "-r", str(of.users)]
+    line += options(more)
     return start(line, env=case_file(folder, of), start_new_session=True)
 
 
@@ -132,7 +138,7 @@ def shaped(folder: Path, url: str, plan: list[tuple[float, int]], peak: int | No
     """A case under a load shape: (from second, users), 0 is the end."""
     (folder / "shaped.py").write_text(SHAPE.format(peak=peak, plan=plan))
     case = spec(url, folder / "r", users=3, load=Named("constant", {"rate_per_s": 60.0}), items=None, **fields)
-    line = [*LOCUST, "-f", str(folder / "shaped.py"), *more]
+    line = [*LOCUST, "-f", str(folder / "shaped.py"), *options(more)]
     return finished(start(line, env=case_file(folder, case), cwd=folder))
 
 
