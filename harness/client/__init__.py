@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.client.limits.aimd import Aimd
     from harness.client.limits.fixed import Fixed
     from harness.client.limits.knee import Knee
+    from harness.client.noted import watching
     from harness.client.tasks.annotate import Annotate
     from harness.client.tasks.chat import Chat
     from harness.client.tasks.embed import Embed
@@ -67,6 +68,7 @@ __all__ = [
     "items",
     "request_for",
     "result_of",
+    "watching",
 ]
 
 _HOMES = {
@@ -88,6 +90,7 @@ _HOMES = {
     "limits.aimd": ("Aimd",),
     "limits.fixed": ("Fixed",),
     "limits.knee": ("Knee",),
+    "noted": ("watching",),
     "tasks.annotate": ("Annotate",),
     "tasks.chat": ("Chat",),
     "tasks.embed": ("Embed",),

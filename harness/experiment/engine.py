@@ -21,6 +21,7 @@ from typing import Any
 
 from harness.client.clock import clock
 from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.noted import watching
 from harness.client.types import Outcome, Request, Response, Send
 from harness.experiment.loop import new_event_loop
 from harness.experiment.spec import CaseSpec, compose
@@ -208,9 +209,10 @@ class Engine:
                 return recorder.layer(entrance, application.slot)
 
             try:
-                async with aclosing(strategy.stream(feed, transport, layers)) as results:
-                    async for _ in results:
-                        pass
+                with watching(recorder.decisions.note(application.slot)):
+                    async with aclosing(strategy.stream(feed, transport, layers)) as results:
+                        async for _ in results:
+                            pass
                 application.complete = not feed.stopped
             finally:
                 if source.jsonl is not None:

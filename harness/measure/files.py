@@ -2,6 +2,7 @@
 
 runs/x/plan.json, result.json
 runs/x/records/<slug>.requests|.attempts|.timeline|.end.json     one set for each process of each repeat of each case
+runs/x/records/<slug>.decisions.jsonl                            why its limits changed, if they did
 runs/x/records/<slug of process 0>.facts.json                    what was learnt from outside, once for each repeat
 """
 
@@ -33,6 +34,7 @@ class RecordPaths:
     attempts: Path
     timeline: Path
     end: Path
+    decisions: Path
 
 
 def slug(case: str, repeat: int, process: int) -> str:
@@ -47,7 +49,7 @@ def paths(directory: Path, case: str, repeat: int, process: int) -> RecordPaths:
     """The files of one process, whether they exist or not; `directory` is the run's or its `records`."""
     base = records_in(directory)
     name = slug(case, repeat, process)
-    kinds = (base / f"{name}.{kind}" for kind in ("requests", "attempts", "timeline", "end.json"))
+    kinds = (base / f"{name}.{kind}" for kind in ("requests", "attempts", "timeline", "end.json", "decisions.jsonl"))
     return RecordPaths(case, repeat, process, *kinds)
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from harness.client.clock import Clock, clock
 from harness.client.types import Outcome, Request, Response, Send
+from harness.measure.decisions import DecisionLog
 from harness.measure.files import RecordPaths, find, paths, slug, write_atomically
 from harness.measure.record import (
     ATTEMPT_ROW,
@@ -101,6 +102,7 @@ class Recorder:
         self._position = 0
         self._pack = REQUEST_ROW.pack_into
         self._ended = False
+        self.decisions = DecisionLog(self.paths.decisions, t0)
 
         def open_file(kind: str, path: Path, size: int) -> _File:
             return _File(path, Header(kind, case, repeat, process, t0_unix_s, size))
@@ -128,7 +130,7 @@ class Recorder:
     def error(self) -> str | None:
         """The first thing that went wrong with recording, in words; None if nothing did."""
         lost = f"; {self.lost_rows} rows are lost" if self.lost_rows else ""
-        errors = (file.error for file in (self._requests, self._attempts, self._timeline) if file.error)
+        errors = (file.error for file in (self._requests, self._attempts, self._timeline, self.decisions) if file.error)
         return next((error + lost for error in errors), self._bug)
 
     def layer(self, send: Send, user: int = 0) -> Send:
@@ -174,6 +176,7 @@ class Recorder:
 
     def flush(self) -> None:
         """Hand the buffered rows to the operating system: from then on `kill -9` cannot lose them."""
+        self.decisions.flush()
         size, self._position = self._position, 0
         if not size:
             return
@@ -186,6 +189,7 @@ class Recorder:
     def end(self, end: End) -> End:
         """Flush, close, and write `*.end.json` with what was really written; returns it. Never raises."""
         self.flush()
+        self.decisions.close()
         error = end.error or self.error
         end = msgspec.structs.replace(end, recorded=self.recorded, lost_rows=self.lost_rows, error=error)
         if not self._ended:

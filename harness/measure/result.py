@@ -136,6 +136,24 @@ class Bucket(msgspec.Struct, frozen=True):
     loop_lag_s: float | None = None
 
 
+class LimitChange(msgspec.Struct, frozen=True):
+    """The limits of all client applications together, after a decision of one."""
+
+    t_s: float
+    limit: int
+    cause: str
+    pace_per_s: float | None = None  # attempts that may start; null where their number alone is limited
+
+
+class LimitLog(msgspec.Struct, frozen=True):
+    """What limits that learn decided: counts over all repeats, the timeline (thinned) of the first."""
+
+    decisions: int
+    dropped: int  # there was no room for them in the records
+    causes: dict[str, int]
+    timeline: list[LimitChange]
+
+
 class Named(msgspec.Struct, frozen=True):
     """A plug-in and its settings."""
 
@@ -202,6 +220,7 @@ class Case(msgspec.Struct, frozen=True):
     diagnosis: Diagnosis = Diagnosis()
     slo: list[SloCheck] = []
     timeline: list[Bucket] = []
+    limit: LimitLog | None = None  # of a strategy whose limit learns
     warnings: list[str] = []
     partial: bool = False
 

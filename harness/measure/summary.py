@@ -23,6 +23,7 @@ from harness.measure.counting import Evidence, counts, evidence, expected, is_pa
 from harness.measure.diagnosis import diagnose
 from harness.measure.files import find
 from harness.measure.headline import headline
+from harness.measure.limit import limit_log
 from harness.measure.plan import CaseFacts, Plan, PlanCase, read_facts, read_plan
 from harness.measure.resources import resources
 from harness.measure.result import (
@@ -91,6 +92,7 @@ def measure_case(
     facts = [known[number] for number in recorded] or list(known.values())
     proof = evidence(plan, repeats, facts)
     case = _case(plan, repeats, facts, proof, bounds_s(conditions), ceilings)
+    case = msgspec.structs.replace(case, limit=limit_log(list(recorded.values())))
     return _with_slo(case, conditions), proof
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.noted import watching
 from harness.client.types import Outcome, Request, Response, Send
 from harness.experiment.simulate.direct import DirectSend
 from harness.experiment.simulate.loop import VirtualLoop, run
@@ -129,9 +130,10 @@ class _Play:
 
                 return self.recorder.layer(entrance, one.slot)
 
-            async with aclosing(strategy.stream(feed, transport, layers)) as results:
-                async for _ in results:
-                    pass
+            with watching(self.recorder.decisions.note(one.slot)):
+                async with aclosing(strategy.stream(feed, transport, layers)) as results:
+                    async for _ in results:
+                        pass
             one.complete = not feed.stopped
             if source.jsonl is not None:
                 one.bad_lines, one.first_bad = source.jsonl.bad_lines, source.jsonl.first_bad

@@ -79,13 +79,13 @@ class VirtualLoop(base_events.BaseEventLoop):
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override] # any arguments
         """As asyncio's; what it returns can be cancelled."""
-        entry = Callback((callback, args, context or copy_context()))
+        entry = Callback((callback, args, copy_context() if context is None else context))
         self._queue.append(entry)
         return entry
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override] # any arguments
         """As asyncio's; an instant that is past means now."""
-        timer = Timer((callback, args, context or copy_context()))
+        timer = Timer((callback, args, copy_context() if context is None else context))
         timer._when = when
         self._set += 1
         heappush(self._timers, (when, self._set, timer))

@@ -1,0 +1,103 @@
+"""Decisions of limits that learn: a file of JSON lines beside the records of a process, made with the first of them.
+
+A line is [seconds since the load's zero, application, limit before, limit after, cause, pace per second or null]. The
+last line of a case that ended tells how many there were no room for: {"dropped": 3}.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+MOST = 20_000  # lines of a process in one repeat of a case
+
+
+class Decision(msgspec.Struct, frozen=True, array_like=True):
+    """A line of the file."""
+
+    t_s: float
+    application: int
+    before: int
+    after: int
+    cause: str
+    pace_per_s: float | None = None
+
+
+class _Dropped(msgspec.Struct, frozen=True):
+    dropped: int
+
+
+class DecisionLog:
+    """Appends the decisions of one process; after a write error they are dropped, and the load goes on."""
+
+    def __init__(self, path: Path, t0: float, most: int = MOST) -> None:
+        self.error: str | None = None
+        self.dropped = 0
+        self._path = path
+        self._t0 = t0
+        self._room = most
+        self._lines = bytearray()
+        self._fd = -1
+        self._encode = msgspec.json.Encoder().encode
+
+    def note(self, application: int) -> Callable[[float, int, int, str, float], None]:
+        """What is to be told of the decisions of one client application (`harness.client.watching`)."""
+
+        def note(at: float, before: int, after: int, cause: str, pace_per_s: float) -> None:
+            if not self._room or self.error is not None:
+                self.dropped += 1
+                return
+            self._room -= 1
+            pace = round(pace_per_s, 3) if math.isfinite(pace_per_s) else None
+            line = Decision(round(at - self._t0, 6), application, before, after, cause, pace)
+            self._lines += self._encode(line) + b"\n"
+
+        return note
+
+    def flush(self) -> None:
+        """Hand what was noted to the operating system."""
+        if not self._lines:
+            return
+        lines, self._lines = self._lines, bytearray()
+        try:
+            if self._fd < 0:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+                self._fd = os.open(self._path, flags, 0o644)
+            rest = memoryview(lines)
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError as error:
+            self.error = f"could not write decisions of the limit: {error.strerror or error}"
+            self.dropped += lines.count(b"\n")
+
+    def close(self) -> None:
+        """Flush, with the number of those that were dropped as the last line."""
+        self.flush()
+        if self._fd >= 0 and self.error is None:
+            self._lines += self._encode(_Dropped(self.dropped)) + b"\n"
+            self.flush()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def read(path: Path) -> tuple[list[Decision], int]:
+    """The decisions of a file and how many were dropped; none if it is missing, and without a torn last line."""
+    decisions, dropped = list[Decision](), 0
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return [], 0
+    for line in data[: data.rfind(b"\n") + 1].splitlines():
+        try:
+            if line.startswith(b"{"):
+                dropped += msgspec.json.decode(line, type=_Dropped).dropped
+            else:
+                decisions.append(msgspec.json.decode(line, type=Decision))
+        except msgspec.MsgspecError:
+            continue  # torn by a full disk
+    return decisions, dropped
