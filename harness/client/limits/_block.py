@@ -20,6 +20,7 @@ from harness.client.types import Outcome, Sample
 
 EVEN, EVEN_AT_ONCE = 0.4, 0.1  # coefficient of variation up to which latencies are averaged; in the start
 VARIATION_MIN = 0.8  # where there are few samples, which seldom hold the long ones
+LATENCY_MIN_S = 1e-6  # also where the client's own lateness, taken out, leaves nothing
 NOISE_MIN = 0.02  # no measurement is better, as a share
 
 
@@ -100,12 +101,14 @@ class Block:
         mean_s = self._sum_s / max(1, self.timed)
         variation = self.variation
         if self.timed and variation < (EVEN if math.isnan(self._begun) else EVEN_AT_ONCE):
-            return mean_s, max(NOISE_MIN, variation / math.sqrt(self.timed))
+            return max(LATENCY_MIN_S, mean_s), max(NOISE_MIN, variation / math.sqrt(self.timed))
         if math.isnan(self._begun):
             spent_s = self._value * (now - self._since) - self._in_vain_s
-            return max(1e-9, spent_s) / max(self._work, 1e-9), max(NOISE_MIN, variation / math.sqrt(self.seen))
+            return max(LATENCY_MIN_S, spent_s / max(self._work, 1e-9)), max(NOISE_MIN, variation / math.sqrt(self.seen))
         spent_s = (self._value - self._old) * (now - self._begun) - self._old_s - self._in_vain_s
-        return max(1e-9, spent_s) / max(self._work, 1e-9), max(variation, VARIATION_MIN) / math.sqrt(max(1, self.timed))
+        return max(LATENCY_MIN_S, spent_s / max(self._work, 1e-9)), max(variation, VARIATION_MIN) / math.sqrt(
+            max(1, self.timed)
+        )
 
     @property
     def variation(self) -> float:

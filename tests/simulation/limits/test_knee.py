@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
 from statistics import fmean, median
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.client.errors import SettingError
 from harness.client.limits.knee import Knee
@@ -65,16 +68,16 @@ def test_one_knob_says_where_to_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("wrong", "message"),
     [
         ({"initial": 0}, "initial=0"),
         ({"minimum": 5, "maximum": 4}, "maximum=4 must be at least minimum=5"),
         ({"seek": "speed"}, "seek='speed' must be one of latency, balanced, throughput"),
     ],
 )
-def test_settings_are_checked(settings: dict[str, object], message: str) -> None:
+def test_settings_are_checked(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(SettingError, match=message):
-        Knee(**settings)  # type: ignore[arg-type] # wrong on purpose
+        Knee(**wrong)  # type: ignore[arg-type] # wrong on purpose
 
 
 def test_refusals_before_any_success_lower_it() -> None:
@@ -109,3 +112,31 @@ def test_work_that_got_longer_is_no_slower_server() -> None:
         limit.update(Sample(Outcome.ok, sent - 0.1 * work, sent, 8, 8, 0, None, work))
         changes.append(limit.cause)
     assert "slower" not in changes
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    initial=st.integers(1, 50),
+    minimum=st.integers(1, 5),
+    extra=st.integers(0, 300),
+    wild=st.floats(0.0, 1.0),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_comes_it_stays_within_its_bounds(
+    seed: int, initial: int, minimum: int, extra: int, wild: float
+) -> None:
+    """Any outcomes, latencies down to none, works, generations and hints, in any order."""
+    rng = Random(seed)
+    limit = Knee(initial=initial, minimum=minimum, maximum=minimum + extra)
+    generation, before, now = 0, limit.value, 0.0
+    for _ in range(1500):
+        now += rng.expovariate(100.0)
+        outcome = rng.choice(list(Outcome)) if rng.random() < wild else Outcome.ok
+        latency_s = rng.choice([0.0, 0.001, rng.expovariate(10.0), 5.0]) if rng.random() < wild else 0.1
+        old = generation - (rng.random() < 0.1)
+        work = rng.choice([0.05, 1.0, 20.0])
+        limit.update(Sample(outcome, now - latency_s, now, rng.randint(1, before), before, old, 0.3, work, 0.01))
+        if limit.value != before:
+            generation, before = generation + 1, limit.value
+        assert minimum <= before <= minimum + extra
+        assert limit.rate_per_s > 0
