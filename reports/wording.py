@@ -64,3 +64,15 @@ def target_notes(result: RunResult) -> list[str]:
     """Every note on a server, once each: scaled times, random weights."""
     notes = [labels.printable(case.target.note) for case in result.cases if case.target.note]
     return list(dict.fromkeys(notes))
+
+
+def causes_words(case: Case) -> str:
+    """`12 decisions: doubling pays 5, less is as good 4, ...`, the commonest first."""
+    if case.limit is None:
+        return "no decisions"
+    causes = list(case.limit.causes.items())
+    words = ", ".join(f"{cause} {units.count(number)}" for cause, number in causes[:5])
+    rest = sum(number for _, number in causes[5:])
+    more = f", other {units.count(rest)}" if rest else ""
+    lost = f"; {units.count(case.limit.dropped)} more were not kept" if case.limit.dropped else ""
+    return f"{units.count(case.limit.decisions)} decisions: {words}{more}{lost}"

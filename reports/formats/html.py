@@ -10,7 +10,7 @@ from reports import labels, units
 from reports.drawing.draw import Drawing
 from reports.drawing.theme import DARK, LIGHT
 from reports.formats import _facts
-from reports.wording import pace_words, partial_words, target_notes, target_words, verdict_words
+from reports.wording import causes_words, pace_words, partial_words, target_notes, target_words, verdict_words
 
 SUFFIX = "html"
 GLOSSARY = {
@@ -66,6 +66,7 @@ def _case(name: str, case: Any) -> dict[str, Any]:
         "target": target_words(case),
         "repeats": case.repeats,
         "layers": labels.settings_words(case.layers),
+        "limit": labels.printable(causes_words(case)) if case.limit is not None else "",
         "outcomes": _facts.outcomes(case),
         "counts": _facts.more_counts(case),
         "percentiles": _facts.percentiles(case),

@@ -13,6 +13,7 @@ from reports.wording import pace_words, partial_words, target_notes, verdict_wor
 
 SUFFIX = "md"
 SIZE_MAX = 60_000  # characters; a step summary takes a megabyte, a comment 64 kB
+CAUSES_MAX = 8
 
 
 def escaped(text: str) -> str:
@@ -38,7 +39,8 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     parts.append(
         "\n".join(f"- **{escaped(n)}**: {escaped(pace_words(c))}" for n, c in zip(names, result.cases, strict=True))
     )
-    parts += [_charts(drawings), _outcomes(result, names), _over_time(result, names), _measured(result)]
+    parts += [_charts(drawings), _outcomes(result, names), _limits(result, names)]
+    parts += [_over_time(result, names), _measured(result)]
     text = "\n\n".join(part for part in parts if part) + "\n"
     return text if len(text) <= SIZE_MAX else text[: text.rindex("\n", 0, SIZE_MAX)] + "\n\n(cut: see report.html)\n"
 
@@ -71,6 +73,18 @@ def _outcomes(result: RunResult, names: list[str]) -> str:
         of = units.count(case.counts.scheduled)
         lines.append(f"- **{escaped(name)}**: {found} of {of} scheduled{checks}{escaped(warnings)}")
     return "\n".join(lines)
+
+
+def _limits(result: RunResult, names: list[str]) -> str:
+    """Why limits that learn moved, and how often."""
+    lines = [
+        f"| {escaped(name)} | {escaped(cause)} | {units.count(number)} |"
+        for name, case in zip(names, result.cases, strict=True)
+        if case.limit is not None
+        for cause, number in list(case.limit.causes.items())[:CAUSES_MAX]
+    ]
+    head = ["## Why the limit moved", "", "| strategy | cause | times |", "|---|---|---:|"]
+    return "\n".join([*head, *lines]) if lines else ""
 
 
 def _over_time(result: RunResult, names: list[str]) -> str:
