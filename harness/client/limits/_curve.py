@@ -42,9 +42,9 @@ class Curve:
                 weight = min(had + weight, 2 * NOISE_MIN**-2)
         self.seen[value] = (weight, log)
 
-    def only(self, least: int = 0, most: float = math.inf) -> None:
-        """Forget all other limits."""
-        self.seen = {value: had for value, had in self.seen.items() if least <= value <= most}
+    def only(self, most: float) -> None:
+        """Forget all limits above this."""
+        self.seen = {value: had for value, had in self.seen.items() if value <= most}
 
     def age(self) -> None:
         """What is old is less sure; what hardly counts is forgotten."""

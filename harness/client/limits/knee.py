@@ -180,7 +180,7 @@ class Knee:
         curve, value = self._curve, self._value
         left = value * curve.free(value) / mean_s
         base_s = curve.free(1)
-        curve.only(most=left)
+        curve.only(left)
         curve.add(1, base_s, 0.1)
         curve.add(value, mean_s, noise)
         curve.fit()
@@ -196,7 +196,7 @@ class Knee:
             curve.seen = {}
             curve.add(max(1, value // 2), mean_s, UNSETTLED)
         else:
-            curve.only(most=value - 1)
+            curve.only(value - 1)
         curve.add(value, mean_s, noise)
         curve.fit()
         if not self._more(now, "quicker"):
