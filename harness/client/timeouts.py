@@ -21,7 +21,12 @@ class Watch:
         self.expired = False
 
     def expire(self) -> None:
-        """Cancel the request's task; the transport takes the cancellation back and calls it a time-out."""
+        """Cancel the request's task, once; the transport takes the cancellation back and calls it a time-out.
+
+        A deadline and a time-out can both end in one turn of the loop. A second cancellation would not be taken back.
+        """
+        if self.expired:
+            return
         self.expired = True
         self.task.cancel()
 
@@ -60,8 +65,7 @@ class Timeouts:
             if watch.when > now:
                 self._arm(watch.when - now)
                 return
-            if not watch.expired:
-                watch.expire()
+            watch.expire()
 
     def close(self) -> None:
         """No more timer."""

@@ -116,8 +116,28 @@ class Result(msgspec.Struct, frozen=True):
         return self.response.outcome is Outcome.ok
 
 
+class Signal(enum.Enum):
+    """What an outcome says to a limit."""
+
+    success = "success"
+    overload = "overload"  # the server had too much to do, or failed
+    ignored = (
+        "ignored"  # never sent, the client's own doing, or for a person to judge
+    )
+
+
+SIGNALS: Mapping[Outcome, Signal] = dict.fromkeys(Outcome, Signal.ignored) | {
+    Outcome.ok: Signal.success,
+    Outcome.rejected: Signal.overload,
+    Outcome.timed_out: Signal.overload,
+    Outcome.server_error: Signal.overload,
+    Outcome.connection_error: Signal.overload,
+}
+"""The signal of every outcome; the one place where this is said."""
+
+
 class Sample(msgspec.Struct, frozen=True):
-    """What a limit learns from one attempt."""
+    """What a limit learns from one attempt. The gate hands over no sample of an attempt that was never sent."""
 
     outcome: Outcome
     sent: float
@@ -128,6 +148,11 @@ class Sample(msgspec.Struct, frozen=True):
     retry_after_s: float | None = None
     work: float = 1.0  # what it takes beside an average attempt; `harness.client.work` says how that is known
     lag_s: float = 0.0  # of done - sent, what the client's own event loop is held to have caused by being late
+
+    @property
+    def signal(self) -> Signal:
+        """Success, overload, or ignored: an ignored attempt held a slot for its time, and teaches nothing else."""
+        return SIGNALS[self.outcome]
 
     @property
     def latency_s(self) -> float:

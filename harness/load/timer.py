@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import math
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -36,6 +37,11 @@ class _Spec(ctypes.Structure):
 
 
 _MONOTONIC, _NONBLOCK_CLOEXEC, _ABSOLUTE = 1, 0o2004000, 1
+
+
+def timespec(when: float) -> tuple[int, int]:
+    """Whole seconds and nanoseconds (0 to 999,999,999) of an instant, rounded up: an alarm never rings early."""
+    return divmod(math.floor(when * 1e9) + 1, 1_000_000_000)
 
 
 class Alarm:
@@ -80,9 +86,12 @@ class Alarm:
             return
         now = clock()
         while now() < when and not self._off:
-            spec = _Spec(0, 0, int(when), max(1, int((when % 1.0) * 1e9) + 1))
+            seconds, nanoseconds = timespec(when)
+            spec = _Spec(0, 0, seconds, nanoseconds)
             self._rang = asyncio.get_running_loop().create_future()
-            self._libc.timerfd_settime(self._fd, _ABSOLUTE, ctypes.byref(spec), None)
+            if self._libc.timerfd_settime(self._fd, _ABSOLUTE, ctypes.byref(spec), None) != 0:
+                await sleep_until(when)  # no alarm was set, so nothing would ring
+                return
             await self._rang
 
     def _ring(self) -> None:

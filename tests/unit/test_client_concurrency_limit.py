@@ -295,3 +295,27 @@ async def _play(actions: list[tuple[str, int]], value: int) -> None:
 
 def _anyone_is_leaving(tasks: list[asyncio.Task[Any]]) -> bool:
     return any(task.cancelling() and not task.done() for task in tasks)
+
+
+def test_what_was_never_sent_does_not_reach_the_limit() -> None:
+    """The transport stamps no `sent` where the deadline passed a moment after the slot came."""
+    taught: list[Sample] = []
+
+    class Noting:
+        value = 4
+
+        def update(self, sample: Sample, /) -> None:
+            taught.append(sample)
+
+    async def inner(request: Request, /) -> Response:
+        if request.path == "/late":
+            return Response(Outcome.not_sent, done=2.0, error="its deadline passed before it could be sent")
+        return Response(Outcome.ok, sent=1.0, done=2.0)
+
+    async def main() -> None:
+        gate = ConcurrencyLimit(inner, Noting())
+        for path in ("/late", "/good", "/late"):
+            await gate(request(path))
+
+    asyncio.run(main())
+    assert [sample.outcome for sample in taught] == [Outcome.ok]

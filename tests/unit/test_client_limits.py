@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 from hypothesis import given
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 
 from harness import plugins
 from harness.client.errors import SettingError
-from harness.client.limits.aimd import COUNTED, Aimd
+from harness.client.limits.aimd import Aimd
 from harness.client.limits.fixed import Fixed
-from harness.client.types import Limit, Outcome, Sample
+from harness.client.types import SIGNALS, Limit, Outcome, Sample, Signal
 
 
 def sample(
@@ -120,7 +121,7 @@ def test_a_slower_server_at_the_minimum_is_the_new_baseline() -> None:
     assert gate.window(1.0) > 2
 
 
-@pytest.mark.parametrize("outcome", sorted(set(Outcome) - COUNTED))
+@pytest.mark.parametrize("outcome", sorted(outcome for outcome, signal in SIGNALS.items() if signal is Signal.ignored))
 def test_what_the_caller_did_moves_nothing(outcome: Outcome) -> None:
     gate = Gate(Aimd(initial=10))
     gate.feed(9.0, outcome, times=1000)
@@ -157,3 +158,47 @@ def test_its_settings_are_its_fields_and_nothing_else() -> None:
     limit = plugins.make("limit", "aimd:maximum=50,initial=8")
     limit.update(sample(0.1, 0))
     assert plugins.settings_of(limit).keys() == {field.name for field in dataclasses.fields(Aimd) if field.init}
+
+
+IGNORED = [outcome for outcome, signal in SIGNALS.items() if signal is Signal.ignored]
+
+
+def test_every_outcome_has_one_signal() -> None:
+    """What was never sent, what the client gave up or did wrong, and what a person must judge is ignored."""
+    assert SIGNALS.keys() == set(Outcome)
+    assert set(IGNORED) == {
+        Outcome.client_error,
+        Outcome.bad_response,
+        Outcome.cancelled,
+        Outcome.not_sent,
+        Outcome.unfinished,
+    }
+
+
+@pytest.mark.parametrize("name", plugins.names("limit"))
+def test_no_limit_learns_from_what_was_never_sent(name: str) -> None:
+    """The same answers with and without samples that have no stamps: the same value after each."""
+    plain, mixed = plugins.build("limit", name, {}), plugins.build("limit", name, {})
+    generation = 0
+    for k in range(3000):
+        at = k / 50
+        answer = Sample(Outcome.ok, at, at + 0.05 + k % 7 / 100, 10**6, plain.value, generation)
+        before = plain.value
+        plain.update(answer)
+        mixed.update(Sample(Outcome.not_sent, math.nan, at, 10**6, mixed.value, generation))
+        mixed.update(Sample(Outcome.cancelled, math.nan, math.nan, 10**6, mixed.value, generation))
+        mixed.update(answer)
+        generation += plain.value != before
+        assert mixed.value == plain.value
+        assert getattr(mixed, "rate_per_s", 1.0) > 0.0  # false for NaN
+
+
+@pytest.mark.parametrize("name", [name for name in plugins.names("limit") if name != "fixed"])
+@pytest.mark.parametrize("outcome", IGNORED)
+def test_no_limit_moves_for_what_is_ignored(name: str, outcome: Outcome) -> None:
+    """A thousand slow ones that were sent, and nothing else."""
+    limit = plugins.build("limit", name, {})
+    before = limit.value
+    for k in range(1000):
+        limit.update(Sample(outcome, k / 50, k / 50 + 9.0, before, before, 0))
+    assert limit.value == before

@@ -221,3 +221,20 @@ def test_a_setting_out_of_range_is_named(settings: dict[str, Any], field: str) -
 def test_a_budget_setting_out_of_range_is_named(field: str) -> None:
     with pytest.raises(SettingError, match=field):
         RetryBudget(**{field: 0})
+
+
+@pytest.mark.parametrize("end", ["not sent", "cancelled"])
+def test_a_retry_that_was_paid_for_and_never_sent_is_paid_back(end: str) -> None:
+    budget = RetryBudget(capacity=100, cost=14)
+
+    async def main() -> None:
+        script = Script(failed(Outcome.server_error, 500), Response(Outcome.not_sent, done=9.0))
+        send = asyncio.create_task(Retry(script, retries=1, base_s=5.0, rng=Random(1), budget=budget)(request()))
+        while end == "cancelled" and not send.done():
+            await asyncio.sleep(0.01)
+            if budget.left == 86:  # it was paid for, and sleeps before it is sent
+                send.cancel()
+        await asyncio.wait({send})
+
+    virtually(main())
+    assert budget.left == 100

@@ -93,3 +93,26 @@ def test_closed_it_rings_no_more() -> None:
         assert (await task)[0] == "ok"
 
     virtually(main())
+
+
+def test_a_watch_that_expires_twice_cancels_once() -> None:
+    """A deadline and a time-out can end in one turn of the loop; the second one must not cancel the worker as well."""
+
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        timeouts = Timeouts(1.0)
+        task = asyncio.current_task()
+        assert task is not None
+        watch = timeouts.begin(loop.time())
+        loop.call_soon(watch.expire)
+        loop.call_soon(watch.expire)
+        try:
+            await asyncio.sleep(5.0)
+        except asyncio.CancelledError:
+            return task.uncancel()
+        finally:
+            timeouts.end(watch)
+            timeouts.close()
+        raise AssertionError("it was not cancelled at all")
+
+    assert virtually(main()) == 0  # cancellations that nobody took back

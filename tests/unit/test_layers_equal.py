@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -335,3 +337,24 @@ def test_whatever_comes_everyone_is_answered_and_every_exchange_is_charged_once(
     assert sum(map(exchanges, responses)) == server.seen
     for text, response in zip(texts, responses, strict=True):
         assert response.outcome is not Outcome.ok or response.answers == (f"re: {text}",)
+
+
+def test_a_callers_deadline_leaves_the_attempt_to_one_who_waits_for_its_end() -> None:
+    """The first caller is too late while another waits: the exchange is counted once, with its stamps."""
+    server = Server(takes=lambda n: 1.0)
+
+    async def main() -> list[Response]:
+        async def without_deadline(request: Request, /) -> Response:
+            return await server(msgspec.structs.replace(request, deadline=math.inf))
+
+        send = Coalesce(without_deadline)
+        loop = asyncio.get_running_loop()
+        first = asyncio.create_task(send(ask("same", 0, deadline=loop.time() + 0.5)))
+        await asyncio.sleep(0.1)
+        second = asyncio.create_task(send(ask("same", 1)))
+        return [await first, await second]
+
+    first, second = virtually(main())
+    assert (first.outcome, exchanges(first)) == (Outcome.timed_out, 0)
+    assert (second.outcome, exchanges(second)) == (Outcome.ok, 1)
+    assert server.seen == 1

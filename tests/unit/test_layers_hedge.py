@@ -278,3 +278,34 @@ def test_the_running_quantile_is_that_of_the_last_values(values: list[float], q:
 def test_a_setting_out_of_range_is_named(field: str, value: float) -> None:
     with pytest.raises(SettingError, match=field):
         Hedge(Server(), **{field: value})
+
+
+@pytest.mark.parametrize("end", ["not sent", "cancelled"])
+def test_a_hedge_that_was_paid_for_and_never_sent_is_paid_back(end: str) -> None:
+    """Its second attempt waits for a slot until the request is over."""
+
+    async def main() -> tuple[int, float]:
+        server = slow_after(WARM)
+
+        async def send(request: Request, /) -> Response:
+            if server.seen == WARM + 1:  # the hedge
+                await asyncio.sleep(1.0 if end == "not sent" else 100.0)
+                return Response(Outcome.not_sent, done=asyncio.get_running_loop().time())
+            response = await server(request)
+            return Response(Outcome.not_sent, done=response.done) if server.seen == WARM + 1 else response
+
+        budget = RetryBudget(capacity=14)
+        hedge = Hedge(send, budget=budget)
+        await warmed(hedge)
+        purse = hedge._purse
+        late = asyncio.create_task(hedge(ask("late")))
+        await asyncio.sleep(0.5)
+        assert budget.left == 0
+        if end == "cancelled":
+            late.cancel()
+        await asyncio.wait({late})
+        return budget.left, hedge._purse - purse
+
+    left, purse = virtually(main())
+    assert left == 14
+    assert purse >= 0.0

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import math
+import sys
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,7 +27,7 @@ from harness.load.pacers.ramp import Ramp
 from harness.load.pacers.replay import Replay
 from harness.load.pacers.spike import Spike
 from harness.load.pacers.steps import Steps
-from harness.load.timer import Alarm, sleep_until
+from harness.load.timer import Alarm, sleep_until, timespec
 from harness.load.workloads.jsonl import LINE_MAX, Jsonl, count_lines
 from harness.load.workloads.synthetic import Synthetic
 from tests.server_helpers import virtually
@@ -348,3 +349,25 @@ def test_without_a_timerfd_the_loops_timer_does(monkeypatch: pytest.MonkeyPatch)
             assert asyncio.get_running_loop().time() == pytest.approx(0.5)
 
     virtually(main())
+
+
+@pytest.mark.parametrize("when", [0.0, 1.0, 12345.678901234, 3.9999999999999996, 86399.99999999999, 2.0**20 - 1e-9])
+def test_an_alarm_is_set_to_a_valid_instant_that_is_not_early(when: float) -> None:
+    """A second has 999,999,999 nanoseconds at most: one more is EINVAL, and nothing rings."""
+    seconds, nanoseconds = timespec(when)
+    assert 0 <= nanoseconds < 1_000_000_000
+    assert 0 < seconds * 10**9 + nanoseconds - when * 1e9 <= 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="timerfd is Linux's")
+def test_an_alarm_that_cannot_be_set_falls_back_to_the_loops_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.load.timer.timespec", lambda when: (0, 1_000_000_000))
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        async with Alarm() as alarm:
+            due = loop.time() + 0.01
+            await asyncio.wait_for(alarm.until(due), 5.0)
+            return loop.time() - due
+
+    assert asyncio.run(main()) >= 0.0

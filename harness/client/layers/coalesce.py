@@ -46,7 +46,7 @@ class Coalesce:
                 )
             if response.outcome is not Outcome.not_sent or leads:
                 break
-        if flight.charge():
+        if flight.flying or flight.charge():  # still flying: the stamps go to one who waits for its end
             return response
         self.joined += 1
         return _shared(response, now())

@@ -115,6 +115,8 @@ class ConcurrencyLimit:
 
     def _learn(self, request: Request, response: Response, in_flight: int, value: int, generation: int) -> None:
         sent, done, lag = response.sent, response.done, self._lag
+        if not sent <= done:  # NaN: it was never sent, so there is nothing to learn
+            return
         lag_s = lag.around(sent, done, self._usual_s) if done > lag.due or lag.aftermath else 0.0
         work = 1.0
         if response.outcome is _OK:

@@ -119,8 +119,13 @@ class Hedge:
                 race.start()
                 self.hedged += 1
             break
-        response = await race.finish(look_s=delay_s / 4)
-        if paid and response.outcome is not Outcome.not_sent:
+        try:
+            response = await race.finish(look_s=delay_s / 4)
+        except BaseException:
+            if paid and not race.second_sent:
+                self._pay_back(paid)
+            raise
+        if paid:
             self._settle(race, response, paid)
         return self._learn(response)
 
@@ -145,8 +150,14 @@ class Hedge:
                 self._now_s() - race.began_at
             )  # the first would have taken longer still; unlearnt, the delay would creep down
         if not race.second_sent:
-            self._purse += 1.0  # it never left the queue: nothing was spent
-        if self._budget is not None and (response.outcome is Outcome.ok or not race.second_sent):
+            self._pay_back(paid)
+        elif self._budget is not None and response.outcome is Outcome.ok:
+            self._budget.earn(paid)
+
+    def _pay_back(self, paid: int) -> None:
+        """The hedge never left its queue: nothing was spent."""
+        self._purse += 1.0
+        if self._budget is not None:
             self._budget.earn(paid)
 
     def _learn(self, response: Response) -> Response:

@@ -81,8 +81,12 @@ class Retry:
                 partial = getattr(cancelled, "response", None) or Response(Outcome.cancelled)
                 partial.previous = (*last.previous, _attempt(last), *partial.previous)
                 cancelled.response = partial  # type: ignore[attr-defined] # for whoever records
+                if self._budget is not None and not partial.sent >= 0.0:  # NaN: cancelled before it was sent
+                    self._budget.earn(paid)
                 raise
             if response.outcome is Outcome.not_sent:  # the last real attempt stands
+                if self._budget is not None:
+                    self._budget.earn(paid)
                 return _final(last, response.error or "it could not be sent")
             response.previous = (*last.previous, _attempt(last), *response.previous)
             if self._budget is not None and response.outcome is Outcome.ok:

@@ -16,12 +16,10 @@ from dataclasses import dataclass
 
 from harness.client.errors import SettingError
 from harness.client.settings import at_least, between, positive
-from harness.client.types import Outcome, Sample
+from harness.client.types import Outcome, Sample, Signal
 
 WINDOW_MIN = 8  # samples; the mean of fewer says little
 ERRORS_MIN = 2  # one error is an accident, whatever its share of a small window
-ERRORS = frozenset({Outcome.rejected, Outcome.timed_out, Outcome.server_error, Outcome.connection_error})
-COUNTED = ERRORS | {Outcome.ok}
 
 
 @dataclass
@@ -78,7 +76,7 @@ class Aimd:
 
     def update(self, sample: Sample, /) -> None:
         """Learn from one attempt."""
-        if sample.generation < self._changes or sample.outcome not in COUNTED:
+        if sample.generation < self._changes or sample.signal is Signal.ignored:
             return
         if sample.outcome is Outcome.ok:
             self._ok += 1

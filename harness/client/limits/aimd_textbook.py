@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.client.limits.aimd import COUNTED, ERRORS
 from harness.client.settings import at_least, between, positive
-from harness.client.types import Outcome, Sample
+from harness.client.types import Sample, Signal
 
 
 @dataclass
@@ -42,11 +41,12 @@ class AimdTextbook:
 
     def update(self, sample: Sample, /) -> None:
         """Learn from one attempt; constant time."""
-        if sample.outcome not in COUNTED:
+        signal = sample.signal
+        if signal is Signal.ignored:
             return
         self._count += 1
-        self._errors += sample.outcome in ERRORS
-        self._total_s += sample.latency_s if sample.outcome is Outcome.ok else 0.0
+        self._errors += signal is Signal.overload
+        self._total_s += sample.latency_s if signal is Signal.success else 0.0
         if self._count < self.window:
             return
         answered = self._count - self._errors

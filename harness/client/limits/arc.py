@@ -10,9 +10,8 @@ import math
 from dataclasses import dataclass
 
 from harness.client.settings import between
-from harness.client.types import Outcome, Sample
+from harness.client.types import Sample, Signal
 
-PRESSURE = frozenset({Outcome.rejected, Outcome.timed_out, Outcome.server_error, Outcome.connection_error})
 BACKOFF, SMOOTHING, DEVIATIONS = 0.9, 0.4, 2.5
 
 
@@ -40,14 +39,15 @@ class Arc:
 
     def update(self, sample: Sample, /) -> None:
         """Learn from one attempt."""
+        signal = sample.signal
+        if signal is Signal.ignored:
+            return
         self._used = self._used or sample.in_flight >= self._value
-        if sample.outcome in PRESSURE:
+        if signal is Signal.overload:
             self._pressure = True
-        elif sample.outcome is Outcome.ok:
+        else:
             self._count += 1
             self._total_s += sample.latency_s
-        else:
-            return
         if sample.done >= self._next and (self._count or self._pressure):
             self._judge(sample.done)
 

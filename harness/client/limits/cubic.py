@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from harness.client.settings import between
-from harness.client.types import Outcome, Sample
+from harness.client.types import Outcome, Sample, Signal
 
 SCALE, BETA = 0.4, 0.7
 BUCKET_S, SMOOTHING = 0.5, 0.8
@@ -41,6 +41,8 @@ class Cubic:
 
     def update(self, sample: Sample, /) -> None:
         """Learn from one attempt."""
+        if sample.signal is Signal.ignored:
+            return
         now = sample.done
         self._measure(now)
         if sample.outcome is Outcome.ok:

@@ -28,7 +28,7 @@ from harness.client.limits._ceiling import OVERLOAD, Accepted, Ceiling
 from harness.client.limits._curve import Curve
 from harness.client.limits._timetable import Timetable
 from harness.client.settings import between
-from harness.client.types import Outcome, Sample
+from harness.client.types import Outcome, Sample, Signal
 
 SEEK = {"latency": (0.2, 0.4, 0.5, 0.25), "balanced": (0.3, 0.6, 0.7, 0.5), "throughput": (0.5, 0.8, 0.9, 1.0)}
 """Knees between which to stay and the one to begin at, as probabilities; the standing queue in roots of the knee."""
@@ -103,6 +103,10 @@ class Knee:
     def update(self, sample: Sample, /) -> None:
         """Learn from one attempt; constant time but for the fit after a look."""
         current = sample.generation == self._changes
+        if sample.signal is Signal.ignored:
+            if self._accepted is None and sample.latency_s >= 0.0:  # false for NaN
+                self._block.add(sample, current)  # takes the time that it held a slot out of the measurement
+            return
         if sample.outcome is Outcome.ok:
             self._done.append(sample.done)
         if self._accepted is not None:
