@@ -16,8 +16,9 @@ import numpy as np
 from locust.stats import RequestStats, StatsEntry, StatsError, bucket_response_time
 
 from harness.client.types import Outcome
-from harness.measure.files import find, write_atomically
+from harness.measure.files import find
 from harness.measure.record import End
+from harness.measure.sealed import DamagedError, read_sealed, write_sealed
 
 METHOD = "POST"
 Names = str | Callable[[int], str]
@@ -29,9 +30,12 @@ def note_totals(stats: RequestStats, records: Path, case: str, repeat: int) -> N
     parts = find(records).get(case, {}).get(repeat, [])
     if parts and parts[0].end.exists():
         total = stats.total
-        end = msgspec.json.decode(parts[0].end.read_bytes(), type=End)
+        try:
+            end = read_sealed(parts[0].end, End)
+        except DamagedError:
+            return  # the verdict names the file
         end = msgspec.structs.replace(end, locust_requests=total.num_requests, locust_failures=total.num_failures)
-        write_atomically(parts[0].end, msgspec.json.encode(end))
+        write_sealed(parts[0].end, end)
 
 
 def merge(stats: RequestStats, rows: np.ndarray[Any, Any], now: float, names: Names) -> None:

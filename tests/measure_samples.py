@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.client.types import Outcome
 from harness.measure.files import paths
+from harness.measure.frames import frame
 from harness.measure.plan import CaseFacts, Plan, PlanCase, write_facts, write_plan
 from harness.measure.record import (
     ATTEMPT_DTYPE,
@@ -22,6 +23,7 @@ from harness.measure.record import (
     encode_header,
 )
 from harness.measure.result import Load, Named, Target
+from harness.measure.sealed import write_sealed
 
 MS = 1_000_000
 CASE = "queue-stream:concurrency=4"
@@ -112,11 +114,17 @@ def leave(
     }
     for kind, (path, data) in of.items():
         header = Header(kind, case, repeat, process, t0_unix_s, KINDS[kind].itemsize)
-        path.write_bytes(encode_header(header) + data.tobytes())
+        path.write_bytes(encode_header(header) + framed(data))
     if end == "whole":
         end = whole_end(rows)
     if isinstance(end, End):
-        where.end.write_bytes(msgspec.json.encode(end))
+        write_sealed(where.end, end)
+
+
+def framed(rows: np.ndarray[Any, Any], each: int = 10) -> bytes:
+    """Rows as a recorder leaves them that flushed after every ten."""
+    parts = [rows[first : first + each] for first in range(0, len(rows), each)]
+    return b"".join(frame(part.tobytes(), rows.itemsize, place) for place, part in enumerate(parts))
 
 
 def whole_end(rows: Sequence[Any] | np.ndarray[Any, Any], **changes: Any) -> End:

@@ -23,6 +23,7 @@ class Evidence(msgspec.Struct, frozen=True):
     rows: int = 0  # found in the files
     recorded: int | None = None  # rows that the processes say they wrote; None if one never said
     lost_rows: int = 0
+    damaged: list[str] = []  # what is wrong with which file
     repeated: int = 0  # items recorded more than once within a repeat
     on_wire: int = 0  # rows of requests that were sent: what Locust counts
     answered: int = 0  # exchanges with a status: the server saw them for certain
@@ -93,11 +94,20 @@ def counts(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFacts 
     )
 
 
-def evidence(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFacts | None]) -> Evidence:
-    """What the files, the ends and the facts say about a case's soundness."""
+def evidence(
+    plan: PlanCase,
+    repeats: Sequence[Repeat],
+    facts: Sequence[CaseFacts | None],
+    damaged: Sequence[str] = (),
+    torn: int = 0,
+) -> Evidence:
+    """What the files, the ends and the facts say about a case's soundness.
+
+    `damaged` is what was found before a repeat could be read; `torn` counts processes killed in their first instant.
+    """
     ends = [end for repeat in repeats for end in repeat.ends]
     known = [fact for fact in facts if fact is not None]
-    killed = sum(len(repeat.processes) - len(repeat.ends) for repeat in repeats)
+    killed = sum(len(repeat.processes) - len(repeat.ends) for repeat in repeats) + torn
     reasons = [end.interrupted for end in ends] + [fact.interrupted for fact in known]
     lags = [lag(repeat.rows) for repeat in repeats]
     return Evidence(
@@ -105,6 +115,7 @@ def evidence(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFact
         rows=sum(len(repeat.rows) for repeat in repeats),
         recorded=None if killed or not repeats else sum(end.recorded for end in ends),
         lost_rows=sum(end.lost_rows for end in ends),
+        damaged=[*damaged, *(text for repeat in repeats for text in repeat.damaged)],
         repeated=sum(len(repeat.rows) - len(np.unique(repeat.rows["index"])) for repeat in repeats),
         on_wire=sum(int((repeat.rows["first_sent"] >= 0).sum()) for repeat in repeats),
         answered=sum(_answered(repeat) for repeat in repeats),

@@ -1,13 +1,15 @@
 """Decisions of limits that learn: a file of JSON lines beside the records of a process, made with the first of them.
 
 A line is [seconds since the load's zero, application, limit before, limit after, cause, pace per second or null]. The
-last line of a case that ended tells how many there were no room for: {"dropped": 3}.
+last line but one of a case that ended is the number of those for which there was no room: {"dropped": 3}. After each
+flush there is a line with the CRC-32 of the lines since the one before, such as {"crc32": "0badcafe"}.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +65,7 @@ class DecisionLog:
         if not self._lines:
             return
         lines, self._lines = self._lines, bytearray()
+        lines += _checksum(lines)
         try:
             if self._fd < 0:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
@@ -72,7 +75,7 @@ class DecisionLog:
                 rest = rest[os.write(self._fd, rest) :]
         except OSError as error:
             self.error = f"could not write decisions of the limit: {error.strerror or error}"
-            self.dropped += lines.count(b"\n")
+            self.dropped += lines.count(b"\n") - 1
 
     def close(self) -> None:
         """Flush, with the number of those that were dropped as the last line."""
@@ -86,13 +89,9 @@ class DecisionLog:
 
 
 def read(path: Path) -> tuple[list[Decision], int]:
-    """The decisions of a file and how many were dropped; none if it is missing, and without a torn last line."""
+    """The decisions of a file and how many were dropped; none if it is missing, and without what is torn or damaged."""
     decisions, dropped = list[Decision](), 0
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return [], 0
-    for line in data[: data.rfind(b"\n") + 1].splitlines():
+    for line in _sound(path)[0]:
         try:
             if line.startswith(b"{"):
                 dropped += msgspec.json.decode(line, type=_Dropped).dropped
@@ -101,3 +100,32 @@ def read(path: Path) -> tuple[list[Decision], int]:
         except msgspec.MsgspecError:
             continue  # torn by a full disk
     return decisions, dropped
+
+
+def is_sound(path: Path, ended: bool) -> bool:
+    """Whether every line is as it was written. Where the process never ended, the last flush may be torn."""
+    _, damaged, torn = _sound(path)
+    return not damaged and not (torn and ended)
+
+
+def _checksum(lines: bytes | bytearray) -> bytes:
+    return b'{"crc32": "%08x"}\n' % zlib.crc32(lines)
+
+
+def _sound(path: Path) -> tuple[list[bytes], bool, bool]:
+    """Lines of the flushes that are as they were written; whether one is damaged; whether the last is torn."""
+    try:
+        rest = path.read_bytes()
+    except OSError:
+        return [], False, False
+    lines, flush, damaged = list[bytes](), bytearray(), False
+    for line in rest.splitlines(keepends=True):
+        if not line.startswith(b'{"crc32"'):
+            flush += line
+            continue
+        if line == _checksum(flush):
+            lines += bytes(flush).splitlines()
+        else:
+            damaged = True
+        flush.clear()
+    return lines, damaged, bool(flush)

@@ -14,13 +14,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-from harness.measure.record import MAGIC, Header
+from harness.measure.record import HEADER_BYTES_MAX, Header, TornHeaderError, decode_header
 
 RECORDS = "records"
 SLUG_CHARACTERS = 60
-HEADER_BYTES_MAX = 65536
 
 
 @dataclass(frozen=True)
@@ -62,15 +59,17 @@ def records_in(directory: Path) -> Path:
 def find(directory: Path, order: Iterable[str] = ()) -> dict[str, dict[int, list[RecordPaths]]]:
     """What was recorded: case -> repeat -> processes. Cases come in the given order, others after them by name.
 
-    The header tells whose file it is, not its name. A file whose header is torn (killed in its first instant) has no
-    rows to lose and is left out.
+    The header tells whose file it is, not its name. A file whose header cannot be read is left out; `unreadable` names
+    it. Raises UsageError for files of an older format.
     """
     found: dict[str, dict[int, list[RecordPaths]]] = {}
     for path in sorted(records_in(directory).glob("*.requests")):
-        header = _header(path)
-        if header is not None:
-            of_process = paths(directory, header.case, header.repeat, header.process)
-            found.setdefault(header.case, {}).setdefault(header.repeat, []).append(of_process)
+        try:
+            header = read_header(path)[0]
+        except (ValueError, OSError):
+            continue
+        of_process = paths(directory, header.case, header.repeat, header.process)
+        found.setdefault(header.case, {}).setdefault(header.repeat, []).append(of_process)
     places = {name: place for place, name in enumerate(order)}
     names = sorted(found, key=lambda name: (places.get(name, len(places)), name))
     return {
@@ -81,23 +80,34 @@ def find(directory: Path, order: Iterable[str] = ()) -> dict[str, dict[int, list
     }
 
 
+def unreadable(directory: Path, case: str) -> tuple[list[str], list[str]]:
+    """Files of requests of a case whose header cannot be read: those only torn, and what is wrong with the others.
+
+    The header is lost, so the name tells whose file it is.
+    """
+    torn, damaged = list[str](), list[str]()
+    mine = re.compile(re.escape(slug(case, 0, 0).removesuffix(".r0.p0")) + r"\.r\d+\.p\d+\.requests")
+    for path in sorted(records_in(directory).glob("*.requests")):
+        if mine.fullmatch(path.name):
+            try:
+                read_header(path)
+            except TornHeaderError as error:
+                ended = path.with_name(path.name.removesuffix("requests") + "end.json").exists()
+                (damaged if ended else torn).append(_named(error, path))
+            except (ValueError, OSError) as error:
+                damaged.append(_named(error, path))
+    return torn, damaged
+
+
+def _named(error: Exception, path: Path) -> str:
+    return f"{str(error).removeprefix(f'{path}: ')} ({path.name})"
+
+
 def read_header(path: Path) -> tuple[Header, int]:
-    """The header of a record file and where its rows begin; raises ValueError if it is torn or not ours."""
+    """The header of a record file and where its rows begin; raises as `decode_header` does."""
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES_MAX)
-    if not head.startswith(MAGIC):
-        raise ValueError(f"{path}: not a paceline record file")
-    end = head.find(b"\n", len(MAGIC))
-    if end < 0:
-        raise ValueError(f"{path}: the header is torn")
-    return msgspec.json.decode(head[len(MAGIC) : end], type=Header), end + 1
-
-
-def _header(path: Path) -> Header | None:
-    try:
-        return read_header(path)[0]
-    except (ValueError, OSError):
-        return None
+    return decode_header(head, path)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -12,8 +12,9 @@ from typing import Any, Literal
 import msgspec
 
 from harness.client.errors import UsageError
-from harness.measure.files import records_in, slug, write_atomically
+from harness.measure.files import records_in, slug
 from harness.measure.result import Load, Named, Target
+from harness.measure.sealed import DamagedError, read_sealed, write_sealed
 
 PLAN_FILE = "plan.json"
 
@@ -67,30 +68,33 @@ class CaseFacts(msgspec.Struct, frozen=True):
 
 def write_plan(plan: Plan, directory: Path) -> None:
     """Write plan.json into the run directory; raises OSError."""
-    write_atomically(directory / PLAN_FILE, msgspec.json.format(msgspec.json.encode(plan)) + b"\n")
+    write_sealed(directory / PLAN_FILE, plan)
 
 
 def read_plan(directory: Path) -> Plan:
     """Read plan.json of a run directory; raises UsageError if there is none, or not one of ours."""
     try:
-        return msgspec.json.decode((directory / PLAN_FILE).read_bytes(), type=Plan)
+        return read_sealed(directory / PLAN_FILE, Plan)
     except OSError as error:
         raise UsageError(f"{directory}: not a run directory (no readable {PLAN_FILE}: {error.strerror})") from error
-    except msgspec.MsgspecError as error:
-        raise UsageError(f"{directory / PLAN_FILE}: {error}") from error
+    except DamagedError as error:
+        text = f"{directory / PLAN_FILE}: {error}. It was changed after it was written, or by an earlier version."
+        raise UsageError(text) from error
 
 
 def write_facts(facts: CaseFacts, directory: Path) -> None:
     """Write the facts of a case's repeat among the run's records; raises OSError."""
-    path = _facts_path(directory, facts.case, facts.repeat)
-    write_atomically(path, msgspec.json.format(msgspec.json.encode(facts)) + b"\n")
+    write_sealed(_facts_path(directory, facts.case, facts.repeat), facts)
 
 
 def read_facts(directory: Path, case: str, repeat: int) -> CaseFacts | None:
-    """The facts of a case's repeat; None if it never came to its end."""
+    """The facts of a case's repeat; None if it never came to its end. Raises DamagedError, which names the file."""
+    path = _facts_path(directory, case, repeat)
     try:
-        return msgspec.json.decode(_facts_path(directory, case, repeat).read_bytes(), type=CaseFacts)
-    except (OSError, msgspec.MsgspecError):
+        return read_sealed(path, CaseFacts)
+    except DamagedError as error:
+        raise DamagedError(f"{error} ({path.name})") from error
+    except OSError:
         return None
 
 

@@ -3,20 +3,28 @@
 Rules of this file
   1. Instants are int64 nanoseconds since the load's zero (`t0`); -1 means "did not happen". Integers, so that
      latency = lag + queue wait + retry time + service time holds exactly, for every row.
-  2. A file is a magic line, one line of JSON (the header), then rows. A torn last row is dropped by the reader.
+  2. A file is a magic line, a header, then frames of rows (`frames`), one for each flush, each with its checksum.
+     A torn last frame is left out by the reader; any other damage is named.
   3. Rows are never changed after they were written. What is derived is derived by `summary`, offline.
 """
 
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-MAGIC = b"paceline-records 1\n"
+from harness.client.errors import UsageError
+from harness.measure.frames import sound_rows
+
+MAGIC = b"paceline-records 2\n"
+OLD_MAGIC = b"paceline-records 1\n"
+"""Format 1 had no checksums. It is refused: what cannot be checked cannot be trusted."""
+HEADER_BYTES_MAX = 65536
 
 REQUEST_DTYPE = np.dtype(
     [
@@ -79,7 +87,7 @@ assert TIMELINE_ROW.size == TIMELINE_DTYPE.itemsize  # noqa: S101 - as above
 
 
 class Header(msgspec.Struct, frozen=True):
-    """The second line of a record file."""
+    """The third line of a record file; the second one has its length and CRC-32."""
 
     kind: str  # a key of KINDS
     case: str
@@ -109,23 +117,60 @@ class End(msgspec.Struct, frozen=True):
     schedule_sha256: str | None = None
     host_steal_share: float | None = None  # of the CPU time this machine asked for, what its host gave to others
     lost_rows: int = 0  # rows that could not be written (disk full); counted, and missing from the files
+    attempt_rows: int | None = None  # rows of the attempts file
+    tick_rows: int | None = None  # rows of the timeline file
+
+
+class TornHeaderError(ValueError):
+    """The process was killed before its header was whole: there is no row to lose."""
 
 
 def encode_header(header: Header) -> bytes:
     """Magic and header, ready to be written first."""
-    return MAGIC + msgspec.json.encode(header) + b"\n"
+    data = msgspec.json.encode(header)
+    return MAGIC + _guard(data) + data + b"\n"
+
+
+def _guard(data: bytes) -> bytes:
+    return b"%08x %08x\n" % (len(data), zlib.crc32(data))
+
+
+def decode_header(head: bytes, path: Path) -> tuple[Header, int]:
+    """The header in the first bytes of a file, and where its frames begin.
+
+    Raises ValueError (TornHeaderError if it is only too short), and UsageError for a file of an older format.
+    """
+    if head.startswith(OLD_MAGIC):
+        raise UsageError(f"{path}: recorded in format 1 by an earlier version of paceline; this one reads format 2")
+    if MAGIC.startswith(head[: len(MAGIC)]) and len(head) < len(MAGIC):
+        raise TornHeaderError(f"{path}: the header is torn")
+    if not head.startswith(MAGIC):
+        raise ValueError(f"{path}: not a paceline record file, or its first line is damaged")
+    start = len(MAGIC) + len(_guard(b""))
+    data, line_break, _ = head[start:].partition(b"\n")
+    if head[len(MAGIC) : start] != _guard(data):
+        if not line_break and len(head) < HEADER_BYTES_MAX:
+            raise TornHeaderError(f"{path}: the header is torn")
+        raise ValueError(f"{path}: its header is damaged")
+    return msgspec.json.decode(data, type=Header), start + len(data) + 1
 
 
 def read(path: Path) -> tuple[Header, np.ndarray[Any, np.dtype[Any]]]:
-    """Header and rows of a record file; a torn last row is left out. Raises ValueError if it is not one of ours."""
+    """Header and rows of a record file; a torn last frame is left out.
+
+    Raises ValueError if it is not one of ours or is damaged, and UsageError if it is of an older format.
+    """
     data = path.read_bytes()
-    if not data.startswith(MAGIC):
-        raise ValueError(f"{path}: not a paceline record file")
-    end = data.find(b"\n", len(MAGIC))
-    if end < 0:
-        raise ValueError(f"{path}: the header is torn")
-    header = msgspec.json.decode(data[len(MAGIC) : end], type=Header)
-    dtype = KINDS[header.kind]
-    body = memoryview(data)[end + 1 :]
-    count = len(body) // dtype.itemsize
-    return header, np.frombuffer(body[: count * dtype.itemsize], dtype=dtype)
+    header, start = decode_header(data, path)
+    rows, sound = rows_in(np.frombuffer(data, np.uint8, offset=start), KINDS[header.kind])
+    if not sound:
+        raise ValueError(f"{path}: rows are damaged, or some are missing")
+    return header, rows
+
+
+def rows_in(body: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> tuple[np.ndarray[Any, np.dtype[Any]], bool]:
+    """Rows of the sound frames in the bytes behind a header, and whether all frames are sound."""
+    found, sound = sound_rows(body.data, dtype.itemsize)
+    parts = [body[begin:end] for begin, end in found]
+    joined = np.concatenate(parts) if parts else np.empty(0, np.uint8)
+    return joined.view(dtype), sound

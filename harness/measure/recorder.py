@@ -2,7 +2,8 @@
 
 Rules of this file
   1. Recording never breaks the load: after a write error rows are counted as lost, and the end says so.
-  2. A row is packed into a buffer that exists already; nothing that a request leaves behind stays in memory.
+  2. A row is packed into a buffer that exists already; nothing that a request leaves behind stays in memory. Each flush
+     is one frame with its checksum, written at once.
   3. One row per item. The HTTP exchanges of a request of several items are charged to its first item (the others have
      `attempts` 0), so that the sum over rows is the number of exchanges.
   4. Counters may be read from any thread; everything else belongs to the event loop's thread.
@@ -23,7 +24,8 @@ import numpy as np
 from harness.client.clock import Clock, clock
 from harness.client.types import Outcome, Request, Response, Send
 from harness.measure.decisions import DecisionLog
-from harness.measure.files import RecordPaths, find, paths, slug, write_atomically
+from harness.measure.files import RecordPaths, find, paths, slug
+from harness.measure.frames import fill_head
 from harness.measure.record import (
     ATTEMPT_ROW,
     FLAG_CACHED,
@@ -34,35 +36,51 @@ from harness.measure.record import (
     Header,
     encode_header,
 )
+from harness.measure.sealed import write_sealed
 
 __all__ = ["RecordPaths", "Recorder", "find", "paths", "slug"]
 
 BUFFERED_ROWS = 2048
 """Rows kept between two flushes; a full buffer is written at once."""
 _ROW_BYTES = REQUEST_ROW.size
-_BUFFER_BYTES = BUFFERED_ROWS * _ROW_BYTES
+_BUFFER_BYTES = (1 + BUFFERED_ROWS) * _ROW_BYTES  # the head of the frame, and rows
+_ATTEMPTS_MAX = 64 * 1024  # bytes of attempts kept between two flushes
 
 OnRows = Callable[["np.ndarray[Any, np.dtype[Any]]"], None]
 """Gets a copy of every batch of request rows, also of those that could not be written."""
 
 
 class _File:
-    """An append-only file that remembers its first error and drops what comes after it."""
+    """An append-only file of frames that remembers its first error and drops what comes after it."""
 
     def __init__(self, path: Path, header: Header) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._row_bytes = header.row_bytes
+        self._frames = 0
+        self.rows = 0  # that reached the file
         self.error: str | None = None
-        self.write(memoryview(encode_header(header)))
+        self._write(memoryview(encode_header(header)))
 
-    def write(self, data: memoryview) -> int:
-        """Bytes that reached the file; fewer than given only after an error."""
+    def append(self, buffer: bytearray, end: int) -> int:
+        """Write a frame: room for its head, then rows up to `end`. Returns its rows, or 0 if it is not whole."""
+        fill_head(buffer, self._row_bytes, end, self._frames)
+        with memoryview(buffer) as view:
+            if not self._write(view[:end]):
+                return 0
+        rows = end // self._row_bytes - 1
+        self._frames += 1
+        self.rows += rows
+        return rows
+
+    def _write(self, data: memoryview) -> bool:
+        """Whether all of it reached the file."""
         written = 0
         try:
             while self.error is None and written < len(data):
                 written += os.write(self._fd, data[written:])
         except OSError as error:
             self.error = f"could not write records: {error.strerror or error}"
-        return written
+        return written == len(data)
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -99,7 +117,9 @@ class Recorder:
         self._now: Clock | None = None
         self._bug: str | None = None
         self._buffer = bytearray(_BUFFER_BYTES)
-        self._position = 0
+        self._position = _ROW_BYTES
+        self._tick = bytearray(2 * TIMELINE_ROW.size)
+        self._followed = bytearray(ATTEMPT_ROW.size)  # attempts since the last flush, behind the head of their frame
         self._pack = REQUEST_ROW.pack_into
         self._ended = False
         self.decisions = DecisionLog(self.paths.decisions, t0)
@@ -171,31 +191,42 @@ class Recorder:
         """Append a timeline row; `t` is seconds since t0, the rest as in `record.TIMELINE_DTYPE`."""
         flight = self.in_flight if in_flight is None else in_flight
         ended = self.done if done is None else done
-        row = TIMELINE_ROW.pack(t, flight, limit, pulled, ended, loop_lag, cpu, rss)
-        self._timeline.write(memoryview(row))
+        TIMELINE_ROW.pack_into(self._tick, TIMELINE_ROW.size, t, flight, limit, pulled, ended, loop_lag, cpu, rss)
+        self._timeline.append(self._tick, len(self._tick))
 
     def flush(self) -> None:
         """Hand the buffered rows to the operating system: from then on `kill -9` cannot lose them."""
         self.decisions.flush()
-        size, self._position = self._position, 0
-        if not size:
+        self._flush_attempts()  # before the requests: a request's row is never without them
+        end, self._position = self._position, _ROW_BYTES
+        if end == _ROW_BYTES:
             return
-        rows = memoryview(self._buffer)[:size]
-        written = self._requests.write(rows)
-        self.lost_rows += (size - written + _ROW_BYTES - 1) // _ROW_BYTES
+        self.lost_rows += end // _ROW_BYTES - 1 - self._requests.append(self._buffer, end)
         if self._on_rows is not None:
-            self._on_rows(np.frombuffer(bytes(rows), dtype=REQUEST_DTYPE))
+            self._on_rows(np.frombuffer(bytes(self._buffer[_ROW_BYTES:end]), dtype=REQUEST_DTYPE))
+
+    def _flush_attempts(self) -> None:
+        if len(self._followed) > ATTEMPT_ROW.size:
+            self._attempts.append(self._followed, len(self._followed))
+            self._followed = bytearray(ATTEMPT_ROW.size)
 
     def end(self, end: End) -> End:
         """Flush, close, and write `*.end.json` with what was really written; returns it. Never raises."""
         self.flush()
         self.decisions.close()
         error = end.error or self.error
-        end = msgspec.structs.replace(end, recorded=self.recorded, lost_rows=self.lost_rows, error=error)
+        end = msgspec.structs.replace(
+            end,
+            recorded=self.recorded,
+            lost_rows=self.lost_rows,
+            attempt_rows=self._attempts.rows,
+            tick_rows=self._timeline.rows,
+            error=error,
+        )
         if not self._ended:
             self._ended = True
             try:
-                write_atomically(self.paths.end, msgspec.json.format(msgspec.json.encode(end)) + b"\n")
+                write_sealed(self.paths.end, end)
             except OSError as failure:  # without it the case is partial, which is what it is
                 self._bug = self._bug or f"could not write {self.paths.end.name}: {failure.strerror or failure}"
             for file in (self._requests, self._attempts, self._timeline):
@@ -275,7 +306,9 @@ class Recorder:
                 attempt.status,
                 attempt.outcome,
             )
-        self._attempts.write(memoryview(rows))
+        self._followed += rows
+        if len(self._followed) > _ATTEMPTS_MAX:
+            self._flush_attempts()
 
     def _ns(self, instant_s: float) -> int:
         return -1 if math.isnan(instant_s) else round((instant_s - self._t0) * 1e9)

@@ -1,7 +1,7 @@
 """The rows of one repeat of one case as columns, its processes laid side by side on one time axis.
 
 Everything in a repeat is derived from the columns here, so memory is bounded by 80 bytes a row, twice. The files are
-mapped, not read: the operating system may drop their pages again.
+mapped and checked, and their rows copied out of the frames; the operating system may drop the files' pages again.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from harness.client.types import Outcome
+from harness.measure import decisions
 from harness.measure.files import RecordPaths, read_header
-from harness.measure.record import ATTEMPT_DTYPE, KINDS, REQUEST_DTYPE, TIMELINE_DTYPE, End
+from harness.measure.record import ATTEMPT_DTYPE, KINDS, REQUEST_DTYPE, TIMELINE_DTYPE, End, TornHeaderError, rows_in
+from harness.measure.sealed import DamagedError, read_sealed
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -38,6 +39,7 @@ class Repeat:
     rows: Array
     attempts: Array
     processes: list[Process]
+    damaged: tuple[str, ...] = ()  # what is wrong with which file
 
     @property
     def complete(self) -> bool:
@@ -63,43 +65,58 @@ class Repeat:
 def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
     """Read what the processes of a repeat left behind, whole or torn."""
     zeros = [read_header(process.requests)[0].t0_unix_s for process in processes]
-    rows, attempts, found = [], [], []
+    rows, attempts, found, damaged = list[Array](), list[Array](), list[Process](), list[str]()
     for process, zero in zip(processes, zeros, strict=True):
         shift_s = zero - min(zeros)
-        rows.append(_shifted(_map(process.requests, REQUEST_DTYPE), _REQUEST_INSTANTS, shift_s))
-        attempts.append(_shifted(_map(process.attempts, ATTEMPT_DTYPE), _ATTEMPT_INSTANTS, shift_s))
-        timeline = np.array(_map(process.timeline, TIMELINE_DTYPE))
+        end = _end(process.end, damaged)
+        requests = _rows(process.requests, REQUEST_DTYPE, damaged, None if end is None else end.recorded)
+        rows.append(_shifted(requests, _REQUEST_INSTANTS, shift_s))
+        of_attempts = _rows(process.attempts, ATTEMPT_DTYPE, damaged, None if end is None else end.attempt_rows)
+        attempts.append(_shifted(of_attempts, _ATTEMPT_INSTANTS, shift_s))
+        timeline = _rows(process.timeline, TIMELINE_DTYPE, damaged, None if end is None else end.tick_rows)
         timeline["t"] += shift_s
-        found.append(Process(process.process, timeline, _end(process.end)))
-    return Repeat(number, _join(rows, REQUEST_DTYPE), _join(attempts, ATTEMPT_DTYPE), found)
+        if not decisions.is_sound(process.decisions, end is not None):
+            damaged.append(f"lines are damaged, or some are missing ({process.decisions.name})")
+        found.append(Process(process.process, timeline, end))
+    return Repeat(number, _join(rows, REQUEST_DTYPE), _join(attempts, ATTEMPT_DTYPE), found, tuple(damaged))
 
 
 _REQUEST_INSTANTS = ("due", "fired", "first_sent", "sent", "first_byte", "last_chunk", "done")
 _ATTEMPT_INSTANTS = ("sent", "first_byte", "done")
 
 
-def _map(path: Path, dtype: np.dtype[Any]) -> Array:
-    """The whole rows of a file, mapped; none if it is missing or was torn before its first row."""
+def _rows(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int | None = None) -> Array:
+    """A copy of the sound rows of a file; what is wrong with it goes to `damaged`.
+
+    `expected` is what the process says it wrote; without it (it was killed) a missing or short file is no damage.
+    """
     try:
         header, start = read_header(path)
-        count = (path.stat().st_size - start) // dtype.itemsize
-    except (ValueError, OSError):
+    except (TornHeaderError, OSError):
+        rows, sound = np.empty(0, dtype), True
+    except ValueError as error:
+        damaged.append(f"{error} ({path.name})")
         return np.empty(0, dtype)
-    if KINDS[header.kind] != dtype or header.row_bytes != dtype.itemsize:
-        raise ValueError(f"{path}: rows of {header.row_bytes} bytes, expected {dtype.itemsize}")
-    return np.asarray(np.memmap(path, dtype, "r", start, (count,))) if count > 0 else np.empty(0, dtype)
+    else:
+        if KINDS[header.kind] != dtype or header.row_bytes != dtype.itemsize:
+            raise ValueError(f"{path}: rows of {header.row_bytes} bytes, expected {dtype.itemsize}")
+        whole = path.stat().st_size > start
+        body = np.memmap(path, np.uint8, "r", start) if whole else np.empty(0, np.uint8)
+        rows, sound = rows_in(np.asarray(body), dtype)
+    if not sound or (expected is not None and expected != len(rows)):
+        damaged.append(f"rows are damaged, or some are missing ({path.name})")
+    return rows
 
 
 def _shifted(rows: Array, instants: Sequence[str], shift_s: float) -> Array:
     shift = round(shift_s * 1e9)
     if not shift or not len(rows):
         return rows
-    moved = np.array(rows)
     for name in instants:
-        column = moved[name]
+        column = rows[name]
         always = name in {"due", "fired", "done"}
-        moved[name] = np.where(always | (column >= 0), column + shift, column)
-    return moved
+        rows[name] = np.where(always | (column >= 0), column + shift, column)
+    return rows
 
 
 def _join(parts: list[Array], dtype: np.dtype[Any]) -> Array:
@@ -109,11 +126,14 @@ def _join(parts: list[Array], dtype: np.dtype[Any]) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _end(path: Path) -> End | None:
+def _end(path: Path, damaged: list[str]) -> End | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=End)
-    except (OSError, msgspec.MsgspecError):
-        return None
+        return read_sealed(path, End)
+    except DamagedError as error:
+        damaged.append(f"{error} ({path.name})")
+    except OSError:
+        pass
+    return None
 
 
 def latency(rows: Array) -> Array:

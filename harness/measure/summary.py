@@ -5,7 +5,7 @@ Rules of this file
      Service and retry time leave out successes that never went to the wire (cache hits).
   2. Rates are over the makespan and, but for `sent`, of successes. Several repeats are pooled: counts add up, makespan
      is their mean, and intervals come from their spread.
-  3. Files that are missing or torn make a case partial, never an error.
+  3. Files that are missing or torn make a case partial, never an error. Damaged ones make it invalid, and are named.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from harness.measure import rows as columns
 from harness.measure.counting import Evidence, counts, evidence, expected, is_partial
 from harness.measure.diagnosis import diagnose
-from harness.measure.files import find
+from harness.measure.files import find, unreadable
 from harness.measure.headline import headline
 from harness.measure.limit import limit_log
 from harness.measure.plan import CaseFacts, Plan, PlanCase, read_facts, read_plan
@@ -38,6 +38,7 @@ from harness.measure.result import (
     RunResult,
 )
 from harness.measure.rows import Repeat, exchanges, load_repeat
+from harness.measure.sealed import DamagedError
 from harness.measure.slo import Condition, bounds_s, check, parse, sets_errors
 from harness.measure.statistics import LEAST_N, distribution
 from harness.measure.timeline import buckets, in_flight
@@ -86,14 +87,23 @@ def measure_case(
     recorded = find(directory).get(plan.name, {})
     repeats = [load_repeat(number, processes) for number, processes in recorded.items()]
     numbers = sorted({*recorded, *range(plan.repeats)})
-    known = {number: read_facts(directory, plan.name, number) for number in numbers}
-    if not repeats and not any(known.values()):
+    torn, damaged = unreadable(directory, plan.name)
+    known = {number: _facts(directory, plan.name, number, damaged) for number in numbers}
+    if not repeats and not any(known.values()) and not damaged:
         return None
     facts = [known[number] for number in recorded] or list(known.values())
-    proof = evidence(plan, repeats, facts)
+    proof = evidence(plan, repeats, facts, damaged, len(torn))
     case = _case(plan, repeats, facts, proof, bounds_s(conditions), ceilings)
     case = msgspec.structs.replace(case, limit=limit_log(list(recorded.values())))
     return _with_slo(case, conditions), proof
+
+
+def _facts(directory: Path, case: str, repeat: int, damaged: list[str]) -> CaseFacts | None:
+    try:
+        return read_facts(directory, case, repeat)
+    except DamagedError as error:
+        damaged.append(str(error))
+        return None
 
 
 def _case(

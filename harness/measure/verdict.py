@@ -36,6 +36,10 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive"], str]] = {
     "errors": ("invalid", "more than 1 % failed, and no --slo says how many may"),
     "engine_error": ("invalid", "the client itself failed"),
     "write_error": ("invalid", "records could not be written"),
+    "damaged": (
+        "invalid",
+        "a file of the run was changed after it was written, or rows are missing from it",
+    ),
     "unfinished": (
         "inconclusive",
         "more than 1 % had no outcome when the run ended, so the longest latencies are missing",
@@ -113,13 +117,16 @@ def _recording(proof: Evidence) -> Iterator[tuple[str, str]]:
             yield "write_error", f"Records are incomplete: {error}. Free some space and run it again."
         else:
             yield "engine_error", f"The client itself failed: {error}."
+    if proof.damaged:
+        more = f" and {len(proof.damaged) - 1} more" if len(proof.damaged) > 1 else ""
+        yield "damaged", f"Recorded data is damaged: {proof.damaged[0]}{more}. Copy the run again, or run it again."
 
 
 def _conservation(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
     counts = case.counts
     total = sum(getattr(counts, name) for name in OUTCOME_NAMES)
-    if proof.lost_rows:
-        return  # a write error says so already
+    if proof.lost_rows or proof.damaged:
+        return  # said already
     if total != counts.scheduled:
         yield (
             "conservation",
@@ -141,7 +148,7 @@ def _conservation(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
 def _server_count(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
     """What got a status was seen for certain; what got none, or was cut while in flight, may have been."""
     seen = case.counts.server_seen
-    if seen is None or proof.killed or proof.lost_rows:
+    if seen is None or proof.killed or proof.lost_rows or proof.damaged:
         return
     least, most = proof.answered, case.counts.attempts + proof.cut
     if not least <= seen <= most:

@@ -16,6 +16,7 @@ from harness.measure.record import REQUEST_DTYPE, REQUEST_ROW, End, Header, enco
 from harness.measure.recorder import Recorder, slug
 from harness.measure.result import Load, Named, Target
 from harness.measure.summary import summarize_run
+from tests.measure_samples import framed
 
 REQUESTS = 20_000
 ROWS = 1_000_000
@@ -72,7 +73,7 @@ def test_summarizing_a_million_requests(benchmark: Any, tmp_path: Path) -> None:
     records.mkdir()
     stem = slug("queue-stream", 0, 0)
     header = Header("requests", "queue-stream", 0, 0, 0.0, REQUEST_ROW.size)
-    (records / f"{stem}.requests").write_bytes(encode_header(header) + rows.tobytes())
+    (records / f"{stem}.requests").write_bytes(encode_header(header) + framed(rows, 150))
     case = PlanCase(
         name="queue-stream",
         strategy=Named("queue-stream"),

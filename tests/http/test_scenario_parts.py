@@ -127,8 +127,8 @@ def test_locusts_totals_go_into_the_first_end_and_nowhere_else() -> None:
         + """
         import tempfile
         from pathlib import Path
-        import msgspec
         from harness.measure.files import paths
+        from harness.measure.sealed import read_sealed, seal
         from harness.measure.record import End, Header, REQUEST_ROW, encode_header
         from scenarios._stats import note_totals
         folder = Path(tempfile.mkdtemp())
@@ -144,9 +144,9 @@ def test_locusts_totals_go_into_the_first_end_and_nowhere_else() -> None:
         note_totals(stats, folder, "case", 0)
         print(len(list(folder.iterdir())))
         for process in (0, 1):
-            paths(folder, "case", 0, process).end.write_bytes(msgspec.json.encode(End(7, 7, 7, 0)))
+            paths(folder, "case", 0, process).end.write_bytes(seal(End(7, 7, 7, 0)))
         note_totals(stats, folder, "case", 0)
-        ends = [msgspec.json.decode(paths(folder, "case", 0, n).end.read_bytes(), type=End) for n in (0, 1)]
+        ends = [read_sealed(paths(folder, "case", 0, n).end, End) for n in (0, 1)]
         print([(end.locust_requests, end.locust_failures) for end in ends])
         """
     )

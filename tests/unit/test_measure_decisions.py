@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from harness.measure.decisions import DecisionLog, read
+from harness.measure.decisions import DecisionLog, is_sound, read
 from harness.measure.limit import POINTS_MAX, limit_log, thinned
 from harness.measure.recorder import Recorder
 from harness.measure.result import LimitChange
@@ -33,8 +33,13 @@ def test_what_is_written_comes_back_and_what_found_no_room_is_counted(tmp_path: 
 
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "x.decisions.jsonl"
-    path.write_bytes(b'[1.0,0,4,8,"more",null]\n[2.0,0,8,1')
+    log = DecisionLog(path, t0=0.0)
+    log.note(0)(1.0, 4, 8, "more", math.inf)
+    log.flush()
+    path.write_bytes(path.read_bytes() + b"[2.0,0,8,1")
     assert len(read(path)[0]) == 1
+    assert is_sound(path, ended=False)
+    assert not is_sound(path, ended=True)
     assert read(tmp_path / "none") == ([], 0)
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
+from harness.measure.frames import frame
 from harness.measure.plan import CaseFacts, read_plan, write_facts
+from harness.measure.record import Header, encode_header, read
 from harness.measure.result import Case, Load, RunResult
 from harness.measure.summary import summarize_case, summarize_run
 from tests.unit.recorded import (
@@ -227,7 +229,9 @@ def test_rows_of_another_width_are_refused(tmp_path: Path) -> None:
     record(into, one_by_one(1))
     end(into)
     path = into.paths.requests
-    path.write_bytes(path.read_bytes().replace(b'"row_bytes":80', b'"row_bytes":88'))
+    _, rows = read(path)
+    header = Header("requests", "sync", 0, 0, 5e8, 88)
+    path.write_bytes(encode_header(header) + frame(rows.tobytes(), 80))
     with pytest.raises(ValueError, match="expected 80"):
         only(tmp_path)
 

@@ -1,0 +1,65 @@
+"""Frames of record files: each flush is one frame, with a checksum over its rows, so that damage is found.
+
+A frame is a head as wide as one row, then the rows. The head holds a mark, the number of rows, their CRC-32, the
+frame's place in the file, and the CRC-32 of all that. Heads as wide as rows keep every row aligned.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+MARK = b"\x8fPLF"
+_HEAD = struct.Struct("<4sIII")  # mark, rows, CRC-32 of the rows, place
+_CHECK = struct.Struct("<I")  # CRC-32 of the head
+_CHECKED = _HEAD.size
+
+Bytes = memoryview | bytes | bytearray
+
+
+def fill_head(buffer: bytearray, row_bytes: int, end: int, place: int) -> None:
+    """Write the head into the first `row_bytes` of a buffer whose rows reach up to `end`."""
+    with memoryview(buffer) as view:
+        _HEAD.pack_into(buffer, 0, MARK, end // row_bytes - 1, zlib.crc32(view[row_bytes:end]), place)
+        _CHECK.pack_into(buffer, _CHECKED, zlib.crc32(view[:_CHECKED]))
+
+
+def frame(rows: Bytes, row_bytes: int, place: int = 0) -> bytes:
+    """Rows as one frame."""
+    buffer = bytearray(row_bytes)
+    buffer += rows
+    fill_head(buffer, row_bytes, len(buffer), place)
+    return bytes(buffer)
+
+
+def sound_rows(body: Bytes, row_bytes: int) -> tuple[list[tuple[int, int]], bool]:
+    """Begin and end, in bytes, of the rows of all sound frames, and whether all frames are sound.
+
+    The last frame may be torn (`kill -9`, a full disk): it is left out, and is no damage. After a damaged head the next
+    sound one is looked for.
+    """
+    rows, sound, place, at = list[tuple[int, int]](), True, 0, 0
+    while at + row_bytes <= len(body):
+        head = _head(body, at)
+        if head is None:
+            sound, at = False, at + row_bytes
+            continue
+        count, checksum, number = head
+        begin, end = at + row_bytes, at + row_bytes * (count + 1)
+        if end > len(body):
+            break
+        as_written = zlib.crc32(body[begin:end]) == checksum
+        if as_written:
+            rows.append((begin, end))
+        sound = sound and as_written and number == place
+        place, at = number + 1, end
+    return rows, sound
+
+
+def _head(body: Bytes, at: int) -> tuple[int, int, int] | None:
+    """Rows, checksum and place; None where no sound head is."""
+    mark, rows, checksum, place = _HEAD.unpack_from(body, at)
+    (check,) = _CHECK.unpack_from(body, at + _CHECKED)
+    if mark != MARK or check != zlib.crc32(body[at : at + _CHECKED]):
+        return None
+    return rows, checksum, place

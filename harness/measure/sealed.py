@@ -1,0 +1,45 @@
+"""Small JSON files with a checksum as their last key, so that a changed byte is found when they are read again."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from harness.measure.files import write_atomically
+
+T = TypeVar("T")
+_KEY = b',\n  "crc32": "'
+
+
+class DamagedError(ValueError):
+    """The file is not as it was written."""
+
+
+def seal(value: Any) -> bytes:
+    """A struct as indented JSON; its last key is the CRC-32 of all bytes before it."""
+    body = msgspec.json.format(msgspec.json.encode(value))[:-2]  # without the last line break and brace
+    return body + _tail(body)
+
+
+def _tail(body: bytes) -> bytes:
+    return _KEY + b'%08x"\n}\n' % zlib.crc32(body)
+
+
+def write_sealed(path: Path, value: Any) -> None:
+    """Write it whole or not at all; raises OSError."""
+    write_atomically(path, seal(value))
+
+
+def read_sealed(path: Path, kind: type[T]) -> T:
+    """Read it; raises OSError, and DamagedError if it is not as it was written."""
+    data = path.read_bytes()
+    body = data[: data.rfind(_KEY)]
+    if _KEY not in data or data != body + _tail(body):
+        raise DamagedError("its checksum does not match what it holds")
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        raise DamagedError(str(error)) from error
