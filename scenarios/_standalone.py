@@ -59,7 +59,7 @@ class Standalone:
         return targets.embedded(options.server, seed=options.seed, log=self.records / "mock_server.log")
 
     def _plan(self, options: Any) -> Plan:
-        spec, server = self._spec, self._server
+        spec, server, schedule = self._spec, self._server, self._spec.build_schedule()
         case = PlanCase(
             name=spec.name,
             strategy=spec.strategy,
@@ -72,7 +72,9 @@ class Standalone:
             users=spec.users,
             processes=self._processes,
             transport="blocking" if spec.build_strategy().blocking else "asyncio",
-            schedule_sha256=spec.build_schedule().sha256,
+            schedule_sha256=schedule.sha256,
+            scheduled=len(schedule) or None,
+            span_s=schedule.span_s,
         )
         return Plan(
             schema_version=1,

@@ -121,9 +121,7 @@ class Signal(enum.Enum):
 
     success = "success"
     overload = "overload"  # the server had too much to do, or failed
-    ignored = (
-        "ignored"  # never sent, the client's own doing, or for a person to judge
-    )
+    ignored = "ignored"  # never sent, the client's own doing, or for a person to judge
 
 
 SIGNALS: Mapping[Outcome, Signal] = dict.fromkeys(Outcome, Signal.ignored) | {

@@ -15,7 +15,7 @@ from harness.experiment import layering
 from harness.experiment import target as targets
 from harness.experiment.scenario import Description
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
-from harness.load.schedule import BACKLOG, check
+from harness.load.schedule import BACKLOG, Schedule, check
 from harness.load.workloads.jsonl import Jsonl
 from harness.measure import slo as slos
 from harness.measure.environment import environment
@@ -109,7 +109,7 @@ def prepare(settings: Settings) -> Run:
 
 def _plan(settings: Settings, directory: Path, specs: list[CaseSpec]) -> Plan:
     schedule = specs[0].build_schedule()
-    plan_cases = [_plan_case(spec, settings, schedule.sha256) for spec in specs]
+    plan_cases = [_plan_case(spec, settings, schedule) for spec in specs]
     return Plan(
         schema_version=1,
         id=directory.name,
@@ -255,7 +255,7 @@ def write_whole(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def _plan_case(spec: CaseSpec, settings: Settings, sha256: str) -> PlanCase:
+def _plan_case(spec: CaseSpec, settings: Settings, schedule: Schedule) -> PlanCase:
     backlog = spec.load.name == BACKLOG
     return PlanCase(
         name=spec.name,
@@ -269,7 +269,9 @@ def _plan_case(spec: CaseSpec, settings: Settings, sha256: str) -> PlanCase:
         users=spec.users,
         processes=settings.processes,
         transport="blocking" if spec.build_strategy().blocking else "asyncio",
-        schedule_sha256=sha256,
+        schedule_sha256=schedule.sha256,
+        scheduled=len(schedule) or None,
+        span_s=schedule.span_s,
     )
 
 

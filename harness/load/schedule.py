@@ -27,6 +27,7 @@ class Schedule:
     kind: str
     offsets: array[float] | None
     sha256: str
+    span_s: float | None = None  # how long the arrivals go on; their number divided by it is the offered rate
 
     def __len__(self) -> int:
         return 0 if self.offsets is None else len(self.offsets)
@@ -54,13 +55,21 @@ def compute(kind: str, settings: Mapping[str, Any], duration_s: float, items: in
     identity = json.dumps([kind, dict(settings), items, seed], sort_keys=True, default=str).encode()
     if pacer is None:
         return Schedule(kind, None, hashlib.sha256(identity).hexdigest())
-    offsets = array("d")
+    offsets, cut = array("d"), getattr(pacer, "ends_itself", False)
     for due_s in pacer.arrivals(duration_s, Random(seed)):
         if items is not None and len(offsets) >= items:
+            cut = True
             break
         if len(offsets) >= ARRIVALS_MAX:
             raise UsageError(f"the load has more than {ARRIVALS_MAX:,} arrivals: lower --rate or --duration")
         offsets.append(due_s)
     if not offsets:
         raise UsageError(f"load {kind}: no arrival in {duration_s:g} s; raise --rate or --duration")
-    return Schedule(kind, offsets, hashlib.sha256(identity + offsets.tobytes()).hexdigest())
+    span_s = _span_s(offsets, duration_s) if cut else duration_s
+    return Schedule(kind, offsets, hashlib.sha256(identity + offsets.tobytes()).hexdigest(), span_s)
+
+
+def _span_s(offsets: array[float], duration_s: float) -> float:
+    """Of arrivals that end before their duration: up to the last one, and a mean gap."""
+    gaps = len(offsets) - 1
+    return min(duration_s, offsets[-1] * len(offsets) / gaps) if gaps and offsets[-1] > 0 else duration_s

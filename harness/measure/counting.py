@@ -31,6 +31,7 @@ class Evidence(msgspec.Struct, frozen=True):
     killed: int = 0  # processes that never wrote their end
     missing_repeats: int = 0
     unattended: int = 0  # repeats with rows but without facts: whoever played them was killed meanwhile
+    other_schedules: list[str] = []  # hashes of schedules that were played and not planned
     interrupted: list[str] = []
     errors: list[str] = []  # of the engine or the recorder
     exit_codes: list[int] = []  # those that are not 0
@@ -47,19 +48,24 @@ class Expected:
     unfinished: int
 
 
-def expected(repeat: Repeat, planned: int | None) -> Expected:
-    """From the processes' ends. Where one was killed, from the plan and the last ticks.
+def expected(repeat: Repeat, plan: PlanCase) -> Expected:
+    """Arrivals: the whole schedule, whoever was there to send it. A backlog: from the processes' ends.
 
-    What a killed process had given out and not recorded is unfinished, what it had not given out is not sent.
+    What a killed process had given out and not recorded is unfinished; what nobody gave out is not sent.
     """
-    ends = repeat.ends
-    if len(ends) == len(repeat.processes):
+    ends, rows = repeat.ends, len(repeat.rows)
+    killed = len(ends) < len(repeat.processes)
+    if plan.scheduled is None and not killed and len(repeat.processes) >= plan.processes:
         return Expected(sum(end.scheduled for end in ends), sum(end.not_sent for end in ends), 0)
-    rows = len(repeat.rows)
-    pulled = sum(_pulled(process) for process in repeat.processes)
-    scheduled = max(planned or 0, pulled, rows)
-    unfinished = max(pulled - rows, 0)
-    return Expected(scheduled, scheduled - rows - unfinished, unfinished)
+    recorded = sum(end.recorded for end in ends)
+    unfinished = max(sum(_pulled(p) for p in repeat.processes if p.end is None) - (rows - recorded), 0)
+    if plan.scheduled is not None:
+        scheduled = plan.scheduled
+    elif killed:
+        scheduled = max(plan.load.items or 0, rows + unfinished)
+    else:
+        scheduled = max(sum(end.scheduled for end in ends), (plan.load.items or 0) - sum(end.bad_lines for end in ends))
+    return Expected(scheduled, max(scheduled - rows - unfinished, 0), unfinished)
 
 
 def _pulled(process: Process) -> int:
@@ -70,7 +76,7 @@ def _pulled(process: Process) -> int:
 
 def counts(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFacts | None]) -> Counts:
     """Items over all repeats. Every scheduled item has exactly one outcome."""
-    goals = [expected(repeat, plan.load.items) for repeat in repeats]
+    goals = [expected(repeat, plan) for repeat in repeats]
     tally = sum(
         (np.bincount(repeat.rows["outcome"], minlength=len(Outcome)) for repeat in repeats),
         start=np.zeros(len(Outcome), np.int64),
@@ -110,6 +116,7 @@ def evidence(
     killed = sum(len(repeat.processes) - len(repeat.ends) for repeat in repeats) + torn
     reasons = [end.interrupted for end in ends] + [fact.interrupted for fact in known]
     lags = [lag(repeat.rows) for repeat in repeats]
+    played = {end.schedule_sha256 for end in ends}
     return Evidence(
         case=plan.name,
         rows=sum(len(repeat.rows) for repeat in repeats),
@@ -123,6 +130,7 @@ def evidence(
         killed=killed,
         missing_repeats=max(plan.repeats - len(repeats), 0),
         unattended=len(repeats) - len(known) if repeats else 0,
+        other_schedules=sorted(sha for sha in played if sha is not None and sha != plan.schedule_sha256),
         interrupted=list(dict.fromkeys(reason for reason in reasons if reason)),
         errors=list(dict.fromkeys(end.error for end in ends if end.error)),
         exit_codes=[fact.exit_code for fact in known if fact.exit_code],

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from harness.measure import rows as columns
-from harness.measure.counting import Evidence, counts, evidence, expected, is_partial
+from harness.measure.counting import Evidence, counts, evidence, is_partial
 from harness.measure.diagnosis import diagnose
 from harness.measure.files import find, unreadable
 from harness.measure.headline import headline
@@ -192,7 +192,7 @@ def _rates(
         return Rates()
     within = sum(_within(repeat, *bounds) for repeat in repeats)
     return Rates(
-        offered=None if plan.load.kind == BACKLOG else _offered(plan, repeats),
+        offered=plan.scheduled / plan.span_s if plan.scheduled and plan.span_s else None,
         sent=number.sent / makespans_s,
         completed=number.ok / makespans_s,
         goodput=within / makespans_s,
@@ -208,18 +208,6 @@ def _within(repeat: Repeat, latency_s: float | None, ttft_s: float | None) -> in
     if ttft_s is not None:
         good &= (ok["chunks"] > 0) & (ok["first_byte"] - ok["sent"] <= ttft_s * 1e9)
     return int(good.sum())
-
-
-def _offered(plan: PlanCase, repeats: list[Repeat]) -> float | None:
-    """Scheduled items over the schedule's length; of a schedule that was cut short, up to its last recorded item."""
-    scheduled, length_s = 0, 0.0
-    for repeat in repeats:
-        last_s = float(repeat.rows["due"].max()) / 1e9
-        whole = repeat.complete and plan.load.items is None and plan.load.duration_s is not None
-        items = expected(repeat, plan.load.items).scheduled if repeat.complete else len(repeat.rows)
-        scheduled += items
-        length_s += max(plan.load.duration_s or 0.0, last_s) if whole else last_s * items / max(items - 1, 1)
-    return scheduled / length_s if length_s > 0 else None
 
 
 def _in_flight(repeats: list[Repeat]) -> InFlight:

@@ -24,6 +24,7 @@ UNFINISHED_SHARE_MAX = 0.01
 CODES: dict[str, tuple[Literal["invalid", "inconclusive"], str]] = {
     "no_data": ("invalid", "a case has no success, or there is no case at all"),
     "conservation": ("invalid", "scheduled items and their outcomes do not add up, or rows are missing or doubled"),
+    "schedule": ("invalid", "a process played another schedule than the planned one"),
     "server_count": ("invalid", "the server counted other than what the client sent"),
     "client_ceiling": (
         "invalid",
@@ -92,6 +93,8 @@ def _of_case(case: Case, proof: Evidence, slo_sets_errors: bool) -> Iterator[tup
     if case.counts.ok == 0:
         yield "no_data", _no_data(case, proof)
     yield from _recording(proof)
+    if proof.other_schedules:
+        yield "schedule", _other_schedule(proof)
     yield from _conservation(case, proof)
     yield from _server_count(case, proof)
     yield from _client(case)
@@ -120,6 +123,13 @@ def _recording(proof: Evidence) -> Iterator[tuple[str, str]]:
     if proof.damaged:
         more = f" and {len(proof.damaged) - 1} more" if len(proof.damaged) > 1 else ""
         yield "damaged", f"Recorded data is damaged: {proof.damaged[0]}{more}. Copy the run again, or run it again."
+
+
+def _other_schedule(proof: Evidence) -> str:
+    return (
+        f"A process played another load than the planned one (its schedule is {proof.other_schedules[0][:12]}): "
+        "options were changed after the plan was written. Run it again."
+    )
 
 
 def _conservation(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:

@@ -24,9 +24,14 @@ class Played(msgspec.Struct, frozen=True):
     load: Load = Load("backlog")
 
 
+def arrivals(played: Played) -> dict[str, Any]:
+    """What a plan holds of a schedule."""
+    return {"scheduled": len(played.rows), "span_s": played.load.duration_s} if played.load.duration_s else {}
+
+
 def run(tmp_path: Path, *played: Played, ceiling: float | None = None) -> RunResult:
     """The result of these cases on one target."""
-    cases = [plan_case(one.name, load=one.load) for one in played]
+    cases = [plan_case(one.name, load=one.load, **arrivals(one)) for one in played]
     write_plan(plan(*cases, ceilings={} if ceiling is None else {"asyncio": ceiling}), tmp_path)
     for one in played:
         leave(tmp_path, one.rows, case=one.name)

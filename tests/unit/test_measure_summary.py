@@ -9,6 +9,7 @@ import pytest
 
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
+from harness.load.schedule import compute
 from harness.measure.frames import frame
 from harness.measure.plan import CaseFacts, read_plan, write_facts
 from harness.measure.record import Header, encode_header, read
@@ -106,14 +107,61 @@ def test_cache_hits_are_answers_without_service_time(tmp_path: Path) -> None:
 
 
 def test_arrivals_have_an_offered_rate(tmp_path: Path) -> None:
-    """By the schedule's length, or by its instants where items or a stop cut it short."""
+    """That of the schedule, also where a number of items cut it short, and where the run was stopped."""
     write_case(tmp_path, "sync", steady(100, 0.1))
-    assert only(tmp_path, load=Load("constant", {}, None, 10.0)).rates_per_s.offered == pytest.approx(10.0)
-    assert only(tmp_path, load=Load("constant", {}, 100, 30.0)).rates_per_s.offered == pytest.approx(10.0)
-    write_case(tmp_path, "sync", steady(50, 0.1), interrupted="stopped by the user")
-    case = only(tmp_path, load=Load("constant", {}, None, 30.0))
+    for items, duration_s in ((None, 10.0), (100, 30.0)):
+        schedule = compute("constant", {"rate_per_s": 10.0}, duration_s, items, 1)
+        of: dict[str, Any] = {"load": Load("constant"), "scheduled": len(schedule), "span_s": schedule.span_s}
+        assert only(tmp_path, **of).rates_per_s.offered == pytest.approx(10.0)
+    write_case(tmp_path, "sync", steady(20, 0.1), interrupted="stopped by the user", scheduled=21)
+    case = only(tmp_path, **of)
     assert case.rates_per_s.offered == pytest.approx(10.0)
+    assert (case.counts.scheduled, case.counts.ok, case.counts.not_sent) == (100, 20, 80)
     assert case.partial
+
+
+def test_a_trace_that_ends_before_the_duration_is_offered_at_its_own_rate(tmp_path: Path) -> None:
+    """Forty arrivals in four seconds are ten per second, whatever --duration says."""
+    trace = tmp_path / "trace.txt"
+    trace.write_text("".join(f"{k / 10}\n" for k in range(40)))
+    schedule = compute("replay", {"path": str(trace)}, 30.0, None, 1)
+    assert schedule.span_s == pytest.approx(4.0)
+    assert compute("replay", {"path": str(trace)}, 2.0, None, 1).span_s == pytest.approx(2.0)
+    assert compute("poisson", {"rate_per_s": 1.0}, 9.0, None, 1).span_s == 9.0
+
+
+def test_what_a_killed_worker_had_left_is_not_sent(tmp_path: Path) -> None:
+    """`scheduled` is the schedule's length, whoever died: arrivals do not vanish, and the offered rate stays."""
+    whole, killed = recorder(tmp_path, process=0), recorder(tmp_path, process=1)
+    record(whole, steady(240, 0.05))
+    end(whole, scheduled=240)
+    record(killed, steady(90, 0.05), 1000)
+    killed.tick(t=4.5, pulled=95.0)
+    killed.flush()
+    load = Load("constant", {"rate_per_s": 40.0}, None, 12.0)
+    case = only(tmp_path, load=load, scheduled=480, span_s=12.0, processes=2)
+    counts = case.counts
+    assert (counts.scheduled, counts.ok, counts.unfinished, counts.not_sent) == (480, 330, 5, 145)
+    assert case.rates_per_s.offered == pytest.approx(40.0)
+    assert case.partial
+
+
+def test_the_share_of_a_worker_that_left_no_file_is_not_sent(tmp_path: Path) -> None:
+    """Killed before the load began; arrivals and a backlog of known size alike."""
+    write_case(tmp_path, "sync", steady(240, 0.05), scheduled=240)
+    arrivals = only(tmp_path, load=Load("constant"), scheduled=480, span_s=12.0, processes=2).counts
+    backlog = only(tmp_path, load=Load("backlog", {}, 480), processes=2).counts
+    for counts in (arrivals, backlog):
+        assert (counts.scheduled, counts.ok, counts.not_sent) == (480, 240, 240)
+
+
+def test_another_schedule_than_the_planned_one_is_invalid(tmp_path: Path) -> None:
+    """Each process writes down the hash of what it played."""
+    write_case(tmp_path, "sync", one_by_one(400), schedule_sha256="ab")
+    assert run(tmp_path).verdict.status == "valid"
+    write_case(tmp_path, "sync", one_by_one(400), schedule_sha256="cd" * 32)
+    (reason,) = run(tmp_path).verdict.reasons
+    assert (reason.code, "cdcdcdcdcdcd" in reason.text) == ("schedule", True)
 
 
 def test_goodput_counts_answers_within_the_slo(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import ClassVar
 
 from harness.client.errors import SettingError, UsageError
 from harness.client.settings import positive
@@ -18,6 +19,7 @@ class Replay:
 
     path: str = ""
     speed: float = 1.0
+    ends_itself: ClassVar[bool] = True  # where the trace ends, which may be before the duration
 
     def __post_init__(self) -> None:
         positive(self, "speed")
