@@ -2,7 +2,8 @@
 
 Rules of this file
   1. A client application claims a slot; slot k of N has items k, k+N, ... of the load. N is fixed for the test.
-  2. `go` is sent when every user that Locust meant to start is ready to send: nobody is late before the start.
+  2. `go` is sent when every user that Locust meant to start is ready to send: nobody is late before the start. After
+     READY_S it is sent all the same, with a warning.
   3. The master leaves only when each worker has said that its last statistics are on their way (`drained`), because
      Locust's own `quit` waits half a second and loses the slowest requests of every longer drain.
   4. A worker that dies takes its share with it, never the test: it is not waited for, neither to be done nor to drain.
@@ -26,6 +27,7 @@ from scenarios._stats import note_totals
 CLAIM, SLOT, READY, GO, DONE, LEFT, DRAINED = (
     f"paceline_{word}" for word in ("claim", "slot", "ready", "go", "done", "left", "drained")
 )
+READY_S = 15.0  # until the load begins without those that are not ready
 logger = logging.getLogger("paceline")
 
 
@@ -106,9 +108,17 @@ class Coordinator:
             gevent.spawn(self._go)
 
     def _go(self) -> None:
-        with gevent.Timeout(5, False):
+        with gevent.Timeout(READY_S, False):
             while len(self.ready) < self.runner.target_user_count:
                 gevent.sleep(0.01)
+        if len(self.ready) < self.runner.target_user_count:
+            logger.warning(
+                "the load begins with %d of %d client applications, the others were not ready after %g s: "
+                "what is due before they join is counted as not sent",
+                len(self.ready),
+                self.runner.target_user_count,
+                READY_S,
+            )
         if not self.gone:
             self.gone = True
             for node in list(getattr(self.runner, "clients", {"local": None})):

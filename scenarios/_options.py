@@ -27,7 +27,7 @@ def add_arguments(parser: Any, **_: Any) -> None:
     add("--strategy", default="queue-stream:concurrency=20", help="client strategy, NAME[:key=value,...]")
     add("--task", default="", help="what each item asks for, NAME[:key=value,...] (default: the scenario's own)")
     add("--rate", type=float, default=0.0, help="arrivals per second (default: the scenario's own)")
-    add("--items", type=int, default=0, help="number of items (default: the scenario's own)")
+    add("--items", type=int, default=0, help="number of items (default: all of --input, else the scenario's own)")
     add("--duration", type=float, default=0.0, help="seconds of arrivals (default: the scenario's own)")
     add("--input", default="", help="JSONL file with the items (default: the pairs that come with paceline)")
     add("--server", default="demo", help="profile of the mock server that is started when there is no --host")
@@ -55,7 +55,11 @@ def spec_from(options: Namespace, scenario: type[Description], name: str, target
             settings["rate_per_s"] = options.rate
         load = Named(plugins.name_of(type(scenario.load)), settings)
         plugins.build("load", load.name, load.settings)
+    elif options.duration:
+        raise UsageError("--duration: every item of a backlog is due at once; choose a scenario with arrivals")
     tasks = [task_share(options.task)] if options.task else [task_share(t, w) for t, w in scenario.mix.items()]
+    if options.input and len(tasks) > 1:
+        raise UsageError("--input has lines for one task; a mix of tasks has made-up texts")
     shipped = [share.task.name for share in tasks] == ["similarity"]
     strategy, own = layering.split(options.strategy)
     return CaseSpec(
@@ -66,13 +70,20 @@ def spec_from(options: Namespace, scenario: type[Description], name: str, target
         records=str(records),
         load=load,
         duration_s=options.duration or scenario.duration_s,
-        items=options.items or scenario.items or (None if scenario.load is not None else 1000),
+        items=options.items or _items(options, scenario),
         input=options.input or (str(SAMPLE_PAIRS) if shipped else None),
         layers=LayerSettings(timeout_s=options.request_timeout, retries=options.retries).around(layering.parse(own)),
         seed=options.seed,
         users=options.num_users or 1,
         drain_s=options.drain,
     )
+
+
+def _items(options: Namespace, scenario: type[Description]) -> int | None:
+    """As many as the input file has, or the arrivals; else the scenario's own number, or a thousand."""
+    if options.input or scenario.load is not None:
+        return None if options.input else scenario.items
+    return scenario.items or 1000
 
 
 def named(kind: str, text: str) -> Named:

@@ -124,6 +124,7 @@ class Engine:
 
     async def _main(self) -> None:
         ticker = asyncio.create_task(self._tick())
+        ticker.add_done_callback(self._ticker_ended)
         await self._finish.wait()
         for application in self._applications:
             self._leave(application, None)
@@ -131,7 +132,10 @@ class Engine:
         await asyncio.gather(*tasks, return_exceptions=True)
         ticker.cancel()
         if self.recorder is not None:
-            self._sample()
+            try:
+                self._sample()
+            except Exception as error:  # the end is written all the same
+                self.error = self.error or _ticker_failed(error)
             self.end = self._summary(self.recorder)
             self.recorder.end(self.end)
 
@@ -273,6 +277,14 @@ class Engine:
                 for application in self._applications:
                     self._cut_later(application)
 
+    def _ticker_ended(self, ticker: asyncio.Task[None]) -> None:
+        """Without ticks nothing is flushed or shown and no drain ends: the case is over, and says why."""
+        if ticker.cancelled() or (error := ticker.exception()) is None:
+            return
+        self.error = self.error or _ticker_failed(error)
+        for application in self._applications:
+            self._leave(application, "the client failed")
+
     def _over_s(self) -> float:
         """When arrivals are over; from then on what is in flight has `drain_s`. A backlog ends when it is done."""
         offsets = self._schedule.offsets
@@ -328,6 +340,10 @@ class Engine:
             error=self.error or recorder.error,
             schedule_sha256=self._schedule.sha256,
         )
+
+
+def _ticker_failed(error: BaseException) -> str:
+    return f"its ticker failed: {type(error).__name__}: {error}"
 
 
 async def _not_sent() -> Response:

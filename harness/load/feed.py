@@ -51,7 +51,8 @@ class Mix:
 class Feed:
     """Items `part`, `part + parts`, ... of the load. `stop()` ends the stream before the next item.
 
-    What was due before `since` belongs to no one: an application that a load shape starts later has no past.
+    What was due before `since` is not given out: an application that a load shape starts later has no past. The result
+    counts it as not sent.
 
     A backlog gives items as fast as they are pulled, all due at `zero`. Arrivals are given at their due instants; one
     pulled late (the strategy was busy) was ready all the same, so its `fired` is its due time and the wait is the

@@ -260,3 +260,26 @@ def test_an_application_that_joins_later_begins_with_the_present(tmp_path: Path)
     assert int((rows["user"] == 0).sum()) == 25
     assert 5 <= int((rows["user"] == 1).sum()) <= 13
     assert int(rows["due"][rows["user"] == 1].min()) > 0.4e9
+
+
+def test_a_ticker_that_fails_ends_the_case_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without ticks nothing would be flushed, nor any drain end."""
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no clock")
+
+    with mock("# slow\n[service]\nbase_s = 0.05\n", tmp_path) as server:
+        engine = Engine(spec(server.url, tmp_path / "r", "queue-stream:concurrency=2", items=100_000))
+        thread = threading.Thread(target=engine.run)
+        thread.start()
+        application = engine.join(0, 1)
+        until(lambda: application.ready)
+        monkeypatch.setattr("harness.measure.recorder.Recorder.tick", broken)
+        engine.go()
+        until(lambda: engine.complete)
+        engine.finish()
+        thread.join(10)
+    end = end_of(engine)
+    assert (end.error, end.interrupted) == ("its ticker failed: RuntimeError: no clock", "the client failed")
+    _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
+    assert end.recorded == len(rows)

@@ -111,3 +111,18 @@ def test_every_scenario_describes_itself_without_locust(name: str) -> None:
     made = case(scenario)
     assert made.build_strategy()
     assert len(made.build_schedule()) > 0 or made.load.name == "backlog"
+
+
+def test_an_input_file_is_played_to_its_end() -> None:
+    """Not its first thousand lines, and not the scenario's own number."""
+    assert case(Description, "--input", "my.jsonl").items is None
+    assert case(Pile, "--input", "my.jsonl").items is None
+    assert case(Pile, "--input", "my.jsonl", "--items", "5").items == 5
+
+
+def test_options_that_would_have_no_effect_are_refused() -> None:
+    """As `paceline` refuses them."""
+    with pytest.raises(UsageError, match="--duration: every item of a backlog is due at once"):
+        case(Pile, "--duration", "5")
+    with pytest.raises(UsageError, match="--input has lines for one task"):
+        case(Both, "--input", "my.jsonl")
