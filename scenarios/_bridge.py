@@ -19,6 +19,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.client.errors import UsageError
+from harness.experiment.open_files import check as check_open_files
 from harness.experiment.scenario import Description
 from harness.experiment.spec import CaseSpec
 from scenarios import _options
@@ -108,6 +109,8 @@ def _checked(environment: Environment) -> CaseSpec:
         spec = _spec(environment)
         spec.build_strategy()
         spec.build_schedule()
+        if _options.case_file() is None:  # else the parent has checked it
+            check_open_files([spec], environment.parsed_options.processes or 1)
     except UsageError as error:
         _refuse(error)
     return spec
@@ -122,6 +125,7 @@ def _prepare(environment: Environment) -> None:
     """Plain Locust: choose a run directory, start the mock if there is no --host, and write the plan."""
     from scenarios._standalone import Standalone
 
+    _options.take_run_time(environment.parsed_options, environment.user_classes[0])
     try:
         standalone = Standalone(environment, environment.user_classes[0])
     except UsageError as error:

@@ -44,6 +44,15 @@ def case_file() -> CaseSpec | None:
     return msgspec.json.decode(Path(path).read_bytes(), type=CaseSpec) if path else None
 
 
+def take_run_time(options: Namespace, scenario: type[Description]) -> None:
+    """Locust's -t is the duration of arrivals, unless --duration is given: they end, and are drained, by themselves.
+
+    As a limit it would cut the last of them, because the load begins only when all users are there.
+    """
+    if options.run_time and scenario.load is not None and not options.duration:
+        options.duration, options.run_time = float(options.run_time), None
+
+
 def spec_from(options: Namespace, scenario: type[Description], name: str, target: str, records: Path) -> CaseSpec:
     """The case that plain Locust's options and the scenario describe; raises UsageError."""
     load = Named(BACKLOG)

@@ -21,7 +21,8 @@ from harness.experiment.scenario import Description
 from harness.measure.environment import environment as machine
 from harness.measure.plan import CaseFacts, Plan, PlanCase, write_facts, write_plan
 from harness.measure.result import Load, Target, encode
-from harness.measure.summary import summarize_run
+from harness.measure.summary import summarize_run, with_write_error
+from harness.measure.verdict import exit_code
 from scenarios import _options
 
 
@@ -111,13 +112,21 @@ class Standalone:
         write_facts(facts, self.directory)
 
     def finish(self) -> None:
-        """Result, server down; says where the result is. Called when Locust quits; does its work once."""
+        """Result, server down; says where the result is, and sets the exit code of an invalid or inconclusive run.
+
+        Called when Locust quits; does its work once.
+        """
         if self._finished:
             return
         self._finished = True
         self._server.stop()
         result = summarize_run(self.directory)
-        (self.directory / "result.json").write_bytes(encode(result))
+        try:
+            (self.directory / "result.json").write_bytes(encode(result))
+        except OSError as error:
+            result = with_write_error(result, f"{self.directory}: {error.strerror}")
+        if self._environment.process_exit_code is None and (code := exit_code(result)):
+            self._environment.process_exit_code = code  # a valid run keeps Locust's own
         print(f"\n{result.headline}\nverdict: {result.verdict.status}", file=sys.stderr)
         for reason in result.verdict.reasons:
             print(f"  {reason.text}", file=sys.stderr)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from harness.client.errors import UsageError
+from harness.client.open_files import explained  # imported now: later there may be no descriptor for it
 
 EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED = 2, 3, 5
 
@@ -37,6 +38,19 @@ class Lazy(click.Group):
             return None
         command: click.Command = importlib.import_module(f"harness.cli.{cmd_name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """A reader of our output that has had enough is no failure; click and rich would exit with 1."""
+        from harness.cli.signals import broken_pipe, discard_output
+
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            discard_output()
+        except SystemExit as end:
+            if not broken_pipe(end):
+                raise
+        return 0
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list from the table above: nothing is imported to show it."""
@@ -93,11 +107,18 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         code = 0  # the reader of our output had enough
     except Exception as error:
-        import traceback
-
-        traceback.print_exc()
-        code = _say(f"this is a fault of paceline, not yours: {type(error).__name__}: {error}", EXIT_CRASH)
+        code = _crashed(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _crashed(error: Exception) -> int:
+    """A fault of ours with its traceback; for want of file descriptors one line that says what to do."""
+    if isinstance(error, OSError) and (why := explained(error)) is not None:
+        return _say(why, EXIT_USAGE)
+    import traceback
+
+    traceback.print_exc()
+    return _say(f"this is a fault of paceline, not yours: {type(error).__name__}: {error}", EXIT_CRASH)
 
 
 def _say(text: str, code: int) -> int:

@@ -128,10 +128,12 @@ def play(
     """Run what the options describe (`execute` says how, if not for real), report it, and return the exit code."""
     from harness.cli.progress import Progress
     from harness.cli.show import show
+    from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
     from harness.experiment import layering
     from harness.experiment import run as real
     from harness.experiment.prepare import Settings, prepare
     from harness.experiment.spec import LayerSettings
+    from harness.measure.result import encode
     from harness.measure.verdict import exit_code
 
     settings = Settings(
@@ -151,19 +153,33 @@ def play(
         **{key: options[key] for key in _STRAIGHT},
     )
     run = prepare(settings)
-    with Progress(quiet=options["quiet"] or None) as progress:
+    with stopped_as_by_ctrl_c(), Progress(quiet=options["quiet"] or None) as progress:
         result, interrupted = (execute or real.execute)(run, progress)
         written = []
         if options["report"]:
             progress("reporting", {})
-            from reports.page import write
-
-            written = write(result, run.directory)
-    if options["as_json"]:
-        sys.stdout.buffer.write((run.directory / "result.json").read_bytes())
-        sys.stdout.flush()
-    show(result, run.directory, written, to_stderr=options["as_json"], brief=options["quiet"], interrupted=interrupted)
+            written = _report(result, run.directory)
+    with reader_may_leave():
+        if options["as_json"]:
+            sys.stdout.buffer.write(encode(result))
+            sys.stdout.flush()
+        where = {"to_stderr": options["as_json"], "brief": options["quiet"], "interrupted": interrupted}
+        show(result, run.directory, written, **where)
     return exit_code(result)
+
+
+def _report(result: Any, directory: Path) -> list[Path]:
+    """Write the reports; a disk that takes no more is said in one line, and the result stands."""
+    from harness.measure.files import disk_failed
+    from reports.page import write
+
+    try:
+        return write(result, directory)
+    except OSError as error:
+        if not disk_failed(error):
+            raise
+        click.echo(f"paceline: {directory}: the reports could not be written: {error.strerror}", err=True)
+        return []
 
 
 _STRAIGHT = [

@@ -31,6 +31,7 @@ def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bo
     """
     from harness import plugins
     from harness.cli.show import show
+    from harness.cli.signals import reader_may_leave
     from harness.measure.result import encode
     from harness.measure.summary import summarize_run
     from harness.measure.verdict import exit_code
@@ -48,8 +49,9 @@ def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bo
         written = page.write(result, directory, formats or ("html", "markdown"), charts)
     except OSError as error:
         raise UsageError(f"{directory}: {error.strerror or error}") from error
-    if as_json:
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
-    show(result, directory, written, to_stderr=as_json, brief=quiet)
+    with reader_may_leave():
+        if as_json:
+            sys.stdout.buffer.write(data)
+            sys.stdout.flush()
+        show(result, directory, written, to_stderr=as_json, brief=quiet)
     return exit_code(result)

@@ -22,6 +22,7 @@ from typing import Any
 from harness.client.clock import clock
 from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.noted import watching
+from harness.client.open_files import raise_limit
 from harness.client.types import Outcome, Request, Response, Send
 from harness.experiment.loop import new_event_loop
 from harness.experiment.spec import CaseSpec, compose
@@ -78,6 +79,7 @@ class Engine:
         self._finish = asyncio.Event()
         self._zero = 0.0
         self._interrupted: str | None = None
+        raise_limit()
         self._schedule = spec.build_schedule()
         self._mix = spec.build_mix()
         self._sampler = ProcessSampler()

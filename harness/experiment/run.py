@@ -18,15 +18,17 @@ import msgspec
 from harness.client.errors import UsageError
 from harness.experiment import target as targets
 from harness.experiment.calibrate import ceilings
+from harness.experiment.open_files import check as check_open_files
 from harness.experiment.play import Played, play
 from harness.experiment.prepare import Run, write_whole
 from harness.experiment.spec import CaseSpec
 from harness.load.schedule import BACKLOG
 from harness.load.workloads.jsonl import count_lines
-from harness.measure.plan import CaseFacts, write_facts, write_plan
+from harness.measure.files import disk_failed
+from harness.measure.plan import PLAN_FILE, CaseFacts, write_facts, write_plan
 from harness.measure.recorder import slug
 from harness.measure.result import RunResult, Target, encode
-from harness.measure.summary import summarize_run
+from harness.measure.summary import summarize_run, with_write_error
 
 Progress = Callable[[str, dict[str, Any]], None]
 """Told what happens: (event, facts). Events: target, calibrated, case, status, case_done."""
@@ -34,6 +36,37 @@ Progress = Callable[[str, dict[str, Any]], None]
 
 def execute(run: Run, progress: Progress) -> tuple[RunResult, bool]:
     """Play every case; returns the result (also written to result.json) and whether it was interrupted."""
+    return summarized(run, lambda: _play_all(run, progress))
+
+
+def summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool]:
+    """The result of a run after `play_all`, which says whether it was interrupted.
+
+    A disk that takes no more ends the run with a result that says so, whether or not that can be written.
+    """
+    interrupted, lost = False, None
+    try:
+        interrupted = play_all()
+    except OSError as error:
+        if not disk_failed(error):
+            raise
+        if not (run.directory / PLAN_FILE).exists():
+            raise UsageError(f"--out {run.directory}: {error.strerror}") from error
+        lost = error
+    result = summarize_run(run.directory)
+    try:
+        write_whole(run.directory / "result.json", encode(result))
+    except OSError as error:
+        if not disk_failed(error):
+            raise
+        lost = error
+    if lost is not None:
+        result = with_write_error(result, f"{lost.filename or run.directory}: {lost.strerror}")
+    return result, interrupted
+
+
+def _play_all(run: Run, progress: Progress) -> bool:
+    """Play the cases in their turns; whether it was interrupted."""
     settings = run.settings
     run.records.mkdir(parents=True, exist_ok=True)
     with _start_target(run) as target:
@@ -54,9 +87,7 @@ def execute(run: Run, progress: Progress) -> tuple[RunResult, bool]:
                     break
         except KeyboardInterrupt:
             interrupted = True
-    result = summarize_run(run.directory)
-    write_whole(run.directory / "result.json", encode(result))
-    return result, interrupted
+    return interrupted
 
 
 def _turns(run: Run) -> Iterator[CaseSpec]:
@@ -95,6 +126,7 @@ def _one(run: Run, spec: CaseSpec, target: targets.Target, progress: Progress) -
 def _start_target(run: Run) -> targets.Target:
     settings = run.settings
     try:
+        check_open_files(run.specs, settings.processes)
         if settings.target is not None:
             return targets.remote(settings.target)
         return targets.embedded(settings.server, settings.speed, settings.seed, run.records / "mock_server.log")

@@ -8,6 +8,7 @@ runs/x/records/<slug of process 0>.facts.json                    what was learnt
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from collections.abc import Iterable
@@ -108,6 +109,11 @@ def read_header(path: Path) -> tuple[Header, int]:
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES_MAX)
     return decode_header(head, path)
+
+
+def disk_failed(error: OSError) -> bool:
+    """Whether it is the disk that takes no more: full, over quota, read-only or broken."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import msgspec
 import numpy as np
 
 from harness.client.clock import Clock, clock
+from harness.client.open_files import TOO_MANY, advice
 from harness.client.types import Outcome, Request, Response, Send
 from harness.measure.decisions import DecisionLog
 from harness.measure.files import RecordPaths, find, paths, slug
@@ -45,6 +47,9 @@ BUFFERED_ROWS = 2048
 _ROW_BYTES = REQUEST_ROW.size
 _BUFFER_BYTES = (1 + BUFFERED_ROWS) * _ROW_BYTES  # the head of the frame, and rows
 _ATTEMPTS_MAX = 64 * 1024  # bytes of attempts kept between two flushes
+
+_TOO_MANY_FILES = re.compile(rf"Errno ({'|'.join(map(str, sorted(TOO_MANY)))})\b")
+"""As an OSError says it, whatever the transport puts around it."""
 
 OnRows = Callable[["np.ndarray[Any, np.dtype[Any]]"], None]
 """Gets a copy of every batch of request rows, also of those that could not be written."""
@@ -116,6 +121,7 @@ class Recorder:
         self._on_rows = on_rows
         self._now: Clock | None = None
         self._bug: str | None = None
+        self._without_file = 0  # requests that failed because this process had too many open files
         self._buffer = bytearray(_BUFFER_BYTES)
         self._position = _ROW_BYTES
         self._tick = bytearray(2 * TIMELINE_ROW.size)
@@ -151,7 +157,11 @@ class Recorder:
         """The first thing that went wrong with recording, in words; None if nothing did."""
         lost = f"; {self.lost_rows} rows are lost" if self.lost_rows else ""
         errors = (file.error for file in (self._requests, self._attempts, self._timeline, self.decisions) if file.error)
-        return next((error + lost for error in errors), self._bug)
+        return next((error + lost for error in errors), self._bug or self._too_many_files())
+
+    def _too_many_files(self) -> str | None:
+        failed = self._without_file
+        return f"{failed} requests found no free file descriptor: {advice()}" if failed else None
 
     def layer(self, send: Send, user: int = 0) -> Send:
         """The outermost layer of client application `user`: a row per item when its request ends, even if cancelled.
@@ -287,6 +297,8 @@ class Recorder:
             self._position += _ROW_BYTES
             attempts = 0
         count = len(request.items)
+        if outcome is Outcome.connection_error and _TOO_MANY_FILES.search(response.error or ""):
+            self._without_file += count
         self.done += count
         self.by_outcome[outcome] += count
 

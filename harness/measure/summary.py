@@ -34,8 +34,10 @@ from harness.measure.result import (
     Distribution,
     InFlight,
     Rates,
+    Reason,
     Resources,
     RunResult,
+    Verdict,
 )
 from harness.measure.rows import Repeat, exchanges, load_repeat
 from harness.measure.sealed import DamagedError
@@ -70,6 +72,13 @@ def summarize_run(directory: Path) -> RunResult:
         cases=cases,
         simulated=plan.simulated,
     )
+
+
+def with_write_error(result: RunResult, error: str) -> RunResult:
+    """The same result, invalid because a file of the run could not be written."""
+    text = f"Records are incomplete: could not write {error}. Free some space and run it again."
+    judged = Verdict("invalid", [Reason("write_error", text), *result.verdict.reasons])
+    return msgspec.structs.replace(result, verdict=judged, headline=headline(result.cases, judged))
 
 
 def summarize_case(

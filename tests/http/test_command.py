@@ -75,15 +75,19 @@ def test_a_stall_shows_in_due_time_and_not_in_service_time(tmp_path: Path) -> No
     assert case["service_time_s"]["p99"]["value"] < 0.1
 
 
-def test_ctrl_c_gives_a_partial_result(tmp_path: Path) -> None:
-    """What was recorded stands, marked; in-flight requests are drained; exit code 5."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_gives_a_partial_result(number: int, tmp_path: Path) -> None:
+    """Ctrl-C, the end of a container, a terminal that closes: what was recorded stands, marked; exit code 5."""
     child = command(
         "compare", "-s", "queue-stream:concurrency=8", "-s", "sync", "--items", "5000", *QUICK, cwd=tmp_path
     )
     until_rows(tmp_path)
-    child.send_signal(signal.SIGINT)
+    child.send_signal(number)
+    if number == signal.SIGHUP:
+        child.send_signal(number)  # a terminal and its shell both send it
     text = child.communicate(timeout=60)[0]
     assert child.returncode == 5, text
+    assert (tmp_path / "run" / "report.html").exists()
     result = result_of(tmp_path / "run")
     assert result["verdict"]["status"] == "inconclusive"
     case = result["cases"][0]
@@ -179,3 +183,31 @@ def test_memory_stays_the_same_for_a_hundred_times_the_items(tmp_path: Path) -> 
         assert case["counts"]["ok"] == items
         grown[items] = case["resources"]["client_rss_max_mb"]
     assert grown[60_000] - grown[2_000] < 10
+
+
+def test_a_reader_that_leaves_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    """`| head -1`: click and rich would exit with 1, which means that an SLO failed."""
+    line = ["compare", "-s", "sync", "--items", "30", *QUICK, "--server", "null", "--no-calibrate", "--no-report"]
+    child = command(*line, cwd=tmp_path)
+    assert child.stdout is not None
+    child.stdout.close()  # before anything is printed
+    assert child.wait(60) == 0
+    for arguments in (["list"], ["report", "run", "--no-charts"]):
+        line = [sys.executable, "-m", "harness", *arguments]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        gone = subprocess.Popen(line, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert gone.stdout is not None
+        gone.stdout.close()
+        _, errors = gone.communicate(timeout=60)
+        assert (gone.returncode, errors) == (0, "")
+
+
+def test_too_few_open_files_are_refused_before_the_load(tmp_path: Path) -> None:
+    """With the limit, and with what is needed; nothing is left behind."""
+    line = "ulimit -n 200; exec " + f"{sys.executable} -m harness compare -s queue-stream:concurrency=150 --out run"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "needs 250 open files; the limit is 200 (`ulimit -n`). Raise it to 250" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()

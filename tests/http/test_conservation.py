@@ -180,9 +180,11 @@ def test_play_watches_its_child_and_tells_how_it_ended(tmp_path: Path) -> None:
 def test_plain_locust_starts_a_mock_and_leaves_a_run(tmp_path: Path) -> None:
     """No --host, no case: the scenario's own load on the demo profile, and a directory that can be reported."""
     line = [*LOCUST, "-f", str(ROOT / "scenarios" / "spike.py"), "-u", "2", "-r", "2", "-t", "3s", "--out", "out"]
-    text = finished(start(line, cwd=tmp_path))
+    child = start(line, cwd=tmp_path)
+    text = finished(child)
     verdict = json.loads((tmp_path / "out" / "result.json").read_text())["verdict"]
     assert {reason["code"] for reason in verdict["reasons"]} <= {"lag"}  # the machine may be busy
+    assert child.returncode == (4 if verdict["reasons"] else 0)
     assert "report: paceline report out" in text
     assert len(recorded_of(tmp_path / "out", "spike")) == locusts_total(text)[0] > 20
 
@@ -209,3 +211,25 @@ def test_plain_locust_answers_mistakes_in_a_line(more: list[str], says: str, tmp
     assert says in text
     assert "Traceback" not in text
     assert child.returncode == 2
+
+
+def test_plain_locust_ends_with_4_on_an_invalid_run(tmp_path: Path) -> None:
+    """Every request fails: there is nothing to trust, whatever --exit-code-on-error says of failures."""
+    (tmp_path / "broken.toml").write_text(
+        "# broken\n[service]\nbase_s = 0.001\n[[faults]]\nkind = 'status'\nstatus = 500\n"
+    )
+    line = [
+        *LOCUST,
+        "-f",
+        str(ROOT / "scenarios" / "backlog.py"),
+        "--items",
+        "50",
+        "--server",
+        "broken.toml",
+        "--out",
+        "out",
+    ]
+    child = start([*line, "--exit-code-on-error", "0"], cwd=tmp_path)
+    text = finished(child)
+    assert child.returncode == 4, text
+    assert "verdict: invalid" in text

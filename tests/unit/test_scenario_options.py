@@ -126,3 +126,11 @@ def test_options_that_would_have_no_effect_are_refused() -> None:
         case(Pile, "--duration", "5")
     with pytest.raises(UsageError, match="--input has lines for one task"):
         case(Both, "--input", "my.jsonl")
+
+
+def test_locusts_run_time_is_the_duration_of_arrivals() -> None:
+    """Of a backlog it stays a limit, and so it does beside --duration."""
+    for scenario, duration, after in ((Steady, 0.0, (3.0, None)), (Steady, 9.0, (9.0, 3)), (Pile, 0.0, (0.0, 3))):
+        options = argparse.Namespace(run_time=3, duration=duration)
+        _options.take_run_time(options, scenario)
+        assert (options.duration, options.run_time) == after

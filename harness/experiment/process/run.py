@@ -17,6 +17,7 @@ from typing import Any
 from harness import plugins
 from harness.client.clock import clock
 from harness.client.errors import UsageError
+from harness.client.open_files import explained
 from harness.client.types import Outcome, Request, Response, Result, Send, Strategy
 from harness.experiment import layering
 from harness.experiment.process import earlier, tally
@@ -281,7 +282,8 @@ class Process:
         if isinstance(error, BrokenPipeError):
             self._stopped = self._stopped or ("reader", "the reader of the output has gone")
         what = error.filename or self.settings.output
-        self._stopped = self._stopped or ("disk", f"{what}: cannot be written: {error.strerror or error}")
+        why = explained(error) or f"{what}: cannot be written: {error.strerror or error}"
+        self._stopped = self._stopped or ("disk", why)
 
     def _counts_now(self) -> Counts:
         now = copy.copy(self.counts)

@@ -232,7 +232,8 @@ def play(
     try:
         playing, end, virtual_s = run(main())
     except KeyboardInterrupt:
-        begun[0].finish(interrupted="stopped by the user")
+        if begun:
+            begun[0].finish(interrupted="stopped by the user")
         raise
     except BaseException as error:
         if begun:  # what was recorded until then stands, with the reason beside it

@@ -16,7 +16,7 @@ import msgspec
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from harness.experiment.prepare import Run
-from harness.experiment.run import Progress
+from harness.experiment.run import Progress, summarized
 from harness.experiment.simulate.case import play
 from harness.experiment.simulate.loop import DeadlockError, NotSimulated
 from harness.experiment.simulate.played import SimulatedRun
@@ -24,10 +24,8 @@ from harness.experiment.simulate.server import SimulatedServer
 from harness.experiment.simulate.terms import Terms
 from harness.experiment.spec import CaseSpec
 from harness.measure.environment import git_sha, libraries
-from harness.measure.files import write_atomically
 from harness.measure.plan import CaseFacts, Plan, write_facts, write_plan
-from harness.measure.result import RunResult, Target, encode
-from harness.measure.summary import summarize_run
+from harness.measure.result import RunResult, Target
 
 URL = "simulated:"
 MATTER = ("paceline", "aiohttp", "msgspec", "numpy")
@@ -36,7 +34,11 @@ MATTER = ("paceline", "aiohttp", "msgspec", "numpy")
 
 def execute(run: Run, progress: Progress, terms: Terms | None = None) -> tuple[RunResult, bool]:
     """Simulate every case and repeat; returns the result (also in result.json) and whether it was interrupted."""
-    settings, terms = run.settings, terms or Terms()
+    return summarized(run, lambda: _play_all(run, progress, terms or Terms()))
+
+
+def _play_all(run: Run, progress: Progress, terms: Terms) -> bool:
+    settings = run.settings
     if settings.target is not None:
         raise UsageError("--target: a simulation has its server in the process; describe it with --server FILE.toml")
     server = SimulatedServer(settings.server, settings.seed, settings.speed)
@@ -57,9 +59,7 @@ def execute(run: Run, progress: Progress, terms: Terms | None = None) -> tuple[R
     environment = run.plan.environment | {"records_sha256": digests}
     run.plan = msgspec.structs.replace(run.plan, environment=environment)
     write_plan(run.plan, run.directory)
-    result = summarize_run(run.directory)
-    write_atomically(run.directory / "result.json", encode(result))
-    return result, interrupted
+    return interrupted
 
 
 def _one(run: Run, spec: CaseSpec, progress: Progress, terms: Terms) -> str | None:

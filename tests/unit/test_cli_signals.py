@@ -1,0 +1,78 @@
+"""Signals and closed pipes at the command: what they do to a run, and that they leave nothing behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli import main as command
+from harness.cli.signals import STOPS, reader_may_leave, stopped_as_by_ctrl_c
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_a_stop_signal_is_a_keyboard_interrupt_once(number: signal.Signals) -> None:
+    before = [signal.getsignal(one) for one in STOPS]
+    with stopped_as_by_ctrl_c():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+        signal.raise_signal(number)  # the second one is ignored: the run is being stopped
+    assert [signal.getsignal(one) for one in STOPS] == before
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    """As under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopped_as_by_ctrl_c():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_other_ends_and_errors_pass() -> None:
+    """Only a reader that has gone is no error."""
+    with pytest.raises(SystemExit), reader_may_leave():
+        raise SystemExit(1)
+    with pytest.raises(OSError, match="No space"), reader_may_leave():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_ctrl_c_while_modules_are_imported_is_one_line() -> None:
+    """The first 50 ms of the command: a module that is interrupted in its import stands for all of them."""
+    code = (
+        "import sys, types\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'click':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from harness.__main__ import main\n"
+        "main()\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (5, "paceline: interrupted\n")
+
+
+def test_too_many_open_files_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder of plug-ins that cannot be read for want of a descriptor, say; it is no fault of ours."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", "harness/client/layers")
+
+    monkeypatch.setattr("harness.plugins.names", full)
+    with pytest.raises(SystemExit) as end:
+        command.main(["list", "layers"])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("paceline: too many open files; this process may have ")
+    assert "`ulimit -n`" in said
