@@ -27,7 +27,7 @@ from scenarios._coordinator import Coordinator
 from scenarios._play import Play, register
 
 logger = logging.getLogger("paceline")
-_state: dict[str, Any] = {"play": None, "standalone": None, "tests": 0}
+_state: dict[str, Any] = {"play": None, "standalone": None, "coordinator": None, "tests": 0}
 
 
 class Application(User, Description):
@@ -93,7 +93,7 @@ def _init(environment: Environment, runner: Any, **_: Any) -> None:
         if case is None:
             _prepare(environment)
         spec = _checked(environment)
-        Coordinator(environment, spec)
+        _state["coordinator"] = Coordinator(environment, spec)
     if not isinstance(runner, MasterRunner):
         register(environment, lambda: _state["play"])
         environment.events.test_start.add_listener(_started)
@@ -133,8 +133,17 @@ def _prepare(environment: Environment) -> None:
     options = environment.parsed_options
     options.paceline_target, options.paceline_records = standalone.target, str(standalone.records)
     environment.events.test_start.add_listener(lambda **_: standalone.test_started())
-    environment.events.quitting.add_listener(lambda **_: standalone.finish())
+    environment.events.quitting.add_listener(lambda **_: _finish(environment))
     _state["standalone"] = standalone
+
+
+def _finish(environment: Environment) -> None:
+    """The result comes after the drain, also when a signal ends Locust before it has stopped the test."""
+    if isinstance(environment.runner, MasterRunner):
+        _state["coordinator"].drain()
+    elif environment.runner is not None:
+        environment.runner.stop()
+    _state["standalone"].finish()
 
 
 def _started(environment: Environment, **_: Any) -> None:

@@ -12,12 +12,14 @@ Rules of this file
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gevent
 from gevent.event import Event
 from locust.env import Environment
+from locust.log import greenlet_exception_logger
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
 from harness.experiment.spec import CaseSpec
@@ -29,6 +31,13 @@ CLAIM, SLOT, READY, GO, DONE, LEFT, DRAINED = (
 )
 READY_S = 15.0  # until the load begins without those that are not ready
 logger = logging.getLogger("paceline")
+
+
+def supervised(body: Callable[[], None]) -> gevent.Greenlet:
+    """Run it beside the test; if it fails, that is logged and Locust's exit code says so."""
+    greenlet = gevent.spawn(body)
+    greenlet.link_exception(greenlet_exception_logger(logger))
+    return greenlet
 
 
 class Coordinator:
@@ -51,7 +60,7 @@ class Coordinator:
             self._quitting: Event | None = None
             self._locust_quit = self.runner.quit
             self.runner.quit = self._quit_once
-            gevent.spawn(self._watch_workers)
+            supervised(self._watch_workers)
 
     def reset(self) -> None:
         """A new test begins."""
@@ -67,6 +76,7 @@ class Coordinator:
         self.gone = False
         self.ending = False
         self.drained: set[str] = set()
+        self.is_drained = False
 
     def _test_started(self, **_: Any) -> None:
         self.tests += 1
@@ -105,7 +115,7 @@ class Coordinator:
 
     def _spawned(self, **_: Any) -> None:
         if not self.gone and not self.ending:
-            gevent.spawn(self._go)
+            supervised(self._go)
 
     def _go(self) -> None:
         with gevent.Timeout(READY_S, False):
@@ -143,7 +153,7 @@ class Coordinator:
         over = len(self.done | self.left) >= max(self.slots, len(self.slot_of)) and self.done
         if self.gone and over and not self.ending:
             self.ending = True
-            gevent.spawn(self._end)
+            supervised(self._end)
 
     def _end(self) -> None:
         options = self.environment.parsed_options
@@ -177,15 +187,16 @@ class Coordinator:
         else:
             self._quitting = Event()
             try:
-                self._drain_workers()
+                self.drain()
             finally:
                 self._locust_quit()
                 self._quitting.set()
 
-    def _drain_workers(self) -> None:
-        """Stop, and wait until every worker that lives has drained and reported."""
-        if not self.slot_of:
+    def drain(self) -> None:
+        """Stop, and wait until every worker that lives has drained and reported; once a test."""
+        if not self.slot_of or self.is_drained:
             return
+        self.is_drained = True
         nodes = set(self.runner.clients) | set(self.node_of.values())
         self.runner.stop()
         with gevent.Timeout(self.spec.drain_s + 10, False):

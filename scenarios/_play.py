@@ -17,7 +17,7 @@ from locust.runners import WorkerRunner
 
 from harness.experiment.engine import Application, Engine
 from harness.experiment.spec import CaseSpec
-from scenarios._coordinator import CLAIM, DONE, DRAINED, GO, LEFT, READY, SLOT
+from scenarios._coordinator import CLAIM, DONE, DRAINED, GO, LEFT, READY, SLOT, supervised
 from scenarios._native import NativeExecutor, start_thread
 from scenarios._stats import Names, merge, note_totals
 
@@ -43,7 +43,7 @@ class Play:
         self._stopping: gevent.Greenlet | None = None
         self._why: str | None = None  # a stop that nobody meant
         start_thread(self.engine.run)
-        self._merger = gevent.spawn(self._merge_forever)
+        self._merger = supervised(self._merge_forever)
         self._status = _status_writer()
 
     def _take(self, rows: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import gc
 import math
 import os
@@ -83,6 +84,7 @@ class Engine:
         self._schedule = spec.build_schedule()
         self._mix = spec.build_mix()
         self._sampler = ProcessSampler()
+        self._used = (0.0, 0.0)  # CPU seconds and resident bytes, when last asked
         self._inputs: list[Jsonl] = []  # each application reads its own share of the lines
 
     # Commands, from any thread.
@@ -300,7 +302,9 @@ class Engine:
         in_flight = sum(g.in_flight for g in gates) if gates else recorder.in_flight
         limit = float(sum(g.limit.value for g in gates)) if gates else float("nan")
         pulled = sum(a.feed.pulled for a in self._applications if a.feed is not None)
-        cpu_s, rss_bytes = self._sampler.sample()
+        with contextlib.suppress(OSError):  # no descriptor is free for /proc: the last figures stand
+            self._used = self._sampler.sample()
+        cpu_s, rss_bytes = self._used
         recorder.tick(
             t=clock()() - self._zero,
             in_flight=in_flight,

@@ -48,8 +48,8 @@ _ROW_BYTES = REQUEST_ROW.size
 _BUFFER_BYTES = (1 + BUFFERED_ROWS) * _ROW_BYTES  # the head of the frame, and rows
 _ATTEMPTS_MAX = 64 * 1024  # bytes of attempts kept between two flushes
 
-_TOO_MANY_FILES = re.compile(rf"Errno ({'|'.join(map(str, sorted(TOO_MANY)))})\b")
-"""As an OSError says it, whatever the transport puts around it."""
+_TOO_MANY_FILES = re.compile("|".join(re.escape(os.strerror(number)) for number in sorted(TOO_MANY)))
+"""As the system says it, whatever the transport puts around it."""
 
 OnRows = Callable[["np.ndarray[Any, np.dtype[Any]]"], None]
 """Gets a copy of every batch of request rows, also of those that could not be written."""
@@ -122,6 +122,7 @@ class Recorder:
         self._now: Clock | None = None
         self._bug: str | None = None
         self._without_file = 0  # requests that failed because this process had too many open files
+        self._flight_then = 0  # most requests in flight when that happened
         self._buffer = bytearray(_BUFFER_BYTES)
         self._position = _ROW_BYTES
         self._tick = bytearray(2 * TIMELINE_ROW.size)
@@ -161,7 +162,9 @@ class Recorder:
 
     def _too_many_files(self) -> str | None:
         failed = self._without_file
-        return f"{failed} requests found no free file descriptor: {advice()}" if failed else None
+        if not failed:
+            return None
+        return f"{failed} requests found no free file descriptor with {self._flight_then} in flight: {advice()}"
 
     def layer(self, send: Send, user: int = 0) -> Send:
         """The outermost layer of client application `user`: a row per item when its request ends, even if cancelled.
@@ -299,6 +302,7 @@ class Recorder:
         count = len(request.items)
         if outcome is Outcome.connection_error and _TOO_MANY_FILES.search(response.error or ""):
             self._without_file += count
+            self._flight_then = max(self._flight_then, self.in_flight)
         self.done += count
         self.by_outcome[outcome] += count
 

@@ -233,3 +233,22 @@ def test_plain_locust_ends_with_4_on_an_invalid_run(tmp_path: Path) -> None:
     text = finished(child)
     assert child.returncode == 4, text
     assert "verdict: invalid" in text
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_plain_locust_that_is_stopped_drains_before_its_result(processes: int, tmp_path: Path) -> None:
+    """SIGTERM: the mock is there until the last answer, and what nobody sent of the schedule is counted."""
+    line = [*LOCUST, "-f", str(ROOT / "scenarios" / "steady.py"), "--rate", "20", "--duration", "60", "--out", "out"]
+    child = start([*line, "-u", "2", "-r", "2", *([] if processes == 1 else two())], cwd=tmp_path)
+    deadline = time.monotonic() + 30
+    while not any(path.stat().st_size > 2_000 for path in tmp_path.glob("out/records/*.requests")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    child.send_signal(signal.SIGTERM)
+    text = finished(child)
+    assert child.returncode == 5, text
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    counts = result["cases"][0]["counts"]
+    assert counts["connection_error"] == counts["rejected"] == 0
+    assert counts["ok"] + counts["not_sent"] == counts["scheduled"] > 1000
+    assert [reason["code"] for reason in result["verdict"]["reasons"] if reason["code"] != "lag"] == ["unfinished"]

@@ -82,4 +82,4 @@ def test_requests_without_a_descriptor_are_the_clients_own_failure(tmp_path: Pat
 
     asyncio.run(play())
     error = end(into).error or ""
-    assert error.startswith("3 requests found no free file descriptor: this process may have ")
+    assert error.startswith("3 requests found no free file descriptor with 1 in flight: this process may have ")
