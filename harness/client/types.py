@@ -132,6 +132,7 @@ SIGNALS: Mapping[Outcome, Signal] = dict.fromkeys(Outcome, Signal.ignored) | {
     Outcome.connection_error: Signal.overload,
 }
 """The signal of every outcome; the one place where this is said."""
+_SIGNAL_AT = tuple(SIGNALS[outcome] for outcome in Outcome)  # by number: quicker than by the hash of an enum
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -150,7 +151,7 @@ class Sample(msgspec.Struct, frozen=True):
     @property
     def signal(self) -> Signal:
         """Success, overload, or ignored: an ignored attempt held a slot for its time, and teaches nothing else."""
-        return SIGNALS[self.outcome]
+        return _SIGNAL_AT[self.outcome]
 
     @property
     def latency_s(self) -> float:

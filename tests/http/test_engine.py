@@ -239,7 +239,7 @@ def test_after_the_last_arrival_what_never_ends_is_cut(tmp_path: Path) -> None:
 
 
 def test_an_application_that_joins_later_begins_with_the_present(tmp_path: Path) -> None:
-    """As under a load shape: its share of what was due before it came is nobody's, and is not counted."""
+    """As under a load shape: its share of what was due before it came is not sent, and the result counts it so."""
     with mock() as server:
         load = Named("constant", {"rate_per_s": 50.0})
         engine = Engine(spec(server.url, tmp_path / "r", items=None, load=load, duration_s=1.0))

@@ -151,3 +151,53 @@ def test_locusts_totals_go_into_the_first_end_and_nowhere_else() -> None:
         """
     )
     assert out == ["[]", "2", "[(7, 2), (None, None)]"]
+
+
+def test_a_load_that_begins_without_some_applications_says_so() -> None:
+    """Those that are not ready in time join later: what is due before that is counted as not sent."""
+    out = run(
+        """
+        import logging
+        import sys
+        from types import SimpleNamespace
+        from scenarios import _coordinator
+        logging.basicConfig(stream=sys.stdout, format="%(message)s")
+        _coordinator.READY_S = 0.05
+        hook = SimpleNamespace(add_listener=lambda listener: None)
+        sent = []
+        runner = SimpleNamespace(
+            register_message=lambda *_: None, target_user_count=3, send_message=lambda word, data: sent.append(word)
+        )
+        events = SimpleNamespace(test_start=hook, spawning_complete=hook)
+        coordinator = _coordinator.Coordinator(SimpleNamespace(runner=runner, events=events), spec=None)
+        coordinator.ready.add("only-1")
+        coordinator._go()
+        print(sent)
+        coordinator.reset()
+        coordinator.ready |= {"a", "b", "c"}
+        coordinator._go()
+        print(len(sent))
+        """
+    )
+    assert out[0].startswith("the load begins with 1 of 3 client applications, the others were not ready after 0.05 s")
+    assert out[1:] == ["['paceline_go']", "2"]
+
+
+def test_a_greenlet_that_fails_is_logged_and_fails_the_process() -> None:
+    """Nobody waits for it: without that it would end in silence."""
+    out = run(
+        """
+        import logging
+        import sys
+        import gevent
+        import locust.log
+        from scenarios._coordinator import supervised
+        logging.basicConfig(stream=sys.stdout, format="%(message)s")
+        greenlet = supervised(lambda: 1 // 0)
+        gevent.joinall([greenlet])
+        gevent.sleep(0.05)
+        print(locust.log.unhandled_greenlet_exception)
+        """
+    )
+    assert "ZeroDivisionError" in "".join(out)
+    assert out[-1] == "True"

@@ -103,12 +103,12 @@ class Knee:
     def update(self, sample: Sample, /) -> None:
         """Learn from one attempt; constant time but for the fit after a look."""
         current = sample.generation == self._changes
-        if sample.signal is Signal.ignored:
+        if sample.outcome is Outcome.ok:
+            self._done.append(sample.done)
+        elif sample.signal is Signal.ignored:
             if self._accepted is None and sample.latency_s >= 0.0:  # false for NaN
                 self._block.add(sample, current)  # takes the time that it held a slot out of the measurement
             return
-        if sample.outcome is Outcome.ok:
-            self._done.append(sample.done)
         if self._accepted is not None:
             self._pace(self._accepted, sample)
         elif sample.outcome in OVERLOAD:

@@ -17,7 +17,7 @@ from typing import Any
 from harness import plugins
 from harness.client.clock import clock
 from harness.client.errors import UsageError
-from harness.client.open_files import explained
+from harness.client.open_files import explained, raise_limit
 from harness.client.types import Outcome, Request, Response, Result, Send, Strategy
 from harness.experiment import layering
 from harness.experiment.process import earlier, tally
@@ -119,6 +119,7 @@ class Process:
             return
         from harness.experiment.process.connect import connected
 
+        raise_limit()
         async with connected(self.settings, self._strategy) as found:
             yield found
 
