@@ -1,0 +1,178 @@
+"""Every command of README and docs, run as it is written.
+
+What a page cannot know is put in place for the reader: the files it names lie in the working directory, and the port
+8000 is a free one, with a server behind it where the command needs a server.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.test_docs import PAGES
+from tests.processes import ROOT, mock
+
+pytestmark = pytest.mark.slow
+
+NOT_RUN = {
+    r"^git ": "needs the address of the repository",
+    r"^make demo": "CI runs it from a fresh clone; it installs a virtual environment",
+    r"^make test": "it is what runs this test",
+    r"^python -m tests\.": "measures for minutes",
+    r"serve model .*--model (sentence-transformers|\./)": "needs weights",
+    r"--broker redis://": "needs a Redis of one's own; tests/jobs starts one",
+}
+"""Commands that are not run here, each with its reason."""
+LIMIT_S = 150.0
+
+
+def commands() -> list[str]:
+    """Every line of a code block that is a command, without its comment."""
+    found: list[str] = []
+    for page in PAGES:
+        if "decisions" in page.parts:
+            continue
+        lines = shell_lines(page.read_text(encoding="utf-8"))
+        found += [re.sub(r"^\s*(- run: |\$ )", "", line).split("  #")[0].strip() for line in lines]
+    starts = ("paceline ", "locust ", "zcat ", "python -m ", "make ", "git ", "pip ", "pytest ")
+    return sorted({line for line in found if line.startswith(starts) and not line.startswith("paceline DIR")})
+
+
+def shell_lines(page: str) -> list[str]:
+    """The lines within fenced blocks that hold shell commands, or a workflow's steps."""
+    found: list[str] = []
+    language: str | None = None
+    for line in page.splitlines():
+        if line.startswith("```"):
+            language = line[3:].strip() if language is None else None
+        elif language in {"", "bash", "sh", "console", "yaml"}:
+            found.append(line)
+    return found
+
+
+def reason(line: str) -> str | None:
+    """Why a command is not run."""
+    return next((why for pattern, why in NOT_RUN.items() if re.search(pattern, line)), None)
+
+
+def test_every_reason_is_needed() -> None:
+    """No pattern outlives the command it was written for."""
+    lines = commands()
+    assert [pattern for pattern in NOT_RUN if not any(re.search(pattern, line) for line in lines)] == []
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, str]]:
+    """A mock of each kind that the examples talk to: base URLs by name."""
+    with mock("demo", speed=20.0) as pairs, mock("llm-annotation", speed=100.0) as texts:
+        yield {"pairs": pairs.url, "texts": texts.url}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working directory with the files that the examples name."""
+    pairs = (ROOT / "scenarios" / "data" / "pairs.jsonl").read_text(encoding="utf-8").splitlines()[:60]
+    texts = [f'{{"id": "t{number}", "text": "The parcel {number} came late."}}' for number in range(60)]
+    dead = '{"dead_letter": 1, "line": 7, "id": "x", "class": "rejected", "row": {"id": "x", "text": "A text."}}'
+    mixed = [f'{{"task": "annotate", "text": "Text {n}."}}' for n in range(9)]
+    mixed += [f'{{"task": "similarity", "text1": "a {n}", "text2": "b"}}' for n in range(9)]
+    files = {"pairs.jsonl": pairs, "in.jsonl": texts, "dead.jsonl": [dead], "mixed.jsonl": mixed}
+    files["mine.toml"] = ["[service]", "base_s = 0.01"]
+    files["trace.txt"] = [f"{number / 20:.2f}" for number in range(100)]
+    for name, lines in files.items():
+        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(("\n".join(pairs) + "\n").encode()))
+    (tmp_path / "scenarios").symlink_to(ROOT / "scenarios")
+    return tmp_path
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """With this virtual environment's commands first on the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if reason(line) is None])
+def test_a_command_of_the_docs_does_what_it_says(line: str, folder: Path, servers: dict[str, str]) -> None:
+    """It ends with exit code 0; a server is ready, answers and ends cleanly."""
+    if " serve " in line or line.startswith("python -m model_server") or " worker " in line:
+        if "model_server" in line or "serve model" in line:
+            pytest.importorskip("torch", reason="serve model needs the model extra")
+        serves(line, folder)
+        return
+    if line.startswith("paceline report"):
+        prepare = "paceline simulate compare -s sync --server demo --items 50 --out runs/demo"
+        run(prepare, folder)
+    if line.startswith("paceline process bad.jsonl"):
+        (folder / "dead.jsonl").rename(folder / "bad.jsonl")
+    target = servers["texts" if "annotate" in line else "pairs"]
+    done = run(line.replace("http://127.0.0.1:8000", target), folder)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """In a shell, as a reader would."""
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line}"],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def serves(line: str, folder: Path) -> None:
+    """Start it on a free port, wait until it is ready, ask for its health, end it."""
+    port = free_port()
+    line = re.sub(r"--port \d+", f"--port {port}", line)
+    if "--port" not in line:
+        line += f" --port {port}"
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {line}"],
+        cwd=folder,
+        env={**environment(folder), "HOME": str(folder)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert ready(port, process), process.communicate(timeout=10)[0]
+    finally:
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, said[-3000:]
+
+
+def ready(port: int, process: subprocess.Popen[str]) -> bool:
+    """It answers `/ready` with 200 before the limit, and has not ended by itself."""
+    for _ in range(int(LIMIT_S * 5)):
+        if process.poll() is not None:
+            return False
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            time.sleep(0.2)
+    process.kill()
+    return False
