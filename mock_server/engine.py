@@ -130,7 +130,7 @@ class SimulatedEngine:
                 self._end(sequence, "cancelled", self.timers.clock())
                 return
             sequence.emit(next(text), due)
-            if sequence.tokens >= sequence.tokens_max:
+            if sequence.tokens >= sequence.tokens_max or sequence.stopped:
                 self._end(sequence, "length", due)
                 return
             step = generation.itl_base_s + generation.itl_per_running_s * (self.running - 1)

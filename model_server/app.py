@@ -197,6 +197,9 @@ class App:
     async def _answer(self, exchange: Exchange, route: Route, decode: Decode | None) -> Reply:
         if decode is None:
             return await route.handler(self, exchange, None)
+        if exchange.headers.get(b"content-encoding", b"identity") != b"identity":
+            message = "content-encoding: a packed body is not understood; send it as it is"
+            raise ApiError(415, message, code="unsupported_encoding", param="content-encoding")
         body, whole = await exchange.body(self.settings.body_max_bytes, self.settings.body_timeout_s)
         if not whole:
             exchange.arrived = self.clock()  # nothing can be served before its last byte is here

@@ -19,6 +19,8 @@ from model_server.exchange import CONNECTION, SendMessage
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 HEADERS_MAX = 100
 HEAD_BYTES_MAX = 64 << 10
+READ_MAX = 16 << 10
+"""Bytes that the parser gets at once. Of a read that ends inside a head, no more than this is counted too late."""
 _H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n)", re.IGNORECASE)
 _BODY_FIELDS = (b"content-length", b"transfer-encoding")
 
@@ -67,9 +69,20 @@ class FaceProtocol(HttpToolsProtocol):
             self.loop.call_soon(turn.end)
         if data.find(b"h2c", 0, 4096) >= 0 and not self._in_head and (self.cycle is None or not self.cycle.more_body):
             data = _without_h2c(data)
+        if len(data) <= READ_MAX:
+            self._feed(data)
+            return
+        for start in range(0, len(data), READ_MAX):
+            if self.transport.is_closing():
+                return
+            self._feed(data[start : start + READ_MAX])
+
+    def _feed(self, data: bytes) -> None:
+        """Parse a part of the stream. A head is counted from the part after the one in which it begins."""
+        goes_on = self._in_head
         self._fed = len(data)
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
+        if goes_on and self._in_head and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
                 self._problem = _head_too_large()
@@ -77,11 +90,18 @@ class FaceProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._head_bytes = 0
+        head_bytes, self._head_bytes = self._head_bytes + self._fed, 0
         fields = self.headers
-        large = self._fed > HEAD_BYTES_MAX and sum([len(name) + len(value) for name, value in fields]) > HEAD_BYTES_MAX
+        large = (
+            head_bytes > HEAD_BYTES_MAX - READ_MAX
+            and sum([len(name) + len(value) for name, value in fields]) > HEAD_BYTES_MAX
+        )
         if large or len(fields) > HEADERS_MAX:
             self._problem = _head_too_large()
+        elif self.parser.get_http_version() == "1.1" and [name for name, _ in fields].count(b"host") != 1:
+            self._problem = ApiError(400, "an HTTP/1.1 request has exactly one Host header", code="invalid_http")
+        elif any(name == b"transfer-encoding" and value.lower() != b"chunked" for name, value in fields):
+            self._problem = ApiError(501, "the only transfer coding that is understood is chunked", code="invalid_http")
         elif self.parser.should_upgrade() and any(name in _BODY_FIELDS for name, _ in fields):
             # The parser takes what follows for the other protocol, so this body can never be read.
             self._problem = ApiError(400, "a request that asks for an upgrade must have no body", code="invalid_http")

@@ -22,12 +22,14 @@ def tabulate(routes: Iterable[Route]) -> tuple[dict[str, Methods], Patterns]:
     for route in routes:
         decode = BodyDecoder(route.request) if route.request is not None else None
         plain.setdefault(route.path, {})[route.method] = (route, decode)
-    patterns = [
-        (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path))), plain.pop(path))
-        for path in list(plain)
-        if "{" in path
-    ]
+    patterns = [(_pattern(path), plain.pop(path)) for path in list(plain) if "{" in path]
     return plain, patterns
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """A parameter is one segment, except `{model}`: the name of a model may hold slashes."""
+    escaped = re.escape(path).replace(r"\{model\}", "(?P<model>.+)")
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", escaped))
 
 
 def route_of(exchange: Exchange, methods: Methods | None, patterns: Patterns) -> tuple[Route, Decode | None]:
@@ -36,9 +38,10 @@ def route_of(exchange: Exchange, methods: Methods | None, patterns: Patterns) ->
         methods = _by_pattern(exchange, patterns)
     if methods is None:
         raise invalid(f"no such route: {exchange.path[:200]}", code="not_found", status=404)
-    found = methods.get(exchange.scope["method"])
+    method = exchange.scope["method"]
+    found = methods.get("GET" if method == "HEAD" else method)  # the protocol leaves out the body
     if found is None:
-        allowed = ", ".join(sorted(methods))
+        allowed = ", ".join(sorted({*methods, "HEAD"} if "GET" in methods else methods))
         raise ApiError(
             405,
             f"{exchange.path[:200]} takes {allowed}",

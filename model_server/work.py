@@ -68,10 +68,44 @@ class Batch:
         return self.length * len(self.works)
 
 
+class StopTexts:
+    """Cuts a text that comes in pieces before the first of some texts, wherever the pieces are split."""
+
+    __slots__ = ("_held", "_texts", "met")
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        self._texts = texts
+        self._held = ""  # may be the beginning of one of the texts
+        self.met = False
+
+    def feed(self, piece: str) -> str:
+        """The part that is certainly before any stop text."""
+        text = self._held + piece
+        found = [place for place in map(text.find, self._texts) if place >= 0]
+        if found:
+            self.met = True
+            return text[: min(found)]
+        held = max(_overlap(text, stop) for stop in self._texts)
+        self._held = text[len(text) - held :]
+        return text[: len(text) - held]
+
+    def rest(self) -> str:
+        """The text is over: what was held back was no stop text."""
+        rest, self._held = self._held, ""
+        return rest
+
+
+def _overlap(text: str, stop: str) -> int:
+    """The length of the longest end of `text` with which `stop` begins."""
+    return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)
+
+
 class Sequence:
     """One generation: a prompt in, pieces of text out as they are made."""
 
     __slots__ = (
+        "_echo",
+        "_stops",
         "_waiter",
         "arrived",
         "cancelled",
@@ -102,20 +136,44 @@ class Sequence:
         self.cancelled = False
         self.finish_reason: str | None = None  # stop, length, cancelled, expired, error
         self.on_end: Callable[[Sequence], None] | None = None
+        self._stops: StopTexts | None = None
+        self._echo = ""  # what the first piece begins with
         self._waiter: asyncio.Future[None] | None = None
 
+    def shape_text(self, stops: tuple[str, ...], echo: str) -> None:
+        """End before the first of these texts, and begin the answer with `echo`."""
+        self._stops = StopTexts(stops) if stops else None
+        self._echo = echo
+
+    @property
+    def stopped(self) -> bool:
+        """A stop text was met: the engine need not go on."""
+        return self._stops is not None and self._stops.met
+
     def emit(self, piece: str, now: float) -> None:
-        """Engine: one more token."""
+        """Engine: one more token. What comes after a stop text is dropped."""
+        if self.stopped:
+            return
         if not self.tokens:
             self.first = now
         self.tokens += 1
-        self.pieces.append(piece)
-        self._wake()
+        if self._stops is not None:
+            piece = self._stops.feed(piece)
+            self.cancelled = self.cancelled or self._stops.met
+        self._pass_on(piece)
+
+    def _pass_on(self, piece: str) -> None:
+        piece, self._echo = self._echo + piece, ""
+        if piece or self._stops is None:
+            self.pieces.append(piece)
+            self._wake()
 
     def finish(self, reason: str, now: float) -> None:
         """Engine or lane: the last word, exactly once; later calls are ignored."""
         if self.finish_reason is None:
-            self.finish_reason = reason
+            if self._stops is not None and not self._stops.met:
+                self._pass_on(self._stops.rest())
+            self.finish_reason = "stop" if self.stopped else reason
             self.ended = now
             if self.on_end is not None:
                 self.on_end(self)

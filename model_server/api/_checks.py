@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from model_server.errors import ApiError, invalid
 
@@ -49,6 +52,25 @@ def tokens(app: App, value: int | None, param: str) -> None:
     """How many tokens may be asked for."""
     if value is not None and not 1 <= value <= app.settings.tokens_max:
         raise invalid(f"{param}: {value} is not in 1..{app.settings.tokens_max}", param)
+
+
+def shortened(vector: list[float], dimensions: int | None) -> list[float]:
+    """The first `dimensions` of a vector, scaled to length 1 again, as models of the Matryoshka kind mean it."""
+    if dimensions is None or dimensions == len(vector):
+        return vector
+    if dimensions > len(vector):
+        raise invalid(f"dimensions: {dimensions} is not in 1..{len(vector)}, which this model gives", "dimensions")
+    cut = vector[:dimensions]
+    length = math.sqrt(math.fsum(value * value for value in cut)) or 1.0
+    return [value / length for value in cut]
+
+
+def unsupported(body: msgspec.Struct, neutral: Mapping[str, tuple[Any, ...]]) -> None:
+    """No field asks for what this server cannot do; `neutral` holds the values of a field that ask for nothing."""
+    for name, values in neutral.items():
+        value = getattr(body, name)
+        if value is not None and value not in values:
+            raise invalid(f"{name}: is not supported by this server; leave it out", name, "unsupported_parameter")
 
 
 def softmax(logits: list[float]) -> list[float]:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol
 
 from model_server.api import _checks as check
-from model_server.errors import ApiError, ClientGone, deadline_exceeded
+from model_server.errors import ApiError, ClientGone, deadline_exceeded, invalid
 from model_server.exchange import Exchange, Timing
 from model_server.work import Sequence
 
@@ -34,11 +34,23 @@ class Shape(Protocol):
         ...
 
 
-async def begin(app: App, exchange: Exchange, prompts: list[str], asked: int | None, default: int) -> list[Sequence]:
+async def begin(
+    app: App,
+    exchange: Exchange,
+    prompts: list[str],
+    asked: int | None,
+    default: int,
+    stops: tuple[str, ...] = (),
+    *,
+    echo: bool = False,
+) -> list[Sequence]:
     """Admit one generation a prompt, all or none; raises `ApiError` when a prompt is too long or the queue full.
 
     `asked` tokens each; if that is None, `default`, or what the server's bound and the model's context leave of it.
+    A generation ends before the first of `stops`; with `echo` its text begins with the prompt.
     """
+    if "" in stops:
+        raise invalid("stop: must not hold an empty text", "stop", "empty")
     check.tokens(app, asked, "max_tokens")
     app.lane.check_room(len(prompts))  # before anything is read
     for prompt in prompts:
@@ -47,7 +59,10 @@ async def begin(app: App, exchange: Exchange, prompts: list[str], asked: int | N
     sequences: list[Sequence] = []
     try:
         for prompt in prompts:
-            sequences.append(_admit(app, exchange, prompt, asked, default))  # noqa: PERF401 - kept when a later one fails
+            sequence = _sequence(app, exchange, prompt, asked, default)
+            sequence.shape_text(stops, prompt if echo else "")
+            app.lane.submit(sequence)
+            sequences.append(sequence)
     except BaseException:
         _cancel(app, sequences)
         raise
@@ -56,7 +71,7 @@ async def begin(app: App, exchange: Exchange, prompts: list[str], asked: int | N
     return sequences
 
 
-def _admit(app: App, exchange: Exchange, prompt: str, asked: int | None, default: int) -> Sequence:
+def _sequence(app: App, exchange: Exchange, prompt: str, asked: int | None, default: int) -> Sequence:
     length = app.engine.count_tokens("generate", (prompt,))
     limit = app.engine.info.tokens_max("generate")
     tokens_max = asked or max(1, min(default, app.settings.tokens_max, limit - length))
@@ -65,7 +80,6 @@ def _admit(app: App, exchange: Exchange, prompt: str, asked: int | None, default
         raise ApiError(400, message, code="context_length_exceeded", param="max_tokens")
     sequence = Sequence(prompt, length, tokens_max, exchange.arrived)
     sequence.deadline = exchange.deadline
-    app.lane.submit(sequence)
     return sequence
 
 

@@ -1,11 +1,12 @@
 """The bodies of the OpenAI routes: the part of them that changes what a load test sees.
 
-Other fields of a request are accepted and ignored, as every server of this API does with what it does not know.
+Fields that would change the answer and are not supported are refused by name (`*_NEUTRAL` holds the values that ask
+for nothing). Fields that this API does not know are ignored, as every server of it does.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -13,6 +14,8 @@ from msgspec import UNSET, UnsetType
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 FinishReason = Literal["stop", "length"]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
+Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 class ContentPart(msgspec.Struct):
@@ -35,8 +38,38 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool = False
 
 
+Unsupported = Annotated[Any, msgspec.Meta(extra_json_schema={"type": "null", "description": "not supported"})]
+STOPS_MAX, STOP_MAX = 4, 64
+
+Stops = str | Annotated[list[Annotated[str, msgspec.Meta(max_length=STOP_MAX)]], msgspec.Meta(max_length=STOPS_MAX)]
+"""Texts at which a generation ends; they are no part of the answer."""
+
+CHAT_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "functions": ([],),
+    "response_format": ({"type": "text"},),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+}
+COMPLETION_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "logprobs": (),
+    "best_of": (1,),
+    "suffix": ("",),
+    "logit_bias": ({},),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+}
+
+
 class ChatBody(msgspec.Struct):
-    """Messages in, one message out; `n` other than 1 is not supported."""
+    """Messages in, one message out; `n` other than 1 is not supported.
+
+    Decoding is greedy: `temperature`, `top_p` and `seed` are accepted, and the most likely token is taken.
+    """
 
     messages: list[ChatMessage]
     model: str | None = None
@@ -45,6 +78,19 @@ class ChatBody(msgspec.Struct):
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = 1
+    stop: Stops | None = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+    seed: int | None = None
+    tools: Unsupported = None
+    tool_choice: Unsupported = None
+    functions: Unsupported = None
+    response_format: Unsupported = None
+    logprobs: Unsupported = None
+    top_logprobs: Unsupported = None
+    logit_bias: Unsupported = None
+    presence_penalty: Unsupported = None
+    frequency_penalty: Unsupported = None
 
 
 class CompletionBody(msgspec.Struct):
@@ -56,6 +102,17 @@ class CompletionBody(msgspec.Struct):
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = 1
+    stop: Stops | None = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+    seed: int | None = None
+    echo: bool | None = False
+    logprobs: Unsupported = None
+    best_of: Unsupported = None
+    suffix: Unsupported = None
+    logit_bias: Unsupported = None
+    presence_penalty: Unsupported = None
+    frequency_penalty: Unsupported = None
 
 
 class EmbeddingsBody(msgspec.Struct):

@@ -37,7 +37,7 @@ class JobBody(msgspec.Struct):
 
 
 class BatchBody(msgspec.Struct):
-    """Texts for one task that takes a text."""
+    """Texts for one task that takes a text. A bare list of texts is the same, for the default task."""
 
     texts: list[str]
     task: str = "fill-mask"
@@ -125,7 +125,9 @@ async def submit(app: App, exchange: Exchange, body: JobBody) -> Reply:
     return reply
 
 
-async def submit_batch(app: App, exchange: Exchange, body: BatchBody) -> Reply:
+async def submit_batch(app: App, exchange: Exchange, body: BatchBody | list[str]) -> Reply:
+    if isinstance(body, list):
+        body = BatchBody(body)
     inputs = [_encode({"text": text}) for text in body.texts]
     job, _ = await _accept(app, "/" + body.task.removeprefix("/"), inputs, None, "texts")
     return Reply(_encode(BatchAnswer(job.id, f"{job.total} texts accepted; ask GET /task_status/{job.id}")))
@@ -255,7 +257,8 @@ ROUTES = [
         submit_batch,
         "Texts to be answered later",
         BatchAnswer,
-        request=BatchBody,
+        request=BatchBody | list[str],
+        request_forms=(BatchBody, list[str]),
         statuses=(404, 503),
     ),
     _route("GET", "/task_status/{id}", task_status, "What became of them", TaskStatus),

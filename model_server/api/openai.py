@@ -13,6 +13,7 @@ import msgspec
 from model_server.api import _checks as check
 from model_server.api import _openai_types as types
 from model_server.api._generation import DONE, begin, collect, events_of
+from model_server.errors import ApiError
 from model_server.exchange import Exchange
 from model_server.reply import Reply, StreamReply
 from model_server.routes import Route
@@ -26,6 +27,7 @@ _encode = msgspec.json.Encoder().encode
 
 async def chat(app: App, exchange: Exchange, body: types.ChatBody) -> Reply:
     check.served(app, "generate")
+    check.unsupported(body, types.CHAT_NEUTRAL)
     check.count(app, len(body.messages), "messages")
     messages = [(message.role, _content(message)) for message in body.messages]
     check.text(app, "".join([content for _, content in messages]), "messages")
@@ -36,6 +38,7 @@ async def chat(app: App, exchange: Exchange, body: types.ChatBody) -> Reply:
 
 async def completions(app: App, exchange: Exchange, body: types.CompletionBody) -> Reply:
     check.served(app, "generate")
+    check.unsupported(body, types.COMPLETION_NEUTRAL)
     prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
     check.texts(app, prompts, "prompt")
     return await _complete(app, exchange, body, prompts, body.max_tokens, TextShape)
@@ -100,7 +103,9 @@ async def _complete(
     asked: int | None,
     shape: type[ChatShape],
 ) -> Reply:
-    sequences = await begin(app, exchange, prompts, asked, shape.tokens_default)
+    stops = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
+    echo = isinstance(body, types.CompletionBody) and bool(body.echo)
+    sequences = await begin(app, exchange, prompts, asked, shape.tokens_default, stops, echo=echo)
     head = {
         "id": f"{shape.prefix}-{uuid4().hex}",
         "created": int(time.time()),
@@ -134,7 +139,11 @@ async def embeddings(app: App, exchange: Exchange, body: types.EmbeddingsBody) -
     texts = check.texts(app, [body.input] if isinstance(body.input, str) else body.input, "input")
     works = await app.run(exchange, [Work("embed", (text,)) for text in texts])
     data = [
-        {"object": "embedding", "index": index, "embedding": _vector(work.output[: body.dimensions], body)}
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": _vector(check.shortened(work.output, body.dimensions), body),
+        }
         for index, work in enumerate(works)
     ]
     tokens = sum(work.tokens for work in works)
@@ -154,8 +163,19 @@ def _vector(values: list[float], body: types.EmbeddingsBody) -> list[float] | st
 
 
 async def models(app: App, exchange: Exchange, body: None) -> Reply:
-    model = {"id": app.engine.info.model, "object": "model", "created": 0, "owned_by": "paceline"}
-    return Reply(_encode({"object": "list", "data": [model]}))
+    return Reply(_encode({"object": "list", "data": [_model(app)]}))
+
+
+async def model(app: App, exchange: Exchange, body: None) -> Reply:
+    name = exchange.params["model"]
+    if name != app.engine.info.model:
+        message = f"the model {name[:80]!r} does not exist here; this server has {app.engine.info.model!r}"
+        raise ApiError(404, message, code="model_not_found", param="model")
+    return Reply(_encode(_model(app)))
+
+
+def _model(app: App) -> dict[str, Any]:
+    return {"id": app.engine.info.model, "object": "model", "created": 0, "owned_by": "paceline"}
 
 
 ROUTES = [
@@ -183,4 +203,5 @@ ROUTES = [
     ),
     Route("POST", "/v1/embeddings", embeddings, "Embeddings", "openai", types.EmbeddingsBody, types.Embeddings),
     Route("GET", "/v1/models", models, "The model that is served", "openai", answer=types.Models, work=False),
+    Route("GET", "/v1/models/{model}", model, "One model", "openai", answer=types.Model, work=False, statuses=(404,)),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -21,12 +21,21 @@ if TYPE_CHECKING:
 _encode = msgspec.json.Encoder().encode
 
 
+Right = Literal["right", "Right"]
+"""The only direction of truncation: the end of a text is cut."""
+
+
 class EmbedBody(msgspec.Struct):
-    """One text or several. With `truncate` too long ones are cut, and `x-truncated-inputs` tells how many."""
+    """One text or several. With `truncate` too long ones are cut, and `x-truncated-inputs` says how many.
+
+    Vectors have length 1; `normalize: false`, `prompt_name` and cutting at the start are refused.
+    """
 
     inputs: str | list[str]
-    normalize: bool = True
-    truncate: bool = False
+    normalize: Literal[True] | None = True
+    truncate: bool | None = False
+    truncation_direction: Right = "right"
+    prompt_name: None = None
     dimensions: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
@@ -37,7 +46,8 @@ class RerankBody(msgspec.Struct):
     texts: list[str]
     raw_scores: bool = False
     return_text: bool = False
-    truncate: bool = False
+    truncate: bool | None = False
+    truncation_direction: Right = "right"
 
 
 class RankedText(msgspec.Struct, omit_defaults=True):
@@ -53,7 +63,8 @@ class PredictBody(msgspec.Struct):
 
     inputs: str | list[str | list[str]]
     raw_scores: bool = False
-    truncate: bool = False
+    truncate: bool | None = False
+    truncation_direction: Right = "right"
 
 
 class Prediction(msgspec.Struct):
@@ -83,7 +94,7 @@ async def embed(app: App, exchange: Exchange, body: EmbedBody) -> Reply:
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     check.texts(app, texts, "inputs")
     works = await app.run(exchange, _works("embed", [(text,) for text in texts], body.truncate))
-    return Reply(_encode([work.output[: body.dimensions] for work in works]))
+    return Reply(_encode([check.shortened(work.output, body.dimensions) for work in works]))
 
 
 async def rerank(app: App, exchange: Exchange, body: RerankBody) -> Reply:
@@ -111,7 +122,7 @@ async def predict(app: App, exchange: Exchange, body: PredictBody) -> Reply:
     return Reply(_encode(answers[0] if single else answers))
 
 
-def _works(kind: str, inputs: Sequence[tuple[str, ...]], truncate: bool) -> list[Work]:
+def _works(kind: str, inputs: Sequence[tuple[str, ...]], truncate: bool | None) -> list[Work]:
     works = [Work(kind, entry) for entry in inputs]
     if truncate:
         for work in works:

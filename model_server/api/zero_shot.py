@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from model_server.app import App
 
 _encode = msgspec.json.Encoder().encode
+TEMPLATE = "This example is {}."
 
 
 class ZeroShotParameters(msgspec.Struct):
     """As the pipelines of transformers have it; the labels may be one text with commas."""
 
     candidate_labels: str | list[str]
-    hypothesis_template: str = "This example is {}."
-    multi_label: bool = False
+    hypothesis_template: str | None = None
+    multi_label: bool | None = None
 
 
 class ZeroShotBody(msgspec.Struct):
@@ -32,7 +33,7 @@ class ZeroShotBody(msgspec.Struct):
 
     text: str | msgspec.UnsetType = msgspec.UNSET
     labels: list[str] | msgspec.UnsetType = msgspec.UNSET
-    hypothesis_template: str = "This example is {}."
+    hypothesis_template: str = TEMPLATE
     multi_label: bool = False
     inputs: str | list[str] | msgspec.UnsetType = msgspec.UNSET
     parameters: ZeroShotParameters | msgspec.UnsetType = msgspec.UNSET
@@ -47,7 +48,7 @@ class ZeroShotText(msgspec.Struct):
 
     text: Filled
     labels: Annotated[list[Filled], msgspec.Meta(min_length=1)]
-    hypothesis_template: Template = "This example is {}."
+    hypothesis_template: Template = TEMPLATE
     multi_label: bool = False
 
 
@@ -56,6 +57,13 @@ class ZeroShotInputs(msgspec.Struct):
 
     inputs: str | list[str]
     parameters: ZeroShotParameters
+
+
+class LabelScore(msgspec.Struct):
+    """A label and its score, as the pipelines' clients (huggingface_hub) expect it."""
+
+    label: str
+    score: float
 
 
 class ZeroShotAnswer(msgspec.Struct):
@@ -77,18 +85,22 @@ async def zero_shot(app: App, exchange: Exchange, body: ZeroShotBody) -> Reply:
     check_labels(app, labels)
     check.count(app, len(texts), "inputs")
     check.count(app, len(texts) * len(labels), "labels")
-    if "{}" not in choice.hypothesis_template:
+    template = TEMPLATE if choice.hypothesis_template is None else choice.hypothesis_template
+    if "{}" not in template:
         raise invalid(
             "hypothesis_template: must contain {}, where the label goes", "hypothesis_template", "invalid_template"
         )
-    check.text(app, choice.hypothesis_template, "hypothesis_template")
-    hypotheses = [choice.hypothesis_template.replace("{}", label) for label in labels]
+    check.text(app, template, "hypothesis_template")
+    hypotheses = [template.replace("{}", label) for label in labels]
     works = await app.run(exchange, [Work("nli", (text, hypothesis)) for text in texts for hypothesis in hypotheses])
     count = len(labels)
     answers = [
         _ranked(text, labels, [work.output for work in works[place * count : (place + 1) * count]], choice.multi_label)
         for place, text in enumerate(texts)
     ]
+    if not isinstance(body.inputs, msgspec.UnsetType):
+        pairs = [list(map(LabelScore, answer.labels, answer.scores)) for answer in answers]
+        return Reply(_encode(pairs[0] if isinstance(given, str) else pairs))
     return Reply(_encode(answers[0] if isinstance(given, str) else answers))
 
 
@@ -115,7 +127,9 @@ def check_labels(app: App, labels: list[str]) -> None:
         seen.add(label)
 
 
-def _ranked(text: str, labels: list[str], logits: list[tuple[float, float]], multi_label: bool) -> ZeroShotAnswer:
+def _ranked(
+    text: str, labels: list[str], logits: list[tuple[float, float]], multi_label: bool | None
+) -> ZeroShotAnswer:
     if multi_label:
         scores = [check.softmax(list(pair))[1] for pair in logits]
     else:
@@ -132,7 +146,7 @@ ROUTES = [
         "Scores of any labels by NLI",
         "native",
         ZeroShotBody,
-        (ZeroShotAnswer, list[ZeroShotAnswer]),
+        (ZeroShotAnswer, list[LabelScore], list[list[LabelScore]]),
         (ZeroShotText, ZeroShotInputs),
     ),
 ]

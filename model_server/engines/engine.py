@@ -150,7 +150,7 @@ def _info(served: dict[str, Served], decoder: Decoder | None, details: dict[str,
         for kind, one in models.items()
     }
     return EngineInfo(
-        " + ".join(dict.fromkeys(one.name for one in models.values())),
+        "+".join(dict.fromkeys(_model_id(one) for one in models.values())),
         frozenset(models),
         max(limits.values()),
         RANDOM_NOTE if any(one.random for one in models.values()) else None,
@@ -158,6 +158,11 @@ def _info(served: dict[str, Served], decoder: Decoder | None, details: dict[str,
         {**details, "models": described},
         limits,
     )
+
+
+def _model_id(loaded: Any) -> str:
+    """The name as an id of an API: without blanks."""
+    return str(loaded.name).replace(" (random weights)", "-random-weights").replace(" ", "-")
 
 
 def describe(threads: int, device: Any, dtype: Any) -> dict[str, Any]:

@@ -122,7 +122,7 @@ async def test_tei_embed_rerank_predict(client: aiohttp.ClientSession) -> None:
 
 @pytest.mark.parametrize("path", [route.path for route in ROUTES if route.method == "GET" and route.family != "jobs"])
 async def test_every_get_route_answers(client: aiohttp.ClientSession, path: str) -> None:
-    async with client.get(path) as response:
+    async with client.get(path.replace("{model}", "simulated")) as response:
         assert response.status == 200
         assert "server-timing" in response.headers
         assert await response.read()

@@ -29,7 +29,7 @@ def test_it_says_where_and_what_it_serves_and_stops_on_sigterm(tmp_path: Path) -
         assert process.stdout is not None
         line = json.loads(process.stdout.readline())
         assert line["note"] == "random weights: answers are meaningless"
-        assert line["model"] == "tiny-bert (random weights) + tiny-llama (random weights)"
+        assert line["model"] == "tiny-bert-random-weights+tiny-llama-random-weights"
         assert line["pid"] == process.pid
         assert json.loads((tmp_path / "port.json").read_text()) == line
         assert post(line["url"] + "/similarity", {"text1": "a", "text2": "a"})["similarity_score"] > 0.99
