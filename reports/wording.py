@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.measure import slo
 from harness.measure.result import Case, Distribution, RunResult, Verdict
 from reports import labels, units
 
@@ -17,6 +18,14 @@ VERDICT_WORDS = {
 def verdict_words(verdict: Verdict) -> tuple[str, str, str]:
     """Sign, name and meaning of a verdict."""
     return VERDICT_WORDS[verdict.status]
+
+
+def badge_words(result: RunResult) -> tuple[str, str, str, str]:
+    """Style, sign, name and meaning of what is said first: the SLO if it failed, then the verdict."""
+    sign, name, meaning = verdict_words(result.verdict)
+    if slo.failed(result.cases):
+        return "invalid", "✖", slo.outcome(result.cases), f"measurement: {name.lower()}, {meaning}"
+    return result.verdict.status, sign, name, meaning
 
 
 def per_case(result: RunResult, words: Callable[[Case], str]) -> str:

@@ -42,6 +42,7 @@ def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bo
             raise UsageError(plugins.unknown("format", name, plugins.names("format")))
     if not (directory / "plan.json").is_file():
         raise UsageError(f"{directory}: not a run directory (it has no plan.json)")
+    _check_version(directory / "result.json")
     result = summarize_run(directory)
     data = encode(result)
     try:
@@ -55,3 +56,17 @@ def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bo
             sys.stdout.flush()
         show(result, directory, written, to_stderr=as_json, brief=quiet)
     return exit_code(result)
+
+
+def _check_version(path: Path) -> None:
+    """A result of another version of paceline is not overwritten; a missing or torn one is written again."""
+    import msgspec
+
+    from harness.measure.result import check_version
+
+    try:
+        check_version(path.read_bytes())
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}: {error}. Use the version of paceline that made the run") from error
+    except (OSError, msgspec.DecodeError):
+        return

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.measure import slo
 from harness.measure.result import Case, RunResult
+from harness.measure.wording import failure_words
 
 COLUMNS = ("makespan", "ok/s", "p50", "p95", "p99", "service p99", "in flight", "failed", "cpu/req", "memory")
-WIDE_ONLY = {"service p99", "cpu/req", "memory"}
+WIDE_ONLY = {"p95", "cpu/req", "memory"}
+"""Not shown on a narrow terminal. The service time stays: it is what a backlog is judged by."""
 NARROW, PLAIN_WIDTH = 112, 140  # columns of a terminal; of a file or pipe
 STYLES = {"valid": "bold green", "invalid": "bold red", "inconclusive": "bold yellow"}
 
@@ -30,21 +34,20 @@ def show(
         console = Console(stderr=to_stderr, highlight=False, width=PLAIN_WIDTH)
     if not brief:
         console.print(_table(result.cases, narrow=console.width < NARROW))
+        if summed := slo.outcome(result.cases):
+            console.print(Text(summed, style="bold red" if slo.failed(result.cases) else "green"))
         console.print(Text(result.headline))
         for case in result.cases:
-            if case.diagnosis.text:
-                console.print(Text(f"  {case.name}: {case.diagnosis.text}"))
-            for warning in case.warnings:
-                console.print(Text(f"  {case.name}: {warning}", style="yellow"))
-            for check in case.slo:
-                state, style = ("holds", "green") if check.passed else ("FAILS", "bold red")
-                console.print(
-                    Text(f"  {case.name}: SLO {check.condition} {state} ({_value(check.value)})", style=style)
-                )
+            for text, style in _words(case):
+                console.print(Text(f"  {case.name}: {text}", style=style))
     if interrupted:
         console.print(Text("interrupted: what was recorded until then stands, marked partial", style="yellow"))
     status = result.verdict.status
-    console.print(Text(f"verdict: {status}", style=STYLES[status]))
+    broken = slo.failed(result.cases)
+    console.print(Text(f"verdict: {status}" + (", SLO failed" if broken else ""), style=_style(status, bool(broken))))
+    if brief:
+        for line in broken:
+            console.print(Text(f"  {line}"))
     for reason in result.verdict.reasons:
         where = f"{reason.case}: " if reason.case else ""
         console.print(Text(f"  {where}{reason.text}"))
@@ -52,6 +55,22 @@ def show(
         if path.name.startswith("report."):
             console.print(Text(f"report: {path}"), soft_wrap=True)
     console.print(Text(f"result: {directory / 'result.json'}"), soft_wrap=True)
+
+
+def _words(case: Case) -> Iterator[tuple[str, str]]:
+    """What is said of a case below the table, each with its style."""
+    if case.diagnosis.text:
+        yield case.diagnosis.text, ""
+    for warning in case.warnings:
+        yield warning, "yellow"
+    for check in case.slo:
+        yield f"SLO {slo.describe(check)}", "green" if check.passed else "bold red"
+    if case.failures:
+        yield f"failed: {failure_words(case)}", "yellow"
+
+
+def _style(status: str, slo_failed: bool) -> str:
+    return "bold red" if slo_failed else STYLES[status]
 
 
 def _table(cases: list[Case], narrow: bool) -> Any:
@@ -96,7 +115,3 @@ def seconds(value: float | None) -> str:
     if value >= 1:
         return f"{value:.{1 if value >= 10 else 2}f} s"
     return f"{value * 1e3:.{0 if value >= 0.1 else 1 if value >= 0.01 else 2}f} ms"
-
-
-def _value(value: float | None) -> str:
-    return "no figure" if value is None else f"{value:.4g}"

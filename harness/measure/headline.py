@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.measure.result import Case, Verdict
+from harness.measure.slo import failed, outcome
 from harness.measure.verdict import CODES
 from harness.measure.wording import listed, per_s, percent, seconds
 
@@ -19,7 +20,13 @@ _TAILS = ("p99", "p95", "p90", "p50")
 
 
 def headline(cases: Sequence[Case], verdict: Verdict) -> str:
-    """One to a few sentences for people."""
+    """One to a few sentences for people; a failed SLO comes first."""
+    broken = failed(cases)
+    said = _measured(cases, verdict)
+    return f"{outcome(cases)}. {'; '.join(broken)}. {said}" if broken else said
+
+
+def _measured(cases: Sequence[Case], verdict: Verdict) -> str:
     answered = [case for case in cases if case.counts.ok]
     if not answered:
         return "No request succeeded: there is nothing to compare, and no result."

@@ -185,6 +185,14 @@ class Diagnosis(msgspec.Struct, frozen=True):
     text: str = ""
 
 
+class FailureCount(msgspec.Struct, frozen=True):
+    """How many requests ended with one outcome and one HTTP status."""
+
+    outcome: str
+    status: int | None  # null where no status arrived
+    count: int
+
+
 class SloCheck(msgspec.Struct, frozen=True):
     """One condition of --slo, on one case."""
 
@@ -219,6 +227,7 @@ class Case(msgspec.Struct, frozen=True):
     resources: Resources = Resources()
     diagnosis: Diagnosis = Diagnosis()
     slo: list[SloCheck] = []
+    failures: list[FailureCount] = []  # the most frequent first
     timeline: list[Bucket] = []
     limit: LimitLog | None = None  # of a strategy whose limit learns
     warnings: list[str] = []
@@ -248,7 +257,19 @@ def encode(result: RunResult) -> bytes:
 
 def decode(data: bytes) -> RunResult:
     """Read result.json; raises msgspec.ValidationError or DecodeError that names the place."""
+    check_version(data)
     return msgspec.json.decode(data, type=RunResult)
+
+
+class _Version(msgspec.Struct):
+    schema_version: int
+
+
+def check_version(data: bytes) -> None:
+    """Raise msgspec.ValidationError if this is a result of a version that is not understood here."""
+    version = msgspec.json.decode(data, type=_Version).schema_version
+    if version != SCHEMA_VERSION:
+        raise msgspec.ValidationError(f"schema_version: {version}, expected {SCHEMA_VERSION}")
 
 
 def json_schema() -> dict[str, Any]:

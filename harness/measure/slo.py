@@ -11,10 +11,12 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.client.errors import UsageError
 from harness.measure.result import Case, Distribution, SloCheck
 from harness.measure.statistics import PERCENTILES
+from harness.measure.wording import per_s, percent, seconds
 
 TIME_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 _SHAPE = re.compile(r"^\s*([a-z0-9_.]+)\s*(<=|>=|<|>)\s*([0-9.]+(?:e[+-]?\d+)?)\s*([a-z%/]*)\s*$", re.IGNORECASE)
@@ -75,6 +77,33 @@ def check(conditions: Sequence[Condition], case: Case) -> list[SloCheck]:
     return checks
 
 
+def describe(checked: SloCheck) -> str:
+    """A condition with what came of it: value, unit, bound and margin."""
+    match = _SHAPE.match(checked.condition)  # a result file may hold anything
+    metric = match.group(1).lower() if match else ""
+    state = "holds" if checked.passed else "FAILS"
+    if checked.value is None:
+        return f"{checked.condition} {state}: there is no figure, too few successes for it"
+    figure = percent if metric == "errors" else per_s if metric in {*_RATES, "completed"} else seconds
+    side = "below" if checked.value < checked.limit else "above"
+    margin = figure(abs(checked.value - checked.limit))
+    return f"{checked.condition} {state}: {figure(checked.value)}, {margin} {side} the bound of {figure(checked.limit)}"
+
+
+def outcome(cases: Sequence[Case]) -> str:
+    """`SLO failed: 1 of 4 conditions`, or that all hold; empty without an SLO."""
+    checks = [checked for case in cases for checked in case.slo]
+    failed = sum(not checked.passed for checked in checks)
+    if not checks:
+        return ""
+    return f"SLO failed: {failed} of {len(checks)} conditions" if failed else f"SLO holds: all {len(checks)} conditions"
+
+
+def failed(cases: Sequence[Case]) -> list[str]:
+    """Every condition that failed, with its case."""
+    return [f"{case.name}: {describe(checked)}" for case in cases for checked in case.slo if not checked.passed]
+
+
 def value_of(metric: str, case: Case) -> float | None:
     """The figure a condition is about; None if the case does not have it."""
     if metric == "errors":
@@ -100,17 +129,26 @@ def sets_errors(conditions: Sequence[Condition]) -> bool:
     return any(condition.metric == "errors" for condition in conditions)
 
 
-def bounds_s(conditions: Sequence[Condition]) -> tuple[float | None, float | None]:
-    """What one request may take to be within the SLO: latency and time to first token, in seconds.
+class Bounds(NamedTuple):
+    """What one request may take to be within the SLO, in seconds; None for no bound."""
 
-    Of several percentiles the loosest counts: under "p50<100ms,p99<500ms" an answer after 300 ms is within it.
+    latency: float | None = None
+    ttft: float | None = None
+    itl: float | None = None  # mean of one stream
+
+
+def bounds_s(conditions: Sequence[Condition]) -> Bounds:
+    """The bounds on latency, time to first token and inter-token latency.
+
+    Of several percentiles the strictest counts: under "p50<100ms,p99<500ms" an answer after 300 ms is not within it.
     """
-    bounds = []
-    for family in ("", "ttft_"):
-        split = [(_split(condition.metric), condition.limit) for condition in conditions]
+    split = [(_split(condition.metric), condition.limit) for condition in conditions]
+
+    def strictest(family: str) -> float | None:
         limits = [limit for (of, statistic), limit in split if of == family and statistic != "mean"]
-        bounds.append(max(limits, default=None))
-    return bounds[0], bounds[1]
+        return min(limits, default=None)
+
+    return Bounds(strictest(""), strictest("ttft_"), strictest("itl_"))
 
 
 def _split(metric: str) -> tuple[str, str]:

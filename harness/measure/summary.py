@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from harness.measure import rows as columns
-from harness.measure.counting import Evidence, counts, evidence, is_partial
+from harness.measure.counting import Evidence, counts, evidence, failure_counts, is_partial
 from harness.measure.diagnosis import diagnose
 from harness.measure.files import find, unreadable
 from harness.measure.headline import headline
@@ -41,7 +41,7 @@ from harness.measure.result import (
 )
 from harness.measure.rows import Repeat, exchanges, load_repeat
 from harness.measure.sealed import DamagedError
-from harness.measure.slo import Condition, bounds_s, check, parse, sets_errors
+from harness.measure.slo import Bounds, Condition, bounds_s, check, parse, sets_errors
 from harness.measure.statistics import LEAST_N, distribution
 from harness.measure.timeline import buckets, in_flight
 from harness.measure.verdict import verdict
@@ -120,7 +120,7 @@ def _case(
     repeats: list[Repeat],
     facts: list[CaseFacts | None],
     proof: Evidence,
-    bounds: tuple[float | None, float | None],
+    bounds: Bounds,
     ceilings: dict[str, float],
 ) -> Case:
     number = counts(plan, repeats, facts)
@@ -137,6 +137,7 @@ def _case(
         timeline=_timeline(filled),
         warnings=_warnings(number, proof, repeats),
         partial=is_partial(proof),
+        failures=failure_counts(filled),
         **_distributions(filled),
     )
 
@@ -183,7 +184,7 @@ def _distributions(repeats: list[Repeat]) -> dict[str, Any]:
 
 
 def _itl(rows: Any) -> Any:
-    return ((rows["last_chunk"] - rows["first_byte"]) / (rows["chunks"] - 1.0)).round().astype(np.int64)
+    return ((rows["last_chunk"] - rows["first_byte"]) / (np.maximum(rows["chunks"], 2) - 1.0)).round().astype(np.int64)
 
 
 def _if_any(values: list[Any]) -> Distribution | None:
@@ -195,7 +196,7 @@ def _rates(
     repeats: list[Repeat],
     number: Counts,
     makespans_s: float,
-    bounds: tuple[float | None, float | None],
+    bounds: Bounds,
 ) -> Rates:
     if makespans_s <= 0:
         return Rates()
@@ -208,7 +209,7 @@ def _rates(
     )
 
 
-def _within(repeat: Repeat, latency_s: float | None, ttft_s: float | None) -> int:
+def _within(repeat: Repeat, latency_s: float | None, ttft_s: float | None, itl_s: float | None) -> int:
     """Successes within the SLO's bounds for one request; all of them if it has none."""
     ok = repeat.ok()
     good = np.ones(len(ok), bool)
@@ -216,6 +217,9 @@ def _within(repeat: Repeat, latency_s: float | None, ttft_s: float | None) -> in
         good &= columns.latency(ok) <= latency_s * 1e9
     if ttft_s is not None:
         good &= (ok["chunks"] > 0) & (ok["first_byte"] - ok["sent"] <= ttft_s * 1e9)
+    if itl_s is not None:
+        alone = ok["chunks"] == 1  # one event has no gap
+        good &= alone | ((ok["chunks"] > 1) & (_itl(ok) <= itl_s * 1e9))
     return int(good.sum())
 
 

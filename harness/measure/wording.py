@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.measure.result import Case
 
 
 def seconds(value: float) -> str:
@@ -28,6 +32,14 @@ def percent(share: float) -> str:
 def times(ratio: float) -> str:
     """10x, 2.3x."""
     return f"{ratio:.{0 if ratio >= 10 else 1}f}x"
+
+
+def failure_words(case: Case) -> str:
+    """49 client error (HTTP 401), 3 connection error."""
+    return ", ".join(
+        f"{one.count:,} {one.outcome.replace('_', ' ')}" + (f" (HTTP {one.status})" if one.status else "")
+        for one in case.failures
+    )
 
 
 def listed(names: Sequence[str]) -> str:

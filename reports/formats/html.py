@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from harness.measure import slo
 from harness.measure.result import RunResult
-from reports import labels, units
+from harness.measure.wording import failure_words
+from reports import labels
 from reports.drawing.draw import Drawing
 from reports.drawing.theme import DARK, LIGHT
 from reports.formats import _facts
-from reports.wording import causes_words, pace_words, partial_words, target_notes, target_words, verdict_words
+from reports.wording import badge_words, causes_words, pace_words, partial_words, target_notes, target_words
 
 SUFFIX = "html"
 GLOSSARY = {
@@ -35,10 +37,12 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["svg"] = Markup
     environment.filters["plain"] = labels.printable
-    sign, name, meaning = verdict_words(result.verdict)
+    style, sign, name, meaning = badge_words(result)
     return environment.get_template("report.html.j2").render(
         result=result,
+        style=style,
         sign=sign,
+        slo_failed=[labels.printable(line) for line in slo.failed(result.cases)],
         verdict_name=name,
         verdict_meaning=meaning,
         partial=partial_words(result),
@@ -71,12 +75,6 @@ def _case(name: str, case: Any) -> dict[str, Any]:
         "counts": _facts.more_counts(case),
         "percentiles": _facts.percentiles(case),
         "warnings": [labels.printable(warning) for warning in case.warnings],
-        "slo": [
-            (
-                labels.printable(c.condition),
-                "holds" if c.passed else "fails",
-                units.NONE if c.value is None else f"{c.value:.4g}",
-            )
-            for c in case.slo
-        ],
+        "slo": [labels.printable(slo.describe(c)) for c in case.slo],
+        "failures": labels.printable(failure_words(case)),
     }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from harness.measure import slo
 from harness.measure.result import Case, RunResult
+from harness.measure.wording import failure_words
 from reports import labels, units
 from reports.drawing.draw import Drawing
 from reports.formats import _facts
-from reports.wording import pace_words, partial_words, target_notes, verdict_words
+from reports.wording import badge_words, pace_words, partial_words, target_notes
 
 SUFFIX = "md"
 SIZE_MAX = 60_000  # characters; a step summary takes a megabyte, a comment 64 kB
@@ -24,8 +26,9 @@ def escaped(text: str) -> str:
 
 def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     """The whole report; `drawings` are linked as charts/NAME.png."""
-    sign, name, meaning = verdict_words(result.verdict)
-    parts = [f"# {sign} {name}: {meaning}", escaped(result.headline)]
+    _, sign, name, meaning = badge_words(result)
+    parts = [f"# {sign} {name}: {meaning}" if not slo.failed(result.cases) else f"# {sign} {name} ({meaning})"]
+    parts += ["\n".join(f"- {escaped(line)}" for line in slo.failed(result.cases)), escaped(result.headline)]
     parts.append("\n".join(_reasons(result)))
     parts.append(escaped(partial_words(result)))
     parts.append("\n".join(f"*Server: {escaped(note)}.*" for note in target_notes(result)))
@@ -66,9 +69,8 @@ def _outcomes(result: RunResult, names: list[str]) -> str:
     lines = ["## Outcomes", ""]
     for name, case in zip(names, result.cases, strict=True):
         found = ", ".join(f"{number} {words}" for words, number in _facts.outcomes(case)) or "nothing"
-        checks = "".join(
-            f"; SLO {escaped(check.condition)} {'holds' if check.passed else '**fails**'}" for check in case.slo
-        )
+        checks = "".join(f"; SLO {escaped(slo.describe(check))}" for check in case.slo)
+        checks += f"; failed: {escaped(failure_words(case))}" if case.failures else ""
         warnings = "".join(f"; {warning}" for warning in case.warnings)
         of = units.count(case.counts.scheduled)
         lines.append(f"- **{escaped(name)}**: {found} of {of} scheduled{checks}{escaped(warnings)}")

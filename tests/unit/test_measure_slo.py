@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from harness.client.errors import UsageError
-from harness.measure.result import Case, Counts, Distribution, Load, Named, Quantile, Rates, Target
-from harness.measure.slo import bounds_s, check, parse, sets_errors
+from harness.measure.result import Case, Counts, Distribution, Load, Named, Quantile, Rates, SloCheck, Target
+from harness.measure.slo import bounds_s, check, describe, parse, sets_errors
 
 
 def case(**more: Any) -> Case:
@@ -95,10 +95,22 @@ def test_the_bad_part_is_named_among_good_ones() -> None:
         parse("p99<1s, p98<1s, errors<1%")
 
 
-def test_one_requests_bounds_are_the_loosest() -> None:
+def test_one_requests_bounds_are_the_strictest() -> None:
     """A mean bounds no single request, and neither does the makespan."""
-    assert bounds_s(parse("p50<100ms,p99<500ms,mean<9s,ttft_p99<2s,makespan<60s")) == (0.5, 2.0)
-    assert bounds_s(parse("service_p99<1s,errors<1%")) == (None, None)
+    assert bounds_s(parse("p50<100ms,p99<500ms,mean<9s,ttft_p99<2s,makespan<60s")) == (0.1, 2.0, None)
+    assert bounds_s(parse("service_p99<1s,errors<1%,itl_p95<40ms")) == (None, None, 0.04)
+
+
+def test_a_condition_is_described_with_value_unit_bound_and_margin() -> None:
+    """In the unit of its metric; without a figure it says so."""
+    assert describe(SloCheck("p99<500ms", 0.8, 0.5, False)) == (
+        "p99<500ms FAILS: 0.800 s, 0.300 s above the bound of 0.500 s"
+    )
+    assert describe(SloCheck("errors<1%", 0.002, 0.01, True)) == (
+        "errors<1% holds: 0.20 %, 0.80 % below the bound of 1.0 %"
+    )
+    assert describe(SloCheck("rate>20", 12.0, 20.0, False)) == "rate>20 FAILS: 12.0/s, 8.00/s below the bound of 20.0/s"
+    assert "no figure" in describe(SloCheck("p99<500ms", None, 0.5, False))
 
 
 def test_whether_failures_are_bounded_by_the_user() -> None:

@@ -165,14 +165,26 @@ def test_another_schedule_than_the_planned_one_is_invalid(tmp_path: Path) -> Non
 
 
 def test_goodput_counts_answers_within_the_slo(tmp_path: Path) -> None:
-    """By the loosest bound on latency, and on time to first token."""
+    """By the strictest bound on latency, and on time to first token."""
     write_case(tmp_path, "sync", one_by_one(100))
     within = summarize_case(plan_case(), tmp_path, slo="p50<1s,p99<2.05s,mean<9s")
-    assert within.rates_per_s.goodput == pytest.approx(2.0)
+    assert within.rates_per_s.goodput == pytest.approx(1.0)
     assert [check.passed for check in within.slo] == [False, False, True]
     no_stream = summarize_case(plan_case(), tmp_path, slo="ttft_p50<10s")
     assert no_stream.rates_per_s.goodput == 0.0
     assert not no_stream.slo[0].passed
+
+
+def test_failures_are_counted_by_outcome_and_status(tmp_path: Path) -> None:
+    """The most frequent first; no status where none arrived."""
+    bad = [(Outcome.client_error, 401)] * 3 + [(Outcome.client_error, 404), (Outcome.connection_error, 0)]
+    failed = [one_by_one(1, outcome=outcome, status=status)[0] for outcome, status in bad]
+    failed += one_by_one(2, outcome=Outcome.rejected, status=429)
+    write_case(tmp_path, "sync", one_by_one(10) + failed)
+    found = [(one.outcome, one.status, one.count) for one in only(tmp_path).failures]
+    assert found[0] == ("client_error", 401, 3)
+    assert found[1] == ("rejected", 429, 2)
+    assert sorted(one[0] for one in found[2:]) == ["client_error", "connection_error"]
 
 
 def test_repeats_are_pooled_and_give_intervals(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.measure.result import Bucket, RunResult
+from harness.cli.show import show
+from harness.measure.headline import headline
+from harness.measure.result import Bucket, RunResult, SloCheck, Verdict, decode, encode
 from reports import charts, labels, page, units
 from reports.drawing import draw, panels, placing, sheet
 from reports.drawing.scale import Scale, compact, linear_ticks, log_ticks, scale_for
@@ -316,3 +318,30 @@ def test_a_gap_in_time_stays_a_gap() -> None:
     _, values = panels.middles(buckets, lambda bucket: bucket.latency_p99_s)
     assert sum(math.isnan(value) for value in values) == 1
     assert len(panels.thinned(buckets * 50)) <= panels.BUCKETS_MAX
+
+
+def test_a_failed_slo_is_the_first_thing_that_every_report_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where the measurement is valid: terminal, Markdown, page and headline, with value, bound and margin."""
+    result = samples.single()
+    first, *rest = result.cases
+    missed = msgspec.structs.replace(first, slo=[SloCheck("p99<500ms", 0.8, 0.5, False)])
+    sound = Verdict("valid")
+    result = msgspec.structs.replace(
+        result, cases=[missed, *rest], verdict=sound, headline=headline([missed, *rest], sound)
+    )
+    said = f"{first.name}: p99<500ms FAILS: 0.800 s, 0.300 s above the bound of 0.500 s"
+    assert result.headline.startswith(f"SLO failed: 1 of 1 conditions. {said}. ")
+    text = markdown.render(result)
+    assert text.startswith("# ✖ SLO failed: 1 of 1 conditions")
+    assert "above the bound" in text.splitlines()[2]
+    page_text = html.render(result)
+    assert '<span class="badge invalid">✖ SLO failed: 1 of 1 conditions</span>' in page_text
+    show(result, Path("runs/x"), [], brief=True)
+    assert capsys.readouterr().out.splitlines()[0] == "verdict: valid, SLO failed"
+
+
+def test_a_result_of_another_schema_version_is_refused() -> None:
+    """By name; nothing of it is shown as if it were understood."""
+    data = encode(samples.single()).replace(b'"schema_version": 1,', b'"schema_version": 99,')
+    with pytest.raises(msgspec.ValidationError, match="schema_version: 99"):
+        decode(data)
