@@ -6,6 +6,7 @@ for as long as it is open: two servers on one file would both do the same work.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,13 +35,21 @@ class StoreError(JobsError):
     """The file cannot be used; the message names it."""
 
 
+class NoRoom(Exception):  # noqa: N818 - the caller makes an error of it
+    """Too many items wait; `waiting` of them."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} items wait")
+        self.waiting = waiting
+
+
 class Store:
     """The tables and every question asked of them. Raises `StoreError` if the file cannot be opened."""
 
     def __init__(self, path: Path | str) -> None:
         try:
             if path != ":memory:":
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                _private(Path(path))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -54,13 +63,19 @@ class Store:
         """Let go of the file."""
         self._db.close()
 
-    def add(self, new: NewJob) -> tuple[Job, str, bool]:
-        """The job, its fingerprint, and whether it is new; with a key that is known, the job of that key."""
+    def add(self, new: NewJob, waiting_max: int) -> tuple[Job, str, bool]:
+        """The job, its fingerprint, and whether it is new; with a key that is known, the job of that key.
+
+        Raises `NoRoom` if more than `waiting_max` items would wait: a job that is there already takes no room.
+        """
         with _Transaction(self._db):
             if new.key is not None:
                 row = self._db.execute(_JOBS + "WHERE key = ?", (new.key,)).fetchone()
                 if row is not None:
                     return _job(row), row[9], False
+            waiting = self.waiting()
+            if waiting + len(new.inputs) > waiting_max:
+                raise NoRoom(waiting)
             number = self._db.execute(
                 "INSERT INTO jobs (id, endpoint, total, created_at, key, fingerprint) VALUES (?, ?, ?, ?, ?, ?)",
                 (new.id, new.endpoint, len(new.inputs), new.created_at, new.key, new.fingerprint),
@@ -109,9 +124,11 @@ class Store:
         return _job(row), items
 
     def keep(self, job_id: str, results: Sequence[ItemResult], now: float) -> Job | None:
-        """Store results that are not there yet, and count them; None if the job is gone."""
+        """Store results that are not there yet, and count them; None if the job is gone or over."""
         with _Transaction(self._db):
-            row = self._db.execute("SELECT number FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            row = self._db.execute(
+                "SELECT number FROM jobs WHERE id = ? AND completed_at IS NULL", (job_id,)
+            ).fetchone()
             if row is None:
                 return None
             (number,) = row
@@ -125,7 +142,7 @@ class Store:
                 failed += kept and not result.ok
             self._db.execute(
                 "UPDATE jobs SET completed = completed + ?, failed = failed + ?, completed_at = CASE WHEN "
-                "completed + failed + ? >= total THEN ? END WHERE number = ?",
+                "NOT cancelled AND completed + failed + ? >= total THEN ? END WHERE number = ?",
                 (completed, failed, completed + failed, now, number),
             )
             self._db.execute(
@@ -134,13 +151,18 @@ class Store:
             )
         return self.get(job_id)
 
-    def cancel(self, job_id: str, now: float) -> Job | None:
-        """Mark it, unless it is over."""
+    def cancel(self, job_id: str, now: float, *, running: bool) -> Job | None:
+        """Begin no further item of it; over at once unless it is `running`, else by `end_cancelled`."""
         self._db.execute(
-            "UPDATE jobs SET cancelled = 1, completed_at = ? WHERE id = ? AND NOT cancelled AND completed_at IS NULL",
-            (now, job_id),
+            "UPDATE jobs SET cancelled = 1, completed_at = CASE WHEN ? THEN NULL ELSE ? END "
+            "WHERE id = ? AND completed_at IS NULL",
+            (running, now, job_id),
         )
         return self.get(job_id)
+
+    def end_cancelled(self, now: float) -> None:
+        """No item of a cancelled job is being computed any more: those jobs are over."""
+        self._db.execute("UPDATE jobs SET completed_at = ? WHERE cancelled AND completed_at IS NULL", (now,))
 
     def waiting(self) -> int:
         """Items of all jobs that are still to be done."""
@@ -168,10 +190,30 @@ class _Transaction:
         self._db.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self._db.execute("ROLLBACK" if kind else "COMMIT")
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            # Also after a COMMIT that failed; on a full disk SQLite has ended the transaction by itself.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+
+def _private(path: Path) -> None:
+    """Make the file its owner's alone before anything is in it; SQLite gives the files beside it the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    path.chmod(0o600)
 
 
 def _job(row: tuple[Any, ...]) -> Job:
     job_id, endpoint, total, completed, failed, cancelled, created_at, started_at, completed_at = row[:9]
-    status = status_of(total, failed, completed + failed, bool(cancelled), started_at is not None)
+    status = status_of(
+        total,
+        failed,
+        completed + failed,
+        cancelled=bool(cancelled),
+        started=started_at is not None,
+        over=completed_at is not None,
+    )
     return Job(job_id, endpoint, status, total, completed, failed, created_at, started_at, completed_at)
