@@ -6,6 +6,8 @@ Rules of this file
   3. At the end, what is being computed is dropped: it has no result yet, and is computed again by the next process.
   4. The task that works through the jobs never ends by itself. What stops it, a full disk for one, is logged and told
      by /ready, and tried again until it works.
+  5. Where processes died again and again before anything came of a job, its next items are computed one by one; one
+     that ends the process by itself is at last answered with an error.
 """
 
 from __future__ import annotations
@@ -23,7 +25,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from model_server.jobs.execute import with_retries
-from model_server.jobs.job import ItemResult, Job, JobSettings, NewJob, key_conflict, no_room, unavailable
+from model_server.jobs.job import (
+    ALONE_MAX,
+    TOGETHER_MAX,
+    ItemResult,
+    Job,
+    JobSettings,
+    NewJob,
+    ended_worker,
+    key_conflict,
+    no_room,
+    unavailable,
+)
 from model_server.jobs.store import NoRoom, Store, StoreError
 
 if TYPE_CHECKING:
@@ -49,6 +62,7 @@ class EmbeddedJobs:
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
         self._running: str | None = None  # the job whose items are being computed
+        self._begun: set[str] = set()  # jobs that this process has begun
         self._cancelled: set[str] = set()
         self._problem: str | None = None
         self._done_at: deque[float] = deque(maxlen=256)
@@ -72,6 +86,8 @@ class EmbeddedJobs:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
         if self._store is not None:
+            with contextlib.suppress(sqlite3.Error):  # a full disk: the next process takes this one for dead
+                await self._ask(Store.rest)
             await self._ask(lambda store: store.close())
         self._thread.shutdown()
 
@@ -157,6 +173,8 @@ class EmbeddedJobs:
                 self._problem = None
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), SWEEP_S)
+            elif await self._ask(partial(self._died, job=found[0])) > TOGETHER_MAX:
+                await self._one_by_one(found[0], found[1][: self.settings.concurrency])
             else:
                 await self._work_through(*found)
 
@@ -165,6 +183,35 @@ class EmbeddedJobs:
         found = store.next_open(time.time())
         self._running = None if found is None else found[0].id
         return found
+
+    def _died(self, store: Store, job: Job) -> int:
+        """How many processes began this job since its last result, if this one has not begun it before."""
+        if job.id in self._begun:
+            return 0
+        self._begun.add(job.id)
+        return store.begin(job.id)
+
+    async def _one_by_one(self, job: Job, items: list[tuple[int, bytes]]) -> None:
+        """Compute these items, each alone, and note each one before."""
+        try:
+            for item in items:
+                if job.id in self._cancelled:
+                    return
+                await self._alone(job, item)
+        finally:
+            self._running = None
+            self._cancelled.discard(job.id)
+        self._begun.discard(job.id)
+
+    async def _alone(self, job: Job, item: tuple[int, bytes]) -> None:
+        times = await self._ask(partial(Store.alone, job_id=job.id, index=item[0]))
+        results = [ended_worker(item[0], times - 1)]
+        if times <= ALONE_MAX:
+            results.clear()
+            await self._worker(job, deque([item]), results)
+        else:
+            log.error("item %d of job %s ended %d processes: it is given up", item[0], job.id, times - 1)
+        await self._ask(partial(Store.keep, job_id=job.id, results=results, now=time.time()))
 
     async def _work_through(self, job: Job, items: list[tuple[int, bytes]]) -> None:
         left = deque(items)

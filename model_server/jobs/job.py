@@ -17,6 +17,10 @@ Status = Literal["queued", "in_progress", "completed", "failed", "cancelling", "
 OVER: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 """A job in one of these changes no more."""
 SECONDS_MAX = 366 * 24 * 3600
+TOGETHER_MAX = 2
+"""Items that were being computed when the process died, as often as this, are computed one by one the next time."""
+ALONE_MAX = 3
+"""An item that ended so many processes by itself is answered with an error."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,12 @@ def unavailable(message: str) -> ApiError:
 def item_error(message: str, code: str) -> bytes:
     """The body of an item that was given up, as its route would have told it."""
     return ApiError(500, message, code=code, type="server_error").body()
+
+
+def ended_worker(index: int, times: int) -> ItemResult:
+    """The result of an item that ends whatever computes it."""
+    message = f"the worker ended {times} times while it computed this item alone; it is not tried again"
+    return ItemResult(index, 500, item_error(message, "item_ended_worker"))
 
 
 def no_room(waiting: int, new: int, settings: JobSettings, rate_per_s: float) -> ApiError:

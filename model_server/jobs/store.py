@@ -25,6 +25,13 @@ CREATE TABLE IF NOT EXISTS results (
   job INTEGER NOT NULL, item INTEGER NOT NULL, status INTEGER NOT NULL, body BLOB NOT NULL,
   PRIMARY KEY (job, item)) WITHOUT ROWID;
 """
+_ADDED = {
+    "begun": "INTEGER NOT NULL DEFAULT 0",  # processes that began it and ended before anything came of it
+    "begun_at": "INTEGER NOT NULL DEFAULT -1",  # results that were there when the last of them began
+    "alone": "INTEGER NOT NULL DEFAULT -1",  # the item that was computed alone last
+    "alone_times": "INTEGER NOT NULL DEFAULT 0",
+}
+"""Columns of `jobs` that files of an older version lack."""
 _JOBS = (
     "SELECT id, endpoint, total, completed, failed, cancelled, created_at, started_at, completed_at, "
     "fingerprint, number FROM jobs "
@@ -55,6 +62,9 @@ class Store:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
+            known = {row[1] for row in self._db.execute("PRAGMA table_info(jobs)")}
+            for column in _ADDED.keys() - known:
+                self._db.execute(f"ALTER TABLE jobs ADD COLUMN {column} {_ADDED[column]}")
         except (sqlite3.Error, OSError) as error:
             reason = "another server has it open" if "locked" in str(error) else str(error)
             raise StoreError(f"jobs file {path}: {reason}") from error
@@ -122,6 +132,28 @@ class Store:
             (row[-1], row[-1]),
         ).fetchall()
         return _job(row), items
+
+    def begin(self, job_id: str) -> int:
+        """This process begins the job; how many have since its last result, this one included."""
+        (times,) = self._db.execute(
+            "UPDATE jobs SET begun = CASE WHEN begun_at = completed + failed THEN begun + 1 ELSE 1 END, "
+            "begun_at = completed + failed WHERE id = ? RETURNING begun",
+            (job_id,),
+        ).fetchone()
+        return int(times)
+
+    def alone(self, job_id: str, index: int) -> int:
+        """The item is about to be computed alone; how often it was so before it had a result, this time included."""
+        (times,) = self._db.execute(
+            "UPDATE jobs SET alone_times = CASE WHEN alone = ? THEN alone_times + 1 ELSE 1 END, alone = ? "
+            "WHERE id = ? RETURNING alone_times",
+            (index, index, job_id),
+        ).fetchone()
+        return int(times)
+
+    def rest(self) -> None:
+        """The process ends in good order: no item is to blame."""
+        self._db.execute("UPDATE jobs SET begun = 0, alone_times = 0 WHERE completed_at IS NULL")
 
     def keep(self, job_id: str, results: Sequence[ItemResult], now: float) -> Job | None:
         """Store results that are not there yet, and count them; None if the job is gone or over."""

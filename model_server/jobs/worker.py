@@ -30,14 +30,12 @@ from celery.exceptions import Reject
 
 from model_server.app import App
 from model_server.jobs.execute import answer
-from model_server.jobs.job import ItemResult, JobSettings, item_error
+from model_server.jobs.job import ALONE_MAX, TOGETHER_MAX, ItemResult, JobSettings, ended_worker, item_error
 from model_server.jobs.queue import TASK, celery_app, visibility_s
 from model_server.jobs.redis_store import Chunk, RedisStore
 
 log = logging.getLogger(__name__)
 
-TOGETHER_MAX = 2
-ALONE_MAX = 3
 ASK_AGAIN_S = 0.5
 LOG_EVERY_S = 30.0
 
@@ -102,8 +100,7 @@ class Runtime:
         if times <= ALONE_MAX:
             return await self._item(job_id, endpoint, item, last)
         log.error("item %d of job %s ended %d workers: it is given up", item[0], job_id, times - 1)
-        message = f"the worker ended {times - 1} times while it computed this item alone; it is not tried again"
-        await self._keep(job_id, ItemResult(item[0], 500, item_error(message, "item_ended_worker")))
+        await self._keep(job_id, ended_worker(item[0], times - 1))
         return True
 
     async def _item(self, job_id: str, endpoint: str, item: tuple[int, bytes], last: bool) -> bool:

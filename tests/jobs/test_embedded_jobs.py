@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
+import sqlite3
 import stat
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -16,10 +20,11 @@ import pytest
 
 from model_server.api import native
 from model_server.jobs.embedded import EmbeddedJobs
-from model_server.jobs.job import ItemResult, JobSettings, NewJob
+from model_server.jobs.job import ALONE_MAX, TOGETHER_MAX, ItemResult, JobSettings, NewJob
 from model_server.jobs.store import Store, StoreError
 from tests.http.test_server_command import command
 from tests.jobs.servers import MASKED, server, slow_profile
+from tests.processes import ROOT
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -223,3 +228,75 @@ def test_two_servers_do_not_share_a_file(tmp_path: Path) -> None:
 def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         JobSettings(**settings)
+
+
+DEADLY_SERVER = """
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from mock_server.app import create
+from model_server.jobs.embedded import EmbeddedJobs
+from model_server.jobs.job import JobSettings
+
+async def main():
+    backend = EmbeddedJobs(Path(sys.argv[1]), JobSettings(concurrency=8))
+    app = create("null", jobs=backend)
+    route, decode = app.find("POST", "/fill-mask")
+
+    async def deadly(app, exchange, body):
+        if "poison" in body.text:
+            os.kill(os.getpid(), signal.SIGKILL)
+        await asyncio.sleep(0.005)
+        return await route.handler(app, exchange, body)
+
+    app._table["/fill-mask"]["POST"] = (replace(route, handler=deadly), decode)
+    app.open()
+    while (await backend.get("job_a")).completed_at is None:
+        await asyncio.sleep(0.01)
+    await app.aclose()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_an_item_that_kills_the_server_gets_an_error_and_its_neighbours_their_answers(tmp_path: Path) -> None:
+    """The server is started again as a supervisor would; after so many deaths it is not killed any more."""
+    path = tmp_path / "jobs.sqlite"
+    store = Store(path)
+    texts = [f"number {index} of the [MASK]" for index in range(40)]
+    texts[10] = "the poison of the [MASK]"
+    store.add(NewJob("job_a", "/fill-mask", [json.dumps({"text": text}).encode() for text in texts], 1.0), 100)
+    store.close()
+    ends = []
+    while not ends or ends[-1]:
+        ends.append(subprocess.run([sys.executable, "-c", DEADLY_SERVER, str(path)], cwd=ROOT, check=False).returncode)
+        assert len(ends) < 12
+    store = Store(path)
+    job, results = store.get("job_a"), store.results("job_a", 0, 100)
+    store.close()
+    assert job is not None
+    assert (job.completed, job.failed) == (39, 1)
+    assert json.loads(results[10].body)["error"]["code"] == "item_ended_worker"
+    assert set(ends[:-1]) == {-signal.SIGKILL}
+    assert len(ends) > TOGETHER_MAX + ALONE_MAX
+
+
+def test_a_file_of_an_older_version_is_taken_over(tmp_path: Path) -> None:
+    """The columns that came later are added; what is in it stays."""
+    path = tmp_path / "jobs.sqlite"
+    store = Store(path)
+    store.add(NewJob("job_a", "/embed", [b"1"], 1.0), 100)
+    store.close()
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        for column in ("begun", "begun_at", "alone", "alone_times"):
+            old.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+    store = Store(path)
+    assert store.begin("job_a") == 1
+    assert store.begin("job_a") == 2
+    store.rest()
+    assert store.begin("job_a") == 1
+    store.close()

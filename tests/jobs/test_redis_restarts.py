@@ -12,12 +12,11 @@ import pytest
 from redis.asyncio import Redis
 
 from model_server.jobs.celery_backend import CeleryJobs
-from model_server.jobs.job import ItemResult, JobSettings, NewJob
+from model_server.jobs.job import ALONE_MAX, TOGETHER_MAX, ItemResult, JobSettings, NewJob
 from model_server.jobs.queue import CHUNK, chunk_id, chunk_of
 from model_server.jobs.redis_server import RedisServer
 from model_server.jobs.redis_store import RedisStore
 from model_server.jobs.sweeping import Sweeper
-from model_server.jobs.worker import ALONE_MAX, TOGETHER_MAX
 from tests.jobs.restarts import SETTINGS, own_redis, play
 from tests.jobs.servers import MASKED, kill, server, worker
 from tests.processes import ROOT
