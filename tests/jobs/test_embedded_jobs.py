@@ -271,7 +271,7 @@ def test_an_item_that_kills_the_server_gets_an_error_and_its_neighbours_their_an
     texts[10] = "the poison of the [MASK]"
     store.add(NewJob("job_a", "/fill-mask", [json.dumps({"text": text}).encode() for text in texts], 1.0), 100)
     store.close()
-    ends = []
+    ends: list[int] = []
     while not ends or ends[-1]:
         ends.append(subprocess.run([sys.executable, "-c", DEADLY_SERVER, str(path)], cwd=ROOT, check=False).returncode)
         assert len(ends) < 12
