@@ -14,7 +14,7 @@ from mock_server.app import create
 from mock_server.engine import scale_note
 from mock_server.profile import Profile
 from mock_server.profiles import ProfileError, load
-from model_server.command import add_arguments, face_settings, tell_ready
+from model_server.command import ApiKeyError, add_arguments, face_settings, tell_ready
 from model_server.command import serve as serve_app
 from model_server.jobs.command import WorkerRecipe, add_job_arguments, job_backend
 from model_server.jobs.job import JobBackend, JobsError
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 exit_with_stdin=arguments.exit_with_stdin,
                 jobs=jobs,
             )
-    except (ProfileError, PortError, JobsError) as error:
+    except (ProfileError, PortError, JobsError, ApiKeyError) as error:
         print(f"mock_server: {error}", file=sys.stderr)
         return 2
     return 0

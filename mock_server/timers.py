@@ -94,11 +94,13 @@ class Timers:
             self.lead_s = min(max(self.lead_s, 0.0), _LEAD_MAX_S)
         # One step more than the lead, so that a timer armed with the lead of a moment ago finds its entry due.
         due = now + self.lead_s + _LEAD_STEP_S
-        while heap and heap[0][0] <= due:
-            _, _, callback, args = heapq.heappop(heap)
-            callback(*args)
-        if heap and heap[0][0] < self._armed:
-            self._arm(heap[0][0])
+        try:
+            while heap and heap[0][0] <= due:
+                _, _, callback, args = heapq.heappop(heap)
+                callback(*args)
+        finally:  # a callback that fails, which the loop logs, must not stop the others' clock
+            if heap and heap[0][0] < self._armed:
+                self._arm(heap[0][0])
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -22,9 +22,26 @@ LINGER_S = 2.0
 """The clients of a parent that was killed notice a little later; till then they get answers, not refusals."""
 
 
+class ApiKeyError(ValueError):
+    """The API key of the environment cannot be used; the message says why and what to do."""
+
+
 def face_settings() -> FaceSettings:
-    """The usual bounds, with the API key of the environment: on a command line others could read it."""
-    return FaceSettings(api_key=os.environ.get(API_KEY_VARIABLE) or None)
+    """The usual bounds, with the API key of the environment: on a command line others could read it.
+
+    Blanks and line ends around the key are dropped, as files and secret stores add them. Raises `ApiKeyError`.
+    """
+    given = os.environ.get(API_KEY_VARIABLE)
+    if given is None:
+        return FaceSettings()
+    key = given.strip()
+    if not key:
+        message = f"{API_KEY_VARIABLE} is set and empty: give it a key, or unset it for a server that is open to all"
+        raise ApiKeyError(message)
+    try:
+        return FaceSettings(api_key=key)
+    except ValueError as error:
+        raise ApiKeyError(f"{API_KEY_VARIABLE}: {error}") from None
 
 
 def serve(

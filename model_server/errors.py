@@ -106,6 +106,12 @@ def starting() -> ApiError:
     return ApiError(503, "the server is starting", code="server_starting", type="overloaded_error", retry_after_s=1.0)
 
 
+def broken(failure: BaseException) -> ApiError:
+    """The engine computes no more."""
+    message = f"the engine failed: {type(failure).__name__}: {failure}"
+    return ApiError(503, message, code="engine_failed", type="server_error")
+
+
 def too_slow(timeout_s: float) -> ApiError:
     """The body did not arrive; what is still to come of it is of no use, so the connection is closed."""
     message = f"the body of the request was not complete after {timeout_s:g} s"

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING
 from model_server.admission import AdmissionLimits
 from model_server.app import App, create_app
 from model_server.batching import BatchPolicy
-from model_server.command import add_arguments, face_settings, serve, tell_ready
+from model_server.command import ApiKeyError, add_arguments, face_settings, serve, tell_ready
 from model_server.engines.build import build
 from model_server.engines.settings import EngineError, EngineSettings, sources
 from model_server.engines.shapes import SHAPES
 from model_server.engines.tasks import TASKS
-from model_server.jobs.command import WorkerRecipe, add_job_arguments, job_backend
+from model_server.jobs.command import WorkerRecipe, add_job_arguments, default_file, job_backend
 from model_server.jobs.job import JobBackend, JobsError
 from model_server.serving import PortError, Serving
+from model_server.settings import FaceSettings
 
 if TYPE_CHECKING:
     from model_server.engines.engine import TorchEngine
@@ -65,6 +66,7 @@ def create(
     bounds: BatchBounds,
     on_ready: Callable[[], None] = lambda: None,
     jobs: JobBackend | None = None,
+    face: FaceSettings | None = None,
 ) -> App:
     """The app around an engine; once the engine is warm, batches are formed by what it measured of their cost.
 
@@ -72,7 +74,7 @@ def create(
     """
     app = create_app(
         engine,
-        face_settings(),
+        face or face_settings(),
         policy=bounds.policy(),
         admission=bounds.admission(),
         running_max=engine.settings.running_max,
@@ -80,7 +82,8 @@ def create(
     )
 
     def ready() -> None:
-        app.dispatcher.use(replace(app.dispatcher.policy, overhead_tokens=engine.overhead_tokens))
+        if engine.failure is None:
+            app.dispatcher.use(replace(app.dispatcher.policy, overhead_tokens=engine.overhead_tokens))
         on_ready()
 
     engine.on_ready = ready
@@ -136,9 +139,9 @@ def recipe_for(task: str, model: Sequence[str], random_weights: str | None, dtyp
 
 
 def worker_app(**options: object) -> App:
-    """An app for a worker of jobs; the options are those of the command."""
+    """An app for a worker of jobs, which nobody asks over HTTP; the options are those of the command."""
     given = argparse.Namespace(**options)
-    return create(build(_settings(given), lambda text: None), _bounds(given))
+    return create(build(_settings(given), lambda text: None), _bounds(given), face=FaceSettings())
 
 
 class _Command:
@@ -154,14 +157,14 @@ class _Command:
     def run(self) -> int:
         """Serve; the exit code."""
         given = self.arguments
-        settings, bounds = _settings(given), _bounds(given)
+        settings, bounds, face = _settings(given), _bounds(given), face_settings()
 
         try:
-            with job_backend(given, worker_recipe(given)) as jobs:
+            with job_backend(given, worker_recipe(given), default_file(given.port)) as jobs:
 
                 def app() -> App:
                     self.engine = build(settings, self.say)
-                    return create(self.engine, bounds, self._tell, jobs)
+                    return create(self.engine, bounds, self._tell, jobs, face)
 
                 serve(
                     app,
@@ -176,7 +179,7 @@ class _Command:
                 self.engine.close()
         failure = self.engine.failure if self.engine is not None else None
         if failure is not None:
-            self.say(f"warming failed: {type(failure).__name__}: {failure}")
+            self.say(f"the engine failed: {type(failure).__name__}: {failure}")
         return 0 if failure is None else 3
 
     def say(self, text: str) -> None:
@@ -230,7 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return _Command(arguments).run()
-    except (EngineError, PortError, JobsError) as error:
+    except (EngineError, PortError, JobsError, ApiKeyError) as error:
         print(f"model_server: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # while loading: nothing is served yet that could be drained

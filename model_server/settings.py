@@ -23,5 +23,13 @@ class FaceSettings:
                 raise ValueError(f"{name} = {value!r}: must be an integer >= 1")
         if not self.body_timeout_s > 0:
             raise ValueError(f"body_timeout_s = {self.body_timeout_s!r}: must be > 0")
-        if self.api_key == "":
-            raise ValueError("api_key = '': must not be empty; leave it out for no key")
+        if self.api_key is not None:
+            _check_key(self.api_key)
+
+
+def _check_key(key: str) -> None:
+    """Refuse a key that no `Authorization` header can carry; the key itself is not repeated."""
+    if not key:
+        raise ValueError("api_key = '': must not be empty; leave it out for no key")
+    if not all("!" <= character <= "~" for character in key):
+        raise ValueError("api_key: must be visible ASCII characters, without blanks or line ends")

@@ -8,15 +8,19 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+KEEP_HELP = "Keep a job and its results so long from its end.  [default: 3600]"
+RETRY_HELP = "Wait before an item that met a server error is computed again.  [default: 10]"
 
 
 def job_options(command: F) -> F:
     """Who keeps the jobs."""
     for option in (
+        click.option("--job-retry-delay", type=click.FloatRange(0), default=None, metavar="SECONDS", help=RETRY_HELP),
+        click.option("--job-keep", type=click.FloatRange(0), default=None, metavar="SECONDS", help=KEEP_HELP),
         click.option("--workers", type=click.IntRange(0, 64), default=None, help="Celery workers to start beside it."),
         click.option("--broker", default=None, metavar="URL|embedded", help="Redis of celery jobs, or one of its own."),
         click.option(
-            "--jobs-file", default=None, metavar="FILE", help="Of embedded jobs; one for each port otherwise."
+            "--jobs-file", default=None, metavar="FILE", help="Of embedded jobs; a mock has them in memory without."
         ),
         click.option(
             "--jobs",
@@ -53,7 +57,7 @@ def command() -> None:
 @click.option("--speed", type=float, default=None, help="Divide all of the profile's times by this.")
 @click.option("--seed", default=1, show_default=True, help="Seed of jitter and faults.")
 @job_options
-def mock(profile: str, host: str, port: int, speed: float | None, seed: int, **jobs: str | int | None) -> None:
+def mock(profile: str, host: str, port: int, speed: float | None, seed: int, **jobs: str | float | None) -> None:
     """Serve a simulated model server (`paceline list profiles` shows the built-in ones)."""
     from mock_server.main import main
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -156,11 +157,16 @@ async def _accept(app: App, endpoint: str, inputs: list[bytes], key: str | None,
 
 
 async def _found(app: App, exchange: Exchange) -> Job:
-    job = await backend_of(app).get(exchange.params["id"])
+    backend, job_id = backend_of(app), exchange.params["id"]
+    job = await backend.get(job_id) if _is_id(job_id) else None
     if job is None:
-        message = f"no job {exchange.params['id'][:80]!r}: unknown, or over and forgotten"
+        message = f"no job {job_id[:80]!r}: unknown, or over and forgotten"
         raise ApiError(404, message, code="job_not_found", param="id")
     return job
+
+
+_is_id = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
+"""What an id may look like: no backend is asked for anything else, whose keys or columns it could run into."""
 
 
 async def get(app: App, exchange: Exchange, body: None) -> Reply:
@@ -170,7 +176,10 @@ async def get(app: App, exchange: Exchange, body: None) -> Reply:
 async def page(app: App, exchange: Exchange, body: None) -> Reply:
     backend = backend_of(app)
     limit = _number(exchange, "limit", 20, 1, PAGE_MAX)
-    jobs = await backend.page(limit + 1, exchange.query.get("after"))
+    after = exchange.query.get("after")
+    if after is not None and not _is_id(after):
+        raise invalid(f"after: {after[:80]!r} is not the id of a job", "after")
+    jobs = await backend.page(limit + 1, after)
     answers = [_answer(app, job) for job in jobs[:limit]]
     return Reply(_encode(JobList("list", answers, len(jobs) > limit)))
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from model_server.errors import draining, starting
+from model_server.errors import broken, draining, starting
 from model_server.exchange import Exchange
+from model_server.jobs.job import unavailable
 from model_server.metrics import render
 from model_server.openapi import document
 from model_server.reply import TEXT_TYPE, Reply
@@ -70,8 +71,13 @@ async def health(app: App, exchange: Exchange, body: None) -> Reply:
 async def ready(app: App, exchange: Exchange, body: None) -> Reply:
     if app.draining:
         raise draining()
+    failure = getattr(app.engine, "failure", None)
+    if failure is not None:
+        raise broken(failure)
     if not app.engine.ready:
         raise starting()
+    if app.jobs is not None and app.jobs.problem is not None:
+        raise unavailable(app.jobs.problem)
     return Reply(b'{"status":"ready"}')
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from model_server.engines.decoding import Decoder
@@ -41,11 +42,12 @@ class TorchEngine:
         self.decoder = decoder
         self.ready = False
         self.overhead_tokens = 0.0  # measured when it is warm
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self.on_ready: Callable[[], None] = lambda: None  # on the loop; `failure` tells whether it is
         self.info = _info(served, decoder, details)
         self._progress = progress
         self._thread = ComputeThread(settings.threads, self._compute, decoder)
+        self._thread.on_failure = self._ended
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
@@ -129,7 +131,13 @@ class TorchEngine:
         self.overhead_tokens = min(found, default=0.0)
         self._progress(f"warmed {shapes} shapes in {time.monotonic() - began:.1f} s")
 
-    def _warmed(self, problem: Exception | None) -> None:
+    def _ended(self, error: BaseException) -> None:
+        """The thread is gone, and with it all that could be computed: whoever serves this is told, to end as well."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: nobody serves it any more
+                self._loop.call_soon_threadsafe(self._warmed, error)
+
+    def _warmed(self, problem: BaseException | None) -> None:
         self.failure = problem
         self.ready = problem is None
         self.on_ready()

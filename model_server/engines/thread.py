@@ -29,6 +29,7 @@ class ComputeThread:
         self._compute = compute
         self._decoder = decoder
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
+        self.on_failure: Callable[[BaseException], None] = lambda error: None  # on the thread, which ends
         self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
 
     def start(self) -> None:
@@ -75,12 +76,24 @@ class ComputeThread:
         assert decoder is not None  # noqa: S101 - for the type checker: the face asks only for what is served
 
         def job() -> bool:
-            decoder.add(sequence, loop)
+            try:
+                decoder.add(sequence, loop)
+            except Exception:
+                log.exception("a text could not be taken in for generation")
+                _tell(loop, lambda: sequence.finish("error", time.monotonic()))
             return False
 
         self._inbox.put(job)
 
     def _run(self) -> None:
+        """Nothing that is computed here ends the thread; if it ends all the same, its owner learns of it."""
+        try:
+            self._compute_on()
+        except BaseException as error:
+            log.exception("the thread that computes has ended")
+            self.on_failure(error)
+
+    def _compute_on(self) -> None:
         import torch
 
         torch.set_num_threads(self._threads)  # of the thread that calls, in OpenMP's reckoning

@@ -4,12 +4,12 @@ Rules of this file
   1. A job is in Redis before its first chunk is sent. A server that dies between the two leaves it marked as not handed
      over, and the next server (or the same request once more, with its Idempotency-Key) does that.
   2. A chunk is a job's id and a range: it may be delivered twice, its items are stored once.
+  3. What was lost on its way is sent again (`sweeping`); the sweeper never ends, and tells /ready how Redis is.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +20,18 @@ import redis
 from kombu.exceptions import OperationalError
 
 from model_server.errors import ApiError
-from model_server.jobs.job import ItemResult, Job, JobSettings, NewJob
-from model_server.jobs.queue import CHUNK, QUEUE, TASK, celery_app
+from model_server.jobs.job import ItemResult, Job, JobSettings, NewJob, unavailable
+from model_server.jobs.queue import CHUNK, QUEUE, TASK, celery_app, chunk_id
 from model_server.jobs.redis_store import RedisStore
+from model_server.jobs.sweeping import SWEEP_S, Sweeper
 
 if TYPE_CHECKING:
     from model_server.app import App
 
 log = logging.getLogger(__name__)
+
+REMEMBERED_MAX = 10_000
+"""Open jobs of which a server can say that a restart of Redis has lost them."""
 
 
 class CeleryJobs:
@@ -39,49 +43,104 @@ class CeleryJobs:
         self._thread = ThreadPoolExecutor(1, "jobs-sender")
         self._celery: Any = None
         self._store: RedisStore | None = None
-        self._recovery: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+        self._problem: str | None = None
+        self._run_id: str | None = None
+        self._accepted: dict[str, str] = {}  # open jobs of this server, and the life of Redis they were put in
+
+    @property
+    def problem(self) -> str | None:
+        return self._problem
 
     def open(self, app: App) -> None:
         self._celery = celery_app(self._url, self.settings)
         self._store = RedisStore(self._url, self.settings)
-        self._recovery = asyncio.get_running_loop().create_task(self._recover())
+        self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
 
     async def close(self) -> None:
-        if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.gather(self._recovery, return_exceptions=True)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
         self._thread.shutdown()
         if self._celery is not None:
             self._celery.close()
         if self._store is not None:
             await self._store.close()
 
-    async def _recover(self) -> None:
-        with contextlib.suppress(ApiError):  # a Redis that is away is told to whoever asks for a job
-            async with self._asked() as store:
-                for job in await store.not_enqueued():
-                    await self._hand_over(store, job)
+    async def _sweep(self) -> None:
+        """Hand over what a server left that died, then sweep for as long as this one lives."""
+        assert self._store is not None  # noqa: S101 - `open` came first
+        sweeper, recovered = Sweeper(self._store, self._send), False
+        while True:
+            try:
+                await self._watch_redis(self._store)
+                if not recovered:
+                    for job in await self._store.not_enqueued():
+                        await self._hand_over(self._store, job)
+                    recovered = True
+                await sweeper.sweep()
+            except Exception as error:  # whatever it is, the next sweep may do better
+                if self._problem is None:
+                    log.warning("jobs are not looked after: %s: %s", type(error).__name__, error)
+                self._problem = f"the jobs' Redis does not answer: {error}"
+            else:
+                self._problem = None
+            await asyncio.sleep(SWEEP_S)
+
+    async def _watch_redis(self, store: RedisStore) -> None:
+        """Tell the operator what a restart of Redis has lost, and forget the jobs that are over."""
+        run_id = await store.run_id()
+        if self._run_id is None and await store.appends() is False:
+            log.warning("Redis keeps no append-only file: if it restarts, jobs are lost (appendonly yes prevents that)")
+        lost = 0
+        for job_id in list(self._accepted):
+            job = await store.get(job_id)
+            if job is not None and job.completed_at is None:
+                continue
+            if job is not None or self._accepted[job_id] == run_id:
+                del self._accepted[job_id]  # it is over
+            elif self._run_id != run_id:
+                lost += 1
+        if lost:
+            log.error("Redis restarted without %d jobs that were accepted: they and their results are lost", lost)
+        self._run_id = run_id
 
     async def submit(self, new: NewJob) -> tuple[Job, bool]:
         async with self._asked() as store:
             job, is_new = await store.add(new)
+            if job.completed_at is None:
+                self._remember(job.id, await store.run_id())
             if is_new or (job.completed_at is None and not await store.enqueued(job.id)):
                 await self._hand_over(store, job)
             return job, is_new
 
+    def _remember(self, job_id: str, run_id: str) -> None:
+        self._accepted[job_id] = run_id
+        while len(self._accepted) > REMEMBERED_MAX:
+            del self._accepted[next(iter(self._accepted))]
+
     async def _hand_over(self, store: RedisStore, job: Job) -> None:
+        await self._send(job, list(range(0, job.total, CHUNK)))
+        await store.mark_enqueued(job.id)
+
+    async def _send(self, job: Job, starts: list[int]) -> None:
+        """Send the chunks that begin there."""
+
         def send() -> None:
             with self._celery.producer_pool.acquire(block=True) as producer:
-                for start in range(0, job.total, CHUNK):
-                    count = min(CHUNK, job.total - start)
-                    self._celery.send_task(TASK, args=[job.id, start, count], queue=QUEUE, producer=producer)
+                for start in starts:
+                    arguments = [job.id, start, min(CHUNK, job.total - start)]
+                    name = chunk_id(job.id, start)
+                    self._celery.send_task(TASK, args=arguments, task_id=name, queue=QUEUE, producer=producer)
 
         await asyncio.get_running_loop().run_in_executor(self._thread, send)
-        await store.mark_enqueued(job.id)
 
     async def get(self, job_id: str) -> Job | None:
         async with self._asked() as store:
-            return await store.get(job_id)
+            job = await store.get(job_id)
+            if job is None and job_id in self._accepted and self._accepted[job_id] != await store.run_id():
+                raise _lost(job_id)
+            return job
 
     async def page(self, limit: int, after: str | None) -> list[Job]:
         async with self._asked() as store:
@@ -103,5 +162,12 @@ class CeleryJobs:
             yield self._store
         except (redis.RedisError, OperationalError, OSError) as error:
             log.warning("redis: %s", error)
-            message = "the jobs' Redis does not answer"
-            raise ApiError(503, message, code="jobs_unavailable", type="server_error", retry_after_s=1.0) from error
+            raise unavailable("the jobs' Redis does not answer") from error
+
+
+def _lost(job_id: str) -> ApiError:
+    message = (
+        f"job {job_id!r} is lost with all of its results: it was accepted, then Redis restarted without it; "
+        "submit it again (a Redis with `appendonly yes` keeps its jobs)"
+    )
+    return ApiError(404, message, code="job_lost", param="id")

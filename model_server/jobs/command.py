@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from model_server.jobs.children import Children
 from model_server.jobs.embedded import EmbeddedJobs
 from model_server.jobs.job import JobBackend, JobsError, JobSettings
-from model_server.jobs.redis_server import RedisServer, dies_with_parent
-
-STOP_S = 10.0
+from model_server.jobs.redis_server import RedisServer
 
 
 @dataclass(frozen=True)
@@ -42,30 +39,56 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of a server."""
     parser.add_argument("--jobs", choices=("embedded", "celery", "none"), default="embedded", help="who keeps them")
     parser.add_argument(
-        "--jobs-file", type=Path, default=None, metavar="FILE", help="of embedded jobs; by default one for each port"
+        "--jobs-file",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="of embedded jobs; a mock has them in memory without",
     )
     parser.add_argument(
         "--broker", default=None, metavar="URL|embedded", help="of celery: redis://HOST:PORT/DB, or a Redis of its own"
     )
     parser.add_argument("--workers", type=int, default=None, metavar="N", help="celery workers to start beside it")
-    parser.add_argument("--job-keep", type=float, default=JobSettings.keep_s, metavar="SECONDS", help="results")
-    parser.add_argument("--job-retry-delay", type=float, default=JobSettings.retry_delay_s, metavar="SECONDS")
+    parser.add_argument(
+        "--job-keep",
+        type=float,
+        default=JobSettings.keep_s,
+        metavar="SECONDS",
+        help="a job and its results, from its end",
+    )
+    parser.add_argument(
+        "--job-retry-delay",
+        type=float,
+        default=JobSettings.retry_delay_s,
+        metavar="SECONDS",
+        help="before an item that met a server error is computed again",
+    )
+
+
+def job_settings(keep_s: float, retry_delay_s: float) -> JobSettings:
+    """The settings that the options name; raises `JobsError`."""
+    try:
+        return JobSettings(keep_s=keep_s, retry_delay_s=retry_delay_s)
+    except ValueError as error:
+        raise JobsError(str(error)) from None
 
 
 @contextmanager
-def job_backend(given: argparse.Namespace, recipe: WorkerRecipe) -> Iterator[JobBackend | None]:
-    """What the options ask for, with its Redis and its workers, until the end of the block; raises `JobsError`."""
-    try:
-        settings = JobSettings(keep_s=given.job_keep, retry_delay_s=given.job_retry_delay)
-    except ValueError as error:
-        raise JobsError(str(error)) from None
+def job_backend(
+    given: argparse.Namespace, recipe: WorkerRecipe, file: Path | None = None
+) -> Iterator[JobBackend | None]:
+    """What the options ask for, with its Redis and its workers, until the end of the block; raises `JobsError`.
+
+    `file`: where embedded jobs are if the options do not say; in memory without it.
+    """
+    settings = job_settings(given.job_keep, given.job_retry_delay)
     if given.jobs == "none":
         yield None
     elif given.jobs == "embedded":
         for name in ("broker", "workers"):
             if getattr(given, name) is not None:
                 raise JobsError(f"--{name} is for --jobs celery; embedded jobs need none")
-        yield EmbeddedJobs(given.jobs_file or default_file(given.port), settings)
+        yield EmbeddedJobs(given.jobs_file or file, settings)
     else:
         if given.broker is None:
             raise JobsError("--jobs celery needs --broker redis://HOST:PORT/DB, or --broker embedded")
@@ -74,7 +97,8 @@ def job_backend(given: argparse.Namespace, recipe: WorkerRecipe) -> Iterator[Job
             url = stack.enter_context(RedisServer()).url if own else given.broker
             check_broker(url)
             workers = (1 if own else 0) if given.workers is None else given.workers
-            stack.enter_context(_workers(recipe, url, settings, workers))
+            names = [f"paceline-{os.getpid()}-{number}" for number in range(workers)]
+            stack.enter_context(Children([recipe.command(url, settings, name) for name in names]))
             from model_server.jobs.celery_backend import CeleryJobs
 
             yield CeleryJobs(url, settings)
@@ -102,28 +126,3 @@ def check_broker(url: str) -> None:
             client.ping()
     except (redis.RedisError, ValueError) as error:
         raise JobsError(f"--broker {url}: {error}; is Redis running? `--broker embedded` starts one") from None
-
-
-@contextmanager
-def _workers(recipe: WorkerRecipe, url: str, settings: JobSettings, count: int) -> Iterator[None]:
-    children = [
-        subprocess.Popen(  # noqa: S603 - our own module
-            recipe.command(url, settings, f"paceline-{os.getpid()}-{number}"),
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),
-            preexec_fn=dies_with_parent(),  # noqa: PLW1509 - one prepared system call, no lock is taken
-            start_new_session=True,
-        )
-        for number in range(count)
-    ]
-    try:
-        yield
-    finally:
-        for child in children:
-            child.send_signal(signal.SIGTERM)
-        for child in children:
-            try:
-                child.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()

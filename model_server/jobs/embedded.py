@@ -4,22 +4,40 @@ Rules of this file
   1. SQLite is asked in a thread of its own, results are written many at a time.
   2. Jobs are worked through in the order in which they came, so many items at once.
   3. At the end, what is being computed is dropped: it has no result yet, and is computed again by the next process.
+  4. The task that works through the jobs never ends by itself. What stops it, a full disk for one, is logged and told
+     by /ready, and tried again until it works.
+  5. Where processes died again and again before anything came of a job, its next items are computed one by one; one
+     that ends the process by itself is at last answered with an error.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from model_server.jobs.execute import with_retries
-from model_server.jobs.job import ItemResult, Job, JobSettings, NewJob, key_conflict, no_room
-from model_server.jobs.store import Store
+from model_server.jobs.job import (
+    ALONE_MAX,
+    TOGETHER_MAX,
+    ItemResult,
+    Job,
+    JobSettings,
+    NewJob,
+    ended_worker,
+    key_conflict,
+    no_room,
+    unavailable,
+)
+from model_server.jobs.store import NoRoom, Store, StoreError
 
 if TYPE_CHECKING:
     from model_server.app import App
@@ -28,6 +46,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_S = 0.02
 SWEEP_S = 30.0
+AGAIN_S = 1.0
 T = TypeVar("T")
 
 
@@ -42,8 +61,15 @@ class EmbeddedJobs:
         self._app: App | None = None
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
+        self._running: str | None = None  # the job whose items are being computed
+        self._begun: set[str] = set()  # jobs that this process has begun
         self._cancelled: set[str] = set()
+        self._problem: str | None = None
         self._done_at: deque[float] = deque(maxlen=256)
+
+    @property
+    def problem(self) -> str | None:
+        return self._problem
 
     def open(self, app: App) -> None:
         """Go on with what an earlier process left."""
@@ -52,7 +78,7 @@ class EmbeddedJobs:
             self._begin()
 
     def _begin(self) -> None:
-        self._runner = asyncio.get_running_loop().create_task(self._run())
+        self._runner = asyncio.get_running_loop().create_task(self._supervise())
         self._wake.set()
 
     async def close(self) -> None:
@@ -60,8 +86,18 @@ class EmbeddedJobs:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
         if self._store is not None:
+            with contextlib.suppress(sqlite3.Error):  # a full disk: the next process takes this one for dead
+                await self._ask(Store.rest)
             await self._ask(lambda store: store.close())
         self._thread.shutdown()
+
+    async def _asked(self, question: Callable[[Store], T]) -> T:
+        """For a caller over HTTP: a file that cannot be used is a 503."""
+        try:
+            return await self._ask(question)
+        except (sqlite3.Error, StoreError) as error:
+            log.warning("jobs file: %s", error)
+            raise unavailable(f"the jobs file cannot be used: {error}") from error
 
     async def _ask(self, question: Callable[[Store], T]) -> T:
         def asked() -> T:
@@ -72,13 +108,10 @@ class EmbeddedJobs:
         return await asyncio.get_running_loop().run_in_executor(self._thread, asked)
 
     async def submit(self, new: NewJob) -> tuple[Job, bool]:
-        def add(store: Store) -> tuple[Job, str, bool]:
-            waiting = store.waiting()
-            if waiting + len(new.inputs) > self.settings.waiting_max:
-                raise no_room(waiting, len(new.inputs), self.settings, self._rate_per_s())
-            return store.add(new)
-
-        job, fingerprint, is_new = await self._ask(add)
+        try:
+            job, fingerprint, is_new = await self._asked(lambda store: store.add(new, self.settings.waiting_max))
+        except NoRoom as full:
+            raise no_room(full.waiting, len(new.inputs), self.settings, self._rate_per_s()) from None
         if not is_new and fingerprint != new.fingerprint:
             raise key_conflict(new.key or "")
         if self._runner is None:
@@ -87,19 +120,24 @@ class EmbeddedJobs:
         return job, is_new
 
     async def get(self, job_id: str) -> Job | None:
-        job = await self._ask(lambda store: store.get(job_id))
+        job = await self._asked(lambda store: store.get(job_id))
         return None if job is None or self._expired(job) else job
 
     async def page(self, limit: int, after: str | None) -> list[Job]:
-        jobs = await self._ask(lambda store: store.page(limit, after))
+        jobs = await self._asked(lambda store: store.page(limit, after))
         return [job for job in jobs if not self._expired(job)]
 
     async def results(self, job_id: str, start: int, limit: int) -> list[ItemResult]:
-        return await self._ask(lambda store: store.results(job_id, start, limit))
+        return await self._asked(lambda store: store.results(job_id, start, limit))
 
     async def cancel(self, job_id: str) -> Job | None:
-        self._cancelled.add(job_id)
-        return await self._ask(lambda store: store.cancel(job_id, time.time()))
+        def cancel(store: Store) -> Job | None:
+            running = job_id == self._running
+            if running:
+                self._cancelled.add(job_id)
+            return store.cancel(job_id, time.time(), running=running)
+
+        return await self._asked(cancel)
 
     def _expired(self, job: Job) -> bool:
         return job.completed_at is not None and job.completed_at + self.settings.keep_s <= time.time()
@@ -110,23 +148,70 @@ class EmbeddedJobs:
             return 0.0
         return len(self._done_at) / (self._done_at[-1] - self._done_at[0])
 
+    async def _supervise(self) -> None:
+        """Work through the jobs, and begin again after whatever stops that."""
+        while True:
+            try:
+                await self._run()
+            except Exception as error:
+                log.exception("jobs are not worked through; tried again in %g s", AGAIN_S)
+                self._problem = f"jobs are not worked through: {type(error).__name__}: {error}"
+            await asyncio.sleep(AGAIN_S)
+
     async def _run(self) -> None:
-        """Work through the jobs, one after another, for ever."""
+        """One job after another, for as long as all goes well."""
         swept_at = 0.0
         while True:
             now = time.time()
+            await self._ask(partial(Store.end_cancelled, now=now))
             if now - swept_at > SWEEP_S:
                 swept_at = now
-                await self._ask(lambda store, before=now - self.settings.keep_s: store.expire(before))  # type: ignore[misc] # mypy cannot infer a lambda with a default
+                await self._ask(partial(Store.expire, before=now - self.settings.keep_s))
             self._wake.clear()
-            found = await self._ask(lambda store: store.next_open(time.time()))
+            found = await self._ask(self._next)
             if found is None:
-                try:
+                self._problem = None
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), SWEEP_S)
-                except TimeoutError:
-                    continue
+            elif await self._ask(partial(self._died, job=found[0])) > TOGETHER_MAX:
+                await self._one_by_one(found[0], found[1][: self.settings.concurrency])
             else:
                 await self._work_through(*found)
+
+    def _next(self, store: Store) -> tuple[Job, list[tuple[int, bytes]]] | None:
+        """The next job is the running one from the moment it is chosen, so that a cancel meets it."""
+        found = store.next_open(time.time())
+        self._running = None if found is None else found[0].id
+        return found
+
+    def _died(self, store: Store, job: Job) -> int:
+        """How many processes began this job since its last result, if this one has not begun it before."""
+        if job.id in self._begun:
+            return 0
+        self._begun.add(job.id)
+        return store.begin(job.id)
+
+    async def _one_by_one(self, job: Job, items: list[tuple[int, bytes]]) -> None:
+        """Compute these items, each alone, and note each one before."""
+        try:
+            for item in items:
+                if job.id in self._cancelled:
+                    return
+                await self._alone(job, item)
+        finally:
+            self._running = None
+            self._cancelled.discard(job.id)
+        self._begun.discard(job.id)
+
+    async def _alone(self, job: Job, item: tuple[int, bytes]) -> None:
+        times = await self._ask(partial(Store.alone, job_id=job.id, index=item[0]))
+        results = [ended_worker(item[0], times - 1)]
+        if times <= ALONE_MAX:
+            results.clear()
+            await self._worker(job, deque([item]), results)
+        else:
+            log.error("item %d of job %s ended %d processes: it is given up", item[0], job.id, times - 1)
+        await self._ask(partial(Store.keep, job_id=job.id, results=results, now=time.time()))
 
     async def _work_through(self, job: Job, items: list[tuple[int, bytes]]) -> None:
         left = deque(items)
@@ -142,17 +227,23 @@ class EmbeddedJobs:
                     _, pending = await asyncio.wait(pending, timeout=FLUSH_S)
                 batch, results[:] = list(results), []
                 if batch:
-                    await self._ask(lambda store, batch=batch: store.keep(job.id, batch, time.time()))  # type: ignore[misc] # as above
+                    await self._ask(partial(Store.keep, job_id=job.id, results=batch, now=time.time()))
+                    self._problem = None
             for worker in workers:
                 worker.result()  # a bug in ours is not swallowed
         finally:
             for worker in workers:
                 worker.cancel()
+            self._running = None
             self._cancelled.discard(job.id)
 
     async def _worker(self, job: Job, left: deque[tuple[int, bytes]], results: list[ItemResult]) -> None:
         assert self._app is not None  # noqa: S101 - `open` came first
         while left and job.id not in self._cancelled:
             index, body = left.popleft()
-            results.append(await with_retries(self._app, job.endpoint, index, body, self.settings))
-            self._done_at.append(self._app.clock())
+            result = await with_retries(
+                self._app, job.endpoint, index, body, self.settings, given_up=lambda: job.id in self._cancelled
+            )
+            if result is not None:
+                results.append(result)
+                self._done_at.append(self._app.clock())

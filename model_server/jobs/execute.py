@@ -90,8 +90,9 @@ async def with_retries(
     raw: bytes,
     settings: JobSettings,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> ItemResult:
-    """The item's result: a server error is tried again, a full server waited for."""
+    given_up: Callable[[], bool] = lambda: False,
+) -> ItemResult | None:
+    """The item's result: a server error is tried again, a full server waited for; None once nobody wants it."""
     failures = 0
     while True:
         status, body = await answer(app, endpoint, raw)
@@ -101,4 +102,6 @@ async def with_retries(
             failures += 1
             if failures > settings.retries:
                 return ItemResult(index, status, body)
+        if given_up():
+            return None
         await sleep(settings.retry_delay_s if status != 503 else 0.1)

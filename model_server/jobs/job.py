@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 Status = Literal["queued", "in_progress", "completed", "failed", "cancelling", "cancelled"]
 OVER: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 """A job in one of these changes no more."""
+SECONDS_MAX = 366 * 24 * 3600
+TOGETHER_MAX = 2
+"""Items that were being computed when the process died, as often as this, are computed one by one the next time."""
+ALONE_MAX = 3
+"""An item that ended so many processes by itself is answered with an error."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,8 @@ class JobSettings:
             if getattr(self, name) < low:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: must be an integer >= {low}")
         for name in ("retry_delay_s", "keep_s"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} = {getattr(self, name)!r}: must be a number >= 0")
+            if not 0 <= getattr(self, name) <= SECONDS_MAX:
+                raise ValueError(f"{name} = {getattr(self, name)!r}: must be a number in 0..{SECONDS_MAX}")
 
 
 class JobsError(OSError):
@@ -96,6 +101,11 @@ class JobBackend(Protocol):
 
     settings: JobSettings
 
+    @property
+    def problem(self) -> str | None:
+        """Why jobs are not worked through at present, for /ready and whoever submits; None while all is well."""
+        ...
+
     def open(self, app: App) -> None:
         """Called once, on the running loop."""
         ...
@@ -123,16 +133,16 @@ class JobBackend(Protocol):
         ...
 
     async def cancel(self, job_id: str) -> Job | None:
-        """Compute no further item of it."""
+        """Compute no further item of it: `cancelling` while some are being computed, then `cancelled`."""
         ...
 
 
-def status_of(total: int, failed: int, done: int, cancelled: bool, started: bool) -> Status:
-    """The status that follows from the counts."""
+def status_of(total: int, failed: int, done: int, *, cancelled: bool, started: bool, over: bool) -> Status:
+    """The status that follows from the counts; what was cancelled ends as cancelled, whatever was done by then."""
+    if cancelled:
+        return "cancelled" if over else "cancelling"
     if done >= total:
         return "failed" if failed == total else "completed"
-    if cancelled:
-        return "cancelled"
     return "in_progress" if started else "queued"
 
 
@@ -140,6 +150,22 @@ def key_conflict(key: str) -> ApiError:
     """The key was used for something else."""
     message = f"Idempotency-Key: {key!r} was used for another job with other inputs"
     return ApiError(409, message, code="idempotency_conflict", param="Idempotency-Key")
+
+
+def unavailable(message: str) -> ApiError:
+    """What keeps the jobs does not work at present."""
+    return ApiError(503, message, code="jobs_unavailable", type="server_error", retry_after_s=1.0)
+
+
+def item_error(message: str, code: str) -> bytes:
+    """The body of an item that was given up, as its route would have told it."""
+    return ApiError(500, message, code=code, type="server_error").body()
+
+
+def ended_worker(index: int, times: int) -> ItemResult:
+    """The result of an item that ends whatever computes it."""
+    message = f"the worker ended {times} times while it computed this item alone; it is not tried again"
+    return ItemResult(index, 500, item_error(message, "item_ended_worker"))
 
 
 def no_room(waiting: int, new: int, settings: JobSettings, rate_per_s: float) -> ApiError:

@@ -1,80 +1,42 @@
 """Jobs in Redis: what the server writes and asks, and what workers store. All of it expires.
 
 Keys, of a job `J`: `paceline:job:J` a hash with its state, `...:inputs` a list, `...:results` a hash from index to
-result; `paceline:jobs` all jobs by age, `paceline:undone` a hash from job to items left, `paceline:key:K` the job of an
-Idempotency-Key.
+result, `...:begun` and `...:alone` hashes that count what workers have begun (see `redis_scripts`); `paceline:jobs` all
+jobs by age, `paceline:undone` a hash from open job to items left, `paceline:key:K` the job of an Idempotency-Key.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any, cast
 
 import msgspec
+import redis
 import redis.asyncio
 
+from model_server.jobs import redis_scripts
 from model_server.jobs.job import ItemResult, Job, JobSettings, NewJob, key_conflict, no_room, status_of
+from model_server.jobs.queue import QUEUE
 
 PREFIX = "paceline:"
 JOBS = PREFIX + "jobs"
 UNDONE = PREFIX + "undone"
+UNACKED = "unacked"
+UNACKED_INDEX = "unacked_index"
+"""kombu's names for its deliveries, and for them by age."""
 UNDONE_KEEP_S = 7 * 24 * 3600  # a job that nobody works on does not stay for ever
 
-_SUBMIT = """
-local known = ARGV[1] ~= '' and redis.call('GET', KEYS[4]) or false
-if known then return known end
-local waiting, undone = 0, redis.call('HGETALL', KEYS[5])
-for place = 1, #undone, 2 do
-  if redis.call('EXISTS', ARGV[9] .. undone[place]) == 1 then
-    waiting = waiting + tonumber(undone[place + 1])
-  else
-    redis.call('HDEL', KEYS[5], undone[place])
-  end
-end
-if waiting + tonumber(ARGV[5]) > tonumber(ARGV[8]) then return {waiting} end
-if ARGV[1] ~= '' then redis.call('SET', KEYS[4], ARGV[2], 'EX', ARGV[7]) end
-redis.call('HSET', KEYS[1], 'endpoint', ARGV[3], 'created_at', ARGV[4], 'total', ARGV[5], 'fingerprint', ARGV[6],
-  'completed', 0, 'failed', 0)
-for index = 10, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[index]) end
-redis.call('ZADD', KEYS[3], ARGV[4], ARGV[2])
-redis.call('HSET', KEYS[5], ARGV[2], ARGV[5])
-for _, key in ipairs({KEYS[1], KEYS[2]}) do redis.call('EXPIRE', key, ARGV[7]) end
-return ''
-"""
-_KEEP = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-local state, kept = redis.call('HMGET', KEYS[1], 'cancelled', 'total'), 0
-for index = 5, #ARGV, 3 do
-  if redis.call('HSETNX', KEYS[2], ARGV[index], ARGV[index + 1]) == 1 then
-    redis.call('HINCRBY', KEYS[1], ARGV[index + 2], 1)
-    kept = kept + 1
-  end
-end
-if kept == 0 then return 0 end
-if not state[1] then redis.call('HINCRBY', KEYS[4], ARGV[4], -kept) end
-local keep_s, undone_s = ARGV[2], ARGV[3]
-if redis.call('HLEN', KEYS[2]) >= tonumber(state[2]) then
-  redis.call('HSET', KEYS[1], 'completed_at', ARGV[1])
-  redis.call('DEL', KEYS[3])
-  redis.call('HDEL', KEYS[4], ARGV[4])
-  redis.call('EXPIRE', KEYS[1], keep_s)
-  redis.call('EXPIRE', KEYS[2], keep_s)
-else
-  redis.call('EXPIRE', KEYS[2], undone_s)
-end
-return kept
-"""
-_CANCEL = """
-local state = redis.call('HMGET', KEYS[1], 'total', 'completed_at', 'cancelled')
-if not state[1] or state[2] or state[3] then return 0 end
-redis.call('HDEL', KEYS[3], ARGV[3])
-redis.call('HSET', KEYS[1], 'cancelled', 1, 'completed_at', ARGV[1])
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-redis.call('EXPIRE', KEYS[2], ARGV[2])
-return 1
-"""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ItemResult).decode
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """What a worker has to do; `times`: how often it was begun without an end, this time included."""
+
+    endpoint: str
+    times: int
+    items: list[tuple[int, bytes]]
 
 
 class RedisStore:
@@ -83,9 +45,13 @@ class RedisStore:
     def __init__(self, url: str, settings: JobSettings) -> None:
         self.settings = settings
         self._redis = redis.asyncio.Redis.from_url(url)
-        self._submit = self._redis.register_script(_SUBMIT)
-        self._keep = self._redis.register_script(_KEEP)
-        self._cancel = self._redis.register_script(_CANCEL)
+        script = self._redis.register_script
+        self._submit = script(redis_scripts.SUBMIT)
+        self._begin = script(redis_scripts.BEGIN)
+        self._end = script(redis_scripts.END)
+        self._keep = script(redis_scripts.KEEP)
+        self._cancel = script(redis_scripts.CANCEL)
+        self._give_up = script(redis_scripts.GIVE_UP)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -132,7 +98,14 @@ class RedisStore:
         if "total" not in state:
             return None, ""
         total, completed, failed = int(state["total"]), int(state["completed"]), int(state["failed"])
-        status = status_of(total, failed, completed + failed, "cancelled" in state, "started_at" in state)
+        status = status_of(
+            total,
+            failed,
+            completed + failed,
+            cancelled="cancelled" in state,
+            started="started_at" in state,
+            over="completed_at" in state,
+        )
         job = Job(
             job_id,
             state["endpoint"],
@@ -166,7 +139,7 @@ class RedisStore:
 
     async def results(self, job_id: str, start: int, limit: int) -> list[ItemResult]:
         """Those that are there, by index."""
-        state, key, _ = _keys(job_id)
+        state, key = _keys(job_id)[:2]
         total = int(await self._ask(self._redis.hget(state, "total")) or 0)
         found: list[ItemResult] = []
         while start < total and len(found) < limit:
@@ -186,11 +159,18 @@ class RedisStore:
         return rate
 
     async def cancel(self, job_id: str) -> Job | None:
-        """No worker begins another item of it."""
-        await self._cancel(
-            keys=[*_keys(job_id)[:2], UNDONE], args=[repr(time.time()), int(self.settings.keep_s), job_id]
-        )
+        """No worker begins another chunk of it."""
+        await self._change(self._cancel, job_id)
         return await self.get(job_id)
+
+    async def give_up(self, job_id: str, before: float) -> bool:
+        """End a job that was cancelled before this instant and is still being cancelled; whether that was so."""
+        return bool(await self._change(self._give_up, job_id, repr(before)))
+
+    async def _change(self, script: Any, job_id: str, *args: Any) -> Any:
+        """Run a script of the job's keys; what it is given first is the same for all."""
+        keep_s = max(1, int(self.settings.keep_s))
+        return await script(keys=[*_keys(job_id), UNDONE], args=[repr(time.time()), keep_s, job_id, *args])
 
     async def enqueued(self, job_id: str) -> bool:
         """Whether all of its items are the workers' business."""
@@ -210,33 +190,66 @@ class RedisStore:
                     found.append(job)
         return found
 
-    async def todo(self, job_id: str, start: int, count: int) -> tuple[str, list[tuple[int, bytes]]] | None:
-        """Endpoint and the items of a chunk that have no result yet; None if the job is over, cancelled or gone."""
-        keys = _keys(job_id)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(keys[0], ["endpoint", "cancelled", "completed_at"])
-            pipe.lrange(keys[2], start, start + count - 1)
-            pipe.hmget(keys[1], [str(index) for index in range(start, start + count)])
-            pipe.hsetnx(keys[0], "started_at", repr(time.time()))
-            state, bodies, known, _ = await pipe.execute()
-        endpoint, cancelled, completed_at = state
-        if endpoint is None or cancelled or completed_at:
-            if endpoint is None:
-                await self._ask(self._redis.delete(keys[0]))  # the stamp just made a hash of its own
+    async def undone(self) -> list[str]:
+        """The jobs that are not over."""
+        found: list[bytes] = await self._ask(self._redis.hkeys(UNDONE))
+        return [raw.decode() for raw in found]
+
+    async def forget_undone(self, job_id: str) -> None:
+        """This job is over or gone."""
+        await self._ask(self._redis.hdel(UNDONE, job_id))
+
+    async def missing(self, job: Job) -> list[int]:
+        """Its items without result."""
+        known: list[bytes] = await self._ask(self._redis.hkeys(_keys(job.id)[1]))
+        return sorted(set(range(job.total)).difference(map(int, known)))
+
+    async def run_id(self) -> str:
+        """Of this life of Redis: a restart changes it."""
+        return str((await self._ask(self._redis.info("server")))["run_id"])
+
+    async def appends(self) -> bool | None:
+        """Whether it keeps an append-only file; None where it does not say."""
+        with contextlib.suppress(redis.ResponseError):
+            return bool((await self._ask(self._redis.config_get("appendonly")))["appendonly"] == "yes")
+        return None
+
+    async def begin(self, job_id: str, start: int, count: int) -> Chunk | None:
+        """A chunk's items without result; None if there are none, or the job is over, cancelled or gone."""
+        said = await self._change(self._begin, job_id, start, count, UNDONE_KEEP_S)
+        if not said:
             return None
-        items = [(start + i, body) for i, (body, result) in enumerate(zip(bodies, known, strict=False)) if not result]
-        return endpoint.decode(), items
+        items = [(int(said[place]), bytes(said[place + 1])) for place in range(2, len(said), 2)]
+        return Chunk(said[0].decode(), int(said[1]), items)
+
+    async def end(self, job_id: str, start: int) -> None:
+        """The worker is done with the chunk, whatever came of it, and lives."""
+        await self._change(self._end, job_id, start)
+
+    async def alone(self, job_id: str, index: int) -> int:
+        """An item is about to be computed alone: the number of times that it was begun so and came to no result."""
+        key = _keys(job_id)[4]
+        async with self._redis.pipeline() as pipe:
+            pipe.hincrby(key, str(index), 1)
+            pipe.expire(key, UNDONE_KEEP_S)
+            return int((await pipe.execute())[0])
 
     async def keep(self, job_id: str, results: list[ItemResult]) -> int:
         """Store results; how many of them are the first for their item."""
-        keys = _keys(job_id)
         rows = [x for item in results for x in (item.index, _encode(item), "completed" if item.ok else "failed")]
-        args = [repr(time.time()), int(self.settings.keep_s) or 1, UNDONE_KEEP_S, job_id, *rows]
-        return int(await self._keep(keys=[*keys, UNDONE], args=args))
+        return int(await self._change(self._keep, job_id, UNDONE_KEEP_S, *rows))
 
-    async def touch(self, index_key: str, tag: str) -> None:
-        """Tell the transport that this delivery is being worked on: its visibility time-out starts anew."""
-        await self._ask(self._redis.zadd(index_key, {tag: time.time()}, xx=True))
+    async def messages(self) -> list[bytes]:
+        """Every message that Celery has on its way to workers, those that were delivered and not acknowledged too."""
+        async with self._redis.pipeline() as pipe:
+            pipe.lrange(QUEUE, 0, -1)
+            pipe.hvals(UNACKED)
+            queued, unacked = await pipe.execute()
+        return [*queued, *unacked]
+
+    async def touch(self, tag: str) -> None:
+        """Tell the transport that this delivery is being worked on: its visibility time-out starts again."""
+        await self._ask(self._redis.zadd(UNACKED_INDEX, {tag: time.time()}, xx=True))
 
     @staticmethod
     async def _ask(answer: Any) -> Any:
@@ -244,7 +257,7 @@ class RedisStore:
         return await cast("Any", answer)
 
 
-def _keys(job_id: str) -> tuple[str, str, str]:
-    """State, results, inputs."""
+def _keys(job_id: str) -> tuple[str, ...]:
+    """State, results, inputs, begun, alone."""
     base = f"{PREFIX}job:{job_id}"
-    return base, f"{base}:results", f"{base}:inputs"
+    return base, *(f"{base}:{part}" for part in ("results", "inputs", "begun", "alone"))

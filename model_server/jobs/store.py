@@ -6,6 +6,7 @@ for as long as it is open: two servers on one file would both do the same work.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,13 @@ CREATE TABLE IF NOT EXISTS results (
   job INTEGER NOT NULL, item INTEGER NOT NULL, status INTEGER NOT NULL, body BLOB NOT NULL,
   PRIMARY KEY (job, item)) WITHOUT ROWID;
 """
+_ADDED = {
+    "begun": "INTEGER NOT NULL DEFAULT 0",  # processes that began it and ended before anything came of it
+    "begun_at": "INTEGER NOT NULL DEFAULT -1",  # results that were there when the last of them began
+    "alone": "INTEGER NOT NULL DEFAULT -1",  # the item that was computed alone last
+    "alone_times": "INTEGER NOT NULL DEFAULT 0",
+}
+"""Columns of `jobs` that files of an older version lack."""
 _JOBS = (
     "SELECT id, endpoint, total, completed, failed, cancelled, created_at, started_at, completed_at, "
     "fingerprint, number FROM jobs "
@@ -34,18 +42,29 @@ class StoreError(JobsError):
     """The file cannot be used; the message names it."""
 
 
+class NoRoom(Exception):  # noqa: N818 - the caller makes an error of it
+    """Too many items wait; `waiting` of them."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} items wait")
+        self.waiting = waiting
+
+
 class Store:
     """The tables and every question asked of them. Raises `StoreError` if the file cannot be opened."""
 
     def __init__(self, path: Path | str) -> None:
         try:
             if path != ":memory:":
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                _private(Path(path))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
+            known = {row[1] for row in self._db.execute("PRAGMA table_info(jobs)")}
+            for column in _ADDED.keys() - known:
+                self._db.execute(f"ALTER TABLE jobs ADD COLUMN {column} {_ADDED[column]}")
         except (sqlite3.Error, OSError) as error:
             reason = "another server has it open" if "locked" in str(error) else str(error)
             raise StoreError(f"jobs file {path}: {reason}") from error
@@ -54,13 +73,19 @@ class Store:
         """Let go of the file."""
         self._db.close()
 
-    def add(self, new: NewJob) -> tuple[Job, str, bool]:
-        """The job, its fingerprint, and whether it is new; with a key that is known, the job of that key."""
+    def add(self, new: NewJob, waiting_max: int) -> tuple[Job, str, bool]:
+        """The job, its fingerprint, and whether it is new; with a key that is known, the job of that key.
+
+        Raises `NoRoom` if more than `waiting_max` items would wait: a job that is there already takes no room.
+        """
         with _Transaction(self._db):
             if new.key is not None:
                 row = self._db.execute(_JOBS + "WHERE key = ?", (new.key,)).fetchone()
                 if row is not None:
                     return _job(row), row[9], False
+            waiting = self.waiting()
+            if waiting + len(new.inputs) > waiting_max:
+                raise NoRoom(waiting)
             number = self._db.execute(
                 "INSERT INTO jobs (id, endpoint, total, created_at, key, fingerprint) VALUES (?, ?, ?, ?, ?, ?)",
                 (new.id, new.endpoint, len(new.inputs), new.created_at, new.key, new.fingerprint),
@@ -108,10 +133,34 @@ class Store:
         ).fetchall()
         return _job(row), items
 
+    def begin(self, job_id: str) -> int:
+        """This process begins the job; how many have since its last result, this one included."""
+        (times,) = self._db.execute(
+            "UPDATE jobs SET begun = CASE WHEN begun_at = completed + failed THEN begun + 1 ELSE 1 END, "
+            "begun_at = completed + failed WHERE id = ? RETURNING begun",
+            (job_id,),
+        ).fetchone()
+        return int(times)
+
+    def alone(self, job_id: str, index: int) -> int:
+        """The item is about to be computed alone; how often it was so before it had a result, this time included."""
+        (times,) = self._db.execute(
+            "UPDATE jobs SET alone_times = CASE WHEN alone = ? THEN alone_times + 1 ELSE 1 END, alone = ? "
+            "WHERE id = ? RETURNING alone_times",
+            (index, index, job_id),
+        ).fetchone()
+        return int(times)
+
+    def rest(self) -> None:
+        """The process ends in good order: no item is to blame."""
+        self._db.execute("UPDATE jobs SET begun = 0, alone_times = 0 WHERE completed_at IS NULL")
+
     def keep(self, job_id: str, results: Sequence[ItemResult], now: float) -> Job | None:
-        """Store results that are not there yet, and count them; None if the job is gone."""
+        """Store results that are not there yet, and count them; None if the job is gone or over."""
         with _Transaction(self._db):
-            row = self._db.execute("SELECT number FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            row = self._db.execute(
+                "SELECT number FROM jobs WHERE id = ? AND completed_at IS NULL", (job_id,)
+            ).fetchone()
             if row is None:
                 return None
             (number,) = row
@@ -125,7 +174,7 @@ class Store:
                 failed += kept and not result.ok
             self._db.execute(
                 "UPDATE jobs SET completed = completed + ?, failed = failed + ?, completed_at = CASE WHEN "
-                "completed + failed + ? >= total THEN ? END WHERE number = ?",
+                "NOT cancelled AND completed + failed + ? >= total THEN ? END WHERE number = ?",
                 (completed, failed, completed + failed, now, number),
             )
             self._db.execute(
@@ -134,13 +183,18 @@ class Store:
             )
         return self.get(job_id)
 
-    def cancel(self, job_id: str, now: float) -> Job | None:
-        """Mark it, unless it is over."""
+    def cancel(self, job_id: str, now: float, *, running: bool) -> Job | None:
+        """Begin no further item of it; over at once unless it is `running`, else by `end_cancelled`."""
         self._db.execute(
-            "UPDATE jobs SET cancelled = 1, completed_at = ? WHERE id = ? AND NOT cancelled AND completed_at IS NULL",
-            (now, job_id),
+            "UPDATE jobs SET cancelled = 1, completed_at = CASE WHEN ? THEN NULL ELSE ? END "
+            "WHERE id = ? AND completed_at IS NULL",
+            (running, now, job_id),
         )
         return self.get(job_id)
+
+    def end_cancelled(self, now: float) -> None:
+        """No item of a cancelled job is being computed any more: those jobs are over."""
+        self._db.execute("UPDATE jobs SET completed_at = ? WHERE cancelled AND completed_at IS NULL", (now,))
 
     def waiting(self) -> int:
         """Items of all jobs that are still to be done."""
@@ -168,10 +222,30 @@ class _Transaction:
         self._db.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self._db.execute("ROLLBACK" if kind else "COMMIT")
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            # Also after a COMMIT that failed; on a full disk SQLite has ended the transaction by itself.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+
+def _private(path: Path) -> None:
+    """Make the file its owner's alone before anything is in it; SQLite gives the files beside it the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    path.chmod(0o600)
 
 
 def _job(row: tuple[Any, ...]) -> Job:
     job_id, endpoint, total, completed, failed, cancelled, created_at, started_at, completed_at = row[:9]
-    status = status_of(total, failed, completed + failed, bool(cancelled), started_at is not None)
+    status = status_of(
+        total,
+        failed,
+        completed + failed,
+        cancelled=bool(cancelled),
+        started=started_at is not None,
+        over=completed_at is not None,
+    )
     return Job(job_id, endpoint, status, total, completed, failed, created_at, started_at, completed_at)

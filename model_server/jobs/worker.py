@@ -4,6 +4,9 @@ Rules of this file
   1. The engine is made after the fork, once a process: torch does not survive being forked.
   2. Celery cannot await, so each process has a thread with a loop; a chunk's items meet in that loop's batcher.
   3. Each result is stored as it comes. What a killed worker had stored is not computed again.
+  4. A Redis that is away is waited for, inside the task: what was computed is not thrown away, nothing is sent away.
+  5. A chunk whose workers died `TOGETHER_MAX` times is computed item by item, so that the neighbours of the item that
+     kills them get their results. An item that ended `ALONE_MAX` workers by itself gets an error as its result.
 """
 
 from __future__ import annotations
@@ -13,24 +16,30 @@ import asyncio
 import importlib
 import json
 import logging
+import math
 import os
 import sys
 import threading
+import time
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import redis
+from celery.exceptions import Reject
 
 from model_server.app import App
 from model_server.jobs.execute import answer
-from model_server.jobs.job import ItemResult, JobSettings
+from model_server.jobs.job import ALONE_MAX, TOGETHER_MAX, ItemResult, JobSettings, ended_worker, item_error
 from model_server.jobs.queue import TASK, celery_app, visibility_s
-from model_server.jobs.redis_store import RedisStore
+from model_server.jobs.redis_store import Chunk, RedisStore
 
 log = logging.getLogger(__name__)
 
-UNACKED_INDEX = "unacked_index"
-"""kombu's name for its deliveries by age."""
+ASK_AGAIN_S = 0.5
+LOG_EVERY_S = 30.0
 
+T = TypeVar("T")
 MakeApp = Callable[[], App]
 
 
@@ -39,6 +48,7 @@ class Runtime:
 
     def __init__(self, make_app: MakeApp, url: str, settings: JobSettings) -> None:
         self._settings = settings
+        self._patiently = Patience()
         self._loop = asyncio.new_event_loop()
         self._app = make_app()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="jobs").start()
@@ -61,35 +71,76 @@ class Runtime:
         return bool(self._call(self._run(job_id, start, count, tag, last)))
 
     async def _run(self, job_id: str, start: int, count: int, tag: str | None, last: bool) -> bool:
-        found = await self._store.todo(job_id, start, count)
-        if found is None:
+        chunk = await self._patiently(lambda: self._store.begin(job_id, start, count))
+        if chunk is None:
             return False
-        endpoint, items = found
         heart = asyncio.create_task(self._beat(tag)) if tag else None
-        slots = asyncio.Semaphore(self._settings.concurrency)
         try:
-            good = await asyncio.gather(*(self._item(slots, job_id, endpoint, item, last) for item in items))
+            if chunk.times > TOGETHER_MAX:
+                good = [await self._alone(job_id, chunk.endpoint, item, last) for item in chunk.items]
+            else:
+                good = await self._together(job_id, chunk, last)
+            await self._patiently(lambda: self._store.end(job_id, start))
         finally:
             if heart is not None:
                 heart.cancel()
         return not all(good)
 
-    async def _item(
-        self, slots: asyncio.Semaphore, job_id: str, endpoint: str, item: tuple[int, bytes], last: bool
-    ) -> bool:
-        index, body = item
-        async with slots:
-            status, out = await answer(self._app, endpoint, body)
-        if status >= 500 and not last:
-            return False
-        await self._store.keep(job_id, [ItemResult(index, status, out)])
+    async def _together(self, job_id: str, chunk: Chunk, last: bool) -> list[bool]:
+        slots = asyncio.Semaphore(self._settings.concurrency)
+
+        async def one(item: tuple[int, bytes]) -> bool:
+            async with slots:
+                return await self._item(job_id, chunk.endpoint, item, last)
+
+        return await asyncio.gather(*(one(item) for item in chunk.items))
+
+    async def _alone(self, job_id: str, endpoint: str, item: tuple[int, bytes], last: bool) -> bool:
+        times = await self._patiently(lambda: self._store.alone(job_id, item[0]))
+        if times <= ALONE_MAX:
+            return await self._item(job_id, endpoint, item, last)
+        log.error("item %d of job %s ended %d workers: it is given up", item[0], job_id, times - 1)
+        await self._keep(job_id, ended_worker(item[0], times - 1))
         return True
+
+    async def _item(self, job_id: str, endpoint: str, item: tuple[int, bytes], last: bool) -> bool:
+        """Compute and store one item; False if it met a server error and has tries left."""
+        index, body = item
+        if body:
+            status, out = await answer(self._app, endpoint, body)
+        else:
+            status, out = 500, item_error("the input of this item is no longer in Redis", "item_lost")
+        if body and status >= 500 and not last:
+            return False
+        await self._keep(job_id, ItemResult(index, status, out))
+        return True
+
+    async def _keep(self, job_id: str, result: ItemResult) -> None:
+        await self._patiently(lambda: self._store.keep(job_id, [result]))
 
     async def _beat(self, tag: str) -> None:
         """While this process lives, its delivery is not given to another."""
         while True:
             await asyncio.sleep(visibility_s(self._settings) / 4)
-            await self._store.touch(UNACKED_INDEX, tag)
+            await self._patiently(lambda: self._store.touch(tag))
+
+
+class Patience:
+    """Asks a Redis that may be away until it answers. Only for what may be asked twice."""
+
+    def __init__(self, again_s: float = ASK_AGAIN_S) -> None:
+        self._again_s = again_s
+        self._logged_at = -math.inf
+
+    async def __call__(self, ask: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                return await ask()
+            except (redis.RedisError, OSError) as error:
+                if time.monotonic() - self._logged_at >= LOG_EVERY_S:
+                    self._logged_at = time.monotonic()
+                    log.warning("Redis does not answer, the worker waits for it: %s", error)
+                await asyncio.sleep(self._again_s)
 
 
 def build(url: str, settings: JobSettings, make_app: MakeApp) -> Any:
@@ -115,11 +166,15 @@ def build(url: str, settings: JobSettings, make_app: MakeApp) -> Any:
         last = self.request.retries >= settings.retries
         try:
             again = runtime().run(job_id, start, count, tag, last)
-        except Exception as error:  # Redis was away: tried for as long as it takes, the items are not lost with it
+        except Exception as error:  # a fault of ours; begun chunks are counted, so this has an end
             log.exception("a chunk of job %s is tried again", job_id)
-            raise self.retry(exc=error, countdown=settings.retry_delay_s, max_retries=None) from error
+            time.sleep(settings.retry_delay_s)
+            raise Reject(error, requeue=True) from error
         if again:
-            raise self.retry(countdown=settings.retry_delay_s)
+            try:
+                self.retry(countdown=settings.retry_delay_s)
+            except Reject as error:  # Redis took no message; Celery would drop the delivery for good
+                raise Reject(error.reason, requeue=True) from error
 
     return app
 

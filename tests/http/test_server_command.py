@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from mock_server.main import main
+from model_server.command import face_settings
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +83,26 @@ def test_the_api_key_comes_from_the_environment() -> None:
     ):
         post(line["url"] + "/similarity", {"text1": "a", "text2": "a"})
     caught.value.close()
+
+
+@pytest.mark.parametrize("key", ["", "   ", "\n", "two words", "\u201ck\u201d", "k\u00e9y"])
+def test_a_key_that_cannot_be_used_starts_no_server(
+    key: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An empty one least of all: the server would be open. The key is not repeated."""
+    monkeypatch.setenv("PACELINE_API_KEY", key)
+    assert main(["--profile", "null"]) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("mock_server: PACELINE_API_KEY")
+    assert captured.err.count("\n") == 1
+    assert not key.strip() or key not in captured.err
+
+
+@pytest.mark.parametrize("key", ["k ", " k", "k\n", "k\r\n", "\tk"])
+def test_blanks_and_line_ends_around_a_key_are_dropped(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACELINE_API_KEY", key)
+    assert face_settings().api_key == "k"
 
 
 def test_mistakes_are_one_line_and_exit_code_2(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ async def test_what_is_given_up_is_cancelled_at_the_server(tmp_path: Path) -> No
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
         _, page = await client("GET", "/v1/jobs")
-    assert page["data"][0]["status"] == "cancelled"
+        assert (await client.over(page["data"][0]["id"]))["status"] == "cancelled"
 
 
 async def test_a_server_that_is_away_is_asked_so_often_and_no_more() -> None:

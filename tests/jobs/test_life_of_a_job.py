@@ -122,6 +122,15 @@ async def test_unknown_jobs_and_bad_pages(client: Client) -> None:
     for path in ("/v1/jobs/none", "/v1/jobs/none/results", "/task_status/none"):
         status, answer = await client("GET", path)
         assert (status, answer["error"]["code"]) == (404, "job_not_found")
+    job = await client.submit([MASKED])
+    await client.over(job["id"])
+    for odd in (f"{job['id']}:results", f"{job['id']}:inputs", "a%20b", "%ff", "x" * 65, "%F0%9F%92%A9", "a%00"):
+        for path in (f"/v1/jobs/{odd}", f"/v1/jobs/{odd}/results", f"/task_status/{odd}"):
+            status, answer = await client("GET", path)
+            assert (status, answer["error"]["code"]) == (404, "job_not_found"), path
+        assert (await client("DELETE", f"/v1/jobs/{odd}"))[0] == 404
+        status, answer = await client("GET", f"/v1/jobs?after={odd}")
+        assert (status, answer["error"]["param"]) == (400, "after")
     for query in ("limit=0", "limit=1001", "limit=ten", "limit=-1", "limit="):
         status, answer = await client("GET", f"/v1/jobs?{query}")
         assert (status, answer["error"]["param"]) == (400, "limit")

@@ -205,3 +205,28 @@ async def test_a_batch_is_stamped_and_filled_before_it_is_told(engine: TorchEngi
     assert batch.error is None
     assert batch.ended > 0
     assert all(len(work.output) == 32 for work in works)
+
+
+async def test_the_end_of_the_thread_is_told_and_nothing_more_is_taken() -> None:
+    """Whoever serves the engine is told, so that the process ends instead of letting its callers wait."""
+    from model_server.engines.build import build
+    from model_server.engines.settings import EngineSettings, Source
+
+    engine = build(EngineSettings((Source("embed", "tiny-bert", random=True),), warm_s=0.0))
+    told: list[BaseException | None] = []
+    app = create(engine, BatchBounds(), lambda: told.append(engine.failure))
+    app.open()
+    while not engine.ready:
+        await asyncio.sleep(0.01)
+
+    def end() -> bool:
+        raise SystemExit("the driver is gone")
+
+    engine._thread._inbox.put(end)
+    while len(told) < 2:
+        await asyncio.sleep(0.01)
+    answer = await call(app, "/ready", method="GET")
+    assert (answer.status, answer.json["error"]["code"]) == (503, "engine_failed")
+    assert "the driver is gone" in answer.json["error"]["message"]
+    assert (await call(app, "/embed", {"inputs": "x"})).status == 503
+    engine.close()

@@ -58,3 +58,26 @@ def test_a_wait_that_was_given_up_does_no_harm() -> None:
         await timers.sleep_until(timers.clock() + 0.01)
 
     uvloop.run(main())
+
+
+def fail() -> None:
+    raise RuntimeError("a callback that fails")
+
+
+@linux
+def test_a_callback_that_fails_does_not_stop_the_others() -> None:
+    """All of them are behind one timer: it is set again whatever happens."""
+
+    async def main() -> list[str]:
+        timers, fired = Timers(), []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: fired.append("logged"))
+        soon = timers.clock() + 0.005
+        timers.at(soon, fail)
+        timers.at(soon, fired.append, "same instant")
+        timers.at(soon + 0.005, fired.append, "later")
+        async with asyncio.timeout(30):
+            while len(fired) < 3:
+                await asyncio.sleep(0.005)
+        return fired
+
+    assert uvloop.run(main()) == ["logged", "same instant", "later"]

@@ -1,0 +1,109 @@
+"""Worker processes beside a server: one that ends is started again, all of them end with the server.
+
+The thread that watches them also starts them: Linux's parent-death signal comes when the thread that forked ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from model_server.jobs.redis_server import dies_with_parent
+
+log = logging.getLogger(__name__)
+
+STOP_S = 10.0
+LOOK_S = 0.5
+SHORT_LIFE_S = 10.0
+"""A process that lived for less is waited for before it is started again, twice as long each time."""
+WAIT_MAX_S = 30.0
+
+
+class Child:
+    """One process, and when it may be started again."""
+
+    def __init__(self, line: Sequence[str]) -> None:
+        self._line = line
+        self._short_lives = 0
+        self._start_at = 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def look(self, now: float) -> None:
+        """Start it if it is due, or note that it has ended."""
+        if self._process is None:
+            if now >= self._start_at:
+                self._start(now)
+        elif (code := self._process.poll()) is not None:
+            self._process = None
+            self._short_lives = self._short_lives + 1 if now - self._started_at < SHORT_LIFE_S else 0
+            wait_s = min(WAIT_MAX_S, 2.0**self._short_lives - 1)
+            self._start_at = now + wait_s
+            log.error("a worker ended with exit code %d; it is started again in %g s", code, wait_s)
+
+    def _start(self, now: float) -> None:
+        self._started_at = now
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            self._line,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            preexec_fn=dies_with_parent(),  # noqa: PLW1509 - one prepared system call, no lock is taken
+            start_new_session=True,
+        )
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> None:
+        """Until it has ended; it is killed if that takes long."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+class Children:
+    """Processes with these command lines, from the beginning of the block to its end."""
+
+    def __init__(self, lines: Sequence[Sequence[str]]) -> None:
+        self._children = [Child(line) for line in lines]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="workers", daemon=True)
+
+    def __enter__(self) -> Children:
+        if self._children:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _watch(self) -> None:
+        try:
+            while not self._stop.is_set():
+                for child in self._children:
+                    try:
+                        child.look(time.monotonic())
+                    except OSError:  # no process to be had now: the next look may find one
+                        log.exception("a worker could not be started")
+                self._stop.wait(LOOK_S)
+        finally:
+            for child in self._children:
+                child.terminate()
+            for child in self._children:
+                child.wait()
