@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import resource
 import ssl
 from pathlib import Path
 
 from harness.client.errors import SettingError
+from harness.client.open_files import TOO_MANY, advice
 
 IDLE_CLOSE = "the server closed the kept-alive connection before it answered"
 
@@ -26,14 +25,20 @@ def tls_context() -> ssl.SSLContext:
 
 def connection_fault(error: BaseException, host: str) -> str:
     """One line for an exchange that a fault of the connection ended."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in reversed(_causes(error)):  # aiohttp wraps the error of the system in its own, of the same classes
         if isinstance(cause, ssl.SSLError):
             return _tls_fault(cause, host)
-        if isinstance(cause, OSError) and cause.errno in {errno.EMFILE, errno.ENFILE}:
-            return _too_few_files(cause)
-        cause = getattr(cause, "os_error", None) or cause.__cause__
+        if isinstance(cause, OSError) and cause.errno in TOO_MANY:
+            return f"{os.strerror(cause.errno)}: too few file descriptors; {advice()}"
     return f"{type(error).__name__}: {error}"
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error, what it wraps, and what that wraps; the last is the system's."""
+    found = [error]
+    while (inner := getattr(found[-1], "certificate_error", None) or found[-1].__cause__) is not None:
+        found.append(inner)
+    return found
 
 
 def _tls_fault(error: ssl.SSLError, host: str) -> str:
@@ -47,13 +52,3 @@ def _tls_fault(error: ssl.SSLError, host: str) -> str:
     if "wrong version number" in reason or "record layer failure" in reason or "http request" in reason:
         return f"TLS: {host} does not answer with TLS on this port ({reason}); is it http:// instead of https://?"
     return f"TLS: the handshake with {host} failed: {reason}"
-
-
-def _too_few_files(error: OSError) -> str:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if error.errno == errno.ENFILE:
-        return "too few file descriptors: the whole system has no more (sysctl fs.file-max)"
-    return (
-        f"too few file descriptors: this process may have {soft} open (ulimit -n) and each connection takes one; "
-        f"raise it with `ulimit -n N`, at most {'without limit' if hard == resource.RLIM_INFINITY else hard}"
-    )

@@ -78,7 +78,7 @@ async def play(transport: Transport, plan: list[tuple[list[str], str, bool]]) ->
     """One request after another; the path says which one it is."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
                 index = int(lines[0].split()[1][1:])
@@ -93,23 +93,29 @@ async def play(transport: Transport, plan: list[tuple[list[str], str, bool]]) ->
                     pieces = [before + pieces[0], *pieces[1:]]
                 for piece in pieces:
                     if piece is CLOSE:
-                        writer.close()
                         return
                     if isinstance(piece, float):
                         await asyncio.sleep(piece)
                     else:
                         writer.write(piece)
                         await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    tasks: list[asyncio.Task[None]] = []
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.ensure_future(handle(reader, writer)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         async with transport(url, timeout_s=20.0) as send:
             return [await send(plain(f"/{index}")) for index in range(len(plan))]
     finally:
         server.close()
-        await asyncio.sleep(0.005)  # what is late may still be written
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
 def check(plan: list[tuple[list[str], str, bool]], responses: list[Response]) -> None:
