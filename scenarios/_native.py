@@ -10,8 +10,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from gevent import monkey
+from gevent import get_hub, monkey
 
+# gevent imports the parts of its hub with the first one. Two threads that do so at once wait for each other for ever.
+get_hub()
 _start: Callable[..., int] = monkey.get_original("_thread", "start_new_thread")
 _SimpleQueue: type[Any] = monkey.get_original("queue", "SimpleQueue")
 

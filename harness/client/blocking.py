@@ -7,97 +7,37 @@ Rules of this file
   3. The timeout is of the whole exchange. A socket's own timeout counts from byte to byte, so before every read it is
      set to what is left.
   4. Giving up shuts the socket, so the thread returns at once and is free for the next; only connecting cannot be cut.
+  5. A connection is used again only if it is in step (`harness.client.answer_reader`) and silent. A kept connection
+     that turns out to be closed before a byte of the answer came is replaced once, if the request is idempotent
+     (RFC 9110, section 9.2.2); the lost attempt is counted in `previous`.
 """
 
 from __future__ import annotations
 
-import _socket
 import asyncio
 import contextlib
-import http.client
 import math
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from types import TracebackType
+from typing import Any
 from urllib.parse import urlsplit
 
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.response import HTTPResponse
-
+from harness.client.answer_reader import AnswerReader
+from harness.client.coding import decoder
 from harness.client.errors import BadResponse
+from harness.client.faults import IDLE_CLOSE, connection_fault, tls_context
+from harness.client.held import BODY_MAX, EVENT_COST, Held
+from harness.client.link import Exchange, Link
 from harness.client.settings import between, positive
-from harness.client.types import Outcome, Request, Response
-from harness.client.wire import ANSWERED, BODY_MAX, SseSplitter, base_url, is_content, refuse
+from harness.client.types import Attempt, Outcome, Request, Response
+from harness.client.wire import ANSWERED, END_WAIT_S, LOOPBACK, SseSplitter, base_url, is_content, is_end, refuse
 
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
-READ_SIZE = 65_536
-
-_CONNECTION_ERRORS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
-_NOT_HTTP = (http.client.BadStatusLine, http.client.UnknownProtocol, http.client.LineTooLong, ValueError)
-
-
-class _Exchange:
-    """A request under way in a thread, and the handle by which another thread gives it up."""
-
-    __slots__ = ("aborted", "request", "response", "sock")
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.response = Response(Outcome.not_sent)
-        self.sock: socket.socket | None = None
-        self.aborted = False
-
-    def abort(self) -> None:
-        """Wake the thread, whatever it waits for.
-
-        Marked first, socket read after; the thread forgets the socket first and looks at the mark after. So a socket
-        that went back to the idle connections is never shut.
-        """
-        self.aborted = True
-        sock = self.sock
-        if sock is None:
-            return
-        with contextlib.suppress(OSError):  # it is closed already
-            # The bare one: TLS's would first forget its session, and gevent's would wake another thread's hub.
-            bare = _socket.socket(fileno=sock.fileno())
-            try:
-                bare.shutdown(socket.SHUT_RDWR)
-            finally:
-                bare.detach()
-
-    def allow(self, until: float) -> None:
-        """Let the next socket operation take what is left; raises TimeoutError if nothing is."""
-        left_s = until - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError
-        if self.aborted:
-            raise ConnectionAbortedError("given up")
-        if self.sock is not None:
-            with contextlib.suppress(OSError):  # closed at the end of an answer that closes its connection
-                self.sock.settimeout(left_s)
-
-
-def _chunks(exchange: _Exchange, answer: HTTPResponse, until: float) -> Iterator[tuple[bytes, float]]:
-    """The body as it arrives, each piece with its instant; raises if it is cut short, late or too long."""
-    size = 0
-    while True:
-        exchange.allow(until)
-        chunk = answer.read1(READ_SIZE)
-        if not chunk:
-            break
-        size += len(chunk)
-        if size > BODY_MAX:
-            raise BadResponse(f"an answer of more than {BODY_MAX} bytes")
-        yield chunk, time.monotonic()
-    if answer.length_remaining:
-        raise ConnectionResetError(f"the answer broke off {answer.length_remaining} bytes before its end")
-    if not size and not answer.chunked and answer.length_remaining is None:
-        raise ConnectionResetError("the answer broke off inside its head")  # which http.client takes for its end
+_BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})  # without a Content-Length where there is no body
 
 
 def _failed(response: Response, outcome: Outcome, error: str) -> None:
@@ -128,15 +68,22 @@ class BlockingTransport:
         positive(self, "timeout_s")
         parts = urlsplit(base_url(url))
         self._host = parts.hostname or ""
-        self._port = parts.port
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._path = parts.path
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
-        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        self._tls = tls_context() if parts.scheme == "https" else None
+        self._headers = {
+            "Host": parts.netloc.rpartition("@")[2],
+            "User-Agent": "paceline",
+            "Accept": "*/*",
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+        }
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
+        self._fixed = _header_lines(self._headers)
         self._executor = executor
-        self._idle: dict[int, tuple[float, HTTPConnection]] = {}  # by thread
-        self._running: set[_Exchange] = set()
+        self._idle: dict[int, tuple[float, Link]] = {}  # by thread
+        self._running: set[Exchange] = set()
 
     async def __aenter__(self) -> BlockingTransport:
         if self._executor is None:
@@ -161,7 +108,7 @@ class BlockingTransport:
     async def __call__(self, request: Request, /) -> Response:
         if self._executor is None:
             raise RuntimeError("BlockingTransport must be entered with `async with` first")
-        exchange = _Exchange(request)
+        exchange = Exchange(request)
         self._running.add(exchange)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, exchange)
@@ -173,113 +120,195 @@ class BlockingTransport:
 
     def exchange(self, request: Request) -> Response:
         """The same without asyncio: blocks the calling thread until the exchange is over."""
-        return self._run(_Exchange(request))
+        return self._run(Exchange(request))
 
-    def _run(self, exchange: _Exchange) -> Response:
+    def _run(self, exchange: Exchange) -> Response:
         request = exchange.request
         sent = time.monotonic()
-        until = min(request.deadline, sent + self.timeout_s)
-        if until <= sent:
+        exchange.until = min(request.deadline, sent + self.timeout_s)
+        if exchange.until <= sent:
             return Response(Outcome.not_sent, done=sent, error="its deadline passed before it could be sent")
         if exchange.aborted:
             return Response(Outcome.not_sent, done=sent, error="given up before it could be sent")
-        response = exchange.response = Response(Outcome.connection_error, sent=sent)
-        if request.progress is not None:
-            request.progress.sent = sent
-        connection: HTTPConnection | None = None
-        reusable = False
-        try:
-            connection = self._connection(exchange, until)
-            reusable = self._attempt(exchange, connection, until)
-        except urllib3.exceptions.NewConnectionError as error:  # refused; for urllib3 that is a kind of time-out
-            _failed(response, Outcome.connection_error, f"{type(error).__name__}: {error}")
-        except (TimeoutError, urllib3.exceptions.TimeoutError):
-            _failed(response, Outcome.timed_out, f"no complete answer within {until - sent:.3g} s")
-        except BadResponse as error:
-            _failed(response, Outcome.bad_response, str(error))
-        except (
-            ConnectionError
-        ) as error:  # before what is "not HTTP": an empty answer is both, and it is a lost connection
-            _failed(response, Outcome.connection_error, f"{type(error).__name__}: {error}")
-        except _NOT_HTTP as error:
-            _failed(response, Outcome.bad_response, f"{type(error).__name__}: {error}")
-        except _CONNECTION_ERRORS as error:
-            _failed(response, Outcome.connection_error, f"{type(error).__name__}: {error}")
-        finally:
-            exchange.sock = None
-            if connection is not None:
-                self._put_back(connection, reusable and not exchange.aborted)
+        response = self._once(exchange, sent)
+        if exchange.idle_close and request.idempotent and not exchange.aborted:
+            lost = Attempt(sent, math.nan, response.done, response.outcome, 0)
+            response = self._once(exchange, time.monotonic())
+            response.previous = (lost,)
         return response
 
-    def _connection(self, exchange: _Exchange, until: float) -> HTTPConnection:
+    def _once(self, exchange: Exchange, sent: float) -> Response:
+        """Send on one connection; whatever happens becomes an outcome."""
+        request, response = exchange.request, Response(Outcome.connection_error, sent=sent)
+        if request.progress is not None:
+            request.progress.sent = sent
+        link: Link | None = None
+        try:
+            link = self._link(exchange)
+            self._attempt(exchange, link, response)
+        except TimeoutError:
+            _failed(response, Outcome.timed_out, f"no complete answer within {time.monotonic() - sent:.3g} s")
+        except BadResponse as error:
+            _failed(response, Outcome.bad_response, str(error))
+        except OSError as error:  # before ValueError: a fault of a certificate is both
+            exchange.idle_close = link is not None and link.closed_idle(error)
+            fault = IDLE_CLOSE if exchange.idle_close else connection_fault(error, self._host)
+            _failed(response, Outcome.connection_error, fault)
+        except ValueError as error:
+            _failed(response, Outcome.bad_response, f"{type(error).__name__}: {error}")
+        finally:
+            exchange.sock = None
+            if link is not None:
+                self._put_back(link, link.reader.in_step and not exchange.aborted)
+        return response
+
+    def _link(self, exchange: Exchange) -> Link:
         """A kept connection that is still good, or a new one; connected, with its socket known to the exchange."""
-        since, connection = self._idle.pop(threading.get_ident(), (-math.inf, None))
-        if connection is not None:
-            if time.monotonic() - since < KEEPALIVE_S and connection.is_connected:
-                exchange.sock = connection.sock
-                return connection
-            connection.close()
-        left_s = max(1e-3, until - time.monotonic())
-        if self._tls is None:
-            connection = HTTPConnection(self._host, self._port, timeout=left_s)
-        else:
-            connection = HTTPSConnection(self._host, self._port, timeout=left_s, ssl_context=self._tls)
-        connection.connect()
-        exchange.sock = connection.sock
-        return connection
+        since, link = self._idle.pop(threading.get_ident(), (-math.inf, None))
+        if link is not None:
+            if time.monotonic() - since < KEEPALIVE_S and link.silent():
+                link.exchange, link.kept = exchange, True
+            else:
+                link.close()
+                link = None
+        if link is None:
+            sock = self._connect(exchange)
+            if self._tls is not None:
+                sock = self._tls.wrap_socket(sock, server_hostname=self._host)
+            link = Link(sock, exchange)
+        exchange.sock = link.sock
+        return link
 
-    def _put_back(self, connection: HTTPConnection, reusable: bool) -> None:
-        if reusable and connection.sock is not None:
-            self._idle[threading.get_ident()] = (time.monotonic(), connection)
-        else:
-            connection.close()
+    def _connect(self, exchange: Exchange) -> socket.socket:
+        """To the first address that accepts; each gets its share of the time, so one that is silent costs not all."""
+        addresses = self._addresses()
+        first: OSError | None = None
+        for index, (family, address) in enumerate(addresses):
+            left_s = exchange.until - time.monotonic()
+            sock: socket.socket | None = None
+            try:
+                sock = socket.socket(family, socket.SOCK_STREAM)
+                sock.settimeout(max(1e-3, left_s / (len(addresses) - index)))
+                sock.connect(address)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.settimeout(max(1e-3, exchange.until - time.monotonic()))  # for the handshake of TLS
+            except OSError as error:
+                first = first or error
+                if sock is not None:
+                    sock.close()
+            else:
+                return sock
+        raise first or OSError(f"no address for {self._host}")
 
-    def _attempt(self, exchange: _Exchange, connection: HTTPConnection, until: float) -> bool:
-        """Send and read; True if the connection may carry another exchange."""
-        request, response = exchange.request, exchange.response
-        exchange.allow(until)
-        headers = self._headers if request.headers is None else {**self._headers, **request.headers}
-        connection.request(
-            request.method,
-            self._path + request.path,
-            body=request.body,
-            headers=headers,
-            preload_content=False,
-            decode_content=False,
-        )
-        answer = connection.getresponse()
+    def _addresses(self) -> list[tuple[int, Any]]:
+        if self._host == "localhost":
+            v4, v6 = LOOPBACK
+            return [(socket.AF_INET, (v4, self._port)), (socket.AF_INET6, (v6, self._port, 0, 0))]
+        try:
+            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:  # a label of the name that is too long or empty
+            raise OSError(f"{self._host[:80]!r} is no name of a host") from error
+        return [(entry[0], entry[4]) for entry in found]
+
+    def _put_back(self, link: Link, reusable: bool) -> None:
+        if reusable:
+            self._idle[threading.get_ident()] = (time.monotonic(), link)
+        else:
+            link.close()
+
+    def _attempt(self, exchange: Exchange, link: Link, response: Response) -> None:
+        """Send and read."""
+        request, reader = exchange.request, link.reader
+        reader.heard = reader.in_step = False
+        exchange.allow()
+        link.sock.sendall(self._message(request))
+        reader.head()
         response.first_byte = time.monotonic()
-        response.status = answer.status
-        response.headers = answer.headers
-        response.server_timing = answer.headers.get("Server-Timing")
+        response.status = reader.status
+        response.headers = reader.headers
+        response.server_timing = reader.headers.get("Server-Timing")
         if request.progress is not None and not request.stream:
             request.progress.first_byte = response.first_byte
-        if answer.status in ANSWERED and request.stream:
-            self._stream(exchange, answer, until)
-        else:
-            body = b"".join(chunk for chunk, _ in _chunks(exchange, answer, until))
-            response.done = time.monotonic()
-            if answer.status in ANSWERED:
+        with Held(BODY_MAX) as held:
+            if reader.status not in ANSWERED:
+                self._refused(reader, response, held)
+            elif request.stream:
+                self._stream(exchange, reader, response, held)
+            else:
+                body = b"".join([piece for piece, _ in _pieces(reader, held)])
+                response.done = time.monotonic()
                 response.answers = request.task.answer(request, body)
                 response.outcome = Outcome.ok
-            else:
-                refuse(response, answer.status, answer.headers, body, time.time())
-        return True
 
-    def _stream(self, exchange: _Exchange, answer: HTTPResponse, until: float) -> None:
-        request, response = exchange.request, exchange.response
+    def _message(self, request: Request) -> bytes:
+        """The request as it goes over the wire."""
+        fixed = self._fixed
+        if request.headers is not None:
+            own = {name.lower() for name in request.headers}
+            kept = {name: value for name, value in self._headers.items() if name.lower() not in own}
+            fixed = _header_lines({**kept, **request.headers})
+        body = request.body
+        length = b"" if not body and request.method in _BODILESS_METHODS else b"Content-Length: %d\r\n" % len(body)
+        first = f"{request.method} {self._path}{request.path} HTTP/1.1\r\n".encode()
+        return b"%b%b%b\r\n%b" % (first, fixed, length, body)
+
+    def _refused(self, reader: AnswerReader, response: Response, held: Held) -> None:
+        try:
+            body = b"".join([piece for piece, _ in _pieces(reader, held)])
+        except BadResponse as error:  # the status counts, whatever its body is
+            body = str(error).encode()
+        response.done = time.monotonic()
+        refuse(response, reader.status, reader.headers, body, time.time())
+
+    def _stream(self, exchange: Exchange, reader: AnswerReader, response: Response, held: Held) -> None:
+        request = exchange.request
         splitter, events, stamps = SseSplitter(), list[bytes](), list[float]()
-        for chunk, at in _chunks(exchange, answer, until):
-            for event in splitter.feed(chunk):
+        pieces = _pieces(reader, held)
+        ended = False
+        for piece, at in pieces:
+            for event in splitter.feed(piece):
+                held.add(EVENT_COST)
                 events.append(event)
                 if is_content(event):
                     stamps.append(at)
                     if request.progress is not None:
                         request.progress.first_byte = stamps[0]
+                elif ended := is_end(event):
+                    break
+            if ended:
+                break
         response.done = time.monotonic()
         response.chunks = tuple(stamps)
         if stamps:
             response.first_byte = stamps[0]
-        splitter.close()
+        if not ended:
+            splitter.close()
         response.answers = request.task.answer_stream(request, events)
         response.outcome = Outcome.ok
+        exchange.until = min(exchange.until, response.done + END_WAIT_S)
+        with contextlib.suppress(OSError, BadResponse):  # the answer is complete; only the connection is at stake
+            for _ in pieces:
+                pass
+
+
+def _pieces(reader: AnswerReader, held: Held) -> Iterator[tuple[bytes, float]]:
+    """The body as it arrives, decoded, each piece with its instant; raises if it is cut short, late or too long."""
+    decode = decoder(reader.headers.get("Content-Encoding"))
+    for piece in reader.body():
+        at = time.monotonic()
+        if decode is None:
+            held.add(len(piece))
+            yield piece, at
+        else:
+            yield decode.feed(piece, held), at
+    if decode is not None:
+        decode.close()
+
+
+def _header_lines(headers: dict[str, str]) -> bytes:
+    lines = []
+    for name, value in headers.items():
+        if any(mark in name + value for mark in "\r\n\0"):
+            raise ValueError(f"the header {name!r} holds a line end or a NUL")
+        lines.append(f"{name}: {value}\r\n")
+    return "".join(lines).encode()

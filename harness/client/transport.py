@@ -4,26 +4,39 @@ Rules of this file
   1. Whatever happens to the exchange becomes an outcome; only cancellation is raised.
   2. The pool is unlimited unless told otherwise: a hidden queue inside the connector would be a wait nobody sees.
   3. `sent` is stamped before a connection is looked for, so connecting counts as service time; `first_byte` when the
-     head of the answer is there (plain) or the first content event (stream); `done` when the last byte was checked.
+     head of the answer is there (plain) or the first content event (stream); `done` when the last byte was checked,
+     or when a stream's own end mark was there.
+  4. A connection is used again only if it is in step (`harness.client.kept`). A kept connection that turns out to be
+     closed before a byte of the answer came is replaced once, if the request is idempotent; the lost attempt is
+     counted in `previous`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import time
+from collections.abc import Awaitable
 from types import TracebackType
 
 import aiohttp
+from aiohttp import hdrs
 from multidict import CIMultiDict
 from yarl import URL
 
+from harness.client.answer_reader import HEADERS_MAX, LINE_MAX
 from harness.client.clock import Clock, clock
+from harness.client.coding import Decoder, decoder
 from harness.client.errors import BadResponse, SettingError
+from harness.client.faults import connection_fault, tls_context
+from harness.client.held import BODY_MAX, EVENT_COST, Held
+from harness.client.kept import ConnectionLostError, KeptConnector
 from harness.client.timeouts import Timeouts
-from harness.client.types import Outcome, Request, Response
-from harness.client.wire import ANSWERED, SseSplitter, base_url, is_content, refuse
+from harness.client.types import Attempt, Outcome, Request, Response
+from harness.client.wire import ANSWERED, END_WAIT_S, SseSplitter, base_url, is_content, is_end, refuse
 
-BODY_MAX = 64 * 1024 * 1024  # bytes of an answer; more is a bad response
+SMALL = 65_536  # bytes; a body that says it is not longer is read at once
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
 
 
@@ -34,6 +47,7 @@ class HttpTransport:
         if not timeout_s > 0:
             raise SettingError(f"timeout_s={timeout_s!r} must be above 0")
         self._base = base_url(url)
+        self._tls = tls_context() if self._base.startswith("https:") else True
         self._timeout_s = timeout_s
         self._connections = connections
         self._headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
@@ -41,19 +55,24 @@ class HttpTransport:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._connector: KeptConnector | None = None
         self._timeouts: Timeouts | None = None
         self._now: Clock = time.monotonic
 
     async def __aenter__(self) -> HttpTransport:
         self._now = clock()
         self._timeouts = Timeouts(self._timeout_s)
+        self._connector = KeptConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S, ssl=self._tls)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S),
+            connector=self._connector,
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # see harness.client.timeouts
             auto_decompress=False,
             trust_env=False,
+            max_line_size=LINE_MAX,
+            max_field_size=LINE_MAX,
+            max_headers=HEADERS_MAX,
         )
         return self
 
@@ -87,20 +106,26 @@ class HttpTransport:
                 response.outcome = Outcome.cancelled
                 error.response = response  # type: ignore[attr-defined] # for whoever records: it was sent
                 raise
-            self._failed(response, Outcome.timed_out, f"no complete answer within {self._now() - sent:.3g} s")
-        except aiohttp.ClientResponseError as error:  # what came is not HTTP
-            self._failed(response, Outcome.bad_response, f"{type(error).__name__}: {error.message}")
-        except (aiohttp.ClientError, OSError) as error:
-            self._failed(response, Outcome.connection_error, f"{type(error).__name__}: {error}")
-        except BadResponse as error:
-            self._failed(response, Outcome.bad_response, str(error))
-        except ValueError as error:  # aiohttp on an answer that is not HTTP, or a chunk that is too long
-            self._failed(response, Outcome.bad_response, f"{type(error).__name__}: {error}")
+            if response.outcome is not Outcome.ok:  # else only the connection of a complete answer was waited for
+                self._failed(response, Outcome.timed_out, f"no complete answer within {self._now() - sent:.3g} s")
+        except (aiohttp.ClientError, OSError, BadResponse, ValueError) as error:
+            self._failed(response, *self._outcome_of(error))
         finally:
             timeouts.end(watch)
             if sooner is not None:
                 sooner.cancel()
         return response
+
+    def _outcome_of(self, error: Exception) -> tuple[Outcome, str]:
+        """The outcome of an exchange that this ended, and the reason in words."""
+        if isinstance(error, BadResponse | ConnectionLostError):
+            lost = isinstance(error, ConnectionLostError)
+            return Outcome.connection_error if lost else Outcome.bad_response, str(error)
+        if isinstance(error, aiohttp.ClientResponseError):  # what came is not HTTP
+            return Outcome.bad_response, f"{type(error).__name__}: {error.message}"
+        if isinstance(error, aiohttp.ClientError | OSError):
+            return Outcome.connection_error, connection_fault(error, URL(self._base).host or "")
+        return Outcome.bad_response, f"{type(error).__name__}: {error}"  # a chunk that is too long
 
     def _failed(self, response: Response, outcome: Outcome, error: str) -> None:
         response.outcome = outcome
@@ -111,9 +136,12 @@ class HttpTransport:
         url = self._urls.get(request.path)
         if url is None:
             url = self._urls[request.path] = URL(self._base + request.path, encoded=True)
-        answer = await session.request(
-            request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
-        )
+        try:
+            answer = await self._send(session, url, request)
+        except ConnectionLostError as error:
+            if not (error.idle and request.idempotent):
+                raise
+            answer = await self._send_again(session, url, request, response)
         try:  # a body read to its end gives the connection back by itself
             response.status = answer.status
             response.first_byte = self._now()
@@ -126,48 +154,100 @@ class HttpTransport:
             else:
                 if request.progress is not None:
                     request.progress.first_byte = response.first_byte
-                length = answer.content_length
-                body = await (answer.read() if length is not None and length <= BODY_MAX else _bounded(answer))
-                response.answers = request.task.answer(request, body)
+                response.answers = request.task.answer(request, await _body(answer))
                 response.outcome = Outcome.ok
                 response.done = self._now()
         except BaseException:
             answer.close()
             raise
 
+    @staticmethod
+    def _send(session: aiohttp.ClientSession, url: URL, request: Request) -> Awaitable[aiohttp.ClientResponse]:
+        return session.request(
+            request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
+        )
+
+    async def _send_again(
+        self, session: aiohttp.ClientSession, url: URL, request: Request, response: Response
+    ) -> aiohttp.ClientResponse:
+        """On a new connection, after the server had closed an idle one."""
+        now = self._now()
+        response.previous = (Attempt(response.sent, math.nan, now, Outcome.connection_error, 0),)
+        response.sent = now
+        if request.progress is not None:
+            request.progress.sent = now
+        if self._connector is not None:
+            self._connector.drop_idle()
+        return await self._send(session, url, request)
+
     async def _refused(self, answer: aiohttp.ClientResponse, response: Response) -> None:
-        body = await _bounded(answer)
+        try:
+            body = await _body(answer)
+        except BadResponse as error:  # the status counts, whatever its body is
+            body = str(error).encode()
+            answer.close()
         response.done = self._now()
         refuse(response, answer.status, answer.headers, body, time.time())
 
     async def _stream(self, answer: aiohttp.ClientResponse, request: Request, response: Response) -> None:
         splitter, events, stamps = SseSplitter(), list[bytes](), list[float]()
-        size = 0
-        async for chunk in answer.content.iter_any():
-            at = self._now()
-            size += len(chunk)
-            if size > BODY_MAX:
-                raise BadResponse(f"a stream of more than {BODY_MAX} bytes")
-            for event in splitter.feed(chunk):
-                events.append(event)
-                if is_content(event):
-                    stamps.append(at)
-                    if request.progress is not None and len(stamps) == 1:
-                        request.progress.first_byte = at
-        splitter.close()
+        decode = decoder(answer.headers.get(hdrs.CONTENT_ENCODING))
+        ended = False
+        with Held(BODY_MAX) as held:
+            async for chunk in answer.content.iter_any():
+                at = self._now()
+                found = splitter.feed(_plain(chunk, decode, held))
+                held.add(EVENT_COST * len(found))
+                for event in found:
+                    events.append(event)
+                    if is_content(event):
+                        stamps.append(at)
+                        if request.progress is not None and len(stamps) == 1:
+                            request.progress.first_byte = at
+                    elif ended := is_end(event):
+                        break
+                if ended:
+                    break
+        if not ended:
+            splitter.close()
         response.done = self._now()
         response.chunks = tuple(stamps)
         if stamps:
             response.first_byte = stamps[0]
         response.answers = request.task.answer_stream(request, events)
         response.outcome = Outcome.ok
+        if not answer.content.at_eof():
+            await _end_of(answer)
 
 
-async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
-    """The whole body, or BadResponse once it is too long."""
-    body = bytearray()
-    async for chunk in answer.content.iter_any():
-        body += chunk
-        if len(body) > BODY_MAX:
-            raise BadResponse(f"an answer of more than {BODY_MAX} bytes")
+async def _end_of(answer: aiohttp.ClientResponse) -> None:
+    """Wait a little for the end of a body whose stream is over; without it the connection is closed."""
+    timer = asyncio.get_running_loop().call_later(END_WAIT_S, answer.close)
+    try:
+        with contextlib.suppress(aiohttp.ClientError, OSError):
+            async for _ in answer.content.iter_any():
+                pass
+    finally:
+        timer.cancel()
+
+
+def _plain(chunk: bytes, decode: Decoder | None, held: Held) -> bytes:
+    """These bytes of a body, decoded and counted."""
+    if decode is not None:
+        return decode.feed(chunk, held)
+    held.add(len(chunk))
+    return chunk
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    """The whole body, decoded; raises BadResponse once it is too long."""
+    length, coding = answer.content_length, answer.headers.get(hdrs.CONTENT_ENCODING)
+    if coding is None and length is not None and length <= SMALL:
+        return await answer.read()
+    decode, body = decoder(coding), bytearray()
+    with Held(BODY_MAX) as held:
+        async for chunk in answer.content.iter_any():
+            body += _plain(chunk, decode, held)
+    if decode is not None:
+        decode.close()
     return bytes(body)

@@ -7,6 +7,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -15,22 +16,20 @@ from harness.client.errors import BadResponse, SettingError
 from harness.client.retry_after import retry_after_s
 from harness.client.types import Outcome, Response
 
-BODY_MAX = 64 * 1024 * 1024  # bytes of an answer; more is a bad response
 DONE = b"[DONE]"
 ANSWERED = frozenset({200, 202})
+END_WAIT_S = 0.1  # so long the connection may take to end the body after the stream's own end mark
+LOOPBACK = ("127.0.0.1", "::1")  # what `localhost` means, in the order in which they are tried
 _EXCERPT = 200  # bytes of a refusal that are kept for people
 _CR, _LF = 13, 10
 
 
 def base_url(url: str) -> str:
-    """Without a trailing slash, and `localhost` as an address: resolving it would cost a thread for each connection."""
+    """Without a trailing slash."""
     scheme, _, rest = url.partition("://")
     if scheme not in {"http", "https"} or rest[:1] in {"", "/"}:
         raise SettingError(f"url={url!r}: expected http://HOST[:PORT] or https://HOST[:PORT]")
-    host = rest.rstrip("/")
-    if scheme == "http" and (host == "localhost" or host.startswith(("localhost:", "localhost/"))):
-        host = host.replace("localhost", "127.0.0.1", 1)
-    return f"{scheme}://{host}"
+    return f"{scheme}://{rest.rstrip('/')}"
 
 
 def outcome_of_status(status: int) -> Outcome:
@@ -53,7 +52,16 @@ def refuse(response: Response, status: int, headers: Mapping[str, str], body: by
     """Fill in what a status other than 200 tells; `headers` finds its keys whatever their case."""
     response.outcome = outcome_of_status(status)
     response.retry_after_s = retry_after_s(headers, now_unix_s)
-    response.error = f"HTTP {status}: {body[:_EXCERPT].decode(errors='replace')}"
+    response.error = f"HTTP {status}: {_redirect(status, headers)}{body[:_EXCERPT].decode(errors='replace')}"
+
+
+def _redirect(status: int, headers: Mapping[str, str]) -> str:
+    """Where a redirect points to, without what may be secret in it; redirects are not followed."""
+    location = headers.get("Location", "") if 300 <= status <= 399 else ""
+    if not location:
+        return ""
+    place = re.sub(r"//[^/?#]*@", "//", re.split("[?#]", location)[0])[:_EXCERPT]
+    return f"a redirect to {place!r}, which is not followed; if that is the server that is meant, name it. "
 
 
 class _Delta(msgspec.Struct):
@@ -92,6 +100,18 @@ def is_content(payload: bytes) -> bool:
         choice.text or (choice.delta and (choice.delta.content or choice.delta.reasoning_content))
         for choice in event.choices
     )
+
+
+def is_end(payload: bytes) -> bool:
+    """This payload is the last of its stream: the protocol says so, whatever the connection does after it."""
+    if payload == DONE:
+        return True
+    if b'"done"' not in payload:
+        return False
+    try:
+        return _event.decode(payload).done
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 class SseSplitter:

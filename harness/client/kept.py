@@ -1,0 +1,182 @@
+"""aiohttp's connections, held to one rule: a connection that is not provably in step is never used again.
+
+aiohttp takes bytes that arrive between two exchanges, or after an answer in the same segment, for the next answer.
+Here they close the connection. The same class tells a kept connection that the server closed while it was idle from
+every other loss, because only the first is safe to send again (RFC 9110, section 9.2.2).
+
+Private parts of aiohttp that are used: the factory of the connector's protocols and its table of idle connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import functools
+import socket
+import termios
+from typing import Any
+
+import aiohttp
+from aiohttp import hdrs
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import RawResponseMessage
+
+from harness.client.answer_reader import BODILESS
+from harness.client.faults import IDLE_CLOSE
+from harness.client.wire import LOOPBACK
+
+_NOTHING = bytes(4)
+_NO_CAUSE = BaseException()  # aiohttp's own mark for it is private
+
+
+class ConnectionLostError(aiohttp.ClientConnectionError):
+    """The connection broke before the answer was complete; `idle` if it was a kept one and no byte had come."""
+
+    def __init__(self, message: str, *, idle: bool) -> None:
+        super().__init__(message)
+        self.idle = idle
+
+
+class KeptProtocol(ResponseHandler):
+    """One connection; aiohttp asks `should_close` when an exchange is over and `is_connected` before the next."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self._idle = False  # between two exchanges
+        self._parsing = False
+        self._used = False  # for an exchange before this one
+        self._heard = False  # a byte of this exchange's answer
+        self._socket_fd = -1
+        self._final: RawResponseMessage | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        self._socket_fd = -1 if sock is None else sock.fileno()
+
+    def is_connected(self) -> bool:
+        """Also false if bytes wait in the kernel between two exchanges: nobody asked for them."""
+        if not super().is_connected():
+            return False
+        return not self._idle or self._socket_fd < 0 or not _unread(self._socket_fd)
+
+    def set_response_params(self, **params: Any) -> None:
+        """An exchange begins."""
+        early = bool(self._tail)  # an answer to nothing, on a connection that is new
+        self._used = self._final is not None
+        self._heard = self._idle = False
+        super().set_response_params(**params)
+        if early:
+            self._heard = self._should_close = True
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        self._final = data[0]
+        super().feed_data(data, size)
+
+    def data_received(self, data: bytes) -> None:
+        if not data:  # aiohttp goes on with what it has
+            super().data_received(data)
+            return
+        if self._idle:
+            self.close()
+            return
+        self._heard = True
+        self._parsing = True
+        super().data_received(data)
+        self._parsing = False
+        if self._idle and self._ahead():  # the exchange ended with these bytes, and there are more of them
+            self.close()
+
+    @property
+    def should_close(self) -> bool:
+        """The connection must not be used again."""
+        if super().should_close or self._unsure() or (not self._parsing and self._ahead()):
+            return True
+        self._idle = True
+        return False
+
+    def _unsure(self) -> bool:
+        """The answer has no end that is certain, as one that may not have a body."""
+        final = self._final
+        if final is None or final.code in BODILESS or final.code < 200:
+            return True
+        return bool(final.chunked) and hdrs.CONTENT_LENGTH in final.headers
+
+    def _ahead(self) -> bool:
+        """Bytes of another answer have come."""
+        if self._buffer or self._exception is not None:
+            return True
+        try:
+            return self._parser is not None and self._parser.feed_eof() is not None
+        except Exception:  # whatever the parser dislikes about them
+            return True
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException = _NO_CAUSE) -> None:
+        if isinstance(exc, aiohttp.ClientConnectionError | OSError) and not isinstance(exc, TimeoutError):
+            exc, exc_cause = self._lost(exc, exc_cause), exc
+        super().set_exception(exc, exc_cause)
+
+    def _lost(self, exc: BaseException, cause: BaseException) -> ConnectionLostError:
+        """What became of the connection. A reset is no idle close: the server may have begun to work."""
+        reset = isinstance(cause, ConnectionResetError) and not isinstance(cause, aiohttp.ClientConnectionResetError)
+        if self._used and not self._heard and not reset:
+            return ConnectionLostError(IDLE_CLOSE, idle=True)
+        if isinstance(exc, aiohttp.ServerDisconnectedError):
+            where = "inside" if self._heard else "before"
+            return ConnectionLostError(f"the server closed the connection {where} its answer", idle=False)
+        return ConnectionLostError(f"{type(exc).__name__}: {exc}", idle=False)
+
+
+def _unread(fd: int) -> bool:
+    """Bytes have arrived that the loop has not read."""
+    try:
+        return fcntl.ioctl(fd, termios.FIONREAD, _NOTHING) != _NOTHING
+    except OSError:
+        return True
+
+
+class KeptConnector(aiohttp.TCPConnector):
+    """A connector of such connections, which looks up `localhost` by itself."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(resolver=_Resolver(), **settings)
+        self._factory = functools.partial(KeptProtocol, loop=asyncio.get_running_loop())  # type: ignore[assignment]
+
+    def drop_idle(self) -> None:
+        """Close all idle connections: the server closed one of them, so the others are likely to be closed, too."""
+        for kept in self._conns.values():
+            for protocol, _ in kept:
+                protocol.close()
+
+
+class _Resolver(AbstractResolver):
+    """`localhost` is both loopback addresses, at the price of no thread; every other name is the system's to know."""
+
+    def __init__(self) -> None:
+        self._system: AbstractResolver | None = None
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        if host == "localhost":
+            return [_loopback(address, port) for address in LOOPBACK]
+        if self._system is None:
+            self._system = aiohttp.DefaultResolver()
+        return await self._system.resolve(host, port, family=family)
+
+    async def close(self) -> None:
+        if self._system is not None:
+            await self._system.close()
+
+
+def _loopback(address: str, port: int) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return {
+        "hostname": "localhost",
+        "host": address,
+        "port": port,
+        "family": family,
+        "proto": socket.IPPROTO_TCP,
+        "flags": socket.AI_NUMERICHOST,
+    }
