@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from harness.client.redaction import redact
+
 if TYPE_CHECKING:
     from harness.experiment.process import Settings, Summary
 
@@ -46,6 +48,7 @@ class Show:
         """A line."""
         if self._quiet and not always:
             return
+        text = redact(text)
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:

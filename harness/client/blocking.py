@@ -29,10 +29,12 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import HTTPResponse
 
+from harness.client.access import access
 from harness.client.errors import BadResponse
+from harness.client.redaction import excerpt
 from harness.client.settings import between, positive
 from harness.client.types import Outcome, Request, Response
-from harness.client.wire import ANSWERED, BODY_MAX, SseSplitter, base_url, is_content, refuse
+from harness.client.wire import ANSWERED, BODY_MAX, SseSplitter, answers_of, base_url, is_content, joined, refuse
 
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
 READ_SIZE = 65_536
@@ -102,7 +104,7 @@ def _chunks(exchange: _Exchange, answer: HTTPResponse, until: float) -> Iterator
 
 def _failed(response: Response, outcome: Outcome, error: str) -> None:
     response.outcome = outcome
-    response.error = error[:300]
+    response.error = excerpt(error, 300)
     if math.isnan(response.done):
         response.done = time.monotonic()
 
@@ -121,19 +123,21 @@ class BlockingTransport:
         timeout_s: float = 60.0,
         executor: Executor | None = None,
         api_key: str | None = None,
+        authorization: str | None = None,
     ) -> None:
         self.threads = threads
         self.timeout_s = timeout_s
         between(self, 1, 10_000, "threads")
         positive(self, "timeout_s")
-        parts = urlsplit(base_url(url))
+        to = access(url, api_key)
+        parts = urlsplit(base_url(to.url))
         self._host = parts.hostname or ""
         self._port = parts.port
         self._path = parts.path
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
+        if value := authorization or to.authorization:
+            self._headers["Authorization"] = value
         self._executor = executor
         self._idle: dict[int, tuple[float, HTTPConnection]] = {}  # by thread
         self._running: set[_Exchange] = set()
@@ -241,7 +245,7 @@ class BlockingTransport:
         headers = self._headers if request.headers is None else {**self._headers, **request.headers}
         connection.request(
             request.method,
-            self._path + request.path,
+            joined(self._path, request.path),
             body=request.body,
             headers=headers,
             preload_content=False,
@@ -281,5 +285,5 @@ class BlockingTransport:
         if stamps:
             response.first_byte = stamps[0]
         splitter.close()
-        response.answers = request.task.answer_stream(request, events)
+        response.answers = answers_of(request, splitter, events)
         response.outcome = Outcome.ok

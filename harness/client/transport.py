@@ -17,11 +17,13 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from harness.client.access import access
 from harness.client.clock import Clock, clock
 from harness.client.errors import BadResponse, SettingError
+from harness.client.redaction import excerpt
 from harness.client.timeouts import Timeouts
 from harness.client.types import Outcome, Request, Response
-from harness.client.wire import ANSWERED, SseSplitter, base_url, is_content, refuse
+from harness.client.wire import ANSWERED, SseSplitter, answers_of, base_url, is_content, joined, refuse
 
 BODY_MAX = 64 * 1024 * 1024  # bytes of an answer; more is a bad response
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
@@ -30,15 +32,24 @@ KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn:
 class HttpTransport:
     """One HTTP exchange per call, on a pool of keep-alive connections; use it with `async with`."""
 
-    def __init__(self, url: str, *, timeout_s: float = 60.0, connections: int = 0, api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 60.0,
+        connections: int = 0,
+        api_key: str | None = None,
+        authorization: str | None = None,
+    ) -> None:
         if not timeout_s > 0:
             raise SettingError(f"timeout_s={timeout_s!r} must be above 0")
-        self._base = base_url(url)
+        to = access(url, api_key)
+        self._base = base_url(to.url)
         self._timeout_s = timeout_s
         self._connections = connections
         self._headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
-        if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
+        if value := authorization or to.authorization:
+            self._headers["Authorization"] = value
         self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
         self._timeouts: Timeouts | None = None
@@ -104,13 +115,13 @@ class HttpTransport:
 
     def _failed(self, response: Response, outcome: Outcome, error: str) -> None:
         response.outcome = outcome
-        response.error = error[:300]
+        response.error = excerpt(error, 300)
         response.done = self._now()
 
     async def _exchange(self, session: aiohttp.ClientSession, request: Request, response: Response) -> None:
         url = self._urls.get(request.path)
         if url is None:
-            url = self._urls[request.path] = URL(self._base + request.path, encoded=True)
+            url = self._urls[request.path] = URL(joined(self._base, request.path), encoded=True)
         answer = await session.request(
             request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
         )
@@ -159,7 +170,7 @@ class HttpTransport:
         response.chunks = tuple(stamps)
         if stamps:
             response.first_byte = stamps[0]
-        response.answers = request.task.answer_stream(request, events)
+        response.answers = answers_of(request, splitter, events)
         response.outcome = Outcome.ok
 
 
