@@ -26,7 +26,7 @@ _pattern: re.Pattern[str] | None = None
 _USERS = (  # of a URL as it should be, with a / in its password, and without its scheme
     re.compile(r"://([^/?#\s\"'<>]*)@"),
     re.compile(r"://([^\s\"'<>]*)@"),
-    re.compile(r"(?:^|=)([^\s:/@=]+:[^\s@]+)@"),
+    re.compile(r"(?:^|=)([^\s:/@=]+:(?!//)[^\s@]+)@"),
 )
 _QUERY = re.compile(r"://[^\s\"'<>?#]*[?#]([^\s\"'<>]*)")
 

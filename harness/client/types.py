@@ -112,7 +112,7 @@ class Response(msgspec.Struct):
     @property
     def oddities(self) -> int:
         """How much was odd about the answers, though it did not matter; 0 where they came from a cache."""
-        return getattr(self.answers, "oddities", 0)
+        return 0 if self.from_cache else getattr(self.answers, "oddities", 0)
 
     @property
     def attempts(self) -> int:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import quote
 
 from tests.processes import ROOT
@@ -41,11 +42,13 @@ class Echo(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     calls = 0
+    heard: ClassVar[set[str]] = set()  # credentials that came, by user agent
 
     def do_POST(self) -> None:
         """Good answers, and errors of several kinds that give away the request."""
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         Echo.calls += 1
+        Echo.heard.add(f"{self.headers.get('Authorization', '')} by {self.headers.get('User-Agent', '').split('/')[0]}")
         said = f"{self.requestline} {dict(self.headers)} {_decoded(self.headers.get('Authorization', ''))}"
         kind = Echo.calls % 6
         if kind == 0:
@@ -59,7 +62,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
         else:
             self._answer(200, '{"similarity_score": 0.5, "text": "a", "choices": [{"message": {"content": "a"}}]}')
 
-    do_GET = do_POST
+    do_GET = do_POST  # noqa: N815 - the name that http.server looks for
 
     def _answer(self, status: int, text: str, headers: list[tuple[str, str]] | None = None) -> None:
         body = text.encode()
@@ -107,13 +110,14 @@ def runs(port: int) -> list[Run]:
     """About forty runs, good and failing ones, of all commands."""
     url = f"http://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
     plain, key = f"http://127.0.0.1:{port}", {"PACELINE_TARGET_KEY": KEY}
+    quick = ["--no-calibrate"]
     compare = ["compare", "--items", "18", "--no-calibrate", "--timeout", "5"]
     chosen = ["-s", "queue-stream:concurrency=3"]
     process = ["process", "in.jsonl", "--task", "annotate", "--errors-max", "100%", "--retries", "1"]
     stop = ["process", "in.jsonl", "--task", "annotate", "--errors-max", "0%", "--retries", "0"]
     server = {"PACELINE_API_KEY": KEY}
     mix = ["-s", "sync", "-s", "adaptive", "-s", "threads:workers=2"]
-    listed = [
+    return [
         Run([*compare, *mix, "--target", url, "--out", "c1"]),
         Run([*compare, *mix, "--target", plain, "--out", "c2"], key),
         Run([*compare, *chosen, "--target", url + "/v1", "--task", "chat", "--out", "c3"], key),
@@ -136,10 +140,10 @@ def runs(port: int) -> list[Run]:
         Run([*compare, "-s", f"sync+semantic-cache:embed={url}", "--target", plain, "--out", "c12"]),
         Run([*compare, *chosen, "--target", url, "--input", f"{TOKEN[:3]}-missing.jsonl", "--out", "c13"]),
         Run(["compare", *chosen, "--items", "12", "--target", url, "--out", "c14", "--quiet"]),
-        Run(["run", "soak", *chosen, "--duration", "1", "--rate", "15", "--no-calibrate", "--target", url, "--out", "r1"]),
+        Run(["run", "soak", *chosen, "--duration", "1", "--rate", "15", *quick, "--target", url, "--out", "r1"]),
         Run(["run", "ramp", *chosen, "--duration", "1", "--no-calibrate", "--target", plain, "--out", "r2"], key),
         Run(["run", "nonsense", *chosen, "--target", url, "--out", "r3"]),
-        Run(["run", "backlog", *chosen, "--items", "9", "--processes", "2", "--no-calibrate", "--target", url, "--out", "r4"]),
+        Run(["run", "backlog", *chosen, "--items", "9", "--processes", "2", *quick, "--target", url, "--out", "r4"]),
         Run([*process, "--output", "p1.jsonl", "--target", url]),
         Run([*process, "--output", "p2.jsonl", "--target", plain, "--json"], key),
         Run([*stop, "--output", "p3.jsonl", "--target", url]),
@@ -160,7 +164,6 @@ def runs(port: int) -> list[Run]:
         Run(["-f", str(ROOT / "scenarios" / "backlog.py"), "--headless", "-u", "1", "-t", "8", "-H", url, "--items",
              "9", "--out", "l1"], module="locust"),
     ]  # fmt: skip
-    return listed
 
 
 def play(run: Run, folder: Path) -> tuple[int, bytes]:
@@ -188,7 +191,7 @@ def search(folder: Path, outputs: list[bytes]) -> list[str]:
 
 def prepare(folder: Path) -> None:
     """The input of the bulk runs."""
-    (folder / "in.jsonl").write_text("".join(json.dumps({"text": f"t{n}"}) + "\n" for n in range(24)))
+    (folder / "in.jsonl").write_text("".join(json.dumps({"text": f"t{n}"}) + "\n" for n in range(150)))
 
 
 def main() -> None:
@@ -203,12 +206,10 @@ def main() -> None:
         files = [path for path in folder.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files) + sum(map(len, outputs))
         found = search(folder, outputs)
+        print(*sorted(Echo.heard), sep="\n")
         print(f"{len(outputs)} runs in {time.monotonic() - began:.0f} s, {Echo.calls} calls were echoed or answered;")
-        print(
-            f"{len(files)} files and {size} bytes searched for {len(needles())} forms: {len(found)} found",
-            *found[:40],
-            sep="\n",
-        )
+        print(f"{len(files)} files and {size} bytes searched for {len(needles())} forms: {len(found)} found")
+        print(*found[:40], sep="\n")
 
 
 if __name__ == "__main__":

@@ -200,6 +200,7 @@ class Process:
             if self._stopped is not None:
                 return Response(Outcome.not_sent)
             response = await inner(request)
+            self.counts.oddities += response.oddities
             meter.unkept += 1
             return response
 
