@@ -73,18 +73,17 @@ def refuse(response: Response, status: int, headers: Mapping[str, str], body: by
 
 _PIECES = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call")
 """Fields of a delta that bring a piece of the answer; thinking is a piece of it, and comes first."""
-_NO_PIECE = frozenset({"usage", "object", "error", "model"})  # an event of these, without text and choices, brings none
+_BESIDE = frozenset(
+    {"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "error", "choices"}
+)
+"""An event that has these fields only, without text and choices, brings no piece."""
+_EMPTY = frozenset({DONE, b"", b"null"})
 _KEEPS_ALIVE = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
-
-
-class _Choice(msgspec.Struct):
-    delta: Any = None
-    text: Any = None
 
 
 class _Event(msgspec.Struct):
     text: Any = None
-    choices: list[_Choice] | msgspec.UnsetType | None = msgspec.UNSET
+    choices: Any = None
     done: Any = False
 
 
@@ -97,7 +96,7 @@ def is_content(payload: bytes) -> bool:
 
     Only such events count for the time to the first token and between tokens. What is not understood counts.
     """
-    if payload == DONE or not payload:
+    if payload in _EMPTY:
         return False
     try:
         event = _event.decode(payload)
@@ -105,19 +104,22 @@ def is_content(payload: bytes) -> bool:
         return True
     if event.text is not None:
         return bool(event.text)
-    if event.choices:
-        return any(choice.text or _brings(choice.delta) for choice in event.choices)
-    return event.choices is msgspec.UNSET and not event.done and not _is_beside(payload)
+    if isinstance(event.choices, list) and event.choices:
+        return any(map(_brings, event.choices))
+    return not event.done and not _is_beside(payload)
 
 
-def _brings(delta: Any) -> bool:
-    return isinstance(delta, dict) and any(delta.get(field) for field in _PIECES)
+def _brings(choice: Any) -> bool:
+    if not isinstance(choice, dict):
+        return False
+    delta = choice.get("delta")
+    return bool(choice.get("text")) or (isinstance(delta, dict) and any(delta.get(field) for field in _PIECES))
 
 
 def _is_beside(payload: bytes) -> bool:
     """An event without text and choices that is known to be beside the answer: a ping, a count of tokens."""
     event = _any.decode(payload)
-    return not event or not _NO_PIECE.isdisjoint(event) or event.get("type") in _KEEPS_ALIVE
+    return _BESIDE.issuperset(event) or event.get("type") in _KEEPS_ALIVE
 
 
 def answers_of(request: Request, splitter: SseSplitter, events: Sequence[bytes]) -> tuple[Any, ...]:
