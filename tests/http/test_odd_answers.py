@@ -50,7 +50,7 @@ async def answer(transport: Transport, server: Misbehaving, request: Request) ->
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
 async def test_the_first_thought_is_the_first_token(transport: Transport, field: str, server: Misbehaving) -> None:
     """Thinking at once, the answer a second later: the time to the first token ends with the thinking."""
-    pieces = [
+    pieces: list[bytes | float] = [
         chunked(event(**{field: "hm"}), end=False),
         1.0,
         chunked(event(content="a"), event("stop"), b"data: [DONE]\n\n"),

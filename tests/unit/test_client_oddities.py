@@ -309,9 +309,10 @@ def test_annotate_ends_at_once_and_reads_past_what_is_odd() -> None:
         assert streamed(wire(*events), "annotate:stream=true") == ("",)
     answers = streamed(wire({"tokens": 3}, b"", {"text": "a"}, b"1", {"done": True}), "annotate:stream=true")
     assert (answers, answers.oddities) == (("a",), 3)
-    for events in ([b"[DONE]"], [{"tokens": 3}, b"[DONE]"], [{"text": ["a"]}, b"[DONE]"]):
+    wrong: list[list[Any]] = [[b"[DONE]"], [{"tokens": 3}, b"[DONE]"], [{"text": ["a"]}, b"[DONE]"]]
+    for some in wrong:
         with pytest.raises(BadResponse):
-            streamed(wire(*events), "annotate:stream=true")
+            streamed(wire(*some), "annotate:stream=true")
 
 
 def packed(*numbers: float) -> str:
