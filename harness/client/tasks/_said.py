@@ -126,6 +126,9 @@ class Said:
 
     def add(self, message: dict[str, Any], field: str) -> None:
         """One more piece of it, or all; raises BadResponse for a text that is none."""
+        if len(message) == 1 and type(text := message.get("content")) is str:  # nearly every piece of a stream
+            self._texts.setdefault("content", []).append(text)
+            return
         for name in TEXTS:
             value = message.get(name)
             if value is None:
