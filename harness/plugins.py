@@ -14,6 +14,7 @@ import importlib
 import importlib.util
 import json
 import math
+import re
 import types
 import typing
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 
 from harness.client.errors import SettingError, UsageError
 
+_USERINFO = re.compile(r"://[^/?#\s]*@")
 KINDS = {
     "strategy": "harness.strategies",
     "task": "harness.client.tasks",
@@ -140,6 +142,10 @@ def _required(field: dataclasses.Field[Any]) -> bool:
 
 def convert(where: str, value: Any, hint: Any) -> Any:
     """A command-line string (or a JSON value) as the type a field asks for; raises UsageError."""
+    if isinstance(value, str) and _USERINFO.search(value):
+        raise UsageError(
+            f"{where}: a URL with a user or password cannot be a setting, since settings are written into the results"
+        )
     options = typing.get_args(hint) if typing.get_origin(hint) in {types.UnionType, typing.Union} else (hint,)
     if type(None) in options and (value is None or value in ("none", "")):
         return None

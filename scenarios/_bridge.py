@@ -131,7 +131,7 @@ def _prepare(environment: Environment) -> None:
     except UsageError as error:
         _refuse(error)
     options = environment.parsed_options
-    options.paceline_target, options.paceline_records = standalone.target, str(standalone.records)
+    options.paceline_target, options.paceline_records = standalone.given, str(standalone.records)
     environment.events.test_start.add_listener(lambda **_: standalone.test_started())
     environment.events.quitting.add_listener(lambda **_: _finish(environment))
     _state["standalone"] = standalone

@@ -15,6 +15,7 @@ import gevent
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from harness.client.redaction import redact
 from harness.experiment.engine import Application, Engine
 from harness.experiment.spec import CaseSpec
 from scenarios._coordinator import CLAIM, DONE, DRAINED, GO, LEFT, READY, SLOT, supervised
@@ -114,7 +115,7 @@ class Play:
         self._merge()
         self._status({"state": "done", **self.engine.status})
         if self.engine.error:
-            logger.error("%s", self.engine.error)
+            logger.error("%s", redact(self.engine.error))
         if not isinstance(self.runner, WorkerRunner):
             note_totals(self.environment.stats, Path(self.spec.records), self.spec.name, self.spec.repeat)
         else:

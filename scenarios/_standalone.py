@@ -15,7 +15,9 @@ from typing import Any
 import msgspec
 from locust.env import Environment
 
+from harness.client.access import access_to
 from harness.client.errors import UsageError
+from harness.client.redaction import keep_from_texts, redact
 from harness.experiment import target as targets
 from harness.experiment.scenario import Description
 from harness.measure.environment import environment as machine
@@ -43,8 +45,12 @@ class Standalone:
             raise UsageError(f"--out {self.directory}: {error.strerror or error}") from error
         spec = _options.spec_from(options, scenario, name, "http://unknown", self.records)
         spec.build_strategy()
+        keep_from_texts(sys.argv[1:])
+        access_to(environment.host or "", where="--host")
+        self.given: str = ""  # the target as it was given, with what proves the client to it; for no file
         self._server = self._find_server(environment, options)
         self.target = self._server.url
+        self.given = self.given or self.target
         self._processes = options.processes or 1
         self._spec = msgspec.structs.replace(spec, target=self.target)
         self._scenario = name
@@ -56,7 +62,9 @@ class Standalone:
 
     def _find_server(self, environment: Environment, options: Any) -> targets.Target:
         if environment.host:
-            return targets.remote(environment.host)
+            given, environment.host = environment.host, targets.check_url(environment.host)
+            self.given = given
+            return targets.remote(given)
         return targets.embedded(options.server, seed=options.seed, log=self.records / "mock_server.log")
 
     def _plan(self, options: Any) -> Plan:
@@ -88,7 +96,7 @@ class Standalone:
             cases=[case],
             ceilings={},
             notes=["played by plain Locust: the client's ceiling was not calibrated"],
-            command="locust " + " ".join(sys.argv[1:]),
+            command=redact("locust " + " ".join(sys.argv[1:])),
         )
 
     def test_started(self) -> None:

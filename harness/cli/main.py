@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import click
 
 from harness.client.errors import UsageError
 from harness.client.open_files import explained  # imported now: later there may be no descriptor for it
+from harness.client.redaction import keep, keep_from_texts, redact
 
 EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED = 2, 3, 5
 
@@ -96,6 +98,7 @@ def cli(ctx: click.Context, config: Path | None) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Exit codes: 0 pass, 1 gate or SLO failed, 2 usage, 3 crash, 4 invalid, 5 inconclusive."""
+    _keep_secrets(sys.argv[1:] if arguments is None else arguments)
     try:
         code = cli.main(args=arguments, prog_name="paceline", standalone_mode=False)
     except click.ClickException as error:
@@ -117,12 +120,18 @@ def _crashed(error: Exception) -> int:
         return _say(why, EXIT_USAGE)
     import traceback
 
-    traceback.print_exc()
+    click.echo(redact(traceback.format_exc()), err=True, nl=False)
     return _say(f"this is a fault of paceline, not yours: {type(error).__name__}: {error}", EXIT_CRASH)
 
 
+def _keep_secrets(arguments: list[str]) -> None:
+    """What must not be repeated, whatever goes wrong: keys of the environment, and passwords in the URLs given."""
+    keep(os.environ.get("PACELINE_TARGET_KEY"), os.environ.get("PACELINE_API_KEY"))
+    keep_from_texts(arguments)
+
+
 def _say(text: str, code: int) -> int:
-    click.echo(f"paceline: {text}", err=True)
+    click.echo(f"paceline: {redact(text)}", err=True)
     return code
 
 

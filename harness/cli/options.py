@@ -191,4 +191,6 @@ _STRAIGHT = [
 def _quoted(arguments: list[str]) -> str:
     import shlex
 
-    return shlex.join(arguments)
+    from harness.client.redaction import redact
+
+    return shlex.join(map(redact, arguments))

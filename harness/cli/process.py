@@ -14,6 +14,7 @@ import click
 from harness.cli.main import EXIT_INTERRUPTED
 from harness.cli.options import PluginName, shared
 from harness.client.errors import UsageError
+from harness.client.redaction import redact
 
 if TYPE_CHECKING:
     from harness.experiment.process import Settings, Summary
@@ -192,4 +193,4 @@ def exit_code(summary: Summary) -> int:
 def resume_command(arguments: list[str]) -> str:
     """The same command, going on."""
     kept = [argument for argument in arguments if argument not in {"--resume", "--overwrite"}]
-    return shlex.join(["paceline", *kept, "--resume"])
+    return shlex.join(["paceline", *map(redact, kept), "--resume"])

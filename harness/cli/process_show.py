@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from harness.client.redaction import redact
+
 if TYPE_CHECKING:
     from harness.experiment.process import Settings, Summary
 
@@ -46,6 +48,7 @@ class Show:
         """A line."""
         if self._quiet and not always:
             return
+        text = redact(text)
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -103,6 +106,8 @@ class Show:
         if dead:
             kinds = ", ".join(f"{kind} {n:,}" for kind, n in sorted(counts["dead"].items(), key=lambda e: -e[1]))
             self.say(f"{settings.dead_letter_path}: {dead:,} dead letters ({kinds}); as INPUT they are sent again")
+        if counts["oddities"]:
+            self.say(f"answers held {counts['oddities']:,} things that are not as the API says; they were read past")
         if counts["failed_attempts"]:
             self.say(_retries(counts["failed_attempts"], counts["attempts"], _cost(counts)))
         if failed:

@@ -26,15 +26,28 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.client.access import access
 from harness.client.answer_reader import AnswerReader
 from harness.client.coding import decoder
 from harness.client.errors import BadResponse
 from harness.client.faults import IDLE_CLOSE, connection_fault, tls_context
 from harness.client.held import BODY_MAX, EVENT_COST, Held
 from harness.client.link import Exchange, Link
+from harness.client.redaction import excerpt
 from harness.client.settings import between, positive
 from harness.client.types import Attempt, Outcome, Request, Response
-from harness.client.wire import ANSWERED, END_WAIT_S, LOOPBACK, SseSplitter, base_url, is_content, is_end, refuse
+from harness.client.wire import (
+    ANSWERED,
+    END_WAIT_S,
+    LOOPBACK,
+    SseSplitter,
+    answers_of,
+    base_url,
+    is_content,
+    is_end,
+    joined,
+    refuse,
+)
 
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
 _BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})  # without a Content-Length where there is no body
@@ -42,7 +55,7 @@ _BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})  # without a
 
 def _failed(response: Response, outcome: Outcome, error: str) -> None:
     response.outcome = outcome
-    response.error = error[:300]
+    response.error = excerpt(error, 300)
     if math.isnan(response.done):
         response.done = time.monotonic()
 
@@ -61,12 +74,14 @@ class BlockingTransport:
         timeout_s: float = 60.0,
         executor: Executor | None = None,
         api_key: str | None = None,
+        authorization: str | None = None,
     ) -> None:
         self.threads = threads
         self.timeout_s = timeout_s
         between(self, 1, 10_000, "threads")
         positive(self, "timeout_s")
-        parts = urlsplit(base_url(url))
+        to = access(url, api_key)
+        parts = urlsplit(base_url(to.url))
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._path = parts.path
@@ -78,8 +93,8 @@ class BlockingTransport:
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",
         }
-        if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
+        if value := authorization or to.authorization:
+            self._headers["Authorization"] = value
         self._fixed = _header_lines(self._headers)
         self._executor = executor
         self._idle: dict[int, tuple[float, Link]] = {}  # by thread
@@ -249,7 +264,7 @@ class BlockingTransport:
             fixed = _header_lines({**kept, **request.headers})
         body = request.body
         length = b"" if not body and request.method in _BODILESS_METHODS else b"Content-Length: %d\r\n" % len(body)
-        first = f"{request.method} {self._path}{request.path} HTTP/1.1\r\n".encode()
+        first = f"{request.method} {joined(self._path, request.path)} HTTP/1.1\r\n".encode()
         return b"%b%b%b\r\n%b" % (first, fixed, length, body)
 
     def _refused(self, reader: AnswerReader, response: Response, held: Held) -> None:
@@ -283,7 +298,7 @@ class BlockingTransport:
             response.first_byte = stamps[0]
         if not ended:
             splitter.close()
-        response.answers = request.task.answer_stream(request, events)
+        response.answers = answers_of(request, splitter, events)
         response.outcome = Outcome.ok
         exchange.until = min(exchange.until, response.done + END_WAIT_S)
         with contextlib.suppress(OSError, BadResponse):  # the answer is complete; only the connection is at stake

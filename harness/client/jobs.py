@@ -21,6 +21,7 @@ import msgspec
 
 from harness.client.clock import clock
 from harness.client.errors import BadResponse
+from harness.client.redaction import excerpt
 from harness.client.retry_after import retry_after_s
 from harness.client.settings import between, positive
 from harness.client.tasks._decode import decode
@@ -280,7 +281,7 @@ def _response(request: Request, item: JobItem, sent: float, now: float) -> Respo
         try:
             response.answers = request.task.answer(request, body)
         except BadResponse as error:
-            response.outcome, response.error = Outcome.bad_response, str(error)[:300]
+            response.outcome, response.error = Outcome.bad_response, excerpt(str(error), 300)
     else:
-        response.error = f"HTTP {item.status}: {body[:200].decode(errors='replace')}"
+        response.error = f"HTTP {item.status}: {excerpt(body, 200)}"
     return response

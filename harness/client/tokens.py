@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.client.types import Request, Response
+from harness.client.items import setting_of
+from harness.client.types import Item, Request, Response
 
 _WIDE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 _CHARACTERS_A_TOKEN = 4
@@ -26,7 +27,12 @@ def tokens_of(request: Request) -> float:
     """What a request may cost: its body's tokens, and the most that its task lets a model answer."""
     body = request.body
     text = len(body) // _CHARACTERS_A_TOKEN if body.isascii() else estimate_tokens(body.decode(errors="replace"))
-    return float(text + getattr(request.task, "max_tokens", 0) * len(request.items))
+    return float(text + sum(_most(item) for item in request.items))
+
+
+def _most(item: Item) -> int:
+    """The tokens that the answer to an item may have; 0 where no text is made."""
+    return int(setting_of(item, "max_completion_tokens") or setting_of(item, "max_tokens") or 0)
 
 
 def tokens_used(response: Response) -> float | None:
@@ -36,5 +42,5 @@ def tokens_used(response: Response) -> float | None:
         usage: Any = getattr(answer, "usage", None)
         if usage is None:
             return None
-        total += usage.prompt_tokens + usage.completion_tokens
+        total += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
     return total or None

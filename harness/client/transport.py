@@ -25,6 +25,7 @@ from aiohttp import hdrs
 from multidict import CIMultiDict
 from yarl import URL
 
+from harness.client.access import access
 from harness.client.answer_reader import HEADERS_MAX, LINE_MAX
 from harness.client.clock import Clock, clock
 from harness.client.coding import Decoder, decoder
@@ -32,9 +33,20 @@ from harness.client.errors import BadResponse, SettingError
 from harness.client.faults import connection_fault, tls_context
 from harness.client.held import BODY_MAX, EVENT_COST, Held
 from harness.client.kept import ConnectionLostError, KeptConnector
+from harness.client.redaction import excerpt
 from harness.client.timeouts import Timeouts
 from harness.client.types import Attempt, Outcome, Request, Response
-from harness.client.wire import ANSWERED, END_WAIT_S, SseSplitter, base_url, is_content, is_end, refuse
+from harness.client.wire import (
+    ANSWERED,
+    END_WAIT_S,
+    SseSplitter,
+    answers_of,
+    base_url,
+    is_content,
+    is_end,
+    joined,
+    refuse,
+)
 
 SMALL = 65_536  # bytes; a body that says it is not longer is read at once
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
@@ -43,16 +55,25 @@ KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn:
 class HttpTransport:
     """One HTTP exchange per call, on a pool of keep-alive connections; use it with `async with`."""
 
-    def __init__(self, url: str, *, timeout_s: float = 60.0, connections: int = 0, api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 60.0,
+        connections: int = 0,
+        api_key: str | None = None,
+        authorization: str | None = None,
+    ) -> None:
         if not timeout_s > 0:
             raise SettingError(f"timeout_s={timeout_s!r} must be above 0")
-        self._base = base_url(url)
+        to = access(url, api_key)
+        self._base = base_url(to.url)
         self._tls = tls_context() if self._base.startswith("https:") else True
         self._timeout_s = timeout_s
         self._connections = connections
         self._headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
-        if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
+        if value := authorization or to.authorization:
+            self._headers["Authorization"] = value
         self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
         self._connector: KeptConnector | None = None
@@ -129,13 +150,13 @@ class HttpTransport:
 
     def _failed(self, response: Response, outcome: Outcome, error: str) -> None:
         response.outcome = outcome
-        response.error = error[:300]
+        response.error = excerpt(error, 300)
         response.done = self._now()
 
     async def _exchange(self, session: aiohttp.ClientSession, request: Request, response: Response) -> None:
         url = self._urls.get(request.path)
         if url is None:
-            url = self._urls[request.path] = URL(self._base + request.path, encoded=True)
+            url = self._urls[request.path] = URL(joined(self._base, request.path), encoded=True)
         try:
             answer = await self._send(session, url, request)
         except ConnectionLostError as error:
@@ -214,7 +235,7 @@ class HttpTransport:
         response.chunks = tuple(stamps)
         if stamps:
             response.first_byte = stamps[0]
-        response.answers = request.task.answer_stream(request, events)
+        response.answers = answers_of(request, splitter, events)
         response.outcome = Outcome.ok
         if not answer.content.at_eof():
             await _end_of(answer)

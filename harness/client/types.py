@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import msgspec
@@ -74,6 +74,17 @@ class Attempt(msgspec.Struct, frozen=True):
     status: int
 
 
+class Answers(tuple[Any, ...]):
+    """Answers, and how much was odd about them: what was not as the API says, and did not matter."""
+
+    oddities: int
+
+    def __new__(cls, answers: Iterable[Any], oddities: int = 0) -> Answers:
+        made = super().__new__(cls, answers)
+        made.oddities = oddities
+        return made
+
+
 class Response(msgspec.Struct):
     """What came of a request: the stamps and answer of the attempt that counts, and its other attempts."""
 
@@ -97,6 +108,11 @@ class Response(msgspec.Struct):
         """When the first attempt was sent; NaN if none ever was. A hedge that lost began after the one that won."""
         first = self.previous[0].sent if self.previous else self.sent
         return self.sent if self.sent < first else first
+
+    @property
+    def oddities(self) -> int:
+        """How much was odd about the answers, though it did not matter; 0 where they came from a cache."""
+        return 0 if self.from_cache else getattr(self.answers, "oddities", 0)
 
     @property
     def attempts(self) -> int:

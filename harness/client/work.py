@@ -33,8 +33,8 @@ def work_of(request: Request, response: Response) -> tuple[float, float]:
             continue
         usage = getattr(answer, "usage", None)
         if usage is not None:
-            made += usage.completion_tokens
-            if len(response.answers) == 1:
+            made += usage.completion_tokens or 0
+            if len(response.answers) == 1 and usage.prompt_tokens is not None:
                 given = float(usage.prompt_tokens)
             continue
         text = answer if type(answer) is str else getattr(answer, "text", None)

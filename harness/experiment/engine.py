@@ -13,17 +13,18 @@ import concurrent.futures
 import contextlib
 import gc
 import math
-import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
+from harness.client.access import access_to
 from harness.client.clock import clock
 from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.noted import watching
 from harness.client.open_files import raise_limit
+from harness.client.redaction import redact
 from harness.client.types import Outcome, Request, Response, Send
 from harness.experiment.loop import new_event_loop
 from harness.experiment.spec import CaseSpec, compose
@@ -227,17 +228,17 @@ class Engine:
                     self._inputs.append(source.jsonl)
 
     def _transport(self, strategy: Any) -> Any:
-        key = os.environ.get("PACELINE_TARGET_KEY") or None
+        to, timeout_s = access_to(self.spec.target), self.spec.layers.timeout_s
         if not strategy.blocking:
             from harness.client.transport import HttpTransport
 
-            return HttpTransport(self.spec.target, timeout_s=self.spec.layers.timeout_s, api_key=key)
+            return HttpTransport(to.url, timeout_s=timeout_s, authorization=to.authorization)
         from harness.client.blocking import BlockingTransport
 
         threads = getattr(strategy, "threads", 1)
         executor = self._executor(threads) if self._executor else None
         return BlockingTransport(
-            self.spec.target, threads=threads, timeout_s=self.spec.layers.timeout_s, executor=executor, api_key=key
+            to.url, threads=threads, timeout_s=timeout_s, executor=executor, authorization=to.authorization
         )
 
     def _leave(self, application: Application, why: str | None) -> None:
@@ -343,7 +344,7 @@ class Engine:
             rss_start_mb=self._sampler.rss_start_mb,
             rss_max_mb=self._sampler.rss_max_mb,
             host_steal_share=self._sampler.host_steal_share(),
-            error=self.error or recorder.error,
+            error=redact(self.error or recorder.error or "") or None,
             schedule_sha256=self._schedule.sha256,
         )
 

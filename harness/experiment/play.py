@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from harness import plugins
+from harness.client.access import AUTHORIZATION_VARIABLE
 from harness.experiment.spec import CaseSpec
 
 Watch = Callable[[dict[str, Any]], None]
@@ -57,17 +58,26 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def environment(case_file: Path, status_fd: int, processes: int) -> dict[str, str]:
+def environment(case_file: Path, status_fd: int, processes: int, authorization: str | None = None) -> dict[str, str]:
     """The child's environment: the case, the status pipe, and no monkey-patching where one process suffices."""
     root = str(Path(__file__).parents[2])
     env = {**os.environ, "PACELINE_CASE": str(case_file), "PACELINE_STATUS_FD": str(status_fd)}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    if authorization is not None:  # not in the case: that is a file
+        env[AUTHORIZATION_VARIABLE] = authorization
     if processes == 1:
         env["LOCUST_SKIP_MONKEY_PATCH"] = "1"
     return env
 
 
-def play(spec: CaseSpec, scenario: str, slug: str, watch: Watch | None = None, processes: int = 1) -> Played:
+def play(
+    spec: CaseSpec,
+    scenario: str,
+    slug: str,
+    watch: Watch | None = None,
+    processes: int = 1,
+    authorization: str | None = None,
+) -> Played:
     """Run the child to its end. On KeyboardInterrupt it is asked to stop, drains, and what it recorded stands."""
     records = Path(spec.records)
     case_file, log = records / f"{slug}.spec.json", records / f"{slug}.locust.log"
@@ -82,7 +92,7 @@ def play(spec: CaseSpec, scenario: str, slug: str, watch: Watch | None = None, p
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=environment(case_file, write_fd, processes),
+            env=environment(case_file, write_fd, processes, authorization),
             pass_fds=[write_fd],
             start_new_session=True,
         )

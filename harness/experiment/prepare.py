@@ -5,18 +5,22 @@ from __future__ import annotations
 import datetime as dt
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness import plugins
+from harness.client.access import access_to, check_headers
 from harness.client.errors import UsageError
+from harness.client.redaction import redact
+from harness.client.types import Item, Task
 from harness.experiment import layering
 from harness.experiment import target as targets
 from harness.experiment.scenario import Description
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
 from harness.load.schedule import BACKLOG, Schedule, check
 from harness.load.workloads.jsonl import Jsonl
+from harness.load.workloads.synthetic import Synthetic
 from harness.measure import slo as slos
 from harness.measure.environment import environment
 from harness.measure.plan import Plan, PlanCase
@@ -63,6 +67,7 @@ class Run:
     directory: Path
     specs: list[CaseSpec]
     plan: Plan
+    authorization: str | None = field(default=None, repr=False)  # what proves the client to the target; in no file
 
     @property
     def records(self) -> Path:
@@ -82,8 +87,13 @@ def prepare(settings: Settings) -> Run:
     if source is not None:
         _check_input(source, tasks[0], settings.items)
         items = settings.items if settings.input is not None else items
-    if settings.target is not None:
-        targets.check_url(settings.target)
+    else:
+        for share in tasks:
+            task = plugins.build("task", share.task.name, share.task.settings)
+            _check_request(task, Synthetic(**(synthetic or {})).data(task, 0, settings.seed))
+    to = access_to(settings.target or "")
+    target = None if settings.target is None else targets.check_url(to.url)
+    settings = replace(settings, target=target, command=redact(settings.command))
     directory = _directory(settings)
     specs = [
         CaseSpec(
@@ -104,7 +114,7 @@ def prepare(settings: Settings) -> Run:
         )
         for name, strategy, layers in _strategies(settings)
     ]
-    return Run(settings, directory, specs, _plan(settings, directory, specs))
+    return Run(settings, directory, specs, _plan(settings, directory, specs), to.authorization)
 
 
 def _plan(settings: Settings, directory: Path, specs: list[CaseSpec]) -> Plan:
@@ -179,8 +189,6 @@ def _workload(settings: Settings, tasks: list[TaskShare]) -> tuple[str | None, d
     if settings.input is not None and settings.synthetic is not None:
         raise UsageError("--input and --synthetic exclude each other")
     if settings.synthetic is not None:
-        from harness.load.workloads.synthetic import Synthetic
-
         distribution, given = plugins.split_spec(settings.synthetic)
         values = {"distribution": distribution, **given} if distribution else given
         return None, plugins.settings_of(plugins.fill(Synthetic, "--synthetic", values))
@@ -196,7 +204,13 @@ def _workload(settings: Settings, tasks: list[TaskShare]) -> tuple[str | None, d
 def _check_input(path: str, share: TaskShare, items: int | None) -> None:
     """One good line at least, before anything is started."""
     task = plugins.build("task", share.task.name, share.task.settings)
-    next(iter(Jsonl(path, items).rows(task)))
+    _, data, _ = next(iter(Jsonl(path, items).rows(task)))
+    _check_request(task, data)
+
+
+def _check_request(task: Task, data: Any) -> None:
+    """A request of this task can be sent; a header that cannot would fail every one of them."""
+    check_headers(task.request([Item(0, data, task)]).headers or {}, f"task {task.name}")
 
 
 def _strategies(settings: Settings) -> list[tuple[str, Named, layering.Named]]:

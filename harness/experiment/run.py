@@ -107,7 +107,14 @@ def _one(run: Run, spec: CaseSpec, target: targets.Target, progress: Progress) -
     target.reset()
     seen, cpu_s = target.seen(), target.cpu_s()
     name = slug(spec.name, spec.repeat, 0)
-    played = play(spec, run.settings.scenario, name, lambda status: progress("status", status), run.settings.processes)
+    played = play(
+        spec,
+        run.settings.scenario,
+        name,
+        lambda status: progress("status", status),
+        run.settings.processes,
+        run.authorization,
+    )
     after, cpu_after_s = target.seen(), target.cpu_s()
     facts = CaseFacts(
         case=spec.name,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import selectors
 import socket
 import subprocess
@@ -17,21 +19,26 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.client.access import access
 from harness.client.errors import UsageError
+from harness.client.redaction import redact, shown
 
+_NO_URL = "--target {!r}: expected http://HOST[:PORT] or https://HOST[:PORT]"
+_API = re.compile(r"/v1(/.*)?$")
 START_S = 20.0
 PROBE_S = 3.0
 
 
 def check_url(url: str) -> str:
-    """The base URL without a trailing slash; raises UsageError if it is not one."""
-    parts = urlsplit(url)
+    """The base URL without user, password and trailing slash; raises UsageError if it is not one."""
+    given, url = url, access(url, where="--target").url
     try:
+        parts = urlsplit(url)
         port_ok = parts.port is None or parts.port > 0
     except ValueError:
-        port_ok = False
+        raise UsageError(_NO_URL.format(shown(given))) from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
-        raise UsageError(f"--target {url!r}: expected http://HOST[:PORT] or https://HOST[:PORT]")
+        raise UsageError(_NO_URL.format(shown(given)))
     return url.rstrip("/")
 
 
@@ -74,6 +81,11 @@ class Target:
         self.stop()
 
     @property
+    def root(self) -> str:
+        """Where the routes lie that are no part of the API: a base URL may end in /v1, as OpenAI's clients have it."""
+        return _API.sub("", self.url)
+
+    @property
     def embedded(self) -> bool:
         return self.process is not None
 
@@ -94,11 +106,11 @@ class Target:
     def reset(self) -> None:
         """Put the embedded mock's schedule and counts back to zero, so that each case meets the same server."""
         if self.embedded:
-            call(f"{self.url}/debug/reset", "POST")
+            call(f"{self.root}/debug/reset", "POST")
 
     def seen(self) -> int | None:
         """HTTP exchanges on work routes that the server counted so far; None if it does not tell."""
-        counts = call(f"{self.url}/debug/counts")
+        counts = call(f"{self.root}/debug/counts")
         return counts["total"]["seen"] if isinstance(counts, dict) and "total" in counts else None
 
     def cpu_s(self) -> float | None:
@@ -117,9 +129,11 @@ def remote(url: str) -> Target:
     """Somebody's server; raises UsageError if it does not answer."""
     url = check_url(url)
     check_answers(url)
-    info = call(f"{url}/info")
+    target = Target(url)
+    info = call(f"{target.root}/info")
     note = info.get("note") if isinstance(info, dict) else None
-    return Target(url, note=note if isinstance(note, str) else None)
+    target.note = redact(note) if isinstance(note, str) else None
+    return target
 
 
 def embedded(profile: str, speed: float | None = None, seed: int = 1, log: Path | None = None) -> Target:
@@ -128,7 +142,12 @@ def embedded(profile: str, speed: float | None = None, seed: int = 1, log: Path 
     command += ["--seed", str(seed)] + ([] if speed is None else ["--speed", str(speed)])
     with tempfile.TemporaryFile() if log is None else log.open("w+b") as stderr:
         process = subprocess.Popen(  # noqa: S603 - our own module
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+            env=_without_key(),
         )
         line = _first_line(process)
         if not line:
@@ -142,6 +161,11 @@ def embedded(profile: str, speed: float | None = None, seed: int = 1, log: Path 
         )
     ready = json.loads(line)
     return Target(ready["url"], profile=ready.get("profile", profile), note=ready.get("note"), process=process)
+
+
+def _without_key() -> dict[str, str]:
+    """The environment without the key of servers: the embedded mock is ours alone, and its clients send none."""
+    return {name: value for name, value in os.environ.items() if name != "PACELINE_API_KEY"}
 
 
 def _first_line(process: subprocess.Popen[bytes]) -> bytes:

@@ -119,6 +119,7 @@ class End(msgspec.Struct, frozen=True):
     lost_rows: int = 0  # rows that could not be written (disk full); counted, and missing from the files
     attempt_rows: int | None = None  # rows of the attempts file
     tick_rows: int | None = None  # rows of the timeline file
+    oddities: int = 0  # in answers: what was not as the API says, and did not matter
 
 
 class TornHeaderError(ValueError):

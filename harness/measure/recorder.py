@@ -24,7 +24,7 @@ import numpy as np
 
 from harness.client.clock import Clock, clock
 from harness.client.open_files import TOO_MANY, advice
-from harness.client.types import Outcome, Request, Response, Send
+from harness.client.types import Answers, Outcome, Request, Response, Send
 from harness.measure.decisions import DecisionLog
 from harness.measure.files import RecordPaths, find, paths, slug
 from harness.measure.frames import fill_head
@@ -117,6 +117,7 @@ class Recorder:
         self.started = 0  # items whose request was begun
         self.cancelled_as = Outcome.cancelled  # `unfinished` once the drain at the end is over
         self.lost_rows = 0
+        self.oddities = 0  # in answers that were good all the same
         self._t0 = t0
         self._on_rows = on_rows
         self._now: Clock | None = None
@@ -234,6 +235,7 @@ class Recorder:
             lost_rows=self.lost_rows,
             attempt_rows=self._attempts.rows,
             tick_rows=self._timeline.rows,
+            oddities=self.oddities,
             error=error,
         )
         if not self._ended:
@@ -305,6 +307,8 @@ class Recorder:
             self._flight_then = max(self._flight_then, self.in_flight)
         self.done += count
         self.by_outcome[outcome] += count
+        if type(response.answers) is Answers:
+            self.oddities += response.oddities
 
     def _append_attempts(self, index: int, response: Response) -> None:
         """Rows of the attempts that were followed by another one: of `previous`, without the last if none came."""

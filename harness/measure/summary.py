@@ -264,6 +264,8 @@ def _warnings(number: Counts, proof: Evidence, repeats: Sequence[Repeat]) -> lis
     if number.bad_lines:
         first = next((end.first_bad_line for repeat in repeats for end in repeat.ends if end.first_bad_line), None)
         found.append(f"{number.bad_lines} input lines were set aside" + (f"; the first: {first}" if first else ""))
+    if oddities := sum(end.oddities for repeat in repeats for end in repeat.ends):
+        found.append(f"answers held {oddities} things that are not as the API says; they were read past")
     if proof.exit_codes:
         found.append("the client process ended with exit code " + ", ".join(map(str, proof.exit_codes)))
     return found

@@ -112,10 +112,16 @@ def default_file(port: int) -> Path | None:
     return Path(state) / "paceline" / f"jobs-{port}.sqlite"
 
 
+def _shown(url: str) -> str:
+    """Without user and password."""
+    before, at, after = url.rpartition("@")
+    return f"{before.partition('://')[0]}://***@{after}" if at else url
+
+
 def check_broker(url: str) -> None:
     """Raise `JobsError` in one line unless a Redis answers there."""
     if not url.startswith(("redis://", "rediss://")):
-        raise JobsError(f"--broker {url!r}: expected redis://HOST:PORT/DB or embedded")
+        raise JobsError(f"--broker {_shown(url)!r}: expected redis://HOST:PORT/DB or embedded")
     try:
         import celery  # noqa: F401 - only to know that it is there
         import redis
@@ -125,4 +131,4 @@ def check_broker(url: str) -> None:
         with redis.Redis.from_url(url, socket_connect_timeout=3.0) as client:
             client.ping()
     except (redis.RedisError, ValueError) as error:
-        raise JobsError(f"--broker {url}: {error}; is Redis running? `--broker embedded` starts one") from None
+        raise JobsError(f"--broker {_shown(url)}: {error}; is Redis running? `--broker embedded` starts one") from None

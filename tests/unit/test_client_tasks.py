@@ -167,7 +167,6 @@ def test_chat_reads_streams_and_asks_for_the_count_of_tokens() -> None:
         [],
         [delta("a"), b"[DONE]"],
         [delta("a", "stop")],
-        [delta(None, "stop"), b"[DONE]"],
         [delta("a"), {"error": {"message": "oom"}}, b"[DONE]"],
         [{"object": "x"}, b"[DONE]"],
         [{"choices": [{}]}, b"[DONE]"],

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from harness.client.items import setting_of
 from harness.client.types import Item, Outcome, Request, Response
 
 _UNFINISHED = frozenset({"tool_calls", "function_call", "content_filter"})
@@ -34,9 +35,9 @@ def scope_of(text: str) -> bytes:
 def repeatable(request: Request, sampled: bool) -> bool:
     """May an equal request be given this one's answer? Not what has effects, nor (unless `sampled`) what is drawn anew.
 
-    A temperature that the task leaves to the server counts as none.
+    A temperature that row and task leave to the server counts as none.
     """
-    return request.idempotent and (sampled or not getattr(request.task, "temperature", None))
+    return request.idempotent and (sampled or not any(setting_of(item, "temperature") for item in request.items))
 
 
 def keepable(response: Response) -> bool:

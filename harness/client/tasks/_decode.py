@@ -14,10 +14,13 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from harness.client.errors import BadResponse, ItemError
+from harness.client.redaction import excerpt
 from harness.client.types import Item
+from harness.client.wire import SseSplitter
 
 TEXT_MAX = 1_000_000  # characters of one text; more is a mistake in the input, not a request
 
+_MARK = b"\xef\xbb\xbf"  # of UTF-8, which some servers begin with
 encode = msgspec.json.Encoder().encode
 _T = TypeVar("_T")
 
@@ -54,12 +57,22 @@ def one(items: Sequence[Item]) -> Item:
     return items[0]
 
 
+def events_in(body: bytes) -> list[bytes] | None:
+    """The payloads of an event stream that came where a plain answer was asked for; None if it is none."""
+    if not body[:80].lstrip(b"\xef\xbb\xbf\r\n ").startswith((b"data:", b"event:", b":")):
+        return None
+    splitter = SseSplitter()
+    events = splitter.feed(body)
+    splitter.close()
+    return events
+
+
 def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
     """The body by the decoder's type; raises BadResponse with the reason and the beginning of the body."""
     try:
-        return decoder.decode(body)
+        return decoder.decode(body.removeprefix(_MARK))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # the last: nested too deeply
-        raise BadResponse(f"{error}: {body[:120].decode(errors='replace')!r}") from error
+        raise BadResponse(f"{error}: {excerpt(body, 120)!r}") from error
 
 
 def probability(value: float, field: str) -> float:

@@ -9,9 +9,13 @@ from typing import Any
 import msgspec
 
 from harness.client.errors import BadResponse
+from harness.client.items import setting_of
+from harness.client.redaction import excerpt
 from harness.client.settings import between
-from harness.client.tasks._decode import decode, encode, filled_text, one
-from harness.client.types import Item, Request
+from harness.client.tasks._conversation import tokens
+from harness.client.tasks._decode import decode, encode, events_in, filled_text, one
+from harness.client.tasks._said import Oddities
+from harness.client.types import Answers, Item, Request
 from harness.client.wire import DONE
 
 
@@ -21,18 +25,23 @@ class _Body(msgspec.Struct):
     stream: bool = False
 
 
+class Asked(str):
+    """The text of a row that brings its own `max_tokens`."""
+
+    parameters: Mapping[str, Any]
+
+    def __new__(cls, text: str, parameters: Mapping[str, Any]) -> Asked:
+        made = super().__new__(cls, text)
+        made.parameters = parameters
+        return made
+
+
 class _Answer(msgspec.Struct):
     text: str
 
 
-class _Event(msgspec.Struct):
-    text: str | msgspec.UnsetType = msgspec.UNSET
-    done: bool = False
-    error: Any = None
-
-
 _answer = msgspec.json.Decoder(_Answer)
-_event = msgspec.json.Decoder(_Event)
+_event = msgspec.json.Decoder()
 
 
 @dataclass(frozen=True)
@@ -50,38 +59,53 @@ class Annotate:
         return "annotate"
 
     def parse(self, row: Mapping[str, Any], /) -> str:
-        """{"text"}, not blank."""
-        return filled_text(row, "text")
+        """{"text"}, not blank; and "max_tokens" where the row wants another number."""
+        text = filled_text(row, "text")
+        own = row.get("max_tokens")
+        return text if own is None else Asked(text, {"max_tokens": tokens(own, "max_tokens")})
 
     def request(self, items: Sequence[Item], /) -> Request:
         item = one(items)
-        body = encode(_Body(item.data, self.max_tokens, self.stream))
+        body = encode(_Body(str(item.data), setting_of(item, "max_tokens"), self.stream))
         return Request((item,), self, "/annotate", body, stream=self.stream)
 
     def answer(self, request: Request, body: bytes, /) -> tuple[str]:
+        if (events := events_in(body)) is not None:
+            answers = self.answer_stream(request, events)
+            return _answers(answers[0], 1 + getattr(answers, "oddities", 0))
         return (decode(_answer, body).text,)
 
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[str]:
-        """The pieces joined; a stream without an end mark, or with none at all, is not an answer."""
+        """The pieces joined; a stream without an end mark, or with nothing before it, is not an answer."""
         pieces: list[str] = []
-        ended = False
+        odd, said, ended = Oddities(), False, False
         for payload in events:
             if payload == DONE:
                 ended = True
                 break
-            event = decode(_event, payload)
-            if event.error is not None:
-                raise BadResponse(f"an error inside the stream: {str(event.error)[:200]}")
-            if not isinstance(event.text, msgspec.UnsetType):
-                pieces.append(event.text)
-            elif not event.done:
-                raise BadResponse(f"an event without text: {payload[:120]!r}")
-            ended = ended or event.done
+            event = odd.object(decode(_event, payload) if payload else None)
+            if event is None:
+                continue
+            if event.get("error"):
+                raise BadResponse(f"an error inside the stream: {excerpt(str(event['error']), 200)}")
+            text, done = event.get("text"), event.get("done") is True
+            if isinstance(text, str):
+                pieces.append(text)
+            elif text is not None:
+                raise BadResponse(f"an event whose text is {type(text).__name__}: {excerpt(payload, 120)!r}")
+            else:
+                odd.count += not done
+            said = said or done or text is not None
+            ended = ended or done
         if not ended:
             raise BadResponse(f"the stream broke off after {len(pieces)} pieces, without its end mark")
-        if not pieces:
+        if not said:
             raise BadResponse("the stream ended without a piece of text")
-        return ("".join(pieces),)
+        return _answers("".join(pieces), odd.count)
 
     def synthetic(self, words: Callable[[int], str], length: int, /) -> str:
         return words(max(1, length))
+
+
+def _answers(text: str, oddities: int) -> tuple[str]:
+    return Answers((text,), oddities)

@@ -8,80 +8,19 @@ from typing import Any
 
 import msgspec
 
-from harness.client.errors import BadResponse, ItemError
+from harness.client.errors import BadResponse
+from harness.client.redaction import excerpt
 from harness.client.settings import between
-from harness.client.tasks._decode import checked_text, decode, encode, filled_text, one
-from harness.client.types import Item, Request
+from harness.client.tasks._conversation import Conversation, Message, conversation, parameters_of
+from harness.client.tasks._decode import decode, encode, events_in, one
+from harness.client.tasks._said import Completion, Oddities, Said, ToolCall, Usage
+from harness.client.types import Answers, Item, Request
 from harness.client.wire import DONE
 
-MESSAGES_MAX = 1_000
+__all__ = ["Chat", "Completion", "Conversation", "Message", "ToolCall", "Usage"]
 
-
-class Message(msgspec.Struct, frozen=True):
-    """Who said what."""
-
-    role: str
-    content: str
-
-
-class Usage(msgspec.Struct, frozen=True):
-    """The server's count of tokens."""
-
-    prompt_tokens: int
-    completion_tokens: int = 0
-
-
-class Completion(msgspec.Struct, frozen=True):
-    """What the assistant said, why it ended, and the tokens if the server counted them."""
-
-    text: str
-    finish_reason: str | None = None
-    usage: Usage | None = None
-
-
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool = False
-
-
-class _Body(msgspec.Struct, omit_defaults=True):
-    messages: tuple[Message, ...]
-    max_tokens: int
-    model: str | None = None
-    temperature: float | None = None
-    stream: bool = False
-    stream_options: _StreamOptions | None = None
-
-
-class _Said(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: Any = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Said
-    finish_reason: str | None = None
-
-
-class _Answer(msgspec.Struct):
-    choices: list[_Choice]
-    usage: Usage | None = None
-
-
-class _Delta(msgspec.Struct):
-    delta: _Said
-    finish_reason: str | None = None
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[_Delta] | msgspec.UnsetType = msgspec.UNSET
-    usage: Usage | None = None
-    error: Any = None
-
-
-_answer = msgspec.json.Decoder(_Answer)
-_chunk = msgspec.json.Decoder(_Chunk)
+_body = msgspec.json.Decoder(dict[str, Any])
+_event = msgspec.json.Decoder()
 
 
 @dataclass(frozen=True)
@@ -103,73 +42,88 @@ class Chat:
         return "chat"
 
     def parse(self, row: Mapping[str, Any], /) -> tuple[Message, ...]:
-        """{"messages": [{"role", "content"}]}, or {"prompt"} or {"text"} as one message of the user."""
-        if "messages" in row:
-            return _messages(row["messages"])
-        return (Message("user", filled_text(row, "prompt" if "prompt" in row else "text")),)
+        """{"messages": [...]}, or {"prompt"} or {"text"} as one message of the user; and parameters of the API."""
+        return conversation(row)
 
     def request(self, items: Sequence[Item], /) -> Request:
         item = one(items)
-        options = _StreamOptions(include_usage=True) if self.stream else None
-        body = _Body(item.data, self.max_tokens, self.model, self.temperature, self.stream, options)
-        return Request((item,), self, "/v1/chat/completions", encode(body), stream=self.stream)
+        own = parameters_of(item.data)
+        body: dict[str, Any] = {"messages": tuple(item.data)}
+        if "max_completion_tokens" not in own:
+            body["max_tokens"] = self.max_tokens
+        body |= {name: value for name in ("model", "temperature") if (value := getattr(self, name)) is not None}
+        body |= own
+        stream: bool = own.get("stream", self.stream)
+        body.pop("stream", None)
+        if stream:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        return Request((item,), self, "/v1/chat/completions", encode(body), stream=stream)
 
     def answer(self, request: Request, body: bytes, /) -> tuple[Completion]:
-        answer = decode(_answer, body)
-        if not answer.choices:
-            raise BadResponse("choices: is empty")
-        first = answer.choices[0]
-        text = _text(first.message)
-        if text is None:
+        """The first choice; a message that says nothing is an answer if the server says why it ended."""
+        if (events := events_in(body)) is not None:
+            answers = self.answer_stream(request, events)
+            return _answers(answers[0], 1 + getattr(answers, "oddities", 0))
+        answer, odd = decode(_body, body), Oddities()
+        _refuse_error(answer)
+        choices = answer.get("choices")
+        if not isinstance(choices, list) or not choices:
+            raise BadResponse("choices: is missing or empty" if choices in (None, []) else "choices: is not a list")
+        first = next(
+            (choice for choice in choices if isinstance(choice, dict) and choice.get("index") == 0), choices[0]
+        )
+        message = first.get("message") if isinstance(first, dict) else None
+        if not isinstance(message, dict):
+            raise BadResponse("choices[0].message: is missing")
+        said, reason = Said(odd), odd.reason(first.get("finish_reason"))
+        said.add(message, "choices[0].message")
+        if not said.anything and reason is None:
             raise BadResponse("choices[0].message: has no content")
-        return (Completion(text, first.finish_reason, answer.usage),)
+        return _answers(said.completion(reason, odd.usage(answer.get("usage"))), odd.count)
 
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Completion]:
         """The deltas joined; a stream without a finish reason or end mark broke off and is not an answer."""
-        pieces: list[str] = []
-        reason: str | None = None
-        usage: Usage | None = None
-        done = False
+        odd = Oddities()
+        said, reason, usage, done = Said(odd), None, None, False
         for payload in events:
             if payload == DONE:
                 done = True
                 break
-            chunk = decode(_chunk, payload)
-            if chunk.error is not None:
-                raise BadResponse(f"an error inside the stream: {str(chunk.error)[:200]}")
-            if isinstance(chunk.choices, msgspec.UnsetType):
-                raise BadResponse(f"an event without choices: {payload[:120]!r}")
-            usage = chunk.usage or usage
-            for choice in chunk.choices:
-                pieces += filter(None, [_text(choice.delta)])
-                reason = choice.finish_reason or reason
-        if not (done and reason):
-            raise BadResponse(f"the stream broke off after {len(pieces)} pieces, without its end mark")
-        if not pieces:
-            raise BadResponse("the stream ended without a piece of text")
-        return (Completion("".join(pieces), reason, usage),)
+            event = odd.object(decode(_event, payload) if payload else None)
+            if event is None:
+                continue
+            _refuse_error(event)
+            usage = odd.usage(event.get("usage")) or usage
+            for choice in _choices(event, odd):
+                delta = choice.get("delta")
+                if isinstance(delta, dict):
+                    said.add(delta, "choices[0].delta")
+                else:
+                    odd.count += 1
+                reason = odd.reason(choice.get("finish_reason")) or reason
+        if not (done and reason is not None):
+            raise BadResponse(f"the stream broke off after {len(events)} events, without its end mark")
+        return _answers(said.completion(reason, usage), odd.count)
 
     def synthetic(self, words: Callable[[int], str], length: int, /) -> tuple[Message, ...]:
         return (Message("user", words(max(1, length))),)
 
 
-def _text(said: _Said) -> str | None:
-    """What was said, whichever field it came in; a call of a tool says nothing, and that is an answer too."""
-    for text in (said.content, said.refusal, said.reasoning_content):
-        if text:
-            return text
-    return "" if said.content == "" or said.tool_calls else None
+def _answers(completion: Completion, oddities: int) -> tuple[Completion]:
+    return Answers((completion,), oddities)
 
 
-def _messages(rows: Any) -> tuple[Message, ...]:
-    """A list of {"role", "content"}; raises ItemError that names the field."""
-    if not isinstance(rows, list | tuple) or not 1 <= len(rows) <= MESSAGES_MAX:
-        raise ItemError(f"messages: must be a list of 1 to {MESSAGES_MAX} messages")
-    messages = []
-    for number, row in enumerate(rows):
-        where = f"messages[{number}]"
-        if not isinstance(row, Mapping):
-            raise ItemError(f"{where}: is {type(row).__name__}, not an object")
-        role = checked_text(row.get("role"), f"{where}.role")
-        messages.append(Message(role, checked_text(row.get("content"), f"{where}.content")))
-    return tuple(messages)
+def _choices(event: dict[str, Any], odd: Oddities) -> list[dict[str, Any]]:
+    """The pieces of the first choice in an event; others were not asked for."""
+    choices = event.get("choices")
+    if not isinstance(choices, list):
+        odd.count += 1
+        return []
+    found = [choice for choice in choices if isinstance(choice, dict)]
+    odd.count += len(choices) - len(found)
+    return [choice for choice in found if choice.get("index") in (0, None)]
+
+
+def _refuse_error(answer: dict[str, Any]) -> None:
+    if answer.get("error"):
+        raise BadResponse(f"an error in place of an answer: {excerpt(str(answer['error']), 200)}")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from harness.client.errors import BadResponse
+from harness.client.errors import BadResponse, ItemError
+from harness.client.settings import between
 from harness.client.tasks._decode import decode, encode, filled_text, finite, no_stream
-from harness.client.types import Item, Request
+from harness.client.tasks._said import Oddities
+from harness.client.types import Answers, Item, Request
 
 Vector = tuple[float, ...]
 
@@ -18,11 +22,12 @@ Vector = tuple[float, ...]
 class _Body(msgspec.Struct, omit_defaults=True):
     input: str | list[str]
     model: str | None = None
+    dimensions: int | None = None
 
 
 class _Row(msgspec.Struct):
-    index: int
-    embedding: Vector
+    embedding: Any
+    index: Any = None
 
 
 class _Answer(msgspec.Struct):
@@ -30,6 +35,8 @@ class _Answer(msgspec.Struct):
 
 
 _answer = msgspec.json.Decoder(_Answer)
+_ELSEWHERE = ("model", "dimensions", "encoding_format", "truncate", "truncate_prompt_tokens", "input_type", "task_type")
+"""Parameters that change a vector. Several rows share a request, so they are set for all rows, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,11 @@ class Embed:
     """A text as a vector (OpenAI embeddings); takes several items a request, and all vectors have one length."""
 
     model: str | None = None  # none: the server's own
+    dimensions: int | None = None  # none: the model's own
+
+    def __post_init__(self) -> None:
+        if self.dimensions is not None:
+            between(self, 1, 100_000, "dimensions")
 
     @property
     def name(self) -> str:
@@ -44,35 +56,71 @@ class Embed:
 
     def parse(self, row: Mapping[str, Any], /) -> str:
         """{"text"}, or {"input"} as OpenAI calls it; not blank."""
+        same = {"model": self.model, "dimensions": self.dimensions, "encoding_format": "float", "truncate": False}
+        for field in _ELSEWHERE:
+            if row.get(field) is not None and row[field] != same.get(field):
+                raise ItemError(f"{field}: is not sent for a single row; {_hint(field)}")
         return filled_text(row, "input" if "text" not in row and "input" in row else "text")
 
     def request(self, items: Sequence[Item], /) -> Request:
         if not items:
             raise ValueError("a request needs at least one item")
         texts = items[0].data if len(items) == 1 else [item.data for item in items]
-        return Request(tuple(items), self, "/v1/embeddings", encode(_Body(texts, self.model)))
+        return Request(tuple(items), self, "/v1/embeddings", encode(_Body(texts, self.model, self.dimensions)))
 
     def answer(self, request: Request, body: bytes, /) -> tuple[Vector, ...]:
         """One vector an item, put in the order of the items by its index."""
-        expected = len(request.items)
+        expected, odd = len(request.items), Oddities()
         vectors: list[Vector | None] = [None] * expected
         rows = decode(_answer, body).data
-        for row in rows:
-            if not 0 <= row.index < expected or vectors[row.index] is not None:
-                raise BadResponse(f"data: index {row.index} twice or out of place among {expected} items")
-            if not row.embedding:
-                raise BadResponse(f"data[{row.index}].embedding: is empty")
-            finite(row.embedding, f"data[{row.index}].embedding")
-            vectors[row.index] = row.embedding
+        unnumbered = bool(rows) and all(row.index is None for row in rows)
+        for place, row in enumerate(rows):
+            index = place if unnumbered else row.index
+            odd.count += unnumbered or type(index) is float
+            if not isinstance(index, int | float) or index not in range(expected) or vectors[int(index)] is not None:
+                raise BadResponse(f"data: index {index!r} twice or out of place among {expected} items")
+            vectors[int(index)] = _vector(row.embedding, f"data[{index}].embedding", odd)
         whole = tuple(vector for vector in vectors if vector is not None)
         if len(whole) != expected:
             raise BadResponse(f"data: {len(whole)} vectors for {expected} items")
-        if len({len(vector) for vector in whole}) != 1:
+        sizes = {len(vector) for vector in whole}
+        if len(sizes) != 1:
             raise BadResponse("data: vectors of different lengths")
-        return whole
+        if self.dimensions is not None and sizes != {self.dimensions}:
+            raise BadResponse(f"data: vectors of {sizes.pop()} numbers, where {self.dimensions} were asked for")
+        return Answers(whole, odd.count)
 
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Any, ...]:
         no_stream(self.name)
 
     def synthetic(self, words: Callable[[int], str], length: int, /) -> str:
         return words(max(1, length))
+
+
+def _hint(field: str) -> str:
+    known = field in ("model", "dimensions")
+    return f"set it for all of them with --task embed:{field}=..." if known else "leave the column out"
+
+
+def _vector(value: Any, field: str, odd: Oddities) -> Vector:
+    """Numbers as a list, or as float32 in base64 (OpenAI's other encoding); raises BadResponse for all else."""
+    if isinstance(value, str):
+        odd.count += 1
+        try:
+            data = base64.b64decode(value, validate=True)
+        except ValueError:
+            data = b"?"
+        if len(data) % 4:
+            raise BadResponse(f"{field}: is a text that is no float32 numbers in base64")
+        numbers = struct.unpack(f"<{len(data) // 4}f", data)
+    elif isinstance(value, list) and all(type(number) in (float, int) for number in value):
+        try:
+            numbers = tuple(map(float, value))
+        except OverflowError as error:
+            raise BadResponse(f"{field}: {error}") from error
+    else:
+        raise BadResponse(f"{field}: is no list of numbers")
+    if not numbers:
+        raise BadResponse(f"{field}: is empty")
+    finite(numbers, field)
+    return numbers

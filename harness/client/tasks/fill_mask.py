@@ -53,6 +53,10 @@ class FillMask:
     def parse(self, row: Mapping[str, Any], /) -> str:
         """{"text"} with at least one [MASK], spelled so."""
         text = text_field(row, "text")
+        if row.get("top_k") not in (None, self.top_k):
+            raise ItemError(f"top_k: is not sent for a single row; set it with --task fill-mask:top_k={row['top_k']}")
+        if row.get("targets"):
+            raise ItemError("targets: is not a parameter of this API")
         if MASK not in text:
             raise ItemError(f"text: has no {MASK} (spelled so)")
         return text

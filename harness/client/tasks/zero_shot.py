@@ -21,6 +21,8 @@ class Labelled(msgspec.Struct, frozen=True):
 
     text: str
     labels: tuple[str, ...]
+    template: str | None = None  # none: the settings'
+    multi_label: bool | None = None  # none: the settings'
 
 
 class _Body(msgspec.Struct):
@@ -59,29 +61,37 @@ class ZeroShot:
         return "zero-shot"
 
     def parse(self, row: Mapping[str, Any], /) -> Labelled:
-        """{"text", "labels"}; without labels, those of the settings."""
-        labels = row.get("labels")
-        return Labelled(text_field(row, "text"), self.labels if labels is None else _labels(labels))
+        """{"text", "labels"}, "hypothesis_template" and "multi_label"; what is left out is as the settings have it."""
+        labels, template, multi_label = (row.get(name) for name in ("labels", "hypothesis_template", "multi_label"))
+        if template is not None and "{}" not in checked_text(template, "hypothesis_template"):
+            raise ItemError("hypothesis_template: must contain {}, where the label goes")
+        if not isinstance(multi_label, bool | None):
+            raise ItemError(f"multi_label: is {type(multi_label).__name__}, not a boolean")
+        known = self.labels if labels is None else _labels(labels)
+        return Labelled(text_field(row, "text"), known, template, multi_label)
 
     def request(self, items: Sequence[Item], /) -> Request:
         item = one(items)
         data: Labelled = item.data
-        body = encode(_Body(data.text, data.labels, self.template, self.multi_label))
+        body = encode(_Body(data.text, data.labels, data.template or self.template, self._multi_label(data)))
         return Request((item,), self, "/zero-shot", body)
 
     def answer(self, request: Request, body: bytes, /) -> tuple[dict[str, float]]:
         """Label to score, in the server's order: the labels asked for, each once."""
         answer = decode(_answer, body)
-        asked: tuple[str, ...] = request.items[0].data.labels
+        data: Labelled = request.items[0].data
         if len(answer.scores) != len(answer.labels):
             raise BadResponse(f"{len(answer.scores)} scores for {len(answer.labels)} labels")
-        if sorted(answer.labels) != sorted(asked):
+        if sorted(answer.labels) != sorted(data.labels):
             raise BadResponse(f"labels: {answer.labels[:8]!r} are not those that were asked for")
         for score in answer.scores:
             probability(score, "scores")
-        if not self.multi_label and abs(sum(answer.scores) - 1.0) > SUM_ERROR_MAX:
+        if not self._multi_label(data) and abs(sum(answer.scores) - 1.0) > SUM_ERROR_MAX:
             raise BadResponse(f"scores: add up to {sum(answer.scores):.4f}, not to 1")
         return (dict(zip(answer.labels, answer.scores, strict=True)),)
+
+    def _multi_label(self, data: Labelled) -> bool:
+        return self.multi_label if data.multi_label is None else data.multi_label
 
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Any, ...]:
         no_stream(self.name)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from typing import Any
 
+from harness.client.access import Access, access_to
 from harness.client.errors import UsageError
 from harness.client.types import Send, Strategy
 from harness.experiment.process.settings import Settings
@@ -20,7 +20,8 @@ async def connected(settings: Settings, strategy: Strategy) -> AsyncIterator[tup
     """The open transport; raises UsageError if the URL is none or nothing answers there."""
     if settings.target is None:
         raise UsageError("--target URL is missing: the server to send to")
-    url = check_url(settings.target)
+    to = access_to(settings.target)
+    url = check_url(to.url)
     await asyncio.to_thread(check_answers, url)
 
     async def alive() -> bool:
@@ -29,17 +30,17 @@ async def connected(settings: Settings, strategy: Strategy) -> AsyncIterator[tup
             return True
         return False
 
-    async with _transport(url, settings, strategy) as transport:
+    async with _transport(to, settings, strategy) as transport:
         yield transport, alive
 
 
-def _transport(url: str, settings: Settings, strategy: Strategy) -> Any:
-    key = os.environ.get("PACELINE_TARGET_KEY") or None
-    timeout_s = settings.layers.timeout_s
+def _transport(to: Access, settings: Settings, strategy: Strategy) -> Any:
+    timeout_s, authorization = settings.layers.timeout_s, to.authorization
     if strategy.blocking:
         from harness.client.blocking import BlockingTransport
 
-        return BlockingTransport(url, threads=getattr(strategy, "threads", 1), timeout_s=timeout_s, api_key=key)
+        threads = getattr(strategy, "threads", 1)
+        return BlockingTransport(to.url, threads=threads, timeout_s=timeout_s, authorization=authorization)
     from harness.client.transport import HttpTransport
 
-    return HttpTransport(url, timeout_s=timeout_s, api_key=key)
+    return HttpTransport(to.url, timeout_s=timeout_s, authorization=authorization)

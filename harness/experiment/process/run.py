@@ -18,6 +18,7 @@ from harness import plugins
 from harness.client.clock import clock
 from harness.client.errors import UsageError
 from harness.client.open_files import explained, raise_limit
+from harness.client.redaction import shown
 from harness.client.types import Outcome, Request, Response, Result, Send, Strategy
 from harness.experiment import layering
 from harness.experiment.process import earlier, tally
@@ -199,6 +200,7 @@ class Process:
             if self._stopped is not None:
                 return Response(Outcome.not_sent)
             response = await inner(request)
+            self.counts.oddities += response.oddities
             meter.unkept += 1
             return response
 
@@ -256,7 +258,7 @@ class Process:
         self._tell("waiting", {"ok": self.counts.ok})
 
     def _gone(self, seconds: float) -> None:
-        self.stop("server", f"the server at {self.settings.target} has not answered for {seconds:.0f} s")
+        self.stop("server", f"the server at {shown(self.settings.target or '')} has not answered for {seconds:.0f} s")
 
     # Keeping.
 

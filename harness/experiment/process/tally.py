@@ -22,6 +22,7 @@ class Counts(msgspec.Struct):
     dead: dict[str, int] = {}  # class -> lines set aside
     blank: int = 0
     from_cache: int = 0
+    oddities: int = 0  # in answers: what was not as the API says, and did not matter
     attempts: int = 0  # HTTP exchanges
     failed_attempts: int = 0
     exchange_s: float = 0.0  # seconds in exchanges, summed over those in flight together

@@ -20,10 +20,11 @@ from multidict import CIMultiDict
 
 from harness.client.clock import Clock, clock
 from harness.client.errors import BadResponse
+from harness.client.redaction import excerpt
 from harness.client.tasks.similarity import Similarity
 from harness.client.timeouts import Timeouts
 from harness.client.types import Outcome, Request, Response
-from harness.client.wire import outcome_of_status, refuse
+from harness.client.wire import answers_of, outcome_of_status, refuse
 from harness.experiment.simulate.wire import Broken, Wire
 from model_server.app import App
 from model_server.errors import ApiError
@@ -91,7 +92,7 @@ class DirectSend:
 
     def _failed(self, response: Response, outcome: Outcome, error: str) -> None:
         response.outcome = outcome
-        response.error = error[:300]
+        response.error = excerpt(error, 300)
         response.done = self._time()
 
     async def _plain(self, request: Request, response: Response) -> None:
@@ -153,7 +154,7 @@ class DirectSend:
         response.chunks = tuple(wire.stamps)
         if wire.stamps:
             response.first_byte = wire.stamps[0]
-        response.answers = request.task.answer_stream(request, wire.events)
+        response.answers = answers_of(request, wire.splitter, wire.events)
         response.outcome = Outcome.ok
         response.done = self._time()
 

@@ -1,0 +1,113 @@
+"""Where to send and what to prove oneself with: a URL taken apart, and the one header that follows from it.
+
+Rules of this file
+  1. User and password of a URL, and an API key, become the value of `Authorization` here and nowhere else, so that all
+     transports send the same. What is in the URL wins: it was written for this server.
+  2. The URL that leaves here holds no secret; whoever shows or keeps a URL shows this one.
+  3. A value that no header can carry is refused by name before anything is sent, and never repeated in the message.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from harness.client.errors import SettingError
+from harness.client.redaction import keep, keep_from_texts, keep_userinfo, shown
+
+KEY_VARIABLE = "PACELINE_TARGET_KEY"
+AUTHORIZATION_VARIABLE = "PACELINE_TARGET_AUTHORIZATION"
+"""Set by paceline for the processes it starts: the whole value of the header."""
+_STRIPPED = " \t\r\n\f\v\ufeff\u00a0\u200b"
+
+
+@dataclass(frozen=True)
+class Access:
+    """A base URL without secrets, and the value of `Authorization` that belongs to it."""
+
+    url: str
+    authorization: str | None = field(default=None, repr=False)
+
+
+def access(url: str, api_key: str | None = None, name: str = "api_key", where: str = "url") -> Access:
+    """The URL's user and password, or else the key, as a header; raises SettingError that names what is wrong."""
+    keep_from_texts([url])
+    url = url.strip()
+    scheme, _, rest = url.partition("://")
+    if "?" in rest or "#" in rest:
+        raise SettingError(
+            f"{where} {shown(url)}: a base URL has no query and no fragment; leave it out (an API key belongs into the "
+            f"environment variable {KEY_VARIABLE}; / ? # in a password are written %2F %3F %23)"
+        )
+    userinfo, at, host = rest.partition("/")[0].rpartition("@")
+    if at:
+        return Access(f"{scheme}://{host}{rest[len(userinfo) + 1 + len(host) :]}", basic(userinfo))
+    key = None if api_key is None else checked_key(api_key, name)
+    return Access(url, f"Bearer {key}" if key else None)
+
+
+def basic(userinfo: str) -> str:
+    """`user:password` of a URL as the value of an Authorization header (RFC 7617)."""
+    keep_userinfo(userinfo)
+    user, _, password = userinfo.partition(":")
+    value = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    keep(value)
+    return f"Basic {value}"
+
+
+def checked_key(value: str, name: str) -> str:
+    """A key without blanks and line ends around it; raises SettingError, which never holds it, for what is no key."""
+    key = value.strip(_STRIPPED)
+    keep(key)
+    if not key:
+        raise SettingError(f"{name} is empty; leave it out (`unset` it) to send no key")
+    for place, character in enumerate(key, 1):
+        if not "!" <= character <= "~" or character in "\"'`":
+            raise SettingError(f"{name}: character {place} is {_named(character)}, which no key has")
+    return key
+
+
+def _named(character: str) -> str:
+    return f"{unicodedata.name(character, 'a control character').lower()} (U+{ord(character):04X})"
+
+
+def check_headers(headers: Mapping[str, str], where: str) -> None:
+    """Raise SettingError unless each of these can be sent as it is."""
+    for name, value in headers.items():
+        text = f"{name}{value}"
+        if not name or not name.isascii() or any(c in "\0\r\n" for c in text) or not _latin(value):
+            raise SettingError(f"{where}: header {name!r} holds a character that no header can carry")
+        if value != value.strip(" \t"):
+            raise SettingError(f"{where}: header {name!r} has a blank at an end, which servers drop")
+
+
+def _latin(value: str) -> bool:
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def key_of_environment(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The key for the target, cleaned; None where there is none. Raises SettingError that names the variable."""
+    value = environment.get(KEY_VARIABLE)
+    return None if value is None else checked_key(value, f"the environment variable {KEY_VARIABLE}")
+
+
+def access_to(url: str, environment: Mapping[str, str] = os.environ, where: str = "--target") -> Access:
+    """How the target is reached, by its URL and the environment; raises SettingError."""
+    value = environment.get(AUTHORIZATION_VARIABLE)
+    if value is None:
+        return access(url, key_of_environment(environment), where=where)
+    scheme, _, credentials = value.partition(" ")
+    keep(credentials)
+    if scheme == "Basic":
+        with contextlib.suppress(ValueError):
+            keep_userinfo(base64.b64decode(credentials).decode())
+    return Access(access(url, where=where).url, value)

@@ -1,0 +1,103 @@
+"""Keeps secrets out of everything that is written or printed: the process knows those in use, and replaces them.
+
+Rules of this file
+  1. A secret is known from the moment it is read (`keep`), in every form in which a server may echo it.
+  2. Texts from outside are redacted before they are cut to length: half a secret is a leak as well.
+  3. A short secret is replaced only where it stands alone; elsewhere it would tear ordinary words apart.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus, unquote
+
+MASK = "***"
+ALONE_BELOW = 6  # characters; a secret that is shorter is replaced only between other than letters and digits
+QUERY_MIN = 8  # characters of a value in a URL's query that make it a possible secret
+NAME_MIN = 16  # characters of a user name in a URL that make it a possible token
+_OVERLAP = 4096  # bytes after the end of an excerpt that are looked at, so that no secret is cut in two
+
+_forms: set[str] = set()
+_pattern: re.Pattern[str] | None = None
+_USERS = (  # of a URL as it should be, with a / in its password, and without its scheme
+    re.compile(r"://([^/?#\s\"'<>]*)@"),
+    re.compile(r"://([^\s\"'<>]*)@"),
+    re.compile(r"(?:^|=)([^\s:/@=]+:(?!//)[^\s@]+)@"),
+)
+_QUERY = re.compile(r"://[^\s\"'<>?#]*[?#]([^\s\"'<>]*)")
+
+
+def keep(*secrets: str | None) -> None:
+    """From now on these are replaced wherever `redact` is applied."""
+    global _pattern  # noqa: PLW0603 - one process has one set of secrets
+    before = len(_forms)
+    for secret in secrets:
+        if secret and secret.strip():
+            _forms.update(_spellings(secret.strip()))
+    if len(_forms) > before:
+        longest_first = sorted(_forms, key=lambda form: (-len(form), form))
+        _pattern = re.compile("|".join(map(_guarded, longest_first)))
+
+
+def _guarded(form: str) -> str:
+    escaped = re.escape(form)
+    if len(form) >= ALONE_BELOW:
+        return escaped
+    return rf"(?<![A-Za-z0-9]){escaped}(?![A-Za-z0-9])"
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """As it is, and as URLs, JSON, HTML, Python and base64 write it."""
+    for text in {secret, unquote(secret)}:
+        quoted = (quote(text, safe=""), quote(text), quote_plus(text))
+        yield from (text, *quoted, *(re.sub("%..", lambda m: m[0].lower(), form) for form in quoted))
+        yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+        yield from (html.escape(text), repr(text)[1:-1])
+        data = text.encode("utf-8", "surrogateescape")
+        for encoded in (base64.b64encode(data), base64.urlsafe_b64encode(data)):
+            form = encoded.decode()
+            yield from {form, form.rstrip("="), quote(form, safe="")}
+
+
+def redact(text: str) -> str:
+    """The text without any secret in use."""
+    return text if _pattern is None else _pattern.sub(MASK, text)
+
+
+def excerpt(text: str | bytes, size: int) -> str:
+    """The first `size` characters of what came from outside, without any secret in use."""
+    beginning = text[: size + _OVERLAP]
+    if isinstance(beginning, bytes):
+        beginning = beginning.decode(errors="replace")
+    return redact(beginning)[:size]
+
+
+def keep_userinfo(userinfo: str) -> None:
+    """The password of `user:password`, also as Basic authentication sends it; and a user name that may be a token."""
+    keep(userinfo.partition(":")[2])
+    user, colon, password = (unquote(part) for part in userinfo.partition(":"))
+    keep(userinfo if password else None, f"{user}:{password}" if password else None, password)
+    if user and (not colon or not password or len(user) >= NAME_MIN):
+        keep(user, f"{user}:")
+
+
+def keep_from_texts(texts: Iterable[str]) -> None:
+    """What looks like a secret in a URL of a command line or a setting."""
+    for text in texts:
+        for pattern in _USERS:
+            for userinfo in pattern.findall(text):
+                keep_userinfo(userinfo)
+        for query in _QUERY.findall(text):
+            pairs = (pair.rpartition("=")[2] for pair in re.split("[&;]", query))
+            keep(*(value for value in pairs if len(value) >= QUERY_MIN))
+
+
+def shown(url: str) -> str:
+    """A URL for a message about it: without user, password, query and fragment, whatever is wrong with it."""
+    before, at, after = url.rpartition("@")
+    scheme = before.partition("://")[0] + "://" if "://" in before else ""
+    return redact(re.split("[?#]", f"{scheme}{MASK}@{after}" if at else url)[0])

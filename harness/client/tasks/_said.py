@@ -1,0 +1,182 @@
+"""What an assistant said: one value, whether it came whole or in pieces, and whatever was odd around it.
+
+Rules of this file
+  1. Strict about what the answer is: its texts, its calls of tools, and that it came to its end.
+  2. Lenient about all else, which is read if it can be, left out if not, and counted if it was odd.
+  3. A stream is put together into the message that the plain form would have had, and both are read by one function.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+
+from harness.client.errors import BadResponse
+from harness.client.redaction import excerpt
+
+TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
+_TEXT_PARTS = frozenset({"text", "output_text", "refusal"})
+_THINKING_PARTS = frozenset({"thinking", "reasoning"})
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """The server's count of tokens; None where it did not count."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call of a tool that the assistant asks for; `arguments` is JSON as the model wrote it."""
+
+    name: str
+    arguments: str = ""
+    id: str | None = None
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """What the assistant said, why it ended, the tokens if the server counted them, its thinking and calls of tools."""
+
+    text: str
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    reasoning: str | None = None  # thinking that the server tells apart from the answer
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+class Oddities:
+    """Counts what was not as the API says, and did not matter."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def object(self, value: Any) -> dict[str, Any] | None:
+        """A JSON object; anything else is odd and nothing."""
+        if isinstance(value, dict):
+            return value
+        self.count += 1
+        return None
+
+    def usage(self, value: Any) -> Usage | None:
+        """Token counts as far as they can be read."""
+        if value is None:
+            return None
+        found = self.object(value)
+        if found is None:
+            return None
+        read = Usage(self._tokens(found.get("prompt_tokens")), self._tokens(found.get("completion_tokens")))
+        if read == Usage():
+            self.count += 1
+            return None
+        return read
+
+    def _tokens(self, value: Any) -> int | None:
+        if type(value) is int and value >= 0:
+            return value
+        self.count += value is not None
+        if type(value) is float and math.isfinite(value) and value >= 0 and value == int(value):
+            return int(value)
+        return None
+
+    def reason(self, value: Any) -> str | None:
+        """Why it ended; numbers stand for reasons in some servers, and an empty text for none."""
+        if value is None or (isinstance(value, str) and value):
+            return value
+        self.count += 1
+        return str(value) if type(value) is int else None
+
+    def parts(self, value: Any, field: str) -> tuple[str, str]:
+        """Text and thinking in a content that is a text, a list of parts, or absent; raises BadResponse for others."""
+        if value is None:
+            return "", ""
+        if isinstance(value, str):
+            return value, ""
+        self.count += 1
+        if not isinstance(value, list):
+            raise BadResponse(f"{field}: is {type(value).__name__}, not a text")
+        text, thinking = [], []
+        for part in value:
+            kind = part.get("type", "text") if isinstance(part, dict) else None
+            if isinstance(part, str):
+                text.append(part)
+            elif kind in _TEXT_PARTS and isinstance(found := part.get("text", part.get(kind)), str):
+                text.append(found)
+            elif kind in _THINKING_PARTS:
+                inner = part.get("thinking", part.get("reasoning", part.get("text")))
+                thinking.append("".join(self.parts(inner, field)))
+            else:
+                raise BadResponse(f"{field}: has a part that is no text: {excerpt(str(part), 80)!r}")
+        return "".join(text), "".join(thinking)
+
+
+class Said:
+    """A message as it came, whole or put together from pieces."""
+
+    __slots__ = ("_calls", "_odd", "_texts", "_thinking")
+
+    def __init__(self, odd: Oddities) -> None:
+        self._odd = odd
+        self._texts: dict[str, list[str]] = {}
+        self._thinking: list[str] = []  # inside of content
+        self._calls: dict[int, dict[str, Any]] = {}
+
+    def add(self, message: dict[str, Any], field: str) -> None:
+        """One more piece of it, or all; raises BadResponse for a text that is none."""
+        if len(message) == 1 and type(text := message.get("content")) is str:  # nearly every piece of a stream
+            self._texts.setdefault("content", []).append(text)
+            return
+        for name in TEXTS:
+            value = message.get(name)
+            if value is None:
+                continue
+            if name in ("reasoning_content", "reasoning") and not isinstance(value, str):
+                self._odd.count += 1
+                continue
+            text, thinking = self._odd.parts(value, f"{field}.{name}")
+            self._texts.setdefault(name, []).append(text)
+            self._thinking += filter(None, [thinking])
+        calls = message.get("tool_calls")
+        if calls is not None and not isinstance(calls, list):
+            raise BadResponse(f"{field}.tool_calls: is {type(calls).__name__}, not a list")
+        for place, call in enumerate(calls or ()):
+            self._call(call, place, f"{field}.tool_calls[{place}]")
+        if message.get("function_call") is not None:  # the older form, of which there is one
+            self._call({"function": message["function_call"]}, 0, f"{field}.function_call")
+
+    def _call(self, call: Any, place: int, field: str) -> None:
+        if not isinstance(call, dict):
+            raise BadResponse(f"{field}: is {type(call).__name__}, not an object")
+        index = call.get("index", place)
+        kept = self._calls.setdefault(index if type(index) is int else place, {"id": None, "name": "", "arguments": ""})
+        if isinstance(call.get("id"), str) and call["id"]:
+            kept["id"] = call["id"]
+        function = call.get("function")
+        if not isinstance(function, dict):
+            self._odd.count += 1
+            return
+        arguments = function.get("arguments")
+        if isinstance(arguments, dict):  # as an object, where the API says a text
+            self._odd.count += 1
+            arguments = msgspec.json.encode(arguments).decode()
+        for name, value in (("name", function.get("name")), ("arguments", arguments)):
+            if isinstance(value, str):
+                kept[name] += value
+            elif value is not None:
+                raise BadResponse(f"{field}.function.{name}: is {type(value).__name__}, not a text")
+
+    @property
+    def anything(self) -> bool:
+        """Something was said, if only an empty text."""
+        return bool(self._texts or self._calls)
+
+    def completion(self, reason: str | None, usage: Usage | None) -> Completion:
+        """The whole. Thinking is never glued to the text; of two names for it, one is read."""
+        texts = {name: "".join(pieces) for name, pieces in self._texts.items()}
+        text = texts.get("content") or texts.get("refusal") or ""
+        thinking = texts.get("reasoning_content") or texts.get("reasoning") or "".join(self._thinking)
+        calls = tuple(ToolCall(**self._calls[index]) for index in sorted(self._calls))
+        return Completion(text, reason, usage, thinking or None, calls)
