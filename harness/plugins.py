@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
-import importlib
 import importlib.util
 import json
 import math
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.client.errors import SettingError, UsageError
+from harness.client.own import imported, own
 
 KINDS = {
     "strategy": "harness.strategies",
@@ -55,10 +55,37 @@ NOT_PLUGINS = {"users", "bridge", "shapes", "style", "options"}
 
 def summary(kind: str, name: str) -> str:
     """The first line of a plug-in's docstring (its class's, else its module's), read without importing it."""
+    try:
+        tree, cls = _parsed(kind, name)
+    except (SyntaxError, ValueError) as error:
+        return f"(cannot be read: {error})"
+    doc = (ast.get_docstring(cls) if cls else None) or ast.get_docstring(tree) or ""
+    return doc.partition("\n")[0]
+
+
+def constant(kind: str, name: str, attribute: str, default: Any) -> Any:
+    """A class attribute that is written as a literal, read without importing the plug-in."""
+    try:
+        _, cls = _parsed(kind, name)
+    except (SyntaxError, ValueError):
+        return default
+    for node in cls.body if cls else ():
+        target = (
+            node.target
+            if isinstance(node, ast.AnnAssign)
+            else node.targets[0]
+            if isinstance(node, ast.Assign)
+            else None
+        )
+        if isinstance(target, ast.Name) and target.id == attribute and (value := getattr(node, "value", None)):
+            return ast.literal_eval(value)
+    return default
+
+
+def _parsed(kind: str, name: str) -> tuple[ast.Module, ast.ClassDef | None]:
     tree = ast.parse((folder(kind) / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == camel(name)]
-    doc = (ast.get_docstring(classes[0]) if classes else None) or ast.get_docstring(tree) or ""
-    return doc.partition("\n")[0]
+    return tree, classes[0] if classes else None
 
 
 def camel(name: str) -> str:
@@ -68,17 +95,36 @@ def camel(name: str) -> str:
 
 def load(kind: str, name: str) -> type[Any]:
     """The class behind a name; raises UsageError with the near names."""
-    if ":" in name:
-        module_name, _, class_name = name.partition(":")
-        try:
-            return typing.cast(type[Any], getattr(importlib.import_module(module_name), class_name))
-        except (ImportError, AttributeError) as error:
-            raise UsageError(f"{kind} {name!r} cannot be imported: {error}") from error
-    known = names(kind)
-    if name not in known:
-        raise UsageError(unknown(kind, name, known))
-    module = importlib.import_module(f"{KINDS[kind]}.{name.replace('-', '_')}")
-    return typing.cast(type[Any], getattr(module, camel(name)))
+    if ":" not in name:
+        known = names(kind)
+        if name not in known:
+            raise UsageError(f"{unknown(kind, name, known)}; a class of your own is package.module:Class")
+        path = f"{KINDS[kind]}.{name.replace('-', '_')}:{camel(name)}"
+        return _checked(kind, name, imported(f"{kind} {name!r}", path))
+    return _checked(kind, name, own(f"{kind} {name!r}", name))
+
+
+NEEDED = {
+    "strategy": ("stream", "blocking"),
+    "task": ("parse", "request", "answer"),
+    "limit": ("value", "update"),
+    "layer": ("__call__",),
+    "load": ("arrivals",),
+}
+"""What a class of each kind must have."""
+
+
+def _checked(kind: str, name: str, found: Any) -> type[Any]:
+    if not isinstance(found, type):
+        raise UsageError(f"{kind} {name!r} is not a class")
+    # Not `hasattr`: every class has a `__call__`, its constructor.
+    has = {attribute for base in found.__mro__ for attribute in vars(base)} | {
+        *getattr(found, "__dataclass_fields__", ())
+    }
+    missing = [needed for needed in NEEDED.get(kind, ()) if needed not in has]
+    if missing:
+        raise UsageError(f"{kind} {name!r} is not a {kind}: the class has no {' and no '.join(missing)}")
+    return found
 
 
 def unknown(what: str, name: str, known: list[str]) -> str:
@@ -132,6 +178,8 @@ def fill(cls: type[Any], where: str, settings: typing.Mapping[str, Any]) -> Any:
     except TypeError as error:
         missing = [f.name for f in fields.values() if _required(f) and f.name not in values]
         raise UsageError(f"{where}: needs {', '.join(missing) or error}") from error
+    except Exception as error:  # a class of the user's own may raise anything
+        raise UsageError(f"{where}: {type(error).__name__}: {error}") from error
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:
@@ -149,7 +197,7 @@ def convert(where: str, value: Any, hint: Any) -> Any:
                 return _convert_one(value, option)
             except (ValueError, TypeError, OverflowError):
                 continue
-    allowed = " or ".join(_type_name(option) for option in options if option is not type(None))
+    allowed = " or ".join(type_name(option) for option in options if option is not type(None))
     raise UsageError(f"{where}={value!r} is not {allowed}")
 
 
@@ -185,11 +233,16 @@ def _boolean(value: Any) -> bool:
     raise ValueError(value)
 
 
-def _type_name(hint: Any) -> str:
+def type_name(hint: Any) -> str:
+    """A setting's type in words."""
     if typing.get_origin(hint) is typing.Literal:
         return "one of " + ", ".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) in {types.UnionType, typing.Union}:
+        options = typing.get_args(hint)
+        none = ["none"] if type(None) in options else []
+        return " or ".join([*(type_name(option) for option in options if option is not type(None)), *none])
     if typing.get_origin(hint) is tuple:
-        return f"values separated by |, each {_type_name(typing.get_args(hint)[0])}"
+        return f"values separated by |, each {type_name(typing.get_args(hint)[0])}"
     return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}.get(hint, str(hint))
 
 

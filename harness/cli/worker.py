@@ -49,5 +49,4 @@ def command(
             recipe = recipe_for(task or "", model, random_weights, dtype, device)
     except (JobsError, ValueError) as error:
         raise UsageError(str(error)) from None
-    line = recipe.command(broker, JobSettings(), f"paceline-{os.getpid()}", concurrency)
-    raise SystemExit(main(line[3:]))
+    raise SystemExit(main(recipe.options(broker, JobSettings(), f"paceline-{os.getpid()}", concurrency)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 import sys
 from dataclasses import dataclass, field
@@ -127,7 +128,19 @@ def _plan(settings: Settings, directory: Path, specs: list[CaseSpec]) -> Plan:
 
 def describe(name: str) -> type[Description]:
     """A scenario as plain data; raises UsageError with the near names."""
-    scenario: type[Description] = plugins.load("scenario", name)
+    before = os.environ.get("LOCUST_SKIP_MONKEY_PATCH")
+    os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"  # a module of the user's may import Locust, which patches this process
+    try:
+        scenario = plugins.load("scenario", name)
+    finally:
+        del os.environ["LOCUST_SKIP_MONKEY_PATCH"]
+        if before is not None:
+            os.environ["LOCUST_SKIP_MONKEY_PATCH"] = before
+    if not issubclass(scenario, Description):
+        raise UsageError(
+            f"scenario {name!r}: the class is not a subclass of scenarios.users.Application; "
+            "an ordinary locustfile is played by Locust itself: locust -f FILE"
+        )
     return scenario
 
 
@@ -220,7 +233,7 @@ def _label(text: str) -> str:
     if ":" not in text:
         return text.strip().replace("_", "-")
     name, given = plugins.split_spec(text)
-    return f"{name}:{','.join(f'{key}={value}' for key, value in given.items())}"
+    return ":".join(filter(None, [name, ",".join(f"{key}={value}" for key, value in given.items())]))
 
 
 def _directory(settings: Settings) -> Path:

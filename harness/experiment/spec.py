@@ -119,7 +119,7 @@ class CaseSpec(msgspec.Struct, frozen=True):
 
 
 def compose(send: Send, layers: LayerSettings, seed: int, closing: AsyncExitStack | None = None) -> Send:
-    """The request-level layers around one that makes an attempt, in the order of `layering.ORDER`."""
+    """The request-level layers around one that makes an attempt, in the order of their places."""
     from random import Random
 
     from harness.client.budget import RetryBudget

@@ -7,7 +7,6 @@ import json
 import selectors
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -18,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.client.errors import UsageError
+from harness.experiment import children
 
 START_S = 20.0
 PROBE_S = 3.0
@@ -124,11 +124,16 @@ def remote(url: str) -> Target:
 
 def embedded(profile: str, speed: float | None = None, seed: int = 1, log: Path | None = None) -> Target:
     """Start a mock on a free port of the loopback; raises UsageError with the mock's own line if it refuses."""
-    command = [sys.executable, "-m", "mock_server", "--profile", profile, "--port", "0", "--exit-with-stdin"]
+    command = children.python("mock_server", "--profile", profile, "--port", "0", "--exit-with-stdin")
     command += ["--seed", str(seed)] + ([] if speed is None else ["--speed", str(speed)])
     with tempfile.TemporaryFile() if log is None else log.open("w+b") as stderr:
         process = subprocess.Popen(  # noqa: S603 - our own module
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=children.environment(),
+            start_new_session=True,
         )
         line = _first_line(process)
         if not line:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -29,9 +30,18 @@ class WorkerRecipe:
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def command(self, broker: str, settings: JobSettings, name: str, concurrency: int = 1) -> list[str]:
-        """The command line of a worker process."""
+        """The command line of a worker process: in safe-path mode, so that no file of the user's directory is run."""
         return [
-            *(sys.executable, "-m", "model_server.jobs.worker"),
+            sys.executable,
+            "-P",
+            "-m",
+            "model_server.jobs.worker",
+            *self.options(broker, settings, name, concurrency),
+        ]
+
+    def options(self, broker: str, settings: JobSettings, name: str, concurrency: int = 1) -> list[str]:
+        """What a worker is told on its command line."""
+        return [
             *("--broker", broker, "--factory", self.factory, "--arguments", json.dumps(self.arguments)),
             *("--retry-delay", str(settings.retry_delay_s), "--keep", str(settings.keep_s)),
             *("--name", name, "--concurrency", str(concurrency)),
@@ -104,6 +114,14 @@ def check_broker(url: str) -> None:
         raise JobsError(f"--broker {url}: {error}; is Redis running? `--broker embedded` starts one") from None
 
 
+def _environment() -> dict[str, str]:
+    """A worker finds our packages, although its working directory is not on its path."""
+    root = str(Path(__file__).parents[2])
+    given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    ours = [] if root in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")} else [root]
+    return {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join([*ours, *given])}
+
+
 @contextmanager
 def _workers(recipe: WorkerRecipe, url: str, settings: JobSettings, count: int) -> Iterator[None]:
     children = [
@@ -111,6 +129,7 @@ def _workers(recipe: WorkerRecipe, url: str, settings: JobSettings, count: int) 
             recipe.command(url, settings, f"paceline-{os.getpid()}-{number}"),
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),
+            env=_environment(),
             preexec_fn=dies_with_parent(),  # noqa: PLW1509 - one prepared system call, no lock is taken
             start_new_session=True,
         )

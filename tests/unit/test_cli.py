@@ -125,6 +125,22 @@ def test_list_shows_everything_with_a_line(capsys: pytest.CaptureFixture[str]) -
     assert json.loads(out)["loads"]["backlog"]
 
 
+def test_list_shows_settings_with_their_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    """In words and as JSON; what must be given is marked; of layers only what `--layer` accepts."""
+    _, out, _ = run(capsys, "list", "strategies")
+    assert "concurrency=50, queue_size=0, ordered=false, window=0, priority=false" in out
+    _, out, _ = run(capsys, "list", "layers")
+    assert "timeout_s!" in out
+    assert "concurrency-limit" not in out
+    _, out, _ = run(capsys, "list", "--json")
+    table = json.loads(out)
+    assert table["layers"]["rate-limit"]["settings"]["rate_per_s"] == {"type": "a number or none", "default": None}
+    assert table["layers"]["deadline"]["settings"]["timeout_s"] == {"type": "a number"}
+    assert table["loads"]["steps"]["settings"]["factors"]["default"] == [1.0, 2.0, 4.0, 8.0]
+    assert table["faults"]["status"]["settings"]["status"]["default"] == 500
+    assert table["scenarios"]["soak"]["settings"]["duration"]["default"] == 600.0
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
