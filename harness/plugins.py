@@ -8,6 +8,7 @@ Listing reads folders and never imports, so help and completion stay quick.
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import difflib
 import importlib.util
@@ -20,6 +21,7 @@ from typing import Any
 
 from harness.client.errors import SettingError, UsageError
 from harness.client.own import imported, own
+from harness.client.quantity import duration_s, rate_per_s
 
 KINDS = {
     "strategy": "harness.strategies",
@@ -145,7 +147,10 @@ def split_spec(text: str) -> tuple[str, dict[str, str]]:
         key, equals, value = part.partition("=")
         if not equals:
             raise UsageError(f"{text!r}: {part!r} is not key=value")
-        settings[key.strip().replace("-", "_")] = value.strip()
+        key = key.strip().replace("-", "_")
+        if key in settings:
+            raise UsageError(f"{text!r}: {key} is given twice")
+        settings[key] = value.strip()
     return name.strip(), settings
 
 
@@ -170,7 +175,7 @@ def fill(cls: type[Any], where: str, settings: typing.Mapping[str, Any]) -> Any:
     for key, value in settings.items():
         if key not in fields:
             raise UsageError(f"{where}: " + unknown("setting", key, sorted(fields) or ["none"]))
-        values[key] = convert(f"{where}: {key}", value, hints[key])
+        values[key] = setting(where, key, value, hints[key])
     try:
         return cls(**values)
     except SettingError as error:
@@ -184,6 +189,15 @@ def fill(cls: type[Any], where: str, settings: typing.Mapping[str, Any]) -> Any:
 
 def _required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def setting(where: str, key: str, value: Any, hint: Any) -> Any:
+    """A setting by its field's type; a text for a duration (`..._s`) or a rate (`..._per_s`) may have a unit."""
+    parse = rate_per_s if key.endswith("_per_s") else duration_s if key.endswith("_s") else None
+    if parse is not None and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = parse(value)
+    return convert(f"{where}: {key}", value, hint)
 
 
 def convert(where: str, value: Any, hint: Any) -> Any:

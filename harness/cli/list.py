@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from harness.cli.command import Command
 from harness.client.errors import UsageError
 
 PLURALS = {
@@ -115,7 +116,7 @@ def _of_scenario(cls: type[Any]) -> dict[str, Entry]:
     return {key: {"type": type(value).__name__, "default": value} for key, value in facts.items() if value is not None}
 
 
-@click.command("list")
+@click.command("list", cls=Command)
 @click.argument("what", required=False, type=click.Choice(list(PLURALS)), metavar="[WHAT]")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(what: str | None, as_json: bool) -> None:

@@ -6,10 +6,11 @@ import os
 
 import click
 
+from harness.cli.command import Command
 from harness.client.errors import UsageError
 
 
-@click.command("worker")
+@click.command("worker", cls=Command)
 @click.option("--broker", required=True, metavar="URL", help="The server's: redis://HOST:PORT/DB.")
 @click.option("--server", "-p", "profile", default=None, metavar="NAME|FILE.toml", help="A mock with this profile.")
 @click.option("--task", default=None, metavar="TASK[,TASK]", help="Real models for these tasks.")

@@ -66,7 +66,7 @@ def check(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in given.items():
         if key not in hints:
             raise UsageError(f"layer {name}: " + plugins.unknown("setting", key, sorted(hints) or ["none"]))
-        values[key] = plugins.convert(f"layer {name}: {key}", value, hints[key])
+        values[key] = plugins.setting(f"layer {name}", key, value, hints[key])
     try:
         cls(_nowhere, **values)
     except SettingError as error:

@@ -15,7 +15,7 @@ from harness.client.errors import UsageError
 from harness.experiment import layering
 from harness.experiment import target as targets
 from harness.experiment.scenario import Description
-from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
+from harness.experiment.spec import DEFAULT_SEED, SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
 from harness.load.schedule import BACKLOG, Schedule, check
 from harness.load.workloads.jsonl import Jsonl
 from harness.measure import slo as slos
@@ -42,7 +42,7 @@ class Settings:
     items: int | None = None
     input: str | None = None
     synthetic: str | None = None
-    seed: int = 1
+    seed: int | None = None  # None: DEFAULT_SEED, and the mock keeps its profile's own
     repeats: int = 1
     users: int = 1
     processes: int = 1
@@ -99,7 +99,7 @@ def prepare(settings: Settings) -> Run:
             input=source,
             synthetic=synthetic,
             layers=settings.layers.around(layers),
-            seed=settings.seed,
+            seed=_seed(settings),
             users=settings.users,
             drain_s=settings.drain_s,
         )
@@ -117,13 +117,17 @@ def _plan(settings: Settings, directory: Path, specs: list[CaseSpec]) -> Plan:
         started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         tool={"name": "paceline", "version": _version(), "python": sys.version.split()[0]},
         environment=environment(),
-        seed=settings.seed,
+        seed=_seed(settings),
         slo=settings.slo,
         cases=plan_cases,
         ceilings={},
         notes=[],
         command=settings.command,
     )
+
+
+def _seed(settings: Settings) -> int:
+    return DEFAULT_SEED if settings.seed is None else settings.seed
 
 
 def describe(name: str) -> type[Description]:

@@ -122,10 +122,11 @@ def remote(url: str) -> Target:
     return Target(url, note=note if isinstance(note, str) else None)
 
 
-def embedded(profile: str, speed: float | None = None, seed: int = 1, log: Path | None = None) -> Target:
+def embedded(profile: str, speed: float | None = None, seed: int | None = None, log: Path | None = None) -> Target:
     """Start a mock on a free port of the loopback; raises UsageError with the mock's own line if it refuses."""
     command = children.python("mock_server", "--profile", profile, "--port", "0", "--exit-with-stdin")
-    command += ["--seed", str(seed)] + ([] if speed is None else ["--speed", str(speed)])
+    for option, value in (("--seed", seed), ("--speed", speed)):
+        command += [] if value is None else [option, str(value)]
     with tempfile.TemporaryFile() if log is None else log.open("w+b") as stderr:
         process = subprocess.Popen(  # noqa: S603 - our own module
             command,
