@@ -1,8 +1,11 @@
 """`python -m harness` is the `paceline` command; so is the script that pip installs."""
 
-from __future__ import annotations
-
+import os
 import sys
+
+if sys.path[0] == os.getcwd() != os.path.dirname(os.path.dirname(os.path.abspath(__file__))):
+    # `python -m` puts the working directory first: its files would be imported in place of the standard library's.
+    del sys.path[0]
 
 
 def main() -> None:

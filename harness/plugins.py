@@ -8,9 +8,9 @@ Listing reads folders and never imports, so help and completion stay quick.
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import difflib
-import importlib
 import importlib.util
 import json
 import math
@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.client.errors import SettingError, UsageError
+from harness.client.own import imported, own
+from harness.client.quantity import duration_s, rate_per_s
 
 _USERINFO = re.compile(r"://[^/?#\s]*@")
 KINDS = {
@@ -57,10 +59,37 @@ NOT_PLUGINS = {"users", "bridge", "shapes", "style", "options"}
 
 def summary(kind: str, name: str) -> str:
     """The first line of a plug-in's docstring (its class's, else its module's), read without importing it."""
+    try:
+        tree, cls = _parsed(kind, name)
+    except (SyntaxError, ValueError) as error:
+        return f"(cannot be read: {error})"
+    doc = (ast.get_docstring(cls) if cls else None) or ast.get_docstring(tree) or ""
+    return doc.partition("\n")[0]
+
+
+def constant(kind: str, name: str, attribute: str, default: Any) -> Any:
+    """A class attribute that is written as a literal, read without importing the plug-in."""
+    try:
+        _, cls = _parsed(kind, name)
+    except (SyntaxError, ValueError):
+        return default
+    for node in cls.body if cls else ():
+        target = (
+            node.target
+            if isinstance(node, ast.AnnAssign)
+            else node.targets[0]
+            if isinstance(node, ast.Assign)
+            else None
+        )
+        if isinstance(target, ast.Name) and target.id == attribute and (value := getattr(node, "value", None)):
+            return ast.literal_eval(value)
+    return default
+
+
+def _parsed(kind: str, name: str) -> tuple[ast.Module, ast.ClassDef | None]:
     tree = ast.parse((folder(kind) / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == camel(name)]
-    doc = (ast.get_docstring(classes[0]) if classes else None) or ast.get_docstring(tree) or ""
-    return doc.partition("\n")[0]
+    return tree, classes[0] if classes else None
 
 
 def camel(name: str) -> str:
@@ -70,17 +99,36 @@ def camel(name: str) -> str:
 
 def load(kind: str, name: str) -> type[Any]:
     """The class behind a name; raises UsageError with the near names."""
-    if ":" in name:
-        module_name, _, class_name = name.partition(":")
-        try:
-            return typing.cast(type[Any], getattr(importlib.import_module(module_name), class_name))
-        except (ImportError, AttributeError) as error:
-            raise UsageError(f"{kind} {name!r} cannot be imported: {error}") from error
-    known = names(kind)
-    if name not in known:
-        raise UsageError(unknown(kind, name, known))
-    module = importlib.import_module(f"{KINDS[kind]}.{name.replace('-', '_')}")
-    return typing.cast(type[Any], getattr(module, camel(name)))
+    if ":" not in name:
+        known = names(kind)
+        if name not in known:
+            raise UsageError(f"{unknown(kind, name, known)}; a class of your own is package.module:Class")
+        path = f"{KINDS[kind]}.{name.replace('-', '_')}:{camel(name)}"
+        return _checked(kind, name, imported(f"{kind} {name!r}", path))
+    return _checked(kind, name, own(f"{kind} {name!r}", name))
+
+
+NEEDED = {
+    "strategy": ("stream", "blocking"),
+    "task": ("parse", "request", "answer"),
+    "limit": ("value", "update"),
+    "layer": ("__call__",),
+    "load": ("arrivals",),
+}
+"""What a class of each kind must have."""
+
+
+def _checked(kind: str, name: str, found: Any) -> type[Any]:
+    if not isinstance(found, type):
+        raise UsageError(f"{kind} {name!r} is not a class")
+    # Not `hasattr`: every class has a `__call__`, its constructor.
+    has = {attribute for base in found.__mro__ for attribute in vars(base)} | {
+        *getattr(found, "__dataclass_fields__", ())
+    }
+    missing = [needed for needed in NEEDED.get(kind, ()) if needed not in has]
+    if missing:
+        raise UsageError(f"{kind} {name!r} is not a {kind}: the class has no {' and no '.join(missing)}")
+    return found
 
 
 def unknown(what: str, name: str, known: list[str]) -> str:
@@ -101,7 +149,10 @@ def split_spec(text: str) -> tuple[str, dict[str, str]]:
         key, equals, value = part.partition("=")
         if not equals:
             raise UsageError(f"{text!r}: {part!r} is not key=value")
-        settings[key.strip().replace("-", "_")] = value.strip()
+        key = key.strip().replace("-", "_")
+        if key in settings:
+            raise UsageError(f"{text!r}: {key} is given twice")
+        settings[key] = value.strip()
     return name.strip(), settings
 
 
@@ -126,7 +177,7 @@ def fill(cls: type[Any], where: str, settings: typing.Mapping[str, Any]) -> Any:
     for key, value in settings.items():
         if key not in fields:
             raise UsageError(f"{where}: " + unknown("setting", key, sorted(fields) or ["none"]))
-        values[key] = convert(f"{where}: {key}", value, hints[key])
+        values[key] = setting(where, key, value, hints[key])
     try:
         return cls(**values)
     except SettingError as error:
@@ -134,10 +185,21 @@ def fill(cls: type[Any], where: str, settings: typing.Mapping[str, Any]) -> Any:
     except TypeError as error:
         missing = [f.name for f in fields.values() if _required(f) and f.name not in values]
         raise UsageError(f"{where}: needs {', '.join(missing) or error}") from error
+    except Exception as error:  # a class of the user's own may raise anything
+        raise UsageError(f"{where}: {type(error).__name__}: {error}") from error
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def setting(where: str, key: str, value: Any, hint: Any) -> Any:
+    """A setting by its field's type; a text for a duration (`..._s`) or a rate (`..._per_s`) may have a unit."""
+    parse = rate_per_s if key.endswith("_per_s") else duration_s if key.endswith("_s") else None
+    if parse is not None and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = parse(value)
+    return convert(f"{where}: {key}", value, hint)
 
 
 def convert(where: str, value: Any, hint: Any) -> Any:
@@ -155,7 +217,7 @@ def convert(where: str, value: Any, hint: Any) -> Any:
                 return _convert_one(value, option)
             except (ValueError, TypeError, OverflowError):
                 continue
-    allowed = " or ".join(_type_name(option) for option in options if option is not type(None))
+    allowed = " or ".join(type_name(option) for option in options if option is not type(None))
     raise UsageError(f"{where}={value!r} is not {allowed}")
 
 
@@ -191,11 +253,16 @@ def _boolean(value: Any) -> bool:
     raise ValueError(value)
 
 
-def _type_name(hint: Any) -> str:
+def type_name(hint: Any) -> str:
+    """A setting's type in words."""
     if typing.get_origin(hint) is typing.Literal:
         return "one of " + ", ".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) in {types.UnionType, typing.Union}:
+        options = typing.get_args(hint)
+        none = ["none"] if type(None) in options else []
+        return " or ".join([*(type_name(option) for option in options if option is not type(None)), *none])
     if typing.get_origin(hint) is tuple:
-        return f"values separated by |, each {_type_name(typing.get_args(hint)[0])}"
+        return f"values separated by |, each {type_name(typing.get_args(hint)[0])}"
     return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}.get(hint, str(hint))
 
 

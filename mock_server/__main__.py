@@ -1,6 +1,11 @@
 """`python -m mock_server`."""
 
+import os
 import sys
+
+if sys.path[0] == os.getcwd() != os.path.dirname(os.path.dirname(os.path.abspath(__file__))):
+    # `python -m` puts the working directory first: its files would be imported in place of the standard library's.
+    del sys.path[0]
 
 from mock_server.main import main
 

@@ -30,12 +30,12 @@ def create(
     settings: FaceSettings | None = None,
     jobs: JobBackend | None = None,
 ) -> App:
-    """The mock as an ASGI app. `speed` and `seed` override the profile's; raises `ProfileError`."""
+    """The mock as an ASGI app, `speed` times as fast as the profile, with `seed` or its own; raises `ProfileError`."""
     given = profile if isinstance(profile, Profile) else load(profile)
     if speed is not None:
         if not 0 < speed <= 10_000:
             raise ProfileError(f"speed = {speed!r}: allowed: > 0 and <= 10000")
-        given = msgspec.structs.replace(given, speed=speed)
+        given = msgspec.structs.replace(given, speed=given.speed * speed)
     effective: Profile = scaled(given, given.speed)
     seed = given.seed if seed is None else seed
     engine = SimulatedEngine(effective, seed)

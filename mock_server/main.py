@@ -55,7 +55,7 @@ def worker_recipe(profile: str, speed: float | None, seed: int | None) -> Worker
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mock_server", description="Serve a simulated model server.")
     parser.add_argument("--profile", default="constant-120ms", metavar="NAME|FILE.toml", help="shipped or your own")
-    parser.add_argument("--speed", type=float, default=None, metavar="F", help="divide every time of the profile by F")
+    parser.add_argument("--speed", type=float, default=None, metavar="F", help="F times as fast as the profile says")
     parser.add_argument("--seed", type=int, default=None, metavar="N")
     add_arguments(parser)
     add_job_arguments(parser)
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
 
     def ready(url: str) -> None:
-        speed = profile.speed if arguments.speed is None else arguments.speed
+        speed = profile.speed * (1.0 if arguments.speed is None else arguments.speed)
         note = scale_note(speed).removeprefix("; ") or None
         tell_ready({"url": url, "profile": profile.name, "note": note}, arguments.port_file)
 

@@ -47,7 +47,7 @@ def _explain(message: str, data: Any, type: Any) -> str:
     if unknown:
         key = ".".join(part for part in (path, unknown.group(1)) if part)
         known = {part for entry in reference(type) for part in entry.name.replace("[]", "").split(".")}
-        near = difflib.get_close_matches(unknown.group(1), sorted(known), n=3)
+        near = difflib.get_close_matches(unknown.group(1), sorted(known - {unknown.group(1)}), n=3)
         return f"unknown key {key}" + (f"; did you mean {', '.join(near)}?" if near else "")
     missing = _MISSING.search(text)
     if missing:

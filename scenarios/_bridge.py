@@ -81,6 +81,9 @@ def _spec(environment: Environment) -> CaseSpec:
 
 @events.init_command_line_parser.add_listener
 def _arguments(parser: Any, **_: Any) -> None:
+    if _options.case_file() is not None:
+        # The case says everything: a locust.conf or pyproject.toml of the user's must not end or change its load.
+        parser._default_config_files = []
     _options.add_arguments(parser)
     parser.add_argument("--paceline-target", default="", include_in_web_ui=False, help="set by the master")
     parser.add_argument("--paceline-records", default="", include_in_web_ui=False, help="set by the master")

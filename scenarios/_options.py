@@ -11,9 +11,10 @@ import msgspec
 
 from harness import plugins
 from harness.client.errors import UsageError
+from harness.client.quantity import duration_s, rate_per_s
 from harness.experiment import layering
 from harness.experiment.scenario import Description
-from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
+from harness.experiment.spec import DEFAULT_SEED, SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
 from harness.load.schedule import BACKLOG
 from harness.measure.result import Named
 
@@ -26,15 +27,20 @@ def add_arguments(parser: Any, **_: Any) -> None:
     add = group.add_argument
     add("--strategy", default="queue-stream:concurrency=20", help="client strategy, NAME[:key=value,...]")
     add("--task", default="", help="what each item asks for, NAME[:key=value,...] (default: the scenario's own)")
-    add("--rate", type=float, default=0.0, help="arrivals per second (default: the scenario's own)")
+    add("--rate", type=rate_per_s, default=0.0, help="arrivals per second (default: the scenario's own)")
     add("--items", type=int, default=0, help="number of items (default: all of --input, else the scenario's own)")
-    add("--duration", type=float, default=0.0, help="seconds of arrivals (default: the scenario's own)")
+    add("--duration", type=duration_s, default=0.0, help="seconds of arrivals (default: the scenario's own)")
     add("--input", default="", help="JSONL file with the items (default: the pairs that come with paceline)")
     add("--server", default="demo", help="profile of the mock server that is started when there is no --host")
-    add("--seed", type=int, default=1, help="seed of schedule and texts")
+    add(
+        "--seed",
+        type=int,
+        default=None,
+        help="seed of schedule, texts and mock (default: 1; the mock has its profile's)",
+    )
     add("--retries", type=int, default=0, help="attempts after the first one")
-    add("--request-timeout", type=float, default=60.0, help="seconds that one attempt may take")
-    add("--drain", type=float, default=30.0, help="seconds that requests in flight may take after the stop")
+    add("--request-timeout", type=duration_s, default=60.0, help="seconds that one attempt may take")
+    add("--drain", type=duration_s, default=30.0, help="seconds that requests in flight may take after the stop")
     add("--out", default="", help="run directory (default: runs/<time>-<scenario>)")
 
 
@@ -82,7 +88,7 @@ def spec_from(options: Namespace, scenario: type[Description], name: str, target
         items=options.items or _items(options, scenario),
         input=options.input or (str(SAMPLE_PAIRS) if shipped else None),
         layers=LayerSettings(timeout_s=options.request_timeout, retries=options.retries).around(layering.parse(own)),
-        seed=options.seed,
+        seed=DEFAULT_SEED if options.seed is None else options.seed,
         users=options.num_users or 1,
         drain_s=options.drain,
     )

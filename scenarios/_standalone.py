@@ -91,7 +91,7 @@ class Standalone:
             started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             tool={"name": "paceline", "locust": "plain"},
             environment=machine(),
-            seed=options.seed,
+            seed=spec.seed,
             slo=None,
             cases=[case],
             ceilings={},

@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
+from harness.cli.command import Command
 from harness.cli.options import PluginName, play, shared
 
 DEFAULT = ("sync", "threads", "unbounded", "batches", "queue-stream:concurrency=50", "adaptive")
 
 
-@click.command("compare")
+@click.command("compare", cls=Command)
 @click.option("--scenario", type=PluginName("scenario"), default="backlog", show_default=True, help="What is played.")
 @shared
 def command(scenario: str, **options: Any) -> int:

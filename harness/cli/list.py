@@ -1,10 +1,17 @@
-"""`paceline list`: what there is, with a line about each."""
+"""`paceline list`: what there is, with a line about each, its settings and their defaults."""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
+import typing
+from typing import Any
 
 import click
+
+from harness.cli.command import Command
+from harness.client.errors import UsageError
 
 PLURALS = {
     "strategies": "strategy",
@@ -18,32 +25,131 @@ PLURALS = {
     "charts": "chart",
     "formats": "format",
 }
+Entry = dict[str, Any]
+"""`summary`, and `settings`: name -> `type`, and `default` unless it has to be given."""
 
 
-def entries(kind: str) -> dict[str, str]:
-    """Name -> first line, of one kind."""
+def entries(kind: str) -> dict[str, Entry]:
+    """Name -> entry, of one kind."""
     if kind == "profile":
         from mock_server import profiles
 
-        return {name: profiles.summary(name) for name in profiles.names()}
+        return {name: {"summary": profiles.summary(name), "settings": {}} for name in profiles.names()}
+    from harness import plugins
+    from harness.experiment import layering
+
+    names = layering.names() if kind == "layer" else plugins.names(kind)
+    found = {name: _entry(kind, name) for name in names}
+    return {"backlog": {"summary": "Every item due at once.", "settings": {}}, **found} if kind == "load" else found
+
+
+def _entry(kind: str, name: str) -> Entry:
     from harness import plugins
 
-    found = {name: plugins.summary(kind, name) for name in plugins.names(kind)}
-    return {"backlog": "Every item due at once.", **found} if kind == "load" else found
+    if kind in {"chart", "format"}:  # functions without settings; importing them would load the drawing library
+        return {"summary": plugins.summary(kind, name), "settings": {}}
+    try:
+        return {"summary": plugins.summary(kind, name), "settings": _settings(kind, name)}
+    except UsageError as error:
+        return {"summary": f"(cannot be used) {error}", "settings": {}}
 
 
-@click.command("list")
+def _settings(kind: str, name: str) -> dict[str, Entry]:
+    if kind == "fault":
+        return _of_fault(name)
+    from harness import plugins
+
+    cls = plugins.load(kind, name)
+    if kind == "scenario":
+        return _of_scenario(cls)
+    if kind == "layer":
+        from harness.experiment import layering
+
+        takes = inspect.signature(cls).parameters
+        return {
+            key: _setting(hint, takes[key].default, inspect.Parameter.empty)
+            for key, hint in layering.settings(cls).items()
+        }
+    hints = typing.get_type_hints(cls)
+    return {
+        field.name: _setting(hints[field.name], _default(field), dataclasses.MISSING)
+        for field in dataclasses.fields(cls)
+        if field.init
+    }
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _setting(hint: Any, default: Any, missing: object) -> Entry:
+    from harness import plugins
+
+    entry = {"type": plugins.type_name(hint)}
+    return entry if default is missing else entry | {"default": default}
+
+
+def _of_fault(name: str) -> dict[str, Entry]:
+    import msgspec
+
+    from mock_server.faults import kinds
+
+    cls = kinds()[name]
+    hints = typing.get_type_hints(cls)
+    return {
+        field.name: _setting(hints[field.name], field.default, msgspec.NODEFAULT)
+        for field in msgspec.structs.fields(cls)
+    }
+
+
+def _of_scenario(cls: type[Any]) -> dict[str, Entry]:
+    """What a run of it does unless an option says otherwise."""
+    from harness import plugins
+
+    load = "backlog"
+    if cls.load is not None:
+        given = ",".join(f"{key}={_text(value)}" for key, value in plugins.settings_of(cls.load).items())
+        load = f"{plugins.name_of(type(cls.load))}:{given}"
+    tasks = " + ".join(f"{task}*{weight:g}" if len(cls.mix) > 1 else task for task, weight in cls.mix.items())
+    facts: dict[str, Any] = {"load": load, "task": tasks}
+    facts |= {"items": cls.items} if cls.load is None else {"duration": cls.duration_s}
+    return {key: {"type": type(value).__name__, "default": value} for key, value in facts.items() if value is not None}
+
+
+@click.command("list", cls=Command)
 @click.argument("what", required=False, type=click.Choice(list(PLURALS)), metavar="[WHAT]")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(what: str | None, as_json: bool) -> None:
-    """List strategies, tasks, limits, layers, loads, scenarios, profiles, faults, charts and formats."""
+    """List strategies, tasks, limits, layers, loads, scenarios, profiles, faults, charts and formats.
+
+    Below each name stand its settings with their defaults; one marked ! has no default. Layers stand from outside in.
+    """
     kinds = [what] if what else list(PLURALS)
     table = {kind: entries(PLURALS[kind]) for kind in kinds}
     if as_json:
-        click.echo(json.dumps(table, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(table, indent=2, ensure_ascii=False, default=str))
         return
     width = max((len(name) for found in table.values() for name in found), default=0)
     for number, (kind, found) in enumerate(table.items()):
         click.secho(("\n" if number else "") + kind, bold=True)
-        for name, line in found.items():
-            click.echo(f"  {name:<{width}}  {line}")
+        for name, entry in found.items():
+            click.echo(f"  {name:<{width}}  {entry['summary']}")
+            if entry["settings"]:
+                indent = " " * (width + 6)
+                click.secho(click.wrap_text(_line(entry["settings"]), 110, indent, indent), dim=True)
+
+
+def _line(settings: dict[str, Entry]) -> str:
+    """`concurrency=20, path!`: as it is written after a name."""
+    return ", ".join(
+        f"{name}={_text(setting['default'])}" if "default" in setting else f"{name}!"
+        for name, setting in settings.items()
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, tuple | list):
+        return "|".join(map(_text, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from harness.cli.command import Group
 from harness.client.errors import UsageError
 from harness.client.open_files import explained  # imported now: later there may be no descriptor for it
 from harness.client.redaction import keep, keep_from_texts, redact
@@ -29,7 +30,7 @@ COMMANDS = {
 """Subcommand -> its line in the help; each lies in a module of its own that is imported only when it is called."""
 
 
-class Lazy(click.Group):
+class Lazy(Group):
     """Imports a subcommand's module when it is used, so that the help comes at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

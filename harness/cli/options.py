@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from harness.cli.command import duration, rate
 from harness.client.errors import UsageError
 
 Execute = Callable[..., tuple[Any, bool]]
@@ -80,22 +81,24 @@ _SHARED = [
     click.option(
         "--server", type=ProfileName(), default="demo", show_default=True, help="Profile of the embedded mock, or TOML."
     ),
-    click.option("--speed", type=float, help="Divide all times of the embedded mock by this."),
+    click.option("--speed", type=float, help="So many times as fast as the profile of the embedded mock says."),
     click.option("--task", type=PluginName("task"), metavar="NAME[:...]", help="What each item asks for."),
     click.option("--load", type=PluginName("load"), metavar="NAME[:...]", help="How items become due."),
     click.option("--input", metavar="FILE.jsonl", help="Items, one JSON object a line."),
     click.option("--synthetic", metavar="DIST[:mean=,sigma=]", help="Made-up texts: constant, uniform or lognormal."),
     click.option("--items", type=int, help="How many items."),
-    click.option("--rate", type=float, help="Arrivals per second."),
-    click.option("--duration", type=float, help="Seconds of arrivals."),
-    click.option("--seed", type=int, default=1, show_default=True, help="Seed of schedule, texts and mock."),
+    click.option("--rate", type=rate(), help="Arrivals per second; also 100/s, 6000/min."),
+    click.option("--duration", type=duration(), help="Seconds of arrivals; also 500ms, 30s, 10min."),
+    click.option(
+        "--seed", type=int, help="Seed of schedule, texts and mock [default: 1; the mock's profile has its own]."
+    ),
     click.option("--repeats", type=int, default=1, show_default=True, help="Repeats, interleaved over the strategies."),
     click.option("--users", type=int, default=1, show_default=True, help="Client applications that share the load."),
     click.option("--processes", type=int, default=1, show_default=True, help="Locust processes that share the users."),
     click.option("--retries", type=int, default=0, show_default=True, help="Further attempts, full jitter."),
-    click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds one attempt may take."),
-    click.option("--rate-limit", type=float, help="At most so many requests a second from each client application."),
-    click.option("--deadline", type=float, help="Seconds from due time to answer, over all attempts."),
+    click.option("--timeout", type=duration(), default=60.0, show_default=True, help="Seconds one attempt may take."),
+    click.option("--rate-limit", type=rate(), help="At most so many requests a second from each client application."),
+    click.option("--deadline", type=duration(), help="Seconds from due time to answer, over all attempts."),
     click.option("--retry-budget", is_flag=True, help="Retries and hedges spend from a purse that successes fill."),
     click.option(
         "--layer",
@@ -110,7 +113,7 @@ _SHARED = [
         help="Each strategy once more, with these layers.",
     ),
     click.option(
-        "--drain", type=float, default=30.0, show_default=True, help="Seconds for what is in flight at the end."
+        "--drain", type=duration(), default=30.0, show_default=True, help="Seconds for what is in flight at the end."
     ),
     click.option("--slo", metavar="CONDITIONS", help='For example "p99<500ms,errors<1%"; exit code 1 if one fails.'),
     click.option("--out", type=click.Path(path_type=Path), help="Run directory [default: runs/<time>-<scenario>]."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.command import Command, duration
 from harness.cli.main import EXIT_INTERRUPTED
 from harness.cli.options import PluginName, shared
 from harness.client.errors import UsageError
@@ -53,7 +54,7 @@ class Share(click.ParamType[float]):
         return share
 
 
-@click.command("process")
+@click.command("process", cls=Command)
 @click.argument("input", metavar="INPUT")
 @click.option("--output", required=True, metavar="FILE", help="Answers, one JSON object a line; - is stdout.")
 @click.option("--target", required=True, metavar="URL", help="The server.")
@@ -88,8 +89,12 @@ class Share(click.ParamType[float]):
 )
 @click.option("--cache", metavar="FILE", help="Answers kept from call to call (the layer cache).")
 @click.option("--window", type=int, default=10_000, show_default=True, help="Lines that may overtake the oldest one.")
-@click.option("--patience", type=float, default=60.0, show_default=True, help="Seconds to wait for a server that left.")
-@click.option("--drain", type=float, default=10.0, show_default=True, help="Seconds for what is in flight at a stop.")
+@click.option(
+    "--patience", type=duration(), default=60.0, show_default=True, help="Seconds to wait for a server that left."
+)
+@click.option(
+    "--drain", type=duration(), default=10.0, show_default=True, help="Seconds for what is in flight at a stop."
+)
 @click.option("--id-field", default="id", show_default=True, metavar="NAME", help="Copied to the output where present.")
 @click.option("--with-input", is_flag=True, help="Put each row into its output line.")
 @click.option("--json", "as_json", is_flag=True, help="A summary as JSON on stdout.")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from harness.cli.command import Command
 from harness.cli.options import PluginName
 from harness.client.errors import UsageError
 
 
-@click.command("report")
+@click.command("report", cls=Command)
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--format",

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
+from harness.cli.command import Command
 from harness.cli.options import PluginName, play, shared
 
 
-@click.command("run")
+@click.command("run", cls=Command)
 @click.argument("scenario", type=PluginName("scenario"))
 @shared
 def command(scenario: str, **options: Any) -> int:

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from harness.cli.command import Group, duration
+
 F = TypeVar("F", bound=Callable[..., Any])
 KEEP_HELP = "Keep a job and its results so long from its end.  [default: 3600]"
 RETRY_HELP = "Wait before an item that met a server error is computed again.  [default: 10]"
@@ -43,7 +45,7 @@ def _given(options: Mapping[str, str | int | float | None]) -> list[str]:
     ]
 
 
-@click.group("serve")
+@click.group("serve", cls=Group)
 def command() -> None:
     """Serve a mock of a model server, or a real one, on this machine."""
 
@@ -54,16 +56,15 @@ def command() -> None:
     "--host", default="127.0.0.1", show_default=True, help="Address to bind; anything else is seen by others."
 )
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 chooses a free one.")
-@click.option("--speed", type=float, default=None, help="Divide all of the profile's times by this.")
-@click.option("--seed", default=1, show_default=True, help="Seed of jitter and faults.")
+@click.option("--speed", type=float, default=None, help="So many times as fast as the profile says.")
+@click.option("--seed", type=int, default=None, help="Seed of jitter and faults [default: the profile's].")
 @job_options
-def mock(profile: str, host: str, port: int, speed: float | None, seed: int, **jobs: str | float | None) -> None:
+def mock(profile: str, host: str, port: int, speed: float | None, seed: int | None, **jobs: str | float | None) -> None:
     """Serve a simulated model server (`paceline list profiles` shows the built-in ones)."""
     from mock_server.main import main
 
-    arguments = ["--profile", profile, "--host", host, "--port", str(port), "--seed", str(seed)]
-    arguments += _given(jobs)
-    raise SystemExit(main(arguments + ([] if speed is None else ["--speed", str(speed)])))
+    arguments = ["--profile", profile, "--host", host, "--port", str(port)]
+    raise SystemExit(main(arguments + _given({"seed": seed, "speed": speed, **jobs})))
 
 
 @command.command("model")
@@ -84,10 +85,10 @@ def mock(profile: str, host: str, port: int, speed: float | None, seed: int, **j
 @click.option("--batch-tokens", default=2048, show_default=True, type=click.IntRange(1), help="Padded tokens of one.")
 @click.option("--queue", default=4096, show_default=True, type=click.IntRange(1), help="Items that may wait.")
 @click.option("--queue-tokens", default=0, show_default=True, type=click.IntRange(0), help="Tokens; 0: no bound.")
-@click.option("--queue-wait", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds; 0: no bound.")
-@click.option("--batch-linger", default=0.0, show_default=True, type=click.FloatRange(0), help="Wait for company, s.")
+@click.option("--queue-wait", default=0.0, show_default=True, type=duration(0), help="Seconds; 0: no bound.")
+@click.option("--batch-linger", default=0.0, show_default=True, type=duration(0), help="Wait for company, s.")
 @click.option("--running", default=16, show_default=True, type=click.IntRange(1), help="Texts generated at once.")
-@click.option("--warm-up", default=10.0, show_default=True, type=click.FloatRange(0), help="Seconds at most.")
+@click.option("--warm-up", default=10.0, show_default=True, type=duration(0), help="Seconds at most.")
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to bind; anything else is seen by others."
 )

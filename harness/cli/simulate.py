@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from harness.cli.command import Group, duration
 from harness.cli.options import Execute, play, shared
 
 NOT_SIMULATED = {"target", "processes", "calibrate"}
@@ -18,7 +19,7 @@ DEFAULT = ("queue-stream:concurrency=16", "adaptive")
 
 
 _NETWORK = (
-    click.option("--network-delay", type=float, default=0.0, help="Seconds each way, on the network in memory."),
+    click.option("--network-delay", type=duration(0), default=0.0, help="Seconds each way, on the network in memory."),
     click.option(
         "--network",
         type=click.Choice(["none", "memory"]),
@@ -47,7 +48,7 @@ def swept(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.group("simulate")
+@click.group("simulate", cls=Group)
 def command() -> None:
     """Compare strategies, or sweep concurrency, in virtual time.
 

@@ -6,13 +6,14 @@ import os
 
 import click
 
+from harness.cli.command import Command
 from harness.client.errors import UsageError
 
 KEEP_HELP = "Seconds that a job and its results are kept from its end; the server's own value."
 RETRY_HELP = "Seconds before an item that met a server error is computed again; the server's own value."
 
 
-@click.command("worker")
+@click.command("worker", cls=Command)
 @click.option("--broker", required=True, metavar="URL", help="The server's: redis://HOST:PORT/DB.")
 @click.option("--server", "-p", "profile", default=None, metavar="NAME|FILE.toml", help="A mock with this profile.")
 @click.option("--task", default=None, metavar="TASK[,TASK]", help="Real models for these tasks.")
@@ -57,5 +58,4 @@ def command(
             recipe = recipe_for(task or "", model, random_weights, dtype, device)
     except (JobsError, ValueError) as error:
         raise UsageError(str(error)) from None
-    line = recipe.command(broker, settings, f"paceline-{os.getpid()}", concurrency)
-    raise SystemExit(main(line[3:]))
+    raise SystemExit(main(recipe.options(broker, settings, f"paceline-{os.getpid()}", concurrency)))

@@ -1,8 +1,8 @@
 """Layers by name: which there are, their settings, their order; and the chain that a case asks for.
 
 Rules of this file
-  1. The order is fixed, from outside in `ORDER`: it cannot be got wrong by naming layers in another one. A layer of
-     one's own (`package.module:Class`) stands outside of all, in the order given.
+  1. The order is fixed, however layers are named: each class declares its `place`, and the lowest stands outermost. A
+     class without one stands outside of all, in the order given; one whose `place` is None is not asked for by name.
   2. A layer's settings are those arguments of its class that are plain values. Arguments called `rng`, `budget` and
      `gate` are handed in: every layer of one application draws from one seed and spends from one budget.
 """
@@ -10,6 +10,7 @@ Rules of this file
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import types
 import typing
@@ -22,7 +23,7 @@ from harness import plugins
 from harness.client.errors import SettingError, UsageError
 from harness.client.types import Request, Response, Send
 
-ORDER = ("cache", "semantic-cache", "coalesce", "deadline", "chunk", "retry", "hedge", "rate-limit")
+OUTERMOST = 0
 _HANDED = ("rng", "budget", "gate")
 _PLAIN = (bool, int, float, str)
 _AND = re.compile(r"\+(?=[A-Za-z_])")  # not the sign of an exponent
@@ -46,31 +47,32 @@ def parse(texts: Iterable[str]) -> Named:
         if name in named:
             raise UsageError(f"layer {name} is named twice")
         named[name] = check(name, settings)
-    return dict(sorted(named.items(), key=lambda entry: _place(entry[0])))
+    return dict(sorted(named.items(), key=lambda entry: place(entry[0])))
 
 
 def names() -> list[str]:
     """The layers that can be put around a strategy, from outside in."""
-    return [name for name in ORDER if name in plugins.names("layer")]
+    places = {name: plugins.constant("layer", name, "place", OUTERMOST) for name in plugins.names("layer")}
+    return sorted((name for name, at in places.items() if at is not None), key=lambda name: places[name])
 
 
-def check(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def check(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The settings as the layer wants them; the layer is built once, so that it can object."""
-    if ":" not in name and name not in ORDER:
-        raise UsageError(plugins.unknown("layer", name, names()))
     cls = plugins.load("layer", name)
-    hints = _hints(cls)
+    if place(name) is None:
+        raise UsageError(plugins.unknown("layer", name, names()))
+    hints = settings(cls)
     values: dict[str, Any] = {}
-    for key, value in settings.items():
+    for key, value in given.items():
         if key not in hints:
             raise UsageError(f"layer {name}: " + plugins.unknown("setting", key, sorted(hints) or ["none"]))
-        values[key] = plugins.convert(f"layer {name}: {key}", value, hints[key])
+        values[key] = plugins.setting(f"layer {name}", key, value, hints[key])
     try:
         cls(_nowhere, **values)
     except SettingError as error:
         raise UsageError(f"layer {name}: {error}") from error
-    except TypeError as error:
-        raise UsageError(f"layer {name}: {error}") from error
+    except Exception as error:  # a class of the user's own may raise anything
+        raise UsageError(f"layer {name}: {type(error).__name__}: {error}") from error
     return values
 
 
@@ -78,7 +80,7 @@ def build(
     send: Send, named: Named, handed: Mapping[str, Any], rng: Random, closing: AsyncExitStack | None = None
 ) -> Send:
     """The chain around `send`. Layers that hold files or connections are closed by `closing`, outermost first."""
-    for name in sorted(named, key=_place, reverse=True):
+    for name in sorted(named, key=place, reverse=True):
         cls = plugins.load("layer", name)
         takes = inspect.signature(cls).parameters
         given = {key: value for key, value in handed.items() if key in takes and value is not None}
@@ -98,11 +100,16 @@ def words(named: Named) -> dict[str, str]:
     }
 
 
-def _place(name: str) -> int:
-    return ORDER.index(name) if name in ORDER else -1
+def place(name: str) -> Any:
+    """Where a layer stands: a number, the lowest outermost; raises UsageError if its class declares something else."""
+    found = getattr(plugins.load("layer", name), "place", OUTERMOST)
+    number = isinstance(found, (int, float)) and not isinstance(found, bool) and math.isfinite(found)
+    if found is not None and not number:
+        raise UsageError(f"layer {name}: place={found!r} must be a number")
+    return found
 
 
-def _hints(cls: type[Any]) -> dict[str, Any]:
+def settings(cls: type[Any]) -> dict[str, Any]:
     """The settings of a layer: its plain arguments and their types."""
     hints = typing.get_type_hints(cls.__init__)
     takes = inspect.signature(cls).parameters

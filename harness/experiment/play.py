@@ -13,7 +13,6 @@ import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ import msgspec
 
 from harness import plugins
 from harness.client.access import AUTHORIZATION_VARIABLE
+from harness.experiment import children
 from harness.experiment.spec import CaseSpec
 
 Watch = Callable[[dict[str, Any]], None]
@@ -40,10 +40,10 @@ class Played(msgspec.Struct, frozen=True):
     wall_s: float
 
 
-def command(spec: CaseSpec, scenario: str, processes: int = 1) -> list[str]:
+def command(spec: CaseSpec, processes: int = 1) -> list[str]:
     """The Locust command line of a case."""
-    locustfile = plugins.folder("scenario") / f"{scenario.replace('-', '_')}.py"
-    line = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--only-summary"]
+    line = children.python("locust", "-f", str(plugins.folder("scenario") / "_case.py"), "--headless")
+    line += ["--only-summary"]
     line += ["--loglevel", "WARNING", "-u", str(spec.users), "-r", str(spec.users)]
     line += ["--exit-code-on-error", "0"]  # failed requests are a result; the exit code says whether the client worked
     if processes == 1:
@@ -58,12 +58,17 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def environment(case_file: Path, status_fd: int, processes: int, authorization: str | None = None) -> dict[str, str]:
-    """The child's environment: the case, the status pipe, and no monkey-patching where one process suffices."""
-    root = str(Path(__file__).parents[2])
-    env = {**os.environ, "PACELINE_CASE": str(case_file), "PACELINE_STATUS_FD": str(status_fd)}
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    if authorization is not None:  # not in the case: that is a file
+def environment(
+    case_file: Path, scenario: str, status_fd: int, processes: int, authorization: str | None = None
+) -> dict[str, str]:
+    """The child's environment: the case, the status pipe, and no monkey-patching where one process suffices.
+
+    Settings for the user's own Locust (`LOCUST_RUN_TIME` ...) are left out: the case says everything. The credentials
+    are here and not in the case, which is a file.
+    """
+    env = {name: value for name, value in children.environment().items() if not name.startswith("LOCUST_")}
+    env |= {"PACELINE_CASE": str(case_file), "PACELINE_SCENARIO": scenario, "PACELINE_STATUS_FD": str(status_fd)}
+    if authorization is not None:
         env[AUTHORIZATION_VARIABLE] = authorization
     if processes == 1:
         env["LOCUST_SKIP_MONKEY_PATCH"] = "1"
@@ -88,11 +93,11 @@ def play(
     started = time.monotonic()
     with log.open("wb") as output:
         child = subprocess.Popen(  # noqa: S603 - our own scenario under Locust
-            command(spec, scenario, processes),
+            command(spec, processes),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=environment(case_file, write_fd, processes, authorization),
+            env=environment(case_file, scenario, write_fd, processes, authorization),
             pass_fds=[write_fd],
             start_new_session=True,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 import sys
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from harness.client.types import Item, Task
 from harness.experiment import layering
 from harness.experiment import target as targets
 from harness.experiment.scenario import Description
-from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
+from harness.experiment.spec import DEFAULT_SEED, SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
 from harness.load.schedule import BACKLOG, Schedule, check
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
@@ -45,7 +46,7 @@ class Settings:
     items: int | None = None
     input: str | None = None
     synthetic: str | None = None
-    seed: int = 1
+    seed: int | None = None  # None: DEFAULT_SEED, and the mock keeps its profile's own
     repeats: int = 1
     users: int = 1
     processes: int = 1
@@ -108,7 +109,7 @@ def prepare(settings: Settings) -> Run:
             input=source,
             synthetic=synthetic,
             layers=settings.layers.around(layers),
-            seed=settings.seed,
+            seed=_seed(settings),
             users=settings.users,
             drain_s=settings.drain_s,
         )
@@ -126,7 +127,7 @@ def _plan(settings: Settings, directory: Path, specs: list[CaseSpec]) -> Plan:
         started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         tool={"name": "paceline", "version": _version(), "python": sys.version.split()[0]},
         environment=environment(),
-        seed=settings.seed,
+        seed=_seed(settings),
         slo=settings.slo,
         cases=plan_cases,
         ceilings={},
@@ -135,9 +136,25 @@ def _plan(settings: Settings, directory: Path, specs: list[CaseSpec]) -> Plan:
     )
 
 
+def _seed(settings: Settings) -> int:
+    return DEFAULT_SEED if settings.seed is None else settings.seed
+
+
 def describe(name: str) -> type[Description]:
     """A scenario as plain data; raises UsageError with the near names."""
-    scenario: type[Description] = plugins.load("scenario", name)
+    before = os.environ.get("LOCUST_SKIP_MONKEY_PATCH")
+    os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"  # a module of the user's may import Locust, which patches this process
+    try:
+        scenario = plugins.load("scenario", name)
+    finally:
+        del os.environ["LOCUST_SKIP_MONKEY_PATCH"]
+        if before is not None:
+            os.environ["LOCUST_SKIP_MONKEY_PATCH"] = before
+    if not issubclass(scenario, Description):
+        raise UsageError(
+            f"scenario {name!r}: the class is not a subclass of scenarios.users.Application; "
+            "an ordinary locustfile is played by Locust itself: locust -f FILE"
+        )
     return scenario
 
 
@@ -234,7 +251,7 @@ def _label(text: str) -> str:
     if ":" not in text:
         return text.strip().replace("_", "-")
     name, given = plugins.split_spec(text)
-    return f"{name}:{','.join(f'{key}={value}' for key, value in given.items())}"
+    return ":".join(filter(None, [name, ",".join(f"{key}={value}" for key, value in given.items())]))
 
 
 def _directory(settings: Settings) -> Path:

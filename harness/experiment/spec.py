@@ -18,6 +18,7 @@ from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
 from harness.measure.result import Named
 
+DEFAULT_SEED = 1
 SAMPLE_PAIRS = Path(__file__).parents[2] / "scenarios" / "data" / "pairs.jsonl"
 """Sentence pairs in English and Chinese, shipped with the package."""
 
@@ -82,7 +83,7 @@ class CaseSpec(msgspec.Struct, frozen=True):
     input: str | None = None
     synthetic: dict[str, Any] | None = None  # settings of the synthetic workload; None: use `input`
     layers: LayerSettings = LayerSettings()
-    seed: int = 1
+    seed: int = DEFAULT_SEED
     repeat: int = 0
     users: int = 1
     drain_s: float = 30.0  # how long requests in flight may take after the end or a stop
@@ -119,7 +120,7 @@ class CaseSpec(msgspec.Struct, frozen=True):
 
 
 def compose(send: Send, layers: LayerSettings, seed: int, closing: AsyncExitStack | None = None) -> Send:
-    """The request-level layers around one that makes an attempt, in the order of `layering.ORDER`."""
+    """The request-level layers around one that makes an attempt, in the order of their places."""
     from random import Random
 
     from harness.client.budget import RetryBudget

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import selectors
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -22,6 +20,7 @@ from urllib.parse import urlsplit
 from harness.client.access import access
 from harness.client.errors import UsageError
 from harness.client.redaction import redact, shown
+from harness.experiment import children
 
 _NO_URL = "--target {!r}: expected http://HOST[:PORT] or https://HOST[:PORT]"
 _API = re.compile(r"/v1(/.*)?$")
@@ -136,18 +135,19 @@ def remote(url: str) -> Target:
     return target
 
 
-def embedded(profile: str, speed: float | None = None, seed: int = 1, log: Path | None = None) -> Target:
+def embedded(profile: str, speed: float | None = None, seed: int | None = None, log: Path | None = None) -> Target:
     """Start a mock on a free port of the loopback; raises UsageError with the mock's own line if it refuses."""
-    command = [sys.executable, "-m", "mock_server", "--profile", profile, "--port", "0", "--exit-with-stdin"]
-    command += ["--seed", str(seed)] + ([] if speed is None else ["--speed", str(speed)])
+    command = children.python("mock_server", "--profile", profile, "--port", "0", "--exit-with-stdin")
+    for option, value in (("--seed", seed), ("--speed", speed)):
+        command += [] if value is None else [option, str(value)]
     with tempfile.TemporaryFile() if log is None else log.open("w+b") as stderr:
         process = subprocess.Popen(  # noqa: S603 - our own module
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
-            start_new_session=True,
             env=_without_key(),
+            start_new_session=True,
         )
         line = _first_line(process)
         if not line:
@@ -165,7 +165,7 @@ def embedded(profile: str, speed: float | None = None, seed: int = 1, log: Path 
 
 def _without_key() -> dict[str, str]:
     """The environment without the key of servers: the embedded mock is ours alone, and its clients send none."""
-    return {name: value for name, value in os.environ.items() if name != "PACELINE_API_KEY"}
+    return {name: value for name, value in children.environment().items() if name != "PACELINE_API_KEY"}
 
 
 def _first_line(process: subprocess.Popen[bytes]) -> bytes:

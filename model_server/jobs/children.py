@@ -10,9 +10,11 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 from model_server.jobs.redis_server import dies_with_parent
@@ -24,6 +26,14 @@ LOOK_S = 0.5
 SHORT_LIFE_S = 10.0
 """A process that lived for less is waited for before it is started again, twice as long each time."""
 WAIT_MAX_S = 30.0
+
+
+def _environment() -> dict[str, str]:
+    """A worker finds our packages, although its working directory is not on its path."""
+    root = str(Path(__file__).parents[2])
+    given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    ours = [] if root in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")} else [root]
+    return {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join([*ours, *given])}
 
 
 class Child:
@@ -53,6 +63,7 @@ class Child:
             self._line,
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),
+            env=_environment(),
             preexec_fn=dies_with_parent(),  # noqa: PLW1509 - one prepared system call, no lock is taken
             start_new_session=True,
         )

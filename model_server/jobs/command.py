@@ -26,9 +26,18 @@ class WorkerRecipe:
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def command(self, broker: str, settings: JobSettings, name: str, concurrency: int = 1) -> list[str]:
-        """The command line of a worker process."""
+        """The command line of a worker process: in safe-path mode, so that no file of the user's directory is run."""
         return [
-            *(sys.executable, "-m", "model_server.jobs.worker"),
+            sys.executable,
+            "-P",
+            "-m",
+            "model_server.jobs.worker",
+            *self.options(broker, settings, name, concurrency),
+        ]
+
+    def options(self, broker: str, settings: JobSettings, name: str, concurrency: int = 1) -> list[str]:
+        """What a worker is told on its command line."""
+        return [
             *("--broker", broker, "--factory", self.factory, "--arguments", json.dumps(self.arguments)),
             *("--retry-delay", str(settings.retry_delay_s), "--keep", str(settings.keep_s)),
             *("--name", name, "--concurrency", str(concurrency)),

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.test_docs import PAGES
+from tests.docs.test_docs import PAGES, write_own_module
 from tests.processes import ROOT, mock
 
 pytestmark = pytest.mark.slow
@@ -93,6 +93,7 @@ def folder(tmp_path: Path) -> Path:
     for name, lines in files.items():
         (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(("\n".join(pairs) + "\n").encode()))
+    write_own_module(tmp_path)
     (tmp_path / "scenarios").symlink_to(ROOT / "scenarios")
     return tmp_path
 

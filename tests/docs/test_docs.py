@@ -41,9 +41,16 @@ def commands() -> list[str]:
     return sorted({line for line in found if line.startswith("paceline ") and line.split()[1:2] != ["DIR"]})
 
 
+def write_own_module(folder: Path) -> None:
+    """`mine.py` of docs/extending.md, for the commands that name its classes."""
+    (folder / "mine.py").write_text(blocks(ROOT / "docs" / "extending.md", "python")[0], encoding="utf-8")
+
+
 @pytest.mark.parametrize("line", commands())
-def test_every_command_in_the_docs_is_one(line: str) -> None:
+def test_every_command_in_the_docs_is_one(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Subcommand and options exist and take these values; plug-ins named in it are there."""
+    monkeypatch.chdir(tmp_path)
+    write_own_module(tmp_path)
     words = shlex.split(line)[1:]
     assert words[0] in COMMANDS
     command: click.Command = importlib.import_module(f"harness.cli.{words[0]}").command
@@ -106,7 +113,10 @@ def test_the_example_of_a_strategy_works() -> None:
     async def main() -> list[float]:
         strategy = names["Pairs"]()  # type: ignore[operator] # a class
         rows = [{"text1": "a", "text2": "b"}] * 3
-        return [result.answer async for result in strategy.stream(items(Similarity(), rows), send)]
+        layer = names["Tag"](send)  # type: ignore[operator] # a class
+        answers = [result.answer async for result in strategy.stream(items(Similarity(), rows), layer)]
+        assert layer.passed == len(rows)
+        return answers
 
     assert asyncio.run(main()) == [1.0, 1.0, 1.0]
 

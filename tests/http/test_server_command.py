@@ -50,7 +50,7 @@ def post(url: str, body: Any, timeout: float = 5) -> Any:
 
 def test_it_serves_says_where_and_stops_on_sigterm(tmp_path: Path) -> None:
     port_file = tmp_path / "port.json"
-    with command("--profile", "demo", "--speed", "60", "--seed", "3", "--port-file", str(port_file)) as (process, line):
+    with command("--profile", "demo", "--speed", "10", "--seed", "3", "--port-file", str(port_file)) as (process, line):
         assert line == {"url": line["url"], "profile": "demo", "pid": process.pid, "note": "times divided by 60"}
         assert json.loads(port_file.read_text()) == line
         assert post(line["url"] + "/similarity", {"text1": "a", "text2": "a"}) == {"similarity_score": 1.0}

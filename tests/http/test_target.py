@@ -33,7 +33,7 @@ def test_a_target_that_is_down_is_named() -> None:
 
 def test_an_embedded_mock_counts_resets_and_stops(tmp_path: Path) -> None:
     """Its CPU is known while it lives; a remote one is left alone."""
-    with mock("demo", speed=12.0, log=tmp_path / "log") as server:
+    with mock("demo", speed=2.0, log=tmp_path / "log") as server:
         assert server.note == "times divided by 12"
         assert targets.call(f"{server.url}/nowhere") is None
         assert server.seen() == 0

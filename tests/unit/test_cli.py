@@ -60,6 +60,23 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["list", "nothing"], "'nothing' is not one of"),
     (["serve", "mock", "--port", "99999"], "99999"),
     (["--config", "none.toml", "list"], "none.toml: No such file"),
+    (["compare", "--task", "similarity", "--task", "chat"], "--task: given 2 times, it takes one value"),
+    (["compare", "--items", "5", "--items", "5", "--items", "6"], "--items: given 3 times"),
+    (["compare", "--report", "--no-report"], "--report/--no-report: given 2 times"),
+    (["run", "spike", "--rate", "5", "--rate", "6"], "--rate: given 2 times"),
+    (["simulate", "sweep", "--slo", "p99<1s"], "No such option"),
+    (["simulate", "compare", "--seed", "1", "--seed", "2"], "--seed: given 2 times"),
+    (["serve", "mock", "--server", "null", "-p", "demo"], "--server: given 2 times"),
+    (["process", "x", "--output", "a", "--output", "b", "--target", "http://h"], "--output: given 2 times"),
+    (["--config", "a", "--config", "b", "list"], "--config: given 2 times"),
+    (["compare", "-s", "queue-stream:concurrency=3,concurrency=5"], "concurrency is given twice"),
+    (["compare", "--duration", "5 parsecs"], "'5 parsecs' is not seconds, or a number with one of us ms s min h"),
+    (["compare", "--rate", "100/d"], "'100/d' is not a number per second, or one with /s /min /h"),
+    (["compare", "--timeout", "nan"], "'nan' is not seconds"),
+    (["serve", "model", "--queue-wait", "-1s"], "'-1s': must be at least 0"),
+    (["compare", "--layer", "deadline:timeout_s=5parsecs"], "timeout_s='5parsecs' is not a number"),
+    (["compare", "--input", "other.jsonl", "--items", "2"], "none of the first 2 lines is an item"),
+    (["compare", "--input", "other.jsonl"], "no line is an item of this task; line 1: "),
 ]
 
 
@@ -75,6 +92,7 @@ def test_mistakes_are_answered_in_a_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "file").write_text("")
+    (tmp_path / "other.jsonl").write_text('{"question": "x"}\n' * 5)
     code, out, err = run(capsys, *arguments)
     assert code == 2
     assert says in err
@@ -123,6 +141,22 @@ def test_list_shows_everything_with_a_line(capsys: pytest.CaptureFixture[str]) -
         assert word in out
     code, out, _ = run(capsys, "list", "loads", "--json")
     assert json.loads(out)["loads"]["backlog"]
+
+
+def test_list_shows_settings_with_their_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    """In words and as JSON; what must be given is marked; of layers only what `--layer` accepts."""
+    _, out, _ = run(capsys, "list", "strategies")
+    assert "concurrency=50, queue_size=0, ordered=false, window=0, priority=false" in out
+    _, out, _ = run(capsys, "list", "layers")
+    assert "timeout_s!" in out
+    assert "concurrency-limit" not in out
+    _, out, _ = run(capsys, "list", "--json")
+    table = json.loads(out)
+    assert table["layers"]["rate-limit"]["settings"]["rate_per_s"] == {"type": "a number or none", "default": None}
+    assert table["layers"]["deadline"]["settings"]["timeout_s"] == {"type": "a number"}
+    assert table["loads"]["steps"]["settings"]["factors"]["default"] == [1.0, 2.0, 4.0, 8.0]
+    assert table["faults"]["status"]["settings"]["status"]["default"] == 500
+    assert table["scenarios"]["soak"]["settings"]["duration"]["default"] == 600.0
 
 
 @pytest.mark.parametrize(
@@ -203,3 +237,95 @@ def test_the_help_imports_nothing_heavy() -> None:
 def test_times_have_three_figures_and_a_unit(value: float | None, text: str) -> None:
     """In the table at the terminal."""
     assert seconds(value) == text
+
+
+def test_flags_and_repeatable_options_may_be_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    """They say the same, or more."""
+    code, out, _ = run(capsys, "list", "loads", "--json", "--json")
+    assert code == 0
+    assert json.loads(out)
+
+
+def test_every_command_refuses_what_is_given_twice() -> None:
+    """Also a command that is added later."""
+    import click
+
+    from harness.cli.command import Command, Group
+
+    for name in COMMANDS:
+        command = _command(name)
+        parts = [command, *command.commands.values()] if isinstance(command, click.Group) else [command]
+        assert all(isinstance(part, (Command, Group)) for part in parts), name
+
+
+def test_every_duration_and_rate_takes_a_unit() -> None:
+    """No option in seconds or per second is a bare number, on whatever command."""
+    import click
+
+    from harness.cli.command import Quantity
+
+    names = {"rate", "duration", "timeout", "rate_limit", "deadline", "drain", "patience", "network_delay"}
+    names |= {"queue_wait", "batch_linger", "warm_up"}
+    found = set()
+    for name in COMMANDS:
+        command = _command(name)
+        parts = list(command.commands.values()) if isinstance(command, click.Group) else [command]
+        for option in (parameter for part in parts for parameter in part.params if parameter.name in names):
+            assert isinstance(option.type, Quantity), (name, option.name)
+            found.add(option.name)
+    assert found == names
+
+
+def test_a_profiles_own_seed_and_speed_hold_unless_an_option_says_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--speed` multiplies the profile's; `--seed` replaces the profile's, which is another server otherwise."""
+
+    def played(seed: int, *options: str) -> tuple[float, str]:
+        (tmp_path / "own.toml").write_text(
+            f'seed = {seed}\nspeed = 4\n[service]\nbase_s = 0.4\njitter = {{ kind = "lognormal", cv = 0.5 }}\n'
+        )
+        line = [
+            "simulate",
+            "compare",
+            "-s",
+            "queue-stream:concurrency=4",
+            "--items",
+            "40",
+            "--no-report",
+            "--overwrite",
+        ]
+        code, out, err = run(
+            capsys, *line, "--server", str(tmp_path / "own.toml"), "--out", str(tmp_path / "run"), "--json", *options
+        )
+        assert code in {0, 5}, err
+        result = json.loads(out)
+        return result["cases"][0]["makespan_s"], next(iter(result["environment"]["records_sha256"].values()))
+
+    (plain, seven), (_, eight) = played(7), played(8)
+    assert seven != eight
+    assert played(7, "--seed", "3") == played(8, "--seed", "3")
+    assert played(7, "--speed", "1") == (plain, seven)
+    assert played(7, "--speed", "2")[0] == pytest.approx(plain / 2, rel=0.01)
+
+
+def test_serve_mock_and_an_embedded_one_pass_only_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a seed nor a speed that nobody asked for."""
+    import mock_server.main
+
+    given: list[list[str]] = []
+    monkeypatch.setattr(mock_server.main, "main", lambda arguments: given.append(list(arguments)) or 0)
+    for line in (["serve", "mock"], ["serve", "mock", "--seed", "3", "--speed", "2"]):
+        with pytest.raises(SystemExit):
+            main(line)
+    assert "--seed" not in given[0]
+    assert "--speed" not in given[0]
+    assert given[1][given[1].index("--seed") + 1] == "3"
+    assert given[1][given[1].index("--speed") + 1] == "2.0"
+    assert _command("compare").make_context("compare", []).params["seed"] is None
+
+
+def _command(name: str) -> Any:
+    from harness.cli.config import _command as command
+
+    return command(name)

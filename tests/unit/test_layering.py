@@ -41,8 +41,51 @@ def chain(send: Any) -> list[str]:
     return names
 
 
-def test_every_layer_has_its_place_and_no_place_is_empty() -> None:
-    assert set(layering.ORDER) == set(plugins.names("layer")) - {"concurrency-limit"}
+class Inside(Own):
+    """A layer of one's own that says where it stands: between retry and hedge."""
+
+    place = 65
+
+
+class Misplaced(Own):
+    """Says nothing that can be compared."""
+
+    place = "inside"
+
+
+def test_every_layer_declares_its_place() -> None:
+    """From outside in; the same whether it is read from the source or from the class."""
+    assert layering.names() == [
+        *("cache", "semantic-cache", "coalesce", "deadline", "chunk", "retry", "hedge", "rate-limit")
+    ]
+    assert set(plugins.names("layer")) - set(layering.names()) == {"concurrency-limit"}
+    for name in plugins.names("layer"):
+        assert layering.place(name) == plugins.constant("layer", name, "place", -1), name
+
+
+def test_a_layer_stands_where_its_class_says() -> None:
+    """Also one of the user's own; one that says nothing stands outside of all."""
+    named = layering.parse(["hedge", f"{__name__}:Inside", "retry", f"{__name__}:Own"])
+    assert chain(layering.build(Server(), named, {}, Random(1))) == ["Own", "Retry", "Inside", "Hedge"]
+    with pytest.raises(UsageError, match="place='inside' must be a number"):
+        layering.parse(["retry", f"{__name__}:Misplaced"])
+
+
+def test_a_file_dropped_into_the_folder_is_a_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listed in its place and selectable, without an entry anywhere else."""
+    package = tmp_path / "dropped_layers"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "tag.py").write_text("from tests.unit.test_layering import Own\n\n\nclass Tag(Own):\n    place = 5\n")
+    (package / "late.py").write_text("from tests.unit.test_layering import Own\n\n\nclass Late(Own):\n    place = 9\n")
+    (package / "broken.py").write_text("class Broken(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(plugins.KINDS, "layer", "dropped_layers")
+    assert layering.names() == ["broken", "tag", "late"]
+    assert list(layering.parse(["late:times=2", "tag"])) == ["tag", "late"]
+    assert "invalid syntax" in plugins.summary("layer", "broken")
+    with pytest.raises(UsageError, match=r"layer 'broken' cannot be imported: .*broken.py, line 1: invalid syntax"):
+        layering.parse(["broken"])
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,11 @@ def test_a_class_of_ones_own_is_accepted() -> None:
         ("queue-stream:concurrency", "is not key=value"),
         ("no.such.module:Class", "cannot be imported"),
         ("sync:x=1", "known are none"),
-        ("asyncio:Queue", "it is no dataclass whose fields are its settings"),
+        ("asyncio:Queue", "strategy 'asyncio:Queue' is not a strategy: the class has no stream and no blocking"),
+        ("tests.unit.test_plugins:Plain", "it is no dataclass whose fields are its settings"),
+        ("tests.unit.test_plugins:Odd", "strategy tests.unit.test_plugins:Odd: KeyError: 'x'"),
+        ("os.path:sep", "strategy 'os.path:sep' is not a class"),
+        ("queue-stream.x:Y", "No module named 'queue-stream' (searched: installed packages, then "),
         ("no_such_module:Class:x=1", "strategy 'no_such_module:Class' cannot be imported"),
     ],
 )
@@ -67,6 +71,22 @@ def test_mistakes_name_what_is_wrong_and_what_is_allowed(text: str, says: str) -
     with pytest.raises(UsageError) as caught:
         plugins.make("strategy", text)
     assert says in str(caught.value)
+
+
+class Plain:
+    """A strategy whose settings cannot be known."""
+
+    blocking = False
+
+    def stream(self) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Odd(Plain):
+    """A strategy that fails when it is made."""
+
+    def __post_init__(self) -> None:
+        raise KeyError("x")
 
 
 def test_conversion_of_optional_literal_and_tuple_settings() -> None:

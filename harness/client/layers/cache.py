@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -34,6 +34,8 @@ class Cache:
     Entries live `ttl_s` seconds. `entries` bounds the memory (the longest unused go first), `rows` the file (those
     that expire first go). `scope` sets tenants or versions apart. Close it (`aclose`) if it has a file.
     """
+
+    place: ClassVar[int] = 10
 
     def __init__(
         self,

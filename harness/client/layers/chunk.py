@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 from harness.client.chunking import chunks
 from harness.client.settings import between
@@ -21,6 +22,8 @@ from harness.client.types import Attempt, Outcome, Request, Response, Send
 
 class Chunk:
     """Texts of more than `tokens` are cut at sentence ends; pieces go `parallel` at once, answers are joined."""
+
+    place: ClassVar[int] = 50
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import ClassVar
 
 from harness.client.clock import Clock, clock
 from harness.client.layers._equal import answered, key_of, repeatable, scope_of
@@ -21,6 +22,8 @@ from harness.client.types import Outcome, Request, Response, Send
 
 class Coalesce:
     """Equal requests in flight share one exchange; what is drawn anew each time only if `sampled`."""
+
+    place: ClassVar[int] = 30
 
     def __init__(self, inner: Send, scope: str = "", sampled: bool = False) -> None:
         self._inner = inner

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
+from typing import ClassVar
 
 from harness.client.clock import Clock, clock
 from harness.client.layers._pause import PLAIN, PROBE
@@ -40,6 +41,9 @@ class ConcurrencyLimit:
     true is told how large they were. With `heeds` a server that refuses all and says until when is left alone until
     then; by default that is so for every limit but a fixed one, which does what it was told, and learns nothing.
     """
+
+    # A strategy puts it directly around the transport; it is not asked for by name.
+    place: ClassVar[None] = None
 
     def __init__(self, inner: Send, limit: Limit, heeds: bool | None = None) -> None:
         self._inner = inner

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable
+from typing import ClassVar
 
 import msgspec
 
@@ -14,6 +15,8 @@ from harness.client.types import Outcome, Request, Response, Send
 
 class Deadline:
     """Gives each request `timeout_s` from its items' due time (in production: from now) to its answer, all in all."""
+
+    place: ClassVar[int] = 40
 
     def __init__(self, inner: Send, timeout_s: float) -> None:
         if not timeout_s > 0:

@@ -15,6 +15,7 @@ import contextlib
 import math
 from bisect import bisect_left, insort
 from collections import deque
+from typing import ClassVar
 
 import msgspec
 
@@ -63,6 +64,8 @@ class Hedge:
     has it back unless both attempts fail. `gate` is the strategy's concurrency limit: while it shrinks or is
     full nothing is hedged.
     """
+
+    place: ClassVar[int] = 70
 
     def __init__(
         self,

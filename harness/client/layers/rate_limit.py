@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 from harness.client.clock import Clock, clock
 from harness.client.errors import SettingError
@@ -35,6 +35,8 @@ class RateLimit:
     server tells in its answers are kept as well, and without any rate they are all that is kept. One that could only
     go after its deadline is not sent, and takes no place.
     """
+
+    place: ClassVar[int] = 80
 
     def __init__(
         self,

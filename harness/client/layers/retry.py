@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from random import Random
+from typing import ClassVar
 
 from harness.client.budget import RetryBudget
 from harness.client.clock import Clock, clock
@@ -31,6 +32,8 @@ class Retry:
     A request that is not idempotent is sent again only when it was rejected. With a `budget` that several requests
     share, retries fade out while the server fails, instead of multiplying its load.
     """
+
+    place: ClassVar[int] = 60
 
     def __init__(
         self,

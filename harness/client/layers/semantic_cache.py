@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import blake2b
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from harness.client.clock import Clock, clock
 from harness.client.layers._equal import answered, keepable, repeatable
@@ -33,6 +33,8 @@ class SemanticCache:
     `embed` is "target" (the same server's /v1/embeddings), a URL, or a function. `agree` compares a kept answer with a
     fresh one for the shadow; by default they must be equal.
     """
+
+    place: ClassVar[int] = 20
 
     def __init__(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,7 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from harness.client.errors import SettingError
+from harness.client.errors import SettingError, UsageError
+from harness.client.own import own
 from harness.client.semantic.index import Array
 from harness.client.tasks.embed import Embed
 from harness.client.types import Attempt, Item, Outcome, Response, Send
@@ -33,11 +33,10 @@ def embedding_of(source: str | Function) -> Embedding:
         return FromFunction(source)
     if source.startswith(("http://", "https://")):
         return FromUrl(source)
-    module, colon, name = source.partition(":")
     try:
-        function = getattr(importlib.import_module(module), name) if colon else None
-    except (ImportError, AttributeError) as error:
-        raise SettingError(f"embed={source!r} cannot be imported: {error}") from error
+        function = own(f"embed={source!r}", source) if ":" in source else None
+    except UsageError as error:
+        raise SettingError(str(error)) from error
     if not callable(function):
         raise SettingError(f'embed={source!r} must be "target", a URL, or package.module:function')
     return FromFunction(function)

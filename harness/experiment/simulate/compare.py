@@ -66,7 +66,7 @@ def _one(run: Run, spec: CaseSpec, progress: Progress, terms: Terms) -> str | No
     """Play it; the digest of its records, or None if it came to no end (which the verdict then tells)."""
     settings = run.settings
     progress("case", {"name": spec.name, "repeat": spec.repeat, "repeats": settings.repeats, "items": spec.items})
-    server = SimulatedServer(settings.server, settings.seed + spec.repeat, settings.speed)
+    server = SimulatedServer(settings.server, settings.seed, settings.speed, spec.repeat)
     played = None
     try:
         played = play(spec, server, terms, lambda status: progress("status", status))
@@ -103,6 +103,6 @@ def _plan(run: Run, server: SimulatedServer, terms: Terms) -> Plan:
 
 
 def _note(run: Run, profile: float, terms: Terms) -> str:
-    speed = run.settings.speed or profile
+    speed = profile * (run.settings.speed or 1.0)
     told = "" if terms.network == "none" else f"; HTTP over a network in memory, {terms.delay_s * 1e3:g} ms each way"
     return told + ("" if speed == 1 else f"; times divided by {speed:g}")

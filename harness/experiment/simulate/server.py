@@ -14,10 +14,14 @@ from model_server.app import App
 class SimulatedServer:
     """A fresh mock, all schedules at their start; `seen` counts exchanges on work routes."""
 
-    def __init__(self, profile: Profile | str | Path, seed: int, speed: float | None = None) -> None:
+    # Without a seed the mock keeps its profile's.
+    def __init__(
+        self, profile: Profile | str | Path, seed: int | None, speed: float | None = None, repeat: int = 0
+    ) -> None:
         try:
             self.profile = profile if isinstance(profile, Profile) else load(profile)
-            self.app: App = create(self.profile, seed=seed, speed=speed)
+            first = self.profile.seed if seed is None else seed
+            self.app: App = create(self.profile, seed=first + repeat, speed=speed)
         except ProfileError as error:
             raise UsageError(str(error)) from error
 

@@ -45,6 +45,8 @@ class Jsonl:
             before = good
             for number, line in self._lines():
                 if self.items is not None and index >= self.items:
+                    if good == 0:
+                        raise UsageError(f"{self.path}: {self._no_good_line(index)}")
                     return
                 if index % parts == part:
                     row = self._parse(task, line, number)
@@ -56,14 +58,15 @@ class Jsonl:
                 index += 1
             self._read_through = True
             if good == before:
-                raise UsageError(f"{self.path}: {self._no_good_line()}")
+                raise UsageError(f"{self.path}: {self._no_good_line(index)}")
             if self.items is None:
                 return
 
-    def _no_good_line(self) -> str:
+    def _no_good_line(self, lines: int) -> str:
         if self.first_bad_line is None:
             return "the file is empty; it needs one JSON object a line"
-        return f"no line is an item of this task; the first: {self.first_bad_line}"
+        of = "no line is" if self.items is None else f"none of the first {lines} lines is"
+        return f"{of} an item of this task; {self.first_bad_line}"
 
     def _lines(self) -> Iterator[tuple[int, bytes | None]]:
         """Number and bytes of every line that is not blank; None for one that is too long."""

@@ -1,0 +1,76 @@
+"""What all commands share: an option that is given twice is refused, durations and rates may have units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+
+class _Once(click.Command):
+    """Refuses an option that takes one value and is given twice: the last one would silently win."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Look at the line first, then parse it."""
+        if not ctx.resilient_parsing and not (self.no_args_is_help and not args):
+            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+            for parameter in dict.fromkeys(given):
+                if isinstance(parameter, click.Option) and given.count(parameter) > 1 and not _repeatable(parameter):
+                    raise click.UsageError(
+                        f"{_name(parameter)}: given {given.count(parameter)} times, it takes one value"
+                    )
+        return super().parse_args(ctx, args)
+
+
+def _repeatable(option: click.Option) -> bool:
+    """Several values, or a flag that says the same however often it is given."""
+    return option.multiple or option.count or (option.is_flag and not option.secondary_opts)
+
+
+def _name(option: click.Option) -> str:
+    return "/".join([max(option.opts, key=len), *option.secondary_opts])
+
+
+class Command(_Once):
+    """A command of ours."""
+
+
+class Group(_Once, click.Group):
+    """A command with commands of its own."""
+
+    command_class = Command
+
+
+class Quantity(click.ParamType[float]):
+    """A number with a unit."""
+
+    def __init__(self, name: str, parse: Callable[[Any], float], allowed: str, low: float | None = None) -> None:
+        self.name = name
+        self._parse = parse
+        self._allowed = allowed
+        self._low = low
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As a number in the base unit."""
+        try:
+            number = self._parse(value)
+        except (ValueError, TypeError):
+            self.fail(f"{value!r} is not {self._allowed}", param, ctx)
+        if self._low is not None and number < self._low:
+            self.fail(f"{value!r}: must be at least {self._low:g}", param, ctx)
+        return number
+
+
+def duration(low: float | None = None) -> Quantity:
+    """`30s`, `500ms`, or seconds."""
+    from harness.client.quantity import DURATION_HELP, duration_s
+
+    return Quantity("duration", duration_s, DURATION_HELP, low)
+
+
+def rate() -> Quantity:
+    """`100/s`, `6000/min`, or per second."""
+    from harness.client.quantity import RATE_HELP, rate_per_s
+
+    return Quantity("rate", rate_per_s, RATE_HELP)

@@ -1,0 +1,35 @@
+"""Durations and rates as people write them: `500ms`, `30s`, `100/s`, `6000/min`; plain numbers have the base unit."""
+
+from __future__ import annotations
+
+import math
+import re
+
+TIME_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+_NUMBER = r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*"
+_DURATION = re.compile(_NUMBER + r"(us|ms|s|min|m|h)?\s*", re.IGNORECASE)
+_RATE = re.compile(_NUMBER + r"(?:/\s*(s|sec|second|min|m|minute|h|hour))?\s*", re.IGNORECASE)
+DURATION_HELP = "seconds, or a number with one of us ms s min h, such as 500ms"
+RATE_HELP = "a number per second, or one with /s /min /h, such as 100/s"
+
+
+def duration_s(value: str | float) -> float:
+    """Seconds; raises ValueError."""
+    number, unit = _split(_DURATION, value)
+    return number * TIME_UNITS[{"": "s", "m": "min"}.get(unit, unit)]
+
+
+def rate_per_s(value: str | float) -> float:
+    """Per second; raises ValueError."""
+    number, unit = _split(_RATE, value)
+    return number / {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}[unit[:1]]
+
+
+def _split(shape: re.Pattern[str], value: str | float) -> tuple[float, str]:
+    if isinstance(value, bool):
+        raise ValueError(value)  # noqa: TRY004 - one kind of error for whatever is no quantity
+    found = shape.fullmatch(value) if isinstance(value, str) else None
+    number = float(found[1]) if found else float(value)
+    if (found is None and isinstance(value, str)) or not math.isfinite(number):
+        raise ValueError(value)
+    return number, (found[2] or "").lower() if found else ""
