@@ -91,7 +91,7 @@ def prepare(settings: Settings) -> Run:
     else:
         for share in tasks:
             task = plugins.build("task", share.task.name, share.task.settings)
-            _check_request(task, Synthetic(**(synthetic or {})).data(task, 0, settings.seed))
+            _check_request(task, Synthetic(**(synthetic or {})).data(task, 0, _seed(settings)))
     to = access_to(settings.target or "")
     target = None if settings.target is None else targets.check_url(to.url)
     settings = replace(settings, target=target, command=redact(settings.command))
@@ -115,7 +115,11 @@ def prepare(settings: Settings) -> Run:
         )
         for name, strategy, layers in _strategies(settings)
     ]
-    return Run(settings, directory, specs, _plan(settings, directory, specs), to.authorization)
+    run = Run(settings, directory, specs, _plan(settings, directory, specs), to.authorization)
+    if target is not None and settings.overwrite:
+        targets.check_answers(target)
+    _lay_out(directory)  # with --overwrite it deletes the old run, so everything was checked before
+    return run
 
 
 def _plan(settings: Settings, directory: Path, specs: list[CaseSpec]) -> Plan:
@@ -257,18 +261,20 @@ def _label(text: str) -> str:
 def _directory(settings: Settings) -> Path:
     stamp = dt.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     directory = settings.out or Path("runs") / f"{stamp}-{re.sub(r'[^a-z0-9-]+', '-', settings.scenario)}"
-    if (directory / "plan.json").exists():
-        if not settings.overwrite:
-            raise UsageError(f"--out {directory}: holds a run already; choose another directory or add --overwrite")
-        for path in [*(directory / "records").glob("*"), directory / "result.json"]:
-            path.unlink(missing_ok=True)
+    if (directory / "plan.json").exists() and not settings.overwrite:
+        raise UsageError(f"--out {directory}: holds a run already; choose another directory or add --overwrite")
+    return directory
+
+
+def _lay_out(directory: Path) -> None:
+    for path in [*(directory / "records").glob("*"), directory / "result.json"]:
+        path.unlink(missing_ok=True)
     try:
         (directory / "records").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {directory}: {error.strerror or error}") from error
     if not _writable(directory):
         raise UsageError(f"--out {directory}: not writable")
-    return directory
 
 
 def _writable(directory: Path) -> bool:

@@ -329,3 +329,27 @@ def _command(name: str) -> Any:
     from harness.cli.config import _command as command
 
     return command(name)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["-s", "no-such-strategy"],
+        ["-s", "queue-stream:concurrency=x"],
+        ["-s", "sync", "--layer", "no-such-layer"],
+        ["-s", "sync", "--slo", "p99<5"],
+        ["-s", "sync", "--items", "0"],
+        ["-s", "sync", "--target", "http://127.0.0.1:9"],
+    ],
+)
+def test_a_mistake_deletes_nothing_of_the_run_that_would_be_overwritten(
+    wrong: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything is checked before the first file goes."""
+    (tmp_path / "records").mkdir()
+    files = [tmp_path / "plan.json", tmp_path / "result.json", tmp_path / "records" / "old.requests"]
+    for path in files:
+        path.write_text("old")
+    code, _, err = run(capsys, "compare", *wrong, "--out", str(tmp_path), "--overwrite")
+    assert code == 2, err
+    assert [path.read_text() for path in files] == ["old"] * 3
