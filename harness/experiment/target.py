@@ -25,11 +25,11 @@ PROBE_S = 3.0
 
 def check_url(url: str) -> str:
     """The base URL without a trailing slash; raises UsageError if it is not one."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port_ok = parts.port is None or parts.port > 0
-    except ValueError:
-        port_ok = False
+    except ValueError:  # of a port, or of an address in brackets
+        parts, port_ok = urlsplit(""), False
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
         raise UsageError(f"--target {url!r}: expected http://HOST[:PORT] or https://HOST[:PORT]")
     return url.rstrip("/")
