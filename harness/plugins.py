@@ -20,7 +20,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from harness.client.errors import SettingError, UsageError
+from harness.client.errors import UsageError
 from harness.client.own import imported, own
 from harness.client.quantity import duration_s, rate_per_s
 
@@ -180,7 +180,7 @@ def fill(cls: type[Any], where: str, settings: typing.Mapping[str, Any]) -> Any:
         values[key] = setting(where, key, value, hints[key])
     try:
         return cls(**values)
-    except SettingError as error:
+    except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
     except TypeError as error:
         missing = [f.name for f in fields.values() if _required(f) and f.name not in values]

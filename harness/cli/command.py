@@ -9,17 +9,23 @@ import click
 
 
 class _Once(click.Command):
-    """Refuses an option that takes one value and is given twice: the last one would silently win."""
+    """Refuses an option that takes one value and is given twice, and an empty value.
+
+    Else the last of two would silently win, and the value of a variable that is not set would be the default.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Look at the line first, then parse it."""
         if not ctx.resilient_parsing and not (self.no_args_is_help and not args):
-            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
-            for parameter in dict.fromkeys(given):
-                if isinstance(parameter, click.Option) and given.count(parameter) > 1 and not _repeatable(parameter):
-                    raise click.UsageError(
-                        f"{_name(parameter)}: given {given.count(parameter)} times, it takes one value"
-                    )
+            values, _, given = self.make_parser(ctx).parse_args(args=list(args))
+            options = [parameter for parameter in given if isinstance(parameter, click.Option)]
+            for option in options:
+                times = options.count(option)
+                if times > 1 and not _repeatable(option):
+                    raise click.UsageError(f"{_name(option)}: given {times} times, it takes one value")
+                value = values[str(option.name)]
+                if "" in (value if isinstance(value, list) else [value]):
+                    raise click.UsageError(f"{_name(option)}: the value is empty")
         return super().parse_args(ctx, args)
 
 

@@ -36,24 +36,46 @@ def read(path: Path) -> dict[str, Any]:
     options = {name: _options(name) for name in COMMANDS}
     every = sorted({option for names in options.values() for option in names})
     for key in shared:
-        if _field(key) not in every:
+        if _option(key) not in every:
             raise UsageError(f"{path}: " + unknown("key", key, every))
     sections = {name: _section(path, name, shared, tables.get(name, {}), options[name]) for name in COMMANDS}
     return {name: _by_subcommand(_command(name), section) for name, section in sections.items()}
 
 
 def _section(
-    path: Path, name: str, shared: dict[str, Any], table: dict[str, Any], options: list[str]
+    path: Path, name: str, shared: dict[str, Any], table: dict[str, Any], options: dict[str, click.Parameter]
 ) -> dict[str, Any]:
     for key in table:
-        if _field(key) not in options:
-            raise UsageError(f"{path}: [{name}]: " + unknown("key", key, options))
-    merged = {_field(key): value for key, value in shared.items() if _field(key) in options}
-    return merged | {_field(key): value for key, value in table.items()}
+        if _option(key) not in options:
+            raise UsageError(f"{path}: [{name}]: " + unknown("key", key, sorted(options)))
+    section: dict[str, Any] = {}
+    for where, keys in ((f"{path}", shared), (f"{path}: [{name}]", table)):
+        for key, value in keys.items():
+            if (parameter := options.get(_option(key))) is not None and parameter.name is not None:
+                section[parameter.name] = _value(f"{where}: {key}", value, parameter)
+    return section
 
 
-def _field(key: str) -> str:
-    return key.replace("-", "_")
+def _option(key: str) -> str:
+    return key.replace("_", "-")
+
+
+def _value(where: str, value: Any, parameter: click.Parameter) -> Any:
+    """As the command line would have it, so that it is checked alike; raises UsageError for another type."""
+    if parameter.multiple:
+        values = value if isinstance(value, list) else [value]
+        return [_scalar(where, one, "a text, or a list of texts") for one in values]
+    if getattr(parameter, "is_flag", False):
+        if not isinstance(value, bool):
+            raise UsageError(f"{where} = {value!r}: expected true or false")
+        return value
+    return _scalar(where, value, "a text or a number")
+
+
+def _scalar(where: str, value: Any, expected: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UsageError(f"{where} = {value!r}: expected {expected}")
+    return str(value)
 
 
 def _command(name: str) -> click.Command:
@@ -61,11 +83,12 @@ def _command(name: str) -> click.Command:
     return command
 
 
-def _options(name: str) -> list[str]:
-    """Of a group, those of any of its commands."""
+def _options(name: str) -> dict[str, click.Parameter]:
+    """The options by what they are called on the command line; of a group, those of any of its commands."""
     command = _command(name)
     parts = list(command.commands.values()) if isinstance(command, click.Group) else [command]
-    return sorted({parameter.name for part in parts for parameter in part.params if parameter.name is not None})
+    options = (option for part in parts for option in part.params if isinstance(option, click.Option))
+    return {max(option.opts, key=len).removeprefix("--"): option for option in options}
 
 
 def _by_subcommand(command: click.Command, section: dict[str, Any]) -> dict[str, Any]:

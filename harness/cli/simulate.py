@@ -91,7 +91,7 @@ def sweep(concurrency: str, **options: Any) -> int:
         **options,
         "strategy": strategies,
         "variant": (),
-        "items": options["items"] or SWEEP_ITEMS,
+        "items": SWEEP_ITEMS if options["items"] is None else options["items"],
         "slo": ANY_ERRORS,
     }
     found: list[Any] = []

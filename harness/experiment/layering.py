@@ -58,9 +58,11 @@ def names() -> list[str]:
 
 def check(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The settings as the layer wants them; the layer is built once, so that it can object."""
+    if ":" not in name and name not in names():
+        raise UsageError(plugins.unknown("layer", name, names()) + "; a class of your own is package.module:Class")
     cls = plugins.load("layer", name)
     if place(name) is None:
-        raise UsageError(plugins.unknown("layer", name, names()))
+        raise UsageError(f"layer {name}: its place is None, so it is not asked for by name")
     hints = settings(cls)
     values: dict[str, Any] = {}
     for key, value in given.items():

@@ -45,7 +45,7 @@ def buckets(repeat: Repeat) -> list[Bucket]:
     makespan_s = repeat.makespan_ns / 1e9
     width = width_s(makespan_s)
     count = max(1, math.ceil(makespan_s / width - 1e-9))
-    width_ns = round(width * 1e9)
+    width_ns = max(1, round(width * 1e9))  # a simulated run may take less than a nanosecond a bucket
 
     def place(instants: Array) -> Array:
         places: Array = np.clip(instants // width_ns, 0, count - 1)

@@ -25,6 +25,7 @@ class Adaptive:
 
     def __post_init__(self) -> None:
         between(self, 1, 100_000, "maximum")
+        self.new_limit()  # an unknown limit, or a maximum below its least, is refused here and not in a child process
 
     def new_limit(self) -> Limit:
         """A fresh limit; each stream learns for itself."""

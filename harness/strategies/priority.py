@@ -31,6 +31,7 @@ class Priority:
         between(self, 1, 100_000, "concurrency")
         between(self, 1, 10_000_000, "queue_size")
         at_least(self, 0, "patience")
+        self.new_limit()
 
     def new_limit(self) -> Limit:
         """A fresh limit; each stream learns for itself."""

@@ -75,8 +75,27 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["compare", "--timeout", "nan"], "'nan' is not seconds"),
     (["serve", "model", "--queue-wait", "-1s"], "'-1s': must be at least 0"),
     (["compare", "--layer", "deadline:timeout_s=5parsecs"], "timeout_s='5parsecs' is not a number"),
-    (["compare", "--input", "other.jsonl", "--items", "2"], "none of the first 2 lines is an item"),
+    (["compare", "--input", "other.jsonl", "--items", "2"], "no line among the first 2 is an item"),
     (["compare", "--input", "other.jsonl"], "no line is an item of this task; line 1: "),
+    (["compare", "--task", ""], "--task: the value is empty"),
+    (["compare", "--out", ""], "--out: the value is empty"),
+    (["compare", "-s", "sync", "-s", ""], "--strategy: the value is empty"),
+    (["compare", "--target", "http://[::1"], "expected http://HOST"),
+    (["compare", "-s", "adaptive:limit=nope"], "strategy adaptive: unknown limit 'nope': did you mean knee? known are"),
+    (["compare", "-s", "priority:limit=aim"], "strategy priority: unknown limit 'aim'"),
+    (
+        ["compare", "--layer", "concurrency-limit"],
+        "unknown layer 'concurrency-limit': did you mean rate-limit? known are cache, semantic",
+    ),
+    (["compare", "--layer", "cache:path=."], "layer cache: path='.' is a directory"),
+    (["compare", "--synthetic", "constant:mean=1e9"], "mean=1000000000.0 must be between low=1 and high=2000"),
+    (["compare", "--synthetic", "lognormal:sigma=1000"], "sigma=1000.0 must be between 0 and 10"),
+    (["simulate", "compare", "--server", "dir"], "unknown profile 'dir'"),
+    (["report", "file"], "'file' is a file"),
+    (["process", "file", "--output", "o", "--target", "http://127.0.0.1:1", "--window", "0"], "window=0"),
+    (["compare", "--layer", "rate-limit:burst=5"], "burst=5 is of the bucket that rate_per_s fills"),
+    (["simulate", "sweep", "--items", "0"], "--items 0: must be between"),
+    (["run", "file.py"], "a class of your own is package.module:Class"),
 ]
 
 
@@ -108,6 +127,11 @@ def test_mistakes_are_answered_in_a_line(
         ("[compar]\n", "unknown table 'compar': did you mean compare?"),
         ("[compare]\nitmes = 3", "[compare]: unknown key 'itmes': did you mean items"),
         ("= 3", "not valid TOML"),
+        ('[compare]\ntask = ["a", "b"]', "[compare]: task = ['a', 'b']: expected a text or a number"),
+        ("[compare]\nitems = [1]", "[compare]: items = [1]: expected a text or a number"),
+        ("quiet = 1", "quiet = 1: expected true or false"),
+        ("[compare]\nstrategy = [1, {a = 2}]", "strategy = {'a': 2}: expected a text, or a list of texts"),
+        ("seed = true", "seed = True: expected a text or a number"),
     ],
 )
 def test_a_bad_project_file_is_told(
@@ -126,11 +150,24 @@ def test_the_project_files_settings_are_the_defaults(tmp_path: Path) -> None:
     from harness.cli.config import read
 
     path = tmp_path / "paceline.toml"
-    path.write_text('seed = 7\nrate-limit = 3\n[compare]\nstrategy = ["sync"]\nseed = 8\n')
+    path.write_text(
+        'seed = 7\nrate-limit = 3\njson = true\n[compare]\nstrategy = "sync"\nseed = 8\nrate_limit = "4/s"\n'
+    )
     found = read(path)
-    assert found["compare"] == {"seed": 8, "rate_limit": 3, "strategy": ["sync"]}
-    assert found["run"] == {"seed": 7, "rate_limit": 3}
-    assert found["list"] == {}
+    assert found["compare"] == {"seed": "8", "rate_limit": "4/s", "strategy": ["sync"], "as_json": True}
+    assert found["run"] == {"seed": "7", "rate_limit": "3", "as_json": True}
+    assert found["list"] == {"as_json": True}
+
+
+def test_a_number_of_the_project_file_is_not_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is checked as one on the command line is."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paceline.toml").write_text("items = 1.5\n")
+    code, _, err = run(capsys, "compare", "-s", "sync")
+    assert code == 2
+    assert "'1.5' is not a valid integer" in err
 
 
 def test_list_shows_everything_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -353,3 +390,12 @@ def test_a_mistake_deletes_nothing_of_the_run_that_would_be_overwritten(
     code, _, err = run(capsys, "compare", *wrong, "--out", str(tmp_path), "--overwrite")
     assert code == 2, err
     assert [path.read_text() for path in files] == ["old"] * 3
+
+
+def test_a_simulation_that_takes_no_time_at_all_has_a_timeline(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three answers within a nanosecond: no division by zero."""
+    line = ["simulate", "compare", "--network", "memory", "--items", "3", "-s", "sync", "--server", "null"]
+    code, _, err = run(capsys, *line, "--no-report", "--out", str(tmp_path / "run"))
+    assert (code, "Warning" in err) == (0, False)

@@ -90,8 +90,19 @@ def test_lines_of_a_large_file_are_estimated_from_its_beginning(tmp_path: Path) 
     assert count_lines(path) == 0
 
 
-@given(st.sampled_from(["constant", "uniform", "lognormal"]), st.floats(1, 200), st.integers(0, 2**32))
+@given(st.sampled_from(["constant", "uniform", "lognormal"]), st.floats(3, 50), st.integers(0, 2**32))
 def test_lengths_stay_within_their_bounds(distribution: str, mean: float, seed: int) -> None:
     """Whatever is drawn."""
     made = Synthetic(distribution, mean=mean, sigma=2.0, low=3, high=50)  # type: ignore[arg-type] # one of the three
     assert all(3 <= made.length(Random(seed + n)) <= 50 for n in range(20))
+
+
+def test_a_file_whose_first_lines_are_of_another_kind_is_refused(tmp_path: Path) -> None:
+    """With the count that was asked for, and the first reason; a part with no line of its own is not a mistake."""
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"question": "x"}\n' * 5 + '{"text1": "a", "text2": "b"}\n')
+    with pytest.raises(UsageError, match="no line among the first 3 is an item of this task; line 1: text1"):
+        list(Jsonl(path, 3).rows(Similarity()))
+    assert len(list(Jsonl(path, 6).rows(Similarity()))) == 1
+    path.write_text('{"text1": "a", "text2": "b"}\n')
+    assert list(Jsonl(path, 1).rows(Similarity(), part=1, parts=2)) == []

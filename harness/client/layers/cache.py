@@ -52,6 +52,8 @@ class Cache:
         between(self, 1, 100_000_000, "entries", "rows")
         if path is not None and not Path(path).parent.is_dir():
             raise SettingError(f"path={path!r}: there is no directory {str(Path(path).parent)!r}")
+        if path is not None and Path(path).is_dir():
+            raise SettingError(f"path={path!r} is a directory; it must be a file")
         self._inner = inner
         self._path = path
         self._scope = scope_of(scope)

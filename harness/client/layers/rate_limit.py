@@ -52,6 +52,8 @@ class RateLimit:
             raise SettingError("rate_per_s=None: nothing is limited without rate_per_s, tokens_per_s or follow")
         if bucket not in ("leaky", "token"):
             raise SettingError(f"bucket={bucket!r} must be leaky or token")
+        if burst is not None and rate_per_s is None:
+            raise SettingError(f"burst={burst!r} is of the bucket that rate_per_s fills, and none is given")
         self._inner = inner
         self._own: list[Gcra | None] = [None, None]
         if rate_per_s is not None:

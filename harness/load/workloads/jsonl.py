@@ -65,8 +65,8 @@ class Jsonl:
     def _no_good_line(self, lines: int) -> str:
         if self.first_bad_line is None:
             return "the file is empty; it needs one JSON object a line"
-        of = "no line is" if self.items is None else f"none of the first {lines} lines is"
-        return f"{of} an item of this task; {self.first_bad_line}"
+        which = "" if self.items is None else f" among the first {lines}"
+        return f"no line{which} is an item of this task; {self.first_bad_line}"
 
     def _lines(self) -> Iterator[tuple[int, bytes | None]]:
         """Number and bytes of every line that is not blank; None for one that is too long."""

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Literal
 
 from harness.client.errors import SettingError
-from harness.client.settings import at_least, positive
+from harness.client.settings import at_least, between, positive
 from harness.client.types import Task
 
 WORDS = (
@@ -33,10 +33,12 @@ class Synthetic:
 
     def __post_init__(self) -> None:
         positive(self, "mean")
-        at_least(self, 0, "sigma")
+        between(self, 0, 10, "sigma")
         at_least(self, 1, "low")
         if self.high < self.low:
             raise SettingError(f"high={self.high} must be at least low={self.low}")
+        if not self.low <= self.mean <= self.high:
+            raise SettingError(f"mean={self.mean} must be between low={self.low} and high={self.high}")
 
     def length(self, rng: Random) -> int:
         """Words of one text, within [low, high]."""
