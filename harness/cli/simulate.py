@@ -120,12 +120,13 @@ def _execute(options: dict[str, Any]) -> Execute:
 
 
 def _tell_best(cases: list[Any]) -> None:
-    from harness.measure.knee import best, curve
+    from harness.measure.knee import best, curve, edge
 
-    chosen = best(curve(cases))
+    points = curve(cases)
+    chosen = best(points)
     if chosen is not None:
         level, case = chosen
-        click.echo(f"best concurrency: {level} ({case.rates_per_s.goodput:,.1f} ok/s)", err=True)
+        click.echo(f"best concurrency: {level} ({case.rates_per_s.goodput:,.1f} ok/s){edge(points, level)}", err=True)
 
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:

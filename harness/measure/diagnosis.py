@@ -21,6 +21,8 @@ INFLATED = 1.5
 SURELY_INFLATED = 3.0
 """The same where the floor is but the fastest answer seen, which a jitter makes too low."""
 REJECTED_SHARE = 0.05
+SAME_RATE_SHARE = 0.95
+"""Of two cases, a rate of this share of the other is the same rate."""
 DRAIN_SHARE_MAX = 0.05
 GROWTH_MAX = 1.5
 
@@ -40,7 +42,36 @@ class Floor:
 def diagnose(cases: Sequence[Case]) -> list[Case]:
     """The same cases, each with its diagnosis."""
     floors = {_place(case): floor([other for other in cases if _place(other) == _place(case)]) for case in cases}
-    return [msgspec.structs.replace(case, diagnosis=diagnosis(case, floors[_place(case)])) for case in cases]
+    alone = [msgspec.structs.replace(case, diagnosis=diagnosis(case, floors[_place(case)])) for case in cases]
+    return [msgspec.structs.replace(case, diagnosis=_beside(case, alone)) for case in alone]
+
+
+def _beside(case: Case, others: Sequence[Case]) -> Diagnosis:
+    """The diagnosis of a backlog case beside the others: no room is left where more in flight gave no more."""
+    rate = case.rates_per_s.completed
+    if case.diagnosis.limited_by != "strategy" or case.load.kind != "backlog" or rate is None:
+        return case.diagnosis
+    for other in others:
+        most = other.rates_per_s.completed
+        if most is not None and _pressed_harder(other, case) and rate >= SAME_RATE_SHARE * most:
+            return Diagnosis(
+                "server",
+                f"It gave {per_s(rate)} with {_flight(case)} in flight; {other.name} had {_flight(other)} and "
+                f"gave {per_s(most)}, so more in flight gives no more: the server was the limit.",
+            )
+    return case.diagnosis
+
+
+def _pressed_harder(other: Case, case: Case) -> bool:
+    """Whether the other case found the limit of the same server with more in flight and nearly no failures."""
+    return (
+        other.diagnosis.limited_by == "server"
+        and other.load.kind == "backlog"
+        and _place(other) == _place(case)
+        and other.layers == case.layers
+        and other.counts.ok >= SAME_RATE_SHARE * other.counts.scheduled
+        and _in_flight(other) > _in_flight(case)
+    )
 
 
 def floor(cases: Sequence[Case]) -> Floor | None:

@@ -30,3 +30,13 @@ def best(points: Sequence[tuple[int, Case]], enough: float = ENOUGH) -> tuple[in
     rated = [(level, case, case.rates_per_s.goodput or 0.0) for level, case in points]
     most = max((rate for _, _, rate in rated), default=0.0)
     return next(((level, case) for level, case, rate in rated if most and rate >= enough * most), None)
+
+
+def edge(points: Sequence[tuple[int, Case]], level: int) -> str:
+    """A warning if the best level is the lowest or highest tried, so that a better one may lie beyond; else empty."""
+    levels = [tried for tried, _ in points]
+    if level == max(levels):
+        return "; it is the highest level tried, so a higher one may be better: extend --concurrency upwards"
+    if level == min(levels) and level > 1:
+        return "; it is the lowest level tried, so a lower one may be enough: extend --concurrency downwards"
+    return ""

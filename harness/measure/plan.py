@@ -38,6 +38,9 @@ class PlanCase(msgspec.Struct, frozen=True):
     transport: Literal["asyncio", "blocking", "simulated"] = "asyncio"
 
 
+PLAN_VERSION = 1
+
+
 class Plan(msgspec.Struct, frozen=True):
     """plan.json, written before the first case."""
 
@@ -76,12 +79,18 @@ def write_plan(plan: Plan, directory: Path) -> None:
 def read_plan(directory: Path) -> Plan:
     """Read plan.json of a run directory; raises UsageError if there is none, or not one of ours."""
     try:
-        return read_sealed(directory / PLAN_FILE, Plan)
+        plan = read_sealed(directory / PLAN_FILE, Plan)
     except OSError as error:
         raise UsageError(f"{directory}: not a run directory (no readable {PLAN_FILE}: {error.strerror})") from error
     except DamagedError as error:
         text = f"{directory / PLAN_FILE}: {error}. It was changed after it was written, or by an earlier version."
         raise UsageError(text) from error
+    if plan.schema_version != PLAN_VERSION:
+        raise UsageError(
+            f"{directory / PLAN_FILE}: schema_version: {plan.schema_version}, expected {PLAN_VERSION}. "
+            "Use the version of paceline that made the run"
+        )
+    return plan
 
 
 def write_facts(facts: CaseFacts, directory: Path) -> None:

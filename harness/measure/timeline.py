@@ -14,6 +14,8 @@ from harness.measure.rows import Process, Repeat, exchanges, latency, service_ti
 Array = np.ndarray[Any, np.dtype[Any]]
 
 BUCKETS_MAX = 120
+P99_LEAST = 100
+"""The p99 of fewer values is only their largest, so a slice with fewer has none."""
 _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -38,7 +40,8 @@ def buckets(repeat: Repeat) -> list[Bucket]:
     """The slices of one repeat, from its rows and its processes' ticks.
 
     `due`, `sent`, `ok` and `failed` count by their own instants; latency is of the successes due in the slice, service
-    time of the successes done in it. Their percentiles have no least n: they make a picture, not evidence.
+    time of the successes done in it. A p99 needs P99_LEAST values; a median needs one, as it makes a
+    picture, not evidence.
     """
     if not len(repeat.rows):
         return []
@@ -65,9 +68,9 @@ def buckets(repeat: Repeat) -> list[Bucket]:
         "failed": tally(failed["done"]),
         "in_flight": _time_average(*exchanges(repeat), width_ns, count),
     }
-    for p, name in ((0.5, "p50"), (0.99, "p99")):
-        columns[f"latency_{name}_s"] = _quantiles(latency(ok), place(ok["due"]), count, p)
-        columns[f"service_{name}_s"] = _quantiles(service_time(sent_ok), place(sent_ok["done"]), count, p)
+    for p, name, least in ((0.5, "p50", 1), (0.99, "p99", P99_LEAST)):
+        columns[f"latency_{name}_s"] = _quantiles(latency(ok), place(ok["due"]), count, p, least)
+        columns[f"service_{name}_s"] = _quantiles(service_time(sent_ok), place(sent_ok["done"]), count, p, least)
     columns |= _ticks(repeat.processes, width, count)
     names = list(columns)
     return [
@@ -91,14 +94,14 @@ def _time_average(starts: Array, ends: Array, width_ns: int, count: int) -> list
     return [round(max(value, 0.0), 6) for value in average.tolist()]
 
 
-def _quantiles(values: Array, places: Array, count: int, p: float) -> list[float | None]:
-    """The nearest-rank p-quantile of each slice in seconds; None where it is empty."""
+def _quantiles(values: Array, places: Array, count: int, p: float, least: int) -> list[float | None]:
+    """The nearest-rank p-quantile of each slice in seconds; None where it has fewer than `least` values."""
     order = np.lexsort((values, places))
     sizes = np.bincount(places, minlength=count)
     starts = np.cumsum(sizes) - sizes
     ranks = starts + np.maximum(np.ceil(p * sizes - 1e-9).astype(np.int64), 1) - 1
     return [
-        float(values[order[at]]) / 1e9 if size else None
+        float(values[order[at]]) / 1e9 if size >= least else None
         for at, size in zip(ranks.tolist(), sizes.tolist(), strict=True)
     ]
 

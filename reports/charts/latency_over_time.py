@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 TITLE = "Latency over time"
 HOW = (
-    "Of the items that were due in each slice of time: median and p99 latency from due time, and p99 service time. "
-    "Where the first rises and the second does not, items waited in the client for a server that had stopped."
+    "Of the items that were due in each slice of time: median and p99 of latency from due time and of service time. "
+    "A slice of fewer than 100 answers has no p99. Where latency rises and service time does not, "
+    "items waited in the client for a server that had stopped."
 )
 ORDER = 60
 
@@ -35,6 +36,7 @@ def figure(result: RunResult, theme: Theme) -> Figure:
     key = [
         ("latency p50", {"color": theme.blue, "ls": "-", "lw": 1.3}),
         ("latency p99", {"color": theme.vermillion, "ls": "-", "lw": 1.3, "marker": "o", "ms": 3}),
+        ("service time p50", {"color": theme.green, "ls": ":", "lw": 1.3}),
         ("service time p99", {"color": theme.green, "ls": (0, (4, 2)), "lw": 1.5}),
     ]
     return small_multiples(
@@ -45,6 +47,7 @@ def figure(result: RunResult, theme: Theme) -> Figure:
 def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:
     axes.plot(*middles(buckets, lambda bucket: bucket.latency_p50_s), color=theme.blue, lw=1.3)
     axes.plot(*middles(buckets, lambda bucket: bucket.latency_p99_s), color=theme.vermillion, lw=1.3, marker="o", ms=3)
+    axes.plot(*middles(buckets, lambda bucket: bucket.service_p50_s), color=theme.green, lw=1.3, ls=":")
     axes.plot(*middles(buckets, lambda bucket: bucket.service_p99_s), color=theme.green, lw=1.5, ls=(0, (4, 2)))
 
 

@@ -178,3 +178,20 @@ def test_retries_that_take_the_time_are_the_servers_doing(tmp_path: Path) -> Non
     rows = request_rows(400, service_ms=120)
     rows["attempts"] = 2
     assert limits(run(tmp_path, Played("a", rows), SYNC))["a"] == "server"
+
+
+def test_a_case_as_fast_as_one_that_found_the_limit_of_the_server_found_it_too(tmp_path: Path) -> None:
+    """331/s with 40 in flight beside 336/s with 120: the server had no room, although its service time was low."""
+    few = Played("few", request_rows(1200, service_ms=120, slots=40))
+    many = Played("many", request_rows(1200, service_ms=357, slots=120))
+    result = run(tmp_path, SYNC, few, many)
+    assert limits(result) == {"sync": "strategy", "few": "server", "many": "server"}
+    assert "more in flight gives no more: the server was the limit" in result.cases[1].diagnosis.text
+    assert "had room" not in result.cases[1].diagnosis.text
+
+
+def test_a_case_slower_than_one_that_found_the_limit_of_the_server_had_room(tmp_path: Path) -> None:
+    """167/s with 20 in flight beside 336/s with 120."""
+    few = Played("few", request_rows(1200, service_ms=120, slots=20))
+    many = Played("many", request_rows(1200, service_ms=357, slots=120))
+    assert limits(run(tmp_path, SYNC, few, many))["few"] == "strategy"

@@ -1,0 +1,15 @@
+"""The slices of a run that charts are drawn from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.measure.timeline import P99_LEAST, _quantiles
+
+
+@pytest.mark.parametrize(("size", "value"), [(4, None), (P99_LEAST - 1, None), (P99_LEAST, 99.0)])
+def test_a_slice_of_few_values_has_no_p99(size: int, value: float | None) -> None:
+    """The p99 of four values would be the largest of them."""
+    values = np.arange(1, size + 1) * 1_000_000_000
+    assert _quantiles(values, np.zeros(size, dtype=np.int64), 1, 0.99, P99_LEAST) == [value]
