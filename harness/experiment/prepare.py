@@ -267,9 +267,9 @@ def _directory(settings: Settings) -> Path:
 
 
 def _lay_out(directory: Path) -> None:
-    for path in [*(directory / "records").glob("*"), directory / "result.json"]:
-        path.unlink(missing_ok=True)
     try:
+        for path in [*(directory / "records").glob("*"), directory / "result.json"]:
+            path.unlink(missing_ok=True)
         (directory / "records").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {directory}: {error.strerror or error}") from error
