@@ -174,7 +174,7 @@ class BlockingTransport:
         finally:
             exchange.sock = None
             if link is not None:
-                self._put_back(link, link.reader.in_step and not exchange.aborted)
+                self._put_back(link, link.reader.in_step and not link.early and not exchange.aborted)
         return response
 
     def _link(self, exchange: Exchange) -> Link:
@@ -191,6 +191,7 @@ class BlockingTransport:
             if self._tls is not None:
                 sock = self._tls.wrap_socket(sock, server_hostname=self._host)
             link = Link(sock, exchange)
+            link.early = not link.silent()
         exchange.sock = link.sock
         return link
 

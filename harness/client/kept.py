@@ -14,10 +14,11 @@ import fcntl
 import functools
 import socket
 import termios
+from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import aiohttp
-from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
@@ -26,8 +27,16 @@ from harness.client.answer_reader import BODILESS
 from harness.client.faults import IDLE_CLOSE
 from harness.client.wire import LOOPBACK
 
+_JUST_READ_S = 0.001  # so soon after an exchange the loop has just read all there was: the kernel need not be asked
 _NOTHING = bytes(4)
 _NO_CAUSE = BaseException()  # aiohttp's own mark for it is private
+
+# Called by name, because this is the hot path and `super()` costs as much as the work of some of them.
+_is_connected = ResponseHandler.is_connected
+_feed_data = ResponseHandler.feed_data
+_resume_reading = ResponseHandler.resume_reading
+_data_received = ResponseHandler.data_received
+_should_close: Callable[[ResponseHandler], bool] = ResponseHandler.should_close.fget  # type: ignore[attr-defined]
 
 
 class ConnectionLostError(aiohttp.ClientConnectionError):
@@ -46,8 +55,10 @@ class KeptProtocol(ResponseHandler):
         self._idle = False  # between two exchanges
         self._parsing = False
         self._used = False  # for an exchange before this one
+        self._early = False  # bytes came before the first request
         self._heard = False  # a byte of this exchange's answer
         self._socket_fd = -1
+        self._idle_since = 0.0
         self._final: RawResponseMessage | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -56,52 +67,53 @@ class KeptProtocol(ResponseHandler):
         self._socket_fd = -1 if sock is None else sock.fileno()
 
     def is_connected(self) -> bool:
-        """Also false if bytes wait in the kernel between two exchanges: nobody asked for them."""
-        if not super().is_connected():
-            return False
-        return not self._idle or self._socket_fd < 0 or not _unread(self._socket_fd)
+        """The next exchange may begin: the connector asks this of an idle connection just before it hands it out.
 
-    def set_response_params(self, **params: Any) -> None:
-        """An exchange begins."""
-        early = bool(self._tail)  # an answer to nothing, on a connection that is new
-        self._used = self._final is not None
-        self._heard = self._idle = False
-        super().set_response_params(**params)
-        if early:
-            self._heard = self._should_close = True
+        Not if bytes wait in the kernel: nobody asked for them.
+        """
+        if not _is_connected(self):
+            return False
+        if self._idle:
+            fd = self._socket_fd
+            if fd >= 0 and monotonic() - self._idle_since >= _JUST_READ_S and _unread(fd):
+                return False
+            self._used = True
+            self._heard = self._idle = False
+        return True
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         self._final = data[0]
-        super().feed_data(data, size)
+        _feed_data(self, data, size)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """After the end of an answer the parser has nothing that it could go on with."""
+        _resume_reading(self, resume_parser and not self._idle)
 
     def data_received(self, data: bytes) -> None:
-        if not data:  # aiohttp goes on with what it has
-            super().data_received(data)
-            return
-        if self._idle:
-            self.close()
-            return
-        self._heard = True
+        if data:  # else aiohttp goes on with what it has
+            if self._idle:
+                self.close()
+                return
+            self._heard = True
+            if self._parser is None:  # an answer to nothing, on a connection that is new
+                self._early = True
         self._parsing = True
-        super().data_received(data)
+        _data_received(self, data)
         self._parsing = False
-        if self._idle and self._ahead():  # the exchange ended with these bytes, and there are more of them
+        if data and self._idle and self._ahead():  # the exchange ended with these bytes, and there are more of them
             self.close()
 
     @property
     def should_close(self) -> bool:
-        """The connection must not be used again."""
-        if super().should_close or self._unsure() or (not self._parsing and self._ahead()):
+        """The connection must not be used again; aiohttp refuses a length beside chunks by itself."""
+        final = self._final
+        if final is None or final.code in BODILESS or final.code < 200 or self._early or _should_close(self):
+            return True
+        if not self._parsing and self._ahead():
             return True
         self._idle = True
+        self._idle_since = monotonic()
         return False
-
-    def _unsure(self) -> bool:
-        """The answer has no end that is certain, as one that may not have a body."""
-        final = self._final
-        if final is None or final.code in BODILESS or final.code < 200:
-            return True
-        return bool(final.chunked) and hdrs.CONTENT_LENGTH in final.headers
 
     def _ahead(self) -> bool:
         """Bytes of another answer have come."""

@@ -59,11 +59,12 @@ class Exchange:
 class Link:
     """A connection of one thread, with the reader of its answers."""
 
-    __slots__ = ("exchange", "kept", "reader", "sock")
+    __slots__ = ("early", "exchange", "kept", "reader", "sock")
 
     def __init__(self, sock: socket.socket, exchange: Exchange) -> None:
         self.sock = sock
         self.exchange = exchange
+        self.early = False  # bytes came before the first request
         self.kept = False
         self.reader = AnswerReader(self._receive)
 

@@ -22,7 +22,7 @@ from types import TracebackType
 
 import aiohttp
 from aiohttp import hdrs
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 from yarl import URL
 
 from harness.client.access import access
@@ -48,7 +48,8 @@ from harness.client.wire import (
     refuse,
 )
 
-SMALL = 65_536  # bytes; a body that says it is not longer is read at once
+SMALL_DIGITS = 5  # of a Content-Length; a body that says it is not longer is read at once
+_SERVER_TIMING = istr("Server-Timing")
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
 
 
@@ -167,7 +168,7 @@ class HttpTransport:
             response.status = answer.status
             response.first_byte = self._now()
             response.headers = answer.headers
-            response.server_timing = answer.headers.get("Server-Timing")
+            response.server_timing = answer.headers.get(_SERVER_TIMING)
             if answer.status not in ANSWERED:
                 await self._refused(answer, response)
             elif request.stream:
@@ -175,7 +176,8 @@ class HttpTransport:
             else:
                 if request.progress is not None:
                     request.progress.first_byte = response.first_byte
-                response.answers = request.task.answer(request, await _body(answer))
+                body = await (answer.read() if _short(answer) else _body(answer))
+                response.answers = request.task.answer(request, body)
                 response.outcome = Outcome.ok
                 response.done = self._now()
         except BaseException:
@@ -260,12 +262,16 @@ def _plain(chunk: bytes, decode: Decoder | None, held: Held) -> bytes:
     return chunk
 
 
+def _short(answer: aiohttp.ClientResponse) -> bool:
+    """The body is plain and says that it is small."""
+    headers = answer.headers
+    length = headers.get(hdrs.CONTENT_LENGTH)
+    return length is not None and len(length) <= SMALL_DIGITS and hdrs.CONTENT_ENCODING not in headers
+
+
 async def _body(answer: aiohttp.ClientResponse) -> bytes:
     """The whole body, decoded; raises BadResponse once it is too long."""
-    length, coding = answer.content_length, answer.headers.get(hdrs.CONTENT_ENCODING)
-    if coding is None and length is not None and length <= SMALL:
-        return await answer.read()
-    decode, body = decoder(coding), bytearray()
+    decode, body = decoder(answer.headers.get(hdrs.CONTENT_ENCODING)), bytearray()
     with Held(BODY_MAX) as held:
         async for chunk in answer.content.iter_any():
             body += _plain(chunk, decode, held)
