@@ -191,7 +191,7 @@ class BlockingTransport:
             if self._tls is not None:
                 sock = self._tls.wrap_socket(sock, server_hostname=self._host)
             link = Link(sock, exchange)
-            link.early = not link.silent()
+            link.early = self._tls is None and not link.silent()  # under TLS it may be the session tickets
         exchange.sock = link.sock
         return link
 

@@ -20,7 +20,6 @@ LIBRARIES = (
     "msgspec",
     "numpy",
     "gevent",
-    "urllib3",
     "torch",
     "transformers",
 )
