@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -132,7 +133,8 @@ def _keep_secrets(arguments: list[str]) -> None:
 
 
 def _say(text: str, code: int) -> int:
-    click.echo(f"paceline: {redact(text)}", err=True)
+    with contextlib.suppress(BrokenPipeError):  # nobody reads it any more; the exit code still says it
+        click.echo(f"paceline: {redact(text)}", err=True)
     return code
 
 
