@@ -246,9 +246,10 @@ def test_plain_locust_that_is_stopped_drains_before_its_result(processes: int, t
         time.sleep(0.05)
     child.send_signal(signal.SIGTERM)
     text = finished(child)
-    assert child.returncode == 5, text
     result = json.loads((tmp_path / "out" / "result.json").read_text())
+    codes = [reason["code"] for reason in result["verdict"]["reasons"]]
+    assert child.returncode == (4 if "lag" in codes else 5), text  # on a busy machine the load comes late
     counts = result["cases"][0]["counts"]
     assert counts["connection_error"] == counts["rejected"] == 0
     assert counts["ok"] + counts["not_sent"] == counts["scheduled"] > 1000
-    assert [reason["code"] for reason in result["verdict"]["reasons"] if reason["code"] != "lag"] == ["unfinished"]
+    assert [code for code in codes if code != "lag"] == ["unfinished"]
