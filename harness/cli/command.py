@@ -21,7 +21,7 @@ class _Once(click.Command):
             options = [parameter for parameter in given if isinstance(parameter, click.Option)]
             for option in options:
                 times = options.count(option)
-                if times > 1 and not _repeatable(option):
+                if times > 1 and not _repeatable(option, args):
                     raise click.UsageError(f"{_name(option)}: given {times} times, it takes one value")
                 value = values[str(option.name)]
                 if "" in (value if isinstance(value, list) else [value]):
@@ -29,9 +29,10 @@ class _Once(click.Command):
         return super().parse_args(ctx, args)
 
 
-def _repeatable(option: click.Option) -> bool:
-    """Several values, or a flag that says the same however often it is given."""
-    return option.multiple or option.count or (option.is_flag and not option.secondary_opts)
+def _repeatable(option: click.Option, args: list[str]) -> bool:
+    """Several values, or a flag that says the same each time."""
+    contradicted = any(name in args for name in option.opts) and any(name in args for name in option.secondary_opts)
+    return option.multiple or option.count or (option.is_flag and not contradicted)
 
 
 def _name(option: click.Option) -> str:

@@ -278,6 +278,8 @@ def test_times_have_three_figures_and_a_unit(value: float | None, text: str) -> 
 
 def test_flags_and_repeatable_options_may_be_repeated(capsys: pytest.CaptureFixture[str]) -> None:
     """They say the same, or more."""
+    command = ["simulate", "compare", "--no-report", "--no-report", "-s", "sync", "-s", "threads", "--items", "x"]
+    assert "'x' is not a valid integer" in run(capsys, *command)[2]
     code, out, _ = run(capsys, "list", "loads", "--json", "--json")
     assert code == 0
     assert json.loads(out)
