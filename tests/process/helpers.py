@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.client.errors import UsageError
 from harness.client.types import Outcome, Request, Response
 from harness.experiment.process import Process, Settings, Summary
 
@@ -67,6 +68,15 @@ def settings(folder: Path, **more: Any) -> Settings:
 def go(wanted: Settings, server: Server | None = None, **more: Any) -> Summary:
     """One session, to its end."""
     return asyncio.run(Process(wanted, server or Server(), **more).run())
+
+
+def refusal(wanted: Settings, server: Server | None = None) -> str | None:
+    """Why a session is refused; None if it went to its end."""
+    try:
+        go(wanted, server)
+    except UsageError as error:
+        return str(error)
+    return None
 
 
 async def until(true: Callable[[], bool], working: asyncio.Task[Summary]) -> None:

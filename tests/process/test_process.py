@@ -273,7 +273,7 @@ def test_settings_are_checked() -> None:
             Settings(input="a", output="b", **wrong)  # type: ignore[arg-type] # wrong on purpose
     for more, words in [
         ({"resume": True, "overwrite": True}, "only one of them"),
-        ({"output": "a"}, "three different files"),
+        ({"output": "a"}, "INPUT a and --output a are the same file"),
         ({"output": "-"}, "needs --dead-letter"),
         ({"strategy": "batches:size=50", "window": 30}, "--window 30 must be at least"),
     ]:

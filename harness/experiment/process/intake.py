@@ -50,7 +50,7 @@ class Intake:
         self._look = look
         self._on_bad = on_bad
         self._on_blank = on_blank
-        self._blocks: AsyncGenerator[Block, None] = source.blocks(store.marks[0])
+        self._blocks: AsyncGenerator[Block, None] = source.blocks(store.marks[0], store.read)
         self._reading: asyncio.Task[Block | None] | None = None
         self._lines: list[bytes | None] = []
         self._first = self._position = 0
@@ -146,7 +146,7 @@ class Intake:
             if block is None:
                 return False
             self._lines, self._first, self._position = block.lines, block.mark.line, 0
-            self._store.marks.append(block.mark)
+            self._store.block(block.mark, block.end)
         return True
 
     async def _read(self) -> Block | None:

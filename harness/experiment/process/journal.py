@@ -4,17 +4,21 @@ Rules of this file
   1. A result is appended at once, with one system call: a process that is killed loses none that it had.
   2. A checkpoint is appended only after the files it speaks of were synced to the sizes it states.
   3. To resume: cut the files to the sizes of the last checkpoint, then apply the results that it does not cover.
-  4. A record that was torn by the kill is the last one; it is cut off, and its call is made again.
-  5. The journal is rewritten, beside itself and then in its own place, before it grows beyond `REWRITE_BYTES`.
+  4. Each record has a checksum. Records at the end that do not fit it were torn by a kill: they are cut off, and their
+     calls are made again. One that does not fit and has whole records after it is damage, and the journal is refused.
+  5. Head and first checkpoint are written in one step, before anything else; without them a journal is damaged.
+  6. The journal is rewritten, beside itself and then in its own place, before it grows beyond `REWRITE_BYTES`.
 
-The file: one record a line, its kind in the first byte. `H` the run's fingerprint, `C` a checkpoint, `R17 ...` the
-output line of input line 17, `D17 ...` its dead-letter line.
+The file: one record a line: its kind (one byte), its CRC-32 (eight hexadecimal digits, of all else in the line without
+its end), a space, and the rest. `H` the run's fingerprint, `C` a checkpoint, `B` how far the input was read, `R` the
+output line of an input line (`R0a1b2c3d 17 {...}`), `D` its dead-letter line.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +30,9 @@ from harness.experiment.process.done import Done, Runs
 from harness.experiment.process.sinks import write_all
 
 REWRITE_BYTES = 16 * 1024 * 1024
-RESULT, DEAD = b"R", b"D"
+HEAD, CHECKPOINT, BLOCK, RESULT, DEAD = b"H", b"C", b"B", b"R", b"D"
+KINDS = frozenset({HEAD, CHECKPOINT, BLOCK, RESULT, DEAD})
+DAMAGED_HINT = "check the disk, put a copy of the journal and the output in place, or start again with --overwrite"
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -45,6 +51,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     output_bytes: int = 0
     dead_bytes: int = 0
     mark: Mark = Mark()
+    read: Mark = Mark()  # how far the input was read: no line from here on was given out
     counts: dict[str, Any] = {}
     complete: bool = False
 
@@ -72,57 +79,89 @@ class Past(msgspec.Struct, frozen=True):
     fingerprint: dict[str, Any]
     checkpoint: Checkpoint
     records: list[Record]
+    read: Mark = Mark()  # no line of the input from here on was given out
 
 
 def read(path: Path) -> Past:
-    """Read a journal; raises UsageError if it is not one or has no whole head."""
+    """Read a journal; raises UsageError if it is not one, or damaged."""
     fingerprint: dict[str, Any] | None = None
-    checkpoint = Checkpoint()
-    covered = checkpoint.done()
+    checkpoint: Checkpoint | None = None
+    covered, read_to = Done(), Mark()
     records: dict[int, Record] = {}
-    for line in _whole_lines(path):
-        try:
-            kind = line[:1]
-            if kind == b"H":
-                fingerprint = msgspec.json.decode(line[1:], type=dict[str, Any])
-            elif kind == b"C":
-                checkpoint = msgspec.json.decode(line[1:], type=Checkpoint)
-                covered = checkpoint.done()
-                records = {number: record for number, record in records.items() if number not in covered}
-            else:
-                record = _record(line)
-                if record.line not in covered:
-                    records[record.line] = record
-        except (ValueError, msgspec.MsgspecError):  # torn, or never reached the disk: nothing after it counts
-            break
-        if fingerprint is None:
-            break
-    if fingerprint is None:
-        raise UsageError(f"{path}: is not the journal of a run; --overwrite starts anew")
-    return Past(fingerprint, checkpoint, list(records.values()))
+    for kind, body in _records(path):
+        if kind == HEAD:
+            fingerprint = msgspec.json.decode(body, type=dict[str, Any])
+        elif kind == CHECKPOINT:
+            checkpoint = msgspec.json.decode(body, type=Checkpoint)
+            covered, read_to = checkpoint.done(), max(read_to, checkpoint.read, key=_offset)
+            records = {number: record for number, record in records.items() if number not in covered}
+        elif kind == BLOCK:
+            read_to = max(read_to, msgspec.json.decode(body, type=Mark), key=_offset)
+        else:
+            number, _, text = body.partition(b" ")
+            if (line := int(number)) not in covered:
+                records[line] = Record(kind, line, text + b"\n")
+    if fingerprint is None or checkpoint is None:
+        raise UsageError(f"{path}: is damaged: its first two records are not whole; {DAMAGED_HINT}")
+    return Past(fingerprint, checkpoint, list(records.values()), read_to)
 
 
-def _whole_lines(path: Path) -> Iterator[bytes]:
+def _offset(mark: Mark) -> int:
+    return mark.offset
+
+
+def _records(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and body of each whole record; raises UsageError for one that is damaged."""
+    damaged: tuple[int, int] | None = None  # number and place of the first record that is not whole
+    at = 0
+    for number, line in enumerate(_lines(path), 1):
+        record = _checked(line)
+        if record is None:
+            if number == 1:
+                raise UsageError(f"{path}: is not the journal of a run, or damaged; {DAMAGED_HINT}")
+            if b"\0" in line:  # a block of the file that never reached the disk: nothing after it counts
+                return
+            damaged = damaged or (number, at)
+        elif damaged is not None:
+            where = f"record {damaged[0]} (at byte {damaged[1]})"
+            raise UsageError(f"{path}: is damaged: {where} does not fit its checksum; {DAMAGED_HINT}")
+        else:
+            yield record
+        at += len(line)
+
+
+def _checked(line: bytes) -> tuple[bytes, bytes] | None:
+    """Kind and body of a line that fits its checksum."""
+    kind, crc, body = line[:1], line[1:9], line[10:-1]
+    if kind not in KINDS or not line.endswith(b"\n") or line[9:10] != b" " or crc != _crc(kind, body):
+        return None
+    return kind, body
+
+
+def _lines(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield line
+            yield from file
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
 
 
-def _record(line: bytes) -> Record:
-    number, space, text = line[1:].partition(b" ")
-    if line[:1] not in {RESULT, DEAD} or not space or not number.isdigit() or not text.endswith(b"}\n"):
-        raise ValueError(line[:80])
-    msgspec.json.decode(text)
-    return Record(line[:1], int(number), text)
+def _crc(kind: bytes, body: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(body, zlib.crc32(kind))
+
+
+def _line(kind: bytes, body: bytes) -> bytes:
+    return b"%b%b %b\n" % (kind, _crc(kind, body), body)
 
 
 def encode(kind: bytes, line: int, text: bytes) -> bytes:
-    """A result as its record."""
-    return b"%b%d %b" % (kind, line, text)
+    """A result as its record; `text` has its end."""
+    return _line(kind, b"%d %b" % (line, text[:-1]))
+
+
+def text_of(record: bytes) -> bytes:
+    """The line of the output or dead-letter file in a record of a result."""
+    return record.split(b" ", 2)[2]
 
 
 class Journal:
@@ -131,7 +170,7 @@ class Journal:
     def __init__(self, path: Path, fingerprint: dict[str, Any]) -> None:
         self.path = path
         self.size = 0
-        self._head = b"H" + msgspec.json.encode(fingerprint) + b"\n"
+        self._head = _line(HEAD, msgspec.json.encode(fingerprint))
         self._fd = -1
         self._late: list[bytes] | None = None  # appended while the journal is being rewritten
         self._failed: OSError | None = None
@@ -156,6 +195,10 @@ class Journal:
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """State what the files hold; they must have been synced."""
         self.append(_line_of(checkpoint))
+
+    def block(self, read: Mark) -> None:
+        """State how far the input was read, before a line of it is given out."""
+        self.append(_line(BLOCK, msgspec.json.encode(read)))
 
     def sync(self) -> None:
         """What was appended survives a power failure; may take long."""
@@ -216,4 +259,4 @@ class Journal:
 
 
 def _line_of(checkpoint: Checkpoint) -> bytes:
-    return b"C" + msgspec.json.encode(checkpoint) + b"\n"
+    return _line(CHECKPOINT, msgspec.json.encode(checkpoint))

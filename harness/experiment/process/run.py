@@ -21,7 +21,7 @@ from harness.client.open_files import explained, raise_limit
 from harness.client.redaction import shown
 from harness.client.types import Outcome, Request, Response, Result, Send, Strategy
 from harness.experiment import layering
-from harness.experiment.process import earlier, tally
+from harness.experiment.process import earlier, paths, tally
 from harness.experiment.process.intake import Intake
 from harness.experiment.process.rows import BAD_LINE, Rows, Ticket
 from harness.experiment.process.settings import Settings
@@ -52,6 +52,7 @@ class Process:
         strategy, own_layers = layering.split(settings.strategy)
         self._strategy: Strategy = plugins.make("strategy", strategy)
         self._around = settings.layers.around(layering.parse(own_layers))
+        paths.check_apart(settings, self._around.named)
         if getattr(self._strategy, "size", 0) > settings.window:
             raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
         self._heeds_priority = bool(getattr(self._strategy, "priority", False))  # or it was said that it does not
@@ -97,9 +98,11 @@ class Process:
             ours = earlier.fingerprint(self.settings, source, self._rows)
             past = self._store.past() if self.settings.resume else None
             if past is not None:
-                earlier.check(past, ours, self.settings, source)
+                await asyncio.to_thread(earlier.check, past, ours, self.settings, source)
                 self.counts, self._before = earlier.counts_of(past), earlier.counts_of(past)
-                if past.checkpoint.complete and past.fingerprint["input"] == ours["input"]:
+                if note := earlier.note_of_change(past, source):
+                    self._tell("note", {"text": note})
+                if earlier.is_complete(past, ours):
                     return self._summary(nothing_to_do=True)
             async with self._connected() as (transport, alive):
                 try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -47,9 +46,6 @@ class Settings:
             raise UsageError("--resume goes on with what is there, --overwrite starts anew: only one of them")
         if self.output == "-" and self.dead_letter is None:
             raise UsageError("--output - needs --dead-letter FILE, for the lines that get no answer")
-        paths = [os.path.realpath(path) for path in (self.input, self.output, self.dead_letter_path) if path != "-"]
-        if len(set(paths) - {os.devnull}) < len([path for path in paths if path != os.devnull]):
-            raise UsageError("input, output and dead-letter file must be three different files")
 
     @property
     def dead_letter_path(self) -> str:

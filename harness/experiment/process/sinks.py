@@ -37,6 +37,7 @@ class Sink:
         self.size = 0  # bytes in the file
         self._zstd = zstandard().ZstdCompressor() if path.endswith(".zst") else None
         self._fd = -1
+        self._created = False  # by us, in this session
         self._failed: OSError | None = None
         self._lines: list[bytes] = []
         self._held = 0
@@ -44,23 +45,55 @@ class Sink:
 
     def open(self, keep: int = 0) -> None:
         """Open or create it, with its first `keep` bytes; raises UsageError if that cannot be."""
+        self.claim(keep)
+        self.cut(keep)
+
+    def claim(self, keep: int = 0) -> None:
+        """Open or create it, and change nothing in it; raises UsageError if that cannot be, or it has fewer bytes."""
         if self.path == "-":
+            if sys.stdout is None:
+                raise UsageError("-: standard output is closed")
             sys.stdout.flush()
             self._fd = os.dup(sys.stdout.fileno())
             return
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-            self._fd = os.open(self.path, flags if self.regular else os.O_WRONLY, 0o666)
+            self._fd = self._opened()
             if self.regular:
-                self._claim()
+                self._lock()
                 if (size := os.fstat(self._fd).st_size) < keep:
                     raise UsageError(f"{self.path}: has {size} bytes where {keep} were written: it was changed since")
-                os.ftruncate(self._fd, keep)
-                self.size = keep
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror or error}") from error
 
-    def _claim(self) -> None:
+    def cut(self, keep: int) -> None:
+        """Leave its first `keep` bytes; raises UsageError if that cannot be."""
+        if self.regular:
+            try:
+                os.ftruncate(self._fd, keep)
+            except OSError as error:
+                raise UsageError(f"{self.path}: {error.strerror or error}") from error
+            self.size = keep
+
+    def undo(self) -> None:
+        """Close it; a file that `claim` has created is removed."""
+        if self._created:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+        self.close()
+
+    def _opened(self) -> int:
+        flags = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0)
+        if not self.regular:
+            return os.open(self.path, flags)
+        flags |= os.O_APPEND | os.O_CREAT
+        try:
+            fd = os.open(self.path, flags | os.O_EXCL, 0o666)
+        except FileExistsError:
+            return os.open(self.path, flags, 0o666)
+        self._created = True
+        return fd
+
+    def _lock(self) -> None:
         if fcntl is None:
             return
         try:

@@ -2,8 +2,9 @@
 
 Rules of this file
   1. The loop never waits for a disk or a pipe: files are read and unpacked in a thread, a pipe when it has something.
-  2. A mark is a place where a line begins, with the checksum of all before it. What can be sought is sought; what must
-     be read through again is checked against the mark, so another input is never taken for the same.
+  2. A mark is a place where a line begins, with the checksum of all before it. A run that goes on checks all that was
+     read before against the last mark: a file before anything else (`check`), a pipe before a line of it is given out.
+     So another input, or one edited in place, is never taken for the same.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Block:
 
     mark: Mark  # where the first of them begins
     lines: list[bytes | None]
+    end: Mark  # where the line after the last one begins
 
 
 class Source:
@@ -41,6 +43,7 @@ class Source:
         self.path = path
         self._fd = -1
         self._size: int | None = None  # None: a pipe
+        self._changed_ns = 0
         self._read = 0  # bytes as they lie in the file
         self._end = Mark()  # where the next block begins
         try:
@@ -52,7 +55,7 @@ class Source:
         if stat.S_ISDIR(info.st_mode):
             raise UsageError(f"{path}: is a directory")
         if stat.S_ISREG(info.st_mode):
-            self._size = info.st_size
+            self._size, self._changed_ns = info.st_size, info.st_mtime_ns
 
     def close(self) -> None:
         """Give the file back."""
@@ -65,7 +68,8 @@ class Source:
         """What tells this input from another without reading it all: its size and 64 samples. A pipe has none."""
         if self._size is None:
             return {"kind": "stream"}
-        return {"kind": "file", "bytes": self._size, "sample": self._sample(self._size), "ended": self._ended()}
+        what = {"bytes": self._size, "sample": self._sample(self._size), "ended": self._ended()}
+        return {"kind": "file", **what, "changed_ns": self._changed_ns}
 
     def _sample(self, size: int) -> str:
         """Of the first `size` bytes."""
@@ -87,6 +91,21 @@ class Source:
         grown = size < self._size and old["ended"]
         return (grown or size == self._size) and self._sample(size) == old["sample"]
 
+    def check(self, read: Mark) -> None:
+        """Read a file once more up to a mark; raises UsageError if that is not what it was. A pipe is checked later."""
+        if self._size is None or not read.offset:
+            return
+        reader = _Reader(read)
+        try:
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            while reader.skipping and (chunk := os.read(self._fd, READ_BYTES)):
+                for _ in reader.feed(chunk):
+                    break
+        except OSError as error:
+            raise UsageError(f"{self.path}: {error.strerror or error}") from error
+        for _ in reader.close() if reader.skipping else ():
+            break
+
     def lines_expected(self) -> float | None:
         """An estimate of the lines in all, from those read so far; None for a pipe."""
         if self._size is None or not self._read or self._end.line == 1:
@@ -100,21 +119,29 @@ class Source:
         """Reading may take as long as whoever writes into the pipe."""
         return self._size is None
 
-    async def blocks(self, mark: Mark) -> AsyncGenerator[Block, None]:
-        """Blocks from a mark to the end; raises UsageError for damaged data or where the mark does not fit."""
-        reader = _Reader(mark)
+    async def blocks(self, mark: Mark, read: Mark | None = None) -> AsyncGenerator[Block, None]:
+        """Blocks from a mark to the end; raises UsageError for damaged data or where the marks do not fit.
+
+        Of a pipe nothing is given out before it was checked up to `read`.
+        """
+        reader = _Reader(mark, read or mark)
         if self._size is not None:
             blocks = self._of_file(reader, mark)
             while (block := await asyncio.to_thread(next, blocks, None)) is not None:
                 self._end = reader.end
                 yield block
             return
+        held: list[Block] = []  # no more than a window of lines lies between the two marks
         while chunk := await self._from_pipe():
             self._read += len(chunk)
             for block in reader.feed(chunk):
                 self._end = reader.end
-                yield block
-        for block in reader.close():
+                held.append(block)
+                if reader.checked:
+                    for ready in held:
+                        yield ready
+                    held.clear()
+        for block in [*held, *reader.close()]:
             yield block
 
     def _of_file(self, reader: _Reader, mark: Mark) -> Iterator[Block]:
@@ -149,6 +176,8 @@ class Source:
 
 def _standard_input() -> int:
     """A descriptor of its own; of a terminal opened anew, for it shares its state with standard error."""
+    if sys.stdin is None:
+        raise UsageError("-: standard input is closed")
     fd = sys.stdin.fileno()
     return os.open(os.ttyname(fd), os.O_RDONLY) if os.isatty(fd) else os.dup(fd)
 
@@ -161,17 +190,20 @@ def _once(ready: asyncio.Future[None]) -> None:
 class _Reader:
     """From chunks of the file to blocks; until it is at the mark it only sums up."""
 
-    def __init__(self, mark: Mark) -> None:
+    def __init__(self, mark: Mark, read: Mark | None = None) -> None:
         self._mark = mark
+        self._read = read or mark
+        self.checked = self._read.offset <= mark.offset
         self._unpack = Unpack()
         self._lines = Lines()
         self._at = self._crc = 0  # of the unpacked bytes
-        self._skipping = mark.offset > 0
+        self.skipping = mark.offset > 0
         self.end = Mark()
 
     def begin_at(self, mark: Mark) -> None:
         """The file was sought to the mark."""
-        self._at, self._crc, self._skipping, self.end = mark.offset, mark.crc, False, mark
+        self._at, self._crc, self.skipping, self.end = mark.offset, mark.crc, False, mark
+        self.checked = True  # a file was checked by `Source.check`
         self._unpack.plainly()
 
     def feed(self, chunk: bytes) -> Iterator[Block]:
@@ -182,18 +214,22 @@ class _Reader:
     def close(self) -> Iterator[Block]:
         """What is left at the end of the input."""
         yield from self._piece(self._unpack.close())
-        if self._skipping:
-            raise UsageError(f"the input ends before line {self._mark.line}, from which this run goes on")
+        if self.skipping or not self.checked:
+            line = self._mark.line if self.skipping else self._read.line
+            raise UsageError(f"the input ends before line {line}, up to which it was read in the session before")
         mark = self.end
         if last := self._lines.close():
             self.end = Mark(mark.line + 1, self._at, self._crc)
-            yield Block(mark, last)
+            yield Block(mark, last, self.end)
 
     def _piece(self, piece: bytes) -> Iterator[Block]:
-        if self._skipping:
+        if self.skipping:
             piece = self._skip(piece)
         if not piece:
             return
+        if not self.checked and self._at + len(piece) >= self._read.offset:
+            self._check(zlib.crc32(memoryview(piece)[: self._read.offset - self._at], self._crc), self._read)
+            self.checked = True
         ended = piece.rfind(b"\n") + 1
         begin = self.end
         if ended:
@@ -205,7 +241,7 @@ class _Reader:
         if lines:
             self.end = Mark(begin.line + len(lines), self._at + ended, crc)
             self._at += len(piece)
-            yield Block(begin, lines)
+            yield Block(begin, lines, self.end)
         else:
             self._at += len(piece)
 
@@ -215,7 +251,11 @@ class _Reader:
         self._at += len(before)
         if self._at < self._mark.offset:
             return b""
-        if self._crc != self._mark.crc:
-            raise UsageError(f"the first {self._mark.line - 1} lines of the input are not those of the run it resumes")
-        self._skipping, self.end = False, self._mark
+        self._check(self._crc, self._mark)
+        self.skipping, self.end = False, self._mark
         return piece[len(before) :]
+
+    @staticmethod
+    def _check(crc: int, mark: Mark) -> None:
+        if crc != mark.crc:
+            raise UsageError(f"the first {mark.line - 1} lines of the input are not those of the run it resumes")

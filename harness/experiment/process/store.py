@@ -3,16 +3,21 @@
 Rules of this file
   1. Each line of the input is settled once: by an output line, a dead-letter line, or nothing (a blank line).
   2. In input order a result waits in `pending` until all lines before it are settled; the journal has it all the while.
-  3. An output that is no regular file (a pipe, a device) cannot be cut back, so such a run has no journal.
+  3. Nothing is cut before the journal that says so is there: killed at any moment of a start, a run can go on. An empty
+     output without a journal is the trace of such a start, and counts as none.
+  4. An output that is no regular file (a pipe, a device) cannot be cut back, so such a run has no journal.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from harness.client.errors import UsageError
 from harness.experiment.process import journal as journals
@@ -34,6 +39,7 @@ class Store:
         self.done = Done()
         self.marks: deque[Mark] = deque([Mark()])
         self.pending_bytes = 0
+        self._read = Mark()  # no line of the input from here on was given out
         self._counts = counts
         self._ordered = ordered
         self._pending: dict[int, bytes] = {}  # records that wait for their turn
@@ -57,46 +63,76 @@ class Store:
         """What the journal tells, if there is one; raises UsageError if output or journal is there alone."""
         if not self.resumable:
             raise UsageError(f"--resume: {self.output.path} is no regular file, so nothing is known of an earlier run")
-        there = Path(self.output.path).exists()
         if not self.journal_path.exists():
-            if there:
+            if _holds_something(self.output.path):
                 raise UsageError(
                     f"{self.output.path}: is there, but not {self.journal_path}, which says what is in it; "
                     "--overwrite starts anew"
                 )
             return None
         past = journals.read(self.journal_path)
-        if not there and past.checkpoint.output_bytes:
+        if not Path(self.output.path).exists() and past.checkpoint.output_bytes:
             raise UsageError(f"{self.output.path}: is gone, but not {self.journal_path}; --overwrite starts anew")
         return past
 
     def start(self, fingerprint: dict[str, Any], overwrite: bool) -> None:
         """Begin with empty files; raises UsageError where one is in the way."""
-        for sink in (self.output, self.dead_letter):
-            if sink.regular and Path(sink.path).exists() and not overwrite:
-                hint = "--resume goes on with it, " if self.journal_path.exists() else ""
-                raise UsageError(f"{sink.path}: is there already; {hint}--overwrite starts anew")
+        if not overwrite:
+            self._check_nothing_there()
         self._open_files(Checkpoint(), fingerprint, [])
+
+    def _check_nothing_there(self) -> None:
+        begun = self.resumable and self.journal_path.exists()
+        for sink in (self.output, self.dead_letter):
+            if sink.regular and (_holds_something(sink.path) or (begun and Path(sink.path).exists())):
+                hint = "--resume goes on with it, " if begun else ""
+                raise UsageError(f"{sink.path}: is there already; {hint}--overwrite starts anew")
+        if begun:
+            raise UsageError(f"{self.journal_path}: is there already, without its output; --overwrite starts anew")
 
     def resume(self, past: Past, fingerprint: dict[str, Any]) -> None:
         """Put the files back to the last checkpoint, and apply what came after it."""
         self.done = past.checkpoint.done()
-        self.marks = deque([past.checkpoint.mark])
+        self.marks, self._read = deque([past.checkpoint.mark]), past.read
         records = [journals.encode(record.kind, record.line, record.text) for record in past.records]
-        self._open_files(past.checkpoint, fingerprint, records)
+        self._open_files(msgspec.structs.replace(past.checkpoint, read=past.read), fingerprint, records)
         for record, line in zip(records, past.records, strict=True):
             self._apply(line.kind, line.line, record)
 
     def _open_files(self, checkpoint: Checkpoint, fingerprint: dict[str, Any], records: list[bytes]) -> None:
-        self.output.open(checkpoint.output_bytes)
-        self.dead_letter.open(checkpoint.dead_bytes)
-        if self.resumable:
-            self._journal = Journal(self.journal_path, fingerprint)
-            self._last = checkpoint
-            try:
-                self._journal.create(checkpoint, records)
-            except OSError as error:
-                raise UsageError(f"{self.journal_path}: {error.strerror or error}") from error
+        kept = [(self.output, checkpoint.output_bytes), (self.dead_letter, checkpoint.dead_bytes)]
+        try:
+            for sink, size in kept:
+                sink.claim(size)
+            if self.resumable:
+                self._begin_journal(checkpoint, fingerprint, records)
+        except UsageError:
+            for sink, _ in kept:
+                sink.undo()
+            raise
+        for sink, size in kept:
+            sink.cut(size)
+
+    def _begin_journal(self, checkpoint: Checkpoint, fingerprint: dict[str, Any], records: list[bytes]) -> None:
+        journal = Journal(self.journal_path, fingerprint)
+        try:
+            journal.create(checkpoint, records)
+        except OSError as error:
+            raise UsageError(f"{self.journal_path}: {error.strerror or error}") from error
+        self._journal, self._last = journal, checkpoint
+
+    def block(self, begin: Mark, end: Mark) -> None:
+        """Lines from one mark to another were read and may be given out; raises OSError if that cannot be kept."""
+        self.marks.append(begin)
+        if end.offset > self._read.offset:
+            self._read = end
+            if self._journal is not None:
+                self._journal.block(end)
+
+    @property
+    def read(self) -> Mark:
+        """No line of the input from here on was given out."""
+        return self._read
 
     # Results.
 
@@ -123,12 +159,12 @@ class Store:
             self._open[line] = record
             self._open_bytes += len(record)
         if kind == DEAD:
-            self.dead_letter.write(_text(record))
+            self.dead_letter.write(journals.text_of(record))
         elif self._ordered and line != self.done.next:
             self._pending[line] = record
             self.pending_bytes += len(record)
         else:
-            self.output.write(_text(record))
+            self.output.write(journals.text_of(record))
         self._settle(line)
 
     def _settle(self, line: int) -> None:
@@ -137,7 +173,7 @@ class Store:
             for ready in grown:
                 if (record := self._pending.pop(ready, None)) is not None:
                     self.pending_bytes -= len(record)
-                    self.output.write(_text(record))
+                    self.output.write(journals.text_of(record))
 
     # Checkpoints.
 
@@ -172,6 +208,7 @@ class Store:
             output_bytes=self.output.size,
             dead_bytes=self.dead_letter.size if self.dead_letter.regular else 0,
             mark=self.marks[0],
+            read=self._read,
             counts=self._counts(len(self._pending)),  # without what is told again by its record
             complete=complete,
         )
@@ -190,6 +227,7 @@ class Store:
             self._open_bytes -= len(self._open.pop(line))
         await asyncio.to_thread(journal.sync)
         if journal.long:
+            now = msgspec.structs.replace(now, read=self._read)
             journal.begin_rewrite()
             journal.end_rewrite(await asyncio.to_thread(journal.write_beside, now, list(self._open.values())))
 
@@ -212,5 +250,5 @@ class Store:
             self._journal.close()
 
 
-def _text(record: bytes) -> bytes:
-    return record[record.index(b" ") + 1 :]
+def _holds_something(path: str) -> bool:
+    return os.path.exists(path) and os.path.getsize(path) > 0
