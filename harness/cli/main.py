@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from harness.cli.command import Group
+from harness.cli.streams import open_closed
 from harness.client.errors import UsageError
 from harness.client.open_files import explained  # imported now: later there may be no descriptor for it
 from harness.client.redaction import keep, keep_from_texts, redact
@@ -100,6 +101,7 @@ def cli(ctx: click.Context, config: Path | None) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Exit codes: 0 pass, 1 gate or SLO failed, 2 usage, 3 crash, 4 invalid, 5 inconclusive."""
+    open_closed()
     _keep_secrets(sys.argv[1:] if arguments is None else arguments)
     try:
         code = cli.main(args=arguments, prog_name="paceline", standalone_mode=False)

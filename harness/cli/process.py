@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import shlex
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ from harness.cli.command import Command, duration
 from harness.cli.main import EXIT_INTERRUPTED
 from harness.cli.options import PluginName, shared
 from harness.client.errors import UsageError
-from harness.client.redaction import redact
 
 if TYPE_CHECKING:
     from harness.experiment.process import Settings, Summary
@@ -96,6 +94,16 @@ class Share(click.ParamType[float]):
     "--drain", type=duration(), default=10.0, show_default=True, help="Seconds for what is in flight at a stop."
 )
 @click.option("--id-field", default="id", show_default=True, metavar="NAME", help="Copied to the output where present.")
+@click.option(
+    "--task-field", default="task", show_default=True, metavar="NAME", help="With several tasks: names the row's own."
+)
+@click.option(
+    "--priority-field",
+    default="priority",
+    show_default=True,
+    metavar="NAME",
+    help="A whole number, smaller is more urgent; for strategies that look at priorities.",
+)
 @click.option("--with-input", is_flag=True, help="Put each row into its output line.")
 @click.option("--json", "as_json", is_flag=True, help="A summary as JSON on stdout.")
 @click.option("--quiet", is_flag=True, help="Only what went wrong.")
@@ -121,7 +129,7 @@ def command(**options: Any) -> int:
         raise UsageError("--json and --output - both write to stdout")
     with Show(settings, quiet=options["quiet"]) as show, asyncio.Runner(loop_factory=new_event_loop) as runner:
         summary = runner.run(_run(settings, show))
-    show.end(summary, resume_command(sys.argv[1:]))
+    show.end(summary, sys.argv[1:])
     if options["as_json"]:
         import msgspec
 
@@ -160,7 +168,7 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 _STRAIGHT = [
     *("input", "output", "target", "resume", "overwrite", "dead_letter", "order", "errors_max", "window"),
-    *("id_field", "with_input"),
+    *("id_field", "task_field", "priority_field", "with_input"),
 ]
 
 
@@ -193,9 +201,3 @@ def exit_code(summary: Summary) -> int:
     if summary.passed or summary.stopped == "reader":  # who pipes into `head` had enough
         return 0
     return EXIT_FAILED if summary.complete or summary.stopped == "errors" else EXIT_INTERRUPTED
-
-
-def resume_command(arguments: list[str]) -> str:
-    """The same command, going on."""
-    kept = [argument for argument in arguments if argument not in {"--resume", "--overwrite"}]
-    return shlex.join(["paceline", *map(redact, kept), "--resume"])

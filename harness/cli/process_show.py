@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from harness.client.redaction import redact
+from harness.client.redaction import redact, shown
+from harness.experiment.process.summary import START_AGAIN
+from harness.experiment.process.tally import one_line
 
 if TYPE_CHECKING:
     from harness.experiment.process import Settings, Summary
@@ -82,7 +86,9 @@ class Show:
         if self._down_at is None:
             self._down_at = facts["ok"]
             patience_s = self._settings.patience_s
-            self.say(f"the server at {self._settings.target} takes no connections; waiting up to {patience_s:.0f} s")
+            why = f" ({one_line(facts['error'])})" if facts.get("error") else ""
+            where = f"the server at {shown(self._settings.target or '')}"
+            self.say(f"{where} takes no connections; waiting up to {patience_s:.0f} s{why}")
 
     def _on_stopping(self, facts: dict[str, Any]) -> None:
         if facts["why"] == "interrupted" and facts["in_flight"]:
@@ -91,13 +97,16 @@ class Show:
                 "Ctrl-C again does not wait"
             )
 
-    def end(self, summary: Summary, resume_command: str) -> None:
-        """What came of it."""
+    def end(self, summary: Summary, arguments: list[str]) -> None:
+        """What came of it; the arguments are those of this command."""
         if summary.stopped == "reader":
             return
         counts, failed = summary.counts, summary.stopped is not None
         dead = sum(counts["dead"].values())
         settings = self._settings
+        if summary.nothing_to_do and not counts["ok"] and not dead:
+            self.say(f"nothing to do: {settings.input} is empty")
+            return
         if summary.nothing_to_do:
             self.say(f"nothing to do: {settings.output} is complete ({counts['ok']:,} answers, {dead:,} dead letters)")
             return
@@ -106,16 +115,35 @@ class Show:
         if dead:
             kinds = ", ".join(f"{kind} {n:,}" for kind, n in sorted(counts["dead"].items(), key=lambda e: -e[1]))
             self.say(f"{settings.dead_letter_path}: {dead:,} dead letters ({kinds}); as INPUT they are sent again")
+            for line in _reasons(counts):
+                self.say(line, always=failed or not summary.passed)
         if counts["oddities"]:
             self.say(f"answers held {counts['oddities']:,} things that are not as the API says; they were read past")
         if counts["failed_attempts"]:
             self.say(_retries(counts["failed_attempts"], counts["attempts"], _cost(counts)))
         if failed:
             self.say(f"stopped: {summary.text}", always=True)
-            if summary.resumable:
-                self.say(f"what was done is kept; go on with: {resume_command}", always=True)
+            if summary.advice is not None:
+                option, when = summary.advice
+                verb = "start again" if option == START_AGAIN else "go on"
+                self.say(f"{when}; {verb} with: {same_command(arguments, option)}", always=True)
         elif not summary.passed:
             self.say(f"failed: {summary.text}", always=True)
+
+
+def same_command(arguments: list[str], option: str) -> str:
+    """This command with one option more, `resume` or `overwrite`."""
+    kept = [argument for argument in arguments if argument not in {"--resume", "--overwrite"}]
+    return shlex.join(["paceline", *map(redact, kept), f"--{option}"])
+
+
+def _reasons(counts: dict[str, Any]) -> Iterator[str]:
+    """Why lines were set aside, the most frequent reason first: statuses with counts, and one answer as it came."""
+    for kind, number in sorted(counts["dead"].items(), key=lambda entry: -entry[1]):
+        statuses = sorted(counts["statuses"].get(kind, {}).items(), key=lambda entry: -entry[1])
+        told = ", ".join(f"HTTP {status} {times:,}" for status, times in statuses)
+        sample = counts["samples"].get(kind)
+        yield f"  {kind} {number:,}" + (f" ({told})" if told else "") + (f"; {sample}" if sample else "")
 
 
 def _facts(facts: dict[str, Any]) -> str:

@@ -46,6 +46,7 @@ from harness.client.wire import (
     is_content,
     is_end,
     joined,
+    plain_answers_of,
     refuse,
 )
 
@@ -253,7 +254,7 @@ class BlockingTransport:
             else:
                 body = b"".join([piece for piece, _ in _pieces(reader, held)])
                 response.done = time.monotonic()
-                response.answers = request.task.answer(request, body)
+                response.answers = plain_answers_of(request, body)
                 response.outcome = Outcome.ok
 
     def _message(self, request: Request) -> bytes:

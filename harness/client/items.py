@@ -9,30 +9,61 @@ from harness.client.errors import ItemError
 from harness.client.types import Item, Task
 
 Row = Mapping[str, Any]
+PRIORITY_FIELD = "priority"
+PRIORITY_MAX = 1_000_000
+_OURS = "harness."
 
 
-async def items(task: Task, rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[Item]:
+async def items(
+    task: Task, rows: Iterable[Row] | AsyncIterable[Row], priority_field: str | None = PRIORITY_FIELD
+) -> AsyncIterator[Item]:
     """The items of these rows, checked one by one as they are pulled, numbered from 0.
 
-    A row may carry `priority` (a whole number, smaller is more urgent). Raises ItemError that names row and field at
-    the first row that is not one: files with doubtful lines are read by the workloads.
+    A row may carry a priority (a whole number, smaller is more urgent) in `priority_field`; None: the rows have none.
+    Raises ItemError that names row and field at the first row that is not one: files with doubtful lines are read by
+    the workloads.
     """
     index = 0
     async for row in _each(rows):
-        yield item_of(task, row, index)
+        yield item_of(task, row, index, priority_field)
         index += 1
 
 
-def item_of(task: Task, row: Row, index: int = 0) -> Item:
+def item_of(task: Task, row: Row, index: int = 0, priority_field: str | None = PRIORITY_FIELD) -> Item:
     """One row as an item; raises ItemError that names row and field."""
     try:
-        data = task.parse(row)
-        priority = row.get("priority", 0)
-        if type(priority) is not int:
-            raise ItemError(f"priority: {priority!r} is not a whole number")  # noqa: TRY301 - one place adds the row
+        priority = 0 if priority_field is None else priority_of(row, priority_field)
+        return Item(index, data_of(task, row), task, priority)
     except ItemError as error:
         raise ItemError(f"row {index}: {error}") from error
-    return Item(index, data, task, priority)
+
+
+def data_of(task: Task, row: Row) -> Any:
+    """A row as checked data; raises ItemError whatever the task makes of it.
+
+    A task of the user's own also builds its request once: where it fails later, the row can no longer be set aside.
+    """
+    try:
+        data = task.parse(row)
+        if not type(task).__module__.startswith(_OURS):
+            task.request((Item(0, data, task),))
+    except ItemError:
+        raise
+    except Exception as error:
+        raise ItemError(f"task {task.name}: {type(error).__name__}: {error}") from error
+    return data
+
+
+def priority_of(row: Row, field: str = PRIORITY_FIELD, heeded: bool = True) -> int:
+    """The priority in a row; 0 where it has none or null, and for anything else if nobody looks at priorities."""
+    value = row.get(field)
+    if value is None:
+        return 0
+    if type(value) is int and -PRIORITY_MAX <= value <= PRIORITY_MAX:
+        return value
+    if heeded:
+        raise ItemError(f"{field}={value!r:.80} is not a whole number within a million")
+    return 0
 
 
 def setting_of(item: Item, name: str) -> Any:

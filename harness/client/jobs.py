@@ -26,7 +26,7 @@ from harness.client.retry_after import retry_after_s
 from harness.client.settings import between, positive
 from harness.client.tasks._decode import decode
 from harness.client.types import Outcome, Request, Response, Send
-from harness.client.wire import outcome_of_status
+from harness.client.wire import outcome_of_status, plain_answers_of
 
 PATH = "/v1/jobs"
 PAGE = 1000
@@ -279,7 +279,7 @@ def _response(request: Request, item: JobItem, sent: float, now: float) -> Respo
     response = Response(outcome, item.status, sent=sent, first_byte=now, done=now)
     if outcome is Outcome.ok:
         try:
-            response.answers = request.task.answer(request, body)
+            response.answers = plain_answers_of(request, body)
         except BadResponse as error:
             response.outcome, response.error = Outcome.bad_response, excerpt(str(error), 300)
     else:

@@ -45,6 +45,7 @@ from harness.client.wire import (
     is_content,
     is_end,
     joined,
+    plain_answers_of,
     refuse,
 )
 
@@ -177,7 +178,7 @@ class HttpTransport:
                 if request.progress is not None:
                     request.progress.first_byte = response.first_byte
                 body = await (answer.read() if _short(answer) else _body(answer))
-                response.answers = request.task.answer(request, body)
+                response.answers = plain_answers_of(request, body)
                 response.outcome = Outcome.ok
                 response.done = self._now()
         except BaseException:

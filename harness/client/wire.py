@@ -8,7 +8,7 @@ Rules of this file
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -133,9 +133,29 @@ def _is_beside(payload: bytes) -> bool:
 def answers_of(request: Request, splitter: SseSplitter, events: Sequence[bytes]) -> tuple[Any, ...]:
     """The answers of a finished stream, or of the plain answer that came in its place; raises BadResponse."""
     if splitter.plain is None:
-        return request.task.answer_stream(request, events)
-    answers = request.task.answer(request, bytes(splitter.plain))
+        return _checked(request, request.task.answer_stream, events)
+    answers = plain_answers_of(request, bytes(splitter.plain))
     return Answers(answers, 1 + getattr(answers, "oddities", 0))
+
+
+def plain_answers_of(request: Request, body: bytes) -> tuple[Any, ...]:
+    """The answers in a body; raises BadResponse."""
+    return _checked(request, request.task.answer, body)
+
+
+def _checked(request: Request, read: Callable[[Request, Any], tuple[Any, ...]], what: Any) -> tuple[Any, ...]:
+    """What the task reads. Whatever a task of the user's own raises is a bad response: it must not end the run."""
+    try:
+        answers = read(request, what)
+        found = len(answers)
+    except BadResponse:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise BadResponse(f"task {request.task.name} cannot read the answer: {why}") from error
+    if found != len(request.items):
+        raise BadResponse(f"task {request.task.name} read {found} answers for {len(request.items)} items")
+    return answers
 
 
 def is_end(payload: bytes) -> bool:

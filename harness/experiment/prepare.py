@@ -18,7 +18,7 @@ from harness.client.types import Item, Task
 from harness.experiment import layering
 from harness.experiment import target as targets
 from harness.experiment.scenario import Description
-from harness.experiment.spec import DEFAULT_SEED, SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
+from harness.experiment.spec import DEFAULT_SEED, SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare, heeds_priorities
 from harness.load.schedule import BACKLOG, Schedule, check
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
@@ -85,8 +85,9 @@ def prepare(settings: Settings) -> Run:
     tasks = _tasks(settings, scenario)
     items = settings.items or scenario.items if load.name == BACKLOG else settings.items
     source, synthetic = _workload(settings, tasks)
+    strategies = _strategies(settings)
     if source is not None:
-        _check_input(source, tasks[0], settings.items)
+        _check_input(source, tasks[0], settings.items, [named for _, named, _ in strategies])
         items = settings.items if settings.input is not None else items
     else:
         for share in tasks:
@@ -113,7 +114,7 @@ def prepare(settings: Settings) -> Run:
             users=settings.users,
             drain_s=settings.drain_s,
         )
-        for name, strategy, layers in _strategies(settings)
+        for name, strategy, layers in strategies
     ]
     run = Run(settings, directory, specs, _plan(settings, directory, specs), to.authorization)
     if target is not None and settings.overwrite:
@@ -222,10 +223,11 @@ def _workload(settings: Settings, tasks: list[TaskShare]) -> tuple[str | None, d
     return None, {}
 
 
-def _check_input(path: str, share: TaskShare, items: int | None) -> None:
+def _check_input(path: str, share: TaskShare, items: int | None, strategies: list[Named]) -> None:
     """One good line at least, before anything is started."""
     task = plugins.build("task", share.task.name, share.task.settings)
-    _, data, _ = next(iter(Jsonl(path, items).rows(task)))
+    priorities = any(heeds_priorities(plugins.build("strategy", one.name, one.settings)) for one in strategies)
+    _, data, _ = next(iter(Jsonl(path, items, priorities).rows(task)))
     _check_request(task, data)
 
 

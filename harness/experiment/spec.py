@@ -110,13 +110,20 @@ class CaseSpec(msgspec.Struct, frozen=True):
     def build_source(self) -> Source:
         """A fresh reader of the workload; each client application has its own."""
         backlog = self.load.name == BACKLOG
-        jsonl = Jsonl(self.input, self.items if backlog else None) if self.input is not None else None
+        jsonl = None
+        if self.input is not None:
+            jsonl = Jsonl(self.input, self.items if backlog else None, heeds_priorities(self.build_strategy()))
         synthetic: Synthetic = Synthetic(**(self.synthetic or {}))
         return Source(jsonl, synthetic, self.items, self.seed)
 
     def build_schedule(self) -> Schedule:
         """The whole load's due times."""
         return compute(self.load.name, self.load.settings, self.duration_s, self.items, self.seed)
+
+
+def heeds_priorities(strategy: Strategy) -> bool:
+    """Whether a strategy looks at the priorities of items."""
+    return bool(getattr(strategy, "priority", False))
 
 
 def compose(send: Send, layers: LayerSettings, seed: int, closing: AsyncExitStack | None = None) -> Send:

@@ -135,7 +135,7 @@ class _Run:
             batch.append(self._queue.popleft())
         try:
             return task.request(batch)
-        except ValueError:
+        except Exception:  # a task of the user's own may refuse several items by any error
             if len(batch) == 1:
                 raise
             self._single.append(task)

@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 
 from harness.cli import process_show
-from harness.cli.process import resume_command
-from harness.cli.process_show import Show
+from harness.cli.process_show import Show, same_command
 from harness.experiment.process.tally import Counts
 from tests.process.helpers import rows, settings, write_input
 from tests.process.killing import check
@@ -147,7 +146,9 @@ def test_too_many_dead_letters_are_exit_code_1_and_mistakes_2(tmp_path: Path) ->
         run = paceline("process", *arguments, "--task", "annotate", "--errors-max", "10%", cwd=tmp_path)
         assert run.returncode == 1
         assert "stopped: 100 of the last 100 lines are dead letters, more than 0.1" in run.stderr
-        assert "bad_line 100" in run.stderr
+        assert "bad_line 100; line 1: text: is missing" in run.stderr
+        assert "mend the cause first; start again with: paceline process" in run.stderr
+        assert "--resume" not in run.stderr
         for more, words in [
             (["--task", "anotate"], "did you mean annotate"),
             (["--errors-max", "half"], "is not a share such as 5% or 0.05"),
@@ -158,6 +159,33 @@ def test_too_many_dead_letters_are_exit_code_1_and_mistakes_2(tmp_path: Path) ->
             wrong = paceline("process", *arguments, *more, cwd=tmp_path)
             assert wrong.returncode == 2, wrong.stderr
             assert words in wrong.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_do_no_harm(tmp_path: Path, closed: str) -> None:
+    """As some supervisors start a program; messages are lost then, answers are not, and no file is written into."""
+    write_input(tmp_path / "in.jsonl", 20)
+    with mock() as server:
+        line = f"{sys.executable} -m harness process in.jsonl --output out.jsonl --task annotate --target {server.url}"
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        run = subprocess.run(f"{line} {closed}", shell=True, cwd=tmp_path, env=environment, timeout=60, check=False)  # noqa: S602 - a shell closes them
+        assert run.returncode == 0
+        assert [row["line"] for row in rows(tmp_path / "out.jsonl")] == list(range(1, 21))
+        for path, stream in (("-", "<&-"), ("in.jsonl --output - --dead-letter bad.jsonl", ">&-")):
+            line = f"{sys.executable} -m harness process {path} --task annotate --target {server.url}"
+            line += " --output x.jsonl" if path == "-" else ""
+            run = subprocess.run(  # noqa: S602 - as above
+                f"{line} {stream}",
+                shell=True,
+                cwd=tmp_path,
+                env=environment,
+                timeout=60,
+                check=False,
+                stderr=subprocess.PIPE,
+            )
+            assert run.returncode == 2
+            assert b"standard " in run.stderr
+            assert b"put is closed" in run.stderr
 
 
 def test_at_a_terminal_progress_is_live(tmp_path: Path) -> None:
@@ -212,9 +240,8 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
 
 def test_the_command_that_goes_on_is_the_same_with_resume() -> None:
     """Quoted as a shell needs it, and never with what would start anew."""
-    assert resume_command(["process", "a b.jsonl", "--overwrite", "-s", "sync"]) == (
-        "paceline process 'a b.jsonl' -s sync --resume"
-    )
+    line = ["process", "a b.jsonl", "--overwrite", "-s", "sync"]
+    assert same_command(line, "resume") == "paceline process 'a b.jsonl' -s sync --resume"
 
 
 def test_the_example_in_the_docs_runs(tmp_path: Path) -> None:

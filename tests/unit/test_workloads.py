@@ -61,7 +61,7 @@ def test_odd_lines_are_bad_lines(tmp_path: Path, line: bytes, why: str) -> None:
     """Counted, named, never fatal."""
     path = tmp_path / "f"
     path.write_bytes(line + b'\n{"text1": "a", "text2": "b"}\n')
-    file = Jsonl(path)
+    file = Jsonl(path, priorities=True)
     assert len(list(file.rows(TASK))) == 1
     assert file.bad_lines == 1
     assert str(file.first_bad_line).startswith("line 1: ")

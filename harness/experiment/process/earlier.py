@@ -8,7 +8,7 @@ import msgspec
 
 from harness.client.errors import UsageError
 from harness.experiment.process.journal import DEAD, Past
-from harness.experiment.process.rows import Rows, class_of
+from harness.experiment.process.rows import Rows, reason_of
 from harness.experiment.process.settings import Settings
 from harness.experiment.process.source import Source
 from harness.experiment.process.tally import Counts, add_dead
@@ -60,7 +60,7 @@ def counts_of(past: Past) -> Counts:
     counts = msgspec.convert(past.checkpoint.counts, Counts) if past.checkpoint.counts else Counts()
     for record in past.records:
         if record.kind == DEAD:
-            add_dead(counts, class_of(record.text))
+            add_dead(counts, reason_of(record.text))
         else:
             counts.ok += 1
     return counts

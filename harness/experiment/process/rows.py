@@ -10,11 +10,11 @@ import msgspec
 
 from harness import plugins
 from harness.client.errors import ItemError, UsageError
-from harness.client.types import Item, Result, Task
+from harness.client.items import PRIORITY_FIELD, data_of, priority_of
+from harness.client.types import Item, Outcome, Result, Task
 from harness.load.workloads.jsonl import LINE_MAX
 
 BAD_LINE = "bad_line"
-PRIORITY_MAX = 1_000_000
 _BOM = b"\xef\xbb\xbf"
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -33,10 +33,27 @@ class Ticket(msgspec.Struct):
     tries: int = 0  # times it was sent again because the server was there
 
 
+class Reason(msgspec.Struct):
+    """Why a line was set aside: what a dead letter says of it."""
+
+    kind: str = msgspec.field(name="class")
+    line: int
+    status: int = 0
+    error: str | None = None
+
+
 class Rows:
     """Rows of one task, or of several by the row's own `task`."""
 
-    def __init__(self, tasks: Sequence[str], id_field: str = "id", with_input: bool = False) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        id_field: str = "id",
+        with_input: bool = False,
+        task_field: str = "task",
+        priority_field: str = PRIORITY_FIELD,
+        priorities: bool = False,  # somebody looks at them
+    ) -> None:
         built = [plugins.make("task", text) for text in tasks]
         self._tasks: dict[str, Task] = {task.name: task for task in built}
         if len(self._tasks) < len(built):
@@ -45,6 +62,9 @@ class Rows:
         self._closed = bool(built)  # only the tasks that were named
         self._id_field = id_field
         self._with_input = with_input
+        self._task_field = task_field
+        self._priority_field = priority_field
+        self._priorities = priorities
 
     def fingerprint(self) -> dict[str, Any]:
         """What decides the answers and the form of the output."""
@@ -52,6 +72,7 @@ class Rows:
             "tasks": {name: plugins.settings_of(task) for name, task in self._tasks.items()} if self._closed else None,
             "id_field": self._id_field,
             "with_input": self._with_input,
+            "task_field": self._task_field,
         }
 
     def item(self, line: int, raw: bytes | None) -> tuple[Item | None, Ticket, str]:
@@ -63,24 +84,36 @@ class Rows:
             if line == 1:
                 raw = ticket.raw = raw.removeprefix(_BOM)
             row = msgspec.json.decode(raw, type=dict[str, Any])
-            if "dead_letter" in row:
+            if _is_letter(row):
                 row = _unwrap(row, ticket)
             ticket.id = row.get(self._id_field, msgspec.UNSET)
             task = self._only or self._named(row)
-            return Item(line, task.parse(row), task, _priority(row)), ticket, ""
+            priority = priority_of(row, self._priority_field, self._priorities)
+            return Item(line, data_of(task, row), task, priority), ticket, ""
         except (ItemError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return None, ticket, str(error)
 
     def _named(self, row: Mapping[str, Any]) -> Task:
-        name = row.get("task")
+        name, field = row.get(self._task_field), self._task_field
         if not isinstance(name, str):
-            raise ItemError("task: is missing; with several tasks each row names its own")
+            raise ItemError(f"{field}: is missing; with several tasks each row names its own")
         if name not in self._tasks:
             if self._closed or name not in plugins.names("task"):
                 known = sorted(self._tasks) if self._closed else plugins.names("task")
-                raise ItemError(f"task: {plugins.unknown('task', name, known)}")
+                raise ItemError(f"{field}: {plugins.unknown('task', name, known)}")
             self._tasks[name] = plugins.make("task", name)
         return self._tasks[name]
+
+    def written(self, ticket: Ticket, result: Result) -> tuple[bytes, Result]:
+        """The line for the output or dead-letter file; an answer that cannot be written as JSON is a bad response."""
+        if result.ok:
+            try:
+                return self.output_line(ticket, result), result
+            except Exception as error:  # whatever an answer of a task of the user's own does
+                why = f"the answer cannot be written as JSON: {type(error).__name__}: {error}"
+                response = msgspec.structs.replace(result.response, outcome=Outcome.bad_response, answers=(), error=why)
+                result = Result(result.item, response)
+        return self.dead_line(ticket, result), result
 
     def output_line(self, ticket: Ticket, result: Result) -> bytes:
         """{"line", "id" if it has one, "answer"}, and the row itself if that was asked for."""
@@ -112,10 +145,9 @@ class Rows:
         return _encode(letter) + b"\n"
 
 
-def class_of(dead_line: bytes) -> str:
-    """The class of a dead-letter line of ours."""
-    found: str = msgspec.json.decode(dead_line, type=dict[str, Any])["class"]
-    return found
+def reason_of(dead_line: bytes) -> Reason:
+    """Why a line was set aside, by its dead letter."""
+    return msgspec.json.decode(dead_line, type=Reason)
 
 
 def _letter(ticket: Ticket, kind: str) -> dict[str, Any]:
@@ -126,12 +158,22 @@ def _letter(ticket: Ticket, kind: str) -> dict[str, Any]:
     return letter
 
 
+def _is_letter(row: Mapping[str, Any]) -> bool:
+    """A dead letter of ours; a row of the user's may have a column of that name."""
+    drives = row.get("dead_letter")
+    return (
+        type(drives) is int
+        and drives >= 1
+        and type(row.get("line")) is int
+        and type(row.get("attempts")) is int
+        and isinstance(row.get("class"), str)
+        and ("row" in row or "raw" in row or "raw_base64" in row)
+    )
+
+
 def _unwrap(letter: Mapping[str, Any], ticket: Ticket) -> dict[str, Any]:
     """The row inside a dead letter; the ticket gets the row's own line and bytes."""
-    drives, origin = letter["dead_letter"], letter.get("line")
-    if type(drives) is not int or drives < 1 or type(origin) is not int:
-        raise ItemError("dead_letter: is not a dead-letter line of ours")
-    ticket.drives, ticket.origin = drives, origin
+    ticket.drives, ticket.origin = letter["dead_letter"], letter["line"]
     row = letter.get("row")
     if isinstance(row, dict):
         ticket.raw = _encode(row)
@@ -145,10 +187,3 @@ def _unwrap(letter: Mapping[str, Any], ticket: Ticket) -> dict[str, Any]:
 
 def _trimmed(raw: bytes | None) -> bytes:
     return (raw or b"null").strip()
-
-
-def _priority(row: Mapping[str, Any]) -> int:
-    priority = row.get("priority", 0)
-    if type(priority) is not int or not -PRIORITY_MAX <= priority <= PRIORITY_MAX:
-        raise ItemError(f"priority={priority!r} is not a whole number within a million")
-    return priority

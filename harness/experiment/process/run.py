@@ -23,14 +23,14 @@ from harness.client.types import Outcome, Request, Response, Result, Send, Strat
 from harness.experiment import layering
 from harness.experiment.process import earlier, paths, tally
 from harness.experiment.process.intake import Intake
-from harness.experiment.process.rows import BAD_LINE, Rows, Ticket
+from harness.experiment.process.rows import BAD_LINE, Reason, Rows, Ticket
 from harness.experiment.process.settings import Settings
 from harness.experiment.process.source import Source
 from harness.experiment.process.store import Store
 from harness.experiment.process.summary import Summary, summary
 from harness.experiment.process.tally import Counts, Meter, Share, Speed
 from harness.experiment.process.watch import Alive, ServerWatch
-from harness.experiment.spec import compose
+from harness.experiment.spec import compose, heeds_priorities
 
 Tell = Callable[[str, dict[str, Any]], None]
 """Gets events: `begin`, `status` twice a second, `waiting` for a server, `stopping`, `note`."""
@@ -55,8 +55,15 @@ class Process:
         paths.check_apart(settings, self._around.named)
         if getattr(self._strategy, "size", 0) > settings.window:
             raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
-        self._heeds_priority = bool(getattr(self._strategy, "priority", False))  # or it was said that it does not
-        self._rows = Rows(settings.tasks, settings.id_field, settings.with_input)
+        self._heeds_priority = heeds_priorities(self._strategy)  # or it was said that it does not
+        self._rows = Rows(
+            settings.tasks,
+            settings.id_field,
+            settings.with_input,
+            settings.task_field,
+            settings.priority_field,
+            self._heeds_priority,
+        )
         self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)
         self._share = Share(settings.errors_max, settings.errors_least)
         self._closing = AsyncExitStack()
@@ -66,6 +73,7 @@ class Process:
         self._stopped: tuple[str, str] | None = None
         self._began = 0.0
         self._before = Counts()
+        self._empty = False  # the input is a file of no bytes, such as a dead-letter file of a run without any
 
     # Commands.
 
@@ -94,6 +102,7 @@ class Process:
     async def run(self) -> Summary:
         """Work through what is left. Raises UsageError before anything was touched, and only then."""
         source = Source(self.settings.input)
+        self._empty = source.empty
         try:
             ours = earlier.fingerprint(self.settings, source, self._rows)
             past = self._store.past() if self.settings.resume else None
@@ -202,7 +211,12 @@ class Process:
                 await server.back()
             if self._stopped is not None:
                 return Response(Outcome.not_sent)
-            response = await inner(request)
+            try:
+                response = await inner(request)
+            except (OSError, UsageError):
+                raise
+            except Exception as error:  # a layer of the user's own
+                response = tally.broken(error)
             self.counts.oddities += response.oddities
             meter.unkept += 1
             return response
@@ -212,27 +226,29 @@ class Process:
     # Results.
 
     def _settle(self, intake: Intake, result: Result) -> None:
-        line, outcome = result.item.index, result.response.outcome
+        line = result.item.index
         ticket = intake.out.get(line)
         if ticket is None:  # a strategy that tells a result twice: the first stands
             return
+        text, result = self._rows.written(ticket, result)
+        outcome, response = result.response.outcome, result.response
         if outcome is Outcome.ok:
-            if not result.response.from_cache:
+            if not response.from_cache:
                 self._server.answered()
-            self._store.ok(line, self._rows.output_line(ticket, result))
+            self._store.ok(line, text)
             self.counts.ok += 1
-            self.counts.from_cache += result.response.from_cache
+            self.counts.from_cache += response.from_cache
             self._share.add(False)
         elif self._stopped is not None:
             return
-        elif outcome is Outcome.connection_error and self._server.comes_again(ticket):
+        elif outcome is Outcome.connection_error and self._server.comes_again(ticket, response.error):
             intake.send_again(result.item)
             return
         else:
             if outcome not in {Outcome.connection_error, Outcome.not_sent}:
                 self._server.answered()
-            self._store.dead(line, self._rows.dead_line(ticket, result))
-            self._count_dead(outcome.name)
+            self._store.dead(line, text)
+            self._count_dead(Reason(outcome.name, ticket.origin, response.status, response.error))
         if result.item.priority and not self._heeds_priority:
             self._heeds_priority = True
             self._tell("note", {"text": f"{self.settings.strategy} does not look at priorities; -s priority does"})
@@ -240,13 +256,13 @@ class Process:
 
     def _bad(self, ticket: Ticket, why: str) -> None:
         self._store.dead(ticket.line, self._rows.bad_line(ticket, why))
-        self._count_dead(BAD_LINE)
+        self._count_dead(Reason(BAD_LINE, ticket.origin, error=why))
 
     def _blank(self) -> None:
         self.counts.blank += 1
 
-    def _count_dead(self, kind: str) -> None:
-        tally.add_dead(self.counts, kind)
+    def _count_dead(self, reason: Reason) -> None:
+        tally.add_dead(self.counts, reason)
         self._share.add(True)
         if self._share.exceeded:
             share, bound = self._share, self.settings.errors_max
@@ -258,10 +274,11 @@ class Process:
         return self._intake.out.values() if self._intake else ()
 
     def _waiting(self) -> None:
-        self._tell("waiting", {"ok": self.counts.ok})
+        self._tell("waiting", {"ok": self.counts.ok, "error": self._server.error})
 
     def _gone(self, seconds: float) -> None:
-        self.stop("server", f"the server at {shown(self.settings.target or '')} has not answered for {seconds:.0f} s")
+        text = f"the server at {shown(self.settings.target or '')} has not answered for {seconds:.0f} s"
+        self.stop("server", f"{text}: {tally.one_line(self._server.error)}" if self._server.error else text)
 
     # Keeping.
 
@@ -303,7 +320,7 @@ class Process:
         return tally.as_builtins(now)
 
     def _summary(self, nothing_to_do: bool = False) -> Summary:
-        more = {"resumable": self._store.resumable, "nothing_to_do": nothing_to_do}
+        more = {"resumable": self._store.resumable, "nothing_to_do": nothing_to_do, "empty": self._empty}
         return summary(self._stopped, self._counts_now(), self._before, self.settings.errors_max, **more)
 
 

@@ -32,6 +32,8 @@ class Settings:
     patience_s: float = 60.0  # how long a server that cannot be reached is waited for
     drain_s: float = 10.0  # how long what is in flight may take after a stop
     id_field: str = "id"
+    task_field: str = "task"  # with several tasks: where a row names its own
+    priority_field: str = "priority"
     with_input: bool = False  # the row itself in each output line
     seed: int = 1  # of the retries' jitter
 

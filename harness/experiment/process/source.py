@@ -57,6 +57,11 @@ class Source:
         if stat.S_ISREG(info.st_mode):
             self._size, self._changed_ns = info.st_size, info.st_mtime_ns
 
+    @property
+    def empty(self) -> bool:
+        """A file without a byte; not known of a pipe."""
+        return self._size == 0
+
     def close(self) -> None:
         """Give the file back."""
         if self._fd >= 0:

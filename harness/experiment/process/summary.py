@@ -8,6 +8,19 @@ import msgspec
 
 from harness.experiment.process.tally import Counts, as_builtins
 
+_TABLES = ("dead", "statuses", "samples")  # counts that are no single number
+
+GO_ON, START_AGAIN = "resume", "overwrite"
+_ADVICE = {
+    "interrupted": (GO_ON, "what was done is kept"),
+    "server": (GO_ON, "what was done is kept; once the server answers"),
+    "disk": (GO_ON, "what was done is kept; once there is room"),
+    "strategy": (GO_ON, "what was done is kept; the lines without a result are sent again"),
+    "input": (GO_ON, "what was done is kept; once the input is whole, and its first lines are those of this run"),
+    "errors": (GO_ON, "what was done is kept; mend the cause first, the same lines would fail again"),
+}
+"""Why a run was stopped -> which option helps, and when."""
+
 
 class Summary(msgspec.Struct, frozen=True):
     """How a run ended; `counts` are of all its sessions, `session` of this one."""
@@ -21,16 +34,32 @@ class Summary(msgspec.Struct, frozen=True):
     passed: bool  # complete, with answers, and no more dead letters than allowed
     nothing_to_do: bool = False
 
+    @property
+    def advice(self) -> tuple[str, str] | None:
+        """Which option of the same command helps, and when; None where none does."""
+        if self.stopped not in _ADVICE or not self.resumable:
+            return None
+        if self.stopped == "errors" and not self.counts["ok"]:
+            return START_AGAIN, "no line got an answer, so there is nothing to go on from; mend the cause first"
+        return _ADVICE[self.stopped]
+
 
 def summary(
-    stopped: tuple[str, str] | None, counts: Counts, before: Counts, errors_max: float, **more: bool
+    stopped: tuple[str, str] | None,
+    counts: Counts,
+    before: Counts,
+    errors_max: float,
+    *,
+    empty: bool = False,
+    **more: bool,
 ) -> Summary:
-    """Of counts up to now and those that this session began with."""
+    """Of counts up to now and those that this session began with; `empty`: the input is a file without a line."""
     now, then = as_builtins(counts), as_builtins(before)
-    session = {key: now[key] - then[key] for key in now if key != "dead"}
+    session = {key: now[key] - then[key] for key in now if key not in _TABLES}
     session["dead"] = {kind: number - then["dead"].get(kind, 0) for kind, number in now["dead"].items()}
-    why, text = stopped or (None, _too_many_dead(counts, errors_max))
-    return Summary(why is None, why, text, now, session, passed=why is None and not text, **more)
+    why, text = stopped or (None, "" if empty else _too_many_dead(counts, errors_max))
+    nothing = more.pop("nothing_to_do", False) or (empty and why is None)
+    return Summary(why is None, why, text, now, session, passed=why is None and not text, nothing_to_do=nothing, **more)
 
 
 def _too_many_dead(counts: Counts, errors_max: float) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import Any
 
 import msgspec
 
 from harness.client.clock import Clock, clock
+from harness.client.errors import UsageError
 from harness.client.types import Outcome, Request, Response, Send
+from harness.experiment.process.rows import Reason
 
 WINDOW = 1_000  # lines over which the dead-letter share is watched
+SAMPLE_MAX = 300  # characters of what was said of a line
 _RATE_S = 20.0  # seconds over which the present rate is taken
 
 
@@ -20,6 +24,8 @@ class Counts(msgspec.Struct):
 
     ok: int = 0
     dead: dict[str, int] = {}  # class -> lines set aside
+    statuses: dict[str, dict[str, int]] = {}  # class -> HTTP status -> lines set aside
+    samples: dict[str, str] = {}  # class -> what was said of the first line that was set aside
     blank: int = 0
     from_cache: int = 0
     oddities: int = 0  # in answers: what was not as the API says, and did not matter
@@ -44,7 +50,7 @@ class Meter:
     """Counts every exchange that passes; what is in flight, too.
 
     While there are answers that were not kept yet, a new exchange waits a turn of the loop, so that they are: a kill
-    never costs more calls than were in flight.
+    never costs more calls than were in flight. Whatever a `send` of the user's own raises is a bad response.
     """
 
     def __init__(self, inner: Send, counts: Counts) -> None:
@@ -67,7 +73,12 @@ class Meter:
             if response.outcome is Outcome.not_sent:
                 counts.attempts -= 1
             failed = response.outcome is not Outcome.ok
-            return response
+            return response  # noqa: TRY300 - an else would stand between the exceptions and the counting
+        except (OSError, UsageError):
+            raise  # a disk or a pipe that takes no more, a setting: not of this request
+        except Exception as error:
+            failed = True
+            return broken(error, started, now())
         finally:
             took_s = now() - started
             self.in_flight -= 1
@@ -76,6 +87,11 @@ class Meter:
             if failed:
                 counts.failed_attempts += 1
                 counts.failed_exchange_s += took_s
+
+
+def broken(error: Exception, sent: float = math.nan, done: float = math.nan) -> Response:
+    """What code of the user's own has made of a request by raising."""
+    return Response(Outcome.bad_response, sent=sent, done=done, error=f"{type(error).__name__}: {error}")
 
 
 class Share:
@@ -119,9 +135,21 @@ class Speed:
         return (after - before) / (now - then) if now > then else 0.0
 
 
-def add_dead(counts: Counts, kind: str) -> None:
-    """One more dead letter of this class."""
+def add_dead(counts: Counts, reason: Reason) -> None:
+    """One more dead letter, and why."""
+    kind = reason.kind
     counts.dead[kind] = counts.dead.get(kind, 0) + 1
+    if reason.status:
+        statuses = counts.statuses.setdefault(kind, {})
+        statuses[str(reason.status)] = statuses.get(str(reason.status), 0) + 1
+    if reason.error and kind not in counts.samples:
+        counts.samples[kind] = f"line {reason.line}: {one_line(reason.error)}"
+
+
+def one_line(text: str) -> str:
+    """For a terminal: bounded, and nothing in it that moves the cursor."""
+    shown = text if len(text) <= SAMPLE_MAX else text[: SAMPLE_MAX - 3] + "..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
 def as_builtins(counts: Counts) -> dict[str, Any]:

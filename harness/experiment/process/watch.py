@@ -33,13 +33,15 @@ class ServerWatch:
         self._on_waiting = on_waiting
         self._on_gone = on_gone
         self._looking: asyncio.Task[None] | None = None
+        self.error = ""  # why the last item found no connection
 
     def answered(self) -> None:
         """The server said something, whatever it was."""
         self._outage.answered()
 
-    def comes_again(self, ticket: Ticket) -> bool:
+    def comes_again(self, ticket: Ticket, why: str | None = None) -> bool:
         """Is an item that found no connection to be sent again? Until it is shown to be at fault, the server is."""
+        self.error = why or self.error
         now, outage = clock()(), self._outage
         outage.refused(now)
         if 0 <= ticket.refused < outage.answers or ticket.tries >= _TRIES:

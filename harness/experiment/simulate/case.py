@@ -255,7 +255,9 @@ def play(
 
 def _source(spec: CaseSpec) -> Source:
     source = spec.build_source()
-    return source if source.jsonl is None else replace(source, jsonl=Recited(source.jsonl.path, source.jsonl.items))
+    if (plain := source.jsonl) is None:
+        return source
+    return replace(source, jsonl=Recited(plain.path, plain.items, plain.priorities))
 
 
 async def _not_sent(now: float) -> Response:

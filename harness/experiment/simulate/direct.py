@@ -24,7 +24,7 @@ from harness.client.redaction import excerpt
 from harness.client.tasks.similarity import Similarity
 from harness.client.timeouts import Timeouts
 from harness.client.types import Outcome, Request, Response
-from harness.client.wire import answers_of, outcome_of_status, refuse
+from harness.client.wire import answers_of, outcome_of_status, plain_answers_of, refuse
 from harness.experiment.simulate.wire import Broken, Wire
 from model_server.app import App
 from model_server.errors import ApiError
@@ -145,7 +145,7 @@ class DirectSend:
         else:
             if request.progress is not None:
                 request.progress.first_byte = wire.head_at
-            response.answers = request.task.answer(request, b"".join(wire.parts))
+            response.answers = plain_answers_of(request, b"".join(wire.parts))
             response.outcome = Outcome.ok
             response.done = self._time()
 

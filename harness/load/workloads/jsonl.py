@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from harness.client.errors import ItemError, UsageError
+from harness.client.items import data_of, priority_of
 from harness.client.types import Task
 
 LINE_MAX = 8 * 1024 * 1024  # bytes; a longer line is a bad line, not a reason to fill the memory
@@ -22,9 +23,10 @@ class Jsonl:
     over all parts is the number of bad lines of the file.
     """
 
-    def __init__(self, path: Path | str, items: int | None = None) -> None:
+    def __init__(self, path: Path | str, items: int | None = None, priorities: bool = False) -> None:
         self.path = Path(path)
         self.items = items
+        self.priorities = priorities  # a strategy looks at them, so what is none is a bad line
         self.bad_lines = 0
         self.first_bad: tuple[int, str] | None = None  # its number, and why
         self._read_through = False
@@ -90,7 +92,7 @@ class Jsonl:
             return None
         try:
             row = msgspec.json.decode(line, type=dict[str, Any])
-            return task.parse(row), _priority(row)
+            return data_of(task, row), priority_of(row, heeded=self.priorities)
         except (ItemError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._set_aside(number, str(error))
             return None
@@ -99,13 +101,6 @@ class Jsonl:
         if not self._read_through:
             self.bad_lines += 1
             self.first_bad = self.first_bad or (number, why)
-
-
-def _priority(row: Any) -> int:
-    priority = row.get("priority", 0)
-    if type(priority) is not int or not -1_000_000 <= priority <= 1_000_000:
-        raise ItemError(f"priority={priority!r} is not a whole number within a million")
-    return priority
 
 
 def count_lines(path: Path, at_most_bytes: int = 256 * 1024 * 1024) -> int:

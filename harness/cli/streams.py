@@ -1,0 +1,21 @@
+"""Standard streams that were closed before the command began (`<&-`, `>&-`, some supervisors)."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def open_closed() -> None:
+    """Put the null device where a standard stream is closed.
+
+    The next file that is opened would get its number otherwise: messages would be written into it, and the event loop
+    aborts where it is to close it. `sys.stdin` and `sys.stdout` stay None, so that `-` can be refused.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number: this one
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process lives
