@@ -297,7 +297,7 @@ async def test_rows_become_items_with_numbers_and_priorities() -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [({"text": 3}, "row 1: text: is int"), ({"text": "a", "priority": "high"}, "row 1: priority='high'"),
-     ({"text": "a", "priority": True}, "row 1: priority: True")],
+     ({"text": "a", "priority": True}, "row 1: priority=True")],
 )  # fmt: skip
 async def test_the_first_bad_row_is_named(row: dict[str, Any], message: str) -> None:
     got = items(plugins.make("task", "annotate"), [{"text": "a"}, row])

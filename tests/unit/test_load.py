@@ -163,7 +163,7 @@ def test_bad_lines_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
     good = b'{"text1": "a", "text2": "b", "priority": -3}\n'
     bad = [b"{\n", b"[1]\n", b'{"text1": "a"}\n', b"\xff\xfe\n", b'{"text1":"a","text2":"b","priority":"high"}\n']
     path.write_bytes(good + b"\n" + b"".join(bad) + good.rstrip())
-    jsonl = Jsonl(path)
+    jsonl = Jsonl(path, priorities=True)
     rows = list(jsonl.rows(TASK))
     assert [(index, priority) for index, _, priority in rows] == [(0, -3), (6, -3)]
     assert jsonl.bad_lines == 5
