@@ -17,16 +17,15 @@ import click
 
 from harness.cli.main import COMMANDS
 from harness.client.errors import UsageError
+from harness.load.lines import text_of
 from harness.plugins import unknown
 
 
 def read(path: Path) -> dict[str, Any]:
     """The file as click's default_map; raises UsageError naming key and place."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        data = tomllib.loads(text_of(path))
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from error
     shared = {key: value for key, value in data.items() if not isinstance(value, dict)}
     tables = {key: value for key, value in data.items() if isinstance(value, dict)}

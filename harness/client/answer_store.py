@@ -11,10 +11,12 @@ Rules of this file
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import sqlite3
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
 from harness.client.errors import SettingError, UsageError
 
@@ -26,6 +28,27 @@ CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, expires REAL NOT NULL,
 CREATE INDEX IF NOT EXISTS by_expiry ON answers (expires);
 """
 _Row = tuple[bytes, float, bytes]
+
+
+def check_file(path: str | Path) -> None:
+    """Raise UsageError if there is a file that is no cache of answers; it is not changed."""
+    if not (os.path.exists(path) and os.path.getsize(path)):
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            _check(connection, path)
+    except sqlite3.OperationalError:
+        return  # in use, or not readable now: found out when it is opened
+    except sqlite3.DatabaseError as error:
+        raise UsageError(f"{path}: cannot be used as a cache of answers: {error}") from error
+
+
+def _check(connection: sqlite3.Connection, path: str | Path) -> bool:
+    """Whether it is marked as ours already; raises UsageError if it is another program's."""
+    marked = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    if not marked and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise UsageError(f"{path}: is another program's database, not a cache of answers")
+    return bool(marked)
 
 
 class AnswerStore:
@@ -47,13 +70,14 @@ class AnswerStore:
         try:
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-            known = connection.execute("PRAGMA application_id").fetchone()[0]
-            if known != APPLICATION_ID and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            try:
+                marked = _check(connection, self.path)
+            except UsageError:
                 connection.close()
-                raise UsageError(f"{self.path}: is another program's database, not a cache of answers")
+                raise
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")  # a power cut may lose the last answers, never the file
-            if known != APPLICATION_ID:
+            if not marked:
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             connection.executescript(_TABLE)
         except sqlite3.Error as error:

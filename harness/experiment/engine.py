@@ -28,6 +28,7 @@ from harness.client.redaction import redact
 from harness.client.types import Outcome, Request, Response, Send
 from harness.experiment.loop import new_event_loop
 from harness.experiment.spec import CaseSpec, compose
+from harness.experiment.target import identity
 from harness.load.feed import Feed
 from harness.load.timer import Alarm
 from harness.load.workloads.jsonl import Jsonl
@@ -184,14 +185,16 @@ class Engine:
 
     async def _run(self, application: Application) -> None:
         spec = self.spec
-        strategy = spec.build_strategy()
+        strategy, server = spec.build_strategy(), spec.target
+        if spec.layers.keeps_answers:
+            server = await asyncio.to_thread(identity, spec.target)
         async with self._transport(strategy) as transport, Alarm() as alarm, AsyncExitStack() as closing:
             application.ready = True
             from_the_start = not self._go.is_set()
             await self._go.wait()
             recorder = self.recorder
             assert recorder is not None  # noqa: S101 - `go` made it
-            source = spec.build_source()
+            source = spec.build_source(strategy)
             feed = Feed(
                 source,
                 self._mix,
@@ -208,7 +211,7 @@ class Engine:
             def layers(send: Send) -> Send:
                 if isinstance(send, ConcurrencyLimit):
                     application.gate = send
-                inner = compose(send, spec.layers, spec.seed + application.slot, closing)
+                inner = compose(send, spec.layers, spec.seed + application.slot, closing, server)
 
                 now = clock()
 

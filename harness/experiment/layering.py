@@ -3,8 +3,8 @@
 Rules of this file
   1. The order is fixed, however layers are named: each class declares its `place`, and the lowest stands outermost. A
      class without one stands outside of all, in the order given; one whose `place` is None is not asked for by name.
-  2. A layer's settings are those arguments of its class that are plain values. Arguments called `rng`, `budget` and
-     `gate` are handed in: every layer of one application draws from one seed and spends from one budget.
+  2. A layer's settings are those arguments of its class that are plain values. Arguments called `rng`, `budget`,
+     `gate` and `server` are handed in: every layer of one application draws from one seed and spends from one budget.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from random import Random
 from typing import Any
 
 from harness import plugins
-from harness.client.errors import SettingError, UsageError
+from harness.client.errors import UsageError
 from harness.client.types import Request, Response, Send
 
 OUTERMOST = 0
-_HANDED = ("rng", "budget", "gate")
+_HANDED = ("rng", "budget", "gate", "server")
 _PLAIN = (bool, int, float, str)
 _AND = re.compile(r"\+(?=[A-Za-z_])")  # not the sign of an exponent
 
@@ -71,7 +71,7 @@ def check(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         values[key] = plugins.setting(f"layer {name}", key, value, hints[key])
     try:
         cls(_nowhere, **values)
-    except SettingError as error:
+    except UsageError as error:
         raise UsageError(f"layer {name}: {error}") from error
     except Exception as error:  # a class of the user's own may raise anything
         raise UsageError(f"layer {name}: {type(error).__name__}: {error}") from error

@@ -22,8 +22,8 @@ from harness.experiment.open_files import check as check_open_files
 from harness.experiment.play import Played, play
 from harness.experiment.prepare import Run, write_whole
 from harness.experiment.spec import CaseSpec
+from harness.load.lines import count_lines
 from harness.load.schedule import BACKLOG
-from harness.load.workloads.jsonl import count_lines
 from harness.measure.files import disk_failed
 from harness.measure.plan import PLAN_FILE, CaseFacts, write_facts, write_plan
 from harness.measure.recorder import slug

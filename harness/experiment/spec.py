@@ -41,6 +41,11 @@ class LayerSettings(msgspec.Struct, frozen=True):
         if not 0 <= self.retries <= 100:
             raise UsageError(f"retries={self.retries} must be between 0 and 100")
 
+    @property
+    def keeps_answers(self) -> bool:
+        """A layer keeps answers in a file, beyond this run."""
+        return any("path" in settings for settings in self.named.values())
+
     def all(self) -> layering.Named:
         """Every layer by name; what is said of one by name wins over the short field."""
         short: layering.Named = {}
@@ -107,12 +112,12 @@ class CaseSpec(msgspec.Struct, frozen=True):
         ]
         return Mix(tasks, self.seed)
 
-    def build_source(self) -> Source:
-        """A fresh reader of the workload; each client application has its own."""
+    def build_source(self, strategy: Strategy) -> Source:
+        """A fresh reader of the workload, for a client application with this strategy."""
         backlog = self.load.name == BACKLOG
         jsonl = None
         if self.input is not None:
-            jsonl = Jsonl(self.input, self.items if backlog else None, heeds_priorities(self.build_strategy()))
+            jsonl = Jsonl(self.input, self.items if backlog else None, heeds_priorities(strategy))
         synthetic: Synthetic = Synthetic(**(self.synthetic or {}))
         return Source(jsonl, synthetic, self.items, self.seed)
 
@@ -126,8 +131,13 @@ def heeds_priorities(strategy: Strategy) -> bool:
     return bool(getattr(strategy, "priority", False))
 
 
-def compose(send: Send, layers: LayerSettings, seed: int, closing: AsyncExitStack | None = None) -> Send:
-    """The request-level layers around one that makes an attempt, in the order of their places."""
+def compose(
+    send: Send, layers: LayerSettings, seed: int, closing: AsyncExitStack | None = None, server: str = ""
+) -> Send:
+    """The request-level layers around one that makes an attempt, in the order of their places.
+
+    `server` tells the server from others (`harness.experiment.target.identity`), for layers that keep answers.
+    """
     from random import Random
 
     from harness.client.budget import RetryBudget
@@ -139,5 +149,6 @@ def compose(send: Send, layers: LayerSettings, seed: int, closing: AsyncExitStac
     handed = {
         "gate": send if isinstance(send, ConcurrencyLimit) else None,
         "budget": RetryBudget() if layers.retry_budget else None,
+        "server": server,
     }
     return layering.build(send, named, handed, Random(seed), closing)

@@ -24,6 +24,7 @@ from harness.experiment import children
 
 _NO_URL = "--target {!r}: expected http://HOST[:PORT] or https://HOST[:PORT]"
 _API = re.compile(r"/v1(/.*)?$")
+_MODEL = ("model_id", "model_sha", "model_dtype")  # of TEI's /info
 START_S = 20.0
 PROBE_S = 3.0
 
@@ -50,6 +51,16 @@ def check_answers(url: str) -> None:
             return
     except OSError as error:
         raise UsageError(f"target {url}: {error.strerror or error}; is the server running?") from error
+
+
+def identity(url: str) -> str:
+    """What tells the answers of a server from those of another: its address, and the models that it says it serves."""
+    root = _API.sub("", url.rstrip("/"))
+    models, info = call(f"{root}/v1/models"), call(f"{root}/info")
+    listed = models.get("data") if isinstance(models, dict) else None
+    names = [one.get("id") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    told = {key: info[key] for key in _MODEL if key in info} if isinstance(info, dict) else {}
+    return json.dumps([root, sorted(map(str, names)), told], sort_keys=True)
 
 
 def call(url: str, method: str = "GET", timeout_s: float = PROBE_S) -> Any:

@@ -62,7 +62,7 @@ def _path(name: str) -> Path:
 
 def _read(path: Path, depth: int) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProfileError(f"{path.name}: not valid TOML: {error}") from None
     except OSError as error:
@@ -110,7 +110,7 @@ def _filled(jitter: Any, path: Path, key: str) -> Any:
     if not isinstance(jitter, Empirical) or jitter.file is None:
         return jitter
     try:
-        lines = (path.parent / jitter.file).read_text(encoding="utf-8").split()
+        lines = (path.parent / jitter.file).read_text(encoding="utf-8-sig").split()
         return Empirical(factors=tuple(float(line) for line in lines))
     except (OSError, ValueError) as error:
         raise ProfileError(f"{path.name}: {key}.file = {jitter.file!r}: {error}") from None

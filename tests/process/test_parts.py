@@ -17,11 +17,10 @@ from harness.client.errors import UsageError
 from harness.experiment.process import journal
 from harness.experiment.process.done import Done
 from harness.experiment.process.journal import Checkpoint, Journal, Mark
-from harness.experiment.process.lines import Lines, Unpack
 from harness.experiment.process.outage import Outage
 from harness.experiment.process.sinks import Sink
 from harness.experiment.process.tally import Share, Speed
-from harness.load.workloads.jsonl import LINE_MAX
+from harness.load.lines import LINE_MAX, Lines, Unpack
 
 
 @given(st.permutations(range(1, 30)))

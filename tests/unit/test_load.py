@@ -21,6 +21,7 @@ from harness.client.errors import SettingError, UsageError
 from harness.client.tasks.similarity import Similarity
 from harness.load import schedule
 from harness.load.feed import Feed, Mix, Source
+from harness.load.lines import LINE_MAX, count_lines
 from harness.load.pacers.constant import Constant
 from harness.load.pacers.poisson import Poisson
 from harness.load.pacers.ramp import Ramp
@@ -28,7 +29,7 @@ from harness.load.pacers.replay import Replay
 from harness.load.pacers.spike import Spike
 from harness.load.pacers.steps import Steps
 from harness.load.timer import Alarm, sleep_until, timespec
-from harness.load.workloads.jsonl import LINE_MAX, Jsonl, count_lines
+from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
 from tests.server_helpers import virtually
 

@@ -9,7 +9,8 @@ import pytest
 
 from harness.client.errors import UsageError
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, LayerSettings
-from harness.load.workloads.jsonl import Jsonl, count_lines
+from harness.load.lines import count_lines
+from harness.load.workloads.jsonl import Jsonl
 from tests.processes import spec
 
 
@@ -45,7 +46,7 @@ def test_a_case_survives_json_and_builds_its_parts(tmp_path: Path) -> None:
     assert again == case
     assert again.build_strategy() == case.build_strategy()
     assert again.build_schedule().sha256 == case.build_schedule().sha256
-    assert again.build_source().synthetic.mean == 3.0
+    assert again.build_source(again.build_strategy()).synthetic.mean == 3.0
 
 
 def test_the_shipped_pairs_are_a_thousand_good_ones_in_two_languages() -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from harness.client.errors import UsageError
 from harness.client.tasks.similarity import Similarity
+from harness.load.lines import count_lines
 from harness.load.workloads import jsonl as module
-from harness.load.workloads.jsonl import Jsonl, count_lines
+from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
 
 TASK = Similarity()
@@ -71,6 +72,7 @@ def test_odd_lines_are_bad_lines(tmp_path: Path, line: bytes, why: str) -> None:
 def test_a_line_that_is_too_long_belongs_to_one_part_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes a number like every other line."""
     monkeypatch.setattr(module, "LINE_MAX", 64)
+    monkeypatch.setattr("harness.load.lines.LINE_MAX", 64)
     path = tmp_path / "f"
     row = b'{"text1": "a", "text2": "b"}\n'
     path.write_bytes(row + b"x" * 500 + b"\n" + row)

@@ -2,7 +2,8 @@
 
 Rules of this file
   1. Only what is ok and may be repeated is kept (`_equal`): no errors, no tool calls, nothing drawn at a temperature.
-  2. The key is the whole request as the server would see it, so model, parameters and text are all in it.
+  2. The key is the whole request as the server would see it, so model, parameters and text are all in it; and the
+     server with the models that it serves, where that is known: the answers of one server are none of another's.
   3. A request of several items is looked up item by item; only those not known are sent.
   4. Nothing waits for the disk. A file that fails costs hits, never answers.
 """
@@ -17,7 +18,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from harness.client.answer_store import AnswerStore
+from harness.client.answer_store import AnswerStore, check_file
 from harness.client.clock import Clock, clock
 from harness.client.errors import SettingError
 from harness.client.layers._answers import AnswerCodec
@@ -32,7 +33,8 @@ class Cache:
     """Answers to equal requests, from memory or from a SQLite file at `path`; what is drawn anew only if `sampled`.
 
     Entries live `ttl_s` seconds. `entries` bounds the memory (the longest unused go first), `rows` the file (those
-    that expire first go). `scope` sets tenants or versions apart. Close it (`aclose`) if it has a file.
+    that expire first go). `scope` sets tenants or versions apart, and so does `server`, which paceline sets to the
+    target and its models; with `shared` the answers of all servers are one. Close it (`aclose`) if it has a file.
     """
 
     place: ClassVar[int] = 10
@@ -46,6 +48,8 @@ class Cache:
         rows: int = 1_000_000,
         scope: str = "",
         sampled: bool = False,
+        shared: bool = False,
+        server: str = "",
     ) -> None:
         self.ttl_s, self.entries, self.rows = ttl_s, entries, rows
         between(self, 1e-3, 1e9, "ttl_s")
@@ -54,9 +58,11 @@ class Cache:
             raise SettingError(f"path={path!r}: there is no directory {str(Path(path).parent)!r}")
         if path is not None and Path(path).is_dir():
             raise SettingError(f"path={path!r} is a directory; it must be a file")
+        if path is not None:
+            check_file(path)
         self._inner = inner
         self._path = path
-        self._scope = scope_of(scope)
+        self._scope = scope_of(scope if shared or not server else f"{scope}\0{server}")
         self._sampled = sampled
         self._known: OrderedDict[bytes, _Entry] = OrderedDict()
         self._store: AnswerStore | None = None

@@ -12,17 +12,21 @@ from harness.client.errors import UsageError
 from harness.client.types import Send, Strategy
 from harness.experiment.process.settings import Settings
 from harness.experiment.process.watch import Alive
-from harness.experiment.target import check_answers, check_url
+from harness.experiment.target import check_answers, check_url, identity
 
 
 @contextlib.asynccontextmanager
-async def connected(settings: Settings, strategy: Strategy) -> AsyncIterator[tuple[Send, Alive]]:
-    """The open transport; raises UsageError if the URL is none or nothing answers there."""
+async def connected(settings: Settings, strategy: Strategy, named: bool) -> AsyncIterator[tuple[Send, Alive, str]]:
+    """The open transport, a look at the server, and what tells it from others if that is asked for (`named`).
+
+    Raises UsageError if the URL is none or nothing answers there.
+    """
     if settings.target is None:
         raise UsageError("--target URL is missing: the server to send to")
     to = access_to(settings.target)
     url = check_url(to.url)
     await asyncio.to_thread(check_answers, url)
+    server = await asyncio.to_thread(identity, url) if named else url
 
     async def alive() -> bool:
         with contextlib.suppress(UsageError):
@@ -31,7 +35,7 @@ async def connected(settings: Settings, strategy: Strategy) -> AsyncIterator[tup
         return False
 
     async with _transport(to, settings, strategy) as transport:
-        yield transport, alive
+        yield transport, alive, server
 
 
 def _transport(to: Access, settings: Settings, strategy: Strategy) -> Any:

@@ -12,10 +12,9 @@ from harness import plugins
 from harness.client.errors import ItemError, UsageError
 from harness.client.items import PRIORITY_FIELD, data_of, priority_of
 from harness.client.types import Item, Outcome, Result, Task
-from harness.load.workloads.jsonl import LINE_MAX
+from harness.load.lines import BOM, LINE_MAX
 
 BAD_LINE = "bad_line"
-_BOM = b"\xef\xbb\xbf"
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -82,7 +81,7 @@ class Rows:
             if raw is None:
                 raise ItemError(f"longer than {LINE_MAX} bytes")  # noqa: TRY301 - a line's faults end in one place
             if line == 1:
-                raw = ticket.raw = raw.removeprefix(_BOM)
+                raw = ticket.raw = raw.removeprefix(BOM)
             row = msgspec.json.decode(raw, type=dict[str, Any])
             if _is_letter(row):
                 row = _unwrap(row, ticket)

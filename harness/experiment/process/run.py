@@ -73,6 +73,7 @@ class Process:
         self._stopped: tuple[str, str] | None = None
         self._began = 0.0
         self._before = Counts()
+        self._server_name = ""
         self._empty = False  # the input is a file of no bytes, such as a dead-letter file of a run without any
 
     # Commands.
@@ -113,7 +114,7 @@ class Process:
                     self._tell("note", {"text": note})
                 if earlier.is_complete(past, ours):
                     return self._summary(nothing_to_do=True)
-            async with self._connected() as (transport, alive):
+            async with self._connected() as (transport, alive, self._server_name):
                 try:
                     if past is None:
                         self._store.start(ours, self.settings.overwrite)
@@ -126,14 +127,14 @@ class Process:
             source.close()
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[tuple[Send, Alive | None]]:
+    async def _connected(self) -> AsyncIterator[tuple[Send, Alive | None, str]]:
         if self._send is not None:
-            yield self._send, self._alive
+            yield self._send, self._alive, self.settings.target or ""
             return
         from harness.experiment.process.connect import connected
 
         raise_limit()
-        async with connected(self.settings, self._strategy) as found:
+        async with connected(self.settings, self._strategy, self._around.keeps_answers) as found:
             yield found
 
     async def _session(self, source: Source, transport: Send, alive: Alive | None) -> Summary:
@@ -202,7 +203,7 @@ class Process:
                 return
 
     def _layers(self, send: Send) -> Send:
-        inner = compose(send, self._around, self.settings.seed, self._closing)
+        inner = compose(send, self._around, self.settings.seed, self._closing, self._server_name)
         server, meter = self._server, self._meter
         assert meter is not None  # noqa: S101 - it is what `send` stands on
 

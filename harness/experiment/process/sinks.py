@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from harness.client.errors import UsageError
-from harness.experiment.process.lines import zstandard
+from harness.load.lines import zstandard
 
 FLUSH_BYTES = 64 * 1024
 PACKED_FLUSH_BYTES = 256 * 1024  # packed in a few milliseconds, and nearly as small as in one piece

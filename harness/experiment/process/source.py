@@ -21,9 +21,8 @@ from typing import Any
 
 from harness.client.errors import UsageError
 from harness.experiment.process.journal import Mark
-from harness.experiment.process.lines import Lines, Unpack, is_packed
+from harness.load.lines import READ_BYTES, Lines, Unpack, is_packed
 
-READ_BYTES = 256 * 1024
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
 
 

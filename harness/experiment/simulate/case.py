@@ -21,7 +21,7 @@ from typing import Any
 
 from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.noted import watching
-from harness.client.types import Outcome, Request, Response, Send
+from harness.client.types import Outcome, Request, Response, Send, Strategy
 from harness.experiment.simulate.direct import DirectSend
 from harness.experiment.simulate.loop import VirtualLoop, run
 from harness.experiment.simulate.played import SimulatedRun, digest
@@ -107,13 +107,14 @@ class _Play:
     async def _application(self, one: _Application) -> None:
         spec, terms = self.spec, self.terms
         strategy = terms.strategy or spec.build_strategy()
+        simulated = f"simulated {self.server.profile}" if spec.layers.keeps_answers else ""
         if one.begins_s:
             await sleep_until(one.begins_s)
         async with (
             self._transport() as transport,
             AsyncExitStack() as closing,
         ):
-            source = _source(spec)
+            source = _source(spec, strategy)
             feed = one.feed = Feed(
                 source, self.mix, self.schedule, 0.0, sleep_until, one.slot, len(self.applications), one.begins_s
             )
@@ -121,7 +122,7 @@ class _Play:
             def layers(send: Send) -> Send:
                 if isinstance(send, ConcurrencyLimit):
                     one.gate = send
-                inner = compose(send, spec.layers, spec.seed + one.slot, closing)
+                inner = compose(send, spec.layers, spec.seed + one.slot, closing, simulated)
                 if terms.stop_s == math.inf:
                     return self.recorder.layer(inner, one.slot)
 
@@ -253,8 +254,8 @@ def play(
     )
 
 
-def _source(spec: CaseSpec) -> Source:
-    source = spec.build_source()
+def _source(spec: CaseSpec, strategy: Strategy) -> Source:
+    source = spec.build_source(strategy)
     if (plain := source.jsonl) is None:
         return source
     return replace(source, jsonl=Recited(plain.path, plain.items, plain.priorities))

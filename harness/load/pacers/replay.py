@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,18 @@ from typing import ClassVar
 
 from harness.client.errors import SettingError, UsageError
 from harness.client.settings import positive
+from harness.load.lines import text_of
+
+_HEADER = re.compile(r"(?!(nan|inf|infinity)$)[A-Za-z_]", re.IGNORECASE)  # of a CSV; an offset begins with no letter
 
 
 @dataclass(frozen=True)
 class Replay:
-    """Offsets in seconds from a trace file, one a line (the first column of a CSV), played `speed` times as fast."""
+    """Offsets in seconds from a trace file, one a line (the first column of a CSV), played `speed` times as fast.
+
+    The file is UTF-8, plain or packed (gzip, Zstandard). Its first line may be the header of a CSV: it begins with a
+    letter.
+    """
 
     path: str = ""
     speed: float = 1.0
@@ -38,18 +46,20 @@ class Replay:
 
     def _offsets(self) -> Iterator[float]:
         try:
-            lines = Path(self.path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"trace {self.path}: {error}") from error
+            lines = text_of(Path(self.path)).splitlines()
+        except UsageError as error:
+            raise UsageError(f"trace {error}") from error
+        begun = False
         for number, line in enumerate(lines, 1):
-            cell = line.split(",")[0].strip()
+            cell = line.split(",")[0].strip().strip('"').strip()
             if not cell or cell.startswith("#"):
+                continue
+            header, begun = not begun and _HEADER.match(cell) is not None, True
+            if header:
                 continue
             try:
                 value = float(cell)
             except ValueError:
-                if number == 1:
-                    continue  # the header of a CSV
                 raise UsageError(f"trace {self.path}, line {number}: {cell!r} is not a number of seconds") from None
             if not math.isfinite(value):
                 raise UsageError(f"trace {self.path}, line {number}: {cell!r} is not finite")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ import msgspec
 from harness.client.errors import ItemError, UsageError
 from harness.client.items import data_of, priority_of
 from harness.client.types import Task
-
-LINE_MAX = 8 * 1024 * 1024  # bytes; a longer line is a bad line, not a reason to fill the memory
+from harness.load.lines import LINE_MAX, lines_of
 
 
 class Jsonl:
@@ -72,19 +70,9 @@ class Jsonl:
 
     def _lines(self) -> Iterator[tuple[int, bytes | None]]:
         """Number and bytes of every line that is not blank; None for one that is too long."""
-        try:
-            with self.path.open("rb") as file:
-                number = 0
-                while line := file.readline(LINE_MAX + 1):
-                    number += 1
-                    if len(line) > LINE_MAX and not line.endswith(b"\n"):
-                        while (rest := file.readline(LINE_MAX)) and not rest.endswith(b"\n"):
-                            pass
-                        yield number, None
-                    elif line.strip():
-                        yield number, line
-        except OSError as error:
-            raise UsageError(f"{self.path}: {error.strerror or error}") from error
+        for number, line in enumerate(lines_of(self.path), 1):
+            if line is None or line.strip():
+                yield number, line
 
     def _parse(self, task: Task, line: bytes | None, number: int) -> tuple[Any, int] | None:
         if line is None:
@@ -101,17 +89,3 @@ class Jsonl:
         if not self._read_through:
             self.bad_lines += 1
             self.first_bad = self.first_bad or (number, why)
-
-
-def count_lines(path: Path, at_most_bytes: int = 256 * 1024 * 1024) -> int:
-    """Lines of a file; beyond `at_most_bytes` an estimate from its beginning (for progress, never for results)."""
-    size = os.path.getsize(path)
-    read = lines = 0
-    last = b"\n"
-    with path.open("rb") as file:
-        while read < at_most_bytes and (block := file.read(1 << 20)):
-            read += len(block)
-            lines += block.count(b"\n")
-            last = block[-1:]
-    lines += last != b"\n"
-    return lines if read >= size else round(lines * size / read)

@@ -3,17 +3,21 @@
 Rules of this file
   1. What is packed is told by its first bytes, never by a name: a pipe has none.
   2. Memory is bounded: a line longer than `LINE_MAX` is skipped to its end and told as None.
+  3. A UTF-8 byte order mark at the beginning is no part of the text.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from harness.client.errors import UsageError
-from harness.load.workloads.jsonl import LINE_MAX
 
+LINE_MAX = 8 * 1024 * 1024  # bytes; a longer line is a bad line, not a reason to fill the memory
+BOM = b"\xef\xbb\xbf"
+READ_BYTES = 256 * 1024
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 PIECE = 1 << 20  # bytes unpacked at once: a small file may hold gigabytes of one letter
 ZSTD_PIECE = 4096  # packed bytes at once, for the same reason: that library bounds only what goes in
@@ -136,3 +140,53 @@ class Lines:
             self._tail, self._skipping = [], True
         elif rest:
             self._tail.append(rest)
+
+
+def lines_of(path: Path) -> Iterator[bytes | None]:
+    """The lines of a file, without their ends; raises UsageError if it cannot be read or unpacked."""
+    splitter, first = Lines(), True
+    for piece in _pieces(path):
+        for line in splitter.feed(piece):
+            yield line.removeprefix(BOM) if first and line is not None else line
+            first = False
+    for line in splitter.close():
+        yield line.removeprefix(BOM) if first and line is not None else line
+
+
+def text_of(path: Path) -> str:
+    """A whole file as text; raises UsageError if it cannot be read or unpacked, or is not UTF-8."""
+    data = b"".join(_pieces(path))
+    try:
+        return data.removeprefix(BOM).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8: {error}") from error
+
+
+def count_lines(path: Path, at_most_bytes: int = 256 * 1024 * 1024) -> int:
+    """Lines of a file; beyond `at_most_bytes` an estimate from its beginning (for progress, never for results)."""
+    size, unpack = path.stat().st_size, Unpack()
+    read = seen = lines = 0
+    last = b"\n"
+    with path.open("rb") as file:
+        while seen < at_most_bytes and (chunk := file.read(READ_BYTES)):
+            read += len(chunk)
+            for piece in (*unpack.feed(chunk), unpack.close() if read >= size else b""):
+                seen += len(piece)
+                lines += piece.count(b"\n")
+                last = piece[-1:] or last
+    lines += last != b"\n"
+    return lines if read >= size else round(lines * size / read)
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """Unpacked, in pieces of any size."""
+    unpack = Unpack()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(READ_BYTES):
+                yield from unpack.feed(chunk)
+        yield unpack.close()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
