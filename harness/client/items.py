@@ -54,14 +54,14 @@ def data_of(task: Task, row: Row) -> Any:
     return data
 
 
-def priority_of(row: Row, field: str = PRIORITY_FIELD, heeded: bool = True) -> int:
+def priority_of(row: Row, field: str = PRIORITY_FIELD, checked: bool = True) -> int:
     """The priority in a row; 0 where it has none or null, and for anything else if nobody looks at priorities."""
     value = row.get(field)
     if value is None:
         return 0
     if type(value) is int and -PRIORITY_MAX <= value <= PRIORITY_MAX:
         return value
-    if heeded:
+    if checked:
         raise ItemError(f"{field}={value!r:.80} is not a whole number within a million")
     return 0
 

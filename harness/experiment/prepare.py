@@ -18,7 +18,7 @@ from harness.client.types import Item, Task
 from harness.experiment import layering
 from harness.experiment import target as targets
 from harness.experiment.scenario import Description
-from harness.experiment.spec import DEFAULT_SEED, SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare, heeds_priorities
+from harness.experiment.spec import DEFAULT_SEED, SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare, uses_priorities
 from harness.load.schedule import BACKLOG, Schedule, check
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
@@ -226,7 +226,7 @@ def _workload(settings: Settings, tasks: list[TaskShare]) -> tuple[str | None, d
 def _check_input(path: str, share: TaskShare, items: int | None, strategies: list[Named]) -> None:
     """One good line at least, before anything is started."""
     task = plugins.build("task", share.task.name, share.task.settings)
-    priorities = any(heeds_priorities(plugins.build("strategy", one.name, one.settings)) for one in strategies)
+    priorities = any(uses_priorities(plugins.build("strategy", one.name, one.settings)) for one in strategies)
     _, data, _ = next(iter(Jsonl(path, items, priorities).rows(task)))
     _check_request(task, data)
 

@@ -117,7 +117,7 @@ class CaseSpec(msgspec.Struct, frozen=True):
         backlog = self.load.name == BACKLOG
         jsonl = None
         if self.input is not None:
-            jsonl = Jsonl(self.input, self.items if backlog else None, heeds_priorities(strategy))
+            jsonl = Jsonl(self.input, self.items if backlog else None, uses_priorities(strategy))
         synthetic: Synthetic = Synthetic(**(self.synthetic or {}))
         return Source(jsonl, synthetic, self.items, self.seed)
 
@@ -126,7 +126,7 @@ class CaseSpec(msgspec.Struct, frozen=True):
         return compute(self.load.name, self.load.settings, self.duration_s, self.items, self.seed)
 
 
-def heeds_priorities(strategy: Strategy) -> bool:
+def uses_priorities(strategy: Strategy) -> bool:
     """Whether a strategy looks at the priorities of items."""
     return bool(getattr(strategy, "priority", False))
 

@@ -130,7 +130,7 @@ def test_rows_of_a_library_user_are_checked_alike() -> None:
     assert item_of(Own(), {**row, "priority": None}).priority == 0
     with pytest.raises(ItemError, match="row 0: priority='high' is not a whole number within a million"):
         item_of(Own(), row)
-    assert priority_of(row, heeded=False) == 0
+    assert priority_of(row, checked=False) == 0
     assert data_of(Own(), row) == "a"
 
 

@@ -71,7 +71,7 @@ def test_settings_are_checked() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["priority:concurrency=1", "queue-stream:concurrency=1"])
-def test_bulk_processing_heeds_priorities_or_says_that_it_does_not(tmp_path: Path, strategy: str) -> None:
+def test_bulk_processing_uses_priorities_or_says_that_it_does_not(tmp_path: Path, strategy: str) -> None:
     """By the strategy; a note says so once."""
     lines = [{"text": "x", "priority": 0 if n < 90 else -1} for n in range(100)]
     (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, lines)))

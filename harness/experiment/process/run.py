@@ -30,7 +30,7 @@ from harness.experiment.process.store import Store
 from harness.experiment.process.summary import Summary, summary
 from harness.experiment.process.tally import Counts, Meter, Share, Speed
 from harness.experiment.process.watch import Alive, ServerWatch
-from harness.experiment.spec import compose, heeds_priorities
+from harness.experiment.spec import compose, uses_priorities
 
 Tell = Callable[[str, dict[str, Any]], None]
 """Gets events: `begin`, `status` twice a second, `waiting` for a server, `stopping`, `note`."""
@@ -55,7 +55,7 @@ class Process:
         paths.check_apart(settings, self._around.named)
         if getattr(self._strategy, "size", 0) > settings.window:
             raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
-        self._heeds_priority = heeds_priorities(self._strategy)  # or it was said that it does not
+        self._heeds_priority = uses_priorities(self._strategy)  # or it was said that it does not
         self._rows = Rows(
             settings.tasks,
             settings.id_field,

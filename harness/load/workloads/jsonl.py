@@ -80,7 +80,7 @@ class Jsonl:
             return None
         try:
             row = msgspec.json.decode(line, type=dict[str, Any])
-            return data_of(task, row), priority_of(row, heeded=self.priorities)
+            return data_of(task, row), priority_of(row, checked=self.priorities)
         except (ItemError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._set_aside(number, str(error))
             return None
