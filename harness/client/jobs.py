@@ -81,6 +81,8 @@ class JobError(Exception):
 class _Asked:
     """A question to the jobs API as a task, so that any transport can carry it."""
 
+    name = "jobs"
+
     def __init__(self, shape: Any) -> None:
         self._decoder = msgspec.json.Decoder(shape)
 
@@ -260,6 +262,9 @@ class JobSend:
             if job_id is not None:
                 await asyncio.shield(self._cancel(job_id))
             raise
+        except Exception as error:  # such as a transport of the user's own that raises: nobody may wait for ever
+            why = excerpt(f"{type(error).__name__}: {error}", 300)
+            self._settle(group, Response(Outcome.bad_response, sent=sent, error=why))
 
     async def _cancel(self, job_id: str) -> None:
         try:

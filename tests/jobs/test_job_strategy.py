@@ -145,3 +145,15 @@ def test_jobs_beside_others_in_a_comparison(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = result_of(tmp_path / "run")["cases"][1]
     assert jobs["counts"]["ok"] == jobs["counts"]["server_seen"] == jobs["counts"]["attempts"] == 120
+
+
+async def test_a_transport_that_raises_leaves_nobody_waiting() -> None:
+    """Every item of the job is a bad response that says what was raised."""
+
+    async def broken(request: Request, /) -> Response:
+        raise RuntimeError("a fault of the transport")
+
+    send = JobSend(broken, size=3, jobs=1)
+    responses = await asyncio.wait_for(asyncio.gather(*(send(request_for(item(n))) for n in range(3))), 30)
+    assert [response.outcome for response in responses] == [Outcome.bad_response] * 3
+    assert all("a fault of the transport" in (response.error or "") for response in responses)
