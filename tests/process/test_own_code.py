@@ -150,7 +150,8 @@ def test_reserved_names_can_be_given_to_other_fields(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = [
         {"text": "x", "priority": "high", "urgency": 90 - n, "kind": "annotate"} for n in range(90)
     ]
-    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)  # each with its end: so all are read at once
+    (tmp_path / "in.jsonl").write_text(text)
     urgent = {"strategy": "priority:concurrency=1", "order": "completion", "overwrite": True, "errors_max": 1.0}
     go(settings(tmp_path, **urgent, priority_field="urgency", tasks=(), task_field="kind"), Server(turns=lambda n: 1))
     found = [row["line"] for row in rows(tmp_path / "out.jsonl")]
