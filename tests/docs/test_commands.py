@@ -87,7 +87,8 @@ def folder(tmp_path: Path) -> Path:
     """A working directory with the files that the examples name."""
     pairs = (ROOT / "scenarios" / "data" / "pairs.jsonl").read_text(encoding="utf-8").splitlines()[:60]
     texts = [f'{{"id": "t{number}", "text": "The parcel {number} came late."}}' for number in range(60)]
-    dead = '{"dead_letter": 1, "line": 7, "id": "x", "class": "rejected", "attempts": 4, "row": {"id": "x", "text": "A text."}}'
+    row = '"row": {"id": "x", "text": "A text."}'
+    dead = f'{{"dead_letter": 1, "line": 7, "id": "x", "class": "rejected", "attempts": 4, {row}}}'
     mixed = [f'{{"task": "annotate", "text": "Text {n}."}}' for n in range(9)]
     mixed += [f'{{"task": "similarity", "text1": "a {n}", "text2": "b"}}' for n in range(9)]
     files = {"pairs.jsonl": pairs, "in.jsonl": texts, "dead.jsonl": [dead], "mixed.jsonl": mixed}
