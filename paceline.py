@@ -16,6 +16,7 @@ MARK = b'"""Part of paceline: '
 """How the `__init__.py` of each of our packages begins."""
 ROOT = os.path.dirname(os.path.abspath(__file__))
 EXIT_USAGE = 2
+_MISSING = "(no __init__.py)"
 
 
 def main() -> None:
@@ -33,23 +34,23 @@ def collision() -> str | None:
     """A line about the first package that is not ours; None if all are. Nothing is imported to find out."""
     for name in PACKAGES:
         found, expected = _place(name), os.path.join(ROOT, name)
-        if found is None:
-            return f"the package {name!r} is not installed, expected {expected}: install paceline again"
+        if found is None or found == os.path.join(expected, _MISSING):
+            return f"the package {name!r} is not complete at {expected}: install paceline again"
         if os.path.realpath(os.path.dirname(found)) != os.path.realpath(expected) or not _is_marked(found):
             return (
                 f"the package {name!r} is not paceline's: found {found}{_owners(name)}, expected {expected}. "
-                "Install paceline in a virtual environment of its own, and take other packages off PYTHONPATH"
+                "Install paceline again, in a virtual environment of its own, and take other packages off PYTHONPATH"
             )
     return None
 
 
 def _place(name: str) -> str | None:
-    """The file that `import NAME` would run first; for a folder without `__init__.py` the file that it lacks."""
+    """The file that `import NAME` would run first; its name is `_MISSING` for a folder without `__init__.py`."""
     spec = importlib.util.find_spec(name)
     if spec is None:
         return None
     if spec.origin is None and spec.submodule_search_locations:
-        return os.path.join(next(iter(spec.submodule_search_locations)), "__init__.py")
+        return os.path.join(next(iter(spec.submodule_search_locations)), _MISSING)
     return spec.origin
 
 

@@ -69,20 +69,23 @@ def test_a_distribution_that_has_overwritten_ours_is_named(name: str, site: Path
     assert "(of quarterly 2.1)" in err
 
 
-def test_a_package_that_is_gone_is_named(site: Path) -> None:
-    """As after another distribution that had overwritten it was uninstalled."""
+@pytest.mark.parametrize("gone", ["reports", "reports/__init__.py"])
+def test_a_package_that_lacks_files_is_named(gone: str, site: Path) -> None:
+    """As after another distribution that had overwritten it was uninstalled: pip removes what both had."""
+    path = site / gone
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    code, out, err = start(site)
+    assert (code, out) == (2, "")
+    assert err == f"paceline: the package 'reports' is not complete at {site / 'reports'}: install paceline again\n"
+
+
+def test_a_folder_before_ours_is_named_where_ours_is_found_later(site: Path, tmp_path: Path) -> None:
+    """An editable install is found after the whole path, so that a folder without `__init__.py` comes first."""
     shutil.rmtree(site / "reports")
-    code, _, err = start(site)
+    (tmp_path / "cwd" / "reports").mkdir(parents=True)
+    code, _, err = start(tmp_path / "cwd", site)
     assert code == 2
-    assert "the package 'reports' is not installed" in err
-
-
-def test_a_folder_without_init_is_not_taken_for_ours(site: Path) -> None:
-    """A namespace package: Python takes it where no other is found."""
-    (site / "reports" / "__init__.py").unlink()
-    code, _, err = start(site)
-    assert code == 2
-    assert "'reports' is not paceline's" in err
+    assert f"'reports' is not paceline's: found {tmp_path / 'cwd' / 'reports' / '(no __init__.py)'}" in err
 
 
 def test_the_packages_of_this_tree_have_their_mark() -> None:
