@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import paceline
 from harness.cli.path import files
@@ -27,6 +29,10 @@ build_meta.build_sdist(folder)
 FOLDERS = ["docs", "tests", ".ci"]
 FILES = ["pyproject.toml", "MANIFEST.in", "Makefile", "constraints.txt", ".gitignore", "paceline.py"]
 TEXTS = ["README.md", "CHANGELOG.md", "LICENSE"]
+
+
+PRIVATE = {"aiohttp", "kombu", "locust", "transformers", "uvicorn"}
+"""Packages of which we use private parts: docs/dependencies.md says which."""
 
 
 def tree(*names: str) -> Iterator[str]:
@@ -66,3 +72,33 @@ def test_wheel_and_sdist_hold_the_tree(tmp_path: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
         packed = {name.partition("/")[2] for name in sdist.getnames()}
     assert [name for name in everything if name not in packed] == []
+
+
+def requirements() -> list[Requirement]:
+    """Of pyproject.toml: those of every user, and those of every extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [line for lines in project["optional-dependencies"].values() for line in lines]
+    return [Requirement(line) for line in [*project["dependencies"], *extras]]
+
+
+def constraints() -> dict[str, str]:
+    """Package -> the version that the tests run with."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
+    return dict(line.lower().split("==", 1) for line in lines)
+
+
+def test_what_the_tests_run_with_is_within_the_bounds() -> None:
+    """constraints.txt names one version of each."""
+    pinned = constraints()
+    for needed in requirements():
+        assert needed.specifier.contains(pinned[needed.name.lower()]), needed
+
+
+def test_packages_whose_private_parts_are_used_have_a_narrow_bound() -> None:
+    """A minor version of which nothing is known is not installed, and the newest one allowed is tested."""
+    pinned = constraints()
+    bounded = {needed.name: needed for needed in requirements() if needed.name in PRIVATE}
+    assert set(bounded) == PRIVATE
+    for name, needed in bounded.items():
+        tested = Version(pinned[name])
+        assert not needed.specifier.contains(f"{tested.major}.{tested.minor + 1}.0"), needed
