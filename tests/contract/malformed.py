@@ -5,6 +5,7 @@ Bounds of the servers they meet: texts of 20 000 characters, 64 items, 64 tokens
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,16 +63,18 @@ NOT_JSON = [
     Wrong("deep arrays", "/similarity", '{"x":' + "[" * DEEP, 400, "invalid_json"),
     Wrong("deep objects", "/similarity", '{"x":' * DEEP, 400, "invalid_json"),
     Wrong("deep and well closed", "/zero-shot", '{"x":' + "[" * DEEP + "]" * DEEP + "}", 400, "invalid_json"),
-    Wrong(
-        "gzip",
-        "/similarity",
-        b"\x1f\x8b\x08\x00rest",
-        415,
-        "unsupported_encoding",
-        headers={"content-encoding": "gzip"},
-    ),
+    Wrong("not gzip", "/similarity", b"\x1f\x8b\x08\x00rest", 400, "invalid_encoding",
+          headers={"content-encoding": "gzip"}),
+    Wrong("gzip cut off", "/similarity", gzip.compress(b" " * 99)[:-9], 400, "invalid_encoding",
+          headers={"content-encoding": "gzip"}),
+    Wrong("gzip of very many members", "/similarity", gzip.compress(b"") * 50_000, 400, "invalid_encoding",
+          headers={"content-encoding": "gzip"}),
+    Wrong("gzip that grows over the bound", "/similarity", gzip.compress(b" " * (1 << 24)), 413, "body_too_large",
+          headers={"content-encoding": "GZIP"}),
+    Wrong("another packing", "/similarity", b"(\xb5/\xfd", 415, "unsupported_encoding",
+          headers={"content-encoding": "zstd"}),
     _tei("not JSON for TEI", "/embed", '{"inputs":', 422, "invalid_json"),
-]
+]  # fmt: skip
 WRONG_TYPES = [
     Wrong("a list", "/similarity", [], 400, "invalid_value"),
     Wrong("null", "/similarity", "null", 400, "invalid_value"),
