@@ -42,10 +42,12 @@ class ChatMessage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     reasoning_content: str | None = None
 
 
-class StreamOptions(msgspec.Struct):
-    """`include_usage` asks for one more chunk with the token counts."""
+class StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
+    """`include_usage`: one more chunk with the token counts; `continuous_usage_stats`: counts so far in every chunk."""
 
     include_usage: bool = False
+    continuous_usage_stats: bool = False
+    include_obfuscation: NoEffect = None
 
 
 class ChatBody(Asked, kw_only=True):

@@ -17,12 +17,12 @@ def inputs(app: App, kind: str, given: Given, param: str) -> list[str | tuple[in
     """What the engine takes as inputs of this kind of work; raises `ApiError` at `param`."""
     if isinstance(given, str):
         given = [given]
-    first = type(given[0]) if given else str
-    if not all(isinstance(entry, first) for entry in given):
+    kinds = set(map(type, given))
+    if len(kinds) > 1:
         raise invalid(f"{param}: must be texts, token ids, or lists of token ids, and not a mixture", param)
-    if first is int:
+    if int in kinds:
         return [_ids(app, kind, cast(list[int], given), param)]
-    if first is list:
+    if list in kinds:
         check.count(app, len(given), param)
         lists = cast(list[list[int]], given)
         return [_ids(app, kind, ids, f"{param}[{index}]") for index, ids in enumerate(lists)]

@@ -52,10 +52,11 @@ class ChatShape:
     tokens_default = 128
     whole, chunk, prefix = "chat.completion", "chat.completion.chunk", "chatcmpl"
 
-    def __init__(self, head: dict[str, Any], usage: bool) -> None:
+    def __init__(self, head: dict[str, Any], options: types.StreamOptions | None, sequences: list[Sequence]) -> None:
         self.head = {**head, "object": self.chunk}
-        self.usage = usage
-        self.extra: dict[str, Any] = {"usage": None} if usage else {}
+        self.usage = options is not None and options.include_usage
+        self.extra: dict[str, Any] = {"usage": None} if self.usage else {}
+        self.counted = sequences if options is not None and options.continuous_usage_stats and self.usage else None
 
     @staticmethod
     def choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
@@ -69,10 +70,13 @@ class ChatShape:
         return {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
 
     def piece(self, index: int, text: str) -> bytes:
-        return self._event([self.delta(index, text, None)], self.extra)
+        return self._event([self.delta(index, text, None)], self._so_far(index))
 
     def end(self, index: int, sequence: Sequence) -> bytes:
-        return self._event([self.delta(index, None, sequence.finish_reason)], self.extra)
+        return self._event([self.delta(index, None, sequence.finish_reason)], self._so_far(index))
+
+    def _so_far(self, index: int) -> dict[str, Any]:
+        return self.extra if self.counted is None else {"usage": _usage([self.counted[index]])}
 
     def close(self, sequences: list[Sequence]) -> bytes:
         return self._event([], {"usage": _usage(sequences)}) + DONE if self.usage else DONE
@@ -112,8 +116,8 @@ async def _complete(
         "model": body.model or app.engine.info.model,
     }
     if body.stream:
-        usage = body.stream_options is not None and body.stream_options.include_usage
-        return StreamReply(events_of(app, exchange, sequences, shape(head, usage)))
+        shaped = shape(head, body.stream_options, sequences)
+        return StreamReply(events_of(app, exchange, sequences, shaped))
     texts = await collect(app, exchange, sequences)
     choices = [
         shape.choice(index, text, sequence.finish_reason)

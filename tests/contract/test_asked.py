@@ -69,6 +69,21 @@ def test_a_stop_text_counts_if_it_ends_after_min_tokens(call: Caller) -> None:
     assert text(call, stop=stop, min_tokens=tokens) == whole[: whole.index(stop, edge - 3)]
 
 
+def test_the_counts_so_far_are_in_every_chunk_if_asked(call: Caller) -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    body = {"prompt": [PROMPT, "b"], "max_tokens": 4, "ignore_eos": True, "stream": True, "stream_options": options}
+    events = call.post("/v1/completions", body).events
+    for index in (0, 1):
+        chunks = [event for event in events if event["choices"] and event["choices"][0]["index"] == index]
+        counts = [event["usage"]["completion_tokens"] for event in chunks]
+        assert counts == sorted(counts)
+        assert (counts[0] > 0, counts[-1]) == (True, 4)
+    assert events[-1]["usage"]["completion_tokens"] == 8
+    body["stream_options"] = {"include_usage": True, "usage_stats": True}
+    error = checked_error(call.post("/v1/completions", body), 400, "unsupported_parameter")
+    assert error["param"] == "stream_options.usage_stats"
+
+
 def test_null_is_absent_also_in_a_message(call: Caller) -> None:
     message = {"role": "user", "content": "a", "audio": None, "annotations": None}
     assert call.post("/v1/chat/completions", {"messages": [message], "audio": None}).status == 200
