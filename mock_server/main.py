@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from mock_server.app import create
 from mock_server.engine import scale_note
 from mock_server.profile import Profile
 from mock_server.profiles import ProfileError, load
-from model_server.command import ApiKeyError, add_arguments, face_settings, tell_ready
+from model_server.app import App
+from model_server.command import ApiKeyError, BoundsError, add_arguments, bounds_of, face_settings, tell_ready
 from model_server.command import serve as serve_app
 from model_server.jobs.command import WorkerRecipe, add_job_arguments, job_backend
 from model_server.jobs.job import JobBackend, JobsError
 from model_server.serving import PortError
+from model_server.settings import FaceSettings
 
 
 def serve(
@@ -32,13 +35,14 @@ def serve(
     exit_with_stdin: bool = False,
     grace_s: float = 30.0,
     jobs: JobBackend | None = None,
+    bounds: Mapping[str, Any] | None = None,
 ) -> None:
     """Serve a profile on this thread until SIGINT, SIGTERM or (if asked) the end of stdin.
 
     `ready(url)` is called once it listens. Raises `ProfileError` or `PortError` before that.
     """
     serve_app(
-        lambda: create(profile, speed=speed, seed=seed, settings=face_settings(), jobs=jobs),
+        lambda: create(profile, speed=speed, seed=seed, settings=face_settings(bounds), jobs=jobs),
         host,
         port,
         ready=ready,
@@ -47,9 +51,18 @@ def serve(
     )
 
 
-def worker_recipe(profile: str, speed: float | None, seed: int | None) -> WorkerRecipe:
+def worker_recipe(
+    profile: str, speed: float | None, seed: int | None, bounds: Mapping[str, Any] | None = None
+) -> WorkerRecipe:
     """How a worker makes the same mock."""
-    return WorkerRecipe("mock_server.app:create", {"profile": profile, "speed": speed, "seed": seed})
+    arguments = {"profile": profile, "speed": speed, "seed": seed, "bounds": dict(bounds or {})}
+    return WorkerRecipe("mock_server.main:worker_app", arguments)
+
+
+def worker_app(profile: str, speed: float | None, seed: int | None, bounds: dict[str, Any]) -> App:
+    """An app for a worker of jobs, which nobody calls over HTTP."""
+    bounds = {**bounds, "cors_origins": ()}
+    return create(profile, speed=speed, seed=seed, settings=FaceSettings(**bounds))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         profile = load(arguments.profile)
-        recipe = worker_recipe(arguments.profile, arguments.speed, arguments.seed)
+        bounds = bounds_of(arguments)
+        recipe = worker_recipe(arguments.profile, arguments.speed, arguments.seed, bounds)
         with job_backend(arguments, recipe) as jobs:
             serve(
                 profile,
@@ -84,8 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 ready=ready,
                 exit_with_stdin=arguments.exit_with_stdin,
                 jobs=jobs,
+                bounds=bounds,
             )
-    except (ProfileError, PortError, JobsError, ApiKeyError) as error:
+    except (ProfileError, PortError, JobsError, ApiKeyError, BoundsError) as error:
         print(f"mock_server: {error}", file=sys.stderr)
         return 2
     return 0

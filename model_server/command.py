@@ -8,14 +8,14 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from model_server.app import App
 from model_server.serving import Serving, bind, raise_file_limit
 from model_server.serving import serve as serve_app
-from model_server.settings import FaceSettings
+from model_server.settings import BOUNDS, FaceSettings
 
 API_KEY_VARIABLE = "PACELINE_API_KEY"
 LINGER_S = 2.0
@@ -26,20 +26,25 @@ class ApiKeyError(ValueError):
     """The API key of the environment cannot be used; the message says why and what to do."""
 
 
-def face_settings() -> FaceSettings:
-    """The usual bounds, with the API key of the environment: on a command line others could read it.
+class BoundsError(ValueError):
+    """A bound that an option names cannot be; the message says what is allowed."""
+
+
+def face_settings(bounds: Mapping[str, Any] | None = None) -> FaceSettings:
+    """The usual bounds or these, and the API key of the environment: on a command line others could read it.
 
     Blanks and line ends around the key are dropped, as files and secret stores add them. Raises `ApiKeyError`.
     """
     given = os.environ.get(API_KEY_VARIABLE)
+    bounded = bounds or {}
     if given is None:
-        return FaceSettings()
+        return FaceSettings(**bounded)
     key = given.strip()
     if not key:
         message = f"{API_KEY_VARIABLE} is set and empty: give it a key, or unset it for a server that is open to all"
         raise ApiKeyError(message)
     try:
-        return FaceSettings(api_key=key)
+        return FaceSettings(**bounded, api_key=key)
     except ValueError as error:
         raise ApiKeyError(f"{API_KEY_VARIABLE}: {error}") from None
 
@@ -107,6 +112,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
     parser.add_argument("--port-file", type=Path, default=None, metavar="FILE", help="write the ready line there too")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when stdin ends (the parent died)")
+
+    for bound in BOUNDS:
+        parser.add_argument(
+            bound.option,
+            dest=bound.field,
+            type=bound.type,
+            default=getattr(FaceSettings, bound.field),
+            metavar="N" if bound.type is int else "S",
+            help=bound.help.rstrip("."),
+        )
+    parser.add_argument(
+        "--cors-origin",
+        dest="cors_origins",
+        action="append",
+        default=[],
+        metavar="ORIGIN|*",
+        help="web pages whose scripts may call; repeatable",
+    )
+
+
+def bounds_of(given: argparse.Namespace) -> dict[str, Any]:
+    """The settings of the face that the options name; raises `BoundsError`."""
+    bounds = {bound.field: getattr(given, bound.field) for bound in BOUNDS}
+    bounds["cors_origins"] = tuple(given.cors_origins)
+    try:
+        FaceSettings(**bounds)
+    except ValueError as error:
+        raise BoundsError(str(error)) from None
+    return bounds
 
 
 def tell_ready(facts: dict[str, Any], port_file: Path | None) -> None:

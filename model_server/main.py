@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from model_server.admission import AdmissionLimits
 from model_server.app import App, create_app
 from model_server.batching import BatchPolicy
-from model_server.command import ApiKeyError, add_arguments, face_settings, serve, tell_ready
+from model_server.command import ApiKeyError, BoundsError, add_arguments, bounds_of, face_settings, serve, tell_ready
 from model_server.engines.build import build
 from model_server.engines.settings import EngineError, EngineSettings, sources
 from model_server.engines.shapes import SHAPES
@@ -25,7 +25,7 @@ from model_server.engines.tasks import TASKS
 from model_server.jobs.command import WorkerRecipe, add_job_arguments, default_file, job_backend
 from model_server.jobs.job import JobBackend, JobsError
 from model_server.serving import PortError, Serving
-from model_server.settings import FaceSettings
+from model_server.settings import BOUNDS, FaceSettings
 
 if TYPE_CHECKING:
     from model_server.engines.engine import TorchEngine
@@ -119,6 +119,8 @@ def _bounds(given: argparse.Namespace) -> BatchBounds:
 ENGINE_OPTIONS = (
     *("task", "model", "random_weights", "dtype", "device", "threads", "warm_up"),
     *("batch_items", "batch_tokens", "batch_linger", "queue", "queue_tokens", "queue_wait", "running"),
+    *(bound.field for bound in BOUNDS),
+    "cors_origins",
 )
 
 
@@ -141,7 +143,8 @@ def recipe_for(task: str, model: Sequence[str], random_weights: str | None, dtyp
 def worker_app(**options: object) -> App:
     """An app for a worker of jobs, which nobody asks over HTTP; the options are those of the command."""
     given = argparse.Namespace(**options)
-    return create(build(_settings(given), lambda text: None), _bounds(given), face=FaceSettings())
+    face = FaceSettings(**bounds_of(given))
+    return create(build(_settings(given), lambda text: None), _bounds(given), face=face)
 
 
 class _Command:
@@ -157,7 +160,7 @@ class _Command:
     def run(self) -> int:
         """Serve; the exit code."""
         given = self.arguments
-        settings, bounds, face = _settings(given), _bounds(given), face_settings()
+        settings, bounds, face = _settings(given), _bounds(given), face_settings(bounds_of(given))
 
         try:
             with job_backend(given, worker_recipe(given), default_file(given.port)) as jobs:
@@ -233,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return _Command(arguments).run()
-    except (EngineError, PortError, JobsError, ApiKeyError) as error:
+    except (EngineError, PortError, JobsError, ApiKeyError, BoundsError) as error:
         print(f"model_server: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # while loading: nothing is served yet that could be drained

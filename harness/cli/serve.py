@@ -36,6 +36,23 @@ def job_options(command: F) -> F:
     return command
 
 
+def face_options(command: F) -> F:
+    """Bounds of the HTTP face, and web pages that may call."""
+    from model_server.settings import BOUNDS, FaceSettings
+
+    help_of_origins = "Web pages whose scripts may call, such as https://example.org; * for all; repeatable."
+    command = click.option("--cors-origin", multiple=True, metavar="ORIGIN", help=help_of_origins)(command)
+    for bound in reversed(BOUNDS):
+        allowed = click.IntRange(1) if bound.type is int else duration(0)
+        default = getattr(FaceSettings, bound.field)
+        command = click.option(bound.option, type=allowed, default=default, show_default=True, help=bound.help)(command)
+    return command
+
+
+def _origins(given: tuple[str, ...]) -> list[str]:
+    return [part for origin in given for part in ("--cors-origin", origin)]
+
+
 def _given(options: Mapping[str, str | int | float | None]) -> list[str]:
     return [
         part
@@ -58,13 +75,22 @@ def command() -> None:
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 chooses a free one.")
 @click.option("--speed", type=float, default=None, help="So many times as fast as the profile says.")
 @click.option("--seed", type=int, default=None, help="Seed of jitter and faults [default: the profile's].")
+@face_options
 @job_options
-def mock(profile: str, host: str, port: int, speed: float | None, seed: int | None, **jobs: str | float | None) -> None:
+def mock(
+    profile: str,
+    host: str,
+    port: int,
+    speed: float | None,
+    seed: int | None,
+    cors_origin: tuple[str, ...],
+    **options: str | float | None,
+) -> None:
     """Serve a simulated model server (`paceline list profiles` shows the built-in ones)."""
     from mock_server.main import main
 
     arguments = ["--profile", profile, "--host", host, "--port", str(port)]
-    raise SystemExit(main(arguments + _given({"seed": seed, "speed": speed, **jobs})))
+    raise SystemExit(main(arguments + _given({"seed": seed, "speed": speed, **options}) + _origins(cors_origin)))
 
 
 @command.command("model")
@@ -93,12 +119,18 @@ def mock(profile: str, host: str, port: int, speed: float | None, seed: int | No
     "--host", default="127.0.0.1", show_default=True, help="Address to bind; anything else is seen by others."
 )
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 chooses a free one.")
+@face_options
 @job_options
-def model(random_weights: str | None, model: tuple[str, ...], **options: str | int | float | None) -> None:
+def model(
+    random_weights: str | None,
+    model: tuple[str, ...],
+    cors_origin: tuple[str, ...],
+    **options: str | int | float | None,
+) -> None:
     """Serve real models with torch and transformers; an API key is taken from PACELINE_API_KEY."""
     from model_server.main import main
 
-    arguments = _given(options)
+    arguments = _given(options) + _origins(cors_origin)
     arguments += [part for name in model for part in ("--model", name)]
     if random_weights is not None:
         arguments += ["--random-weights", *([random_weights] if random_weights else [])]
