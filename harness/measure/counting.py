@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ import numpy as np
 from harness.client.types import Outcome
 from harness.measure.plan import CaseFacts, PlanCase
 from harness.measure.record import FLAG_CACHED
-from harness.measure.result import OUTCOME_NAMES, Counts, FailureCount
+from harness.measure.result import OUTCOME_NAMES, Counts
 from harness.measure.rows import Process, Repeat, lag
 from harness.measure.statistics import percentile_of
 
@@ -38,17 +37,6 @@ class Evidence(msgspec.Struct, frozen=True):
     exit_codes: list[int] = []  # those that are not 0
     lag: tuple[str, float] | None = None  # highest percentile that n carries, over all rows: name, seconds
     send_share: float | None = None  # rate at which the load gave items out, of the rate it meant to
-
-
-def failure_counts(repeats: Sequence[Repeat]) -> list[FailureCount]:
-    """Requests that failed by outcome and HTTP status, the most frequent first."""
-    found: Counter[tuple[int, int]] = Counter()
-    for repeat in repeats:
-        bad = repeat.rows[repeat.rows["outcome"] != Outcome.ok]
-        pairs, numbers = np.unique(np.stack([bad["outcome"], bad["status"]], axis=1), axis=0, return_counts=True)
-        for (outcome, status), number in zip(pairs.tolist(), numbers.tolist(), strict=True):
-            found[outcome, status] += number
-    return [FailureCount(Outcome(outcome).name, status or None, n) for (outcome, status), n in found.most_common()]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ import numpy as np
 
 from harness.client.errors import UsageError
 from harness.measure.frames import sound_rows
+from harness.measure.result import FailureSample
 
 MAGIC = b"paceline-records 2\n"
 OLD_MAGIC = b"paceline-records 1\n"
@@ -120,6 +121,7 @@ class End(msgspec.Struct, frozen=True):
     attempt_rows: int | None = None  # rows of the attempts file
     tick_rows: int | None = None  # rows of the timeline file
     oddities: int = 0  # in answers: what was not as the API says, and did not matter
+    failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure that came with a text
 
 
 class TornHeaderError(ValueError):

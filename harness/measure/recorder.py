@@ -26,6 +26,7 @@ from harness.client.clock import Clock, clock
 from harness.client.open_files import TOO_MANY, advice
 from harness.client.types import Answers, Outcome, Request, Response, Send
 from harness.measure.decisions import DecisionLog
+from harness.measure.failures import keep_sample
 from harness.measure.files import RecordPaths, find, paths, slug
 from harness.measure.frames import fill_head
 from harness.measure.record import (
@@ -38,6 +39,7 @@ from harness.measure.record import (
     Header,
     encode_header,
 )
+from harness.measure.result import FailureSample
 from harness.measure.sealed import write_sealed
 
 __all__ = ["RecordPaths", "Recorder", "find", "paths", "slug"]
@@ -118,6 +120,7 @@ class Recorder:
         self.cancelled_as = Outcome.cancelled  # `unfinished` once the drain at the end is over
         self.lost_rows = 0
         self.oddities = 0  # in answers that were good all the same
+        self.failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure that came with a text
         self._t0 = t0
         self._on_rows = on_rows
         self._now: Clock | None = None
@@ -236,6 +239,7 @@ class Recorder:
             attempt_rows=self._attempts.rows,
             tick_rows=self._timeline.rows,
             oddities=self.oddities,
+            failure_samples=self.failure_samples,
             error=error,
         )
         if not self._ended:
@@ -302,13 +306,19 @@ class Recorder:
             self._position += _ROW_BYTES
             attempts = 0
         count = len(request.items)
-        if outcome is Outcome.connection_error and _TOO_MANY_FILES.search(response.error or ""):
-            self._without_file += count
-            self._flight_then = max(self._flight_then, self.in_flight)
+        if outcome is not Outcome.ok:
+            self._failed(response, count)
         self.done += count
         self.by_outcome[outcome] += count
         if type(response.answers) is Answers:
             self.oddities += response.oddities
+
+    def _failed(self, response: Response, count: int) -> None:
+        """Keep the first text of each outcome, and count requests that found no free descriptor."""
+        keep_sample(self.failure_samples, response)
+        if response.outcome is Outcome.connection_error and _TOO_MANY_FILES.search(response.error or ""):
+            self._without_file += count
+            self._flight_then = max(self._flight_then, self.in_flight)
 
     def _append_attempts(self, index: int, response: Response) -> None:
         """Rows of the attempts that were followed by another one: of `previous`, without the last if none came."""

@@ -193,6 +193,13 @@ class FailureCount(msgspec.Struct, frozen=True):
     count: int
 
 
+class FailureSample(msgspec.Struct, frozen=True):
+    """The first failure of one outcome that came with a text: what the server answered, or what went wrong."""
+
+    status: int | None  # null where no status arrived
+    text: str  # one line of at most 300 characters, without secrets
+
+
 class SloCheck(msgspec.Struct, frozen=True):
     """One condition of --slo, on one case."""
 
@@ -228,6 +235,7 @@ class Case(msgspec.Struct, frozen=True):
     diagnosis: Diagnosis = Diagnosis()
     slo: list[SloCheck] = []
     failures: list[FailureCount] = []  # the most frequent first
+    failure_samples: dict[str, FailureSample] = {}  # outcome -> one of its failures
     timeline: list[Bucket] = []
     limit: LimitLog | None = None  # of a strategy whose limit learns
     warnings: list[str] = []
