@@ -12,7 +12,7 @@ from harness.client.types import Outcome
 from harness.measure.plan import CaseFacts, PlanCase
 from harness.measure.record import FLAG_CACHED
 from harness.measure.result import OUTCOME_NAMES, Counts
-from harness.measure.rows import Process, Repeat, lag
+from harness.measure.rows import Process, Repeat, lag, sent_itself
 from harness.measure.statistics import percentile_of
 
 
@@ -92,6 +92,8 @@ def counts(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFacts 
         scheduled=sum(goal.scheduled for goal in goals),
         sent=sum(int((repeat.rows["sent"] >= 0).sum()) for repeat in repeats),
         attempts=sum(int(repeat.rows["attempts"].sum(dtype=np.int64)) for repeat in repeats),
+        own_calls=sum(int(repeat.attempts["own"].astype(bool).sum()) for repeat in repeats),
+        side_attempts=sum(_side_attempts(repeat) for repeat in repeats),
         cache_hits=sum(int(((repeat.rows["flags"] & FLAG_CACHED) > 0).sum()) for repeat in repeats),
         server_seen=sum(known) if seen and len(known) == len(seen) else None,
         locust_seen=sum(locust) if locust else None,
@@ -139,6 +141,12 @@ def evidence(
     )
 
 
+def _side_attempts(repeat: Repeat) -> int:
+    """Attempts that did not fail and were not the one whose answer counts."""
+    of_items = repeat.attempts[repeat.attempts["own"] == 0]
+    return int(np.isin(of_items["outcome"], (Outcome.ok, Outcome.cancelled)).sum())
+
+
 def is_partial(proof: Evidence) -> bool:
     """Whether a case did not come to its end."""
     return bool(
@@ -147,7 +155,7 @@ def is_partial(proof: Evidence) -> bool:
 
 
 def _answered(repeat: Repeat) -> int:
-    last = (repeat.rows["attempts"] > 0) & (repeat.rows["status"] > 0)
+    last = sent_itself(repeat.rows) & (repeat.rows["status"] > 0)
     return int(last.sum()) + int((repeat.attempts["status"] > 0).sum())
 
 

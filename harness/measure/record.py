@@ -59,11 +59,12 @@ ATTEMPT_DTYPE = np.dtype(
         ("number", "<u2"),  # 0 for the first
         ("status", "<u2"),
         ("outcome", "u1"),
-        ("pad", "V3"),
+        ("own", "u1"),  # 1: a call that a layer made for itself, no attempt of the item
+        ("pad", "V2"),
     ]
 )
-"""One row per attempt that was followed by another one; the last attempt is in the request's row."""
-ATTEMPT_ROW = struct.Struct("<Q3q2HB3x")
+"""One row per exchange beside the one in the request's row: earlier attempts, hedges, and calls of layers."""
+ATTEMPT_ROW = struct.Struct("<Q3q2HBB2x")
 
 TIMELINE_DTYPE = np.dtype(
     [
