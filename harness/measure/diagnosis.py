@@ -25,8 +25,11 @@ SURELY_INFLATED = 3.0
 REJECTED_SHARE = 0.05
 SAME_RATE_SHARE = 0.95
 """Of two cases, a rate of this share of the other is the same rate."""
+MORE_SHARE = 1.2
+"""A rate of this many times another one is surely more."""
 DRAIN_SHARE_MAX = 0.05
 GROWTH_MAX = 1.5
+_SERVER = ": the server was the limit."
 
 
 @dataclass(frozen=True)
@@ -65,26 +68,52 @@ def _with_apart(case: Case, found: Diagnosis) -> Diagnosis:
 
 
 def _beside(case: Case, others: Sequence[Case]) -> Diagnosis:
-    """The diagnosis of a case beside others of its load: no room is left where more in flight gave no more."""
-    rate = case.rates_per_s.completed
-    if case.diagnosis.limited_by != "strategy" or rate is None:
-        return case.diagnosis
+    """The diagnosis of a case beside others of its load: there is room only where more in flight gives more."""
+    if case.diagnosis.limited_by == "strategy":
+        return _without_room(case, others)
+    if case.diagnosis.limited_by == "server" and not _refused(case) and not _sent_again(case):
+        return _with_room(case, others)
+    return case.diagnosis
+
+
+def _without_room(case: Case, others: Sequence[Case]) -> Diagnosis:
+    """A strategy is no limit where another one had more in flight and got no more."""
+    rate = case.rates_per_s.completed or 0.0
     for other in others:
         most = other.rates_per_s.completed
-        if most is not None and _pressed_harder(other, case) and rate >= SAME_RATE_SHARE * most:
+        found = other.diagnosis.limited_by == "server" and _pressed_harder(other, case)
+        if most is not None and found and rate >= SAME_RATE_SHARE * most:
             return Diagnosis(
                 "server",
                 f"It gave {per_s(rate)} with {_flight(case)} in flight; {other.name} had {_flight(other)} and "
-                f"gave {per_s(most)}, so more in flight gives no more: the server was the limit.",
+                f"gave {per_s(most)}, so more in flight gives no more{_SERVER}",
             )
     return case.diagnosis
 
 
+def _with_room(case: Case, others: Sequence[Case]) -> Diagnosis:
+    """A server whose service time rose is no limit where another case of the same arrivals got much more of it.
+
+    Not of a backlog: there the one that floods a batching server always gets more, at many times the service time.
+    """
+    if case.load.kind == "backlog":
+        return case.diagnosis
+    rate = case.rates_per_s.completed or 0.0
+    harder = [other for other in others if _pressed_harder(other, case)]
+    best = max(harder, key=lambda other: other.rates_per_s.completed or 0.0, default=None)
+    if best is None or (most := best.rates_per_s.completed or 0.0) < MORE_SHARE * rate:
+        return case.diagnosis
+    return Diagnosis(
+        "strategy",
+        f"{case.diagnosis.text.removesuffix(_SERVER)}; {best.name} had {_flight(best)} in flight and gave "
+        f"{per_s(most)}: the server had room, the strategy's {_flight(case)} in flight were the limit.",
+    )
+
+
 def _pressed_harder(other: Case, case: Case) -> bool:
-    """Whether the other case found the limit of the same server with more in flight and nearly no failures."""
+    """Whether the other case had more in flight on the same server, under the same load, with nearly no failures."""
     return (
-        other.diagnosis.limited_by == "server"
-        and (other.load == case.load or other.load.kind == case.load.kind == "backlog")
+        (other.load == case.load or other.load.kind == case.load.kind == "backlog")
         and _place(other) == _place(case)
         and other.layers == case.layers
         and other.counts.ok >= SAME_RATE_SHARE * other.counts.scheduled
@@ -204,12 +233,23 @@ def _inflation(case: Case, known: Floor) -> float:
     return typical / known.value_s if typical else 1.0
 
 
-def _server(case: Case, known: Floor) -> Diagnosis | None:
+def _refused(case: Case) -> float:
+    """The share of requests that were refused, if it is a large one; else 0."""
+    tried = case.counts.scheduled - case.counts.not_sent
+    share = case.counts.rejected / tried if tried else 0.0
+    return share if share > REJECTED_SHARE else 0.0
+
+
+def _sent_again(case: Case) -> float:
+    """Attempts a request, if there were many that failed and were followed by another one; else 0."""
     counts = case.counts
-    tried = counts.scheduled - counts.not_sent
-    if tried and counts.rejected > REJECTED_SHARE * tried:
-        refused = percent(counts.rejected / tried)
-        return Diagnosis("server", f"It refused {refused} of the requests (429 or 503): the server was the limit.")
+    of_items = counts.attempts - counts.own_calls - counts.side_attempts
+    return of_items / counts.sent if counts.sent and of_items > 1.2 * counts.sent else 0.0
+
+
+def _server(case: Case, known: Floor) -> Diagnosis | None:
+    if refused := _refused(case):
+        return Diagnosis("server", f"It refused {percent(refused)} of the requests (429 or 503){_SERVER}")
     inflation = _inflation(case, known)
     if inflation < INFLATED or (case.in_flight.mean or 0.0) < INFLATED:
         return None
@@ -223,19 +263,14 @@ def _server(case: Case, known: Floor) -> Diagnosis | None:
     return Diagnosis(
         "server",
         f"{_little(case, known)}; it gave {per_s(case.rates_per_s.completed or 0.0)} because its service time rose to "
-        f"{seconds(typical)} ({times(inflation)}) with {_flight(case)} in flight{_client_use(case)}: "
-        "the server was the limit.",
+        f"{seconds(typical)} ({times(inflation)}) with {_flight(case)} in flight{_client_use(case)}{_SERVER}",
     )
 
 
 def _strategy(case: Case, known: Floor) -> Diagnosis:
     """The server had room: the rate is what the strategy kept in flight."""
-    counts = case.counts
-    of_items = counts.attempts - counts.own_calls - counts.side_attempts
-    if counts.sent and of_items > 1.2 * counts.sent:
-        extra = of_items / counts.sent
-        text = f"It took {extra:.1f} attempts a request, and the pauses between them: the server was the limit."
-        return Diagnosis("server", text)
+    if extra := _sent_again(case):
+        return Diagnosis("server", f"It took {extra:.1f} attempts a request, and the pauses between them{_SERVER}")
     gave = f"it gave {per_s(case.rates_per_s.completed or 0.0)}{_client_use(case)}"
     room = "the server had room, the strategy's"
     if case.in_flight.max == 1:

@@ -278,3 +278,30 @@ def test_a_layers_quick_calls_give_no_case_the_shortest_tail(tmp_path: Path) -> 
     assert "shortest tail" not in result.headline
     assert result.cases[0].service_time_s.min == pytest.approx(0.12)
     assert result.verdict.status == "valid"
+
+
+ARRIVALS = Load("constant", {"rate_per_s": 400.0}, duration_s=5.0)
+
+
+@pytest.mark.parametrize(("load", "limit"), [(Load("backlog"), "server"), (ARRIVALS, "strategy")])
+def test_a_server_is_no_limit_of_arrivals_where_another_case_got_much_more(
+    load: Load, limit: str, tmp_path: Path
+) -> None:
+    """83/s with 20 in flight at twice the idle time, beside 250/s with 100: the first had room that it did not use."""
+    gap_ms = None if load.kind == "backlog" else 2.5
+    few = Played("few", request_rows(2000, service_ms=240, slots=20, gap_ms=gap_ms), load)
+    many = Played("many", request_rows(2000, service_ms=400, slots=100, gap_ms=gap_ms), load)
+    result = run(tmp_path, SYNC, few, many)
+    assert limits(result) == {"sync": "strategy", "few": limit, "many": "server"}
+    if limit == "server":
+        return
+    assert "many had 100 in flight and gave" in result.cases[1].diagnosis.text
+    assert "the server was the limit" not in result.cases[1].diagnosis.text
+
+
+def test_a_server_that_refuses_is_the_limit_whatever_others_got(tmp_path: Path) -> None:
+    """What it refused it had no room for."""
+    few = request_rows(2000, service_ms=240, slots=20, gap_ms=2.5)
+    fail(few[::10], Outcome.rejected, 429)
+    many = Played("many", request_rows(2000, service_ms=400, slots=100, gap_ms=2.5), ARRIVALS)
+    assert limits(run(tmp_path, SYNC, Played("few", few, ARRIVALS), many))["few"] == "server"
