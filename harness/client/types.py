@@ -65,13 +65,17 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One HTTP exchange other than the one whose answer counts: it failed before it, or lost against it."""
+    """One HTTP exchange other than the one whose answer counts: it failed before it, or lost against it.
+
+    `own` marks a call that a layer made for itself (a semantic cache asks for an embedding): no attempt of the item.
+    """
 
     sent: float
     first_byte: float
     done: float
     outcome: Outcome
     status: int
+    own: bool = False
 
 
 class Answers(tuple[Any, ...]):
@@ -106,7 +110,7 @@ class Response(msgspec.Struct):
     @property
     def first_sent(self) -> float:
         """When the first attempt was sent; NaN if none ever was. A hedge that lost began after the one that won."""
-        first = self.previous[0].sent if self.previous else self.sent
+        first = next((attempt.sent for attempt in self.previous if not attempt.own), self.sent)
         return self.sent if self.sent < first else first
 
     @property
@@ -116,7 +120,7 @@ class Response(msgspec.Struct):
 
     @property
     def attempts(self) -> int:
-        """HTTP exchanges made, this one included; 0 if it was never sent."""
+        """HTTP exchanges made, this one and calls of layers included; 0 if there was none."""
         return len(self.previous) + (0 if math.isnan(self.sent) else 1)
 
 
