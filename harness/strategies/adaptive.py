@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from harness import plugins
 from harness.client.layers.concurrency_limit import ConcurrencyLimit
-from harness.client.noted import noted
+from harness.client.noted import observed
 from harness.client.settings import between
 from harness.client.types import Item, Layers, Limit, Result, Send, no_layers
 from harness.strategies._workers import Workers
@@ -36,7 +36,7 @@ class Adaptive:
     async def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
     ) -> AsyncGenerator[Result, None]:
-        gate = ConcurrencyLimit(send, noted(self.new_limit()))
+        gate = ConcurrencyLimit(send, observed(self.new_limit()))
         async with aclosing(Workers(layers(gate), gate, queue_size=2 * self.maximum).stream(items)) as results:
             async for result in results:
                 yield result

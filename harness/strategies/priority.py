@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.limits.fixed import Fixed
-from harness.client.noted import noted
+from harness.client.noted import observed
 from harness.client.settings import at_least, between
 from harness.client.types import Item, Layers, Limit, Result, Send, no_layers
 from harness.strategies._workers import Workers
@@ -42,7 +42,7 @@ class Priority:
     async def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
     ) -> AsyncGenerator[Result, None]:
-        gate = ConcurrencyLimit(send, noted(self.new_limit()))
+        gate = ConcurrencyLimit(send, observed(self.new_limit()))
         workers = Workers(layers(gate), gate, self.queue_size, by_priority=True, patience=self.patience)
         async with aclosing(workers.stream(items)) as results:
             async for result in results:

@@ -15,6 +15,7 @@ from typing import ClassVar
 from harness.client.budget import RetryBudget
 from harness.client.clock import Clock, clock
 from harness.client.errors import SettingError
+from harness.client.hooks import RetryDetails, RetryHook
 from harness.client.types import Attempt, Outcome, Request, Response, Send
 
 RETRYABLE = frozenset(
@@ -31,6 +32,17 @@ class Retry:
 
     A request that is not idempotent is sent again only when it was rejected. With a `budget` that several requests
     share, retries fade out while the server fails, instead of multiplying its load.
+
+    Args:
+        inner: Sends one attempt.
+        retries: Further attempts after the first. Default 3.
+        base_s: Upper bound of the first wait after a fault that passes, in seconds; it doubles each time. Default 0.05.
+        throttle_base_s: The same after a 429 or 503 without Retry-After, in seconds. Default 1.0.
+        cap_s: Upper bound of every wait, in seconds. Default 20.0.
+        rng: Source of the jitter. Default None: a new one, seeded by the system.
+        budget: Retry budget that several requests share. Default None: no budget.
+        on_retry: Gets one `RetryDetails` before the wait for each retry; it must be quick and must not raise. Default
+            None: no hook.
     """
 
     place: ClassVar[int] = 60
@@ -44,6 +56,7 @@ class Retry:
         cap_s: float = 20.0,
         rng: Random | None = None,
         budget: RetryBudget | None = None,
+        on_retry: RetryHook | None = None,
     ) -> None:
         if retries < 0:
             raise SettingError(f"retries={retries!r} must be at least 0")
@@ -57,6 +70,7 @@ class Retry:
         self._cap_s = cap_s
         self._rng = rng or Random()
         self._budget = budget
+        self._on_retry = on_retry
         self._now: Clock | None = None
 
     async def __call__(self, request: Request, /) -> Response:
@@ -69,6 +83,7 @@ class Retry:
 
     async def _again(self, request: Request, response: Response) -> Response:
         now = self._now = self._now or clock()
+        waited_s = 0.0
         for number in range(self._retries):
             pause_s = self.pause_s(number, response)
             if pause_s is None or not _curable(request, response) or now() + pause_s >= request.deadline:
@@ -77,6 +92,9 @@ class Retry:
             if self._budget is not None and not (paid := self._budget.spend(response.outcome is Outcome.rejected)):
                 return _final(response, "the retry budget is spent")
             last = response
+            if self._on_retry is not None:
+                self._report(RetryDetails(request, last, number + 1, pause_s, waited_s), paid)
+            waited_s += pause_s
             try:
                 await asyncio.sleep(pause_s)
                 response = await self._inner(request)
@@ -95,6 +113,15 @@ class Retry:
             if self._budget is not None and response.outcome is Outcome.ok:
                 self._budget.earn(paid)
         return response
+
+    def _report(self, details: RetryDetails, paid: int) -> None:
+        try:
+            if self._on_retry is not None:
+                self._on_retry(details)
+        except BaseException:
+            if self._budget is not None:
+                self._budget.earn(paid)
+            raise
 
     def pause_s(self, number: int, response: Response) -> float | None:
         """Seconds before retry `number` (0 for the first); None if the server asks for more than is sensible."""
