@@ -20,13 +20,13 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.client.access import access
+from harness.client.access import access, merged, own_headers
 from harness.client.answer_reader import AnswerReader
 from harness.client.coding import decoder
 from harness.client.errors import BadResponse
@@ -64,7 +64,16 @@ def _failed(response: Response, outcome: Outcome, error: str) -> None:
 class BlockingTransport:
     """One HTTP exchange per call, each blocking a thread of its pool; use it with `async with`, or call `exchange`.
 
-    An `executor` that is given (threads of another kind) is taken over: closing the transport shuts it down.
+    Args:
+        url: Base URL of the server, with or without `/v1`; it may hold a user and a password.
+        threads: Threads in the pool, and so the most exchanges at a time. Default 1.
+        timeout_s: Seconds for one exchange, from connecting to the last byte. Default 60.0.
+        executor: Threads of another kind; closing the transport shuts it down. Default None: a pool of its own.
+        api_key: Key that is sent as a bearer token. Default None: no key.
+        authorization: Whole value of the header `Authorization`, in place of a key. Default None: as the URL or the
+            key says.
+        headers: Further headers for every request; those of a request itself win. They are checked, and their values
+            are replaced by `***` in errors, records and reports. Default None: no further headers.
     """
 
     def __init__(
@@ -76,6 +85,7 @@ class BlockingTransport:
         executor: Executor | None = None,
         api_key: str | None = None,
         authorization: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.threads = threads
         self.timeout_s = timeout_s
@@ -87,15 +97,14 @@ class BlockingTransport:
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._path = parts.path
         self._tls = tls_context() if parts.scheme == "https" else None
-        self._headers = {
+        common = {
             "Host": parts.netloc.rpartition("@")[2],
             "User-Agent": "paceline",
             "Accept": "*/*",
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",
         }
-        if value := authorization or to.authorization:
-            self._headers["Authorization"] = value
+        self._headers = merged(common, own_headers(headers, authorization or to.authorization))
         self._fixed = _header_lines(self._headers)
         self._executor = executor
         self._idle: dict[int, tuple[float, Link]] = {}  # by thread
@@ -261,9 +270,7 @@ class BlockingTransport:
         """The request as it goes over the wire."""
         fixed = self._fixed
         if request.headers is not None:
-            own = {name.lower() for name in request.headers}
-            kept = {name: value for name, value in self._headers.items() if name.lower() not in own}
-            fixed = _header_lines({**kept, **request.headers})
+            fixed = _header_lines(merged(self._headers, request.headers))
         body = request.body
         length = b"" if not body and request.method in _BODILESS_METHODS else b"Content-Length: %d\r\n" % len(body)
         first = f"{request.method} {joined(self._path, request.path)} HTTP/1.1\r\n".encode()
