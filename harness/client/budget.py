@@ -11,6 +11,11 @@ class RetryBudget:
     When a server is down, retries multiply its load by their number; with a budget they fade out within a hundred
     requests and come back with its answers. The figures are those of AWS's standard mode of 2026: 500 in the purse, 14
     for a retry after a failure, 5 after a rejection, given back when that retry succeeds, and 1 for a success at first.
+
+    Args:
+        capacity: Size of the budget, and its level at the start. Default 500.
+        cost: Price of a retry after a failure. Default 14.
+        throttle_cost: Price of a retry after a refusal. Default 5.
     """
 
     __slots__ = ("capacity", "cost", "left", "throttle_cost")

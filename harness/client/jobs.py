@@ -71,7 +71,11 @@ class _Page(msgspec.Struct, frozen=True):
 
 
 class JobError(Exception):
-    """A question about a job failed for good; `response` is what came."""
+    """A question about a job failed for good; `response` is what came.
+
+    Args:
+        response: The last answer to the question that failed.
+    """
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.error or response.outcome.name)
@@ -99,11 +103,17 @@ _RETRIABLE = frozenset(
 
 @dataclass(frozen=True)
 class Polling:
-    """How often to ask: from `first_s`, growing by half each time to `longest_s`; a server may ask for longer."""
+    """How often to ask: from `first_s`, growing by half each time to `longest_s`; a server may ask for longer.
+
+    Args:
+        first_s: Seconds before the first question. Default 0.02.
+        longest_s: Upper bound of the seconds between two questions. Default 1.0.
+        tries: Attempts at one question before it has failed for good. Default 8.
+    """
 
     first_s: float = 0.02
     longest_s: float = 1.0
-    tries: int = 8  # of one question, before it has failed for good; waits between them grow alike
+    tries: int = 8
 
     def __post_init__(self) -> None:
         positive(self, "first_s", "longest_s")
@@ -115,7 +125,12 @@ class Polling:
 
 
 class JobClient:
-    """The jobs API through a `send` (a transport, or one with layers around it)."""
+    """The jobs API through a `send` (a transport, or one with layers around it).
+
+    Args:
+        send: Transport, or one with layers around it.
+        polling: How often to ask. Default None: `Polling()`.
+    """
 
     def __init__(self, send: Send, polling: Polling | None = None) -> None:
         self._send = send
@@ -199,6 +214,13 @@ class JobSend:
     """A `Send` whose requests travel in jobs: those that come together, up to `size` of them, are one.
 
     At most `jobs` of them are out at once; a request waits `linger_s` for company. Close it with `aclose`.
+
+    Args:
+        send: Transport, or one with layers around it.
+        size: Upper bound of requests in a job.
+        jobs: Upper bound of jobs at the server at a time.
+        linger_s: Seconds that a request waits for others to join its job. Default 0.005.
+        polling: How often to ask. Default None: `Polling()`.
     """
 
     def __init__(

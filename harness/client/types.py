@@ -190,7 +190,11 @@ Layers = Callable[[Send], Send]
 
 
 def no_layers(send: Send) -> Send:
-    """The empty composition: every request is one attempt."""
+    """No layers: every request is one attempt.
+
+    Args:
+        send: Sends one attempt; it is returned as it is.
+    """
     return send
 
 
@@ -247,11 +251,21 @@ class Task(Protocol):
 
 
 def request_for(item: Item) -> Request:
-    """The request for a single item."""
+    """The request for a single item.
+
+    Args:
+        item: Item whose task makes the request.
+    """
     return item.task.request((item,))
 
 
 def result_of(item: Item, response: Response, position: int = 0) -> Result:
-    """Pair an item with its share of a response."""
+    """Pair an item with its share of a response.
+
+    Args:
+        item: One of the items of the request.
+        response: Response to the request.
+        position: Place of the item in the request, from 0. Default 0.
+    """
     answer = response.answers[position] if response.outcome is Outcome.ok else None
     return Result(item, response, answer)

@@ -17,10 +17,16 @@ from harness.strategies._workers import Workers
 
 @dataclass(frozen=True)
 class Adaptive:
-    """The number in flight follows latency and errors; no concurrency to guess."""
+    """The number in flight follows latency and errors; no concurrency to guess.
 
-    limit: str = "knee"  # the concurrency algorithm: a name of `paceline list limits`
-    maximum: int = 200  # never more than this in flight
+    Args:
+        limit: Concurrency algorithm, a name of `paceline list limits` or `package.module:Class`. Default
+            "knee".
+        maximum: Upper bound of attempts in flight. Default 200.
+    """
+
+    limit: str = "knee"
+    maximum: int = 200
     blocking: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

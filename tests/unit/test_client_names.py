@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
+from typing import Any
 
+import pytest
+
+from harness import client, plugins
+from harness.client.errors import PacelineError
 from tests.processes import ROOT
 
 
@@ -29,9 +36,52 @@ def test_a_name_loads_only_its_own_module() -> None:
 
 
 def test_a_star_import_brings_every_name() -> None:
-    from harness import client
-
     names: dict[str, object] = {}
     exec("from harness.client import *", names)  # noqa: S102 - a star import is allowed at module level only
     assert set(client.__all__) == set(names) - {"__builtins__"}
     assert {"Send", "Limit", "Strategy", "Sample", "SettingError", "ItemError", "BadResponse"} <= set(names)
+
+
+PLUGINS = [plugins.load(kind, name) for kind in ("strategy", "limit", "layer", "task") for name in plugins.names(kind)]
+PUBLIC = list(dict.fromkeys([*(getattr(client, name) for name in client.__all__), *PLUGINS]))
+TYPES = {"Item", "Request", "Response", "Result", "Attempt", "Sample", "Outcome", "Signal"}
+"""Plain data whose fields are documented in place, and enums."""
+
+
+def _entries(doc: str) -> dict[str, str]:
+    """Name -> text, of the section "Args:" or "Attributes:"."""
+    section = re.search(r"^(?:Args|Attributes):\n((?:    .*\n?|\n)*)", doc, re.MULTILINE)
+    found = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", section[1] if section else "", re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
+
+
+@pytest.mark.parametrize("public", PUBLIC, ids=lambda public: public.__qualname__)
+def test_every_public_name_has_a_docstring_and_an_entry_for_each_parameter(public: Any) -> None:
+    """Each parameter with a default states it, and each time or rate states its unit."""
+    doc = inspect.getdoc(public)
+    assert doc
+    assert doc != inspect.getdoc(object)
+    if public.__name__ in TYPES or getattr(public, "_is_protocol", False) or _is_plain_error(public):
+        return
+    parameters = inspect.signature(public).parameters
+    entries = _entries(doc)
+    assert set(entries) >= set(parameters)
+    for name, parameter in parameters.items():
+        text = entries[name]
+        if parameter.default is not inspect.Parameter.empty:
+            assert f"Default {_written(parameter.default)}" in text, f"{name}: {text}"
+        if name.endswith("_per_s"):
+            assert "per second" in text, f"{name}: {text}"
+        elif name.endswith("_s"):
+            assert "second" in text.lower(), f"{name}: {text}"
+
+
+def _is_plain_error(public: Any) -> bool:
+    """An error that takes its message only."""
+    return isinstance(public, type) and issubclass(public, PacelineError)
+
+
+def _written(default: Any) -> str:
+    if isinstance(default, str):
+        return f'"{default}"'
+    return getattr(default, "__name__", None) or str(default).replace("'", '"')

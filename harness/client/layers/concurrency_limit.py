@@ -40,6 +40,12 @@ class ConcurrencyLimit:
     A limit's `rate_per_s`, if it has one and that is finite, bounds how fast attempts start; one whose `uses_work` is
     true is told how large they were. With `heeds` a server that refuses all and says until when is left alone until
     then; by default that is so for every limit but a fixed one, which does what it was told, and learns nothing.
+
+    Args:
+        inner: Sends one attempt.
+        limit: Algorithm that says how many attempts may be in flight.
+        heeds: Whether Retry-After and exhausted quotas of the server stop new attempts. Default None: for every
+            limit but a fixed one.
     """
 
     # A strategy puts it directly around the transport; it is not asked for by name.

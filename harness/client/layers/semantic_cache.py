@@ -34,6 +34,19 @@ class SemanticCache:
 
     `embed` is "target" (the same server's /v1/embeddings), a URL, or a function. `agree` compares a kept answer with a
     fresh one for the shadow; by default they must be equal.
+
+    Args:
+        inner: Sends one attempt.
+        embed: Source of embeddings: "target" (the same server), a URL, or a function. Default "target".
+        threshold: Least cosine similarity of two texts that may share an answer, 0 to 1. Default 0.8.
+        entries: Upper bound of answers in memory. Default 10000.
+        ttl_s: Seconds for which an answer is kept. Default 86400.0.
+        shadow: Share of hits that are sent all the same, to measure false hits; 1 serves nothing. Default 0.02.
+        guard: Whether a difference in number, negation, name and the like prevents a hit. Default True.
+        scope: Name that separates the answers of tenants or versions. Default "".
+        sampled: Whether answers drawn at a temperature are kept too. Default False.
+        rng: Source of the draw for `shadow`. Default None: a new one, seeded by the system.
+        agree: Compares a kept answer with a fresh one. Default None: they must be equal.
     """
 
     place: ClassVar[int] = 20

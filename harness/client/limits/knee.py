@@ -54,12 +54,20 @@ PACE = 1.5  # once something was refused: of what should be accepted, so that no
 
 @dataclass
 class Knee:
-    """The fewest in flight for all the throughput there is: doubling start, a learnt latency curve, sparse looks."""
+    """The fewest in flight for all the throughput there is: doubling start, a learnt latency curve, sparse looks.
+
+    Args:
+        initial: Attempts in flight at the start. Default 4.
+        minimum: Lower bound of the limit, in attempts. Default 1.
+        maximum: Upper bound of the limit, in attempts. Default 256.
+        seek: Place to rest: before the knee ("latency"), at it ("balanced") or past it ("throughput"). Default
+            "balanced".
+    """
 
     initial: int = 4
     minimum: int = 1
     maximum: int = 256
-    seek: Literal["latency", "balanced", "throughput"] = "balanced"  # where to rest: before, at or past the knee
+    seek: Literal["latency", "balanced", "throughput"] = "balanced"
     uses_work: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
