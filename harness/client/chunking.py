@@ -35,7 +35,7 @@ def sentences(text: str) -> list[str]:
 
 
 def chunks(text: str, tokens_max: int, count: Count = estimate_tokens) -> list[str]:
-    """The text in pieces of whole sentences where they fit; `[text]` if it fits as it is. The pieces joined are the text.
+    """The text in pieces of whole sentences where they fit, in order; `[text]` if it fits as it is.
 
     Args:
         text: Text in English or Chinese.
