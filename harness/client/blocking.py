@@ -17,13 +17,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any
 from urllib.parse import urlsplit
 
 from harness.client.access import access, merged, own_headers
@@ -32,14 +30,13 @@ from harness.client.coding import decoder
 from harness.client.errors import BadResponse
 from harness.client.faults import IDLE_CLOSE, connection_fault, tls_context
 from harness.client.held import BODY_MAX, EVENT_COST, Held
-from harness.client.link import Exchange, Link
+from harness.client.link import Exchange, Link, connected
 from harness.client.redaction import excerpt
 from harness.client.settings import between, positive
 from harness.client.types import Attempt, Outcome, Request, Response
 from harness.client.wire import (
     ANSWERED,
     END_WAIT_S,
-    LOOPBACK,
     SseSplitter,
     answers_of,
     base_url,
@@ -197,44 +194,13 @@ class BlockingTransport:
                 link.close()
                 link = None
         if link is None:
-            sock = self._connect(exchange)
+            sock = connected(self._host, self._port, exchange)
             if self._tls is not None:
                 sock = self._tls.wrap_socket(sock, server_hostname=self._host)
             link = Link(sock, exchange)
             link.early = self._tls is None and not link.silent()  # under TLS it may be the session tickets
         exchange.sock = link.sock
         return link
-
-    def _connect(self, exchange: Exchange) -> socket.socket:
-        """To the first address that accepts; each gets its share of the time, so one that is silent costs not all."""
-        addresses = self._addresses()
-        first: OSError | None = None
-        for index, (family, address) in enumerate(addresses):
-            left_s = exchange.until - time.monotonic()
-            sock: socket.socket | None = None
-            try:
-                sock = socket.socket(family, socket.SOCK_STREAM)
-                sock.settimeout(max(1e-3, left_s / (len(addresses) - index)))
-                sock.connect(address)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.settimeout(max(1e-3, exchange.until - time.monotonic()))  # for the handshake of TLS
-            except OSError as error:
-                first = first or error
-                if sock is not None:
-                    sock.close()
-            else:
-                return sock
-        raise first or OSError(f"no address for {self._host}")
-
-    def _addresses(self) -> list[tuple[int, Any]]:
-        if self._host == "localhost":
-            v4, v6 = LOOPBACK
-            return [(socket.AF_INET, (v4, self._port)), (socket.AF_INET6, (v6, self._port, 0, 0))]
-        try:
-            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        except UnicodeError as error:  # a label of the name that is too long or empty
-            raise OSError(f"{self._host[:80]!r} is no name of a host") from error
-        return [(entry[0], entry[4]) for entry in found]
 
     def _put_back(self, link: Link, reusable: bool) -> None:
         if reusable:
