@@ -43,7 +43,7 @@ class JobCounts(msgspec.Struct, frozen=True):
 
 
 class JobState(msgspec.Struct, frozen=True):
-    """Where a job stands, as the server tells it."""
+    """State of a job, as the server reports it."""
 
     id: str
     status: str
@@ -57,7 +57,7 @@ class JobState(msgspec.Struct, frozen=True):
 
 
 class JobItem(msgspec.Struct, frozen=True):
-    """What its route answered to one item."""
+    """The answer of the route to one item of a job."""
 
     index: int
     status: int
@@ -71,7 +71,7 @@ class _Page(msgspec.Struct, frozen=True):
 
 
 class JobError(Exception):
-    """A question about a job failed for good; `response` is what came.
+    """A question about a job failed for good.
 
     Args:
         response: The last answer to the question that failed.
@@ -213,7 +213,7 @@ class JobClient:
 class JobSend:
     """A `Send` whose requests travel in jobs: those that come together, up to `size` of them, are one.
 
-    At most `jobs` of them are out at once; a request waits `linger_s` for company. Close it with `aclose`.
+    Close it with `aclose`.
 
     Args:
         send: Transport, or one with layers around it.
@@ -245,7 +245,7 @@ class JobSend:
         return await future
 
     async def aclose(self) -> None:
-        """Give up what is out; the server is told."""
+        """Cancel the jobs in flight, at the server too."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

@@ -30,7 +30,7 @@ _Entry = tuple[float, tuple[Any, ...]]  # expiry on the loop's clock, answers
 
 
 class Cache:
-    """Answers to equal requests, from memory or from a SQLite file at `path`; what is drawn anew only if `sampled`.
+    """Answers equal requests from memory or from a SQLite file at `path`; sampled answers only with `sampled`.
 
     Entries live `ttl_s` seconds. `entries` bounds the memory (the longest unused go first), `rows` the file (those
     that expire first go). `scope` sets tenants or versions apart, and so does `server`, which paceline sets to the

@@ -21,7 +21,7 @@ from harness.client.types import Outcome, Request, Response, Send
 
 
 class Coalesce:
-    """Equal requests in flight share one exchange; what is drawn anew each time only if `sampled`.
+    """Equal requests in flight share one exchange; requests at a temperature only with `sampled`.
 
     Args:
         inner: Sends one attempt.

@@ -37,9 +37,9 @@ GRAIN_S = 0.001  # no timer is shorter: those of uvloop have whole milliseconds,
 class ConcurrencyLimit:
     """At most as many attempts in flight as a limit says, first come first served; the limit learns from each.
 
-    A limit's `rate_per_s`, if it has one and that is finite, bounds how fast attempts start; one whose `uses_work` is
-    true is told how large they were. With `heeds` a server that refuses all and says until when is left alone until
-    then; by default that is so for every limit but a fixed one, which does what it was told, and learns nothing.
+    A limit's finite `rate_per_s` bounds how fast attempts start; a limit whose `uses_work` is true gets the size of
+    each attempt. With `heeds`, no attempt starts before the instant that a server names when it refuses all; that is
+    the default for every limit but a fixed one, which learns nothing.
 
     Args:
         inner: Sends one attempt.

@@ -59,11 +59,11 @@ class Quantile:
 
 
 class Hedge:
-    """A second attempt once the first has taken longer than `quantile` of all do; at most a `share` of requests.
+    """Sends a second attempt when the first is slower than `quantile` of all; for at most a `share` of requests.
 
-    Only what is idempotent is hedged. With a `budget` (shared with the retries) a hedge costs what a retry costs and
-    has it back unless both attempts fail. `gate` is the strategy's concurrency limit: while it shrinks or is
-    full nothing is hedged.
+    Only idempotent requests are hedged. With a `budget` (shared with the retries) a hedge costs as much as a retry,
+    and the price is returned unless both attempts fail. While the concurrency limit `gate` shrinks or is full, nothing
+    is hedged.
 
     Args:
         inner: Sends one attempt.

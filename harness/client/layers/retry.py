@@ -1,9 +1,9 @@
-"""Another attempt after a failure that another attempt may cure.
+"""Further attempts after failures that may pass.
 
 Full jitter: pause k is uniform in [0, min(cap, base * 2^k)], with two bases: a short one for faults that pass and a
-long one for a server that says "too much" (Brooker 2015; the two classes as in AWS's 2026 retry mode). Retry-After is
-obeyed as the earliest instant; the jitter of the short base comes on top, so that those who were told the same do not
-come back together. Whoever sleeps here holds no slot and no token: this layer goes outside of those.
+long one for a server that is overloaded (Brooker 2015; the two classes as in AWS's 2026 retry mode). Retry-After gives
+the earliest instant; the jitter of the short base is added, so that clients with the same Retry-After do not come back
+together. A request that waits here holds no slot and no token, so this layer goes outside of those.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from harness.client.types import Attempt, Outcome, Request, Response, Send
 RETRYABLE = frozenset(
     {Outcome.rejected, Outcome.timed_out, Outcome.server_error, Outcome.connection_error, Outcome.bad_response}
 )
-"""What another attempt may cure. Other 4xx, cancellation and what was never sent are final."""
+"""Outcomes that may pass. Other 4xx, cancellation and requests that were never sent are final."""
 
-PERMANENT_STATUS = frozenset({501, 505})  # server errors that say "never"
-RETRY_AFTER_MAX_S = 60.0  # a server that asks for more is not waited for: the failure is final
+# Server errors that do not pass.
+PERMANENT_STATUS = frozenset({501, 505})
+# If a server asks for a longer wait, the failure is final.
+RETRY_AFTER_MAX_S = 60.0
 
 
 class Retry:
@@ -124,7 +126,7 @@ class Retry:
             raise
 
     def pause_s(self, number: int, response: Response) -> float | None:
-        """Seconds before retry `number` (0 for the first); None if the server asks for more than is sensible."""
+        """Seconds before retry `number` (0 for the first); None if the server asks for too long a wait."""
         asked_s = response.retry_after_s or 0.0  # a server that says 0 has not thought about it
         if asked_s > RETRY_AFTER_MAX_S:
             return None

@@ -10,7 +10,7 @@ from harness.client.types import Sample
 
 @dataclass
 class Fixed:
-    """The same number in flight, whatever happens; assign `value` (and tell the gate) to resize it by hand.
+    """The same number in flight, always; to resize it, assign `value` and call `resized()` of the concurrency limit.
 
     Args:
         value: Attempts in flight. Default 10.
