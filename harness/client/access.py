@@ -3,7 +3,7 @@
 Rules of this file
   1. User and password of a URL, and an API key, become the value of `Authorization` here and nowhere else, so that all
      transports send the same. What is in the URL wins: it was written for this server.
-  2. The URL that leaves here holds no secret; whoever shows or keeps a URL shows this one.
+  2. The URL that leaves here holds no secret; it is the only one that is shown or kept.
   3. A value that no header can carry is refused by name before anything is sent, and never repeated in the message.
 """
 

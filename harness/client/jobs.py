@@ -154,14 +154,14 @@ class JobClient:
         state: JobState = await self._ask(Request((), _STATE, f"{PATH}/{job_id}", b"", method="GET"))
         return state
 
-    async def wait(self, job_id: str, told: Callable[[JobState], None] = lambda state: None) -> JobState:
-        """Until it is over; `told` of every state on the way. Any process may wait for a job, by its id."""
+    async def wait(self, job_id: str, on_state: Callable[[JobState], None] = lambda state: None) -> JobState:
+        """Wait until the job is over; `on_state` gets every state on the way. Any process may wait, by the job's id."""
         number, asked_s = 0, 0.0
         while True:
             await asyncio.sleep(max(self._polling.wait_s(number), asked_s))
             response = await self._answered(Request((), _STATE, f"{PATH}/{job_id}", b"", method="GET"))
             state: JobState = response.answers[0]
-            told(state)
+            on_state(state)
             if state.over:
                 return state
             asked_s = retry_after_s(response.headers or {}, time.time()) or 0.0

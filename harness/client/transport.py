@@ -2,7 +2,7 @@
 
 Rules of this file
   1. Whatever happens to the exchange becomes an outcome; only cancellation is raised.
-  2. The pool is unlimited unless told otherwise: a hidden queue inside the connector would be a wait nobody sees.
+  2. The pool is unlimited by default: a queue inside the connector would be a wait that nobody measures.
   3. `sent` is stamped before a connection is looked for, so connecting counts as service time; `first_byte` when the
      head of the answer is there (plain) or the first content event (stream); `done` when the last byte was checked,
      or when a stream's own end mark was there.
@@ -140,7 +140,7 @@ class HttpTransport:
         except asyncio.CancelledError as error:
             if not watch.expired or watch.task.uncancel() > 0:
                 response.outcome = Outcome.cancelled
-                error.response = response  # type: ignore[attr-defined] # for whoever records: it was sent
+                error.response = response  # type: ignore[attr-defined] # for the recorder: it was sent
                 raise
             if response.outcome is not Outcome.ok:  # else only the connection of a complete answer was waited for
                 self._failed(response, Outcome.timed_out, f"no complete answer within {self._now() - sent:.3g} s")

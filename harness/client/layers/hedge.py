@@ -114,7 +114,7 @@ class Hedge:
             return await self._run(race)
         except asyncio.CancelledError as cancelled:
             race.cancel()
-            cancelled.response = await race.wreck()  # type: ignore[attr-defined] # for whoever records: it was sent
+            cancelled.response = await race.cancelled_response()  # type: ignore[attr-defined] # for the recorder: it was sent
             raise
         except BaseException:
             race.cancel()
@@ -270,9 +270,9 @@ class _Race:
             response.previous = (*lost, *response.previous)
         return response
 
-    async def wreck(self) -> Response | None:
+    async def cancelled_response(self) -> Response | None:
         """What is left of a cancelled request: its attempts, cancelled; None if none was sent."""
-        with contextlib.suppress(asyncio.CancelledError):  # cancelled again: what is known by now is told
+        with contextlib.suppress(asyncio.CancelledError):  # cancelled again: report what is known by now
             await asyncio.wait([task for task, _ in self._runs])
         attempts = [attempt for task, progress in self._runs for attempt in self._attempts_of(task, progress)]
         if not attempts:

@@ -103,7 +103,7 @@ class Retry:
             except asyncio.CancelledError as cancelled:  # what was sent before is still to be counted
                 partial = getattr(cancelled, "response", None) or Response(Outcome.cancelled)
                 partial.previous = (*last.previous, _attempt(last), *partial.previous)
-                cancelled.response = partial  # type: ignore[attr-defined] # for whoever records
+                cancelled.response = partial  # type: ignore[attr-defined] # for the recorder
                 if self._budget is not None and not partial.sent >= 0.0:  # NaN: cancelled before it was sent
                     self._budget.earn(paid)
                 raise
