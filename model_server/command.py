@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.base.options import filled, option
 from model_server.app import App
 from model_server.serving import Serving, bind, raise_file_limit
 from model_server.serving import serve as serve_app
-from model_server.settings import BOUNDS, FaceSettings
+from model_server.settings import FaceSettings
 
 API_KEY_VARIABLE = "PACELINE_API_KEY"
 LINGER_S = 2.0
@@ -30,21 +31,29 @@ class BoundsError(ValueError):
     """A bound that an option names cannot be; the message says what is allowed."""
 
 
-def face_settings(bounds: Mapping[str, Any] | None = None) -> FaceSettings:
+def bounds_of(values: Mapping[str, Any]) -> FaceSettings:
+    """The bounds that options name; raises `BoundsError`."""
+    try:
+        return filled(FaceSettings, values)
+    except ValueError as error:
+        raise BoundsError(str(error)) from None
+
+
+def face_settings(bounds: FaceSettings | None = None) -> FaceSettings:
     """The usual bounds or these, and the API key of the environment: on a command line others could read it.
 
     Blanks and line ends around the key are dropped, as files and secret stores add them. Raises `ApiKeyError`.
     """
     given = os.environ.get(API_KEY_VARIABLE)
-    bounded = bounds or {}
+    bounds = bounds or FaceSettings()
     if given is None:
-        return FaceSettings(**bounded)
+        return bounds
     key = given.strip()
     if not key:
         message = f"{API_KEY_VARIABLE} is set and empty: give it a key, or unset it for a server that is open to all"
         raise ApiKeyError(message)
     try:
-        return FaceSettings(**bounded, api_key=key)
+        return replace(bounds, api_key=key)
     except ValueError as error:
         raise ApiKeyError(f"{API_KEY_VARIABLE}: {error}") from None
 
@@ -106,41 +115,14 @@ def _stop_at_end_of_stdin(serving: Serving) -> None:
     threading.Thread(target=read, daemon=True, name="stdin").start()
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where to listen, and how to tell of it."""
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0: a free one")
-    parser.add_argument("--port-file", type=Path, default=None, metavar="FILE", help="write the ready line there too")
-    parser.add_argument("--exit-with-stdin", action="store_true", help="stop when stdin ends (the parent died)")
+@dataclass(frozen=True)
+class Listening:
+    """Where a server listens, and how it says so."""
 
-    for bound in BOUNDS:
-        parser.add_argument(
-            bound.option,
-            dest=bound.field,
-            type=bound.type,
-            default=getattr(FaceSettings, bound.field),
-            metavar="N" if bound.type is int else "S",
-            help=bound.help.rstrip("."),
-        )
-    parser.add_argument(
-        "--cors-origin",
-        dest="cors_origins",
-        action="append",
-        default=[],
-        metavar="ORIGIN|*",
-        help="web pages whose scripts may call; repeatable",
-    )
-
-
-def bounds_of(given: argparse.Namespace) -> dict[str, Any]:
-    """The settings of the face that the options name; raises `BoundsError`."""
-    bounds = {bound.field: getattr(given, bound.field) for bound in BOUNDS}
-    bounds["cors_origins"] = tuple(given.cors_origins)
-    try:
-        FaceSettings(**bounds)
-    except ValueError as error:
-        raise BoundsError(str(error)) from None
-    return bounds
+    host: str = option("127.0.0.1", "Address to bind; any other than this one lets other machines call.")
+    port: int = option(0, "Port to bind; 0 chooses a free one.", least=0, most=65535)
+    port_file: Path | None = option(None, "Write the ready line there, too.", kind=Path, metavar="FILE")
+    exit_with_stdin: bool = option(False, "Stop when stdin ends, because the parent process has ended.")
 
 
 def tell_ready(facts: dict[str, Any], port_file: Path | None) -> None:

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
 from typing import Any
 
 import pytest
 
-from mock_server.main import _parser, main, worker_recipe
+from harness.base.options import add_options, options
+from mock_server.main import MockOptions, main, worker_app, worker_recipe
 from model_server.command import BoundsError, bounds_of
-from model_server.settings import BOUNDS, FaceSettings
+from model_server.settings import FaceSettings
 from tests.http.test_server_pipelines import BODY, conversation, sized, statuses
 from tests.server_helpers import PAIR, call, null_app, serving
 
 PAGE = "https://page.example"
 
 
+BOUNDS = [bound for bound in options(FaceSettings) if not bound.many]
+
+
+def parsed(line: list[str]) -> dict[str, Any]:
+    """The values of the face's options on a command line."""
+    parser = argparse.ArgumentParser()
+    add_options(parser, FaceSettings)
+    return vars(parser.parse_args(line))
+
+
 def test_every_bound_has_an_option_and_its_default() -> None:
-    given = _parser().parse_args([])
-    assert FaceSettings(**bounds_of(given)) == FaceSettings()
-    line = [part for number, bound in enumerate(BOUNDS) for part in (bound.option, str(number + 2))]
-    found = bounds_of(_parser().parse_args([*line, "--cors-origin", PAGE, "--cors-origin", "*"]))
-    assert [found[bound.field] for bound in BOUNDS] == [number + 2 for number in range(len(BOUNDS))]
-    assert found["cors_origins"] == (PAGE, "*")
+    assert bounds_of(parsed([])) == FaceSettings()
+    assert len(BOUNDS) == 8
+    line = [part for number, bound in enumerate(BOUNDS) for part in (bound.flag, str(number + 2))]
+    found = bounds_of(parsed([*line, "--cors-origin", PAGE, "--cors-origin", "*"]))
+    assert [getattr(found, bound.field) for bound in BOUNDS] == [number + 2 for number in range(len(BOUNDS))]
+    assert found.cors_origins == (PAGE, "*")
 
 
 def test_a_worker_has_the_bounds_of_its_server() -> None:
-    recipe = worker_recipe("null", None, None, {"items_max": 5})
-    from mock_server.main import worker_app
-
-    assert worker_app(**json.loads(json.dumps(recipe.arguments))).settings.items_max == 5
+    recipe = worker_recipe(MockOptions("null"), FaceSettings(items_max=5, api_key="k", cors_origins=(PAGE,)))
+    settings = worker_app(**json.loads(recipe.arguments_json)).settings
+    assert settings == FaceSettings(items_max=5)
 
 
 def test_a_bound_that_cannot_be_is_one_line_and_exit_code_2(capfd: pytest.CaptureFixture[str]) -> None:
@@ -44,7 +55,7 @@ def test_a_bound_that_cannot_be_is_one_line_and_exit_code_2(capfd: pytest.Captur
         assert message in error
         assert error.count("\n") == 1
     with pytest.raises(BoundsError):
-        bounds_of(_parser().parse_args(["--body-timeout", "-1"]))
+        bounds_of(parsed(["--body-timeout", "-1"]))
 
 
 def test_paceline_serve_passes_every_bound_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,12 +63,11 @@ def test_paceline_serve_passes_every_bound_on(monkeypatch: pytest.MonkeyPatch) -
 
     from harness.cli.serve import command
 
-    seen: list[list[str]] = []
-    monkeypatch.setattr("mock_server.main.main", lambda arguments: seen.append(arguments) or 0)
-    line = [part for bound in BOUNDS for part in (bound.option, "7")]
+    seen: list[dict[str, Any]] = []
+    monkeypatch.setattr("mock_server.main.run", lambda values: seen.append(values) or 0)
+    line = [part for bound in BOUNDS for part in (bound.flag, "7")]
     assert CliRunner().invoke(command, ["mock", *line, "--cors-origin", PAGE]).exit_code == 0
-    found = bounds_of(_parser().parse_args(seen[0]))
-    assert found == {**{bound.field: 7 for bound in BOUNDS}, "cors_origins": (PAGE,)}
+    assert bounds_of(seen[0]) == FaceSettings(**{bound.field: 7 for bound in BOUNDS}, cors_origins=(PAGE,))
 
 
 @pytest.mark.parametrize("cuts", [1, 7, 4000])

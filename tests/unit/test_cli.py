@@ -304,7 +304,15 @@ def test_every_duration_and_rate_takes_a_unit() -> None:
     from harness.cli.command import Quantity
 
     names = {"rate", "duration", "timeout", "rate_limit", "deadline", "drain", "patience", "network_delay"}
-    names |= {"queue_wait", "batch_linger", "warm_up"}
+    names |= {
+        "queue_wait_s",
+        "linger_s",
+        "warm_up_s",
+        "body_timeout_s",
+        "keep_alive_s",
+        "job_keep_s",
+        "job_retry_delay_s",
+    }
     found = set()
     for name in COMMANDS:
         command = _command(name)
