@@ -20,6 +20,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from harness.base.discovery import modules
 from harness.client.errors import UsageError
 from harness.client.own import imported, own
 from harness.client.quantity import duration_s, rate_per_s
@@ -49,11 +50,11 @@ def folder(kind: str) -> Path:
 
 def names(kind: str) -> list[str]:
     """The names of a kind's plug-ins, sorted, without importing any of them."""
-    files = (path.stem for path in folder(kind).glob("*.py"))
-    return sorted(stem.replace("_", "-") for stem in files if not stem.startswith("_") and stem not in NOT_PLUGINS)
+    found = modules([str(folder(kind))])
+    return sorted(name.replace("_", "-") for name in found if name not in NOT_PLUGINS)
 
 
-NOT_PLUGINS = {"users", "bridge", "shapes", "style", "options"}
+NOT_PLUGINS = {"users"}
 """Modules that stand beside plug-ins and are not one."""
 
 

@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import math
 
+from harness.base.gcra import Gcra
+
 TOLERANCE_S = 0.02
 RATE_MIN = 1e-3  # a start in a quarter of an hour: a limit that says less, or nonsense, cannot stop the client for good
 
 
-class Pace:
+class Pace(Gcra):
     """When the next may start at `rate_per_s`; infinite means at once."""
 
-    __slots__ = ("_interval_s", "_next")
+    __slots__ = ()
 
     def __init__(self, rate_per_s: float = math.inf, now: float = -math.inf) -> None:
-        self._interval_s = 0.0
-        self._next = -math.inf  # when the next is due by the rate; it may start a tolerance earlier
+        super().__init__(math.inf)
+        self._tolerance_s = TOLERANCE_S
         self.change(rate_per_s, now)
 
     def change(self, rate_per_s: float, now: float) -> None:
@@ -36,15 +38,6 @@ class Pace:
             self._next = now + TOLERANCE_S
         elif (ahead_s := self._next - TOLERANCE_S - now) > 0.0:
             self._next = now + TOLERANCE_S + ahead_s / before_s * after_s
-
-    def earliest(self, now: float, ahead: int = 0) -> float:
-        """When one could start that has so many before it; nothing is taken."""
-        start = self._next - TOLERANCE_S + ahead * self._interval_s
-        return start if start > now else now
-
-    def take(self, now: float) -> None:
-        """One starts."""
-        self._next = (self._next if self._next > now else now) + self._interval_s
 
     def give_back(self) -> None:
         """One that was to start did not."""

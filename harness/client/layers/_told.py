@@ -12,10 +12,8 @@ import re
 import time
 from collections.abc import Mapping
 
-from harness.client.quota import REMAINING, Quota, quotas
+from harness.client.quota import REMAINING, SILENT, SOME, Quota, quotas
 
-SILENT = 8  # answers without a word on limits, after which only some are looked at
-SOME = 32
 _NOTHING = re.compile(r"^\s*0*(\.\d*)?\s*$|\b(r|remaining)\s*=\s*0*(?!\d)")  # a number, or the draft's field
 
 

@@ -17,7 +17,7 @@ import math
 from collections import OrderedDict
 from typing import ClassVar
 
-from harness.client.clock import Clock, clock
+from harness.base.clock import Clock, clock
 from harness.client.layers._pause import PLAIN, PROBE
 from harness.client.layers._told import Told
 from harness.client.layers._turnstile import Turnstile
