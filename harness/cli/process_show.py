@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.client.redaction import one_line, redact, shown
 from harness.experiment.process.summary import START_AGAIN
+from harness.measure.wording import layer_words
 
 if TYPE_CHECKING:
     from harness.experiment.process import Settings, Summary
@@ -120,6 +121,7 @@ class Show:
             self.say(f"answers held {counts['oddities']:,} things that are not as the API says; they were read past")
         if counts["failed_attempts"]:
             self.say(_retries(counts["failed_attempts"], counts["attempts"], _cost(counts)))
+        self._layers(summary)
         if failed:
             self.say(f"stopped: {summary.text}", always=True)
             if summary.advice is not None:
@@ -128,6 +130,15 @@ class Show:
                 self.say(f"{when}; {verb} with: {same_command(arguments, option)}", always=True)
         elif not summary.passed:
             self.say(f"failed: {summary.text}", always=True)
+
+    def _layers(self, summary: Summary) -> None:
+        """What layers counted; their faults also where all else is quiet, since the run passes all the same."""
+        of = " in this session" if summary.counts["sessions"] > 1 else ""
+        for layer in summary.layers:
+            if any(layer.figures.values()):
+                self.say(f"layer {layer.name}{of}: {layer_words(layer)}")
+            for fault in layer.faults:
+                self.say(f"note: the layer {layer.name} did not do all of its work: {one_line(fault)}", always=True)
 
 
 def same_command(arguments: list[str], option: str) -> str:

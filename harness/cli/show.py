@@ -9,7 +9,7 @@ from typing import Any
 from harness.base import units
 from harness.measure import slo
 from harness.measure.result import Case, RunResult
-from harness.measure.wording import failure_words, sample_words
+from harness.measure.wording import failure_words, layer_words, sample_words
 
 COLUMNS = ("makespan", "ok/s", "p50", "p95", "p99", "service p99", "in flight", "failed", "cpu/req", "memory")
 WIDE_ONLY = {"p95", "cpu/req", "memory"}
@@ -70,6 +70,9 @@ def _words(case: Case) -> Iterator[tuple[str, str]]:
         yield f"failed: {failure_words(case)}", "yellow"
     for line in sample_words(case):
         yield line, "yellow"
+    for layer in case.layer_figures:
+        if any(layer.figures.values()):
+            yield f"layer {layer.name}: {layer_words(layer)}", ""
 
 
 def _style(status: str, slo_failed: bool) -> str:

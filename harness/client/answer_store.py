@@ -31,8 +31,12 @@ _Row = tuple[bytes, float, bytes]
 
 
 def check_file(path: str | Path) -> None:
-    """Raise UsageError if there is a file that is no cache of answers; it is not changed."""
-    if not (os.path.exists(path) and os.path.getsize(path)):
+    """Raise UsageError if this file cannot be a cache of answers, or is something else; it is not changed."""
+    exists = os.path.exists(path)
+    if not os.access(path if exists else os.path.dirname(path) or ".", os.R_OK | os.W_OK):
+        what = "it cannot be read and written" if exists else "its directory cannot be written"
+        raise UsageError(f"{path}: cannot be used as a cache of answers: {what}")
+    if not (exists and os.path.getsize(path)):
         return
     try:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
@@ -60,11 +64,17 @@ class AnswerStore:
         self.path = Path(path)
         self.rows_max = rows_max
         self.error: str | None = None  # the first thing that could not be read or written
-        self.dropped = 0  # answers that did not reach the file
+        self.written = 0  # answers in the file
+        self._refused = self._lost = 0  # answers that did not reach it: counted by the loop, and by the writer
         self._reader = self._open()
         self._pending: queue.Queue[_Row | None] = queue.Queue(PENDING_MAX)
         self._thread = threading.Thread(target=self._write, name="paceline-answers", daemon=True)
         self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Answers that did not reach the file."""
+        return self._refused + self._lost
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -98,7 +108,8 @@ class AnswerStore:
         try:
             self._pending.put_nowait((key, expires_unix_s, value))
         except queue.Full:
-            self.dropped += 1
+            self._refused += 1
+            self._failed("answers came faster than the disk took them")
 
     def close(self) -> None:
         """Write what is pending, then close the file. Blocks until the disk has it."""
@@ -107,14 +118,17 @@ class AnswerStore:
             self._thread.join()
         self._reader.close()
 
-    def _failed(self, error: Exception) -> None:
-        self.error = self.error or f"{self.path}: {error}"
+    def _failed(self, error: Exception | str) -> None:
+        text = str(error)
+        self.error = self.error or (text if text.startswith(f"{self.path}: ") else f"{self.path}: {text}")
 
     def _write(self) -> None:
         """The thread: one transaction for what has gathered."""
         connection: sqlite3.Connection | None = None
-        with contextlib.suppress(UsageError):  # moved away since: every batch is counted as dropped
+        try:
             connection = self._open()
+        except UsageError as error:  # moved away since: every batch is counted as dropped
+            self._failed(error)
         rows = connection.execute("SELECT count(*) FROM answers").fetchone()[0] if connection else 0
         ended = False
         while not ended:
@@ -138,7 +152,7 @@ class AnswerStore:
     def _transaction(self, connection: sqlite3.Connection | None, batch: list[_Row], rows: int) -> int:
         """Write a batch and keep the bound; the number of rows afterwards, at most (replaced ones count twice)."""
         if connection is None:
-            self.dropped += len(batch)
+            self._lost += len(batch)
             return rows
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -147,9 +161,10 @@ class AnswerStore:
             if rows > self.rows_max:
                 rows = self._prune(connection)
             connection.execute("COMMIT")
+            self.written += len(batch)
         except sqlite3.Error as error:
             self._failed(error)
-            self.dropped += len(batch)
+            self._lost += len(batch)
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
         return rows

@@ -21,11 +21,13 @@ from typing import Any
 
 from harness.base.clock import clock
 from harness.client.access import access_to
+from harness.client.figures import LayerCounts, counts_of, summed
 from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.noted import watching
 from harness.client.open_files import raise_limit
 from harness.client.redaction import redact
 from harness.client.types import Outcome, Request, Response, Send
+from harness.experiment.layering import Built
 from harness.experiment.loop import new_event_loop
 from harness.experiment.spec import CaseSpec, compose
 from harness.experiment.target import identity
@@ -88,6 +90,7 @@ class Engine:
         self._sampler = ProcessSampler()
         self._used = (0.0, 0.0)  # CPU seconds and resident bytes, when last asked
         self._inputs: list[Jsonl] = []  # each application reads its own share of the lines
+        self._layers: list[LayerCounts] = []  # of applications that are over
 
     # Commands, from any thread.
 
@@ -207,11 +210,14 @@ class Engine:
                 since=-math.inf if from_the_start else clock()(),
             )
             application.feed, application.alarm = feed, alarm
+            built: Built = []
+            # It is called last, when the layers have closed their files.
+            closing.callback(self._count_layers, built)
 
             def layers(send: Send) -> Send:
                 if isinstance(send, ConcurrencyLimit):
                     application.gate = send
-                inner = compose(send, spec.layers, spec.seed + application.slot, closing, server)
+                inner = compose(send, spec.layers, spec.seed + application.slot, closing, server, built)
 
                 now = clock()
 
@@ -229,6 +235,9 @@ class Engine:
             finally:
                 if source.jsonl is not None:
                     self._inputs.append(source.jsonl)
+
+    def _count_layers(self, built: Built) -> None:
+        self._layers = summed([*self._layers, *counts_of(built)])
 
     def _transport(self, strategy: Any) -> Any:
         to, timeout_s = access_to(self.spec.target), self.spec.layers.timeout_s
@@ -349,6 +358,7 @@ class Engine:
             host_steal_share=self._sampler.host_steal_share(),
             error=redact(self.error or recorder.error or "") or None,
             schedule_sha256=self._schedule.sha256,
+            layers=self._layers,
         )
 
 

@@ -30,6 +30,8 @@ _AND = re.compile(r"\+(?=[A-Za-z_])")  # not the sign of an exponent
 
 Named = dict[str, dict[str, Any]]
 """Layer -> its settings."""
+Built = list[tuple[str, object]]
+"""Layers as they stand, each with its name."""
 
 
 def split(text: str) -> tuple[str, list[str]]:
@@ -79,9 +81,18 @@ def check(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(
-    send: Send, named: Named, handed: Mapping[str, Any], rng: Random, closing: AsyncExitStack | None = None
+    send: Send,
+    named: Named,
+    handed: Mapping[str, Any],
+    rng: Random,
+    closing: AsyncExitStack | None = None,
+    built: Built | None = None,
 ) -> Send:
-    """The chain around `send`. Layers that hold files or connections are closed by `closing`, outermost first."""
+    """The chain around `send`. Layers that hold files or connections are closed by `closing`, outermost first.
+
+    Each layer is put into `built`, outermost first, so that its figures can be read when all is over.
+    """
+    made: Built = []
     for name in sorted(named, key=place, reverse=True):
         cls = plugins.load("layer", name)
         takes = inspect.signature(cls).parameters
@@ -91,7 +102,10 @@ def build(
         layer = cls(send, **named[name], **given)
         if closing is not None and hasattr(layer, "aclose"):
             closing.push_async_callback(layer.aclose)
+        made.insert(0, (name, layer))
         send = layer
+    if built is not None:
+        built.extend(made)
     return send
 
 

@@ -132,11 +132,17 @@ def uses_priorities(strategy: Strategy) -> bool:
 
 
 def compose(
-    send: Send, layers: LayerSettings, seed: int, closing: AsyncExitStack | None = None, server: str = ""
+    send: Send,
+    layers: LayerSettings,
+    seed: int,
+    closing: AsyncExitStack | None = None,
+    server: str = "",
+    built: layering.Built | None = None,
 ) -> Send:
     """The request-level layers around one that makes an attempt, in the order of their places.
 
     `server` tells the server from others (`harness.experiment.target.identity`), for layers that keep answers.
+    `built` gets the layers, for their figures.
     """
     from random import Random
 
@@ -151,4 +157,4 @@ def compose(
         "budget": RetryBudget() if layers.retry_budget else None,
         "server": server,
     }
-    return layering.build(send, named, handed, Random(seed), closing)
+    return layering.build(send, named, handed, Random(seed), closing, built)

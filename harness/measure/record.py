@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from harness.client.errors import UsageError
+from harness.client.figures import LayerCounts
 from harness.measure.frames import sound_rows
 from harness.measure.result import FailureSample
 
@@ -123,6 +124,7 @@ class End(msgspec.Struct, frozen=True):
     tick_rows: int | None = None  # rows of the timeline file
     oddities: int = 0  # in answers: what was not as the API says, and did not matter
     failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure that came with a text
+    layers: list[LayerCounts] = []  # what the layers of this process's client applications counted
 
 
 class TornHeaderError(ValueError):

@@ -202,6 +202,15 @@ class FailureSample(msgspec.Struct, frozen=True):
     text: str  # one line of at most 300 characters, without secrets
 
 
+class LayerFigures(msgspec.Struct, frozen=True):
+    """What a layer counted: sums over all client applications, processes and repeats, and ratios of these sums."""
+
+    name: str
+    figures: dict[str, int | float] = {}  # a name that ends in _s is a time in seconds
+    ratios: dict[str, float | None] = {}  # null: of nothing
+    faults: list[str] = []  # what kept it from doing its work
+
+
 class SloCheck(msgspec.Struct, frozen=True):
     """One condition of --slo, on one case."""
 
@@ -240,6 +249,7 @@ class Case(msgspec.Struct, frozen=True):
     failure_samples: dict[str, FailureSample] = {}  # outcome -> one of its failures
     timeline: list[Bucket] = []
     limit: LimitLog | None = None  # of a strategy whose limit learns
+    layer_figures: list[LayerFigures] = []  # of the layers that have figures, from outside in
     warnings: list[str] = []
     partial: bool = False
 

@@ -24,6 +24,7 @@ from harness.measure.diagnosis import diagnose
 from harness.measure.failures import failure_counts, failure_samples
 from harness.measure.files import find, unreadable
 from harness.measure.headline import headline
+from harness.measure.layers import figures
 from harness.measure.limit import limit_log
 from harness.measure.plan import CaseFacts, Plan, PlanCase, read_facts, read_plan
 from harness.measure.resources import resources
@@ -140,6 +141,7 @@ def _case(
         partial=is_partial(proof),
         failures=failure_counts(filled),
         failure_samples=failure_samples(filled),
+        layer_figures=figures(part for repeat in repeats for end in repeat.ends for part in end.layers),
         **_distributions(filled),
     )
 

@@ -21,7 +21,7 @@ SEND_SHARE_MIN = 0.99
 STEAL_SHARE_TOLD = 0.02
 UNFINISHED_SHARE_MAX = 0.01
 
-CODES: dict[str, tuple[Literal["invalid", "inconclusive"], str]] = {
+CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
     "no_data": ("invalid", "a case has no success, or there is no case at all"),
     "conservation": ("invalid", "scheduled items and their outcomes do not add up, or rows are missing or doubled"),
     "schedule": ("invalid", "a process played another schedule than the planned one"),
@@ -47,6 +47,7 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive"], str]] = {
     ),
     "interrupted": ("inconclusive", "the run was stopped before its end"),
     "partial": ("inconclusive", "a process was killed, or a repeat is missing"),
+    "layer_fault": ("valid", "a layer could not do all of its work: a cache file that failed, say"),
 }
 """Every code: what it makes of the run, and when it is given. docs/measuring.md shows this table."""
 
@@ -103,6 +104,7 @@ def _of_case(case: Case, proof: Evidence, slo_sets_errors: bool) -> Iterator[tup
     if not slo_sets_errors:
         yield from _errors(case)
     yield from _early_end(case, proof)
+    yield from _layer_faults(case)
 
 
 def _no_data(case: Case, proof: Evidence) -> str:
@@ -255,6 +257,13 @@ def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
             "longest latencies are missing from the percentiles. Give it a longer --drain, or offer less."
         ),
     )
+
+
+def _layer_faults(case: Case) -> Iterator[tuple[str, str]]:
+    """The numbers are right, but they are not those of a run with the layer's full help."""
+    for layer in case.layer_figures:
+        for fault in layer.faults:
+            yield "layer_fault", f"The layer {layer.name} did not do all of its work: {fault}."
 
 
 def _stolen(share: float | None) -> str:

@@ -1,11 +1,13 @@
-"""Failures of a case in words."""
+"""Failures of a case, and what its layers counted, in words."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.base import units
+
 if TYPE_CHECKING:
-    from harness.measure.result import Case
+    from harness.measure.result import Case, LayerFigures
 
 
 def failure_words(case: Case) -> str:
@@ -22,3 +24,18 @@ def sample_words(case: Case) -> list[str]:
         f"{outcome.replace('_', ' ')}{f' (HTTP {sample.status})' if sample.status else ''}, for example: {sample.text}"
         for outcome, sample in case.failure_samples.items()
     ]
+
+
+def layer_words(layer: LayerFigures) -> str:
+    """hits 120, misses 30, stored 30, hit share 80 %."""
+    known = {key: value for key, value in layer.ratios.items() if value is not None}
+    return ", ".join(_figure(key, value) for key, value in {**layer.figures, **known}.items())
+
+
+def _figure(name: str, value: float) -> str:
+    words = name.removesuffix("_s").replace("_", " ")
+    if name.endswith("_s"):
+        return f"{words} {units.seconds(value)}"
+    if "share" in name:
+        return f"{words} {units.share(value)}"
+    return f"{words} {value:,}" if isinstance(value, int) else f"{words} {value:,.4g}"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from harness.base import units
 from harness.measure.result import OUTCOME_NAMES, Case, Distribution, RunResult
+from harness.measure.wording import layer_words
 from reports import labels
 
 COLUMNS: list[tuple[str, str, Callable[[Case], str]]] = [
@@ -47,6 +48,16 @@ def more_counts(case: Case) -> list[tuple[str, str]]:
     pairs += [("seen by the server", counts.server_seen), ("seen by Locust", counts.locust_seen)]  # type: ignore[list-item] # may be None
     pairs += [("answered from a cache", counts.cache_hits or None), ("bad input lines", counts.bad_lines or None)]  # type: ignore[list-item] # as above
     return [(words, units.count(number)) for words, number in pairs if number is not None]
+
+
+def layers(cases: list[Case]) -> list[tuple[str, str, str]]:
+    """A row for each layer that has figures: case, layer, figures in words; none where no case has such a layer."""
+    return [
+        (name, labels.printable(layer.name), labels.printable(layer_words(layer)))
+        for name, case in zip(labels.case_labels(cases), cases, strict=True)
+        for layer in case.layer_figures
+        if layer.figures
+    ]
 
 
 def percentiles(case: Case) -> list[list[str]]:

@@ -51,6 +51,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
         columns=_facts.COLUMNS,
         rows=_facts.table(result.cases),
         cases=[_case(name, case) for name, case in zip(labels.case_labels(result.cases), result.cases, strict=True)],
+        layers=_facts.layers(result.cases),
         drawings=drawings,
         measured=_facts.how_measured(result),
         glossary=GLOSSARY,

@@ -43,7 +43,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     parts.append(
         "\n".join(f"- **{escaped(n)}**: {escaped(pace_words(c))}" for n, c in zip(names, result.cases, strict=True))
     )
-    parts += [_charts(drawings), _outcomes(result, names), _limits(result, names)]
+    parts += [_charts(drawings), _outcomes(result, names), _layers(result), _limits(result, names)]
     parts += [_over_time(result, names), _measured(result)]
     text = "\n\n".join(part for part in parts if part) + "\n"
     return text if len(text) <= SIZE_MAX else text[: text.rindex("\n", 0, SIZE_MAX)] + "\n\n(cut: see report.html)\n"
@@ -77,6 +77,13 @@ def _outcomes(result: RunResult, names: list[str]) -> str:
         lines.append(f"- **{escaped(name)}**: {found} of {of} scheduled{checks}{escaped(warnings)}")
         lines += [f"  - {escaped(line)}" for line in sample_words(case)]
     return "\n".join(lines)
+
+
+def _layers(result: RunResult) -> str:
+    """What the layers around the strategies counted."""
+    lines = ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in _facts.layers(result.cases)]
+    head = ["## What the layers counted", "", "| strategy | layer | figures |", "|---|---|---|"]
+    return "\n".join([*head, *lines]) if lines else ""
 
 
 def _limits(result: RunResult, names: list[str]) -> str:

@@ -20,7 +20,8 @@ import msgspec
 
 from harness.base.clock import Clock, clock
 from harness.client.answer_store import AnswerStore, check_file
-from harness.client.errors import SettingError
+from harness.client.errors import SettingError, UsageError
+from harness.client.figures import Ratio
 from harness.client.layers._answers import AnswerCodec
 from harness.client.layers._equal import answered, keepable, key_of, repeatable, scope_of, singles
 from harness.client.settings import between
@@ -49,6 +50,7 @@ class Cache:
     """
 
     place: ClassVar[int] = 10
+    ratios: ClassVar[tuple[Ratio, ...]] = (Ratio("hit_share", "hits", ("hits", "misses")),)
 
     def __init__(
         self,
@@ -77,11 +79,16 @@ class Cache:
         self._sampled = sampled
         self._known: OrderedDict[bytes, _Entry] = OrderedDict()
         self._store: AnswerStore | None = None
+        self._opened: AnswerStore | None = None  # the same, also after it was closed
+        self._unopened: str | None = None  # why there is no store
+        self._unwritable: set[str] = set()  # tasks whose answers cannot stand in a file
         self._codec = AnswerCodec()
         self._now: Clock | None = None
         self._unix_s = 0.0  # the wall clock at the loop's zero
         self.hits = 0  # items answered from here
         self.misses = 0
+        self.stored = 0  # answers kept
+        self.file_hits = 0  # items answered from the file
 
     async def __call__(self, request: Request, /) -> Response:
         if not repeatable(request, self._sampled):
@@ -113,14 +120,30 @@ class Cache:
     @property
     def error(self) -> str | None:
         """The first thing that went wrong with the file, in words."""
-        return self._store.error if self._store is not None else None
+        return self._unopened or (self._opened.error if self._opened is not None else None)
+
+    def figures(self) -> dict[str, int]:
+        """Items answered from here and not, answers kept; with a file, what it gave, took and did not take."""
+        counted = {"hits": self.hits, "misses": self.misses, "stored": self.stored}
+        if self._path is None:
+            return counted
+        written, dropped = (self._opened.written, self._opened.dropped) if self._opened is not None else (0, 0)
+        return {**counted, "file_hits": self.file_hits, "file_written": written, "file_dropped": dropped}
+
+    def faults(self) -> list[str]:
+        """What kept the file from being used."""
+        found = [f"answers of the task {task} cannot be kept in a file" for task in sorted(self._unwritable)]
+        return found if self.error is None else [f"its file failed, which costs hits: {self.error}", *found]
 
     def _open(self) -> Clock:
         """On first use: the clock of the loop, its distance from the wall clock, and the file."""
         self._now = clock()
         self._unix_s = time.time() - self._now()  # what is kept in a file must outlive this loop
         if self._path is not None:
-            self._store = AnswerStore(self._path, self.rows)
+            try:
+                self._store = self._opened = AnswerStore(self._path, self.rows)
+            except UsageError as error:
+                self._unopened = str(error)
         return self._now
 
     def _lookup(self, key: bytes, request: Request, now: float) -> tuple[Any, ...] | None:
@@ -136,6 +159,7 @@ class Cache:
             return None
         answers = self._codec.decode(request.task, row[1])
         if answers is not None:
+            self.file_hits += 1
             self._remember(key, (row[0] - self._unix_s, answers))
         return answers
 
@@ -143,7 +167,12 @@ class Cache:
         assert self._now is not None  # noqa: S101 - set on entry
         expires = self._now() + self.ttl_s
         self._remember(key, (expires, answers))
-        if self._store is not None and (value := self._codec.encode(request.task, answers)) is not None:
+        self.stored += 1
+        if self._store is None:
+            return
+        if (value := self._codec.encode(request.task, answers)) is None:
+            self._unwritable.add(request.task.name)
+        else:
             self._store.put(key, expires + self._unix_s, value)
 
     def _remember(self, key: bytes, entry: _Entry) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from harness.client.chunking import chunks
+from harness.client.figures import Ratio
 from harness.client.settings import between
 from harness.client.texts import can_join, joined, text_of, with_text
 from harness.client.tokens import estimate_tokens
@@ -32,6 +33,7 @@ class Chunk:
     """
 
     place: ClassVar[int] = 50
+    ratios: ClassVar[tuple[Ratio, ...]] = (Ratio("pieces_per_text", "pieces", ("texts",)),)
 
     def __init__(
         self,
@@ -47,14 +49,26 @@ class Chunk:
         self._inner = inner
         self._join = join
         self._count = count
+        self.texts = 0  # that were cut
+        self.pieces = 0  # that were handed on
+        self.failed = 0  # texts of which a piece failed
 
     async def __call__(self, request: Request, /) -> Response:
         text = text_of(request) if can_join(request) else None
         if text is None or len(pieces := chunks(text, self.tokens, self._count)) == 1:
             return await self._inner(request)
-        return await _Pieces(self._inner, [with_text(request, piece) for piece in pieces], self._join).run(
-            self.parallel
-        )
+        cut = _Pieces(self._inner, [with_text(request, piece) for piece in pieces], self._join)
+        self.texts += 1
+        try:
+            response = await cut.run(self.parallel)
+        finally:
+            self.pieces += cut.started
+        self.failed += response.outcome is not Outcome.ok
+        return response
+
+    def figures(self) -> dict[str, int]:
+        """Texts that were cut, their pieces, and texts of which a piece failed."""
+        return {"texts": self.texts, "pieces": self.pieces, "failed": self.failed}
 
 
 class _Pieces:
@@ -67,7 +81,7 @@ class _Pieces:
         self._responses: list[Response | None] = [None] * len(requests)
         self._failed: Response | None = None
         self._partial: list[Response] = []  # of pieces that were cancelled
-        self._next = 0
+        self.started = 0  # pieces handed on: the first so many
 
     async def run(self, parallel: int) -> Response:
         workers = [asyncio.ensure_future(self._work()) for _ in range(min(parallel, len(self._requests)))]
@@ -89,9 +103,9 @@ class _Pieces:
         return self._whole()
 
     async def _work(self) -> None:
-        while self._failed is None and self._next < len(self._requests):
-            number = self._next
-            self._next += 1
+        while self._failed is None and self.started < len(self._requests):
+            number = self.started
+            self.started += 1
             try:
                 response = await self._inner(self._requests[number])
             except asyncio.CancelledError as cancelled:

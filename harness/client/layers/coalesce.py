@@ -16,6 +16,7 @@ import math
 from typing import ClassVar
 
 from harness.base.clock import Clock, clock
+from harness.client.figures import Ratio
 from harness.client.layers._equal import answered, key_of, repeatable, scope_of
 from harness.client.types import Outcome, Request, Response, Send
 
@@ -30,6 +31,7 @@ class Coalesce:
     """
 
     place: ClassVar[int] = 30
+    ratios: ClassVar[tuple[Ratio, ...]] = (Ratio("joined_share", "joined", ("joined", "started")),)
 
     def __init__(self, inner: Send, scope: str = "", sampled: bool = False) -> None:
         self._inner = inner
@@ -38,6 +40,7 @@ class Coalesce:
         self._flights: dict[bytes, _Flight] = {}
         self._now: Clock | None = None
         self.joined = 0  # requests that were answered with another's exchange
+        self.started = 0  # exchanges that others could join
 
     async def __call__(self, request: Request, /) -> Response:
         if not repeatable(request, self._sampled):
@@ -47,6 +50,7 @@ class Coalesce:
         while True:
             flight = self._flights.get(key)
             if leads := flight is None:
+                self.started += 1
                 flight = self._flights[key] = _Flight(self._inner, request, self._flights, key)
             response = await flight.wait(request.deadline)
             if response is None:
@@ -59,6 +63,10 @@ class Coalesce:
             return response
         self.joined += 1
         return _shared(response, now())
+
+    def figures(self) -> dict[str, int]:
+        """Requests that another's exchange answered, and the exchanges."""
+        return {"joined": self.joined, "started": self.started}
 
 
 def _shared(response: Response, now: float) -> Response:

@@ -30,14 +30,20 @@ class Deadline:
         self._inner = inner
         self._timeout_s = timeout_s
         self._now: Clock | None = None
+        self.expired = 0  # requests whose deadline had passed before they were sent
 
     def __call__(self, request: Request, /) -> Awaitable[Response]:
         now = self._now = self._now or clock()
         start = min((item.due for item in request.items if not math.isnan(item.due)), default=now())
         deadline = min(request.deadline, start + self._timeout_s)
         if now() >= deadline:
+            self.expired += 1
             return _expired(now())
         return self._inner(msgspec.structs.replace(request, deadline=deadline))
+
+    def figures(self) -> dict[str, int]:
+        """Requests that came here too late."""
+        return {"expired": self.expired}
 
 
 async def _expired(now: float) -> Response:

@@ -21,6 +21,7 @@ import msgspec
 
 from harness.base.clock import Clock, clock
 from harness.client.budget import RetryBudget
+from harness.client.figures import Ratio
 from harness.client.hooks import HedgeDetails, HedgeHook
 from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.settings import at_least, between
@@ -77,6 +78,7 @@ class Hedge:
     """
 
     place: ClassVar[int] = 70
+    ratios: ClassVar[tuple[Ratio, ...]] = (Ratio("won_share", "won", ("sent",)),)
 
     def __init__(
         self,
@@ -102,6 +104,8 @@ class Hedge:
         self._now: Clock | None = None
         self.hedged = 0  # requests that got a second attempt
         self.won = 0  # of them, those that the second answered first
+        self.unsent = 0  # of them, those whose second never left its queue
+        self.held_back = 0  # slow requests that got none: overload, a full limit, the share or the budget
 
     async def __call__(self, request: Request, /) -> Response:
         if self._now is None:
@@ -133,6 +137,8 @@ class Hedge:
             paid = self._allowed(limit) if not race.answering else 0
             if paid:
                 self._start_second(race, paid)
+            elif not race.answering:
+                self.held_back += 1
             break
         try:
             response = await race.finish(look_s=delay_s / 4)
@@ -181,6 +187,7 @@ class Hedge:
 
     def _pay_back(self, paid: int) -> None:
         """The hedge never left its queue: nothing was spent."""
+        self.unsent += 1
         self._purse += 1.0
         if self._budget is not None:
             self._budget.earn(paid)
@@ -193,6 +200,11 @@ class Hedge:
         elif response.outcome in _OVERLOAD:
             self._overloaded_until = self._now_s() + self.calm_s
         return response
+
+    def figures(self) -> dict[str, int]:
+        """Second attempts that were sent and won, that never left their queue, and that were not allowed."""
+        sent = self.hedged - self.unsent
+        return {"sent": sent, "won": self.won, "unsent": self.unsent, "held_back": self.held_back}
 
 
 class _Race:

@@ -17,6 +17,7 @@ from typing import ClassVar, Literal
 from harness.base.clock import Clock, clock
 from harness.base.gcra import Gcra
 from harness.client.errors import SettingError
+from harness.client.figures import Ratio
 from harness.client.layers._meters import Meter, gcra_of, meter_of
 from harness.client.quota import SILENT, SOME, quotas
 from harness.client.tokens import tokens_of, tokens_used
@@ -46,6 +47,7 @@ class RateLimit:
     """
 
     place: ClassVar[int] = 80
+    ratios: ClassVar[tuple[Ratio, ...]] = (Ratio("mean_wait_s", "waited_s", ("waits",)),)
 
     def __init__(
         self,
@@ -81,6 +83,9 @@ class RateLimit:
         self._turn = asyncio.Lock()
         self._now: Clock | None = None
         self.waiting = 0  # requests that wait for their instant
+        self.waits = 0  # requests that had to wait, and went
+        self.waited_s = 0.0
+        self.not_sent = 0  # requests whose deadline came before they could go
 
     async def __call__(self, request: Request, /) -> Response:
         clock_now = self._now = self._now or clock()
@@ -91,6 +96,7 @@ class RateLimit:
         elif self.waiting or self._earliest(now, costs) > now:
             start = self._earliest(now, costs, self._ahead)
             if request.deadline < start:
+                self.not_sent += 1
                 return Response(Outcome.not_sent, done=now, error="the rate limit allows no start before its deadline")
             await self._wait(now, costs, clock_now)
         else:
@@ -108,6 +114,10 @@ class RateLimit:
         if self._counts_tokens:
             self._settle(response, costs[_TOKENS])
         return response
+
+    def figures(self) -> dict[str, float]:
+        """Requests that had to wait and how long in all, and those that could not go in time."""
+        return {"waits": self.waits, "waited_s": self.waited_s, "not_sent": self.not_sent}
 
     async def _counted(self, request: Request, costs: tuple[float, float]) -> Response:
         """On the wire, and not yet in what the server says."""
@@ -143,6 +153,8 @@ class RateLimit:
                 while (left := (start := self._earliest(asked, costs)) - now()) > 0:  # noqa: ASYNC110 - time is waited for
                     await asyncio.sleep(left)  # meanwhile the server may say something that moves it
                 self._take(start, costs)
+                self.waits += 1
+                self.waited_s += max(0.0, now() - asked)
         finally:
             self.waiting -= 1
             ahead[0] -= costs[0]

@@ -74,6 +74,12 @@ class Retry:
         self._budget = budget
         self._on_retry = on_retry
         self._now: Clock | None = None
+        self.requests = 0  # that were tried again
+        self.recovered = 0  # of them, those that came to an ok answer
+        self.retries = 0  # attempts that were sent again
+        self.paid = 0  # of them, those that the budget was charged with
+        self.unpaid = 0  # that the budget did not allow
+        self.paused_s = 0.0  # before the attempts that were sent again
 
     async def __call__(self, request: Request, /) -> Response:
         response = await self._inner(request)
@@ -92,6 +98,7 @@ class Retry:
                 break
             paid = 0
             if self._budget is not None and not (paid := self._budget.spend(response.outcome is Outcome.rejected)):
+                self.unpaid += 1
                 return _final(response, "the retry budget is spent")
             last = response
             if self._on_retry is not None:
@@ -104,16 +111,21 @@ class Retry:
                 partial = getattr(cancelled, "response", None) or Response(Outcome.cancelled)
                 partial.previous = (*last.previous, _attempt(last), *partial.previous)
                 cancelled.response = partial  # type: ignore[attr-defined] # for the recorder
-                if self._budget is not None and not partial.sent >= 0.0:  # NaN: cancelled before it was sent
+                if partial.sent >= 0.0:
+                    self._sent(number, pause_s)
+                elif self._budget is not None:  # NaN: cancelled before it was sent
                     self._budget.earn(paid)
                 raise
             if response.outcome is Outcome.not_sent:  # the last real attempt stands
                 if self._budget is not None:
                     self._budget.earn(paid)
                 return _final(last, response.error or "it could not be sent")
+            self._sent(number, pause_s)
             response.previous = (*last.previous, _attempt(last), *response.previous)
-            if self._budget is not None and response.outcome is Outcome.ok:
-                self._budget.earn(paid)
+            if response.outcome is Outcome.ok:
+                self.recovered += 1
+                if self._budget is not None:
+                    self._budget.earn(paid)
         return response
 
     def _report(self, details: RetryDetails, paid: int) -> None:
@@ -124,6 +136,19 @@ class Retry:
             if self._budget is not None:
                 self._budget.earn(paid)
             raise
+
+    def _sent(self, number: int, pause_s: float) -> None:
+        """Retry `number` of a request was sent."""
+        self.requests += not number
+        self.retries += 1
+        self.paid += self._budget is not None
+        self.paused_s += pause_s
+
+    def figures(self) -> dict[str, float]:
+        """Requests that were tried again and came through, attempts; with a budget, those it paid and refused."""
+        counted = {"requests": self.requests, "recovered": self.recovered, "retries": self.retries}
+        budget = {"paid": self.paid, "unpaid": self.unpaid} if self._budget is not None else {}
+        return {**counted, **budget, "paused_s": self.paused_s}
 
     def pause_s(self, number: int, response: Response) -> float | None:
         """Seconds before retry `number` (0 for the first); None if the server asks for too long a wait."""

@@ -20,6 +20,7 @@ from random import Random
 from typing import Any, ClassVar
 
 from harness.base.clock import Clock, clock
+from harness.client.figures import Ratio
 from harness.client.layers._equal import answered, keepable, repeatable
 from harness.client.semantic.embedding import Function, embedding_of
 from harness.client.semantic.memory import Memory
@@ -50,6 +51,11 @@ class SemanticCache:
     """
 
     place: ClassVar[int] = 20
+    ratios: ClassVar[tuple[Ratio, ...]] = (
+        Ratio("hit_share", "hits", ("hits", "misses")),
+        Ratio("false_share", "false", ("checked",)),
+        Ratio("false_share_high", "false", ("checked",), upper=True),
+    )
 
     def __init__(
         self,
@@ -80,6 +86,8 @@ class SemanticCache:
         self.checks = Shadow()
         self.hits = 0
         self.misses = 0
+        self.stored = 0  # answers kept
+        self.without = 0  # requests for which there was no embedding
 
     async def __call__(self, request: Request, /) -> Response:
         text = text_of(request) if repeatable(request, self._sampled) else None
@@ -88,6 +96,7 @@ class SemanticCache:
         now = self._now = self._now or clock()
         vector, cost = await self._embed(text, self._inner, request.deadline)
         if vector is None:
+            self.without += 1
             return await self._ask(request, cost)
         kind = blake2b(rest_of(request), digest_size=16, key=self._scope[:64]).digest()
         entry = self._memory.find(kind, text, vector, now())
@@ -99,6 +108,7 @@ class SemanticCache:
         if keepable(response):
             if entry is not None:
                 self.checks.saw(self._agree(entry.answers, response.answers))
+            self.stored += 1
             self._memory.keep(kind, text, vector, response.answers, now() + self.ttl_s)
         return response
 
@@ -115,6 +125,24 @@ class SemanticCache:
     def refused(self) -> dict[str, int]:
         """Near entries that the guard kept back, by reason."""
         return dict(self._memory.refused)
+
+    def figures(self) -> dict[str, int]:
+        """Hits, misses and answers kept; hits checked by the shadow and how many were false; refusals of the guard."""
+        refused = {f"guard_refused_{reason}": number for reason, number in sorted(self.refused.items())}
+        return {
+            "hits": self.hits,
+            "misses": self.misses,
+            "stored": self.stored,
+            "checked": self.checks.checked,
+            "false": self.checks.false,
+            "guard_refused": sum(refused.values()),
+            **refused,
+            "no_embedding": self.without,
+        }
+
+    def faults(self) -> list[str]:
+        """What kept it from being asked."""
+        return ["some requests got no embedding and went on as if it were not there"] if self.without else []
 
     async def aclose(self) -> None:
         """Close what the embedding needed."""

@@ -17,6 +17,7 @@ from typing import Any
 from harness import plugins
 from harness.base.clock import clock
 from harness.client.errors import UsageError
+from harness.client.figures import counts_of
 from harness.client.open_files import explained, raise_limit
 from harness.client.redaction import one_line, shown
 from harness.client.types import Outcome, Request, Response, Result, Send, Strategy
@@ -31,6 +32,7 @@ from harness.experiment.process.summary import Summary, summary
 from harness.experiment.process.tally import Counts, Meter, Share, Speed
 from harness.experiment.process.watch import Alive, ServerWatch
 from harness.experiment.spec import compose, uses_priorities
+from harness.measure.layers import figures
 
 Tell = Callable[[str, dict[str, Any]], None]
 """Gets events: `begin`, `status` twice a second, `waiting` for a server, `stopping`, `note`."""
@@ -67,6 +69,7 @@ class Process:
         self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)
         self._share = Share(settings.errors_max, settings.errors_least)
         self._closing = AsyncExitStack()
+        self._built: layering.Built = []
         self._intake: Intake | None = None
         self._meter: Meter | None = None
         self._work: asyncio.Task[None] | None = None
@@ -203,7 +206,7 @@ class Process:
                 return
 
     def _layers(self, send: Send) -> Send:
-        inner = compose(send, self._around, self.settings.seed, self._closing, self._server_name)
+        inner = compose(send, self._around, self.settings.seed, self._closing, self._server_name, self._built)
         server, meter = self._server, self._meter
         assert meter is not None  # noqa: S101 - it is what `send` stands on
 
@@ -322,7 +325,8 @@ class Process:
 
     def _summary(self, nothing_to_do: bool = False) -> Summary:
         more = {"resumable": self._store.resumable, "nothing_to_do": nothing_to_do, "empty": self._empty}
-        return summary(self._stopped, self._counts_now(), self._before, self.settings.errors_max, **more)
+        layers = figures(counts_of(self._built))
+        return summary(self._stopped, self._counts_now(), self._before, self.settings.errors_max, layers=layers, **more)
 
 
 async def process(

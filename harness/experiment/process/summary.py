@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from harness.experiment.process.tally import Counts, as_builtins
+from harness.measure.result import LayerFigures
 
 _TABLES = ("dead", "statuses", "samples")  # counts that are no single number
 
@@ -33,6 +35,7 @@ class Summary(msgspec.Struct, frozen=True):
     resumable: bool
     passed: bool  # complete, with answers, and no more dead letters than allowed
     nothing_to_do: bool = False
+    layers: list[LayerFigures] = []  # what they counted in this session
 
     @property
     def advice(self) -> tuple[str, str] | None:
@@ -51,6 +54,7 @@ def summary(
     errors_max: float,
     *,
     empty: bool = False,
+    layers: Sequence[LayerFigures] = (),
     **more: bool,
 ) -> Summary:
     """Of counts up to now and those that this session began with; `empty`: the input is a file without a line."""
@@ -59,7 +63,8 @@ def summary(
     session["dead"] = {kind: number - then["dead"].get(kind, 0) for kind, number in now["dead"].items()}
     why, text = stopped or (None, "" if empty else _too_many_dead(counts, errors_max))
     nothing = more.pop("nothing_to_do", False) or (empty and why is None)
-    return Summary(why is None, why, text, now, session, passed=why is None and not text, nothing_to_do=nothing, **more)
+    more |= {"passed": why is None and not text, "nothing_to_do": nothing}
+    return Summary(why is None, why, text, now, session, layers=list(layers), **more)
 
 
 def _too_many_dead(counts: Counts, errors_max: float) -> str:

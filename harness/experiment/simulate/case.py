@@ -19,9 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.client.figures import LayerCounts, counts_of, summed
 from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.noted import watching
 from harness.client.types import Outcome, Request, Response, Send, Strategy
+from harness.experiment.layering import Built
 from harness.experiment.simulate.direct import DirectSend
 from harness.experiment.simulate.loop import VirtualLoop, run
 from harness.experiment.simulate.played import SimulatedRun, digest
@@ -74,6 +76,7 @@ class _Play:
         )
         self.loop = asyncio.get_running_loop()
         self.cut = False
+        self._layers: list[LayerCounts] = []  # of applications that are over
         self._tasks: list[asyncio.Task[None]] = []
         self._tick_s = TICK_S
         self._ticks = 0
@@ -119,10 +122,14 @@ class _Play:
                 source, self.mix, self.schedule, 0.0, sleep_until, one.slot, len(self.applications), one.begins_s
             )
 
+            built: Built = []
+            # It is called last, when the layers have closed their files.
+            closing.callback(self._count_layers, built)
+
             def layers(send: Send) -> Send:
                 if isinstance(send, ConcurrencyLimit):
                     one.gate = send
-                inner = compose(send, spec.layers, spec.seed + one.slot, closing, simulated)
+                inner = compose(send, spec.layers, spec.seed + one.slot, closing, simulated, built)
                 if terms.stop_s == math.inf:
                     return self.recorder.layer(inner, one.slot)
 
@@ -138,6 +145,9 @@ class _Play:
             one.complete = not feed.stopped
             if source.jsonl is not None:
                 one.bad_lines, one.first_bad = source.jsonl.bad_lines, source.jsonl.first_bad
+
+    def _count_layers(self, built: Built) -> None:
+        self._layers = summed([*self._layers, *counts_of(built)])
 
     def _transport(self) -> AbstractAsyncContextManager[Send]:
         timeout_s = self.spec.layers.timeout_s
@@ -214,6 +224,7 @@ class _Play:
             duration_s=self.loop.time(),
             error=error or self.recorder.error,
             schedule_sha256=self.schedule.sha256,
+            layers=self._layers,
         )
 
 

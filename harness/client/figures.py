@@ -1,0 +1,125 @@
+"""What layers count, for the result of a run: sums, ratios of those sums, and faults.
+
+Rules of this file
+  1. Figures are counts and sums, so that those of several client applications and processes add up. A share is never
+     summed: it is declared as a `Ratio` and computed from the sums, at the end.
+  2. A fault is what kept a layer from doing its work. It says no number, so that equal faults of several processes
+     become one.
+  3. Nothing that a layer of the user's own returns or raises here may cost the end of a case.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+
+from harness.client.redaction import excerpt
+from harness.client.semantic.shadow import upper_bound
+
+FIGURES_MAX = 50
+FAULTS_MAX = 10
+NAME_MAX = 60
+FAULT_MAX = 300
+_EXACT = 2**53  # a larger whole number is kept as a float
+_LARGEST = 1e300
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A layer that has figures; one of your own may have them too.
+
+    Two more members are optional: `faults() -> Sequence[str]`, and `ratios`, a sequence of `Ratio`.
+    """
+
+    def figures(self) -> Mapping[str, float]:
+        """Name -> count or sum since the layer was built. A name that ends in `_s` is a time in seconds."""
+        ...
+
+
+class Ratio(msgspec.Struct, frozen=True):
+    """One figure divided by the sum of others; null where that sum is 0."""
+
+    name: str  # ends in `share` for a share of a whole, in `_s` for seconds
+    part: str
+    of: tuple[str, ...]
+    upper: bool = False  # instead of the share itself: its upper 95 % bound
+
+    def value(self, figures: Mapping[str, float]) -> float | None:
+        """From the sums."""
+        part, whole = figures.get(self.part, 0), sum(figures.get(name, 0) for name in self.of)
+        if whole <= 0:
+            return None
+        return upper_bound(int(part), int(whole)) if self.upper else part / whole
+
+
+class LayerCounts(msgspec.Struct, frozen=True):
+    """The figures of one layer, or of all layers of one name."""
+
+    name: str
+    figures: dict[str, int | float] = {}
+    ratios: list[Ratio] = []
+    faults: list[str] = []
+
+
+def counts_of(layers: Iterable[tuple[str, object]]) -> list[LayerCounts]:
+    """What these layers have counted until now, by name; those without figures are left out."""
+    return summed(_read(name, layer) for name, layer in layers if callable(getattr(layer, "figures", None)))
+
+
+def summed(parts: Iterable[LayerCounts]) -> list[LayerCounts]:
+    """Parts of one name added up, in the order in which the names come."""
+    of_name: dict[str, list[LayerCounts]] = {}
+    for part in parts:
+        of_name.setdefault(part.name, []).append(part)
+    return [_sum(name, same) for name, same in of_name.items()]
+
+
+def _sum(name: str, parts: list[LayerCounts]) -> LayerCounts:
+    figures: dict[str, int | float] = {}
+    for part in parts:
+        for key, value in part.figures.items():
+            figures[key] = figures.get(key, 0) + value
+    ratios = {ratio.name: ratio for part in parts for ratio in part.ratios}
+    faults = dict.fromkeys(fault for part in parts for fault in part.faults)
+    return LayerCounts(name, figures, list(ratios.values()), list(faults)[:FAULTS_MAX])
+
+
+def _read(name: str, layer: Any) -> LayerCounts:
+    try:
+        figures = {_words(str(key), NAME_MAX): _number(value) for key, value in dict(layer.figures()).items()}
+        ratios, faults = _ratios(layer), _faults(layer)
+    except Exception as error:  # a class of the user's own may do anything
+        return LayerCounts(name, faults=[_words(f"its figures cannot be read: {type(error).__name__}: {error}")])
+    known = {key: value for key, value in list(figures.items())[:FIGURES_MAX] if value is not None}
+    if odd := [key for key, value in figures.items() if value is None]:
+        faults.append(_words(f"its figures hold something other than a number: {', '.join(odd)}"))
+    return LayerCounts(name, known, ratios, faults[-FAULTS_MAX:])
+
+
+def _ratios(layer: Any) -> list[Ratio]:
+    given = list(getattr(layer, "ratios", ()))[:FIGURES_MAX]
+    return [msgspec.convert(msgspec.to_builtins(ratio), Ratio) for ratio in given]
+
+
+def _faults(layer: Any) -> list[str]:
+    faults = getattr(layer, "faults", None)
+    given = faults() if callable(faults) else []
+    return [_words(str(fault)) for fault in ([given] if isinstance(given, str) else given)]
+
+
+def _words(text: str, size: int = FAULT_MAX) -> str:
+    """On one line, without a secret, and of characters that a file can hold."""
+    return excerpt(" ".join(text.encode(errors="replace").decode().split()), size)
+
+
+def _number(value: Any) -> int | float | None:
+    """A plain number of a size that can be added up; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    if isinstance(value, numbers.Integral) and abs(whole := int(value)) < _EXACT:
+        return whole
+    number = float(value)
+    return number if abs(number) < _LARGEST else None
