@@ -32,11 +32,9 @@ _Row = tuple[bytes, float, bytes]
 
 def check_file(path: str | Path) -> None:
     """Raise UsageError if this file cannot be a cache of answers, or is something else; it is not changed."""
-    exists = os.path.exists(path)
-    if not os.access(path if exists else os.path.dirname(path) or ".", os.R_OK | os.W_OK):
-        what = "it cannot be read and written" if exists else "its directory cannot be written"
-        raise UsageError(f"{path}: cannot be used as a cache of answers: {what}")
-    if not (exists and os.path.getsize(path)):
+    if why := _why_unusable(path):
+        raise UsageError(f"{path}: cannot be used as a cache of answers: {why}")
+    if not (os.path.exists(path) and os.path.getsize(path)):
         return
     try:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
@@ -45,6 +43,15 @@ def check_file(path: str | Path) -> None:
         return  # in use, or not readable now: found out when it is opened
     except sqlite3.DatabaseError as error:
         raise UsageError(f"{path}: cannot be used as a cache of answers: {error}") from error
+
+
+def _why_unusable(path: str | Path) -> str | None:
+    exists, directory = os.path.exists(path), os.path.dirname(path) or "."
+    if not exists and not os.path.isdir(directory):
+        return "its directory does not exist"
+    if os.access(path if exists else directory, os.R_OK | os.W_OK):
+        return None
+    return "it cannot be read and written" if exists else "its directory cannot be written"
 
 
 def _check(connection: sqlite3.Connection, path: str | Path) -> bool:
@@ -64,7 +71,7 @@ class AnswerStore:
         self.path = Path(path)
         self.rows_max = rows_max
         self.error: str | None = None  # the first thing that could not be read or written
-        self.written = 0  # answers in the file
+        self.written = 0  # answers that reached the file
         self._refused = self._lost = 0  # answers that did not reach it: counted by the loop, and by the writer
         self._reader = self._open()
         self._pending: queue.Queue[_Row | None] = queue.Queue(PENDING_MAX)
@@ -127,7 +134,7 @@ class AnswerStore:
         connection: sqlite3.Connection | None = None
         try:
             connection = self._open()
-        except UsageError as error:  # moved away since: every batch is counted as dropped
+        except UsageError as error:  # the file was moved away: every batch is counted as dropped
             self._failed(error)
         rows = connection.execute("SELECT count(*) FROM answers").fetchone()[0] if connection else 0
         ended = False

@@ -1,11 +1,11 @@
-"""What layers count, for the result of a run: sums, ratios of those sums, and faults.
+"""What layers count, for the result of a run: sums, ratios of these sums, and faults.
 
 Rules of this file
   1. Figures are counts and sums, so that those of several client applications and processes add up. A share is never
      summed: it is declared as a `Ratio` and computed from the sums, at the end.
-  2. A fault is what kept a layer from doing its work. It says no number, so that equal faults of several processes
-     become one.
-  3. Nothing that a layer of the user's own returns or raises here may cost the end of a case.
+  2. A fault says what kept a layer from doing its work. It holds no number, so that equal faults of several
+     processes become one.
+  3. A layer of the user's own may return or raise anything here; the end of the case is written all the same.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _faults(layer: Any) -> list[str]:
 
 
 def _words(text: str, size: int = FAULT_MAX) -> str:
-    """On one line, without a secret, and of characters that a file can hold."""
+    """One line without secrets, of characters that can be encoded."""
     return excerpt(" ".join(text.encode(errors="replace").decode().split()), size)
 
 

@@ -47,7 +47,7 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
     ),
     "interrupted": ("inconclusive", "the run was stopped before its end"),
     "partial": ("inconclusive", "a process was killed, or a repeat is missing"),
-    "layer_fault": ("valid", "a layer could not do all of its work: a cache file that failed, say"),
+    "layer_fault": ("valid", "a layer could not do all of its work, for example because its cache file failed"),
 }
 """Every code: what it makes of the run, and when it is given. docs/measuring.md shows this table."""
 
@@ -87,7 +87,7 @@ def exit_code(result: RunResult) -> int:
 
 def _status(reasons: Sequence[Reason]) -> Literal["valid", "invalid", "inconclusive"]:
     found = {CODES[reason.code][0] for reason in reasons}
-    return "invalid" if "invalid" in found else "inconclusive" if found else "valid"
+    return "invalid" if "invalid" in found else "inconclusive" if "inconclusive" in found else "valid"
 
 
 def _of_case(case: Case, proof: Evidence, slo_sets_errors: bool) -> Iterator[tuple[str, str]]:
@@ -260,7 +260,7 @@ def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
 
 
 def _layer_faults(case: Case) -> Iterator[tuple[str, str]]:
-    """The numbers are right, but they are not those of a run with the layer's full help."""
+    """The numbers are right, but a layer that had worked fully might have made them better."""
     for layer in case.layer_figures:
         for fault in layer.faults:
             yield "layer_fault", f"The layer {layer.name} did not do all of its work: {fault}."

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from harness.cli.process_show import Show
+from harness.client.answer_store import AnswerStore
 from harness.client.errors import UsageError
 from harness.client.types import Outcome, Request, Response
 from harness.experiment import target
@@ -90,3 +92,36 @@ def test_a_file_that_is_no_cache_is_refused_before_anything_is_deleted(tmp_path:
     with pytest.raises(UsageError, match=r"layer cache: .*theirs\.sqlite: (is another|cannot be used)"):
         go(settings(tmp_path, strategy=f"sync+cache:path={file}", overwrite=True), Server())
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_file_that_takes_no_answer_costs_hits_and_is_named_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All lines are answered and the run passes; the last words name the file, also where all else is quiet."""
+    write_input(tmp_path / "in.jsonl", 5)
+    file = tmp_path / "answers.sqlite"
+    AnswerStore(file).close()
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END")
+    connection.close()
+    summary, answers = run(tmp_path, "a")
+    assert summary.passed
+    assert len(answers) == 5
+    [cache] = [layer for layer in summary.layers if layer.name == "cache"]
+    assert cache.figures == {
+        "hits": 0,
+        "misses": 5,
+        "stored": 5,
+        "file_hits": 0,
+        "file_written": 0,
+        "file_dropped": 5,
+    }
+    assert cache.ratios == {"hit_share": 0.0}
+    assert cache.faults == [f"its file failed, which costs hits: {file}: disk I/O error"]
+    fault = f"note: the layer cache did not do all of its work: {cache.faults[0]}"
+    Show(settings(tmp_path)).end(summary, [])
+    said = capsys.readouterr().err.splitlines()
+    counted = "hits 0, misses 5, stored 5, file hits 0, file written 0, file dropped 5, hit share 0 %"
+    assert said[-2:] == [f"layer cache: {counted}", fault]
+    Show(settings(tmp_path), quiet=True).end(summary, [])
+    assert capsys.readouterr().err.splitlines() == [fault]

@@ -12,6 +12,7 @@ from harness.measure.result import (
     Case,
     Counts,
     Distribution,
+    LayerFigures,
     Load,
     Named,
     Quantile,
@@ -177,11 +178,20 @@ def test_a_failed_client_is_invalid() -> None:
     assert codes(case(counts=counted(ok=991)), **lost) == ["write_error"]
 
 
+def test_a_fault_of_a_layer_is_said_and_leaves_the_run_valid() -> None:
+    """It hides nothing: beside a reason of another kind, that one decides."""
+    faulty = case(layer_figures=[LayerFigures("cache", {"hits": 1}, faults=["its file failed"])])
+    assert codes(faulty) == ["layer_fault"]
+    assert verdict([faulty], [SOUND]).status == "valid"
+    assert verdict([faulty], [SOUND], interrupted="Ctrl-C").status == "inconclusive"
+    assert verdict([faulty], [msgspec.structs.replace(SOUND, errors=["KeyError: x"])]).status == "invalid"
+
+
 def test_every_code_is_earned_by_a_test_here() -> None:
     """The table of codes has no dead entry."""
     tested = {
         *("no_data", "conservation", "server_count", "client_ceiling", "lag", "errors", "engine_error"),
-        *("schedule", "write_error", "damaged", "unfinished", "interrupted", "partial"),
+        *("schedule", "write_error", "damaged", "unfinished", "interrupted", "partial", "layer_fault"),
     }
     assert tested == set(CODES)
 

@@ -15,7 +15,7 @@ import pytest
 from harness.base import units
 from harness.cli.show import show
 from harness.measure.headline import headline
-from harness.measure.result import Bucket, RunResult, SloCheck, Verdict, decode, encode
+from harness.measure.result import Bucket, LayerFigures, Reason, RunResult, SloCheck, Verdict, decode, encode
 from reports import charts, labels, page
 from reports.drawing import draw, panels, placing, sheet
 from reports.drawing.scale import Scale, compact, linear_ticks, log_ticks, scale_for
@@ -339,6 +339,34 @@ def test_a_failed_slo_is_the_first_thing_that_every_report_says(capsys: pytest.C
     assert '<span class="badge invalid">✖ SLO failed: 1 of 1 conditions</span>' in page_text
     show(result, Path("runs/x"), [], brief=True)
     assert capsys.readouterr().out.splitlines()[0] == "verdict: valid, SLO failed"
+
+
+def test_what_layers_counted_is_in_every_report(capsys: pytest.CaptureFixture[str]) -> None:
+    """In words, with its ratios, and escaped; a fault stands among the reasons of a valid run."""
+    result = samples.single()
+    counted = LayerFigures(
+        "cache", {"hits": 1200, "misses": 300, "waited_s": 0.25}, {"hit_share": 0.8, "false_share": None}, ["it failed"]
+    )
+    hostile = LayerFigures(f"own:{samples.HOSTILE}", {"a|b <b>": 2.5})
+    idle = LayerFigures("deadline", {"expired": 0})
+    first = msgspec.structs.replace(result.cases[0], layer_figures=[counted, hostile, idle])
+    reason = Reason("layer_fault", f"The layer cache did not do all of its work: {samples.HOSTILE}.", first.name)
+    result = msgspec.structs.replace(result, cases=[first], verdict=Verdict("valid", [reason]))
+    assert decode(encode(result)) == result
+    words = "hits 1,200, misses 300, waited 250 ms, hit share 80 %"
+    page_text, text = html.render(result), markdown.render(result)
+    assert f"<td>cache</td><td>{words}</td>" in page_text
+    assert "<td>a|b &lt;b&gt; 2.5</td>" in page_text
+    assert "The layer cache did not do all of its work: &lt;script&gt;" in page_text
+    assert f"| cache | {words} |" in text
+    assert "| a\\|b " in text
+    for said in (page_text, text):
+        assert samples.HOSTILE not in said
+        assert "expired 0" in said
+    show(result, Path("runs/x"), [])
+    lines = capsys.readouterr().out
+    assert f"{first.name}: layer cache: {words}\n" in lines
+    assert "deadline" not in lines
 
 
 def test_a_result_of_another_schema_version_is_refused() -> None:

@@ -79,9 +79,9 @@ class Cache:
         self._sampled = sampled
         self._known: OrderedDict[bytes, _Entry] = OrderedDict()
         self._store: AnswerStore | None = None
-        self._opened: AnswerStore | None = None  # the same, also after it was closed
+        self._opened: AnswerStore | None = None  # the store, also after it was closed
         self._unopened: str | None = None  # why there is no store
-        self._unwritable: set[str] = set()  # tasks whose answers cannot stand in a file
+        self._unwritable: set[str] = set()  # tasks whose answers cannot be written to a file
         self._codec = AnswerCodec()
         self._now: Clock | None = None
         self._unix_s = 0.0  # the wall clock at the loop's zero
@@ -132,7 +132,7 @@ class Cache:
 
     def faults(self) -> list[str]:
         """What kept the file from being used."""
-        found = [f"answers of the task {task} cannot be kept in a file" for task in sorted(self._unwritable)]
+        found = [f"answers of the task {task} cannot be written to its file" for task in sorted(self._unwritable)]
         return found if self.error is None else [f"its file failed, which costs hits: {self.error}", *found]
 
     def _open(self) -> Clock:

@@ -105,7 +105,7 @@ class Hedge:
         self.hedged = 0  # requests that got a second attempt
         self.won = 0  # of them, those that the second answered first
         self.unsent = 0  # of them, those whose second never left its queue
-        self.held_back = 0  # slow requests that got none: overload, a full limit, the share or the budget
+        self.held_back = 0  # slow requests without one, because of overload, a full limit, the share or the budget
 
     async def __call__(self, request: Request, /) -> Response:
         if self._now is None:
@@ -144,7 +144,7 @@ class Hedge:
             response = await race.finish(look_s=delay_s / 4)
         except BaseException:
             if paid and not race.second_sent:
-                self._pay_back(paid)
+                self._unsent(paid)
             raise
         if paid:
             self._settle(race, response, paid)
@@ -181,13 +181,17 @@ class Hedge:
                 self._now_s() - race.began_at
             )  # the first would have taken longer still; unlearnt, the delay would creep down
         if not race.second_sent:
-            self._pay_back(paid)
+            self._unsent(paid)
         elif self._budget is not None and response.outcome is Outcome.ok:
             self._budget.earn(paid)
 
-    def _pay_back(self, paid: int) -> None:
-        """The hedge never left its queue: nothing was spent."""
+    def _unsent(self, paid: int) -> None:
+        """The hedge never left its queue."""
         self.unsent += 1
+        self._pay_back(paid)
+
+    def _pay_back(self, paid: int) -> None:
+        """The hedge was not sent: nothing was spent."""
         self._purse += 1.0
         if self._budget is not None:
             self._budget.earn(paid)

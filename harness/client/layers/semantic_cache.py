@@ -141,8 +141,8 @@ class SemanticCache:
         }
 
     def faults(self) -> list[str]:
-        """What kept it from being asked."""
-        return ["some requests got no embedding and went on as if it were not there"] if self.without else []
+        """What kept it from looking up a request."""
+        return ["some requests got no embedding, so they were sent without a look-up"] if self.without else []
 
     async def aclose(self) -> None:
         """Close what the embedding needed."""

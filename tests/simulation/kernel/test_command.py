@@ -182,3 +182,54 @@ def test_a_strategy_that_deadlocks_makes_the_run_invalid_in_words(
     assert result is not None
     assert any("DeadlockError" in reason.text and "application 0" in reason.text for reason in result.verdict.reasons)
     assert result.cases[1].counts.ok == 300
+
+
+OWN = '''
+class Count:
+    """Counts requests."""
+
+    place = 5
+
+    def __init__(self, inner):
+        self._inner, self.seen = inner, 0
+
+    async def __call__(self, request, /):
+        self.seen += 1
+        return await self._inner(request)
+
+    def figures(self):
+        return {"seen": self.seen}
+
+
+class Broken(Count):
+    """Cannot say what it counted."""
+
+    place = 6
+
+    def figures(self):
+        return {"seen": 1 / 0}
+'''
+
+
+def test_layers_count_and_one_whose_figures_fail_leaves_the_run_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A user's layer that raises is named, exit code 0; what the others counted in two repeats adds up."""
+    (tmp_path / "own_layers.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    code, result = _command(
+        tmp_path, "a", "compare", "-s", "sync+own_layers:Count+own_layers:Broken+deadline:timeout_s=1000",
+        "--server", _server(tmp_path), "--items", "300", "--repeats", "2",
+    )  # fmt: skip
+    assert result is not None
+    assert (code, result.verdict.status) == (0, "valid")
+    count, broken, deadline = result.cases[0].layer_figures
+    assert (count.name, count.figures, count.faults) == ("own_layers:Count", {"seen": 600}, [])
+    assert (broken.figures, broken.faults) == ({}, ["its figures cannot be read: ZeroDivisionError: division by zero"])
+    assert (deadline.name, deadline.figures) == ("deadline", {"expired": 0})
+    [reason] = result.verdict.reasons
+    assert reason.code == "layer_fault"
+    assert reason.text == f"The layer own_layers:Broken did not do all of its work: {broken.faults[0]}."
+    said = " ".join(capsys.readouterr().out.split())
+    assert "layer own_layers:Count: seen 600" in said
+    assert "division by zero" in (tmp_path / "a" / "report.md").read_text(encoding="utf-8")
