@@ -142,6 +142,40 @@ def test_the_example_of_a_strategy_works() -> None:
     assert asyncio.run(main()) == [1.0, 1.0, 1.0]
 
 
+def test_the_example_of_a_layer_with_figures_counts() -> None:
+    """One of three bodies is longer than 100 bytes."""
+    from harness.client.figures import counts_of
+    from harness.measure.layers import figures
+    from tests.unit.layer_helpers import Server, ask, virtually
+
+    names: dict[str, object] = {}
+    exec(blocks(ROOT / "docs" / "extending.md", "python")[1], names)  # noqa: S102 - the docs' own code
+    layer = names["Length"](Server(), limit=100)  # type: ignore[operator] # a class
+
+    async def main() -> None:
+        for text in ("a", "b", "c" * 200):
+            await layer(ask(text))
+
+    virtually(main())
+    [counted] = figures(counts_of([("length", layer)]))
+    assert counted.figures == {"seen": 3, "long": 1}
+    assert counted.ratios == {"long_share": pytest.approx(1 / 3)}
+    assert counted.faults == []
+
+
+def test_the_figures_of_every_layer_are_in_the_docs() -> None:
+    """By name, with the ratios; what holds the reason of a guard is said in words."""
+    page = (ROOT / "docs" / "layers.md").read_text(encoding="utf-8")
+    table = page.split("## What they count")[1].split("## The order")[0]
+    for name in layering.names():
+        row = re.search(rf"^\| {name} \| (.+) \|$", table, re.MULTILINE)
+        assert row is not None, name
+        for ratio in getattr(plugins.load("layer", name), "ratios", ()):
+            assert f"`{ratio.name}`" in row[1]
+            for figure in (ratio.part, *ratio.of):
+                assert f"`{figure}`" in row[1], (name, figure)
+
+
 def test_every_dependency_has_its_line() -> None:
     """Of docs/dependencies.md, for users and for developers."""
     text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
