@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import msgspec
 
@@ -25,18 +25,6 @@ NAME_MAX = 60
 FAULT_MAX = 300
 _EXACT = 2**53  # a larger whole number is kept as a float
 _LARGEST = 1e300
-
-
-@runtime_checkable
-class Counting(Protocol):
-    """A layer that has figures; one of your own may have them too.
-
-    Two more members are optional: `faults() -> Sequence[str]`, and `ratios`, a sequence of `Ratio`.
-    """
-
-    def figures(self) -> Mapping[str, float]:
-        """Name -> count or sum since the layer was built. A name that ends in `_s` is a time in seconds."""
-        ...
 
 
 class Ratio(msgspec.Struct, frozen=True):
@@ -65,7 +53,11 @@ class LayerCounts(msgspec.Struct, frozen=True):
 
 
 def counts_of(layers: Iterable[tuple[str, object]]) -> list[LayerCounts]:
-    """What these layers have counted until now, by name; those without figures are left out."""
+    """What these layers have counted until now, by name; those without `figures()` are left out.
+
+    `figures()` gives name -> count or sum since the layer was built; a name that ends in `_s` is a time in seconds.
+    Two more members are optional: `faults()`, a sequence of texts, and `ratios`, a sequence of `Ratio`.
+    """
     return summed(_read(name, layer) for name, layer in layers if callable(getattr(layer, "figures", None)))
 
 
