@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from harness.client.blocking import BlockingTransport
     from harness.client.budget import RetryBudget
     from harness.client.chunking import chunks
+    from harness.client.gate.concurrency_limit import ConcurrencyLimit
+    from harness.client.gate.observer import watching
     from harness.client.jobs import JobClient, JobSend
     from harness.client.layers.cache import Cache
     from harness.client.layers.chunk import Chunk
     from harness.client.layers.coalesce import Coalesce
-    from harness.client.layers.concurrency_limit import ConcurrencyLimit
     from harness.client.layers.deadline import Deadline
     from harness.client.layers.hedge import Hedge
     from harness.client.layers.rate_limit import RateLimit
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from harness.client.limits.aimd import Aimd
     from harness.client.limits.fixed import Fixed
     from harness.client.limits.knee import Knee
-    from harness.client.noted import watching
     from harness.client.tasks.annotate import Annotate
     from harness.client.tasks.chat import Chat
     from harness.client.tasks.embed import Embed
@@ -81,7 +81,7 @@ _HOMES = {
     "layers.cache": ("Cache",),
     "layers.chunk": ("Chunk",),
     "layers.coalesce": ("Coalesce",),
-    "layers.concurrency_limit": ("ConcurrencyLimit",),
+    "gate.concurrency_limit": ("ConcurrencyLimit",),
     "layers.deadline": ("Deadline",),
     "layers.hedge": ("Hedge",),
     "layers.rate_limit": ("RateLimit",),
@@ -90,7 +90,7 @@ _HOMES = {
     "limits.aimd": ("Aimd",),
     "limits.fixed": ("Fixed",),
     "limits.knee": ("Knee",),
-    "noted": ("watching",),
+    "gate.observer": ("watching",),
     "tasks.annotate": ("Annotate",),
     "tasks.chat": ("Chat",),
     "tasks.embed": ("Embed",),

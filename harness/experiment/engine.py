@@ -21,8 +21,8 @@ from typing import Any
 
 from harness.client.access import access_to
 from harness.client.clock import clock
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
-from harness.client.noted import watching
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.observer import watching
 from harness.client.open_files import raise_limit
 from harness.client.redaction import redact
 from harness.client.types import Outcome, Request, Response, Send

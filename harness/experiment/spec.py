@@ -141,7 +141,7 @@ def compose(
     from random import Random
 
     from harness.client.budget import RetryBudget
-    from harness.client.layers.concurrency_limit import ConcurrencyLimit
+    from harness.client.gate.concurrency_limit import ConcurrencyLimit
 
     named = layers.all()
     if not named:

@@ -12,7 +12,7 @@ import pytest
 from harness import plugins
 from harness.client.budget import RetryBudget
 from harness.client.errors import UsageError
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.limits.fixed import Fixed
 from harness.client.types import Request, Response, Send
 from harness.experiment import layering
@@ -58,7 +58,7 @@ def test_every_layer_declares_its_place() -> None:
     assert layering.names() == [
         *("cache", "semantic-cache", "coalesce", "deadline", "chunk", "retry", "hedge", "rate-limit")
     ]
-    assert set(plugins.names("layer")) - set(layering.names()) == {"concurrency-limit"}
+    assert set(plugins.names("layer")) == set(layering.names())
     for name in plugins.names("layer"):
         assert layering.place(name) == plugins.constant("layer", name, "place", -1), name
 

@@ -21,7 +21,7 @@ import msgspec
 
 from harness.client.budget import RetryBudget
 from harness.client.clock import Clock, clock
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.settings import at_least, between
 from harness.client.types import Attempt, Outcome, Progress, Request, Response, Send
 

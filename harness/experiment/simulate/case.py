@@ -19,8 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
-from harness.client.noted import watching
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.observer import watching
 from harness.client.types import Outcome, Request, Response, Send, Strategy
 from harness.experiment.simulate.direct import DirectSend
 from harness.experiment.simulate.loop import VirtualLoop, run

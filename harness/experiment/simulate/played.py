@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.types import Outcome
 from harness.measure.files import RecordPaths
 from harness.measure.record import End

@@ -15,16 +15,15 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from typing import ClassVar
 
 from harness.client.clock import Clock, clock
-from harness.client.layers._pause import PLAIN, PROBE
-from harness.client.layers._told import Told
-from harness.client.layers._turnstile import Turnstile
+from harness.client.gate.lateness import LoopLag, lag_for
+from harness.client.gate.pause import PLAIN, PROBE
+from harness.client.gate.quota_headers import Told
+from harness.client.gate.size import Sizes, work_of
+from harness.client.gate.turnstile import Turnstile
 from harness.client.limits.fixed import Fixed
-from harness.client.loop_lag import LoopLag, lag_for
 from harness.client.types import Limit, Outcome, Request, Response, Sample, Send
-from harness.client.work import Sizes, work_of
 
 _Line = OrderedDict["asyncio.Future[int]", None]  # first come first served; who is cancelled leaves in O(1)
 _OK, _REJECTED = Outcome.ok, Outcome.rejected
@@ -41,9 +40,6 @@ class ConcurrencyLimit:
     true is told how large they were. With `heeds` a server that refuses all and says until when is left alone until
     then; by default that is so for every limit but a fixed one, which does what it was told, and learns nothing.
     """
-
-    # A strategy puts it directly around the transport; it is not asked for by name.
-    place: ClassVar[None] = None
 
     def __init__(self, inner: Send, limit: Limit, heeds: bool | None = None) -> None:
         self._inner = inner

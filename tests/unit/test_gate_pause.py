@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.layers.retry import Retry
 from harness.client.limits.aimd import Aimd
 from harness.client.limits.fixed import Fixed

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 
-from harness.client.layers._pace import Pace
-from harness.client.layers._pause import HINT_MAX_S, Pause
+from harness.client.gate.pace import Pace
+from harness.client.gate.pause import HINT_MAX_S, Pause
 from harness.client.quota import Quota
 
 SOON_S = 1e-6  # that is now: clocks have a resolution, and sums of floats their last digit

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from harness.client import watching
+from harness.client.gate.observer import Noted, noted
 from harness.client.limits.aimd import Aimd
 from harness.client.limits.fixed import Fixed
-from harness.client.noted import Noted, noted
 from harness.client.types import Outcome, Sample
 
 Told = list[tuple[float, int, int, str, float]]
