@@ -161,8 +161,8 @@ class Sample(msgspec.Struct, frozen=True):
     limit: int  # the limit under which it was admitted
     generation: int  # how often the limit had changed when it was admitted
     retry_after_s: float | None = None
-    work: float = 1.0  # what it takes beside an average attempt; `harness.client.gate.size` says how that is known
-    lag_s: float = 0.0  # of done - sent, what the client's own event loop is held to have caused by being late
+    work: float = 1.0  # cost relative to an average attempt (1.0 = average), from `harness.client.gate.size`
+    lag_s: float = 0.0  # the part of done - sent attributed to delay of the client's event loop
 
     @property
     def signal(self) -> Signal:

@@ -5,7 +5,7 @@
 * slots.py: how many attempts are in flight, the queue of those that wait, and the notification of a free slot;
 * turnstile.py: the earliest start allowed by rate (pace.py), by a pause after refusals (pause.py) and by quotas that
   the server reports in its headers (quota_headers.py);
-* learning.py: turns each response into a `Sample` for the limit, with the client's own lateness (lateness.py) and the
+* sampler.py: turns each response into a `Sample` for the limit, with the client's own lateness (lateness.py) and the
   size of the request (size.py);
 * observer.py: notifies an observer of every change of the limit.
 """

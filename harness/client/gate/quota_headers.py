@@ -1,9 +1,10 @@
-"""Which of the server's quotas are used up, as its answers tell; made to cost nothing where they tell nothing.
+"""Finds exhausted quotas in response headers; costs next to nothing for servers that send none.
 
 Rules of this file
-  1. While answers are silent on limits only some are looked at. Once they tell, every answer is, and of it only the
-     headers that were found.
-  2. What is left, unless it is nothing, is not read: how much may go is the limit's to learn, or the rate limit's.
+  1. While responses carry no quota headers, only every `SOME`-th is examined. Once they do, every response is, and only
+     the headers that were found.
+  2. Quotas that are not exhausted are not parsed: how much may be sent is for the limit to learn, or for the rate
+     limit to enforce.
 """
 
 from __future__ import annotations
@@ -14,28 +15,31 @@ from collections.abc import Mapping
 
 from harness.client.quota import REMAINING, Quota, quotas
 
-SILENT = 8  # answers without a word on limits, after which only some are looked at
+# Responses without quota headers after which only every `SOME`-th is examined.
+SILENT = 8
 SOME = 32
-_NOTHING = re.compile(r"^\s*0*(\.\d*)?\s*$|\b(r|remaining)\s*=\s*0*(?!\d)")  # a number, or the draft's field
+# A number, or the field of the IETF draft.
+_NOTHING = re.compile(r"^\s*0*(\.\d*)?\s*$|\b(r|remaining)\s*=\s*0*(?!\d)")
 
 
-class Told:
-    """What answers tell of quotas that are used up."""
+class QuotaReader:
+    """Reads the quota headers of one server."""
 
     __slots__ = ("_names", "_silent")
 
     def __init__(self) -> None:
-        self._names: list[str] = []  # of the headers that this server sends
+        # Of the quota headers that this server sends.
+        self._names: list[str] = []
         self._silent = 0
 
-    def used_up(self, headers: Mapping[str, str], surely: bool = False) -> list[Quota]:
-        """The quotas of which nothing is left, with the seconds until they are whole; nearly always none.
+    def exhausted(self, headers: Mapping[str, str], always: bool = False) -> list[Quota]:
+        """The exhausted quotas, with the seconds until their reset; nearly always none.
 
-        `surely` looks at this answer even though those before it told nothing.
+        `always` examines this response even if those before it had no quota headers.
         """
         if not self._names:
             self._silent += 1
-            if self._silent > SILENT and not surely and self._silent % SOME:
+            if self._silent > SILENT and not always and self._silent % SOME:
                 return []
             self._names = [name for name in REMAINING if name in headers]
         for name in self._names:
