@@ -13,6 +13,7 @@ from harness.client.gate.quota_headers import QuotaReader
 from harness.client.gate.sampler import Sampler
 from harness.client.gate.slots import Slots
 from harness.client.limits.fixed import Fixed
+from harness.client.protocols import PacedLimit, SizedLimit
 from harness.client.types import Limit, Outcome, Request, Response, Send
 
 _OK, _REJECTED = Outcome.ok, Outcome.rejected
@@ -32,7 +33,7 @@ class ConcurrencyLimit(Slots):
     """
 
     def __init__(self, inner: Send, limit: Limit, respect_retry_after: bool | None = None) -> None:
-        super().__init__(limit.value, getattr(limit, "rate_per_s", math.inf))
+        super().__init__(limit.value, _rate_of(limit))
         self._inner = inner
         self.limit = limit
         # How often the limit has changed.
@@ -48,9 +49,11 @@ class ConcurrencyLimit(Slots):
         # The lateness of the loop is being measured (`lateness.Owner`).
         self.sampled = False
         self._sampler = Sampler()
+        self._sample = self._sampler.sample
         self._describe()
 
-    async def __call__(self, request: Request, /) -> Response:
+    # A method of its own for the sample would cost a call on the hot path.
+    async def __call__(self, request: Request, /) -> Response:  # noqa: PLR0912 - see above
         probe = False
         if self._line or self.in_flight >= self._fast_limit:
             kind = await self._take(request.deadline)
@@ -67,7 +70,12 @@ class ConcurrencyLimit(Slots):
                 self._sampler.lateness = lag_for(self)
             in_flight, size, generation = self.in_flight, self._size, self.generation
             response = await self._inner(request)
-            self._learn(request, response, in_flight, size, generation)
+            sample = self._sample(request, response, in_flight, size, generation)
+            if sample is not None:
+                limit = self.limit
+                limit.update(sample)
+                if limit.value != self._size or self._paced is not None:
+                    self._apply(limit)
             if response.outcome is _OK and self._fast_limit:
                 self._accepted_at = response.done
             elif self._respects:
@@ -88,22 +96,18 @@ class ConcurrencyLimit(Slots):
             self.generation += 1
             self._resize(self.limit.value)
         self._describe()
-        rate_per_s = self._wanted_rate()
+        rate_per_s = _rate_of(self.limit)
         if self._turnstile.closed or rate_per_s != self._turnstile.rate_per_s:
             self._pace(rate_per_s)
         self._hand_on()
 
-    def _learn(self, request: Request, response: Response, in_flight: int, size: int, generation: int) -> None:
-        sample = self._sampler.sample(request, response, in_flight, size, generation)
-        if sample is None:
-            return
-        limit = self.limit
-        limit.update(sample)
+    def _apply(self, limit: Limit) -> None:
+        """Take over the number and the rate of the limit."""
         if limit.value != self._size:
             self.generation += 1
             self._resize(limit.value)
-        if self._paces and limit.rate_per_s != self._turnstile.rate_per_s:  # type: ignore[attr-defined] # it has one
-            self._pace(limit.rate_per_s)  # type: ignore[attr-defined] # as above
+        if self._paced is not None and self._paced.rate_per_s != self._turnstile.rate_per_s:
+            self._pace(self._paced.rate_per_s)
 
     def _on_outcome(self, response: Response) -> None:
         """A response that was accepted or refused may open or close the turnstile."""
@@ -123,8 +127,9 @@ class ConcurrencyLimit(Slots):
 
     def _describe(self) -> None:
         """Read what the limit offers beside its value."""
-        self._paces = hasattr(self.limit, "rate_per_s")
-        self._sampler.measure_size(bool(getattr(self.limit, "uses_work", False)))
+        self._paced = self.limit if isinstance(self.limit, PacedLimit) else None
+        self._sampler.measure_size(isinstance(self.limit, SizedLimit) and bool(self.limit.uses_work))
 
-    def _wanted_rate(self) -> float:
-        return getattr(self.limit, "rate_per_s", math.inf)
+
+def _rate_of(limit: Limit) -> float:
+    return limit.rate_per_s if isinstance(limit, PacedLimit) else math.inf

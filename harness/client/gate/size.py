@@ -10,6 +10,7 @@ Rules of this file
 
 from __future__ import annotations
 
+from harness.client.protocols import CountedAnswer, TextAnswer, provides
 from harness.client.types import Request, Response
 
 # Responses; older ones fade.
@@ -33,13 +34,13 @@ def work_of(request: Request, response: Response) -> tuple[float, float]:
     for answer in response.answers:
         if type(answer) is float:
             continue
-        usage = getattr(answer, "usage", None)
+        usage = answer.usage if provides(answer, CountedAnswer) else None
         if usage is not None:
             made += usage.completion_tokens or 0
             if len(response.answers) == 1 and usage.prompt_tokens is not None:
                 given = float(usage.prompt_tokens)
             continue
-        text = answer if type(answer) is str else getattr(answer, "text", None)
+        text = answer if type(answer) is str else answer.text if provides(answer, TextAnswer) else None
         if response.chunks:
             made = float(len(response.chunks))
         elif type(text) is str:

@@ -21,7 +21,7 @@ import msgspec
 
 from harness.client.budget import RetryBudget
 from harness.client.clock import Clock, clock
-from harness.client.gate.concurrency_limit import ConcurrencyLimit
+from harness.client.protocols import Gate
 from harness.client.settings import at_least, between
 from harness.client.types import Attempt, Outcome, Progress, Request, Response, Send
 
@@ -74,7 +74,7 @@ class Hedge:
         share: float = 0.05,
         calm_s: float = 1.0,
         budget: RetryBudget | None = None,
-        gate: ConcurrencyLimit | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.quantile, self.share, self.calm_s = quantile, share, calm_s
         between(self, 0.5, 0.999, "quantile")

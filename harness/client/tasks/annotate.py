@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from harness.client.errors import BadResponse
-from harness.client.items import setting_of
+from harness.client.items import parameters_of
 from harness.client.redaction import excerpt
 from harness.client.settings import between
 from harness.client.tasks._conversation import tokens
@@ -66,7 +66,7 @@ class Annotate:
 
     def request(self, items: Sequence[Item], /) -> Request:
         item = one(items)
-        body = encode(_Body(str(item.data), setting_of(item, "max_tokens"), self.stream))
+        body = encode(_Body(str(item.data), parameters_of(item).get("max_tokens", self.max_tokens), self.stream))
         return Request((item,), self, "/annotate", body, stream=self.stream)
 
     def answer(self, request: Request, body: bytes, /) -> tuple[str]:
@@ -102,6 +102,15 @@ class Annotate:
         if not said:
             raise BadResponse("the stream ended without a piece of text")
         return _answers("".join(pieces), odd.count)
+
+    def text_of(self, data: str, /) -> str:
+        return data
+
+    def with_text(self, data: str, text: str, /) -> str:
+        return Asked(text, data.parameters) if isinstance(data, Asked) else text
+
+    def joined(self, answers: Sequence[str], separator: str, /) -> str:
+        return separator.join(answers)
 
     def synthetic(self, words: Callable[[int], str], length: int, /) -> str:
         return words(max(1, length))

@@ -19,8 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.gate.observer import watching
+from harness.client.protocols import Gate, gate_of
 from harness.client.types import Outcome, Request, Response, Send, Strategy
 from harness.experiment.simulate.direct import DirectSend
 from harness.experiment.simulate.loop import VirtualLoop, run
@@ -52,7 +52,7 @@ class _Application:
         self.slot = slot
         self.begins_s = begins_s
         self.feed: Feed | None = None
-        self.gate: ConcurrencyLimit | None = None
+        self.gate: Gate | None = None
         self.complete = False
         self.bad_lines = 0
         self.first_bad: tuple[int, str] | None = None
@@ -120,8 +120,7 @@ class _Play:
             )
 
             def layers(send: Send) -> Send:
-                if isinstance(send, ConcurrencyLimit):
-                    one.gate = send
+                one.gate = gate_of(send)
                 inner = compose(send, spec.layers, spec.seed + one.slot, closing, simulated)
                 if terms.stop_s == math.inf:
                     return self.recorder.layer(inner, one.slot)
