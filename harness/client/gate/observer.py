@@ -12,9 +12,10 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
+from harness.client.cause import Cause
 from harness.client.limits.fixed import Fixed
+from harness.client.protocols import ExplainedLimit, PacedLimit, SizedLimit
 from harness.client.types import Limit, Outcome, Sample
 
 Note = Callable[[float, int, int, str, float], None]
@@ -50,31 +51,27 @@ class Noted:
         self._update = limit.update
         self._told_per_s = math.inf
         self.value = limit.value
-        self._paced = hasattr(limit, "rate_per_s")
-        if self._paced:
-            self.rate_per_s: float = limit.rate_per_s  # type: ignore[attr-defined] # it has one
+        self.uses_work = isinstance(limit, SizedLimit) and bool(limit.uses_work)
+        self._explained = limit if isinstance(limit, ExplainedLimit) else None
+        self._paced = limit if isinstance(limit, PacedLimit) else None
+        if self._paced is not None:
+            self.rate_per_s: float = self._paced.rate_per_s
             self._told_per_s = self.rate_per_s
-
-    def __getattr__(self, name: str) -> Any:
-        """What else the limit has: a cause, whether it uses work."""
-        if name.startswith("__") or name in {"_limit", "rate_per_s"}:  # a copy asks before there is a limit
-            raise AttributeError(name)
-        return getattr(self._limit, name)
 
     def update(self, sample: Sample, /) -> None:
         """As the limit's; cheap where nothing changes."""
         self._update(sample)
         limit, before = self._limit, self.value
         after = limit.value
-        if self._paced and limit.rate_per_s != self.rate_per_s:  # type: ignore[attr-defined] # it has one
-            self.rate_per_s = limit.rate_per_s  # type: ignore[attr-defined] # as above
+        if self._paced is not None and self._paced.rate_per_s != self.rate_per_s:
+            self.rate_per_s = self._paced.rate_per_s
             if after == before and _alike(self.rate_per_s, self._told_per_s):
                 return
             self._told_per_s = self.rate_per_s
         elif after == before:
             return
         self.value = after
-        cause = getattr(limit, "cause", "") or _cause(sample, before, after)
+        cause = (self._explained.cause if self._explained else "") or _cause(sample, before, after)
         self._note(sample.done, before, after, cause, self._told_per_s)
 
 
@@ -82,10 +79,10 @@ def _alike(per_s: float, told_per_s: float) -> bool:
     return (1 - PACE_GRAIN) * told_per_s <= per_s <= (1 + PACE_GRAIN) * told_per_s
 
 
-def _cause(sample: Sample, before: int, after: int) -> str:
-    """For a limit that gives none: what it learnt from last."""
+def _cause(sample: Sample, before: int, after: int) -> Cause:
+    """The cause for a limit that gives none: the outcome of the last attempt."""
     if after > before:
-        return "raised"
+        return Cause.raised
     if sample.outcome is Outcome.ok:
-        return "lowered"
-    return "refused" if sample.outcome is Outcome.rejected else "failed"
+        return Cause.lowered
+    return Cause.refused if sample.outcome is Outcome.rejected else Cause.failed

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from harness.client.cause import Cause
 from harness.client.errors import SettingError
 from harness.client.limits._block import Block
 from harness.client.limits._ceiling import OVERLOAD, Accepted, Ceiling
@@ -71,7 +72,7 @@ class Knee:
         self._value = max(self.minimum, min(self.maximum, self.initial))
         self._wanted = float(self._value)  # where it rests; a look goes elsewhere for a while
         self._changes = 0
-        self.cause = "start"  # of the last change, for logs and pictures
+        self.cause = Cause.start  # of the last change
         self.rate_per_s = math.inf
         self._curve = Curve()
         self._ceiling = Ceiling()
@@ -144,11 +145,11 @@ class Knee:
         if behind > 0.5 and enough < least:
             self._block.go_on(least)
         elif behind < STOP and value < min(self.maximum, self._ceiling.top(now)):
-            self._set(2.0 * value, "doubling pays", now)
+            self._set(2.0 * value, Cause.doubling, now)
         else:
             self._calibrated = False
             self._timetable.first(now, curve.free(value))
-            self._aim(now, "doubling no longer pays", anew=True)
+            self._aim(now, Cause.doubling_ended, anew=True)
 
     # Rest: is it still the same server?
 
@@ -191,7 +192,7 @@ class Knee:
         self._drained = value
         self._timetable.soon(now, curve.free(value))
         left = value * curve.free(value) / mean_s + self._queue(value)
-        self._set(max(left, DRAIN_MIN * value), "slower", now)
+        self._set(max(left, DRAIN_MIN * value), Cause.slower, now)
 
     def _quicker(self, mean_s: float, noise: float, now: float) -> None:
         """Less waits than was thought, or service itself is quicker."""
@@ -203,7 +204,7 @@ class Knee:
             curve.only(value - 1)
         curve.add(value, mean_s, noise)
         curve.fit()
-        if not self._more(now, "quicker"):
+        if not self._more(now, Cause.faster):
             self._again(now)
 
     # Look at less, then at more.
@@ -212,7 +213,7 @@ class Knee:
         if self._value == self.minimum:
             self._rest = (self._value, *self._block.measured(now))
             self._news = False
-            if not self._more(now, "is there more?"):
+            if not self._more(now, Cause.probe_more):
                 self._timetable.later(now, self._curve.free(1))
             return
         mean_s, noise = self._block.measured(now)
@@ -221,7 +222,7 @@ class Knee:
         self._mode = "look"
         self._looking_since = now
         share = LOOK if self._value > LOOK_SMALL else 0.5
-        self._set(int(share * self._value), "is less as good?", now, keep=True)
+        self._set(int(share * self._value), Cause.probe_fewer, now, keep=True)
 
     def _looked(self, mean_s: float, noise: float, now: float) -> None:
         block, curve, value = self._block, self._curve, self._value
@@ -247,24 +248,24 @@ class Knee:
             self._base_s = curve.free(1) if dearer else min(1.05 * self._base_s, curve.free(1))
         if others:
             self._rest = (value, mean_s, noise)
-            self._set(value // 2, "is it others?", now, keep=True)
+            self._set(value // 2, Cause.probe_others, now, keep=True)
             return
         if curve.below(1.05 * value) > 0.7 and value > self.minimum:
             self._rest = (value, mean_s, noise)
             self._wanted = float(value)
-            self._set(value // 2, "less is as good", now, keep=True)
+            self._set(value // 2, Cause.fewer_suffice, now, keep=True)
             return
         self._calibrated = True
         self._drained = 0
         self._news = another or curve.below(rest / 1.15) > STOP
         if curve.below(rest / 1.15) > 0.7:
-            self._aim(now, "less is as good", most=rest)
-        elif curve.below(rest / MORE) > 0.8 or not self._more(now, "is there more?"):
-            self._aim(now, "back from the look")
+            self._aim(now, Cause.fewer_suffice, most=rest)
+        elif curve.below(rest / MORE) > 0.8 or not self._more(now, Cause.probe_more):
+            self._aim(now, Cause.probe_ended)
         if self._mode == "rest":
             self._plan(now)
 
-    def _more(self, now: float, cause: str) -> bool:
+    def _more(self, now: float, cause: Cause) -> bool:
         """Try more than where it rested, if that is allowed."""
         rest = self._rest[0]
         if rest >= self.maximum or self._ceiling.holds(now):
@@ -287,16 +288,16 @@ class Knee:
             self._rest = (value, mean_s, noise)
             pays = 1 - curve.below(1.1 * value) > PAYS and mean_s < 1.3 * self._alone(value)
             if pays and value < self.maximum:
-                self._set(max(value + 1.0, MORE * value), "more gives more", now)
+                self._set(max(value + 1.0, MORE * value), Cause.more_pays, now)
                 return
         before = self._wanted
-        self._aim(now, "more gives no more")
+        self._aim(now, Cause.more_ended)
         self._news = self._news or self._wanted > 1.2 * before
         self._plan(now)
 
     # Where to rest, and when to look again.
 
-    def _aim(self, now: float, cause: str, anew: bool = False, most: float = math.inf) -> None:
+    def _aim(self, now: float, cause: Cause, anew: bool = False, most: float = math.inf) -> None:
         """Rest: where it was, unless what is known says otherwise."""
         knees = (self._curve.quantile(share) for share in SEEK[self.seek][:3])
         least, begin, top = (knee + self._queue(knee) for knee in knees)
@@ -336,24 +337,24 @@ class Knee:
         self._calibrated = True
         least = self._ceiling.cut(self._value, now)
         if least or len(self._done) < 2:
-            self._set(float(least), "refused", now)
+            self._set(float(least), Cause.refused, now)
             return
         self._accepted = Accepted(self._done, now)
         self.rate_per_s = self._accepted.rate_per_s
-        self._set(2.0 * self._value + 4, "a rate is limited: pace", now)
+        self._set(2.0 * self._value + 4, Cause.paced, now)
 
     def _pace(self, accepted: Accepted, sample: Sample) -> None:
         if accepted.add(sample):
             self.rate_per_s = accepted.rate_per_s
-            self.cause = "pace"
+            self.cause = Cause.pace_changed
         self._bound = self._bound + 1 if sample.outcome is Outcome.ok and sample.in_flight >= self._value else 0
         if self._bound > 3 * self._value + 30:
             self._accepted, self._bound = None, 0
             self._ceiling.lift()
             self._calibrated = False
-            self._set(self._wanted, "the pace no longer binds", sample.done)
+            self._set(self._wanted, Cause.pace_ended, sample.done)
 
-    def _set(self, wanted: float, cause: str, now: float, keep: bool = False) -> None:
+    def _set(self, wanted: float, cause: Cause, now: float, keep: bool = False) -> None:
         """Change the limit and measure anew; `keep`: it comes back from there."""
         wanted = max(float(self.minimum), min(float(self.maximum), wanted, self._ceiling.top(now)))
         if not keep:
