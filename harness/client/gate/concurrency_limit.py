@@ -72,9 +72,9 @@ class ConcurrencyLimit(Slots):
             response = await self._inner(request)
             sample = self._sample(request, response, in_flight, size, generation)
             if sample is not None:
-                limit = self.limit
+                limit, paced = self.limit, self._paced
                 limit.update(sample)
-                if limit.value != self._size or self._paced is not None:
+                if limit.value != self._size or (paced is not None and paced.rate_per_s != self._turnstile.rate_per_s):
                     self._apply(limit)
             if response.outcome is _OK and self._fast_limit:
                 self._accepted_at = response.done
