@@ -1,0 +1,1 @@
+"""Part of paceline: the client, loads, measurement, experiments and the command."""

@@ -1,4 +1,4 @@
-"""`python -m harness` is the `paceline` command; so is the script that pip installs."""
+"""`python -m harness` is the `paceline` command; the script that pip installs comes here by way of `paceline.py`."""
 
 import os
 import sys

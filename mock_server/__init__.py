@@ -1,1 +1,1 @@
-"""A simulated model server: real HTTP, the real batching policy, and service times you choose. No torch."""
+"""Part of paceline: a simulated model server. HTTP and batching are real, service times are chosen; no torch."""

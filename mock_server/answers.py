@@ -13,6 +13,9 @@ from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
+from model_server.sampling import GREEDY, Sampling
+from model_server.work import TokenOf
+
 _TOKEN = re.compile(r"[^\W_\u2e80-\u9fff\uac00-\ud7af]+|[\u2e80-\u9fff\uac00-\ud7af]|[^\w\s]")
 _KEPT_CHARS_MAX = 4000  # thousands of longer texts, remembered, would fill the memory
 _SPECIAL_TOKENS = 2  # [CLS] and [SEP]
@@ -30,6 +33,15 @@ _WORDS = _VOCABULARY.split()
 def tokens_of(text: str) -> list[str]:
     """Words, single Chinese characters, and marks."""
     return _TOKEN.findall(text.lower())
+
+
+def tokens_in(text: str, *, special: bool) -> list[TokenOf]:
+    """Each word and mark with a hash as its id, and [CLS] and [SEP] around them."""
+    found: list[TokenOf] = [
+        (crc32(match.group().lower().encode()) & 0x7FFF_FFFF, match.group(), False, match.start(), match.end())
+        for match in _TOKEN.finditer(text)
+    ]
+    return [(101, "[CLS]", True, None, None), *found, (102, "[SEP]", True, None, None)] if special else found
 
 
 def count_tokens(kind: str, inputs: tuple[Any, ...]) -> int:
@@ -122,9 +134,10 @@ def fill_mask(text: str, top_k: int) -> list[list[tuple[float, int, str, str]]]:
     return masks
 
 
-def pieces(prompt: str) -> Iterator[str]:
-    """An endless text, one token at a time, different for each prompt."""
-    state = crc32(prompt.encode())
+def pieces(prompt: str, sampling: Sampling = GREEDY) -> Iterator[str]:
+    """An endless text, one token at a time, different for each prompt; where tokens are drawn, also for each seed."""
+    seeded = sampling.draws and sampling.seed is not None
+    state = crc32((f"{prompt}\0{sampling.seed}" if seeded else prompt).encode())
     while True:
         state = (state * 1_103_515_245 + 12_345) & 0x7FFF_FFFF
         yield _WORDS[(state >> 16) % len(_WORDS)] + " "

@@ -19,7 +19,7 @@ from mock_server.pauses import Pauses
 from mock_server.profile import Profile
 from mock_server.sharing import Sharing
 from mock_server.timers import Timers
-from model_server.work import Batch, EngineInfo, Prompt, Sequence, Work
+from model_server.work import Batch, EngineInfo, Prompt, Sequence, TokenOf, Work, line_of
 
 _Job = tuple[Batch, Callable[[Batch], None]]
 
@@ -73,7 +73,19 @@ class SimulatedEngine:
 
     def prompt(self, asked: Prompt, /) -> str:
         """A chat as lines, who said what."""
-        return asked if isinstance(asked, str) else "\n".join(f"{role}: {content}" for role, content in asked)
+        return asked if isinstance(asked, str) else "\n".join(map(line_of, asked))
+
+    def ids(self, kind: str, ids: tuple[int, ...], param: str, /) -> str | tuple[int, ...]:
+        """Each id is a word of its own: there is no vocabulary to look it up in."""
+        return self.text_of(kind, ids)
+
+    async def tokens(self, kind: str, text: str, special: bool, /) -> list[TokenOf]:
+        """A word is a token, its id a hash of it."""
+        return answers.tokens_in(text, special=special)
+
+    def text_of(self, kind: str, ids: tuple[int, ...], /) -> str:
+        """The ids as words."""
+        return " ".join(map(str, ids))
 
     def service_s(self, batch: Batch) -> float:
         """How long this batch takes, jitter included; where batches share the machine, alone."""
@@ -121,7 +133,7 @@ class SimulatedEngine:
             + generation.ttft_per_running_s * (self.running - 1)
         )
         first = self.pauses.ends(sequence.started, seconds * self._ttft_jitter() / self.speed)
-        self.timers.at(first, self._token, sequence, answers.pieces(sequence.prompt), first)
+        self.timers.at(first, self._token, sequence, answers.pieces(str(sequence.prompt), sequence.sampling), first)
 
     def _token(self, sequence: Sequence, text: Iterator[str], due: float) -> None:
         generation = self.profile.generation
@@ -151,3 +163,5 @@ def scale_note(speed: float) -> str:
 
 def _answer(work: Work) -> None:
     work.output = answers.answer(work.kind, work.inputs)
+    if work.raw:
+        work.output = [(label, round(math.log(score), 6)) for label, score in work.output]

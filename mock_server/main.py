@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from harness.base.options import add_options, filled, option
 from mock_server.app import create
 from mock_server.engine import scale_note
 from mock_server.profile import Profile
 from mock_server.profiles import ProfileError, load
-from model_server.command import ApiKeyError, add_arguments, face_settings, tell_ready
+from model_server.app import App
+from model_server.command import ApiKeyError, BoundsError, Listening, bounds_of, face_settings, tell_ready
 from model_server.command import serve as serve_app
-from model_server.jobs.command import WorkerRecipe, add_job_arguments, job_backend
+from model_server.jobs.command import JobOptions, WorkerRecipe, job_backend
 from model_server.jobs.job import JobBackend, JobsError
 from model_server.serving import PortError
+from model_server.settings import FaceSettings
 
 
 def serve(
@@ -32,13 +37,14 @@ def serve(
     exit_with_stdin: bool = False,
     grace_s: float = 30.0,
     jobs: JobBackend | None = None,
+    bounds: FaceSettings | None = None,
 ) -> None:
     """Serve a profile on this thread until SIGINT, SIGTERM or (if asked) the end of stdin.
 
     `ready(url)` is called once it listens. Raises `ProfileError` or `PortError` before that.
     """
     serve_app(
-        lambda: create(profile, speed=speed, seed=seed, settings=face_settings(), jobs=jobs),
+        lambda: create(profile, speed=speed, seed=seed, settings=face_settings(bounds), jobs=jobs),
         host,
         port,
         ready=ready,
@@ -47,45 +53,66 @@ def serve(
     )
 
 
-def worker_recipe(profile: str, speed: float | None, seed: int | None) -> WorkerRecipe:
+@dataclass(frozen=True)
+class MockOptions:
+    """Which server is simulated."""
+
+    profile: str = option(
+        "constant-120ms", "Profile of the simulated server: a built-in one or a TOML file.", metavar="NAME|FILE.toml"
+    )
+    speed: float | None = option(None, "Speed relative to the profile's own, such as 4.", kind=float, metavar="FACTOR")
+    seed: int | None = option(None, "Seed of jitter and faults [default: the profile's].", kind=int, metavar="N")
+
+
+OPTIONS = (MockOptions, Listening, FaceSettings, JobOptions)
+"""The dataclasses whose fields are the options of a mock."""
+
+
+def worker_recipe(mock: MockOptions, bounds: FaceSettings | None = None) -> WorkerRecipe:
     """How a worker makes the same mock."""
-    return WorkerRecipe("mock_server.app:create", {"profile": profile, "speed": speed, "seed": seed})
+    face = asdict(bounds or FaceSettings())
+    del face["api_key"]
+    return WorkerRecipe("mock_server.main:worker_app", {"mock": asdict(mock), "face": face})
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mock_server", description="Serve a simulated model server.")
-    parser.add_argument("--profile", default="constant-120ms", metavar="NAME|FILE.toml", help="shipped or your own")
-    parser.add_argument("--speed", type=float, default=None, metavar="F", help="F times as fast as the profile says")
-    parser.add_argument("--seed", type=int, default=None, metavar="N")
-    add_arguments(parser)
-    add_job_arguments(parser)
-    return parser
+def worker_app(mock: dict[str, Any], face: dict[str, Any]) -> App:
+    """An app for a worker of jobs, which nobody calls over HTTP."""
+    settings = FaceSettings(**{**face, "cors_origins": ()})
+    return create(mock["profile"], speed=mock["speed"], seed=mock["seed"], settings=settings)
+
+
+def run(values: Mapping[str, Any]) -> int:
+    """Serve with the values of the options, by field name; the exit code."""
+    mock, listening = filled(MockOptions, values), filled(Listening, values)
+
+    def ready(url: str) -> None:
+        speed = profile.speed * (1.0 if mock.speed is None else mock.speed)
+        note = scale_note(speed).removeprefix("; ") or None
+        tell_ready({"url": url, "profile": profile.name, "note": note}, listening.port_file)
+
+    try:
+        profile = load(mock.profile)
+        bounds = bounds_of(values)
+        with job_backend(filled(JobOptions, values), worker_recipe(mock, bounds)) as jobs:
+            serve(
+                profile,
+                listening.host,
+                listening.port,
+                speed=mock.speed,
+                seed=mock.seed,
+                ready=ready,
+                exit_with_stdin=listening.exit_with_stdin,
+                jobs=jobs,
+                bounds=bounds,
+            )
+    except (ProfileError, PortError, JobsError, ApiKeyError, BoundsError) as error:
+        print(f"mock_server: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-
-    def ready(url: str) -> None:
-        speed = profile.speed * (1.0 if arguments.speed is None else arguments.speed)
-        note = scale_note(speed).removeprefix("; ") or None
-        tell_ready({"url": url, "profile": profile.name, "note": note}, arguments.port_file)
-
-    try:
-        profile = load(arguments.profile)
-        recipe = worker_recipe(arguments.profile, arguments.speed, arguments.seed)
-        with job_backend(arguments, recipe) as jobs:
-            serve(
-                profile,
-                arguments.host,
-                arguments.port,
-                speed=arguments.speed,
-                seed=arguments.seed,
-                ready=ready,
-                exit_with_stdin=arguments.exit_with_stdin,
-                jobs=jobs,
-            )
-    except (ProfileError, PortError, JobsError, ApiKeyError) as error:
-        print(f"mock_server: {error}", file=sys.stderr)
-        return 2
-    return 0
+    parser = argparse.ArgumentParser(prog="mock_server", description="Serve a simulated model server.")
+    add_options(parser, *OPTIONS)
+    return run(vars(parser.parse_args(argv)))

@@ -1,1 +1,1 @@
-"""The HTTP face of both servers, the batching policy they share, and (lazily) the engines behind the real one."""
+"""Part of paceline: the HTTP face of both servers, their batching policy, and (lazily) the real one's engines."""

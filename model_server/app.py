@@ -9,14 +9,15 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 from model_server.admission import AdmissionLimits
 from model_server.api import ROUTES
+from model_server.authorization import check_key
 from model_server.batching import BatchPolicy
 from model_server.clock import Clock, clock
+from model_server.cors import Cors
 from model_server.counts import Counts, RouteCounts
 from model_server.dispatch import Dispatcher
 from model_server.errors import ApiError, ClientGone, draining, starting
@@ -27,7 +28,8 @@ from model_server.metrics import Metrics
 from model_server.reply import Reply
 from model_server.routes import Route
 from model_server.settings import FaceSettings
-from model_server.table import Decode, Methods, route_of, tabulate
+from model_server.table import Decode, Methods, allowed_methods, route_of, tabulate
+from model_server.unpacking import is_gzip, unpacked
 from model_server.work import Engine, Work
 
 log = logging.getLogger(__name__)
@@ -70,6 +72,7 @@ class App:
         self.lane = Lane(engine, running_max=running_max, queue_max=running_queue_max, clock=self._now)
         self._table, self._patterns = tabulate(self.routes)
         self._key = settings.api_key.encode() if settings.api_key else None
+        self._cors = Cors(settings.cors_origins) if settings.cors_origins else None
         note = engine.info.note
         self._note = None if note is None else note.encode("latin-1", "replace")
         self._hanging: set[asyncio.Future[None]] = set()
@@ -131,6 +134,8 @@ class App:
             self.open()
         exchange = Exchange(scope, receive, send, self.clock())
         exchange.note = self._note
+        if self._cors is not None:
+            exchange.cors = self._cors.headers(exchange)
         methods = self._table.get(scope["path"])
         book = self.counts.routes.get(scope["path"])
         if book is None:
@@ -162,8 +167,12 @@ class App:
     async def _converse(self, exchange: Exchange, methods: Methods | None) -> None:
         route: Route | None = None
         try:
-            route, decode = route_of(exchange, methods, self._patterns)
-            reply = await self._reply(exchange, route, decode)
+            reply = None
+            if self._cors is not None:
+                reply = self._cors.preflight(exchange, allowed_methods(exchange, methods, self._patterns))
+            if reply is None:
+                route, decode = route_of(exchange, methods, self._patterns)
+                reply = await self._reply(exchange, route, decode)
             if reply is not None:
                 await reply.write(exchange)
         except ClientGone:
@@ -183,7 +192,7 @@ class App:
 
     async def _reply(self, exchange: Exchange, route: Route, decode: Decode | None) -> Reply | None:
         if self._key is not None and not route.open:
-            self._authorize(exchange)
+            check_key(exchange, self._key)
         if not route.work:
             return await self._answer(exchange, route, decode)
         if self.draining:
@@ -197,25 +206,14 @@ class App:
     async def _answer(self, exchange: Exchange, route: Route, decode: Decode | None) -> Reply:
         if decode is None:
             return await route.handler(self, exchange, None)
-        if exchange.headers.get(b"content-encoding", b"identity") != b"identity":
-            message = "content-encoding: a packed body is not understood; send it as it is"
-            raise ApiError(415, message, code="unsupported_encoding", param="content-encoding")
+        encoding = exchange.headers.get(b"content-encoding")
+        packed = encoding is not None and is_gzip(encoding)
         body, whole = await exchange.body(self.settings.body_max_bytes, self.settings.body_timeout_s)
+        if packed:
+            body = unpacked(body, self.settings.body_max_bytes)
         if not whole:
             exchange.arrived = self.clock()  # nothing can be served before its last byte is here
         return await route.handler(self, exchange, decode(body))
-
-    def _authorize(self, exchange: Exchange) -> None:
-        given = exchange.headers.get(b"authorization", b"")
-        scheme, _, key = given.partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(key.strip(), self._key or b""):
-            raise ApiError(
-                401,
-                "a valid API key is needed: Authorization: Bearer KEY",
-                code="invalid_api_key",
-                type="authentication_error",
-                headers=((b"www-authenticate", b"Bearer"),),
-            )
 
     async def run(self, exchange: Exchange, works: list[Work]) -> list[Work]:
         """Queue the items of this exchange, wait for their outputs, and note the timing. For the route functions."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.base.options import filled, option
 from model_server.app import App
 from model_server.serving import Serving, bind, raise_file_limit
 from model_server.serving import serve as serve_app
@@ -26,20 +27,33 @@ class ApiKeyError(ValueError):
     """The API key of the environment cannot be used; the message says why and what to do."""
 
 
-def face_settings() -> FaceSettings:
-    """The usual bounds, with the API key of the environment: on a command line others could read it.
+class BoundsError(ValueError):
+    """A bound that an option names cannot be; the message says what is allowed."""
+
+
+def bounds_of(values: Mapping[str, Any]) -> FaceSettings:
+    """The bounds that options name; raises `BoundsError`."""
+    try:
+        return filled(FaceSettings, values)
+    except ValueError as error:
+        raise BoundsError(str(error)) from None
+
+
+def face_settings(bounds: FaceSettings | None = None) -> FaceSettings:
+    """The usual bounds or these, and the API key of the environment: on a command line others could read it.
 
     Blanks and line ends around the key are dropped, as files and secret stores add them. Raises `ApiKeyError`.
     """
     given = os.environ.get(API_KEY_VARIABLE)
+    bounds = bounds or FaceSettings()
     if given is None:
-        return FaceSettings()
+        return bounds
     key = given.strip()
     if not key:
         message = f"{API_KEY_VARIABLE} is set and empty: give it a key, or unset it for a server that is open to all"
         raise ApiKeyError(message)
     try:
-        return FaceSettings(api_key=key)
+        return replace(bounds, api_key=key)
     except ValueError as error:
         raise ApiKeyError(f"{API_KEY_VARIABLE}: {error}") from None
 
@@ -101,12 +115,14 @@ def _stop_at_end_of_stdin(serving: Serving) -> None:
     threading.Thread(target=read, daemon=True, name="stdin").start()
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where to listen, and how to tell of it."""
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0: a free one")
-    parser.add_argument("--port-file", type=Path, default=None, metavar="FILE", help="write the ready line there too")
-    parser.add_argument("--exit-with-stdin", action="store_true", help="stop when stdin ends (the parent died)")
+@dataclass(frozen=True)
+class Listening:
+    """Where a server listens, and how it says so."""
+
+    host: str = option("127.0.0.1", "Address to bind; any other than this one lets other machines call.")
+    port: int = option(0, "Port to bind; 0 chooses a free one.", least=0, most=65535)
+    port_file: Path | None = option(None, "Write the ready line there, too.", kind=Path, metavar="FILE")
+    exit_with_stdin: bool = option(False, "Stop when stdin ends, because the parent process has ended.")
 
 
 def tell_ready(facts: dict[str, Any], port_file: Path | None) -> None:

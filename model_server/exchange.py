@@ -64,6 +64,7 @@ class Exchange:
         "arrived",
         "book",
         "connection",
+        "cors",
         "gone",
         "headers",
         "note",
@@ -91,6 +92,7 @@ class Exchange:
         self.status = 0
         self.timing = NO_TIMING
         self.note: bytes | None = None  # what every answer has to say of the model
+        self.cors: list[Header] | None = None  # for scripts of web pages
         self.truncated = 0  # inputs that were cut to the model's bound, as the caller asked
         self.outcome: str | None = None  # set by what breaks an answer on purpose
         self.book: Any = None

@@ -10,19 +10,19 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
+from harness.base.options import add_options, filled, option
 from model_server.admission import AdmissionLimits
 from model_server.app import App, create_app
 from model_server.batching import BatchPolicy
-from model_server.command import ApiKeyError, add_arguments, face_settings, serve, tell_ready
+from model_server.command import ApiKeyError, BoundsError, Listening, bounds_of, face_settings, serve, tell_ready
 from model_server.engines.build import build
-from model_server.engines.settings import EngineError, EngineSettings, sources
-from model_server.engines.shapes import SHAPES
+from model_server.engines.settings import Dtype, EngineError, EngineSettings, sources
 from model_server.engines.tasks import TASKS
-from model_server.jobs.command import WorkerRecipe, add_job_arguments, default_file, job_backend
+from model_server.jobs.command import JobOptions, WorkerRecipe, default_file, job_backend
 from model_server.jobs.job import JobBackend, JobsError
 from model_server.serving import PortError, Serving
 from model_server.settings import FaceSettings
@@ -37,12 +37,12 @@ PAD_MULTIPLE = 16
 class BatchBounds:
     """The budget of a batch, in items and padded tokens, how long it lingers, and how much may wait (0: no bound)."""
 
-    items: int = 32
-    tokens: int = 2048
-    queue: int = 4096
-    queue_tokens: int = 0
-    queue_wait_s: float = 0.0
-    linger_s: float = 0.0
+    items: int = option(32, "Most items of a batch.", flag="--batch-items", least=1)
+    tokens: int = option(2048, "Most padded tokens of a batch.", flag="--batch-tokens", least=1)
+    queue: int = option(4096, "Most items that may wait.", least=1)
+    queue_tokens: int = option(0, "Most tokens that may wait; 0 for no bound.", least=0)
+    queue_wait_s: float = option(0.0, "Refuse what would wait longer than these seconds; 0 for no bound.", least=0)
+    linger_s: float = option(0.0, "Seconds to wait for a batch to fill.", flag="--batch-linger", least=0)
 
     def __post_init__(self) -> None:
         for name in ("items", "tokens", "queue"):
@@ -92,63 +92,66 @@ def create(
     return app
 
 
-def _settings(given: argparse.Namespace) -> EngineSettings:
-    tasks = [task.strip() for task in given.task.split(",") if task.strip()]
-    return EngineSettings(
-        sources(tasks, given.model, given.random_weights),
-        given.dtype,
-        given.device,
-        given.threads,
-        given.warm_up,
-        given.batch_items,
-        given.running,
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which models are served, and how they compute."""
+
+    task: str = option("similarity", f"Tasks to serve: {', '.join(TASKS)}.", metavar="TASK[,TASK]")
+    model: tuple[str, ...] = option(
+        (), "Model of the hub or of a local folder, for all tasks or for one; repeatable.", metavar="[TASK=]ID|FOLDER"
     )
-
-
-def _bounds(given: argparse.Namespace) -> BatchBounds:
-    return BatchBounds(
-        given.batch_items,
-        given.batch_tokens,
-        given.queue,
-        given.queue_tokens,
-        given.queue_wait,
-        given.batch_linger,
+    random_weights: str | None = option(
+        None,
+        "No model: a real architecture with random weights, each task's own if none is named.",
+        bare="",
+        metavar="[TASK=]SHAPE",
     )
+    dtype: str = option("auto", "Number format of the weights.", choices=("auto", "float32", "bfloat16"))
+    device: str = option("auto", "Device that computes: auto, cpu, cuda, cuda:1 ...")
+    threads: int = option(1, "Processor threads of the model.", least=1)
+    warm_up_s: float = option(10.0, "Most seconds for the warm-up; 0 for none.", least=0)
+    running: int = option(16, "Most texts that are generated at the same time.", least=1)
+
+    def settings(self, rows_max: int) -> EngineSettings:
+        """As the engine takes them; raises `EngineError`."""
+        tasks = [task.strip() for task in self.task.split(",") if task.strip()]
+        return EngineSettings(
+            sources(tasks, list(self.model), self.random_weights),
+            cast(Dtype, self.dtype),
+            self.device,
+            self.threads,
+            self.warm_up_s,
+            rows_max,
+            self.running,
+        )
 
 
-ENGINE_OPTIONS = (
-    *("task", "model", "random_weights", "dtype", "device", "threads", "warm_up"),
-    *("batch_items", "batch_tokens", "batch_linger", "queue", "queue_tokens", "queue_wait", "running"),
-)
+OPTIONS = (ModelOptions, BatchBounds, Listening, FaceSettings, JobOptions)
+"""The dataclasses whose fields are the options of a server of real models."""
 
 
-def worker_recipe(given: argparse.Namespace) -> WorkerRecipe:
-    """How a worker makes the same engine."""
-    return WorkerRecipe("model_server.main:worker_app", {name: getattr(given, name) for name in ENGINE_OPTIONS})
+def worker_recipe(values: Mapping[str, Any]) -> WorkerRecipe:
+    """How a worker makes the same engine; raises `EngineError` or `BoundsError` for what cannot be."""
+    model, batch, face = filled(ModelOptions, values), filled(BatchBounds, values), asdict(bounds_of(values))
+    model.settings(batch.items)
+    del face["api_key"]
+    arguments = {"model": asdict(model), "batch": asdict(batch), "face": face}
+    return WorkerRecipe("model_server.main:worker_app", arguments)
 
 
-def recipe_for(task: str, model: Sequence[str], random_weights: str | None, dtype: str, device: str) -> WorkerRecipe:
-    """The recipe of a worker that is started by hand; raises `EngineError` for what cannot be."""
-    line = ["--task", task, "--dtype", dtype, "--device", device]
-    line += [part for name in model for part in ("--model", name)]
-    if random_weights is not None:
-        line += ["--random-weights", *([random_weights] if random_weights else [])]
-    given = _parser().parse_args(line)
-    _settings(given)
-    return worker_recipe(given)
-
-
-def worker_app(**options: object) -> App:
-    """An app for a worker of jobs, which nobody asks over HTTP; the options are those of the command."""
-    given = argparse.Namespace(**options)
-    return create(build(_settings(given), lambda text: None), _bounds(given), face=FaceSettings())
+def worker_app(model: dict[str, Any], batch: dict[str, Any], face: dict[str, Any]) -> App:
+    """An app for a worker of jobs, which nobody calls over HTTP."""
+    bounds = BatchBounds(**batch)
+    engine = build(ModelOptions(**model).settings(bounds.items), lambda text: None)
+    return create(engine, bounds, face=FaceSettings(**{**face, "cors_origins": ()}))
 
 
 class _Command:
-    """One run of the command: what is known of it so far."""
+    """One run of the command."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self.arguments = arguments
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = values
+        self.listening = filled(Listening, values)
         self.began = time.monotonic()
         self.engine: TorchEngine | None = None
         self.serving: Serving | None = None
@@ -156,11 +159,11 @@ class _Command:
 
     def run(self) -> int:
         """Serve; the exit code."""
-        given = self.arguments
-        settings, bounds, face = _settings(given), _bounds(given), face_settings()
-
+        recipe, listening = worker_recipe(self.values), self.listening
+        bounds, face = filled(BatchBounds, self.values), face_settings(bounds_of(self.values))
+        settings = filled(ModelOptions, self.values).settings(bounds.items)
         try:
-            with job_backend(given, worker_recipe(given), default_file(given.port)) as jobs:
+            with job_backend(filled(JobOptions, self.values), recipe, default_file(listening.port)) as jobs:
 
                 def app() -> App:
                     self.engine = build(settings, self.say)
@@ -168,10 +171,10 @@ class _Command:
 
                 serve(
                     app,
-                    given.host,
-                    given.port,
+                    listening.host,
+                    listening.port,
                     ready=self._listens,
-                    exit_with_stdin=given.exit_with_stdin,
+                    exit_with_stdin=listening.exit_with_stdin,
                     on_serving=self._serves,
                 )
         finally:
@@ -200,41 +203,23 @@ class _Command:
             self.serving.stop()
         elif self.url is not None and engine is not None and engine.ready:
             facts = {"url": self.url, "model": engine.info.model, "note": engine.info.note}
-            tell_ready(facts, self.arguments.port_file)
+            tell_ready(facts, self.listening.port_file)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="model_server", description="Serve models with torch and transformers.")
-    parser.add_argument("--task", default="similarity", metavar="TASK[,TASK]", help=", ".join(TASKS))
-    parser.add_argument(
-        "--model", action="append", default=[], metavar="[TASK=]ID|FOLDER", help="of the hub, or a local folder"
-    )
-    parser.add_argument(
-        "--random-weights", nargs="?", const="", metavar="[TASK=]SHAPE", help="no model: " + ", ".join(SHAPES)
-    )
-    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
-    parser.add_argument("--threads", type=int, default=1, help="of the processor, for the model")
-    parser.add_argument("--batch-items", type=int, default=32, metavar="N")
-    parser.add_argument("--batch-tokens", type=int, default=2048, metavar="N", help="padded")
-    parser.add_argument("--queue", type=int, default=4096, metavar="N", help="items that may wait")
-    parser.add_argument("--queue-tokens", type=int, default=0, metavar="N", help="tokens that may wait; 0: no bound")
-    parser.add_argument("--queue-wait", type=float, default=0.0, metavar="S", help="refuse a longer wait; 0: no bound")
-    parser.add_argument("--batch-linger", type=float, default=0.0, metavar="S", help="a batch waits for company")
-    parser.add_argument("--running", type=int, default=16, metavar="N", help="texts generated at once")
-    parser.add_argument("--warm-up", type=float, default=10.0, metavar="S", help="at most so long; 0: not at all")
-    add_arguments(parser)
-    add_job_arguments(parser)
-    return parser
+def run(values: Mapping[str, Any]) -> int:
+    """Serve with the values of the options, by field name; the exit code."""
+    try:
+        return _Command(values).run()
+    except (EngineError, PortError, JobsError, ApiKeyError, BoundsError) as error:
+        print(f"model_server: {error}", file=sys.stderr)
+        return 2
+    # While models load nothing is served yet that could be drained.
+    except KeyboardInterrupt:
+        return 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    try:
-        return _Command(arguments).run()
-    except (EngineError, PortError, JobsError, ApiKeyError) as error:
-        print(f"model_server: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:  # while loading: nothing is served yet that could be drained
-        return 130
+    parser = argparse.ArgumentParser(prog="model_server", description="Serve models with torch and transformers.")
+    add_options(parser, *OPTIONS)
+    return run(vars(parser.parse_args(argv)))

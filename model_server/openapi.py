@@ -37,13 +37,13 @@ _STATUSES = {
     408: "The body of the request was not complete in time",
     409: "The Idempotency-Key belongs to another job",
     413: "Too much: the body, and on TEI routes the number of inputs or their length",
-    415: "The body is packed (`Content-Encoding`), which the server does not understand",
+    415: "The body is packed in a way (`Content-Encoding`) that is not gzip",
     422: "The request is not right, as TEI tells it",
     424: "The model failed, as TEI tells it",
     429: "The caller's own limit",
     431: "The head of the request is too large",
     500: "The server's own mistake",
-    501: "A transfer coding other than chunked",
+    501: "A transfer coding other than chunked, or CONNECT",
     503: "The server is full, starting or stopping",
     504: "The caller's deadline passed while the work was queued",
 }
@@ -152,7 +152,7 @@ def statuses_of(route: Route) -> list[int]:
     if not route.open:
         statuses.append(401)
     if route.request is not None:
-        statuses += [408, 413]
+        statuses += [408, 413, 415, 501]
     if route.work:
         statuses += [404, 429, 503, 504]
     if route.work and (route.family == "tei" or route.tei_param is not None):

@@ -4,25 +4,24 @@ the head of a request and on how long a connection may say nothing."""
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import struct
 from collections.abc import Callable
 from typing import Any
 
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from model_server.clock import Clock
 from model_server.errors import CLOSE, ApiError, Header
 from model_server.exchange import CONNECTION, SendMessage
+from model_server.framing import coding_problem, host_problem, not_http, offer_problem
+from model_server.settings import FaceSettings
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
-HEADERS_MAX = 100
-HEAD_BYTES_MAX = 64 << 10
 READ_MAX = 16 << 10
 """Bytes that the parser gets at once. Of a read that ends inside a head, no more than this is counted too late."""
-_H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n)", re.IGNORECASE)
-_BODY_FIELDS = (b"content-length", b"transfer-encoding")
+_TRAILER = "the fields after the body are over the bound of a head"
 
 
 class Turn:
@@ -46,74 +45,129 @@ class FaceProtocol(HttpToolsProtocol):
     time the last one is parsed tens of milliseconds later, which is no part of its service time.
     """
 
-    def __init__(self, turn: Turn, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, turn: Turn, bounds: FaceSettings, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._turn = turn
+        self._bounds = bounds
+        self._fields_max = bounds.head_max_fields
+        self._small_bound = bounds.head_max_bytes < 2 * READ_MAX  # a head may be over it within two parts
         self.arrived = 0.0
         self.on_lost: Callable[[], None] | None = None
         self.lost = False
         self._extensions = {CONNECTION: self}
-        self._head_bytes = 0  # of a head that is not complete
-        self._fed = 0
+        self._head_bytes = 0  # of a head that is not complete, from the part after the one in which it begins
+        self._trailer_bytes = 0
         self._in_head = False
+        self._in_body = False
+        self._offered: bytes | None = None  # the head of a request that offers another protocol, without the offer
         self._problem: ApiError | None = None
+        self._last: bytes | None = None  # what ends the connection, after the answers to the requests before
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         super().connection_made(transport)
         self._arm_keep_alive(self.timeout_keep_alive)  # one that never sends a request is idle too
 
     def data_received(self, data: bytes) -> None:
+        if self._last is not None:
+            return  # nothing can be read after what was not HTTP
         turn = self._turn
         if not turn.began:
             turn.began = turn.clock()
             self.loop.call_soon(turn.end)
-        if data.find(b"h2c", 0, 4096) >= 0 and not self._in_head and (self.cycle is None or not self.cycle.more_body):
-            data = _without_h2c(data)
-        if len(data) <= READ_MAX:
-            self._feed(data)
-            return
-        for start in range(0, len(data), READ_MAX):
-            if self.transport.is_closing():
-                return
-            self._feed(data[start : start + READ_MAX])
+        try:
+            if len(data) <= READ_MAX:
+                self._feed(data)
+            else:
+                for start in range(0, len(data), READ_MAX):
+                    self._feed(data[start : start + READ_MAX])
+        except HttpParserError:
+            self.send_400_response("this is not valid HTTP")
 
     def _feed(self, data: bytes) -> None:
-        """Parse a part of the stream. A head is counted from the part after the one in which it begins."""
-        goes_on = self._in_head
-        self._fed = len(data)
-        super().data_received(data)
-        if goes_on and self._in_head and not self.transport.is_closing():
+        """Parse a part of the stream; raises `HttpParserError`. What bounds it does not depend on the parts."""
+        in_head, cycle = self._in_head, self.cycle if self._in_body else None
+        body_bytes = 0 if cycle is None else len(cycle.body)
+        while True:
+            try:
+                self.parser.feed_data(data)
+                break
+            except HttpParserUpgrade as upgrade:
+                # The parser leaves what follows to the other protocol; the offer is ignored (RFC 9110, 7.8), so the
+                # same request is read once more without it.
+                data, self._offered = (self._offered or b"") + data[upgrade.args[0] :], None
+        if cycle is not None and self._in_body and cycle is self.cycle and not cycle.response_complete:
+            self._count_trailer(len(data), len(cycle.body) > body_bytes)
+        if self._in_head and in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX:
-                self._problem = _head_too_large()
-                self.send_400_response("")
+            # Blanks around values are no part of what `_head_size` counts: twice the bound leaves room for them.
+            if self._head_bytes > 2 * self._bounds.head_max_bytes or len(self.headers) > self._fields_max:
+                self._problem = self._head_too_large()
+                raise HttpParserError(self._problem.message)
 
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        head_bytes, self._head_bytes = self._head_bytes + self._fed, 0
-        fields = self.headers
-        large = (
-            head_bytes > HEAD_BYTES_MAX - READ_MAX
-            and sum([len(name) + len(value) for name, value in fields]) > HEAD_BYTES_MAX
-        )
-        if large or len(fields) > HEADERS_MAX:
-            self._problem = _head_too_large()
-        elif self.parser.get_http_version() == "1.1" and [name for name, _ in fields].count(b"host") != 1:
-            self._problem = ApiError(400, "an HTTP/1.1 request has exactly one Host header", code="invalid_http")
-        elif any(name == b"transfer-encoding" and value.lower() != b"chunked" for name, value in fields):
-            self._problem = ApiError(501, "the only transfer coding that is understood is chunked", code="invalid_http")
-        elif self.parser.should_upgrade() and any(name in _BODY_FIELDS for name, _ in fields):
-            # The parser takes what follows for the other protocol, so this body can never be read.
-            self._problem = ApiError(400, "a request that asks for an upgrade must have no body", code="invalid_http")
-        if self._problem is not None:
-            raise ValueError(self._problem.message)  # the parser stops, and uvicorn calls send_400_response
-        super().on_headers_complete()
+    def _count_trailer(self, size: int, has_body: bool) -> None:
+        """Fields after a chunked body, or what goes with a chunk, may not come without end."""
+        self._trailer_bytes = 0 if has_body else self._trailer_bytes + size
+        if self._trailer_bytes > 2 * self._bounds.head_max_bytes:
+            raise HttpParserError(_TRAILER)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
+        self._head_bytes = self._trailer_bytes = 0
         self.arrived = self._turn.began
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item] # a dict of dicts by the spec
+
+    def on_headers_complete(self) -> None:
+        self._problem = self._head_problem()
+        if self._problem is not None:
+            raise ValueError(self._problem.message)  # the parser stops
+        if self.parser.should_upgrade():
+            self._offered = self._head_without_offer()
+            return
+        super().on_headers_complete()
+        self.headers = []  # fields after a chunked body are dropped: they must not pass for those of the head
+        self._in_head, self._in_body = False, True
+
+    def _head_problem(self) -> ApiError | None:
+        """What forbids to read on, if anything: size, host, framing, an offer that cannot be ignored."""
+        fields, version = self.headers, self.parser.get_http_version()
+        if len(fields) > self._fields_max or (
+            (self._head_bytes or self._small_bound) and self._head_size() > self._bounds.head_max_bytes
+        ):
+            return self._head_too_large()
+        names = [name for name, _ in fields]
+        if (problem := host_problem(names, fields, version)) is not None:
+            return problem
+        if b"transfer-encoding" in names and (problem := coding_problem(fields, version)) is not None:
+            return problem
+        if self.parser.should_upgrade():
+            return offer_problem(self.parser.get_method(), fields)
+        return None
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
+
+    def _head_too_large(self) -> ApiError:
+        bounds = f"{self._fields_max} header fields or {self._bounds.head_max_bytes} bytes"
+        return ApiError(431, f"the head of the request is over {bounds}", code="head_too_large")
+
+    def _head_without_offer(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%s: %s" % field for field in self.headers if field[0] != b"upgrade"]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    def on_message_complete(self) -> None:
+        """As uvicorn's, which looks whether another protocol was offered; here none was."""
+        if self._offered is not None:
+            return
+        if self.headers and self._head_size() > self._bounds.head_max_bytes:
+            raise ValueError(_TRAILER)
+        self._in_body = False
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     @property
     def whole(self) -> bool:
@@ -154,6 +208,8 @@ class FaceProtocol(HttpToolsProtocol):
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+        elif self._last is not None:
+            self._say_last()
         elif self.timeout_keep_alive_task is None:
             self._arm_keep_alive(self.timeout_keep_alive)
 
@@ -193,21 +249,22 @@ class FaceProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True  # uvicorn then expects no more of this answer
 
     def send_400_response(self, msg: str) -> None:
-        """Not HTTP, or not within bounds: answered with the one error body too."""
-        problem, self._problem = self._problem or ApiError(400, msg, code="invalid_http"), None
+        """Not HTTP, or not within bounds: the one error body, after the answers to the requests before it."""
+        problem, self._problem = self._problem or not_http(msg), None
         body = problem.body()
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[problem.status] + head + body)
+        self._last = STATUS_LINE[problem.status] + head + body
+        cycle = self.cycle
+        if self._in_body and self.pipeline:
+            self.pipeline.popleft()  # the request whose body is broken had not begun
+            return
+        if self._in_body and cycle.response_started:
+            self._last = b""  # it has its answer
+        if self._in_body or cycle is None or cycle.response_complete:
+            self._say_last()
+
+    def _say_last(self) -> None:
+        self._give_up()
+        if self._last:
+            self.transport.write(self._last)
         self.transport.close()
-
-
-def _without_h2c(data: bytes) -> bytes:
-    """A client that offers HTTP/2 goes on with HTTP/1.1 when its offer is ignored (RFC 9110, 7.8), as Java's does with
-    every first request; the parser does not ignore it, and drops the body."""
-    head, end, body = data.partition(b"\r\n\r\n")
-    return _H2C.sub(b"", head + b"\r\n") + b"\r\n" + body if end else data
-
-
-def _head_too_large() -> ApiError:
-    bounds = f"{HEADERS_MAX} header fields or {HEAD_BYTES_MAX} bytes"
-    return ApiError(431, f"the head of the request is over {bounds}", code="head_too_large")

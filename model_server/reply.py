@@ -88,6 +88,8 @@ def _headers(exchange: Exchange, reply: Reply, length: int | None) -> list[Heade
         headers.append((b"x-model-note", exchange.note))
     if exchange.truncated:
         headers.append((b"x-truncated-inputs", b"%d" % exchange.truncated))
+    if exchange.cors is not None:
+        headers += exchange.cors
     if reply.headers:
         headers += reply.headers
     return headers

@@ -66,7 +66,7 @@ class Serving(uvicorn.Server):
     def __init__(self, app: App, *, grace_s: float = 30.0, ready: Callable[[], None] = lambda: None) -> None:
         config = uvicorn.Config(
             app,
-            http=partial(FaceProtocol, Turn(clock())),  # type: ignore[arg-type] # a factory is all uvicorn asks for
+            http=partial(FaceProtocol, Turn(clock()), app.settings),  # type: ignore[arg-type] # a factory is all uvicorn asks for
             ws="none",
             lifespan="off",
             log_config=None,
@@ -74,7 +74,7 @@ class Serving(uvicorn.Server):
             server_header=False,
             date_header=False,
             backlog=BACKLOG,
-            timeout_keep_alive=75,
+            timeout_keep_alive=app.settings.keep_alive_s,  # type: ignore[arg-type] # it is only added to times
             timeout_graceful_shutdown=1,
         )
         super().__init__(config)

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from harness.base.options import option, options
+
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/,*]+")
 
 
 @dataclass(frozen=True)
 class FaceSettings:
-    """Bounds on what a request may hold, and the optional API key."""
+    """Bounds on what a request may hold, the optional API key, and the web pages that may call."""
 
-    body_max_bytes: int = 4 << 20
-    items_max: int = 2048  # texts, labels, pairs in one request
-    text_max_chars: int = 500_000
-    tokens_max: int = 8192  # what `max_tokens` may ask for
-    body_timeout_s: float = 60.0  # from the head of a request to the last byte of its body
+    body_max_bytes: int = option(4 << 20, "Bytes of a request's body, also after unpacking it.", least=1)
+    items_max: int = option(2048, "Texts, labels or pairs in one request.", least=1)
+    text_max_chars: int = option(500_000, "Characters of one text.", least=1)
+    tokens_max: int = option(8192, "Tokens that a request may ask for.", least=1)
+    body_timeout_s: float = option(60.0, "Seconds from the head of a request to the last byte of its body.", least=0)
+    head_max_bytes: int = option(64 << 10, "Bytes of a request's head.", least=1)
+    head_max_fields: int = option(100, "Header fields of a request.", least=1)
+    keep_alive_s: float = option(75.0, "Seconds that a connection may be idle.", least=0)
     api_key: str | None = None
+    cors_origins: tuple[str, ...] = option(
+        (),
+        "Web pages whose scripts may call, such as https://example.org; * for all; repeatable.",
+        flag="--cors-origin",
+        metavar="ORIGIN",
+    )
 
     def __post_init__(self) -> None:
-        for name in ("body_max_bytes", "items_max", "text_max_chars", "tokens_max"):
-            value = getattr(self, name)
-            if value < 1:
-                raise ValueError(f"{name} = {value!r}: must be an integer >= 1")
-        if not self.body_timeout_s > 0:
-            raise ValueError(f"body_timeout_s = {self.body_timeout_s!r}: must be > 0")
+        for bound in options(FaceSettings):
+            value = getattr(self, bound.field)
+            if bound.kind is int and value < 1:
+                raise ValueError(f"{bound.field} = {value!r}: must be an integer >= 1")
+            if bound.kind is float and not 0 < value <= 86_400:
+                raise ValueError(f"{bound.field} = {value!r}: must be > 0 and <= 86400")
+        for origin in self.cors_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"cors_origins = {origin!r}: must be * or like https://example.org, without a path")
         if self.api_key is not None:
             _check_key(self.api_key)
 

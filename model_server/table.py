@@ -41,7 +41,7 @@ def route_of(exchange: Exchange, methods: Methods | None, patterns: Patterns) ->
     method = exchange.scope["method"]
     found = methods.get("GET" if method == "HEAD" else method)  # the protocol leaves out the body
     if found is None:
-        allowed = ", ".join(sorted({*methods, "HEAD"} if "GET" in methods else methods))
+        allowed = _names(methods)
         raise ApiError(
             405,
             f"{exchange.path[:200]} takes {allowed}",
@@ -49,6 +49,15 @@ def route_of(exchange: Exchange, methods: Methods | None, patterns: Patterns) ->
             headers=((b"allow", allowed.encode()),),
         )
     return found
+
+
+def allowed_methods(exchange: Exchange, methods: Methods | None, patterns: Patterns) -> str:
+    """What may be asked of this path; empty if it is no route."""
+    return _names(methods or _by_pattern(exchange, patterns) or {})
+
+
+def _names(methods: Methods) -> str:
+    return ", ".join(sorted({*methods, "HEAD"} if "GET" in methods else methods))
 
 
 def _by_pattern(exchange: Exchange, patterns: Patterns) -> Methods | None:

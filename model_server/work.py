@@ -19,6 +19,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from model_server.sampling import GREEDY, Sampling
+
 
 class Work:
     """One item in the queue. Instants in seconds on the loop's clock."""
@@ -32,6 +34,7 @@ class Work:
         "inputs",
         "kind",
         "output",
+        "raw",
         "tokens",
         "truncate",
     )
@@ -40,6 +43,7 @@ class Work:
         self.kind = kind
         self.inputs = inputs
         self.tokens = 0
+        self.raw = False  # scores before softmax or sigmoid
         self.truncate = False  # too long an input is cut to what the model takes, not refused
         self.arrived = 0.0
         self.deadline = math.inf
@@ -78,16 +82,20 @@ class StopTexts:
         self._held = ""  # may be the beginning of one of the texts
         self.met = False
 
-    def feed(self, piece: str) -> str:
-        """The part that is certainly before any stop text."""
+    def feed(self, piece: str, *, counts: bool = True) -> str:
+        """The part that is certainly before any stop text; one that ends in this piece is text if it does not count."""
         text = self._held + piece
-        found = [place for place in map(text.find, self._texts) if place >= 0]
-        if found:
+        found = [place for stop in self._texts if (place := self._find(stop, text)) >= 0]
+        if found and counts:
             self.met = True
             return text[: min(found)]
         held = max(_overlap(text, stop) for stop in self._texts)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]
+
+    def _find(self, stop: str, text: str) -> int:
+        """Where `stop` is in `text`, if it ends in the new piece: what ended before did not count."""
+        return text.find(stop, max(0, len(self._held) - len(stop) + 1))
 
     def rest(self) -> str:
         """The text is over: what was held back was no stop text."""
@@ -117,15 +125,17 @@ class Sequence:
         "pieces",
         "prompt",
         "prompt_tokens",
+        "sampling",
         "started",
         "tokens",
         "tokens_max",
     )
 
-    def __init__(self, prompt: str, prompt_tokens: int, tokens_max: int, arrived: float) -> None:
+    def __init__(self, prompt: str | tuple[int, ...], prompt_tokens: int, tokens_max: int, arrived: float) -> None:
         self.prompt = prompt
         self.prompt_tokens = prompt_tokens
         self.tokens_max = tokens_max
+        self.sampling: Sampling = GREEDY
         self.arrived = arrived
         self.deadline = math.inf
         self.started = math.nan  # left the queue
@@ -158,7 +168,7 @@ class Sequence:
             self.first = now
         self.tokens += 1
         if self._stops is not None:
-            piece = self._stops.feed(piece)
+            piece = self._stops.feed(piece, counts=self.tokens > self.sampling.tokens_min)
             self.cancelled = self.cancelled or self._stops.met
         self._pass_on(piece)
 
@@ -208,8 +218,20 @@ class EngineInfo(msgspec.Struct, frozen=True):
         return self.limits.get(kind, self.input_tokens_max) if self.limits else self.input_tokens_max
 
 
-Prompt = str | Iterable[tuple[str, str]]
-"""One instruction, or a chat of (role, content)."""
+Said = tuple[str, str, dict[str, Any]]
+"""A message of a chat: role, content, and its other fields."""
+Prompt = str | Iterable[Said]
+"""One instruction, or a chat."""
+
+
+TokenOf = tuple[int, str, bool, int | None, int | None]
+"""Id, text, whether it is a special one, and from where to where it is in the text."""
+
+
+def line_of(said: Said) -> str:
+    """A message as a line, for models without a chat template."""
+    role, content, more = said
+    return f"{role}: {content}{msgspec.json.encode(more).decode()}" if more else f"{role}: {content}"
 
 
 class Engine(Protocol):
@@ -237,6 +259,18 @@ class Engine(Protocol):
 
     async def prepare(self, kind: str, inputs: tuple[Any, ...], /) -> None:
         """Count a long input off the loop, so that `count_tokens` knows it."""
+        ...
+
+    def ids(self, kind: str, ids: tuple[int, ...], param: str, /) -> str | tuple[int, ...]:
+        """Token ids as an input of this kind of work; raises `ApiError` at `param` for one that does not exist."""
+        ...
+
+    def text_of(self, kind: str, ids: tuple[int, ...], /) -> str:
+        """The text that these token ids are."""
+        ...
+
+    async def tokens(self, kind: str, text: str, special: bool, /) -> list[TokenOf]:
+        """The tokens of a text, with or without the special ones around it."""
         ...
 
     def prompt(self, asked: Prompt, /) -> str:

@@ -1,0 +1,1 @@
+"""Part of paceline: formats and charts of a result."""

@@ -21,7 +21,7 @@ from harness.client.redaction import keep_from_texts, redact
 from harness.experiment import target as targets
 from harness.experiment.scenario import Description
 from harness.measure.environment import environment as machine
-from harness.measure.plan import CaseFacts, Plan, PlanCase, write_facts, write_plan
+from harness.measure.plan import PLAN_VERSION, CaseFacts, Plan, PlanCase, write_facts, write_plan
 from harness.measure.result import Load, Target, encode
 from harness.measure.summary import summarize_run, with_write_error
 from harness.measure.verdict import exit_code
@@ -86,7 +86,7 @@ class Standalone:
             span_s=schedule.span_s,
         )
         return Plan(
-            schema_version=1,
+            schema_version=PLAN_VERSION,
             id=self.directory.name,
             started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             tool={"name": "paceline", "locust": "plain"},

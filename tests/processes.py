@@ -100,6 +100,19 @@ def case_file(folder: Path, of: CaseSpec) -> dict[str, str]:
     return {"PACELINE_CASE": str(path)}
 
 
+BUSY = {"lag", "client_ceiling"}
+"""Reasons of a verdict that a loaded machine brings about; everything else is a fault of the program."""
+
+
+def went_well(done: subprocess.CompletedProcess[str], directory: Path) -> None:
+    """The command ended with a valid measurement, or with one that only a loaded machine made invalid."""
+    if done.returncode == 4:
+        reasons = {reason["code"] for reason in result_of(directory)["verdict"]["reasons"]}
+        assert reasons <= BUSY, done.stdout + done.stderr
+    else:
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def result_of(directory: Path) -> dict[str, Any]:
     """A run's result.json."""
     found: dict[str, Any] = json.loads((directory / "result.json").read_text())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
+
+from harness.base.options import Option, options
 
 
 class _Once(click.Command):
@@ -81,3 +84,49 @@ def rate() -> Quantity:
     from harness.client.quantity import RATE_HELP, rate_per_s
 
     return Quantity("rate", rate_per_s, RATE_HELP)
+
+
+def options_of(
+    *classes: type[Any], names: Mapping[str, Sequence[str]] | None = None, defaults: Mapping[str, Any] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options of dataclasses; `names` and `defaults`, by field, replace theirs."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for declared in reversed([one for cls in classes for one in options(cls)]):
+            flags = (names or {}).get(declared.field, (declared.flag,))
+            default = (defaults or {}).get(declared.field, declared.default)
+            function = click.option(*flags, declared.field, **_as_click(declared, default))(function)
+        return function
+
+    return decorate
+
+
+def _as_click(declared: Option, default: Any) -> dict[str, Any]:
+    more: dict[str, Any] = {"help": declared.help}
+    if declared.kind is bool:
+        return more | {"is_flag": True, "default": default}
+    if declared.many:
+        return more | {"multiple": True, "metavar": declared.metavar}
+    if declared.bare is not None:
+        more |= {"is_flag": False, "flag_value": declared.bare}
+    shown = default is not None and default != ""
+    return more | {
+        "default": default,
+        "show_default": shown,
+        "type": _kind(declared),
+        "metavar": declared.metavar,
+    }
+
+
+def _kind(declared: Option) -> Any:
+    if declared.choices:
+        return click.Choice(declared.choices)
+    if declared.in_seconds:
+        return duration(declared.least)
+    if declared.kind is int and (declared.least, declared.most) != (None, None):
+        return click.IntRange(_whole(declared.least), _whole(declared.most))
+    return click.Path(path_type=Path) if declared.kind is Path else declared.kind
+
+
+def _whole(bound: float | None) -> int | None:
+    return None if bound is None else int(bound)

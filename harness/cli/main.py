@@ -28,6 +28,7 @@ COMMANDS = {
     "serve": "Serve a mock of a model server, or a real one, on this machine.",
     "worker": "Compute the items of jobs for servers with --jobs celery.",
     "list": "List strategies, tasks, limits, loads, scenarios, profiles and more.",
+    "path": "Print the path of a locustfile, sample input or profile that comes with paceline.",
 }
 """Subcommand -> its line in the help; each lies in a module of its own that is imported only when it is called."""
 

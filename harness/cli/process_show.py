@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from harness.client.redaction import redact, shown
+from harness.client.redaction import one_line, redact, shown
 from harness.experiment.process.summary import START_AGAIN
-from harness.experiment.process.tally import one_line
 
 if TYPE_CHECKING:
     from harness.experiment.process import Settings, Summary

@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from harness.cli.command import Group, duration
+from harness.cli.command import Group, options_of
+from mock_server.main import OPTIONS as MOCK
+from model_server.main import OPTIONS as MODEL
 
-F = TypeVar("F", bound=Callable[..., Any])
-KEEP_HELP = "Keep a job and its results so long from its end.  [default: 3600]"
-RETRY_HELP = "Wait before an item that met a server error is computed again.  [default: 10]"
-
-
-def job_options(command: F) -> F:
-    """Who keeps the jobs."""
-    for option in (
-        click.option("--job-retry-delay", type=click.FloatRange(0), default=None, metavar="SECONDS", help=RETRY_HELP),
-        click.option("--job-keep", type=click.FloatRange(0), default=None, metavar="SECONDS", help=KEEP_HELP),
-        click.option("--workers", type=click.IntRange(0, 64), default=None, help="Celery workers to start beside it."),
-        click.option("--broker", default=None, metavar="URL|embedded", help="Redis of celery jobs, or one of its own."),
-        click.option(
-            "--jobs-file", default=None, metavar="FILE", help="Of embedded jobs; a mock has them in memory without."
-        ),
-        click.option(
-            "--jobs",
-            default="embedded",
-            show_default=True,
-            type=click.Choice(["embedded", "celery", "none"]),
-            help="Who keeps what is answered later.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def _given(options: Mapping[str, str | int | float | None]) -> list[str]:
-    return [
-        part
-        for name, value in options.items()
-        if value is not None
-        for part in (f"--{name.replace('_', '-')}", str(value))
-    ]
+PORT = 8000
 
 
 @click.group("serve", cls=Group)
@@ -51,55 +19,18 @@ def command() -> None:
 
 
 @command.command("mock")
-@click.option("--server", "-p", "profile", default="constant-120ms", show_default=True, help="Profile, or a TOML file.")
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to bind; anything else is seen by others."
-)
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 chooses a free one.")
-@click.option("--speed", type=float, default=None, help="So many times as fast as the profile says.")
-@click.option("--seed", type=int, default=None, help="Seed of jitter and faults [default: the profile's].")
-@job_options
-def mock(profile: str, host: str, port: int, speed: float | None, seed: int | None, **jobs: str | float | None) -> None:
+@options_of(*MOCK, names={"profile": ("--server", "-p")}, defaults={"port": PORT})
+def mock(**values: Any) -> None:
     """Serve a simulated model server (`paceline list profiles` shows the built-in ones)."""
-    from mock_server.main import main
+    from mock_server.main import run
 
-    arguments = ["--profile", profile, "--host", host, "--port", str(port)]
-    raise SystemExit(main(arguments + _given({"seed": seed, "speed": speed, **jobs})))
+    raise SystemExit(run(values))
 
 
 @command.command("model")
-@click.option("--task", default="similarity", show_default=True, metavar="TASK[,TASK]", help="What it is asked for.")
-@click.option("--model", multiple=True, metavar="[TASK=]ID|FOLDER", help="Of the hub, or a local folder; repeatable.")
-@click.option(
-    "--random-weights",
-    is_flag=False,
-    flag_value="",
-    default=None,
-    metavar="[[TASK=]SHAPE]",
-    help="No model: a real architecture with random weights, each task's own if none is named.",
-)
-@click.option("--dtype", default="auto", show_default=True, type=click.Choice(["auto", "float32", "bfloat16"]))
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Processor threads of the model.")
-@click.option("--batch-items", default=32, show_default=True, type=click.IntRange(1), help="Items of a batch.")
-@click.option("--batch-tokens", default=2048, show_default=True, type=click.IntRange(1), help="Padded tokens of one.")
-@click.option("--queue", default=4096, show_default=True, type=click.IntRange(1), help="Items that may wait.")
-@click.option("--queue-tokens", default=0, show_default=True, type=click.IntRange(0), help="Tokens; 0: no bound.")
-@click.option("--queue-wait", default=0.0, show_default=True, type=duration(0), help="Seconds; 0: no bound.")
-@click.option("--batch-linger", default=0.0, show_default=True, type=duration(0), help="Wait for company, s.")
-@click.option("--running", default=16, show_default=True, type=click.IntRange(1), help="Texts generated at once.")
-@click.option("--warm-up", default=10.0, show_default=True, type=duration(0), help="Seconds at most.")
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to bind; anything else is seen by others."
-)
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 chooses a free one.")
-@job_options
-def model(random_weights: str | None, model: tuple[str, ...], **options: str | int | float | None) -> None:
+@options_of(*MODEL, defaults={"port": PORT})
+def model(**values: Any) -> None:
     """Serve real models with torch and transformers; an API key is taken from PACELINE_API_KEY."""
-    from model_server.main import main
+    from model_server.main import run
 
-    arguments = _given(options)
-    arguments += [part for name in model for part in ("--model", name)]
-    if random_weights is not None:
-        arguments += ["--random-weights", *([random_weights] if random_weights else [])]
-    raise SystemExit(main(arguments))
+    raise SystemExit(run(values))

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.measure import slo
 from harness.measure.result import Case, RunResult
-from harness.measure.wording import failure_words
+from harness.measure.wording import failure_words, sample_words
 
 COLUMNS = ("makespan", "ok/s", "p50", "p95", "p99", "service p99", "in flight", "failed", "cpu/req", "memory")
 WIDE_ONLY = {"p95", "cpu/req", "memory"}
@@ -67,6 +67,8 @@ def _words(case: Case) -> Iterator[tuple[str, str]]:
         yield f"SLO {slo.describe(check)}", "green" if check.passed else "bold red"
     if case.failures:
         yield f"failed: {failure_words(case)}", "yellow"
+    for line in sample_words(case):
+        yield line, "yellow"
 
 
 def _style(status: str, slo_failed: bool) -> str:

@@ -1,114 +1,67 @@
-"""The client: what an application imports to send in bulk. Names load on first use, so that importing this is quick."""
+"""Sends many requests to a model server: transports, layers, limits and tasks, without Locust and without measuring.
+
+Start with `HttpTransport`, `items` and a strategy of `harness.strategies`; docs/client.md has complete examples.
+Names load on first use, so that importing this package is quick.
+"""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-# At once, because a submodule that is imported later would take its function's name.
-from harness.client.items import items
+from harness.client._lazy import lazy_names
 
-if TYPE_CHECKING:
-    from harness.client.blocking import BlockingTransport
-    from harness.client.budget import RetryBudget
-    from harness.client.chunking import chunks
-    from harness.client.gate.concurrency_limit import ConcurrencyLimit
-    from harness.client.gate.observer import watching
-    from harness.client.jobs import JobClient, JobSend
-    from harness.client.layers.cache import Cache
-    from harness.client.layers.chunk import Chunk
-    from harness.client.layers.coalesce import Coalesce
-    from harness.client.layers.deadline import Deadline
-    from harness.client.layers.hedge import Hedge
-    from harness.client.layers.rate_limit import RateLimit
-    from harness.client.layers.retry import Retry
-    from harness.client.layers.semantic_cache import SemanticCache
-    from harness.client.limits.aimd import Aimd
-    from harness.client.limits.fixed import Fixed
-    from harness.client.limits.knee import Knee
-    from harness.client.tasks.annotate import Annotate
-    from harness.client.tasks.chat import Chat
-    from harness.client.tasks.embed import Embed
-    from harness.client.tasks.fill_mask import FillMask
-    from harness.client.tasks.similarity import Similarity
-    from harness.client.tasks.zero_shot import ZeroShot
-    from harness.client.transport import HttpTransport
-    from harness.client.types import Item, Outcome, Request, Response, Result, request_for, result_of
+# Loaded at once, because a later import of the module `items` would replace the function of the same name.
+from harness.client.items import items as items
 
-__all__ = [
-    "Aimd",
-    "Annotate",
-    "BlockingTransport",
-    "Cache",
-    "Chat",
-    "Chunk",
-    "Coalesce",
-    "ConcurrencyLimit",
-    "Deadline",
-    "Embed",
-    "FillMask",
-    "Fixed",
-    "Hedge",
-    "HttpTransport",
-    "Item",
-    "JobClient",
-    "JobSend",
-    "Knee",
-    "Outcome",
-    "RateLimit",
-    "Request",
-    "Response",
-    "Result",
-    "Retry",
-    "RetryBudget",
-    "SemanticCache",
-    "Similarity",
-    "ZeroShot",
-    "chunks",
-    "items",
-    "request_for",
-    "result_of",
-    "watching",
-]
+if TYPE_CHECKING:  # isort: off
+    # Transports
+    from harness.client.transport import HttpTransport as HttpTransport
+    from harness.client.blocking import BlockingTransport as BlockingTransport
 
-_HOMES = {
-    "transport": ("HttpTransport",),
-    "blocking": ("BlockingTransport",),
-    "types": ("Item", "Outcome", "Request", "Response", "Result", "request_for", "result_of"),
-    "budget": ("RetryBudget",),
-    "chunking": ("chunks",),
-    "jobs": ("JobClient", "JobSend"),
-    "layers.cache": ("Cache",),
-    "layers.chunk": ("Chunk",),
-    "layers.coalesce": ("Coalesce",),
-    "gate.concurrency_limit": ("ConcurrencyLimit",),
-    "layers.deadline": ("Deadline",),
-    "layers.hedge": ("Hedge",),
-    "layers.rate_limit": ("RateLimit",),
-    "layers.retry": ("Retry",),
-    "layers.semantic_cache": ("SemanticCache",),
-    "limits.aimd": ("Aimd",),
-    "limits.fixed": ("Fixed",),
-    "limits.knee": ("Knee",),
-    "gate.observer": ("watching",),
-    "tasks.annotate": ("Annotate",),
-    "tasks.chat": ("Chat",),
-    "tasks.embed": ("Embed",),
-    "tasks.fill_mask": ("FillMask",),
-    "tasks.similarity": ("Similarity",),
-    "tasks.zero_shot": ("ZeroShot",),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+    # Types and protocols
+    from harness.client.types import Item as Item, Request as Request, Response as Response, Result as Result
+    from harness.client.types import Attempt as Attempt, Outcome as Outcome, Sample as Sample, Signal as Signal
+    from harness.client.types import Send as Send, Task as Task, Limit as Limit, Strategy as Strategy
+    from harness.client.types import no_layers as no_layers, request_for as request_for, result_of as result_of
 
+    # Errors
+    from harness.client.errors import PacelineError as PacelineError, UsageError as UsageError
+    from harness.client.errors import SettingError as SettingError, ItemError as ItemError, BadResponse as BadResponse
 
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    # Layers
+    from harness.client.layers.cache import Cache as Cache
+    from harness.client.layers.semantic_cache import SemanticCache as SemanticCache
+    from harness.client.layers.coalesce import Coalesce as Coalesce
+    from harness.client.layers.deadline import Deadline as Deadline
+    from harness.client.layers.chunk import Chunk as Chunk
+    from harness.client.layers.retry import Retry as Retry
+    from harness.client.budget import RetryBudget as RetryBudget
+    from harness.client.layers.hedge import Hedge as Hedge
+    from harness.client.layers.rate_limit import RateLimit as RateLimit
+    from harness.client.gate.concurrency_limit import ConcurrencyLimit as ConcurrencyLimit
 
+    # Limits
+    from harness.client.limits.fixed import Fixed as Fixed
+    from harness.client.limits.knee import Knee as Knee
+    from harness.client.limits.aimd import Aimd as Aimd
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    # Tasks
+    from harness.client.tasks.annotate import Annotate as Annotate
+    from harness.client.tasks.chat import Chat as Chat
+    from harness.client.tasks.embed import Embed as Embed
+    from harness.client.tasks.fill_mask import FillMask as FillMask
+    from harness.client.tasks.similarity import Similarity as Similarity
+    from harness.client.tasks.zero_shot import ZeroShot as ZeroShot
+
+    # Jobs
+    from harness.client.jobs import JobClient as JobClient, JobSend as JobSend, JobError as JobError, Polling as Polling
+
+    # Texts
+    from harness.client.chunking import chunks as chunks
+
+    # Hooks
+    from harness.client.gate.observer import watching as watching
+    from harness.client.hooks import LimitDetails as LimitDetails, RetryDetails as RetryDetails
+    from harness.client.hooks import HedgeDetails as HedgeDetails, BadRow as BadRow, SkippedRows as SkippedRows
+else:
+    __getattr__, __dir__ = lazy_names(__name__)

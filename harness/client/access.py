@@ -3,7 +3,7 @@
 Rules of this file
   1. User and password of a URL, and an API key, become the value of `Authorization` here and nowhere else, so that all
      transports send the same. What is in the URL wins: it was written for this server.
-  2. The URL that leaves here holds no secret; whoever shows or keeps a URL shows this one.
+  2. The URL that leaves here holds no secret; it is the only one that is shown or kept.
   3. A value that no header can carry is refused by name before anything is sent, and never repeated in the message.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,16 @@ from harness.client.redaction import keep, keep_from_texts, keep_userinfo, shown
 KEY_VARIABLE = "PACELINE_TARGET_KEY"
 AUTHORIZATION_VARIABLE = "PACELINE_TARGET_AUTHORIZATION"
 """Set by paceline for the processes it starts: the whole value of the header."""
+HEADERS_MOST = 64
+HEADERS_BYTES_MAX = 16_384
+SECRET_MIN = 8  # characters of a header's value that make it a possible secret
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FRAMING = frozenset(
+    {"connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+_PUBLIC = frozenset(
+    {"accept", "accept-encoding", "accept-language", "content-type", "host", "user-agent", "traceparent"}
+)
 _STRIPPED = " \t\r\n\f\v\ufeff\u00a0\u200b"
 
 
@@ -84,6 +95,62 @@ def check_headers(headers: Mapping[str, str], where: str) -> None:
             raise SettingError(f"{where}: header {name!r} holds a character that no header can carry")
         if value != value.strip(" \t"):
             raise SettingError(f"{where}: header {name!r} has a blank at an end, which servers drop")
+
+
+def own_headers(headers: Mapping[str, str] | None, authorization: str | None) -> dict[str, str]:
+    """Headers for every request, checked, their values known to redaction; with `Authorization` if there is one.
+
+    Raises SettingError that names the header and never holds its value.
+    """
+    made: dict[str, str] = {}
+    for name, value in (headers or {}).items():
+        made[name] = _checked_header(name, value)
+        _keep_header(name.lower(), made[name])
+    lower = [name.lower() for name in made]
+    if len(set(lower)) < len(lower):
+        raise SettingError("headers: a name is given twice, in different spellings")
+    size = sum(len(name) + len(value) for name, value in made.items())
+    if len(made) > HEADERS_MOST or size > HEADERS_BYTES_MAX:
+        raise SettingError(
+            f"headers: {len(made)} of {size} characters; at most {HEADERS_MOST} of {HEADERS_BYTES_MAX} are allowed"
+        )
+    if authorization and "authorization" in lower:
+        raise SettingError("headers: Authorization is given twice; leave out the key, or the user in the URL")
+    return made | ({"Authorization": authorization} if authorization else {})
+
+
+def merged(headers: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:
+    """Both, where `over` wins; the case of names does not count."""
+    names = {name.lower() for name in over}
+    return {name: value for name, value in headers.items() if name.lower() not in names} | dict(over)
+
+
+def _checked_header(name: str, value: str) -> str:
+    if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+        raise SettingError(f"headers: {name!r:.80} is not the name of a header")
+    if name.lower() in _FRAMING:
+        raise SettingError(f"headers: {name} is set by the transport itself")
+    if not isinstance(value, str):
+        raise SettingError(f"headers: the value of {name} is {type(value).__name__}, not a text")
+    value = value.strip(_STRIPPED)
+    for place, character in enumerate(value, 1):
+        if not " " <= character <= "~" and character != "\t":
+            raise SettingError(f"headers: {name}: character {place} is {_named(character)}, which no header can carry")
+    return value
+
+
+def _keep_header(name: str, value: str) -> None:
+    """Every value may be a secret, except short ones and those of headers that say nothing secret."""
+    if name == "authorization":
+        scheme, _, credentials = value.partition(" ")
+        keep(credentials or value)
+        if scheme.lower() == "basic":
+            with contextlib.suppress(ValueError):
+                keep_userinfo(base64.b64decode(credentials).decode())
+    elif name == "cookie":
+        keep(*(part.partition("=")[2] for part in value.split(";")))
+    if len(value) >= SECRET_MIN and name not in _PUBLIC:
+        keep(value)
 
 
 def _latin(value: str) -> bool:

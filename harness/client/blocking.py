@@ -17,29 +17,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any
 from urllib.parse import urlsplit
 
-from harness.client.access import access
+from harness.client.access import access, merged, own_headers
 from harness.client.answer_reader import AnswerReader
 from harness.client.coding import decoder
 from harness.client.errors import BadResponse
 from harness.client.faults import IDLE_CLOSE, connection_fault, tls_context
 from harness.client.held import BODY_MAX, EVENT_COST, Held
-from harness.client.link import Exchange, Link
+from harness.client.link import Exchange, Link, connected
 from harness.client.redaction import excerpt
 from harness.client.settings import between, positive
 from harness.client.types import Attempt, Outcome, Request, Response
 from harness.client.wire import (
     ANSWERED,
     END_WAIT_S,
-    LOOPBACK,
     SseSplitter,
     answers_of,
     base_url,
@@ -64,7 +61,16 @@ def _failed(response: Response, outcome: Outcome, error: str) -> None:
 class BlockingTransport:
     """One HTTP exchange per call, each blocking a thread of its pool; use it with `async with`, or call `exchange`.
 
-    An `executor` that is given (threads of another kind) is taken over: closing the transport shuts it down.
+    Args:
+        url: Base URL of the server, with or without `/v1`; it may hold a user and a password.
+        threads: Threads in the pool, and so the most exchanges at a time. Default 1.
+        timeout_s: Seconds for one exchange, from connecting to the last byte. Default 60.0.
+        executor: Threads of another kind; closing the transport shuts it down. Default None: a pool of its own.
+        api_key: Key that is sent as a bearer token. Default None: no key.
+        authorization: Whole value of the header `Authorization`, in place of a key. Default None: as the URL or the
+            key says.
+        headers: Further headers for every request; those of a request itself win. They are checked, and their values
+            are replaced by `***` in errors, records and reports. Default None: no further headers.
     """
 
     def __init__(
@@ -76,6 +82,7 @@ class BlockingTransport:
         executor: Executor | None = None,
         api_key: str | None = None,
         authorization: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.threads = threads
         self.timeout_s = timeout_s
@@ -87,15 +94,14 @@ class BlockingTransport:
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._path = parts.path
         self._tls = tls_context() if parts.scheme == "https" else None
-        self._headers = {
+        common = {
             "Host": parts.netloc.rpartition("@")[2],
             "User-Agent": "paceline",
             "Accept": "*/*",
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",
         }
-        if value := authorization or to.authorization:
-            self._headers["Authorization"] = value
+        self._headers = merged(common, own_headers(headers, authorization or to.authorization))
         self._fixed = _header_lines(self._headers)
         self._executor = executor
         self._idle: dict[int, tuple[float, Link]] = {}  # by thread
@@ -188,44 +194,13 @@ class BlockingTransport:
                 link.close()
                 link = None
         if link is None:
-            sock = self._connect(exchange)
+            sock = connected(self._host, self._port, exchange)
             if self._tls is not None:
                 sock = self._tls.wrap_socket(sock, server_hostname=self._host)
             link = Link(sock, exchange)
             link.early = self._tls is None and not link.silent()  # under TLS it may be the session tickets
         exchange.sock = link.sock
         return link
-
-    def _connect(self, exchange: Exchange) -> socket.socket:
-        """To the first address that accepts; each gets its share of the time, so one that is silent costs not all."""
-        addresses = self._addresses()
-        first: OSError | None = None
-        for index, (family, address) in enumerate(addresses):
-            left_s = exchange.until - time.monotonic()
-            sock: socket.socket | None = None
-            try:
-                sock = socket.socket(family, socket.SOCK_STREAM)
-                sock.settimeout(max(1e-3, left_s / (len(addresses) - index)))
-                sock.connect(address)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.settimeout(max(1e-3, exchange.until - time.monotonic()))  # for the handshake of TLS
-            except OSError as error:
-                first = first or error
-                if sock is not None:
-                    sock.close()
-            else:
-                return sock
-        raise first or OSError(f"no address for {self._host}")
-
-    def _addresses(self) -> list[tuple[int, Any]]:
-        if self._host == "localhost":
-            v4, v6 = LOOPBACK
-            return [(socket.AF_INET, (v4, self._port)), (socket.AF_INET6, (v6, self._port, 0, 0))]
-        try:
-            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        except UnicodeError as error:  # a label of the name that is too long or empty
-            raise OSError(f"{self._host[:80]!r} is no name of a host") from error
-        return [(entry[0], entry[4]) for entry in found]
 
     def _put_back(self, link: Link, reusable: bool) -> None:
         if reusable:
@@ -261,9 +236,7 @@ class BlockingTransport:
         """The request as it goes over the wire."""
         fixed = self._fixed
         if request.headers is not None:
-            own = {name.lower() for name in request.headers}
-            kept = {name: value for name, value in self._headers.items() if name.lower() not in own}
-            fixed = _header_lines({**kept, **request.headers})
+            fixed = _header_lines(merged(self._headers, request.headers))
         body = request.body
         length = b"" if not body and request.method in _BODILESS_METHODS else b"Content-Length: %d\r\n" % len(body)
         first = f"{request.method} {joined(self._path, request.path)} HTTP/1.1\r\n".encode()

@@ -1,4 +1,4 @@
-"""How much retrying the server as a whole is spared."""
+"""Retry budget: a bucket that successes refill and retries empty."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ from harness.client.errors import SettingError
 
 
 class RetryBudget:
-    """A purse that retries empty and successes fill; pure, shared by all requests to one server.
+    """A budget that retries spend and successes refill; pure, shared by all requests to one server.
 
     When a server is down, retries multiply its load by their number; with a budget they fade out within a hundred
-    requests and come back with its answers. The figures are those of AWS's standard mode of 2026: 500 in the purse, 14
-    for a retry after a failure, 5 after a rejection, given back when that retry succeeds, and 1 for a success at first.
+    requests and come back with its answers. The figures are those of AWS's standard mode of 2026: capacity 500, 14
+    for a retry after a failure, 5 after a refusal, returned when that retry succeeds, and 1 for a first success.
+
+    Args:
+        capacity: Size of the budget, and its level at the start. Default 500.
+        cost: Price of a retry after a failure. Default 14.
+        throttle_cost: Price of a retry after a refusal. Default 5.
     """
 
     __slots__ = ("capacity", "cost", "left", "throttle_cost")
@@ -25,7 +30,7 @@ class RetryBudget:
         self.left = capacity
 
     def spend(self, throttled: bool) -> int:
-        """Pay for a retry; 0 means it is not allowed."""
+        """Pay for a retry: its price, or 0 if the budget does not allow it."""
         cost = self.throttle_cost if throttled else self.cost
         if cost > self.left:
             return 0
@@ -33,6 +38,6 @@ class RetryBudget:
         return cost
 
     def earn(self, amount: int = 1) -> None:
-        """A success: the cost of the retry that led to it, or 1."""
+        """Refill after a success: by the price of the retry that led to it, or by 1."""
         left = self.left + amount
         self.left = left if left < self.capacity else self.capacity

@@ -35,9 +35,13 @@ def sentences(text: str) -> list[str]:
 
 
 def chunks(text: str, tokens_max: int, count: Count = estimate_tokens) -> list[str]:
-    """The fewest pieces that a walk from the left makes, whole sentences where they fit; [text] if it fits as it is.
+    """The text in pieces of whole sentences where they fit, in order; `[text]` if it fits as it is.
 
-    `count` must not grow by more than 1 over the sum of a text's parts.
+    Args:
+        text: Text in English or Chinese.
+        tokens_max: Upper bound of tokens in a piece.
+        count: Counts the tokens of a text; the count of a text may exceed the sum over its parts by 1 at most. Default
+            estimate_tokens: 4 letters or 1 Chinese character a token.
     """
     if tokens_max < 1:
         raise SettingError(f"tokens_max={tokens_max!r} must be at least 1")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.client.errors import ItemError
-from harness.client.protocols import GeneratingTask, SampledTask, WithParameters, provides
 from harness.client.types import Item, Task
+
+if TYPE_CHECKING:
+    from harness.client.hooks import BadRowHook
 
 Row = Mapping[str, Any]
 PRIORITY_FIELD = "priority"
@@ -16,23 +18,48 @@ _OURS = "harness."
 
 
 async def items(
-    task: Task, rows: Iterable[Row] | AsyncIterable[Row], priority_field: str | None = PRIORITY_FIELD
+    task: Task,
+    rows: Iterable[Row] | AsyncIterable[Row],
+    priority_field: str | None = PRIORITY_FIELD,
+    on_bad_row: BadRowHook | None = None,
 ) -> AsyncIterator[Item]:
-    """The items of these rows, checked one by one as they are pulled, numbered from 0.
+    """The items of these rows, checked one by one as they are pulled.
 
-    A row may carry a priority (a whole number, smaller is more urgent) in `priority_field`; None: the rows have none.
-    Raises ItemError that names row and field at the first row that is not one: files with doubtful lines are read by
-    the workloads.
+    An item's `index` is the position of its row, from 0. Raises ItemError that names row and field at the first bad
+    row, unless `on_bad_row` is given.
+
+    Args:
+        task: Checks the rows and makes the requests.
+        rows: Mappings, from a plain or an asynchronous iterable.
+        priority_field: Field with a row's priority, a whole number (smaller is more urgent); None if rows have no
+            priority. Default "priority".
+        on_bad_row: Gets one `BadRow` for each row that is not an item of the task; the row is skipped. `SkippedRows()`
+            counts them. Default None: the first bad row is an error.
     """
     index = 0
     async for row in _each(rows):
-        yield item_of(task, row, index, priority_field)
+        try:
+            item = item_of(task, row, index, priority_field)
+        except ItemError as error:
+            if on_bad_row is None:
+                raise
+            _skip(on_bad_row, index, row, error)
+        else:
+            yield item
         index += 1
+
+
+def _skip(on_bad_row: BadRowHook, index: int, row: Any, error: ItemError) -> None:
+    from harness.client.hooks import BadRow
+
+    on_bad_row(BadRow(index, row, error))
 
 
 def item_of(task: Task, row: Row, index: int = 0, priority_field: str | None = PRIORITY_FIELD) -> Item:
     """One row as an item; raises ItemError that names row and field."""
     try:
+        if type(row) is not dict and not isinstance(row, Mapping):
+            raise ItemError(f"is {type(row).__name__}, not an object")  # noqa: TRY301 - gets its row's number below
         priority = 0 if priority_field is None else priority_of(row, priority_field)
         return Item(index, data_of(task, row), task, priority)
     except ItemError as error:
@@ -65,27 +92,6 @@ def priority_of(row: Row, field: str = PRIORITY_FIELD, checked: bool = True) -> 
     if checked:
         raise ItemError(f"{field}={value!r:.80} is not a whole number within a million")
     return 0
-
-
-def parameters_of(item: Item) -> Mapping[str, Any]:
-    """The parameters that the row of an item sets itself."""
-    return item.data.parameters if provides(item.data, WithParameters) else {}
-
-
-def temperature_of(item: Item) -> float | None:
-    """The temperature of the row, else of the task; None if both leave it to the server."""
-    own = parameters_of(item)
-    if "temperature" in own:
-        temperature: float | None = own["temperature"]
-        return temperature
-    return item.task.temperature if provides(item.task, SampledTask) else None
-
-
-def max_tokens_of(item: Item) -> int:
-    """The most tokens that the answer to an item may have; 0 if no text is generated."""
-    own = parameters_of(item)
-    of_task = item.task.max_tokens if provides(item.task, GeneratingTask) else 0
-    return int(own.get("max_completion_tokens") or own.get("max_tokens", of_task) or 0)
 
 
 async def _each(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[Row]:

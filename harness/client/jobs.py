@@ -43,7 +43,7 @@ class JobCounts(msgspec.Struct, frozen=True):
 
 
 class JobState(msgspec.Struct, frozen=True):
-    """Where a job stands, as the server tells it."""
+    """State of a job, as the server reports it."""
 
     id: str
     status: str
@@ -57,7 +57,7 @@ class JobState(msgspec.Struct, frozen=True):
 
 
 class JobItem(msgspec.Struct, frozen=True):
-    """What its route answered to one item."""
+    """The answer of the route to one item of a job."""
 
     index: int
     status: int
@@ -71,7 +71,11 @@ class _Page(msgspec.Struct, frozen=True):
 
 
 class JobError(Exception):
-    """A question about a job failed for good; `response` is what came."""
+    """A question about a job failed for good.
+
+    Args:
+        response: The last answer to the question that failed.
+    """
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.error or response.outcome.name)
@@ -99,11 +103,17 @@ _RETRIABLE = frozenset(
 
 @dataclass(frozen=True)
 class Polling:
-    """How often to ask: from `first_s`, growing by half each time to `longest_s`; a server may ask for longer."""
+    """How often to ask: from `first_s`, growing by half each time to `longest_s`; a server may ask for longer.
+
+    Args:
+        first_s: Seconds before the first question. Default 0.02.
+        longest_s: Upper bound of the seconds between two questions. Default 1.0.
+        tries: Attempts at one question before it has failed for good. Default 8.
+    """
 
     first_s: float = 0.02
     longest_s: float = 1.0
-    tries: int = 8  # of one question, before it has failed for good; waits between them grow alike
+    tries: int = 8
 
     def __post_init__(self) -> None:
         positive(self, "first_s", "longest_s")
@@ -115,7 +125,12 @@ class Polling:
 
 
 class JobClient:
-    """The jobs API through a `send` (a transport, or one with layers around it)."""
+    """The jobs API through a `send` (a transport, or one with layers around it).
+
+    Args:
+        send: Transport, or one with layers around it.
+        polling: How often to ask. Default None: `Polling()`.
+    """
 
     def __init__(self, send: Send, polling: Polling | None = None) -> None:
         self._send = send
@@ -139,14 +154,14 @@ class JobClient:
         state: JobState = await self._ask(Request((), _STATE, f"{PATH}/{job_id}", b"", method="GET"))
         return state
 
-    async def wait(self, job_id: str, told: Callable[[JobState], None] = lambda state: None) -> JobState:
-        """Until it is over; `told` of every state on the way. Any process may wait for a job, by its id."""
+    async def wait(self, job_id: str, on_state: Callable[[JobState], None] = lambda state: None) -> JobState:
+        """Wait until the job is over; `on_state` gets every state on the way. Any process may wait, by the job's id."""
         number, asked_s = 0, 0.0
         while True:
             await asyncio.sleep(max(self._polling.wait_s(number), asked_s))
             response = await self._answered(Request((), _STATE, f"{PATH}/{job_id}", b"", method="GET"))
             state: JobState = response.answers[0]
-            told(state)
+            on_state(state)
             if state.over:
                 return state
             asked_s = retry_after_s(response.headers or {}, time.time()) or 0.0
@@ -198,7 +213,14 @@ class JobClient:
 class JobSend:
     """A `Send` whose requests travel in jobs: those that come together, up to `size` of them, are one.
 
-    At most `jobs` of them are out at once; a request waits `linger_s` for company. Close it with `aclose`.
+    Close it with `aclose`.
+
+    Args:
+        send: Transport, or one with layers around it.
+        size: Upper bound of requests in a job.
+        jobs: Upper bound of jobs at the server at a time.
+        linger_s: Seconds that a request waits for others to join its job. Default 0.005.
+        polling: How often to ask. Default None: `Polling()`.
     """
 
     def __init__(
@@ -223,7 +245,7 @@ class JobSend:
         return await future
 
     async def aclose(self) -> None:
-        """Give up what is out; the server is told."""
+        """Cancel the jobs in flight, at the server too."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

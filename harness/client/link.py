@@ -8,9 +8,11 @@ import math
 import socket
 import ssl
 import time
+from typing import Any
 
 from harness.client.answer_reader import AnswerReader, ClosedError
 from harness.client.types import Request
+from harness.client.wire import LOOPBACK
 
 _CLOSED = (ClosedError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
@@ -95,3 +97,38 @@ class Link:
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self.sock.close()
+
+
+def connected(host: str, port: int, exchange: Exchange) -> socket.socket:
+    """A socket to the first address that accepts; each address gets its share of the time that is left."""
+    addresses = _addresses(host, port)
+    first: OSError | None = None
+    for index, (family, address) in enumerate(addresses):
+        left_s = exchange.until - time.monotonic()
+        sock: socket.socket | None = None
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.settimeout(max(1e-3, left_s / (len(addresses) - index)))
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # For the handshake of TLS.
+            sock.settimeout(max(1e-3, exchange.until - time.monotonic()))
+        except OSError as error:
+            first = first or error
+            if sock is not None:
+                sock.close()
+        else:
+            return sock
+    raise first or OSError(f"no address for {host}")
+
+
+def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
+    if host == "localhost":
+        v4, v6 = LOOPBACK
+        return [(socket.AF_INET, (v4, port)), (socket.AF_INET6, (v6, port, 0, 0))]
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # A label of the name is too long or empty.
+    except UnicodeError as error:
+        raise OSError(f"{host[:80]!r} is no name of a host") from error
+    return [(entry[0], entry[4]) for entry in found]

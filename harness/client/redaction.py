@@ -18,6 +18,7 @@ from urllib.parse import quote, quote_plus, unquote
 MASK = "***"
 ALONE_BELOW = 6  # characters; a secret that is shorter is replaced only between other than letters and digits
 QUERY_MIN = 8  # characters of a value in a URL's query that make it a possible secret
+SAMPLE_MAX = 300  # characters of a text that is shown as a sample
 NAME_MIN = 16  # characters of a user name in a URL that make it a possible token
 _OVERLAP = 4096  # bytes after the end of an excerpt that are looked at, so that no secret is cut in two
 
@@ -74,6 +75,13 @@ def excerpt(text: str | bytes, size: int) -> str:
     if isinstance(beginning, bytes):
         beginning = beginning.decode(errors="replace")
     return redact(beginning)[:size]
+
+
+def one_line(text: str) -> str:
+    """A sample of a text from outside: bounded, without any secret in use, and nothing in it that moves the cursor."""
+    beginning = excerpt(text, SAMPLE_MAX + 1)
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in beginning)
+    return line if len(line) <= SAMPLE_MAX else line[: SAMPLE_MAX - 3] + "..."
 
 
 def keep_userinfo(userinfo: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from harness.client.items import max_tokens_of
+from harness.client.parameters import max_tokens_of
 from harness.client.protocols import CountedAnswer, provides
 from harness.client.types import Item, Request, Response
 

@@ -2,7 +2,7 @@
 
 Rules of this file
   1. Whatever happens to the exchange becomes an outcome; only cancellation is raised.
-  2. The pool is unlimited unless told otherwise: a hidden queue inside the connector would be a wait nobody sees.
+  2. The pool is unlimited by default: a queue inside the connector would be a wait that nobody measures.
   3. `sent` is stamped before a connection is looked for, so connecting counts as service time; `first_byte` when the
      head of the answer is there (plain) or the first content event (stream); `done` when the last byte was checked,
      or when a stream's own end mark was there.
@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from types import TracebackType
 
 import aiohttp
@@ -25,7 +25,7 @@ from aiohttp import hdrs
 from multidict import CIMultiDict, istr
 from yarl import URL
 
-from harness.client.access import access
+from harness.client.access import access, own_headers
 from harness.client.answer_reader import HEADERS_MAX, LINE_MAX
 from harness.client.clock import Clock, clock
 from harness.client.coding import Decoder, decoder
@@ -55,7 +55,18 @@ KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn:
 
 
 class HttpTransport:
-    """One HTTP exchange per call, on a pool of keep-alive connections; use it with `async with`."""
+    """One HTTP exchange per call, on a pool of keep-alive connections; use it with `async with`.
+
+    Args:
+        url: Base URL of the server, with or without `/v1`; it may hold a user and a password.
+        timeout_s: Seconds for one exchange, from connecting to the last byte. Default 60.0.
+        connections: Upper bound of open connections; 0 is no bound. Default 0.
+        api_key: Key that is sent as a bearer token. Default None: no key.
+        authorization: Whole value of the header `Authorization`, in place of a key. Default None: as the URL or the
+            key says.
+        headers: Further headers for every request; those of a request itself win. They are checked, and their values
+            are replaced by `***` in errors, records and reports. Default None: no further headers.
+    """
 
     def __init__(
         self,
@@ -65,17 +76,19 @@ class HttpTransport:
         connections: int = 0,
         api_key: str | None = None,
         authorization: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         if not timeout_s > 0:
             raise SettingError(f"timeout_s={timeout_s!r} must be above 0")
+        if connections < 0:
+            raise SettingError(f"connections={connections!r} must be at least 0")
         to = access(url, api_key)
         self._base = base_url(to.url)
         self._tls = tls_context() if self._base.startswith("https:") else True
         self._timeout_s = timeout_s
         self._connections = connections
         self._headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
-        if value := authorization or to.authorization:
-            self._headers["Authorization"] = value
+        self._headers.update(own_headers(headers, authorization or to.authorization))
         self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
         self._connector: KeptConnector | None = None
@@ -127,7 +140,7 @@ class HttpTransport:
         except asyncio.CancelledError as error:
             if not watch.expired or watch.task.uncancel() > 0:
                 response.outcome = Outcome.cancelled
-                error.response = response  # type: ignore[attr-defined] # for whoever records: it was sent
+                error.response = response  # type: ignore[attr-defined] # for the recorder: it was sent
                 raise
             if response.outcome is not Outcome.ok:  # else only the connection of a complete answer was waited for
                 self._failed(response, Outcome.timed_out, f"no complete answer within {self._now() - sent:.3g} s")

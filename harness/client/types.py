@@ -8,38 +8,36 @@ Rules of this file
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
-
-class Outcome(enum.IntEnum):
-    """What became of a request; the number is what the record file holds, so never renumber."""
-
-    ok = 0
-    rejected = 1  # 429 or 503: the server says "not now"
-    timed_out = 2  # no complete answer in the time allowed
-    server_error = 3  # 5xx other than 503
-    client_error = 4  # 4xx other than 429, and any other unexpected status
-    connection_error = 5  # refused, reset, broken off, unresolvable
-    bad_response = 6  # an answer that is not what the API promises
-    cancelled = 7  # given up by the client itself while it was in flight
-    not_sent = 8  # never left the client
-    unfinished = 9  # still in flight when the drain at the end of the run was over
+from harness.client.outcome import SIGNALS as SIGNALS  # noqa: PLC0414 - re-exported
+from harness.client.outcome import Outcome as Outcome  # noqa: PLC0414 - re-exported
+from harness.client.outcome import Signal as Signal  # noqa: PLC0414 - re-exported
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One unit of work. `due` and `fired` are set by a load; in production they stay NaN."""
+    """One unit of work.
+
+    Attributes:
+        index: Position in the input, from 0.
+        data: Checked data of the row, as the task's `parse` returns it.
+        task: Task that makes the request.
+        priority: Smaller is more urgent. Default 0.
+        due: Instant at which a load schedules it, in seconds on the loop's clock. Default nan: no schedule, as
+            in production.
+        fired: Instant at which the load released it; `fired - due` is the lag. Default nan.
+    """
 
     index: int
-    data: Any  # what the task's `parse` returned
+    data: Any
     task: Task
-    priority: int = 0  # smaller is more urgent
-    due: float = math.nan  # when the load says it starts
-    fired: float = math.nan  # when the load really gave it out; fired - due is the lag
+    priority: int = 0
+    due: float = math.nan
+    fired: float = math.nan
 
 
 class Progress(msgspec.Struct):
@@ -50,14 +48,27 @@ class Progress(msgspec.Struct):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One call for one or more items, its body already encoded."""
+    """One call for one or more items, its body already encoded.
+
+    Attributes:
+        items: Items that the call is for.
+        task: Task that reads the answer.
+        path: Path and query of the route, from the base URL.
+        body: Body as it is sent.
+        stream: Whether the answer comes as server-sent events. Default False.
+        deadline: Instant after which no attempt may start, in seconds on the loop's clock. Default inf.
+        idempotent: Whether the request may be sent twice. Default True.
+        headers: Headers for this request only. Default None.
+        progress: Progress of the attempt, written by the transport for a layer that needs it. Default None.
+        method: HTTP method. Default "POST".
+    """
 
     items: tuple[Item, ...]
     task: Task
     path: str
     body: bytes
-    stream: bool = False  # the answer comes as server-sent events
-    deadline: float = math.inf  # absolute; no attempt may start after it
+    stream: bool = False
+    deadline: float = math.inf
     idempotent: bool = True
     headers: Mapping[str, str] | None = None
     progress: Progress | None = None
@@ -65,13 +76,24 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One HTTP exchange other than the one whose answer counts: it failed before it, or lost against it."""
+    """One HTTP exchange other than the one whose answer counts: an earlier failure, or the loser of a hedge.
+
+    Attributes:
+        sent: Instant at which the exchange began, in seconds on the loop's clock; NaN if it did not happen.
+        first_byte: Instant of the first byte of the answer; NaN if none came.
+        done: Instant of the last byte, or of the failure.
+        outcome: Outcome of the exchange.
+        status: HTTP status; 0 if none came.
+        own: Whether a layer made the call for itself (a semantic cache asks for an embedding); then it is no
+            attempt of the item. Default False.
+    """
 
     sent: float
     first_byte: float
     done: float
     outcome: Outcome
     status: int
+    own: bool = False
 
 
 class Answers(tuple[Any, ...]):
@@ -86,27 +108,47 @@ class Answers(tuple[Any, ...]):
 
 
 class Response(msgspec.Struct):
-    """What came of a request: the stamps and answer of the attempt that counts, and its other attempts."""
+    """The result of a request: instants and answers of the attempt that counts, and its other attempts.
+
+    Attributes:
+        outcome: Outcome of the attempt that counts.
+        status: HTTP status; 0 if none came. Default 0.
+        answers: One answer for each item of the request, only if ok. Default ().
+        sent: Instant at which the last exchange began, connecting included, in seconds on the loop's clock.
+            Default nan.
+        first_byte: Instant of the head of the answer, or of the first content event of a stream. Default nan.
+        done: Instant of the last byte, or of the failure. Default nan.
+        previous: Other attempts, in the order of time. Default ().
+        chunks: Arrival of every content event of a stream. Default ().
+        retry_after_s: Seconds that the server asks the client to wait. Default None.
+        server_timing: Header `Server-Timing` as it came. Default None.
+        headers: Headers of the answer; the case of names does not count. Default None.
+        error: Reason of a failure, one line for people. Default None.
+        from_cache: Whether it was answered without an exchange of its own, from a cache or with an equal
+            request. Default False.
+        cached_items: Positions of the items that a cache answered, in a request of several. Default
+            frozenset().
+    """
 
     outcome: Outcome
-    status: int = 0  # HTTP status; 0 where none arrived
-    answers: tuple[Any, ...] = ()  # one per item of the request, only when ok
-    sent: float = math.nan  # last attempt: its exchange began (connecting included)
-    first_byte: float = math.nan  # head of the answer (plain) or first content event (stream)
-    done: float = math.nan  # last byte read, or the instant it was given up
+    status: int = 0
+    answers: tuple[Any, ...] = ()
+    sent: float = math.nan
+    first_byte: float = math.nan
+    done: float = math.nan
     previous: tuple[Attempt, ...] = ()
-    chunks: tuple[float, ...] = ()  # arrival of every event of a stream
-    retry_after_s: float | None = None  # what the server asked for
-    server_timing: str | None = None  # the header as it came
-    headers: Mapping[str, str] | None = None  # of the answer, as the transport has them; keys found whatever their case
-    error: str | None = None  # one line for people
-    from_cache: bool = False  # answered without an exchange of its own: from a cache, or with an equal request
-    cached_items: frozenset[int] = frozenset()  # of a request of several items, those a cache answered, by index
+    chunks: tuple[float, ...] = ()
+    retry_after_s: float | None = None
+    server_timing: str | None = None
+    headers: Mapping[str, str] | None = None
+    error: str | None = None
+    from_cache: bool = False
+    cached_items: frozenset[int] = frozenset()
 
     @property
     def first_sent(self) -> float:
         """When the first attempt was sent; NaN if none ever was. A hedge that lost began after the one that won."""
-        first = self.previous[0].sent if self.previous else self.sent
+        first = next((attempt.sent for attempt in self.previous if not attempt.own), self.sent)
         return self.sent if self.sent < first else first
 
     @property
@@ -116,12 +158,18 @@ class Response(msgspec.Struct):
 
     @property
     def attempts(self) -> int:
-        """HTTP exchanges made, this one included; 0 if it was never sent."""
+        """HTTP exchanges made, this one and calls of layers included; 0 if there was none."""
         return len(self.previous) + (0 if math.isnan(self.sent) else 1)
 
 
 class Result(msgspec.Struct, frozen=True):
-    """An item and what became of it; `answer` is None unless the outcome is ok."""
+    """An item and its outcome.
+
+    Attributes:
+        item: Item.
+        response: Response to the request that carried the item.
+        answer: Answer to the item; None unless the outcome is ok. Default None.
+    """
 
     item: Item
     response: Response
@@ -132,37 +180,34 @@ class Result(msgspec.Struct, frozen=True):
         return self.response.outcome is Outcome.ok
 
 
-class Signal(enum.Enum):
-    """What an outcome says to a limit."""
-
-    success = "success"
-    overload = "overload"  # the server had too much to do, or failed
-    ignored = "ignored"  # never sent, the client's own doing, or for a person to judge
-
-
-SIGNALS: Mapping[Outcome, Signal] = dict.fromkeys(Outcome, Signal.ignored) | {
-    Outcome.ok: Signal.success,
-    Outcome.rejected: Signal.overload,
-    Outcome.timed_out: Signal.overload,
-    Outcome.server_error: Signal.overload,
-    Outcome.connection_error: Signal.overload,
-}
-"""The signal of every outcome; the one place where this is said."""
 _SIGNAL_AT = tuple(SIGNALS[outcome] for outcome in Outcome)  # by number: quicker than by the hash of an enum
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """What a limit learns from one attempt. The gate hands over no sample of an attempt that was never sent."""
+    """What a limit learns from one attempt. Attempts that were never sent give no sample.
+
+    Attributes:
+        outcome: Outcome of the attempt.
+        sent: Instant at which the exchange began, in seconds on the loop's clock.
+        done: Instant of its end.
+        in_flight: Attempts in flight just after this one was admitted, itself included.
+        limit: Limit under which it was admitted.
+        generation: Changes of the limit before it was admitted.
+        retry_after_s: Seconds that the server asks the client to wait. Default None.
+        work: Cost relative to an average attempt; see `harness.client.gate.size`. Default 1.0.
+        lag_s: Part of `done - sent` attributed to delay of the client's own event loop, in seconds. Default
+            0.0.
+    """
 
     outcome: Outcome
     sent: float
     done: float
-    in_flight: int  # attempts in flight just after this one was admitted, itself included
-    limit: int  # the limit under which it was admitted
-    generation: int  # how often the limit had changed when it was admitted
+    in_flight: int
+    limit: int
+    generation: int
     retry_after_s: float | None = None
-    work: float = 1.0  # cost relative to an average attempt (1.0 = average), from `harness.client.gate.size`
-    lag_s: float = 0.0  # the part of done - sent attributed to delay of the client's event loop
+    work: float = 1.0
+    lag_s: float = 0.0
 
     @property
     def signal(self) -> Signal:
@@ -186,7 +231,11 @@ Layers = Callable[[Send], Send]
 
 
 def no_layers(send: Send) -> Send:
-    """The empty composition: every request is one attempt."""
+    """No layers: every request is one attempt.
+
+    Args:
+        send: Sends one attempt; it is returned as it is.
+    """
     return send
 
 
@@ -243,11 +292,21 @@ class Task(Protocol):
 
 
 def request_for(item: Item) -> Request:
-    """The request for a single item."""
+    """The request for a single item.
+
+    Args:
+        item: Item whose task makes the request.
+    """
     return item.task.request((item,))
 
 
 def result_of(item: Item, response: Response, position: int = 0) -> Result:
-    """Pair an item with its share of a response."""
+    """Pair an item with its share of a response.
+
+    Args:
+        item: One of the items of the request.
+        response: Response to the request.
+        position: Place of the item in the request, from 0. Default 0.
+    """
     answer = response.answers[position] if response.outcome is Outcome.ok else None
     return Result(item, response, answer)

@@ -24,7 +24,7 @@ from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
 from harness.measure import slo as slos
 from harness.measure.environment import environment
-from harness.measure.plan import Plan, PlanCase
+from harness.measure.plan import PLAN_VERSION, Plan, PlanCase
 from harness.measure.result import Load, Named, Target
 
 DEFAULT_SERVER = "demo"
@@ -127,7 +127,7 @@ def _plan(settings: Settings, directory: Path, specs: list[CaseSpec]) -> Plan:
     schedule = specs[0].build_schedule()
     plan_cases = [_plan_case(spec, settings, schedule) for spec in specs]
     return Plan(
-        schema_version=1,
+        schema_version=PLAN_VERSION,
         id=directory.name,
         started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         tool={"name": "paceline", "version": _version(), "python": sys.version.split()[0]},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,8 +11,8 @@ import numpy as np
 from harness.client.types import Outcome
 from harness.measure.plan import CaseFacts, PlanCase
 from harness.measure.record import FLAG_CACHED, End
-from harness.measure.result import OUTCOME_NAMES, Counts, FailureCount
-from harness.measure.rows import Process, Repeat, lag
+from harness.measure.result import OUTCOME_NAMES, Counts
+from harness.measure.rows import Process, Repeat, lag, sent_itself
 from harness.measure.statistics import percentile_of
 
 
@@ -39,17 +38,6 @@ class Evidence(msgspec.Struct, frozen=True):
     exit_codes: list[int] = []  # those that are not 0
     lag: tuple[str, float] | None = None  # highest percentile that n carries, over all rows: name, seconds
     send_share: float | None = None  # rate at which the load gave items out, of the rate it meant to
-
-
-def failure_counts(repeats: Sequence[Repeat]) -> list[FailureCount]:
-    """Requests that failed by outcome and HTTP status, the most frequent first."""
-    found: Counter[tuple[int, int]] = Counter()
-    for repeat in repeats:
-        bad = repeat.rows[repeat.rows["outcome"] != Outcome.ok]
-        pairs, numbers = np.unique(np.stack([bad["outcome"], bad["status"]], axis=1), axis=0, return_counts=True)
-        for (outcome, status), number in zip(pairs.tolist(), numbers.tolist(), strict=True):
-            found[outcome, status] += number
-    return [FailureCount(Outcome(outcome).name, status or None, n) for (outcome, status), n in found.most_common()]
 
 
 @dataclass(frozen=True)
@@ -105,6 +93,8 @@ def counts(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFacts 
         scheduled=sum(goal.scheduled for goal in goals),
         sent=sum(int((repeat.rows["sent"] >= 0).sum()) for repeat in repeats),
         attempts=sum(int(repeat.rows["attempts"].sum(dtype=np.int64)) for repeat in repeats),
+        own_calls=sum(int(repeat.attempts["own"].astype(bool).sum()) for repeat in repeats),
+        side_attempts=sum(_side_attempts(repeat) for repeat in repeats),
         cache_hits=sum(int(((repeat.rows["flags"] & FLAG_CACHED) > 0).sum()) for repeat in repeats),
         server_seen=sum(known) if seen and len(known) == len(seen) else None,
         locust_seen=sum(locust) if locust else None,
@@ -153,6 +143,12 @@ def evidence(
     )
 
 
+def _side_attempts(repeat: Repeat) -> int:
+    """Attempts that did not fail and were not the one whose answer counts."""
+    of_items = repeat.attempts[repeat.attempts["own"] == 0]
+    return int(np.isin(of_items["outcome"], (Outcome.ok, Outcome.cancelled)).sum())
+
+
 def is_partial(proof: Evidence) -> bool:
     """Whether a case did not come to its end."""
     return bool(
@@ -161,7 +157,7 @@ def is_partial(proof: Evidence) -> bool:
 
 
 def _answered(repeat: Repeat) -> int:
-    last = (repeat.rows["attempts"] > 0) & (repeat.rows["status"] > 0)
+    last = sent_itself(repeat.rows) & (repeat.rows["status"] > 0)
     return int(last.sum()) + int((repeat.attempts["status"] > 0).sum())
 
 

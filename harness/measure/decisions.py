@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import os
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+
+from harness.client.hooks import LimitDetails, LimitHook
 
 MOST = 20_000  # lines of a process in one repeat of a case
 
@@ -46,16 +47,17 @@ class DecisionLog:
         self._fd = -1
         self._encode = msgspec.json.Encoder().encode
 
-    def note(self, application: int) -> Callable[[float, int, int, str, float], None]:
-        """What is to be told of the decisions of one client application (`harness.client.watching`)."""
+    def note(self, application: int) -> LimitHook:
+        """The hook for `harness.client.watching` that logs the limit changes of one client application."""
 
-        def note(at: float, before: int, after: int, cause: str, pace_per_s: float) -> None:
+        def note(change: LimitDetails) -> None:
             if not self._room or self.error is not None:
                 self.dropped += 1
                 return
             self._room -= 1
-            pace = round(pace_per_s, 3) if math.isfinite(pace_per_s) else None
-            line = Decision(round(at - self._t0, 6), application, before, after, cause, pace)
+            pace = round(change.pace_per_s, 3) if math.isfinite(change.pace_per_s) else None
+            at_s = round(change.at_s - self._t0, 6)
+            line = Decision(at_s, application, change.before, change.after, change.cause, pace)
             self._lines += self._encode(line) + b"\n"
 
         return note

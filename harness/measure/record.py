@@ -20,6 +20,7 @@ import numpy as np
 
 from harness.client.errors import UsageError
 from harness.measure.frames import sound_rows
+from harness.measure.result import FailureSample
 
 MAGIC = b"paceline-records 2\n"
 OLD_MAGIC = b"paceline-records 1\n"
@@ -58,11 +59,12 @@ ATTEMPT_DTYPE = np.dtype(
         ("number", "<u2"),  # 0 for the first
         ("status", "<u2"),
         ("outcome", "u1"),
-        ("pad", "V3"),
+        ("own", "u1"),  # 1: a call that a layer made for itself, no attempt of the item
+        ("pad", "V2"),
     ]
 )
-"""One row per attempt that was followed by another one; the last attempt is in the request's row."""
-ATTEMPT_ROW = struct.Struct("<Q3q2HB3x")
+"""One row per exchange beside the one in the request's row: earlier attempts, hedges, and calls of layers."""
+ATTEMPT_ROW = struct.Struct("<Q3q2HBB2x")
 
 TIMELINE_DTYPE = np.dtype(
     [
@@ -121,6 +123,7 @@ class End(msgspec.Struct, frozen=True):
     attempt_rows: int | None = None  # rows of the attempts file
     tick_rows: int | None = None  # rows of the timeline file
     oddities: int = 0  # in answers: what was not as the API says, and did not matter
+    failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure that came with a text
 
 
 class TornHeaderError(ValueError):

@@ -15,7 +15,7 @@ import asyncio
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ import numpy as np
 
 from harness.client.clock import Clock, clock
 from harness.client.open_files import TOO_MANY, advice
-from harness.client.types import Answers, Outcome, Request, Response, Send
+from harness.client.types import Answers, Attempt, Outcome, Request, Response, Send
 from harness.measure.decisions import DecisionLog
+from harness.measure.failures import keep_sample
 from harness.measure.files import RecordPaths, find, paths, slug
 from harness.measure.frames import fill_head
 from harness.measure.record import (
@@ -38,6 +39,7 @@ from harness.measure.record import (
     Header,
     encode_header,
 )
+from harness.measure.result import FailureSample
 from harness.measure.sealed import write_sealed
 
 __all__ = ["RecordPaths", "Recorder", "find", "paths", "slug"]
@@ -118,6 +120,7 @@ class Recorder:
         self.cancelled_as = Outcome.cancelled  # `unfinished` once the drain at the end is over
         self.lost_rows = 0
         self.oddities = 0  # in answers that were good all the same
+        self.failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure that came with a text
         self._t0 = t0
         self._on_rows = on_rows
         self._now: Clock | None = None
@@ -241,6 +244,7 @@ class Recorder:
             attempt_rows=self._attempts.rows,
             tick_rows=self._timeline.rows,
             oddities=self.oddities,
+            failure_samples=self.failure_samples,
             error=error,
             write_failed=self._write_error is not None,
         )
@@ -275,10 +279,12 @@ class Recorder:
         first_sent = sent
         attempts = len(previous) + (sent_s >= 0.0)
         if previous:
-            if sent < 0:  # given up before its last attempt could start: the one before was the last
-                sent, first_byte = self._ns(previous[-1].sent), self._ns(previous[-1].first_byte)
-            first_sent = min(sent, int((previous[0].sent - t0) * 1e9 + 0.5))
-            self._append_attempts(request.items[0].index, response)
+            of_item = [attempt for attempt in previous if not attempt.own]
+            last = of_item[-1] if of_item and sent < 0 else None
+            if last is not None:  # given up before its last attempt could start: the one before was the last
+                sent, first_byte = self._ns(last.sent), self._ns(last.first_byte)
+            first_sent = min(sent, self._ns(of_item[0].sent)) if of_item else sent
+            self._append_attempts(request.items[0].index, [other for other in previous if other is not last])
         last_chunk = int((chunks[-1] - t0) * 1e9 + 0.5) if chunks else -1
         flags, cached = FLAG_CACHED if response.from_cache else 0, response.cached_items
         for item in request.items:
@@ -308,17 +314,21 @@ class Recorder:
             self._position += _ROW_BYTES
             attempts = 0
         count = len(request.items)
-        if outcome is Outcome.connection_error and _TOO_MANY_FILES.search(response.error or ""):
-            self._without_file += count
-            self._flight_then = max(self._flight_then, self.in_flight)
+        if outcome is not Outcome.ok:
+            self._failed(response, count)
         self.done += count
         self.by_outcome[outcome] += count
         if type(response.answers) is Answers:
             self.oddities += response.oddities
 
-    def _append_attempts(self, index: int, response: Response) -> None:
-        """Rows of the attempts that were followed by another one: of `previous`, without the last if none came."""
-        followed = response.previous if response.sent >= 0.0 else response.previous[:-1]
+    def _failed(self, response: Response, count: int) -> None:
+        """Keep the first text of each outcome, and count requests that found no free descriptor."""
+        keep_sample(self.failure_samples, response)
+        if response.outcome is Outcome.connection_error and _TOO_MANY_FILES.search(response.error or ""):
+            self._without_file += count
+            self._flight_then = max(self._flight_then, self.in_flight)
+
+    def _append_attempts(self, index: int, followed: Sequence[Attempt]) -> None:
         rows = bytearray(len(followed) * ATTEMPT_ROW.size)
         for number, attempt in enumerate(followed):
             ATTEMPT_ROW.pack_into(
@@ -331,6 +341,7 @@ class Recorder:
                 number,
                 attempt.status,
                 attempt.outcome,
+                attempt.own,
             )
         self._followed += rows
         if len(self._followed) > _ATTEMPTS_MAX:

@@ -80,6 +80,8 @@ class Counts(msgspec.Struct, frozen=True):
     cancelled: int = 0
     unfinished: int = 0
     attempts: int = 0  # HTTP exchanges
+    own_calls: int = 0  # of these, calls that a layer made for itself, such as for an embedding
+    side_attempts: int = 0  # of these, pieces of a long text, and hedges whose answer was not needed
     cache_hits: int = 0
     server_seen: int | None = None  # exchanges the server itself counted; null if it does not tell
     locust_seen: int | None = None  # requests in Locust's own totals
@@ -193,6 +195,13 @@ class FailureCount(msgspec.Struct, frozen=True):
     count: int
 
 
+class FailureSample(msgspec.Struct, frozen=True):
+    """The first failure of one outcome that came with a text: what the server answered, or what went wrong."""
+
+    status: int | None  # null where no status arrived
+    text: str  # one line of at most 300 characters, without secrets
+
+
 class SloCheck(msgspec.Struct, frozen=True):
     """One condition of --slo, on one case."""
 
@@ -228,6 +237,7 @@ class Case(msgspec.Struct, frozen=True):
     diagnosis: Diagnosis = Diagnosis()
     slo: list[SloCheck] = []
     failures: list[FailureCount] = []  # the most frequent first
+    failure_samples: dict[str, FailureSample] = {}  # outcome -> one of its failures
     timeline: list[Bucket] = []
     limit: LimitLog | None = None  # of a strategy whose limit learns
     warnings: list[str] = []

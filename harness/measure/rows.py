@@ -172,12 +172,18 @@ def was_sent(rows: Array) -> Array:
     return sent
 
 
+def sent_itself(rows: Array) -> Array:
+    """Whether a row holds an exchange; items that share another's have none, and neither have those of calls alone."""
+    sent: Array = (rows["attempts"] > 0) & was_sent(rows)
+    return sent
+
+
 def exchanges(repeat: Repeat) -> tuple[Array, Array]:
     """Start and end of every attempt, in ns: the intervals in which something was in flight.
 
     A request that sleeps between two attempts is not in flight. Items that share a request count once.
     """
-    last = repeat.rows[repeat.rows["attempts"] > 0]
+    last = repeat.rows[sent_itself(repeat.rows)]
     starts = np.concatenate([last["sent"], repeat.attempts["sent"]])
     ends = np.concatenate([last["done"], repeat.attempts["done"]])
     return starts, np.maximum(ends, starts)

@@ -19,8 +19,9 @@ import msgspec
 import numpy as np
 
 from harness.measure import rows as columns
-from harness.measure.counting import Evidence, counts, evidence, failure_counts, is_partial
+from harness.measure.counting import Evidence, counts, evidence, is_partial
 from harness.measure.diagnosis import diagnose
+from harness.measure.failures import failure_counts, failure_samples
 from harness.measure.files import find, unreadable
 from harness.measure.headline import headline
 from harness.measure.limit import limit_log
@@ -138,6 +139,7 @@ def _case(
         warnings=_warnings(number, proof, repeats),
         partial=is_partial(proof),
         failures=failure_counts(filled),
+        failure_samples=failure_samples(filled),
         **_distributions(filled),
     )
 

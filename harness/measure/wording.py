@@ -42,6 +42,14 @@ def failure_words(case: Case) -> str:
     )
 
 
+def sample_words(case: Case) -> list[str]:
+    """client error (HTTP 401), for example: {"error": "unknown key"}; one line for each outcome."""
+    return [
+        f"{outcome.replace('_', ' ')}{f' (HTTP {sample.status})' if sample.status else ''}, for example: {sample.text}"
+        for outcome, sample in case.failure_samples.items()
+    ]
+
+
 def listed(names: Sequence[str]) -> str:
     """a, b and c."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

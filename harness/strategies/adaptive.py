@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from harness import plugins
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
-from harness.client.gate.observer import noted
+from harness.client.gate.observer import observed
 from harness.client.settings import between
 from harness.client.types import Item, Layers, Limit, Result, Send, no_layers
 from harness.strategies._workers import Workers
@@ -17,10 +17,16 @@ from harness.strategies._workers import Workers
 
 @dataclass(frozen=True)
 class Adaptive:
-    """The number in flight follows latency and errors; no concurrency to guess."""
+    """The number in flight follows latency and errors; no concurrency to guess.
 
-    limit: str = "knee"  # the concurrency algorithm: a name of `paceline list limits`
-    maximum: int = 200  # never more than this in flight
+    Args:
+        limit: Concurrency algorithm, a name of `paceline list limits` or `package.module:Class`. Default
+            "knee".
+        maximum: Upper bound of attempts in flight. Default 200.
+    """
+
+    limit: str = "knee"
+    maximum: int = 200
     blocking: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -36,7 +42,7 @@ class Adaptive:
     async def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
     ) -> AsyncGenerator[Result, None]:
-        gate = ConcurrencyLimit(send, noted(self.new_limit()))
+        gate = ConcurrencyLimit(send, observed(self.new_limit()))
         async with aclosing(Workers(layers(gate), gate, queue_size=2 * self.maximum).stream(items)) as results:
             async for result in results:
                 yield result

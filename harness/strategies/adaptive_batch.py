@@ -27,14 +27,22 @@ class AdaptiveBatch:
     Nothing waits for a batch to fill: a request takes what is there when a slot is free, so single items go out at
     once on an idle server and full batches on a busy one. Items of different tasks never share a request, and those of
     a task whose API takes one item go out one by one.
+
+    Args:
+        concurrency: Requests in flight. Default 4.
+        size: Items in a request at the start. Default 8.
+        minimum: Lower bound of items in a request. Default 1.
+        maximum: Upper bound of items in a request. Default 64.
+        low_s: Latency in seconds below which the size doubles. Default 0.2.
+        high_s: Latency in seconds above which the size is halved. Default 1.0.
     """
 
-    concurrency: int = 4  # requests in flight
-    size: int = 8  # items a request, to begin with
+    concurrency: int = 4
+    size: int = 8
     minimum: int = 1
     maximum: int = 64
-    low_s: float = 0.2  # a request quicker than this may be twice as large
-    high_s: float = 1.0  # one slower than this was too large
+    low_s: float = 0.2
+    high_s: float = 1.0
     blocking: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

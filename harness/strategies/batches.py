@@ -16,10 +16,15 @@ from harness.client.types import Item, Layers, Result, Send, no_layers, request_
 
 @dataclass(frozen=True)
 class Batches:
-    """A semaphore and one gather per chunk: the next chunk waits for the slowest of this one."""
+    """A semaphore and one gather per chunk: the next chunk waits for the slowest of this one.
 
-    size: int = 50  # items a chunk
-    concurrency: int = 50  # of them in flight at once
+    Args:
+        size: Items in a chunk. Default 50.
+        concurrency: Attempts of a chunk in flight. Default 50.
+    """
+
+    size: int = 50
+    concurrency: int = 50
     blocking: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

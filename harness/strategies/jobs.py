@@ -18,12 +18,19 @@ from harness.strategies._workers import Workers
 
 @dataclass(frozen=True)
 class Jobs:
-    """Submit items as jobs (`/v1/jobs`), poll with back-off, collect; survives what kills the server's workers."""
+    """Submit items as jobs (`/v1/jobs`), poll with back-off, collect; survives what kills the server's workers.
 
-    size: int = 100  # items a job, at most
-    jobs: int = 4  # jobs at the server at once
-    poll_s: float = 0.02  # first wait; it grows by half each time
-    poll_max_s: float = 1.0  # longest wait
+    Args:
+        size: Upper bound of items in a job. Default 100.
+        jobs: Jobs at the server at a time. Default 4.
+        poll_s: Seconds before the first question; the wait grows by half each time. Default 0.02.
+        poll_max_s: Upper bound of the seconds between two questions. Default 1.0.
+    """
+
+    size: int = 100
+    jobs: int = 4
+    poll_s: float = 0.02
+    poll_max_s: float = 1.0
     blocking: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
-from harness.client.gate.observer import noted
+from harness.client.gate.observer import observed
 from harness.client.limits.fixed import Fixed
 from harness.client.settings import at_least, between
 from harness.client.types import Item, Layers, Limit, Result, Send, no_layers
@@ -18,12 +18,20 @@ from harness.strategies.adaptive import Adaptive
 
 @dataclass(frozen=True)
 class Priority:
-    """The most urgent of the items that wait goes first (the smallest `priority`), in input order among equals."""
+    """The most urgent of the items that wait goes first (the smallest `priority`), in input order among equals.
 
-    concurrency: int = 50  # attempts in flight, or the most that `limit` may allow
-    limit: str = "fixed"  # fixed, or an algorithm that finds the number: a name of `paceline list limits`
-    queue_size: int = 1_000  # how many items wait, among which the most urgent is looked for
-    patience: int = 0  # how many later items of one level more urgent may overtake an item; 0 means any number
+    Args:
+        concurrency: Attempts in flight, or the upper bound of `limit`. Default 50.
+        limit: "fixed", or a concurrency algorithm: a name of `paceline list limits`. Default "fixed".
+        queue_size: Items that wait, among which the most urgent goes next. Default 1000.
+        patience: Later items, for each level they are more urgent, that may overtake an item; 0 is any number.
+            Default 0.
+    """
+
+    concurrency: int = 50
+    limit: str = "fixed"
+    queue_size: int = 1_000
+    patience: int = 0
     blocking: ClassVar[bool] = False
     priority: ClassVar[bool] = True  # items' priorities are heeded
 
@@ -42,7 +50,7 @@ class Priority:
     async def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
     ) -> AsyncGenerator[Result, None]:
-        gate = ConcurrencyLimit(send, noted(self.new_limit()))
+        gate = ConcurrencyLimit(send, observed(self.new_limit()))
         workers = Workers(layers(gate), gate, self.queue_size, by_priority=True, patience=self.patience)
         async with aclosing(workers.stream(items)) as results:
             async for result in results:

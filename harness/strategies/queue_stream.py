@@ -17,13 +17,21 @@ from harness.strategies._workers import Workers
 
 @dataclass(frozen=True)
 class QueueStream:
-    """Producer, bounded queue, a fixed number in flight, results collected: steady memory and a steady load."""
+    """Producer, bounded queue, a fixed number in flight, results collected: steady memory and a steady load.
 
-    concurrency: int = 50  # attempts in flight
-    queue_size: int = 0  # items between producer and workers; 0 means twice the concurrency
-    ordered: bool = False  # results in input order
-    window: int = 0  # items between intake and ordered output; 0 means eight times the concurrency
-    priority: bool = False  # urgent items overtake those still in the queue
+    Args:
+        concurrency: Attempts in flight. Default 50.
+        queue_size: Items between the input and the workers; 0 is twice the concurrency. Default 0.
+        ordered: Whether results come in input order. Default False.
+        window: Items between input and ordered output; 0 is eight times the concurrency. Default 0.
+        priority: Whether urgent items overtake those in the queue. Default False.
+    """
+
+    concurrency: int = 50
+    queue_size: int = 0
+    ordered: bool = False
+    window: int = 0
+    priority: bool = False
     blocking: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -16,7 +16,11 @@ from harness.strategies._workers import Workers
 
 @dataclass(frozen=True)
 class Threads:
-    """A pool of blocking threads; each future's callback hands its result over."""
+    """A pool of blocking threads; each future's callback hands its result over.
+
+    Args:
+        workers: Threads, and so attempts in flight. Default 20.
+    """
 
     workers: int = 20
     blocking: ClassVar[bool] = True

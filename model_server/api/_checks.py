@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from model_server.errors import ApiError, invalid
 
 if TYPE_CHECKING:
+    from model_server.api._asked import Asked
     from model_server.app import App
 
 
@@ -65,11 +66,13 @@ def shortened(vector: list[float], dimensions: int | None) -> list[float]:
     return [value / length for value in cut]
 
 
-def unsupported(body: msgspec.Struct, neutral: Mapping[str, tuple[Any, ...]]) -> None:
+def unsupported(body: Asked) -> None:
     """No field asks for what this server cannot do; `neutral` holds the values of a field that ask for nothing."""
-    for name, values in neutral.items():
-        value = getattr(body, name)
-        if value is not None and value not in values:
+    values = _values_of(type(body))(body)
+    if values.count(None) == len(values):
+        return
+    for value, (name, neutral) in zip(values, body.neutral.items(), strict=True):
+        if value is not None and value not in neutral:
             raise invalid(f"{name}: is not supported by this server; leave it out", name, "unsupported_parameter")
 
 
@@ -79,3 +82,9 @@ def softmax(logits: list[float]) -> list[float]:
     weights = [math.exp(logit - top) for logit in logits]
     total = sum(weights)
     return [weight / total for weight in weights]
+
+
+@cache
+def _values_of(body: type[Asked]) -> Callable[[Asked], tuple[Any, ...]]:
+    """Reads all fields that are not supported at once: a chat has 30 of them."""
+    return attrgetter(*body.neutral)

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Protocol
 from model_server.api import _checks as check
 from model_server.errors import ApiError, ClientGone, deadline_exceeded, invalid
 from model_server.exchange import Exchange, Timing
+from model_server.sampling import Sampling
 from model_server.work import Sequence
 
 if TYPE_CHECKING:
+    from model_server.api._asked import Asked
     from model_server.app import App
+
+Prompts = list[str | tuple[int, ...]]
+"""Texts, or token ids as `Engine.ids` gave them."""
 
 DONE = b"data: [DONE]\n\n"
 
@@ -37,21 +42,19 @@ class Shape(Protocol):
 async def begin(
     app: App,
     exchange: Exchange,
-    prompts: list[str],
+    prompts: Prompts,
+    body: Asked,
     asked: int | None,
     default: int,
-    stops: tuple[str, ...] = (),
-    *,
-    echo: bool = False,
 ) -> list[Sequence]:
     """Admit one generation a prompt, all or none; raises `ApiError` when a prompt is too long or the queue full.
 
     `asked` tokens each; if that is None, `default`, or what the server's bound and the model's context leave of it.
-    A generation ends before the first of `stops`; with `echo` its text begins with the prompt.
     """
-    if "" in stops:
+    if "" in body.stops:
         raise invalid("stop: must not hold an empty text", "stop", "empty")
     check.tokens(app, asked, "max_tokens")
+    sampling = body.sampling()
     app.lane.check_room(len(prompts))  # before anything is read
     for prompt in prompts:
         if app.engine.is_long("generate", (prompt,)):
@@ -59,8 +62,8 @@ async def begin(
     sequences: list[Sequence] = []
     try:
         for prompt in prompts:
-            sequence = _sequence(app, exchange, prompt, asked, default)
-            sequence.shape_text(stops, prompt if echo else "")
+            sequence = _sequence(app, exchange, prompt, asked, default, sampling)
+            sequence.shape_text(body.stops, _echo(app, prompt) if body.echo else "")
             app.lane.submit(sequence)
             sequences.append(sequence)
     except BaseException:
@@ -71,7 +74,9 @@ async def begin(
     return sequences
 
 
-def _sequence(app: App, exchange: Exchange, prompt: str, asked: int | None, default: int) -> Sequence:
+def _sequence(
+    app: App, exchange: Exchange, prompt: str | tuple[int, ...], asked: int | None, default: int, sampling: Sampling
+) -> Sequence:
     length = app.engine.count_tokens("generate", (prompt,))
     limit = app.engine.info.tokens_max("generate")
     tokens_max = asked or max(1, min(default, app.settings.tokens_max, limit - length))
@@ -79,8 +84,15 @@ def _sequence(app: App, exchange: Exchange, prompt: str, asked: int | None, defa
         message = f"{length} prompt tokens and max_tokens {tokens_max} are over the context length of {limit}"
         raise ApiError(400, message, code="context_length_exceeded", param="max_tokens")
     sequence = Sequence(prompt, length, tokens_max, exchange.arrived)
+    if sampling.tokens_min > tokens_max:
+        raise invalid(f"min_tokens: {sampling.tokens_min} is over max_tokens, which is {tokens_max}", "min_tokens")
     sequence.deadline = exchange.deadline
+    sequence.sampling = sampling
     return sequence
+
+
+def _echo(app: App, prompt: str | tuple[int, ...]) -> str:
+    return prompt if isinstance(prompt, str) else app.engine.text_of("generate", prompt)
 
 
 async def collect(app: App, exchange: Exchange, sequences: list[Sequence]) -> list[str]:

@@ -1,21 +1,24 @@
 """The bodies of the OpenAI routes: the part of them that changes what a load test sees.
 
-Fields that would change the answer and are not supported are refused by name (`*_NEUTRAL` holds the values that ask
-for nothing). Fields that this API does not know are ignored, as every server of it does.
+What changes the answer and is not supported is refused by name, see `_asked`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from model_server.api._asked import Asked, Neutral, NoEffect, PositiveInt, Unsupported
+from model_server.api._texts import SOME, Filled
+
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 FinishReason = Literal["stop", "length"]
-PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
-Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
-Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+TokenId = Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
+Ids = Annotated[list[TokenId], SOME]
+Texts = Filled | Annotated[list[Filled | TokenId | Ids], SOME]
+"""A text, several, the token ids of one, or those of several."""
 
 
 class ContentPart(msgspec.Struct):
@@ -25,103 +28,85 @@ class ContentPart(msgspec.Struct):
     type: Literal["text"] = "text"
 
 
-class ChatMessage(msgspec.Struct):
-    """Who said what."""
+class ChatMessage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Who said what; the model's chat template decides what it makes of all but role and content."""
 
     role: Role
     content: str | list[ContentPart] | None = None
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+    function_call: dict[str, Any] | None = None
+    refusal: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
 
 
-class StreamOptions(msgspec.Struct):
-    """`include_usage` asks for one more chunk with the token counts."""
+class StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
+    """`include_usage`: one more chunk with the token counts; `continuous_usage_stats`: counts so far in every chunk."""
 
     include_usage: bool = False
+    continuous_usage_stats: bool = False
+    include_obfuscation: NoEffect = None
 
 
-Unsupported = Annotated[Any, msgspec.Meta(extra_json_schema={"type": "null", "description": "not supported"})]
-STOPS_MAX, STOP_MAX = 4, 64
+class ChatBody(Asked, kw_only=True):
+    """Messages in, one message out; `n` other than 1 is not supported."""
 
-Stops = str | Annotated[list[Annotated[str, msgspec.Meta(max_length=STOP_MAX)]], msgspec.Meta(max_length=STOPS_MAX)]
-"""Texts at which a generation ends; they are no part of the answer."""
-
-CHAT_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "functions": ([],),
-    "response_format": ({"type": "text"},),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "logit_bias": ({},),
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
-}
-COMPLETION_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "logprobs": (),
-    "best_of": (1,),
-    "suffix": ("",),
-    "logit_bias": ({},),
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
-}
-
-
-class ChatBody(msgspec.Struct):
-    """Messages in, one message out; `n` other than 1 is not supported.
-
-    Decoding is greedy: `temperature`, `top_p` and `seed` are accepted, and the most likely token is taken.
-    """
-
-    messages: list[ChatMessage]
+    neutral: ClassVar[Neutral] = Asked.neutral | {
+        "echo": (False,),
+        "tools": ([],),
+        "tool_choice": ("none", "auto"),
+        "functions": ([],),
+        "function_call": ("none", "auto"),
+        "response_format": ({"type": "text"},),
+        "modalities": (["text"],),
+        "logprobs": (False,),
+        "top_logprobs": (0,),
+        "chat_template_kwargs": ({},),
+        "add_generation_prompt": (True,),
+        "continue_final_message": (False,),
+    }
+    messages: Annotated[list[ChatMessage], SOME]
     model: str | None = None
-    max_tokens: PositiveInt | None = None
     max_completion_tokens: PositiveInt | None = None
-    stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = 1
-    stop: Stops | None = None
-    temperature: Temperature | None = None
-    top_p: Share | None = None
-    seed: int | None = None
+    echo: Unsupported = None
     tools: Unsupported = None
     tool_choice: Unsupported = None
     functions: Unsupported = None
+    function_call: Unsupported = None
     response_format: Unsupported = None
+    modalities: Unsupported = None
     logprobs: Unsupported = None
     top_logprobs: Unsupported = None
-    logit_bias: Unsupported = None
-    presence_penalty: Unsupported = None
-    frequency_penalty: Unsupported = None
+    chat_template_kwargs: Unsupported = None
+    add_generation_prompt: Unsupported = None
+    continue_final_message: Unsupported = None
+    parallel_tool_calls: NoEffect = None
 
 
-class CompletionBody(msgspec.Struct):
-    """A prompt or several, each with a choice of its own; token ids and `n` other than 1 are not supported."""
+class CompletionBody(Asked, kw_only=True):
+    """A prompt or several, as text or token ids, each with a choice of its own; `n` other than 1 is not supported."""
 
-    prompt: str | list[str]
+    neutral: ClassVar[Neutral] = Asked.neutral | {"logprobs": (), "suffix": ("",)}
+    prompt: Texts
     model: str | None = None
-    max_tokens: PositiveInt | None = None
-    stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = 1
-    stop: Stops | None = None
-    temperature: Temperature | None = None
-    top_p: Share | None = None
-    seed: int | None = None
-    echo: bool | None = False
     logprobs: Unsupported = None
-    best_of: Unsupported = None
     suffix: Unsupported = None
-    logit_bias: Unsupported = None
-    presence_penalty: Unsupported = None
-    frequency_penalty: Unsupported = None
 
 
-class EmbeddingsBody(msgspec.Struct):
-    """One text or several; vectors as floats or base64 of little-endian float32."""
+class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True):
+    """One text or several, or their token ids; vectors as floats or base64 of little-endian float32."""
 
-    input: str | list[str]
+    input: Texts
     model: str | None = None
     encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: PositiveInt | None = None
+    user: NoEffect = None
 
 
 class Usage(msgspec.Struct):

@@ -6,10 +6,11 @@ import asyncio
 import re
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from model_server.api._texts import SOME
 from model_server.errors import ApiError, draining, invalid
 from model_server.exchange import Exchange
 from model_server.jobs.execute import check, route_of
@@ -32,7 +33,7 @@ _encode = msgspec.json.Encoder().encode
 class JobBody(msgspec.Struct):
     """Inputs are bodies of `endpoint` (`/fill-mask`; or `task`: `fill-mask`), as one would post them there."""
 
-    inputs: list[msgspec.Raw]
+    inputs: Annotated[list[msgspec.Raw], SOME]
     endpoint: str | None = None
     task: str | None = None
 
@@ -40,7 +41,7 @@ class JobBody(msgspec.Struct):
 class BatchBody(msgspec.Struct):
     """Texts for one task that takes a text. A bare list of texts is the same, for the default task."""
 
-    texts: list[str]
+    texts: Annotated[list[str], SOME]
     task: str = "fill-mask"
 
 
@@ -267,7 +268,7 @@ ROUTES = [
         "Texts to be answered later",
         BatchAnswer,
         request=BatchBody | list[str],
-        request_forms=(BatchBody, list[str]),
+        request_forms=(BatchBody, Annotated[list[str], SOME]),
         statuses=(404, 503),
     ),
     _route("GET", "/task_status/{id}", task_status, "What became of them", TaskStatus),

@@ -8,7 +8,9 @@ import msgspec
 
 from model_server.api import _checks as check
 from model_server.api import zero_shot
+from model_server.api._asked import Asked
 from model_server.api._generation import DONE, begin, collect, events_of
+from model_server.api._texts import SOME, Filled, FilledTexts
 from model_server.errors import invalid
 from model_server.exchange import Exchange
 from model_server.masks import check_mask
@@ -32,8 +34,8 @@ class Pair(msgspec.Struct):
 class SourceSentences(msgspec.Struct):
     """One sentence against several, as TEI has it."""
 
-    source_sentence: str
-    sentences: list[str]
+    source_sentence: Filled
+    sentences: FilledTexts
 
 
 class TeiSimilarity(msgspec.Struct):
@@ -60,7 +62,7 @@ TopK = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Masked = Annotated[str, msgspec.Meta(pattern=r"\[MASK\]")]
 
 
-class FillMaskParameters(msgspec.Struct):
+class FillMaskParameters(msgspec.Struct, forbid_unknown_fields=True):
     """As the pipelines of transformers have it."""
 
     top_k: TopK | None = None
@@ -78,14 +80,14 @@ class FillMaskBody(msgspec.Struct):
 class FillMaskText(msgspec.Struct):
     """The native form."""
 
-    text: Masked | list[Masked]
+    text: Masked | Annotated[list[Masked], SOME]
     top_k: TopK = 5
 
 
 class FillMaskInputs(msgspec.Struct):
     """The form of the pipelines of transformers."""
 
-    inputs: Masked | list[Masked]
+    inputs: Masked | Annotated[list[Masked], SOME]
     parameters: FillMaskParameters | None = None
 
 
@@ -98,12 +100,10 @@ class MaskCandidate(msgspec.Struct):
     sequence: str
 
 
-class AnnotateBody(msgspec.Struct):
+class AnnotateBody(Asked, kw_only=True):
     """A prompt and how many tokens to answer (128 if not said); with `stream` as server-sent events."""
 
-    text: str
-    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    stream: bool = False
+    text: Filled
 
 
 class AnnotateEvent(msgspec.Struct, omit_defaults=True):
@@ -175,8 +175,9 @@ def _mask_answer(masks: list[list[tuple[float, int, str, str]]]) -> list[Any]:
 
 async def annotate(app: App, exchange: Exchange, body: AnnotateBody) -> Reply:
     check.served(app, "generate")
+    check.unsupported(body)
     prompt = app.engine.prompt(check.text(app, body.text, "text", empty=False))
-    (sequence,) = await begin(app, exchange, [prompt], body.max_tokens, 128)
+    (sequence,) = await begin(app, exchange, [prompt], body, body.max_tokens, 128)
     if body.stream:
         return StreamReply(events_of(app, exchange, [sequence], _AnnotateShape()))
     (text,) = await collect(app, exchange, [sequence])

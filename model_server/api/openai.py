@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from array import array
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -12,7 +13,8 @@ import msgspec
 
 from model_server.api import _checks as check
 from model_server.api import _openai_types as types
-from model_server.api._generation import DONE, begin, collect, events_of
+from model_server.api import _token_ids as token_ids
+from model_server.api._generation import DONE, Prompts, begin, collect, events_of
 from model_server.errors import ApiError
 from model_server.exchange import Exchange
 from model_server.reply import Reply, StreamReply
@@ -27,10 +29,11 @@ _encode = msgspec.json.Encoder().encode
 
 async def chat(app: App, exchange: Exchange, body: types.ChatBody) -> Reply:
     check.served(app, "generate")
-    check.unsupported(body, types.CHAT_NEUTRAL)
+    check.unsupported(body)
     check.count(app, len(body.messages), "messages")
-    messages = [(message.role, _content(message)) for message in body.messages]
-    check.text(app, "".join([content for _, content in messages]), "messages")
+    messages = [said(message) for message in body.messages]
+    whole = "".join([content + _fields(more) if more else content for _, content, more in messages])
+    check.text(app, whole, "messages")
     prompt = app.engine.prompt(messages)
     asked = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
     return await _complete(app, exchange, body, [prompt], asked, ChatShape)
@@ -38,9 +41,8 @@ async def chat(app: App, exchange: Exchange, body: types.ChatBody) -> Reply:
 
 async def completions(app: App, exchange: Exchange, body: types.CompletionBody) -> Reply:
     check.served(app, "generate")
-    check.unsupported(body, types.COMPLETION_NEUTRAL)
-    prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
-    check.texts(app, prompts, "prompt")
+    check.unsupported(body)
+    prompts = token_ids.inputs(app, "generate", body.prompt, "prompt")
     return await _complete(app, exchange, body, prompts, body.max_tokens, TextShape)
 
 
@@ -50,10 +52,11 @@ class ChatShape:
     tokens_default = 128
     whole, chunk, prefix = "chat.completion", "chat.completion.chunk", "chatcmpl"
 
-    def __init__(self, head: dict[str, Any], usage: bool) -> None:
+    def __init__(self, head: dict[str, Any], options: types.StreamOptions | None, sequences: list[Sequence]) -> None:
         self.head = {**head, "object": self.chunk}
-        self.usage = usage
-        self.extra: dict[str, Any] = {"usage": None} if usage else {}
+        self.usage = options is not None and options.include_usage
+        self.extra: dict[str, Any] = {"usage": None} if self.usage else {}
+        self.counted = sequences if options is not None and options.continuous_usage_stats and self.usage else None
 
     @staticmethod
     def choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
@@ -67,10 +70,13 @@ class ChatShape:
         return {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
 
     def piece(self, index: int, text: str) -> bytes:
-        return self._event([self.delta(index, text, None)], self.extra)
+        return self._event([self.delta(index, text, None)], self._so_far(index))
 
     def end(self, index: int, sequence: Sequence) -> bytes:
-        return self._event([self.delta(index, None, sequence.finish_reason)], self.extra)
+        return self._event([self.delta(index, None, sequence.finish_reason)], self._so_far(index))
+
+    def _so_far(self, index: int) -> dict[str, Any]:
+        return self.extra if self.counted is None else {"usage": _usage([self.counted[index]])}
 
     def close(self, sequences: list[Sequence]) -> bytes:
         return self._event([], {"usage": _usage(sequences)}) + DONE if self.usage else DONE
@@ -99,21 +105,19 @@ async def _complete(
     app: App,
     exchange: Exchange,
     body: types.ChatBody | types.CompletionBody,
-    prompts: list[str],
+    prompts: Prompts,
     asked: int | None,
     shape: type[ChatShape],
 ) -> Reply:
-    stops = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
-    echo = isinstance(body, types.CompletionBody) and bool(body.echo)
-    sequences = await begin(app, exchange, prompts, asked, shape.tokens_default, stops, echo=echo)
+    sequences = await begin(app, exchange, prompts, body, asked, shape.tokens_default)
     head = {
         "id": f"{shape.prefix}-{uuid4().hex}",
         "created": int(time.time()),
         "model": body.model or app.engine.info.model,
     }
     if body.stream:
-        usage = body.stream_options is not None and body.stream_options.include_usage
-        return StreamReply(events_of(app, exchange, sequences, shape(head, usage)))
+        shaped = shape(head, body.stream_options, sequences)
+        return StreamReply(events_of(app, exchange, sequences, shaped))
     texts = await collect(app, exchange, sequences)
     choices = [
         shape.choice(index, text, sequence.finish_reason)
@@ -128,6 +132,23 @@ def _content(message: types.ChatMessage) -> str:
     return message.content or ""
 
 
+def said(message: types.ChatMessage) -> tuple[str, str, dict[str, Any]]:
+    """Role, content, and what else the message has."""
+    values = _more(message)
+    if values.count(None) == len(values):
+        return message.role, _content(message), {}
+    more = {name: value for name, value in zip(_MORE, values, strict=True) if value is not None}
+    return message.role, _content(message), more
+
+
+_MORE = tuple(name for name in types.ChatMessage.__struct_fields__ if name not in ("role", "content"))
+_more = attrgetter(*_MORE)
+
+
+def _fields(more: dict[str, Any]) -> str:
+    return _encode(more).decode()
+
+
 def _usage(sequences: list[Sequence]) -> dict[str, int]:
     prompt = sum(sequence.prompt_tokens for sequence in sequences)
     completion = sum(sequence.tokens for sequence in sequences)
@@ -136,7 +157,7 @@ def _usage(sequences: list[Sequence]) -> dict[str, int]:
 
 async def embeddings(app: App, exchange: Exchange, body: types.EmbeddingsBody) -> Reply:
     check.served(app, "embed")
-    texts = check.texts(app, [body.input] if isinstance(body.input, str) else body.input, "input")
+    texts = token_ids.inputs(app, "embed", body.input, "input")
     works = await app.run(exchange, [Work("embed", (text,)) for text in texts])
     data = [
         {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from model_server.api import _checks as check
+from model_server.api._texts import SOME, Filled, FilledTexts
 from model_server.errors import invalid
 from model_server.exchange import Exchange
 from model_server.reply import Reply
@@ -31,7 +32,7 @@ class EmbedBody(msgspec.Struct):
     Vectors have length 1; `normalize: false`, `prompt_name` and cutting at the start are refused.
     """
 
-    inputs: str | list[str]
+    inputs: Filled | FilledTexts
     normalize: Literal[True] | None = True
     truncate: bool | None = False
     truncation_direction: Right = "right"
@@ -42,8 +43,8 @@ class EmbedBody(msgspec.Struct):
 class RerankBody(msgspec.Struct):
     """A query and the texts to rank by it."""
 
-    query: str
-    texts: list[str]
+    query: Filled
+    texts: FilledTexts
     raw_scores: bool = False
     return_text: bool = False
     truncate: bool | None = False
@@ -61,7 +62,7 @@ class RankedText(msgspec.Struct, omit_defaults=True):
 class PredictBody(msgspec.Struct):
     """A text, a pair `[a, b]`, or a batch `[[a], [a, b], ...]`."""
 
-    inputs: str | list[str | list[str]]
+    inputs: Filled | Annotated[list[Filled | FilledTexts], SOME]
     raw_scores: bool = False
     truncate: bool | None = False
     truncation_direction: Right = "right"
@@ -117,7 +118,10 @@ async def predict(app: App, exchange: Exchange, body: PredictBody) -> Reply:
     for entry in inputs:
         for text in entry:
             check.text(app, text, "inputs", empty=False)
-    works = await app.run(exchange, _works("classify", inputs, body.truncate))
+    asked = _works("classify", inputs, body.truncate)
+    for work in asked:
+        work.raw = body.raw_scores
+    works = await app.run(exchange, asked)
     answers = [[{"score": score, "label": label} for label, score in work.output] for work in works]
     return Reply(_encode(answers[0] if single else answers))
 

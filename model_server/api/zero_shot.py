@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from model_server.api import _checks as check
+from model_server.api._texts import Filled, FilledTexts
 from model_server.errors import invalid
 from model_server.exchange import Exchange
 from model_server.reply import Reply
@@ -20,10 +21,10 @@ _encode = msgspec.json.Encoder().encode
 TEMPLATE = "This example is {}."
 
 
-class ZeroShotParameters(msgspec.Struct):
+class ZeroShotParameters(msgspec.Struct, forbid_unknown_fields=True):
     """As the pipelines of transformers have it; the labels may be one text with commas."""
 
-    candidate_labels: str | list[str]
+    candidate_labels: Filled | FilledTexts
     hypothesis_template: str | None = None
     multi_label: bool | None = None
 
@@ -39,7 +40,6 @@ class ZeroShotBody(msgspec.Struct):
     parameters: ZeroShotParameters | msgspec.UnsetType = msgspec.UNSET
 
 
-Filled = Annotated[str, msgspec.Meta(pattern=r"\S")]
 Template = Annotated[str, msgspec.Meta(pattern=r"\{\}")]
 
 
@@ -47,7 +47,7 @@ class ZeroShotText(msgspec.Struct):
     """The native form: a text and the labels to choose from; `{}` in the template is where the label goes."""
 
     text: Filled
-    labels: Annotated[list[Filled], msgspec.Meta(min_length=1)]
+    labels: FilledTexts
     hypothesis_template: Template = TEMPLATE
     multi_label: bool = False
 
@@ -55,7 +55,7 @@ class ZeroShotText(msgspec.Struct):
 class ZeroShotInputs(msgspec.Struct):
     """The form of the pipelines of transformers."""
 
-    inputs: str | list[str]
+    inputs: Filled | FilledTexts
     parameters: ZeroShotParameters
 
 

@@ -3,7 +3,8 @@
 Rules of this file
   1. Between two steps whoever has ended or was cancelled leaves, and waiting ones are prefilled together, as many as
      fit into `PREFILL_TOKENS_MAX` padded tokens (at least one): long prompts hold up the others no longer than that.
-  2. A prefill gives the first token, each step one more to every running sequence. The most likely token is taken.
+  2. A prefill gives the first token, each step one more to every running sequence: the most likely one, or one that is
+     drawn (`choosing`).
   3. With random weights the end token is never taken: lengths are what was asked for, as a load test needs them. Nor
      is the token before: where input and output share their weights it would be the most likely one for ever.
 (Orca, OSDI 2022, calls it iteration-level scheduling.)
@@ -15,6 +16,7 @@ import time
 from collections import deque
 from typing import Any, NamedTuple
 
+from model_server.engines.choosing import Draw, drawn
 from model_server.engines.detokenizing import TextOf
 from model_server.engines.encoding import Encoder
 from model_server.engines.loading import Loaded
@@ -38,7 +40,7 @@ class Event(NamedTuple):
 class Running:
     """A sequence with its ids."""
 
-    __slots__ = ("ids", "last", "owner", "sequence", "text", "tokens")
+    __slots__ = ("draw", "ids", "last", "owner", "sequence", "text", "tokens")
 
     def __init__(self, sequence: Sequence, owner: Any, ids: list[int], raw: Any) -> None:
         self.sequence = sequence
@@ -47,6 +49,13 @@ class Running:
         self.text = TextOf(raw)
         self.tokens = 0
         self.last = 0
+        self.draw = Draw(sequence.sampling) if sequence.sampling.draws else None
+
+    @property
+    def endless(self) -> bool:
+        """The end token may not be taken now."""
+        sampling = self.sequence.sampling
+        return sampling.ignore_end or self.tokens < sampling.tokens_min
 
 
 class Decoder:
@@ -141,7 +150,7 @@ class Decoder:
             mask[row, length - len(one.ids) :] = 1
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         cache = DynamicCache()
-        tokens = self._forward(ids, mask, positions, cache)
+        tokens = self._forward(newcomers, ids, mask, positions, cache)
         joined = []
         for row, (one, token) in enumerate(zip(newcomers, tokens, strict=True)):
             if not self._take(one, token, events):
@@ -160,13 +169,13 @@ class Decoder:
         positions = torch.tensor([[length] for length in slots.lengths])
         starts = torch.tensor([end - length for length in slots.lengths])
         mask = (torch.arange(first, end + 1) >= starts[:, None])[:, None, None, :]
-        tokens = self._forward(ids, mask, positions, slots)
+        tokens = self._forward(self._rows, ids, mask, positions, slots)
         slots.stepped()
         for row in reversed(range(len(self._rows))):
             if self._take(self._rows[row], tokens[row], events):
                 self._leave(row)
 
-    def _forward(self, ids: Any, mask: Any, positions: Any, cache: Any) -> list[int]:
+    def _forward(self, rows: list[Running], ids: Any, mask: Any, positions: Any, cache: Any) -> list[int]:
         device = self._model.device
         logits = self._model(
             input_ids=ids.to(device),
@@ -179,7 +188,14 @@ class Decoder:
         if self.loaded.random:
             logits[:, list(self._ends)] = float("-inf")
             logits.scatter_(1, ids[:, -1:].to(device), float("-inf"))
+        elif endless := [row for row, one in enumerate(rows) if one.endless]:
+            for end in self._ends:
+                logits[endless, end] = float("-inf")
         tokens: list[int] = logits.argmax(-1).tolist()
+        draws = {row: one.draw for row, one in enumerate(rows) if one.draw is not None}
+        if draws:
+            for row, token in zip(draws, drawn(logits[list(draws)], list(draws.values())), strict=True):
+                tokens[row] = token
         return tokens
 
     def _take(self, one: Running, token: int, events: list[Event]) -> bool:

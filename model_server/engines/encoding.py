@@ -11,15 +11,17 @@ from collections import OrderedDict
 from typing import Any, NamedTuple
 
 from model_server.engines.loading import Loaded
+from model_server.work import TokenOf
 
 _CACHED_CHARS_MAX = 4_000_000  # some 100 MB of ids; a single text has at most an eighth of that
+_ID_CHARS = 4  # what a token id costs that is itself the input
 _ENTRY_CHARS = 64  # what an entry costs beyond its text
 
 
 class Row(NamedTuple):
-    """One sequence of the batch: a text, or a pair."""
+    """One sequence of the batch: a text, its token ids, or a pair of texts."""
 
-    text: str
+    text: str | tuple[int, ...]
     pair: str | None = None
 
 
@@ -48,25 +50,65 @@ class Encoder:
         self._cached_chars = 0
         self._lock = threading.Lock()  # of the cache: three threads may read texts
         self.tokens_max = loaded.tokens_max
+        self.vocabulary = min(len(loaded.tokenizer), loaded.config.vocab_size)
+        self._around = _special_tokens(self._raw)
 
     def __call__(self, row: Row, *, clip: bool = False) -> Encoded:
         """With special tokens; `clip` cuts it to the model's bound."""
         found = self._cache.get(row)
         if found is None:
-            found = self._keep(row, _encode(self._raw, row))
+            found = self._keep(row, self._read(row))
         if clip and len(found.ids) > self.tokens_max:
-            return _encode(self._clipping, row)
+            return self._clipped(row)
         return found
 
-    def prompt(self, text: str) -> list[int]:
+    def _read(self, row: Row) -> Encoded:
+        return _encode(self._raw, row) if isinstance(row.text, str) else self._completed(row.text)
+
+    def _clipped(self, row: Row) -> Encoded:
+        if isinstance(row.text, str):
+            return _encode(self._clipping, row)
+        first, last = self._around
+        return self._completed(row.text[: self.tokens_max - len(first) - len(last)])
+
+    def _completed(self, ids: tuple[int, ...]) -> Encoded:
+        """With the special tokens around them, unless they came with them."""
+        first, last = self._around
+        if first and ids[: len(first)] != first:
+            ids = (*first, *ids)
+        if last and ids[-len(last) :] != last:
+            ids = (*ids, *last)
+        return Encoded(list(ids), [0] * len(ids))
+
+    def tokens(self, text: str, *, special: bool) -> list[TokenOf]:
+        """Each with its id, its text, and its place; where a text has begun with special tokens, none are added."""
+        encoding = self._raw.encode(text, add_special_tokens=special and not self._begun(text))
+        found: list[TokenOf] = []
+        for number, token, mask, (start, stop) in zip(
+            encoding.ids, encoding.tokens, encoding.special_tokens_mask, encoding.offsets, strict=True
+        ):
+            place = (None, None) if mask else (start, stop)
+            found.append((number, token if mask else text[start:stop], bool(mask), *place))
+        return found
+
+    def text_of(self, ids: tuple[int, ...]) -> str:
+        """Without special tokens."""
+        return str(self._raw.decode(list(ids)))
+
+    def prompt(self, text: str | tuple[int, ...]) -> list[int]:
         """The ids of a prompt; one that a chat template has begun already gets no second beginning."""
+        if not isinstance(text, str):
+            return list(text)
         found = self._cache.get(text)
         if found is None:
-            begun = self._bos is not None and text.startswith(self._bos)
-            found = self._keep(text, _encode(self._raw, Row(text), special=not begun))
+            found = self._keep(text, _encode(self._raw, Row(text), special=not self._begun(text)))
         return found.ids
 
-    def knows(self, text: Row | str) -> bool:
+    def _begun(self, text: str) -> bool:
+        """A chat template has begun it already."""
+        return self._bos is not None and text.startswith(self._bos)
+
+    def knows(self, text: Row | str | tuple[int, ...]) -> bool:
         """It is in the cache: counting costs nothing."""
         return text in self._cache
 
@@ -89,5 +131,17 @@ def _encode(raw: Any, row: Row, *, special: bool = True) -> Encoded:
     return Encoded(encoding.ids, encoding.type_ids)
 
 
+def _special_tokens(raw: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Those before and after a text."""
+    encoding = raw.encode("a")
+    inside = [place for place, special in enumerate(encoding.special_tokens_mask) if not special]
+    if not inside:
+        return (), ()
+    return tuple(encoding.ids[: inside[0]]), tuple(encoding.ids[inside[-1] + 1 :])
+
+
 def _size(text: Row | str) -> int:
-    return _ENTRY_CHARS + (len(text) if isinstance(text, str) else len(text.text) + len(text.pair or ""))
+    if isinstance(text, str):
+        return _ENTRY_CHARS + len(text)
+    length = len(text.text) if isinstance(text.text, str) else _ID_CHARS * len(text.text)
+    return _ENTRY_CHARS + length + len(text.pair or "")

@@ -15,12 +15,13 @@ from contextlib import suppress
 from typing import Any
 
 from model_server.engines.decoding import Decoder
+from model_server.engines.encoding import Encoder
 from model_server.engines.served import Served
 from model_server.engines.settings import RANDOM_NOTE, EngineSettings
 from model_server.engines.thread import ComputeThread
 from model_server.engines.warming import Progress, overhead_tokens, warm_decoder, warm_encoder
 from model_server.errors import invalid
-from model_server.work import Batch, EngineInfo, Prompt, Sequence, Work
+from model_server.work import Batch, EngineInfo, Prompt, Said, Sequence, TokenOf, Work, line_of
 
 _LONG_CHARS = 4000
 """Texts up to this are read on the loop: that takes less than a millisecond."""
@@ -84,19 +85,44 @@ class TorchEngine:
 
     def prompt(self, asked: Prompt, /) -> str:
         """The chat in the model's own template; without one, who said what in lines."""
-        messages = [("user", asked)] if isinstance(asked, str) else list(asked)
+        messages: list[Said] = [("user", asked, {})] if isinstance(asked, str) else list(asked)
         decoder = self.decoder
         if decoder is None or not decoder.loaded.tokenizer.chat_template:
-            return asked if isinstance(asked, str) else "\n".join(f"{role}: {content}" for role, content in messages)
+            return asked if isinstance(asked, str) else "\n".join(map(line_of, messages))
         try:
             text: str = decoder.loaded.tokenizer.apply_chat_template(
-                [{"role": role, "content": content} for role, content in messages],
+                [{"role": role, "content": content, **more} for role, content, more in messages],
                 tokenize=False,
                 add_generation_prompt=True,
             )
         except Exception as error:  # the template is a program of the model's own
             raise invalid(f"messages: the model's chat template refuses them: {error}", "messages") from error
         return text
+
+    def ids(self, kind: str, ids: tuple[int, ...], param: str, /) -> str | tuple[int, ...]:
+        """Ids of the tokenizer behind this kind of work."""
+        known = self._encoder(kind).vocabulary
+        wrong = next((place for place, number in enumerate(ids) if number >= known), None)
+        if wrong is not None:
+            place = f"{param}[{wrong}]"
+            raise invalid(f"{place}: {ids[wrong]} is no token id of this model, whose last is {known - 1}", place)
+        return ids
+
+    async def tokens(self, kind: str, text: str, special: bool, /) -> list[TokenOf]:
+        """As the tokenizer cuts it; a long text is read beside the loop."""
+        encoder = self._encoder(kind)
+        if len(text) > _LONG_CHARS:
+            return await asyncio.to_thread(encoder.tokens, text, special=special)
+        return encoder.tokens(text, special=special)
+
+    def text_of(self, kind: str, ids: tuple[int, ...], /) -> str:
+        """Special tokens are no text."""
+        return self._encoder(kind).text_of(ids)
+
+    def _encoder(self, kind: str) -> Encoder:
+        if kind == "generate" and self.decoder is not None:
+            return self.decoder.encoder
+        return self.served[kind].encoder
 
     def start(self, batch: Batch, done: Callable[[Batch], None], /) -> None:
         """Queue the batch for the thread."""

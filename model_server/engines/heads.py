@@ -137,12 +137,15 @@ class Nli(_Classifier):
 
 
 class Classifier(_Classifier):
-    """All labels with their probabilities, best first."""
+    """All labels with their probabilities, or logits where the work asks for raw scores; best first."""
 
     def outputs(self, inputs: Inputs, works: list[Work], /) -> list[Any]:
         logits = self.logits(inputs)
         scores = logits.sigmoid() if len(self.labels) == 1 else logits.softmax(-1)
-        return [sorted(zip(self.labels, row, strict=True), key=lambda pair: -pair[1]) for row in scores.tolist()]
+        rows = [
+            raw if work.raw else score for work, raw, score in zip(works, logits.tolist(), scores.tolist(), strict=True)
+        ]
+        return [sorted(zip(self.labels, row, strict=True), key=lambda pair: -pair[1]) for row in rows]
 
 
 class FillMask:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.base.options import option
 from model_server.jobs.children import Children
 from model_server.jobs.embedded import EmbeddedJobs
 from model_server.jobs.job import JobBackend, JobsError, JobSettings
@@ -25,72 +25,64 @@ class WorkerRecipe:
     factory: str
     arguments: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def arguments_json(self) -> str:
+        return json.dumps(self.arguments)
+
     def command(self, broker: str, settings: JobSettings, name: str, concurrency: int = 1) -> list[str]:
         """The command line of a worker process: in safe-path mode, so that no file of the user's directory is run."""
         return [
-            sys.executable,
-            "-P",
-            "-m",
-            "model_server.jobs.worker",
-            *self.options(broker, settings, name, concurrency),
-        ]
-
-    def options(self, broker: str, settings: JobSettings, name: str, concurrency: int = 1) -> list[str]:
-        """What a worker is told on its command line."""
-        return [
-            *("--broker", broker, "--factory", self.factory, "--arguments", json.dumps(self.arguments)),
+            *(sys.executable, "-P", "-m", "model_server.jobs.worker"),
+            *("--broker", broker, "--factory", self.factory, "--arguments", self.arguments_json),
             *("--retry-delay", str(settings.retry_delay_s), "--keep", str(settings.keep_s)),
             *("--name", name, "--concurrency", str(concurrency)),
         ]
 
 
-def add_job_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of a server."""
-    parser.add_argument("--jobs", choices=("embedded", "celery", "none"), default="embedded", help="who keeps them")
-    parser.add_argument(
-        "--jobs-file",
-        type=Path,
-        default=None,
-        metavar="FILE",
-        help="of embedded jobs; a mock has them in memory without",
-    )
-    parser.add_argument(
-        "--broker", default=None, metavar="URL|embedded", help="of celery: redis://HOST:PORT/DB, or a Redis of its own"
-    )
-    parser.add_argument("--workers", type=int, default=None, metavar="N", help="celery workers to start beside it")
-    parser.add_argument(
-        "--job-keep",
-        type=float,
-        default=JobSettings.keep_s,
-        metavar="SECONDS",
-        help="a job and its results, from its end",
-    )
-    parser.add_argument(
-        "--job-retry-delay",
-        type=float,
-        default=JobSettings.retry_delay_s,
-        metavar="SECONDS",
-        help="before an item that met a server error is computed again",
+@dataclass(frozen=True)
+class JobTimes:
+    """How long jobs are kept, and how soon an item is computed again."""
+
+    job_keep_s: float = option(JobSettings.keep_s, "Seconds that a job and its results are kept from its end.", least=0)
+    job_retry_delay_s: float = option(
+        JobSettings.retry_delay_s, "Seconds before an item that met a server error is computed again.", least=0
     )
 
+    def settings(self) -> JobSettings:
+        """As a backend takes them; raises `JobsError`."""
+        try:
+            return JobSettings(keep_s=self.job_keep_s, retry_delay_s=self.job_retry_delay_s)
+        except ValueError as error:
+            raise JobsError(str(error)) from None
 
-def job_settings(keep_s: float, retry_delay_s: float) -> JobSettings:
-    """The settings that the options name; raises `JobsError`."""
-    try:
-        return JobSettings(keep_s=keep_s, retry_delay_s=retry_delay_s)
-    except ValueError as error:
-        raise JobsError(str(error)) from None
+
+@dataclass(frozen=True)
+class JobOptions(JobTimes):
+    """The backend of jobs that a server asks for."""
+
+    jobs: str = option("embedded", "Backend of jobs (/v1/jobs).", choices=("embedded", "celery", "none"))
+    jobs_file: Path | None = option(
+        None, "File of embedded jobs; without it a mock keeps them in memory.", kind=Path, metavar="FILE"
+    )
+    broker: str | None = option(
+        None, "Redis URL for Celery jobs, redis://HOST:PORT/DB, or `embedded` to start one.", metavar="URL|embedded"
+    )
+    workers: int | None = option(
+        None,
+        "Celery workers to start beside it [default: 1 with an embedded Redis, else 0].",
+        kind=int,
+        least=0,
+        most=64,
+    )
 
 
 @contextmanager
-def job_backend(
-    given: argparse.Namespace, recipe: WorkerRecipe, file: Path | None = None
-) -> Iterator[JobBackend | None]:
+def job_backend(given: JobOptions, recipe: WorkerRecipe, file: Path | None = None) -> Iterator[JobBackend | None]:
     """What the options ask for, with its Redis and its workers, until the end of the block; raises `JobsError`.
 
     `file`: where embedded jobs are if the options do not say; in memory without it.
     """
-    settings = job_settings(given.job_keep, given.job_retry_delay)
+    settings = given.settings()
     if given.jobs == "none":
         yield None
     elif given.jobs == "embedded":

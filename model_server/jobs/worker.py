@@ -23,11 +23,13 @@ import threading
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import redis
 from celery.exceptions import Reject
 
+from harness.base.options import add_options, filled, option
 from model_server.app import App
 from model_server.jobs.execute import answer
 from model_server.jobs.job import ALONE_MAX, TOGETHER_MAX, ItemResult, JobSettings, ended_worker, item_error
@@ -179,34 +181,56 @@ def build(url: str, settings: JobSettings, make_app: MakeApp) -> Any:
     return app
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="model_server.jobs.worker", description="Work through jobs from a Redis.")
-    parser.add_argument("--broker", required=True, metavar="redis://HOST:PORT/DB")
-    parser.add_argument("--factory", required=True, metavar="MODULE:FUNCTION", help="makes the app: engine and batcher")
-    parser.add_argument("--arguments", default="{}", metavar="JSON", help="its keyword arguments")
-    parser.add_argument("--concurrency", type=int, default=1, metavar="N", help="processes, each with an engine")
-    parser.add_argument("--retry-delay", type=float, default=JobSettings.retry_delay_s, metavar="SECONDS")
-    parser.add_argument("--keep", type=float, default=JobSettings.keep_s, metavar="SECONDS")
-    parser.add_argument("--name", default=None, help="of this worker, unlike the others'")
-    return parser
+@dataclass(frozen=True)
+class WorkerProcess:
+    """One worker: where its jobs are, and how it makes the app that computes them."""
+
+    broker: str = option("", "Redis URL, redis://HOST:PORT/DB.", metavar="URL")
+    factory: str = option("", "Function that makes the app, MODULE:FUNCTION.", metavar="MODULE:FUNCTION")
+    arguments: str = option("{}", "Keyword arguments of the function.", metavar="JSON")
+    concurrency: int = option(1, "Processes, each with an engine of its own.", least=1, most=64)
+    retry_delay_s: float = option(
+        JobSettings.retry_delay_s, "Seconds before an item that met a server error is computed again.", least=0
+    )
+    keep_s: float = option(JobSettings.keep_s, "Seconds that a job and its results are kept from its end.", least=0)
+    name: str = option("", "Name of this worker, unlike all others' [default: from the process id].")
+
+
+def work(process: WorkerProcess) -> int:
+    """Work until a signal; the exit code."""
+    from celery.platforms import SecurityWarning
+
+    module, _, function = process.factory.partition(":")
+    make = getattr(importlib.import_module(module), function)
+    arguments = json.loads(process.arguments)
+    settings = JobSettings(retry_delay_s=process.retry_delay_s, keep_s=process.keep_s)
+    # The warning is about root and pickle; json alone is accepted here.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    logging.basicConfig(level=logging.WARNING, format="worker: %(message)s", stream=sys.stderr)
+    app = build(process.broker, settings, lambda: make(**arguments))
+    name = process.name or f"paceline-{os.getpid()}"
+    line = [
+        "--quiet",
+        "worker",
+        "--pool",
+        "prefork",
+        "--concurrency",
+        str(process.concurrency),
+        "--loglevel",
+        "WARNING",
+    ]
+    app.worker_main([*line, "--hostname", f"{name}@%h", "--without-gossip", "--without-mingle"])
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
-    from celery.platforms import SecurityWarning
-
-    given = _parser().parse_args(argv)
-    module, _, function = given.factory.partition(":")
-    make = getattr(importlib.import_module(module), function)
-    arguments = json.loads(given.arguments)
-    settings = JobSettings(retry_delay_s=given.retry_delay, keep_s=given.keep)
-    warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about root and pickle; json alone is accepted
-    logging.basicConfig(level=logging.WARNING, format="worker: %(message)s", stream=sys.stderr)
-    app = build(given.broker, settings, lambda: make(**arguments))
-    name = given.name or f"paceline-{os.getpid()}"
-    line = ["--quiet", "worker", "--pool", "prefork", "--concurrency", str(given.concurrency), "--loglevel", "WARNING"]
-    app.worker_main([*line, "--hostname", f"{name}@%h", "--without-gossip", "--without-mingle"])
-    return 0
+    parser = argparse.ArgumentParser(prog="model_server.jobs.worker", description="Work through jobs from a Redis.")
+    add_options(parser, WorkerProcess)
+    process = filled(WorkerProcess, vars(parser.parse_args(argv)))
+    if not process.broker or not process.factory:
+        parser.error("--broker and --factory are needed")
+    return work(process)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ def more_counts(case: Case) -> list[tuple[str, str]]:
     """Scheduled items, exchanges, and who else counted."""
     counts = case.counts
     pairs = [("scheduled", counts.scheduled), ("sent", counts.sent), ("attempts (HTTP exchanges)", counts.attempts)]
+    pairs += [("of these, calls of layers", counts.own_calls or None)]  # type: ignore[list-item] # may be None
     pairs += [("seen by the server", counts.server_seen), ("seen by Locust", counts.locust_seen)]  # type: ignore[list-item] # may be None
     pairs += [("answered from a cache", counts.cache_hits or None), ("bad input lines", counts.bad_lines or None)]  # type: ignore[list-item] # as above
     return [(words, units.count(number)) for words, number in pairs if number is not None]

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.measure import slo
 from harness.measure.result import RunResult
-from harness.measure.wording import failure_words
+from harness.measure.wording import failure_words, sample_words
 from reports import labels
 from reports.drawing.draw import Drawing
 from reports.drawing.theme import DARK, LIGHT
@@ -77,4 +77,5 @@ def _case(name: str, case: Any) -> dict[str, Any]:
         "warnings": [labels.printable(warning) for warning in case.warnings],
         "slo": [labels.printable(slo.describe(c)) for c in case.slo],
         "failures": labels.printable(failure_words(case)),
+        "samples": [labels.printable(line) for line in sample_words(case)],
     }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.client.cause import text_of
 from harness.measure import slo
 from harness.measure.result import Case, RunResult
-from harness.measure.wording import failure_words
+from harness.measure.wording import failure_words, sample_words
 from reports import labels, units
 from reports.drawing.draw import Drawing
 from reports.formats import _facts
@@ -75,6 +75,7 @@ def _outcomes(result: RunResult, names: list[str]) -> str:
         warnings = "".join(f"; {warning}" for warning in case.warnings)
         of = units.count(case.counts.scheduled)
         lines.append(f"- **{escaped(name)}**: {found} of {of} scheduled{checks}{escaped(warnings)}")
+        lines += [f"  - {escaped(line)}" for line in sample_words(case)]
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ Bounds of the servers they meet: texts of 20 000 characters, 64 items, 64 tokens
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,16 +63,18 @@ NOT_JSON = [
     Wrong("deep arrays", "/similarity", '{"x":' + "[" * DEEP, 400, "invalid_json"),
     Wrong("deep objects", "/similarity", '{"x":' * DEEP, 400, "invalid_json"),
     Wrong("deep and well closed", "/zero-shot", '{"x":' + "[" * DEEP + "]" * DEEP + "}", 400, "invalid_json"),
-    Wrong(
-        "gzip",
-        "/similarity",
-        b"\x1f\x8b\x08\x00rest",
-        415,
-        "unsupported_encoding",
-        headers={"content-encoding": "gzip"},
-    ),
+    Wrong("not gzip", "/similarity", b"\x1f\x8b\x08\x00rest", 400, "invalid_encoding",
+          headers={"content-encoding": "gzip"}),
+    Wrong("gzip cut off", "/similarity", gzip.compress(b" " * 99)[:-9], 400, "invalid_encoding",
+          headers={"content-encoding": "gzip"}),
+    Wrong("gzip of very many members", "/similarity", gzip.compress(b"") * 50_000, 400, "invalid_encoding",
+          headers={"content-encoding": "gzip"}),
+    Wrong("gzip that grows over the bound", "/similarity", gzip.compress(b" " * (1 << 24)), 413, "body_too_large",
+          headers={"content-encoding": "GZIP"}),
+    Wrong("another packing", "/similarity", b"(\xb5/\xfd", 415, "unsupported_encoding",
+          headers={"content-encoding": "zstd"}),
     _tei("not JSON for TEI", "/embed", '{"inputs":', 422, "invalid_json"),
-]
+]  # fmt: skip
 WRONG_TYPES = [
     Wrong("a list", "/similarity", [], 400, "invalid_value"),
     Wrong("null", "/similarity", "null", 400, "invalid_value"),
@@ -92,8 +95,8 @@ WRONG_TYPES = [
     Wrong("an image", "/v1/chat/completions",
           {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
           400, "invalid_value", "messages[0].content[0].type"),
-    Wrong("a prompt of token ids", "/v1/completions", {"prompt": [1, 2]}, 400, "invalid_value", "prompt[0]"),
-    Wrong("embeddings of token ids", "/v1/embeddings", {"input": [1, 2]}, 400, "invalid_value", "input[0]"),
+    Wrong("a prompt of texts and ids", "/v1/completions", {"prompt": ["a", 2]}, 400, "invalid_value", "prompt"),
+    Wrong("a negative token id", "/v1/embeddings", {"input": [1, -2]}, 400, "invalid_value", "input[1]"),
     Wrong("an unknown encoding", "/v1/embeddings", {"input": "a", "encoding_format": "hex"}, 400, "invalid_value",
           "encoding_format"),
     _tei("a number to embed", "/embed", {"inputs": 5}, 422, "invalid_value", "inputs"),
@@ -109,6 +112,26 @@ MISSING = [
     Wrong("no labels", "/zero-shot", {"text": "a"}, 400, "missing_field", "labels"),
     Wrong("tools", "/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}], "tools": [{}]}, 400,
           "unsupported_parameter", "tools"),
+    Wrong("a field nobody knows", "/v1/completions", {"prompt": "a", "min_tokns": 2}, 400, "unsupported_parameter",
+          "min_tokns"),
+    Wrong("a field nobody knows, then no JSON", "/annotate", '{"foo": null, "text": "a', 400, "invalid_json"),
+    Wrong("a field nobody knows, then what is deep", "/annotate", '{"foo": null, "text": ' + "[" * DEEP, 400,
+          "invalid_json"),
+    Wrong("a seed beyond 64 bits", "/annotate", '{"foo": null, "text": "a", "seed": 1' + "0" * 40 + "}", 400,
+          "invalid_value", "seed"),
+    Wrong("a seed of 5000 digits", "/annotate", '{"foo": null, "text": "a", "seed": ' + "1" * 5000 + "}", 400,
+          "invalid_value"),
+    Wrong("targets of a pipeline", "/fill-mask", {"inputs": "a [MASK]", "parameters": {"targets": ["b"]}}, 400,
+          "unsupported_parameter", "parameters.targets"),
+    Wrong("top_k", "/annotate", {"text": "a", "top_k": 4}, 400, "unsupported_parameter", "top_k"),
+    Wrong("two answers of best", "/v1/completions", {"prompt": "a", "best_of": 2}, 400, "unsupported_parameter",
+          "best_of"),
+    Wrong("another field of a message", "/v1/chat/completions", {"messages": [{"role": "user", "content": "a",
+          "weight": 0}]}, 400, "unsupported_parameter", "messages[0].weight"),
+    Wrong("more tokens than at most", "/annotate", {"text": "a", "max_tokens": 2, "min_tokens": 3}, 400,
+          "invalid_value", "min_tokens"),
+    Wrong("an empty list of ids", "/v1/completions", {"prompt": [[1], []]}, 400, "empty", "prompt[1]"),
+    Wrong("nothing to tokenize", "/tokenize", {}, 400, "invalid_value", "prompt"),
     Wrong("JSON asked for", "/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}],
           "response_format": {"type": "json_object"}}, 400, "unsupported_parameter", "response_format"),
     Wrong("logprobs", "/v1/completions", {"prompt": "a", "logprobs": 0}, 400, "unsupported_parameter", "logprobs"),

@@ -47,6 +47,8 @@ def values(schema: Any, document: dict[str, Any]) -> st.SearchStrategy[Any]:
         return st.one_of([values(form, document) for form in schema["anyOf"]])
     if "const" in schema or "enum" in schema:
         return st.sampled_from([schema["const"]] if "const" in schema else schema["enum"])
+    if "type" not in schema:
+        return anything()
     return _TYPES[schema["type"]](schema, document)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -119,6 +120,14 @@ def test_tei_predict_of_a_text_a_pair_and_a_batch(call: Caller) -> None:
         assert {entry["label"]: entry["score"] for entry in left} == pytest.approx(
             {entry["label"]: entry["score"] for entry in right}, abs=0.02
         )
+
+
+def test_raw_scores_of_predict_are_those_before_softmax(call: Caller) -> None:
+    scores = {entry["label"]: entry["score"] for entry in good(call, "/predict", {"inputs": "fine"})}
+    raw = {entry["label"]: entry["score"] for entry in good(call, "/predict", {"inputs": "fine", "raw_scores": True})}
+    total = math.fsum(math.exp(score) for score in raw.values())
+    assert {label: math.exp(score) / total for label, score in raw.items()} == pytest.approx(scores, abs=0.01)
+    assert raw != pytest.approx(scores, abs=0.01)
 
 
 def test_tei_cuts_what_is_too_long_where_it_was_asked_to_and_says_so(call: Caller) -> None:

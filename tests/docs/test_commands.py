@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.test_docs import PAGES, write_own_module
-from tests.processes import ROOT, mock
+from tests.processes import BUSY, ROOT, mock
 
 pytestmark = pytest.mark.slow
 
@@ -36,8 +36,6 @@ NOT_RUN = {
 }
 """Commands that are not run here, each with its reason."""
 LIMIT_S = 150.0
-BUSY = {"lag", "client_ceiling"}
-"""Verdicts that are right on a machine where other tests run: the load came late. All else that is invalid fails."""
 
 
 def commands() -> list[str]:

@@ -79,6 +79,27 @@ def test_the_example_of_a_client_runs_as_it_stands() -> None:
     assert answers[1] < answers[0]
 
 
+def test_the_application_of_the_client_page_runs_as_it_stands() -> None:
+    """Bad rows are skipped, answers keep the positions of their rows."""
+    names: dict[str, object] = {}
+    exec(blocks(ROOT / "docs" / "client.md", "python")[0], names)  # noqa: S102 - the docs' own code
+    rows = [{"text1": "a b c", "text2": "a b c"}, {"text1": "no second text"}] * 20
+    with mock() as server:
+        found = asyncio.run(names["main"](server.url, rows, {"X-Tenant": "a"}))  # type: ignore[operator] # a coroutine function
+    scores, failures, skipped = found
+    assert (sorted(scores), failures, skipped) == (list(range(0, 40, 2)), {}, 20)
+    assert scores[0] == pytest.approx(1.0)
+
+
+def test_every_public_name_of_the_client_is_on_its_page() -> None:
+    """docs/client.md names them, but for the functions for authors of strategies and layers."""
+    from harness import client
+
+    page = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
+    helpers = {"chunks", "no_layers", "request_for", "result_of"}
+    assert {name for name in client.__all__ if f"`{name}" not in page} <= helpers
+
+
 def test_the_example_of_layers_runs_as_it_stands() -> None:
     """Ten lines against a real server; equal texts cost one exchange."""
     names: dict[str, object] = {}

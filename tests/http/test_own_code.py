@@ -14,7 +14,7 @@ from harness.experiment import children
 from harness.measure.result import decode
 from model_server.jobs.command import WorkerRecipe
 from model_server.jobs.job import JobSettings
-from tests.processes import ROOT, result_of
+from tests.processes import ROOT, result_of, went_well
 
 PLANTED = ("queue", "random", "numpy", "harness", "scenarios", "mock_server", "typing", "celery", "__future__")
 OWN = """
@@ -84,7 +84,7 @@ def test_own_classes_are_found_and_no_file_stands_in_for_a_module(folder: Path) 
         *("run", "mine:Morning", "-s", "mine:Pairs", "-s", "mine:Pairs:shift=2+mine:Inside+retry", "--duration", "2"),
         *("--server", "null", "--out", "run", "--no-report"),
     )
-    assert done.returncode == 0, done.stderr
+    went_well(done, folder / "run")
     assert not (folder / "executed").exists()
     cases = result_of(folder / "run")["cases"]
     assert [case["name"] for case in cases] == ["mine:Pairs", "mine:Pairs:shift=2+mine:Inside+retry"]
@@ -103,7 +103,7 @@ def test_own_classes_are_found_and_no_file_stands_in_for_a_module(folder: Path) 
 def test_no_file_stands_in_for_a_module_in_other_modes(folder: Path, arguments: tuple[str, ...]) -> None:
     """Forked Locust workers, and virtual time."""
     done = command(folder, *arguments, "--server", "null", "--out", "run", "--no-report")
-    assert done.returncode == 0, done.stderr
+    went_well(done, folder / "run")
     assert not (folder / "executed").exists()
     assert result_of(folder / "run")["cases"][0]["counts"]["ok"] == 50
 

@@ -262,3 +262,17 @@ async def test_settings_and_misuse_are_named(transport: Transport) -> None:
         transport("http://127.0.0.1:1", timeout_s=0)
     with pytest.raises(RuntimeError, match="async with"):
         await transport("http://127.0.0.1:1")(plain())
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_own_headers_go_along_and_are_redacted(server: Misbehaving, transport: Transport) -> None:
+    """The request's own win, whatever their case; an error that echoes a value does not hold it."""
+    server.on("/similarity", head("500 Oops", 19) + b"you said gate-4711!")
+    own = {"X-Gateway-Key": "gate-4711\n", "x-request-id": "from the transport", "user-agent": "mine/1"}
+    async with transport(server.url, headers=own) as send:
+        response = await send(plain(headers={"X-Request-Id": "7"}))
+    _, headers, _ = server.seen[0]
+    assert (headers["x-gateway-key"], headers["x-request-id"], headers["user-agent"]) == ("gate-4711", "7", "mine/1")
+    assert headers["content-type"] == "application/json"
+    assert response.error is not None
+    assert "you said ***!" in response.error

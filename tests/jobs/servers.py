@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from mock_server.app import create
-from mock_server.main import worker_recipe
+from mock_server.main import MockOptions, worker_recipe
 from mock_server.profiles import load
 from model_server.jobs.job import JobBackend, JobSettings
 from model_server.serving import served
@@ -27,7 +27,7 @@ SLOW = "# slow\n[service]\nbase_s = 0.02\n[capacity]\nworkers = 4\n"
 @contextmanager
 def worker(url: str, profile: str, settings: JobSettings, name: str) -> Iterator[subprocess.Popen[bytes]]:
     """A Celery worker in a process group of its own; killed at the end."""
-    line = worker_recipe(profile, None, None).command(url, settings, name)
+    line = worker_recipe(MockOptions(profile)).command(url, settings, name)
     process = subprocess.Popen(line, start_new_session=True, stdout=subprocess.DEVNULL)
     try:
         yield process

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from model_server.engines.choosing import Draw, drawn
 from model_server.engines.decoding import Decoder, Event
 from model_server.engines.detokenizing import TextOf
 from model_server.engines.settings import EngineError
+from model_server.sampling import Sampling
 from model_server.work import Sequence
 from tests.model.conftest import random_model
 
@@ -180,3 +182,54 @@ def test_bytes_that_never_become_a_character_are_let_go() -> None:
     pieces = [grown.push(byte) for _ in range(40)]
     assert len(grown._ids) <= 8
     assert any(pieces)
+
+
+def drawing(prompt: str, seed: int | None, tokens: int = 12, **settings: Any) -> Sequence:
+    sequence = Sequence(prompt, 0, tokens, 0.0)
+    sequence.sampling = Sampling(**{"temperature": 1.2, "seed": seed, **settings})
+    return sequence
+
+
+def test_drawn_tokens_depend_on_the_seed_and_not_on_neighbours(loaded: Any) -> None:
+    together = Decoder(loaded, 4)
+    for prompt in PROMPTS:
+        together.add(drawing(prompt, 7))
+    found = texts(run(together))
+    for prompt in PROMPTS:
+        single = Decoder(loaded, 1)
+        single.add(drawing(prompt, 7))
+        assert texts(run(single)) == {prompt: found[prompt]}
+    other = Decoder(loaded, 4)
+    other.add(drawing(PROMPTS[0], 8))
+    assert texts(run(other))[PROMPTS[0]] != found[PROMPTS[0]]
+
+
+def test_the_smallest_share_and_a_temperature_near_zero_are_greedy(loaded: Any) -> None:
+    for settings in ({"top_p": 1e-9}, {"top_p": 1e-300}, {"temperature": 1e-4}, {"temperature": 1e-300}):
+        decoder = Decoder(loaded, 1)
+        decoder.add(drawing(PROMPTS[1], 3, **settings))
+        assert texts(run(decoder)) == {PROMPTS[1]: alone(loaded, PROMPTS[1], 12)}
+
+
+def test_tokens_are_drawn_as_often_as_the_model_says() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).expand(4000, 4)
+    counts = torch.bincount(torch.tensor(drawn(logits, [Draw(Sampling(1.0, seed=n)) for n in range(4000)])))
+    assert (counts / 4000).tolist() == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.03)
+    kept = drawn(logits, [Draw(Sampling(1.0, top_p=0.6, seed=n)) for n in range(4000)])
+    counts = torch.bincount(torch.tensor(kept), minlength=4)
+    assert (counts / 4000).tolist() == pytest.approx([0.625, 0.375, 0, 0], abs=0.03)
+
+
+def test_the_end_token_is_not_taken_before_its_time(loaded: Any) -> None:
+    decoder = Decoder(loaded, 2)
+    decoder.add(Sequence(PROMPTS[0], 0, 1, 0.0))
+    run(decoder)
+    first = int(loaded.model(**loaded.tokenizer(PROMPTS[0], return_tensors="pt")).logits[0, -1].argmax())
+    decoder._ends = frozenset({first})
+    for settings, expected in (({}, 0), ({"tokens_min": 3}, 3), ({"ignore_end": True}, 8)):
+        sequence = drawing(PROMPTS[0], None, 8, temperature=0.0, **settings)
+        decoder.add(sequence)
+        events = run(decoder)
+        made = sum(event.piece is not None for event in events)
+        assert made == expected if expected in (0, 8) else made >= expected
+        assert events[-1].reason == ("length" if made == 8 else "stop")

@@ -122,7 +122,7 @@ async def test_a_stream_has_an_event_for_each_token(engine: TorchEngine) -> None
     assert streamed.body.endswith(b"data: [DONE]\n\n")
     assert whole.json["choices"][0]["finish_reason"] == "length"
     assert whole.json["usage"]["completion_tokens"] == 12
-    template = engine.prompt([("user", "hello")])
+    template = engine.prompt([("user", "hello", {})])
     assert template == "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
     assert whole.json["usage"]["prompt_tokens"] == engine.count_tokens("generate", (template,))
 

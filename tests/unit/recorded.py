@@ -32,6 +32,7 @@ class Exchange:
     previous: tuple[tuple[float, float, int], ...] = ()  # (sent, done, status) of earlier attempts
     chunks: tuple[float, ...] = ()
     cached: bool = False
+    error: str | None = None
 
     def response(self) -> Response:
         """As a transport and its layers hand it out."""
@@ -47,6 +48,7 @@ class Exchange:
             previous=previous,
             chunks=tuple(T0 + chunk for chunk in self.chunks),
             from_cache=self.cached,
+            error=self.error,
         )
 
 

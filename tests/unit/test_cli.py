@@ -304,7 +304,15 @@ def test_every_duration_and_rate_takes_a_unit() -> None:
     from harness.cli.command import Quantity
 
     names = {"rate", "duration", "timeout", "rate_limit", "deadline", "drain", "patience", "network_delay"}
-    names |= {"queue_wait", "batch_linger", "warm_up"}
+    names |= {
+        "queue_wait_s",
+        "linger_s",
+        "warm_up_s",
+        "body_timeout_s",
+        "keep_alive_s",
+        "job_keep_s",
+        "job_retry_delay_s",
+    }
     found = set()
     for name in COMMANDS:
         command = _command(name)
@@ -351,16 +359,15 @@ def test_a_profiles_own_seed_and_speed_hold_unless_an_option_says_otherwise(
 def test_serve_mock_and_an_embedded_one_pass_only_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a seed nor a speed that nobody asked for."""
     import mock_server.main
+    from harness.base.options import filled
+    from mock_server.main import MockOptions
 
-    given: list[list[str]] = []
-    monkeypatch.setattr(mock_server.main, "main", lambda arguments: given.append(list(arguments)) or 0)
+    given: list[MockOptions] = []
+    monkeypatch.setattr(mock_server.main, "run", lambda values: given.append(filled(MockOptions, values)) or 0)
     for line in (["serve", "mock"], ["serve", "mock", "--seed", "3", "--speed", "2"]):
         with pytest.raises(SystemExit):
             main(line)
-    assert "--seed" not in given[0]
-    assert "--speed" not in given[0]
-    assert given[1][given[1].index("--seed") + 1] == "3"
-    assert given[1][given[1].index("--speed") + 1] == "2.0"
+    assert given == [MockOptions(), MockOptions(seed=3, speed=2.0)]
     assert _command("compare").make_context("compare", []).params["seed"] is None
 
 

@@ -20,6 +20,7 @@ from harness.client.access import (
     access_to,
     check_headers,
     checked_key,
+    own_headers,
 )
 from harness.client.blocking import BlockingTransport
 from harness.client.errors import SettingError, UsageError
@@ -223,3 +224,39 @@ def test_the_plan_of_a_run_holds_no_password(tmp_path: Path) -> None:
 def test_checked_keys_are_known_at_once() -> None:
     checked_key("sk-known", "key")
     assert redact("it said sk-known") == "it said ***"
+
+
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [
+        ({"X-A": "s3cret\r\nX-B: 1"}, "X-A: character 7 is a control character (U+000D)"),
+        ({"X-A": "s3cré"}, "X-A: character 5 is latin small letter e with acute"),
+        ({"X-A": "s3cret\0"}, "X-A: character 7"),
+        ({"X A": "s3cret"}, "'X A' is not the name of a header"),
+        ({"X-A: s": "s3cret"}, "is not the name of a header"),
+        ({"": "s3cret"}, "'' is not the name of a header"),
+        ({"Content-length": "1"}, "Content-length is set by the transport"),
+        ({"X-A": 3}, "the value of X-A is int, not a text"),
+        ({"X-A": "s3cret", "x-a": "s3cret"}, "given twice"),
+        ({"X-A": "s3cret" * 3000}, "1 of 18003 characters; at most 64 of 16384"),
+        ({f"X-{number}": "s3cret" for number in range(65)}, "65 of "),
+        ({"authorization": "Bearer s3cret"}, "Authorization is given twice"),
+    ],
+)
+@pytest.mark.parametrize("transport", [HttpTransport, BlockingTransport])
+def test_headers_of_a_transport_are_checked_and_never_repeated(
+    transport: type[HttpTransport] | type[BlockingTransport], headers: dict[str, str], why: str
+) -> None:
+    with pytest.raises(SettingError) as caught:
+        transport("http://h", api_key="key-0815", headers=headers)
+    assert why in str(caught.value)
+    assert "s3cr" not in str(caught.value)
+
+
+def test_values_of_headers_are_redacted_where_they_may_be_secrets() -> None:
+    """Neither short ones nor those of harmless headers: ordinary texts stay whole."""
+    own_headers(
+        {"X-Gateway": "gate-4711-0815\n", "Cookie": "id=c00kie; a=b2", "Accept": "application/json", "X-V": "1"}, None
+    )
+    own_headers({"Authorization": basic("u:passw0rd")}, None)
+    assert redact("gate-4711-0815 c00kie passw0rd 1 application/json") == "*** *** *** 1 application/json"

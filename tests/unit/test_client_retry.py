@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from harness.client.budget import RetryBudget
 from harness.client.errors import SettingError
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
+from harness.client.hooks import RetryDetails
 from harness.client.layers.rate_limit import RateLimit
 from harness.client.layers.retry import RETRY_AFTER_MAX_S, Retry
 from harness.client.limits.fixed import Fixed
@@ -238,3 +239,26 @@ def test_a_retry_that_was_paid_for_and_never_sent_is_paid_back(end: str) -> None
 
     virtually(main())
     assert budget.left == 100
+
+
+def test_a_hook_gets_the_details_of_each_retry() -> None:
+    """Which failure it follows, how long it waits, and how long it has waited already."""
+    seen: list[RetryDetails] = []
+    script = Script(failed(Outcome.rejected, 429), failed(Outcome.server_error, 500), Response(Outcome.ok, 200))
+    sent = request()
+    assert play(script, sent, on_retry=seen.append).outcome is Outcome.ok
+    assert [(one.retry_number, one.response.status) for one in seen] == [(1, 429), (2, 500)]
+    assert all(one.request is sent for one in seen)
+    assert seen[1].waited_s == seen[0].wait_s > 0.0 == seen[0].waited_s
+    gaps = [script.starts[1] - script.starts[0] - 0.1, script.starts[2] - script.starts[1] - 0.1]
+    assert gaps == pytest.approx([one.wait_s for one in seen])
+
+
+def test_a_hook_that_raises_ends_its_request_and_costs_no_budget() -> None:
+    def broken(details: RetryDetails) -> None:
+        raise ZeroDivisionError
+
+    budget = RetryBudget()
+    with pytest.raises(ZeroDivisionError):
+        play(Script(failed(Outcome.server_error, 500)), on_retry=broken, budget=budget)
+    assert budget.left == budget.capacity

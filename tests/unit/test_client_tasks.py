@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness import plugins
 from harness.client.errors import BadResponse, ItemError
+from harness.client.hooks import BadRow, SkippedRows
 from harness.client.items import items
 from harness.client.tasks._decode import TEXT_MAX
 from harness.client.types import Item, Request, Task, request_for
@@ -304,6 +305,28 @@ async def test_the_first_bad_row_is_named(row: dict[str, Any], message: str) -> 
     assert (await anext(got)).index == 0
     with pytest.raises(ItemError, match=message):
         await anext(got)
+
+
+async def test_bad_rows_can_be_skipped_and_counted() -> None:
+    """Each is handed over with its position and reason; the items keep the positions of their rows."""
+    rows: list[Any] = [
+        {"text": "a"},
+        {"text": 3},
+        ["no", "object"],
+        None,
+        {"text": "b", "priority": "high"},
+        {"text": "c"},
+    ]
+    task, bad, skipped = plugins.make("task", "annotate"), list[BadRow](), SkippedRows()
+    got = [item async for item in items(task, rows, on_bad_row=bad.append)]
+    assert [(item.index, item.data) for item in got] == [(0, "a"), (5, "c")]
+    assert [(one.index, one.row) for one in bad] == list(enumerate(rows))[1:5]
+    assert "row 2: is list, not an object" in str(bad[1].error)
+    assert [item.index async for item in items(task, rows, on_bad_row=skipped)] == [0, 5]
+    assert skipped.last is not None
+    assert (skipped.count, skipped.last.index) == (4, 4)
+    with pytest.raises(ItemError, match="row 0: is NoneType, not an object"):
+        await anext(items(task, [None]))  # type: ignore[list-item] # the mistake under test
 
 
 def test_the_front_door_holds_what_it_names() -> None:

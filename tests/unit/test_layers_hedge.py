@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from harness.client.budget import RetryBudget
 from harness.client.errors import SettingError
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
+from harness.client.hooks import HedgeDetails
 from harness.client.layers.hedge import SAMPLES_MIN, Hedge, Quantile
 from harness.client.layers.retry import Retry
 from harness.client.limits.fixed import Fixed
@@ -309,3 +310,32 @@ def test_a_hedge_that_was_paid_for_and_never_sent_is_paid_back(end: str) -> None
     left, purse = virtually(main())
     assert left == 14
     assert purse >= 0.0
+
+
+def test_a_hook_gets_the_details_of_each_hedge() -> None:
+    """The request, and how long its first attempt has been on the wire."""
+    seen: list[HedgeDetails] = []
+
+    async def main() -> None:
+        hedge = Hedge(slow_after(WARM), on_hedge=seen.append)
+        await warmed(hedge)
+        await hedge(ask("late"))
+
+    virtually(main())
+    assert [one.request.items[0].data for one in seen] == ["late"]
+    assert seen[0].waited_s == pytest.approx(0.2)
+
+
+def test_a_hook_that_raises_sends_no_hedge_and_costs_no_budget() -> None:
+    def broken(details: HedgeDetails) -> None:
+        raise ZeroDivisionError
+
+    async def main() -> tuple[int, int]:
+        server, budget = slow_after(WARM), RetryBudget()
+        hedge = Hedge(server, on_hedge=broken, budget=budget)
+        await warmed(hedge)
+        with pytest.raises(ZeroDivisionError):
+            await hedge(ask("late"))
+        return server.seen, budget.left
+
+    assert virtually(main()) == (WARM + 1, RetryBudget().capacity)

@@ -246,6 +246,35 @@ def test_the_embedding_is_asked_of_the_same_server_and_charged_to_the_request() 
     assert (exchanges(miss), exchanges(hit), server.seen) == (2, 1, 3)
     assert hit.from_cache
     assert hit.answers == miss.answers
+    assert [attempt.own for attempt in (*miss.previous, *hit.previous)] == [True, True]
+    assert miss.first_sent == miss.sent > miss.previous[0].sent
+
+
+def test_the_embedding_of_a_request_that_is_cancelled_is_charged_too() -> None:
+    """The server saw it; without it the counts of client and server would differ."""
+    server = Server(
+        answer=lambda request: ((1.0, 0.0) if isinstance(request.task, Embed) else "",),
+        takes=lambda n: 0.01 if n == 0 else 100.0,
+    )
+
+    async def main() -> Response:
+        cut: list[Response] = []
+
+        async def call() -> None:
+            try:
+                await SemanticCache(server)(ask("How to pay?"))
+            except asyncio.CancelledError as cancelled:
+                cut.append(cancelled.response)  # type: ignore[attr-defined] # the layer leaves it there
+
+        task = asyncio.create_task(call())
+        await asyncio.sleep(1.0)
+        task.cancel()
+        await task
+        return cut[0]
+
+    cut = virtually(main())
+    assert [attempt.own for attempt in cut.previous] == [True]
+    assert exchanges(cut) == server.seen == 2
 
 
 def test_where_there_is_no_embedding_the_request_goes_its_way() -> None:

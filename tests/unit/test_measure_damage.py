@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from harness.client.errors import UsageError
+from harness.client.hooks import LimitDetails
 from harness.measure.files import find
 from harness.measure.frames import frame, sound_rows
 from harness.measure.plan import CaseFacts, write_facts
@@ -39,7 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 for k in range(flush * 20, flush * 20 + 20)
             ]
             record(into, exchanges, 1000 * process + flush * 20)
-            into.decisions.note(0)(1000.0 + flush, 4 + flush, 5 + flush, "more", 12.5)
+            into.decisions.note(0)(LimitDetails(1000.0 + flush, 4 + flush, 5 + flush, "more", 12.5))
             into.tick(t=flush * 0.5, limit=4.0, pulled=flush * 20, cpu=flush * 0.01, rss=7e7)
             into.flush()
         end(into)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from harness.client.hooks import LimitDetails
 from harness.measure.decisions import DecisionLog, is_sound, read
 from harness.measure.limit import POINTS_MAX, limit_log, thinned
 from harness.measure.recorder import Recorder
@@ -17,11 +18,11 @@ def test_what_is_written_comes_back_and_what_found_no_room_is_counted(tmp_path: 
     note = log.note(3)
     log.flush()
     assert not path.exists(), "no file where nothing is decided"
-    note(101.5, 4, 8, "more", math.inf)
+    note(LimitDetails(101.5, 4, 8, "more", math.inf))
     log.flush()
     assert [decision.after for decision in read(path)[0]] == [8], "flushed is readable, closed or not"
-    note(102.0, 8, 8, "pace", 12.34567)
-    note(103.0, 8, 4, "slower", math.inf)
+    note(LimitDetails(102.0, 8, 8, "pace", 12.34567))
+    note(LimitDetails(103.0, 8, 4, "slower", math.inf))
     log.close()
     decisions, dropped = read(path)
     assert [(d.t_s, d.application, d.before, d.after, d.cause, d.pace_per_s) for d in decisions] == [
@@ -34,7 +35,7 @@ def test_what_is_written_comes_back_and_what_found_no_room_is_counted(tmp_path: 
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "x.decisions.jsonl"
     log = DecisionLog(path, t0=0.0)
-    log.note(0)(1.0, 4, 8, "more", math.inf)
+    log.note(0)(LimitDetails(1.0, 4, 8, "more", math.inf))
     log.flush()
     path.write_bytes(path.read_bytes() + b"[2.0,0,8,1")
     assert len(read(path)[0]) == 1
@@ -45,9 +46,9 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
 
 def test_a_disk_that_fails_drops_decisions_and_says_so(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "missing" / "x.jsonl", t0=0.0)
-    log.note(0)(1.0, 4, 8, "more", math.inf)
+    log.note(0)(LimitDetails(1.0, 4, 8, "more", math.inf))
     log.close()
-    log.note(0)(2.0, 8, 9, "more", math.inf)
+    log.note(0)(LimitDetails(2.0, 8, 9, "more", math.inf))
     assert log.dropped == 2
     assert "could not write decisions" in str(log.error)
 
@@ -55,9 +56,9 @@ def test_a_disk_that_fails_drops_decisions_and_says_so(tmp_path: Path) -> None:
 def test_limits_of_all_applications_add_up_and_causes_are_counted(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, case="a", t0=0.0, t0_unix_s=0.0)
     first, second = recorder.decisions.note(0), recorder.decisions.note(1)
-    first(1.0, 4, 8, "more", math.inf)
-    second(2.0, 4, 2, "slower", 10.0)
-    first(3.0, 8, 9, "more", 5.0)
+    first(LimitDetails(1.0, 4, 8, "more", math.inf))
+    second(LimitDetails(2.0, 4, 2, "slower", 10.0))
+    first(LimitDetails(3.0, 8, 9, "more", 5.0))
     recorder.flush()
     recorder.decisions.close()
     found = limit_log([[recorder.paths]])

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
-from harness.client.types import Outcome
+from harness.client.types import Attempt, Outcome, Request, Response
 from harness.measure import environment as env
 from harness.measure.plan import CaseFacts, write_facts, write_plan
+from harness.measure.record import ATTEMPT_DTYPE
 from harness.measure.result import Load, RunResult
 from harness.measure.summary import summarize_run
 from tests.measure_samples import fail, leave, plan, plan_case, request_rows
+from tests.unit.recorded import T0, end, one_by_one, record, recorder, request
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -22,6 +26,7 @@ class Played(msgspec.Struct, frozen=True):
     name: str
     rows: Any
     load: Load = Load("backlog")
+    attempts: Any = None
 
 
 def arrivals(played: Played) -> dict[str, Any]:
@@ -34,7 +39,7 @@ def run(tmp_path: Path, *played: Played, ceiling: float | None = None) -> RunRes
     cases = [plan_case(one.name, load=one.load, **arrivals(one)) for one in played]
     write_plan(plan(*cases, ceilings={} if ceiling is None else {"asyncio": ceiling}), tmp_path)
     for one in played:
-        leave(tmp_path, one.rows, case=one.name)
+        leave(tmp_path, one.rows, case=one.name, attempts=one.attempts)
         write_facts(CaseFacts(one.name, exit_code=0), tmp_path)
     return summarize_run(tmp_path)
 
@@ -195,3 +200,108 @@ def test_a_case_slower_than_one_that_found_the_limit_of_the_server_had_room(tmp_
     few = Played("few", request_rows(1200, service_ms=120, slots=20))
     many = Played("many", request_rows(1200, service_ms=357, slots=120))
     assert limits(run(tmp_path, SYNC, few, many))["few"] == "strategy"
+
+
+def beside(rows: Any, outcome: Outcome, own: bool = False) -> Any:
+    """An exchange of 5 ms before each request's own, of this kind."""
+    made = np.zeros(len(rows), ATTEMPT_DTYPE)
+    made["index"], made["sent"], made["own"], made["outcome"] = rows["index"], rows["sent"], own, outcome
+    made["first_byte"] = made["done"] = rows["sent"] + 5_000_000
+    made["status"] = 0 if outcome is Outcome.cancelled else 200
+    rows["attempts"] = 2
+    return made
+
+
+@pytest.mark.parametrize(
+    ("outcome", "own"), [(Outcome.ok, True), (Outcome.timed_out, True), (Outcome.cancelled, False), (Outcome.ok, False)]
+)
+def test_calls_of_layers_hedges_and_pieces_are_no_retries(outcome: Outcome, own: bool, tmp_path: Path) -> None:
+    """An embedding, a hedge whose answer was not needed, a piece of a long text: no server made them necessary."""
+    rows = request_rows(400, service_ms=120)
+    result = run(tmp_path, Played("a", rows, attempts=beside(rows, outcome, own)), SYNC)
+    case = result.cases[0]
+    assert case.diagnosis.limited_by == "strategy"
+    assert "attempts a request" not in case.diagnosis.text
+    assert (case.counts.attempts, case.counts.own_calls, case.counts.side_attempts) == (800, 400 * own, 400 * (not own))
+    assert ("Layers made 400 calls of their own" in case.diagnosis.text) is own
+
+
+def test_attempts_that_failed_are_retries_beside_calls_of_layers(tmp_path: Path) -> None:
+    """400 failed and were sent again, after an embedding each."""
+    rows = request_rows(400, service_ms=120)
+    made = np.concatenate([beside(rows, Outcome.ok, own=True), beside(rows, Outcome.server_error)])
+    rows["attempts"] = 3
+    case = run(tmp_path, Played("a", rows, attempts=made), SYNC).cases[0]
+    assert case.diagnosis.limited_by == "server"
+    assert "It took 2.0 attempts a request" in case.diagnosis.text
+    assert "Layers made 400 calls of their own" in case.diagnosis.text
+
+
+def test_arrivals_that_got_as_much_as_a_case_that_found_the_limit_of_the_server_found_it_too(tmp_path: Path) -> None:
+    """400/s were due: 331/s with 40 in flight beside 336/s with 120."""
+    load = Load("constant", {"rate_per_s": 400.0}, duration_s=5.0)
+    few = Played("few", request_rows(2000, service_ms=120, slots=40, gap_ms=2.5), load)
+    many = Played("many", request_rows(2000, service_ms=357, slots=120, gap_ms=2.5), load)
+    result = run(tmp_path, SYNC, few, many)
+    assert limits(result) == {"sync": "strategy", "few": "server", "many": "server"}
+    assert "more in flight gives no more: the server was the limit" in result.cases[1].diagnosis.text
+
+
+def test_arrivals_of_another_load_are_no_yardstick(tmp_path: Path) -> None:
+    """Their rate is that of their load, not only of the server."""
+    few = Played("few", request_rows(2000, service_ms=120, slots=40, gap_ms=2.5), Load("constant", {}, None, 5.0))
+    many = Played("many", request_rows(2000, service_ms=357, slots=120, gap_ms=2.4), Load("constant", {}, None, 4.8))
+    assert limits(run(tmp_path, SYNC, few, many))["few"] == "strategy"
+
+
+def test_a_layers_quick_calls_give_no_case_the_shortest_tail(tmp_path: Path) -> None:
+    """Half are hits of a semantic cache, each after an embedding of 5 ms; the others take as long as ever."""
+    hit = Response(Outcome.ok, 200, done=T0 + 0.005, from_cache=True)
+    hit.previous = (Attempt(T0, T0 + 0.005, T0 + 0.005, Outcome.ok, 200, own=True),)
+    write_plan(plan(plan_case("semantic", load=Load("backlog")), plan_case("sync", load=Load("backlog"))), tmp_path)
+    leave(tmp_path, SYNC.rows, case="sync")
+    into = recorder(tmp_path, "semantic")
+    record(into, one_by_one(100, service_s=0.12))
+
+    async def hits() -> None:
+        async def send(_: Request, /) -> Response:
+            return hit
+
+        for index in range(100):
+            await into.layer(send)(request(100 + index))
+
+    asyncio.run(hits())
+    end(into)
+    for name in ("semantic", "sync"):
+        write_facts(CaseFacts(name, exit_code=0), tmp_path)
+    result = summarize_run(tmp_path)
+    assert "shortest tail" not in result.headline
+    assert result.cases[0].service_time_s.min == pytest.approx(0.12)
+    assert result.verdict.status == "valid"
+
+
+ARRIVALS = Load("constant", {"rate_per_s": 400.0}, duration_s=5.0)
+
+
+@pytest.mark.parametrize(("load", "limit"), [(Load("backlog"), "server"), (ARRIVALS, "strategy")])
+def test_a_server_is_no_limit_of_arrivals_where_another_case_got_much_more(
+    load: Load, limit: str, tmp_path: Path
+) -> None:
+    """83/s with 20 in flight at twice the idle time, beside 250/s with 100: the first had room that it did not use."""
+    gap_ms = None if load.kind == "backlog" else 2.5
+    few = Played("few", request_rows(2000, service_ms=240, slots=20, gap_ms=gap_ms), load)
+    many = Played("many", request_rows(2000, service_ms=400, slots=100, gap_ms=gap_ms), load)
+    result = run(tmp_path, SYNC, few, many)
+    assert limits(result) == {"sync": "strategy", "few": limit, "many": "server"}
+    if limit == "server":
+        return
+    assert "many had 100 in flight and gave" in result.cases[1].diagnosis.text
+    assert "the server was the limit" not in result.cases[1].diagnosis.text
+
+
+def test_a_server_that_refuses_is_the_limit_whatever_others_got(tmp_path: Path) -> None:
+    """What it refused it had no room for."""
+    few = request_rows(2000, service_ms=240, slots=20, gap_ms=2.5)
+    fail(few[::10], Outcome.rejected, 429)
+    many = Played("many", request_rows(2000, service_ms=400, slots=100, gap_ms=2.5), ARRIVALS)
+    assert limits(run(tmp_path, SYNC, Played("few", few, ARRIVALS), many))["few"] == "server"

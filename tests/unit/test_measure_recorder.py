@@ -16,7 +16,8 @@ from harness.client.types import Attempt, Outcome, Request, Response
 from harness.measure.files import find, paths, slug
 from harness.measure.record import End, read
 from harness.measure.recorder import BUFFERED_ROWS, Recorder
-from tests.unit.recorded import NEVER, T0, Exchange, end, one_by_one, record, recorder, request
+from harness.measure.summary import summarize_case
+from tests.unit.recorded import NEVER, T0, Exchange, end, one_by_one, plan_case, record, recorder, request
 
 
 def rows_of(into: Recorder, kind: str = "requests") -> Any:
@@ -94,6 +95,48 @@ def test_an_attempt_without_a_first_byte_has_none(tmp_path: Path) -> None:
 
 async def _call(into: Recorder, send: Any, items: int = 1) -> None:
     await into.layer(send, 3)(request(items=items))
+
+
+EMBEDDING = Attempt(T0 + 0.01, T0 + 0.02, T0 + 0.02, Outcome.ok, 200, own=True)
+
+
+def test_calls_of_a_layer_are_exchanges_and_no_attempts_of_the_item(tmp_path: Path) -> None:
+    """Their time is queue wait of the request; they are rows of their own, marked."""
+    into = recorder(tmp_path)
+    failed = Attempt(T0 + 0.1, T0 + 0.2, T0 + 0.2, Outcome.server_error, 500)
+    for previous in ((EMBEDDING,), (EMBEDDING, failed)):
+        made = Response(Outcome.ok, 200, sent=T0 + 0.3, first_byte=T0 + 0.4, done=T0 + 0.4, previous=previous)
+        asyncio.run(_call(into, _giving(made)))
+    end(into)
+    rows = rows_of(into)
+    assert rows["first_sent"].tolist() == [300_000_000, 100_000_000]
+    assert rows["sent"].tolist() == [300_000_000, 300_000_000]
+    assert rows["attempts"].tolist() == [2, 3]
+    assert rows_of(into, "attempts")["own"].tolist() == [1, 1, 0]
+
+
+def test_what_only_a_layer_called_for_was_never_sent_itself(tmp_path: Path) -> None:
+    """A hit costs the embedding, and one given up before its own attempt, too; neither has a service time."""
+    into = recorder(tmp_path)
+    asyncio.run(_call(into, _giving(Response(Outcome.ok, 200, done=T0 + 0.03, previous=(EMBEDDING,), from_cache=True))))
+    asyncio.run(_call(into, _giving(Response(Outcome.timed_out, done=T0 + 0.9, previous=(EMBEDDING,)))))
+    end(into)
+    rows = rows_of(into)
+    assert rows["first_sent"].tolist() == rows["sent"].tolist() == [-1, -1]
+    assert rows["attempts"].tolist() == [1, 1]
+    attempts = rows_of(into, "attempts")
+    assert (attempts["own"].tolist(), attempts["sent"].tolist()) == ([1, 1], [10_000_000, 10_000_000])
+    case = summarize_case(plan_case(), tmp_path)
+    assert (case.counts.sent, case.counts.attempts, case.counts.own_calls, case.service_time_s.n) == (0, 2, 2, 0)
+    assert case.queue_wait_s.max == pytest.approx(0.03)
+    assert case.in_flight.mean is not None
+
+
+def _giving(response: Response) -> Any:
+    async def send(_: Request, /) -> Response:
+        return response
+
+    return send
 
 
 def test_items_that_share_a_request_share_its_exchange_too(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class ConcurrencyLimit(Slots):
         limit: The concurrency algorithm. If its `rate_per_s` is finite, attempts start no faster than that. If its
             `uses_work` is true, samples carry the relative size of each attempt.
         respect_retry_after: Pause when the server refuses everything and sends Retry-After, and when its headers report
-            an exhausted quota. The default is true for every limit but a fixed one.
+            an exhausted quota. Default None: for every limit but a fixed one.
     """
 
     def __init__(self, inner: Send, limit: Limit, respect_retry_after: bool | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from harness.client.items import temperature_of
+from harness.client.parameters import temperature_of
 from harness.client.protocols import FinishedAnswer, provides
 from harness.client.types import Item, Outcome, Request, Response
 

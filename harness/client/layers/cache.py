@@ -30,11 +30,22 @@ _Entry = tuple[float, tuple[Any, ...]]  # expiry on the loop's clock, answers
 
 
 class Cache:
-    """Answers to equal requests, from memory or from a SQLite file at `path`; what is drawn anew only if `sampled`.
+    """Answers equal requests from memory or from a SQLite file at `path`; sampled answers only with `sampled`.
 
     Entries live `ttl_s` seconds. `entries` bounds the memory (the longest unused go first), `rows` the file (those
     that expire first go). `scope` sets tenants or versions apart, and so does `server`, which paceline sets to the
     target and its models; with `shared` the answers of all servers are one. Close it (`aclose`) if it has a file.
+
+    Args:
+        inner: Sends one attempt.
+        path: SQLite file for the answers, in a directory that exists. Default None: memory only.
+        ttl_s: Seconds for which an answer is kept. Default 86400.0.
+        entries: Upper bound of answers in memory. Default 10000.
+        rows: Upper bound of answers in the file. Default 1000000.
+        scope: Name that separates the answers of tenants or versions. Default "".
+        sampled: Whether answers drawn at a temperature are kept too. Default False.
+        shared: Whether the answers of all servers are one set. Default False.
+        server: Identity of the server and its models; paceline sets it. Default "".
     """
 
     place: ClassVar[int] = 10

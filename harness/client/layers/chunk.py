@@ -21,7 +21,15 @@ from harness.client.types import Attempt, Outcome, Request, Response, Send
 
 
 class Chunk:
-    """Texts of more than `tokens` are cut at sentence ends; pieces go `parallel` at once, answers are joined."""
+    """Texts of more than `tokens` are cut at sentence ends; pieces go `parallel` at once, answers are joined.
+
+    Args:
+        inner: Sends one piece.
+        tokens: Upper bound of tokens in a piece. Default 512.
+        parallel: Pieces of one text in flight at a time. Default 4.
+        join: Text between the answers of two pieces. Default "".
+        count: Counts the tokens of a text. Default estimate_tokens: 4 letters or 1 Chinese character a token.
+    """
 
     place: ClassVar[int] = 50
 

@@ -21,7 +21,13 @@ from harness.client.types import Outcome, Request, Response, Send
 
 
 class Coalesce:
-    """Equal requests in flight share one exchange; what is drawn anew each time only if `sampled`."""
+    """Equal requests in flight share one exchange; requests at a temperature only with `sampled`.
+
+    Args:
+        inner: Sends one attempt.
+        scope: Name that separates the requests of tenants or versions. Default "".
+        sampled: Whether requests at a temperature share an exchange too. Default False.
+    """
 
     place: ClassVar[int] = 30
 

@@ -14,7 +14,13 @@ from harness.client.types import Outcome, Request, Response, Send
 
 
 class Deadline:
-    """Gives each request `timeout_s` from its items' due time (in production: from now) to its answer, all in all."""
+    """Gives each request `timeout_s` from its items' due time (in production: from now) to its answer, all in all.
+
+    Args:
+        inner: Sends one attempt.
+        timeout_s: Seconds from an item's due time (in production: from the call) to its answer, over all
+            attempts.
+    """
 
     place: ClassVar[int] = 40
 

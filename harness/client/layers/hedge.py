@@ -21,6 +21,7 @@ import msgspec
 
 from harness.client.budget import RetryBudget
 from harness.client.clock import Clock, clock
+from harness.client.hooks import HedgeDetails, HedgeHook
 from harness.client.protocols import Gate
 from harness.client.settings import at_least, between
 from harness.client.types import Attempt, Outcome, Progress, Request, Response, Send
@@ -58,11 +59,21 @@ class Quantile:
 
 
 class Hedge:
-    """A second attempt once the first has taken longer than `quantile` of all do; at most a `share` of requests.
+    """Sends a second attempt when the first is slower than `quantile` of all; for at most a `share` of requests.
 
-    Only what is idempotent is hedged. With a `budget` (shared with the retries) a hedge costs what a retry costs and
-    has it back unless both attempts fail. `gate` is the strategy's concurrency limit: while it shrinks or is
-    full nothing is hedged.
+    Only idempotent requests are hedged. With a `budget` (shared with the retries) a hedge costs as much as a retry,
+    and the price is returned unless both attempts fail. While the concurrency limit `gate` shrinks or is full, nothing
+    is hedged.
+
+    Args:
+        inner: Sends one attempt.
+        quantile: Share of attempts that begin to answer before a hedge is sent, 0.5 to 0.999. Default 0.95.
+        share: Upper bound of the share of requests that are hedged, 0 to 1. Default 0.05.
+        calm_s: Seconds without hedges after a refusal or a time-out. Default 1.0.
+        budget: Retry budget that hedges spend from. Default None: no budget.
+        gate: Concurrency limit of the strategy. Default None: its state is not considered.
+        on_hedge: Gets one `HedgeDetails` before each second attempt; it must be quick and must not raise. Default
+            None: no hook.
     """
 
     place: ClassVar[int] = 70
@@ -75,6 +86,7 @@ class Hedge:
         calm_s: float = 1.0,
         budget: RetryBudget | None = None,
         gate: Gate | None = None,
+        on_hedge: HedgeHook | None = None,
     ) -> None:
         self.quantile, self.share, self.calm_s = quantile, share, calm_s
         between(self, 0.5, 0.999, "quantile")
@@ -83,6 +95,7 @@ class Hedge:
         self._inner = inner
         self._budget = budget
         self._gate = gate
+        self._on_hedge = on_hedge
         self._purse = 0.0
         self._times = Quantile()
         self._overloaded_until = -math.inf
@@ -101,7 +114,7 @@ class Hedge:
             return await self._run(race)
         except asyncio.CancelledError as cancelled:
             race.cancel()
-            cancelled.response = await race.wreck()  # type: ignore[attr-defined] # for whoever records: it was sent
+            cancelled.response = await race.cancelled_response()  # type: ignore[attr-defined] # for the recorder: it was sent
             raise
         except BaseException:
             race.cancel()
@@ -119,8 +132,7 @@ class Hedge:
                 continue
             paid = self._allowed(limit) if not race.answering else 0
             if paid:
-                race.start()
-                self.hedged += 1
+                self._start_second(race, paid)
             break
         try:
             response = await race.finish(look_s=delay_s / 4)
@@ -131,6 +143,16 @@ class Hedge:
         if paid:
             self._settle(race, response, paid)
         return self._learn(response)
+
+    def _start_second(self, race: _Race, paid: int) -> None:
+        if self._on_hedge is not None:
+            try:
+                self._on_hedge(HedgeDetails(race.request, self._now_s() - race.began_at))
+            except BaseException:
+                self._pay_back(paid)
+                raise
+        race.start()
+        self.hedged += 1
 
     def _now_s(self) -> float:
         assert self._now is not None  # noqa: S101 - set on entry
@@ -178,7 +200,7 @@ class _Race:
 
     def __init__(self, inner: Send, request: Request, now: Clock) -> None:
         self._inner = inner
-        self._request = request
+        self.request = request
         self._now = now
         self._begun = now()
         self._runs: list[tuple[asyncio.Task[Response], Progress]] = []
@@ -187,7 +209,7 @@ class _Race:
     def start(self) -> asyncio.Task[Response]:
         """One attempt more."""
         progress = Progress()
-        request = msgspec.structs.replace(self._request, progress=progress)
+        request = msgspec.structs.replace(self.request, progress=progress)
         task = asyncio.ensure_future(self._inner(request))
         self._runs.append((task, progress))
         return task
@@ -215,7 +237,7 @@ class _Race:
         pending = {task for task, _ in self._runs}
         winner: asyncio.Task[Response] | None = None
         while pending and winner is None:
-            look = look_s if len(pending) > 1 and self._request.stream else None
+            look = look_s if len(pending) > 1 and self.request.stream else None
             done, pending = await asyncio.wait(pending, timeout=look, return_when=asyncio.FIRST_COMPLETED)
             winner = next((t for t, _ in self._runs if t in done and _good(t)), None)
             if len(pending) > 1:
@@ -229,7 +251,7 @@ class _Race:
 
     def _keep_the_one_that_answers(self) -> None:
         begun = [not math.isnan(progress.first_byte) for _, progress in self._runs]
-        if any(begun) and self._request.stream:
+        if any(begun) and self.request.stream:
             self._runs[1 if begun[0] else 0][0].cancel()
 
     def cancel(self) -> None:
@@ -248,9 +270,9 @@ class _Race:
             response.previous = (*lost, *response.previous)
         return response
 
-    async def wreck(self) -> Response | None:
+    async def cancelled_response(self) -> Response | None:
         """What is left of a cancelled request: its attempts, cancelled; None if none was sent."""
-        with contextlib.suppress(asyncio.CancelledError):  # cancelled again: what is known by now is told
+        with contextlib.suppress(asyncio.CancelledError):  # cancelled again: report what is known by now
             await asyncio.wait([task for task, _ in self._runs])
         attempts = [attempt for task, progress in self._runs for attempt in self._attempts_of(task, progress)]
         if not attempts:

@@ -34,6 +34,16 @@ class RateLimit:
     worth); a `burst` that is given alone makes it a token bucket of that capacity. With `follow` the limits that the
     server tells in its answers are kept as well, and without any rate they are all that is kept. One that could only
     go after its deadline is not sent, and takes no place.
+
+    Args:
+        inner: Sends one attempt.
+        rate_per_s: Upper bound of requests per second. Default None: only the server's own limits.
+        burst: Requests that may start at once after a pause. Default None: 1, or with a token bucket the
+            requests of a second.
+        tokens_per_s: Upper bound of tokens per second, of prompt and answer. Default None: no bound.
+        bucket: "leaky" spaces requests evenly, "token" allows bursts. Default "leaky".
+        follow: Whether limits in the headers of answers are obeyed. Default True.
+        tokens: Estimates the tokens of a request. Default tokens_of: from its body and `max_tokens`.
     """
 
     place: ClassVar[int] = 80

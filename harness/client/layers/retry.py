@@ -1,9 +1,9 @@
-"""Another attempt after a failure that another attempt may cure.
+"""Further attempts after failures that may pass.
 
 Full jitter: pause k is uniform in [0, min(cap, base * 2^k)], with two bases: a short one for faults that pass and a
-long one for a server that says "too much" (Brooker 2015; the two classes as in AWS's 2026 retry mode). Retry-After is
-obeyed as the earliest instant; the jitter of the short base comes on top, so that those who were told the same do not
-come back together. Whoever sleeps here holds no slot and no token: this layer goes outside of those.
+long one for a server that is overloaded (Brooker 2015; the two classes as in AWS's 2026 retry mode). Retry-After gives
+the earliest instant; the jitter of the short base is added, so that clients with the same Retry-After do not come back
+together. A request that waits here holds no slot and no token, so this layer goes outside of those.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from typing import ClassVar
 from harness.client.budget import RetryBudget
 from harness.client.clock import Clock, clock
 from harness.client.errors import SettingError
+from harness.client.hooks import RetryDetails, RetryHook
 from harness.client.types import Attempt, Outcome, Request, Response, Send
 
 RETRYABLE = frozenset(
     {Outcome.rejected, Outcome.timed_out, Outcome.server_error, Outcome.connection_error, Outcome.bad_response}
 )
-"""What another attempt may cure. Other 4xx, cancellation and what was never sent are final."""
+"""Outcomes that may pass. Other 4xx, cancellation and requests that were never sent are final."""
 
-PERMANENT_STATUS = frozenset({501, 505})  # server errors that say "never"
-RETRY_AFTER_MAX_S = 60.0  # a server that asks for more is not waited for: the failure is final
+# Server errors that do not pass.
+PERMANENT_STATUS = frozenset({501, 505})
+# If a server asks for a longer wait, the failure is final.
+RETRY_AFTER_MAX_S = 60.0
 
 
 class Retry:
@@ -31,6 +34,17 @@ class Retry:
 
     A request that is not idempotent is sent again only when it was rejected. With a `budget` that several requests
     share, retries fade out while the server fails, instead of multiplying its load.
+
+    Args:
+        inner: Sends one attempt.
+        retries: Further attempts after the first. Default 3.
+        base_s: Upper bound of the first wait after a fault that passes, in seconds; it doubles each time. Default 0.05.
+        throttle_base_s: The same after a 429 or 503 without Retry-After, in seconds. Default 1.0.
+        cap_s: Upper bound of every wait, in seconds. Default 20.0.
+        rng: Source of the jitter. Default None: a new one, seeded by the system.
+        budget: Retry budget that several requests share. Default None: no budget.
+        on_retry: Gets one `RetryDetails` before the wait for each retry; it must be quick and must not raise. Default
+            None: no hook.
     """
 
     place: ClassVar[int] = 60
@@ -44,6 +58,7 @@ class Retry:
         cap_s: float = 20.0,
         rng: Random | None = None,
         budget: RetryBudget | None = None,
+        on_retry: RetryHook | None = None,
     ) -> None:
         if retries < 0:
             raise SettingError(f"retries={retries!r} must be at least 0")
@@ -57,6 +72,7 @@ class Retry:
         self._cap_s = cap_s
         self._rng = rng or Random()
         self._budget = budget
+        self._on_retry = on_retry
         self._now: Clock | None = None
 
     async def __call__(self, request: Request, /) -> Response:
@@ -69,6 +85,7 @@ class Retry:
 
     async def _again(self, request: Request, response: Response) -> Response:
         now = self._now = self._now or clock()
+        waited_s = 0.0
         for number in range(self._retries):
             pause_s = self.pause_s(number, response)
             if pause_s is None or not _curable(request, response) or now() + pause_s >= request.deadline:
@@ -77,13 +94,16 @@ class Retry:
             if self._budget is not None and not (paid := self._budget.spend(response.outcome is Outcome.rejected)):
                 return _final(response, "the retry budget is spent")
             last = response
+            if self._on_retry is not None:
+                self._report(RetryDetails(request, last, number + 1, pause_s, waited_s), paid)
+            waited_s += pause_s
             try:
                 await asyncio.sleep(pause_s)
                 response = await self._inner(request)
             except asyncio.CancelledError as cancelled:  # what was sent before is still to be counted
                 partial = getattr(cancelled, "response", None) or Response(Outcome.cancelled)
                 partial.previous = (*last.previous, _attempt(last), *partial.previous)
-                cancelled.response = partial  # type: ignore[attr-defined] # for whoever records
+                cancelled.response = partial  # type: ignore[attr-defined] # for the recorder
                 if self._budget is not None and not partial.sent >= 0.0:  # NaN: cancelled before it was sent
                     self._budget.earn(paid)
                 raise
@@ -96,8 +116,17 @@ class Retry:
                 self._budget.earn(paid)
         return response
 
+    def _report(self, details: RetryDetails, paid: int) -> None:
+        try:
+            if self._on_retry is not None:
+                self._on_retry(details)
+        except BaseException:
+            if self._budget is not None:
+                self._budget.earn(paid)
+            raise
+
     def pause_s(self, number: int, response: Response) -> float | None:
-        """Seconds before retry `number` (0 for the first); None if the server asks for more than is sensible."""
+        """Seconds before retry `number` (0 for the first); None if the server asks for too long a wait."""
         asked_s = response.retry_after_s or 0.0  # a server that says 0 has not thought about it
         if asked_s > RETRY_AFTER_MAX_S:
             return None

@@ -5,13 +5,15 @@ Rules of this file
      finds no difference in what carries meaning. An embedding alone never decides.
   2. The embedding is asked for once a request and serves both to look up and to keep. Where there is none, the request
      goes its way as if this layer were not there.
-  3. What the embedding cost in exchanges on the same server is charged to the request, hit or miss.
+  3. What the embedding cost in exchanges on the same server is charged to the request, hit or miss or cancelled, as
+     calls of this layer's own: they are no attempts of the request.
   4. A share of the hits is asked for all the same (`shadow`), the fresh answer is given, and whether the kept one
      agrees is counted: the false-hit rate is measured, not believed. With `shadow` 1 nothing is ever served from here.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from hashlib import blake2b
 from random import Random
@@ -24,7 +26,7 @@ from harness.client.semantic.memory import Memory
 from harness.client.semantic.shadow import Shadow
 from harness.client.settings import between
 from harness.client.texts import rest_of, text_of
-from harness.client.types import Attempt, Request, Response, Send
+from harness.client.types import Attempt, Outcome, Request, Response, Send
 
 
 class SemanticCache:
@@ -32,6 +34,19 @@ class SemanticCache:
 
     `embed` is "target" (the same server's /v1/embeddings), a URL, or a function. `agree` compares a kept answer with a
     fresh one for the shadow; by default they must be equal.
+
+    Args:
+        inner: Sends one attempt.
+        embed: Source of embeddings: "target" (the same server), a URL, or a function. Default "target".
+        threshold: Least cosine similarity of two texts that may share an answer, 0 to 1. Default 0.8.
+        entries: Upper bound of answers in memory. Default 10000.
+        ttl_s: Seconds for which an answer is kept. Default 86400.0.
+        shadow: Share of hits that are sent all the same, to measure false hits; 1 serves nothing. Default 0.02.
+        guard: Whether a difference in number, negation, name and the like prevents a hit. Default True.
+        scope: Name that separates the answers of tenants or versions. Default "".
+        sampled: Whether answers drawn at a temperature are kept too. Default False.
+        rng: Source of the draw for `shadow`. Default None: a new one, seeded by the system.
+        agree: Compares a kept answer with a fresh one. Default None: they must be equal.
     """
 
     place: ClassVar[int] = 20
@@ -73,19 +88,28 @@ class SemanticCache:
         now = self._now = self._now or clock()
         vector, cost = await self._embed(text, self._inner, request.deadline)
         if vector is None:
-            return _charged(await self._inner(request), cost)
+            return await self._ask(request, cost)
         kind = blake2b(rest_of(request), digest_size=16, key=self._scope[:64]).digest()
         entry = self._memory.find(kind, text, vector, now())
         if entry is not None and self._rng.random() >= self.shadow:
             self.hits += 1
             return _charged(answered(entry.answers, now()), cost)
         self.misses += 1
-        response = await self._inner(request)
+        response = await self._ask(request, cost)
         if keepable(response):
             if entry is not None:
                 self.checks.saw(self._agree(entry.answers, response.answers))
             self._memory.keep(kind, text, vector, response.answers, now() + self.ttl_s)
-        return _charged(response, cost)
+        return response
+
+    async def _ask(self, request: Request, cost: tuple[Attempt, ...]) -> Response:
+        try:
+            return _charged(await self._inner(request), cost)
+        except asyncio.CancelledError as cancelled:
+            if cost:
+                partial = getattr(cancelled, "response", None) or Response(Outcome.cancelled)
+                cancelled.response = _charged(partial, cost)  # type: ignore[attr-defined] # the recorder reads it
+            raise
 
     @property
     def refused(self) -> dict[str, int]:

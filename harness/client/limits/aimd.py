@@ -36,16 +36,27 @@ class Aimd:
     client learns nothing about a higher limit. A window with R > T at the minimum sets the baseline to R: with so few
     in flight it is the server that got slower, not the queue. One object serves one gate, whose generation is the count
     of this object's changes.
+
+    Args:
+        initial: Attempts in flight at the start. Default 4.
+        minimum: Lower bound of the limit, in attempts. Default 1.
+        maximum: Upper bound of the limit, in attempts. Default 200.
+        latency_target_s: Mean latency in seconds above which the limit falls. Default None: `tolerance` times
+            the least mean latency so far.
+        tolerance: Factor of the least mean latency above which the limit falls. Default 2.0.
+        error_share: Share of errors in a window above which the limit falls, 0 to 1. Default 0.1.
+        backoff: Factor of the limit at a decrease, 0.1 to 0.99. Default 0.7.
+        slow_start: Whether the limit doubles until its first decrease. Default True.
     """
 
     initial: int = 4
     minimum: int = 1
     maximum: int = 200
-    latency_target_s: float | None = None  # none: relative to the best latency seen
-    tolerance: float = 2.0  # times the baseline
-    error_share: float = 0.1  # of a window; more is too much
-    backoff: float = 0.7  # what is left of the limit after a decrease
-    slow_start: bool = True  # double until the first decrease
+    latency_target_s: float | None = None
+    tolerance: float = 2.0
+    error_share: float = 0.1
+    backoff: float = 0.7
+    slow_start: bool = True
 
     def __post_init__(self) -> None:
         between(self, 1, 1_000_000, "initial", "minimum", "maximum")

@@ -14,13 +14,21 @@ from harness.client.types import Sample, Signal
 
 @dataclass
 class AimdTextbook:
-    """One more per window while mean latency and errors are under their targets, half as many when not."""
+    """One more per window while mean latency and errors are under their targets, half as many when not.
+
+    Args:
+        initial: Attempts in flight at the start. Default 4.
+        maximum: Upper bound of the limit, in attempts. Default 200.
+        latency_target_s: Mean latency in seconds above which the limit is halved. Default 1.0.
+        error_share: Share of errors in a window above which the limit is halved, 0 to 1. Default 0.05.
+        window: Answers in a window. Default 10.
+    """
 
     initial: int = 4
     maximum: int = 200
     latency_target_s: float = 1.0
     error_share: float = 0.05
-    window: int = 10  # answers
+    window: int = 10
 
     def __post_init__(self) -> None:
         between(self, 1, 1_000_000, "initial", "maximum")

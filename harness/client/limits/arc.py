@@ -17,7 +17,12 @@ BACKOFF, SMOOTHING, DEVIATIONS = 0.9, 0.4, 2.5
 
 @dataclass
 class Arc:
-    """One more a round trip while latency keeps to its moving average, nine tenths when not (a known baseline)."""
+    """One more a round trip while latency keeps to its moving average, nine tenths when not (a known baseline).
+
+    Args:
+        initial: Attempts in flight at the start. Default 1.
+        maximum: Upper bound of the limit, in attempts. Default 200.
+    """
 
     initial: int = 1
     maximum: int = 200

@@ -18,7 +18,11 @@ BUCKET_S, SMOOTHING = 0.5, 0.8
 
 @dataclass
 class Cubic:
-    """The rate of sending grows as a cubic since the last refusal, which leaves 0.7 of it (a known baseline)."""
+    """The rate of sending grows as a cubic since the last refusal, which leaves 0.7 of it (a known baseline).
+
+    Args:
+        maximum: Upper bound of the limit, in attempts. Default 256.
+    """
 
     maximum: int = 256
 

@@ -10,10 +10,15 @@ from harness.client.types import Sample
 
 @dataclass
 class Fixed:
-    """The same number in flight, whatever happens; assign `value` (and tell the gate) to resize it by hand."""
+    """The same number in flight, always; to resize it, assign `value` and call `resized()` of the concurrency limit.
+
+    Args:
+        value: Attempts in flight. Default 10.
+        maximum: Upper bound of the limit, in attempts. Default 1000000.
+    """
 
     value: int = 10
-    maximum: int = 1_000_000  # an upper bound that a strategy may give to any limit
+    maximum: int = 1_000_000
 
     def __post_init__(self) -> None:
         between(self, 1, 1_000_000, "value", "maximum")

@@ -20,7 +20,13 @@ TOLERANCE, HEADROOM, SMOOTHING = 1.5, 4, 0.2
 
 @dataclass
 class Gradient2:
-    """Follows the ratio of the long-term to the present latency, plus room for a small queue (a known baseline)."""
+    """Follows the ratio of the long-term to the present latency, plus room for a small queue (a known baseline).
+
+    Args:
+        initial: Attempts in flight at the start. Default 20.
+        minimum: Lower bound of the limit, in attempts. Default 20.
+        maximum: Upper bound of the limit, in attempts. Default 200.
+    """
 
     initial: int = 20
     minimum: int = 20

@@ -18,11 +18,17 @@ DROPS = frozenset({Outcome.rejected, Outcome.timed_out})
 
 @dataclass
 class Vegas:
-    """Grows while few wait at the server, shrinks while many do; both by the least latency seen (a known baseline)."""
+    """Grows while few wait at the server, shrinks while many do; both by the least latency seen (a known baseline).
+
+    Args:
+        initial: Attempts in flight at the start. Default 20.
+        maximum: Upper bound of the limit, in attempts. Default 1000.
+        seed: Seed of the instants at which the least latency is measured again. Default 0.
+    """
 
     initial: int = 20
     maximum: int = 1000
-    seed: int = 0  # of the instants at which the least latency is looked for anew
+    seed: int = 0
 
     def __post_init__(self) -> None:
         between(self, 1, 1_000_000, "initial", "maximum")

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 
 from harness.client.errors import SettingError, UsageError
@@ -50,7 +51,7 @@ def unit(vector: Sequence[float]) -> Array | None:
 
 
 class FromServer:
-    """POST /v1/embeddings on the same server, through the same layers: each exchange is counted as an attempt."""
+    """POST /v1/embeddings on the same server, through the same layers: its exchanges are the layer's own calls."""
 
     def __init__(self, task: Embed | None = None) -> None:
         self._task = task or Embed()
@@ -98,8 +99,8 @@ class FromFunction:
 
 
 def exchanges(response: Response) -> tuple[Attempt, ...]:
-    """Every exchange of a response, as attempts before another one."""
-    if math.isnan(response.sent):
-        return response.previous
-    last = Attempt(response.sent, response.first_byte, response.done, response.outcome, response.status)
-    return (*response.previous, last)
+    """Every exchange of a response, marked as a layer's own call."""
+    made = response.previous
+    if not math.isnan(response.sent):
+        made += (Attempt(response.sent, response.first_byte, response.done, response.outcome, response.status),)
+    return tuple(msgspec.structs.replace(attempt, own=True) for attempt in made)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from harness.client.errors import BadResponse
-from harness.client.items import parameters_of
+from harness.client.parameters import parameters_of
 from harness.client.redaction import excerpt
 from harness.client.settings import between
 from harness.client.tasks._conversation import tokens
@@ -46,10 +46,16 @@ _event = msgspec.json.Decoder()
 
 @dataclass(frozen=True)
 class Annotate:
-    """A text annotated by a language model, whole or token by token; the answer is the generated text."""
+    """A text annotated by a language model, whole or token by token; the answer is the generated text.
+
+    Args:
+        max_tokens: Upper bound of generated tokens, for rows without their own. Default 64.
+        stream: Whether the answer comes as server-sent events, so that time to first token is measured. Default
+            False.
+    """
 
     max_tokens: int = 64
-    stream: bool = False  # as server-sent events, so that time to first token is seen
+    stream: bool = False
 
     def __post_init__(self) -> None:
         between(self, 1, 1_000_000, "max_tokens")

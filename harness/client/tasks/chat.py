@@ -25,12 +25,20 @@ _event = msgspec.json.Decoder()
 
 @dataclass(frozen=True)
 class Chat:
-    """A conversation continued by a language model (OpenAI chat), whole or token by token."""
+    """A conversation continued by a language model (OpenAI chat), whole or token by token.
+
+    Args:
+        max_tokens: Upper bound of generated tokens, for rows without their own. Default 64.
+        stream: Whether the answer comes as server-sent events, so that time to first token is measured. Default
+            False.
+        model: Name of the model. Default None: the server's own choice.
+        temperature: Sampling temperature, 0 to 2. Default None: the server's own choice.
+    """
 
     max_tokens: int = 64
-    stream: bool = False  # as server-sent events, so that time to first token is seen
-    model: str | None = None  # none: the server's own
-    temperature: float | None = None  # none: the server's own
+    stream: bool = False
+    model: str | None = None
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         between(self, 1, 1_000_000, "max_tokens")

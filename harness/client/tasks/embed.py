@@ -41,10 +41,15 @@ _ELSEWHERE = ("model", "dimensions", "encoding_format", "truncate", "truncate_pr
 
 @dataclass(frozen=True)
 class Embed:
-    """A text as a vector (OpenAI embeddings); takes several items a request, and all vectors have one length."""
+    """A text as a vector (OpenAI embeddings); takes several items a request, and all vectors have one length.
 
-    model: str | None = None  # none: the server's own
-    dimensions: int | None = None  # none: the model's own
+    Args:
+        model: Name of the model. Default None: the server's own choice.
+        dimensions: Length of the vectors. Default None: as the model makes them.
+    """
+
+    model: str | None = None
+    dimensions: int | None = None
 
     def __post_init__(self) -> None:
         if self.dimensions is not None:

@@ -39,9 +39,13 @@ _answer = msgspec.json.Decoder(tuple[Candidate | tuple[Candidate, ...], ...])
 
 @dataclass(frozen=True)
 class FillMask:
-    """The words that fit each [MASK] of a text, with their probabilities."""
+    """The words that fit each [MASK] of a text, with their probabilities.
 
-    top_k: int = 5  # candidates a mask
+    Args:
+        top_k: Candidates for each mask. Default 5.
+    """
+
+    top_k: int = 5
 
     def __post_init__(self) -> None:
         between(self, 1, 100, "top_k")

@@ -42,11 +42,18 @@ _answer = msgspec.json.Decoder(_Answer)
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """How well each label fits a text, by natural-language inference; the answer is a score a label."""
+    """How well each label fits a text, by natural-language inference; the answer is a score a label.
 
-    labels: tuple[str, ...] = ("business", "science", "sport", "travel")  # for rows that bring none
-    template: str = "This example is {}."  # {} is where the label goes
-    multi_label: bool = False  # each label for itself: the scores need not add up to 1
+    Args:
+        labels: Labels for rows without their own. Default ("business", "science", "sport", "travel").
+        template: Hypothesis for a label, with {} in its place. Default "This example is {}.".
+        multi_label: Whether each label is scored for itself, so that scores need not add up to 1. Default
+            False.
+    """
+
+    labels: tuple[str, ...] = ("business", "science", "sport", "travel")
+    template: str = "This example is {}."
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         if "{}" not in self.template:

@@ -19,7 +19,7 @@ from harness.client.clock import clock
 from harness.client.errors import UsageError
 from harness.client.open_files import explained, raise_limit
 from harness.client.protocols import BatchingStrategy, provides
-from harness.client.redaction import shown
+from harness.client.redaction import one_line, shown
 from harness.client.types import Outcome, Request, Response, Result, Send, Strategy
 from harness.experiment import layering
 from harness.experiment.process import earlier, paths, tally
@@ -280,7 +280,7 @@ class Process:
 
     def _gone(self, seconds: float) -> None:
         text = f"the server at {shown(self.settings.target or '')} has not answered for {seconds:.0f} s"
-        self.stop("server", f"{text}: {tally.one_line(self._server.error)}" if self._server.error else text)
+        self.stop("server", f"{text}: {one_line(self._server.error)}" if self._server.error else text)
 
     # Keeping.
 

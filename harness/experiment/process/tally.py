@@ -11,11 +11,11 @@ import msgspec
 
 from harness.client.clock import Clock, clock
 from harness.client.errors import UsageError
+from harness.client.redaction import one_line
 from harness.client.types import Outcome, Request, Response, Send
 from harness.experiment.process.rows import Reason
 
 WINDOW = 1_000  # lines over which the dead-letter share is watched
-SAMPLE_MAX = 300  # characters of what was said of a line
 _RATE_S = 20.0  # seconds over which the present rate is taken
 
 
@@ -144,12 +144,6 @@ def add_dead(counts: Counts, reason: Reason) -> None:
         statuses[str(reason.status)] = statuses.get(str(reason.status), 0) + 1
     if reason.error and kind not in counts.samples:
         counts.samples[kind] = f"line {reason.line}: {one_line(reason.error)}"
-
-
-def one_line(text: str) -> str:
-    """For a terminal: bounded, and nothing in it that moves the cursor."""
-    shown = text if len(text) <= SAMPLE_MAX else text[: SAMPLE_MAX - 3] + "..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
 def as_builtins(counts: Counts) -> dict[str, Any]:

@@ -54,12 +54,20 @@ from harness.client.types import Outcome, Sample, Signal
 
 @dataclass
 class Knee:
-    """The fewest in flight for all the throughput there is: doubling start, a fitted latency curve, sparse probes."""
+    """The fewest in flight for all the throughput there is: doubling start, a fitted latency curve, sparse probes.
+
+    Args:
+        initial: Attempts in flight at the start. Default 4.
+        minimum: Lower bound of the limit, in attempts. Default 1.
+        maximum: Upper bound of the limit, in attempts. Default 256.
+        seek: Place to rest: before the knee ("latency"), at it ("balanced") or past it ("throughput"). Default
+            "balanced".
+    """
 
     initial: int = 4
     minimum: int = 1
     maximum: int = 256
-    seek: Literal["latency", "balanced", "throughput"] = "balanced"  # where to rest: before, at or past the knee
+    seek: Literal["latency", "balanced", "throughput"] = "balanced"
     uses_work: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

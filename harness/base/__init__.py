@@ -1,0 +1,1 @@
+"""Part of paceline: what client and servers both need, and nothing of ours is below it."""

@@ -1,0 +1,54 @@
+"""Loads the public names of a package on first use.
+
+A package lists its names once, as ordinary imports under `if TYPE_CHECKING:`. Type checkers and editors read those
+lines as they are, and this module reads them from the source at the first name that is asked for. (From Python 3.15 on
+the same can be said with `lazy from ... import`, PEP 810.)
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+
+def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` for a package whose `__init__` lists its names.
+
+    Args:
+        package: Dotted name of the package, its `__name__`.
+    """
+    module = sys.modules[package]
+
+    @cache
+    def homes() -> dict[str, str]:
+        return _listed(package, module.__spec__)
+
+    def load(name: str) -> Any:
+        if name == "__all__":
+            return sorted(homes())
+        if name.startswith("__") or name not in homes():
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(homes()[name]), name)
+        setattr(module, name, value)
+        return value
+
+    return load, lambda: sorted({*vars(module), *homes()})
+
+
+def _listed(package: str, spec: Any) -> dict[str, str]:
+    """Each name that the package's source re-exports, and the module that holds it."""
+    import ast
+
+    source = spec.loader.get_source(package)
+    if source is None:
+        raise ImportError(f"{package} needs its source file __init__.py to find its names")
+    return {
+        alias.name: node.module
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+        if alias.asname == alias.name
+    }

@@ -1,0 +1,97 @@
+"""Options declared at the fields of dataclasses, as argparse and click read them."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from harness.base.options import add_options, filled, option, options
+from harness.cli.command import options_of
+from mock_server.main import OPTIONS as MOCK
+from model_server.main import OPTIONS as MODEL
+
+
+@dataclass(frozen=True)
+class Some:
+    """One option of each form."""
+
+    port: int = option(8000, "Port to bind.", least=0, most=65535)
+    wait_s: float = option(1.5, "Seconds to wait.", least=0)
+    file: Path | None = option(None, "File to write.", kind=Path, metavar="FILE")
+    quick: bool = option(False, "Do it quickly.")
+    model: tuple[str, ...] = option((), "Model; repeatable.")
+    kind: str = option("a", "One of two: 100% of them.", choices=("a", "b"))
+    shape: str | None = option(None, "Shape, or any.", bare="")
+    other: str = "not an option"
+
+
+LINES: list[tuple[list[str], Some]] = [
+    ([], Some()),
+    (["--port", "0", "--wait", "2"], Some(port=0, wait_s=2.0)),
+    (["--file", "x", "--quick"], Some(file=Path("x"), quick=True)),
+    (["--model", "m", "--model", "n"], Some(model=("m", "n"))),
+    (["--kind", "b", "--shape"], Some(kind="b", shape="")),
+    (["--shape", "tiny"], Some(shape="tiny")),
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), LINES)
+def test_argparse_and_click_fill_it_alike(line: list[str], expected: Some) -> None:
+    """The same line gives the same dataclass."""
+    parser = argparse.ArgumentParser()
+    add_options(parser, Some)
+    assert filled(Some, vars(parser.parse_args(line))) == expected
+    seen: list[dict[str, Any]] = []
+
+    @click.command()
+    @options_of(Some)
+    def command(**values: Any) -> None:
+        seen.append(values)
+
+    result = CliRunner().invoke(command, line)
+    assert result.exit_code == 0, result.output
+    assert filled(Some, seen[0]) == expected
+    assert "not an option" not in parser.format_help()
+
+
+@pytest.mark.parametrize("line", [["--port", "-1"], ["--wait", "-1"], ["--kind", "c"], ["--port", "x"]])
+def test_click_refuses_what_the_field_does_not_allow(line: list[str]) -> None:
+    """With exit code 2 and the option's name."""
+
+    @click.command()
+    @options_of(Some)
+    def command(**values: Any) -> None:
+        raise AssertionError(values)
+
+    result = CliRunner().invoke(command, line)
+    assert result.exit_code == 2
+    assert line[0] in result.output
+
+
+@pytest.mark.parametrize("declared", [MOCK, MODEL])
+def test_no_two_options_of_a_server_share_a_name(declared: tuple[type[Any], ...]) -> None:
+    """Neither flag nor field, since the values of all are handed over in one mapping."""
+    every = [one for cls in declared for one in options(cls)]
+    assert len({one.flag for one in every}) == len({one.field for one in every}) == len(every)
+
+
+def test_defaults_and_names_can_be_replaced() -> None:
+    """As `paceline serve` does with the port and the profile."""
+    parser = argparse.ArgumentParser()
+    add_options(parser, Some, port=1)
+    assert parser.parse_args([]).port == 1
+
+    @click.command()
+    @options_of(Some, names={"port": ("--at", "-a")}, defaults={"port": 2})
+    def command(**values: Any) -> None:
+        click.echo(values["port"])
+
+    assert CliRunner().invoke(command, []).output == "2\n"
+    assert CliRunner().invoke(command, ["-a", "3"]).output == "3\n"
+    assert {field.name for field in fields(Some)} > {one.field for one in options(Some)}
