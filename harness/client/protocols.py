@@ -1,4 +1,4 @@
-"""Optional abilities of tasks, answers, strategies and limits: a class has one by having its attributes.
+"""Optional abilities of tasks, answers, strategies, limits and layers: a class has one by having its attributes.
 
 Nothing needs to inherit from these protocols. `provides` is the one test for them.
 """
@@ -172,6 +172,13 @@ class Gate(Protocol):
 def gate_of(send: object) -> Gate | None:
     """The gate that a strategy hands to its layers; None if it hands over a plain `send`."""
     return send if isinstance(send, Gate) else None
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """A layer or an embedding that holds files or connections."""
+
+    async def aclose(self) -> None: ...
 
 
 _known: dict[tuple[type, type], bool] = {}

@@ -21,6 +21,7 @@ from typing import Any
 
 from harness import plugins
 from harness.client.errors import UsageError
+from harness.client.protocols import Closable
 from harness.client.types import Request, Response, Send
 
 OUTERMOST = 0
@@ -88,7 +89,7 @@ def build(
         if "rng" in takes:
             given["rng"] = Random(rng.getrandbits(64))
         layer = cls(send, **named[name], **given)
-        if closing is not None and hasattr(layer, "aclose"):
+        if closing is not None and isinstance(layer, Closable):
             closing.push_async_callback(layer.aclose)
         send = layer
     return send

@@ -15,7 +15,7 @@ from harness.client.settings import between
 from harness.client.tasks._conversation import tokens
 from harness.client.tasks._decode import decode, encode, events_in, filled_text, one
 from harness.client.tasks._said import Oddities
-from harness.client.types import Answers, Item, Request
+from harness.client.types import Answers, Item, Request, oddities_of
 from harness.client.wire import DONE
 
 
@@ -78,7 +78,7 @@ class Annotate:
     def answer(self, request: Request, body: bytes, /) -> tuple[str]:
         if (events := events_in(body)) is not None:
             answers = self.answer_stream(request, events)
-            return _answers(answers[0], 1 + getattr(answers, "oddities", 0))
+            return _answers(answers[0], 1 + oddities_of(answers))
         return (decode(_answer, body).text,)
 
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[str]:

@@ -14,7 +14,7 @@ from harness.client.settings import between
 from harness.client.tasks._conversation import Conversation, Message, conversation, parameters_of
 from harness.client.tasks._decode import decode, encode, events_in, one
 from harness.client.tasks._said import Completion, Oddities, Said, ToolCall, Usage, joined_completion
-from harness.client.types import Answers, Item, Request
+from harness.client.types import Answers, Item, Request, oddities_of
 from harness.client.wire import DONE
 
 __all__ = ["Chat", "Completion", "Conversation", "Message", "ToolCall", "Usage"]
@@ -71,7 +71,7 @@ class Chat:
         """The first choice; a message that says nothing is an answer if the server says why it ended."""
         if (events := events_in(body)) is not None:
             answers = self.answer_stream(request, events)
-            return _answers(answers[0], 1 + getattr(answers, "oddities", 0))
+            return _answers(answers[0], 1 + oddities_of(answers))
         answer, odd = decode(_body, body), Oddities()
         _refuse_error(answer)
         choices = answer.get("choices")
