@@ -20,6 +20,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from harness.base.discovery import modules
 from harness.client.errors import UsageError
 from harness.client.own import imported, own
 from harness.client.quantity import duration_s, rate_per_s
@@ -50,9 +51,9 @@ def folder(kind: str) -> Path:
 def names(kind: str) -> list[str]:
     """The names of a kind's plug-ins, sorted, without importing any of them."""
     place = folder(kind)
-    packages = (path for path in place.glob("*/__init__.py") if _holds_class(path))
-    files = [path.stem for path in place.glob("*.py")] + [path.parent.name for path in packages]
-    return sorted(stem.replace("_", "-") for stem in files if not stem.startswith("_") and stem not in NOT_PLUGINS)
+    packages = [path.parent.name for path in place.glob("*/__init__.py") if _holds_class(path)]
+    found = modules([str(place)]) + packages
+    return sorted(name.replace("_", "-") for name in found if name not in NOT_PLUGINS)
 
 
 def _holds_class(path: Path) -> bool:
@@ -60,7 +61,7 @@ def _holds_class(path: Path) -> bool:
     return f"class {camel(path.parent.name)}" in path.read_text(encoding="utf-8")
 
 
-NOT_PLUGINS = {"users", "bridge", "shapes", "style", "options"}
+NOT_PLUGINS = {"users"}
 """Modules that stand beside plug-ins and are not one."""
 
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from harness.base.gcra import Gcra
 from mock_server.profile import Limits
 from model_server.errors import ApiError
 
 
-class TokenBucket:
-    """GCRA: `rate_per_s` in the long run, `burst` at once. Exact from the first second; no refill to forget."""
+class TokenBucket(Gcra):
+    """`rate_per_s` in the long run, `burst` at once; exact from the first second."""
 
-    def __init__(self, rate_per_s: float, burst: int) -> None:
-        self._step = 1 / rate_per_s
-        self._slack = self._step * (burst - 1)
-        self._next = float("-inf")  # when the next one is due if all come evenly
+    __slots__ = ()
 
-    def take(self, now: float) -> float:
+    def wait_s(self, now: float) -> float:
         """0 if it may pass (and is then counted), else seconds until it might."""
-        due = max(now, self._next)
-        wait = due - self._slack - now
+        wait = self.earliest(now) - now
         if wait > 1e-9:
             return wait
-        self._next = due + self._step
+        self.take(now)
         return 0.0
 
 
@@ -39,7 +36,7 @@ class LimitBook:
         if limits.in_flight and self.in_flight >= limits.in_flight:
             wait = self._mean_s / limits.in_flight
             return self._refusal(f"{limits.in_flight} requests at once are allowed", "concurrency_limit_exceeded", wait)
-        wait = self._bucket.take(now) if self._bucket else 0.0
+        wait = self._bucket.wait_s(now) if self._bucket else 0.0
         if wait:
             message = f"{limits.rate_per_s:g} requests per second are allowed"
             return self._refusal(message, "rate_limit_exceeded", wait)

@@ -9,28 +9,15 @@ timer is armed early by the median of what it was late (`lead_s`, learned). Othe
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import heapq
-import os
-import sys
-import weakref
 from collections.abc import Callable
 from typing import Any
 
-from model_server.clock import Clock, clock, runs_on_uvloop
+from harness.base.clock import Clock, clock, runs_on_uvloop
+from harness.base.timerfd import TimerFd
 
-_CLOCK_MONOTONIC = 1
-_ABSOLUTE = 1
 _LEAD_STEP_S = 0.000_005
 _LEAD_MAX_S = 0.000_5
-
-
-class _TimeSpec(ctypes.Structure):
-    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
-
-
-class _TimerSpec(ctypes.Structure):
-    _fields_ = (("interval", _TimeSpec), ("value", _TimeSpec))
 
 
 class Timers:
@@ -42,14 +29,16 @@ class Timers:
         self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._pushed = 0
         self._armed = float("inf")
-        self._fd = -1
+        self._timer: TimerFd | None = None
         self.lead_s = 0.0
-        if sys.platform == "linux" and runs_on_uvloop(self._loop):
-            self._open_timerfd()
+        # A kernel without timerfd falls back to the loop's own timers.
+        if runs_on_uvloop(self._loop) and (timer := TimerFd()).fd >= 0:
+            self._timer = timer
+            self._loop.add_reader(timer.fd, self._due)
 
     def at(self, when: float, callback: Callable[..., None], *args: Any) -> None:
         """Call `callback(*args)` at `when` on `clock`; at the next turn of the loop if it is past."""
-        if self._fd < 0:
+        if self._timer is None:
             self._loop.call_at(when, callback, *args)
             return
         self._pushed += 1
@@ -63,29 +52,14 @@ class Timers:
         self.at(when, _resolve, future)
         await future
 
-    def _open_timerfd(self) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        fd = libc.timerfd_create(_CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
-        if fd < 0:  # pragma: no cover - kernels without timerfd fall back to the loop's own timers
-            return
-        self._fd = fd
-        self._settime = libc.timerfd_settime
-        self._spec = _TimerSpec()
-        self._spec_pointer = ctypes.byref(self._spec)
-        self._loop.add_reader(fd, self._due)
-        weakref.finalize(self, os.close, fd)
-
     def _arm(self, when: float) -> None:
-        # An all-zero value would disarm the timer, so an instant before the clock's zero becomes one nanosecond.
-        nanoseconds = max(1, int((when - self.lead_s) * 1e9))
-        self._spec.value.seconds, self._spec.value.nanoseconds = divmod(nanoseconds, 1_000_000_000)
-        self._settime(self._fd, _ABSOLUTE, self._spec_pointer, None)
+        if self._timer is not None:
+            self._timer.arm(when - self.lead_s)
         self._armed = when
 
     def _due(self) -> None:
-        try:
-            os.read(self._fd, 8)
-        except BlockingIOError:  # pragma: no cover - re-armed between the wake-up and this read
+        # A timer that is armed again between the wake-up and this read gives nothing to read.
+        if self._timer is None or not self._timer.fired():
             return
         self._armed = float("inf")
         heap, now = self._heap, self.clock()

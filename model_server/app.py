@@ -12,11 +12,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
+from harness.base.clock import Clock, clock
 from model_server.admission import AdmissionLimits
 from model_server.api import ROUTES
 from model_server.authorization import check_key
 from model_server.batching import BatchPolicy
-from model_server.clock import Clock, clock
 from model_server.cors import Cors
 from model_server.counts import Counts, RouteCounts
 from model_server.dispatch import Dispatcher

@@ -17,9 +17,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from harness.base.clock import Clock
 from model_server.admission import Admission, AdmissionLimits, DrainRate
 from model_server.batching import BatchPolicy, BatchQueue
-from model_server.clock import Clock
 from model_server.errors import ApiError, ClientGone, deadline_exceeded
 from model_server.work import Batch, Engine, Work
 

@@ -9,8 +9,8 @@ import asyncio
 import math
 from collections import OrderedDict
 
+from harness.base.clock import Clock
 from model_server.admission import UNKNOWN_WAIT_S, DrainRate
-from model_server.clock import Clock
 from model_server.errors import full
 from model_server.work import Engine, Sequence
 

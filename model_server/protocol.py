@@ -12,7 +12,7 @@ from typing import Any
 from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from model_server.clock import Clock
+from harness.base.clock import Clock
 from model_server.errors import CLOSE, ApiError, Header
 from model_server.exchange import CONNECTION, SendMessage
 from model_server.framing import coding_problem, host_problem, not_http, offer_problem

@@ -18,8 +18,8 @@ from functools import partial
 
 import uvicorn
 
+from harness.base.clock import clock
 from model_server.app import App
-from model_server.clock import clock
 from model_server.protocol import FaceProtocol, Turn
 
 BACKLOG = 8192

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.measure.result import Case, Load, Named
-from reports import units
+from harness.base import units
+from harness.measure.result import Case, Distribution, Load, Named, Quantile
 
 BACKLOG = "backlog"
 ARRIVALS = "arrivals"
@@ -16,6 +16,7 @@ GROUP_WORDS = {
     BACKLOG: "backlog: every item due at once",
     ARRIVALS: "arrivals: items due on a schedule (open loop)",
 }
+TOO_SMALL = "n too small"
 NOT_COMPARABLE = "Backlog and arrivals cases answer different questions: compare within a group, never across."
 
 OUTCOME_WORDS = {
@@ -146,3 +147,18 @@ def failed_share(case: Case) -> float | None:
     """The share of scheduled items that did not end ok, whatever the outcome; null if nothing was scheduled."""
     counts = case.counts
     return (counts.scheduled - counts.ok) / counts.scheduled if counts.scheduled else None
+
+
+def percentile(spread: Distribution, name: str) -> str:
+    """One percentile of a distribution, `n too small` where n does not carry it."""
+    found: Quantile = getattr(spread, name)
+    if found.value is not None:
+        return units.seconds(found.value)
+    return TOO_SMALL if spread.n else units.NONE
+
+
+def interval(found: Quantile) -> str:
+    """The interval of a percentile as `low to high`, empty where there is none."""
+    if found.low is None or found.high is None:
+        return ""
+    return f"{units.seconds(found.low)} to {units.seconds(found.high)}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.measure.files import write_atomically
+from harness.base.discovery import modules
+from harness.base.files import write_atomically
 from harness.measure.result import RunResult
 from reports import formats as folder
 from reports.charts import names as known_charts
@@ -16,7 +16,7 @@ from reports.drawing.draw import draw_all
 
 def formats() -> list[str]:
     """The names of the formats: the modules of their folder."""
-    return sorted(module.name for module in pkgutil.iter_modules(folder.__path__) if not module.name.startswith("_"))
+    return modules(folder.__path__)
 
 
 def write(

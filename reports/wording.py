@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.base import units
 from harness.client.cause import text_of
 from harness.measure import slo
 from harness.measure.result import Case, Distribution, RunResult, Verdict
-from reports import labels, units
+from reports import labels
 
 VERDICT_WORDS = {
     "valid": ("✔", "Valid", "these numbers can be trusted"),
@@ -39,7 +40,7 @@ def percentiles_words(spread: Distribution, names: tuple[str, ...] = ("p50", "p9
     """`p50 120 ms, p99 134 ms`, or `no data`."""
     if not spread.n:
         return "no data"
-    return ", ".join(f"{name.replace('_', '.')} {units.percentile(spread, name)}" for name in names)
+    return ", ".join(f"{name.replace('_', '.')} {labels.percentile(spread, name)}" for name in names)
 
 
 def is_partial(result: RunResult) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.base import units
 from harness.measure import slo
 from harness.measure.result import Case, RunResult
 from harness.measure.wording import failure_words, sample_words
@@ -92,28 +93,17 @@ def _table(cases: list[Case], narrow: bool) -> Any:
 def _row(case: Case) -> list[str]:
     counts, resources = case.counts, case.resources
     failed = counts.scheduled - counts.ok
-    share = f"{100 * failed / counts.scheduled:.1f} %" if failed and counts.scheduled else "0"
+    share = units.share(failed / counts.scheduled) if failed and counts.scheduled else "0"
     return [
         case.name + (" (partial)" if case.partial else ""),
-        seconds(case.makespan_s),
-        "-" if case.rates_per_s.completed is None else f"{case.rates_per_s.completed:,.1f}",
-        seconds(case.latency_s.p50.value),
-        seconds(case.latency_s.p95.value),
-        seconds(case.latency_s.p99.value),
-        seconds(case.service_time_s.p99.value),
-        "-" if case.in_flight.mean is None else f"{case.in_flight.mean:,.1f}",
+        units.seconds(case.makespan_s),
+        units.level(case.rates_per_s.completed),
+        units.seconds(case.latency_s.p50.value),
+        units.seconds(case.latency_s.p95.value),
+        units.seconds(case.latency_s.p99.value),
+        units.seconds(case.service_time_s.p99.value),
+        units.level(case.in_flight.mean),
         share,
-        "-" if resources.client_cpu_us_per_request is None else f"{resources.client_cpu_us_per_request:,.0f} us",
-        "-" if resources.client_rss_max_mb is None else f"{resources.client_rss_max_mb:,.0f} MB",
+        units.microseconds(resources.client_cpu_us_per_request),
+        units.megabytes(resources.client_rss_max_mb),
     ]
-
-
-def seconds(value: float | None) -> str:
-    """Three significant figures with a fitting unit; a dash for what is unknown or has too small an n."""
-    if value is None:
-        return "-"
-    if value >= 100:
-        return f"{value:,.0f} s"
-    if value >= 1:
-        return f"{value:.{1 if value >= 10 else 2}f} s"
-    return f"{value * 1e3:.{0 if value >= 0.1 else 1 if value >= 0.01 else 2}f} ms"

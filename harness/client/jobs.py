@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from harness.client.clock import clock
+from harness.base.clock import clock
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
 from harness.client.retry_after import retry_after_s

@@ -29,6 +29,10 @@ _NAMES = [
     ("ratelimit-%s", "requests", False),
 ]
 """Header with a place for limit, remaining or reset; what it counts; whether it refills bit by bit."""
+
+# A server that sent this many answers without quota headers is silent: from then on only every SOME-th is read.
+SILENT = 8
+SOME = 32
 REMAINING = (*(name % "remaining" for name, _, _ in _NAMES), "ratelimit")
 """The headers of which an answer that tells limits has at least one."""
 _MEMBER = re.compile(r"([a-z]+)\s*=\s*(\d+)")

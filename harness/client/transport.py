@@ -25,9 +25,9 @@ from aiohttp import hdrs
 from multidict import CIMultiDict, istr
 from yarl import URL
 
+from harness.base.clock import Clock, clock
 from harness.client.access import access, own_headers
 from harness.client.answer_reader import HEADERS_MAX, LINE_MAX
-from harness.client.clock import Clock, clock
 from harness.client.coding import Decoder, decoder
 from harness.client.errors import BadResponse, SettingError
 from harness.client.faults import connection_fault, tls_context

@@ -2,7 +2,7 @@
 
 Rules of this file
   1. An outcome is data. Nothing that can happen to an exchange is raised across a layer.
-  2. Every instant is in seconds on the running loop's clock (`harness.client.clock`), never the wall clock.
+  2. Every instant is in seconds on the running loop's clock (`harness.base.clock`), never the wall clock.
   3. `response.sent` and `response.done` are stamped even when the exchange failed; NaN means "did not happen".
 """
 

@@ -19,8 +19,8 @@ from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
+from harness.base.clock import clock
 from harness.client.access import access_to
-from harness.client.clock import clock
 from harness.client.gate.observer import watching
 from harness.client.open_files import raise_limit
 from harness.client.protocols import Gate, ThreadedStrategy, gate_of, provides

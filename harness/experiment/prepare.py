@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import plugins
+from harness.base.files import write_atomically
 from harness.client.access import access_to, check_headers
 from harness.client.errors import UsageError
 from harness.client.redaction import redact
@@ -281,17 +282,11 @@ def _lay_out(directory: Path) -> None:
 
 def _writable(directory: Path) -> bool:
     try:
-        write_whole(directory / ".probe", b"")
+        write_atomically(directory / ".probe", b"")
         (directory / ".probe").unlink()
     except OSError:
         return False
     return True
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 def _plan_case(spec: CaseSpec, settings: Settings, schedule: Schedule) -> PlanCase:

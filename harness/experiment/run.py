@@ -15,12 +15,13 @@ from typing import Any
 
 import msgspec
 
+from harness.base.files import write_atomically
 from harness.client.errors import UsageError
 from harness.experiment import target as targets
 from harness.experiment.calibrate import ceilings
 from harness.experiment.open_files import check as check_open_files
 from harness.experiment.play import Played, play
-from harness.experiment.prepare import Run, write_whole
+from harness.experiment.prepare import Run
 from harness.experiment.spec import CaseSpec
 from harness.load.lines import count_lines
 from harness.load.schedule import BACKLOG
@@ -55,7 +56,7 @@ def summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool]
         lost = error
     result = summarize_run(run.directory)
     try:
-        write_whole(run.directory / "result.json", encode(result))
+        write_atomically(run.directory / "result.json", encode(result))
     except OSError as error:
         if not disk_failed(error):
             raise

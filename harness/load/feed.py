@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from harness.client.clock import clock
+from harness.base.clock import clock
 from harness.client.types import Item, Task
 from harness.load.schedule import Schedule
 from harness.load.timer import SleepUntil

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from harness.base import units
 from harness.measure.result import Case, Diagnosis, Quantile
 from harness.measure.steps import Step, median, steps
 from harness.measure.verdict import CEILING_SHARE_MAX, CPU_SHARE_MAX
-from harness.measure.wording import listed, per_s, percent, seconds, times
 
 INFLATED = 1.5
 """A service time so many times the floor is not at the floor any more."""
@@ -44,7 +44,7 @@ class Floor:
     def words(self) -> str:
         """After "this server", as in "at the 0.120 s this server takes when idle"."""
         if self.earlier_per_s is not None:
-            return f"took at {per_s(self.earlier_per_s)}"
+            return f"took at {units.rate(self.earlier_per_s)}"
         return "takes when idle" if self.idle else "took for its fastest answer"
 
 
@@ -85,8 +85,8 @@ def _without_room(case: Case, others: Sequence[Case]) -> Diagnosis:
         if most is not None and found and rate >= SAME_RATE_SHARE * most:
             return Diagnosis(
                 "server",
-                f"It gave {per_s(rate)} with {_flight(case)} in flight; {other.name} had {_flight(other)} and "
-                f"gave {per_s(most)}, so more in flight gives no more{_SERVER}",
+                f"It gave {units.rate(rate)} with {_flight(case)} in flight; {other.name} had {_flight(other)} and "
+                f"gave {units.rate(most)}, so more in flight gives no more{_SERVER}",
             )
     return case.diagnosis
 
@@ -106,7 +106,7 @@ def _with_room(case: Case, others: Sequence[Case]) -> Diagnosis:
     return Diagnosis(
         "strategy",
         f"{case.diagnosis.text.removesuffix(_SERVER)}; {best.name} had {_flight(best)} in flight and gave "
-        f"{per_s(most)}: the server had room, the strategy's {_flight(case)} in flight were the limit.",
+        f"{units.rate(most)}: the server had room, the strategy's {_flight(case)} in flight were the limit.",
     )
 
 
@@ -147,9 +147,9 @@ def _place(case: Case) -> tuple[str, str | None, str]:
 def _client(case: Case) -> Diagnosis | None:
     use = case.resources
     if use.ceiling_share is not None and use.ceiling_share > CEILING_SHARE_MAX:
-        figure = f"{percent(use.ceiling_share)} of the rate it reaches against a server that answers at once"
+        figure = f"{units.share(use.ceiling_share)} of the rate it reaches against a server that answers at once"
     elif use.client_cpu_share is not None and use.client_cpu_share > CPU_SHARE_MAX:
-        figure = f"{percent(use.client_cpu_share)} of a core"
+        figure = f"{units.share(use.client_cpu_share)} of a core"
     else:
         return None
     return Diagnosis("client", f"The client used {figure}: the client was the limit.")
@@ -166,8 +166,12 @@ def _in_step(case: Case, known: Floor) -> Diagnosis | None:
         lowest = min(before, key=lambda earlier: earlier.rate_per_s)
         known = Floor(lowest.service_s or known.value_s, idle=True, earlier_per_s=lowest.rate_per_s)
     found = _server(_only(case, step), known) or _strategy(_only(case, step), known)
-    kept = f"It kept up with {listed([per_s(earlier.rate_per_s) for earlier in reached[:place]])}. " if place else ""
-    grew = f"At {per_s(step.rate_per_s)} ({step.start_s:g} to {step.end_s:g} s) the queue grew by {step.left:,}. "
+    kept = (
+        f"It kept up with {units.listing([units.rate(earlier.rate_per_s) for earlier in reached[:place]])}. "
+        if place
+        else ""
+    )
+    grew = f"At {units.rate(step.rate_per_s)} ({step.start_s:g} to {step.end_s:g} s) the queue grew by {step.left:,}. "
     return Diagnosis(found.limited_by, f"{kept}{grew}{found.text}")
 
 
@@ -190,9 +194,10 @@ def _load(case: Case, known: Floor) -> Diagnosis | None:
         return _all_at_once(case, known)
     if not _kept_up(case, known) or case.counts.ok < 0.95 * case.counts.scheduled:
         return None
-    offered = f"{per_s(rates.offered)} were offered and " if rates.offered else ""
+    offered = f"{units.rate(rates.offered)} were offered and " if rates.offered else ""
     meanwhile = f" with {flight.mean:.1f} in flight on average" if flight.mean is not None else ""
-    text = f"{offered}{per_s(rates.completed or 0.0)} completed{meanwhile}, no queue was left: the load was the limit."
+    completed = units.rate(rates.completed or 0.0)
+    text = f"{offered}{completed} completed{meanwhile}, no queue was left: the load was the limit."
     return Diagnosis("load", text[0].upper() + text[1:])
 
 
@@ -205,13 +210,13 @@ def _all_at_once(case: Case, known: Floor) -> Diagnosis | None:
     if wait_s <= known.value_s:
         return Diagnosis(
             "load",
-            f"All {peak} items were in flight at once and the service time stayed at {seconds(known.value_s)}: "
+            f"All {peak} items were in flight at once and the service time stayed at {units.seconds(known.value_s)}: "
             "there was nothing left to send, the load was the limit.",
         )
     return Diagnosis(
         "client",
-        f"Sending all items took the client {seconds(wait_s)}, more than the {seconds(known.value_s)} of an answer: "
-        "the client was the limit.",
+        f"Sending all items took the client {units.seconds(wait_s)}, more than the "
+        f"{units.seconds(known.value_s)} of an answer: the client was the limit.",
     )
 
 
@@ -249,21 +254,22 @@ def _sent_again(case: Case) -> float:
 
 def _server(case: Case, known: Floor) -> Diagnosis | None:
     if refused := _refused(case):
-        return Diagnosis("server", f"It refused {percent(refused)} of the requests (429 or 503){_SERVER}")
+        return Diagnosis("server", f"It refused {units.share(refused)} of the requests (429 or 503){_SERVER}")
     inflation = _inflation(case, known)
     if inflation < INFLATED or (case.in_flight.mean or 0.0) < INFLATED:
         return None
     if not known.idle and inflation < SURELY_INFLATED:
         return Diagnosis(
             "unknown",
-            f"Its median service time is {times(inflation)} its fastest answer, which may be the server under load or "
-            "its usual spread: add -s sync to learn what it takes when idle.",
+            f"Its median service time is {units.times(inflation)} its fastest answer, which may be the server under "
+            "load or its usual spread: add -s sync to learn what it takes when idle.",
         )
     typical = known.value_s * inflation
     return Diagnosis(
         "server",
-        f"{_little(case, known)}; it gave {per_s(case.rates_per_s.completed or 0.0)} because its service time rose to "
-        f"{seconds(typical)} ({times(inflation)}) with {_flight(case)} in flight{_client_use(case)}{_SERVER}",
+        f"{_little(case, known)}; it gave {units.rate(case.rates_per_s.completed or 0.0)} because its service "
+        f"time rose to {units.seconds(typical)} ({units.times(inflation)}) with {_flight(case)} in flight"
+        f"{_client_use(case)}{_SERVER}",
     )
 
 
@@ -271,7 +277,7 @@ def _strategy(case: Case, known: Floor) -> Diagnosis:
     """The server had room: the rate is what the strategy kept in flight."""
     if extra := _sent_again(case):
         return Diagnosis("server", f"It took {extra:.1f} attempts a request, and the pauses between them{_SERVER}")
-    gave = f"it gave {per_s(case.rates_per_s.completed or 0.0)}{_client_use(case)}"
+    gave = f"it gave {units.rate(case.rates_per_s.completed or 0.0)}{_client_use(case)}"
     room = "the server had room, the strategy's"
     if case.in_flight.max == 1:
         return Diagnosis("strategy", f"{_little(case, known)}; {gave}: {room} one request at a time was the limit.")
@@ -292,15 +298,15 @@ def _in_flight(case: Case) -> float:
 
 
 def _little(case: Case, known: Floor) -> str:
-    allowed = per_s(_in_flight(case) / known.value_s)
-    idle = f"{seconds(known.value_s)} this server {known.words}"
+    allowed = units.rate(_in_flight(case) / known.value_s)
+    idle = f"{units.seconds(known.value_s)} this server {known.words}"
     return f"Little's law allows {allowed} for {_flight(case)} in flight at the {idle}"
 
 
 def _client_use(case: Case) -> str:
     use = case.resources
     if use.ceiling_share is not None:
-        return f", while the client used {percent(use.ceiling_share)} of its ceiling"
+        return f", while the client used {units.share(use.ceiling_share)} of its ceiling"
     if use.client_cpu_share is not None:
-        return f", while the client used {percent(use.client_cpu_share)} of a core"
+        return f", while the client used {units.share(use.client_cpu_share)} of a core"
     return ""

@@ -114,10 +114,3 @@ def read_header(path: Path) -> tuple[Header, int]:
 def disk_failed(error: OSError) -> bool:
     """Whether it is the disk that takes no more: full, over quota, read-only or broken."""
     return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Whole or not at all: readers and `kill -9` never meet half a file. Raises OSError."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(data)
-    temporary.replace(path)

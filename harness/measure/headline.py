@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from harness.base import units
 from harness.measure.result import Case, Verdict
 from harness.measure.slo import failed, outcome
 from harness.measure.verdict import CODES
-from harness.measure.wording import listed, per_s, percent, seconds
 
 ALIKE = 0.05
 _TAILS = ("p99", "p95", "p90", "p50")
@@ -36,7 +36,7 @@ def _measured(cases: Sequence[Case], verdict: Verdict) -> str:
     left_out = [case.name for case in cases if case not in sound]
     if left_out and sound:
         sentences.append(
-            f"{listed(left_out)} {'is' if len(left_out) == 1 else 'are'} left out of this: see the verdict."
+            f"{units.listing(left_out)} {'is' if len(left_out) == 1 else 'are'} left out of this: see the verdict."
         )
     sentences.append(_server_limited(sound))
     sentences.append(_trust(verdict, bool(sound)))
@@ -53,25 +53,25 @@ def _group(backlog: bool, cases: Sequence[Case]) -> str:
     for claim in claims:
         if claim is not None:
             winners.setdefault(claim[0], []).append(claim[1])
-    said = "; ".join(f"{listed(names)} {listed(what)}" for names, what in winners.items())
+    said = "; ".join(f"{units.listing(names)} {units.listing(what)}" for names, what in winners.items())
     where = "For a batch job" if backlog else f"For arrivals{_offered(cases)}"
-    said = said or f"{listed([case.name for case in cases])} did alike"
+    said = said or f"{units.listing([case.name for case in cases])} did alike"
     return f"{where}: {said}.{_failures(cases)}"
 
 
 def _single(case: Case, backlog: bool) -> str:
     done = f"{case.name} answered {case.counts.ok} of {case.counts.scheduled} items"
-    took = f" in {seconds(case.makespan_s)}" if case.makespan_s else ""
-    rate = f" ({per_s(case.rates_per_s.completed)})" if case.rates_per_s.completed else ""
+    took = f" in {units.seconds(case.makespan_s)}" if case.makespan_s else ""
+    rate = f" ({units.rate(case.rates_per_s.completed)})" if case.rates_per_s.completed else ""
     name = _common_tail([case], backlog)
     of = "service time" if backlog else "latency from due time"
-    tail = f"; {_label(name)} of its {of} is {seconds(_tail_of(case, name, backlog) or 0.0)}" if name else ""
+    tail = f"; {_label(name)} of its {of} is {units.seconds(_tail_of(case, name, backlog) or 0.0)}" if name else ""
     return f"{done}{took}{rate}{tail}."
 
 
 def _offered(cases: Sequence[Case]) -> str:
     offered = [case.rates_per_s.offered for case in cases if case.rates_per_s.offered]
-    return f" at {per_s(offered[0])}" if offered else ""
+    return f" at {units.rate(offered[0])}" if offered else ""
 
 
 Claim = tuple[tuple[str, ...], str]
@@ -82,7 +82,7 @@ def _throughput(cases: Sequence[Case]) -> Claim | None:
     best, alike = _best(cases, lambda case: case.rates_per_s.completed, most=True)
     if best is None or best.makespan_s is None:
         return None
-    figures = f"{per_s(best.rates_per_s.completed or 0.0)}, {seconds(best.makespan_s)}"
+    figures = f"{units.rate(best.rates_per_s.completed or 0.0)}, {units.seconds(best.makespan_s)}"
     return alike, f"{'is' if len(alike) == 1 else 'are'} fastest ({figures})"
 
 
@@ -92,7 +92,7 @@ def _tail(cases: Sequence[Case], backlog: bool) -> Claim | None:
     best, alike = _best(cases, lambda case: _tail_of(case, name, backlog) if name else None, most=False)
     if best is None or name is None:
         return None
-    value = seconds(_tail_of(best, name, backlog) or 0.0)
+    value = units.seconds(_tail_of(best, name, backlog) or 0.0)
     of = "service time" if backlog else "latency from due time"
     return alike, f"{'has' if len(alike) == 1 else 'have'} the shortest tail ({_label(name)} of {of} {value})"
 
@@ -107,17 +107,17 @@ def _cheapest(cases: Sequence[Case]) -> Claim | None:
 
 def _failures(cases: Sequence[Case]) -> str:
     failed = {case.name: 1 - case.counts.ok / case.counts.scheduled for case in cases if case.counts.scheduled}
-    some = [f"{name} ({percent(share)})" for name, share in failed.items() if share > 0]
+    some = [f"{name} ({units.share(share)})" for name, share in failed.items() if share > 0]
     if not some:
         return " Nothing failed."
     if len(some) == len(failed):
-        return f" Not answered: {listed(some)}."
-    return f" Only {listed(some)} left items unanswered."
+        return f" Not answered: {units.listing(some)}."
+    return f" Only {units.listing(some)} left items unanswered."
 
 
 def _server_limited(cases: Sequence[Case]) -> str:
     names = [case.name for case in cases if case.diagnosis.limited_by == "server"]
-    return f"The server, not the client, set the pace of {listed(names)}." if names else ""
+    return f"The server, not the client, set the pace of {units.listing(names)}." if names else ""
 
 
 def _trust(verdict: Verdict, sound: bool) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from harness.client.clock import Clock, clock
+from harness.base.clock import Clock, clock
 from harness.client.open_files import TOO_MANY, advice
 from harness.client.types import Answers, Attempt, Outcome, Request, Response, Send
 from harness.measure.decisions import DecisionLog

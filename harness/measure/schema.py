@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.measure.files import write_atomically
+from harness.base.files import write_atomically
 from harness.measure.result import json_schema
 
 PATH = Path(__file__).with_name("result.schema.json")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from harness.measure.files import write_atomically
+from harness.base.files import write_atomically
 
 T = TypeVar("T")
 _KEY = b',\n  "crc32": "'

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from harness.base import units
 from harness.client.errors import UsageError
 from harness.measure.result import Case, Distribution, SloCheck
 from harness.measure.statistics import PERCENTILES
-from harness.measure.wording import per_s, percent, seconds
 
 TIME_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 _SHAPE = re.compile(r"^\s*([a-z0-9_.]+)\s*(<=|>=|<|>)\s*([0-9.]+(?:e[+-]?\d+)?)\s*([a-z%/]*)\s*$", re.IGNORECASE)
@@ -84,7 +84,7 @@ def describe(checked: SloCheck) -> str:
     state = "holds" if checked.passed else "FAILS"
     if checked.value is None:
         return f"{checked.condition} {state}: there is no figure, too few successes for it"
-    figure = percent if metric == "errors" else per_s if metric in {*_RATES, "completed"} else seconds
+    figure = units.percent if metric == "errors" else units.rate if metric in {*_RATES, "completed"} else units.seconds
     side = "below" if checked.value < checked.limit else "above"
     margin = figure(abs(checked.value - checked.limit))
     return f"{checked.condition} {state}: {figure(checked.value)}, {margin} {side} the bound of {figure(checked.limit)}"

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from harness.base import units
 from harness.measure.counting import Evidence
 from harness.measure.result import OUTCOME_NAMES, Case, Reason, RunResult, Verdict
-from harness.measure.wording import per_s, percent, seconds
 
 CEILING_SHARE_MAX = 0.7
 CPU_SHARE_MAX = 0.8
@@ -29,8 +29,8 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive"], str]] = {
     "client_ceiling": (
         "invalid",
         (
-            f"the client used more than {percent(CEILING_SHARE_MAX)} of its calibrated ceiling, or under arrivals "
-            f"{percent(CPU_SHARE_MAX)} of a core"
+            f"the client used more than {units.share(CEILING_SHARE_MAX)} of its calibrated ceiling, or under arrivals "
+            f"{units.share(CPU_SHARE_MAX)} of a core"
         ),
     ),
     "lag": ("invalid", "the load came late: lag above max(1 ms, 5 % of median latency), or sent below 99 % of offered"),
@@ -174,12 +174,12 @@ def _server_count(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
 def _client(case: Case) -> Iterator[tuple[str, str]]:
     use = case.resources
     if use.ceiling_share is not None and use.ceiling_share > CEILING_SHARE_MAX:
-        of = f" of {per_s(use.ceiling_per_s)}" if use.ceiling_per_s else ""
+        of = f" of {units.rate(use.ceiling_per_s)}" if use.ceiling_per_s else ""
         yield (
             "client_ceiling",
             (
-                f"The client ran at {percent(use.ceiling_share)} of its ceiling{of} "
-                f"(limit {percent(CEILING_SHARE_MAX)}): it measures itself. "
+                f"The client ran at {units.share(use.ceiling_share)} of its ceiling{of} "
+                f"(limit {units.share(CEILING_SHARE_MAX)}): it measures itself. "
                 "Use more --processes, a faster machine, or a lower rate."
             ),
         )
@@ -187,7 +187,7 @@ def _client(case: Case) -> Iterator[tuple[str, str]]:
         yield (
             "client_ceiling",
             (
-                f"The client used {percent(use.client_cpu_share)} of a core (limit {percent(CPU_SHARE_MAX)}): "
+                f"The client used {units.share(use.client_cpu_share)} of a core (limit {units.share(CPU_SHARE_MAX)}): "
                 "it may have been late itself. Use more --processes or a lower rate."
             ),
         )
@@ -201,16 +201,16 @@ def _lag(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
         yield (
             "lag",
             (
-                f"The load itself came late: {name} of the lag is {seconds(value)} (limit {seconds(limit_s)}). "
-                f"{stolen}Use more --processes, a quieter machine, or a lower rate."
+                f"The load itself came late: {name} of the lag is {units.seconds(value)} "
+                f"(limit {units.seconds(limit_s)}). {stolen}Use more --processes, a quieter machine, or a lower rate."
             ),
         )
     elif proof.send_share is not None and proof.send_share < SEND_SHARE_MIN:
         yield (
             "lag",
             (
-                f"The load gave items out at {percent(proof.send_share)} of the rate offered (limit "
-                f"{percent(SEND_SHARE_MIN)}). {stolen}Use more --processes, a quieter machine, or a lower rate."
+                f"The load gave items out at {units.share(proof.send_share)} of the rate offered (limit "
+                f"{units.share(SEND_SHARE_MIN)}). {stolen}Use more --processes, a quieter machine, or a lower rate."
             ),
         )
 
@@ -225,9 +225,9 @@ def _errors(case: Case) -> Iterator[tuple[str, str]]:
     yield (
         "errors",
         (
-            f"{percent(failed / (failed + counts.ok))} of the requests failed, most of them {_words(worst)} "
-            f"({failures[worst]}); the limit is {percent(ERROR_SHARE_MAX)}. Rates and latencies count the {counts.ok} "
-            'successes only. Lower the load, or say with --slo "errors<N%" how many may fail.'
+            f"{units.share(failed / (failed + counts.ok))} of the requests failed, most of them {_words(worst)} "
+            f"({failures[worst]}); the limit is {units.share(ERROR_SHARE_MAX)}. Rates and latencies count "
+            f'the {counts.ok} successes only. Lower the load, or say with --slo "errors<N%" how many may fail.'
         ),
     )
 
@@ -260,7 +260,7 @@ def _stolen(share: float | None) -> str:
     """Whose fault it may be that the client was late."""
     if share is None or share < STEAL_SHARE_TOLD:
         return ""
-    return f"The host gave {percent(share)} of the CPU time this machine asked for to others (steal). "
+    return f"The host gave {units.share(share)} of the CPU time this machine asked for to others (steal). "
 
 
 def _words(outcome: str) -> str:

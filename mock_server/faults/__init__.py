@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from harness.base.discovery import modules
 from mock_server.faults._base import Fault
 from mock_server.reading import ProfileError, convert
 
@@ -18,12 +18,7 @@ __all__ = ["Fault", "fault_of", "kinds"]
 @cache
 def kinds() -> dict[str, type[Fault]]:
     """Every kind of fault, by its name in a profile."""
-    found: dict[str, type[Fault]] = {}
-    for module in pkgutil.iter_modules(__path__):
-        if not module.name.startswith("_"):
-            fault: type[Fault] = importlib.import_module(f"{__name__}.{module.name}").FAULT
-            found[module.name.replace("_", "-")] = fault
-    return found
+    return {name.replace("_", "-"): importlib.import_module(f"{__name__}.{name}").FAULT for name in modules(__path__)}
 
 
 def fault_of(data: Mapping[str, Any], where: str) -> Fault:

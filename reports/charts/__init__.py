@@ -7,9 +7,9 @@ A chart is a module with `TITLE`, `HOW` (how to read it, one or two sentences), 
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from typing import TYPE_CHECKING, Protocol, cast
 
+from harness.base.discovery import modules
 from harness.measure.result import RunResult
 from reports.drawing.theme import Theme
 
@@ -39,7 +39,7 @@ class Chart(Protocol):
 
 def names() -> list[str]:
     """Names of the charts in this folder."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return modules(__path__)
 
 
 def charts() -> dict[str, Chart]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.base import units
 from harness.measure.result import Case, RunResult
-from reports import units
 from reports.drawing.stacks import Part, stacks
 from reports.drawing.theme import Theme
 from reports.wording import per_case

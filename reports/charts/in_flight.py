@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.base import units
 from harness.measure.result import Bucket, Case, RunResult
-from reports import units
 from reports.drawing.panels import Key, has_timeline, scale_over_time, small_multiples, steps
 from reports.drawing.scale import Scale
 from reports.drawing.theme import Theme

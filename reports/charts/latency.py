@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from harness.base import units
 from harness.measure.result import Case, Distribution, RunResult
-from reports import labels, units
+from reports import labels
 from reports.drawing.rows import note
 from reports.drawing.scale import Scale, scale_for
 from reports.drawing.sheet import EDGE, SMALL, TEXT, WIDTH, Sheet, fitted

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness.base import units
 from harness.measure.result import Case, RunResult
-from reports import labels, units
+from reports import labels
 from reports.drawing.rows import bare, note, rows_of
 from reports.drawing.scale import Scale
 from reports.drawing.sheet import EDGE, SMALL, WIDTH, Sheet

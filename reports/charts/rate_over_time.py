@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness.base import units
 from harness.measure.result import Bucket, Case, RunResult
-from reports import labels, units
+from reports import labels
 from reports.drawing.panels import Key, has_timeline, scale_over_time, small_multiples, steps
 from reports.drawing.theme import Theme
 from reports.wording import per_case

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from harness.base import units
 from harness.measure.result import Case, Distribution, RunResult
-from reports import units
+from reports import labels
 from reports.drawing.rows import bare, note, rows_of
 from reports.drawing.scale import Scale, scale_for
 from reports.drawing.sheet import EDGE, SMALL, WIDTH, Sheet
@@ -66,7 +67,7 @@ def _span(axes: Axes, y: float, spread: Distribution | None, colour: str, marker
         if value is None:
             continue
         axes.plot([value], [y + 0.06], marker=marker, ms=6, color=colour, mec=theme.surface, mew=0.8, zorder=4)
-    words = f"{units.seconds(low)} … {units.percentile(spread, 'p99')}"
+    words = f"{units.seconds(low)} … {labels.percentile(spread, 'p99')}"
     right = low > 0.5 * axes.get_xlim()[1]  # a label that begins so far out would leave the sheet
     at, align = (high or low, "right") if right else (low, "left")
     axes.annotate(words, (at, y + 0.06), (0, 7), textcoords="offset points", size=SMALL - 0.5, va="bottom", ha=align)

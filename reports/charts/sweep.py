@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.base import units
 from harness.measure.knee import best, curve
 from harness.measure.result import RunResult
-from reports import units
+from reports import labels
 from reports.drawing.rows import note
 from reports.drawing.scale import Scale, scale_for
 from reports.drawing.sheet import EDGE, WIDTH, Sheet
@@ -66,7 +67,7 @@ def in_words(result: RunResult) -> str:
     points = curve(result.cases)
     chosen = best(points)
     told = "; ".join(
-        f"{level}: {units.rate(case.rates_per_s.goodput)}, p50 {units.percentile(case.service_time_s, 'p50')}"
+        f"{level}: {units.rate(case.rates_per_s.goodput)}, p50 {labels.percentile(case.service_time_s, 'p50')}"
         for level, case in points
     )
     return (f"best concurrency {chosen[0]}; " if chosen is not None else "") + told

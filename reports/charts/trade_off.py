@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.base import units
 from harness.measure.result import Case, RunResult
-from reports import labels, units
+from reports import labels
 from reports.drawing.placing import Box, leader, place
 from reports.drawing.rows import note
 from reports.drawing.scale import scale_for
@@ -90,6 +91,8 @@ def in_words(result: RunResult) -> str:
     """Throughput and median service time of each case."""
 
     def words(case: Case) -> str:
-        return f"{units.rate(case.rates_per_s.completed)} at a median of {units.percentile(case.service_time_s, 'p50')}"
+        return (
+            f"{units.rate(case.rates_per_s.completed)} at a median of {labels.percentile(case.service_time_s, 'p50')}"
+        )
 
     return per_case(result, words)

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.base import units
 from harness.measure.result import Bucket, Case, RunResult
-from reports import labels, units
+from reports import labels
 from reports.drawing.scale import Scale, scale_for
 from reports.drawing.sheet import EDGE, SMALL, TEXT, WIDTH, Sheet, fitted
 from reports.drawing.theme import Theme

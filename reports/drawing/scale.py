@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reports import units
+from harness.base import units
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis

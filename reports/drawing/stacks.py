@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.base import units
 from harness.measure.result import Case, RunResult
-from reports import units
 from reports.drawing.rows import bare, note, rows_of
 from reports.drawing.scale import Scale
 from reports.drawing.sheet import EDGE, LINE, SMALL, WIDTH, Sheet, text_width, wrapped

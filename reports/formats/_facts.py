@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from harness.base import units
 from harness.measure.result import OUTCOME_NAMES, Case, Distribution, RunResult
-from reports import labels, units
+from reports import labels
 
 COLUMNS: list[tuple[str, str, Callable[[Case], str]]] = [
     ("makespan", "zero of the load to the last answer", lambda c: units.seconds(c.makespan_s)),
     ("ok/s", "successes per second", lambda c: units.NONE if c.rates_per_s.completed is None
      else units.significant(c.rates_per_s.completed)),
-    ("p50", "latency from due time, half of the successes", lambda c: units.percentile(c.latency_s, "p50")),
-    ("p95", "latency from due time", lambda c: units.percentile(c.latency_s, "p95")),
-    ("p99", "latency from due time", lambda c: units.percentile(c.latency_s, "p99")),
-    ("service p99", "from sent to done", lambda c: units.percentile(c.service_time_s, "p99")),
+    ("p50", "latency from due time, half of the successes", lambda c: labels.percentile(c.latency_s, "p50")),
+    ("p95", "latency from due time", lambda c: labels.percentile(c.latency_s, "p95")),
+    ("p99", "latency from due time", lambda c: labels.percentile(c.latency_s, "p99")),
+    ("service p99", "from sent to done", lambda c: labels.percentile(c.service_time_s, "p99")),
     ("in flight", "mean / most", lambda c: f"{units.level(c.in_flight.mean)} / {units.count(c.in_flight.max)}"),
     ("failed", "of all scheduled items", lambda c: units.share(labels.failed_share(c))),
     ("CPU/request", "of the client", lambda c: units.microseconds(c.resources.client_cpu_us_per_request)),
@@ -69,8 +70,8 @@ def percentiles(case: Case) -> list[list[str]]:
 
 def _percentile(spread: Distribution, name: str) -> str:
     """A percentile, with its interval where repeats gave one."""
-    between = units.interval(getattr(spread, name))
-    return units.percentile(spread, name) + (f" ({between})" if between else "")
+    between = labels.interval(getattr(spread, name))
+    return labels.percentile(spread, name) + (f" ({between})" if between else "")
 
 
 def how_measured(result: RunResult) -> list[tuple[str, str]]:

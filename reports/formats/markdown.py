@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from harness.base import units
 from harness.client.cause import text_of
 from harness.measure import slo
 from harness.measure.result import Case, RunResult
 from harness.measure.wording import failure_words, sample_words
-from reports import labels, units
+from reports import labels
 from reports.drawing.draw import Drawing
 from reports.formats import _facts
 from reports.wording import badge_words, pace_words, partial_words, target_notes

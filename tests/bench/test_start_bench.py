@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from harness.client.clock import clock
+from harness.base.clock import clock
 from harness.load.timer import Alarm
 from mock_server.timers import Timers
 from tests.processes import ROOT

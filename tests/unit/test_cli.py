@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from harness.base.units import seconds
 from harness.cli.main import COMMANDS, cli, main
-from harness.cli.show import seconds
 from tests.processes import ROOT
 
 
@@ -262,7 +262,7 @@ def test_the_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (None, "-"),
+        (None, "–"),
         (0.00123, "1.23 ms"),
         (0.0123, "12.3 ms"),
         (0.123, "123 ms"),

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.base.gcra import Gcra
 from harness.client.errors import SettingError
-from harness.client.layers._meters import Gcra, Window, meter_of
+from harness.client.layers._meters import Window, meter_of
 from harness.client.layers.rate_limit import RateLimit
 from harness.client.quota import Quota, quotas
 from harness.client.tasks.chat import Chat, Completion, Message, Usage
@@ -29,7 +30,8 @@ def test_no_window_admits_more_cost_than_burst_and_rate(
     gcra, now, taken = Gcra(rate, burst), 0.0, list[tuple[float, float]]()
     for gap, cost in steps:
         now += gap
-        taken.append((gcra.reserve(now, cost), cost))
+        taken.append((gcra.earliest(now, cost), cost))
+        gcra.take(*taken[-1])
     for first in range(len(taken)):
         for last in range(first, len(taken)):
             spent = sum(cost for _, cost in taken[first : last + 1]) - max(0.0, taken[last][1] - burst)

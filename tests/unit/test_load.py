@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import plugins
+from harness.base.timerfd import timespec
 from harness.client.errors import SettingError, UsageError
 from harness.client.tasks.similarity import Similarity
 from harness.load import schedule
@@ -28,7 +29,7 @@ from harness.load.pacers.ramp import Ramp
 from harness.load.pacers.replay import Replay
 from harness.load.pacers.spike import Spike
 from harness.load.pacers.steps import Steps
-from harness.load.timer import Alarm, sleep_until, timespec
+from harness.load.timer import Alarm, sleep_until
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
 from tests.server_helpers import virtually
@@ -321,7 +322,7 @@ def test_a_made_up_backlog_needs_a_number() -> None:
 @pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
 def test_the_alarm_rings_on_time_never_early(runner: Any) -> None:
     """On a real loop too; at once for the past, and at once for good when it is turned off."""
-    from harness.client.clock import clock
+    from harness.base.clock import clock
 
     async def main() -> None:
         now, late = clock(), []
@@ -362,7 +363,7 @@ def test_an_alarm_is_set_to_a_valid_instant_that_is_not_early(when: float) -> No
 
 @pytest.mark.skipif(sys.platform != "linux", reason="timerfd is Linux's")
 def test_an_alarm_that_cannot_be_set_falls_back_to_the_loops_timer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.load.timer.timespec", lambda when: (0, 1_000_000_000))
+    monkeypatch.setattr("harness.base.timerfd.timespec", lambda when: (0, 1_000_000_000))
 
     async def main() -> float:
         loop = asyncio.get_running_loop()

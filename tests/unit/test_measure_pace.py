@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.base import units
 from harness.measure.diagnosis import Floor, diagnosis
 from harness.measure.headline import headline
 from harness.measure.result import (
@@ -25,7 +26,6 @@ from harness.measure.result import (
 from harness.measure.statistics import t975
 from harness.measure.summary import summarize_run
 from harness.measure.timeline import in_flight, width_s
-from harness.measure.wording import listed, per_s, percent, seconds, times
 from tests.unit.recorded import Exchange, plan, plan_case, write_case
 
 IDLE = Floor(0.1, idle=True)
@@ -120,7 +120,7 @@ def test_two_that_share_the_place_are_both_named() -> None:
     three = [case(name, ok=999, rates_per_s=Rates(completed=rate)) for name, rate in rates.items()]
     text = headline(three, Verdict("valid"))
     assert "a and b are fastest" in text
-    assert "Not answered: a (0.10 %), b (0.10 %) and c (0.10 %)." in text
+    assert "Not answered: a (0.1 %), b (0.1 %) and c (0.1 %)." in text
 
 
 def test_no_makespan_no_fastest() -> None:
@@ -132,23 +132,24 @@ def test_no_makespan_no_fastest() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (seconds(123.4), "123 s"),
-        (seconds(24.83), "24.8 s"),
-        (seconds(1.25), "1.25 s"),
-        (seconds(0.12), "0.120 s"),
-        (seconds(0.0031), "3.1 ms"),
-        (seconds(0.00042), "0.42 ms"),
-        (seconds(0.00004), "40 us"),
-        (per_s(1416.4), "1,416/s"),
-        (per_s(40.28), "40.3/s"),
-        (per_s(8.333), "8.33/s"),
-        (percent(0.5), "50 %"),
-        (percent(0.031), "3.1 %"),
-        (percent(0.0002), "0.02 %"),
-        (times(10.4), "10x"),
-        (times(2.34), "2.3x"),
-        (listed(["a"]), "a"),
-        (listed(["a", "b", "c"]), "a, b and c"),
+        (units.seconds(123.4), "123 s"),
+        (units.seconds(24.83), "24.8 s"),
+        (units.seconds(1.25), "1.25 s"),
+        (units.seconds(0.12), "120 ms"),
+        (units.seconds(0.0031), "3.1 ms"),
+        (units.seconds(0.00042), "420 µs"),
+        (units.seconds(0.00004), "40 µs"),
+        (units.rate(1416.4), "1,416/s"),
+        (units.rate(40.28), "40.3/s"),
+        (units.rate(8.333), "8.33/s"),
+        (units.share(0.5), "50 %"),
+        (units.share(0.031), "3.1 %"),
+        (units.percent(0.0002), "0.02 %"),
+        (units.share(0.0002), "< 0.1 %"),
+        (units.times(10.4), "10x"),
+        (units.times(2.34), "2.3x"),
+        (units.listing(["a"]), "a"),
+        (units.listing(["a", "b", "c"]), "a, b and c"),
     ],
 )
 def test_figures_in_words(words: str, expected: str) -> None:

@@ -104,12 +104,12 @@ def test_one_requests_bounds_are_the_strictest() -> None:
 def test_a_condition_is_described_with_value_unit_bound_and_margin() -> None:
     """In the unit of its metric; without a figure it says so."""
     assert describe(SloCheck("p99<500ms", 0.8, 0.5, False)) == (
-        "p99<500ms FAILS: 0.800 s, 0.300 s above the bound of 0.500 s"
+        "p99<500ms FAILS: 800 ms, 300 ms above the bound of 500 ms"
     )
     assert describe(SloCheck("errors<1%", 0.002, 0.01, True)) == (
-        "errors<1% holds: 0.20 %, 0.80 % below the bound of 1.0 %"
+        "errors<1% holds: 0.2 %, 0.8 % below the bound of 1 %"
     )
-    assert describe(SloCheck("rate>20", 12.0, 20.0, False)) == "rate>20 FAILS: 12.0/s, 8.00/s below the bound of 20.0/s"
+    assert describe(SloCheck("rate>20", 12.0, 20.0, False)) == "rate>20 FAILS: 12/s, 8/s below the bound of 20/s"
     assert "no figure" in describe(SloCheck("p99<500ms", None, 0.5, False))
 
 

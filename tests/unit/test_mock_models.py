@@ -73,16 +73,16 @@ def test_a_token_bucket_never_passes_more_than_rate_times_time_plus_burst(
     bucket, now, passed = TokenBucket(rate, burst), 0.0, 0
     for gap in gaps:
         now += gap
-        passed += bucket.take(now) == 0
+        passed += bucket.wait_s(now) == 0
         assert passed <= rate * now + burst + 1e-6
 
 
 def test_a_token_bucket_gives_its_burst_at_once_and_says_when_the_next_is_due() -> None:
     bucket = TokenBucket(10, 3)
-    assert [bucket.take(5.0) for _ in range(3)] == [0, 0, 0]
-    wait = bucket.take(5.0)
+    assert [bucket.wait_s(5.0) for _ in range(3)] == [0, 0, 0]
+    wait = bucket.wait_s(5.0)
     assert wait == pytest.approx(0.1)
-    assert bucket.take(5.0 + wait) == 0
+    assert bucket.wait_s(5.0 + wait) == 0
 
 
 def test_limits_refuse_over_the_number_in_flight_and_say_how_long_one_takes() -> None:

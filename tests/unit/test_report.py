@@ -12,10 +12,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from harness.base import units
 from harness.cli.show import show
 from harness.measure.headline import headline
 from harness.measure.result import Bucket, RunResult, SloCheck, Verdict, decode, encode
-from reports import charts, labels, page, units
+from reports import charts, labels, page
 from reports.drawing import draw, panels, placing, sheet
 from reports.drawing.scale import Scale, compact, linear_ticks, log_ticks, scale_for
 from reports.drawing.theme import DARK, LIGHT, Theme
@@ -147,8 +148,8 @@ def test_mixed_loads_are_not_ranked_without_a_word(results: dict[str, RunResult]
 def test_a_percentile_with_too_few_requests_is_no_number(results: dict[str, RunResult]) -> None:
     """It says so instead."""
     few = samples.article(items=40)
-    assert units.TOO_SMALL in html.render(few)
-    assert units.TOO_SMALL in markdown.render(few)
+    assert labels.TOO_SMALL in html.render(few)
+    assert labels.TOO_SMALL in markdown.render(few)
 
 
 def test_a_chart_that_fails_keeps_no_report_from_being_written(
@@ -212,7 +213,7 @@ def test_other_quantities_in_words() -> None:
     assert [units.megabytes(value) for value in (None, 81.26, 1500.0)] == ["–", "81.3 MB", "1.5 GB"]
     assert units.rate(None) == units.count(None) == units.level(None) == units.microseconds(None) == "–"
     assert units.significant(float("nan")) == "–"
-    assert units.interval(
+    assert labels.interval(
         msgspec.convert({"low": 0.1, "high": 0.2}, type=type(samples.single().cases[0].latency_s.p50))
     )
     assert units.listing(["a"]) == "a"
@@ -329,7 +330,7 @@ def test_a_failed_slo_is_the_first_thing_that_every_report_says(capsys: pytest.C
     result = msgspec.structs.replace(
         result, cases=[missed, *rest], verdict=sound, headline=headline([missed, *rest], sound)
     )
-    said = f"{first.name}: p99<500ms FAILS: 0.800 s, 0.300 s above the bound of 0.500 s"
+    said = f"{first.name}: p99<500ms FAILS: 800 ms, 300 ms above the bound of 500 ms"
     assert result.headline.startswith(f"SLO failed: 1 of 1 conditions. {said}. ")
     text = markdown.render(result)
     assert text.startswith("# ✖ SLO failed: 1 of 1 conditions")

@@ -22,7 +22,7 @@ from asyncio import get_running_loop
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from harness.client.clock import clock
+from harness.base.clock import clock
 
 PERIOD_S = 0.01
 LATE_S = 0.003  # timers have whole milliseconds, and machines their noise

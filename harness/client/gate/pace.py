@@ -13,20 +13,21 @@ from __future__ import annotations
 
 import math
 
+from harness.base.gcra import Gcra
+
 TOLERANCE_S = 0.02
 # One start in a quarter of an hour: a limit with a lower rate, or nonsense, cannot stop the client for good.
 RATE_MIN = 1e-3
 
 
-class Pace:
+class Pace(Gcra):
     """When the next attempt may start at `rate_per_s`; infinity means at once."""
 
-    __slots__ = ("_interval_s", "_next")
+    __slots__ = ()
 
     def __init__(self, rate_per_s: float = math.inf, now: float = -math.inf) -> None:
-        self._interval_s = 0.0
-        # When the next start is due by the rate; it may come a tolerance earlier.
-        self._next = -math.inf
+        super().__init__(math.inf)
+        self._tolerance_s = TOLERANCE_S
         self.change(rate_per_s, now)
 
     def change(self, rate_per_s: float, now: float) -> None:
@@ -39,15 +40,6 @@ class Pace:
             self._next = now + TOLERANCE_S
         elif (ahead_s := self._next - TOLERANCE_S - now) > 0.0:
             self._next = now + TOLERANCE_S + ahead_s / before_s * after_s
-
-    def earliest(self, now: float, ahead: int = 0) -> float:
-        """When an attempt could start that has `ahead` others before it; takes nothing."""
-        start = self._next - TOLERANCE_S + ahead * self._interval_s
-        return start if start > now else now
-
-    def take(self, now: float) -> None:
-        """An attempt starts."""
-        self._next = (self._next if self._next > now else now) + self._interval_s
 
     def give_back(self) -> None:
         """An attempt did not start after all."""

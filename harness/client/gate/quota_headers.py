@@ -13,11 +13,8 @@ import re
 import time
 from collections.abc import Mapping
 
-from harness.client.quota import REMAINING, Quota, quotas
+from harness.client.quota import REMAINING, SILENT, SOME, Quota, quotas
 
-# Responses without quota headers after which only every `SOME`-th is examined.
-SILENT = 8
-SOME = 32
 # A number, or the field of the IETF draft.
 _NOTHING = re.compile(r"^\s*0*(\.\d*)?\s*$|\b(r|remaining)\s*=\s*0*(?!\d)")
 

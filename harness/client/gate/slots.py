@@ -16,7 +16,7 @@ import asyncio
 import math
 from collections import OrderedDict
 
-from harness.client.clock import Clock, clock
+from harness.base.clock import Clock, clock
 from harness.client.gate.pause import ORDINARY
 from harness.client.gate.turnstile import Turnstile
 

@@ -60,9 +60,9 @@ class Turnstile:
 
     def earliest(self, now: float, ahead: int = 0) -> float:
         """When an attempt could start that has `ahead` others before it."""
-        start = max(self.pause.earliest(now, ahead), self._pace.earliest(now, ahead), self._closed_until)
+        start = max(self.pause.earliest(now, ahead), self._pace.earliest(now, 1.0, ahead), self._closed_until)
         if start < self._refill_until:
-            start = max(start, min(self._refill.earliest(now, ahead), self._refill_until))
+            start = max(start, min(self._refill.earliest(now, 1.0, ahead), self._refill_until))
         return start if start > now + SOON_S else now
 
     def take(self, now: float) -> int:

@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from harness.base.clock import Clock, clock
 from harness.client.answer_store import AnswerStore, check_file
-from harness.client.clock import Clock, clock
 from harness.client.errors import SettingError
 from harness.client.layers._answers import AnswerCodec
 from harness.client.layers._equal import answered, keepable, key_of, repeatable, scope_of, singles

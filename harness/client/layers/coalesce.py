@@ -15,7 +15,7 @@ import asyncio
 import math
 from typing import ClassVar
 
-from harness.client.clock import Clock, clock
+from harness.base.clock import Clock, clock
 from harness.client.layers._equal import answered, key_of, repeatable, scope_of
 from harness.client.types import Outcome, Request, Response, Send
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
-from harness.client.clock import Clock, clock
+from harness.base.clock import Clock, clock
 from harness.client.errors import SettingError
 from harness.client.types import Outcome, Request, Response, Send
 

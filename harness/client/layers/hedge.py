@@ -19,8 +19,8 @@ from typing import ClassVar
 
 import msgspec
 
+from harness.base.clock import Clock, clock
 from harness.client.budget import RetryBudget
-from harness.client.clock import Clock, clock
 from harness.client.hooks import HedgeDetails, HedgeHook
 from harness.client.protocols import Gate
 from harness.client.settings import at_least, between

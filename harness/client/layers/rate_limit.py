@@ -14,15 +14,14 @@ import time
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
-from harness.client.clock import Clock, clock
+from harness.base.clock import Clock, clock
+from harness.base.gcra import Gcra
 from harness.client.errors import SettingError
-from harness.client.layers._meters import Gcra, Meter, meter_of
-from harness.client.quota import quotas
+from harness.client.layers._meters import Meter, gcra_of, meter_of
+from harness.client.quota import SILENT, SOME, quotas
 from harness.client.tokens import tokens_of, tokens_used
 from harness.client.types import Outcome, Request, Response, Send
 
-SILENT = 8  # answers without a word on limits, after which only some are looked at
-SOME = 32
 _TOKENS = 1
 _ONE = (1.0, 0.0)
 
@@ -68,9 +67,9 @@ class RateLimit:
         self._own: list[Gcra | None] = [None, None]
         if rate_per_s is not None:
             size = burst if burst is not None else (max(1.0, rate_per_s) if bucket == "token" else 1.0)
-            self._own[0] = Gcra(rate_per_s, size)
+            self._own[0] = gcra_of(rate_per_s, size)
         if tokens_per_s is not None:  # a leaky bucket of tokens, too, must let a whole request through
-            self._own[_TOKENS] = Gcra(tokens_per_s, max(1.0, tokens_per_s), "tokens_per_s")
+            self._own[_TOKENS] = gcra_of(tokens_per_s, max(1.0, tokens_per_s), "tokens_per_s")
         self._follow = follow
         self._tokens = tokens
         self._meters: list[tuple[int, Meter]] = [(n, own) for n, own in enumerate(self._own) if own is not None]

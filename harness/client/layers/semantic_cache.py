@@ -19,7 +19,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Any, ClassVar
 
-from harness.client.clock import Clock, clock
+from harness.base.clock import Clock, clock
 from harness.client.layers._equal import answered, keepable, repeatable
 from harness.client.protocols import Closable
 from harness.client.semantic.embedding import Function, embedding_of

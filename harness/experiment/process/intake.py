@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-from harness.client.clock import clock
+from harness.base.clock import clock
 from harness.client.types import Item
 from harness.experiment.process.rows import Rows, Ticket
 from harness.experiment.process.source import Block, Source

@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 from harness import plugins
-from harness.client.clock import clock
+from harness.base.clock import clock
 from harness.client.errors import UsageError
 from harness.client.open_files import explained, raise_limit
 from harness.client.protocols import BatchingStrategy, provides

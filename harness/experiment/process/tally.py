@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from harness.client.clock import Clock, clock
+from harness.base.clock import Clock, clock
 from harness.client.errors import UsageError
 from harness.client.redaction import one_line
 from harness.client.types import Outcome, Request, Response, Send

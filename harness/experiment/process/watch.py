@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from harness.client.clock import clock
+from harness.base.clock import clock
 from harness.experiment.process.outage import Outage
 from harness.experiment.process.rows import Ticket
 

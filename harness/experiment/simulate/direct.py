@@ -18,7 +18,7 @@ from typing import Any
 
 from multidict import CIMultiDict
 
-from harness.client.clock import Clock, clock
+from harness.base.clock import Clock, clock
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
 from harness.client.tasks.similarity import Similarity

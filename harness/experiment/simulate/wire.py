@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.client.clock import Clock
+from harness.base.clock import Clock
 from harness.client.types import Request
 from harness.client.wire import SseSplitter, is_content
 from model_server.errors import Header

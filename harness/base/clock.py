@@ -1,4 +1,4 @@
-"""The server's one clock: the running loop's time, precise also under uvloop.
+"""The one clock: the running loop's time, precise also under uvloop.
 
 uvloop's `loop.time()` is cached and resolves one millisecond; its zero is that of `time.monotonic()`, which resolves
 nanoseconds. A loop with a virtual clock keeps its own `time()`, so that a simulation needs no patching.

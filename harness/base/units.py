@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.measure.result import Distribution, Quantile
-
 NONE = "–"
-TOO_SMALL = "n too small"
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -67,6 +64,11 @@ def share(value: float | None) -> str:
     return f"{significant(round(value * 100, 1))} %"
 
 
+def percent(value: float) -> str:
+    """A share as per cent with three significant figures, however small: for limits and for distances from them."""
+    return f"{significant(100 * value)} %"
+
+
 def megabytes(value: float | None) -> str:
     """Memory in MB, or GB from 1,000 MB on."""
     if value is None:
@@ -79,19 +81,9 @@ def microseconds(value: float | None) -> str:
     return NONE if value is None else f"{significant(value)} µs"
 
 
-def percentile(spread: Distribution, name: str) -> str:
-    """One percentile of a distribution, `n too small` where n does not carry it."""
-    found: Quantile = getattr(spread, name)
-    if found.value is not None:
-        return seconds(found.value)
-    return TOO_SMALL if spread.n else NONE
-
-
-def interval(found: Quantile) -> str:
-    """The interval of a percentile as `low to high`, empty where there is none."""
-    if found.low is None or found.high is None:
-        return ""
-    return f"{seconds(found.low)} to {seconds(found.high)}"
+def times(ratio: float) -> str:
+    """A factor: 10x, 2.3x."""
+    return f"{ratio:.{0 if ratio >= 10 else 1}f}x"
 
 
 def listing(parts: Sequence[str]) -> str:
