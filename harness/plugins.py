@@ -1,4 +1,4 @@
-"""Plug-ins are files: drop a module with one public class into its folder and it is there, listed and selectable.
+"""Plug-ins are files: drop a module or package with one public class into its folder and it is listed and selectable.
 
 The name a user types is the file's name with dashes (`queue_stream.py` -> `queue-stream`), the class is the CamelCase
 of it (`QueueStream`), its settings are the fields of that frozen dataclass. `package.module:Class` works for one's own.
@@ -50,8 +50,15 @@ def folder(kind: str) -> Path:
 
 def names(kind: str) -> list[str]:
     """The names of a kind's plug-ins, sorted, without importing any of them."""
-    found = modules([str(folder(kind))])
+    place = folder(kind)
+    packages = [path.parent.name for path in place.glob("*/__init__.py") if _holds_class(path)]
+    found = modules([str(place)]) + packages
     return sorted(name.replace("_", "-") for name in found if name not in NOT_PLUGINS)
+
+
+def _holds_class(path: Path) -> bool:
+    """A package is a plug-in if its `__init__` defines the class; others are machinery beside plug-ins."""
+    return f"class {camel(path.parent.name)}" in path.read_text(encoding="utf-8")
 
 
 NOT_PLUGINS = {"users"}
@@ -88,7 +95,9 @@ def constant(kind: str, name: str, attribute: str, default: Any) -> Any:
 
 
 def _parsed(kind: str, name: str) -> tuple[ast.Module, ast.ClassDef | None]:
-    tree = ast.parse((folder(kind) / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
+    stem = folder(kind) / name.replace("-", "_")
+    path = stem / "__init__.py" if stem.is_dir() else stem.with_suffix(".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == camel(name)]
     return tree, classes[0] if classes else None
 

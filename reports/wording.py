@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.base import units
+from harness.client.cause import text_of
 from harness.measure import slo
 from harness.measure.result import Case, Distribution, RunResult, Verdict
 from reports import labels
@@ -77,11 +78,11 @@ def target_notes(result: RunResult) -> list[str]:
 
 
 def causes_words(case: Case) -> str:
-    """`12 decisions: doubling pays 5, less is as good 4, ...`, the commonest first."""
+    """`12 decisions: doubling adds throughput 5, fewer are enough 4, ...`, the commonest first."""
     if case.limit is None:
         return "no decisions"
     causes = list(case.limit.causes.items())
-    words = ", ".join(f"{cause} {units.count(number)}" for cause, number in causes[:5])
+    words = ", ".join(f"{text_of(cause)} {units.count(number)}" for cause, number in causes[:5])
     rest = sum(number for _, number in causes[5:])
     more = f", other {units.count(rest)}" if rest else ""
     lost = f"; {units.count(case.limit.dropped)} more were not kept" if case.limit.dropped else ""

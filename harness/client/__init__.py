@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # isort: off
     from harness.client.budget import RetryBudget as RetryBudget
     from harness.client.layers.hedge import Hedge as Hedge
     from harness.client.layers.rate_limit import RateLimit as RateLimit
-    from harness.client.layers.concurrency_limit import ConcurrencyLimit as ConcurrencyLimit
+    from harness.client.gate.concurrency_limit import ConcurrencyLimit as ConcurrencyLimit
 
     # Limits
     from harness.client.limits.fixed import Fixed as Fixed
@@ -60,7 +60,7 @@ if TYPE_CHECKING:  # isort: off
     from harness.client.chunking import chunks as chunks
 
     # Hooks
-    from harness.client.noted import watching as watching
+    from harness.client.gate.observer import watching as watching
     from harness.client.hooks import LimitDetails as LimitDetails, RetryDetails as RetryDetails
     from harness.client.hooks import HedgeDetails as HedgeDetails, BadRow as BadRow, SkippedRows as SkippedRows
 else:

@@ -22,7 +22,7 @@ class LimitDetails(msgspec.Struct, frozen=True):
         at_s: Instant of the answer that led to the change, in seconds on the clock of the event loop.
         before: Attempts allowed in flight until now.
         after: Attempts allowed in flight from now on; equal to `before` where only the pace changed.
-        cause: Reason for the change, in a few words.
+        cause: Reason for the change: a `harness.client.cause.Cause`, or a text of a limit of one's own.
         pace_per_s: Attempts that may start, per second; infinite where the limit sets no pace.
     """
 

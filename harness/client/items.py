@@ -94,12 +94,6 @@ def priority_of(row: Row, field: str = PRIORITY_FIELD, checked: bool = True) -> 
     return 0
 
 
-def setting_of(item: Item, name: str) -> Any:
-    """A setting of the task, unless the row brought its own; None where neither says anything."""
-    own: Mapping[str, Any] = getattr(item.data, "parameters", {})
-    return own.get(name, getattr(item.task, name, None))
-
-
 async def _each(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[Row]:
     if isinstance(rows, AsyncIterable):
         async for row in rows:

@@ -8,9 +8,9 @@ exact number matters.
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from harness.client.items import setting_of
+from harness.client.parameters import max_tokens_of
+from harness.client.protocols import CountedAnswer, provides
 from harness.client.types import Item, Request, Response
 
 _WIDE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
@@ -32,14 +32,14 @@ def tokens_of(request: Request) -> float:
 
 def _most(item: Item) -> int:
     """The tokens that the answer to an item may have; 0 where no text is made."""
-    return int(setting_of(item, "max_completion_tokens") or setting_of(item, "max_tokens") or 0)
+    return max_tokens_of(item)
 
 
 def tokens_used(response: Response) -> float | None:
     """What a request did cost, where the answers say so."""
     total = 0.0
     for answer in response.answers:
-        usage: Any = getattr(answer, "usage", None)
+        usage = answer.usage if provides(answer, CountedAnswer) else None
         if usage is None:
             return None
         total += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)

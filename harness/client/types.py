@@ -107,6 +107,11 @@ class Answers(tuple[Any, ...]):
         return made
 
 
+def oddities_of(answers: tuple[Any, ...]) -> int:
+    """The count that `Answers` carry; 0 for a plain tuple."""
+    return answers.oddities if isinstance(answers, Answers) else 0
+
+
 class Response(msgspec.Struct):
     """The result of a request: instants and answers of the attempt that counts, and its other attempts.
 
@@ -154,7 +159,7 @@ class Response(msgspec.Struct):
     @property
     def oddities(self) -> int:
         """How much was odd about the answers, though it did not matter; 0 where they came from a cache."""
-        return 0 if self.from_cache else getattr(self.answers, "oddities", 0)
+        return 0 if self.from_cache else oddities_of(self.answers)
 
     @property
     def attempts(self) -> int:
@@ -194,7 +199,7 @@ class Sample(msgspec.Struct, frozen=True):
         limit: Limit under which it was admitted.
         generation: Changes of the limit before it was admitted.
         retry_after_s: Seconds that the server asks the client to wait. Default None.
-        work: Cost relative to an average attempt; see `harness.client.work`. Default 1.0.
+        work: Cost relative to an average attempt; see `harness.client.gate.size`. Default 1.0.
         lag_s: Part of `done - sent` attributed to delay of the client's own event loop, in seconds. Default
             0.0.
     """

@@ -16,7 +16,7 @@ import msgspec
 from harness.client.errors import BadResponse, SettingError
 from harness.client.redaction import excerpt, shown
 from harness.client.retry_after import retry_after_s
-from harness.client.types import Answers, Outcome, Request, Response
+from harness.client.types import Answers, Outcome, Request, Response, oddities_of
 
 DONE = b"[DONE]"
 ANSWERED = frozenset({200, 202})
@@ -135,7 +135,7 @@ def answers_of(request: Request, splitter: SseSplitter, events: Sequence[bytes])
     if splitter.plain is None:
         return _checked(request, request.task.answer_stream, events)
     answers = plain_answers_of(request, bytes(splitter.plain))
-    return Answers(answers, 1 + getattr(answers, "oddities", 0))
+    return Answers(answers, 1 + oddities_of(answers))
 
 
 def plain_answers_of(request: Request, body: bytes) -> tuple[Any, ...]:

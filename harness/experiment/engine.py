@@ -22,9 +22,9 @@ from typing import Any
 from harness.base.clock import clock
 from harness.client.access import access_to
 from harness.client.figures import LayerCounts, counts_of, summed
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
-from harness.client.noted import watching
+from harness.client.gate.observer import watching
 from harness.client.open_files import raise_limit
+from harness.client.protocols import Gate, ThreadedStrategy, gate_of, provides
 from harness.client.redaction import redact
 from harness.client.types import Outcome, Request, Response, Send
 from harness.experiment.layering import Built
@@ -50,7 +50,7 @@ class Application:
         self.slot = slot
         self.slots = slots
         self.feed: Feed | None = None
-        self.gate: ConcurrencyLimit | None = None
+        self.gate: Gate | None = None
         self.task: asyncio.Task[None] | None = None
         self.ready = False  # its transport is open; it waits for `go`
         self.ended = False  # its share is done, of itself or after `leave`
@@ -215,8 +215,7 @@ class Engine:
             closing.callback(self._count_layers, built)
 
             def layers(send: Send) -> Send:
-                if isinstance(send, ConcurrencyLimit):
-                    application.gate = send
+                application.gate = gate_of(send)
                 inner = compose(send, spec.layers, spec.seed + application.slot, closing, server, built)
 
                 now = clock()
@@ -247,7 +246,7 @@ class Engine:
             return HttpTransport(to.url, timeout_s=timeout_s, authorization=to.authorization)
         from harness.client.blocking import BlockingTransport
 
-        threads = getattr(strategy, "threads", 1)
+        threads = strategy.threads if provides(strategy, ThreadedStrategy) else 1
         executor = self._executor(threads) if self._executor else None
         return BlockingTransport(
             to.url, threads=threads, timeout_s=timeout_s, executor=executor, authorization=to.authorization

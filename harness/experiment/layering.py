@@ -2,7 +2,7 @@
 
 Rules of this file
   1. The order is fixed, however layers are named: each class declares its `place`, and the lowest stands outermost. A
-     class without one stands outside of all, in the order given; one whose `place` is None is not asked for by name.
+     class without one stands outside of all, in the order given.
   2. A layer's settings are those arguments of its class that are plain values. Arguments called `rng`, `budget`,
      `gate` and `server` are handed in: every layer of one application draws from one seed and spends from one budget.
 """
@@ -21,6 +21,7 @@ from typing import Any
 
 from harness import plugins
 from harness.client.errors import UsageError
+from harness.client.protocols import Closable
 from harness.client.types import Request, Response, Send
 
 OUTERMOST = 0
@@ -55,7 +56,7 @@ def parse(texts: Iterable[str]) -> Named:
 def names() -> list[str]:
     """The layers that can be put around a strategy, from outside in."""
     places = {name: plugins.constant("layer", name, "place", OUTERMOST) for name in plugins.names("layer")}
-    return sorted((name for name, at in places.items() if at is not None), key=lambda name: places[name])
+    return sorted(places, key=lambda name: places[name])
 
 
 def check(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,8 +64,7 @@ def check(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if ":" not in name and name not in names():
         raise UsageError(plugins.unknown("layer", name, names()) + "; a class of your own is package.module:Class")
     cls = plugins.load("layer", name)
-    if place(name) is None:
-        raise UsageError(f"layer {name}: its place is None, so it is not asked for by name")
+    place(name)  # a wrong one is an error before the layer is built
     hints = settings(cls)
     values: dict[str, Any] = {}
     for key, value in given.items():
@@ -100,7 +100,7 @@ def build(
         if "rng" in takes:
             given["rng"] = Random(rng.getrandbits(64))
         layer = cls(send, **named[name], **given)
-        if closing is not None and hasattr(layer, "aclose"):
+        if closing is not None and isinstance(layer, Closable):
             closing.push_async_callback(layer.aclose)
         made.insert(0, (name, layer))
         send = layer
@@ -119,8 +119,7 @@ def words(named: Named) -> dict[str, str]:
 def place(name: str) -> Any:
     """Where a layer stands: a number, the lowest outermost; raises UsageError if its class declares something else."""
     found = getattr(plugins.load("layer", name), "place", OUTERMOST)
-    number = isinstance(found, (int, float)) and not isinstance(found, bool) and math.isfinite(found)
-    if found is not None and not number:
+    if not isinstance(found, (int, float)) or isinstance(found, bool) or not math.isfinite(found):
         raise UsageError(f"layer {name}: place={found!r} must be a number")
     return found
 

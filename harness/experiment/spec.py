@@ -10,6 +10,7 @@ import msgspec
 
 from harness import plugins
 from harness.client.errors import UsageError
+from harness.client.protocols import PriorityStrategy, gate_of, provides
 from harness.client.types import Send, Strategy, Task
 from harness.experiment import layering
 from harness.load.feed import Mix, Source
@@ -128,7 +129,7 @@ class CaseSpec(msgspec.Struct, frozen=True):
 
 def uses_priorities(strategy: Strategy) -> bool:
     """Whether a strategy looks at the priorities of items."""
-    return bool(getattr(strategy, "priority", False))
+    return provides(strategy, PriorityStrategy) and bool(strategy.priority)
 
 
 def compose(
@@ -147,13 +148,12 @@ def compose(
     from random import Random
 
     from harness.client.budget import RetryBudget
-    from harness.client.layers.concurrency_limit import ConcurrencyLimit
 
     named = layers.all()
     if not named:
         return send
     handed = {
-        "gate": send if isinstance(send, ConcurrencyLimit) else None,
+        "gate": gate_of(send),
         "budget": RetryBudget() if layers.retry_budget else None,
         "server": server,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.client.types import Outcome
 from harness.measure.plan import CaseFacts, PlanCase
-from harness.measure.record import FLAG_CACHED
+from harness.measure.record import FLAG_CACHED, End
 from harness.measure.result import OUTCOME_NAMES, Counts
 from harness.measure.rows import Process, Repeat, lag, sent_itself
 from harness.measure.statistics import percentile_of
@@ -33,7 +33,8 @@ class Evidence(msgspec.Struct, frozen=True):
     unattended: int = 0  # repeats with rows but without facts: whoever played them was killed meanwhile
     other_schedules: list[str] = []  # hashes of schedules that were played and not planned
     interrupted: list[str] = []
-    errors: list[str] = []  # of the engine or the recorder
+    errors: list[str] = []  # of the engine
+    write_errors: list[str] = []  # record files that could not be written
     exit_codes: list[int] = []  # those that are not 0
     lag: tuple[str, float] | None = None  # highest percentile that n carries, over all rows: name, seconds
     send_share: float | None = None  # rate at which the load gave items out, of the rate it meant to
@@ -134,7 +135,8 @@ def evidence(
         unattended=len(repeats) - len(known) if repeats else 0,
         other_schedules=sorted(sha for sha in played if sha is not None and sha != plan.schedule_sha256),
         interrupted=list(dict.fromkeys(reason for reason in reasons if reason)),
-        errors=list(dict.fromkeys(end.error for end in ends if end.error)),
+        errors=_errors(end for end in ends if not end.write_failed),
+        write_errors=_errors(end for end in ends if end.write_failed),
         exit_codes=[fact.exit_code for fact in known if fact.exit_code],
         lag=percentile_of(np.concatenate(lags)) if lags else None,
         send_share=min((share for repeat in repeats if (share := _send_share(repeat)) is not None), default=None),
@@ -169,3 +171,8 @@ def _send_share(repeat: Repeat) -> float | None:
     if not len(repeat.rows) or (last_due := int(repeat.rows["due"].max())) <= 0:
         return None
     return min(1.0, last_due / max(int(repeat.rows["fired"].max()), 1))
+
+
+def _errors(ends: Iterable[End]) -> list[str]:
+    """The errors of processes, each once."""
+    return list(dict.fromkeys(end.error for end in ends if end.error))

@@ -26,7 +26,7 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
     application: int
     before: int
     after: int
-    cause: str
+    cause: str  # a code of `harness.client.cause.Cause`, or a text of a limit of one's own
     pace_per_s: float | None = None
 
 

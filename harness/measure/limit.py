@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from harness.client.cause import Cause
 from harness.measure.decisions import Decision, read
 from harness.measure.files import RecordPaths, read_header
 from harness.measure.result import LimitChange, LimitLog
@@ -47,7 +48,7 @@ def _timeline(processes: Sequence[tuple[float, list[Decision]]]) -> list[LimitCh
     paces: dict[tuple[int, int], float | None] = {}
     for _, number, decision in marked:
         limits.setdefault((number, decision.application), decision.before)
-    steps = [LimitChange(0.0, sum(limits.values()), "start")]
+    steps = [LimitChange(0.0, sum(limits.values()), Cause.start)]
     for t_s, number, decision in marked:
         who = number, decision.application
         limits[who], paces[who] = decision.after, decision.pace_per_s

@@ -161,8 +161,13 @@ class Recorder:
     def error(self) -> str | None:
         """The first thing that went wrong with recording, in words; None if nothing did."""
         lost = f"; {self.lost_rows} rows are lost" if self.lost_rows else ""
-        errors = (file.error for file in (self._requests, self._attempts, self._timeline, self.decisions) if file.error)
-        return next((error + lost for error in errors), self._bug or self._too_many_files())
+        written = self._write_error
+        return self._bug or self._too_many_files() if written is None else written + lost
+
+    @property
+    def _write_error(self) -> str | None:
+        files = (self._requests, self._attempts, self._timeline, self.decisions)
+        return next((file.error for file in files if file.error), None)
 
     def _too_many_files(self) -> str | None:
         failed = self._without_file
@@ -241,6 +246,7 @@ class Recorder:
             oddities=self.oddities,
             failure_samples=self.failure_samples,
             error=error,
+            write_failed=self._write_error is not None,
         )
         if not self._ended:
             self._ended = True

@@ -143,7 +143,7 @@ class LimitChange(msgspec.Struct, frozen=True):
 
     t_s: float
     limit: int
-    cause: str
+    cause: str  # a code of `harness.client.cause.Cause`, or a text of a limit of one's own
     pace_per_s: float | None = None  # attempts that may start; null where their number alone is limited
 
 

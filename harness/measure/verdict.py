@@ -117,11 +117,10 @@ def _no_data(case: Case, proof: Evidence) -> str:
 
 
 def _recording(proof: Evidence) -> Iterator[tuple[str, str]]:
+    for error in proof.write_errors:
+        yield "write_error", f"Records are incomplete: {error}. Free some space and run it again."
     for error in proof.errors:
-        if proof.lost_rows or error.startswith("could not write"):
-            yield "write_error", f"Records are incomplete: {error}. Free some space and run it again."
-        else:
-            yield "engine_error", f"The client itself failed: {error}."
+        yield "engine_error", f"The client itself failed: {error}."
     if proof.damaged:
         more = f" and {len(proof.damaged) - 1} more" if len(proof.damaged) > 1 else ""
         yield "damaged", f"Recorded data is damaged: {proof.damaged[0]}{more}. Copy the run again, or run it again."

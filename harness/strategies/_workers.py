@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from itertools import count
 from typing import Protocol
 
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.types import Item, Result, Send, request_for, result_of
 from harness.strategies._outbox import Outbox
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.client.errors import SettingError
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.limits.fixed import Fixed
 from harness.client.settings import between, positive
 from harness.client.types import Item, Layers, Outcome, Request, Response, Result, Send, Task, no_layers, result_of

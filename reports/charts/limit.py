@@ -1,4 +1,4 @@
-"""Where a limit that learns stood over time, and why it moved."""
+"""An adaptive limit over time, with the cause of each change."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from harness.client.cause import Family, family_of
 from harness.measure.result import Bucket, Case, LimitChange, RunResult
 from reports.drawing.panels import Key, small_multiples, steps
 from reports.drawing.scale import scale_for
@@ -19,43 +20,34 @@ if TYPE_CHECKING:
 TITLE = "The limit over time, and why it moved"
 HOW = "Attempts allowed in flight (line), what was in flight (area), and the cause of each change (marks)."
 ORDER = 45
-FAMILIES = {
-    "refused, or paced": ("refused", "failed", "pace", "rate"),
-    "a look": ("?", "look", "quicker"),
-    "too many": ("slower", "lowered", "less", "no more", "no longer"),
-    "more": ("doubling", "raised", "more", "start"),
-}
-"""A cause belongs to the first family of which it holds a word."""
 
 
 def applies(result: RunResult) -> bool:
-    """Whether a limit decided anything."""
+    """Whether a limit changed at all."""
     return any(case.limit is not None and case.timeline for case in result.cases)
 
 
-def family(cause: str) -> str:
-    """The family that a cause belongs to."""
-    return next((name for name, words in FAMILIES.items() if any(word in cause for word in words)), "other")
-
-
 def figure(result: RunResult, theme: Theme) -> Figure:
-    """A panel for each case with a limit that learns."""
+    """A panel for each case with an adaptive limit."""
     drawn = msgspec.structs.replace(
         result, cases=[case for case in result.cases if case.limit is not None and case.timeline]
     )
     marks = _marks(theme)
     key: Key = [("limit", {"color": theme.ink, "lw": 1.2, "ls": "-"}), ("in flight", {"color": theme.sky})]
-    key += [(name, {"color": color, "marker": marker, "ls": "", "ms": 4}) for name, (color, marker) in marks.items()]
+    key += [
+        (str(family), {"color": color, "marker": marker, "ls": "", "ms": 4})
+        for family, (color, marker) in marks.items()
+    ]
     scale = scale_for([change.limit for case in drawn.cases for change in _changes(case)], log=False)
     return small_multiples(drawn, theme, TITLE, HOW, "attempts", scale, key, _draw)
 
 
-def _marks(theme: Theme) -> dict[str, tuple[str, str]]:
+def _marks(theme: Theme) -> dict[Family, tuple[str, str]]:
     return {
-        "more": (theme.green, "^"),
-        "a look": (theme.blue, "o"),
-        "too many": (theme.vermillion, "v"),
-        "refused, or paced": (theme.purple, "X"),
+        Family.more: (theme.green, "^"),
+        Family.probe: (theme.blue, "o"),
+        Family.fewer: (theme.vermillion, "v"),
+        Family.refused: (theme.purple, "X"),
     }
 
 
@@ -70,8 +62,8 @@ def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:
     end = max(times[-1], changes[-1].t_s)
     line = [*changes, LimitChange(end, changes[-1].limit, "")]
     axes.step([c.t_s for c in line], [c.limit for c in line], where="post", color=theme.ink, lw=1.2)
-    for name, (color, marker) in _marks(theme).items():
-        of = [change for change in changes[1:] if family(change.cause) == name]
+    for family, (color, marker) in _marks(theme).items():
+        of = [change for change in changes[1:] if family_of(change.cause) is family]
         axes.plot([c.t_s for c in of], [c.limit for c in of], marker, color=color, ms=4, mew=0)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from harness.base import units
+from harness.client.cause import text_of
 from harness.measure import slo
 from harness.measure.result import Case, RunResult
 from harness.measure.wording import failure_words, sample_words
@@ -89,7 +90,7 @@ def _layers(result: RunResult) -> str:
 def _limits(result: RunResult, names: list[str]) -> str:
     """Why limits that learn moved, and how often."""
     lines = [
-        f"| {escaped(name)} | {escaped(cause)} | {units.count(number)} |"
+        f"| {escaped(name)} | {escaped(text_of(cause))} | {units.count(number)} |"
         for name, case in zip(names, result.cases, strict=True)
         if case.limit is not None
         for cause, number in list(case.limit.causes.items())[:CAUSES_MAX]

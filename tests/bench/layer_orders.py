@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.layers.cache import Cache
 from harness.client.layers.coalesce import Coalesce
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.layers.deadline import Deadline
 from harness.client.layers.hedge import Hedge
 from harness.client.layers.rate_limit import RateLimit

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.layers.rate_limit import RateLimit
 from harness.client.layers.retry import Retry
 from harness.client.limits.aimd import Aimd

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.size import Sizes, work_of
 from harness.client.limits.fixed import Fixed
 from harness.client.limits.knee import Knee
 from harness.client.types import Limit, Outcome, Request, Response, Send
-from harness.client.work import Sizes, work_of
 from harness.experiment.loop import new_event_loop
 from tests.bench.test_client_bench import CALLS, REQUEST, calls
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.types import Outcome, Request, Response, Sample
 from tests.unit.layer_helpers import Server, ask
 

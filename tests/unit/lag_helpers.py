@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.tasks.similarity import Similarity
 from harness.client.transport import HttpTransport
 from harness.client.types import Item, Request, Response, Sample

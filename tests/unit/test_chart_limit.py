@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from harness.client.cause import Cause, family_of, text_of
 from harness.measure.result import LimitChange, LimitLog, RunResult
 from reports.charts import limit
 from reports.drawing.theme import LIGHT
@@ -14,11 +15,11 @@ from tests.report_samples import article
 LOG = LimitLog(
     decisions=7,
     dropped=2,
-    causes={"doubling pays": 4, "is less as good?": 2, "<refused>": 1},
+    causes={Cause.doubling: 4, Cause.probe_fewer: 2, "<refused>": 1},
     timeline=[
-        LimitChange(0.0, 4, "start"),
-        LimitChange(0.1, 8, "doubling pays"),
-        LimitChange(0.2, 5, "is less as good?"),
+        LimitChange(0.0, 4, Cause.start),
+        LimitChange(0.1, 8, Cause.doubling),
+        LimitChange(0.2, 5, Cause.probe_fewer),
         LimitChange(0.3, 3, "<refused>", 20.0),
     ],
 )
@@ -38,28 +39,22 @@ def test_it_is_drawn_for_cases_with_decisions_alone() -> None:
     assert len(limit.figure(result, LIGHT).axes) == 1
 
 
-@pytest.mark.parametrize(
-    ("cause", "family"),
-    [
-        ("doubling pays", "more"),
-        ("more gives more", "more"),
-        ("more gives no more", "too many"),
-        ("less is as good", "too many"),
-        ("is less as good?", "a look"),
-        ("a rate is limited: pace", "refused, or paced"),
-        ("raised", "more"),
-        ("something else", "other"),
-    ],
-)
-def test_a_cause_has_a_family(cause: str, family: str) -> None:
-    assert limit.family(cause) == family
+@pytest.mark.parametrize("cause", Cause)
+def test_every_cause_has_a_text_and_a_mark_of_its_family(cause: Cause) -> None:
+    """Found by its code alone, as a result file holds it."""
+    assert text_of(str(cause)) == cause.text
+    assert family_of(str(cause)) in limit._marks(LIGHT)
+
+
+def test_a_cause_of_a_limit_of_ones_own_is_its_text() -> None:
+    assert (text_of("more gives more"), family_of("more gives more")) == ("more gives more", None)
 
 
 def test_reports_tell_the_causes_and_escape_them() -> None:
     """A limit may be anybody's own, and its causes come from outside."""
     result = with_a_limit()
     page, text = html.render(result), markdown.render(result)
-    assert "is less as good?" in page
+    assert "probe: are fewer enough?" in page
     assert "<refused>" not in page
-    assert "is less as good?" in text
+    assert "probe: are fewer enough?" in text
     assert "2 more were not kept" in limit.in_words(result)

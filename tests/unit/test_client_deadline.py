@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.client.errors import SettingError
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.layers.deadline import Deadline
 from harness.client.layers.rate_limit import RateLimit
 from harness.client.layers.retry import Retry

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from harness.client.budget import RetryBudget
 from harness.client.errors import SettingError
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.hooks import RetryDetails
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.layers.rate_limit import RateLimit
 from harness.client.layers.retry import RETRY_AFTER_MAX_S, Retry
 from harness.client.limits.fixed import Fixed

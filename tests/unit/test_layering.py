@@ -12,8 +12,9 @@ import pytest
 from harness import plugins
 from harness.client.budget import RetryBudget
 from harness.client.errors import UsageError
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.limits.fixed import Fixed
+from harness.client.protocols import gate_of
 from harness.client.types import Request, Response, Send
 from harness.experiment import layering
 from harness.experiment.prepare import Settings, prepare
@@ -58,7 +59,7 @@ def test_every_layer_declares_its_place() -> None:
     assert layering.names() == [
         *("cache", "semantic-cache", "coalesce", "deadline", "chunk", "retry", "hedge", "rate-limit")
     ]
-    assert set(plugins.names("layer")) - set(layering.names()) == {"concurrency-limit"}
+    assert set(plugins.names("layer")) == set(layering.names())
     for name in plugins.names("layer"):
         assert layering.place(name) == plugins.constant("layer", name, "place", -1), name
 
@@ -186,3 +187,21 @@ async def test_files_are_closed_by_who_composed(tmp_path: Path) -> None:
         await send(ask())
         assert path.exists()
     assert not path.with_name(path.name + "-wal").exists()  # it was closed, so its journal is merged
+
+
+class OwnGate(Own):
+    """A gate of one's own: a `send` that shows how full it is."""
+
+    def __init__(self, inner: Send) -> None:
+        super().__init__(inner)
+        self.limit, self.in_flight, self.vacant = Fixed(2), 0, True
+
+
+def test_a_gate_of_ones_own_is_recognised_by_what_it_offers() -> None:
+    """Like the gate of a strategy of paceline; a plain send and a layer are none."""
+    gate = OwnGate(Server())
+    send: Any = compose(gate, LayerSettings(named={"hedge": {}}), 1)
+    assert send._gate is gate
+    assert gate_of(ConcurrencyLimit(Server(), Fixed(3))) is not None
+    assert gate_of(Server()) is None
+    assert gate_of(Own(Server())) is None

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.client.budget import RetryBudget
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.layers.cache import Cache
 from harness.client.layers.chunk import Chunk
 from harness.client.layers.coalesce import Coalesce
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.layers.deadline import Deadline
 from harness.client.layers.hedge import Hedge
 from harness.client.layers.rate_limit import RateLimit

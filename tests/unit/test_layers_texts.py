@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -14,9 +16,10 @@ from harness.client.chunking import chunks, sentences
 from harness.client.errors import SettingError
 from harness.client.layers.chunk import Chunk
 from harness.client.layers.retry import Retry
+from harness.client.layers.semantic_cache import SemanticCache
 from harness.client.tasks.chat import Chat, Completion, Message, Usage
 from harness.client.tokens import estimate_tokens
-from harness.client.types import Item, Outcome, Request, Response, Result
+from harness.client.types import Item, Outcome, Request, Response, Result, Task
 from harness.strategies._batch_size import BatchSize
 from harness.strategies.adaptive_batch import AdaptiveBatch
 from tests.unit.layer_helpers import ANNOTATE, EMBED, Server, ask, embed, exchanges, virtually
@@ -261,3 +264,71 @@ def test_leaving_early_cancels_what_is_in_flight() -> None:
 def test_a_setting_out_of_range_is_named(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(SettingError, match=says):
         AdaptiveBatch(**settings)
+
+
+@dataclass(frozen=True)
+class Summarize:
+    """A task of one's own: data of its own kind, and one text in it."""
+
+    name: str = "summarize"
+
+    def request(self, items: Sequence[Item], /) -> Request:
+        (item,) = items
+        return Request((item,), cast(Task, self), "/summarize", json.dumps(item.data).encode())
+
+    def text_of(self, data: dict[str, str], /) -> str | None:
+        return data.get("document")
+
+    def with_text(self, data: dict[str, str], text: str, /) -> dict[str, str]:
+        return {**data, "document": text}
+
+    def joined(self, answers: Sequence[list[str]], separator: str, /) -> list[str]:
+        return [line for answer in answers for line in answer]
+
+
+def summarize(task: Summarize, **data: str) -> Request:
+    return task.request((Item(0, data, cast(Task, task)),))
+
+
+def test_a_task_of_ones_own_that_declares_its_text_is_sent_in_chunks() -> None:
+    """It says what its text is and how answers are joined; nothing knows it by name."""
+    task, server = Summarize(), Server(answer=lambda request: ([request.items[0].data.get("document")],))
+
+    async def main() -> tuple[Response, Response]:
+        send = Chunk(server, tokens=21, parallel=2)
+        return await send(summarize(task, document=LONG, style="brief")), await send(summarize(task, other=LONG))
+
+    response, without = virtually(main())
+    assert len(response.answers[0]) == 4
+    assert "".join(response.answers[0]) == LONG
+    assert {request.items[0].data.get("style") for request in server.requests[:4]} == {"brief"}
+    assert exchanges(without) == 1
+
+
+def test_a_task_of_ones_own_is_cached_by_meaning() -> None:
+    """The same text in other words is a hit; with another style it is not."""
+    task, server = Summarize(), Server(answer=lambda request: (["short"],))
+
+    async def main() -> list[bool]:
+        send = SemanticCache(server, embed=lambda text: [1.0, 0.0], shadow=0.0)
+        texts = [("the cat sat down", "brief"), ("the cat sat down.", "brief"), ("the cat sat down.", "long")]
+        return [(await send(summarize(task, document=text, style=style))).from_cache for text, style in texts]
+
+    assert virtually(main()) == [False, True, False]
+
+
+def test_a_task_that_declares_no_text_is_left_alone() -> None:
+    @dataclass(frozen=True)
+    class Opaque:
+        name: str = "opaque"
+
+        def request(self, items: Sequence[Item], /) -> Request:
+            return Request(tuple(items), cast(Task, self), "/opaque", str(items[0].data).encode())
+
+    server, task = Server(), cast(Task, Opaque())
+
+    async def main() -> None:
+        await Chunk(server, tokens=2)(task.request((Item(0, LONG, task),)))
+
+    virtually(main())
+    assert server.seen == 1

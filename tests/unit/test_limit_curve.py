@@ -6,9 +6,9 @@ from collections import deque
 
 import pytest
 
-from harness.client.limits._block import Block
-from harness.client.limits._ceiling import Accepted, Ceiling
-from harness.client.limits._curve import Curve
+from harness.client.limits.knee.block import Block
+from harness.client.limits.knee.ceiling import Accepted, Ceiling
+from harness.client.limits.knee.curve import Curve
 from harness.client.types import Outcome, Sample
 
 

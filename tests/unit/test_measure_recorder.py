@@ -291,6 +291,7 @@ def test_a_full_disk_loses_rows_and_says_so_but_never_stops_the_load(
     assert found.lost_rows == 15  # a flush that was cut short cannot be checked
     assert found.recorded == 10 == len(rows_of(into))
     assert found.error == "could not write records: No space left on device; 15 rows are lost"
+    assert found.write_failed
 
 
 def test_an_end_that_cannot_be_written_is_remembered(tmp_path: Path) -> None:

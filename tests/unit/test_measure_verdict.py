@@ -174,8 +174,9 @@ def test_an_interruption_is_inconclusive_and_explains_what_was_left() -> None:
 def test_a_failed_client_is_invalid() -> None:
     """Its own failure, and records that could not be written."""
     assert codes(case(), errors=["KeyError: x"]) == ["engine_error"]
-    lost = {"errors": ["could not write records: No space left on device; 9 rows are lost"], "lost_rows": 9}
+    lost = {"write_errors": ["could not write records: No space left on device; 9 rows are lost"], "lost_rows": 9}
     assert codes(case(counts=counted(ok=991)), **lost) == ["write_error"]
+    assert codes(case(), errors=["could not write a poem"]) == ["engine_error"], "the wording decides nothing"
 
 
 def test_a_fault_of_a_layer_is_said_and_leaves_the_run_valid() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -151,3 +152,13 @@ def test_a_kind_whose_package_is_missing_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(plugins.KINDS, "chart", "not_there.charts")
     with pytest.raises(UsageError, match=r"the package not_there.charts is not installed"):
         plugins.names("chart")
+
+
+def test_a_package_is_a_plugin_if_it_defines_the_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other packages beside plug-ins are machinery, and not listed."""
+    for name, text in (("two_parts", '"""One."""\n\n\nclass TwoParts:\n    """Two."""\n'), ("machinery", "X = 1\n")):
+        (tmp_path / "packages" / name).mkdir(parents=True)
+        (tmp_path / "packages" / name / "__init__.py").write_text(text)
+    monkeypatch.setattr(plugins, "folder", lambda kind: tmp_path / "packages")
+    assert plugins.names("task") == ["two-parts"]
+    assert plugins.summary("task", "two-parts") == "Two."

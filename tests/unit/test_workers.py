@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.layers.retry import Retry
 from harness.client.limits.fixed import Fixed
 from harness.client.tasks.similarity import Similarity

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from harness.client.items import setting_of
+from harness.client.parameters import temperature_of
+from harness.client.protocols import FinishedAnswer, provides
 from harness.client.types import Item, Outcome, Request, Response
 
 _UNFINISHED = frozenset({"tool_calls", "function_call", "content_filter"})
@@ -37,14 +38,16 @@ def repeatable(request: Request, sampled: bool) -> bool:
 
     A temperature that row and task leave to the server counts as none.
     """
-    return request.idempotent and (sampled or not any(setting_of(item, "temperature") for item in request.items))
+    return request.idempotent and (sampled or not any(map(temperature_of, request.items)))
 
 
 def keepable(response: Response) -> bool:
     """Only what is whole and ok is kept: no errors, no calls of tools, nothing that a filter cut."""
     if response.outcome is not Outcome.ok:
         return False
-    return not any(getattr(answer, "finish_reason", None) in _UNFINISHED for answer in response.answers)
+    return not any(
+        provides(answer, FinishedAnswer) and answer.finish_reason in _UNFINISHED for answer in response.answers
+    )
 
 
 def singles(request: Request) -> Iterator[tuple[Item, Request]]:

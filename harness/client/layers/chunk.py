@@ -126,7 +126,7 @@ class _Pieces:
             whole.error = f"piece {number} of {len(self._requests)}: {whole.error or whole.outcome.name}"
             return whole
         whole = _with_all(max(responses, key=lambda response: response.done), responses)
-        whole.answers = (joined([response.answers[0] for response in responses], self._join),)
+        whole.answers = (joined(self._requests[0], [response.answers[0] for response in responses], self._join),)
         whole.chunks = ()
         return whole
 

@@ -23,7 +23,7 @@ from harness.base.clock import Clock, clock
 from harness.client.budget import RetryBudget
 from harness.client.figures import Ratio
 from harness.client.hooks import HedgeDetails, HedgeHook
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.protocols import Gate
 from harness.client.settings import at_least, between
 from harness.client.types import Attempt, Outcome, Progress, Request, Response, Send
 
@@ -87,7 +87,7 @@ class Hedge:
         share: float = 0.05,
         calm_s: float = 1.0,
         budget: RetryBudget | None = None,
-        gate: ConcurrencyLimit | None = None,
+        gate: Gate | None = None,
         on_hedge: HedgeHook | None = None,
     ) -> None:
         self.quantile, self.share, self.calm_s = quantile, share, calm_s

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 from harness.base.clock import Clock, clock
 from harness.client.figures import Ratio
 from harness.client.layers._equal import answered, keepable, repeatable
+from harness.client.protocols import Closable
 from harness.client.semantic.embedding import Function, embedding_of
 from harness.client.semantic.memory import Memory
 from harness.client.semantic.shadow import Shadow
@@ -146,8 +147,8 @@ class SemanticCache:
 
     async def aclose(self) -> None:
         """Close what the embedding needed."""
-        if (close := getattr(self._embed, "aclose", None)) is not None:
-            await close()
+        if isinstance(self._embed, Closable):
+            await self._embed.aclose()
 
 
 def _charged(response: Response, cost: tuple[Attempt, ...]) -> Response:

@@ -9,6 +9,7 @@ Rules of this file
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -44,6 +45,24 @@ class Completion(msgspec.Struct, frozen=True):
     usage: Usage | None = None
     reasoning: str | None = None  # thinking that the server tells apart from the answer
     tool_calls: tuple[ToolCall, ...] = ()
+
+
+def joined_completion(answers: Sequence[Completion], separator: str) -> Completion:
+    """Completions as one: texts in order, tokens added up, and the first reason that is not `stop`."""
+    used = [answer.usage for answer in answers if answer.usage is not None]
+    usage = Usage(_sum(u.prompt_tokens for u in used), _sum(u.completion_tokens for u in used)) if used else None
+    thinking = [answer.reasoning for answer in answers if answer.reasoning]
+    calls = tuple(call for answer in answers for call in answer.tool_calls)
+    reasons = [answer.finish_reason for answer in answers]
+    reason = next((reason for reason in reasons if reason != "stop"), "stop")
+    text = separator.join(answer.text for answer in answers)
+    return Completion(text, reason, usage, separator.join(thinking) or None, calls)
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """The sum of counts; None if one of them is unknown."""
+    known = list(counts)
+    return None if None in known else sum(filter(None, known))
 
 
 class Oddities:

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from harness.client.errors import BadResponse
-from harness.client.items import setting_of
+from harness.client.parameters import parameters_of
 from harness.client.redaction import excerpt
 from harness.client.settings import between
 from harness.client.tasks._conversation import tokens
 from harness.client.tasks._decode import decode, encode, events_in, filled_text, one
 from harness.client.tasks._said import Oddities
-from harness.client.types import Answers, Item, Request
+from harness.client.types import Answers, Item, Request, oddities_of
 from harness.client.wire import DONE
 
 
@@ -72,13 +72,13 @@ class Annotate:
 
     def request(self, items: Sequence[Item], /) -> Request:
         item = one(items)
-        body = encode(_Body(str(item.data), setting_of(item, "max_tokens"), self.stream))
+        body = encode(_Body(str(item.data), parameters_of(item).get("max_tokens", self.max_tokens), self.stream))
         return Request((item,), self, "/annotate", body, stream=self.stream)
 
     def answer(self, request: Request, body: bytes, /) -> tuple[str]:
         if (events := events_in(body)) is not None:
             answers = self.answer_stream(request, events)
-            return _answers(answers[0], 1 + getattr(answers, "oddities", 0))
+            return _answers(answers[0], 1 + oddities_of(answers))
         return (decode(_answer, body).text,)
 
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[str]:
@@ -108,6 +108,15 @@ class Annotate:
         if not said:
             raise BadResponse("the stream ended without a piece of text")
         return _answers("".join(pieces), odd.count)
+
+    def text_of(self, data: str, /) -> str:
+        return data
+
+    def with_text(self, data: str, text: str, /) -> str:
+        return Asked(text, data.parameters) if isinstance(data, Asked) else text
+
+    def joined(self, answers: Sequence[str], separator: str, /) -> str:
+        return separator.join(answers)
 
     def synthetic(self, words: Callable[[int], str], length: int, /) -> str:
         return words(max(1, length))

@@ -13,8 +13,8 @@ from harness.client.redaction import excerpt
 from harness.client.settings import between
 from harness.client.tasks._conversation import Conversation, Message, conversation, parameters_of
 from harness.client.tasks._decode import decode, encode, events_in, one
-from harness.client.tasks._said import Completion, Oddities, Said, ToolCall, Usage
-from harness.client.types import Answers, Item, Request
+from harness.client.tasks._said import Completion, Oddities, Said, ToolCall, Usage, joined_completion
+from harness.client.types import Answers, Item, Request, oddities_of
 from harness.client.wire import DONE
 
 __all__ = ["Chat", "Completion", "Conversation", "Message", "ToolCall", "Usage"]
@@ -71,7 +71,7 @@ class Chat:
         """The first choice; a message that says nothing is an answer if the server says why it ended."""
         if (events := events_in(body)) is not None:
             answers = self.answer_stream(request, events)
-            return _answers(answers[0], 1 + getattr(answers, "oddities", 0))
+            return _answers(answers[0], 1 + oddities_of(answers))
         answer, odd = decode(_body, body), Oddities()
         _refuse_error(answer)
         choices = answer.get("choices")
@@ -112,6 +112,18 @@ class Chat:
         if not (done and reason is not None):
             raise BadResponse(f"the stream broke off after {len(events)} events, without its end mark")
         return _answers(said.completion(reason, usage), odd.count)
+
+    def text_of(self, data: tuple[Message, ...], /) -> str | None:
+        """The last message, if it is a text of the user."""
+        last = data[-1]
+        return last.content if last.role == "user" and isinstance(last.content, str) else None
+
+    def with_text(self, data: tuple[Message, ...], text: str, /) -> tuple[Message, ...]:
+        last = msgspec.structs.replace(data[-1], content=text)
+        return Conversation((*data[:-1], last), parameters_of(data))
+
+    def joined(self, answers: Sequence[Completion], separator: str, /) -> Completion:
+        return joined_completion(answers, separator)
 
     def synthetic(self, words: Callable[[int], str], length: int, /) -> tuple[Message, ...]:
         return (Message("user", words(max(1, length))),)

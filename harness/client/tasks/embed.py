@@ -98,6 +98,12 @@ class Embed:
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Any, ...]:
         no_stream(self.name)
 
+    def text_of(self, data: str, /) -> str:
+        return data
+
+    def with_text(self, data: str, text: str, /) -> str:
+        return text
+
     def synthetic(self, words: Callable[[int], str], length: int, /) -> str:
         return words(max(1, length))
 

@@ -103,6 +103,12 @@ class ZeroShot:
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Any, ...]:
         no_stream(self.name)
 
+    def text_of(self, data: Labelled, /) -> str:
+        return data.text
+
+    def with_text(self, data: Labelled, text: str, /) -> Labelled:
+        return msgspec.structs.replace(data, text=text)
+
     def synthetic(self, words: Callable[[int], str], length: int, /) -> Labelled:
         return Labelled(words(max(1, length)), self.labels)
 

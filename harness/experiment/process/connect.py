@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.client.access import Access, access_to
 from harness.client.errors import UsageError
+from harness.client.protocols import ThreadedStrategy, provides
 from harness.client.types import Send, Strategy
 from harness.experiment.process.settings import Settings
 from harness.experiment.process.watch import Alive
@@ -43,7 +44,7 @@ def _transport(to: Access, settings: Settings, strategy: Strategy) -> Any:
     if strategy.blocking:
         from harness.client.blocking import BlockingTransport
 
-        threads = getattr(strategy, "threads", 1)
+        threads = strategy.threads if provides(strategy, ThreadedStrategy) else 1
         return BlockingTransport(to.url, threads=threads, timeout_s=timeout_s, authorization=authorization)
     from harness.client.transport import HttpTransport
 

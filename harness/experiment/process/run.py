@@ -19,6 +19,7 @@ from harness.base.clock import clock
 from harness.client.errors import UsageError
 from harness.client.figures import counts_of
 from harness.client.open_files import explained, raise_limit
+from harness.client.protocols import BatchingStrategy, provides
 from harness.client.redaction import one_line, shown
 from harness.client.types import Outcome, Request, Response, Result, Send, Strategy
 from harness.experiment import layering
@@ -55,7 +56,7 @@ class Process:
         self._strategy: Strategy = plugins.make("strategy", strategy)
         self._around = settings.layers.around(layering.parse(own_layers))
         paths.check_apart(settings, self._around.named)
-        if getattr(self._strategy, "size", 0) > settings.window:
+        if provides(self._strategy, BatchingStrategy) and self._strategy.size > settings.window:
             raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
         self._heeds_priority = uses_priorities(self._strategy)  # or it was said that it does not
         self._rows = Rows(

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.client.figures import LayerCounts, counts_of, summed
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
-from harness.client.noted import watching
+from harness.client.gate.observer import watching
+from harness.client.protocols import Gate, gate_of
 from harness.client.types import Outcome, Request, Response, Send, Strategy
 from harness.experiment.layering import Built
 from harness.experiment.simulate.direct import DirectSend
@@ -54,7 +54,7 @@ class _Application:
         self.slot = slot
         self.begins_s = begins_s
         self.feed: Feed | None = None
-        self.gate: ConcurrencyLimit | None = None
+        self.gate: Gate | None = None
         self.complete = False
         self.bad_lines = 0
         self.first_bad: tuple[int, str] | None = None
@@ -127,8 +127,7 @@ class _Play:
             closing.callback(self._count_layers, built)
 
             def layers(send: Send) -> Send:
-                if isinstance(send, ConcurrencyLimit):
-                    one.gate = send
+                one.gate = gate_of(send)
                 inner = compose(send, spec.layers, spec.seed + one.slot, closing, simulated, built)
                 if terms.stop_s == math.inf:
                     return self.recorder.layer(inner, one.slot)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.protocols import Gate
 from harness.client.types import Outcome
 from harness.measure.files import RecordPaths
 from harness.measure.record import End
@@ -28,7 +28,7 @@ class SimulatedRun:
     virtual_s: float
     wall_s: float
     sha256: str  # of the record files of requests and attempts
-    gates: tuple[ConcurrencyLimit | None, ...]  # each application's, as it was at the end
+    gates: tuple[Gate | None, ...]  # each application's, as it was at the end
 
     def count(self, outcome: Outcome) -> int:
         """Items with this outcome."""

@@ -1,15 +1,15 @@
-"""One measurement at one limit: the mean latency of an attempt, and how sure it is; pure.
+"""One measurement at one limit: the mean latency of an attempt and its standard error; pure.
 
 Rules of this file
-  1. While the limit is used, in flight = throughput x latency (Little). Counting answers over a time therefore gives
-     the mean latency, and gives it without the bias of averaging those that came back so far, the quick ones first.
-  2. Where latencies hardly vary, answers come in clumps, and the count depends on where it is cut. There, and only
-     there, the latencies themselves are averaged.
-  3. In the doubling start there is no time to wait until what was before has washed out. What attempts of this limit
-     have been in flight, those still under way included, is divided by how many are done: right from the first moment
-     on where service is memoryless, and near enough where not.
-  4. An answer counts by its work, so that long requests do not look like a slow server. What is not ok is no answer:
-     its time in flight is taken out, unless it is the server's error, which is a share of its work that was in vain.
+  1. While the limit is used in full, in flight = throughput x latency (Little's law). So the number of responses in a
+     time gives the mean latency, without the bias of averaging only those that have returned, the fast ones first.
+  2. If latencies hardly vary, responses come in groups, and their number depends on where the block is cut. Then, and
+     only then, the latencies themselves are averaged.
+  3. The doubling start does not wait until attempts of the last limit have ended. The time that attempts of this limit
+     have spent in flight, unfinished ones included, is divided by the number that is done. That is exact from the start
+     if service times are memoryless, and close enough if not.
+  4. A response counts by its size, so that long requests do not look like a slow server. Attempts that are not ok do
+     not count, and their time in flight is taken out; errors of the server keep theirs, as work without a result.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ import math
 
 from harness.client.types import Outcome, Sample
 
-EVEN, EVEN_AT_ONCE = 0.4, 0.1  # coefficient of variation up to which latencies are averaged; in the start
-VARIATION_MIN = 0.8  # where there are few samples, which seldom hold the long ones
-LATENCY_MIN_S = 1e-6  # also where the client's own lateness, taken out, leaves nothing
-NOISE_MIN = 0.02  # no measurement is better, as a share
+# Coefficient of variation up to which latencies are averaged; the second is for the start.
+EVEN, EVEN_AT_ONCE = 0.4, 0.1
+# Assumed in the start, where few samples seldom include the long ones.
+VARIATION_MIN = 0.8
+# Also if nothing is left of a latency without the client's own lateness.
+LATENCY_MIN_S = 1e-6
+# The least relative standard error of a measurement.
+NOISE_MIN = 0.02
 
 
 class Block:
-    """A measurement; `add` says when it is time to look at it."""
+    """A measurement in progress; `add` returns True when there are enough responses."""
 
     __slots__ = (
         "_begun",
@@ -46,20 +50,23 @@ class Block:
 
     def __init__(self, value: int, least: int, wash: int = 0, since: float = math.nan) -> None:
         self._value = value
-        self._wash = wash  # answers of this limit before it begins
+        self._wash = wash  # responses of this limit to pass before it begins
         self._since = since
         self._check = value * math.ceil(least / value)  # whole rounds
         self._begun = math.nan  # in the start: when the limit changed
         self._old = 0  # admitted before that and still in flight
         self._old_s = 0.0  # how long those that are back were since
-        self.seen = 0  # answers
-        self.timed = 0  # of them, admitted under this limit
+        self.seen = 0  # responses
+        self.timed = 0  # responses to attempts admitted under this limit
         self.peak = 0  # most in flight
         self._work = self._sum_s = self._squares = self._in_vain_s = 0.0
 
     @classmethod
     def at_once(cls, value: int, least: int, begun: float, old: int) -> Block:
-        """Of the start, without washing out; `old` were in flight at `begun`, NaN: with the first attempt."""
+        """A block of the start, which begins at once.
+
+        `old` attempts of the last limit were in flight at `begun`; NaN: it begins with the first attempt.
+        """
         block = cls(value, least, since=begun)
         block._check = max(least, value)
         block._begun, block._old = begun, old
@@ -97,7 +104,7 @@ class Block:
         return (self.seen if math.isnan(self._begun) else self.timed) >= self._check
 
     def measured(self, now: float) -> tuple[float, float]:
-        """Mean latency in seconds, and its standard error as a share of it; some were counted."""
+        """Mean latency in seconds and its relative standard error; some responses were counted."""
         mean_s = self._sum_s / max(1, self.timed)
         variation = self.variation
         if self.timed and variation < (EVEN if math.isnan(self._begun) else EVEN_AT_ONCE):
@@ -118,8 +125,8 @@ class Block:
         mean_s = self._sum_s / self.timed
         return math.sqrt(max(0.0, self._squares / self.timed - mean_s * mean_s)) / max(mean_s, 1e-9)
 
-    def go_on(self, least: int = 0) -> None:
-        """It is not enough yet: look again later, by default after four tenths more."""
+    def extend(self, least: int = 0) -> None:
+        """Collect more responses: at least `least`, by default 40 % more."""
         rounds = self._check // self._value
         further = self._value * max(rounds + 1, math.floor(1.4 * self._check / self._value))
         self._check = max(least, self._check + 1) if least else further

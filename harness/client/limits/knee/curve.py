@@ -1,12 +1,12 @@
-"""What is known of a server: the latency at every limit that was tried, and which knees explain it; pure.
+"""Latency model: fits a knee-shaped curve to (limit, latency) measurements, with a probability for each knee; pure.
 
 Rules of this file
-  1. One family of curves: up to the knee K latency is a (1 + k N / K), beyond it the same in proportion to N, as
-     throughput is all used up. k = 0 is workers that do not disturb each other, above 0 a batch or contention.
-  2. Every knee of a grid is weighed by how well its best curve explains what was measured (a Gaussian likelihood of
-     the logarithms, cut off so that one wrong measurement does not decide; the knee is log-uniform beforehand). So a
-     few noisy measurements give a wide answer, and nobody has to choose thresholds for "flat" and "steep".
-  3. Measurements weigh less as they age. One that contradicts what was known of the same limit replaces it.
+  1. One family of curves: up to the knee K latency is a (1 + k N / K). Beyond it latency grows in proportion to N,
+     because throughput is used up. k = 0 is workers that do not disturb each other; above 0, a batch or contention.
+  2. Each knee of a grid is weighed by how well its best curve explains the measurements: a Gaussian likelihood of the
+     logarithms, truncated so that one wrong measurement does not decide. The prior of the knee is log-uniform. So a few
+     noisy measurements give a wide distribution, without thresholds for "flat" and "steep".
+  3. Measurements lose weight as they age. A new one that contradicts an old one at the same limit replaces it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,19 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
-GRID = [2.0 ** (step / 8) for step in range(137)]  # knees, 1 to 131,072
-STEEPNESS = ((0.0, 0.0), (0.5, -0.5), (1.0, -1.0), (2.0, -2.0), (4.0, -3.0))  # k, and the log of its weight beforehand
-SURPRISE_MAX = 9.0  # of one measurement, in squared standard errors
-MODEL_ERROR = 0.05  # no server is quite like a curve
+# Candidate knees, 1 to 131,072.
+GRID = [2.0 ** (step / 8) for step in range(137)]
+# Values of k, each with the logarithm of its prior.
+STEEPNESS = ((0.0, 0.0), (0.5, -0.5), (1.0, -1.0), (2.0, -2.0), (4.0, -3.0))
+# The largest misfit that counts for one measurement, in squared standard errors.
+SURPRISE_MAX = 9.0
+# No server follows a curve exactly.
+MODEL_ERROR = 0.05
 NOISE_MIN = 0.04
-AGED = 0.7  # of the weight that was
-STEEP_FROM = 4  # a smaller knee has no room for a slope
+# Share of its weight that a measurement keeps when it ages.
+AGED = 0.7
+# A smaller knee has no room for a slope.
+STEEP_FROM = 4
 
 
 class Curve:
@@ -42,16 +48,16 @@ class Curve:
                 weight = min(had + weight, 2 * NOISE_MIN**-2)
         self.seen[value] = (weight, log)
 
-    def only(self, most: float) -> None:
-        """Forget all limits above this."""
+    def keep_up_to(self, most: float) -> None:
+        """Forget the measurements above this limit."""
         self.seen = {value: had for value, had in self.seen.items() if value <= most}
 
     def age(self) -> None:
-        """What is old is less sure; what hardly counts is forgotten."""
+        """Reduce the weight of all measurements; forget those that hardly count."""
         self.seen = {value: (AGED * weight, log) for value, (weight, log) in self.seen.items() if weight > 4}
 
     def fit(self) -> None:
-        """Weigh the knees anew; there is at least one measurement."""
+        """Compute the probabilities of the knees; there is at least one measurement."""
         seen = [
             (value, math.log(value), 1 / (1 / weight + MODEL_ERROR**2), log)
             for value, (weight, log) in self.seen.items()
@@ -71,11 +77,11 @@ class Curve:
         self._best = (best[2], best[3], best[1])
 
     def below(self, value: float) -> float:
-        """How probable a knee up to this is."""
+        """The probability of a knee at or below this."""
         return sum(probability for knee, probability in self._knees if knee <= value)
 
     def quantile(self, share: float) -> float:
-        """The knee that is not exceeded with this probability."""
+        """The quantile of the knee."""
         reached = 0.0
         for knee, probability in self._knees:
             reached += probability
@@ -84,18 +90,18 @@ class Curve:
         return self._knees[-1][0] if self._knees else 1.0
 
     def at(self, value: float) -> float:
-        """The latency to expect at a limit, in seconds, with what waits there."""
+        """The expected latency at a limit, in seconds, queueing included."""
         knee, _, _ = self._best
         return self.free(value) * max(1.0, value / knee)
 
     def free(self, value: float) -> float:
-        """The part of it that is service."""
+        """The expected latency without queueing."""
         knee, k, log = self._best
         return math.exp(log) * (1 + k * min(value, knee) / knee)
 
 
 def _explained(seen: list[tuple[int, float, float, float]], knee: float, k: float, prior: float) -> tuple[float, float]:
-    """Log-likelihood of the best curve with this knee and steepness, and the log of its a."""
+    """Log-likelihood of the best curve with this knee and k, and the logarithm of its a."""
     beyond = math.log((1 + k) / knee)
     shaped = [
         (w, log - (beyond + log_value if value > knee else math.log(1 + k * value / knee) if k else 0.0))
@@ -106,7 +112,7 @@ def _explained(seen: list[tuple[int, float, float, float]], knee: float, k: floa
         weight += w
         total += w * x
     base = total / weight
-    if len(shaped) > 3:  # once more, with less of what does not fit
+    if len(shaped) > 3:  # a second pass that gives outliers less weight
         weight = total = 0.0
         for w, x in shaped:
             robust = w / (1 + w * (x - base) ** 2 / SURPRISE_MAX)

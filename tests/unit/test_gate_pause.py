@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.layers.retry import Retry
 from harness.client.limits.aimd import Aimd
 from harness.client.limits.fixed import Fixed
@@ -57,7 +57,7 @@ class Full:
 def test_in_an_outage_nothing_starts_before_the_hint_and_one_probe_goes_first(limit: Any) -> None:
     async def main() -> None:
         server = Outage(until=4.0, hint_s=1.0)
-        gate = ConcurrencyLimit(server, limit, heeds=True)
+        gate = ConcurrencyLimit(server, limit, respect_retry_after=True)
         first = ask_now(gate, 8)
         await asyncio.gather(*first)
         assert server.seen == 8
@@ -77,7 +77,7 @@ def test_a_client_with_retries_sends_little_into_an_outage() -> None:
         sent = []
         for obeying in (True, False):
             server = Outage(until=asyncio.get_running_loop().time() + 30.0, hint_s=2.0)
-            gate = ConcurrencyLimit(server, Fixed(16), heeds=True)
+            gate = ConcurrencyLimit(server, Fixed(16), respect_retry_after=True)
             send = Retry(gate if obeying else server, retries=40, throttle_base_s=0.1)
             await asyncio.gather(*(asyncio.create_task(send(ask(str(n), n))) for n in range(100)))
             sent.append(server.seen - 100)
@@ -93,7 +93,7 @@ def test_a_full_server_is_not_paused_for() -> None:
 
     async def main() -> float:
         server = Full(8)
-        gate = ConcurrencyLimit(server, Fixed(16), heeds=True)
+        gate = ConcurrencyLimit(server, Fixed(16), respect_retry_after=True)
         loop = asyncio.get_running_loop()
 
         async def worker() -> None:
@@ -110,7 +110,7 @@ def test_a_full_server_is_not_paused_for() -> None:
 def test_a_refusal_after_an_acceptance_pauses_nothing() -> None:
     async def main() -> None:
         server = Hinting(lambda n: 0.01 if n else 0.05, lambda n: OK if n != 0 else REFUSED, lambda n: 5.0)
-        gate = ConcurrencyLimit(server, Fixed(4), heeds=True)
+        gate = ConcurrencyLimit(server, Fixed(4), respect_retry_after=True)
         await asyncio.gather(*ask_now(gate, 12))
         assert server.starts[-1] < 0.05
         assert gate.vacant
@@ -122,7 +122,7 @@ def test_a_hint_is_at_most_a_minute_and_none_or_zero_pauses_nothing() -> None:
     async def main() -> None:
         for hint, start in ((3600.0, 60.005), (None, 0.005), (0.0, 0.005)):
             server = Hinting(lambda n: 0.005, lambda n: OK if n else REFUSED, lambda n, hint=hint: hint)  # type: ignore[misc]
-            gate = ConcurrencyLimit(server, Fixed(4), heeds=True)
+            gate = ConcurrencyLimit(server, Fixed(4), respect_retry_after=True)
             begun = asyncio.get_running_loop().time()
             await gate(ask())
             await gate(ask())
@@ -137,7 +137,7 @@ def test_a_probe_that_tells_nothing_is_followed_by_the_next_and_a_slow_one_holds
 
     async def main() -> None:
         server = Hinting(lambda n: 0.005 if n < 4 else 30.0, lambda n: kinds.get(n, OK), lambda n: 1.0)
-        gate = ConcurrencyLimit(server, Fixed(4), heeds=True)
+        gate = ConcurrencyLimit(server, Fixed(4), respect_retry_after=True)
         await gate(ask())
         tasks = ask_now(gate, 2)
         await asyncio.gather(*tasks)
@@ -158,7 +158,7 @@ def test_a_probe_that_tells_nothing_is_followed_by_the_next_and_a_slow_one_holds
 def test_deadlines_and_cancellation_work_in_a_pause() -> None:
     async def main() -> None:
         server = Outage(until=3.0, hint_s=4.0)
-        gate = ConcurrencyLimit(server, Fixed(2), heeds=True)
+        gate = ConcurrencyLimit(server, Fixed(2), respect_retry_after=True)
         await gate(ask())
         loop = asyncio.get_running_loop()
         hasty, last, never = (
@@ -184,7 +184,7 @@ def test_a_quota_that_is_used_up_is_waited_for_and_the_rest_is_not_read() -> Non
 
     async def main() -> None:
         server = Hinting(lambda n: 0.01, headers=headers)
-        gate = ConcurrencyLimit(server, Fixed(1), heeds=True)
+        gate = ConcurrencyLimit(server, Fixed(1), respect_retry_after=True)
         await asyncio.gather(*ask_now(gate, 9))
         starts = [round(start, 2) for start in server.starts]
         assert starts == [0.0, 0.01, 0.02, 0.03, 2.04, 2.05, 2.06, 2.07, 4.08]
@@ -202,7 +202,7 @@ def test_a_quota_that_refills_bit_by_bit_is_paced_and_forgotten() -> None:
 
     async def main() -> None:
         server = Hinting(lambda n: 0.01, headers=lambda n: told if n == 0 else {"x-ratelimit-remaining-requests": "4"})
-        gate = ConcurrencyLimit(server, Fixed(2), heeds=True)
+        gate = ConcurrencyLimit(server, Fixed(2), respect_retry_after=True)
         await asyncio.gather(*ask_now(gate, 30))
         starts = [round(start, 1) for start in server.starts]
         assert starts[:2] == [0.0, 0.0]
@@ -225,7 +225,7 @@ def test_answers_that_tell_nothing_are_soon_hardly_looked_at() -> None:
         silent = Headers(server="x")
         told = Headers({"RateLimit".lower(): '"default";r=0;t=7'})
         server = Hinting(lambda n: 0.01, headers=lambda n: told if n >= 500 else silent)
-        gate = ConcurrencyLimit(server, Fixed(1), heeds=True)
+        gate = ConcurrencyLimit(server, Fixed(1), respect_retry_after=True)
         for _ in range(500):
             await gate(ask())
         assert looks <= 8 + 500 / 32
@@ -238,11 +238,11 @@ def test_answers_that_tell_nothing_are_soon_hardly_looked_at() -> None:
 
 def test_a_fixed_limit_does_what_it_was_told_unless_it_is_to_heed() -> None:
     async def main() -> None:
-        for heeds, starts in ((None, [0.0, 0.005]), (True, [0.01, 1.015]), (False, [1.02, 1.025])):
+        for respects, starts in ((None, [0.0, 0.005]), (True, [0.01, 1.015]), (False, [1.02, 1.025])):
             server = Hinting(lambda n: 0.005, lambda n: OK if n else REFUSED, lambda n: 1.0)
-            gate = ConcurrencyLimit(server, Fixed(2), heeds)
+            gate = ConcurrencyLimit(server, Fixed(2), respects)
             await gate(ask())
-            assert gate.vacant is not heeds
+            assert gate.vacant is not respects
             await gate(ask())
             assert [round(start, 3) for start in server.starts] == starts
 

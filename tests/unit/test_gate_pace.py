@@ -9,8 +9,8 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.client.layers._pace import TOLERANCE_S, Pace
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.pace import TOLERANCE_S, Pace
 from harness.client.limits.aimd import Aimd
 from harness.client.types import Outcome, Sample
 from harness.strategies._workers import Workers

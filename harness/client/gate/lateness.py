@@ -1,16 +1,17 @@
-"""How late the client's own event loop was when an answer was stamped: what is the client's of a measured latency.
+"""Estimates how much of a measured latency the client's own event loop caused by being late.
 
 Rules of this file
-  1. A coarse sampler: one timer a loop, every 10 ms, only while somebody has something in flight. It comes late when
-     the loop does not turn, whatever the reason: own computation, a garbage collection, a machine that is shared. Then
-     each turn of the loop is timed until turns are short again.
-  2. An answer that is stamped in the very turn that is late was there before that turn: all of the turn is lag. What is
-     stamped after it is read in one turn and woken in the next, so it arrived during the turn before these two.
-  3. When during a long turn nobody knows. What is due at a rate of 1 / (the usual latency) is expected at its middle if
-     the turn was short beside that, and at its beginning if it was long: nothing new is sent meanwhile.
-  4. It tells rather too little than too much, so that a server's queueing is not taken for the client's. Turns below
-     `LATE_S` and what is late in sending are not seen.
-  5. In virtual time no turn takes any, so there is no sampler, and nothing keeps a loop alive that waits for nothing.
+  1. One coarse timer for each loop, every 10 ms, only while attempts are in flight. It fires late when the loop does
+     not turn, for whatever reason: computation of the application, a garbage collection, a shared machine. Then each
+     turn of the loop is timed until turns are short again.
+  2. A response that is stamped in a late turn had arrived before that turn: the whole turn is lag. A response stamped
+     after it was read in one turn and resumed in the next, so it arrived during the turn before these two.
+  3. The instant of arrival within a long turn is unknown. With arrivals at a rate of 1 / (usual latency) it is expected
+     in the middle of a turn that was short beside that latency, and near the start of a long one, because nothing new
+     is sent meanwhile.
+  4. The estimate errs on the low side, so that queueing at the server is not attributed to the client. Turns below
+     `LATE_S` and lateness in sending are not seen.
+  5. In virtual time turns take no time, so there is no timer, and no timer keeps an idle loop alive.
 """
 
 from __future__ import annotations
@@ -29,14 +30,15 @@ TURNS = 3  # of the loop, all short, until what arrived during a long one is thr
 
 
 class Owner(Protocol):
-    """Who wants to know while something of his is in flight."""
+    """A gate: sampling goes on while it has attempts in flight."""
 
     in_flight: int
-    sampled: bool  # False once nothing was: then ask anew
+    # Set to False by the sampler when nothing is in flight; the gate then calls `lag_for` again.
+    sampled: bool
 
 
 class LoopLag:
-    """Samples one loop; `due` and `aftermath` tell cheaply whether `around` is worth a call. Get it by `lag_for`."""
+    """Samples one loop. `due` and `aftermath` are a cheap test whether to call `around`. Get it with `lag_for`."""
 
     __slots__ = (
         *("_fired_at", "_from", "_last", "_owners", "_real", "_to", "_turns"),
@@ -44,8 +46,10 @@ class LoopLag:
     )
 
     def __init__(self, real: bool = True) -> None:
-        self.due = math.inf  # after this instant the next tick is late
-        self.aftermath = False  # what arrived during a long turn comes up now
+        # After this instant the next tick is late.
+        self.due = math.inf
+        # Responses that arrived during a long turn are resumed now.
+        self.aftermath = False
         self._real = real
         self._owners: dict[Owner, None] = {}
         self._fired_at = self._from = self._to = -math.inf
@@ -53,7 +57,7 @@ class LoopLag:
         self._turns = 0
 
     def watch(self, owner: Owner) -> None:
-        """Sample while something of his is in flight; in virtual time there is nothing to sample."""
+        """Sample while this gate has attempts in flight; in virtual time there is nothing to sample."""
         owner.sampled = True
         if self._real:
             if not self._owners:
@@ -61,9 +65,9 @@ class LoopLag:
             self._owners[owner] = None
 
     def around(self, sent: float, done: float, usual_s: float = 0.0) -> float:
-        """Expected seconds between the arrival of an answer and `done`, its stamp; at most what it took.
+        """Expected seconds between the arrival of a response and `done`, its stamp; at most its latency.
 
-        `usual_s` is the usual latency of such exchanges; 0 if that is not known.
+        `usual_s` is the usual latency of such exchanges; 0 if it is unknown.
         """
         if self.aftermath and sent < self._to:
             first = max(sent, self._from)
@@ -101,7 +105,7 @@ class LoopLag:
             self.due = math.inf
 
     def _turned(self) -> None:
-        """Once a turn of the loop, before those are woken whose answers were read in the last one."""
+        """Once each turn of the loop, before attempts resume whose responses were read in the last one."""
         now, (begin, end) = clock()(), self._last
         if end - begin > LATE_S:
             self._from, self._to = begin, end
@@ -117,7 +121,7 @@ _OF: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopLag] = WeakKeyDictionary()
 
 
 def lag_for(owner: Owner) -> LoopLag:
-    """The one sampler of the running loop, which samples while something of this owner's is in flight."""
+    """The sampler of the running loop, active while this gate has attempts in flight."""
     loop = get_running_loop()
     if (lag := _OF.get(loop)) is None:
         lag = _OF[loop] = LoopLag(_real_time(loop))
@@ -126,7 +130,7 @@ def lag_for(owner: Owner) -> LoopLag:
 
 
 def _expected(span_s: float, usual_s: float) -> float:
-    """Seconds into a span at which something came that did come: the mean of an exponential that is cut off there."""
+    """Expected seconds into a span at which a response arrived: the mean of a truncated exponential distribution."""
     if span_s <= 0.0:
         return 0.0
     ratio = span_s / usual_s if usual_s > 0.0 else 0.0
@@ -136,6 +140,6 @@ def _expected(span_s: float, usual_s: float) -> float:
 
 
 def _real_time(loop: asyncio.AbstractEventLoop) -> bool:
-    """Its clock is the machine's: uvloop's, or asyncio's own that nobody replaced."""
+    """Its clock is the machine's: that of uvloop, or the unchanged one of asyncio."""
     kind = type(loop)
     return kind.__module__.split(".")[0] == "uvloop" or getattr(kind, "time", None) is asyncio.BaseEventLoop.time

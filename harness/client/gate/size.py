@@ -1,29 +1,32 @@
-"""How much work an attempt was beside an average one, so that long requests do not look like congestion; pure.
+"""The size of an attempt relative to an average one, so that long requests do not look like congestion; pure.
 
 Rules of this file
-  1. Two numbers are known of an attempt: the tokens it gave and the tokens it made, counted by the server or estimated
-     from bytes. What each costs differs by server and task (nothing, a little, all), so it is learnt from latencies:
-     latency = a + b x given + c x made, least squares over the last few hundred answers.
-  2. Until size is known to matter beyond noise, every attempt is 1.0. Dividing a latency by the size told then gives
-     what an average attempt would have taken; where size does not matter it changes nothing.
+  1. An attempt has two numbers: input tokens and output tokens, counted by the server or estimated from bytes. The cost
+     of each depends on server and task, so it is fitted: latency = a + b x input + c x output, by least squares over
+     the last few hundred responses.
+  2. Until size matters beyond noise, every attempt has size 1.0. A latency divided by the size estimates the latency of
+     an average attempt; where size does not matter, the division changes nothing.
 """
 
 from __future__ import annotations
 
+from harness.client.protocols import CountedAnswer, TextAnswer, provides
 from harness.client.types import Request, Response
 
-MEMORY = 400  # answers: what is older fades
+# Responses; older ones fade.
+MEMORY = 400
 FIT_EVERY = 32
 FIT_MIN = 64
-SURE = 12.0  # an explained share of the variance above this, over the number of answers, is not noise (F test, p 0.003)
+# An explained share of the variance above SURE / (number of responses) is not noise (F test, p = 0.003).
+SURE = 12.0
 RELATIVE_MIN = 0.05
 _BYTES_A_TOKEN, _WIDE_BYTES_A_TOKEN, _CHARACTERS_A_TOKEN = 4, 3, 4
 
 
 def work_of(request: Request, response: Response) -> tuple[float, float]:
-    """(tokens given, tokens made): as the server counted them, else estimated; made is 0 where no text is generated.
+    """(input tokens, output tokens): as the server counted them, else estimated; output is 0 if no text is generated.
 
-    Without a count the tokens made are the events of a stream, or a quarter of the characters of a text.
+    Without a count the output tokens are the events of a stream, or a quarter of the characters of a text.
     """
     body = request.body
     given = len(body) / (_BYTES_A_TOKEN if body.isascii() else _WIDE_BYTES_A_TOKEN)
@@ -31,13 +34,13 @@ def work_of(request: Request, response: Response) -> tuple[float, float]:
     for answer in response.answers:
         if type(answer) is float:
             continue
-        usage = getattr(answer, "usage", None)
+        usage = answer.usage if provides(answer, CountedAnswer) else None
         if usage is not None:
             made += usage.completion_tokens or 0
             if len(response.answers) == 1 and usage.prompt_tokens is not None:
                 given = float(usage.prompt_tokens)
             continue
-        text = answer if type(answer) is str else getattr(answer, "text", None)
+        text = answer if type(answer) is str else answer.text if provides(answer, TextAnswer) else None
         if response.chunks:
             made = float(len(response.chunks))
         elif type(text) is str:
@@ -46,7 +49,7 @@ def work_of(request: Request, response: Response) -> tuple[float, float]:
 
 
 class Sizes:
-    """Learns what size costs, and tells how large an attempt was: 1.0 is an average one."""
+    """Fits the cost of a token, and gives the relative size of an attempt: 1.0 is average."""
 
     __slots__ = ("_cost", "_count", "_gg", "_given", "_gl", "_gm", "_latency_s", "_ll", "_made", "_ml", "_mm", "_of")
 
@@ -54,17 +57,17 @@ class Sizes:
         self._count = 0
         self._given = self._made = self._latency_s = 0.0  # means
         self._gg = self._gm = self._mm = self._gl = self._ml = self._ll = 0.0  # covariances
-        self._cost = (0.0, 0.0)  # of a token given and one made, in mean latencies
-        self._of = (0.0, 0.0)  # the average attempt to which that belongs
+        self._cost = (0.0, 0.0)  # of an input and an output token, in mean latencies
+        self._of = (0.0, 0.0)  # the average attempt at the time of the fit
 
     def relative(self, work: tuple[float, float], latency_s: float) -> float:
-        """How large it was; then it is learnt from."""
+        """The relative size of an attempt by the present fit; then the attempt enters the fit."""
         given, made = work
         cost_given, cost_made = self._cost
-        told = 1.0
+        size = 1.0
         if cost_given or cost_made:
             of_given, of_made = self._of
-            told = max(RELATIVE_MIN, 1.0 + cost_given * (given - of_given) + cost_made * (made - of_made))
+            size = max(RELATIVE_MIN, 1.0 + cost_given * (given - of_given) + cost_made * (made - of_made))
         self._count = count = self._count + 1
         share = 1.0 / count if count < MEMORY else 1.0 / MEMORY
         keep = 1.0 - share
@@ -80,22 +83,22 @@ class Sizes:
         self._ll = keep * (self._ll + share * off_s * off_s)
         if not count % FIT_EVERY and count >= FIT_MIN:
             self._fit(min(count, MEMORY))
-        return told
+        return size
 
     def _fit(self, count: int) -> None:
-        """What a token costs; nothing unless that is sure."""
+        """Fit the cost of a token; 0 unless it is significant."""
         given_s, made_s = self._slopes()
         explained = given_s * self._gl + made_s * self._ml
         if self._latency_s <= 0.0 or explained <= SURE / count * self._ll:
             self._cost = (0.0, 0.0)
             return
         by_size_s = given_s * self._given + made_s * self._made
-        scale = 1.0 / max(self._latency_s, by_size_s)  # never less than nothing for an attempt of no size
+        scale = 1.0 / max(self._latency_s, by_size_s)  # so that an attempt without tokens has no negative size
         self._cost = (given_s * scale, made_s * scale)
         self._of = (self._given, self._made)
 
     def _slopes(self) -> tuple[float, float]:
-        """Seconds a token, by least squares; more work never takes less."""
+        """Seconds for each token, by least squares; never negative."""
         gg, gm, mm, gl, ml = self._gg, self._gm, self._mm, self._gl, self._ml
         free = gg * mm - gm * gm
         if free > 1e-6 * gg * mm:

@@ -1,13 +1,12 @@
-"""What refusals say: where they began, how long nothing more is tried, and whether it is a rate that is limited; pure.
+"""Refusals: the limit at which they began, how long it is avoided, and whether the server limits a rate; pure.
 
 Rules of this file
-  1. One refusal is an accident, and so are several in the same instant: a burst met an empty bucket. Refusals that come
-     again within two latencies count, from two and 8 % of the limit on.
-  2. The limit falls to what was in flight just before the refused one, which the server did accept; no magic factor.
-  3. A limit that was refused is not tried again for a while, and for longer each time; at least as long as the server
-     asks for (Retry-After).
-  4. Refused three times in a row although each time fewer were in flight: it is no number that is limited but a rate.
-     What was accepted is then the pace; it grows slowly, and falls back to what is accepted when it is refused.
+  1. A single refusal does not count, nor do several at the same instant: a burst met an empty bucket. Refusals count if
+     they recur within two latencies and are at least two and 8 % of the limit.
+  2. The limit falls to the number in flight just before the refused attempt, because the server accepted that many.
+  3. A refused limit is avoided for a while, longer each time, and at least for the server's Retry-After.
+  4. Refused three times in a row, each time with fewer in flight: the server limits a rate and not a number. The
+     accepted rate is then the pace. It grows slowly and falls back to the accepted rate when it is refused.
 """
 
 from __future__ import annotations
@@ -18,17 +17,20 @@ from collections import deque
 from harness.client.types import Outcome, Sample
 
 OVERLOAD = frozenset({Outcome.rejected, Outcome.timed_out})
-SHARE = 0.08  # of the limit
-WITHIN, APART = 2.0, 0.1  # in latencies: refusals that belong together; those in the same instant are one
+# The least share of the limit that must be refused.
+SHARE = 0.08
+# In latencies: refusals within the first belong together; those closer than the second count as one.
+WITHIN, APART = 2.0, 0.1
 HOLD_S, HOLD_GROWTH, HOLD_MAX_S = 2.0, 1.7, 30.0
 CUTS_OF_A_RATE = 3
-REFUSED_MAX = 0.02  # of what was accepted: the pace is a little too high anyway, or it would find nothing out
+# Refusals per accepted attempt up to which the pace still grows; it must be slightly too high to learn anything.
+REFUSED_MAX = 0.02
 PACE_STEP, PACE_STEP_GROWTH, PACE_STEP_MAX = 0.01, 1.25, 0.25
 PACE_SAMPLES, PACE_WINDOW_S = 50, 0.5
 
 
 class Ceiling:
-    """Where refusals began, for one limit."""
+    """The limit at which refusals began."""
 
     def __init__(self) -> None:
         self.at = math.inf
@@ -45,12 +47,12 @@ class Ceiling:
         self._hint_s = 0.0
 
     def clear(self) -> None:
-        """The limit is another one, or it is measured anew."""
+        """A new block begins."""
         self._count = 0
         self._least = 0
 
     def refused(self, sample: Sample, value: int, latency_s: float) -> bool:
-        """Count a refusal under the present limit; True if it is time to take less."""
+        """Count a refusal under the present limit; True if the limit should fall."""
         now = sample.done
         if now - self._first_at > WITHIN * latency_s:
             self._first_at = self._last_at = now
@@ -64,7 +66,7 @@ class Ceiling:
         return self._apart > 1 and self._count >= max(2, SHARE * value) and now > self._cut_at + latency_s
 
     def cut(self, value: int, now: float) -> int:
-        """What to fall to; 0 if that was done often enough, and it is a rate."""
+        """The limit to fall to; 0 if that was done often enough, so that the server limits a rate."""
         self.met = True
         self._cuts = self._cuts + 1 if value <= self._cut_to else 1
         self._cut_at = now
@@ -80,20 +82,20 @@ class Ceiling:
         return max(1, self._cut_to)
 
     def holds(self, now: float) -> bool:
-        """Whether more would be refused, as far as is known."""
+        """Whether a higher limit would probably be refused."""
         return now < self._until
 
     def top(self, now: float) -> float:
-        """The most that may be tried."""
+        """The highest limit that may be tried."""
         return self.at - 1 if now < self._until else math.inf
 
     def passed(self, value: int, now: float) -> None:
-        """As many were in flight for a while without a refusal."""
+        """A block at this limit ended without counted refusals."""
         if now >= self._until and value >= self.at:
             self.lift()
 
     def lift(self) -> None:
-        """Forget where it was."""
+        """Forget the ceiling."""
         self.at, self._until, self._hold_s = math.inf, 0.0, HOLD_S
 
 
@@ -107,7 +109,7 @@ class Accepted:
         self._step = PACE_STEP
 
     def add(self, sample: Sample) -> bool:
-        """Count an attempt that ended; True if the rate is another one now."""
+        """Count an attempt that ended; True if the rate has changed."""
         if sample.outcome is Outcome.ok:
             self._ok += 1
         elif sample.outcome in OVERLOAD:

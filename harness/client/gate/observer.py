@@ -12,10 +12,11 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
+from harness.client.cause import Cause
 from harness.client.hooks import LimitDetails, LimitHook
 from harness.client.limits.fixed import Fixed
+from harness.client.protocols import ExplainedLimit, PacedLimit, SizedLimit
 from harness.client.types import Limit, Outcome, Sample
 
 PACE_GRAIN = 0.01  # share of the pace; smaller changes of it are not reported
@@ -52,32 +53,27 @@ class ObservedLimit:
         self._update = limit.update
         self._reported_per_s = math.inf
         self.value = limit.value
-        self._paced = hasattr(limit, "rate_per_s")
-        if self._paced:
-            self.rate_per_s: float = limit.rate_per_s  # type: ignore[attr-defined] # it has one
+        self.uses_work = isinstance(limit, SizedLimit) and bool(limit.uses_work)
+        self._explained = limit if isinstance(limit, ExplainedLimit) else None
+        self._paced = limit if isinstance(limit, PacedLimit) else None
+        if self._paced is not None:
+            self.rate_per_s: float = self._paced.rate_per_s
             self._reported_per_s = self.rate_per_s
-
-    def __getattr__(self, name: str) -> Any:
-        """Other attributes of the limit: a cause, whether it uses work."""
-        # A copy asks for attributes before there is a limit.
-        if name.startswith("__") or name in {"_limit", "rate_per_s"}:
-            raise AttributeError(name)
-        return getattr(self._limit, name)
 
     def update(self, sample: Sample, /) -> None:
         """Update the limit inside; cheap where nothing changes."""
         self._update(sample)
         limit, before = self._limit, self.value
         after = limit.value
-        if self._paced and limit.rate_per_s != self.rate_per_s:  # type: ignore[attr-defined] # it has one
-            self.rate_per_s = limit.rate_per_s  # type: ignore[attr-defined] # as above
+        if self._paced is not None and self._paced.rate_per_s != self.rate_per_s:
+            self.rate_per_s = self._paced.rate_per_s
             if after == before and _alike(self.rate_per_s, self._reported_per_s):
                 return
             self._reported_per_s = self.rate_per_s
         elif after == before:
             return
         self.value = after
-        cause = getattr(limit, "cause", "") or _cause(sample, before, after)
+        cause = (self._explained.cause if self._explained is not None else "") or _cause(sample, before, after)
         self._hook(LimitDetails(sample.done, before, after, cause, self._reported_per_s))
 
 
@@ -85,10 +81,10 @@ def _alike(per_s: float, reported_per_s: float) -> bool:
     return (1 - PACE_GRAIN) * reported_per_s <= per_s <= (1 + PACE_GRAIN) * reported_per_s
 
 
-def _cause(sample: Sample, before: int, after: int) -> str:
+def _cause(sample: Sample, before: int, after: int) -> Cause:
     """For a limit that gives no cause: the direction of the change and the last outcome."""
     if after > before:
-        return "raised"
+        return Cause.raised
     if sample.outcome is Outcome.ok:
-        return "lowered"
-    return "refused" if sample.outcome is Outcome.rejected else "failed"
+        return Cause.lowered
+    return Cause.refused if sample.outcome is Outcome.rejected else Cause.failed

@@ -9,13 +9,13 @@ from statistics import fmean, pstdev
 
 import pytest
 
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.size import FIT_MIN, Sizes, work_of
 from harness.client.tasks.annotate import Annotate
 from harness.client.tasks.chat import Chat, Completion, Message, Usage
 from harness.client.tasks.embed import Embed
 from harness.client.tasks.similarity import Similarity
 from harness.client.types import Item, Outcome, Request, Response, Sample
-from harness.client.work import FIT_MIN, Sizes, work_of
 from tests.unit.layer_helpers import Server, ask, embed, virtually
 
 CHAT, ANNOTATE, EMBED, SIMILARITY = Chat(), Annotate(), Embed(), Similarity()

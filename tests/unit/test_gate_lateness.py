@@ -11,8 +11,8 @@ from statistics import fmean
 import pytest
 import uvloop
 
-from harness.client.layers.concurrency_limit import ConcurrencyLimit
-from harness.client.loop_lag import LATE_S, PERIOD_S, LoopLag
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.lateness import LATE_S, PERIOD_S, LoopLag
 from harness.client.types import Sample
 from tests.unit.gate_helpers import Paced, ask_now
 from tests.unit.lag_helpers import played, server
@@ -96,8 +96,8 @@ class Clockwork:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr("harness.client.loop_lag.get_running_loop", lambda: self)
-        monkeypatch.setattr("harness.client.loop_lag.clock", lambda: lambda: self.now)
+        monkeypatch.setattr("harness.client.gate.lateness.get_running_loop", lambda: self)
+        monkeypatch.setattr("harness.client.gate.lateness.clock", lambda: lambda: self.now)
         self.timers = 0
         self.soon: list[Callable[[], None]] = []
         self.tick: Callable[[], None] | None = None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from harness.client import watching
+from harness.client.gate.observer import ObservedLimit, observed
 from harness.client.hooks import LimitDetails
 from harness.client.limits.aimd import Aimd
 from harness.client.limits.fixed import Fixed
-from harness.client.noted import ObservedLimit, observed
 from harness.client.types import Outcome, Sample
 
 

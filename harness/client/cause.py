@@ -1,0 +1,66 @@
+"""Why a limit changed, as codes with a text and a family; recorded in `*.decisions.jsonl` and in result.json."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Family(enum.StrEnum):
+    """Groups of causes, for pictures."""
+
+    more = "more"
+    fewer = "fewer"
+    probe = "probe"
+    refused = "refused or paced"
+
+
+class Cause(enum.StrEnum):
+    """Why a limit changed. The value is the code that records hold; never rename one."""
+
+    family: Family
+    text: str
+
+    def __new__(cls, code: str, family: Family, text: str) -> Cause:
+        made = str.__new__(cls, code)
+        made._value_ = code
+        made.family, made.text = family, text
+        return made
+
+    start = "start", Family.more, "start"
+    raised = "raised", Family.more, "raised"
+    lowered = "lowered", Family.fewer, "lowered"
+    refused = "refused", Family.refused, "refused"
+    failed = "failed", Family.refused, "failed"
+    # The start of `knee`.
+    doubling = "doubling", Family.more, "doubling adds throughput"
+    doubling_ended = "doubling_ended", Family.fewer, "doubling adds no more throughput"
+    # Changes of latency that `knee` sees at rest.
+    slower = "slower", Family.fewer, "latency rose"
+    faster = "faster", Family.probe, "latency fell"
+    # Probes of `knee`: at fewer and at more attempts in flight.
+    probe_fewer = "probe_fewer", Family.probe, "probe: are fewer enough?"
+    probe_others = "probe_others", Family.probe, "probe: do other clients add latency?"
+    fewer_suffice = "fewer_suffice", Family.fewer, "fewer are enough"
+    probe_ended = "probe_ended", Family.probe, "the probe ended"
+    probe_more = "probe_more", Family.probe, "probe: do more add throughput?"
+    more_pays = "more_pays", Family.more, "more add throughput"
+    more_ended = "more_ended", Family.fewer, "more add no throughput"
+    # A server that limits the rate.
+    paced = "paced", Family.refused, "paced: the server limits the rate"
+    pace_changed = "pace_changed", Family.refused, "the pace changed"
+    pace_ended = "pace_ended", Family.refused, "the pace no longer limits"
+
+
+def family_of(code: str) -> Family | None:
+    """The family of a recorded cause; None for a text of a limit of one's own."""
+    cause = _BY_CODE.get(code)
+    return None if cause is None else cause.family
+
+
+def text_of(code: str) -> str:
+    """The text of a recorded cause; that of a limit of one's own as it stands."""
+    cause = _BY_CODE.get(code)
+    return code if cause is None else cause.text
+
+
+_BY_CODE = {cause.value: cause for cause in Cause}

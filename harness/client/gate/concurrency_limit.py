@@ -1,0 +1,135 @@
+"""The layer that holds the number of attempts in flight at the value of a limit, and lets the limit learn from each.
+
+`Slots` says who starts when. This class feeds the limit and the turnstile with what responses show.
+"""
+
+from __future__ import annotations
+
+import math
+
+from harness.client.gate.lateness import lag_for
+from harness.client.gate.pause import PROBE
+from harness.client.gate.quota_headers import QuotaReader
+from harness.client.gate.sampler import Sampler
+from harness.client.gate.slots import Slots
+from harness.client.limits.fixed import Fixed
+from harness.client.protocols import PacedLimit, SizedLimit
+from harness.client.types import Limit, Outcome, Request, Response, Send
+
+_OK, _REJECTED = Outcome.ok, Outcome.rejected
+ACCEPTED = frozenset({Outcome.ok, Outcome.client_error, Outcome.bad_response})
+"""The server accepted the request. After a 5xx, a time-out or a broken connection that is unknown."""
+
+
+class ConcurrencyLimit(Slots):
+    """Holds the number of attempts in flight at the value of a limit, in order of arrival; the limit learns from each.
+
+    Args:
+        inner: Sends one attempt.
+        limit: The concurrency algorithm. If its `rate_per_s` is finite, attempts start no faster than that. If its
+            `uses_work` is true, samples carry the relative size of each attempt.
+        respect_retry_after: Pause when the server refuses everything and sends Retry-After, and when its headers report
+            an exhausted quota. Default None: for every limit but a fixed one.
+    """
+
+    def __init__(self, inner: Send, limit: Limit, respect_retry_after: bool | None = None) -> None:
+        super().__init__(limit.value, _rate_of(limit))
+        self._inner = inner
+        self.limit = limit
+        # How often the limit has changed.
+        self.generation = 0
+        fixed = isinstance(limit, Fixed)
+        self._respects = not fixed if respect_retry_after is None else respect_retry_after
+        # A fixed limit learns nothing, so its responses need not be read.
+        self._plain = fixed and not self._respects
+        self._pause = self._turnstile.pause
+        self._quotas = QuotaReader()
+        # The last success while the turnstile was open.
+        self._accepted_at = -math.inf
+        # The lateness of the loop is being measured (`lateness.Owner`).
+        self.sampled = False
+        self._sampler = Sampler()
+        self._sample = self._sampler.sample
+        self._describe()
+
+    # A method of its own for the sample would cost a call on the hot path.
+    async def __call__(self, request: Request, /) -> Response:  # noqa: PLR0912 - see above
+        probe = False
+        if self._line or self.in_flight >= self._fast_limit:
+            kind = await self._take(request.deadline)
+            probe = kind == PROBE
+            if not kind:
+                why = "its deadline passed while it waited for a slot"
+                return Response(Outcome.not_sent, done=self._now(), error=why)
+        else:
+            self.in_flight += 1
+        try:
+            if self._plain:
+                return await self._inner(request)
+            if not self.sampled:
+                self._sampler.lateness = lag_for(self)
+            in_flight, size, generation = self.in_flight, self._size, self.generation
+            response = await self._inner(request)
+            sample = self._sample(request, response, in_flight, size, generation)
+            if sample is not None:
+                limit, paced = self.limit, self._paced
+                limit.update(sample)
+                if limit.value != self._size or (paced is not None and paced.rate_per_s != self._turnstile.rate_per_s):
+                    self._apply(limit)
+            if response.outcome is _OK and self._fast_limit:
+                self._accepted_at = response.done
+            elif self._respects:
+                self._on_outcome(response)
+            if response.headers is not None and self._respects:
+                self._read_quota_headers(response)
+            return response
+        finally:
+            self.in_flight -= 1
+            if probe:
+                self._pause.probe_ended()
+            if self._line or self._watchers:
+                self._hand_on()
+
+    def resized(self) -> None:
+        """Apply a change that was made to `limit` from outside, or another limit in its place."""
+        if self.limit.value != self._size:
+            self.generation += 1
+            self._resize(self.limit.value)
+        self._describe()
+        rate_per_s = _rate_of(self.limit)
+        if self._turnstile.closed or rate_per_s != self._turnstile.rate_per_s:
+            self._pace(rate_per_s)
+        self._hand_on()
+
+    def _apply(self, limit: Limit) -> None:
+        """Take over the number and the rate of the limit."""
+        if limit.value != self._size:
+            self.generation += 1
+            self._resize(limit.value)
+        if self._paced is not None and self._paced.rate_per_s != self._turnstile.rate_per_s:
+            self._pace(self._paced.rate_per_s)
+
+    def _on_outcome(self, response: Response) -> None:
+        """A response that was accepted or refused may open or close the turnstile."""
+        now = self._now()
+        self._pause.accepted_at = max(self._pause.accepted_at, self._accepted_at)
+        if response.outcome in ACCEPTED:
+            self._pause.accepted(response.sent, response.done)
+        elif response.outcome is _REJECTED and response.retry_after_s:
+            self._pause.refused(response.sent, now, response.retry_after_s)
+        self._refresh(now)
+
+    def _read_quota_headers(self, response: Response) -> None:
+        """An exhausted quota closes the turnstile."""
+        if exhausted := self._quotas.exhausted(response.headers or {}, response.outcome is _REJECTED):
+            self._turnstile.quotas_exhausted(exhausted, now := self._now())
+            self._refresh(now)
+
+    def _describe(self) -> None:
+        """Read what the limit offers beside its value."""
+        self._paced = self.limit if isinstance(self.limit, PacedLimit) else None
+        self._sampler.measure_size(isinstance(self.limit, SizedLimit) and bool(self.limit.uses_work))
+
+
+def _rate_of(limit: Limit) -> float:
+    return limit.rate_per_s if isinstance(limit, PacedLimit) else math.inf

@@ -1,0 +1,200 @@
+"""Slots for attempts in flight: who starts now, who waits in line, and who is notified of a free slot.
+
+Rules of this file
+  1. A slot passes from the attempt that ends straight to the first in line. It is never free in between.
+  2. A waiter that is cancelled leaves the line. If it already had a slot, it passes the slot on: none is lost.
+  3. The number of slots may change at any time: fewer take effect as attempts end, more take effect at once.
+  4. `vacancy` notifies and reserves nothing. A notified watcher that leaves the slot unused for one turn of the loop
+     passes the notification on, so none is lost either.
+  5. The turnstile decides when an attempt may start. While it is open, nobody asks it. While it is closed,
+     `_fast_limit` is 0, so every attempt takes the slow path, and one timer wakes the line when its head may start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict
+
+from harness.base.clock import Clock, clock
+from harness.client.gate.pause import ORDINARY
+from harness.client.gate.turnstile import Turnstile
+
+# In order of arrival; a waiter that is cancelled leaves in O(1).
+_Line = OrderedDict["asyncio.Future[int]", None]
+# No timer is shorter: those of uvloop have whole milliseconds, and may fire early.
+GRAIN_S = 0.001
+
+
+class Slots:
+    """A number of slots, given in order of arrival, and no faster than the turnstile allows."""
+
+    def __init__(self, size: int, rate_per_s: float = math.inf) -> None:
+        self.in_flight = 0
+        self._size = size
+        # Attempts start without a question while fewer than this are in flight. The first attempt applies a finite
+        # rate, because only a running loop has a clock.
+        self._fast_limit = size if rate_per_s == math.inf else 0
+        self._turnstile = Turnstile()
+        self._rate_per_s = rate_per_s
+        self._clock: Clock | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._line: _Line = OrderedDict()
+        self._watchers: _Line = OrderedDict()
+        # Watchers that were notified and have not run since.
+        self._notified = 0
+
+    @property
+    def waiting(self) -> int:
+        """Attempts in line for a slot."""
+        return len(self._line)
+
+    @property
+    def vacant(self) -> bool:
+        """A slot is free, nobody waits for one, and an attempt may start now."""
+        if self._line or self.in_flight >= self._size:
+            return False
+        if not self._turnstile.closed:
+            return True
+        now = self._now()
+        return self._turnstile.earliest(now) <= now
+
+    async def vacancy(self) -> None:
+        """Return when `vacant` is true, in order of arrival. The slot is not reserved."""
+        loop = asyncio.get_running_loop()
+        overtaken = False
+        while not self.vacant or (self._watchers and not overtaken):
+            watch: asyncio.Future[int] = loop.create_future()
+            self._watchers[watch] = None
+            if overtaken:
+                # Another attempt took the slot in between: this one returns to the front.
+                self._watchers.move_to_end(watch, last=False)
+            overtaken = True
+            if self._turnstile.closed:
+                # Time alone may open it.
+                self._hand_on()
+            try:
+                await watch
+            except BaseException:
+                if _result_of(watch):
+                    self._notified -= 1
+                    self._hand_on()
+                else:
+                    self._watchers.pop(watch, None)
+                    self._stop_timer_if_idle()
+                raise
+            self._notified -= 1
+        if self._watchers:
+            loop.call_soon(self._hand_on)
+
+    # Settings that change while attempts run.
+
+    def _resize(self, size: int) -> None:
+        self._size = size
+        self._fast_limit = 0 if self._turnstile.closed else size
+
+    def _pace(self, rate_per_s: float) -> None:
+        """Start attempts at this rate from now on; infinity removes the bound."""
+        self._rate_per_s = rate_per_s
+        now = self._now()
+        self._turnstile.change_rate(rate_per_s, now)
+        self._refresh(now)
+
+    def _refresh(self, now: float) -> None:
+        """The turnstile may have opened or closed."""
+        self._turnstile.refresh(now)
+        self._fast_limit = 0 if self._turnstile.closed else self._size
+
+    def _now(self) -> float:
+        if self._clock is None:
+            self._clock = clock()
+            if self._rate_per_s != math.inf:
+                self._pace(self._rate_per_s)
+        return self._clock()
+
+    # The slow path: take a slot, wait for one, hand one on.
+
+    async def _take(self, deadline: float) -> int:
+        """Take a slot, after a wait in line if need be. Returns the kind of start, or 0 if the deadline passed."""
+        if not self._line and self.in_flight < self._size:
+            now = self._now()
+            start = self._turnstile.earliest(now)
+            if start <= now:
+                self.in_flight += 1
+                kind = self._turnstile.take(now)
+                self._refresh(now)
+                return kind
+            self._wake_at(start)
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[int] = loop.create_future()
+        self._line[turn] = None
+        timer = loop.call_at(deadline, self._expire, turn) if deadline < math.inf else None
+        try:
+            return await turn
+        except BaseException:
+            if kind := _result_of(turn):
+                # The slot came in the same turn of the loop as the cancellation.
+                self.in_flight -= 1
+                self._turnstile.give_back(kind)
+                self._hand_on()
+            else:
+                self._line.pop(turn, None)
+                self._stop_timer_if_idle()
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _expire(self, turn: asyncio.Future[int]) -> None:
+        if not turn.done():
+            del self._line[turn]
+            turn.set_result(0)
+            self._stop_timer_if_idle()
+
+    def _hand_on(self) -> None:
+        """Give free slots to the line, then notify as many watchers as slots are left, each when it may start."""
+        line, watchers, turnstile = self._line, self._watchers, self._turnstile
+        now = 0.0
+        if turnstile.closed:
+            now = self._now()
+            self._refresh(now)
+        while line and self.in_flight < self._size:
+            if turnstile.closed and (start := turnstile.earliest(now)) > now:
+                self._wake_at(start)
+                return
+            turn, _ = line.popitem(last=False)
+            if not turn.done():
+                self.in_flight += 1
+                turn.set_result(turnstile.take(now) if turnstile.closed else ORDINARY)
+        while watchers and not line and self.in_flight + self._notified < self._size:
+            if turnstile.closed and (start := turnstile.earliest(now, self._notified)) > now:
+                self._wake_at(start)
+                return
+            watch, _ = watchers.popitem(last=False)
+            if not watch.done():
+                self._notified += 1
+                watch.set_result(ORDINARY)
+
+    def _wake_at(self, start: float) -> None:
+        """Hand on again at `start`; an earlier timer stays."""
+        timer = self._timer
+        if timer is not None:
+            if timer.when() <= start:
+                return
+            timer.cancel()
+        at = max(start, self._now() + GRAIN_S)
+        self._timer = asyncio.get_running_loop().call_at(at, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._hand_on()
+
+    def _stop_timer_if_idle(self) -> None:
+        if self._timer is not None and not self._line and not self._watchers:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _result_of(future: asyncio.Future[int]) -> int:
+    """Its result, although its owner was cancelled; 0 if the future itself was cancelled or has none."""
+    return future.result() if future.done() and not future.cancelled() else 0

@@ -1,0 +1,139 @@
+"""The state of the search for the knee, and the moves that all phases share."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.client.cause import Cause
+from harness.client.limits.knee.block import Block
+from harness.client.limits.knee.ceiling import Accepted, Ceiling
+from harness.client.limits.knee.curve import Curve
+from harness.client.limits.knee.timetable import Timetable
+
+Phase = Literal["start", "rest", "fewer", "more"]
+
+
+@dataclass(frozen=True)
+class Seek:
+    """Where to rest: between two quantiles of the knee, beginning at a third, with a standing queue."""
+
+    low: float
+    begin: float
+    high: float
+    # Attempts that may wait at the server, in units of sqrt(knee).
+    queue: float
+
+
+SEEK = {
+    "latency": Seek(0.2, 0.4, 0.5, 0.25),
+    "balanced": Seek(0.3, 0.6, 0.7, 0.5),
+    "throughput": Seek(0.5, 0.8, 0.9, 1.0),
+}
+
+# The least number of responses in a block of the start, of a probe, and at rest.
+START_MIN, PROBE_MIN, REST_MIN = 8, 24, 32
+LEAST: dict[Phase, int] = {"start": START_MIN, "rest": REST_MIN, "fewer": PROBE_MIN, "more": PROBE_MIN}
+# Share of a limit below which a knee is behind it.
+BEHIND = 0.75
+# Probe again soon if the 80 % quantile of the knee is more than this multiple of the 20 % quantile.
+WIDE_RATIO = 1.7
+# Once an attempt was refused, bound the rate at this multiple of the expected rate, so that no burst is sent.
+BURST = 1.5
+
+
+class Search:
+    """All that is known of the server, the present limit, and the moves between limits."""
+
+    __slots__ = (
+        *("accepted", "base_s", "block", "calibrated", "cause", "ceiling", "changes", "curve", "done", "drained_from"),
+        *("maximum", "minimum", "news", "phase", "probing_since", "rate_per_s", "reference", "seek", "surprised"),
+        *("timetable", "unpaced", "value", "wanted"),
+    )
+
+    def __init__(self, initial: int, minimum: int, maximum: int, seek: Seek) -> None:
+        self.minimum, self.maximum, self.seek = minimum, maximum, seek
+        self.value = max(minimum, min(maximum, initial))
+        # Where it rests; a probe leaves it for a while.
+        self.wanted = float(self.value)
+        self.changes = 0
+        self.cause: Cause = Cause.start
+        self.rate_per_s = math.inf
+        self.phase: Phase = "start"
+        self.curve = Curve()
+        self.ceiling = Ceiling()
+        self.timetable = Timetable()
+        self.block = Block.at_once(self.value, START_MIN, math.nan, 0)
+        # The last successes.
+        self.done: deque[float] = deque(maxlen=80)
+        # Set while the server limits a rate, with the number of successive responses that were bounded by the number
+        # in flight and not by the pace.
+        self.accepted: Accepted | None = None
+        self.unpaced = 0
+        # The least base latency of recent probes.
+        self.base_s = math.inf
+        # The first probe after the start is done.
+        self.calibrated = False
+        # The last block at rest was much slower; a single one may be a passing stall.
+        self.surprised = False
+        # The limit from which it drained since the last probe; 0: it did not.
+        self.drained_from = 0
+        # The measurement to compare a probe with: limit, latency, standard error.
+        self.reference = (0, 0.0, 1.0)
+        self.probing_since = 0.0
+        # The probe found something new.
+        self.news = False
+
+    def move(self, wanted: float, cause: Cause, now: float, probe: bool = False) -> None:
+        """Change the limit and begin a new block; a `probe` returns from there, so the resting place stays."""
+        wanted = max(float(self.minimum), min(float(self.maximum), wanted, self.ceiling.top(now)))
+        if not probe:
+            self.wanted = wanted
+        value = max(self.minimum, math.floor(wanted + 1e-9))
+        if self.accepted is None:
+            rate_per_s = BURST * max(value, self.value) / self.curve.free(value)
+            self.rate_per_s = rate_per_s if self.ceiling.met else math.inf
+        before, self.value = self.value, value
+        if value == before:
+            self.measure_again(now)
+            return
+        self.changes += 1
+        self.cause = cause
+        self.ceiling.clear()
+        if self.phase == "start":
+            self.block = Block.at_once(value, START_MIN, now, min(before - 1, value))
+        else:
+            self.block = Block(value, LEAST[self.phase], value)
+
+    def measure_again(self, now: float) -> None:
+        """Begin a new block at the same limit, where no responses of another limit have to pass first."""
+        self.ceiling.clear()
+        self.block = Block(self.value, LEAST[self.phase], since=now)
+
+    def settle(self, now: float, cause: Cause, begin: bool = False, most: float = math.inf) -> None:
+        """Rest where it was, unless the curve excludes that; with `begin`, where the curve says."""
+        seek, curve = self.seek, self.curve
+        low, start, high = (self.with_queue(curve.quantile(share)) for share in (seek.low, seek.begin, seek.high))
+        wanted = start if begin else max(low, min(high, self.wanted))
+        self.phase = "rest"
+        self.move(min(wanted, most), cause, now)
+
+    def with_queue(self, knee: float) -> float:
+        """A knee and the standing queue."""
+        return knee + self.seek.queue * math.sqrt(knee)
+
+    def latency_alone_s(self, value: float) -> float:
+        """Latency at a limit without other clients: the least base of recent probes, with the slope of the curve."""
+        return min(1.0, self.base_s / self.curve.free(1)) * self.curve.free(value)
+
+    def schedule_probe(self, now: float) -> None:
+        """Probe at the usual interval after news or while the knee is uncertain, else after twice as long."""
+        plan = self.timetable.first if self.news or self._uncertain() else self.timetable.later
+        plan(now, self.curve.free(self.value))
+
+    def _uncertain(self) -> bool:
+        """The knee may be far from its estimate, and no recent refusal forbids to look."""
+        wide = self.curve.quantile(0.8) > WIDE_RATIO * self.curve.quantile(0.2)
+        return wide and self.wanted < BEHIND * self.ceiling.at
