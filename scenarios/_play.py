@@ -16,7 +16,8 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from harness.client.redaction import redact
-from harness.experiment.engine import Application, Engine
+from harness.experiment.engine import Engine
+from harness.experiment.player import Application
 from harness.experiment.spec import CaseSpec
 from scenarios._coordinator import CLAIM, DONE, DRAINED, GO, LEFT, READY, SLOT, supervised
 from scenarios._native import NativeExecutor, start_thread

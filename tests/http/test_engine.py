@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from harness.client.types import Outcome
-from harness.experiment.engine import Application, Engine
+from harness.experiment.engine import Engine
+from harness.experiment.player import Application
 from harness.experiment.spec import CaseSpec, LayerSettings
 from harness.measure.files import find
 from harness.measure.record import End, read
