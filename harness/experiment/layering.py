@@ -21,15 +21,13 @@ from typing import Any
 
 from harness import plugins
 from harness.client.errors import UsageError
+from harness.client.layer_settings import NamedLayers
 from harness.client.types import Request, Response, Send
 
 OUTERMOST = 0
 _HANDED = ("rng", "budget", "gate", "server")
 _PLAIN = (bool, int, float, str)
 _AND = re.compile(r"\+(?=[A-Za-z_])")  # not the sign of an exponent
-
-Named = dict[str, dict[str, Any]]
-"""Layer -> its settings."""
 
 
 def split(text: str) -> tuple[str, list[str]]:
@@ -38,9 +36,9 @@ def split(text: str) -> tuple[str, list[str]]:
     return first.strip(), [layer.strip() for layer in layers]
 
 
-def parse(texts: Iterable[str]) -> Named:
+def parse(texts: Iterable[str]) -> NamedLayers:
     """`NAME[:key=value,...]`, each once, checked and in order; a UsageError names what is wrong."""
-    named: Named = {}
+    named: NamedLayers = {}
     for text in texts:
         name, settings = plugins.split_spec(text)
         name = name.replace("_", "-") if ":" not in name else name
@@ -79,7 +77,7 @@ def check(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(
-    send: Send, named: Named, handed: Mapping[str, Any], rng: Random, closing: AsyncExitStack | None = None
+    send: Send, named: NamedLayers, handed: Mapping[str, Any], rng: Random, closing: AsyncExitStack | None = None
 ) -> Send:
     """The chain around `send`. Layers that hold files or connections are closed by `closing`, outermost first."""
     for name in sorted(named, key=place, reverse=True):
@@ -93,13 +91,6 @@ def build(
             closing.push_async_callback(layer.aclose)
         send = layer
     return send
-
-
-def words(named: Named) -> dict[str, str]:
-    """For reports: layer -> what was said of it, or "on"."""
-    return {
-        name: ",".join(f"{key}={value}" for key, value in settings.items()) or "on" for name, settings in named.items()
-    }
 
 
 def place(name: str) -> Any:

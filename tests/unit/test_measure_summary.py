@@ -13,7 +13,7 @@ from harness.load.schedule import compute
 from harness.measure.frames import frame
 from harness.measure.plan import CaseFacts, read_plan, write_facts
 from harness.measure.record import Header, encode_header, read
-from harness.measure.result import Case, Load, RunResult
+from harness.measure.result import Case, Named, RunResult
 from harness.measure.summary import summarize_case, summarize_run
 from tests.unit.recorded import (
     NEVER,
@@ -111,7 +111,7 @@ def test_arrivals_have_an_offered_rate(tmp_path: Path) -> None:
     write_case(tmp_path, "sync", steady(100, 0.1))
     for items, duration_s in ((None, 10.0), (100, 30.0)):
         schedule = compute("constant", {"rate_per_s": 10.0}, duration_s, items, 1)
-        of: dict[str, Any] = {"load": Load("constant"), "scheduled": len(schedule), "span_s": schedule.span_s}
+        of: dict[str, Any] = {"load": Named("constant"), "scheduled": len(schedule), "span_s": schedule.span_s}
         assert only(tmp_path, **of).rates_per_s.offered == pytest.approx(10.0)
     write_case(tmp_path, "sync", steady(20, 0.1), interrupted="stopped by the user", scheduled=21)
     case = only(tmp_path, **of)
@@ -138,7 +138,7 @@ def test_what_a_killed_worker_had_left_is_not_sent(tmp_path: Path) -> None:
     record(killed, steady(90, 0.05), 1000)
     killed.tick(t=4.5, pulled=95.0)
     killed.flush()
-    load = Load("constant", {"rate_per_s": 40.0}, None, 12.0)
+    load = Named("constant", {"rate_per_s": 40.0})
     case = only(tmp_path, load=load, scheduled=480, span_s=12.0, processes=2)
     counts = case.counts
     assert (counts.scheduled, counts.ok, counts.unfinished, counts.not_sent) == (480, 330, 5, 145)
@@ -149,8 +149,8 @@ def test_what_a_killed_worker_had_left_is_not_sent(tmp_path: Path) -> None:
 def test_the_share_of_a_worker_that_left_no_file_is_not_sent(tmp_path: Path) -> None:
     """Killed before the load began; arrivals and a backlog of known size alike."""
     write_case(tmp_path, "sync", steady(240, 0.05), scheduled=240)
-    arrivals = only(tmp_path, load=Load("constant"), scheduled=480, span_s=12.0, processes=2).counts
-    backlog = only(tmp_path, load=Load("backlog", {}, 480), processes=2).counts
+    arrivals = only(tmp_path, load=Named("constant"), scheduled=480, span_s=12.0, processes=2).counts
+    backlog = only(tmp_path, items=480, processes=2).counts
     for counts in (arrivals, backlog):
         assert (counts.scheduled, counts.ok, counts.not_sent) == (480, 240, 240)
 
@@ -243,7 +243,7 @@ def test_a_killed_process_leaves_a_partial_case(tmp_path: Path) -> None:
     into.tick(t=0.0, cpu=0.1, rss=5e7)
     into.tick(t=4.0, pulled=45.0, cpu=0.5, rss=6e7)
     into.flush()
-    plan(tmp_path, plan_case(load=Load("backlog", {}, 100, None)))
+    plan(tmp_path, plan_case(items=100))
     result = summarize_run(tmp_path)
     (case,) = result.cases
     counts = case.counts

@@ -25,13 +25,14 @@ from harness.client.types import Send, Strategy
 from harness.experiment.player import TICK_S, Application, Player
 from harness.experiment.simulate.direct import DirectSend
 from harness.experiment.simulate.loop import VirtualLoop, run
-from harness.experiment.simulate.played import SimulatedRun, digest
+from harness.experiment.simulate.played import SimulatedRun
 from harness.experiment.simulate.recited import Recited
 from harness.experiment.simulate.server import SimulatedServer
 from harness.experiment.simulate.terms import Terms
-from harness.experiment.spec import CaseSpec
+from harness.experiment.spec import Turn
 from harness.load.feed import Source
 from harness.load.timer import sleep_until
+from harness.measure.files import digest
 from harness.measure.record import End, read
 from harness.measure.recorder import Recorder
 
@@ -48,7 +49,7 @@ TICKS_A_WIDTH = 2000
 class VirtualPlayer(Player):
     """Plays a case against a mock in the same process, on a VirtualLoop."""
 
-    def __init__(self, spec: CaseSpec, server: SimulatedServer, terms: Terms, loop: VirtualLoop) -> None:
+    def __init__(self, spec: Turn, server: SimulatedServer, terms: Terms, loop: VirtualLoop) -> None:
         super().__init__(spec)
         self._simulated = server
         self._terms = terms
@@ -91,7 +92,7 @@ class VirtualPlayer(Player):
 class _Simulation:
     """A case being played, on the running loop."""
 
-    def __init__(self, spec: CaseSpec, server: SimulatedServer, terms: Terms, watch: Watch | None) -> None:
+    def __init__(self, spec: Turn, server: SimulatedServer, terms: Terms, watch: Watch | None) -> None:
         self.server = server
         self.terms = terms
         loop = asyncio.get_running_loop()
@@ -155,9 +156,7 @@ class _Simulation:
         return recorder.end(end)
 
 
-def play(
-    spec: CaseSpec, server: SimulatedServer, terms: Terms | None = None, watch: Watch | None = None
-) -> SimulatedRun:
+def play(spec: Turn, server: SimulatedServer, terms: Terms | None = None, watch: Watch | None = None) -> SimulatedRun:
     """Play it to its end, reporting to `watch`; raises DeadlockError if it has none, and the case's errors."""
     began = time.perf_counter()
     begun: list[_Simulation] = []
@@ -187,6 +186,6 @@ def play(
         server.seen,
         virtual_s,
         time.perf_counter() - began,
-        digest(paths),
+        digest([paths]),
         gates,
     )
