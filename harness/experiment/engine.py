@@ -42,8 +42,7 @@ class RealPlayer(Player):
         self._loop = loop
         self._executor = executor
 
-    def transport(self, strategy: Strategy) -> Any:
-        """The client's own HTTP transports."""
+    def _transport(self, strategy: Strategy) -> Any:
         to, timeout_s = access_to(self.spec.target), self.spec.layers.timeout_s
         if not strategy.blocking:
             from harness.client.transport import HttpTransport
@@ -57,13 +56,11 @@ class RealPlayer(Player):
             to.url, threads=threads, timeout_s=timeout_s, executor=executor, authorization=to.authorization
         )
 
-    async def server(self) -> str:
-        """Its address, and where answers are kept also the models that it serves."""
+    async def _server(self) -> str:
         target = self.spec.target
         return await asyncio.to_thread(identity, target) if self.spec.layers.keeps_answers else target
 
-    def call_at(self, when: float, call: Callable[[], None]) -> None:
-        """A timer of the loop."""
+    def _call_at(self, when: float, call: Callable[[], None]) -> None:
         self._loop.call_at(when, call)
 
 

@@ -70,22 +70,22 @@ class Player(ABC):
     # What differs between real and virtual time.
 
     @abstractmethod
-    def transport(self, strategy: Strategy) -> AbstractAsyncContextManager[Send]:
+    def _transport(self, strategy: Strategy) -> AbstractAsyncContextManager[Send]:
         """The way to the server."""
 
     @abstractmethod
-    async def server(self) -> str:
+    async def _server(self) -> str:
         """What tells the server from others, for layers that keep answers."""
 
     @abstractmethod
-    def call_at(self, when: float, call: Callable[[], None]) -> None:
+    def _call_at(self, when: float, call: Callable[[], None]) -> None:
         """Call it at an instant of the loop's clock."""
 
-    def strategy(self) -> Strategy:
+    def _strategy(self) -> Strategy:
         """The strategy of one application."""
         return self.spec.build_strategy()
 
-    def source(self, strategy: Strategy) -> Source:
+    def _source(self, strategy: Strategy) -> Source:
         """The data of one application's items."""
         return self.spec.build_source(strategy)
 
@@ -101,7 +101,7 @@ class Player(ABC):
         self._zero, self.recorder = zero, recorder
         if (offsets := self.schedule.offsets) is not None:  # a backlog ends when it is done
             # Without a drain the last arrival would be cut at the instant at which it is due.
-            self.call_at(zero + offsets[-1] + max(self.spec.drain_s, TICK_S), self._cut_all)
+            self._call_at(zero + offsets[-1] + max(self.spec.drain_s, TICK_S), self._cut_all)
         self.begun.set()
 
     async def play(self, application: Application) -> None:
@@ -116,14 +116,14 @@ class Player(ABC):
             application.ended = True
 
     async def _play(self, application: Application) -> None:
-        strategy, server = self.strategy(), await self.server()
-        async with self.transport(strategy) as transport, Alarm() as alarm, AsyncExitStack() as closing:
+        strategy, server = self._strategy(), await self._server()
+        async with self._transport(strategy) as transport, Alarm() as alarm, AsyncExitStack() as closing:
             application.ready = True
             in_time = not self.begun.is_set()
             await self.begun.wait()
             recorder = self.recorder
             assert recorder is not None  # noqa: S101 - `begin` was given it
-            source = self.source(strategy)
+            source = self._source(strategy)
             application.jsonl, application.alarm = source.jsonl, alarm
             feed = application.feed = Feed(
                 source,
@@ -176,7 +176,7 @@ class Player(ABC):
         application.closes = at + STOP_GRACE_S
         if application.alarm is not None:
             application.alarm.off()
-        self.call_at(at + self.spec.drain_s, lambda: self._cut(application))
+        self._call_at(at + self.spec.drain_s, lambda: self._cut(application))
 
     def leave_all(self, why: str | None = None) -> None:
         """No further item for any application."""

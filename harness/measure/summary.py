@@ -83,15 +83,6 @@ def with_write_error(result: RunResult, error: str) -> RunResult:
     return msgspec.structs.replace(result, verdict=judged, headline=headline(result.cases, judged))
 
 
-def summarize_case(
-    plan: PlanCase, directory: Path, ceilings: dict[str, float] | None = None, slo: str | None = None
-) -> Case:
-    """One case from whatever files exist; an empty one if there are none."""
-    measured = Measured(ceilings=ceilings or {})
-    found = measure_case(plan, directory, measured, parse(slo) if slo else [])
-    return _empty(plan, measured) if found is None else found[0]
-
-
 def measure_case(
     plan: PlanCase, directory: Path, measured: Measured, conditions: Sequence[Condition]
 ) -> tuple[Case, Evidence] | None:
@@ -157,10 +148,6 @@ def _identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
         "scenario": plan.scenario,
         "layers": plan.layers.as_report(),
     }
-
-
-def _empty(plan: PlanCase, measured: Measured) -> Case:
-    return Case(**_identity(plan, measured), repeats=0, partial=True, warnings=["it was not run"])
 
 
 def _with_slo(case: Case, conditions: Sequence[Condition]) -> Case:

@@ -11,10 +11,11 @@ from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from harness.load.schedule import compute
 from harness.measure.frames import frame
-from harness.measure.plan import CaseFacts, read_plan, write_facts
+from harness.measure.plan import CaseFacts, Measured, read_plan, write_facts
 from harness.measure.record import Header, encode_header, read
 from harness.measure.result import Case, Named, RunResult
-from harness.measure.summary import summarize_case, summarize_run
+from harness.measure.slo import parse
+from harness.measure.summary import measure_case, summarize_run
 from tests.unit.recorded import (
     NEVER,
     Exchange,
@@ -29,9 +30,11 @@ from tests.unit.recorded import (
 )
 
 
-def only(tmp_path: Path, **planned: Any) -> Case:
+def only(tmp_path: Path, slo: str = "", **planned: Any) -> Case:
     """The case `sync`, summarized alone."""
-    return summarize_case(plan_case(**planned), tmp_path)
+    found = measure_case(plan_case(**planned), tmp_path, Measured(), parse(slo) if slo else [])
+    assert found is not None
+    return found[0]
 
 
 def run(tmp_path: Path, *names: str, **more: Any) -> RunResult:
@@ -167,10 +170,10 @@ def test_another_schedule_than_the_planned_one_is_invalid(tmp_path: Path) -> Non
 def test_goodput_counts_answers_within_the_slo(tmp_path: Path) -> None:
     """By the strictest bound on latency, and on time to first token."""
     write_case(tmp_path, "sync", one_by_one(100))
-    within = summarize_case(plan_case(), tmp_path, slo="p50<1s,p99<2.05s,mean<9s")
+    within = only(tmp_path, slo="p50<1s,p99<2.05s,mean<9s")
     assert within.rates_per_s.goodput == pytest.approx(1.0)
     assert [check.passed for check in within.slo] == [False, False, True]
-    no_stream = summarize_case(plan_case(), tmp_path, slo="ttft_p50<10s")
+    no_stream = only(tmp_path, slo="ttft_p50<10s")
     assert no_stream.rates_per_s.goodput == 0.0
     assert not no_stream.slo[0].passed
 
@@ -296,9 +299,9 @@ def test_rows_of_another_width_are_refused(tmp_path: Path) -> None:
         only(tmp_path)
 
 
-def test_a_case_that_was_not_run_is_empty_and_partial(tmp_path: Path) -> None:
-    """Alone; in a run it is left out and named in the verdict."""
-    assert only(tmp_path).partial
+def test_a_case_that_was_not_run_is_left_out_and_named(tmp_path: Path) -> None:
+    """The verdict names it."""
+    assert measure_case(plan_case(), tmp_path, Measured(), []) is None
     write_case(tmp_path, "sync", one_by_one(10))
     result = run(tmp_path, "sync", "threads")
     assert [case.name for case in result.cases] == ["sync"]

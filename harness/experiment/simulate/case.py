@@ -47,59 +47,16 @@ TICKS_A_WIDTH = 2000
 
 
 class VirtualPlayer(Player):
-    """Plays a case against a mock in the same process, on a VirtualLoop."""
-
-    def __init__(self, spec: Turn, server: SimulatedServer, terms: Terms, loop: VirtualLoop) -> None:
-        super().__init__(spec)
-        self._simulated = server
-        self._terms = terms
-        self._loop = loop
-
-    def transport(self, strategy: Strategy) -> AbstractAsyncContextManager[Send]:
-        """Straight to the app, or HTTP over the network in memory."""
-        timeout_s = self.spec.layers.timeout_s
-        if self._terms.network == "none":
-            return DirectSend(self._simulated.app, timeout_s=timeout_s)
-        from harness.client.transport import HttpTransport
-
-        return HttpTransport(HTTP_URL, timeout_s=timeout_s)
-
-    async def server(self) -> str:
-        """The profile, where answers are kept."""
-        return f"simulated {self._simulated.profile}" if self.spec.layers.keeps_answers else ""
-
-    def call_at(self, when: float, call: Callable[[], None]) -> None:
-        """A sentinel of the loop, that looks once."""
-
-        def look() -> float:
-            call()
-            return math.inf
-
-        self._loop.watch(when, look)
-
-    def strategy(self) -> Strategy:
-        """The terms' own instance, or as ever."""
-        return self._terms.strategy or super().strategy()
-
-    def source(self, strategy: Strategy) -> Source:
-        """As ever, with a small input file kept in memory."""
-        source = super().source(strategy)
-        if (plain := source.jsonl) is None:
-            return source
-        return replace(source, jsonl=Recited(plain.path, plain.items, plain.priorities))
-
-
-class _Simulation:
-    """A case being played, on the running loop."""
+    """Plays a case against a mock in the same process; made on a running VirtualLoop."""
 
     def __init__(self, spec: Turn, server: SimulatedServer, terms: Terms, watch: Watch | None) -> None:
-        self.server = server
-        self.terms = terms
+        super().__init__(spec)
+        self._mock = server
+        self._terms = terms
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)  # noqa: S101 - `play` made it
-        self.loop = loop
-        self.player = VirtualPlayer(spec, server, terms, loop)
-        self.recorder = Recorder(
+        self._loop = loop
+        self.records = Recorder(
             Path(spec.records), case=spec.name, repeat=spec.repeat, process=0, t0=0.0, t0_unix_s=0.0
         )
         self._tick_s = TICK_S
@@ -107,68 +64,94 @@ class _Simulation:
         self._watch = watch
         self._reported = time.monotonic()
 
-    async def __call__(self) -> End:
-        loop, player = self.loop, self.player
-        if self.terms.network == "memory":
+    def _transport(self, strategy: Strategy) -> AbstractAsyncContextManager[Send]:
+        timeout_s = self.spec.layers.timeout_s
+        if self._terms.network == "none":
+            return DirectSend(self._mock.app, timeout_s=timeout_s)
+        from harness.client.transport import HttpTransport
+
+        return HttpTransport(HTTP_URL, timeout_s=timeout_s)
+
+    async def _server(self) -> str:
+        return f"simulated {self._mock.profile}" if self.spec.layers.keeps_answers else ""
+
+    def _call_at(self, when: float, call: Callable[[], None]) -> None:
+        def look() -> float:
+            call()
+            return math.inf
+
+        self._loop.watch(when, look)
+
+    def _strategy(self) -> Strategy:
+        return self._terms.strategy or super()._strategy()
+
+    def _source(self, strategy: Strategy) -> Source:
+        source = super()._source(strategy)
+        if (plain := source.jsonl) is None:
+            return source
+        return replace(source, jsonl=Recited(plain.path, plain.items, plain.priorities))
+
+    async def play_all(self) -> End:
+        """Play every application to its end; raises the first error of one."""
+        loop, terms, users = self._loop, self._terms, self.spec.users
+        if terms.network == "memory":
             from harness.experiment.simulate.network import Network
 
-            loop.connect = Network(self.server.app, self.terms.delay_s).connect
-        loop.watch(0.0, self._tick)
-        if self.terms.stop_s < math.inf:
-            player.call_at(self.terms.stop_s, player.leave_all)
-        player.begin(0.0, self.recorder)
-        users, joins_s = player.spec.users, self.terms.joins_s
-        for slot in range(users):
-            begins_s = joins_s[slot] if slot < len(joins_s) else 0.0
-            one = Application(slot, users)
-            player.applications.append(one)
-            one.task = loop.create_task(self._application(one, begins_s), name=f"application {slot}")
-        await asyncio.gather(*(one.task for one in player.applications if one.task), return_exceptions=True)
-        if player.failure is not None:
-            raise player.failure
-        self._tick()
+            loop.connect = Network(self._mock.app, terms.delay_s).connect
+        loop.watch(0.0, self._look)
+        if terms.stop_s < math.inf:
+            self._call_at(terms.stop_s, self.leave_all)
+        self.begin(0.0, self.records)
+        self.applications += [Application(slot, users) for slot in range(users)]
+        for one in self.applications:
+            begins_s = terms.joins_s[one.slot] if one.slot < len(terms.joins_s) else 0.0
+            one.task = loop.create_task(self._join(one, begins_s), name=f"application {one.slot}")
+        await asyncio.gather(*(one.task for one in self.applications if one.task), return_exceptions=True)
+        if self.failure is not None:
+            raise self.failure
+        self._look()
         return self.finish()
 
-    async def _application(self, one: Application, begins_s: float) -> None:
+    async def _join(self, one: Application, begins_s: float) -> None:
         if begins_s:
             await sleep_until(begins_s)
-        await self.player.play(one)
+        await self.play(one)
 
-    def _tick(self) -> float:
-        self.player.tick(self.recorder)
+    def _look(self) -> float:
+        """A tick; returns the instant of the next."""
+        self.tick(self.records)
         if self._watch is not None and time.monotonic() > self._reported + STATUS_S:
             self._reported = time.monotonic()
-            self._watch(self.player.status(self.recorder))
+            self._watch(self.status(self.records))
         self._ticks += 1
         if self._ticks % TICKS_A_WIDTH == 0:
             self._tick_s *= 2
-        return self.loop.time() + self._tick_s
+        return self._loop.time() + self._tick_s
 
     def finish(self, error: str | None = None, interrupted: str | None = None) -> End:
         """Close the records, with the last word on them."""
-        player, recorder = self.player, self.recorder
-        player.interrupted = interrupted
-        end = player.summary(recorder, self.loop.time(), error)
-        if self.terms.stop_s < math.inf and player.schedule.offsets is None:
+        self.interrupted = interrupted
+        end = self.summary(self.records, self._loop.time(), error)
+        if self._terms.stop_s < math.inf and self.schedule.offsets is None:
             # The stop of a backlog without end is a part of the load, and its only end.
-            not_sent = max(0, end.pulled - recorder.recorded)
+            not_sent = max(0, end.pulled - end.recorded)
             end = msgspec.structs.replace(end, scheduled=end.pulled, not_sent=not_sent)
-        return recorder.end(end)
+        return self.records.end(end)
 
 
 def play(spec: Turn, server: SimulatedServer, terms: Terms | None = None, watch: Watch | None = None) -> SimulatedRun:
     """Play it to its end, reporting to `watch`; raises DeadlockError if it has none, and the case's errors."""
     began = time.perf_counter()
-    begun: list[_Simulation] = []
+    begun: list[VirtualPlayer] = []
 
-    async def main() -> tuple[_Simulation, End, float]:
-        playing = _Simulation(spec, server, terms or Terms(), watch)
-        begun.append(playing)
-        end = await playing()
-        return playing, end, asyncio.get_running_loop().time()
+    async def main() -> tuple[VirtualPlayer, End, float]:
+        player = VirtualPlayer(spec, server, terms or Terms(), watch)
+        begun.append(player)
+        end = await player.play_all()
+        return player, end, asyncio.get_running_loop().time()
 
     try:
-        playing, end, virtual_s = run(main())
+        player, end, virtual_s = run(main())
     except KeyboardInterrupt:
         if begun:
             begun[0].finish(interrupted="stopped by the user")
@@ -177,8 +160,7 @@ def play(spec: Turn, server: SimulatedServer, terms: Terms | None = None, watch:
         if begun:  # what was recorded until then stands, with the reason beside it
             begun[0].finish(error=f"{type(error).__name__}: {error}")
         raise
-    paths = playing.recorder.paths
-    gates = tuple(one.gate for one in playing.player.applications)
+    paths = player.records.paths
     return SimulatedRun(
         read(paths.requests)[1],
         read(paths.timeline)[1],
@@ -187,5 +169,5 @@ def play(spec: Turn, server: SimulatedServer, terms: Terms | None = None, watch:
         virtual_s,
         time.perf_counter() - began,
         digest([paths]),
-        gates,
+        tuple(one.gate for one in player.applications),
     )
