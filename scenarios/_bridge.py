@@ -19,7 +19,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from harness.client.errors import UsageError
 from harness.experiment.scenario import Description
-from harness.experiment.spec import Turn
+from harness.experiment.spec import Trial
 from scenarios import _options
 from scenarios._coordinator import Coordinator
 from scenarios._play import Play, register
@@ -55,37 +55,37 @@ class Application(User, Description):
 
 def _play_of(environment: Environment) -> Play:
     """The web UI can start one test after another: each is a repeat of its own, and no record is overwritten."""
-    turn = _turn(environment)
-    turn = msgspec.structs.replace(turn, repeat=turn.repeat + _state["tests"])
+    trial = _trial(environment)
+    trial = msgspec.structs.replace(trial, repeat=trial.repeat + _state["tests"])
     _state["tests"] += 1
-    return Play(environment, turn, max(0, environment.runner.worker_index))
+    return Play(environment, trial, max(0, environment.runner.worker_index))
 
 
-def _turn(environment: Environment) -> Turn:
+def _trial(environment: Environment) -> Trial:
     """What `paceline` or, under plain Locust, the first process wants played."""
-    if (turn := _options.parents_turn()) is not None:
-        return turn
+    if (trial := _options.parents_trial()) is not None:
+        return trial
     options = environment.parsed_options
-    if not options.paceline_turn:
+    if not options.paceline_trial:
         _refuse(UsageError("this worker's master plays something else: give each run its own --master-bind-port"))
-    return msgspec.json.decode(options.paceline_turn, type=Turn)
+    return msgspec.json.decode(options.paceline_trial, type=Trial)
 
 
 @events.init_command_line_parser.add_listener
 def _arguments(parser: Any, **_: Any) -> None:
-    if _options.parents_turn() is not None:
+    if _options.parents_trial() is not None:
         # The case says everything: a locust.conf or pyproject.toml of the user's must not end or change its load.
         parser._default_config_files = []
     _options.add_arguments(parser)
-    parser.add_argument("--paceline-turn", default="", include_in_web_ui=False, help="set by the master")
+    parser.add_argument("--paceline-trial", default="", include_in_web_ui=False, help="set by the master")
 
 
 @events.init.add_listener
 def _init(environment: Environment, runner: Any, **_: Any) -> None:
     if not isinstance(runner, WorkerRunner):
-        if _options.parents_turn() is None:
+        if _options.parents_trial() is None:
             _prepare(environment)
-        _state["coordinator"] = Coordinator(environment, _turn(environment))
+        _state["coordinator"] = Coordinator(environment, _trial(environment))
     if not isinstance(runner, MasterRunner):
         register(environment, lambda: _state["play"])
         environment.events.test_start.add_listener(_started)
@@ -109,7 +109,7 @@ def _prepare(environment: Environment) -> None:
         standalone = Standalone(environment, environment.user_classes[0])
     except UsageError as error:
         _refuse(error)
-    environment.parsed_options.paceline_turn = msgspec.json.encode(standalone.turn).decode()
+    environment.parsed_options.paceline_trial = msgspec.json.encode(standalone.trial).decode()
     environment.events.test_start.add_listener(lambda **_: standalone.test_started())
     environment.events.quitting.add_listener(lambda **_: _finish(environment))
     _state["standalone"] = standalone

@@ -22,7 +22,7 @@ from locust.env import Environment
 from locust.log import greenlet_exception_logger
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
-from harness.experiment.spec import Turn
+from harness.experiment.spec import Trial
 from scenarios._stats import note_totals
 
 CLAIM, SLOT, READY, GO, DONE, LEFT, DRAINED = (
@@ -42,7 +42,7 @@ def supervised(body: Callable[[], None]) -> gevent.Greenlet:
 class Coordinator:
     """Answers claims, starts the load, notices its end."""
 
-    def __init__(self, environment: Environment, spec: Turn) -> None:
+    def __init__(self, environment: Environment, spec: Trial) -> None:
         self.environment = environment
         self.runner: Any = environment.runner
         self.spec = spec

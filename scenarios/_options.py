@@ -16,7 +16,7 @@ from harness.client.layer_settings import LayerSettings
 from harness.client.quantity import duration_s, rate_per_s
 from harness.experiment.prepare import Settings
 from harness.experiment.scenario import Description
-from harness.experiment.spec import Turn
+from harness.experiment.spec import Trial
 
 CASE_VARIABLE = "PACELINE_CASE"
 
@@ -44,10 +44,10 @@ def add_arguments(parser: Any, **_: Any) -> None:
     add("--out", default="", help="run directory (default: runs/<time>-<scenario>)")
 
 
-def parents_turn() -> Turn | None:
+def parents_trial() -> Trial | None:
     """The repeat of a case that the parent wrote for this process, if there is one."""
     path = os.environ.get(CASE_VARIABLE)
-    return msgspec.json.decode(Path(path).read_bytes(), type=Turn) if path else None
+    return msgspec.json.decode(Path(path).read_bytes(), type=Trial) if path else None
 
 
 def take_run_time(options: Namespace, scenario: type[Description]) -> None:

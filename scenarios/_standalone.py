@@ -13,7 +13,7 @@ from locust.env import Environment
 from harness.client.access import access_to
 from harness.client.redaction import keep_from_texts
 from harness.experiment.prepare import prepare
-from harness.experiment.run import Witness, begin, open_server, summarized
+from harness.experiment.run import Observation, begin, open_server, summarized
 from harness.experiment.scenario import Description
 from harness.measure.verdict import exit_code
 from scenarios import _options
@@ -32,7 +32,7 @@ class Standalone:
         self._server = open_server(self._run)
         begin(self._run, self._server)
         # With the target as it was given: it may hold what proves the client to it. It goes into no file.
-        self.turn = self._run.cases[0].turn(given or self._server.url, self._run.records)
+        self.trial = self._run.cases[0].trial(given or self._server.url, self._run.records)
         self._environment = environment
         self._finished = False
         self._tests = 0
@@ -40,13 +40,13 @@ class Standalone:
 
     def test_started(self) -> None:
         """A test begins."""
-        turn = self._run.cases[0].turn(self._server.url, self._run.records, self._tests)
-        self._witness = Witness(turn, self._run.directory, self._server)
+        trial = self._run.cases[0].trial(self._server.url, self._run.records, self._tests)
+        self._observation = Observation(trial, self._run.directory, self._server)
 
     def test_stopped(self) -> None:
         """It is over and drained."""
         self._tests += 1
-        self._witness.testify(exit_code=0)
+        self._observation.end(exit_code=0)
 
     def finish(self) -> None:
         """Result, server down; says where the result is, and sets the exit code of an invalid or inconclusive run.

@@ -63,7 +63,7 @@ def _ceiling(case: CaseSpec, transport: str, url: str, folder: Path) -> float | 
     name = slug(probe.name, 0, 0)
     for stale in folder.glob(f"{name}*"):
         stale.unlink()
-    if play(probe.turn(url, folder)).interrupted:
+    if play(probe.trial(url, folder)).interrupted:
         raise KeyboardInterrupt
     return rate_of(folder / f"{name}.requests")
 

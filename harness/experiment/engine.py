@@ -23,7 +23,7 @@ from harness.client.open_files import raise_limit
 from harness.client.types import Strategy
 from harness.experiment.loop import new_event_loop
 from harness.experiment.player import TICK_S, Application, Player
-from harness.experiment.spec import Turn
+from harness.experiment.spec import Trial
 from harness.experiment.target import identity
 from harness.measure.health import ProcessSampler
 from harness.measure.record import End
@@ -37,7 +37,7 @@ MakeExecutor = Callable[[int], concurrent.futures.Executor]
 class RealPlayer(Player):
     """Plays a case against a server over HTTP."""
 
-    def __init__(self, spec: Turn, loop: asyncio.AbstractEventLoop, executor: MakeExecutor | None) -> None:
+    def __init__(self, spec: Trial, loop: asyncio.AbstractEventLoop, executor: MakeExecutor | None) -> None:
         super().__init__(spec)
         self._loop = loop
         self._executor = executor
@@ -69,7 +69,7 @@ class Engine:
 
     def __init__(
         self,
-        spec: Turn,
+        spec: Trial,
         process: int = 0,
         executor: MakeExecutor | None = None,
         on_rows: Callable[[Any], None] | None = None,

@@ -23,7 +23,7 @@ import msgspec
 from harness import plugins
 from harness.client.access import AUTHORIZATION_VARIABLE
 from harness.experiment import children
-from harness.experiment.spec import Turn
+from harness.experiment.spec import Trial
 from harness.measure.files import slug
 
 Watch = Callable[[dict[str, Any]], None]
@@ -40,16 +40,16 @@ class Played(msgspec.Struct, frozen=True):
     log: Path
 
 
-def command(turn: Turn) -> list[str]:
+def command(trial: Trial) -> list[str]:
     """The Locust command line of a case."""
     line = children.python("locust", "-f", str(plugins.folder("scenario") / "_case.py"), "--headless")
     line += ["--only-summary"]
-    line += ["--loglevel", "WARNING", "-u", str(turn.users), "-r", str(turn.users)]
+    line += ["--loglevel", "WARNING", "-u", str(trial.users), "-r", str(trial.users)]
     line += ["--exit-code-on-error", "0"]  # failed requests are a result; the exit code says whether the client worked
-    if turn.processes == 1:
+    if trial.processes == 1:
         return line
     port = str(_free_port())  # Locust's own default would let two runs on one machine steal each other's workers
-    return [*line, "--processes", str(turn.processes), "--master-bind-port", port, "--master-port", port]
+    return [*line, "--processes", str(trial.processes), "--master-bind-port", port, "--master-port", port]
 
 
 def _free_port() -> int:
@@ -58,36 +58,36 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def environment(turn: Turn, case_file: Path, status_fd: int, authorization: str | None = None) -> dict[str, str]:
+def environment(trial: Trial, case_file: Path, status_fd: int, authorization: str | None = None) -> dict[str, str]:
     """The child's environment: the case, the status pipe, and no monkey-patching where one process suffices.
 
     Settings for the user's own Locust (`LOCUST_RUN_TIME` ...) are left out: the case says everything. The credentials
     are here and not in the case, which is a file.
     """
     env = {name: value for name, value in children.environment().items() if not name.startswith("LOCUST_")}
-    env |= {"PACELINE_CASE": str(case_file), "PACELINE_SCENARIO": turn.scenario, "PACELINE_STATUS_FD": str(status_fd)}
+    env |= {"PACELINE_CASE": str(case_file), "PACELINE_SCENARIO": trial.scenario, "PACELINE_STATUS_FD": str(status_fd)}
     if authorization is not None:
         env[AUTHORIZATION_VARIABLE] = authorization
-    if turn.processes == 1:
+    if trial.processes == 1:
         env["LOCUST_SKIP_MONKEY_PATCH"] = "1"
     return env
 
 
-def play(turn: Turn, watch: Watch | None = None, authorization: str | None = None) -> Played:
+def play(trial: Trial, watch: Watch | None = None, authorization: str | None = None) -> Played:
     """Run the child to its end. On KeyboardInterrupt it is asked to stop, drains, and what it recorded stands."""
-    records, stem = Path(turn.records), slug(turn.name, turn.repeat, 0)
-    case_file, log = records / f"{stem}.turn.json", records / f"{stem}.locust.log"
-    case_file.write_bytes(msgspec.json.format(msgspec.json.encode(turn)))
+    records, stem = Path(trial.records), slug(trial.name, trial.repeat, 0)
+    case_file, log = records / f"{stem}.trial.json", records / f"{stem}.locust.log"
+    case_file.write_bytes(msgspec.json.format(msgspec.json.encode(trial)))
     read_fd, write_fd = os.pipe()
     os.set_blocking(read_fd, False)
     os.set_blocking(write_fd, False)
     with log.open("wb") as output:
         child = subprocess.Popen(  # noqa: S603 - our own scenario under Locust
-            command(turn),
+            command(trial),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=environment(turn, case_file, write_fd, authorization),
+            env=environment(trial, case_file, write_fd, authorization),
             pass_fds=[write_fd],
             start_new_session=True,
         )
@@ -98,7 +98,7 @@ def play(turn: Turn, watch: Watch | None = None, authorization: str | None = Non
         watcher.until_end(child, None)
     except KeyboardInterrupt:
         interrupted = True
-        _stop(child, watcher, turn.drain_s + STOP_GRACE_S)
+        _stop(child, watcher, trial.drain_s + STOP_GRACE_S)
     finally:
         os.close(read_fd)
         if child.poll() is None:

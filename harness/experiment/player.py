@@ -24,7 +24,7 @@ from harness.client.layers.concurrency_limit import ConcurrencyLimit
 from harness.client.noted import watching
 from harness.client.redaction import redact
 from harness.client.types import Outcome, Request, Response, Send, Strategy
-from harness.experiment.spec import Turn, compose
+from harness.experiment.spec import Trial, compose
 from harness.load.feed import Feed, Source
 from harness.load.timer import Alarm
 from harness.load.workloads.jsonl import Jsonl
@@ -56,7 +56,7 @@ class Application:
 class Player(ABC):
     """Plays one repeat of a case."""
 
-    def __init__(self, spec: Turn) -> None:
+    def __init__(self, spec: Trial) -> None:
         self.spec = spec
         self.schedule = spec.build_schedule()
         self.mix = spec.build_mix()

@@ -4,7 +4,7 @@ Rules of this file
   1. The plan is on disk before the first case, facts after each: a killed run can be reported from those files.
   2. Repeats are interleaved (A B C, A B C): a machine that drifts must not favour the case that came first.
   3. The embedded mock begins its schedule again for each case, so every strategy meets the same server.
-  4. There is one loop over the cases. A `Way` says how one is played: in a child process (here), in virtual time
+  4. There is one loop over the cases. A `Backend` says how one is played: in a child process (here), in virtual time
      (`simulate.compare`). Under plain Locust the events of a test take the loop's place (`scenarios._standalone`).
 """
 
@@ -26,7 +26,7 @@ from harness.experiment.calibrate import ceilings
 from harness.experiment.open_files import check as check_open_files
 from harness.experiment.play import Played, Watch, play
 from harness.experiment.prepare import Run
-from harness.experiment.spec import Turn
+from harness.experiment.spec import Trial
 from harness.load.lines import count_lines
 from harness.measure.files import digest, disk_failed, find
 from harness.measure.plan import PLAN_FILE, CaseFacts, Measured, write_facts, write_measured, write_plan
@@ -51,8 +51,8 @@ class Server(Protocol):
         """Exchanges that it counted, if it says so."""
 
 
-class Way(Protocol):
-    """How the cases of a run are played."""
+class Backend(Protocol):
+    """Plays the cases of a run: in child processes, or in virtual time."""
 
     def server(self) -> AbstractContextManager[Server]:
         """The server under test, while the run lasts."""
@@ -60,13 +60,13 @@ class Way(Protocol):
     def ceilings(self) -> dict[str, float]:
         """The client's own limits in requests per second, by transport."""
 
-    def play(self, turn: Turn, watch: Watch) -> Played:
+    def play(self, trial: Trial, watch: Watch) -> Played:
         """Play it to its end, or until Ctrl-C."""
 
 
-def execute(run: Run, progress: Progress, way: Way | None = None) -> tuple[RunResult, bool]:
+def execute(run: Run, progress: Progress, backend: Backend | None = None) -> tuple[RunResult, bool]:
     """Play every case; returns the result (also written to result.json) and whether it was interrupted."""
-    return summarized(run, lambda: _play_all(run, way or ChildProcesses(run, progress), progress))
+    return summarized(run, lambda: _play_all(run, backend or ChildProcesses(run, progress), progress))
 
 
 def summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool]:
@@ -95,16 +95,16 @@ def summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool]
     return result, interrupted
 
 
-def _play_all(run: Run, way: Way, progress: Progress) -> bool:
-    """Play the cases in their turns; whether it was interrupted."""
+def _play_all(run: Run, backend: Backend, progress: Progress) -> bool:
+    """Play every repeat of every case; whether it was interrupted."""
     run.records.mkdir(parents=True, exist_ok=True)
-    with way.server() as server:
+    with backend.server() as server:
         progress("target", {"url": server.url, "profile": server.profile, "note": server.note})
         measured = begin(run, server)
         try:
-            if found := way.ceilings():
+            if found := backend.ceilings():
                 write_measured(msgspec.structs.replace(measured, ceilings=found), run.directory)
-            return any(_one(turn, run.directory, server, way, progress) for turn in _turns(run, server.url))
+            return any(_one(trial, run.directory, server, backend, progress) for trial in _trials(run, server.url))
         except KeyboardInterrupt:
             return True
 
@@ -117,47 +117,47 @@ def begin(run: Run, server: Server) -> Measured:
     return measured
 
 
-def _turns(run: Run, target: str) -> Iterator[Turn]:
+def _trials(run: Run, target: str) -> Iterator[Trial]:
     for repeat in range(run.settings.repeats):
         for case in run.cases:
-            yield case.turn(target, run.records, repeat)
+            yield case.trial(target, run.records, repeat)
 
 
-def _one(turn: Turn, directory: Path, server: Server, way: Way, progress: Progress) -> bool:
-    """Play one turn; whether it was interrupted."""
-    progress("case", {"name": turn.name, "repeat": turn.repeat, "repeats": turn.repeats, "items": _items(turn)})
-    witness = Witness(turn, directory, server)
-    played = way.play(turn, lambda status: progress("status", status))
-    witness.testify(played.exit_code, played.interrupted)
-    progress("case_done", {"name": turn.name, "log": str(played.log), "exit_code": played.exit_code})
+def _one(trial: Trial, directory: Path, server: Server, backend: Backend, progress: Progress) -> bool:
+    """Play one trial; whether it was interrupted."""
+    progress("case", {"name": trial.name, "repeat": trial.repeat, "repeats": trial.repeats, "items": _items(trial)})
+    observation = Observation(trial, directory, server)
+    played = backend.play(trial, lambda status: progress("status", status))
+    observation.end(played.exit_code, played.interrupted)
+    progress("case_done", {"name": trial.name, "log": str(played.log), "exit_code": played.exit_code})
     return played.interrupted
 
 
-def _items(turn: Turn) -> int | None:
+def _items(trial: Trial) -> int | None:
     """How many items are expected, for the progress bar."""
-    if turn.scheduled is not None:
-        return turn.scheduled
-    return count_lines(Path(turn.input)) if turn.items is None and turn.input is not None else turn.items
+    if trial.scheduled is not None:
+        return trial.scheduled
+    return count_lines(Path(trial.input)) if trial.items is None and trial.input is not None else trial.items
 
 
-class Witness:
-    """Sees one repeat of a case from outside, and writes the facts after it."""
+class Observation:
+    """One repeat of a case seen from outside; writes the facts at its end."""
 
-    def __init__(self, turn: Turn, directory: Path, server: Server) -> None:
-        self._turn = turn
+    def __init__(self, trial: Trial, directory: Path, server: Server) -> None:
+        self._trial = trial
         self._directory = directory
         self._server = server
         server.reset()
         self._seen = server.seen()
         self._started = time.monotonic()
 
-    def testify(self, exit_code: int, interrupted: bool = False) -> None:
+    def end(self, exit_code: int, interrupted: bool = False) -> None:
         """The repeat is over."""
-        turn, seen = self._turn, self._server.seen()
-        processes = find(Path(turn.records)).get(turn.name, {}).get(turn.repeat)
+        trial, seen = self._trial, self._server.seen()
+        processes = find(Path(trial.records)).get(trial.name, {}).get(trial.repeat)
         facts = CaseFacts(
-            case=turn.name,
-            repeat=turn.repeat,
+            case=trial.name,
+            repeat=trial.repeat,
             exit_code=exit_code,
             interrupted="stopped by the user" if interrupted else None,
             server_seen=None if seen is None or self._seen is None else seen - self._seen,
@@ -183,9 +183,9 @@ class ChildProcesses:
         run = self._run
         return ceilings(run.cases, run.directory, self._progress) if run.settings.calibrate else {}
 
-    def play(self, turn: Turn, watch: Watch) -> Played:
+    def play(self, trial: Trial, watch: Watch) -> Played:
         """In a child process."""
-        return play(turn, watch, self._run.authorization)
+        return play(trial, watch, self._run.authorization)
 
 
 def open_server(run: Run) -> targets.Target:

@@ -24,9 +24,9 @@ SAMPLE_PAIRS = Path(__file__).parents[2] / "scenarios" / "data" / "pairs.jsonl"
 class CaseSpec(PlanCase, frozen=True):
     """A case, with the parts that it describes."""
 
-    def turn(self, target: str, records: Path, repeat: int = 0) -> Turn:
+    def trial(self, target: str, records: Path, repeat: int = 0) -> Trial:
         """One repeat of it, ready to be played."""
-        return Turn(**msgspec.structs.asdict(self), target=target, records=str(records), repeat=repeat)
+        return Trial(**msgspec.structs.asdict(self), target=target, records=str(records), repeat=repeat)
 
     def build_strategy(self) -> Strategy:
         """The strategy with its settings."""
@@ -53,7 +53,7 @@ class CaseSpec(PlanCase, frozen=True):
         return compute(self.load.name, self.load.settings, self.duration_s, self.items, self.seed)
 
 
-class Turn(CaseSpec, frozen=True, kw_only=True):
+class Trial(CaseSpec, frozen=True, kw_only=True):
     """One repeat of a case: handed as JSON to the process that plays it."""
 
     target: str  # the server's URL

@@ -254,9 +254,9 @@ def _environment(plan: Plan, directory: Path) -> dict[str, Any]:
 def _digests(plan: Plan, directory: Path) -> dict[str, str]:
     """The digest of the records of each repeat that came to its end."""
     recorded = find(directory)
-    turns = [(case.name, repeat) for case in plan.cases for repeat in recorded.get(case.name, {})]
-    facts = {f"{name}/{repeat}": _facts(directory, name, repeat, []) for name, repeat in turns}
-    return {turn: of.records_sha256 for turn, of in facts.items() if of is not None and of.records_sha256}
+    trials = [(case.name, repeat) for case in plan.cases for repeat in recorded.get(case.name, {})]
+    facts = {f"{name}/{repeat}": _facts(directory, name, repeat, []) for name, repeat in trials}
+    return {trial: of.records_sha256 for trial, of in facts.items() if of is not None and of.records_sha256}
 
 
 def _warnings(number: Counts, proof: Evidence, repeats: Sequence[Repeat]) -> list[str]:

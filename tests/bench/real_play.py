@@ -14,7 +14,7 @@ import numpy as np
 from harness import plugins
 from harness.experiment import target
 from harness.experiment.play import play
-from harness.experiment.spec import SAMPLE_PAIRS, Turn
+from harness.experiment.spec import SAMPLE_PAIRS, Trial
 from harness.load.schedule import BACKLOG
 from harness.measure.plan import TaskShare
 from harness.measure.record import read
@@ -53,7 +53,7 @@ class RealPlay:
     def play(self, name: str) -> Played:
         """A limit by name, or a static number; raises RuntimeError if the client recorded nothing."""
         shape = self._shape
-        spec = Turn(
+        spec = Trial(
             name=name,
             target=self._target.url,
             strategy=Named(*plugins.split_spec(product.strategy(name))),
@@ -79,7 +79,7 @@ class RealPlay:
         print(f"{shape.name:>22} {name:>10}: {rate:7.1f} ok/s, p50 {played.p50_s * 1e3:6.1f} ms", file=sys.stderr)
         return played
 
-    def _run(self, spec: Turn) -> str:
+    def _run(self, spec: Trial) -> str:
         def watch(status: dict[str, Any]) -> None:
             if status["t_s"] >= spec.duration_s:
                 raise KeyboardInterrupt  # as a user who has seen enough: the client drains, and what it recorded stands

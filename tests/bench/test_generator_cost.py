@@ -15,7 +15,7 @@ import msgspec
 from harness import plugins
 from harness.experiment import target as targets
 from harness.experiment.play import play
-from harness.experiment.spec import Turn
+from harness.experiment.spec import Trial
 from harness.measure.files import find
 from harness.measure.plan import TaskShare
 from harness.measure.record import End
@@ -31,7 +31,7 @@ def _ours(url: str, folder: Path, number: int) -> float:
     records = folder / f"ours-{number}"
     records.mkdir()
     (folder / "pair.jsonl").write_text((json.dumps(PAIR) + "\n") * REQUESTS)
-    spec = Turn(
+    spec = Trial(
         name="ours",
         target=url,
         strategy=Named("queue-stream", {"concurrency": IN_FLIGHT}),

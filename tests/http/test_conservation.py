@@ -17,7 +17,7 @@ import pytest
 from harness.client.types import Outcome
 from harness.experiment import target as targets
 from harness.experiment.play import play
-from harness.experiment.spec import Turn
+from harness.experiment.spec import Trial
 from harness.measure.files import find
 from harness.measure.record import read
 from harness.measure.result import Named
@@ -28,7 +28,7 @@ LOCUST = ["locust", "--headless", "--only-summary", "--loglevel", "WARNING"]
 SLOW = "# one second\n[service]\nbase_s = 1.0\n"
 
 
-def locust(of: Turn, folder: Path, *more: str, unpatched: bool = False) -> subprocess.Popen[str]:
+def locust(of: Trial, folder: Path, *more: str, unpatched: bool = False) -> subprocess.Popen[str]:
     """Locust on the backlog scenario with this case."""
     env = case_file(folder, of) | ({"LOCUST_SKIP_MONKEY_PATCH": "1"} if unpatched else {})
     line = [*LOCUST, "-f", str(ROOT / "scenarios" / "backlog.py"), "-u", str(of.users), "-r", str(of.users)]
@@ -72,15 +72,15 @@ def agree(text: str, records: Path, server: targets.Target, items: int | None) -
         assert len(rows) == items
 
 
-def local(of: Turn, folder: Path) -> str:
+def local(of: Trial, folder: Path) -> str:
     return finished(locust(of, folder))
 
 
-def local_unpatched(of: Turn, folder: Path) -> str:
+def local_unpatched(of: Trial, folder: Path) -> str:
     return finished(locust(of, folder, unpatched=True))
 
 
-def two_processes(of: Turn, folder: Path) -> str:
+def two_processes(of: Trial, folder: Path) -> str:
     return finished(locust(of, folder, *two()))
 
 
@@ -92,7 +92,7 @@ def two() -> list[str]:
     return ["--processes", "2", "--master-bind-port", port, "--master-port", port]
 
 
-def master_and_workers(of: Turn, folder: Path) -> str:
+def master_and_workers(of: Trial, folder: Path) -> str:
     """Three processes started one by one, as on three machines."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -110,7 +110,7 @@ def master_and_workers(of: Turn, folder: Path) -> str:
 @pytest.mark.parametrize("mode", [local, local_unpatched, two_processes, master_and_workers])
 @pytest.mark.parametrize("strategy", ["queue-stream:concurrency=8", "threads:workers=4"])
 def test_three_counts_agree_on_a_faulty_server(
-    mode: Callable[[Turn, Path], str], strategy: str, tmp_path: Path
+    mode: Callable[[Trial, Path], str], strategy: str, tmp_path: Path
 ) -> None:
     """With status codes, resets and malformed answers, and no retries: one request, one row, one exchange."""
     with mock(FAULTY, tmp_path) as server:

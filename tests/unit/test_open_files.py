@@ -15,12 +15,12 @@ from harness.client import open_files
 from harness.client.errors import UsageError
 from harness.client.types import Outcome, Request, Response
 from harness.experiment.open_files import IN_FLIGHT, RESERVE, check, needed
-from harness.experiment.spec import Turn
+from harness.experiment.spec import Trial
 from tests.processes import spec
 from tests.unit.recorded import T0, end, recorder, request
 
 
-def case(strategy: str, **more: Any) -> Turn:
+def case(strategy: str, **more: Any) -> Trial:
     return spec("http://x", Path(), strategy, **more)
 
 

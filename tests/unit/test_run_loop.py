@@ -13,7 +13,7 @@ from harness.experiment.play import Played, Watch
 from harness.experiment.prepare import Run, Settings, prepare
 from harness.experiment.run import execute
 from harness.experiment.simulate.compare import VirtualTime
-from harness.experiment.spec import Turn
+from harness.experiment.spec import Trial
 from harness.measure.files import digest, find
 from harness.measure.plan import PlanCase, read_facts, read_measured, read_plan
 from harness.measure.result import RunResult, decode
@@ -22,15 +22,15 @@ PROFILE = "# quick\n[service]\nbase_s = 0.01\n"
 
 
 class Spied(VirtualTime):
-    """Calls `before` ahead of each turn."""
+    """Calls `before` ahead of each trial."""
 
-    def __init__(self, run: Run, before: Callable[[Turn], None]) -> None:
+    def __init__(self, run: Run, before: Callable[[Trial], None]) -> None:
         super().__init__(run)
         self._before = before
 
-    def play(self, turn: Turn, watch: Watch) -> Played:
-        self._before(turn)
-        return super().play(turn, watch)
+    def play(self, trial: Trial, watch: Watch) -> Played:
+        self._before(trial)
+        return super().play(trial, watch)
 
 
 def prepared(tmp_path: Path, **more: Any) -> Run:
@@ -39,7 +39,7 @@ def prepared(tmp_path: Path, **more: Any) -> Run:
     return prepare(Settings(**given, out=tmp_path / "run", simulated=True, **more))  # type: ignore[arg-type] # as above
 
 
-def played(run: Run, before: Callable[[Turn], None] = lambda turn: None) -> tuple[RunResult, bool, list[str]]:
+def played(run: Run, before: Callable[[Trial], None] = lambda trial: None) -> tuple[RunResult, bool, list[str]]:
     events: list[str] = []
     result, interrupted = execute(run, lambda event, facts: events.append(event), Spied(run, before))
     return result, interrupted, [event for event in events if event != "status"]
@@ -49,12 +49,12 @@ def test_the_plan_is_written_once_and_whole_before_the_first_case(tmp_path: Path
     run = prepared(tmp_path, repeats=2)
     plans: list[tuple[bytes, int]] = []
 
-    def look(turn: Turn) -> None:
+    def look(trial: Trial) -> None:
         path = run.directory / "plan.json"
         plans.append((path.read_bytes(), path.stat().st_ino))
 
     result, interrupted, events = played(run, look)
-    look(run.cases[0].turn("", run.records))
+    look(run.cases[0].trial("", run.records))
     assert len(set(plans)) == 1
     assert len(plans) == 5
     assert not interrupted
@@ -66,7 +66,7 @@ def test_the_plan_is_written_once_and_whole_before_the_first_case(tmp_path: Path
 
 def test_repeats_are_interleaved(tmp_path: Path) -> None:
     order: list[tuple[str, int]] = []
-    played(prepared(tmp_path, repeats=2), lambda turn: order.append((turn.name, turn.repeat)))
+    played(prepared(tmp_path, repeats=2), lambda trial: order.append((trial.name, trial.repeat)))
     assert order == [("sync", 0), ("queue-stream:concurrency=4", 0), ("sync", 1), ("queue-stream:concurrency=4", 1)]
 
 
@@ -101,8 +101,8 @@ def test_a_stop_by_the_user_ends_the_loop_and_leaves_a_result(tmp_path: Path, mo
     run = prepared(tmp_path)
     order: list[str] = []
 
-    def before(turn: Turn) -> None:
-        order.append(turn.name)
+    def before(trial: Trial) -> None:
+        order.append(trial.name)
         monkeypatch.setattr("harness.experiment.simulate.compare.play", stop)
 
     result, interrupted, _ = played(run, before)

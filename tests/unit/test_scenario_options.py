@@ -106,11 +106,11 @@ def test_a_task_needs_a_weight_above_zero() -> None:
 def test_the_parents_case_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the file that the environment names, if it names one."""
     monkeypatch.delenv(_options.CASE_VARIABLE, raising=False)
-    assert _options.parents_turn() is None
+    assert _options.parents_trial() is None
     written = spec("http://x", tmp_path)
     (tmp_path / "case.json").write_bytes(msgspec.json.encode(written))
     monkeypatch.setenv(_options.CASE_VARIABLE, str(tmp_path / "case.json"))
-    assert _options.parents_turn() == written
+    assert _options.parents_trial() == written
 
 
 @pytest.mark.parametrize("name", plugins.names("scenario"))

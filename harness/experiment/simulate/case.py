@@ -29,7 +29,7 @@ from harness.experiment.simulate.played import SimulatedRun
 from harness.experiment.simulate.recited import Recited
 from harness.experiment.simulate.server import SimulatedServer
 from harness.experiment.simulate.terms import Terms
-from harness.experiment.spec import Turn
+from harness.experiment.spec import Trial
 from harness.load.feed import Source
 from harness.load.timer import sleep_until
 from harness.measure.files import digest
@@ -49,7 +49,7 @@ TICKS_A_WIDTH = 2000
 class VirtualPlayer(Player):
     """Plays a case against a mock in the same process; made on a running VirtualLoop."""
 
-    def __init__(self, spec: Turn, server: SimulatedServer, terms: Terms, watch: Watch | None) -> None:
+    def __init__(self, spec: Trial, server: SimulatedServer, terms: Terms, watch: Watch | None) -> None:
         super().__init__(spec)
         self._mock = server
         self._terms = terms
@@ -139,7 +139,7 @@ class VirtualPlayer(Player):
         return self.records.end(end)
 
 
-def play(spec: Turn, server: SimulatedServer, terms: Terms | None = None, watch: Watch | None = None) -> SimulatedRun:
+def play(spec: Trial, server: SimulatedServer, terms: Terms | None = None, watch: Watch | None = None) -> SimulatedRun:
     """Play it to its end, reporting to `watch`; raises DeadlockError if it has none, and the case's errors."""
     began = time.perf_counter()
     begun: list[VirtualPlayer] = []

@@ -20,7 +20,7 @@ from harness.experiment.simulate.loop import DeadlockError, NotSimulated
 from harness.experiment.simulate.played import SimulatedRun
 from harness.experiment.simulate.server import SimulatedServer
 from harness.experiment.simulate.terms import Terms
-from harness.experiment.spec import Turn
+from harness.experiment.spec import Trial
 
 URL = "simulated:"
 
@@ -75,10 +75,10 @@ class VirtualTime:
         """None: the client costs nothing in virtual time."""
         return {}
 
-    def play(self, turn: Turn, watch: Watch) -> Played:
+    def play(self, trial: Trial, watch: Watch) -> Played:
         """Exit code 1 if it comes to no end."""
         try:
-            played = play(turn, self._server.fresh(turn.repeat), self._terms, watch)
+            played = play(trial, self._server.fresh(trial.repeat), self._terms, watch)
         except KeyboardInterrupt:
             return Played(0, True, self._run.records)
         except (DeadlockError, NotSimulated) as error:

@@ -16,7 +16,7 @@ from harness.experiment.simulate.case import play
 from harness.experiment.simulate.played import SimulatedRun
 from harness.experiment.simulate.server import SimulatedServer
 from harness.experiment.simulate.terms import Terms
-from harness.experiment.spec import SAMPLE_PAIRS, Turn
+from harness.experiment.spec import SAMPLE_PAIRS, Trial
 from harness.load.schedule import BACKLOG
 from harness.measure.plan import TaskShare
 from harness.measure.result import Named
@@ -64,7 +64,7 @@ def simulate(
         named, instance = Named(type(strategy).__name__), strategy
     pacer = Named(BACKLOG) if rate_per_s is None else Named(load, {"rate_per_s": rate_per_s})
     with tempfile.TemporaryDirectory(prefix="paceline-simulate-") as scratch:
-        spec = Turn(
+        spec = Trial(
             name=named.name,
             target="simulated:",
             strategy=named,
