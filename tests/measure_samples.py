@@ -32,8 +32,10 @@ from harness.measure.record import (
     Header,
     encode_header,
 )
-from harness.measure.result import Named, Target
+from harness.measure.result import Case, Named, Target
 from harness.measure.sealed import write_sealed
+from harness.measure.slo import parse
+from harness.measure.summary import measure_case
 
 MS = 1_000_000
 CASE = "queue-stream:concurrency=4"
@@ -150,3 +152,10 @@ def finished(
     write_measured(Measured(Target("http://127.0.0.1:1", server="demo"), of.pop("ceilings", {})), run)
     leave(run, rows, **of)
     write_facts(CaseFacts(CASE, 0, 0, None, len(rows) if seen is None else seen, 1.0), run)
+
+
+def summarize_case(planned: PlanCase, run: Path, slo: str = "") -> Case:
+    """One case from its files, without a plan."""
+    found = measure_case(planned, run, Measured(), parse(slo) if slo else [])
+    assert found is not None
+    return found[0]

@@ -29,14 +29,17 @@ class Played(msgspec.Struct, frozen=True):
     attempts: Any = None
 
 
-def arrivals(played: Played) -> dict[str, Any]:
-    """What a plan holds of a schedule."""
-    return {"scheduled": len(played.rows), "span_s": played.load.duration_s} if played.load.duration_s else {}
+def planned(played: Played) -> dict[str, Any]:
+    """What a plan holds of its load."""
+    load = {"load": Named(played.load.kind, played.load.settings)}
+    if not (span_s := played.load.duration_s):
+        return load
+    return load | {"duration_s": span_s, "scheduled": len(played.rows), "span_s": span_s}
 
 
 def run(tmp_path: Path, *played: Played, ceiling: float | None = None) -> RunResult:
     """The result of these cases on one target."""
-    cases = [plan_case(one.name, load=Named(one.load.kind, one.load.settings), **arrivals(one)) for one in played]
+    cases = [plan_case(one.name, **planned(one)) for one in played]
     write_plan(plan(*cases), tmp_path)
     write_measured(Measured(ceilings={} if ceiling is None else {"asyncio": ceiling}), tmp_path)
     for one in played:

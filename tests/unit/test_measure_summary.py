@@ -14,8 +14,8 @@ from harness.measure.frames import frame
 from harness.measure.plan import CaseFacts, Measured, read_plan, write_facts
 from harness.measure.record import Header, encode_header, read
 from harness.measure.result import Case, Named, RunResult
-from harness.measure.slo import parse
 from harness.measure.summary import measure_case, summarize_run
+from tests.measure_samples import summarize_case
 from tests.unit.recorded import (
     NEVER,
     Exchange,
@@ -32,9 +32,7 @@ from tests.unit.recorded import (
 
 def only(tmp_path: Path, slo: str = "", **planned: Any) -> Case:
     """The case `sync`, summarized alone."""
-    found = measure_case(plan_case(**planned), tmp_path, Measured(), parse(slo) if slo else [])
-    assert found is not None
-    return found[0]
+    return summarize_case(plan_case(**planned), tmp_path, slo)
 
 
 def run(tmp_path: Path, *names: str, **more: Any) -> RunResult:
