@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import gevent
 import msgspec
@@ -19,9 +18,8 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.client.errors import UsageError
-from harness.experiment.open_files import check as check_open_files
 from harness.experiment.scenario import Description
-from harness.experiment.spec import CaseSpec
+from harness.experiment.spec import Trial
 from scenarios import _options
 from scenarios._coordinator import Coordinator
 from scenarios._play import Play, register
@@ -57,46 +55,37 @@ class Application(User, Description):
 
 def _play_of(environment: Environment) -> Play:
     """The web UI can start one test after another: each is a repeat of its own, and no record is overwritten."""
-    spec = _spec(environment)
-    spec = msgspec.structs.replace(spec, repeat=spec.repeat + _state["tests"])
+    trial = _trial(environment)
+    trial = msgspec.structs.replace(trial, repeat=trial.repeat + _state["tests"])
     _state["tests"] += 1
-    return Play(environment, spec, max(0, environment.runner.worker_index))
+    return Play(environment, trial, max(0, environment.runner.worker_index))
 
 
-def _spec(environment: Environment) -> CaseSpec:
-    case = _options.case_file()
-    if case is not None:
-        return case
+def _trial(environment: Environment) -> Trial:
+    """What `paceline` or, under plain Locust, the first process wants played."""
+    if (trial := _options.parents_trial()) is not None:
+        return trial
     options = environment.parsed_options
-    if not options.paceline_target:
+    if not options.paceline_trial:
         _refuse(UsageError("this worker's master plays something else: give each run its own --master-bind-port"))
-    return _options.spec_from(
-        options,
-        environment.user_classes[0],
-        name=environment.user_classes[0].__name__.lower(),
-        target=options.paceline_target,
-        records=Path(options.paceline_records),
-    )
+    return msgspec.json.decode(options.paceline_trial, type=Trial)
 
 
 @events.init_command_line_parser.add_listener
 def _arguments(parser: Any, **_: Any) -> None:
-    if _options.case_file() is not None:
+    if _options.parents_trial() is not None:
         # The case says everything: a locust.conf or pyproject.toml of the user's must not end or change its load.
         parser._default_config_files = []
     _options.add_arguments(parser)
-    parser.add_argument("--paceline-target", default="", include_in_web_ui=False, help="set by the master")
-    parser.add_argument("--paceline-records", default="", include_in_web_ui=False, help="set by the master")
+    parser.add_argument("--paceline-trial", default="", include_in_web_ui=False, help="set by the master")
 
 
 @events.init.add_listener
 def _init(environment: Environment, runner: Any, **_: Any) -> None:
-    case = _options.case_file()
     if not isinstance(runner, WorkerRunner):
-        if case is None:
+        if _options.parents_trial() is None:
             _prepare(environment)
-        spec = _checked(environment)
-        _state["coordinator"] = Coordinator(environment, spec)
+        _state["coordinator"] = Coordinator(environment, _trial(environment))
     if not isinstance(runner, MasterRunner):
         register(environment, lambda: _state["play"])
         environment.events.test_start.add_listener(_started)
@@ -106,26 +95,13 @@ def _init(environment: Environment, runner: Any, **_: Any) -> None:
         environment.events.test_stop.add_listener(lambda **_: _state["standalone"].test_stopped())
 
 
-def _checked(environment: Environment) -> CaseSpec:
-    """The case, with every mistake of the user answered by one line before anything starts."""
-    try:
-        spec = _spec(environment)
-        spec.build_strategy()
-        spec.build_schedule()
-        if _options.case_file() is None:  # else the parent has checked it
-            check_open_files([spec], environment.parsed_options.processes or 1)
-    except UsageError as error:
-        _refuse(error)
-    return spec
-
-
-def _refuse(error: UsageError) -> None:
+def _refuse(error: UsageError) -> NoReturn:
     print(f"paceline: {error}", file=sys.stderr)
     sys.exit(2)
 
 
 def _prepare(environment: Environment) -> None:
-    """Plain Locust: choose a run directory, start the mock if there is no --host, and write the plan."""
+    """Plain Locust: prepare a run; a user's mistake is one line, before anything starts."""
     from scenarios._standalone import Standalone
 
     _options.take_run_time(environment.parsed_options, environment.user_classes[0])
@@ -133,8 +109,7 @@ def _prepare(environment: Environment) -> None:
         standalone = Standalone(environment, environment.user_classes[0])
     except UsageError as error:
         _refuse(error)
-    options = environment.parsed_options
-    options.paceline_target, options.paceline_records = standalone.given, str(standalone.records)
+    environment.parsed_options.paceline_trial = msgspec.json.encode(standalone.trial).decode()
     environment.events.test_start.add_listener(lambda **_: standalone.test_started())
     environment.events.quitting.add_listener(lambda **_: _finish(environment))
     _state["standalone"] = standalone

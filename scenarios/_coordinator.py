@@ -22,8 +22,7 @@ from locust.env import Environment
 from locust.log import greenlet_exception_logger
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
-from harness.experiment.spec import CaseSpec
-from harness.load.schedule import BACKLOG
+from harness.experiment.spec import Trial
 from scenarios._stats import note_totals
 
 CLAIM, SLOT, READY, GO, DONE, LEFT, DRAINED = (
@@ -43,7 +42,7 @@ def supervised(body: Callable[[], None]) -> gevent.Greenlet:
 class Coordinator:
     """Answers claims, starts the load, notices its end."""
 
-    def __init__(self, environment: Environment, spec: CaseSpec) -> None:
+    def __init__(self, environment: Environment, spec: Trial) -> None:
         self.environment = environment
         self.runner: Any = environment.runner
         self.spec = spec
@@ -143,7 +142,7 @@ class Coordinator:
         user = msg.data["user"]
         self.left.add(user)
         slot = self.slot_of.get(user)
-        if self.spec.load.name != BACKLOG and slot is not None:
+        if not self.spec.is_backlog and slot is not None:
             self.free.append(slot)
         if self.runner.state in {STATE_SPAWNING, STATE_RUNNING}:  # else the test is being stopped, and they all leave
             self._end_if_over()

@@ -1,8 +1,9 @@
-"""From Locust's command line, or from the case that `paceline` wrote, to what each process must know."""
+"""From Locust's command line to the settings of a run; and the case that `paceline` wrote for this process."""
 
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,11 @@ import msgspec
 
 from harness import plugins
 from harness.client.errors import UsageError
+from harness.client.layer_settings import LayerSettings
 from harness.client.quantity import duration_s, rate_per_s
-from harness.experiment import layering
+from harness.experiment.prepare import Settings
 from harness.experiment.scenario import Description
-from harness.experiment.spec import DEFAULT_SEED, SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
-from harness.load.schedule import BACKLOG
-from harness.measure.result import Named
+from harness.experiment.spec import Trial
 
 CASE_VARIABLE = "PACELINE_CASE"
 
@@ -44,10 +44,10 @@ def add_arguments(parser: Any, **_: Any) -> None:
     add("--out", default="", help="run directory (default: runs/<time>-<scenario>)")
 
 
-def case_file() -> CaseSpec | None:
-    """The case that the parent wrote for this process, if there is one."""
+def parents_trial() -> Trial | None:
+    """The repeat of a case that the parent wrote for this process, if there is one."""
     path = os.environ.get(CASE_VARIABLE)
-    return msgspec.json.decode(Path(path).read_bytes(), type=CaseSpec) if path else None
+    return msgspec.json.decode(Path(path).read_bytes(), type=Trial) if path else None
 
 
 def take_run_time(options: Namespace, scenario: type[Description]) -> None:
@@ -59,56 +59,32 @@ def take_run_time(options: Namespace, scenario: type[Description]) -> None:
         options.duration, options.run_time = float(options.run_time), None
 
 
-def spec_from(options: Namespace, scenario: type[Description], name: str, target: str, records: Path) -> CaseSpec:
-    """The case that plain Locust's options and the scenario describe; raises UsageError."""
-    load = Named(BACKLOG)
-    if scenario.load is None and options.rate:
-        raise UsageError("--rate: every item of a backlog is due at once; choose a scenario with arrivals")
-    if scenario.load is not None:
-        settings = plugins.settings_of(scenario.load)
-        if options.rate:
-            settings["rate_per_s"] = options.rate
-        load = Named(plugins.name_of(type(scenario.load)), settings)
-        plugins.build("load", load.name, load.settings)
-    elif options.duration:
-        raise UsageError("--duration: every item of a backlog is due at once; choose a scenario with arrivals")
-    tasks = [task_share(options.task)] if options.task else [task_share(t, w) for t, w in scenario.mix.items()]
-    if options.input and len(tasks) > 1:
-        raise UsageError("--input has lines for one task; a mix of tasks has made-up texts")
-    shipped = [share.task.name for share in tasks] == ["similarity"]
-    strategy, own = layering.split(options.strategy)
-    return CaseSpec(
-        name=name,
+def settings_from(options: Namespace, scenario: type[Description], target: str | None = None) -> Settings:
+    """The settings of a run that plain Locust's options describe; raises UsageError."""
+    if scenario.load is None:
+        for name in ("rate", "duration"):
+            if getattr(options, name):
+                raise UsageError(f"--{name}: every item of a backlog is due at once; choose a scenario with arrivals")
+    elif options.rate:
+        values = {**plugins.settings_of(scenario.load), "rate_per_s": options.rate}
+        plugins.build("load", plugins.name_of(type(scenario.load)), values)
+    return Settings(
+        strategies=(options.strategy,),
+        scenario=scenario.__name__.lower(),
         target=target,
-        strategy=named("strategy", strategy),
-        tasks=tasks,
-        records=str(records),
-        load=load,
-        duration_s=options.duration or scenario.duration_s,
-        items=options.items or _items(options, scenario),
-        input=options.input or (str(SAMPLE_PAIRS) if shipped else None),
-        layers=LayerSettings(timeout_s=options.request_timeout, retries=options.retries).around(layering.parse(own)),
-        seed=DEFAULT_SEED if options.seed is None else options.seed,
+        server=options.server,
+        task=options.task or None,
+        rate=options.rate or None,
+        duration=options.duration or None,
+        items=options.items or None,
+        input=options.input or None,
+        seed=options.seed,
         users=options.num_users or 1,
+        processes=options.processes or 1,
+        layers=LayerSettings(timeout_s=options.request_timeout, retries=options.retries),
         drain_s=options.drain,
+        out=Path(options.out) if options.out else None,
+        calibrate=False,
+        command="locust " + " ".join(sys.argv[1:]),
+        notes=("played by plain Locust: the client's ceiling was not calibrated",),
     )
-
-
-def _items(options: Namespace, scenario: type[Description]) -> int | None:
-    """As many as the input file has, or the arrivals; else the scenario's own number, or a thousand."""
-    if options.input or scenario.load is not None:
-        return None if options.input else scenario.items
-    return scenario.items or 1000
-
-
-def named(kind: str, text: str) -> Named:
-    """A plug-in by its full settings; raises UsageError."""
-    plugin = plugins.make(kind, text)
-    return Named(plugins.name_of(type(plugin)), plugins.settings_of(plugin))
-
-
-def task_share(text: str, weight: float = 1.0) -> TaskShare:
-    """A task with its settings, and its weight in the mix."""
-    if weight <= 0:
-        raise UsageError(f"task {text}: weight={weight} must be above 0")
-    return TaskShare(named("task", text), weight)

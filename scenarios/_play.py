@@ -16,8 +16,9 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from harness.client.redaction import redact
-from harness.experiment.engine import Application, Engine
-from harness.experiment.spec import CaseSpec
+from harness.experiment.engine import Engine
+from harness.experiment.player import Application
+from harness.experiment.spec import Trial
 from scenarios._coordinator import CLAIM, DONE, DRAINED, GO, LEFT, READY, SLOT, supervised
 from scenarios._native import NativeExecutor, start_thread
 from scenarios._stats import Names, merge, note_totals
@@ -30,7 +31,7 @@ MERGE_S = 0.2
 class Play:
     """Lives from Locust's `test_start` to its `test_stop`, in every process that has users."""
 
-    def __init__(self, environment: Environment, spec: CaseSpec, process: int) -> None:
+    def __init__(self, environment: Environment, spec: Trial, process: int) -> None:
         self.environment = environment
         self.runner: Any = environment.runner
         self.spec = spec

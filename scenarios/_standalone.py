@@ -1,123 +1,52 @@
 """A scenario played by plain Locust: what `paceline run` does around a case, done from inside the first process.
 
-It chooses a run directory, starts the mock if there is no --host, writes the plan, and at the end writes result.json
+It prepares a run directory, starts the mock if there is no --host, writes the plan, and at the end writes result.json
 and says where it is; `paceline report` draws it: charts are left to that command, gevent may have patched this process.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
-import time
-from pathlib import Path
-from typing import Any
 
-import msgspec
 from locust.env import Environment
 
 from harness.client.access import access_to
-from harness.client.errors import UsageError
-from harness.client.redaction import keep_from_texts, redact
-from harness.experiment import target as targets
+from harness.client.redaction import keep_from_texts
+from harness.experiment.prepare import prepare
+from harness.experiment.run import Observation, begin, open_server, summarized
 from harness.experiment.scenario import Description
-from harness.measure.environment import environment as machine
-from harness.measure.plan import PLAN_VERSION, CaseFacts, Plan, PlanCase, write_facts, write_plan
-from harness.measure.result import Load, Target, encode
-from harness.measure.summary import summarize_run, with_write_error
 from harness.measure.verdict import exit_code
 from scenarios import _options
 
 
 class Standalone:
-    """Lives in the only process, or in Locust's master."""
+    """Lives in the only process, or in Locust's master. Each test of the web UI is a repeat of the one case."""
 
     def __init__(self, environment: Environment, scenario: type[Description]) -> None:
-        options = environment.parsed_options
-        name = scenario.__name__.lower()
-        stamp = dt.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-        self.directory = Path(options.out or f"runs/{stamp}-{name}")
-        if (self.directory / "plan.json").exists():
-            raise UsageError(f"--out {self.directory}: holds a run already; choose another directory")
-        self.records = self.directory / "records"
-        try:
-            self.records.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"--out {self.directory}: {error.strerror or error}") from error
-        spec = _options.spec_from(options, scenario, name, "http://unknown", self.records)
-        spec.build_strategy()
         keep_from_texts(sys.argv[1:])
         access_to(environment.host or "", where="--host")
-        self.given: str = ""  # the target as it was given, with what proves the client to it; for no file
-        self._server = self._find_server(environment, options)
-        self.target = self._server.url
-        self.given = self.given or self.target
-        self._processes = options.processes or 1
-        self._spec = msgspec.structs.replace(spec, target=self.target)
-        self._scenario = name
+        given, name = environment.host, scenario.__name__.lower()
+        self._run = prepare(_options.settings_from(environment.parsed_options, scenario, given), scenario, name)
+        if given:
+            environment.host = self._run.settings.target
+        self._server = open_server(self._run)
+        begin(self._run, self._server)
+        # With the target as it was given: it may hold what proves the client to it. It goes into no file.
+        self.trial = self._run.cases[0].trial(given or self._server.url, self._run.records)
         self._environment = environment
         self._finished = False
         self._tests = 0
         self.test_started()
-        write_plan(self._plan(options), self.directory)
-
-    def _find_server(self, environment: Environment, options: Any) -> targets.Target:
-        if environment.host:
-            given, environment.host = environment.host, targets.check_url(environment.host)
-            self.given = given
-            return targets.remote(given)
-        return targets.embedded(options.server, seed=options.seed, log=self.records / "mock_server.log")
-
-    def _plan(self, options: Any) -> Plan:
-        spec, server, schedule = self._spec, self._server, self._spec.build_schedule()
-        case = PlanCase(
-            name=spec.name,
-            strategy=spec.strategy,
-            load=Load(spec.load.name, spec.load.settings, spec.items, spec.duration_s),
-            task=" + ".join(share.task.name for share in spec.tasks),
-            target=Target(server.url, server.profile, server.note),
-            scenario=self._scenario,
-            repeats=1,
-            layers=spec.layers.told(),
-            users=spec.users,
-            processes=self._processes,
-            transport="blocking" if spec.build_strategy().blocking else "asyncio",
-            schedule_sha256=schedule.sha256,
-            scheduled=len(schedule) or None,
-            span_s=schedule.span_s,
-        )
-        return Plan(
-            schema_version=PLAN_VERSION,
-            id=self.directory.name,
-            started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            tool={"name": "paceline", "locust": "plain"},
-            environment=machine(),
-            seed=spec.seed,
-            slo=None,
-            cases=[case],
-            ceilings={},
-            notes=["played by plain Locust: the client's ceiling was not calibrated"],
-            command=redact("locust " + " ".join(sys.argv[1:])),
-        )
 
     def test_started(self) -> None:
-        """A test begins; the web UI can start several, each is a repeat."""
-        self._seen = self._server.seen()
-        self._started = time.monotonic()
+        """A test begins."""
+        trial = self._run.cases[0].trial(self._server.url, self._run.records, self._tests)
+        self._observation = Observation(trial, self._run.directory, self._server)
 
     def test_stopped(self) -> None:
-        """It is over and drained: what the server saw of it."""
-        seen = self._server.seen()
-        facts = CaseFacts(
-            case=self._spec.name,
-            repeat=self._tests,
-            exit_code=0,
-            interrupted=None,
-            server_seen=None if seen is None or self._seen is None else seen - self._seen,
-            server_cpu_s=None,
-            wall_s=time.monotonic() - self._started,
-        )
+        """It is over and drained."""
         self._tests += 1
-        write_facts(facts, self.directory)
+        self._observation.end(exit_code=0)
 
     def finish(self) -> None:
         """Result, server down; says where the result is, and sets the exit code of an invalid or inconclusive run.
@@ -128,14 +57,10 @@ class Standalone:
             return
         self._finished = True
         self._server.stop()
-        result = summarize_run(self.directory)
-        try:
-            (self.directory / "result.json").write_bytes(encode(result))
-        except OSError as error:
-            result = with_write_error(result, f"{self.directory}: {error.strerror}")
+        result, _ = summarized(self._run, lambda: False)
         if self._environment.process_exit_code is None and (code := exit_code(result)):
             self._environment.process_exit_code = code  # a valid run keeps Locust's own
         print(f"\n{result.headline}\nverdict: {result.verdict.status}", file=sys.stderr)
         for reason in result.verdict.reasons:
             print(f"  {reason.text}", file=sys.stderr)
-        print(f"report: paceline report {self.directory}", file=sys.stderr)
+        print(f"report: paceline report {self._run.directory}", file=sys.stderr)

@@ -12,7 +12,17 @@ import numpy as np
 from harness.client.types import Outcome
 from harness.measure.files import paths
 from harness.measure.frames import frame
-from harness.measure.plan import CaseFacts, Plan, PlanCase, write_facts, write_plan
+from harness.measure.plan import (
+    PLAN_VERSION,
+    CaseFacts,
+    Measured,
+    Plan,
+    PlanCase,
+    TaskShare,
+    write_facts,
+    write_measured,
+    write_plan,
+)
 from harness.measure.record import (
     ATTEMPT_DTYPE,
     KINDS,
@@ -22,8 +32,10 @@ from harness.measure.record import (
     Header,
     encode_header,
 )
-from harness.measure.result import Load, Named, Target
+from harness.measure.result import Case, Named, Target
 from harness.measure.sealed import write_sealed
+from harness.measure.slo import parse
+from harness.measure.summary import measure_case
 
 MS = 1_000_000
 CASE = "queue-stream:concurrency=4"
@@ -69,9 +81,7 @@ def plan_case(name: str = CASE, **changes: Any) -> PlanCase:
     case = PlanCase(
         name=name,
         strategy=Named("queue-stream", {"concurrency": 4}),
-        load=Load("backlog"),
-        task="similarity",
-        target=Target("http://127.0.0.1:1", server="demo"),
+        tasks=[TaskShare(Named("similarity"))],
         schedule_sha256="abc",
     )
     return msgspec.structs.replace(case, **changes)
@@ -80,7 +90,7 @@ def plan_case(name: str = CASE, **changes: Any) -> PlanCase:
 def plan(*cases: PlanCase, **changes: Any) -> Plan:
     """A plan of these cases."""
     base = Plan(
-        schema_version=1,
+        schema_version=PLAN_VERSION,
         id="x",
         started_at="2026-01-01T00:00:00+00:00",
         tool={"name": "paceline"},
@@ -138,6 +148,14 @@ def finished(
     run: Path, rows: np.ndarray[Any, Any], *, seen: int | None = None, slo: str | None = None, **of: Any
 ) -> None:
     """A whole run of one case and repeat: plan, records, facts."""
-    write_plan(plan(of.pop("planned", plan_case()), slo=slo, ceilings=of.pop("ceilings", {})), run)
+    write_plan(plan(of.pop("planned", plan_case()), slo=slo), run)
+    write_measured(Measured(Target("http://127.0.0.1:1", server="demo"), of.pop("ceilings", {})), run)
     leave(run, rows, **of)
-    write_facts(CaseFacts(CASE, 0, 0, None, len(rows) if seen is None else seen, None, 1.0), run)
+    write_facts(CaseFacts(CASE, 0, 0, None, len(rows) if seen is None else seen, 1.0), run)
+
+
+def summarize_case(planned: PlanCase, run: Path, slo: str = "") -> Case:
+    """One case from its files, without a plan."""
+    found = measure_case(planned, run, Measured(), parse(slo) if slo else [])
+    assert found is not None
+    return found[0]

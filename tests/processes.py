@@ -15,7 +15,8 @@ import msgspec
 
 from harness import plugins
 from harness.experiment import target as targets
-from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, TaskShare
+from harness.experiment.spec import SAMPLE_PAIRS, Trial
+from harness.measure.plan import TaskShare
 from harness.measure.result import Named
 
 ROOT = Path(__file__).parents[1]
@@ -56,11 +57,11 @@ def named(kind: str, text: str) -> Named:
     return Named(plugins.name_of(type(plugin)), plugins.settings_of(plugin))
 
 
-def spec(url: str, records: Path, strategy: str = "queue-stream:concurrency=8", **more: Any) -> CaseSpec:
+def spec(url: str, records: Path, strategy: str = "queue-stream:concurrency=8", **more: Any) -> Trial:
     """A similarity case over the shipped pairs."""
     records.mkdir(parents=True, exist_ok=True)
     more.setdefault("items", 200)
-    return CaseSpec(
+    return Trial(
         name=more.pop("name", "case"),
         target=url,
         strategy=named("strategy", strategy),
@@ -93,7 +94,7 @@ def paceline(*arguments: str, cwd: Path, timeout_s: float = 90.0) -> subprocess.
     )
 
 
-def case_file(folder: Path, of: CaseSpec) -> dict[str, str]:
+def case_file(folder: Path, of: Trial) -> dict[str, str]:
     """The environment in which Locust plays this case."""
     path = folder / "case.json"
     path.write_bytes(msgspec.json.encode(of))

@@ -132,10 +132,10 @@ def play(
     from harness.cli.progress import Progress
     from harness.cli.show import show
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
+    from harness.client.layer_settings import LayerSettings
     from harness.experiment import layering
     from harness.experiment import run as real
     from harness.experiment.prepare import Settings, prepare
-    from harness.experiment.spec import LayerSettings
     from harness.measure.result import encode
     from harness.measure.verdict import exit_code
 
@@ -152,6 +152,7 @@ def play(
         ),
         variants=options["variant"],
         drain_s=options["drain"],
+        simulated=options.get("simulated", False),
         command="paceline " + _quoted(sys.argv[1:]),
         **{key: options[key] for key in _STRAIGHT},
     )

@@ -141,9 +141,9 @@ command.params.extend(_borrowed())
 
 
 def _settings(options: dict[str, Any]) -> Settings:
+    from harness.client.layer_settings import LayerSettings
     from harness.experiment import layering
     from harness.experiment.process import Settings
-    from harness.experiment.spec import LayerSettings
 
     strategies = options["strategy"] or ("adaptive",)
     if len(strategies) > 1:

@@ -109,14 +109,14 @@ def sweep(concurrency: str, **options: Any) -> int:
 
 def _execute(options: dict[str, Any]) -> Execute:
     """Plays a prepared run in virtual time, on the network that was asked for."""
-    from functools import partial
-
-    from harness.experiment.simulate.compare import execute
+    from harness.experiment.run import execute
+    from harness.experiment.simulate.compare import VirtualTime
     from harness.experiment.simulate.server import SimulatedServer
     from harness.experiment.simulate.terms import Terms
 
     SimulatedServer(options["server"], options["seed"], options["speed"])  # a mistake in it leaves no directory behind
-    return partial(execute, terms=Terms(network=options["network"], delay_s=options["network_delay"]))
+    terms = Terms(network=options["network"], delay_s=options["network_delay"])
+    return lambda run, progress: execute(run, progress, VirtualTime(run, terms))
 
 
 def _tell_best(cases: list[Any]) -> None:
@@ -133,4 +133,4 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
     """Those of a real run; a rate without a --load means Poisson arrivals."""
     arrivals = options["rate"] is not None or options["duration"] is not None
     load = options["load"] or ("poisson" if arrivals else None)
-    return {**options, "load": load, "target": None, "processes": 1, "calibrate": False}
+    return {**options, "load": load, "target": None, "processes": 1, "calibrate": False, "simulated": True}

@@ -26,12 +26,12 @@ from urllib.parse import urlsplit
 
 from harness.client.access import access, merged, own_headers
 from harness.client.answer_reader import AnswerReader
+from harness.client.attempt import fail, timed_out, too_late
 from harness.client.coding import decoder
 from harness.client.errors import BadResponse
 from harness.client.faults import IDLE_CLOSE, connection_fault, tls_context
 from harness.client.held import BODY_MAX, EVENT_COST, Held
 from harness.client.link import Exchange, Link, connected
-from harness.client.redaction import excerpt
 from harness.client.settings import between, positive
 from harness.client.types import Attempt, Outcome, Request, Response
 from harness.client.wire import (
@@ -49,13 +49,6 @@ from harness.client.wire import (
 
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
 _BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})  # without a Content-Length where there is no body
-
-
-def _failed(response: Response, outcome: Outcome, error: str) -> None:
-    response.outcome = outcome
-    response.error = excerpt(error, 300)
-    if math.isnan(response.done):
-        response.done = time.monotonic()
 
 
 class BlockingTransport:
@@ -149,7 +142,7 @@ class BlockingTransport:
         sent = time.monotonic()
         exchange.until = min(request.deadline, sent + self.timeout_s)
         if exchange.until <= sent:
-            return Response(Outcome.not_sent, done=sent, error="its deadline passed before it could be sent")
+            return too_late(sent)
         if exchange.aborted:
             return Response(Outcome.not_sent, done=sent, error="given up before it could be sent")
         response = self._once(exchange, sent)
@@ -169,15 +162,15 @@ class BlockingTransport:
             link = self._link(exchange)
             self._attempt(exchange, link, response)
         except TimeoutError:
-            _failed(response, Outcome.timed_out, f"no complete answer within {time.monotonic() - sent:.3g} s")
+            timed_out(response, sent, time.monotonic())
         except BadResponse as error:
-            _failed(response, Outcome.bad_response, str(error))
+            fail(response, Outcome.bad_response, str(error), time.monotonic())
         except OSError as error:  # before ValueError: a fault of a certificate is both
             exchange.idle_close = link is not None and link.closed_idle(error)
             fault = IDLE_CLOSE if exchange.idle_close else connection_fault(error, self._host)
-            _failed(response, Outcome.connection_error, fault)
+            fail(response, Outcome.connection_error, fault, time.monotonic())
         except ValueError as error:
-            _failed(response, Outcome.bad_response, f"{type(error).__name__}: {error}")
+            fail(response, Outcome.bad_response, f"{type(error).__name__}: {error}", time.monotonic())
         finally:
             exchange.sock = None
             if link is not None:

@@ -19,22 +19,21 @@ import math
 import time
 from collections.abc import Awaitable, Mapping
 from types import TracebackType
+from typing import Self
 
 import aiohttp
 from aiohttp import hdrs
 from multidict import CIMultiDict, istr
 from yarl import URL
 
-from harness.base.clock import Clock, clock
 from harness.client.access import access, own_headers
 from harness.client.answer_reader import HEADERS_MAX, LINE_MAX
+from harness.client.attempt import AttemptSend
 from harness.client.coding import Decoder, decoder
 from harness.client.errors import BadResponse, SettingError
 from harness.client.faults import connection_fault, tls_context
 from harness.client.held import BODY_MAX, EVENT_COST, Held
 from harness.client.kept import ConnectionLostError, KeptConnector
-from harness.client.redaction import excerpt
-from harness.client.timeouts import Timeouts
 from harness.client.types import Attempt, Outcome, Request, Response
 from harness.client.wire import (
     ANSWERED,
@@ -54,7 +53,7 @@ _SERVER_TIMING = istr("Server-Timing")
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
 
 
-class HttpTransport:
+class HttpTransport(AttemptSend):
     """One HTTP exchange per call, on a pool of keep-alive connections; use it with `async with`.
 
     Args:
@@ -67,6 +66,8 @@ class HttpTransport:
         headers: Further headers for every request; those of a request itself win. They are checked, and their values
             are replaced by `***` in errors, records and reports. Default None: no further headers.
     """
+
+    faults = (aiohttp.ClientError, OSError, BadResponse, ValueError)
 
     def __init__(
         self,
@@ -85,19 +86,16 @@ class HttpTransport:
         to = access(url, api_key)
         self._base = base_url(to.url)
         self._tls = tls_context() if self._base.startswith("https:") else True
-        self._timeout_s = timeout_s
+        super().__init__(timeout_s)
         self._connections = connections
         self._headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
         self._headers.update(own_headers(headers, authorization or to.authorization))
         self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
         self._connector: KeptConnector | None = None
-        self._timeouts: Timeouts | None = None
-        self._now: Clock = time.monotonic
 
-    async def __aenter__(self) -> HttpTransport:
-        self._now = clock()
-        self._timeouts = Timeouts(self._timeout_s)
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
         self._connector = KeptConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S, ssl=self._tls)
         self._session = aiohttp.ClientSession(
             connector=self._connector,
@@ -117,40 +115,7 @@ class HttpTransport:
     ) -> None:
         if self._session is not None:
             await self._session.close()
-        if self._timeouts is not None:
-            self._timeouts.close()
-
-    async def __call__(self, request: Request, /) -> Response:
-        session, timeouts = self._session, self._timeouts
-        if session is None or timeouts is None:
-            raise RuntimeError("HttpTransport must be entered with `async with` first")
-        sent = self._now()
-        response = Response(Outcome.connection_error, sent=sent)
-        watch = timeouts.begin(sent)
-        sooner: asyncio.TimerHandle | None = None
-        if request.deadline < watch.when:
-            if request.deadline <= sent:
-                timeouts.end(watch)
-                return Response(Outcome.not_sent, done=sent, error="its deadline passed before it could be sent")
-            sooner = asyncio.get_running_loop().call_later(request.deadline - sent, watch.expire)
-        if request.progress is not None:
-            request.progress.sent = sent
-        try:
-            await self._exchange(session, request, response)
-        except asyncio.CancelledError as error:
-            if not watch.expired or watch.task.uncancel() > 0:
-                response.outcome = Outcome.cancelled
-                error.response = response  # type: ignore[attr-defined] # for the recorder: it was sent
-                raise
-            if response.outcome is not Outcome.ok:  # else only the connection of a complete answer was waited for
-                self._failed(response, Outcome.timed_out, f"no complete answer within {self._now() - sent:.3g} s")
-        except (aiohttp.ClientError, OSError, BadResponse, ValueError) as error:
-            self._failed(response, *self._outcome_of(error))
-        finally:
-            timeouts.end(watch)
-            if sooner is not None:
-                sooner.cancel()
-        return response
+        await super().__aexit__(kind, error, trace)
 
     def _outcome_of(self, error: Exception) -> tuple[Outcome, str]:
         """The outcome of an exchange that this ended, and the reason in words."""
@@ -163,12 +128,10 @@ class HttpTransport:
             return Outcome.connection_error, connection_fault(error, URL(self._base).host or "")
         return Outcome.bad_response, f"{type(error).__name__}: {error}"  # a chunk that is too long
 
-    def _failed(self, response: Response, outcome: Outcome, error: str) -> None:
-        response.outcome = outcome
-        response.error = excerpt(error, 300)
-        response.done = self._now()
-
-    async def _exchange(self, session: aiohttp.ClientSession, request: Request, response: Response) -> None:
+    async def _exchange(self, request: Request, response: Response) -> None:
+        session = self._session
+        # `__aenter__` made it.
+        assert session is not None  # noqa: S101
         url = self._urls.get(request.path)
         if url is None:
             url = self._urls[request.path] = URL(joined(self._base, request.path), encoded=True)

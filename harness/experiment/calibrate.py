@@ -14,10 +14,11 @@ import msgspec
 import numpy as np
 
 from harness import plugins
+from harness.client.layer_settings import LayerSettings
 from harness.client.types import Outcome
 from harness.experiment import target as targets
 from harness.experiment.play import play
-from harness.experiment.spec import CaseSpec, LayerSettings
+from harness.experiment.spec import CaseSpec
 from harness.load.schedule import BACKLOG
 from harness.measure.record import read
 from harness.measure.recorder import slug
@@ -28,41 +29,41 @@ PROBES = {"asyncio": ("queue-stream:concurrency=64", 6_000), "blocking": ("threa
 
 
 def ceilings(
-    specs: list[CaseSpec], directory: Path, progress: Callable[[str, dict[str, Any]], None]
+    cases: list[CaseSpec], directory: Path, progress: Callable[[str, dict[str, Any]], None]
 ) -> dict[str, float]:
     """Requests per second that each transport reached against the null server; one that failed is left out."""
-    used = {"blocking" if spec.build_strategy().blocking else "asyncio" for spec in specs}
+    used = {case.transport for case in cases}
     found: dict[str, float] = {}
     folder = directory / "calibration"
     folder.mkdir(parents=True, exist_ok=True)
     with targets.embedded("null", log=folder / "mock_server.log") as target:
         for transport in sorted(used):
             progress("calibrating", {"transport": transport})
-            rate = _ceiling(specs[0], transport, target.url, folder)
+            rate = _ceiling(cases[0], transport, target.url, folder)
             if rate is not None:
                 found[transport] = rate
     progress("calibrated", found)
     return found
 
 
-def _ceiling(spec: CaseSpec, transport: str, url: str, folder: Path) -> float | None:
+def _ceiling(case: CaseSpec, transport: str, url: str, folder: Path) -> float | None:
     text, items = PROBES[transport]
     strategy = plugins.make("strategy", text)
     probe = msgspec.structs.replace(
-        spec,
+        case,
         name=f"ceiling-{transport}",
-        target=url,
         strategy=Named(plugins.name_of(type(strategy)), plugins.settings_of(strategy)),
-        records=str(folder),
         load=Named(BACKLOG),
         items=items,
         layers=LayerSettings(timeout_s=10.0),
         users=1,
+        processes=1,
+        scenario="backlog",
     )
     name = slug(probe.name, 0, 0)
     for stale in folder.glob(f"{name}*"):
         stale.unlink()
-    if play(probe, "backlog", name).interrupted:
+    if play(probe.trial(url, folder)).interrupted:
         raise KeyboardInterrupt
     return rate_of(folder / f"{name}.requests")
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from harness import plugins
 from harness.client.errors import UsageError
+from harness.client.layer_settings import NamedLayers
 from harness.client.protocols import Closable
 from harness.client.types import Request, Response, Send
 
@@ -29,8 +30,6 @@ _HANDED = ("rng", "budget", "gate", "server")
 _PLAIN = (bool, int, float, str)
 _AND = re.compile(r"\+(?=[A-Za-z_])")  # not the sign of an exponent
 
-Named = dict[str, dict[str, Any]]
-"""Layer -> its settings."""
 Built = list[tuple[str, object]]
 """Layers as they stand, each with its name."""
 
@@ -41,9 +40,9 @@ def split(text: str) -> tuple[str, list[str]]:
     return first.strip(), [layer.strip() for layer in layers]
 
 
-def parse(texts: Iterable[str]) -> Named:
+def parse(texts: Iterable[str]) -> NamedLayers:
     """`NAME[:key=value,...]`, each once, checked and in order; a UsageError names what is wrong."""
-    named: Named = {}
+    named: NamedLayers = {}
     for text in texts:
         name, settings = plugins.split_spec(text)
         name = name.replace("_", "-") if ":" not in name else name
@@ -82,7 +81,7 @@ def check(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def build(
     send: Send,
-    named: Named,
+    named: NamedLayers,
     handed: Mapping[str, Any],
     rng: Random,
     closing: AsyncExitStack | None = None,
@@ -107,13 +106,6 @@ def build(
     if built is not None:
         built.extend(made)
     return send
-
-
-def words(named: Named) -> dict[str, str]:
-    """For reports: layer -> what was said of it, or "on"."""
-    return {
-        name: ",".join(f"{key}={value}" for key, value in settings.items()) or "on" for name, settings in named.items()
-    }
 
 
 def place(name: str) -> Any:

@@ -8,7 +8,6 @@ from typing import Any
 from harness.client.errors import UsageError
 from harness.client.open_files import limits
 from harness.experiment.spec import CaseSpec
-from harness.load.schedule import BACKLOG
 
 RESERVE = 100
 """Files of a process beside its connections: Locust, records, modules, timers, a server's probe."""
@@ -24,11 +23,11 @@ IN_FLIGHT = {
 """Strategy -> the setting that bounds its requests in flight."""
 
 
-def check(specs: Iterable[CaseSpec], processes: int) -> None:
+def check(specs: Iterable[CaseSpec]) -> None:
     """Raise UsageError for a case that needs more open files in one process than the hard limit allows."""
     allowed = limits()[1]
     for spec in specs:
-        need = needed(spec, processes)
+        need = needed(spec)
         if need > allowed:
             raise UsageError(
                 f"strategy {spec.name}: it can have {need - RESERVE} connections in one process, which needs {need} "
@@ -37,14 +36,14 @@ def check(specs: Iterable[CaseSpec], processes: int) -> None:
             )
 
 
-def needed(spec: CaseSpec, processes: int) -> int:
+def needed(spec: CaseSpec) -> int:
     """Open files of one process, with all connections of its strategy; the least where that is unknown."""
-    applications = -(-spec.users // processes)
+    applications = -(-spec.users // spec.processes)
     return RESERVE + applications * _in_flight(spec)
 
 
 def _in_flight(spec: CaseSpec) -> int:
     settings: dict[str, Any] = spec.strategy.settings
-    if spec.strategy.name == "unbounded" and spec.load.name == BACKLOG:
+    if spec.strategy.name == "unbounded" and spec.is_backlog:
         return -(-(spec.items or 1) // spec.users)
     return int(settings.get(IN_FLIGHT.get(spec.strategy.name, ""), 1))

@@ -23,7 +23,8 @@ import msgspec
 from harness import plugins
 from harness.client.access import AUTHORIZATION_VARIABLE
 from harness.experiment import children
-from harness.experiment.spec import CaseSpec
+from harness.experiment.spec import Trial
+from harness.measure.files import slug
 
 Watch = Callable[[dict[str, Any]], None]
 """Gets the merged status of the case, a few times a second."""
@@ -32,24 +33,23 @@ STOP_GRACE_S = 15.0  # beyond the drain, until a child that was asked to stop is
 
 
 class Played(msgspec.Struct, frozen=True):
-    """How a child ended."""
+    """How a repeat of a case ended."""
 
     exit_code: int
     interrupted: bool
     log: Path
-    wall_s: float
 
 
-def command(spec: CaseSpec, processes: int = 1) -> list[str]:
+def command(trial: Trial) -> list[str]:
     """The Locust command line of a case."""
     line = children.python("locust", "-f", str(plugins.folder("scenario") / "_case.py"), "--headless")
     line += ["--only-summary"]
-    line += ["--loglevel", "WARNING", "-u", str(spec.users), "-r", str(spec.users)]
+    line += ["--loglevel", "WARNING", "-u", str(trial.users), "-r", str(trial.users)]
     line += ["--exit-code-on-error", "0"]  # failed requests are a result; the exit code says whether the client worked
-    if processes == 1:
+    if trial.processes == 1:
         return line
     port = str(_free_port())  # Locust's own default would let two runs on one machine steal each other's workers
-    return [*line, "--processes", str(processes), "--master-bind-port", port, "--master-port", port]
+    return [*line, "--processes", str(trial.processes), "--master-bind-port", port, "--master-port", port]
 
 
 def _free_port() -> int:
@@ -58,46 +58,36 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def environment(
-    case_file: Path, scenario: str, status_fd: int, processes: int, authorization: str | None = None
-) -> dict[str, str]:
+def environment(trial: Trial, case_file: Path, status_fd: int, authorization: str | None = None) -> dict[str, str]:
     """The child's environment: the case, the status pipe, and no monkey-patching where one process suffices.
 
     Settings for the user's own Locust (`LOCUST_RUN_TIME` ...) are left out: the case says everything. The credentials
     are here and not in the case, which is a file.
     """
     env = {name: value for name, value in children.environment().items() if not name.startswith("LOCUST_")}
-    env |= {"PACELINE_CASE": str(case_file), "PACELINE_SCENARIO": scenario, "PACELINE_STATUS_FD": str(status_fd)}
+    env |= {"PACELINE_CASE": str(case_file), "PACELINE_SCENARIO": trial.scenario, "PACELINE_STATUS_FD": str(status_fd)}
     if authorization is not None:
         env[AUTHORIZATION_VARIABLE] = authorization
-    if processes == 1:
+    if trial.processes == 1:
         env["LOCUST_SKIP_MONKEY_PATCH"] = "1"
     return env
 
 
-def play(
-    spec: CaseSpec,
-    scenario: str,
-    slug: str,
-    watch: Watch | None = None,
-    processes: int = 1,
-    authorization: str | None = None,
-) -> Played:
+def play(trial: Trial, watch: Watch | None = None, authorization: str | None = None) -> Played:
     """Run the child to its end. On KeyboardInterrupt it is asked to stop, drains, and what it recorded stands."""
-    records = Path(spec.records)
-    case_file, log = records / f"{slug}.spec.json", records / f"{slug}.locust.log"
-    case_file.write_bytes(msgspec.json.format(msgspec.json.encode(spec)))
+    records, stem = Path(trial.records), slug(trial.name, trial.repeat, 0)
+    case_file, log = records / f"{stem}.trial.json", records / f"{stem}.locust.log"
+    case_file.write_bytes(msgspec.json.format(msgspec.json.encode(trial)))
     read_fd, write_fd = os.pipe()
     os.set_blocking(read_fd, False)
     os.set_blocking(write_fd, False)
-    started = time.monotonic()
     with log.open("wb") as output:
         child = subprocess.Popen(  # noqa: S603 - our own scenario under Locust
-            command(spec, processes),
+            command(trial),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=environment(case_file, scenario, write_fd, processes, authorization),
+            env=environment(trial, case_file, write_fd, authorization),
             pass_fds=[write_fd],
             start_new_session=True,
         )
@@ -108,12 +98,12 @@ def play(
         watcher.until_end(child, None)
     except KeyboardInterrupt:
         interrupted = True
-        _stop(child, watcher, spec.drain_s + STOP_GRACE_S)
+        _stop(child, watcher, trial.drain_s + STOP_GRACE_S)
     finally:
         os.close(read_fd)
         if child.poll() is None:
             _kill(child)
-    return Played(child.returncode, interrupted, log, time.monotonic() - started)
+    return Played(child.returncode, interrupted, log)
 
 
 def _stop(child: subprocess.Popen[bytes], watcher: _Watcher, grace_s: float) -> None:

@@ -8,27 +8,30 @@ import re
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness import plugins
 from harness.base.files import write_atomically
 from harness.client.access import access_to, check_headers
 from harness.client.errors import UsageError
+from harness.client.layer_settings import LayerSettings, NamedLayers
 from harness.client.redaction import redact
 from harness.client.types import Item, Task
 from harness.experiment import layering
 from harness.experiment import target as targets
 from harness.experiment.scenario import Description
-from harness.experiment.spec import DEFAULT_SEED, SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare, uses_priorities
-from harness.load.schedule import BACKLOG, Schedule, check
+from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, uses_priorities
+from harness.load.schedule import BACKLOG, check, compute
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
 from harness.measure import slo as slos
-from harness.measure.environment import environment
-from harness.measure.plan import PLAN_VERSION, Plan, PlanCase
-from harness.measure.result import Load, Named, Target
+from harness.measure.environment import environment, simulated_environment
+from harness.measure.plan import DEFAULT_SEED, PLAN_VERSION, Plan, TaskShare
+from harness.measure.result import Named
 
 DEFAULT_SERVER = "demo"
+ITEMS = 1000
+"""Items of a backlog, if neither the user nor the scenario says how many."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,9 @@ class Settings:
     out: Path | None = None
     overwrite: bool = False
     calibrate: bool = True
+    simulated: bool = False  # in virtual time
     command: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -67,7 +72,7 @@ class Run:
 
     settings: Settings
     directory: Path
-    specs: list[CaseSpec]
+    cases: list[CaseSpec]
     plan: Plan
     authorization: str | None = field(default=None, repr=False)  # what proves the client to the target; in no file
 
@@ -76,69 +81,86 @@ class Run:
         return self.directory / "records"
 
 
-def prepare(settings: Settings) -> Run:
-    """Check every setting and lay the run directory out; raises UsageError for the first mistake."""
+def prepare(settings: Settings, scenario: type[Description] | None = None, name: str | None = None) -> Run:
+    """Check every setting and lay the run directory out; raises UsageError for the first mistake.
+
+    `scenario` is a class that is known already, and `name` the one case's own.
+    """
     _check_numbers(settings)
     if settings.slo:
         slos.parse(settings.slo)
-    scenario = describe(settings.scenario)
-    load = _load(settings, scenario)
-    tasks = _tasks(settings, scenario)
-    items = settings.items or scenario.items if load.name == BACKLOG else settings.items
-    source, synthetic = _workload(settings, tasks)
-    strategies = _strategies(settings)
-    if source is not None:
-        _check_input(source, tasks[0], settings.items, [named for _, named, _ in strategies])
-        items = settings.items if settings.input is not None else items
-    else:
-        for share in tasks:
-            task = plugins.build("task", share.task.name, share.task.settings)
-            _check_request(task, Synthetic(**(synthetic or {})).data(task, 0, _seed(settings)))
+    found = cases(settings, scenario or describe(settings.scenario), name)
     to = access_to(settings.target or "")
     target = None if settings.target is None else targets.check_url(to.url)
     settings = replace(settings, target=target, command=redact(settings.command))
     directory = _directory(settings)
-    specs = [
-        CaseSpec(
-            name=name,
-            target=settings.target or "",
-            strategy=strategy,
-            tasks=tasks,
-            records=str(directory / "records"),
-            load=load,
-            duration_s=settings.duration or scenario.duration_s,
-            items=items,
-            input=source,
-            synthetic=synthetic,
-            layers=settings.layers.around(layers),
-            seed=_seed(settings),
-            users=settings.users,
-            drain_s=settings.drain_s,
-        )
-        for name, strategy, layers in strategies
-    ]
-    run = Run(settings, directory, specs, _plan(settings, directory, specs), to.authorization)
+    run = Run(settings, directory, found, _plan(settings, directory, found), to.authorization)
     if target is not None and settings.overwrite:
         targets.check_answers(target)
     _lay_out(directory)  # with --overwrite it deletes the old run, so everything was checked before
     return run
 
 
-def _plan(settings: Settings, directory: Path, specs: list[CaseSpec]) -> Plan:
-    schedule = specs[0].build_schedule()
-    plan_cases = [_plan_case(spec, settings, schedule) for spec in specs]
+def cases(settings: Settings, scenario: type[Description], name: str | None = None) -> list[CaseSpec]:
+    """The cases that the settings describe, under one schedule; raises UsageError."""
+    load, tasks, seed = _load(settings, scenario), _tasks(settings, scenario), _seed(settings)
+    source, synthetic = _workload(settings, tasks)
+    strategies = _strategies(settings)
+    _check_workload(settings, tasks, source, synthetic, [named for _, named, _ in strategies])
+    duration_s, items = settings.duration or scenario.duration_s, _items(settings, scenario, load)
+    schedule = compute(load.name, load.settings, duration_s, items, seed)
+    return [
+        CaseSpec(
+            name=name or label,
+            strategy=strategy,
+            tasks=tasks,
+            load=load,
+            duration_s=duration_s,
+            items=items,
+            input=source,
+            synthetic=synthetic,
+            layers=settings.layers.around(layers),
+            seed=seed,
+            users=settings.users,
+            processes=1 if settings.simulated else settings.processes,
+            drain_s=settings.drain_s,
+            scenario=settings.scenario,
+            repeats=settings.repeats,
+            transport=_transport(strategy, settings),
+            schedule_sha256=schedule.sha256,
+            scheduled=len(schedule) or None,
+            span_s=schedule.span_s,
+        )
+        for label, strategy, layers in strategies
+    ]
+
+
+def _transport(strategy: Named, settings: Settings) -> Literal["asyncio", "blocking", "simulated"]:
+    if settings.simulated:
+        return "simulated"
+    return "blocking" if plugins.build("strategy", strategy.name, strategy.settings).blocking else "asyncio"
+
+
+def _items(settings: Settings, scenario: type[Description], load: Named) -> int | None:
+    """As many as the user says or the input file has; else, for a backlog, the scenario's own number."""
+    if settings.items is not None or settings.input is not None or load.name != BACKLOG:
+        return settings.items
+    return scenario.items or ITEMS
+
+
+def _plan(settings: Settings, directory: Path, cases: list[CaseSpec]) -> Plan:
     return Plan(
         schema_version=PLAN_VERSION,
         id=directory.name,
         started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         tool={"name": "paceline", "version": _version(), "python": sys.version.split()[0]},
-        environment=environment(),
+        environment=simulated_environment() if settings.simulated else environment(),
         seed=_seed(settings),
         slo=settings.slo,
-        cases=plan_cases,
-        ceilings={},
-        notes=[],
+        cases=list(cases),
+        notes=list(settings.notes),
         command=settings.command,
+        simulated=settings.simulated,
     )
 
 
@@ -224,12 +246,22 @@ def _workload(settings: Settings, tasks: list[TaskShare]) -> tuple[str | None, d
     return None, {}
 
 
-def _check_input(path: str, share: TaskShare, items: int | None, strategies: list[Named]) -> None:
-    """One good line at least, before anything is started."""
-    task = plugins.build("task", share.task.name, share.task.settings)
-    priorities = any(uses_priorities(plugins.build("strategy", one.name, one.settings)) for one in strategies)
-    _, data, _ = next(iter(Jsonl(path, items, priorities).rows(task)))
-    _check_request(task, data)
+def _check_workload(
+    settings: Settings,
+    tasks: list[TaskShare],
+    source: str | None,
+    synthetic: dict[str, Any] | None,
+    strategies: list[Named],
+) -> None:
+    """One good item at least, and one that can be sent, before anything is started."""
+    for share in tasks:
+        task = plugins.build("task", share.task.name, share.task.settings)
+        if source is None:
+            data = Synthetic(**(synthetic or {})).data(task, 0, _seed(settings))
+        else:
+            priorities = any(uses_priorities(plugins.build("strategy", one.name, one.settings)) for one in strategies)
+            _, data, _ = next(iter(Jsonl(source, settings.items, priorities).rows(task)))
+        _check_request(task, data)
 
 
 def _check_request(task: Task, data: Any) -> None:
@@ -237,9 +269,9 @@ def _check_request(task: Task, data: Any) -> None:
     check_headers(task.request([Item(0, data, task)]).headers or {}, f"task {task.name}")
 
 
-def _strategies(settings: Settings) -> list[tuple[str, Named, layering.Named]]:
+def _strategies(settings: Settings) -> list[tuple[str, Named, NamedLayers]]:
     """A case for each strategy, and one more for each variant of it: name, strategy, the layers of its own."""
-    found: list[tuple[str, Named, layering.Named]] = []
+    found: list[tuple[str, Named, NamedLayers]] = []
     for text in settings.strategies:
         plain, own = layering.split(text)
         strategy = plugins.make("strategy", plain)
@@ -287,26 +319,6 @@ def _writable(directory: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _plan_case(spec: CaseSpec, settings: Settings, schedule: Schedule) -> PlanCase:
-    backlog = spec.load.name == BACKLOG
-    return PlanCase(
-        name=spec.name,
-        strategy=spec.strategy,
-        load=Load(spec.load.name, spec.load.settings, spec.items, None if backlog else spec.duration_s),
-        task=" + ".join(share.task.name for share in spec.tasks),
-        target=Target(spec.target),
-        scenario=settings.scenario,
-        repeats=settings.repeats,
-        layers=spec.layers.told(),
-        users=spec.users,
-        processes=settings.processes,
-        transport="blocking" if spec.build_strategy().blocking else "asyncio",
-        schedule_sha256=schedule.sha256,
-        scheduled=len(schedule) or None,
-        span_s=schedule.span_s,
-    )
 
 
 def _version() -> str:

@@ -1,17 +1,21 @@
-"""A run: the same load for each strategy, each case in a process of its own, then the result and its verdict.
+"""A run: the same load for each strategy, case by case, then the result and its verdict.
 
 Rules of this file
-  1. The plan is on disk before the first case, facts after each: a killed run can be reported from what lies there.
-  2. Repeats are interleaved (A B C, A B C): a machine that drifts must not favour whoever came first.
-  3. The schedule of the embedded mock starts anew for each case, so every strategy meets the same server.
+  1. The plan is on disk before the first case, facts after each: a killed run can be reported from those files.
+  2. Repeats are interleaved (A B C, A B C): a machine that drifts must not favour the case that came first.
+  3. The embedded mock begins its schedule again for each case, so every strategy meets the same server.
+  4. There is one loop over the cases. A `Backend` says how one is played: in a child process (here), in virtual time
+     (`simulate.compare`). Under plain Locust the events of a test take the loop's place (`scenarios._standalone`).
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -20,24 +24,49 @@ from harness.client.errors import UsageError
 from harness.experiment import target as targets
 from harness.experiment.calibrate import ceilings
 from harness.experiment.open_files import check as check_open_files
-from harness.experiment.play import Played, play
+from harness.experiment.play import Played, Watch, play
 from harness.experiment.prepare import Run
-from harness.experiment.spec import CaseSpec
+from harness.experiment.spec import Trial
 from harness.load.lines import count_lines
-from harness.load.schedule import BACKLOG
-from harness.measure.files import disk_failed
-from harness.measure.plan import PLAN_FILE, CaseFacts, write_facts, write_plan
-from harness.measure.recorder import slug
+from harness.measure.files import digest, disk_failed, find
+from harness.measure.plan import PLAN_FILE, CaseFacts, Measured, write_facts, write_measured, write_plan
 from harness.measure.result import RunResult, Target, encode
 from harness.measure.summary import summarize_run, with_write_error
 
 Progress = Callable[[str, dict[str, Any]], None]
-"""Told what happens: (event, facts). Events: target, calibrated, case, status, case_done."""
+"""Gets each event and its facts. Events: target, calibrating, calibrated, case, status, case_done."""
 
 
-def execute(run: Run, progress: Progress) -> tuple[RunResult, bool]:
+class Server(Protocol):
+    """The server under test."""
+
+    url: str
+    profile: str | None
+    note: str | None
+
+    def reset(self) -> None:
+        """Begin its schedule and counts again, if it is ours."""
+
+    def seen(self) -> int | None:
+        """Exchanges that it counted, if it says so."""
+
+
+class Backend(Protocol):
+    """Plays the cases of a run: in child processes, or in virtual time."""
+
+    def server(self) -> AbstractContextManager[Server]:
+        """The server under test, while the run lasts."""
+
+    def ceilings(self) -> dict[str, float]:
+        """The client's own limits in requests per second, by transport."""
+
+    def play(self, trial: Trial, watch: Watch) -> Played:
+        """Play it to its end, or until Ctrl-C."""
+
+
+def execute(run: Run, progress: Progress, backend: Backend | None = None) -> tuple[RunResult, bool]:
     """Play every case; returns the result (also written to result.json) and whether it was interrupted."""
-    return summarized(run, lambda: _play_all(run, progress))
+    return summarized(run, lambda: _play_all(run, backend or ChildProcesses(run, progress), progress))
 
 
 def summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool]:
@@ -66,79 +95,108 @@ def summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool]
     return result, interrupted
 
 
-def _play_all(run: Run, progress: Progress) -> bool:
-    """Play the cases in their turns; whether it was interrupted."""
-    settings = run.settings
+def _play_all(run: Run, backend: Backend, progress: Progress) -> bool:
+    """Play every repeat of every case; whether it was interrupted."""
     run.records.mkdir(parents=True, exist_ok=True)
-    with _start_target(run) as target:
-        progress("target", {"url": target.url, "profile": target.profile, "note": target.note})
-        measured = Target(target.url, server=target.profile, note=target.note)
-        run.plan = msgspec.structs.replace(
-            run.plan, cases=[msgspec.structs.replace(case, target=measured) for case in run.plan.cases]
-        )
-        write_plan(run.plan, run.directory)
-        interrupted = False
+    with backend.server() as server:
+        progress("target", {"url": server.url, "profile": server.profile, "note": server.note})
+        measured = begin(run, server)
         try:
-            if settings.calibrate:
-                found = ceilings(run.specs, run.directory, progress)
-                run.plan = msgspec.structs.replace(run.plan, ceilings=found)
-                write_plan(run.plan, run.directory)
-            for spec in _turns(run):
-                if interrupted := _one(run, spec, target, progress).interrupted:
-                    break
+            if found := backend.ceilings():
+                write_measured(msgspec.structs.replace(measured, ceilings=found), run.directory)
+            return any(_one(trial, run.directory, server, backend, progress) for trial in _trials(run, server.url))
         except KeyboardInterrupt:
-            interrupted = True
-    return interrupted
+            return True
 
 
-def _turns(run: Run) -> Iterator[CaseSpec]:
+def begin(run: Run, server: Server) -> Measured:
+    """Write the plan, and what is known of the server."""
+    write_plan(run.plan, run.directory)
+    measured = Measured(Target(server.url, server.profile, server.note))
+    write_measured(measured, run.directory)
+    return measured
+
+
+def _trials(run: Run, target: str) -> Iterator[Trial]:
     for repeat in range(run.settings.repeats):
-        for spec in run.specs:
-            yield msgspec.structs.replace(spec, repeat=repeat)
+        for case in run.cases:
+            yield case.trial(target, run.records, repeat)
 
 
-def _one(run: Run, spec: CaseSpec, target: targets.Target, progress: Progress) -> Played:
-    spec = msgspec.structs.replace(spec, target=target.url)
-    total = spec.items
-    if spec.load.name != BACKLOG:
-        total = len(spec.build_schedule())
-    elif total is None and spec.input is not None:
-        total = count_lines(Path(spec.input))
-    progress("case", {"name": spec.name, "repeat": spec.repeat, "repeats": run.settings.repeats, "items": total})
-    target.reset()
-    seen, cpu_s = target.seen(), target.cpu_s()
-    name = slug(spec.name, spec.repeat, 0)
-    played = play(
-        spec,
-        run.settings.scenario,
-        name,
-        lambda status: progress("status", status),
-        run.settings.processes,
-        run.authorization,
-    )
-    after, cpu_after_s = target.seen(), target.cpu_s()
-    facts = CaseFacts(
-        case=spec.name,
-        repeat=spec.repeat,
-        exit_code=played.exit_code,
-        interrupted="stopped by the user" if played.interrupted else None,
-        server_seen=None if seen is None or after is None else after - seen,
-        server_cpu_s=None if cpu_s is None or cpu_after_s is None else cpu_after_s - cpu_s,
-        wall_s=played.wall_s,
-    )
-    write_facts(facts, run.directory)
-    progress("case_done", {"name": spec.name, "log": str(played.log), "exit_code": played.exit_code})
-    return played
+def _one(trial: Trial, directory: Path, server: Server, backend: Backend, progress: Progress) -> bool:
+    """Play one trial; whether it was interrupted."""
+    progress("case", {"name": trial.name, "repeat": trial.repeat, "repeats": trial.repeats, "items": _items(trial)})
+    observation = Observation(trial, directory, server)
+    played = backend.play(trial, lambda status: progress("status", status))
+    observation.end(played.exit_code, played.interrupted)
+    progress("case_done", {"name": trial.name, "log": str(played.log), "exit_code": played.exit_code})
+    return played.interrupted
 
 
-def _start_target(run: Run) -> targets.Target:
+def _items(trial: Trial) -> int | None:
+    """How many items are expected, for the progress bar."""
+    if trial.scheduled is not None:
+        return trial.scheduled
+    return count_lines(Path(trial.input)) if trial.items is None and trial.input is not None else trial.items
+
+
+class Observation:
+    """One repeat of a case seen from outside; writes the facts at its end."""
+
+    def __init__(self, trial: Trial, directory: Path, server: Server) -> None:
+        self._trial = trial
+        self._directory = directory
+        self._server = server
+        server.reset()
+        self._seen = server.seen()
+        self._started = time.monotonic()
+
+    def end(self, exit_code: int, interrupted: bool = False) -> None:
+        """The repeat is over."""
+        trial, seen = self._trial, self._server.seen()
+        processes = find(Path(trial.records)).get(trial.name, {}).get(trial.repeat)
+        facts = CaseFacts(
+            case=trial.name,
+            repeat=trial.repeat,
+            exit_code=exit_code,
+            interrupted="stopped by the user" if interrupted else None,
+            server_seen=None if seen is None or self._seen is None else seen - self._seen,
+            wall_s=time.monotonic() - self._started,
+            records_sha256=digest(processes) if processes else None,
+        )
+        write_facts(facts, self._directory)
+
+
+class ChildProcesses:
+    """Each repeat of a case in a Locust process of its own, against a real server."""
+
+    def __init__(self, run: Run, progress: Progress) -> None:
+        self._run = run
+        self._progress = progress
+
+    def server(self) -> targets.Target:
+        """The user's server, or an embedded mock."""
+        return open_server(self._run)
+
+    def ceilings(self) -> dict[str, float]:
+        """Measured against the null server, unless the user does not want it."""
+        run = self._run
+        return ceilings(run.cases, run.directory, self._progress) if run.settings.calibrate else {}
+
+    def play(self, trial: Trial, watch: Watch) -> Played:
+        """In a child process."""
+        return play(trial, watch, self._run.authorization)
+
+
+def open_server(run: Run) -> targets.Target:
+    """The server of a run, started if it is ours; raises UsageError, and leaves nothing behind if nothing was run."""
     settings = run.settings
     try:
-        check_open_files(run.specs, settings.processes)
+        check_open_files(run.cases)
         if settings.target is not None:
             return targets.remote(settings.target)
         return targets.embedded(settings.server, settings.speed, settings.seed, run.records / "mock_server.log")
     except UsageError:
-        if not (run.directory / "plan.json").exists():
-            shutil.rmtree(run.directory, ignore_errors=True)  # nothing was run: leave nothing behind
+        if not (run.directory / PLAN_FILE).exists():
+            shutil.rmtree(run.directory, ignore_errors=True)
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import selectors
@@ -122,17 +121,6 @@ class Target:
         """HTTP exchanges on work routes that the server counted so far; None if it does not tell."""
         counts = call(f"{self.root}/debug/counts")
         return counts["total"]["seen"] if isinstance(counts, dict) and "total" in counts else None
-
-    def cpu_s(self) -> float | None:
-        """CPU seconds of the embedded mock so far."""
-        if self.process is None:
-            return None
-        import psutil
-
-        with contextlib.suppress(psutil.Error):
-            times = psutil.Process(self.process.pid).cpu_times()
-            return float(times.user + times.system)
-        return None
 
 
 def remote(url: str) -> Target:

@@ -37,8 +37,13 @@ class Alarm:
 
     async def __aenter__(self) -> Alarm:
         if (timer := TimerFd()).fd >= 0:
-            self._timer = timer
-            asyncio.get_running_loop().add_reader(timer.fd, self._ring)
+            try:
+                asyncio.get_running_loop().add_reader(timer.fd, self._ring)
+            except NotImplementedError:
+                # A loop in virtual time has no file descriptors.
+                timer.close()
+            else:
+                self._timer = timer
         return self
 
     async def __aexit__(
@@ -49,28 +54,29 @@ class Alarm:
             self._timer.close()
 
     def off(self) -> None:
-        """Wake whoever sleeps by this alarm, for good."""
+        """Wake the coroutine that sleeps by this alarm, and let nothing sleep by it again."""
         self._off = True
-        if self._rang is not None and not self._rang.done():
-            self._rang.set_result(None)
+        self._wake()
 
     async def until(self, when: float) -> None:
         """Return at `when`, never before; at once if it is past or the alarm is off."""
-        if self._timer is None:
-            await sleep_until(when)
-            return
-        now = clock()
+        now, loop = clock(), asyncio.get_running_loop()
         while now() < when and not self._off:
-            self._rang = asyncio.get_running_loop().create_future()
-            if not self._timer.arm(when):
-                # No alarm was set, so nothing would ring.
-                await sleep_until(when)
-                return
-            await self._rang
+            self._rang = loop.create_future()
+            if self._timer is not None and self._timer.arm(when):
+                await self._rang
+                continue
+            timer = loop.call_at(when, self._wake)
+            try:
+                await self._rang
+            finally:
+                timer.cancel()
 
     def _ring(self) -> None:
         # A stale wake-up, of an alarm that was set again, gives nothing to read.
-        if self._timer is None or not self._timer.fired():
-            return
+        if self._timer is not None and self._timer.fired():
+            self._wake()
+
+    def _wake(self) -> None:
         if self._rang is not None and not self._rang.done():
             self._rang.set_result(None)

@@ -63,9 +63,9 @@ def expected(repeat: Repeat, plan: PlanCase) -> Expected:
     if plan.scheduled is not None:
         scheduled = plan.scheduled
     elif killed:
-        scheduled = max(plan.load.items or 0, rows + unfinished)
+        scheduled = max(plan.items or 0, rows + unfinished)
     else:
-        scheduled = max(sum(end.scheduled for end in ends), (plan.load.items or 0) - sum(end.bad_lines for end in ends))
+        scheduled = max(sum(end.scheduled for end in ends), (plan.items or 0) - sum(end.bad_lines for end in ends))
     return Expected(scheduled, max(scheduled - rows - unfinished, 0), unfinished)
 
 

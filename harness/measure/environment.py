@@ -24,6 +24,8 @@ LIBRARIES = (
     "transformers",
 )
 
+SIMULATION_LIBRARIES = ("paceline", "aiohttp", "msgspec", "numpy")
+
 
 def environment() -> dict[str, Any]:
     """Machine, limits, load and versions, now; what is unknown is None."""
@@ -40,6 +42,17 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "libraries": libraries(),
+        "git_sha": git_sha(Path.cwd()),
+    }
+
+
+def simulated_environment() -> dict[str, Any]:
+    """The same for a simulation, which measures no machine: what its figures depend on."""
+    known = libraries()
+    return {
+        "simulated": "in virtual time: no machine, no network and no client CPU were measured",
+        "python": platform.python_version(),
+        "libraries": {name: known[name] for name in SIMULATION_LIBRARIES if name in known},
         "git_sha": git_sha(Path.cwd()),
     }
 

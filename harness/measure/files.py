@@ -1,9 +1,9 @@
 """Where things lie in a run directory, and how they get there whole.
 
-runs/x/plan.json, result.json
+runs/x/plan.json, measured.json, result.json
 runs/x/records/<slug>.requests|.attempts|.timeline|.end.json     one set for each process of each repeat of each case
 runs/x/records/<slug>.decisions.jsonl                            why its limits changed, if they did
-runs/x/records/<slug of process 0>.facts.json                    what was learnt from outside, once for each repeat
+runs/x/records/<slug of process 0>.facts.json                    facts seen from outside, once for each repeat
 """
 
 from __future__ import annotations
@@ -79,6 +79,17 @@ def find(directory: Path, order: Iterable[str] = ()) -> dict[str, dict[int, list
         }
         for name in names
     }
+
+
+def digest(processes: Iterable[RecordPaths]) -> str:
+    """SHA-256 of the rows of every request and attempt of these processes. Raises OSError."""
+    sha256 = hashlib.sha256()
+    for process in processes:
+        for path in (process.requests, process.attempts):
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    sha256.update(block)
+    return sha256.hexdigest()
 
 
 def unreadable(directory: Path, case: str) -> tuple[list[str], list[str]]:

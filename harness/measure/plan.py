@@ -1,4 +1,4 @@
-"""What a run set out to do, and what was learnt from outside: on disk before and after each case.
+"""The plan of a run, and the facts that were seen from outside: on disk before and after each case.
 
 With the record files these make a run directory whole: `summarize_run` needs nothing else, so a killed run can be
 reported from what lies there.
@@ -12,37 +12,73 @@ from typing import Any, Literal
 import msgspec
 
 from harness.client.errors import UsageError
+from harness.client.layer_settings import LayerSettings
 from harness.measure.files import records_in, slug
-from harness.measure.result import Load, Named, Target
+from harness.measure.result import Named, Target
 from harness.measure.sealed import DamagedError, read_sealed, write_sealed
 
 PLAN_FILE = "plan.json"
+MEASURED_FILE = "measured.json"
+DEFAULT_SEED = 1
+
+
+class TaskShare(msgspec.Struct, frozen=True):
+    """A task and its weight in a mixed load."""
+
+    task: Named
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise UsageError(f"task {self.task.name}: weight={self.weight} must be above 0")
 
 
 class PlanCase(msgspec.Struct, frozen=True):
-    """One strategy under one load against one target, as planned."""
+    """One strategy under one load: the only description of a case, from the command line to the report."""
 
     name: str
     strategy: Named
-    load: Load
-    task: str
-    target: Target
+    tasks: list[TaskShare]
+    load: Named = Named("backlog")
+    duration_s: float = 30.0  # of arrivals
+    items: int | None = None
+    input: str | None = None
+    synthetic: dict[str, Any] | None = None  # settings of the synthetic workload; None: use `input`
+    layers: LayerSettings = LayerSettings()
+    seed: int = DEFAULT_SEED
+    users: int = 1  # client applications
+    processes: int = 1  # Locust processes that share them
+    drain_s: float = 30.0  # how long requests in flight may take after the end or a stop
     scenario: str = "backlog"
     repeats: int = 1
-    layers: dict[str, Any] = {}
+    transport: Literal["asyncio", "blocking", "simulated"] = "asyncio"
     schedule_sha256: str | None = None
     scheduled: int | None = None  # arrivals of the schedule; None for a backlog
     span_s: float | None = None  # how long they go on
-    users: int = 1  # client applications
-    processes: int = 1  # Locust processes that share them
-    transport: Literal["asyncio", "blocking", "simulated"] = "asyncio"
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("users", 1, 10_000), ("drain_s", 0, 3_600), ("duration_s", 0.01, 864_000)):
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(f"{name}={getattr(self, name)!r} must be between {low:g} and {high:g}")
+        if self.items is not None and not 1 <= self.items <= 10**12:
+            raise UsageError(f"items={self.items} must be at least 1")
+
+    @property
+    def is_backlog(self) -> bool:
+        """Every item is due at once."""
+        return self.load.name == "backlog"
+
+    @property
+    def task(self) -> str:
+        """The names of its tasks."""
+        return " + ".join(share.task.name for share in self.tasks)
 
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """plan.json, written before the first case."""
+    """plan.json, written once, before the first case."""
 
     schema_version: int
     id: str
@@ -52,23 +88,28 @@ class Plan(msgspec.Struct, frozen=True):
     seed: int
     cases: list[PlanCase]
     slo: str | None = None
-    ceilings: dict[str, float] = {}  # transport (or case name) -> requests/s of one process against a null server
-    interrupted: str | None = None
     notes: list[str] = []
     command: str = ""
     simulated: bool = False
 
 
+class Measured(msgspec.Struct, frozen=True):
+    """measured.json: the server under test and the client's ceilings, known only after the plan was written."""
+
+    target: Target = Target("")
+    ceilings: dict[str, float] = {}  # transport (or case name) -> requests/s of one process against a null server
+
+
 class CaseFacts(msgspec.Struct, frozen=True):
-    """What was learnt about one repeat of a case from outside of it, written after it."""
+    """Facts about one repeat of a case that were seen from outside of it, written after it."""
 
     case: str
     repeat: int = 0
     exit_code: int | None = None  # of the process that played it
     interrupted: str | None = None  # why it was stopped early, in words
     server_seen: int | None = None  # exchanges that the server itself counted meanwhile
-    server_cpu_s: float | None = None
     wall_s: float | None = None
+    records_sha256: str | None = None  # of the request and attempt rows of all its processes
 
 
 def write_plan(plan: Plan, directory: Path) -> None:
@@ -91,6 +132,21 @@ def read_plan(directory: Path) -> Plan:
             "Use the version of paceline that made the run"
         )
     return plan
+
+
+def write_measured(measured: Measured, directory: Path) -> None:
+    """Write measured.json into the run directory; raises OSError."""
+    write_sealed(directory / MEASURED_FILE, measured)
+
+
+def read_measured(directory: Path) -> Measured:
+    """Read measured.json; a run that was killed before its target was known has none. Raises UsageError."""
+    try:
+        return read_sealed(directory / MEASURED_FILE, Measured)
+    except OSError:
+        return Measured()
+    except DamagedError as error:
+        raise UsageError(f"{directory / MEASURED_FILE}: {error}. It was changed after it was written") from error
 
 
 def write_facts(facts: CaseFacts, directory: Path) -> None:

@@ -26,7 +26,7 @@ from harness.measure.files import find, unreadable
 from harness.measure.headline import headline
 from harness.measure.layers import figures
 from harness.measure.limit import limit_log
-from harness.measure.plan import CaseFacts, Plan, PlanCase, read_facts, read_plan
+from harness.measure.plan import CaseFacts, Measured, Plan, PlanCase, read_facts, read_measured, read_plan
 from harness.measure.resources import resources
 from harness.measure.result import (
     SCHEMA_VERSION,
@@ -35,6 +35,7 @@ from harness.measure.result import (
     Counts,
     Distribution,
     InFlight,
+    Load,
     Rates,
     Reason,
     Resources,
@@ -53,20 +54,20 @@ BACKLOG = "backlog"
 
 def summarize_run(directory: Path) -> RunResult:
     """The result of a run directory, whole or killed in the middle; raises UsageError if it has no plan."""
-    plan = read_plan(directory)
+    plan, measured = read_plan(directory), read_measured(directory)
     conditions = parse(plan.slo) if plan.slo else []
-    measured = [measure_case(case, directory, plan.ceilings, conditions) for case in plan.cases]
-    present = [pair for pair in measured if pair is not None]
-    not_run = [case.name for case, pair in zip(plan.cases, measured, strict=True) if pair is None]
+    found = [measure_case(case, directory, measured, conditions) for case in plan.cases]
+    present = [pair for pair in found if pair is not None]
+    not_run = [case.name for case, pair in zip(plan.cases, found, strict=True) if pair is None]
     cases = diagnose([case for case, _ in present])
-    judged = verdict(cases, [found for _, found in present], not_run, plan.interrupted, sets_errors(conditions))
+    judged = verdict(cases, [proof for _, proof in present], not_run, sets_errors(conditions))
     schedules = {case.schedule_sha256 for case in plan.cases}
     return RunResult(
         schema_version=SCHEMA_VERSION,
         id=plan.id,
         started_at=plan.started_at,
         tool=plan.tool,
-        environment=_environment(plan),
+        environment=_environment(plan, directory),
         seed=plan.seed,
         schedule_sha256=schedules.pop() if len(schedules) == 1 else None,
         verdict=judged,
@@ -83,16 +84,8 @@ def with_write_error(result: RunResult, error: str) -> RunResult:
     return msgspec.structs.replace(result, verdict=judged, headline=headline(result.cases, judged))
 
 
-def summarize_case(
-    plan: PlanCase, directory: Path, ceilings: dict[str, float] | None = None, slo: str | None = None
-) -> Case:
-    """One case from whatever files exist; an empty one if there are none."""
-    found = measure_case(plan, directory, ceilings or {}, parse(slo) if slo else [])
-    return _empty(plan) if found is None else found[0]
-
-
 def measure_case(
-    plan: PlanCase, directory: Path, ceilings: dict[str, float], conditions: Sequence[Condition]
+    plan: PlanCase, directory: Path, measured: Measured, conditions: Sequence[Condition]
 ) -> tuple[Case, Evidence] | None:
     """A case and the evidence on it; None if it was never begun."""
     recorded = find(directory).get(plan.name, {})
@@ -104,7 +97,7 @@ def measure_case(
         return None
     facts = [known[number] for number in recorded] or list(known.values())
     proof = evidence(plan, repeats, facts, damaged, len(torn))
-    case = _case(plan, repeats, facts, proof, bounds_s(conditions), ceilings)
+    case = _case(plan, repeats, facts, proof, bounds_s(conditions), measured)
     case = msgspec.structs.replace(case, limit=limit_log(list(recorded.values())))
     return _with_slo(case, conditions), proof
 
@@ -123,19 +116,19 @@ def _case(
     facts: list[CaseFacts | None],
     proof: Evidence,
     bounds: Bounds,
-    ceilings: dict[str, float],
+    measured: Measured,
 ) -> Case:
     number = counts(plan, repeats, facts)
     filled = [repeat for repeat in repeats if len(repeat.rows)]
     makespans = [repeat.makespan_ns / 1e9 for repeat in filled]
     return Case(
-        **_identity(plan),
+        **_identity(plan, measured),
         repeats=len(repeats),
         counts=number,
         makespan_s=sum(makespans) / len(makespans) if makespans else None,
         rates_per_s=_rates(plan, filled, number, sum(makespans), bounds),
         in_flight=_in_flight(filled),
-        resources=_resources(plan, filled, number, sum(makespans), ceilings),
+        resources=_resources(plan, filled, number, sum(makespans), measured.ceilings),
         timeline=_timeline(filled),
         warnings=_warnings(number, proof, repeats),
         partial=is_partial(proof),
@@ -146,20 +139,17 @@ def _case(
     )
 
 
-def _identity(plan: PlanCase) -> dict[str, Any]:
+def _identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
+    duration_s = None if plan.is_backlog else plan.duration_s
     return {
         "name": plan.name,
         "strategy": plan.strategy,
-        "load": plan.load,
+        "load": Load(plan.load.name, plan.load.settings, plan.items, duration_s),
         "task": plan.task,
-        "target": plan.target,
+        "target": measured.target,
         "scenario": plan.scenario,
-        "layers": plan.layers,
+        "layers": plan.layers.as_report(),
     }
-
-
-def _empty(plan: PlanCase) -> Case:
-    return Case(**_identity(plan), repeats=0, partial=True, warnings=["it was not run"])
 
 
 def _with_slo(case: Case, conditions: Sequence[Condition]) -> Case:
@@ -254,9 +244,21 @@ def _ceiling(plan: PlanCase, ceilings: dict[str, float]) -> float | None:
     return None if ceiling is None or not math.isfinite(ceiling) or ceiling <= 0 else ceiling * plan.processes
 
 
-def _environment(plan: Plan) -> dict[str, Any]:
+def _environment(plan: Plan, directory: Path) -> dict[str, Any]:
     extra: dict[str, Any] = {"command": plan.command} if plan.command else {}
-    return plan.environment | extra | ({"notes": plan.notes} if plan.notes else {})
+    if plan.notes:
+        extra["notes"] = plan.notes
+    if digests := _digests(plan, directory):
+        extra["records_sha256"] = digests
+    return plan.environment | extra
+
+
+def _digests(plan: Plan, directory: Path) -> dict[str, str]:
+    """The digest of the records of each repeat that came to its end."""
+    recorded = find(directory)
+    trials = [(case.name, repeat) for case in plan.cases for repeat in recorded.get(case.name, {})]
+    facts = {f"{name}/{repeat}": _facts(directory, name, repeat, []) for name, repeat in trials}
+    return {trial: of.records_sha256 for trial, of in facts.items() if of is not None and of.records_sha256}
 
 
 def _warnings(number: Counts, proof: Evidence, repeats: Sequence[Repeat]) -> list[str]:

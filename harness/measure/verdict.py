@@ -58,7 +58,6 @@ def verdict(
     cases: Sequence[Case],
     evidence: Sequence[Evidence],
     not_run: Sequence[str] = (),
-    interrupted: str | None = None,
     slo_sets_errors: bool = False,
 ) -> Verdict:
     """The verdict over a run. `not_run` names planned cases that were never begun."""
@@ -71,8 +70,6 @@ def verdict(
     if not_run:
         text = f"{len(not_run)} of {len(not_run) + len(cases)} planned cases were not run: {', '.join(not_run)}."
         reasons.append(Reason("interrupted", text))
-    elif interrupted:
-        reasons.append(Reason("interrupted", f"The run was stopped before its end: {interrupted}."))
     return Verdict(_status(reasons), reasons)
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from harness import plugins
 from harness.experiment import target
 from harness.experiment.play import play
-from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, TaskShare
+from harness.experiment.spec import SAMPLE_PAIRS, Trial
 from harness.load.schedule import BACKLOG
+from harness.measure.plan import TaskShare
 from harness.measure.record import read
 from harness.measure.recorder import slug
 from harness.measure.result import Named
@@ -52,7 +53,7 @@ class RealPlay:
     def play(self, name: str) -> Played:
         """A limit by name, or a static number; raises RuntimeError if the client recorded nothing."""
         shape = self._shape
-        spec = CaseSpec(
+        spec = Trial(
             name=name,
             target=self._target.url,
             strategy=Named(*plugins.split_spec(product.strategy(name))),
@@ -67,7 +68,7 @@ class RealPlay:
         )
         self._target.reset()
         stem = slug(name, 0, 0)
-        ended = self._run(spec, stem)
+        ended = self._run(spec)
         files = [self._folder / f"{stem}.{kind}" for kind in ("requests", "timeline")]
         if not all(file.exists() for file in files):
             raise RuntimeError(f"{shape.name}, {name}: nothing was recorded: {ended}")
@@ -78,7 +79,7 @@ class RealPlay:
         print(f"{shape.name:>22} {name:>10}: {rate:7.1f} ok/s, p50 {played.p50_s * 1e3:6.1f} ms", file=sys.stderr)
         return played
 
-    def _run(self, spec: CaseSpec, stem: str) -> str:
+    def _run(self, spec: Trial) -> str:
         def watch(status: dict[str, Any]) -> None:
             if status["t_s"] >= spec.duration_s:
                 raise KeyboardInterrupt  # as a user who has seen enough: the client drains, and what it recorded stands
@@ -89,7 +90,7 @@ class RealPlay:
         before = signal.signal(signal.SIGALRM, bound)
         signal.alarm(int(spec.duration_s + GRACE_S))
         try:
-            played = play(spec, "backlog", stem, watch)
+            played = play(spec, watch)
         finally:
             signal.alarm(0)
             signal.signal(signal.SIGALRM, before)

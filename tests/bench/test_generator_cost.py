@@ -15,10 +15,10 @@ import msgspec
 from harness import plugins
 from harness.experiment import target as targets
 from harness.experiment.play import play
-from harness.experiment.spec import CaseSpec, TaskShare
+from harness.experiment.spec import Trial
 from harness.measure.files import find
+from harness.measure.plan import TaskShare
 from harness.measure.record import End
-from harness.measure.recorder import slug
 from harness.measure.result import Named
 
 IN_FLIGHT, REQUESTS, ROUNDS = 32, 15_000, 5
@@ -31,7 +31,7 @@ def _ours(url: str, folder: Path, number: int) -> float:
     records = folder / f"ours-{number}"
     records.mkdir()
     (folder / "pair.jsonl").write_text((json.dumps(PAIR) + "\n") * REQUESTS)
-    spec = CaseSpec(
+    spec = Trial(
         name="ours",
         target=url,
         strategy=Named("queue-stream", {"concurrency": IN_FLIGHT}),
@@ -40,7 +40,7 @@ def _ours(url: str, folder: Path, number: int) -> float:
         items=REQUESTS,
         input=str(folder / "pair.jsonl"),
     )
-    play(spec, "backlog", slug(spec.name, 0, 0))
+    play(spec)
     end = msgspec.json.decode(find(records)["ours"][0][0].end.read_bytes(), type=End)
     assert (end.recorded, end.locust_requests, end.locust_failures) == (REQUESTS, REQUESTS, 0)
     return 1e6 * end.cpu_s / REQUESTS

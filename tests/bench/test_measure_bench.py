@@ -11,10 +11,10 @@ import numpy as np
 
 from harness.client.types import Item, Outcome, Request, Response
 from harness.measure.health import ProcessSampler
-from harness.measure.plan import Plan, PlanCase, write_plan
+from harness.measure.plan import PLAN_VERSION, Plan, PlanCase, TaskShare, write_plan
 from harness.measure.record import REQUEST_DTYPE, REQUEST_ROW, End, Header, encode_header
 from harness.measure.recorder import Recorder, slug
-from harness.measure.result import Load, Named, Target
+from harness.measure.result import Named
 from harness.measure.summary import summarize_run
 from tests.measure_samples import framed
 
@@ -77,12 +77,11 @@ def test_summarizing_a_million_requests(benchmark: Any, tmp_path: Path) -> None:
     case = PlanCase(
         name="queue-stream",
         strategy=Named("queue-stream"),
-        load=Load("backlog", items=ROWS),
-        task="similarity",
-        target=Target("http://127.0.0.1:1"),
+        tasks=[TaskShare(Named("similarity"))],
+        items=ROWS,
     )
     plan = Plan(
-        schema_version=1,
+        schema_version=PLAN_VERSION,
         id="bench",
         started_at="2026-01-01T00:00:00+00:00",
         tool={},

@@ -36,6 +36,8 @@ def test_compare_tells_who_is_fastest_and_writes_a_report(tmp_path: Path) -> Non
     assert [case["name"] for case in result["cases"]] == ["sync", "queue-stream:concurrency=20", "adaptive"]
     counts = result["cases"][0]["counts"]
     assert counts["scheduled"] == counts["ok"] == counts["server_seen"] == counts["locust_seen"] == 60
+    assert set(result["environment"]["records_sha256"]) == {"sync/0", "queue-stream:concurrency=20/0", "adaptive/0"}
+    assert result["cases"][0]["load"]["duration_s"] is None
     for name in ("report.html", "report.md", "charts/throughput.png"):
         assert (tmp_path / "run" / name).stat().st_size > 500
     again = paceline("report", "run", "--format", "markdown", "--no-charts", "--json", cwd=tmp_path)

@@ -17,10 +17,9 @@ import pytest
 from harness.client.types import Outcome
 from harness.experiment import target as targets
 from harness.experiment.play import play
-from harness.experiment.spec import CaseSpec
+from harness.experiment.spec import Trial
 from harness.measure.files import find
 from harness.measure.record import read
-from harness.measure.recorder import slug
 from harness.measure.result import Named
 from tests.processes import FAULTY, ROOT, case_file, mock, spec, start
 
@@ -29,7 +28,7 @@ LOCUST = ["locust", "--headless", "--only-summary", "--loglevel", "WARNING"]
 SLOW = "# one second\n[service]\nbase_s = 1.0\n"
 
 
-def locust(of: CaseSpec, folder: Path, *more: str, unpatched: bool = False) -> subprocess.Popen[str]:
+def locust(of: Trial, folder: Path, *more: str, unpatched: bool = False) -> subprocess.Popen[str]:
     """Locust on the backlog scenario with this case."""
     env = case_file(folder, of) | ({"LOCUST_SKIP_MONKEY_PATCH": "1"} if unpatched else {})
     line = [*LOCUST, "-f", str(ROOT / "scenarios" / "backlog.py"), "-u", str(of.users), "-r", str(of.users)]
@@ -73,15 +72,15 @@ def agree(text: str, records: Path, server: targets.Target, items: int | None) -
         assert len(rows) == items
 
 
-def local(of: CaseSpec, folder: Path) -> str:
+def local(of: Trial, folder: Path) -> str:
     return finished(locust(of, folder))
 
 
-def local_unpatched(of: CaseSpec, folder: Path) -> str:
+def local_unpatched(of: Trial, folder: Path) -> str:
     return finished(locust(of, folder, unpatched=True))
 
 
-def two_processes(of: CaseSpec, folder: Path) -> str:
+def two_processes(of: Trial, folder: Path) -> str:
     return finished(locust(of, folder, *two()))
 
 
@@ -93,7 +92,7 @@ def two() -> list[str]:
     return ["--processes", "2", "--master-bind-port", port, "--master-port", port]
 
 
-def master_and_workers(of: CaseSpec, folder: Path) -> str:
+def master_and_workers(of: Trial, folder: Path) -> str:
     """Three processes started one by one, as on three machines."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -111,7 +110,7 @@ def master_and_workers(of: CaseSpec, folder: Path) -> str:
 @pytest.mark.parametrize("mode", [local, local_unpatched, two_processes, master_and_workers])
 @pytest.mark.parametrize("strategy", ["queue-stream:concurrency=8", "threads:workers=4"])
 def test_three_counts_agree_on_a_faulty_server(
-    mode: Callable[[CaseSpec, Path], str], strategy: str, tmp_path: Path
+    mode: Callable[[Trial, Path], str], strategy: str, tmp_path: Path
 ) -> None:
     """With status codes, resets and malformed answers, and no retries: one request, one row, one exchange."""
     with mock(FAULTY, tmp_path) as server:
@@ -171,7 +170,7 @@ def test_play_watches_its_child_and_tells_how_it_ended(tmp_path: Path) -> None:
     seen: list[float] = []
     with mock(FAULTY, tmp_path) as server:
         case = spec(server.url, tmp_path / "r", "queue-stream:concurrency=2", items=300)
-        played = play(case, "backlog", slug("case", 0, 0), lambda status: seen.append(status.get("done") or 0))
+        played = play(case, lambda status: seen.append(status.get("done") or 0))
     assert (played.exit_code, played.interrupted) == (0, False)
     assert seen[-1] == 300
     assert "Aggregated" in played.log.read_text()
@@ -233,6 +232,9 @@ def test_plain_locust_ends_with_4_on_an_invalid_run(tmp_path: Path) -> None:
     text = finished(child)
     assert child.returncode == 4, text
     assert "verdict: invalid" in text
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["cases"][0]["load"]["duration_s"] is None, "every item of a backlog is due at once"
+    assert set(result["environment"]["records_sha256"]) == {"backlog/0"}
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from harness.client.layer_settings import LayerSettings
 from harness.client.types import Outcome
-from harness.experiment.engine import Application, Engine
-from harness.experiment.spec import CaseSpec, LayerSettings
+from harness.experiment.engine import Engine
+from harness.experiment.player import Application
+from harness.experiment.spec import Trial
 from harness.measure.files import find
 from harness.measure.record import End, read
 from harness.measure.result import Named
@@ -20,7 +22,7 @@ from tests.processes import FAULTY, mock, spec
 pytestmark = pytest.mark.slow
 
 
-def play(of: CaseSpec, stop_after_s: float | None = None, users: int = 1) -> tuple[Engine, list[Application]]:
+def play(of: Trial, stop_after_s: float | None = None, users: int = 1) -> tuple[Engine, list[Application]]:
     """Run a case to its end, or stop every application after a while."""
     engine = Engine(of)
     thread = threading.Thread(target=engine.run)

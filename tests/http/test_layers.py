@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from harness.client.layer_settings import LayerSettings
 from harness.experiment import layering
-from harness.experiment.spec import LayerSettings, TaskShare
 from harness.measure.files import find
+from harness.measure.plan import TaskShare
 from harness.measure.record import FLAG_CACHED, read
 from tests.http.test_engine import end_of, play
 from tests.processes import FAULTY, mock, named, spec

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from harness.client.layer_settings import LayerSettings
 from harness.client.types import Outcome
 from harness.experiment import target as targets
-from harness.experiment.spec import CaseSpec, LayerSettings
+from harness.experiment.spec import Trial
 from harness.measure.files import find
 from harness.measure.record import read
 from harness.measure.result import Named
@@ -29,7 +30,7 @@ def options(more: tuple[str, ...]) -> list[str]:
     return two() if list(more) == TWO else list(more)
 
 
-def begun(of: CaseSpec, folder: Path, *more: str) -> subprocess.Popen[str]:
+def begun(of: Trial, folder: Path, *more: str) -> subprocess.Popen[str]:
     """Locust in a process group of its own, so that a signal reaches all of it, as in a terminal."""
     line = [*LOCUST, "-f", str(ROOT / "scenarios" / "backlog.py"), "-u", str(of.users), "-r", str(of.users)]
     line += options(more)

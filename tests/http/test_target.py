@@ -32,16 +32,15 @@ def test_a_target_that_is_down_is_named() -> None:
 
 
 def test_an_embedded_mock_counts_resets_and_stops(tmp_path: Path) -> None:
-    """Its CPU is known while it lives; a remote one is left alone."""
+    """A remote one is left alone."""
     with mock("demo", speed=2.0, log=tmp_path / "log") as server:
         assert server.note == "times divided by 12"
         assert targets.call(f"{server.url}/nowhere") is None
         assert server.seen() == 0
         server.reset()
-        assert (server.cpu_s() or 0) > 0
         remote = targets.remote(server.url)
         assert remote.note == f"simulated: answers are made up; {server.note}"
-        assert (remote.embedded, remote.cpu_s()) == (False, None)
+        assert not remote.embedded
         remote.stop()
         assert server.seen() == 0
     assert server.process is not None

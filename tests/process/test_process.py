@@ -282,7 +282,7 @@ def test_settings_are_checked() -> None:
 
 
 def _no_retries() -> Any:
-    from harness.experiment.spec import LayerSettings
+    from harness.client.layer_settings import LayerSettings
 
     return LayerSettings(retries=0)
 

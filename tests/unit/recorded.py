@@ -10,10 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from harness.client.types import Attempt, Item, Outcome, Request, Response
-from harness.measure.plan import CaseFacts, Plan, PlanCase, write_facts, write_plan
+from harness.measure.plan import (
+    PLAN_VERSION,
+    CaseFacts,
+    Measured,
+    Plan,
+    PlanCase,
+    TaskShare,
+    write_facts,
+    write_measured,
+    write_plan,
+)
 from harness.measure.record import End
 from harness.measure.recorder import Recorder
-from harness.measure.result import Load, Named, Target
+from harness.measure.result import Named, Target
 
 T0 = 1000.0
 """The load's zero on the clock of the stamps below."""
@@ -110,13 +120,16 @@ def write_case(
 
 def plan_case(name: str = "sync", kind: str = "backlog", **more: Any) -> PlanCase:
     """A planned case against a server that does not exist."""
-    load = more.pop("load", None) or Load(kind)
-    return PlanCase(name, Named(name), load, "similarity", Target("http://127.0.0.1:1"), schedule_sha256="ab", **more)
+    load = more.pop("load", None) or Named(kind)
+    return PlanCase(name, Named(name), [TaskShare(Named("similarity"))], load, schedule_sha256="ab", **more)
 
 
-def plan(directory: Path, *cases: PlanCase, **more: Any) -> Plan:
-    """Write the plan of a run."""
-    made = Plan(1, "run", "2026-01-01T00:00:00+00:00", {"name": "paceline"}, {"os": "x"}, 7, list(cases), **more)
+def plan(directory: Path, *cases: PlanCase, ceilings: dict[str, float] | None = None, **more: Any) -> Plan:
+    """Write the plan of a run, and what was measured beside it."""
+    write_measured(Measured(Target("http://127.0.0.1:1"), ceilings or {}), directory)
+    made = Plan(
+        PLAN_VERSION, "run", "2026-01-01T00:00:00+00:00", {"name": "paceline"}, {"os": "x"}, 7, list(cases), **more
+    )
     write_plan(made, directory)
     return made
 

@@ -217,8 +217,8 @@ def test_the_plan_of_a_run_holds_no_password(tmp_path: Path) -> None:
     )
     assert run.authorization == basic("u:s3cret-s3cret")
     assert run.plan.command == "paceline compare --target http://***@127.0.0.1:9/"
-    assert "s3cret" not in f"{run.plan}{run.specs}{run}"
-    assert run.specs[0].target == "http://127.0.0.1:9"
+    assert "s3cret" not in f"{run.plan}{run.cases}{run}"
+    assert run.settings.target == "http://127.0.0.1:9"
 
 
 def test_checked_keys_are_known_at_once() -> None:

@@ -19,8 +19,9 @@ from harness.client.tasks.annotate import Annotate
 from harness.client.transport import HttpTransport
 from harness.client.types import Item, Outcome
 from harness.measure.result import Case, FailureSample, RunResult, encode
-from harness.measure.summary import summarize_case, summarize_run
+from harness.measure.summary import summarize_run
 from reports.formats import html, markdown
+from tests.measure_samples import summarize_case
 from tests.unit.recorded import Exchange, end, one_by_one, plan, plan_case, record, recorder, write_case
 
 PASSWORD, KEY = "Pa55w0rd-of-samples", "sk-key-of-samples-4711"

@@ -13,12 +13,13 @@ from harness import plugins
 from harness.client.budget import RetryBudget
 from harness.client.errors import UsageError
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
+from harness.client.layer_settings import LayerSettings
 from harness.client.limits.fixed import Fixed
 from harness.client.protocols import gate_of
 from harness.client.types import Request, Response, Send
 from harness.experiment import layering
 from harness.experiment.prepare import Settings, prepare
-from harness.experiment.spec import LayerSettings, compose
+from harness.experiment.spec import compose
 from tests.unit.layer_helpers import Server, ask
 
 
@@ -131,8 +132,8 @@ def test_retries_and_hedges_of_one_application_share_a_purse_and_know_the_gate()
 def test_what_is_said_by_name_wins_over_the_short_option() -> None:
     settings = LayerSettings(retries=2, deadline_s=5.0, named=layering.parse(["retry:base_s=0.5,retries=7"]))
     assert settings.all() == {"deadline": {"timeout_s": 5.0}, "retry": {"retries": 7, "base_s": 0.5}}
-    assert settings.told()["retry"] == "base_s=0.5,retries=7"
-    assert settings.told()["retries"] == 2
+    assert settings.as_report()["retry"] == "base_s=0.5,retries=7"
+    assert settings.as_report()["retries"] == 2
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_a_variant_is_one_more_case_beside_each_strategy(tmp_path: Path) -> None
         out=tmp_path / "run",
         calibrate=False,
     )
-    specs = prepare(settings).specs
+    specs = prepare(settings).cases
     assert [spec.name for spec in specs] == [
         "queue-stream:concurrency=4",
         "queue-stream:concurrency=4+cache",

@@ -12,9 +12,9 @@ import pytest
 
 from harness.client.types import Attempt, Outcome, Request, Response
 from harness.measure import environment as env
-from harness.measure.plan import CaseFacts, write_facts, write_plan
+from harness.measure.plan import CaseFacts, Measured, write_facts, write_measured, write_plan
 from harness.measure.record import ATTEMPT_DTYPE
-from harness.measure.result import Load, RunResult
+from harness.measure.result import Load, Named, RunResult
 from harness.measure.summary import summarize_run
 from tests.measure_samples import fail, leave, plan, plan_case, request_rows
 from tests.unit.recorded import T0, end, one_by_one, record, recorder, request
@@ -29,15 +29,19 @@ class Played(msgspec.Struct, frozen=True):
     attempts: Any = None
 
 
-def arrivals(played: Played) -> dict[str, Any]:
-    """What a plan holds of a schedule."""
-    return {"scheduled": len(played.rows), "span_s": played.load.duration_s} if played.load.duration_s else {}
+def planned(played: Played) -> dict[str, Any]:
+    """What a plan holds of its load."""
+    load = {"load": Named(played.load.kind, played.load.settings)}
+    if not (span_s := played.load.duration_s):
+        return load
+    return load | {"duration_s": span_s, "scheduled": len(played.rows), "span_s": span_s}
 
 
 def run(tmp_path: Path, *played: Played, ceiling: float | None = None) -> RunResult:
     """The result of these cases on one target."""
-    cases = [plan_case(one.name, load=one.load, **arrivals(one)) for one in played]
-    write_plan(plan(*cases, ceilings={} if ceiling is None else {"asyncio": ceiling}), tmp_path)
+    cases = [plan_case(one.name, **planned(one)) for one in played]
+    write_plan(plan(*cases), tmp_path)
+    write_measured(Measured(ceilings={} if ceiling is None else {"asyncio": ceiling}), tmp_path)
     for one in played:
         leave(tmp_path, one.rows, case=one.name, attempts=one.attempts)
         write_facts(CaseFacts(one.name, exit_code=0), tmp_path)
@@ -256,7 +260,7 @@ def test_a_layers_quick_calls_give_no_case_the_shortest_tail(tmp_path: Path) -> 
     """Half are hits of a semantic cache, each after an embedding of 5 ms; the others take as long as ever."""
     hit = Response(Outcome.ok, 200, done=T0 + 0.005, from_cache=True)
     hit.previous = (Attempt(T0, T0 + 0.005, T0 + 0.005, Outcome.ok, 200, own=True),)
-    write_plan(plan(plan_case("semantic", load=Load("backlog")), plan_case("sync", load=Load("backlog"))), tmp_path)
+    write_plan(plan(plan_case("semantic"), plan_case("sync")), tmp_path)
     leave(tmp_path, SYNC.rows, case="sync")
     into = recorder(tmp_path, "semantic")
     record(into, one_by_one(100, service_s=0.12))

@@ -52,7 +52,7 @@ def saturated(tmp_path: Path, service_s: float, sent_late: bool) -> Case:
         due, done = k * 0.01, k * 0.02 + service_s
         exchanges.append(Exchange(due, done - service_s if sent_late else due, done))
     write_case(tmp_path, "a", exchanges)
-    plan(tmp_path, plan_case("a", load=Load("constant", {"rate_per_s": 100}, None, 4.0)))
+    plan(tmp_path, plan_case("a", load=Named("constant", {"rate_per_s": 100}), duration_s=4.0))
     return summarize_run(tmp_path).cases[0]
 
 
@@ -72,7 +72,7 @@ def test_long_answers_after_the_last_arrival_do_not_mean_saturation(tmp_path: Pa
     """Latency did not grow over the run, though the last answers came long after the last arrival."""
     exchanges = [Exchange(k * 0.01, k * 0.01, k * 0.01 + (2.0 if k % 2 else 0.1)) for k in range(400)]
     write_case(tmp_path, "a", exchanges)
-    plan(tmp_path, plan_case("a", load=Load("constant", {}, None, 4.0)))
+    plan(tmp_path, plan_case("a", load=Named("constant"), duration_s=4.0))
     assert summarize_run(tmp_path).cases[0].diagnosis.limited_by == "load"
 
 

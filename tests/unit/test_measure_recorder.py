@@ -16,7 +16,7 @@ from harness.client.types import Attempt, Outcome, Request, Response
 from harness.measure.files import find, paths, slug
 from harness.measure.record import End, read
 from harness.measure.recorder import BUFFERED_ROWS, Recorder
-from harness.measure.summary import summarize_case
+from tests.measure_samples import summarize_case
 from tests.unit.recorded import NEVER, T0, Exchange, end, one_by_one, plan_case, record, recorder, request
 
 

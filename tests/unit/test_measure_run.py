@@ -11,10 +11,10 @@ import pytest
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from harness.measure.files import paths
-from harness.measure.plan import CaseFacts, write_facts, write_plan
+from harness.measure.plan import CaseFacts, Measured, write_facts, write_plan
 from harness.measure.record import ATTEMPT_DTYPE
-from harness.measure.result import OUTCOME_NAMES, Load
-from harness.measure.summary import summarize_case, summarize_run
+from harness.measure.result import OUTCOME_NAMES, Named
+from harness.measure.summary import measure_case, summarize_run
 from tests.measure_samples import CASE, MS, fail, finished, leave, plan, plan_case, request_rows, whole_end
 
 
@@ -121,7 +121,7 @@ def test_a_case_that_was_never_begun_is_named_and_not_shown(tmp_path: Path) -> N
     assert [case.name for case in result.cases] == [CASE]
     assert result.verdict.status == "inconclusive"
     assert "sync" in result.verdict.reasons[-1].text
-    assert summarize_case(plan_case("sync"), tmp_path).counts.scheduled == 0
+    assert measure_case(plan_case("sync"), tmp_path, Measured(), []) is None
 
 
 def test_a_case_that_was_begun_without_records(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_case_that_was_begun_without_records(tmp_path: Path) -> None:
 
 def test_arrivals_know_their_offered_rate_and_goodput(tmp_path: Path) -> None:
     """100/s for 4 s, 10 ms each; with an SLO of 5 ms nothing is goodput."""
-    arrivals = plan_case(load=Load("constant", {"rate_per_s": 100.0}, duration_s=4.0), scheduled=400, span_s=4.0)
+    arrivals = plan_case(load=Named("constant", {"rate_per_s": 100.0}), duration_s=4.0, scheduled=400, span_s=4.0)
     finished(tmp_path, request_rows(400, gap_ms=10), planned=arrivals, slo="p99<5ms")
     case = summarize_run(tmp_path).cases[0]
     assert case.rates_per_s.offered == pytest.approx(100)

@@ -11,10 +11,11 @@ from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from harness.load.schedule import compute
 from harness.measure.frames import frame
-from harness.measure.plan import CaseFacts, read_plan, write_facts
+from harness.measure.plan import CaseFacts, Measured, read_plan, write_facts
 from harness.measure.record import Header, encode_header, read
-from harness.measure.result import Case, Load, RunResult
-from harness.measure.summary import summarize_case, summarize_run
+from harness.measure.result import Case, Named, RunResult
+from harness.measure.summary import measure_case, summarize_run
+from tests.measure_samples import summarize_case
 from tests.unit.recorded import (
     NEVER,
     Exchange,
@@ -29,9 +30,9 @@ from tests.unit.recorded import (
 )
 
 
-def only(tmp_path: Path, **planned: Any) -> Case:
+def only(tmp_path: Path, slo: str = "", **planned: Any) -> Case:
     """The case `sync`, summarized alone."""
-    return summarize_case(plan_case(**planned), tmp_path)
+    return summarize_case(plan_case(**planned), tmp_path, slo)
 
 
 def run(tmp_path: Path, *names: str, **more: Any) -> RunResult:
@@ -111,7 +112,7 @@ def test_arrivals_have_an_offered_rate(tmp_path: Path) -> None:
     write_case(tmp_path, "sync", steady(100, 0.1))
     for items, duration_s in ((None, 10.0), (100, 30.0)):
         schedule = compute("constant", {"rate_per_s": 10.0}, duration_s, items, 1)
-        of: dict[str, Any] = {"load": Load("constant"), "scheduled": len(schedule), "span_s": schedule.span_s}
+        of: dict[str, Any] = {"load": Named("constant"), "scheduled": len(schedule), "span_s": schedule.span_s}
         assert only(tmp_path, **of).rates_per_s.offered == pytest.approx(10.0)
     write_case(tmp_path, "sync", steady(20, 0.1), interrupted="stopped by the user", scheduled=21)
     case = only(tmp_path, **of)
@@ -138,7 +139,7 @@ def test_what_a_killed_worker_had_left_is_not_sent(tmp_path: Path) -> None:
     record(killed, steady(90, 0.05), 1000)
     killed.tick(t=4.5, pulled=95.0)
     killed.flush()
-    load = Load("constant", {"rate_per_s": 40.0}, None, 12.0)
+    load = Named("constant", {"rate_per_s": 40.0})
     case = only(tmp_path, load=load, scheduled=480, span_s=12.0, processes=2)
     counts = case.counts
     assert (counts.scheduled, counts.ok, counts.unfinished, counts.not_sent) == (480, 330, 5, 145)
@@ -149,8 +150,8 @@ def test_what_a_killed_worker_had_left_is_not_sent(tmp_path: Path) -> None:
 def test_the_share_of_a_worker_that_left_no_file_is_not_sent(tmp_path: Path) -> None:
     """Killed before the load began; arrivals and a backlog of known size alike."""
     write_case(tmp_path, "sync", steady(240, 0.05), scheduled=240)
-    arrivals = only(tmp_path, load=Load("constant"), scheduled=480, span_s=12.0, processes=2).counts
-    backlog = only(tmp_path, load=Load("backlog", {}, 480), processes=2).counts
+    arrivals = only(tmp_path, load=Named("constant"), scheduled=480, span_s=12.0, processes=2).counts
+    backlog = only(tmp_path, items=480, processes=2).counts
     for counts in (arrivals, backlog):
         assert (counts.scheduled, counts.ok, counts.not_sent) == (480, 240, 240)
 
@@ -167,10 +168,10 @@ def test_another_schedule_than_the_planned_one_is_invalid(tmp_path: Path) -> Non
 def test_goodput_counts_answers_within_the_slo(tmp_path: Path) -> None:
     """By the strictest bound on latency, and on time to first token."""
     write_case(tmp_path, "sync", one_by_one(100))
-    within = summarize_case(plan_case(), tmp_path, slo="p50<1s,p99<2.05s,mean<9s")
+    within = only(tmp_path, slo="p50<1s,p99<2.05s,mean<9s")
     assert within.rates_per_s.goodput == pytest.approx(1.0)
     assert [check.passed for check in within.slo] == [False, False, True]
-    no_stream = summarize_case(plan_case(), tmp_path, slo="ttft_p50<10s")
+    no_stream = only(tmp_path, slo="ttft_p50<10s")
     assert no_stream.rates_per_s.goodput == 0.0
     assert not no_stream.slo[0].passed
 
@@ -243,7 +244,7 @@ def test_a_killed_process_leaves_a_partial_case(tmp_path: Path) -> None:
     into.tick(t=0.0, cpu=0.1, rss=5e7)
     into.tick(t=4.0, pulled=45.0, cpu=0.5, rss=6e7)
     into.flush()
-    plan(tmp_path, plan_case(load=Load("backlog", {}, 100, None)))
+    plan(tmp_path, plan_case(items=100))
     result = summarize_run(tmp_path)
     (case,) = result.cases
     counts = case.counts
@@ -296,9 +297,9 @@ def test_rows_of_another_width_are_refused(tmp_path: Path) -> None:
         only(tmp_path)
 
 
-def test_a_case_that_was_not_run_is_empty_and_partial(tmp_path: Path) -> None:
-    """Alone; in a run it is left out and named in the verdict."""
-    assert only(tmp_path).partial
+def test_a_case_that_was_not_run_is_left_out_and_named(tmp_path: Path) -> None:
+    """The verdict names it."""
+    assert measure_case(plan_case(), tmp_path, Measured(), []) is None
     write_case(tmp_path, "sync", one_by_one(10))
     result = run(tmp_path, "sync", "threads")
     assert [case.name for case in result.cases] == ["sync"]

@@ -167,7 +167,7 @@ def test_an_interruption_is_inconclusive_and_explains_what_was_left() -> None:
     """One reason, not two."""
     left = counted(ok=900, unfinished=20, not_sent=80)
     assert codes(case(counts=left, partial=True), interrupted=["stopped by the user"]) == ["interrupted"]
-    assert verdict([case()], [SOUND], interrupted="Ctrl-C").status == "inconclusive"
+    assert verdict([case()], [msgspec.structs.replace(SOUND, interrupted=["Ctrl-C"])]).status == "inconclusive"
     assert verdict([case()], [SOUND], not_run=["b"]).reasons[0].text == "1 of 2 planned cases were not run: b."
 
 

@@ -15,12 +15,12 @@ from harness.client import open_files
 from harness.client.errors import UsageError
 from harness.client.types import Outcome, Request, Response
 from harness.experiment.open_files import IN_FLIGHT, RESERVE, check, needed
-from harness.experiment.spec import CaseSpec
+from harness.experiment.spec import Trial
 from tests.processes import spec
 from tests.unit.recorded import T0, end, recorder, request
 
 
-def case(strategy: str, **more: Any) -> CaseSpec:
+def case(strategy: str, **more: Any) -> Trial:
     return spec("http://x", Path(), strategy, **more)
 
 
@@ -37,7 +37,7 @@ def case(strategy: str, **more: Any) -> CaseSpec:
 )
 def test_what_a_case_needs(strategy: str, more: dict[str, Any], processes: int, connections: int) -> None:
     """The connections of all applications of one process."""
-    assert needed(case(strategy, **more), processes) == RESERVE + connections
+    assert needed(case(strategy, processes=processes, **more)) == RESERVE + connections
 
 
 @pytest.mark.parametrize(("name", "setting"), sorted(IN_FLIGHT.items()))
@@ -47,9 +47,9 @@ def test_the_settings_that_bound_strategies_exist(name: str, setting: str) -> No
 
 def test_too_few_are_refused_with_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.experiment.open_files.limits", lambda: (64.0, 256.0))
-    check([case("queue-stream:concurrency=150")], 1)  # the soft limit is raised
+    check([case("queue-stream:concurrency=150")])  # the soft limit is raised
     with pytest.raises(UsageError, match=r"needs 300 open files; the limit is 256 \(`ulimit -n`\)"):
-        check([case("queue-stream:concurrency=200")], 1)
+        check([case("queue-stream:concurrency=200")])
 
 
 def test_the_soft_limit_is_raised_as_far_as_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,11 @@ import pytest
 
 from harness import plugins
 from harness.client.errors import UsageError
+from harness.experiment.prepare import cases
 from harness.experiment.scenario import Description
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
 from harness.load.pacers.poisson import Poisson
+from harness.measure.plan import TaskShare
 from harness.measure.result import Named
 from scenarios import _options
 from tests.processes import spec
@@ -34,11 +36,19 @@ class Both(Description):
     mix = {"similarity": 3.0, "annotate": 1.0}  # noqa: RUF012 - read, never changed
 
 
+@pytest.fixture(autouse=True)
+def input_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that both tasks of these tests can read, in the working directory."""
+    (tmp_path / "my.jsonl").write_text('{"text1": "a", "text2": "b", "text": "a [MASK]"}\n')
+    monkeypatch.chdir(tmp_path)
+
+
 def case(scenario: type[Description], *line: str) -> CaseSpec:
     parser = argparse.ArgumentParser()
     parser.add_argument("-u", dest="num_users", type=int)
+    parser.add_argument("--processes", type=int)
     _options.add_arguments(parser)
-    return _options.spec_from(parser.parse_args(line), scenario, "name", "http://x", Path("records"))
+    return cases(_options.settings_from(parser.parse_args(line), scenario), scenario, "name")[0]
 
 
 def test_without_options_the_scenario_decides() -> None:
@@ -90,17 +100,17 @@ def test_a_rate_is_not_silently_dropped() -> None:
 def test_a_task_needs_a_weight_above_zero() -> None:
     """What is never chosen is a mistake."""
     with pytest.raises(UsageError, match="task similarity: weight=0 must be above 0"):
-        _options.task_share("similarity", 0)
+        TaskShare(Named("similarity"), 0)
 
 
 def test_the_parents_case_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the file that the environment names, if it names one."""
     monkeypatch.delenv(_options.CASE_VARIABLE, raising=False)
-    assert _options.case_file() is None
+    assert _options.parents_trial() is None
     written = spec("http://x", tmp_path)
     (tmp_path / "case.json").write_bytes(msgspec.json.encode(written))
     monkeypatch.setenv(_options.CASE_VARIABLE, str(tmp_path / "case.json"))
-    assert _options.case_file() == written
+    assert _options.parents_trial() == written
 
 
 @pytest.mark.parametrize("name", plugins.names("scenario"))

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from harness.client.errors import UsageError
-from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, LayerSettings
+from harness.client.layer_settings import LayerSettings
+from harness.experiment.spec import SAMPLE_PAIRS, Trial
 from harness.load.lines import count_lines
 from harness.load.workloads.jsonl import Jsonl
 from tests.processes import spec
@@ -42,7 +43,7 @@ def test_layers_have_bounds_too(field: str, value: float, says: str) -> None:
 def test_a_case_survives_json_and_builds_its_parts(tmp_path: Path) -> None:
     """Strategy, mix, source and schedule are made anew in each process from the same data."""
     case = spec("http://x", tmp_path, "adaptive:maximum=9", synthetic={"mean": 3.0})
-    again = msgspec.json.decode(msgspec.json.encode(case), type=CaseSpec)
+    again = msgspec.json.decode(msgspec.json.encode(case), type=Trial)
     assert again == case
     assert again.build_strategy() == case.build_strategy()
     assert again.build_schedule().sha256 == case.build_schedule().sha256

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.client.errors import SettingError, UsageError
+from harness.client.layer_settings import LayerSettings
 from harness.client.settings import at_least, between
-from harness.experiment.spec import LayerSettings
 
 SUFFIX_DEAD = ".dead.jsonl"
 

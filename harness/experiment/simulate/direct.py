@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
 
 from multidict import CIMultiDict
 
-from harness.base.clock import Clock, clock
+from harness.client.attempt import AttemptSend
 from harness.client.errors import BadResponse
-from harness.client.redaction import excerpt
 from harness.client.tasks.similarity import Similarity
-from harness.client.timeouts import Timeouts
 from harness.client.types import Outcome, Request, Response
 from harness.client.wire import answers_of, outcome_of_status, plain_answers_of, refuse
 from harness.experiment.simulate.wire import Broken, Wire
@@ -31,69 +27,28 @@ from model_server.errors import ApiError
 from model_server.work import Work
 
 
-class DirectSend:
+class DirectSend(AttemptSend):
     """One exchange per call with `app`; use it with `async with`, on the loop that the app runs on."""
 
+    faults = (Broken, BadResponse)
+
     def __init__(self, app: App, *, timeout_s: float = 60.0) -> None:
+        super().__init__(timeout_s)
         self._app = app
-        self._timeout_s = timeout_s
-        self._timeouts: Timeouts | None = None
-        self._time: Clock = time.monotonic
         self._future: Callable[[], asyncio.Future[None]]
 
-    async def __aenter__(self) -> DirectSend:
+    async def __aenter__(self) -> Self:
         self._app.open()
-        self._time = clock()
         self._future = asyncio.get_running_loop().create_future
-        self._timeouts = Timeouts(self._timeout_s)
+        await super().__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._timeouts is not None:
-            self._timeouts.close()
+    def _exchange(self, request: Request, response: Response) -> Awaitable[None]:
+        plain = type(request.task) is Similarity and self._app.around is None and request.headers is None
+        return self._plain(request, response) if plain else self._whole(request, response)
 
-    async def __call__(self, request: Request, /) -> Response:
-        timeouts = self._timeouts
-        if timeouts is None:
-            raise RuntimeError("DirectSend must be entered with `async with` first")
-        sent = self._time()
-        response = Response(Outcome.connection_error, sent=sent)
-        watch = timeouts.begin(sent)
-        sooner: asyncio.TimerHandle | None = None
-        if request.deadline < watch.when:
-            if request.deadline <= sent:
-                timeouts.end(watch)
-                return Response(Outcome.not_sent, done=sent, error="its deadline passed before it could be sent")
-            sooner = asyncio.get_running_loop().call_at(request.deadline, watch.expire)
-        if request.progress is not None:
-            request.progress.sent = sent
-        try:
-            if type(request.task) is Similarity and self._app.around is None and request.headers is None:
-                await self._plain(request, response)
-            else:
-                await self._exchange(request, response)
-        except asyncio.CancelledError as error:
-            if not watch.expired or watch.task.uncancel() > 0:
-                response.outcome = Outcome.cancelled
-                error.response = response  # type: ignore[attr-defined] # for whoever records: it was sent
-                raise
-            self._failed(response, Outcome.timed_out, f"no complete answer within {self._time() - sent:.3g} s")
-        except Broken as error:
-            self._failed(response, Outcome.connection_error, str(error))
-        except BadResponse as error:
-            self._failed(response, Outcome.bad_response, str(error))
-        finally:
-            timeouts.end(watch)
-            if sooner is not None:
-                sooner.cancel()
-        return response
-
-    def _failed(self, response: Response, outcome: Outcome, error: str) -> None:
-        response.outcome = outcome
-        response.error = excerpt(error, 300)
-        response.done = self._time()
+    def _outcome_of(self, error: Exception) -> tuple[Outcome, str]:
+        return Outcome.connection_error if isinstance(error, Broken) else Outcome.bad_response, str(error)
 
     async def _plain(self, request: Request, response: Response) -> None:
         """One pair of texts to a server without limits and faults: straight into the queue."""
@@ -110,7 +65,7 @@ class DirectSend:
                 raise call.error
         except ApiError as error:
             book.close("refused" if error.status in (429, 503) else "failed")
-            response.first_byte = response.done = self._time()
+            response.first_byte = response.done = self._now()
             response.status = error.status
             response.headers = _headers(error.headers())
             refuse(response, error.status, response.headers, error.body(), 0.0)
@@ -123,13 +78,13 @@ class DirectSend:
         response.outcome = Outcome.ok
         response.status = 200
         response.answers = (work.output,)
-        response.first_byte = response.done = self._time()
+        response.first_byte = response.done = self._now()
         if request.progress is not None:
             request.progress.first_byte = response.first_byte
 
-    async def _exchange(self, request: Request, response: Response) -> None:
+    async def _whole(self, request: Request, response: Response) -> None:
         """Any call, with the bodies as they would be on the wire."""
-        wire = Wire(request, self._time)
+        wire = Wire(request, self._now)
         await self._app(wire.scope, wire.receive, wire.send)
         response.status = wire.status
         response.first_byte = wire.head_at
@@ -138,7 +93,7 @@ class DirectSend:
         response.headers = headers = _headers(wire.headers)
         response.server_timing = headers.get("Server-Timing")
         if outcome_of_status(wire.status) is not Outcome.ok:
-            response.done = self._time()
+            response.done = self._now()
             refuse(response, wire.status, headers, b"".join(wire.parts), 0.0)
         elif request.stream:
             self._stream(request, response, wire)
@@ -147,7 +102,7 @@ class DirectSend:
                 request.progress.first_byte = wire.head_at
             response.answers = plain_answers_of(request, b"".join(wire.parts))
             response.outcome = Outcome.ok
-            response.done = self._time()
+            response.done = self._now()
 
     def _stream(self, request: Request, response: Response, wire: Wire) -> None:
         wire.splitter.close()
@@ -156,7 +111,7 @@ class DirectSend:
             response.first_byte = wire.stamps[0]
         response.answers = answers_of(request, wire.splitter, wire.events)
         response.outcome = Outcome.ok
-        response.done = self._time()
+        response.done = self._now()
 
 
 def _headers(fields: Any) -> CIMultiDict[str]:

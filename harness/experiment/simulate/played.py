@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 
 from harness.client.protocols import Gate
 from harness.client.types import Outcome
-from harness.measure.files import RecordPaths
 from harness.measure.record import End
 
 Rows = np.ndarray[Any, np.dtype[Any]]
@@ -46,13 +44,3 @@ class SimulatedRun:
         chosen = (self.rows["outcome"] == Outcome.ok) & (done >= begin_s * 1e9) & (done < min(end_s, 1e9) * 1e9)
         rows = self.rows[chosen & (self.rows["sent"] >= 0)]
         return np.asarray((rows["done"] - rows["sent"]) / 1e9)
-
-
-def digest(paths: RecordPaths) -> str:
-    """SHA-256 of what became of every request and attempt."""
-    sha256 = hashlib.sha256()
-    for path in (paths.requests, paths.attempts):
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                sha256.update(block)
-    return sha256.hexdigest()

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Literal
 
 from harness import plugins
+from harness.client.layer_settings import LayerSettings, NamedLayers
 from harness.client.types import Strategy
 from harness.experiment import layering
 from harness.experiment.simulate.case import play
 from harness.experiment.simulate.played import SimulatedRun
 from harness.experiment.simulate.server import SimulatedServer
 from harness.experiment.simulate.terms import Terms
-from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, LayerSettings, TaskShare
+from harness.experiment.spec import SAMPLE_PAIRS, Trial
 from harness.load.schedule import BACKLOG
+from harness.measure.plan import TaskShare
 from harness.measure.result import Named
 from mock_server.profile import Profile
 
@@ -52,7 +54,7 @@ def simulate(
     With `network="memory"` the real HTTP client and face speak over connections of `delay_s` each way. Record files go
     to `records`, or nowhere.
     """
-    own: layering.Named = {}
+    own: NamedLayers = {}
     if isinstance(strategy, str):
         plain, texts = layering.split(strategy)
         own = layering.parse(texts)
@@ -62,7 +64,7 @@ def simulate(
         named, instance = Named(type(strategy).__name__), strategy
     pacer = Named(BACKLOG) if rate_per_s is None else Named(load, {"rate_per_s": rate_per_s})
     with tempfile.TemporaryDirectory(prefix="paceline-simulate-") as scratch:
-        spec = CaseSpec(
+        spec = Trial(
             name=named.name,
             target="simulated:",
             strategy=named,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.client.layer_settings import LayerSettings
 from harness.experiment import layering
 from harness.experiment.simulate import simulate
-from harness.experiment.spec import LayerSettings
 from tests.simulation.kernel import servers
 
 MESSY = servers.WORKERS_8 + '[[faults]]\nkind = "status"\nstatus = 503\nprobability = 0.1\n'

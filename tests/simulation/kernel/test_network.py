@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.client.errors import SettingError
+from harness.client.layer_settings import LayerSettings
 from harness.client.types import Outcome
 from harness.experiment.simulate import NotSimulated, SimulatedRun, Terms, simulate
-from harness.experiment.spec import LayerSettings
 from tests.simulation.kernel import servers
 
 SHAPES = {

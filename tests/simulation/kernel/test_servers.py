@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.client.layer_settings import LayerSettings
 from harness.client.types import Outcome
 from harness.experiment.simulate import DeadlockError, SimulatedRun, simulate
-from harness.experiment.spec import LayerSettings
 from tests.simulation.kernel import servers
 
 

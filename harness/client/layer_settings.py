@@ -1,0 +1,60 @@
+"""The layers around a strategy, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from harness.client.errors import UsageError
+
+NamedLayers = dict[str, dict[str, Any]]
+"""Layer -> its settings."""
+
+
+class LayerSettings(msgspec.Struct, frozen=True):
+    """The layers around a strategy. None by default: each strategy is measured bare."""
+
+    timeout_s: float = 60.0  # of one attempt
+    retries: int = 0
+    rate_limit_per_s: float | None = None
+    deadline_s: float | None = None  # from an item's due time to its answer, over all attempts
+    retry_budget: bool = False  # limit retries and hedges by a shared budget that successes replenish
+    named: NamedLayers = {}  # further layers by name, checked (`layering.parse`)
+
+    def __post_init__(self) -> None:
+        for name in ("timeout_s", "rate_limit_per_s", "deadline_s"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1e6:
+                raise UsageError(f"{name}={value!r} must be above 0 and below 1000000")
+        if not 0 <= self.retries <= 100:
+            raise UsageError(f"retries={self.retries} must be between 0 and 100")
+
+    @property
+    def keeps_answers(self) -> bool:
+        """A layer keeps answers in a file, beyond this run."""
+        return any("path" in settings for settings in self.named.values())
+
+    def all(self) -> NamedLayers:
+        """Every layer by name; a setting that is given by name wins over the short field."""
+        short: NamedLayers = {}
+        if self.deadline_s is not None:
+            short["deadline"] = {"timeout_s": self.deadline_s}
+        if self.retries:
+            short["retry"] = {"retries": self.retries}
+        if self.rate_limit_per_s is not None:
+            short["rate-limit"] = {"rate_per_s": self.rate_limit_per_s}
+        return {name: {**short.get(name, {}), **self.named.get(name, {})} for name in [*short, *self.named]}
+
+    def as_report(self) -> dict[str, Any]:
+        """For the result file and reports: plain values, and each named layer with its settings in words."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        named = plain.pop("named")
+        return plain | {
+            name: ",".join(f"{key}={value}" for key, value in settings.items()) or "on"
+            for name, settings in named.items()
+        }
+
+    def around(self, named: NamedLayers) -> LayerSettings:
+        """The same with these layers, too; settings given here win."""
+        return msgspec.structs.replace(self, named={**self.named, **named}) if named else self

@@ -1,0 +1,273 @@
+"""Plays the client applications of a case on the running loop: a load in real time, a simulation in virtual time.
+
+`Player` has everything that both have in common. A subclass says what differs: the way to the server, and who calls
+back at an instant.
+
+Rules of this file
+  1. The load's zero is given to `begin`: applications that started before it are connected and waiting.
+  2. What was given out is finished or counted. After a stop only requests that were due just before it are sent
+     (`STOP_GRACE_S`), and requests in flight may take `drain_s`.
+  3. Time is the loop's. Nothing here looks at the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from typing import Any
+
+from harness.base.clock import clock
+from harness.client.figures import LayerCounts, counts_of, summed
+from harness.client.gate.observer import watching
+from harness.client.protocols import Gate, gate_of
+from harness.client.redaction import redact
+from harness.client.types import Outcome, Request, Response, Send, Strategy
+from harness.experiment.layering import Built
+from harness.experiment.spec import Trial, compose
+from harness.load.feed import Feed, Source
+from harness.load.timer import Alarm
+from harness.load.workloads.jsonl import Jsonl
+from harness.measure.record import End
+from harness.measure.recorder import Recorder
+
+TICK_S = 0.05
+STOP_GRACE_S = 0.25
+"""After a stop, how long requests that were due before it may still be sent."""
+
+
+class Application:
+    """One client application: its feed, its task, and the concurrency limit that its strategy built, if any."""
+
+    def __init__(self, slot: int, slots: int) -> None:
+        self.slot = slot
+        self.slots = slots
+        self.feed: Feed | None = None
+        self.jsonl: Jsonl | None = None  # its own reader of the input file
+        self.gate: Gate | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.alarm: Alarm | None = None  # its feed sleeps by it
+        self.ready = False  # its transport is open; it waits for the load to begin
+        self.ended = False  # its share is done, or it was stopped and drained
+        self.complete = False  # its share is done, without a stop
+        self.closes = math.inf  # after a stop: nothing is sent from then on
+
+
+class Player(ABC):
+    """Plays one repeat of a case."""
+
+    def __init__(self, spec: Trial) -> None:
+        self.spec = spec
+        self.schedule = spec.build_schedule()
+        self.mix = spec.build_mix()
+        self.applications: list[Application] = []
+        self.recorder: Recorder | None = None
+        self.begun = asyncio.Event()
+        self.interrupted: str | None = None
+        self.failure: Exception | None = None  # the first that ended an application
+        self._counts: list[LayerCounts] = []  # what layers counted, of applications that are over
+        self._zero = 0.0
+
+    # What differs between real and virtual time.
+
+    @abstractmethod
+    def _transport(self, strategy: Strategy) -> AbstractAsyncContextManager[Send]:
+        """The way to the server."""
+
+    @abstractmethod
+    async def _server(self) -> str:
+        """What tells the server from others, for layers that keep answers."""
+
+    @abstractmethod
+    def _call_at(self, when: float, call: Callable[[], None]) -> None:
+        """Call it at an instant of the loop's clock."""
+
+    def _strategy(self) -> Strategy:
+        """The strategy of one application."""
+        return self.spec.build_strategy()
+
+    def _source(self, strategy: Strategy) -> Source:
+        """The data of one application's items."""
+        return self.spec.build_source(strategy)
+
+    # The load.
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the load's zero."""
+        return clock()() - self._zero
+
+    def begin(self, zero: float, recorder: Recorder) -> None:
+        """The load begins at `zero`; applications that wait for it start."""
+        self._zero, self.recorder = zero, recorder
+        if (offsets := self.schedule.offsets) is not None:  # a backlog ends when it is done
+            # Without a drain the last arrival would be cut at the instant at which it is due.
+            self._call_at(zero + offsets[-1] + max(self.spec.drain_s, TICK_S), self._cut_all)
+        self.begun.set()
+
+    async def play(self, application: Application) -> None:
+        """Play one application to its end; an error is kept in `failure`."""
+        try:
+            await self._play(application)
+        except asyncio.CancelledError:
+            pass  # cut at the end of the drain; the recorder has counted what was in flight
+        except Exception as error:
+            self.failure = self.failure or error
+        finally:
+            application.ended = True
+
+    async def _play(self, application: Application) -> None:
+        strategy, server = self._strategy(), await self._server()
+        async with self._transport(strategy) as transport, Alarm() as alarm, AsyncExitStack() as closing:
+            application.ready = True
+            in_time = not self.begun.is_set()
+            await self.begun.wait()
+            recorder = self.recorder
+            assert recorder is not None  # noqa: S101 - `begin` was given it
+            source = self._source(strategy)
+            application.jsonl, application.alarm = source.jsonl, alarm
+            feed = application.feed = Feed(
+                source,
+                self.mix,
+                self.schedule,
+                self._zero,
+                alarm.until,
+                application.slot,
+                application.slots,
+                # One that was ready in time owes every arrival, however late a busy machine lets it begin.
+                since=-math.inf if in_time else clock()(),
+            )
+            layers = self._layers(application, recorder, closing, server)
+            with watching(recorder.decisions.note(application.slot)):
+                async with aclosing(strategy.stream(feed, transport, layers)) as results:
+                    async for _ in results:
+                        pass
+            application.complete = not feed.stopped
+
+    def _layers(
+        self, application: Application, recorder: Recorder, closing: AsyncExitStack, server: str
+    ) -> Callable[[Send], Send]:
+        spec, now = self.spec, clock()
+        built: Built = []
+        # It is called last, when the layers have closed their files.
+        closing.callback(self._count_layers, built)
+
+        def layers(send: Send) -> Send:
+            application.gate = gate_of(send)
+            inner = compose(send, spec.layers, spec.seed + application.slot, closing, server, built)
+
+            def entrance(request: Request, /) -> Awaitable[Response]:
+                open_still = application.closes == math.inf or now() <= application.closes
+                return inner(request) if open_still else _not_sent()
+
+            return recorder.layer(entrance, application.slot)
+
+        return layers
+
+    def _count_layers(self, built: Built) -> None:
+        self._counts = summed([*self._counts, *counts_of(built)])
+
+    def leave(self, application: Application, why: str | None = None) -> None:
+        """No further item for this application; `why` marks the case as interrupted."""
+        self.interrupted = self.interrupted or (why if not application.ended else None)
+        feed = application.feed
+        if application.ended or (feed is not None and feed.stopped):
+            return
+        if feed is None:  # nothing was given out
+            if application.task is not None:
+                application.task.cancel()
+            return
+        at = clock()()
+        feed.stop(at)
+        application.closes = at + STOP_GRACE_S
+        if application.alarm is not None:
+            application.alarm.off()
+        self._call_at(at + self.spec.drain_s, lambda: self._cut(application))
+
+    def leave_all(self, why: str | None = None) -> None:
+        """No further item for any application."""
+        for application in self.applications:
+            self.leave(application, why)
+
+    def _cut(self, application: Application) -> None:
+        """What is still in flight when the drain is over is unfinished."""
+        if not application.ended and application.task is not None:
+            if self.recorder is not None:
+                self.recorder.cancelled_as = Outcome.unfinished
+            application.task.cancel()
+
+    def _cut_all(self) -> None:
+        for application in self.applications:
+            self._cut(application)
+
+    # Figures.
+
+    @property
+    def _feeds(self) -> list[tuple[Application, Feed]]:
+        return [(one, one.feed) for one in self.applications if one.feed is not None]
+
+    @property
+    def pulled(self) -> int:
+        """Items given out."""
+        return sum(feed.pulled for _, feed in self._feeds)
+
+    def tick(self, recorder: Recorder, loop_lag_s: float = 0.0, cpu_s: float = 0.0, rss_bytes: float = 0.0) -> None:
+        """A row of the timeline."""
+        flight, limit = self._in_flight(recorder)
+        recorder.tick(
+            t=self.elapsed_s,
+            in_flight=flight,
+            limit=math.nan if limit is None else limit,
+            pulled=self.pulled,
+            done=recorder.done,
+            loop_lag=loop_lag_s,
+            cpu=cpu_s,
+            rss=rss_bytes,
+        )
+
+    def status(self, recorder: Recorder) -> dict[str, float | None]:
+        """The state of the load, for people who wait for its end."""
+        flight, limit = self._in_flight(recorder)
+        return {
+            "t_s": self.elapsed_s,
+            "pulled": self.pulled,
+            "done": recorder.done,
+            "ok": recorder.ok,
+            "failed": recorder.done - recorder.ok - recorder.by_outcome[Outcome.not_sent],
+            "in_flight": flight,
+            "limit": limit,
+        }
+
+    def _in_flight(self, recorder: Recorder) -> tuple[int, float | None]:
+        """Requests in flight and their limit, summed over the applications that limit them."""
+        gates = [one.gate for one in self.applications if one.gate is not None]
+        if not gates:
+            return recorder.in_flight, None
+        return sum(gate.in_flight for gate in gates), float(sum(gate.limit.value for gate in gates))
+
+    def summary(self, recorder: Recorder, duration_s: float, error: str | None, **figures: Any) -> End:
+        """The end of the records; `figures` are of the process."""
+        scheduled = sum(feed.scheduled(one.complete) for one, feed in self._feeds)
+        inputs = [one.jsonl for one in self.applications if one.jsonl is not None]
+        first_bad = min((jsonl.first_bad for jsonl in inputs if jsonl.first_bad is not None), default=None)
+        return End(
+            scheduled=scheduled,
+            pulled=self.pulled,
+            recorded=recorder.recorded,
+            not_sent=max(0, scheduled - recorder.recorded),
+            bad_lines=sum(jsonl.bad_lines for jsonl in inputs),
+            first_bad_line=None if first_bad is None else f"line {first_bad[0]}: {first_bad[1]}",
+            interrupted=self.interrupted,
+            duration_s=duration_s,
+            error=redact(error or recorder.error or "") or None,
+            schedule_sha256=self.schedule.sha256,
+            layers=self._counts,
+            **figures,
+        )
+
+
+async def _not_sent() -> Response:
+    """The response to a request that the strategy would send after the stop."""
+    return Response(Outcome.not_sent, done=clock()(), error="the run was stopped")
