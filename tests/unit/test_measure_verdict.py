@@ -184,7 +184,8 @@ def test_a_fault_of_a_layer_is_said_and_leaves_the_run_valid() -> None:
     faulty = case(layer_figures=[LayerFigures("cache", {"hits": 1}, faults=["its file failed"])])
     assert codes(faulty) == ["layer_fault"]
     assert verdict([faulty], [SOUND]).status == "valid"
-    assert verdict([faulty], [SOUND], interrupted="Ctrl-C").status == "inconclusive"
+    stopped = msgspec.structs.replace(SOUND, interrupted=["Ctrl-C"])
+    assert verdict([faulty], [stopped]).status == "inconclusive"
     assert verdict([faulty], [msgspec.structs.replace(SOUND, errors=["KeyError: x"])]).status == "invalid"
 
 
