@@ -50,7 +50,7 @@ bench: $(TESTED)
 	$(BIN)/pytest tests/bench -q --benchmark-only -o addopts="--strict-markers -p no:locust"
 
 docs: $(TESTED)
-	$(BIN)/python -m mock_server.reference docs/servers.md
+	$(BIN)/python -m mock_server.docs_tables docs/servers.md
 	$(BIN)/python -m harness.measure.schema
 
 clean:

@@ -22,8 +22,8 @@ from typing import Any
 
 from harness.base.discovery import modules
 from harness.client.errors import UsageError
-from harness.client.own import imported, own
 from harness.client.quantity import duration_s, rate_per_s
+from harness.client.user_imports import imported, own
 
 _USERINFO = re.compile(r"://[^/?#\s]*@")
 KINDS = {

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import msgspec
 
-from mock_server.engine import SimulatedEngine
-from mock_server.gate import Gate
+from mock_server.intercept import Gate
 from mock_server.profile import Profile, scaled
 from mock_server.profiles import ProfileError, load
-from model_server.admission import AdmissionLimits
+from mock_server.simulated_engine import SimulatedEngine
 from model_server.api.ops import Status
-from model_server.app import App, create_app
-from model_server.batching import BatchPolicy
-from model_server.exchange import Exchange
+from model_server.http.app import App, create_app
+from model_server.http.bounds import FaceSettings
+from model_server.http.exchange import Exchange
+from model_server.http.reply import Reply
+from model_server.http.routes import Handler, Route
 from model_server.jobs.job import JobBackend
-from model_server.reply import Reply
-from model_server.routes import Handler, Route
-from model_server.settings import FaceSettings
+from model_server.scheduling.admission import AdmissionLimits
+from model_server.scheduling.batching import BatchPolicy
 
 
 def create(

@@ -14,16 +14,16 @@ from typing import Any
 
 from harness.base.options import add_options, filled, option
 from mock_server.app import create
-from mock_server.engine import scale_note
 from mock_server.profile import Profile
 from mock_server.profiles import ProfileError, load
-from model_server.app import App
+from mock_server.simulated_engine import scale_note
 from model_server.command import ApiKeyError, BoundsError, Listening, bounds_of, face_settings, tell_ready
 from model_server.command import serve as serve_app
+from model_server.http.app import App
+from model_server.http.bounds import FaceSettings
+from model_server.http.serving import PortError
 from model_server.jobs.command import JobOptions, WorkerRecipe, job_backend
 from model_server.jobs.job import JobBackend, JobsError
-from model_server.serving import PortError
-from model_server.settings import FaceSettings
 
 
 def serve(

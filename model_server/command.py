@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.options import filled, option
-from model_server.app import App
-from model_server.serving import Serving, bind, raise_file_limit
-from model_server.serving import serve as serve_app
-from model_server.settings import FaceSettings
+from model_server.http.app import App
+from model_server.http.bounds import FaceSettings
+from model_server.http.serving import Serving, bind, raise_file_limit
+from model_server.http.serving import serve as serve_app
 
 API_KEY_VARIABLE = "PACELINE_API_KEY"
 LINGER_S = 2.0

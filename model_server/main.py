@@ -15,17 +15,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.base.options import add_options, filled, option
-from model_server.admission import AdmissionLimits
-from model_server.app import App, create_app
-from model_server.batching import BatchPolicy
 from model_server.command import ApiKeyError, BoundsError, Listening, bounds_of, face_settings, serve, tell_ready
 from model_server.engines.build import build
 from model_server.engines.settings import Dtype, EngineError, EngineSettings, sources
 from model_server.engines.tasks import TASKS
+from model_server.http.app import App, create_app
+from model_server.http.bounds import FaceSettings
+from model_server.http.serving import PortError, Serving
 from model_server.jobs.command import JobOptions, WorkerRecipe, default_file, job_backend
 from model_server.jobs.job import JobBackend, JobsError
-from model_server.serving import PortError, Serving
-from model_server.settings import FaceSettings
+from model_server.scheduling.admission import AdmissionLimits
+from model_server.scheduling.batching import BatchPolicy
 
 if TYPE_CHECKING:
     from model_server.engines.engine import TorchEngine

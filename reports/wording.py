@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from harness.base import units
 from harness.client.cause import text_of
-from harness.measure import slo
+from harness.measure.judge import slo
 from harness.measure.result import Case, Distribution, RunResult, Verdict
 from reports import labels
 

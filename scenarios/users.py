@@ -19,6 +19,6 @@ if TYPE_CHECKING or "locust" not in sys.modules:
         """A scenario as plain data."""
 
 else:
-    from scenarios._bridge import Application
+    from scenarios.locust_bridge.applications import Application
 
 __all__ = ["Application", "Description"]

@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 
 from harness.client.types import Outcome
-from harness.measure.files import paths
-from harness.measure.frames import frame
-from harness.measure.plan import (
+from harness.measure.judge.slo import parse
+from harness.measure.record.files import paths
+from harness.measure.record.frames import frame
+from harness.measure.record.plan import (
     PLAN_VERSION,
     CaseFacts,
     Measured,
@@ -23,7 +24,7 @@ from harness.measure.plan import (
     write_measured,
     write_plan,
 )
-from harness.measure.record import (
+from harness.measure.record.rows_file import (
     ATTEMPT_DTYPE,
     KINDS,
     REQUEST_DTYPE,
@@ -32,10 +33,9 @@ from harness.measure.record import (
     Header,
     encode_header,
 )
+from harness.measure.record.sealed_json import write_sealed
+from harness.measure.reduce.summary import measure_case
 from harness.measure.result import Case, Named, Target
-from harness.measure.sealed import write_sealed
-from harness.measure.slo import parse
-from harness.measure.summary import measure_case
 
 MS = 1_000_000
 CASE = "queue-stream:concurrency=4"

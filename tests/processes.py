@@ -16,7 +16,7 @@ import msgspec
 from harness import plugins
 from harness.experiment import target as targets
 from harness.experiment.spec import SAMPLE_PAIRS, Trial
-from harness.measure.plan import TaskShare
+from harness.measure.record.plan import TaskShare
 from harness.measure.result import Named
 
 ROOT = Path(__file__).parents[1]

@@ -14,9 +14,9 @@ import aiohttp
 
 from mock_server.app import create
 from mock_server.profiles import load
-from model_server.app import App
-from model_server.serving import served
-from model_server.settings import FaceSettings
+from model_server.http.app import App
+from model_server.http.bounds import FaceSettings
+from model_server.http.serving import served
 
 T = TypeVar("T")
 

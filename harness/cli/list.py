@@ -36,9 +36,9 @@ def entries(kind: str) -> dict[str, Entry]:
 
         return {name: {"summary": profiles.summary(name), "settings": {}} for name in profiles.names()}
     from harness import plugins
-    from harness.experiment import layering
+    from harness.client import stack
 
-    names = layering.names() if kind == "layer" else plugins.names(kind)
+    names = stack.names() if kind == "layer" else plugins.names(kind)
     found = {name: _entry(kind, name) for name in names}
     return {"backlog": {"summary": "Every item due at once.", "settings": {}}, **found} if kind == "load" else found
 
@@ -63,12 +63,12 @@ def _settings(kind: str, name: str) -> dict[str, Entry]:
     if kind == "scenario":
         return _of_scenario(cls)
     if kind == "layer":
-        from harness.experiment import layering
+        from harness.client import stack
 
         takes = inspect.signature(cls).parameters
         return {
             key: _setting(hint, takes[key].default, inspect.Parameter.empty)
-            for key, hint in layering.settings(cls).items()
+            for key, hint in stack.settings(cls).items()
         }
     hints = typing.get_type_hints(cls)
     return {

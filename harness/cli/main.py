@@ -14,8 +14,8 @@ import click
 from harness.cli.command import Group
 from harness.cli.streams import open_closed
 from harness.client.errors import UsageError
-from harness.client.open_files import explained  # imported now: later there may be no descriptor for it
 from harness.client.redaction import keep, keep_from_texts, redact
+from harness.client.transport.open_files import explained  # imported now: later there may be no descriptor for it
 
 EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED = 2, 3, 5
 

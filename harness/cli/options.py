@@ -33,7 +33,7 @@ class PluginName(click.ParamType[str]):
 
         before, plus, layer = incomplete.rpartition("+")
         if plus and self._kind == "strategy":
-            from harness.experiment.layering import names
+            from harness.client.stack import names
 
             return [CompletionItem(f"{before}+{n}") for n in names() if n.startswith(layer)]
         name, colon, given = incomplete.partition(":")
@@ -132,12 +132,12 @@ def play(
     from harness.cli.progress import Progress
     from harness.cli.show import show
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
+    from harness.client import stack
     from harness.client.layer_settings import LayerSettings
-    from harness.experiment import layering
     from harness.experiment import run as real
     from harness.experiment.prepare import Settings, prepare
+    from harness.measure.judge.verdict import exit_code
     from harness.measure.result import encode
-    from harness.measure.verdict import exit_code
 
     settings = Settings(
         strategies=options["strategy"] or default_strategies,
@@ -148,7 +148,7 @@ def play(
             options["rate_limit"],
             options["deadline"],
             options["retry_budget"],
-            layering.parse(options["layer"]),
+            stack.parse(options["layer"]),
         ),
         variants=options["variant"],
         drain_s=options["drain"],
@@ -174,7 +174,7 @@ def play(
 
 def _report(result: Any, directory: Path) -> list[Path]:
     """Write the reports; a disk that takes no more is said in one line, and the result stands."""
-    from harness.measure.files import disk_failed
+    from harness.measure.record.files import disk_failed
     from reports.page import write
 
     try:

@@ -16,7 +16,7 @@ from harness.cli.options import PluginName, shared
 from harness.client.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.experiment.process import Settings, Summary
+    from harness.bulk import Settings, Summary
 
 EXIT_FAILED = 1
 _BORROWED = ("timeout", "rate_limit", "deadline", "retry_budget", "layer")
@@ -122,7 +122,7 @@ def command(**options: Any) -> int:
     5 stopped before the end (Ctrl-C, server gone, disk full): --resume goes on.
     """
     from harness.cli.process_show import Show
-    from harness.experiment.loop import new_event_loop
+    from harness.experiment.event_loop import new_event_loop
 
     settings = _settings(options)
     if options["as_json"] and settings.output == "-":
@@ -141,9 +141,9 @@ command.params.extend(_borrowed())
 
 
 def _settings(options: dict[str, Any]) -> Settings:
+    from harness.bulk import Settings
+    from harness.client import stack
     from harness.client.layer_settings import LayerSettings
-    from harness.experiment import layering
-    from harness.experiment.process import Settings
 
     strategies = options["strategy"] or ("adaptive",)
     if len(strategies) > 1:
@@ -158,7 +158,7 @@ def _settings(options: dict[str, Any]) -> Settings:
             options["rate_limit"],
             options["deadline"],
             options["retry_budget"],
-            layering.parse(layers),
+            stack.parse(layers),
         ),
         patience_s=options["patience"],
         drain_s=options["drain"],
@@ -174,7 +174,7 @@ _STRAIGHT = [
 
 async def _run(settings: Settings, show: Any) -> Summary:
     """The session; the first Ctrl-C (or SIGTERM) drains, the second one does not wait."""
-    from harness.experiment.process import Process
+    from harness.bulk import Process
 
     session = Process(settings, tell=show)
     asked = False

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from harness.bulk.ending import START_AGAIN
 from harness.client.redaction import one_line, redact, shown
-from harness.experiment.process.summary import START_AGAIN
-from harness.measure.wording import layer_words
+from harness.measure.judge.wording import layer_words
 
 if TYPE_CHECKING:
-    from harness.experiment.process import Settings, Summary
+    from harness.bulk import Settings, Summary
 
 EVERY_S = 10.0  # between the lines that are written where there is no terminal
 

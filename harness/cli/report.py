@@ -33,9 +33,9 @@ def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bo
     from harness import plugins
     from harness.cli.show import show
     from harness.cli.signals import reader_may_leave
+    from harness.measure.judge.verdict import exit_code
+    from harness.measure.reduce.summary import summarize_run
     from harness.measure.result import encode
-    from harness.measure.summary import summarize_run
-    from harness.measure.verdict import exit_code
     from reports import page
 
     for name in formats:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.base import units
-from harness.measure import slo
+from harness.measure.judge import slo
+from harness.measure.judge.wording import failure_words, layer_words, sample_words
 from harness.measure.result import Case, RunResult
-from harness.measure.wording import failure_words, layer_words, sample_words
 
 COLUMNS = ("makespan", "ok/s", "p50", "p95", "p99", "service p99", "in flight", "failed", "cpu/req", "memory")
 WIDE_ONLY = {"p95", "cpu/req", "memory"}

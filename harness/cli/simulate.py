@@ -84,7 +84,7 @@ def sweep(concurrency: str, **options: Any) -> int:
     paceline simulate sweep --server my.toml --concurrency 1:256:x2
     paceline simulate sweep --server my.toml --concurrency 10,20,50,100,200 --items 20000 --json
     """
-    from harness.experiment.simulate.levels import levels
+    from harness.cli.levels import levels
 
     strategies = tuple(f"queue-stream:concurrency={level}" for level in levels(concurrency))
     options = {
@@ -111,7 +111,7 @@ def _execute(options: dict[str, Any]) -> Execute:
     """Plays a prepared run in virtual time, on the network that was asked for."""
     from harness.experiment.run import execute
     from harness.experiment.simulate.compare import VirtualTime
-    from harness.experiment.simulate.server import SimulatedServer
+    from harness.experiment.simulate.simulated_server import SimulatedServer
     from harness.experiment.simulate.terms import Terms
 
     SimulatedServer(options["server"], options["seed"], options["speed"])  # a mistake in it leaves no directory behind
@@ -120,7 +120,7 @@ def _execute(options: dict[str, Any]) -> Execute:
 
 
 def _tell_best(cases: list[Any]) -> None:
-    from harness.measure.knee import best, curve, edge
+    from harness.measure.judge.sweep import best, curve, edge
 
     points = curve(cases)
     chosen = best(points)

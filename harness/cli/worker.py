@@ -11,9 +11,9 @@ from harness.base.options import filled
 from harness.cli.command import Command, options_of
 from harness.client.errors import UsageError
 from mock_server.main import MockOptions
+from model_server.http.bounds import FaceSettings
 from model_server.jobs.command import JobTimes
 from model_server.main import BatchBounds, ModelOptions
-from model_server.settings import FaceSettings
 
 
 @click.command("worker", cls=Command)

@@ -15,8 +15,8 @@ from harness.client.items import items as items
 
 if TYPE_CHECKING:  # isort: off
     # Transports
-    from harness.client.transport import HttpTransport as HttpTransport
-    from harness.client.blocking import BlockingTransport as BlockingTransport
+    from harness.client.transport.async_http import HttpTransport as HttpTransport
+    from harness.client.transport.blocking import BlockingTransport as BlockingTransport
 
     # Types and protocols
     from harness.client.types import Item as Item, Request as Request, Response as Response, Result as Result
@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # isort: off
     from harness.client.layers.deadline import Deadline as Deadline
     from harness.client.layers.chunk import Chunk as Chunk
     from harness.client.layers.retry import Retry as Retry
-    from harness.client.budget import RetryBudget as RetryBudget
+    from harness.client.layers._budget import RetryBudget as RetryBudget
     from harness.client.layers.hedge import Hedge as Hedge
     from harness.client.layers.rate_limit import RateLimit as RateLimit
     from harness.client.gate.concurrency_limit import ConcurrencyLimit as ConcurrencyLimit
@@ -57,7 +57,7 @@ if TYPE_CHECKING:  # isort: off
     from harness.client.jobs import JobClient as JobClient, JobSend as JobSend, JobError as JobError, Polling as Polling
 
     # Texts
-    from harness.client.chunking import chunks as chunks
+    from harness.client.text.chunks import chunks as chunks
 
     # Hooks
     from harness.client.gate.observer import watching as watching

@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
+from harness.client.cache.semantic.shadow import upper_bound
 from harness.client.redaction import excerpt
-from harness.client.semantic.shadow import upper_bound
 
 FIGURES_MAX = 50
 FAULTS_MAX = 10

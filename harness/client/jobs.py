@@ -20,13 +20,13 @@ from typing import Any
 import msgspec
 
 from harness.base.clock import clock
+from harness.client.checks import between, positive
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
-from harness.client.retry_after import retry_after_s
-from harness.client.settings import between, positive
 from harness.client.tasks._decode import decode
+from harness.client.transport.outcomes import outcome_of_status, plain_answers_of
+from harness.client.transport.retry_after import retry_after_s
 from harness.client.types import Outcome, Request, Response, Send
-from harness.client.wire import outcome_of_status, plain_answers_of
 
 PATH = "/v1/jobs"
 PAGE = 1000

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
 
-from harness.client.types import Limit, Request, Response
+from harness.client.types import Limit, Request, Response, Strategy
 
 P = TypeVar("P")
 
@@ -191,3 +191,8 @@ def provides(value: object, protocol: type[P]) -> TypeGuard[P]:
     if known is None:
         known = _known[key] = isinstance(value, protocol)
     return known
+
+
+def uses_priorities(strategy: Strategy) -> bool:
+    """Whether a strategy looks at the priorities of items."""
+    return provides(strategy, PriorityStrategy) and bool(strategy.priority)

@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.clock import clock
-from harness.client.access import access_to
-from harness.client.open_files import raise_limit
 from harness.client.protocols import ThreadedStrategy, provides
+from harness.client.transport.endpoint import access_to
+from harness.client.transport.open_files import raise_limit
+from harness.client.transport.server import identity
 from harness.client.types import Strategy
-from harness.experiment.loop import new_event_loop
+from harness.experiment.event_loop import new_event_loop
 from harness.experiment.player import TICK_S, Application, Player
 from harness.experiment.spec import Trial
-from harness.experiment.target import identity
-from harness.measure.health import ProcessSampler
-from harness.measure.record import End
-from harness.measure.recorder import Recorder
+from harness.measure.record.health import ProcessSampler
+from harness.measure.record.recorder import Recorder
+from harness.measure.record.rows_file import End
 
 CONNECT_LEAD_S = 0.02  # between `go` and the zero of arrivals, so that the first one is not late
 
@@ -46,10 +46,10 @@ class RealPlayer(Player):
     def _transport(self, strategy: Strategy) -> Any:
         to, timeout_s = access_to(self.spec.target), self.spec.layers.timeout_s
         if not strategy.blocking:
-            from harness.client.transport import HttpTransport
+            from harness.client.transport.async_http import HttpTransport
 
             return HttpTransport(to.url, timeout_s=timeout_s, authorization=to.authorization)
-        from harness.client.blocking import BlockingTransport
+        from harness.client.transport.blocking import BlockingTransport
 
         threads = strategy.threads if provides(strategy, ThreadedStrategy) else 1
         executor = self._executor(threads) if self._executor else None

@@ -24,14 +24,14 @@ from harness.client.figures import LayerCounts, counts_of, summed
 from harness.client.gate.observer import watching
 from harness.client.protocols import Gate, gate_of
 from harness.client.redaction import redact
+from harness.client.stack import Built, compose
 from harness.client.types import Outcome, Request, Response, Send, Strategy
-from harness.experiment.layering import Built
-from harness.experiment.spec import Trial, compose
+from harness.experiment.spec import Trial
 from harness.load.feed import Feed, Source
 from harness.load.timer import Alarm
 from harness.load.workloads.jsonl import Jsonl
-from harness.measure.record import End
-from harness.measure.recorder import Recorder
+from harness.measure.record.recorder import Recorder
+from harness.measure.record.rows_file import End
 
 TICK_S = 0.05
 STOP_GRACE_S = 0.25

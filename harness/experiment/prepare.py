@@ -12,21 +12,22 @@ from typing import Any, Literal
 
 from harness import plugins
 from harness.base.files import write_atomically
-from harness.client.access import access_to, check_headers
+from harness.client import stack
 from harness.client.errors import UsageError
 from harness.client.layer_settings import LayerSettings, NamedLayers
+from harness.client.protocols import uses_priorities
 from harness.client.redaction import redact
+from harness.client.transport.endpoint import access_to, check_headers
+from harness.client.transport.server import check_answers, check_url
 from harness.client.types import Item, Task
-from harness.experiment import layering
-from harness.experiment import target as targets
 from harness.experiment.scenario import Description
-from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec, uses_priorities
+from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
 from harness.load.schedule import BACKLOG, check, compute
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
-from harness.measure import slo as slos
-from harness.measure.environment import environment, simulated_environment
-from harness.measure.plan import DEFAULT_SEED, PLAN_VERSION, Plan, TaskShare
+from harness.measure.judge import slo as slos
+from harness.measure.record.environment import environment, simulated_environment
+from harness.measure.record.plan import DEFAULT_SEED, PLAN_VERSION, Plan, TaskShare
 from harness.measure.result import Named
 
 DEFAULT_SERVER = "demo"
@@ -91,12 +92,12 @@ def prepare(settings: Settings, scenario: type[Description] | None = None, name:
         slos.parse(settings.slo)
     found = cases(settings, scenario or describe(settings.scenario), name)
     to = access_to(settings.target or "")
-    target = None if settings.target is None else targets.check_url(to.url)
+    target = None if settings.target is None else check_url(to.url)
     settings = replace(settings, target=target, command=redact(settings.command))
     directory = _directory(settings)
     run = Run(settings, directory, found, _plan(settings, directory, found), to.authorization)
     if target is not None and settings.overwrite:
-        targets.check_answers(target)
+        check_answers(target)
     _lay_out(directory)  # with --overwrite it deletes the old run, so everything was checked before
     return run
 
@@ -273,15 +274,15 @@ def _strategies(settings: Settings) -> list[tuple[str, Named, NamedLayers]]:
     """A case for each strategy, and one more for each variant of it: name, strategy, the layers of its own."""
     found: list[tuple[str, Named, NamedLayers]] = []
     for text in settings.strategies:
-        plain, own = layering.split(text)
+        plain, own = stack.split(text)
         strategy = plugins.make("strategy", plain)
         named = Named(plugins.name_of(type(strategy)), plugins.settings_of(strategy))
         for variant in ("", *settings.variants):
-            layers = [*own, *(part.strip() for part in layering.split("+" + variant)[1])]
+            layers = [*own, *(part.strip() for part in stack.split("+" + variant)[1])]
             name = "+".join(map(_label, [plain, *layers]))
             if any(name == other for other, _, _ in found):
                 raise UsageError(f"strategy {name} is named twice")
-            found.append((name, named, layering.parse(layers)))
+            found.append((name, named, stack.parse(layers)))
     return found
 
 

@@ -5,7 +5,7 @@ Rules of this file
   2. Repeats are interleaved (A B C, A B C): a machine that drifts must not favour the case that came first.
   3. The embedded mock begins its schedule again for each case, so every strategy meets the same server.
   4. There is one loop over the cases. A `Backend` says how one is played: in a child process (here), in virtual time
-     (`simulate.compare`). Under plain Locust the events of a test take the loop's place (`scenarios._standalone`).
+     (`simulate.compare`). Under plain Locust the events of a test take the loop's place (`locust_bridge.standalone`).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ import msgspec
 from harness.base.files import write_atomically
 from harness.client.errors import UsageError
 from harness.experiment import target as targets
-from harness.experiment.calibrate import ceilings
-from harness.experiment.open_files import check as check_open_files
-from harness.experiment.play import Played, Watch, play
+from harness.experiment.ceiling import ceilings
+from harness.experiment.child_process import Played, Watch, play
+from harness.experiment.file_limit import check as check_open_files
 from harness.experiment.prepare import Run
 from harness.experiment.spec import Trial
 from harness.load.lines import count_lines
-from harness.measure.files import digest, disk_failed, find
-from harness.measure.plan import PLAN_FILE, CaseFacts, Measured, write_facts, write_measured, write_plan
+from harness.measure.record.files import digest, disk_failed, find
+from harness.measure.record.plan import PLAN_FILE, CaseFacts, Measured, write_facts, write_measured, write_plan
+from harness.measure.reduce.summary import summarize_run, with_write_error
 from harness.measure.result import RunResult, Target, encode
-from harness.measure.summary import summarize_run, with_write_error
 
 Progress = Callable[[str, dict[str, Any]], None]
 """Gets each event and its facts. Events: target, calibrating, calibrated, case, status, case_done."""

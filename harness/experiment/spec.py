@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
 
 from harness import plugins
-from harness.client.layer_settings import LayerSettings
-from harness.client.protocols import PriorityStrategy, gate_of, provides
-from harness.client.types import Send, Strategy, Task
-from harness.experiment import layering
+from harness.client.protocols import uses_priorities
+from harness.client.types import Strategy, Task
 from harness.load.feed import Mix, Source
 from harness.load.schedule import Schedule, compute
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
-from harness.measure.plan import PlanCase
+from harness.measure.record.plan import PlanCase
 
 SAMPLE_PAIRS = Path(__file__).parents[2] / "scenarios" / "data" / "pairs.jsonl"
 """Sentence pairs in English and Chinese, shipped with the package."""
@@ -60,36 +57,3 @@ class Trial(CaseSpec, frozen=True, kw_only=True):
     target: str  # the server's URL
     records: str  # directory of the record files
     repeat: int = 0
-
-
-def uses_priorities(strategy: Strategy) -> bool:
-    """Whether a strategy looks at the priorities of items."""
-    return provides(strategy, PriorityStrategy) and bool(strategy.priority)
-
-
-def compose(
-    send: Send,
-    layers: LayerSettings,
-    seed: int,
-    closing: AsyncExitStack | None = None,
-    server: str = "",
-    built: layering.Built | None = None,
-) -> Send:
-    """The request-level layers around one that makes an attempt, in the order of their places.
-
-    `server` tells the server from others (`harness.experiment.target.identity`), for layers that keep answers.
-    `built` gets the layers, for their figures.
-    """
-    from random import Random
-
-    from harness.client.budget import RetryBudget
-
-    named = layers.all()
-    if not named:
-        return send
-    handed = {
-        "gate": gate_of(send),
-        "budget": RetryBudget() if layers.retry_budget else None,
-        "server": server,
-    }
-    return layering.build(send, named, handed, Random(seed), closing, built)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from harness import plugins
+from harness.client.checks import between
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.gate.observer import observed
-from harness.client.settings import between
 from harness.client.types import Item, Layers, Limit, Result, Send, no_layers
 from harness.strategies._workers import Workers
 

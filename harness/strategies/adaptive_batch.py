@@ -9,10 +9,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar
 
+from harness.client.checks import between, positive
 from harness.client.errors import SettingError
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.limits.fixed import Fixed
-from harness.client.settings import between, positive
 from harness.client.types import Item, Layers, Outcome, Request, Response, Result, Send, Task, no_layers, result_of
 from harness.strategies._batch_size import BatchSize
 from harness.strategies._outbox import Outbox

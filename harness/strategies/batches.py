@@ -8,9 +8,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar
 
+from harness.client.checks import between
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.limits.fixed import Fixed
-from harness.client.settings import between
 from harness.client.types import Item, Layers, Result, Send, no_layers, request_for, result_of
 
 

@@ -7,10 +7,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar
 
+from harness.client.checks import at_least, between
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.gate.observer import observed
 from harness.client.limits.fixed import Fixed
-from harness.client.settings import at_least, between
 from harness.client.types import Item, Layers, Limit, Result, Send, no_layers
 from harness.strategies._workers import Workers
 from harness.strategies.adaptive import Adaptive

@@ -7,9 +7,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar
 
+from harness.client.checks import at_least, between
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.limits.fixed import Fixed
-from harness.client.settings import at_least, between
 from harness.client.types import Item, Layers, Result, Send, no_layers
 from harness.strategies._order import Reorder
 from harness.strategies._workers import Workers

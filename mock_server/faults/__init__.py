@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.base.discovery import modules
 from mock_server.faults._base import Fault
-from mock_server.reading import ProfileError, convert
+from mock_server.toml_settings import ProfileError, convert
 
 __all__ = ["Fault", "fault_of", "kinds"]
 

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from mock_server.timers import Timers
-from model_server.exchange import Exchange
-from model_server.reply import Reply
+from model_server.http.exchange import Exchange
+from model_server.http.reply import Reply
 
 Seconds = Annotated[float, Meta(ge=0.0, le=86400.0)]
 Answer = Callable[[], Awaitable[Reply]]

@@ -9,8 +9,8 @@ from msgspec import Meta
 
 from mock_server.faults._base import Answer, ChanceFault, Site
 from model_server.errors import ApiError
-from model_server.exchange import Exchange
-from model_server.reply import Reply, StreamReply
+from model_server.http.exchange import Exchange
+from model_server.http.reply import Reply, StreamReply
 
 
 class BrokenStreamFault(ChanceFault, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mock_server.faults._base import Answer, ChanceFault, Site
-from model_server.reply import Reply, StreamReply
+from model_server.http.reply import Reply, StreamReply
 
 
 class MalformedFault(ChanceFault, frozen=True, kw_only=True):

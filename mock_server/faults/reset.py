@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from mock_server.faults._base import Answer, ChanceFault, Seconds, Site
-from model_server.reply import Reply
+from model_server.http.reply import Reply
 
 
 class ResetFault(ChanceFault, frozen=True, kw_only=True):

@@ -8,8 +8,8 @@ from msgspec import Meta
 
 from mock_server.faults._base import Answer, ChanceFault, Seconds, Site
 from mock_server.timers import Timers
-from model_server.exchange import Exchange
-from model_server.reply import Reply, StreamReply, start
+from model_server.http.exchange import Exchange
+from model_server.http.reply import Reply, StreamReply, start
 
 
 class SlowBodyFault(ChanceFault, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from mock_server.faults._base import Answer, ChanceFault, Seconds, Site
 from model_server.errors import ApiError
-from model_server.reply import Reply, StreamReply
+from model_server.http.reply import Reply, StreamReply
 
 
 class StatusFault(ChanceFault, frozen=True, kw_only=True):

@@ -7,8 +7,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from mock_server.faults._base import Answer, ChanceFault, Site
-from model_server.exchange import Exchange
-from model_server.reply import Reply, StreamReply, start
+from model_server.http.exchange import Exchange
+from model_server.http.reply import Reply, StreamReply, start
 
 
 class TruncatedFault(ChanceFault, frozen=True, kw_only=True):

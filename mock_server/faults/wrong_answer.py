@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from mock_server.faults._base import Answer, ChanceFault, Site
-from model_server.reply import Reply, StreamReply
+from model_server.http.reply import Reply, StreamReply
 
 
 class WrongAnswerFault(ChanceFault, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ import msgspec
 
 from mock_server.jitter import Empirical
 from mock_server.profile import Profile
-from mock_server.reading import ProfileError, convert
+from mock_server.toml_settings import ProfileError, convert
 
 __all__ = ["Profile", "ProfileError", "load", "names", "summary"]
 

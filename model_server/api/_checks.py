@@ -12,7 +12,7 @@ from model_server.errors import ApiError, invalid
 
 if TYPE_CHECKING:
     from model_server.api._asked import Asked
-    from model_server.app import App
+    from model_server.http.app import App
 
 
 def served(app: App, kind: str) -> None:

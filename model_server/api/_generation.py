@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from model_server.api import _checks as check
 from model_server.errors import ApiError, ClientGone, deadline_exceeded, invalid
-from model_server.exchange import Exchange, Timing
+from model_server.http.exchange import Exchange, Timing
 from model_server.sampling import Sampling
 from model_server.work import Sequence
 
 if TYPE_CHECKING:
     from model_server.api._asked import Asked
-    from model_server.app import App
+    from model_server.http.app import App
 
 Prompts = list[str | tuple[int, ...]]
 """Texts, or token ids as `Engine.ids` gave them."""

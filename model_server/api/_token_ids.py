@@ -8,7 +8,7 @@ from model_server.api import _checks as check
 from model_server.errors import invalid
 
 if TYPE_CHECKING:
-    from model_server.app import App
+    from model_server.http.app import App
 
 Given = str | list[str | int | list[int]]
 

@@ -12,14 +12,14 @@ import msgspec
 
 from model_server.api._texts import SOME
 from model_server.errors import ApiError, draining, invalid
-from model_server.exchange import Exchange
+from model_server.http.exchange import Exchange
+from model_server.http.reply import Reply
+from model_server.http.routes import Route
 from model_server.jobs.execute import check, route_of
 from model_server.jobs.job import OVER, ItemResult, Job, JobBackend, NewJob
-from model_server.reply import Reply
-from model_server.routes import Route
 
 if TYPE_CHECKING:
-    from model_server.app import App
+    from model_server.http.app import App
 
 PAGE_MAX = 1000
 CHECKED_AT_ONCE = 200

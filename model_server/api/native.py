@@ -12,14 +12,14 @@ from model_server.api._asked import Asked
 from model_server.api._generation import DONE, begin, collect, events_of
 from model_server.api._texts import SOME, Filled, FilledTexts
 from model_server.errors import invalid
-from model_server.exchange import Exchange
+from model_server.http.exchange import Exchange
+from model_server.http.reply import Reply, StreamReply
+from model_server.http.routes import Route
 from model_server.masks import check_mask
-from model_server.reply import Reply, StreamReply
-from model_server.routes import Route
 from model_server.work import Sequence, Work
 
 if TYPE_CHECKING:
-    from model_server.app import App
+    from model_server.http.app import App
 
 _encode = msgspec.json.Encoder().encode
 

@@ -16,13 +16,13 @@ from model_server.api import _openai_types as types
 from model_server.api import _token_ids as token_ids
 from model_server.api._generation import DONE, Prompts, begin, collect, events_of
 from model_server.errors import ApiError
-from model_server.exchange import Exchange
-from model_server.reply import Reply, StreamReply
-from model_server.routes import Route
+from model_server.http.exchange import Exchange
+from model_server.http.reply import Reply, StreamReply
+from model_server.http.routes import Route
 from model_server.work import Sequence, Work
 
 if TYPE_CHECKING:
-    from model_server.app import App
+    from model_server.http.app import App
 
 _encode = msgspec.json.Encoder().encode
 

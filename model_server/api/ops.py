@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from model_server.errors import broken, draining, starting
-from model_server.exchange import Exchange
+from model_server.http.exchange import Exchange
+from model_server.http.metrics import render
+from model_server.http.openapi import document
+from model_server.http.reply import TEXT_TYPE, Reply
+from model_server.http.routes import Route
 from model_server.jobs.job import unavailable
-from model_server.metrics import render
-from model_server.openapi import document
-from model_server.reply import TEXT_TYPE, Reply
-from model_server.routes import Route
 
 if TYPE_CHECKING:
-    from model_server.app import App
+    from model_server.http.app import App
 
 _encode = msgspec.json.Encoder().encode
 

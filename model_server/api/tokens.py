@@ -13,12 +13,12 @@ from model_server.api._openai_types import ChatMessage
 from model_server.api._texts import SOME
 from model_server.api.openai import said
 from model_server.errors import invalid
-from model_server.exchange import Exchange
-from model_server.reply import Reply
-from model_server.routes import Route
+from model_server.http.exchange import Exchange
+from model_server.http.reply import Reply
+from model_server.http.routes import Route
 
 if TYPE_CHECKING:
-    from model_server.app import App
+    from model_server.http.app import App
 
 _encode = msgspec.json.Encoder().encode
 _KINDS = ("embed", "rerank", "classify", "similarity", "nli", "fill-mask", "generate")

@@ -9,13 +9,13 @@ import msgspec
 from model_server.api import _checks as check
 from model_server.api._texts import Filled, FilledTexts
 from model_server.errors import invalid
-from model_server.exchange import Exchange
-from model_server.reply import Reply
-from model_server.routes import Route
+from model_server.http.exchange import Exchange
+from model_server.http.reply import Reply
+from model_server.http.routes import Route
 from model_server.work import Work
 
 if TYPE_CHECKING:
-    from model_server.app import App
+    from model_server.http.app import App
 
 _encode = msgspec.json.Encoder().encode
 TEMPLATE = "This example is {}."

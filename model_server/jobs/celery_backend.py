@@ -26,7 +26,7 @@ from model_server.jobs.redis_store import RedisStore
 from model_server.jobs.sweeping import SWEEP_S, Sweeper
 
 if TYPE_CHECKING:
-    from model_server.app import App
+    from model_server.http.app import App
 
 log = logging.getLogger(__name__)
 

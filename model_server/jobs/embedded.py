@@ -40,7 +40,7 @@ from model_server.jobs.job import (
 from model_server.jobs.store import NoRoom, Store, StoreError
 
 if TYPE_CHECKING:
-    from model_server.app import App
+    from model_server.http.app import App
 
 log = logging.getLogger(__name__)
 

@@ -7,15 +7,15 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from model_server.errors import ApiError, Header, invalid
-from model_server.exchange import CONNECTION, Exchange, Message, SendMessage
+from model_server.http.exchange import CONNECTION, Exchange, Message, SendMessage
 from model_server.jobs.job import ItemResult, JobSettings
 from model_server.masks import check_mask
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from model_server.app import App
-    from model_server.routes import Route
+    from model_server.http.app import App
+    from model_server.http.routes import Route
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import msgspec
 from model_server.errors import ApiError, full
 
 if TYPE_CHECKING:
-    from model_server.app import App
+    from model_server.http.app import App
 
 Status = Literal["queued", "in_progress", "completed", "failed", "cancelling", "cancelled"]
 OVER: frozenset[str] = frozenset({"completed", "failed", "cancelled"})

@@ -30,7 +30,7 @@ import redis
 from celery.exceptions import Reject
 
 from harness.base.options import add_options, filled, option
-from model_server.app import App
+from model_server.http.app import App
 from model_server.jobs.execute import answer
 from model_server.jobs.job import ALONE_MAX, TOGETHER_MAX, ItemResult, JobSettings, ended_worker, item_error
 from model_server.jobs.queue import TASK, celery_app, visibility_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.base import units
-from harness.measure.knee import best, curve
+from harness.measure.judge.sweep import best, curve
 from harness.measure.result import RunResult
 from reports import labels
 from reports.drawing.rows import note

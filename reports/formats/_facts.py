@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 
 from harness.base import units
+from harness.measure.judge.wording import layer_words
 from harness.measure.result import OUTCOME_NAMES, Case, Distribution, RunResult
-from harness.measure.wording import layer_words
 from reports import labels
 
 COLUMNS: list[tuple[str, str, Callable[[Case], str]]] = [

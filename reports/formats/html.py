@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.measure import slo
+from harness.measure.judge import slo
+from harness.measure.judge.wording import failure_words, sample_words
 from harness.measure.result import RunResult
-from harness.measure.wording import failure_words, sample_words
 from reports import labels
 from reports.drawing.draw import Drawing
 from reports.drawing.theme import DARK, LIGHT

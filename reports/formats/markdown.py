@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from harness.base import units
 from harness.client.cause import text_of
-from harness.measure import slo
+from harness.measure.judge import slo
+from harness.measure.judge.wording import failure_words, sample_words
 from harness.measure.result import Case, RunResult
-from harness.measure.wording import failure_words, sample_words
 from reports import labels
 from reports.drawing.draw import Drawing
 from reports.formats import _facts

@@ -14,9 +14,9 @@ from typing import Any
 
 import psutil
 
+from harness.bulk import Settings, process
 from harness.client.types import Outcome, Request, Response
-from harness.experiment.loop import new_event_loop
-from harness.experiment.process import Settings, process
+from harness.experiment.event_loop import new_event_loop
 
 ANSWERS = ("an annotation of a dozen words, as they come from a small language model",)
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from harness import plugins
 from harness.experiment import target
-from harness.experiment.play import play
+from harness.experiment.child_process import play
 from harness.experiment.spec import SAMPLE_PAIRS, Trial
 from harness.load.schedule import BACKLOG
-from harness.measure.plan import TaskShare
-from harness.measure.record import read
-from harness.measure.recorder import slug
+from harness.measure.record.plan import TaskShare
+from harness.measure.record.recorder import slug
+from harness.measure.record.rows_file import read
 from harness.measure.result import Named
 from tests.simulation.limits import product
 from tests.simulation.limits.run import Played

@@ -16,9 +16,9 @@ from harness.client.layers.retry import Retry
 from harness.client.limits.aimd import Aimd
 from harness.client.limits.fixed import Fixed
 from harness.client.tasks.similarity import Similarity
-from harness.client.transport import HttpTransport
+from harness.client.transport.async_http import HttpTransport
 from harness.client.types import Item, Outcome, Request, Response, Send
-from harness.experiment.loop import new_event_loop
+from harness.experiment.event_loop import new_event_loop
 from tests.bench.wire import mock
 
 CALLS = 20_000

@@ -21,10 +21,10 @@ import pytest
 import uvloop
 
 from harness.load.workloads.synthetic import WORDS
-from model_server.app import App, create_app
-from model_server.batching import BatchPolicy
+from model_server.http.app import App, create_app
+from model_server.http.serving import served
 from model_server.main import BatchBounds, create
-from model_server.serving import served
+from model_server.scheduling.batching import BatchPolicy
 from model_server.work import Work
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import uvloop
 
 from harness.client.tasks.annotate import Annotate
 from harness.client.tasks.similarity import Similarity
-from harness.client.transport import HttpTransport
+from harness.client.transport.async_http import HttpTransport
 from harness.client.types import Item, Outcome, Response
-from model_server.batching import BatchPolicy, BatchQueue
+from model_server.scheduling.batching import BatchPolicy, BatchQueue
 from model_server.work import Work
 from tests.bench.wire import closed_loop, mock, request
 from tests.server_helpers import PAIR

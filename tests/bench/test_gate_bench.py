@@ -16,7 +16,7 @@ from harness.client.gate.size import Sizes, work_of
 from harness.client.limits.fixed import Fixed
 from harness.client.limits.knee import Knee
 from harness.client.types import Limit, Outcome, Request, Response, Send
-from harness.experiment.loop import new_event_loop
+from harness.experiment.event_loop import new_event_loop
 from tests.bench.test_client_bench import CALLS, REQUEST, calls
 
 SILENT = CIMultiDictProxy(

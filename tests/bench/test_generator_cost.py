@@ -14,11 +14,11 @@ import msgspec
 
 from harness import plugins
 from harness.experiment import target as targets
-from harness.experiment.play import play
+from harness.experiment.child_process import play
 from harness.experiment.spec import Trial
-from harness.measure.files import find
-from harness.measure.plan import TaskShare
-from harness.measure.record import End
+from harness.measure.record.files import find
+from harness.measure.record.plan import TaskShare
+from harness.measure.record.rows_file import End
 from harness.measure.result import Named
 
 IN_FLIGHT, REQUESTS, ROUNDS = 32, 15_000, 5

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from harness.client.budget import RetryBudget
+from harness.client.cache.semantic.memory import Memory
+from harness.client.layers._budget import RetryBudget
 from harness.client.layers.cache import Cache
 from harness.client.layers.coalesce import Coalesce
 from harness.client.layers.hedge import Hedge
 from harness.client.layers.rate_limit import RateLimit
 from harness.client.layers.retry import Retry
-from harness.client.semantic.memory import Memory
 from harness.client.tasks.annotate import Annotate
 from harness.client.types import Item, Outcome, Request, Response, Send
-from harness.experiment.loop import new_event_loop
+from harness.experiment.event_loop import new_event_loop
 
 CALLS = 20_000
 TASK = Annotate()

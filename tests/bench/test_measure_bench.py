@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from harness.client.types import Item, Outcome, Request, Response
-from harness.measure.health import ProcessSampler
-from harness.measure.plan import PLAN_VERSION, Plan, PlanCase, TaskShare, write_plan
-from harness.measure.record import REQUEST_DTYPE, REQUEST_ROW, End, Header, encode_header
-from harness.measure.recorder import Recorder, slug
+from harness.measure.record.health import ProcessSampler
+from harness.measure.record.plan import PLAN_VERSION, Plan, PlanCase, TaskShare, write_plan
+from harness.measure.record.recorder import Recorder, slug
+from harness.measure.record.rows_file import REQUEST_DTYPE, REQUEST_ROW, End, Header, encode_header
+from harness.measure.reduce.summary import summarize_run
 from harness.measure.result import Named
-from harness.measure.summary import summarize_run
 from tests.measure_samples import framed
 
 REQUESTS = 20_000

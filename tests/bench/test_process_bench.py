@@ -13,11 +13,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from harness.bulk import Settings, process
+from harness.client.transport.server import call
 from harness.client.types import Outcome, Request, Response
-from harness.experiment import target as targets
-from harness.experiment.loop import new_event_loop
-from harness.experiment.process import Settings, process
-from tests.process.killing import check, kill_and_go_on
+from harness.experiment.event_loop import new_event_loop
+from tests.bulk.killing import check, kill_and_go_on
 from tests.processes import ROOT, mock
 
 LINES = 1_000_000
@@ -68,7 +68,7 @@ def test_twenty_kills_lose_nothing(benchmark: Any, tmp_path: Path) -> None:
             return kill_and_go_on(start, tmp_path / "out.jsonl.journal", KILLS, Random(), at_most_s=0.4)
 
         kills = benchmark.pedantic(run, rounds=1)
-        seen = targets.call(f"{server.url}/debug/counts")["total"]["seen"]
+        seen = call(f"{server.url}/debug/counts")["total"]["seen"]
     check(tmp_path / "out.jsonl", tmp_path / "bad.jsonl", lines)
     repeated = seen - lines
     print(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from model_server.batching import BatchPolicy, BatchQueue
+from model_server.scheduling.batching import BatchPolicy, BatchQueue
 from model_server.work import Work
 from tests.bench.wire import closed_loop, mock, request
 from tests.server_helpers import PAIR, call, null_app

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from model_server.app import App
+from model_server.http.app import App
 from tests.contract.crowd import Crowd
 from tests.contract.kinds import CAN_COMPUTE, KINDS, close, make
 from tests.contract.servers import Caller, Host, Server

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mock_server.engine import SimulatedEngine
 from mock_server.profile import Profile
-from model_server.admission import AdmissionLimits
-from model_server.app import App, create_app
-from model_server.batching import BatchPolicy
+from mock_server.simulated_engine import SimulatedEngine
 from model_server.engines.settings import EngineSettings, Source
+from model_server.http.app import App, create_app
+from model_server.http.bounds import FaceSettings
 from model_server.jobs.embedded import EmbeddedJobs
-from model_server.settings import FaceSettings
+from model_server.scheduling.admission import AdmissionLimits
+from model_server.scheduling.batching import BatchPolicy
 from model_server.work import Batch, Engine, Sequence
 
 if TYPE_CHECKING:

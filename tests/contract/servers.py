@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from model_server.app import App
-from model_server.serving import served
+from model_server.http.app import App
+from model_server.http.serving import served
 
 T = TypeVar("T")
 

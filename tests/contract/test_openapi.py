@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from mock_server.app import create
 from model_server.api import ROUTES
-from model_server.openapi import document
-from model_server.routes import Route
+from model_server.http.openapi import document
+from model_server.http.routes import Route
 from tests.contract.conftest import Serve
 from tests.contract.schema_values import near_misses, resolve, values
 from tests.contract.servers import Answer, Caller, Server, checked_error

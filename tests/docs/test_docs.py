@@ -14,7 +14,7 @@ import pytest
 
 from harness import plugins
 from harness.cli.main import COMMANDS
-from harness.experiment import layering
+from harness.client import stack
 from model_server.engines.settings import sources
 from tests.processes import ROOT, mock
 
@@ -64,7 +64,7 @@ def test_every_command_in_the_docs_is_one(line: str, tmp_path: Path, monkeypatch
     for kind in ("strategy", "task", "load"):
         given = context.params.get(kind) or ()
         for text in (given,) if isinstance(given, str) else given:
-            plugins.make(kind, layering.split(text)[0])
+            plugins.make(kind, stack.split(text)[0])
 
 
 def test_the_example_of_a_client_runs_as_it_stands() -> None:
@@ -117,7 +117,7 @@ def test_the_example_of_layers_runs_as_it_stands() -> None:
 def test_every_layer_is_in_its_table() -> None:
     """docs/layers.md names them all."""
     page = (ROOT / "docs" / "layers.md").read_text(encoding="utf-8")
-    assert all(f"| `{name}` |" in page for name in layering.names())
+    assert all(f"| `{name}` |" in page for name in stack.names())
 
 
 def test_the_example_of_a_strategy_works() -> None:
@@ -145,7 +145,7 @@ def test_the_example_of_a_strategy_works() -> None:
 def test_the_example_of_a_layer_with_figures_counts() -> None:
     """One of three bodies is longer than 100 bytes."""
     from harness.client.figures import counts_of
-    from harness.measure.layers import figures
+    from harness.measure.reduce.layer_figures import figures
     from tests.unit.layer_helpers import Server, ask, virtually
 
     names: dict[str, object] = {}
@@ -167,7 +167,7 @@ def test_the_figures_of_every_layer_are_in_the_docs() -> None:
     """By name, with the ratios; what holds the reason of a guard is said in words."""
     page = (ROOT / "docs" / "layers.md").read_text(encoding="utf-8")
     table = page.split("## What they count")[1].split("## The order")[0]
-    for name in layering.names():
+    for name in stack.names():
         row = re.search(rf"^\| {name} \| (.+) \|$", table, re.MULTILINE)
         assert row is not None, name
         for ratio in getattr(plugins.load("layer", name), "ratios", ()):

@@ -16,10 +16,10 @@ import pytest
 
 from harness.client.types import Outcome
 from harness.experiment import target as targets
-from harness.experiment.play import play
+from harness.experiment.child_process import play
 from harness.experiment.spec import Trial
-from harness.measure.files import find
-from harness.measure.record import read
+from harness.measure.record.files import find
+from harness.measure.record.rows_file import read
 from harness.measure.result import Named
 from tests.processes import FAULTY, ROOT, case_file, mock, spec, start
 

@@ -14,8 +14,8 @@ from harness.client.types import Outcome
 from harness.experiment.engine import Engine
 from harness.experiment.player import Application
 from harness.experiment.spec import Trial
-from harness.measure.files import find
-from harness.measure.record import End, read
+from harness.measure.record.files import find
+from harness.measure.record.rows_file import End, read
 from harness.measure.result import Named
 from tests.processes import FAULTY, mock, spec
 
@@ -276,7 +276,7 @@ def test_a_ticker_that_fails_ends_the_case_and_says_why(tmp_path: Path, monkeypa
         thread.start()
         application = engine.join(0, 1)
         until(lambda: application.ready)
-        monkeypatch.setattr("harness.measure.recorder.Recorder.tick", broken)
+        monkeypatch.setattr("harness.measure.record.recorder.Recorder.tick", broken)
         engine.go()
         until(lambda: engine.complete)
         engine.finish()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.client.answer_store import AnswerStore
+from harness.client.cache.store import AnswerStore
 from tests.processes import BUSY, paceline, result_of
 
 pytestmark = pytest.mark.slow

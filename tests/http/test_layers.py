@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from harness.client import stack
 from harness.client.layer_settings import LayerSettings
-from harness.experiment import layering
-from harness.measure.files import find
-from harness.measure.plan import TaskShare
-from harness.measure.record import FLAG_CACHED, read
+from harness.measure.record.files import find
+from harness.measure.record.plan import TaskShare
+from harness.measure.record.rows_file import FLAG_CACHED, read
 from tests.http.test_engine import end_of, play
 from tests.processes import FAULTY, mock, named, spec
 
@@ -38,7 +38,7 @@ def rows_of(directory: Path) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("strategy", ["sync", "threads:workers=4", "queue-stream:concurrency=8", "adaptive"])
 def test_with_every_layer_on_a_server_that_fails_all_exchanges_are_counted(strategy: str, tmp_path: Path) -> None:
-    layers = LayerSettings(timeout_s=5.0, retries=4, retry_budget=True, named=layering.parse(EVERYTHING))
+    layers = LayerSettings(timeout_s=5.0, retries=4, retry_budget=True, named=stack.parse(EVERYTHING))
     with mock(FAULTY, tmp_path, seed=3) as server:
         case = spec(
             server.url, tmp_path / "r", strategy, items=200, input=pairs(tmp_path / "in.jsonl", 200, 80), layers=layers
@@ -60,7 +60,7 @@ def test_with_every_layer_on_a_server_that_fails_all_exchanges_are_counted(strat
 def test_embeddings_asked_for_a_semantic_cache_are_counted_too(tmp_path: Path) -> None:
     text = "What does the customer want?"
     (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for _ in range(20)), encoding="utf-8")
-    layers = LayerSettings(named=layering.parse(["semantic-cache:shadow=0"]))
+    layers = LayerSettings(named=stack.parse(["semantic-cache:shadow=0"]))
     with mock("llm-annotation", speed=50.0) as server:
         case = spec(
             server.url,

@@ -15,8 +15,8 @@ from harness.client.layer_settings import LayerSettings
 from harness.client.types import Outcome
 from harness.experiment import target as targets
 from harness.experiment.spec import Trial
-from harness.measure.files import find
-from harness.measure.record import read
+from harness.measure.record.files import find
+from harness.measure.record.rows_file import read
 from harness.measure.result import Named
 from tests.http.test_conservation import LOCUST, SLOW, agree, finished, locusts_total, recorded, two, two_processes
 from tests.processes import FAULTY, ROOT, case_file, mock, spec, start

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from harness import plugins
-from harness.client.blocking import BlockingTransport
 from harness.client.tasks.chat import Completion
-from harness.client.transport import HttpTransport
+from harness.client.transport.async_http import HttpTransport
+from harness.client.transport.blocking import BlockingTransport
 from harness.client.types import Item, Outcome, Request, Response, Task
 from harness.experiment.target import embedded, remote
 from tests.http.misbehaving import SSE, Misbehaving, chunked, head, misbehaving

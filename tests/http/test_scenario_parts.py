@@ -28,7 +28,7 @@ def test_real_threads_beside_a_patched_process() -> None:
         from gevent import monkey; monkey.patch_all()
         import time
         import psutil
-        from scenarios._native import NativeExecutor
+        from scenarios.locust_bridge.real_threads import NativeExecutor
         nap = monkey.get_original("time", "sleep")
         process = psutil.Process()
         before = process.num_threads()
@@ -61,8 +61,8 @@ ROWS = """
         import numpy as np
         from locust.stats import RequestStats
         from harness.client.types import Outcome
-        from harness.measure.record import REQUEST_DTYPE
-        from scenarios._stats import merge
+        from harness.measure.record.rows_file import REQUEST_DTYPE
+        from scenarios.locust_bridge.locust_statistics import merge
         rng = np.random.default_rng(1)
         def rows(count, start=0):
             made = np.zeros(count, REQUEST_DTYPE)
@@ -127,10 +127,10 @@ def test_locusts_totals_go_into_the_first_end_and_nowhere_else() -> None:
         + """
         import tempfile
         from pathlib import Path
-        from harness.measure.files import paths
-        from harness.measure.sealed import read_sealed, seal
-        from harness.measure.record import End, Header, REQUEST_ROW, encode_header
-        from scenarios._stats import note_totals
+        from harness.measure.record.files import paths
+        from harness.measure.record.sealed_json import read_sealed, seal
+        from harness.measure.record.rows_file import End, Header, REQUEST_ROW, encode_header
+        from scenarios.locust_bridge.locust_statistics import note_totals
         folder = Path(tempfile.mkdtemp())
         stats = RequestStats()
         made = rows(7)
@@ -160,16 +160,16 @@ def test_a_load_that_begins_without_some_applications_says_so() -> None:
         import logging
         import sys
         from types import SimpleNamespace
-        from scenarios import _coordinator
+        from scenarios.locust_bridge import coordinator as coordinators
         logging.basicConfig(stream=sys.stdout, format="%(message)s")
-        _coordinator.READY_S = 0.05
+        coordinators.READY_S = 0.05
         hook = SimpleNamespace(add_listener=lambda listener: None)
         sent = []
         runner = SimpleNamespace(
             register_message=lambda *_: None, target_user_count=3, send_message=lambda word, data: sent.append(word)
         )
         events = SimpleNamespace(test_start=hook, spawning_complete=hook)
-        coordinator = _coordinator.Coordinator(SimpleNamespace(runner=runner, events=events), spec=None)
+        coordinator = coordinators.Coordinator(SimpleNamespace(runner=runner, events=events), spec=None)
         coordinator.ready.add("only-1")
         coordinator._go()
         print(sent)
@@ -191,7 +191,7 @@ def test_a_greenlet_that_fails_is_logged_and_fails_the_process() -> None:
         import sys
         import gevent
         import locust.log
-        from scenarios._coordinator import supervised
+        from scenarios.locust_bridge.coordinator import supervised
         logging.basicConfig(stream=sys.stdout, format="%(message)s")
         greenlet = supervised(lambda: 1 // 0)
         gevent.joinall([greenlet])

@@ -12,7 +12,7 @@ import pytest
 from harness.base.options import add_options, options
 from mock_server.main import MockOptions, main, worker_app, worker_recipe
 from model_server.command import BoundsError, bounds_of
-from model_server.settings import FaceSettings
+from model_server.http.bounds import FaceSettings
 from tests.http.test_server_pipelines import BODY, conversation, sized, statuses
 from tests.server_helpers import PAIR, call, null_app, serving
 

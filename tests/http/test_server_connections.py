@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from model_server.app import App
-from model_server.serving import PortError, Serving, bind, raise_file_limit, serve, served, url_of
+from model_server.http.app import App
+from model_server.http.serving import PortError, Serving, bind, raise_file_limit, serve, served, url_of
 from tests.server_helpers import PAIR, app_of, null_app, serving
 
 STREAM = {"text": "x", "max_tokens": 10, "stream": True}
@@ -198,7 +198,7 @@ async def test_http_1_0_head_and_pipelined_requests_are_answered() -> None:
 
 async def test_an_idle_connection_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     async with served(null_app()) as url:
-        from model_server.protocol import FaceProtocol
+        from model_server.http.protocol import FaceProtocol
 
         made: list[FaceProtocol] = []
         connection_made = FaceProtocol.connection_made

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from mock_server.app import create
 from mock_server.profile import Profile, Service
-from model_server.app import App
-from model_server.serving import Serving
-from model_server.settings import FaceSettings
+from model_server.http.app import App
+from model_server.http.bounds import FaceSettings
+from model_server.http.serving import Serving
 from tests.server_helpers import PAIR, virtually
 
 BODY = json.dumps(PAIR).encode()

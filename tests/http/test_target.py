@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.client.errors import UsageError
+from harness.client.transport.server import call, check_url
 from harness.experiment import target as targets
-from harness.experiment.calibrate import rate_of
+from harness.experiment.ceiling import rate_of
 from tests.processes import mock, spec
 
 pytestmark = pytest.mark.slow
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.slow
 def test_what_is_no_url_is_refused(url: str) -> None:
     """With what is expected."""
     with pytest.raises(UsageError, match="expected http://HOST"):
-        targets.check_url(url)
+        check_url(url)
 
 
 def test_a_target_that_is_down_is_named() -> None:
@@ -35,7 +36,7 @@ def test_an_embedded_mock_counts_resets_and_stops(tmp_path: Path) -> None:
     """A remote one is left alone."""
     with mock("demo", speed=2.0, log=tmp_path / "log") as server:
         assert server.note == "times divided by 12"
-        assert targets.call(f"{server.url}/nowhere") is None
+        assert call(f"{server.url}/nowhere") is None
         assert server.seen() == 0
         server.reset()
         remote = targets.remote(server.url)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from harness.client import blocking
-from harness.client.blocking import BlockingTransport
 from harness.client.errors import SettingError
+from harness.client.transport import blocking
+from harness.client.transport.blocking import BlockingTransport
 from harness.client.types import Outcome
 from tests.http.misbehaving import GOOD, SSE, Misbehaving, chunked, head, misbehaving
 from tests.http.test_transport_outcomes import plain, stream

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.client import blocking, held, transport
 from harness.client.errors import BadResponse, SettingError
-from harness.client.transport import HttpTransport
+from harness.client.transport import async_http, blocking, held_bytes
+from harness.client.transport.async_http import HttpTransport
 from harness.client.types import Outcome
 from tests.http.misbehaving import GOOD, RESET, SSE, Misbehaving, chunked, head, misbehaving
 from tests.http.test_transport_outcomes import STREAMED, TRANSPORTS, Transport, plain, stream
@@ -96,7 +96,7 @@ async def test_every_transport_has_the_same_outcome(
 ) -> None:
     """And a good answer after it is a good answer."""
     monkeypatch.setattr(blocking, "BODY_MAX", 100_000)
-    monkeypatch.setattr(transport, "BODY_MAX", 100_000)
+    monkeypatch.setattr(async_http, "BODY_MAX", 100_000)
     script, outcome, words = CASES[case]
     server.on("/odd", *script)
     server.on("/similarity", head() + GOOD)
@@ -249,7 +249,7 @@ async def test_the_memory_of_all_answers_together_is_bounded(
     server: Misbehaving, monkeypatch: pytest.MonkeyPatch, kind: Transport, streamed: bool
 ) -> None:
     """Three answers hold no more than the sum allows, a small one beside them is read, and all is given back."""
-    monkeypatch.setattr(held, "SUM_MAX", 6_000_000)
+    monkeypatch.setattr(held_bytes, "SUM_MAX", 6_000_000)
     part = chunked((b'data: {"text": "a"}\n\n' * 200_000)[:4_000_000], end=False)
     server.on("/endless", SSE, part, 0.5, RESET)
     server.on("/good", head() + GOOD)
@@ -260,16 +260,16 @@ async def test_the_memory_of_all_answers_together_is_bounded(
     assert good.outcome is OK
     assert any("hold" in (response.error or "") for response in endless)
     assert all(response.outcome in {BAD, LOST} for response in endless)
-    assert held._sizes == {}
+    assert held_bytes._sizes == {}
 
 
 def test_events_cost_more_than_their_bytes() -> None:
     """A stream of many small events is bounded by what it holds, not by what was sent."""
-    with held.Held(1000) as one:
+    with held_bytes.Held(1000) as one:
         for _ in range(7):
-            one.add(8 + held.EVENT_COST)
+            one.add(8 + held_bytes.EVENT_COST)
         with pytest.raises(BadResponse, match="more than 1000 bytes"):
-            one.add(8 + held.EVENT_COST)
+            one.add(8 + held_bytes.EVENT_COST)
 
 
 @pytest.mark.parametrize("kind", TRANSPORTS)

@@ -14,7 +14,7 @@ from gevent import monkey; monkey.patch_all()
 import asyncio, sys, time
 import gevent
 from harness.client import BlockingTransport, Item, Request, Similarity
-from scenarios._native import NativeExecutor, start_thread
+from scenarios.locust_bridge.real_threads import NativeExecutor, start_thread
 
 async def main(url):
     task = Similarity()

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from harness.client.blocking import BlockingTransport
 from harness.client.errors import SettingError
 from harness.client.tasks.annotate import Annotate
 from harness.client.tasks.similarity import Similarity
-from harness.client.transport import HttpTransport
+from harness.client.transport.async_http import HttpTransport
+from harness.client.transport.blocking import BlockingTransport
 from harness.client.types import Item, Outcome, Request
 from tests.http.misbehaving import GOOD, RESET, SSE, Misbehaving, chunked, head, misbehaving
 

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from harness.client.blocking import BlockingTransport
-from harness.client.transport import HttpTransport
+from harness.client.transport.async_http import HttpTransport
+from harness.client.transport.blocking import BlockingTransport
 from harness.client.types import Outcome
 from tests.http.misbehaving import GOOD, SSE, chunked, head, misbehaving
 from tests.http.test_transport_outcomes import STREAMED, TRANSPORTS, Transport, plain, stream

@@ -17,8 +17,8 @@ import aiohttp
 from mock_server.app import create
 from mock_server.main import MockOptions, worker_recipe
 from mock_server.profiles import load
+from model_server.http.serving import served
 from model_server.jobs.job import JobBackend, JobSettings
-from model_server.serving import served
 
 MASKED = {"text": "the [MASK] of the matter"}
 SLOW = "# slow\n[service]\nbase_s = 0.02\n[capacity]\nworkers = 4\n"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from model_server.app import App, create_app
-from model_server.batching import BatchPolicy
 from model_server.engines.settings import RANDOM_NOTE
+from model_server.http.app import App, create_app
 from model_server.main import BatchBounds, create
+from model_server.scheduling.batching import BatchPolicy
 from model_server.work import Batch, Work
 from tests.server_helpers import call
 

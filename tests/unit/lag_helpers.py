@@ -11,7 +11,7 @@ from random import Random
 
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.tasks.similarity import Similarity
-from harness.client.transport import HttpTransport
+from harness.client.transport.async_http import HttpTransport
 from harness.client.types import Item, Request, Response, Sample
 
 TASK = Similarity()

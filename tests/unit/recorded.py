@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.client.types import Attempt, Item, Outcome, Request, Response
-from harness.measure.plan import (
+from harness.measure.record.plan import (
     PLAN_VERSION,
     CaseFacts,
     Measured,
@@ -21,8 +21,8 @@ from harness.measure.plan import (
     write_measured,
     write_plan,
 )
-from harness.measure.record import End
-from harness.measure.recorder import Recorder
+from harness.measure.record.recorder import Recorder
+from harness.measure.record.rows_file import End
 from harness.measure.result import Named, Target
 
 T0 = 1000.0

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_server.batching import BatchPolicy, BatchQueue
+from model_server.scheduling.batching import BatchPolicy, BatchQueue
 
 
 @dataclass(eq=False)

@@ -12,8 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import plugins
-from harness.client import redaction
-from harness.client.access import (
+from harness.client import redaction, stack
+from harness.client.errors import SettingError, UsageError
+from harness.client.redaction import excerpt, keep, keep_from_texts, redact, shown
+from harness.client.transport.async_http import HttpTransport
+from harness.client.transport.blocking import BlockingTransport
+from harness.client.transport.endpoint import (
     AUTHORIZATION_VARIABLE,
     KEY_VARIABLE,
     access,
@@ -22,12 +26,7 @@ from harness.client.access import (
     checked_key,
     own_headers,
 )
-from harness.client.blocking import BlockingTransport
-from harness.client.errors import SettingError, UsageError
-from harness.client.redaction import excerpt, keep, keep_from_texts, redact, shown
-from harness.client.transport import HttpTransport
-from harness.client.wire import base_url, joined
-from harness.experiment import layering
+from harness.client.transport.outcomes import base_url, joined
 from harness.experiment.prepare import Settings, prepare
 from harness.experiment.target import Target, check_url
 
@@ -194,7 +193,7 @@ def test_a_setting_takes_no_password() -> None:
         plugins.make("task", "chat:model=http://u:s3cret@h")
     assert "s3cret" not in str(caught.value)
     with pytest.raises(UsageError, match="user or password cannot be a setting") as caught:
-        layering.parse(["semantic-cache:embed=http://u:s3cret@h"])
+        stack.parse(["semantic-cache:embed=http://u:s3cret@h"])
     assert "s3cret" not in str(caught.value)
 
 

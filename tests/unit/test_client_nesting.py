@@ -11,8 +11,8 @@ from harness.client.tasks.embed import Embed
 from harness.client.tasks.fill_mask import FillMask
 from harness.client.tasks.similarity import Similarity
 from harness.client.tasks.zero_shot import ZeroShot
+from harness.client.transport.outcomes import is_content
 from harness.client.types import Item, Task, request_for
-from harness.client.wire import is_content
 
 DEEP = b'{"unknown":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 ROW = {"text": "a [MASK] b", "text1": "a", "text2": "b", "labels": ["x", "y"], "prompt": "a"}

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from harness import plugins
 from harness.client.errors import BadResponse
 from harness.client.tasks.chat import Completion, ToolCall, Usage
+from harness.client.transport.outcomes import SseSplitter, answers_of, is_content
 from harness.client.types import Answers, Item, Outcome, Request, Response, Task
-from harness.client.wire import SseSplitter, answers_of, is_content
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4}
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.client.budget import RetryBudget
 from harness.client.errors import SettingError
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.hooks import RetryDetails
+from harness.client.layers._budget import RetryBudget
 from harness.client.layers.rate_limit import RateLimit
 from harness.client.layers.retry import RETRY_AFTER_MAX_S, Retry
 from harness.client.limits.fixed import Fixed

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from harness import plugins
+from harness.client.cache.equality import repeatable
 from harness.client.errors import ItemError
-from harness.client.layers._equal import repeatable
-from harness.client.texts import text_of, with_text
-from harness.client.tokens import tokens_of
+from harness.client.text.request_text import text_of, with_text
+from harness.client.text.tokens import tokens_of
 from harness.client.types import Item, Request, Task
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.client.checks import at_least, between, positive
 from harness.client.errors import SettingError, UsageError
-from harness.client.settings import at_least, between, positive
 
 numbers = st.one_of(st.integers(-100, 100), st.floats(allow_nan=True, allow_infinity=True))
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.client.errors import BadResponse, SettingError
-from harness.client.retry_after import SECONDS_MAX, duration, retry_after_s
+from harness.client.transport.outcomes import SseSplitter, base_url, is_content, outcome_of_status
+from harness.client.transport.retry_after import SECONDS_MAX, duration, retry_after_s
 from harness.client.types import Outcome
-from harness.client.wire import SseSplitter, base_url, is_content, outcome_of_status
 
 NOW = 1_800_000_000.0
 

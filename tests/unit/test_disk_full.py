@@ -11,8 +11,8 @@ import pytest
 
 from harness.client.errors import UsageError
 from harness.experiment import run as runs
+from harness.measure.judge.verdict import exit_code
 from harness.measure.result import RunResult, decode
-from harness.measure.verdict import exit_code
 from tests.unit.recorded import one_by_one, plan, plan_case, write_case
 
 FULL = OSError(errno.ENOSPC, "No space left on device")

@@ -15,7 +15,7 @@ import pytest
 from mock_server.app import create
 from mock_server.jitter import Lognormal
 from mock_server.profile import Capacity, Generation, Profile, Service
-from model_server.app import App
+from model_server.http.app import App
 from model_server.work import Batch
 from tests.server_helpers import PAIR, Answered, call, virtually
 

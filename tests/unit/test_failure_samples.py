@@ -13,13 +13,13 @@ import pytest
 
 from harness.cli.show import show
 from harness.client import redaction
-from harness.client.access import access
 from harness.client.redaction import SAMPLE_MAX, keep
 from harness.client.tasks.annotate import Annotate
-from harness.client.transport import HttpTransport
+from harness.client.transport.async_http import HttpTransport
+from harness.client.transport.endpoint import access
 from harness.client.types import Item, Outcome
+from harness.measure.reduce.summary import summarize_run
 from harness.measure.result import Case, FailureSample, RunResult, encode
-from harness.measure.summary import summarize_run
 from reports.formats import html, markdown
 from tests.measure_samples import summarize_case
 from tests.unit.recorded import Exchange, end, one_by_one, plan, plan_case, record, recorder, write_case

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from harness.client.figures import FAULT_MAX, FIGURES_MAX, LayerCounts, Ratio, counts_of, summed
-from harness.measure.layers import figures
-from harness.measure.plan import write_plan
+from harness.measure.judge.verdict import exit_code
+from harness.measure.record.plan import write_plan
+from harness.measure.reduce.layer_figures import figures
+from harness.measure.reduce.summary import summarize_run
 from harness.measure.result import RunResult
-from harness.measure.summary import summarize_run
-from harness.measure.verdict import exit_code
 from tests.measure_samples import finished, leave, plan, plan_case, request_rows, whole_end
 
 HITS = Ratio("hit_share", "hits", ("hits", "misses"))

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.client import answer_store
-from harness.client.answer_store import AnswerStore, check_file
-from harness.client.budget import RetryBudget
+from harness.client.cache import store
+from harness.client.cache.store import AnswerStore, check_file
 from harness.client.errors import UsageError
 from harness.client.figures import counts_of
 from harness.client.hooks import HedgeDetails
+from harness.client.layers._budget import RetryBudget
 from harness.client.layers.cache import Cache
 from harness.client.layers.chunk import Chunk
 from harness.client.layers.coalesce import Coalesce
@@ -25,7 +25,7 @@ from harness.client.layers.rate_limit import RateLimit
 from harness.client.layers.retry import Retry
 from harness.client.layers.semantic_cache import SemanticCache
 from harness.client.types import Outcome, Request, Send
-from harness.measure.layers import figures
+from harness.measure.reduce.layer_figures import figures
 from tests.unit.layer_helpers import Server, ask, embed, virtually
 
 
@@ -123,13 +123,13 @@ def test_answers_that_come_faster_than_the_disk_are_counted_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A queue of two that nobody empties: the third is dropped."""
-    monkeypatch.setattr(answer_store, "PENDING_MAX", 2)
+    monkeypatch.setattr(store, "PENDING_MAX", 2)
     monkeypatch.setattr(threading.Thread, "start", lambda thread: None)
-    store = AnswerStore(tmp_path / "answers.sqlite")
+    kept = AnswerStore(tmp_path / "answers.sqlite")
     for number in range(3):
-        store.put(bytes([number]), math.inf, b"answer")
-    assert (store.written, store.dropped) == (0, 1)
-    assert store.error == f"{store.path}: answers came faster than the disk took them"
+        kept.put(bytes([number]), math.inf, b"answer")
+    assert (kept.written, kept.dropped) == (0, 1)
+    assert kept.error == f"{kept.path}: answers came faster than the disk took them"
 
 
 def test_a_cache_file_in_no_directory_is_refused_in_these_words(tmp_path: Path) -> None:

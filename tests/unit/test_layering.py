@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from harness import plugins
-from harness.client.budget import RetryBudget
+from harness.client import stack
 from harness.client.errors import UsageError
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.layer_settings import LayerSettings
+from harness.client.layers._budget import RetryBudget
 from harness.client.limits.fixed import Fixed
 from harness.client.protocols import gate_of
+from harness.client.stack import compose
 from harness.client.types import Request, Response, Send
-from harness.experiment import layering
 from harness.experiment.prepare import Settings, prepare
-from harness.experiment.spec import compose
 from tests.unit.layer_helpers import Server, ask
 
 
@@ -57,20 +57,20 @@ class Misplaced(Own):
 
 def test_every_layer_declares_its_place() -> None:
     """From outside in; the same whether it is read from the source or from the class."""
-    assert layering.names() == [
+    assert stack.names() == [
         *("cache", "semantic-cache", "coalesce", "deadline", "chunk", "retry", "hedge", "rate-limit")
     ]
-    assert set(plugins.names("layer")) == set(layering.names())
+    assert set(plugins.names("layer")) == set(stack.names())
     for name in plugins.names("layer"):
-        assert layering.place(name) == plugins.constant("layer", name, "place", -1), name
+        assert stack.place(name) == plugins.constant("layer", name, "place", -1), name
 
 
 def test_a_layer_stands_where_its_class_says() -> None:
     """Also one of the user's own; one that says nothing stands outside of all."""
-    named = layering.parse(["hedge", f"{__name__}:Inside", "retry", f"{__name__}:Own"])
-    assert chain(layering.build(Server(), named, {}, Random(1))) == ["Own", "Retry", "Inside", "Hedge"]
+    named = stack.parse(["hedge", f"{__name__}:Inside", "retry", f"{__name__}:Own"])
+    assert chain(stack.build(Server(), named, {}, Random(1))) == ["Own", "Retry", "Inside", "Hedge"]
     with pytest.raises(UsageError, match="place='inside' must be a number"):
-        layering.parse(["retry", f"{__name__}:Misplaced"])
+        stack.parse(["retry", f"{__name__}:Misplaced"])
 
 
 def test_a_file_dropped_into_the_folder_is_a_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,11 +83,11 @@ def test_a_file_dropped_into_the_folder_is_a_layer(tmp_path: Path, monkeypatch: 
     (package / "broken.py").write_text("class Broken(:\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(plugins.KINDS, "layer", "dropped_layers")
-    assert layering.names() == ["broken", "tag", "late"]
-    assert list(layering.parse(["late:times=2", "tag"])) == ["tag", "late"]
+    assert stack.names() == ["broken", "tag", "late"]
+    assert list(stack.parse(["late:times=2", "tag"])) == ["tag", "late"]
     assert "invalid syntax" in plugins.summary("layer", "broken")
     with pytest.raises(UsageError, match=r"layer 'broken' cannot be imported: .*broken.py, line 1: invalid syntax"):
-        layering.parse(["broken"])
+        stack.parse(["broken"])
 
 
 @pytest.mark.parametrize(
@@ -99,23 +99,23 @@ def test_a_file_dropped_into_the_folder_is_a_layer(tmp_path: Path, monkeypatch: 
     ],
 )
 def test_a_strategy_and_its_layers_are_told_apart(text: str, parts: tuple[str, list[str]]) -> None:
-    assert layering.split(text) == parts
+    assert stack.split(text) == parts
 
 
 def test_the_order_is_fixed_however_layers_are_named() -> None:
-    named = layering.parse(
+    named = stack.parse(
         ["rate-limit:rate_per_s=9", "hedge", "cache", "chunk", "retry", "coalesce", "deadline:timeout_s=1"]
     )
     gate = ConcurrencyLimit(Server(), Fixed(3))
-    send = layering.build(gate, named | layering.parse(["semantic-cache:embed=math:sqrt"]), {"gate": gate}, Random(1))
+    send = stack.build(gate, named | stack.parse(["semantic-cache:embed=math:sqrt"]), {"gate": gate}, Random(1))
     assert chain(send) == [
         *("Cache", "SemanticCache", "Coalesce", "Deadline", "Chunk", "Retry", "Hedge", "RateLimit", "ConcurrencyLimit")
     ]
 
 
 def test_own_layers_stand_outside() -> None:
-    named = layering.parse(["retry", f"{__name__}:Own:times=3"])
-    send: Any = layering.build(Server(), named, {}, Random(1))
+    named = stack.parse(["retry", f"{__name__}:Own:times=3"])
+    send: Any = stack.build(Server(), named, {}, Random(1))
     assert chain(send) == ["Own", "Retry"]
     assert send.times == 3
 
@@ -130,7 +130,7 @@ def test_retries_and_hedges_of_one_application_share_a_purse_and_know_the_gate()
 
 
 def test_what_is_said_by_name_wins_over_the_short_option() -> None:
-    settings = LayerSettings(retries=2, deadline_s=5.0, named=layering.parse(["retry:base_s=0.5,retries=7"]))
+    settings = LayerSettings(retries=2, deadline_s=5.0, named=stack.parse(["retry:base_s=0.5,retries=7"]))
     assert settings.all() == {"deadline": {"timeout_s": 5.0}, "retry": {"retries": 7, "base_s": 0.5}}
     assert settings.as_report()["retry"] == "base_s=0.5,retries=7"
     assert settings.as_report()["retries"] == 2
@@ -153,16 +153,16 @@ def test_what_is_said_by_name_wins_over_the_short_option() -> None:
 )
 def test_a_mistake_is_one_line_that_names_what_is_allowed(text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        layering.parse([text])
+        stack.parse([text])
     with pytest.raises(UsageError, match="named twice"):
-        layering.parse(["cache", "cache:ttl_s=3"])
+        stack.parse(["cache", "cache:ttl_s=3"])
 
 
 def test_a_variant_is_one_more_case_beside_each_strategy(tmp_path: Path) -> None:
     settings = Settings(
         strategies=("queue-stream:concurrency=4", "adaptive+hedge"),
         variants=("cache", "cache+coalesce"),
-        layers=LayerSettings(named=layering.parse(["retry"])),
+        layers=LayerSettings(named=stack.parse(["retry"])),
         out=tmp_path / "run",
         calibrate=False,
     )
@@ -183,7 +183,7 @@ def test_a_variant_is_one_more_case_beside_each_strategy(tmp_path: Path) -> None
 async def test_files_are_closed_by_who_composed(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
     async with AsyncExitStack() as closing:
-        named = layering.parse([f"cache:path={path}"])
+        named = stack.parse([f"cache:path={path}"])
         send = compose(Server(lambda n: 0.0), LayerSettings(named=named), 1, closing)
         await send(ask())
         assert path.exists()

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.client.answer_store import AnswerStore
+from harness.client.cache.equality import key_of
+from harness.client.cache.kept_answers import AnswerCodec
+from harness.client.cache.store import AnswerStore
 from harness.client.errors import SettingError, UsageError
-from harness.client.layers._answers import AnswerCodec
-from harness.client.layers._equal import key_of
 from harness.client.layers.cache import Cache
 from harness.client.layers.coalesce import Coalesce
 from harness.client.layers.retry import Retry

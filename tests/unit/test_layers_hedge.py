@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.client.budget import RetryBudget
 from harness.client.errors import SettingError
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.hooks import HedgeDetails
+from harness.client.layers._budget import RetryBudget
 from harness.client.layers.hedge import SAMPLES_MIN, Hedge, Quantile
 from harness.client.layers.retry import Retry
 from harness.client.limits.fixed import Fixed

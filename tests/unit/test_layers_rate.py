@@ -12,9 +12,9 @@ from harness.base.gcra import Gcra
 from harness.client.errors import SettingError
 from harness.client.layers._meters import Window, meter_of
 from harness.client.layers.rate_limit import RateLimit
-from harness.client.quota import Quota, quotas
 from harness.client.tasks.chat import Chat, Completion, Message, Usage
-from harness.client.tokens import estimate_tokens, tokens_of
+from harness.client.text.tokens import estimate_tokens, tokens_of
+from harness.client.transport.rate_limit_headers import Quota, quotas
 from harness.client.types import Item, Outcome, Request, Response
 from tests.unit.layer_helpers import Server, ask, virtually
 

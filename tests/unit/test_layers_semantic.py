@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.client.cache.semantic import index as index_module
+from harness.client.cache.semantic._chinese import number
+from harness.client.cache.semantic.embedding import embedding_of, unit
+from harness.client.cache.semantic.guard import differs, meaning
+from harness.client.cache.semantic.index import ExactIndex
+from harness.client.cache.semantic.shadow import Shadow, upper_bound
 from harness.client.errors import SettingError
 from harness.client.layers.semantic_cache import SemanticCache
-from harness.client.semantic import index as index_module
-from harness.client.semantic._chinese import number
-from harness.client.semantic.embedding import embedding_of, unit
-from harness.client.semantic.guard import differs, meaning
-from harness.client.semantic.index import ExactIndex
-from harness.client.semantic.shadow import Shadow, upper_bound
 from harness.client.tasks.chat import Chat, Message
 from harness.client.tasks.embed import Embed
 from harness.client.types import Item, Outcome, Request, Response

@@ -9,8 +9,8 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.client.budget import RetryBudget
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
+from harness.client.layers._budget import RetryBudget
 from harness.client.layers.cache import Cache
 from harness.client.layers.chunk import Chunk
 from harness.client.layers.coalesce import Coalesce

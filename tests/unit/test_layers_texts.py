@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.client.chunking import chunks, sentences
 from harness.client.errors import SettingError
 from harness.client.layers.chunk import Chunk
 from harness.client.layers.retry import Retry
 from harness.client.layers.semantic_cache import SemanticCache
 from harness.client.tasks.chat import Chat, Completion, Message, Usage
-from harness.client.tokens import estimate_tokens
+from harness.client.text.chunks import chunks, sentences
+from harness.client.text.tokens import estimate_tokens
 from harness.client.types import Item, Outcome, Request, Response, Result, Task
 from harness.strategies._batch_size import BatchSize
 from harness.strategies.adaptive_batch import AdaptiveBatch

@@ -11,13 +11,13 @@ import pytest
 
 from harness.client.errors import UsageError
 from harness.client.hooks import LimitDetails
-from harness.measure.files import find
-from harness.measure.frames import frame, sound_rows
-from harness.measure.plan import CaseFacts, write_facts
-from harness.measure.record import MAGIC, OLD_MAGIC, End, read
+from harness.measure.record.files import find
+from harness.measure.record.frames import frame, sound_rows
+from harness.measure.record.plan import CaseFacts, write_facts
+from harness.measure.record.rows_file import MAGIC, OLD_MAGIC, End, read
+from harness.measure.record.sealed_json import DamagedError, read_sealed, seal
+from harness.measure.reduce.summary import summarize_run
 from harness.measure.result import RunResult
-from harness.measure.sealed import DamagedError, read_sealed, seal
-from harness.measure.summary import summarize_run
 from tests.unit.recorded import Exchange, end, plan, plan_case, record, recorder
 
 FLIPS = 250

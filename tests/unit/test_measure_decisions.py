@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 
 from harness.client.hooks import LimitDetails
-from harness.measure.decisions import DecisionLog, is_sound, read
-from harness.measure.limit import POINTS_MAX, limit_log, thinned
-from harness.measure.recorder import Recorder
+from harness.measure.record.decisions import DecisionLog, is_sound, read
+from harness.measure.record.recorder import Recorder
+from harness.measure.reduce.limit_changes import POINTS_MAX, limit_log, thinned
 from harness.measure.result import LimitChange
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from harness.client.types import Attempt, Outcome, Request, Response
-from harness.measure import environment as env
-from harness.measure.plan import CaseFacts, Measured, write_facts, write_measured, write_plan
-from harness.measure.record import ATTEMPT_DTYPE
+from harness.measure.record import environment as env
+from harness.measure.record.plan import CaseFacts, Measured, write_facts, write_measured, write_plan
+from harness.measure.record.rows_file import ATTEMPT_DTYPE
+from harness.measure.reduce.summary import summarize_run
 from harness.measure.result import Load, Named, RunResult
-from harness.measure.summary import summarize_run
 from tests.measure_samples import fail, leave, plan, plan_case, request_rows
 from tests.unit.recorded import T0, end, one_by_one, record, recorder, request
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from harness.measure.judge.verdict import CODES
+from harness.measure.reduce.statistics import LEAST_N
 from harness.measure.result import OUTCOME_NAMES
-from harness.measure.statistics import LEAST_N
-from harness.measure.verdict import CODES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "measuring.md").read_text(encoding="utf-8")
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.measure.health import ProcessSampler
+from harness.measure.record.health import ProcessSampler
 
 
 def test_the_client_sees_its_own_cost() -> None:

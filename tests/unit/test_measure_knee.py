@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.measure.knee import edge
+from harness.measure.judge.sweep import edge
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from harness.base import units
-from harness.measure.diagnosis import Floor, diagnosis
-from harness.measure.headline import headline
+from harness.measure.judge.diagnosis import Floor, diagnosis
+from harness.measure.judge.headline import headline
+from harness.measure.reduce.statistics import t975
+from harness.measure.reduce.summary import summarize_run
+from harness.measure.reduce.timeline import in_flight, width_s
 from harness.measure.result import (
     Case,
     Counts,
@@ -23,9 +26,6 @@ from harness.measure.result import (
     Target,
     Verdict,
 )
-from harness.measure.statistics import t975
-from harness.measure.summary import summarize_run
-from harness.measure.timeline import in_flight, width_s
 from tests.unit.recorded import Exchange, plan, plan_case, write_case
 
 IDLE = Floor(0.1, idle=True)

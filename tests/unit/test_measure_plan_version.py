@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from harness.client.errors import UsageError
-from harness.measure.plan import read_plan, write_plan
+from harness.measure.record.plan import read_plan, write_plan
 from tests.measure_samples import plan, plan_case
 
 

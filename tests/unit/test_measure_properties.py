@@ -9,10 +9,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.measure import rows as columns
-from harness.measure.record import REQUEST_DTYPE
-from harness.measure.statistics import LEAST_N, PERCENTILES, distribution, histogram, quantile, t975
-from harness.measure.timeline import in_flight
+from harness.measure.record.rows_file import REQUEST_DTYPE
+from harness.measure.reduce import columns
+from harness.measure.reduce.statistics import LEAST_N, PERCENTILES, distribution, histogram, quantile, t975
+from harness.measure.reduce.timeline import in_flight
 
 GAP = st.integers(0, 10**12)
 INSTANT = st.integers(0, 10**15)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from harness.client.types import Attempt, Outcome, Request, Response
-from harness.measure.files import find, paths, slug
-from harness.measure.record import End, read
-from harness.measure.recorder import BUFFERED_ROWS, Recorder
+from harness.measure.record.files import find, paths, slug
+from harness.measure.record.recorder import BUFFERED_ROWS, Recorder
+from harness.measure.record.rows_file import End, read
 from tests.measure_samples import summarize_case
 from tests.unit.recorded import NEVER, T0, Exchange, end, one_by_one, plan_case, record, recorder, request
 

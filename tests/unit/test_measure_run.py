@@ -10,11 +10,11 @@ import pytest
 
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
-from harness.measure.files import paths
-from harness.measure.plan import CaseFacts, Measured, write_facts, write_plan
-from harness.measure.record import ATTEMPT_DTYPE
+from harness.measure.record.files import paths
+from harness.measure.record.plan import CaseFacts, Measured, write_facts, write_plan
+from harness.measure.record.rows_file import ATTEMPT_DTYPE
+from harness.measure.reduce.summary import measure_case, summarize_run
 from harness.measure.result import OUTCOME_NAMES, Named
-from harness.measure.summary import measure_case, summarize_run
 from tests.measure_samples import CASE, MS, fail, finished, leave, plan, plan_case, request_rows, whole_end
 
 

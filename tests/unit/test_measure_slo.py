@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from harness.client.errors import UsageError
+from harness.measure.judge.slo import bounds_s, check, describe, parse, sets_errors
 from harness.measure.result import Case, Counts, Distribution, Load, Named, Quantile, Rates, SloCheck, Target
-from harness.measure.slo import bounds_s, check, describe, parse, sets_errors
 
 
 def case(**more: Any) -> Case:

@@ -14,8 +14,8 @@ from harness.load.pacers.constant import Constant
 from harness.load.pacers.ramp import Ramp
 from harness.load.pacers.spike import Spike
 from harness.load.pacers.steps import Steps
-from harness.measure import steps as module
-from harness.measure.record import REQUEST_DTYPE
+from harness.measure.judge import steps as module
+from harness.measure.record.rows_file import REQUEST_DTYPE
 from harness.measure.result import Load
 from tests.measure_samples import MS, request_rows
 from tests.unit.test_measure_diagnosis import Played, limits, run

@@ -10,11 +10,11 @@ import pytest
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from harness.load.schedule import compute
-from harness.measure.frames import frame
-from harness.measure.plan import CaseFacts, Measured, read_plan, write_facts
-from harness.measure.record import Header, encode_header, read
+from harness.measure.record.frames import frame
+from harness.measure.record.plan import CaseFacts, Measured, read_plan, write_facts
+from harness.measure.record.rows_file import Header, encode_header, read
+from harness.measure.reduce.summary import measure_case, summarize_run
 from harness.measure.result import Case, Named, RunResult
-from harness.measure.summary import measure_case, summarize_run
 from tests.measure_samples import summarize_case
 from tests.unit.recorded import (
     NEVER,

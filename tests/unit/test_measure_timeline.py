@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.measure.timeline import P99_LEAST, _quantiles
+from harness.measure.reduce.timeline import P99_LEAST, _quantiles
 
 
 @pytest.mark.parametrize(("size", "value"), [(4, None), (P99_LEAST - 1, None), (P99_LEAST, 99.0)])

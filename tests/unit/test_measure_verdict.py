@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.measure.counting import Evidence
+from harness.measure.judge.verdict import CODES, exit_code, verdict
+from harness.measure.reduce.counting import Evidence
 from harness.measure.result import (
     Case,
     Counts,
@@ -22,7 +23,6 @@ from harness.measure.result import (
     Target,
     Verdict,
 )
-from harness.measure.verdict import CODES, exit_code, verdict
 
 SOUND = Evidence("a", rows=1000, recorded=1000, on_wire=1000, answered=1000, lag=("p99", 0.0004), send_share=1.0)
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_server.admission import Admission, AdmissionLimits, DrainRate
-from model_server.batching import BatchPolicy
 from model_server.engines.settings import EngineError
 from model_server.errors import ApiError
 from model_server.main import BatchBounds
+from model_server.scheduling.admission import Admission, AdmissionLimits, DrainRate
+from model_server.scheduling.batching import BatchPolicy
 from tests.server_helpers import app_of
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from mock_server.app import create
 from mock_server.profiles import ProfileError, load
-from model_server.app import App
+from model_server.http.app import App
 from tests.server_helpers import PAIR, Answered, app_of, call, virtually
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from mock_server.engine import SimulatedEngine
 from mock_server.profile import Capacity, Profile, Service
-from model_server.admission import AdmissionLimits
-from model_server.app import App, create_app
-from model_server.batching import BatchPolicy
-from model_server.openapi import routes_table
+from mock_server.simulated_engine import SimulatedEngine
+from model_server.http.app import App, create_app
+from model_server.http.openapi import routes_table
+from model_server.scheduling.admission import AdmissionLimits
+from model_server.scheduling.batching import BatchPolicy
 from model_server.work import Batch, Sequence
 from tests.server_helpers import PAIR, Answered, call, null_app, virtually
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mock_server.caller_limits import LimitBook, TokenBucket
 from mock_server.growth import ExponentialGrowth, Growth, Linear, NoGrowth, Table, Usl
 from mock_server.jitter import Constant, Empirical, Exponential, Gamma, Jitter, Lognormal
-from mock_server.limits import LimitBook, TokenBucket
 from mock_server.profile import Limits
 
 

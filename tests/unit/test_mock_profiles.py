@@ -11,7 +11,7 @@ from mock_server.growth import Table
 from mock_server.jitter import Empirical
 from mock_server.profile import Change, Limits, Profile, Service, scaled
 from mock_server.profiles import ProfileError, load
-from mock_server.reading import reference, reference_table
+from mock_server.toml_settings import reference, reference_table
 
 
 def write(tmp_path: Path, text: str, name: str = "mine.toml") -> Path:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.reference import filled, main, tables
+from mock_server.docs_tables import filled, main, tables
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "servers.md"
 
 
 def test_the_generated_tables_are_what_the_code_says() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
-    assert filled(text) == text, "run: python -m mock_server.reference docs/servers.md"
+    assert filled(text) == text, "run: python -m mock_server.docs_tables docs/servers.md"
 
 
 def test_the_tables_are_written_between_their_markers(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from harness import plugins
-from harness.client import open_files
 from harness.client.errors import UsageError
+from harness.client.transport import open_files
 from harness.client.types import Outcome, Request, Response
-from harness.experiment.open_files import IN_FLIGHT, RESERVE, check, needed
+from harness.experiment.file_limit import IN_FLIGHT, RESERVE, check, needed
 from harness.experiment.spec import Trial
 from tests.processes import spec
 from tests.unit.recorded import T0, end, recorder, request
@@ -46,7 +46,7 @@ def test_the_settings_that_bound_strategies_exist(name: str, setting: str) -> No
 
 
 def test_too_few_are_refused_with_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.experiment.open_files.limits", lambda: (64.0, 256.0))
+    monkeypatch.setattr("harness.experiment.file_limit.limits", lambda: (64.0, 256.0))
     check([case("queue-stream:concurrency=150")])  # the soft limit is raised
     with pytest.raises(UsageError, match=r"needs 300 open files; the limit is 256 \(`ulimit -n`\)"):
         check([case("queue-stream:concurrency=200")])

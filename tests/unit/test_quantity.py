@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness import plugins
+from harness.client import stack
 from harness.client.quantity import duration_s, rate_per_s
-from harness.experiment import layering
 
 
 @pytest.mark.parametrize(
@@ -56,5 +56,5 @@ def test_settings_take_units_by_their_names() -> None:
     """`..._s` a duration, `..._per_s` a rate; of layers, too."""
     assert plugins.make("load", "poisson:rate_per_s=600/min").rate_per_s == 10.0
     assert plugins.make("strategy", "jobs:poll_s=50ms").poll_s == pytest.approx(0.05)
-    named = layering.parse(["deadline:timeout_s=1.5min", "rate-limit:rate_per_s=30/min,tokens_per_s=1000"])
+    named = stack.parse(["deadline:timeout_s=1.5min", "rate-limit:rate_per_s=30/min,tokens_per_s=1000"])
     assert named == {"deadline": {"timeout_s": 90.0}, "rate-limit": {"rate_per_s": 0.5, "tokens_per_s": 1000.0}}

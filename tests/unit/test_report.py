@@ -14,7 +14,7 @@ import pytest
 
 from harness.base import units
 from harness.cli.show import show
-from harness.measure.headline import headline
+from harness.measure.judge.headline import headline
 from harness.measure.result import Bucket, LayerFigures, Reason, RunResult, SloCheck, Verdict, decode, encode
 from reports import charts, labels, page
 from reports.drawing import draw, panels, placing, sheet

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.experiment.play import Played, Watch
+from harness.experiment.child_process import Played, Watch
 from harness.experiment.prepare import Run, Settings, prepare
 from harness.experiment.run import execute
 from harness.experiment.simulate.compare import VirtualTime
 from harness.experiment.spec import Trial
-from harness.measure.files import digest, find
-from harness.measure.plan import PlanCase, read_facts, read_measured, read_plan
+from harness.measure.record.files import digest, find
+from harness.measure.record.plan import PlanCase, read_facts, read_measured, read_plan
 from harness.measure.result import RunResult, decode
 
 PROFILE = "# quick\n[service]\nbase_s = 0.01\n"

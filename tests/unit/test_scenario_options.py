@@ -16,9 +16,9 @@ from harness.experiment.prepare import cases
 from harness.experiment.scenario import Description
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
 from harness.load.pacers.poisson import Poisson
-from harness.measure.plan import TaskShare
+from harness.measure.record.plan import TaskShare
 from harness.measure.result import Named
-from scenarios import _options
+from scenarios.locust_bridge import command_line
 from tests.processes import spec
 
 
@@ -47,8 +47,8 @@ def case(scenario: type[Description], *line: str) -> CaseSpec:
     parser = argparse.ArgumentParser()
     parser.add_argument("-u", dest="num_users", type=int)
     parser.add_argument("--processes", type=int)
-    _options.add_arguments(parser)
-    return cases(_options.settings_from(parser.parse_args(line), scenario), scenario, "name")[0]
+    command_line.add_arguments(parser)
+    return cases(command_line.settings_from(parser.parse_args(line), scenario), scenario, "name")[0]
 
 
 def test_without_options_the_scenario_decides() -> None:
@@ -105,12 +105,12 @@ def test_a_task_needs_a_weight_above_zero() -> None:
 
 def test_the_parents_case_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the file that the environment names, if it names one."""
-    monkeypatch.delenv(_options.CASE_VARIABLE, raising=False)
-    assert _options.parents_trial() is None
+    monkeypatch.delenv(command_line.CASE_VARIABLE, raising=False)
+    assert command_line.parents_trial() is None
     written = spec("http://x", tmp_path)
     (tmp_path / "case.json").write_bytes(msgspec.json.encode(written))
-    monkeypatch.setenv(_options.CASE_VARIABLE, str(tmp_path / "case.json"))
-    assert _options.parents_trial() == written
+    monkeypatch.setenv(command_line.CASE_VARIABLE, str(tmp_path / "case.json"))
+    assert command_line.parents_trial() == written
 
 
 @pytest.mark.parametrize("name", plugins.names("scenario"))
@@ -142,5 +142,5 @@ def test_locusts_run_time_is_the_duration_of_arrivals() -> None:
     """Of a backlog it stays a limit, and so it does beside --duration."""
     for scenario, duration, after in ((Steady, 0.0, (3.0, None)), (Steady, 9.0, (9.0, 3)), (Pile, 0.0, (0.0, 3))):
         options = argparse.Namespace(run_time=3, duration=duration)
-        _options.take_run_time(options, scenario)
+        command_line.take_run_time(options, scenario)
         assert (options.duration, options.run_time) == after

@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Mapping
 
-from harness.client.quota import REMAINING, SILENT, SOME, Quota, quotas
+from harness.client.transport.rate_limit_headers import REMAINING, SILENT, SOME, Quota, quotas
 
 # A number, or the field of the IETF draft.
 _NOTHING = re.compile(r"^\s*0*(\.\d*)?\s*$|\b(r|remaining)\s*=\s*0*(?!\d)")

@@ -13,7 +13,7 @@ import math
 
 from harness.client.gate.pace import Pace
 from harness.client.gate.pause import HINT_MAX_S, Pause
-from harness.client.quota import Quota
+from harness.client.transport.rate_limit_headers import Quota
 
 # A start this soon is now: clocks have a resolution, and sums of floats their rounding.
 SOON_S = 1e-6

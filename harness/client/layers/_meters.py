@@ -10,7 +10,7 @@ from typing import Protocol
 
 from harness.base.gcra import Gcra
 from harness.client.errors import SettingError
-from harness.client.quota import Quota
+from harness.client.transport.rate_limit_headers import Quota
 
 
 class Meter(Protocol):

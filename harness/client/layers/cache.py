@@ -19,12 +19,12 @@ from typing import Any, ClassVar
 import msgspec
 
 from harness.base.clock import Clock, clock
-from harness.client.answer_store import AnswerStore, check_file
+from harness.client.cache.equality import answered, keepable, key_of, repeatable, scope_of, singles
+from harness.client.cache.kept_answers import AnswerCodec
+from harness.client.cache.store import AnswerStore, check_file
+from harness.client.checks import between
 from harness.client.errors import SettingError, UsageError
 from harness.client.figures import Ratio
-from harness.client.layers._answers import AnswerCodec
-from harness.client.layers._equal import answered, keepable, key_of, repeatable, scope_of, singles
-from harness.client.settings import between
 from harness.client.types import Item, Request, Response, Send
 
 _Entry = tuple[float, tuple[Any, ...]]  # expiry on the loop's clock, answers

@@ -13,11 +13,11 @@ import math
 from collections.abc import Callable
 from typing import ClassVar
 
-from harness.client.chunking import chunks
+from harness.client.checks import between
 from harness.client.figures import Ratio
-from harness.client.settings import between
-from harness.client.texts import can_join, joined, text_of, with_text
-from harness.client.tokens import estimate_tokens
+from harness.client.text.chunks import chunks
+from harness.client.text.request_text import can_join, joined, text_of, with_text
+from harness.client.text.tokens import estimate_tokens
 from harness.client.types import Attempt, Outcome, Request, Response, Send
 
 

@@ -16,8 +16,8 @@ import math
 from typing import ClassVar
 
 from harness.base.clock import Clock, clock
+from harness.client.cache.equality import answered, key_of, repeatable, scope_of
 from harness.client.figures import Ratio
-from harness.client.layers._equal import answered, key_of, repeatable, scope_of
 from harness.client.types import Outcome, Request, Response, Send
 
 

@@ -20,11 +20,11 @@ from typing import ClassVar
 import msgspec
 
 from harness.base.clock import Clock, clock
-from harness.client.budget import RetryBudget
+from harness.client.checks import at_least, between
 from harness.client.figures import Ratio
 from harness.client.hooks import HedgeDetails, HedgeHook
+from harness.client.layers._budget import RetryBudget
 from harness.client.protocols import Gate
-from harness.client.settings import at_least, between
 from harness.client.types import Attempt, Outcome, Progress, Request, Response, Send
 
 SAMPLES = 256  # times to first byte that are remembered

@@ -19,8 +19,8 @@ from harness.base.gcra import Gcra
 from harness.client.errors import SettingError
 from harness.client.figures import Ratio
 from harness.client.layers._meters import Meter, gcra_of, meter_of
-from harness.client.quota import SILENT, SOME, quotas
-from harness.client.tokens import tokens_of, tokens_used
+from harness.client.text.tokens import tokens_of, tokens_used
+from harness.client.transport.rate_limit_headers import SILENT, SOME, quotas
 from harness.client.types import Outcome, Request, Response, Send
 
 _TOKENS = 1

@@ -13,9 +13,9 @@ from random import Random
 from typing import ClassVar
 
 from harness.base.clock import Clock, clock
-from harness.client.budget import RetryBudget
 from harness.client.errors import SettingError
 from harness.client.hooks import RetryDetails, RetryHook
+from harness.client.layers._budget import RetryBudget
 from harness.client.types import Attempt, Outcome, Request, Response, Send
 
 RETRYABLE = frozenset(

@@ -20,14 +20,14 @@ from random import Random
 from typing import Any, ClassVar
 
 from harness.base.clock import Clock, clock
+from harness.client.cache.equality import answered, keepable, repeatable
+from harness.client.cache.semantic.embedding import Function, embedding_of
+from harness.client.cache.semantic.memory import Memory
+from harness.client.cache.semantic.shadow import Shadow
+from harness.client.checks import between
 from harness.client.figures import Ratio
-from harness.client.layers._equal import answered, keepable, repeatable
 from harness.client.protocols import Closable
-from harness.client.semantic.embedding import Function, embedding_of
-from harness.client.semantic.memory import Memory
-from harness.client.semantic.shadow import Shadow
-from harness.client.settings import between
-from harness.client.texts import rest_of, text_of
+from harness.client.text.request_text import rest_of, text_of
 from harness.client.types import Attempt, Outcome, Request, Response, Send
 
 

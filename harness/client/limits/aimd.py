@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from harness.client.checks import at_least, between, positive
 from harness.client.errors import SettingError
-from harness.client.settings import at_least, between, positive
 from harness.client.types import Outcome, Sample, Signal
 
 WINDOW_MIN = 8  # samples; the mean of fewer says little

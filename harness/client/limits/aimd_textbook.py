@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.client.settings import at_least, between, positive
+from harness.client.checks import at_least, between, positive
 from harness.client.types import Sample, Signal
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from harness.client.settings import between
+from harness.client.checks import between
 from harness.client.types import Sample, Signal
 
 BACKOFF, SMOOTHING, DEVIATIONS = 0.9, 0.4, 2.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.client.settings import between
+from harness.client.checks import between
 from harness.client.types import Sample
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from harness.client.settings import between
+from harness.client.checks import between
 from harness.client.types import Outcome, Sample
 
 WINDOW_S = 1.0

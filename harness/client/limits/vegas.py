@@ -10,7 +10,7 @@ import math
 import random
 from dataclasses import dataclass
 
-from harness.client.settings import between
+from harness.client.checks import between
 from harness.client.types import Outcome, Sample
 
 DROPS = frozenset({Outcome.rejected, Outcome.timed_out})

@@ -15,8 +15,8 @@ import msgspec
 
 from harness.client.errors import BadResponse, ItemError
 from harness.client.redaction import excerpt
+from harness.client.transport.outcomes import SseSplitter
 from harness.client.types import Item
-from harness.client.wire import SseSplitter
 
 TEXT_MAX = 1_000_000  # characters of one text; more is a mistake in the input, not a request
 

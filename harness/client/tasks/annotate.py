@@ -8,15 +8,15 @@ from typing import Any
 
 import msgspec
 
+from harness.client.checks import between
 from harness.client.errors import BadResponse
 from harness.client.parameters import parameters_of
 from harness.client.redaction import excerpt
-from harness.client.settings import between
 from harness.client.tasks._conversation import tokens
 from harness.client.tasks._decode import decode, encode, events_in, filled_text, one
 from harness.client.tasks._said import Oddities
+from harness.client.transport.outcomes import DONE
 from harness.client.types import Answers, Item, Request, oddities_of
-from harness.client.wire import DONE
 
 
 class _Body(msgspec.Struct):

@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
+from harness.client.checks import between
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
-from harness.client.settings import between
 from harness.client.tasks._conversation import Conversation, Message, conversation, parameters_of
 from harness.client.tasks._decode import decode, encode, events_in, one
 from harness.client.tasks._said import Completion, Oddities, Said, ToolCall, Usage, joined_completion
+from harness.client.transport.outcomes import DONE
 from harness.client.types import Answers, Item, Request, oddities_of
-from harness.client.wire import DONE
 
 __all__ = ["Chat", "Completion", "Conversation", "Message", "ToolCall", "Usage"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from harness.client.checks import between
 from harness.client.errors import BadResponse, ItemError
-from harness.client.settings import between
 from harness.client.tasks._decode import decode, encode, filled_text, finite, no_stream
 from harness.client.tasks._said import Oddities
 from harness.client.types import Answers, Item, Request

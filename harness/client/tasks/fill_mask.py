@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from harness.client.checks import between
 from harness.client.errors import BadResponse, ItemError
-from harness.client.settings import between
 from harness.client.tasks._decode import decode, encode, no_stream, one, probability, text_field
 from harness.client.types import Item, Request
 

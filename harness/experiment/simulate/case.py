@@ -23,18 +23,18 @@ import msgspec
 
 from harness.client.types import Send, Strategy
 from harness.experiment.player import TICK_S, Application, Player
+from harness.experiment.simulate.cached_lines import Recited
 from harness.experiment.simulate.direct import DirectSend
-from harness.experiment.simulate.loop import VirtualLoop, run
-from harness.experiment.simulate.played import SimulatedRun
-from harness.experiment.simulate.recited import Recited
-from harness.experiment.simulate.server import SimulatedServer
+from harness.experiment.simulate.results import SimulatedRun
+from harness.experiment.simulate.simulated_server import SimulatedServer
 from harness.experiment.simulate.terms import Terms
+from harness.experiment.simulate.virtual_loop import VirtualLoop, run
 from harness.experiment.spec import Trial
 from harness.load.feed import Source
 from harness.load.timer import sleep_until
-from harness.measure.files import digest
-from harness.measure.record import End, read
-from harness.measure.recorder import Recorder
+from harness.measure.record.files import digest
+from harness.measure.record.recorder import Recorder
+from harness.measure.record.rows_file import End, read
 
 Watch = Callable[[dict[str, Any]], None]
 
@@ -68,7 +68,7 @@ class VirtualPlayer(Player):
         timeout_s = self.spec.layers.timeout_s
         if self._terms.network == "none":
             return DirectSend(self._mock.app, timeout_s=timeout_s)
-        from harness.client.transport import HttpTransport
+        from harness.client.transport.async_http import HttpTransport
 
         return HttpTransport(HTTP_URL, timeout_s=timeout_s)
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
-from harness.experiment.play import Played, Watch
+from harness.experiment.child_process import Played, Watch
 from harness.experiment.prepare import Run
 from harness.experiment.simulate.case import play
-from harness.experiment.simulate.loop import DeadlockError, NotSimulated
-from harness.experiment.simulate.played import SimulatedRun
-from harness.experiment.simulate.server import SimulatedServer
+from harness.experiment.simulate.results import SimulatedRun
+from harness.experiment.simulate.simulated_server import SimulatedServer
 from harness.experiment.simulate.terms import Terms
+from harness.experiment.simulate.virtual_loop import DeadlockError, NotSimulated
 from harness.experiment.spec import Trial
 
 URL = "simulated:"

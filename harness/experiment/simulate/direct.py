@@ -3,7 +3,7 @@
 Rules of this file
   1. Everything between the two faces is the real thing: routes, limits, faults, admission, batching, engine. What is
      left out is the wire: no socket, no HTTP parser, and for the plainest calls no JSON either (`_plain`).
-  2. Outcomes, stamps and time-outs are those of `harness.client.transport.HttpTransport`.
+  2. Outcomes, stamps and time-outs are those of `harness.client.transport.async_http.HttpTransport`.
   3. Nothing takes time but what the profile says (and the network, if it is given a delay).
 """
 
@@ -16,14 +16,14 @@ from typing import Any, Self
 
 from multidict import CIMultiDict
 
-from harness.client.attempt import AttemptSend
 from harness.client.errors import BadResponse
 from harness.client.tasks.similarity import Similarity
+from harness.client.transport.attempt import AttemptSend
+from harness.client.transport.outcomes import answers_of, outcome_of_status, plain_answers_of, refuse
 from harness.client.types import Outcome, Request, Response
-from harness.client.wire import answers_of, outcome_of_status, plain_answers_of, refuse
-from harness.experiment.simulate.wire import Broken, Wire
-from model_server.app import App
+from harness.experiment.simulate.asgi import Broken, Wire
 from model_server.errors import ApiError
+from model_server.http.app import App
 from model_server.work import Work
 
 

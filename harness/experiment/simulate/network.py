@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from model_server.app import App
-from model_server.serving import Serving
+from model_server.http.app import App
+from model_server.http.serving import Serving
 
 
 class Network:

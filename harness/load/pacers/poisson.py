@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from harness.client.settings import positive
+from harness.client.checks import positive
 from harness.load.pacers._piecewise import Segment, piecewise
 
 

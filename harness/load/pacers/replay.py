@@ -10,8 +10,8 @@ from pathlib import Path
 from random import Random
 from typing import ClassVar
 
+from harness.client.checks import positive
 from harness.client.errors import SettingError, UsageError
-from harness.client.settings import positive
 from harness.load.lines import text_of
 
 _HEADER = re.compile(r"(?!(nan|inf|infinity)$)[A-Za-z_]", re.IGNORECASE)  # of a CSV; an offset begins with no letter

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
+from harness.client.checks import positive
 from harness.client.errors import SettingError
-from harness.client.settings import positive
 from harness.load.pacers._piecewise import Segment, piecewise
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
 
+from harness.client.checks import at_least, between, positive
 from harness.client.errors import SettingError
-from harness.client.settings import at_least, between, positive
 from harness.client.types import Task
 
 WORDS = (

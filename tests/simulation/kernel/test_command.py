@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from harness.cli.levels import levels
 from harness.cli.main import main
 from harness.client.errors import UsageError
-from harness.experiment.simulate.levels import levels
-from harness.measure.knee import best, curve
+from harness.measure.judge.sweep import best, curve
 from harness.measure.result import RunResult, decode
 from tests.simulation.kernel import servers
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.client import stack
 from harness.client.layer_settings import LayerSettings
-from harness.experiment import layering
 from harness.experiment.simulate import simulate
 from tests.simulation.kernel import servers
 
@@ -33,7 +33,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, strategy: str) -> No
 def test_layers_that_race_are_repeatable_too(tmp_path: Path) -> None:
     """Hedges, shared flights and a rate limit."""
     server = servers.written(tmp_path, MESSY)
-    layers = LayerSettings(retries=1).around(layering.parse(["hedge", "coalesce", "rate-limit:rate_per_s=70"]))
+    layers = LayerSettings(retries=1).around(stack.parse(["hedge", "coalesce", "rate-limit:rate_per_s=70"]))
     runs = [simulate("queue-stream:concurrency=12", server, items=600, seed=3, layers=layers) for _ in range(2)]
     assert runs[0].sha256 == runs[1].sha256
 

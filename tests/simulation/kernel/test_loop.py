@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from harness.experiment.simulate.loop import DeadlockError, NotSimulated, VirtualLoop, run
+from harness.experiment.simulate.virtual_loop import DeadlockError, NotSimulated, VirtualLoop, run
 
 
 def _running() -> VirtualLoop:

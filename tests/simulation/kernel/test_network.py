@@ -70,7 +70,7 @@ def test_terms_that_cannot_be_are_refused_in_words() -> None:
 
 def test_a_connection_without_a_network_is_refused() -> None:
     """A real socket in virtual time would be a hang or a lie."""
-    from harness.client.transport import HttpTransport
+    from harness.client.transport.async_http import HttpTransport
     from harness.experiment.simulate import run
 
     async def main() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from mock_server.profile import Profile
-from mock_server.reading import convert
+from mock_server.toml_settings import convert
 from tests.simulation.limits.run import REFUSED_AFTER_S
 from tests.simulation.limits.server import Shape, shapes
 

@@ -44,11 +44,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from harness.client.checks import between
 from harness.client.errors import SettingError
 from harness.client.limits.knee import phases, refusals
 from harness.client.limits.knee.ceiling import OVERLOAD
 from harness.client.limits.knee.search import REST_MIN, SEEK, Search
-from harness.client.settings import between
 from harness.client.types import Outcome, Sample, Signal
 
 

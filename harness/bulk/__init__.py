@@ -1,0 +1,7 @@
+"""Bulk processing: a file of items through a server into a file of answers, resumable after a kill at any moment."""
+
+from harness.bulk.ending import Summary
+from harness.bulk.processing import Process, process
+from harness.bulk.settings import Settings
+
+__all__ = ["Process", "Settings", "Summary", "process"]

@@ -1,0 +1,51 @@
+"""From a URL to a send: the transport that the strategy wants, and a look whether anything is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from harness.bulk.server_watch import Alive
+from harness.bulk.settings import Settings
+from harness.client.errors import UsageError
+from harness.client.protocols import ThreadedStrategy, provides
+from harness.client.transport.endpoint import Access, access_to
+from harness.client.transport.server import check_answers, check_url, identity
+from harness.client.types import Send, Strategy
+
+
+@contextlib.asynccontextmanager
+async def connected(settings: Settings, strategy: Strategy, named: bool) -> AsyncIterator[tuple[Send, Alive, str]]:
+    """The open transport, a look at the server, and what tells it from others if that is asked for (`named`).
+
+    Raises UsageError if the URL is none or nothing answers there.
+    """
+    if settings.target is None:
+        raise UsageError("--target URL is missing: the server to send to")
+    to = access_to(settings.target)
+    url = check_url(to.url)
+    await asyncio.to_thread(check_answers, url)
+    server = await asyncio.to_thread(identity, url) if named else url
+
+    async def alive() -> bool:
+        with contextlib.suppress(UsageError):
+            await asyncio.to_thread(check_answers, url)
+            return True
+        return False
+
+    async with _transport(to, settings, strategy) as transport:
+        yield transport, alive, server
+
+
+def _transport(to: Access, settings: Settings, strategy: Strategy) -> Any:
+    timeout_s, authorization = settings.layers.timeout_s, to.authorization
+    if strategy.blocking:
+        from harness.client.transport.blocking import BlockingTransport
+
+        threads = strategy.threads if provides(strategy, ThreadedStrategy) else 1
+        return BlockingTransport(to.url, threads=threads, timeout_s=timeout_s, authorization=authorization)
+    from harness.client.transport.async_http import HttpTransport
+
+    return HttpTransport(to.url, timeout_s=timeout_s, authorization=authorization)

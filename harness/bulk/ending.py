@@ -1,0 +1,78 @@
+"""How a run ended, and whether that is good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from harness.bulk.tally import Counts, as_builtins
+from harness.measure.result import LayerFigures
+
+_TABLES = ("dead", "statuses", "samples")  # counts that are no single number
+
+GO_ON, START_AGAIN = "resume", "overwrite"
+_ADVICE = {
+    "interrupted": (GO_ON, "what was done is kept"),
+    "server": (GO_ON, "what was done is kept; once the server answers"),
+    "disk": (GO_ON, "what was done is kept; once there is room"),
+    "strategy": (GO_ON, "what was done is kept; the lines without a result are sent again"),
+    "input": (GO_ON, "what was done is kept; once the input is whole, and its first lines are those of this run"),
+    "errors": (GO_ON, "what was done is kept; mend the cause first, the same lines would fail again"),
+}
+"""Why a run was stopped -> which option helps, and when."""
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """How a run ended; `counts` are of all its sessions, `session` of this one."""
+
+    complete: bool
+    stopped: str | None  # errors, interrupted, server, disk, reader (of a pipe), input or strategy
+    text: str  # why it was stopped, or why it did not pass
+    counts: dict[str, Any]
+    session: dict[str, Any]
+    resumable: bool
+    passed: bool  # complete, with answers, and no more dead letters than allowed
+    nothing_to_do: bool = False
+    layers: list[LayerFigures] = []  # what they counted in this session
+
+    @property
+    def advice(self) -> tuple[str, str] | None:
+        """Which option of the same command helps, and when; None where none does."""
+        if self.stopped not in _ADVICE or not self.resumable:
+            return None
+        if self.stopped == "errors" and not self.counts["ok"]:
+            return START_AGAIN, "no line got an answer, so there is nothing to go on from; mend the cause first"
+        return _ADVICE[self.stopped]
+
+
+def summary(
+    stopped: tuple[str, str] | None,
+    counts: Counts,
+    before: Counts,
+    errors_max: float,
+    *,
+    empty: bool = False,
+    layers: Sequence[LayerFigures] = (),
+    **more: bool,
+) -> Summary:
+    """Of counts up to now and those that this session began with; `empty`: the input is a file without a line."""
+    now, then = as_builtins(counts), as_builtins(before)
+    session = {key: now[key] - then[key] for key in now if key not in _TABLES}
+    session["dead"] = {kind: number - then["dead"].get(kind, 0) for kind, number in now["dead"].items()}
+    why, text = stopped or (None, "" if empty else _too_many_dead(counts, errors_max))
+    nothing = more.pop("nothing_to_do", False) or (empty and why is None)
+    more |= {"passed": why is None and not text, "nothing_to_do": nothing}
+    return Summary(why is None, why, text, now, session, layers=list(layers), **more)
+
+
+def _too_many_dead(counts: Counts, errors_max: float) -> str:
+    """Why a run that has come to its end did not pass; empty if it did."""
+    if not counts.settled:
+        return "the input has no line to send"
+    if not counts.ok:
+        return "no line got an answer"
+    if counts.dead_lines > errors_max * counts.settled:
+        return f"{counts.dead_lines} of {counts.settled} lines are dead letters, more than {errors_max:.3g}"
+    return ""

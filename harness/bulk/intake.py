@@ -1,0 +1,160 @@
+"""What the strategy pulls from: the lines that are left, as items, no further ahead than a window.
+
+Rules of this file
+  1. Memory: at most `window` lines lie between the oldest that is not settled and the newest that was given out (ten
+     times that in completion order, of which `window` are out), and at most `PENDING_BYTES` of results wait their turn.
+  2. An item that found no server comes again a moment later, whatever room the window has: it may be what fills it.
+  3. After `stop` nothing more is given out. What had not been settled then is simply still to be done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+from harness.base.clock import clock
+from harness.bulk.row_items import Rows, Ticket
+from harness.bulk.saving import Store
+from harness.bulk.source import Block, Source
+from harness.client.types import Item
+
+PENDING_BYTES = 32 * 1024 * 1024
+
+BadLine = Callable[[Ticket, str], None]
+
+
+class Intake:
+    """An async iterator of items; iterated again it gives out what has to be sent again."""
+
+    def __init__(
+        self,
+        source: Source,
+        rows: Rows,
+        store: Store,
+        *,
+        window: int,
+        ordered: bool,
+        look: Callable[[Ticket], Awaitable[None]],
+        on_bad: BadLine,
+        on_blank: Callable[[], None],
+    ) -> None:
+        self.out: dict[int, Ticket] = {}
+        self.again: deque[Item] = deque()
+        self._source = source
+        self._rows = rows
+        self._store = store
+        self._window = window
+        self._span = window if ordered else 10 * window
+        self._look = look
+        self._on_bad = on_bad
+        self._on_blank = on_blank
+        self._blocks: AsyncGenerator[Block, None] = source.blocks(store.marks[0], store.read)
+        self._reading: asyncio.Task[Block | None] | None = None
+        self._lines: list[bytes | None] = []
+        self._first = self._position = 0
+        self._stopped = False
+        self._wake: asyncio.Future[None] | None = None
+
+    def settled(self, line: int) -> None:
+        """This line has got its end."""
+        del self.out[line]
+        self._wake_up()
+
+    def send_again(self, item: Item) -> None:
+        """This item is given out once more, when its ticket says."""
+        self.again.append(item)
+        self._wake_up()
+
+    def stop(self) -> None:
+        """Give out nothing more."""
+        self._stopped = True
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        """Something has changed: there may be room, or something to send again."""
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def close(self) -> None:
+        """Leave the input alone."""
+        if self._reading is not None:
+            if self._source.waits:
+                self._reading.cancel()  # a file's next block is there in no time, and its thread must not outlive it
+            await asyncio.gather(self._reading, return_exceptions=True)
+        await self._blocks.aclose()
+
+    def __aiter__(self) -> Intake:
+        return self
+
+    async def __anext__(self) -> Item:
+        while not self._stopped:
+            wait_s = self._wait_s()
+            if wait_s is not None and wait_s <= 0:
+                item = self.again.popleft()
+                await self._look(self.out[item.index])
+                return item
+            if self._position < len(self._lines) and not self._full():
+                if (next_item := self._take()) is not None:
+                    return next_item
+            elif self._position < len(self._lines):
+                await self._change(seconds=wait_s)
+            elif not await self._next_block(wait_s):
+                if wait_s is None:
+                    break
+                await self._change(seconds=wait_s)
+        raise StopAsyncIteration
+
+    def _wait_s(self) -> float | None:
+        """How long until an item may be sent again; None if there is none."""
+        return self.out[self.again[0].index].not_before - clock()() if self.again else None
+
+    def _full(self) -> bool:
+        store = self._store
+        return (
+            self._first + self._position - store.done.next >= self._span
+            or len(self.out) >= self._window
+            or store.pending_bytes >= PENDING_BYTES
+        )
+
+    def _take(self) -> Item | None:
+        """The next line's item; None if it has none, or its end already."""
+        number, raw = self._first + self._position, self._lines[self._position]
+        self._lines[self._position] = b""
+        self._position += 1
+        if number in self._store.done:
+            return None
+        if raw is not None and not raw.strip():
+            self._store.skip(number)
+            self._on_blank()
+            return None
+        item, ticket, why = self._rows.item(number, raw)
+        if item is None:
+            self._on_bad(ticket, why)
+            return None
+        self.out[number] = ticket
+        return item
+
+    async def _next_block(self, seconds: float | None) -> bool:
+        """The next lines, if there are any; back early when something else is to be done."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+        await self._change(self._reading, seconds=seconds)
+        if self._reading.done():
+            block, self._reading = self._reading.result(), None
+            if block is None:
+                return False
+            self._lines, self._first, self._position = block.lines, block.mark.line, 0
+            self._store.block(block.mark, block.end)
+        return True
+
+    async def _read(self) -> Block | None:
+        return await anext(self._blocks, None)
+
+    async def _change(self, *others: asyncio.Task[Block | None], seconds: float | None = None) -> None:
+        """Wait for a change, for one of the others, or so long."""
+        self._wake = asyncio.get_running_loop().create_future()
+        waited: set[asyncio.Future[Any]] = {self._wake, *others}
+        await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        self._wake = None

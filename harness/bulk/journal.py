@@ -1,0 +1,262 @@
+"""What makes a run resumable: every result is in the journal before anything else happens to it.
+
+Rules of this file
+  1. A result is appended at once, with one system call: a process that is killed loses none that it had.
+  2. A checkpoint is appended only after the files it speaks of were synced to the sizes it states.
+  3. To resume: cut the files to the sizes of the last checkpoint, then apply the results that it does not cover.
+  4. Each record has a checksum. Records at the end that do not fit it were torn by a kill: they are cut off, and their
+     calls are made again. One that does not fit and has whole records after it is damage, and the journal is refused.
+  5. Head and first checkpoint are written in one step, before anything else; without them a journal is damaged.
+  6. The journal is rewritten, beside itself and then in its own place, before it grows beyond `REWRITE_BYTES`.
+
+The file: one record a line: its kind (one byte), its CRC-32 (eight hexadecimal digits, of all else in the line without
+its end), a space, and the rest. `H` the run's fingerprint, `C` a checkpoint, `B` how far the input was read, `R` the
+output line of an input line (`R0a1b2c3d 17 {...}`), `D` its dead-letter line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.bulk.settled import Done, Runs
+from harness.bulk.sinks import write_all
+from harness.client.errors import UsageError
+
+REWRITE_BYTES = 16 * 1024 * 1024
+HEAD, CHECKPOINT, BLOCK, RESULT, DEAD = b"H", b"C", b"B", b"R", b"D"
+KINDS = frozenset({HEAD, CHECKPOINT, BLOCK, RESULT, DEAD})
+DAMAGED_HINT = "check the disk, put a copy of the journal and the output in place, or start again with --overwrite"
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A place in the input where a line begins: reading can go on from here."""
+
+    line: int = 1
+    offset: int = 0  # in the unpacked bytes
+    crc: int = 0  # of all of them before it
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """All that is known of the past: what is in the files, and where to go on reading."""
+
+    next: int = 1  # every line below is settled and in the files
+    runs: Runs = []
+    output_bytes: int = 0
+    dead_bytes: int = 0
+    mark: Mark = Mark()
+    read: Mark = Mark()  # how far the input was read: no line from here on was given out
+    counts: dict[str, Any] = {}
+    complete: bool = False
+
+    @property
+    def place(self) -> tuple[int, Runs, int, int]:
+        """What must have changed for another checkpoint to be worth its while."""
+        return self.next, self.runs, self.output_bytes, self.dead_bytes
+
+    def done(self) -> Done:
+        """The lines whose results are in the files."""
+        return Done(self.next, self.runs)
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A result that no checkpoint covers yet."""
+
+    kind: bytes
+    line: int
+    text: bytes  # with its end
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What a journal tells: whose it is, its last checkpoint, and the results since."""
+
+    fingerprint: dict[str, Any]
+    checkpoint: Checkpoint
+    records: list[Record]
+    read: Mark = Mark()  # no line of the input from here on was given out
+
+
+def read(path: Path) -> Past:
+    """Read a journal; raises UsageError if it is not one, or damaged."""
+    fingerprint: dict[str, Any] | None = None
+    checkpoint: Checkpoint | None = None
+    covered, read_to = Done(), Mark()
+    records: dict[int, Record] = {}
+    for kind, body in _records(path):
+        if kind == HEAD:
+            fingerprint = msgspec.json.decode(body, type=dict[str, Any])
+        elif kind == CHECKPOINT:
+            checkpoint = msgspec.json.decode(body, type=Checkpoint)
+            covered, read_to = checkpoint.done(), max(read_to, checkpoint.read, key=_offset)
+            records = {number: record for number, record in records.items() if number not in covered}
+        elif kind == BLOCK:
+            read_to = max(read_to, msgspec.json.decode(body, type=Mark), key=_offset)
+        else:
+            number, _, text = body.partition(b" ")
+            if (line := int(number)) not in covered:
+                records[line] = Record(kind, line, text + b"\n")
+    if fingerprint is None or checkpoint is None:
+        raise UsageError(f"{path}: is damaged: its first two records are not whole; {DAMAGED_HINT}")
+    return Past(fingerprint, checkpoint, list(records.values()), read_to)
+
+
+def _offset(mark: Mark) -> int:
+    return mark.offset
+
+
+def _records(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and body of each whole record; raises UsageError for one that is damaged."""
+    damaged: tuple[int, int] | None = None  # number and place of the first record that is not whole
+    at = 0
+    for number, line in enumerate(_lines(path), 1):
+        record = _checked(line)
+        if record is None:
+            if number == 1:
+                raise UsageError(f"{path}: is not the journal of a run, or damaged; {DAMAGED_HINT}")
+            if b"\0" in line:  # a block of the file that never reached the disk: nothing after it counts
+                return
+            damaged = damaged or (number, at)
+        elif damaged is not None:
+            where = f"record {damaged[0]} (at byte {damaged[1]})"
+            raise UsageError(f"{path}: is damaged: {where} does not fit its checksum; {DAMAGED_HINT}")
+        else:
+            yield record
+        at += len(line)
+
+
+def _checked(line: bytes) -> tuple[bytes, bytes] | None:
+    """Kind and body of a line that fits its checksum."""
+    kind, crc, body = line[:1], line[1:9], line[10:-1]
+    if kind not in KINDS or not line.endswith(b"\n") or line[9:10] != b" " or crc != _crc(kind, body):
+        return None
+    return kind, body
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from file
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+
+
+def _crc(kind: bytes, body: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(body, zlib.crc32(kind))
+
+
+def _line(kind: bytes, body: bytes) -> bytes:
+    return b"%b%b %b\n" % (kind, _crc(kind, body), body)
+
+
+def encode(kind: bytes, line: int, text: bytes) -> bytes:
+    """A result as its record; `text` has its end."""
+    return _line(kind, b"%d %b" % (line, text[:-1]))
+
+
+def text_of(record: bytes) -> bytes:
+    """The line of the output or dead-letter file in a record of a result."""
+    return record.split(b" ", 2)[2]
+
+
+class Journal:
+    """The append-only file beside the output. Raises OSError when the disk does not take what it is given."""
+
+    def __init__(self, path: Path, fingerprint: dict[str, Any]) -> None:
+        self.path = path
+        self.size = 0
+        self._head = _line(HEAD, msgspec.json.encode(fingerprint))
+        self._fd = -1
+        self._late: list[bytes] | None = None  # appended while the journal is being rewritten
+        self._failed: OSError | None = None
+
+    def create(self, checkpoint: Checkpoint, records: Iterable[bytes] = ()) -> None:
+        """Start it, or start it over, with what is known: in one step, whatever lies there."""
+        self._replace(*self._written_beside(checkpoint, records))
+
+    def append(self, record: bytes) -> None:
+        """A whole record, with its end. After one that the disk did not take, none is: it would join the torn one."""
+        if self._failed is not None:
+            raise self._failed
+        if self._late is not None:
+            self._late.append(record)
+        try:
+            write_all(self._fd, record, str(self.path))
+        except OSError as error:
+            self._failed = error
+            raise
+        self.size += len(record)
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        """State what the files hold; they must have been synced."""
+        self.append(_line_of(checkpoint))
+
+    def block(self, read: Mark) -> None:
+        """State how far the input was read, before a line of it is given out."""
+        self.append(_line(BLOCK, msgspec.json.encode(read)))
+
+    def sync(self) -> None:
+        """What was appended survives a power failure; may take long."""
+        os.fsync(self._fd)
+
+    @property
+    def long(self) -> bool:
+        """It is time to rewrite it."""
+        return self.size > REWRITE_BYTES
+
+    def begin_rewrite(self) -> None:
+        """From now on, until `end_rewrite`, what is appended is kept for the new file as well."""
+        self._late = []
+
+    def write_beside(self, checkpoint: Checkpoint, records: Iterable[bytes]) -> tuple[int, int]:
+        """Write and sync the new file; may be called in a thread. What it returns is for `end_rewrite`."""
+        return self._written_beside(checkpoint, records)
+
+    def end_rewrite(self, written: tuple[int, int]) -> None:
+        """The new file takes the old one's place."""
+        fd, size = written
+        for record in self._late or ():
+            write_all(fd, record, str(self.path))
+            size += len(record)
+        self._late = None
+        self._replace(fd, size)
+
+    def _written_beside(self, checkpoint: Checkpoint, records: Iterable[bytes]) -> tuple[int, int]:
+        beside = self.path.with_name(self.path.name + ".new")
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o666)
+        try:
+            data = b"".join([self._head, _line_of(checkpoint), *records])
+            write_all(fd, data, str(beside))
+            os.fsync(fd)
+        except OSError:
+            os.close(fd)
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            raise
+        return fd, len(data)
+
+    def _replace(self, fd: int, size: int) -> None:
+        os.replace(self.path.with_name(self.path.name + ".new"), self.path)
+        with contextlib.suppress(OSError):  # a file system that cannot sync a folder has nothing to sync
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        self.close()
+        self._fd, self.size = fd, size
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _line_of(checkpoint: Checkpoint) -> bytes:
+    return _line(CHECKPOINT, msgspec.json.encode(checkpoint))

@@ -1,0 +1,63 @@
+"""The files of one run: no two of them may be the same file, by whatever name."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+from harness.bulk.settings import Settings
+from harness.client.errors import UsageError
+
+SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
+"""What SQLite appends to the name of a database for the files beside it."""
+
+
+def check_apart(settings: Settings, layers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise UsageError if two files of the run are one; links and standard streams are followed."""
+    files = [(what, path, _identity(what, path)) for what, path in _files(settings, layers)]
+    for (one, path, identity), (other, other_path, other_identity) in combinations(files, 2):
+        if identity & other_identity:
+            raise UsageError(
+                f"{one} {path} and {other} {other_path} are the same file; "
+                "input, output, dead-letter file, journal and cache must be different files"
+            )
+
+
+def _files(settings: Settings, layers: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """What each file is, and its path."""
+    yield "INPUT", settings.input
+    yield "--output", settings.output
+    if not settings.output == settings.dead_letter_path == "-":  # one standard output may take both
+        yield "--dead-letter", settings.dead_letter_path
+    if settings.output != "-":
+        yield "the journal", settings.output + ".journal"
+        yield "the journal that is being rewritten,", settings.output + ".journal.new"
+    for name, values in layers.items():
+        if isinstance(path := values.get("path"), str):
+            yield f"the layer {name}'s file", path
+            for suffix in SQLITE_SUFFIXES:
+                yield f"the layer {name}'s file", path + suffix
+
+
+def _identity(what: str, path: str) -> frozenset[Any]:
+    """What a file has in common with itself under another name; empty for pipes, terminals and devices."""
+    try:
+        info = _standard(what) if path == "-" else os.stat(path)
+    except (OSError, ValueError):  # not there, or closed
+        return frozenset() if path == "-" else frozenset({os.path.realpath(path)})
+    if not stat.S_ISREG(info.st_mode):
+        return frozenset()
+    names: set[Any] = {(info.st_dev, info.st_ino)}
+    return frozenset(names if path == "-" else {*names, os.path.realpath(path)})
+
+
+def _standard(what: str) -> os.stat_result:
+    """Of standard input or output; raises OSError or ValueError if it is closed or no file of the system."""
+    stream = sys.stdin if what == "INPUT" else sys.stdout
+    if stream is None:
+        raise ValueError("closed")
+    return os.fstat(stream.fileno())

@@ -1,0 +1,337 @@
+"""A file of items -> a file of answers, by the strategies and layers that everything else uses, losing nothing.
+
+Rules of this file
+  1. A result is kept (journal, output or dead-letter file) before its place in flight is taken by another call.
+  2. After a stop only answers count: what failed then may have failed because of the stop, and is left to be done.
+  3. Whatever ends the run, what was done is kept and the same settings with `resume` go on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any
+
+from harness import plugins
+from harness.base.clock import clock
+from harness.bulk import paths, resume, tally
+from harness.bulk.ending import Summary, summary
+from harness.bulk.intake import Intake
+from harness.bulk.row_items import BAD_LINE, Reason, Rows, Ticket
+from harness.bulk.saving import Store
+from harness.bulk.server_watch import Alive, ServerWatch
+from harness.bulk.settings import Settings
+from harness.bulk.source import Source
+from harness.bulk.tally import Counts, Meter, Share, Speed
+from harness.client import stack
+from harness.client.errors import UsageError
+from harness.client.figures import counts_of
+from harness.client.protocols import BatchingStrategy, provides, uses_priorities
+from harness.client.redaction import one_line, shown
+from harness.client.stack import compose
+from harness.client.transport.open_files import explained, raise_limit
+from harness.client.types import Outcome, Request, Response, Result, Send, Strategy
+from harness.measure.reduce.layer_figures import figures
+
+Tell = Callable[[str, dict[str, Any]], None]
+"""Gets events: `begin`, `status` twice a second, `waiting` for a server, `stopping`, `note`."""
+
+_STATUS_S = 0.5
+
+
+class Process:
+    """One session of a run. `await run()`; `stop()` and `cut()` may be called meanwhile, from the same loop."""
+
+    def __init__(
+        self, settings: Settings, send: Send | None = None, alive: Alive | None = None, tell: Tell | None = None
+    ) -> None:
+        self.settings = settings
+        self.counts = Counts()
+        self._send = send
+        self._alive = alive
+        self._tell = tell or (lambda event, facts: None)
+        strategy, own_layers = stack.split(settings.strategy)
+        self._strategy: Strategy = plugins.make("strategy", strategy)
+        self._around = settings.layers.around(stack.parse(own_layers))
+        paths.check_apart(settings, self._around.named)
+        if provides(self._strategy, BatchingStrategy) and self._strategy.size > settings.window:
+            raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
+        self._heeds_priority = uses_priorities(self._strategy)  # or it was said that it does not
+        self._rows = Rows(
+            settings.tasks,
+            settings.id_field,
+            settings.with_input,
+            settings.task_field,
+            settings.priority_field,
+            self._heeds_priority,
+        )
+        self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)
+        self._share = Share(settings.errors_max, settings.errors_least)
+        self._closing = AsyncExitStack()
+        self._built: stack.Built = []
+        self._intake: Intake | None = None
+        self._meter: Meter | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._stopped: tuple[str, str] | None = None
+        self._began = 0.0
+        self._before = Counts()
+        self._server_name = ""
+        self._empty = False  # the input is a file of no bytes, such as a dead-letter file of a run without any
+
+    # Commands.
+
+    def stop(self, why: str = "interrupted", text: str = "interrupted") -> None:
+        """Send nothing more; what is in flight may take `drain_s`. The first reason stands."""
+        if self._stopped is not None:
+            return
+        self._stopped = (why, text)
+        if self._intake is not None:
+            self._intake.stop()
+        asyncio.get_running_loop().call_later(self.settings.drain_s, self.cut)
+        self._tell("stopping", {"why": why, "text": text, "in_flight": self.in_flight})
+
+    def cut(self) -> None:
+        """Wait for nothing; what is in flight is left to be done."""
+        if self._work is not None:
+            self._work.cancel()
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges under way."""
+        return self._meter.in_flight if self._meter else 0
+
+    # The run.
+
+    async def run(self) -> Summary:
+        """Work through what is left. Raises UsageError before anything was touched, and only then."""
+        source = Source(self.settings.input)
+        self._empty = source.empty
+        try:
+            ours = resume.fingerprint(self.settings, source, self._rows)
+            past = self._store.past() if self.settings.resume else None
+            if past is not None:
+                await asyncio.to_thread(resume.check, past, ours, self.settings, source)
+                self.counts, self._before = resume.counts_of(past), resume.counts_of(past)
+                if note := resume.note_of_change(past, source):
+                    self._tell("note", {"text": note})
+                if resume.is_complete(past, ours):
+                    return self._summary(nothing_to_do=True)
+            async with self._connected() as (transport, alive, self._server_name):
+                try:
+                    if past is None:
+                        self._store.start(ours, self.settings.overwrite)
+                    else:
+                        self._store.resume(past, ours)
+                    return await self._session(source, transport, alive)
+                finally:
+                    self._store.close()
+        finally:
+            source.close()
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[tuple[Send, Alive | None, str]]:
+        if self._send is not None:
+            yield self._send, self._alive, self.settings.target or ""
+            return
+        from harness.bulk.connect import connected
+
+        raise_limit()
+        async with connected(self.settings, self._strategy, self._around.keeps_answers) as found:
+            yield found
+
+    async def _session(self, source: Source, transport: Send, alive: Alive | None) -> Summary:
+        self._began = clock()()
+        self.counts.sessions += 1
+        self._meter = Meter(transport, self.counts)
+        self._server = ServerWatch(self.settings.patience_s, alive, self._tickets, self._waiting, self._gone)
+        self._intake = intake = Intake(
+            source,
+            self._rows,
+            self._store,
+            window=self.settings.window,
+            ordered=self.settings.order == "input",
+            look=self._server.look,
+            on_bad=self._bad,
+            on_blank=self._blank,
+        )
+        if self._stopped is not None:
+            intake.stop()
+        self._tell("begin", {"resumed": self._before.settled, "resumable": self._store.resumable})
+        keeper = asyncio.create_task(self._keep(source))
+        self._work = asyncio.create_task(self._through(intake, self._meter))
+        try:
+            await self._work
+            if intake.out and self._stopped is None:  # the strategy has lost items: this is not complete
+                text = f"{self.settings.strategy} gave no result for {len(intake.out)} lines that it had taken"
+                self._stopped = ("strategy", text)
+        except asyncio.CancelledError:
+            self._stopped = self._stopped or ("interrupted", "cancelled")
+        except OSError as error:
+            self._broken(error)
+        except UsageError as error:
+            self._stopped = self._stopped or ("input", f"{self.settings.input}: {error}")
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+            await self._store.at_rest()
+            await self._server.close()
+            await intake.close()
+            await self._closing.aclose()
+        self._finish()
+        caller = asyncio.current_task()
+        if (
+            caller is not None and caller.cancelling()
+        ):  # not we were stopped, but whoever awaits us: what was done is kept
+            raise asyncio.CancelledError
+        return self._summary()
+
+    def _finish(self) -> None:
+        """The last checkpoint, unless it is the disk that ended the run."""
+        if self._stopped is None or self._stopped[0] not in {"disk", "reader"}:
+            try:
+                self._store.finish(complete=self._stopped is None)
+            except OSError as error:
+                self._stopped = None
+                self._broken(error)
+
+    async def _through(self, intake: Intake, send: Meter) -> None:
+        """The whole stream; once more for what has to be sent again after its end."""
+        while True:
+            async with aclosing(self._strategy.stream(intake, send, self._layers)) as results:
+                async for result in results:
+                    send.unkept = 0
+                    self._settle(intake, result)
+            if not intake.again or self._stopped is not None:
+                return
+
+    def _layers(self, send: Send) -> Send:
+        inner = compose(send, self._around, self.settings.seed, self._closing, self._server_name, self._built)
+        server, meter = self._server, self._meter
+        assert meter is not None  # noqa: S101 - it is what `send` stands on
+
+        async def entrance(request: Request, /) -> Response:
+            while server.down and self._stopped is None:
+                await server.back()
+            if self._stopped is not None:
+                return Response(Outcome.not_sent)
+            try:
+                response = await inner(request)
+            except (OSError, UsageError):
+                raise
+            except Exception as error:  # a layer of the user's own
+                response = tally.broken(error)
+            self.counts.oddities += response.oddities
+            meter.unkept += 1
+            return response
+
+        return entrance
+
+    # Results.
+
+    def _settle(self, intake: Intake, result: Result) -> None:
+        line = result.item.index
+        ticket = intake.out.get(line)
+        if ticket is None:  # a strategy that tells a result twice: the first stands
+            return
+        text, result = self._rows.written(ticket, result)
+        outcome, response = result.response.outcome, result.response
+        if outcome is Outcome.ok:
+            if not response.from_cache:
+                self._server.answered()
+            self._store.ok(line, text)
+            self.counts.ok += 1
+            self.counts.from_cache += response.from_cache
+            self._share.add(False)
+        elif self._stopped is not None:
+            return
+        elif outcome is Outcome.connection_error and self._server.comes_again(ticket, response.error):
+            intake.send_again(result.item)
+            return
+        else:
+            if outcome not in {Outcome.connection_error, Outcome.not_sent}:
+                self._server.answered()
+            self._store.dead(line, text)
+            self._count_dead(Reason(outcome.name, ticket.origin, response.status, response.error))
+        if result.item.priority and not self._heeds_priority:
+            self._heeds_priority = True
+            self._tell("note", {"text": f"{self.settings.strategy} does not look at priorities; -s priority does"})
+        intake.settled(line)
+
+    def _bad(self, ticket: Ticket, why: str) -> None:
+        self._store.dead(ticket.line, self._rows.bad_line(ticket, why))
+        self._count_dead(Reason(BAD_LINE, ticket.origin, error=why))
+
+    def _blank(self) -> None:
+        self.counts.blank += 1
+
+    def _count_dead(self, reason: Reason) -> None:
+        tally.add_dead(self.counts, reason)
+        self._share.add(True)
+        if self._share.exceeded:
+            share, bound = self._share, self.settings.errors_max
+            self.stop("errors", f"{share.dead} of the last {share.lines} lines are dead letters, more than {bound:.3g}")
+
+    # A server that is gone.
+
+    def _tickets(self) -> Iterable[Ticket]:
+        return self._intake.out.values() if self._intake else ()
+
+    def _waiting(self) -> None:
+        self._tell("waiting", {"ok": self.counts.ok, "error": self._server.error})
+
+    def _gone(self, seconds: float) -> None:
+        text = f"the server at {shown(self.settings.target or '')} has not answered for {seconds:.0f} s"
+        self.stop("server", f"{text}: {one_line(self._server.error)}" if self._server.error else text)
+
+    # Keeping.
+
+    async def _keep(self, source: Source) -> None:
+        """Checkpoints, and the status for whoever watches; a disk that takes no more ends the run."""
+        watch = asyncio.create_task(self._status(source))
+        try:
+            await self._store.keep()
+        except OSError as error:
+            self._broken(error)
+            self.cut()
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+    async def _status(self, source: Source) -> None:
+        speed, now = Speed(), clock()
+        while True:
+            facts = {"counts": self.counts, "in_flight": self.in_flight, "lines": source.lines_expected()}
+            self._tell("status", {"rate_per_s": speed.add(now(), self.counts.settled), **facts})
+            await asyncio.sleep(_STATUS_S)
+
+    def _broken(self, error: OSError) -> None:
+        if isinstance(error, BrokenPipeError):
+            self._stopped = self._stopped or ("reader", "the reader of the output has gone")
+        what = error.filename or self.settings.output
+        why = explained(error) or f"{what}: cannot be written: {error.strerror or error}"
+        self._stopped = self._stopped or ("disk", why)
+
+    def _counts_now(self) -> Counts:
+        now = copy.copy(self.counts)
+        now.active_s += clock()() - self._began if self._began else 0.0
+        return now
+
+    def _counted(self, pending: int) -> dict[str, Any]:
+        """For a checkpoint: without the results that wait for their turn, which their records tell again."""
+        now = self._counts_now()
+        now.ok -= pending
+        return tally.as_builtins(now)
+
+    def _summary(self, nothing_to_do: bool = False) -> Summary:
+        more = {"resumable": self._store.resumable, "nothing_to_do": nothing_to_do, "empty": self._empty}
+        layers = figures(counts_of(self._built))
+        return summary(self._stopped, self._counts_now(), self._before, self.settings.errors_max, layers=layers, **more)
+
+
+async def process(
+    settings: Settings, *, send: Send | None = None, alive: Alive | None = None, tell: Tell | None = None
+) -> Summary:
+    """Work through `settings.input` and return how it ended; `send` stands in for the HTTP transport where given."""
+    return await Process(settings, send, alive, tell).run()

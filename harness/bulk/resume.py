@@ -1,0 +1,71 @@
+"""What a resumed run has to do with the one before: the same input and settings, and its counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from harness.bulk.journal import DEAD, Past
+from harness.bulk.row_items import Rows, reason_of
+from harness.bulk.settings import Settings
+from harness.bulk.source import Source
+from harness.bulk.tally import Counts, add_dead
+from harness.client.errors import UsageError
+
+
+def fingerprint(settings: Settings, source: Source, rows: Rows) -> dict[str, Any]:
+    """What must be the same for results of two sessions to stand in one file; where they came from may change."""
+    found = {"input": source.fingerprint(), "order": settings.order, **rows.fingerprint()}
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    return plain
+
+
+def check(past: Past, ours: dict[str, Any], settings: Settings, source: Source) -> None:
+    """Raise UsageError that names what differs, before anything is touched; reads the input up to where it was read."""
+    if not source.same(past.fingerprint["input"]):
+        raise UsageError(f"--resume: {settings.input} is not the input that {settings.output} was made from")
+    for key, value in ours.items():
+        theirs = past.fingerprint.get(key)
+        if key != "input" and value != theirs:
+            raise UsageError(
+                f"--resume: {key} was {_short(theirs)} when {settings.output} was begun, and is now {_short(value)}; "
+                "--overwrite starts anew"
+            )
+    if past.checkpoint.complete and past.fingerprint["input"] == ours["input"]:
+        return  # the file was not written to since, and nothing of it will be read
+    try:
+        source.check(past.read)
+    except UsageError as error:
+        raise UsageError(f"--resume: {settings.input}: {error}; --overwrite starts anew") from error
+
+
+def note_of_change(past: Past, source: Source) -> str | None:
+    """Words for an input that was written to since, though what was read of it is the same."""
+    then, now = past.fingerprint["input"], source.fingerprint()
+    if now["kind"] == "stream" or then["changed_ns"] == now["changed_ns"]:
+        return None
+    grown = f"has grown by {now['bytes'] - then['bytes']:,} bytes" if now["bytes"] > then["bytes"] else "was written to"
+    return f"{source.path} {grown} since the session before; the {past.read.line - 1:,} lines read then are the same"
+
+
+def is_complete(past: Past, ours: dict[str, Any]) -> bool:
+    """The run before did every line of this input."""
+    then, now = (dict(of["input"], changed_ns=None) for of in (past.fingerprint, ours))
+    return past.checkpoint.complete and then == now
+
+
+def counts_of(past: Past) -> Counts:
+    """The counts of the sessions before, with what came after their last checkpoint."""
+    counts = msgspec.convert(past.checkpoint.counts, Counts) if past.checkpoint.counts else Counts()
+    for record in past.records:
+        if record.kind == DEAD:
+            add_dead(counts, reason_of(record.text))
+        else:
+            counts.ok += 1
+    return counts
+
+
+def _short(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 80 else text[:77] + "..."

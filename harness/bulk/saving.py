@@ -1,0 +1,254 @@
+"""Results on their way into files that survive a kill at any moment: journal first, then output or dead-letter file.
+
+Rules of this file
+  1. Each line of the input is settled once: by an output line, a dead-letter line, or nothing (a blank line).
+  2. In input order a result waits in `pending` until all lines before it are settled; the journal has it all the while.
+  3. Nothing is cut before the journal that says so is there: killed at any moment of a start, a run can go on. An empty
+     output without a journal is the trace of such a start, and counts as none.
+  4. An output that is no regular file (a pipe, a device) cannot be cut back, so such a run has no journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.bulk import journal as journals
+from harness.bulk.journal import DEAD, RESULT, Checkpoint, Journal, Mark, Past
+from harness.bulk.settled import Done
+from harness.bulk.sinks import Sink
+from harness.client.errors import UsageError
+
+PLAIN_SYNC_S, PACKED_SYNC_S = 1.0, 5.0  # between checkpoints: each ends a member or frame of a packed file
+CHECKPOINT_BYTES = 8 * 1024 * 1024  # of results: what no checkpoint covers is held in memory
+_FLUSH_S = 0.2  # a line is in the file this soon, so that one can watch it grow
+
+
+class Store:
+    """Output, dead-letter file and journal of one run."""
+
+    def __init__(self, output: str, dead_letter: str, ordered: bool, counts: Callable[[int], dict[str, Any]]) -> None:
+        self.output = Sink(output)
+        self.dead_letter = Sink(dead_letter)
+        self.done = Done()
+        self.marks: deque[Mark] = deque([Mark()])
+        self.pending_bytes = 0
+        self._read = Mark()  # no line of the input from here on was given out
+        self._counts = counts
+        self._ordered = ordered
+        self._pending: dict[int, bytes] = {}  # records that wait for their turn
+        self._open: dict[int, bytes] = {}  # records that no checkpoint covers
+        self._open_bytes = 0
+        self._journal: Journal | None = None
+        self._last: Checkpoint | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def journal_path(self) -> Path:
+        """Beside the output."""
+        return Path(self.output.path + ".journal")
+
+    @property
+    def resumable(self) -> bool:
+        """What was done is kept by a journal."""
+        return self.output.regular
+
+    def past(self) -> Past | None:
+        """What the journal tells, if there is one; raises UsageError if output or journal is there alone."""
+        if not self.resumable:
+            raise UsageError(f"--resume: {self.output.path} is no regular file, so nothing is known of an earlier run")
+        if not self.journal_path.exists():
+            if _holds_something(self.output.path):
+                raise UsageError(
+                    f"{self.output.path}: is there, but not {self.journal_path}, which says what is in it; "
+                    "--overwrite starts anew"
+                )
+            return None
+        past = journals.read(self.journal_path)
+        if not Path(self.output.path).exists() and past.checkpoint.output_bytes:
+            raise UsageError(f"{self.output.path}: is gone, but not {self.journal_path}; --overwrite starts anew")
+        return past
+
+    def start(self, fingerprint: dict[str, Any], overwrite: bool) -> None:
+        """Begin with empty files; raises UsageError where one is in the way."""
+        if not overwrite:
+            self._check_nothing_there()
+        self._open_files(Checkpoint(), fingerprint, [])
+
+    def _check_nothing_there(self) -> None:
+        begun = self.resumable and self.journal_path.exists()
+        for sink in (self.output, self.dead_letter):
+            if sink.regular and (_holds_something(sink.path) or (begun and Path(sink.path).exists())):
+                hint = "--resume goes on with it, " if begun else ""
+                raise UsageError(f"{sink.path}: is there already; {hint}--overwrite starts anew")
+        if begun:
+            raise UsageError(f"{self.journal_path}: is there already, without its output; --overwrite starts anew")
+
+    def resume(self, past: Past, fingerprint: dict[str, Any]) -> None:
+        """Put the files back to the last checkpoint, and apply what came after it."""
+        self.done = past.checkpoint.done()
+        self.marks, self._read = deque([past.checkpoint.mark]), past.read
+        records = [journals.encode(record.kind, record.line, record.text) for record in past.records]
+        self._open_files(msgspec.structs.replace(past.checkpoint, read=past.read), fingerprint, records)
+        for record, line in zip(records, past.records, strict=True):
+            self._apply(line.kind, line.line, record)
+
+    def _open_files(self, checkpoint: Checkpoint, fingerprint: dict[str, Any], records: list[bytes]) -> None:
+        kept = [(self.output, checkpoint.output_bytes), (self.dead_letter, checkpoint.dead_bytes)]
+        try:
+            for sink, size in kept:
+                sink.claim(size)
+            if self.resumable:
+                self._begin_journal(checkpoint, fingerprint, records)
+        except UsageError:
+            for sink, _ in kept:
+                sink.undo()
+            raise
+        for sink, size in kept:
+            sink.cut(size)
+
+    def _begin_journal(self, checkpoint: Checkpoint, fingerprint: dict[str, Any], records: list[bytes]) -> None:
+        journal = Journal(self.journal_path, fingerprint)
+        try:
+            journal.create(checkpoint, records)
+        except OSError as error:
+            raise UsageError(f"{self.journal_path}: {error.strerror or error}") from error
+        self._journal, self._last = journal, checkpoint
+
+    def block(self, begin: Mark, end: Mark) -> None:
+        """Lines from one mark to another were read and may be given out; raises OSError if that cannot be kept."""
+        self.marks.append(begin)
+        if end.offset > self._read.offset:
+            self._read = end
+            if self._journal is not None:
+                self._journal.block(end)
+
+    @property
+    def read(self) -> Mark:
+        """No line of the input from here on was given out."""
+        return self._read
+
+    # Results.
+
+    def ok(self, line: int, text: bytes) -> None:
+        """The output line of an input line; raises OSError if it cannot be kept."""
+        self._keep(RESULT, line, text)
+
+    def dead(self, line: int, text: bytes) -> None:
+        """The dead-letter line of an input line; raises OSError if it cannot be kept."""
+        self._keep(DEAD, line, text)
+
+    def skip(self, line: int) -> None:
+        """A line that asks for nothing."""
+        self._settle(line)
+
+    def _keep(self, kind: bytes, line: int, text: bytes) -> None:
+        record = journals.encode(kind, line, text)
+        if self._journal is not None:
+            self._journal.append(record)
+        self._apply(kind, line, record)
+
+    def _apply(self, kind: bytes, line: int, record: bytes) -> None:
+        if self._journal is not None:
+            self._open[line] = record
+            self._open_bytes += len(record)
+        if kind == DEAD:
+            self.dead_letter.write(journals.text_of(record))
+        elif self._ordered and line != self.done.next:
+            self._pending[line] = record
+            self.pending_bytes += len(record)
+        else:
+            self.output.write(journals.text_of(record))
+        self._settle(line)
+
+    def _settle(self, line: int) -> None:
+        grown = self.done.add(line)
+        if self._pending:
+            for ready in grown:
+                if (record := self._pending.pop(ready, None)) is not None:
+                    self.pending_bytes -= len(record)
+                    self.output.write(journals.text_of(record))
+
+    # Checkpoints.
+
+    async def keep(self) -> None:
+        """Flush and checkpoint until cancelled; raises OSError if the disk does not take it."""
+        every_s = PACKED_SYNC_S if self.output.packed else PLAIN_SYNC_S
+        since_s = 0.0
+        while True:
+            await asyncio.sleep(_FLUSH_S)
+            since_s += _FLUSH_S
+            for sink in (self.output, self.dead_letter):
+                if not sink.packed:
+                    sink.flush()
+            if since_s >= every_s or self._open_bytes > CHECKPOINT_BYTES:
+                since_s = 0.0
+                self._running = asyncio.create_task(self.checkpoint())
+                await asyncio.shield(self._running)  # its threads could not be cancelled, and would write on
+
+    async def at_rest(self) -> None:
+        """Wait for a checkpoint under way."""
+        if self._running is not None:
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    def _now(self, complete: bool = False) -> Checkpoint:
+        self.output.flush()
+        self.dead_letter.flush()
+        while len(self.marks) > 1 and self.marks[1].line <= self.done.next:
+            self.marks.popleft()
+        return Checkpoint(
+            next=self.done.next,
+            runs=self.done.runs(without=self._pending.keys()),
+            output_bytes=self.output.size,
+            dead_bytes=self.dead_letter.size if self.dead_letter.regular else 0,
+            mark=self.marks[0],
+            read=self._read,
+            counts=self._counts(len(self._pending)),  # without what is told again by its record
+            complete=complete,
+        )
+
+    async def checkpoint(self) -> None:
+        """Make what was done so far survive a power failure."""
+        journal = self._journal
+        now = self._now()
+        if journal is None or (self._last is not None and now.place == self._last.place):
+            return
+        covered = [line for line in self._open if line not in self._pending]
+        await asyncio.to_thread(self._sync_files)
+        journal.checkpoint(now)
+        self._last = now
+        for line in covered:
+            self._open_bytes -= len(self._open.pop(line))
+        await asyncio.to_thread(journal.sync)
+        if journal.long:
+            now = msgspec.structs.replace(now, read=self._read)
+            journal.begin_rewrite()
+            journal.end_rewrite(await asyncio.to_thread(journal.write_beside, now, list(self._open.values())))
+
+    def _sync_files(self) -> None:
+        self.output.sync()
+        self.dead_letter.sync()
+
+    def finish(self, complete: bool) -> None:
+        """The last checkpoint, and a journal of two lines, when all is at rest; raises OSError if the disk is full."""
+        now = self._now(complete)
+        self._sync_files()
+        if self._journal is not None:
+            self._journal.create(now, [self._pending[line] for line in sorted(self._pending)])
+
+    def close(self) -> None:
+        """Give the files back; what was not flushed is in the journal."""
+        self.output.close()
+        self.dead_letter.close()
+        if self._journal is not None:
+            self._journal.close()
+
+
+def _holds_something(path: str) -> bool:
+    return os.path.exists(path) and os.path.getsize(path) > 0

@@ -1,0 +1,265 @@
+"""The input, block by block: a file or standard input, packed or not, from its start or from a mark in it.
+
+Rules of this file
+  1. The loop never waits for a disk or a pipe: files are read and unpacked in a thread, a pipe when it has something.
+  2. A mark is a place where a line begins, with the checksum of all before it. A run that goes on checks all that was
+     read before against the last mark: a file before anything else (`check`), a pipe before a line of it is given out.
+     So another input, or one edited in place, is never taken for the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import stat
+import sys
+import zlib
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from harness.bulk.journal import Mark
+from harness.client.errors import UsageError
+from harness.load.lines import READ_BYTES, Lines, Unpack, is_packed
+
+_SAMPLES, _SAMPLE_BYTES = 64, 4096
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines that were read together; None is one that is too long."""
+
+    mark: Mark  # where the first of them begins
+    lines: list[bytes | None]
+    end: Mark  # where the line after the last one begins
+
+
+class Source:
+    """`-` is standard input; anything else a path. Use it once."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd = -1
+        self._size: int | None = None  # None: a pipe
+        self._changed_ns = 0
+        self._read = 0  # bytes as they lie in the file
+        self._end = Mark()  # where the next block begins
+        try:
+            self._fd = _standard_input() if path == "-" else os.open(path, os.O_RDONLY)
+            info = os.fstat(self._fd)
+            self._blocking = os.get_blocking(self._fd)
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror or error}") from error
+        if stat.S_ISDIR(info.st_mode):
+            raise UsageError(f"{path}: is a directory")
+        if stat.S_ISREG(info.st_mode):
+            self._size, self._changed_ns = info.st_size, info.st_mtime_ns
+
+    @property
+    def empty(self) -> bool:
+        """A file without a byte; not known of a pipe."""
+        return self._size == 0
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._fd >= 0:
+            os.set_blocking(self._fd, self._blocking)  # a loop that watches a pipe changes it for all who share it
+            os.close(self._fd)
+            self._fd = -1
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells this input from another without reading it all: its size and 64 samples. A pipe has none."""
+        if self._size is None:
+            return {"kind": "stream"}
+        what = {"bytes": self._size, "sample": self._sample(self._size), "ended": self._ended()}
+        return {"kind": "file", **what, "changed_ns": self._changed_ns}
+
+    def _sample(self, size: int) -> str:
+        """Of the first `size` bytes."""
+        digest = hashlib.sha256()
+        for number in range(_SAMPLES + 1):
+            start = max(0, size - _SAMPLE_BYTES) * number // _SAMPLES
+            digest.update(os.pread(self._fd, min(_SAMPLE_BYTES, size - start), start))
+        return digest.hexdigest()
+
+    def _ended(self) -> bool:
+        """Lines that are added begin a new one. In packed data they do: a line that breaks off is not taken."""
+        return not self._size or is_packed(os.pread(self._fd, 4, 0)) or os.pread(self._fd, 1, self._size - 1) == b"\n"
+
+    def same(self, old: dict[str, Any]) -> bool:
+        """The input of that fingerprint, or that input with lines added at its end."""
+        if self._size is None or old["kind"] == "stream":
+            return self._size is None and old["kind"] == "stream"
+        size = int(old["bytes"])
+        grown = size < self._size and old["ended"]
+        return (grown or size == self._size) and self._sample(size) == old["sample"]
+
+    def check(self, read: Mark) -> None:
+        """Read a file once more up to a mark; raises UsageError if that is not what it was. A pipe is checked later."""
+        if self._size is None or not read.offset:
+            return
+        reader = _Reader(read)
+        try:
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            while reader.skipping and (chunk := os.read(self._fd, READ_BYTES)):
+                for _ in reader.feed(chunk):
+                    break
+        except OSError as error:
+            raise UsageError(f"{self.path}: {error.strerror or error}") from error
+        for _ in reader.close() if reader.skipping else ():
+            break
+
+    def lines_expected(self) -> float | None:
+        """An estimate of the lines in all, from those read so far; None for a pipe."""
+        if self._size is None or not self._read or self._end.line == 1:
+            return None
+        return (self._end.line - 1) * max(1.0, self._size / self._read)
+
+    # Reading.
+
+    @property
+    def waits(self) -> bool:
+        """Reading may take as long as whoever writes into the pipe."""
+        return self._size is None
+
+    async def blocks(self, mark: Mark, read: Mark | None = None) -> AsyncGenerator[Block, None]:
+        """Blocks from a mark to the end; raises UsageError for damaged data or where the marks do not fit.
+
+        Of a pipe nothing is given out before it was checked up to `read`.
+        """
+        reader = _Reader(mark, read or mark)
+        if self._size is not None:
+            blocks = self._of_file(reader, mark)
+            while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+                self._end = reader.end
+                yield block
+            return
+        held: list[Block] = []  # no more than a window of lines lies between the two marks
+        while chunk := await self._from_pipe():
+            self._read += len(chunk)
+            for block in reader.feed(chunk):
+                self._end = reader.end
+                held.append(block)
+                if reader.checked:
+                    for ready in held:
+                        yield ready
+                    held.clear()
+        for block in [*held, *reader.close()]:
+            yield block
+
+    def _of_file(self, reader: _Reader, mark: Mark) -> Iterator[Block]:
+        try:
+            if mark.offset and not is_packed(os.pread(self._fd, 4, 0)):
+                reader.begin_at(mark)
+                self._read = mark.offset
+            os.lseek(self._fd, self._read, os.SEEK_SET)
+            while chunk := os.read(self._fd, READ_BYTES):
+                self._read += len(chunk)
+                yield from reader.feed(chunk)
+            yield from reader.close()
+        except OSError as error:
+            raise UsageError(f"{self.path}: {error.strerror or error}") from error
+
+    async def _from_pipe(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+        try:
+            loop.add_reader(self._fd, _once, ready)
+        except PermissionError:  # a device that is always ready, such as /dev/null
+            return await asyncio.to_thread(os.read, self._fd, READ_BYTES)
+        try:
+            await ready
+        finally:
+            loop.remove_reader(self._fd)
+        try:
+            return os.read(self._fd, READ_BYTES)
+        except BlockingIOError:  # woken for nothing
+            return await self._from_pipe()
+
+
+def _standard_input() -> int:
+    """A descriptor of its own; of a terminal opened anew, for it shares its state with standard error."""
+    if sys.stdin is None:
+        raise UsageError("-: standard input is closed")
+    fd = sys.stdin.fileno()
+    return os.open(os.ttyname(fd), os.O_RDONLY) if os.isatty(fd) else os.dup(fd)
+
+
+def _once(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+class _Reader:
+    """From chunks of the file to blocks; until it is at the mark it only sums up."""
+
+    def __init__(self, mark: Mark, read: Mark | None = None) -> None:
+        self._mark = mark
+        self._read = read or mark
+        self.checked = self._read.offset <= mark.offset
+        self._unpack = Unpack()
+        self._lines = Lines()
+        self._at = self._crc = 0  # of the unpacked bytes
+        self.skipping = mark.offset > 0
+        self.end = Mark()
+
+    def begin_at(self, mark: Mark) -> None:
+        """The file was sought to the mark."""
+        self._at, self._crc, self.skipping, self.end = mark.offset, mark.crc, False, mark
+        self.checked = True  # a file was checked by `Source.check`
+        self._unpack.plainly()
+
+    def feed(self, chunk: bytes) -> Iterator[Block]:
+        """The blocks that these bytes complete."""
+        for piece in self._unpack.feed(chunk):
+            yield from self._piece(piece)
+
+    def close(self) -> Iterator[Block]:
+        """What is left at the end of the input."""
+        yield from self._piece(self._unpack.close())
+        if self.skipping or not self.checked:
+            line = self._mark.line if self.skipping else self._read.line
+            raise UsageError(f"the input ends before line {line}, up to which it was read in the session before")
+        mark = self.end
+        if last := self._lines.close():
+            self.end = Mark(mark.line + 1, self._at, self._crc)
+            yield Block(mark, last, self.end)
+
+    def _piece(self, piece: bytes) -> Iterator[Block]:
+        if self.skipping:
+            piece = self._skip(piece)
+        if not piece:
+            return
+        if not self.checked and self._at + len(piece) >= self._read.offset:
+            self._check(zlib.crc32(memoryview(piece)[: self._read.offset - self._at], self._crc), self._read)
+            self.checked = True
+        ended = piece.rfind(b"\n") + 1
+        begin = self.end
+        if ended:
+            crc = zlib.crc32(memoryview(piece)[:ended], self._crc)
+            self._crc = zlib.crc32(memoryview(piece)[ended:], crc)
+        else:
+            self._crc = zlib.crc32(piece, self._crc)
+        lines = self._lines.feed(piece)
+        if lines:
+            self.end = Mark(begin.line + len(lines), self._at + ended, crc)
+            self._at += len(piece)
+            yield Block(begin, lines, self.end)
+        else:
+            self._at += len(piece)
+
+    def _skip(self, piece: bytes) -> bytes:
+        before = piece[: self._mark.offset - self._at]
+        self._crc = zlib.crc32(before, self._crc)
+        self._at += len(before)
+        if self._at < self._mark.offset:
+            return b""
+        self._check(self._crc, self._mark)
+        self.skipping, self.end = False, self._mark
+        return piece[len(before) :]
+
+    @staticmethod
+    def _check(crc: int, mark: Mark) -> None:
+        if crc != mark.crc:
+            raise UsageError(f"the first {mark.line - 1} lines of the input are not those of the run it resumes")

@@ -1,0 +1,1 @@
+"""One HTTP exchange, asynchronous or blocking: connections, time-outs, outcomes, and what response headers say."""

@@ -1,0 +1,257 @@
+"""The innermost send: one HTTP exchange on aiohttp.
+
+Rules of this file
+  1. Whatever happens to the exchange becomes an outcome; only cancellation is raised.
+  2. The pool is unlimited by default: a queue inside the connector would be a wait that nobody measures.
+  3. `sent` is stamped before a connection is looked for, so connecting counts as service time; `first_byte` when the
+     head of the answer is there (plain) or the first content event (stream); `done` when the last byte was checked,
+     or when a stream's own end mark was there.
+  4. A connection is used again only if it is in step (see `connections`). A kept connection that turns out to be
+     closed before a byte of the answer came is replaced once, if the request is idempotent; the lost attempt is
+     counted in `previous`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Awaitable, Mapping
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp import hdrs
+from multidict import CIMultiDict, istr
+from yarl import URL
+
+from harness.client.errors import BadResponse, SettingError
+from harness.client.transport.answer_reader import HEADERS_MAX, LINE_MAX
+from harness.client.transport.attempt import AttemptSend
+from harness.client.transport.connection_errors import connection_fault, tls_context
+from harness.client.transport.connections import ConnectionLostError, KeptConnector
+from harness.client.transport.encodings import Decoder, decoder
+from harness.client.transport.endpoint import access, own_headers
+from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
+from harness.client.transport.outcomes import (
+    ANSWERED,
+    END_WAIT_S,
+    SseSplitter,
+    answers_of,
+    base_url,
+    is_content,
+    is_end,
+    joined,
+    plain_answers_of,
+    refuse,
+)
+from harness.client.types import Attempt, Outcome, Request, Response
+
+SMALL_DIGITS = 5  # of a Content-Length; a body that says it is not longer is read at once
+_SERVER_TIMING = istr("Server-Timing")
+KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
+
+
+class HttpTransport(AttemptSend):
+    """One HTTP exchange per call, on a pool of keep-alive connections; use it with `async with`.
+
+    Args:
+        url: Base URL of the server, with or without `/v1`; it may hold a user and a password.
+        timeout_s: Seconds for one exchange, from connecting to the last byte. Default 60.0.
+        connections: Upper bound of open connections; 0 is no bound. Default 0.
+        api_key: Key that is sent as a bearer token. Default None: no key.
+        authorization: Whole value of the header `Authorization`, in place of a key. Default None: as the URL or the
+            key says.
+        headers: Further headers for every request; those of a request itself win. They are checked, and their values
+            are replaced by `***` in errors, records and reports. Default None: no further headers.
+    """
+
+    faults = (aiohttp.ClientError, OSError, BadResponse, ValueError)
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 60.0,
+        connections: int = 0,
+        api_key: str | None = None,
+        authorization: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if not timeout_s > 0:
+            raise SettingError(f"timeout_s={timeout_s!r} must be above 0")
+        if connections < 0:
+            raise SettingError(f"connections={connections!r} must be at least 0")
+        to = access(url, api_key)
+        self._base = base_url(to.url)
+        self._tls = tls_context() if self._base.startswith("https:") else True
+        super().__init__(timeout_s)
+        self._connections = connections
+        self._headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
+        self._headers.update(own_headers(headers, authorization or to.authorization))
+        self._urls: dict[str, URL] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._connector: KeptConnector | None = None
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self._connector = KeptConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S, ssl=self._tls)
+        self._session = aiohttp.ClientSession(
+            connector=self._connector,
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # see harness.client.transport.timeouts
+            auto_decompress=False,
+            trust_env=False,
+            max_line_size=LINE_MAX,
+            max_field_size=LINE_MAX,
+            max_headers=HEADERS_MAX,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+        await super().__aexit__(kind, error, trace)
+
+    def _outcome_of(self, error: Exception) -> tuple[Outcome, str]:
+        """The outcome of an exchange that this ended, and the reason in words."""
+        if isinstance(error, BadResponse | ConnectionLostError):
+            lost = isinstance(error, ConnectionLostError)
+            return Outcome.connection_error if lost else Outcome.bad_response, str(error)
+        if isinstance(error, aiohttp.ClientResponseError):  # what came is not HTTP
+            return Outcome.bad_response, f"{type(error).__name__}: {error.message}"
+        if isinstance(error, aiohttp.ClientError | OSError):
+            return Outcome.connection_error, connection_fault(error, URL(self._base).host or "")
+        return Outcome.bad_response, f"{type(error).__name__}: {error}"  # a chunk that is too long
+
+    async def _exchange(self, request: Request, response: Response) -> None:
+        session = self._session
+        # `__aenter__` made it.
+        assert session is not None  # noqa: S101
+        url = self._urls.get(request.path)
+        if url is None:
+            url = self._urls[request.path] = URL(joined(self._base, request.path), encoded=True)
+        try:
+            answer = await self._send(session, url, request)
+        except ConnectionLostError as error:
+            if not (error.idle and request.idempotent):
+                raise
+            answer = await self._send_again(session, url, request, response)
+        try:  # a body read to its end gives the connection back by itself
+            response.status = answer.status
+            response.first_byte = self._now()
+            response.headers = answer.headers
+            response.server_timing = answer.headers.get(_SERVER_TIMING)
+            if answer.status not in ANSWERED:
+                await self._refused(answer, response)
+            elif request.stream:
+                await self._stream(answer, request, response)
+            else:
+                if request.progress is not None:
+                    request.progress.first_byte = response.first_byte
+                body = await (answer.read() if _short(answer) else _body(answer))
+                response.answers = plain_answers_of(request, body)
+                response.outcome = Outcome.ok
+                response.done = self._now()
+        except BaseException:
+            answer.close()
+            raise
+
+    @staticmethod
+    def _send(session: aiohttp.ClientSession, url: URL, request: Request) -> Awaitable[aiohttp.ClientResponse]:
+        return session.request(
+            request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
+        )
+
+    async def _send_again(
+        self, session: aiohttp.ClientSession, url: URL, request: Request, response: Response
+    ) -> aiohttp.ClientResponse:
+        """On a new connection, after the server had closed an idle one."""
+        now = self._now()
+        response.previous = (Attempt(response.sent, math.nan, now, Outcome.connection_error, 0),)
+        response.sent = now
+        if request.progress is not None:
+            request.progress.sent = now
+        if self._connector is not None:
+            self._connector.drop_idle()
+        return await self._send(session, url, request)
+
+    async def _refused(self, answer: aiohttp.ClientResponse, response: Response) -> None:
+        try:
+            body = await _body(answer)
+        except BadResponse as error:  # the status counts, whatever its body is
+            body = str(error).encode()
+            answer.close()
+        response.done = self._now()
+        refuse(response, answer.status, answer.headers, body, time.time())
+
+    async def _stream(self, answer: aiohttp.ClientResponse, request: Request, response: Response) -> None:
+        splitter, events, stamps = SseSplitter(), list[bytes](), list[float]()
+        decode = decoder(answer.headers.get(hdrs.CONTENT_ENCODING))
+        ended = False
+        with Held(BODY_MAX) as held:
+            async for chunk in answer.content.iter_any():
+                at = self._now()
+                found = splitter.feed(_plain(chunk, decode, held))
+                held.add(EVENT_COST * len(found))
+                for event in found:
+                    events.append(event)
+                    if is_content(event):
+                        stamps.append(at)
+                        if request.progress is not None and len(stamps) == 1:
+                            request.progress.first_byte = at
+                    elif ended := is_end(event):
+                        break
+                if ended:
+                    break
+        if not ended:
+            splitter.close()
+        response.done = self._now()
+        response.chunks = tuple(stamps)
+        if stamps:
+            response.first_byte = stamps[0]
+        response.answers = answers_of(request, splitter, events)
+        response.outcome = Outcome.ok
+        if not answer.content.at_eof():
+            await _end_of(answer)
+
+
+async def _end_of(answer: aiohttp.ClientResponse) -> None:
+    """Wait a little for the end of a body whose stream is over; without it the connection is closed."""
+    timer = asyncio.get_running_loop().call_later(END_WAIT_S, answer.close)
+    try:
+        with contextlib.suppress(aiohttp.ClientError, OSError):
+            async for _ in answer.content.iter_any():
+                pass
+    finally:
+        timer.cancel()
+
+
+def _plain(chunk: bytes, decode: Decoder | None, held: Held) -> bytes:
+    """These bytes of a body, decoded and counted."""
+    if decode is not None:
+        return decode.feed(chunk, held)
+    held.add(len(chunk))
+    return chunk
+
+
+def _short(answer: aiohttp.ClientResponse) -> bool:
+    """The body is plain and says that it is small."""
+    headers = answer.headers
+    length = headers.get(hdrs.CONTENT_LENGTH)
+    return length is not None and len(length) <= SMALL_DIGITS and hdrs.CONTENT_ENCODING not in headers
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    """The whole body, decoded; raises BadResponse once it is too long."""
+    decode, body = decoder(answer.headers.get(hdrs.CONTENT_ENCODING)), bytearray()
+    with Held(BODY_MAX) as held:
+        async for chunk in answer.content.iter_any():
+            body += _plain(chunk, decode, held)
+    if decode is not None:
+        decode.close()
+    return bytes(body)

@@ -1,0 +1,103 @@
+"""One attempt: its stamps, its time-out, its deadline, and how each of its ends becomes an outcome.
+
+The HTTP transport and the simulation's direct way to a server share this, so that both have the same outcomes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable
+from types import TracebackType
+from typing import ClassVar, Self
+
+from harness.base.clock import Clock, clock
+from harness.client.redaction import excerpt
+from harness.client.transport.timeouts import Timeouts
+from harness.client.types import Outcome, Request, Response
+
+ERROR_CHARACTERS = 300
+
+
+def fail(response: Response, outcome: Outcome, error: str, now: float) -> None:
+    """End an attempt with a reason; the instant of an answer that was read stays."""
+    response.outcome = outcome
+    response.error = excerpt(error, ERROR_CHARACTERS)
+    if math.isnan(response.done):
+        response.done = now
+
+
+def too_late(now: float) -> Response:
+    """The response to a request whose deadline passed before it could be sent."""
+    return Response(Outcome.not_sent, done=now, error="its deadline passed before it could be sent")
+
+
+def timed_out(response: Response, sent: float, now: float) -> None:
+    """End an attempt that got no complete answer in time."""
+    fail(response, Outcome.timed_out, f"no complete answer within {now - sent:.3g} s", now)
+
+
+class AttemptSend:
+    """A `Send` that makes one attempt for each call; use it with `async with`. Subclasses do the exchange."""
+
+    faults: ClassVar[tuple[type[Exception], ...]]
+    """Exceptions that end an exchange with an outcome. Every other one is a bug and is raised."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._timeouts: Timeouts | None = None
+        self._now: Clock = time.monotonic
+
+    async def __aenter__(self) -> Self:
+        self._now = clock()
+        self._timeouts = Timeouts(self._timeout_s)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timeouts is not None:
+            self._timeouts.close()
+
+    async def __call__(self, request: Request, /) -> Response:
+        timeouts = self._timeouts
+        if timeouts is None:
+            raise RuntimeError(f"{type(self).__name__} must be entered with `async with` first")
+        sent = self._now()
+        response = Response(Outcome.connection_error, sent=sent)
+        watch = timeouts.begin(sent)
+        sooner: asyncio.TimerHandle | None = None
+        if request.deadline < watch.when:
+            if request.deadline <= sent:
+                timeouts.end(watch)
+                return too_late(sent)
+            sooner = asyncio.get_running_loop().call_at(request.deadline, watch.expire)
+        if request.progress is not None:
+            request.progress.sent = sent
+        try:
+            await self._exchange(request, response)
+        except asyncio.CancelledError as error:
+            if not watch.expired or watch.task.uncancel() > 0:
+                response.outcome = Outcome.cancelled
+                # The recorder reads it: this attempt was sent.
+                error.response = response  # type: ignore[attr-defined]
+                raise
+            # After a complete answer only the end of its connection was waited for.
+            if response.outcome is not Outcome.ok:
+                timed_out(response, sent, self._now())
+        except self.faults as error:
+            fail(response, *self._outcome_of(error), self._now())
+        finally:
+            timeouts.end(watch)
+            if sooner is not None:
+                sooner.cancel()
+        return response
+
+    def _exchange(self, request: Request, response: Response) -> Awaitable[None]:
+        """Send the request and fill in the response."""
+        raise NotImplementedError
+
+    def _outcome_of(self, error: Exception) -> tuple[Outcome, str]:
+        """The outcome of an exchange that this fault ended, and the reason in words."""
+        raise NotImplementedError

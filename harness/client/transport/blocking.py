@@ -1,0 +1,297 @@
+"""The send that blocks a thread for each exchange: what a loop over `requests.post` does, with the same outcomes.
+
+Rules of this file
+  1. One thread owns one connection, and no lock is held anywhere. So it also runs on real threads of a process that
+     gevent has patched, whose sockets serve only the thread that made them and whose locks do not span threads.
+  2. Stamps are taken in the thread, with `time.monotonic`: the clock of uvloop and of asyncio.
+  3. The timeout is of the whole exchange. A socket's own timeout counts from byte to byte, so before every read it is
+     set to what is left.
+  4. Giving up shuts the socket, so the thread returns at once and is free for the next; only connecting cannot be cut.
+  5. A connection is used again only if it is in step (see `answer_reader`) and silent. A kept connection
+     that turns out to be closed before a byte of the answer came is replaced once, if the request is idempotent
+     (RFC 9110, section 9.2.2); the lost attempt is counted in `previous`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from types import TracebackType
+from urllib.parse import urlsplit
+
+from harness.client.checks import between, positive
+from harness.client.errors import BadResponse
+from harness.client.transport.answer_reader import AnswerReader
+from harness.client.transport.attempt import fail, timed_out, too_late
+from harness.client.transport.blocking_link import Exchange, Link, connected
+from harness.client.transport.connection_errors import IDLE_CLOSE, connection_fault, tls_context
+from harness.client.transport.encodings import decoder
+from harness.client.transport.endpoint import access, merged, own_headers
+from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
+from harness.client.transport.outcomes import (
+    ANSWERED,
+    END_WAIT_S,
+    SseSplitter,
+    answers_of,
+    base_url,
+    is_content,
+    is_end,
+    joined,
+    plain_answers_of,
+    refuse,
+)
+from harness.client.types import Attempt, Outcome, Request, Response
+
+KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
+_BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})  # without a Content-Length where there is no body
+
+
+class BlockingTransport:
+    """One HTTP exchange per call, each blocking a thread of its pool; use it with `async with`, or call `exchange`.
+
+    Args:
+        url: Base URL of the server, with or without `/v1`; it may hold a user and a password.
+        threads: Threads in the pool, and so the most exchanges at a time. Default 1.
+        timeout_s: Seconds for one exchange, from connecting to the last byte. Default 60.0.
+        executor: Threads of another kind; closing the transport shuts it down. Default None: a pool of its own.
+        api_key: Key that is sent as a bearer token. Default None: no key.
+        authorization: Whole value of the header `Authorization`, in place of a key. Default None: as the URL or the
+            key says.
+        headers: Further headers for every request; those of a request itself win. They are checked, and their values
+            are replaced by `***` in errors, records and reports. Default None: no further headers.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        threads: int = 1,
+        timeout_s: float = 60.0,
+        executor: Executor | None = None,
+        api_key: str | None = None,
+        authorization: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.threads = threads
+        self.timeout_s = timeout_s
+        between(self, 1, 10_000, "threads")
+        positive(self, "timeout_s")
+        to = access(url, api_key)
+        parts = urlsplit(base_url(to.url))
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._path = parts.path
+        self._tls = tls_context() if parts.scheme == "https" else None
+        common = {
+            "Host": parts.netloc.rpartition("@")[2],
+            "User-Agent": "paceline",
+            "Accept": "*/*",
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+        }
+        self._headers = merged(common, own_headers(headers, authorization or to.authorization))
+        self._fixed = _header_lines(self._headers)
+        self._executor = executor
+        self._idle: dict[int, tuple[float, Link]] = {}  # by thread
+        self._running: set[Exchange] = set()
+
+    async def __aenter__(self) -> BlockingTransport:
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="paceline-exchange")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up what is in flight, end the threads, close the connections."""
+        executor, self._executor = self._executor, None
+        for exchange in tuple(self._running):
+            exchange.abort()
+        if executor is not None:
+            executor.shutdown(wait=True, cancel_futures=True)
+        while self._idle:
+            self._idle.popitem()[1][1].close()
+
+    async def __call__(self, request: Request, /) -> Response:
+        if self._executor is None:
+            raise RuntimeError("BlockingTransport must be entered with `async with` first")
+        exchange = Exchange(request)
+        self._running.add(exchange)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, exchange)
+        except asyncio.CancelledError:
+            exchange.abort()
+            raise
+        finally:
+            self._running.discard(exchange)
+
+    def exchange(self, request: Request) -> Response:
+        """The same without asyncio: blocks the calling thread until the exchange is over."""
+        return self._run(Exchange(request))
+
+    def _run(self, exchange: Exchange) -> Response:
+        request = exchange.request
+        sent = time.monotonic()
+        exchange.until = min(request.deadline, sent + self.timeout_s)
+        if exchange.until <= sent:
+            return too_late(sent)
+        if exchange.aborted:
+            return Response(Outcome.not_sent, done=sent, error="given up before it could be sent")
+        response = self._once(exchange, sent)
+        if exchange.idle_close and request.idempotent and not exchange.aborted:
+            lost = Attempt(sent, math.nan, response.done, response.outcome, 0)
+            response = self._once(exchange, time.monotonic())
+            response.previous = (lost,)
+        return response
+
+    def _once(self, exchange: Exchange, sent: float) -> Response:
+        """Send on one connection; whatever happens becomes an outcome."""
+        request, response = exchange.request, Response(Outcome.connection_error, sent=sent)
+        if request.progress is not None:
+            request.progress.sent = sent
+        link: Link | None = None
+        try:
+            link = self._link(exchange)
+            self._attempt(exchange, link, response)
+        except TimeoutError:
+            timed_out(response, sent, time.monotonic())
+        except BadResponse as error:
+            fail(response, Outcome.bad_response, str(error), time.monotonic())
+        except OSError as error:  # before ValueError: a fault of a certificate is both
+            exchange.idle_close = link is not None and link.closed_idle(error)
+            fault = IDLE_CLOSE if exchange.idle_close else connection_fault(error, self._host)
+            fail(response, Outcome.connection_error, fault, time.monotonic())
+        except ValueError as error:
+            fail(response, Outcome.bad_response, f"{type(error).__name__}: {error}", time.monotonic())
+        finally:
+            exchange.sock = None
+            if link is not None:
+                self._put_back(link, link.reader.in_step and not link.early and not exchange.aborted)
+        return response
+
+    def _link(self, exchange: Exchange) -> Link:
+        """A kept connection that is still good, or a new one; connected, with its socket known to the exchange."""
+        since, link = self._idle.pop(threading.get_ident(), (-math.inf, None))
+        if link is not None:
+            if time.monotonic() - since < KEEPALIVE_S and link.silent():
+                link.exchange, link.kept = exchange, True
+            else:
+                link.close()
+                link = None
+        if link is None:
+            sock = connected(self._host, self._port, exchange)
+            if self._tls is not None:
+                sock = self._tls.wrap_socket(sock, server_hostname=self._host)
+            link = Link(sock, exchange)
+            link.early = self._tls is None and not link.silent()  # under TLS it may be the session tickets
+        exchange.sock = link.sock
+        return link
+
+    def _put_back(self, link: Link, reusable: bool) -> None:
+        if reusable:
+            self._idle[threading.get_ident()] = (time.monotonic(), link)
+        else:
+            link.close()
+
+    def _attempt(self, exchange: Exchange, link: Link, response: Response) -> None:
+        """Send and read."""
+        request, reader = exchange.request, link.reader
+        reader.heard = reader.in_step = False
+        exchange.allow()
+        link.sock.sendall(self._message(request))
+        reader.head()
+        response.first_byte = time.monotonic()
+        response.status = reader.status
+        response.headers = reader.headers
+        response.server_timing = reader.headers.get("Server-Timing")
+        if request.progress is not None and not request.stream:
+            request.progress.first_byte = response.first_byte
+        with Held(BODY_MAX) as held:
+            if reader.status not in ANSWERED:
+                self._refused(reader, response, held)
+            elif request.stream:
+                self._stream(exchange, reader, response, held)
+            else:
+                body = b"".join([piece for piece, _ in _pieces(reader, held)])
+                response.done = time.monotonic()
+                response.answers = plain_answers_of(request, body)
+                response.outcome = Outcome.ok
+
+    def _message(self, request: Request) -> bytes:
+        """The request as it goes over the wire."""
+        fixed = self._fixed
+        if request.headers is not None:
+            fixed = _header_lines(merged(self._headers, request.headers))
+        body = request.body
+        length = b"" if not body and request.method in _BODILESS_METHODS else b"Content-Length: %d\r\n" % len(body)
+        first = f"{request.method} {joined(self._path, request.path)} HTTP/1.1\r\n".encode()
+        return b"%b%b%b\r\n%b" % (first, fixed, length, body)
+
+    def _refused(self, reader: AnswerReader, response: Response, held: Held) -> None:
+        try:
+            body = b"".join([piece for piece, _ in _pieces(reader, held)])
+        except BadResponse as error:  # the status counts, whatever its body is
+            body = str(error).encode()
+        response.done = time.monotonic()
+        refuse(response, reader.status, reader.headers, body, time.time())
+
+    def _stream(self, exchange: Exchange, reader: AnswerReader, response: Response, held: Held) -> None:
+        request = exchange.request
+        splitter, events, stamps = SseSplitter(), list[bytes](), list[float]()
+        pieces = _pieces(reader, held)
+        ended = False
+        for piece, at in pieces:
+            for event in splitter.feed(piece):
+                held.add(EVENT_COST)
+                events.append(event)
+                if is_content(event):
+                    stamps.append(at)
+                    if request.progress is not None:
+                        request.progress.first_byte = stamps[0]
+                elif ended := is_end(event):
+                    break
+            if ended:
+                break
+        response.done = time.monotonic()
+        response.chunks = tuple(stamps)
+        if stamps:
+            response.first_byte = stamps[0]
+        if not ended:
+            splitter.close()
+        response.answers = answers_of(request, splitter, events)
+        response.outcome = Outcome.ok
+        exchange.until = min(exchange.until, response.done + END_WAIT_S)
+        with contextlib.suppress(OSError, BadResponse):  # the answer is complete; only the connection is at stake
+            for _ in pieces:
+                pass
+
+
+def _pieces(reader: AnswerReader, held: Held) -> Iterator[tuple[bytes, float]]:
+    """The body as it arrives, decoded, each piece with its instant; raises if it is cut short, late or too long."""
+    decode = decoder(reader.headers.get("Content-Encoding"))
+    for piece in reader.body():
+        at = time.monotonic()
+        if decode is None:
+            held.add(len(piece))
+            yield piece, at
+        else:
+            yield decode.feed(piece, held), at
+    if decode is not None:
+        decode.close()
+
+
+def _header_lines(headers: dict[str, str]) -> bytes:
+    lines = []
+    for name, value in headers.items():
+        if any(mark in name + value for mark in "\r\n\0"):
+            raise ValueError(f"the header {name!r} holds a line end or a NUL")
+        lines.append(f"{name}: {value}\r\n")
+    return "".join(lines).encode()

@@ -1,0 +1,134 @@
+"""What a thread of the blocking transport works with: an exchange that others can give up, and a connection."""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import math
+import socket
+import ssl
+import time
+from typing import Any
+
+from harness.client.transport.answer_reader import AnswerReader, ClosedError
+from harness.client.transport.outcomes import LOOPBACK
+from harness.client.types import Request
+
+_CLOSED = (ClosedError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+class Exchange:
+    """A request under way in a thread, and the handle by which another thread gives it up."""
+
+    __slots__ = ("aborted", "idle_close", "request", "sock", "until")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.sock: socket.socket | None = None
+        self.until = math.inf
+        self.aborted = False
+        self.idle_close = False  # a kept connection was closed before a byte of the answer came
+
+    def abort(self) -> None:
+        """Wake the thread, whatever it waits for.
+
+        Marked first, socket read after; the thread forgets the socket first and looks at the mark after. So a socket
+        that went back to the idle connections is never shut.
+        """
+        self.aborted = True
+        sock = self.sock
+        if sock is None:
+            return
+        with contextlib.suppress(OSError):  # it is closed already
+            # The bare one: TLS's would first forget its session, and gevent's would wake another thread's hub.
+            bare = _socket.socket(fileno=sock.fileno())
+            try:
+                bare.shutdown(socket.SHUT_RDWR)
+            finally:
+                bare.detach()
+
+    def allow(self) -> None:
+        """Let the next socket operation take what is left; raises TimeoutError if nothing is."""
+        left_s = self.until - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        if self.aborted:
+            raise ConnectionAbortedError("given up")
+        if self.sock is not None:
+            self.sock.settimeout(left_s)
+
+
+class Link:
+    """A connection of one thread, with the reader of its answers."""
+
+    __slots__ = ("early", "exchange", "kept", "reader", "sock")
+
+    def __init__(self, sock: socket.socket, exchange: Exchange) -> None:
+        self.sock = sock
+        self.exchange = exchange
+        self.early = False  # bytes came before the first request
+        self.kept = False
+        self.reader = AnswerReader(self._receive)
+
+    def _receive(self, size: int) -> bytes:
+        self.exchange.allow()
+        return self.sock.recv(size)
+
+    def silent(self) -> bool:
+        """Neither a byte nor the end is waiting to be read, as it must be between two exchanges."""
+        try:
+            bare = _socket.socket(self.sock.family, self.sock.type, self.sock.proto, self.sock.fileno())
+        except (OSError, ValueError):
+            return False
+        try:  # the bare one sees what arrived under TLS, too, and waits for no hub of gevent
+            bare.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        finally:
+            bare.detach()
+        return False
+
+    def closed_idle(self, error: OSError) -> bool:
+        """This error says that the server had closed the kept connection; a reset does not, it may have begun."""
+        return self.kept and not self.reader.heard and isinstance(error, _CLOSED)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.sock.close()
+
+
+def connected(host: str, port: int, exchange: Exchange) -> socket.socket:
+    """A socket to the first address that accepts; each address gets its share of the time that is left."""
+    addresses = _addresses(host, port)
+    first: OSError | None = None
+    for index, (family, address) in enumerate(addresses):
+        left_s = exchange.until - time.monotonic()
+        sock: socket.socket | None = None
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.settimeout(max(1e-3, left_s / (len(addresses) - index)))
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # For the handshake of TLS.
+            sock.settimeout(max(1e-3, exchange.until - time.monotonic()))
+        except OSError as error:
+            first = first or error
+            if sock is not None:
+                sock.close()
+        else:
+            return sock
+    raise first or OSError(f"no address for {host}")
+
+
+def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
+    if host == "localhost":
+        v4, v6 = LOOPBACK
+        return [(socket.AF_INET, (v4, port)), (socket.AF_INET6, (v6, port, 0, 0))]
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # A label of the name is too long or empty.
+    except UnicodeError as error:
+        raise OSError(f"{host[:80]!r} is no name of a host") from error
+    return [(entry[0], entry[4]) for entry in found]

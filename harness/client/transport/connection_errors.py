@@ -1,0 +1,54 @@
+"""Faults of a connection in words: what is wrong and what helps, alike for all transports."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+
+from harness.client.errors import SettingError
+from harness.client.transport.open_files import TOO_MANY, advice
+
+IDLE_CLOSE = "the server closed the kept-alive connection before it answered"
+
+
+def tls_context() -> ssl.SSLContext:
+    """Certificates are checked against those of the system, or against SSL_CERT_FILE and SSL_CERT_DIR if set."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        path = os.environ.get(name)
+        if path and not Path(path).exists():
+            raise SettingError(f"{name}={path!r}: there is no such file; expected certificates in PEM format")
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def connection_fault(error: BaseException, host: str) -> str:
+    """One line for an exchange that a fault of the connection ended."""
+    for cause in reversed(_causes(error)):  # aiohttp wraps the error of the system in its own, of the same classes
+        if isinstance(cause, ssl.SSLError):
+            return _tls_fault(cause, host)
+        if isinstance(cause, OSError) and cause.errno in TOO_MANY:
+            return f"{os.strerror(cause.errno)}: too few file descriptors; {advice()}"
+    return f"{type(error).__name__}: {error}"
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error, what it wraps, and what that wraps; the last is the system's."""
+    found = [error]
+    while (inner := getattr(found[-1], "certificate_error", None) or found[-1].__cause__) is not None:
+        found.append(inner)
+    return found
+
+
+def _tls_fault(error: ssl.SSLError, host: str) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = getattr(error, "verify_message", "") or str(error)
+        return (
+            f"TLS: the certificate of {host} is not accepted: {why.rstrip('.')}. To trust its issuer, "
+            "set SSL_CERT_FILE to a file with the issuer's certificate in PEM format"
+        )
+    reason = (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
+    if "wrong version number" in reason or "record layer failure" in reason or "http request" in reason:
+        return f"TLS: {host} does not answer with TLS on this port ({reason}); is it http:// instead of https://?"
+    return f"TLS: the handshake with {host} failed: {reason}"

@@ -1,0 +1,280 @@
+"""What both transports share: status to outcome, event streams to payloads, a finished answer to a response.
+
+Rules of this file
+  1. It is pure: bytes in, values out; no clock, no socket. Both transports classify alike because both call this.
+  2. An event stream that broke off is never a short answer: half an event at its end is a bad response.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from harness.client.errors import BadResponse, SettingError
+from harness.client.redaction import excerpt, shown
+from harness.client.transport.retry_after import retry_after_s
+from harness.client.types import Answers, Outcome, Request, Response, oddities_of
+
+DONE = b"[DONE]"
+ANSWERED = frozenset({200, 202})
+END_WAIT_S = 0.1  # so long the connection may take to end the body after the stream's own end mark
+LOOPBACK = ("127.0.0.1", "::1")  # what `localhost` means, in the order in which they are tried
+_EXCERPT = 200  # bytes of a refusal that are kept for people
+_CR, _LF, _BRACKET = 13, 10, 93
+
+
+def base_url(url: str) -> str:
+    """Without a trailing slash."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in {"http", "https"} or rest[:1] in {"", "/"}:
+        raise SettingError(f"url={shown(url)!r}: expected http://HOST[:PORT] or https://HOST[:PORT]")
+    return f"{scheme}://{rest.rstrip('/')}"
+
+
+def joined(base: str, path: str) -> str:
+    """The URL of a route. What the base ends with and the path begins with is written once.
+
+    OpenAI's base URLs end in `/v1`, which the paths of its routes begin with.
+    """
+    shared = path
+    while shared:
+        if base.endswith(shared):
+            return base + path[len(shared) :]
+        shared = shared.rpartition("/")[0]
+    return base + path
+
+
+def outcome_of_status(status: int) -> Outcome:
+    """What an HTTP status makes of an attempt, before its body is looked at.
+
+    200 is ok, and so is 202 for what is answered later. 429 and 503 mean "not now"; 408 is the server's own time-out
+    (RFC 9110); every other 5xx is the server's error, and all else, redirects and other 2xx included, means that the
+    caller asked for the wrong thing.
+    """
+    if status in ANSWERED:
+        return Outcome.ok
+    if status in {429, 503}:
+        return Outcome.rejected
+    if status == 408:
+        return Outcome.timed_out
+    return Outcome.server_error if 500 <= status <= 599 else Outcome.client_error
+
+
+def refuse(response: Response, status: int, headers: Mapping[str, str], body: bytes, now_unix_s: float) -> None:
+    """Fill in what a status other than 200 tells; `headers` finds its keys whatever their case."""
+    response.outcome = outcome_of_status(status)
+    response.retry_after_s = retry_after_s(headers, now_unix_s)
+    response.error = f"HTTP {status}: {_redirect(status, headers)}{excerpt(body, _EXCERPT)}"
+
+
+def _redirect(status: int, headers: Mapping[str, str]) -> str:
+    """Where a redirect points to, without what may be secret in it; redirects are not followed."""
+    location = headers.get("Location", "") if 300 <= status <= 399 else ""
+    if not location:
+        return ""
+    place = re.sub(r"//[^/?#]*@", "//", re.split("[?#]", location)[0])[:_EXCERPT]
+    return f"a redirect to {place!r}, which is not followed; if that is the server that is meant, name it. "
+
+
+_PIECES = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call")
+"""Fields of a delta that bring a piece of the answer; thinking is a piece of it, and comes first."""
+_BESIDE = frozenset(
+    {"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "error", "choices"}
+)
+"""An event that has these fields only, without text and choices, brings no piece."""
+_EMPTY = frozenset({DONE, b"", b"null"})
+_KEEPS_ALIVE = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
+
+
+class _Event(msgspec.Struct):
+    text: Any = None
+    choices: Any = None
+    done: Any = False
+
+
+_event = msgspec.json.Decoder(_Event)
+_any = msgspec.json.Decoder()
+
+
+def is_content(payload: bytes) -> bool:
+    """This payload brings a piece of the answer: not the end mark, a role, a finish reason or the token counts.
+
+    Only such events count for the time to the first token and between tokens. What is not understood counts.
+    """
+    if payload in _EMPTY:
+        return False
+    try:
+        event = _event.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return True
+    if event.text is not None:
+        return bool(event.text)
+    if isinstance(event.choices, list) and event.choices:
+        return any(map(_brings, event.choices))
+    return not event.done and not _is_beside(payload)
+
+
+def _brings(choice: Any) -> bool:
+    if not isinstance(choice, dict):
+        return False
+    delta = choice.get("delta")
+    return bool(choice.get("text")) or (isinstance(delta, dict) and any(delta.get(field) for field in _PIECES))
+
+
+def _is_beside(payload: bytes) -> bool:
+    """An event without text and choices that is known to be beside the answer: a ping, a count of tokens."""
+    event = _any.decode(payload)
+    return _BESIDE.issuperset(event) or event.get("type") in _KEEPS_ALIVE
+
+
+def answers_of(request: Request, splitter: SseSplitter, events: Sequence[bytes]) -> tuple[Any, ...]:
+    """The answers of a finished stream, or of the plain answer that came in its place; raises BadResponse."""
+    if splitter.plain is None:
+        return _checked(request, request.task.answer_stream, events)
+    answers = plain_answers_of(request, bytes(splitter.plain))
+    return Answers(answers, 1 + oddities_of(answers))
+
+
+def plain_answers_of(request: Request, body: bytes) -> tuple[Any, ...]:
+    """The answers in a body; raises BadResponse."""
+    return _checked(request, request.task.answer, body)
+
+
+def _checked(request: Request, read: Callable[[Request, Any], tuple[Any, ...]], what: Any) -> tuple[Any, ...]:
+    """What the task reads. Whatever a task of the user's own raises is a bad response: it must not end the run."""
+    try:
+        answers = read(request, what)
+        found = len(answers)
+    except BadResponse:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise BadResponse(f"task {request.task.name} cannot read the answer: {why}") from error
+    if request.items and found != len(request.items):  # a question about a job is about no item
+        raise BadResponse(f"task {request.task.name} read {found} answers for {len(request.items)} items")
+    return answers
+
+
+def is_end(payload: bytes) -> bool:
+    """This payload is the last of its stream: the protocol says so, whatever the connection does after it."""
+    if payload == DONE:
+        return True
+    if b'"done"' not in payload:
+        return False
+    try:
+        return bool(_event.decode(payload).done)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+class SseSplitter:
+    """Server-sent events, fed in chunks of any size, to their `data:` payloads (WHATWG HTML, section 9.2.6).
+
+    Lines end in LF, CR LF or CR; comments and fields other than `data` are skipped; several `data` lines of an event
+    are joined by LF. Feeding is linear in the bytes fed, however small the chunks. Beyond the specification:
+
+    - `[DONE]` is given out as soon as its line is there, blank line or not, and what comes after it is not looked at;
+    - the data of an event that is named as a ping is empty, and that of one named `error` an object with `error`;
+    - a stream that begins as a JSON document is one (`plain`): the server does not stream.
+    """
+
+    __slots__ = ("_begun", "_data", "_done", "_name", "_skip_lf", "_tail", "plain")
+
+    def __init__(self) -> None:
+        self._tail: list[bytes] = []  # pieces of the line that has not ended
+        self._data: list[bytes] = []  # `data` lines of the event that has not ended
+        self._skip_lf = False  # the last chunk ended in CR: a LF at the start of the next belongs to it
+        self._begun = False
+        self._name = b""  # of the event that has not ended
+        self._done = False
+        self.plain: bytearray | None = None
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The payloads that this chunk completes."""
+        if not self._begun and (chunk := self._without_mark(chunk)) == b"":
+            return []
+        if self.plain is not None:
+            self.plain += chunk
+            return []
+        if not chunk or self._done:
+            return []
+        if self._skip_lf and chunk[0] == _LF:
+            chunk = chunk[1:]
+            if not chunk:
+                self._skip_lf = False
+                return []
+        self._skip_lf = chunk[-1] == _CR
+        if b"\n" not in chunk and b"\r" not in chunk:
+            self._tail.append(chunk)
+            return self._end_mark() if chunk[-1] == _BRACKET else []
+        if self._tail:
+            chunk = b"".join([*self._tail, chunk])
+        lines = chunk.splitlines()
+        self._tail = [] if chunk[-1] in (_CR, _LF) else [lines.pop()]
+        payloads = self._payloads(lines)
+        return payloads + self._end_mark() if self._tail and chunk[-1] == _BRACKET else payloads
+
+    def _payloads(self, lines: list[bytes]) -> list[bytes]:
+        payloads: list[bytes] = []
+        data = self._data
+        for line in lines:
+            if line.startswith(b"data:"):
+                data.append(line[6:] if line[5:6] == b" " else line[5:])
+                if data == [DONE]:
+                    self._done = True
+                    self._data, self._tail = [], []
+                    return [*payloads, DONE]
+            elif line == b"data":
+                data.append(b"")
+            elif not line:
+                if data:
+                    payloads.append(self._payload(data[0] if len(data) == 1 else b"\n".join(data)))
+                    data.clear()
+                self._name = b""
+            elif line.startswith(b"event:"):
+                self._name = line[6:].strip().lower()
+        return payloads
+
+    def _payload(self, data: bytes) -> bytes:
+        """The data of an event, by its name."""
+        if not self._name or (self._name != b"error" and self._name.decode("latin-1") not in _KEEPS_ALIVE):
+            return data
+        if self._name != b"error":
+            return b""
+        try:
+            error = _any.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            error = data.decode(errors="replace")
+        return data if isinstance(error, dict) and error.get("error") else msgspec.json.encode({"error": error or True})
+
+    def _end_mark(self) -> list[bytes]:
+        """The end mark, if the line that has not ended is one: some servers close the connection right after it."""
+        if self._data or len(self._tail) > len(DONE) * 2 or sum(map(len, self._tail)) > len(b"data: ") + len(DONE):
+            return []
+        return self._payloads([b"".join(self._tail)]) if b"".join(self._tail)[5:].strip() == DONE else []
+
+    def _without_mark(self, chunk: bytes) -> bytes:
+        """Take the byte order mark off the start of the stream; empty until there is enough to tell."""
+        chunk = b"".join([*self._tail, chunk])
+        self._tail = []
+        if len(chunk) < 3 and b"\xef\xbb\xbf".startswith(chunk):
+            self._tail = [chunk]
+            return b""
+        chunk = chunk.removeprefix(b"\xef\xbb\xbf")
+        beginning = chunk.lstrip()
+        if not chunk.strip(b"\r\n"):  # blank lines before a document or an event mean nothing
+            return b""
+        self._begun = True
+        if beginning[:1] in (b"{", b"["):
+            self.plain = bytearray()
+        return chunk
+
+    def close(self) -> None:
+        """The stream is over; raises BadResponse if it broke off inside an event."""
+        if self._done:
+            return
+        if self._data or any(self._tail):
+            raise BadResponse("the event stream broke off inside an event")

@@ -1,0 +1,69 @@
+"""The server at a URL: whether it is one, whether it answers, and what tells it from others. Outside every load."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
+
+from harness.client.errors import UsageError
+from harness.client.redaction import shown
+from harness.client.transport.endpoint import access
+
+_NO_URL = "--target {!r}: expected http://HOST[:PORT] or https://HOST[:PORT]"
+_API = re.compile(r"/v1(/.*)?$")
+# Fields of TEI's /info.
+_MODEL = ("model_id", "model_sha", "model_dtype")
+PROBE_S = 3.0
+
+
+def check_url(url: str) -> str:
+    """The base URL without user, password and trailing slash; raises UsageError if it is not one."""
+    given, url = url, access(url, where="--target").url
+    try:
+        parts = urlsplit(url)
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError:
+        raise UsageError(_NO_URL.format(shown(given))) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
+        raise UsageError(_NO_URL.format(shown(given)))
+    return url.rstrip("/")
+
+
+def root_of(url: str) -> str:
+    """The part before the API: a base URL may end in /v1, as OpenAI's clients have it."""
+    return _API.sub("", url)
+
+
+def check_answers(url: str) -> None:
+    """Raise UsageError unless something accepts connections there."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((parts.hostname or "", port), timeout=PROBE_S):
+            return
+    except OSError as error:
+        raise UsageError(f"target {url}: {error.strerror or error}; is the server running?") from error
+
+
+def identity(url: str) -> str:
+    """What tells the answers of a server from those of another: its address, and the models that it says it serves."""
+    root = root_of(url.rstrip("/"))
+    models, info = call(f"{root}/v1/models"), call(f"{root}/info")
+    listed = models.get("data") if isinstance(models, dict) else None
+    names = [one.get("id") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    told = {key: info[key] for key in _MODEL if key in info} if isinstance(info, dict) else {}
+    return json.dumps([root, sorted(map(str, names)), told], sort_keys=True)
+
+
+def call(url: str, method: str = "GET", timeout_s: float = PROBE_S) -> Any:
+    """A small JSON exchange beside the load (counts, info); None if the server does not offer it."""
+    request = urllib.request.Request(url, method=method)  # noqa: S310 - check_url allows http and https only
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - as above
+            return json.loads(answer.read(1 << 20) or b"null")
+    except (OSError, ValueError):
+        return None

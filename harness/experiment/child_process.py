@@ -1,0 +1,164 @@
+"""Plays one repeat of one case in a Locust process of its own, and watches it.
+
+The child is started by command line, so that CPU, memory and warm state of one strategy never touch another's, and so
+that this process never imports Locust. A pipe carries the child's status lines; when this process dies the child finds
+the pipe broken and stops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import plugins
+from harness.client.transport.endpoint import AUTHORIZATION_VARIABLE
+from harness.experiment import children
+from harness.experiment.spec import Trial
+from harness.measure.record.files import slug
+
+Watch = Callable[[dict[str, Any]], None]
+"""Gets the merged status of the case, a few times a second."""
+
+STOP_GRACE_S = 15.0  # beyond the drain, until a child that was asked to stop is killed
+
+
+class Played(msgspec.Struct, frozen=True):
+    """How a repeat of a case ended."""
+
+    exit_code: int
+    interrupted: bool
+    log: Path
+
+
+def command(trial: Trial) -> list[str]:
+    """The Locust command line of a case."""
+    locustfile = plugins.folder("scenario") / "locust_bridge" / "case_file.py"
+    line = children.python("locust", "-f", str(locustfile), "--headless")
+    line += ["--only-summary"]
+    line += ["--loglevel", "WARNING", "-u", str(trial.users), "-r", str(trial.users)]
+    line += ["--exit-code-on-error", "0"]  # failed requests are a result; the exit code says whether the client worked
+    if trial.processes == 1:
+        return line
+    port = str(_free_port())  # Locust's own default would let two runs on one machine steal each other's workers
+    return [*line, "--processes", str(trial.processes), "--master-bind-port", port, "--master-port", port]
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def environment(trial: Trial, case_file: Path, status_fd: int, authorization: str | None = None) -> dict[str, str]:
+    """The child's environment: the case, the status pipe, and no monkey-patching where one process suffices.
+
+    Settings for the user's own Locust (`LOCUST_RUN_TIME` ...) are left out: the case says everything. The credentials
+    are here and not in the case, which is a file.
+    """
+    env = {name: value for name, value in children.environment().items() if not name.startswith("LOCUST_")}
+    env |= {"PACELINE_CASE": str(case_file), "PACELINE_SCENARIO": trial.scenario, "PACELINE_STATUS_FD": str(status_fd)}
+    if authorization is not None:
+        env[AUTHORIZATION_VARIABLE] = authorization
+    if trial.processes == 1:
+        env["LOCUST_SKIP_MONKEY_PATCH"] = "1"
+    return env
+
+
+def play(trial: Trial, watch: Watch | None = None, authorization: str | None = None) -> Played:
+    """Run the child to its end. On KeyboardInterrupt it is asked to stop, drains, and what it recorded stands."""
+    records, stem = Path(trial.records), slug(trial.name, trial.repeat, 0)
+    case_file, log = records / f"{stem}.trial.json", records / f"{stem}.locust.log"
+    case_file.write_bytes(msgspec.json.format(msgspec.json.encode(trial)))
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(read_fd, False)
+    os.set_blocking(write_fd, False)
+    with log.open("wb") as output:
+        child = subprocess.Popen(  # noqa: S603 - our own scenario under Locust
+            command(trial),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment(trial, case_file, write_fd, authorization),
+            pass_fds=[write_fd],
+            start_new_session=True,
+        )
+    os.close(write_fd)
+    watcher = _Watcher(read_fd, watch)
+    interrupted = False
+    try:
+        watcher.until_end(child, None)
+    except KeyboardInterrupt:
+        interrupted = True
+        _stop(child, watcher, trial.drain_s + STOP_GRACE_S)
+    finally:
+        os.close(read_fd)
+        if child.poll() is None:
+            _kill(child)
+    return Played(child.returncode, interrupted, log)
+
+
+def _stop(child: subprocess.Popen[bytes], watcher: _Watcher, grace_s: float) -> None:
+    """Ask politely, wait for the drain; a second Ctrl-C does not wait."""
+    child.send_signal(signal.SIGTERM)
+    with contextlib.suppress(KeyboardInterrupt):
+        watcher.until_end(child, time.monotonic() + grace_s)
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+class _Watcher:
+    """Reads status lines of all of a case's processes and hands on their sum."""
+
+    def __init__(self, fd: int, watch: Watch | None) -> None:
+        self._fd = fd
+        self._watch = watch
+        self._rest = b""
+        self._of: dict[int, dict[str, Any]] = {}
+
+    def until_end(self, child: subprocess.Popen[bytes], deadline: float | None) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._fd, selectors.EVENT_READ)
+            while child.poll() is None and (deadline is None or time.monotonic() < deadline):
+                if selector.select(0.1) and not self._read():
+                    selector.unregister(self._fd)
+                    child.wait(None if deadline is None else max(0.1, deadline - time.monotonic()))
+                    return
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._fd, 65536)
+        except BlockingIOError:
+            return True
+        if not data:
+            return False
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            with contextlib.suppress(msgspec.DecodeError, KeyError):
+                status = msgspec.json.decode(line)
+                self._of[status["pid"]] = status
+        if self._watch is not None:
+            self._watch(self._merged())
+        return True
+
+    def _merged(self) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for status in self._of.values():
+            for key, value in status.items():
+                if isinstance(value, (int, float)) and key not in {"pid", "t_s"}:
+                    merged[key] = merged.get(key, 0) + value
+        merged["t_s"] = max((s.get("t_s") or 0.0 for s in self._of.values()), default=0.0)
+        return merged

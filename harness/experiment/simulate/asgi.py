@@ -1,0 +1,106 @@
+"""What stands between a client and an app that run in one process: the ASGI side of one exchange, without bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.base.clock import Clock
+from harness.client.transport.outcomes import SseSplitter, is_content
+from harness.client.types import Request
+from model_server.errors import Header
+from model_server.http.exchange import CONNECTION
+
+OK = 200
+_PLAIN: tuple[Header, ...] = ((b"content-type", b"application/json"),)
+
+
+class Broken(Exception):  # noqa: N818 - a fact about the connection
+    """The connection ended before the answer did."""
+
+
+class Wire:
+    """One exchange; it is its own `model_server.http.exchange.Connection`."""
+
+    __slots__ = (
+        "_request",
+        "_time",
+        "arrived",
+        "broken",
+        "events",
+        "head_at",
+        "headers",
+        "lost",
+        "on_lost",
+        "parts",
+        "scope",
+        "splitter",
+        "stamps",
+        "status",
+        "whole",
+    )
+
+    def __init__(self, request: Request, time: Clock) -> None:
+        self._time = time
+        self._request = request
+        self.arrived = time()
+        self.lost = False
+        self.whole = True
+        self.on_lost: Callable[[], None] | None = None
+        self.broken = ""  # how the server ended the connection inside an answer
+        self.status = 0
+        self.head_at = float("nan")
+        self.headers: list[Header] = []
+        self.parts: list[bytes] = []
+        self.splitter = SseSplitter()
+        self.events: list[bytes] = []  # payloads of a stream, as they come
+        self.stamps: list[float] = []  # of those that bring a piece of the answer
+        given = request.headers
+        fields = list(_PLAIN)
+        if given:
+            fields += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in given.items()]
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "method": "POST",
+            "path": request.path,
+            "query_string": b"",
+            "headers": fields,
+            "extensions": {CONNECTION: self},
+        }
+
+    async def receive(self) -> dict[str, Any]:
+        """The body, whole."""
+        return {"type": "http.request", "body": self._request.body, "more_body": False}
+
+    async def send(self, message: Any) -> None:
+        """Head and parts of the answer, stamped."""
+        if message["type"] == "http.response.start":
+            self.status, self.headers, self.head_at = message["status"], message["headers"], self._time()
+        elif part := message.get("body", b""):
+            if self._request.stream and self.status == OK:
+                self._feed(part)
+            else:
+                self.parts.append(part)
+
+    def _feed(self, part: bytes) -> None:
+        progress = self._request.progress
+        for payload in self.splitter.feed(part):
+            self.events.append(payload)
+            if is_content(payload):
+                self.stamps.append(self._time())
+                if progress is not None and len(self.stamps) == 1:
+                    progress.first_byte = self.stamps[0]
+
+    def write_whole(self, status: int, headers: list[Header], body: bytes, send: Any) -> bool:
+        """A complete answer in one go."""
+        self.status, self.headers, self.head_at = status, headers, self._time()
+        self.parts.append(body)
+        return True
+
+    def reset(self) -> None:
+        """As RST does."""
+        self.lost, self.broken = True, "the server reset the connection"
+
+    def cut(self) -> None:
+        """As FIN inside an answer does."""
+        self.lost, self.broken = True, "the server closed the connection inside the answer"

@@ -1,0 +1,85 @@
+"""`simulate(...)`: one call from a strategy and a profile to what every request met."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from harness import plugins
+from harness.client import stack
+from harness.client.layer_settings import LayerSettings, NamedLayers
+from harness.client.types import Strategy
+from harness.experiment.simulate.case import play
+from harness.experiment.simulate.results import SimulatedRun
+from harness.experiment.simulate.simulated_server import SimulatedServer
+from harness.experiment.simulate.terms import Terms
+from harness.experiment.spec import SAMPLE_PAIRS, Trial
+from harness.load.schedule import BACKLOG
+from harness.measure.record.plan import TaskShare
+from harness.measure.result import Named
+from mock_server.profile import Profile
+
+ENDLESS = 10**9
+"""Items of a backlog that a `stop_s` ends."""
+
+
+def simulate(
+    strategy: str | Strategy,
+    server: Profile | str | Path,
+    *,
+    items: int | None = None,
+    rate_per_s: float | None = None,
+    duration_s: float = 30.0,
+    load: str = "poisson",
+    stop_s: float = math.inf,
+    seed: int = 1,
+    layers: LayerSettings | None = None,
+    clients: int = 1,
+    joins_s: Sequence[float] = (),
+    task: str = "similarity",
+    drain_s: float = 30.0,
+    speed: float | None = None,
+    network: Literal["none", "memory"] = "none",
+    delay_s: float = 0.0,
+    records: Path | None = None,
+) -> SimulatedRun:
+    """Simulate one strategy against one server, both seeded with `seed`.
+
+    `strategy` is `NAME[:key=value,...][+LAYER...]` or an instance; `server` a profile, its name or its file. Without
+    `rate_per_s` the load is a backlog of `items` (or one without end until `stop_s`), with it arrivals for
+    `duration_s`. `clients` applications share the load, each with a strategy of its own, and begin at `joins_s`.
+    With `network="memory"` the real HTTP client and face speak over connections of `delay_s` each way. Record files go
+    to `records`, or nowhere.
+    """
+    own: NamedLayers = {}
+    if isinstance(strategy, str):
+        plain, texts = stack.split(strategy)
+        own = stack.parse(texts)
+        name, settings = plugins.split_spec(plain)
+        named, instance = Named(name, settings), None
+    else:
+        named, instance = Named(type(strategy).__name__), strategy
+    pacer = Named(BACKLOG) if rate_per_s is None else Named(load, {"rate_per_s": rate_per_s})
+    with tempfile.TemporaryDirectory(prefix="paceline-simulate-") as scratch:
+        spec = Trial(
+            name=named.name,
+            target="simulated:",
+            strategy=named,
+            tasks=[TaskShare(Named(*plugins.split_spec(task)))],
+            records=str(records or scratch),
+            load=pacer,
+            duration_s=duration_s,
+            items=items or (ENDLESS if rate_per_s is None else None),
+            input=str(SAMPLE_PAIRS) if task == "similarity" else None,
+            synthetic=None if task == "similarity" else {},
+            layers=(layers or LayerSettings()).around(own),
+            seed=seed,
+            users=clients,
+            drain_s=drain_s,
+        )
+        return play(
+            spec, SimulatedServer(server, seed, speed), Terms(tuple(joins_s), stop_s, instance, network, delay_s)
+        )

@@ -1,0 +1,1 @@
+"""From figures to judgements: objectives, verdict, diagnosis, headline. Pure."""

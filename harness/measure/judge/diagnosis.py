@@ -1,0 +1,312 @@
+"""What set the pace of a case: the server, the strategy, the client or the load. Pure, with the figures that show it.
+
+The yardstick is the server's service time when idle, its floor: the median of a case that had one request in flight,
+else the fastest answer seen. A service time well above it, with many in flight, is the server's doing; one at the floor
+means that the server had room, and Little's law (L = λW) then gives the rate that the strategy's in-flight allows.
+A load whose rate changes is judged step against step: at the first step in which a queue grew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from harness.base import units
+from harness.measure.judge.steps import Step, median, steps
+from harness.measure.judge.verdict import CEILING_SHARE_MAX, CPU_SHARE_MAX
+from harness.measure.result import Case, Diagnosis, Quantile
+
+INFLATED = 1.5
+"""A service time so many times the floor is not at the floor any more."""
+SURELY_INFLATED = 3.0
+"""The same where the floor is but the fastest answer seen, which a jitter makes too low."""
+REJECTED_SHARE = 0.05
+SAME_RATE_SHARE = 0.95
+"""Of two cases, a rate of this share of the other is the same rate."""
+MORE_SHARE = 1.2
+"""A rate of this many times another one is surely more."""
+DRAIN_SHARE_MAX = 0.05
+GROWTH_MAX = 1.5
+_SERVER = ": the server was the limit."
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The shortest service time known of a target, in seconds."""
+
+    value_s: float
+    idle: bool  # the median with one in flight; else the fastest answer of any case
+    earlier_per_s: float | None = None  # if it is the typical service time at a lower rate of the same load: that rate
+
+    @property
+    def words(self) -> str:
+        """After "this server", as in "at the 0.120 s this server takes when idle"."""
+        if self.earlier_per_s is not None:
+            return f"took at {units.rate(self.earlier_per_s)}"
+        return "takes when idle" if self.idle else "took for its fastest answer"
+
+
+def diagnose(cases: Sequence[Case]) -> list[Case]:
+    """The same cases, each with its diagnosis."""
+    floors = {_place(case): floor([other for other in cases if _place(other) == _place(case)]) for case in cases}
+    alone = [msgspec.structs.replace(case, diagnosis=diagnosis(case, floors[_place(case)])) for case in cases]
+    return [msgspec.structs.replace(case, diagnosis=_with_apart(case, _beside(case, alone))) for case in alone]
+
+
+def _with_apart(case: Case, found: Diagnosis) -> Diagnosis:
+    """With what is no attempt of a request, and would else be missing between rates and attempts."""
+    calls, hits = case.counts.own_calls, case.counts.cache_hits
+    said = [
+        f" Layers made {calls:,} calls of their own beside this, which are no attempts of a request." if calls else "",
+        f" {hits:,} items were answered without an exchange of their own, from a cache or with an equal one."
+        if hits
+        else "",
+    ]
+    return Diagnosis(found.limited_by, found.text + "".join(said))
+
+
+def _beside(case: Case, others: Sequence[Case]) -> Diagnosis:
+    """The diagnosis of a case beside others of its load: there is room only where more in flight gives more."""
+    if case.diagnosis.limited_by == "strategy":
+        return _without_room(case, others)
+    if case.diagnosis.limited_by == "server" and not _refused(case) and not _sent_again(case):
+        return _with_room(case, others)
+    return case.diagnosis
+
+
+def _without_room(case: Case, others: Sequence[Case]) -> Diagnosis:
+    """A strategy is no limit where another one had more in flight and got no more."""
+    rate = case.rates_per_s.completed or 0.0
+    for other in others:
+        most = other.rates_per_s.completed
+        found = other.diagnosis.limited_by == "server" and _pressed_harder(other, case)
+        if most is not None and found and rate >= SAME_RATE_SHARE * most:
+            return Diagnosis(
+                "server",
+                f"It gave {units.rate(rate)} with {_flight(case)} in flight; {other.name} had {_flight(other)} and "
+                f"gave {units.rate(most)}, so more in flight gives no more{_SERVER}",
+            )
+    return case.diagnosis
+
+
+def _with_room(case: Case, others: Sequence[Case]) -> Diagnosis:
+    """A server whose service time rose is no limit where another case of the same arrivals got much more of it.
+
+    Not of a backlog: there the one that floods a batching server always gets more, at many times the service time.
+    """
+    if case.load.kind == "backlog":
+        return case.diagnosis
+    rate = case.rates_per_s.completed or 0.0
+    harder = [other for other in others if _pressed_harder(other, case)]
+    best = max(harder, key=lambda other: other.rates_per_s.completed or 0.0, default=None)
+    if best is None or (most := best.rates_per_s.completed or 0.0) < MORE_SHARE * rate:
+        return case.diagnosis
+    return Diagnosis(
+        "strategy",
+        f"{case.diagnosis.text.removesuffix(_SERVER)}; {best.name} had {_flight(best)} in flight and gave "
+        f"{units.rate(most)}: the server had room, the strategy's {_flight(case)} in flight were the limit.",
+    )
+
+
+def _pressed_harder(other: Case, case: Case) -> bool:
+    """Whether the other case had more in flight on the same server, under the same load, with nearly no failures."""
+    return (
+        (other.load == case.load or other.load.kind == case.load.kind == "backlog")
+        and _place(other) == _place(case)
+        and other.layers == case.layers
+        and other.counts.ok >= SAME_RATE_SHARE * other.counts.scheduled
+        and _in_flight(other) > _in_flight(case)
+    )
+
+
+def floor(cases: Sequence[Case]) -> Floor | None:
+    """The shortest service time known from these cases; None if nothing was answered."""
+    idle = [case.service_time_s.p50.value for case in cases if case.in_flight.max == 1]
+    known = [value for value in idle if value]
+    if known:
+        return Floor(min(known), idle=True)
+    fastest = [case.service_time_s.min for case in cases if case.service_time_s.min]
+    return Floor(min(fastest), idle=False) if fastest else None
+
+
+def diagnosis(case: Case, known: Floor | None) -> Diagnosis:
+    """What set the pace of one case."""
+    if not case.counts.ok or known is None:
+        return Diagnosis("unknown", "No request was answered, so nothing set a pace.")
+    return (
+        _client(case) or _in_step(case, known) or _load(case, known) or _server(case, known) or _strategy(case, known)
+    )
+
+
+def _place(case: Case) -> tuple[str, str | None, str]:
+    return case.target.url, case.target.server, case.task
+
+
+def _client(case: Case) -> Diagnosis | None:
+    use = case.resources
+    if use.ceiling_share is not None and use.ceiling_share > CEILING_SHARE_MAX:
+        figure = f"{units.share(use.ceiling_share)} of the rate it reaches against a server that answers at once"
+    elif use.client_cpu_share is not None and use.client_cpu_share > CPU_SHARE_MAX:
+        figure = f"{units.share(use.client_cpu_share)} of a core"
+    else:
+        return None
+    return Diagnosis("client", f"The client used {figure}: the client was the limit.")
+
+
+def _in_step(case: Case, known: Floor) -> Diagnosis | None:
+    """The first step of a load in which a queue grew, judged by what the steps before it took."""
+    reached = steps(case)
+    place = next((at for at, step in enumerate(reached) if step.saturated(known.value_s)), None)
+    if place is None:
+        return None
+    step, before = reached[place], [earlier for earlier in reached[:place] if earlier.service_s]
+    if before and not known.idle:
+        lowest = min(before, key=lambda earlier: earlier.rate_per_s)
+        known = Floor(lowest.service_s or known.value_s, idle=True, earlier_per_s=lowest.rate_per_s)
+    found = _server(_only(case, step), known) or _strategy(_only(case, step), known)
+    kept = (
+        f"It kept up with {units.listing([units.rate(earlier.rate_per_s) for earlier in reached[:place]])}. "
+        if place
+        else ""
+    )
+    grew = f"At {units.rate(step.rate_per_s)} ({step.start_s:g} to {step.end_s:g} s) the queue grew by {step.left:,}. "
+    return Diagnosis(found.limited_by, f"{kept}{grew}{found.text}")
+
+
+def _only(case: Case, step: Step) -> Case:
+    """The case as if it had been this step alone; what is not known of a step is that of the whole."""
+    service = msgspec.structs.replace(
+        case.service_time_s, p50=Quantile(step.service_s or case.service_time_s.p50.value)
+    )
+    return msgspec.structs.replace(
+        case,
+        service_time_s=service,
+        in_flight=msgspec.structs.replace(case.in_flight, mean=step.in_flight),
+        rates_per_s=msgspec.structs.replace(case.rates_per_s, completed=step.ok / step.length_s),
+    )
+
+
+def _load(case: Case, known: Floor) -> Diagnosis | None:
+    rates, flight = case.rates_per_s, case.in_flight
+    if case.load.kind == "backlog":
+        return _all_at_once(case, known)
+    if not _kept_up(case, known) or case.counts.ok < 0.95 * case.counts.scheduled:
+        return None
+    offered = f"{units.rate(rates.offered)} were offered and " if rates.offered else ""
+    meanwhile = f" with {flight.mean:.1f} in flight on average" if flight.mean is not None else ""
+    completed = units.rate(rates.completed or 0.0)
+    text = f"{offered}{completed} completed{meanwhile}, no queue was left: the load was the limit."
+    return Diagnosis("load", text[0].upper() + text[1:])
+
+
+def _all_at_once(case: Case, known: Floor) -> Diagnosis | None:
+    """A backlog that was wholly in flight: nothing is left to send faster."""
+    items = case.counts.sent / max(case.repeats, 1)
+    peak, wait_s = case.in_flight.max or 0, case.queue_wait_s.max
+    if peak < 2 or peak < 0.9 * items or _inflation(case, known) >= INFLATED or wait_s is None:
+        return None
+    if wait_s <= known.value_s:
+        return Diagnosis(
+            "load",
+            f"All {peak} items were in flight at once and the service time stayed at {units.seconds(known.value_s)}: "
+            "there was nothing left to send, the load was the limit.",
+        )
+    return Diagnosis(
+        "client",
+        f"Sending all items took the client {units.seconds(wait_s)}, more than the "
+        f"{units.seconds(known.value_s)} of an answer: the client was the limit.",
+    )
+
+
+def _kept_up(case: Case, known: Floor) -> bool:
+    """Arrivals were answered as they came: little was left at their end, or latency did not grow meanwhile."""
+    due = [bucket for bucket in case.timeline if bucket.due]
+    if not due or case.makespan_s is None:
+        return False
+    horizon_s = max(case.load.duration_s or 0.0, due[-1].t_s + due[-1].width_s)
+    if case.makespan_s - horizon_s <= DRAIN_SHARE_MAX * horizon_s + 3 * known.value_s:
+        return True
+    third = len(due) // 3
+    early, late = (median(bucket.latency_p50_s for bucket in part) for part in (due[:third], due[-third:]))
+    return early is not None and late is not None and late <= GROWTH_MAX * early
+
+
+def _inflation(case: Case, known: Floor) -> float:
+    typical = case.service_time_s.p50.value or case.service_time_s.mean
+    return typical / known.value_s if typical else 1.0
+
+
+def _refused(case: Case) -> float:
+    """The share of requests that were refused, if it is a large one; else 0."""
+    tried = case.counts.scheduled - case.counts.not_sent
+    share = case.counts.rejected / tried if tried else 0.0
+    return share if share > REJECTED_SHARE else 0.0
+
+
+def _sent_again(case: Case) -> float:
+    """Attempts a request, if there were many that failed and were followed by another one; else 0."""
+    counts = case.counts
+    of_items = counts.attempts - counts.own_calls - counts.side_attempts
+    return of_items / counts.sent if counts.sent and of_items > 1.2 * counts.sent else 0.0
+
+
+def _server(case: Case, known: Floor) -> Diagnosis | None:
+    if refused := _refused(case):
+        return Diagnosis("server", f"It refused {units.share(refused)} of the requests (429 or 503){_SERVER}")
+    inflation = _inflation(case, known)
+    if inflation < INFLATED or (case.in_flight.mean or 0.0) < INFLATED:
+        return None
+    if not known.idle and inflation < SURELY_INFLATED:
+        return Diagnosis(
+            "unknown",
+            f"Its median service time is {units.times(inflation)} its fastest answer, which may be the server under "
+            "load or its usual spread: add -s sync to learn what it takes when idle.",
+        )
+    typical = known.value_s * inflation
+    return Diagnosis(
+        "server",
+        f"{_little(case, known)}; it gave {units.rate(case.rates_per_s.completed or 0.0)} because its service "
+        f"time rose to {units.seconds(typical)} ({units.times(inflation)}) with {_flight(case)} in flight"
+        f"{_client_use(case)}{_SERVER}",
+    )
+
+
+def _strategy(case: Case, known: Floor) -> Diagnosis:
+    """The server had room: the rate is what the strategy kept in flight."""
+    if extra := _sent_again(case):
+        return Diagnosis("server", f"It took {extra:.1f} attempts a request, and the pauses between them{_SERVER}")
+    gave = f"it gave {units.rate(case.rates_per_s.completed or 0.0)}{_client_use(case)}"
+    room = "the server had room, the strategy's"
+    if case.in_flight.max == 1:
+        return Diagnosis("strategy", f"{_little(case, known)}; {gave}: {room} one request at a time was the limit.")
+    kept = f"{_flight(case)} in flight were the limit"
+    return Diagnosis("strategy", f"{_little(case, known)}; {gave}, with the service time at that floor: {room} {kept}.")
+
+
+def _flight(case: Case) -> str:
+    """What it had in flight: its bound if it kept to it, else the average."""
+    return (
+        f"{_in_flight(case):,.0f}" if _in_flight(case) >= 10 or case.in_flight.max == 1 else f"{_in_flight(case):.2g}"
+    )
+
+
+def _in_flight(case: Case) -> float:
+    mean, most = case.in_flight.mean or 0.0, float(case.in_flight.max or 0)
+    return most if mean >= 0.75 * most else mean
+
+
+def _little(case: Case, known: Floor) -> str:
+    allowed = units.rate(_in_flight(case) / known.value_s)
+    idle = f"{units.seconds(known.value_s)} this server {known.words}"
+    return f"Little's law allows {allowed} for {_flight(case)} in flight at the {idle}"
+
+
+def _client_use(case: Case) -> str:
+    use = case.resources
+    if use.ceiling_share is not None:
+        return f", while the client used {units.share(use.ceiling_share)} of its ceiling"
+    if use.client_cpu_share is not None:
+        return f", while the client used {units.share(use.client_cpu_share)} of a core"
+    return ""

@@ -1,0 +1,194 @@
+"""Service level objectives: "p99<500ms,errors<1%,goodput>20" to conditions, and a case to whether it meets them.
+
+Rules of this file
+  1. A condition whose figure is missing (no data, n too small) is not met.
+  2. A time needs a unit and an upper bound, a rate a lower one: what cannot be meant is refused, not guessed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from harness.base import units
+from harness.client.errors import UsageError
+from harness.measure.reduce.statistics import PERCENTILES
+from harness.measure.result import Case, Distribution, SloCheck
+
+TIME_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
+_SHAPE = re.compile(r"^\s*([a-z0-9_.]+)\s*(<=|>=|<|>)\s*([0-9.]+(?:e[+-]?\d+)?)\s*([a-z%/]*)\s*$", re.IGNORECASE)
+
+_FAMILIES: dict[str, Callable[[Case], Distribution | None]] = {
+    "": lambda case: case.latency_s,
+    "service_": lambda case: case.service_time_s,
+    "queue_wait_": lambda case: case.queue_wait_s,
+    "ttft_": lambda case: case.ttft_s,
+    "itl_": lambda case: case.itl_s,
+}
+_STATISTICS = [*(name.replace("p99_9", "p99.9") for name in PERCENTILES), "mean", "max"]
+_TIMES = [f"{family}{statistic}" for family in _FAMILIES for statistic in _STATISTICS] + ["makespan"]
+_RATES: dict[str, Callable[[Case], float | None]] = {
+    "rate": lambda case: case.rates_per_s.completed,
+    "goodput": lambda case: case.rates_per_s.goodput,
+}
+ALLOWED = (
+    "p50 p90 p95 p99 p99.9 mean max (also with service_, queue_wait_, ttft_ or itl_), makespan, errors, rate, goodput"
+)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition, its limit in seconds, per second, or as a share."""
+
+    text: str
+    metric: str
+    operator: str
+    limit: float
+
+    def holds(self, value: float | None) -> bool:
+        """Whether the value meets the limit; a missing one never does."""
+        if value is None or math.isnan(value):
+            return False
+        return {
+            "<": value < self.limit,
+            "<=": value <= self.limit,
+            ">": value > self.limit,
+            ">=": value >= self.limit,
+        }[self.operator]
+
+
+def parse(text: str) -> list[Condition]:
+    """The conditions of a comma-separated text; raises UsageError that names the bad part and what is allowed."""
+    parts = [part.strip() for part in text.split(",")]
+    if not any(parts):
+        raise UsageError(f'--slo {text!r}: no condition; for example "p99<500ms,errors<1%"')
+    return [_condition(part) for part in parts if part]
+
+
+def check(conditions: Sequence[Condition], case: Case) -> list[SloCheck]:
+    """Each condition on a case."""
+    checks = []
+    for condition in conditions:
+        value = value_of(condition.metric, case)
+        checks.append(SloCheck(condition.text, value, condition.limit, condition.holds(value)))
+    return checks
+
+
+def describe(checked: SloCheck) -> str:
+    """A condition with what came of it: value, unit, bound and margin."""
+    match = _SHAPE.match(checked.condition)  # a result file may hold anything
+    metric = match.group(1).lower() if match else ""
+    state = "holds" if checked.passed else "FAILS"
+    if checked.value is None:
+        return f"{checked.condition} {state}: there is no figure, too few successes for it"
+    figure = units.percent if metric == "errors" else units.rate if metric in {*_RATES, "completed"} else units.seconds
+    side = "below" if checked.value < checked.limit else "above"
+    margin = figure(abs(checked.value - checked.limit))
+    return f"{checked.condition} {state}: {figure(checked.value)}, {margin} {side} the bound of {figure(checked.limit)}"
+
+
+def outcome(cases: Sequence[Case]) -> str:
+    """`SLO failed: 1 of 4 conditions`, or that all hold; empty without an SLO."""
+    checks = [checked for case in cases for checked in case.slo]
+    failed = sum(not checked.passed for checked in checks)
+    if not checks:
+        return ""
+    return f"SLO failed: {failed} of {len(checks)} conditions" if failed else f"SLO holds: all {len(checks)} conditions"
+
+
+def failed(cases: Sequence[Case]) -> list[str]:
+    """Every condition that failed, with its case."""
+    return [f"{case.name}: {describe(checked)}" for case in cases for checked in case.slo if not checked.passed]
+
+
+def value_of(metric: str, case: Case) -> float | None:
+    """The figure a condition is about; None if the case does not have it."""
+    if metric == "errors":
+        counts = case.counts
+        return 1 - counts.ok / counts.scheduled if counts.scheduled else None
+    if metric == "makespan":
+        return case.makespan_s if case.counts.ok else None
+    if metric in _RATES:
+        return _RATES[metric](case)
+    family, statistic = _split(metric)
+    distribution = _FAMILIES[family](case)
+    if distribution is None:
+        return None
+    if statistic in {"mean", "max"}:
+        value: float | None = getattr(distribution, statistic)
+        return value
+    quantile: float | None = getattr(distribution, statistic.replace(".", "_")).value
+    return quantile
+
+
+def sets_errors(conditions: Sequence[Condition]) -> bool:
+    """Whether the user's own SLO says how many failures are too many."""
+    return any(condition.metric == "errors" for condition in conditions)
+
+
+class Bounds(NamedTuple):
+    """What one request may take to be within the SLO, in seconds; None for no bound."""
+
+    latency: float | None = None
+    ttft: float | None = None
+    itl: float | None = None  # mean of one stream
+
+
+def bounds_s(conditions: Sequence[Condition]) -> Bounds:
+    """The bounds on latency, time to first token and inter-token latency.
+
+    Of several percentiles the strictest counts: under "p50<100ms,p99<500ms" an answer after 300 ms is not within it.
+    """
+    split = [(_split(condition.metric), condition.limit) for condition in conditions]
+
+    def strictest(family: str) -> float | None:
+        limits = [limit for (of, statistic), limit in split if of == family and statistic != "mean"]
+        return min(limits, default=None)
+
+    return Bounds(strictest(""), strictest("ttft_"), strictest("itl_"))
+
+
+def _split(metric: str) -> tuple[str, str]:
+    family = next((family for family in _FAMILIES if family and metric.startswith(family)), "")
+    statistic = metric[len(family) :]
+    return (family, statistic) if statistic in _STATISTICS else ("other", statistic)
+
+
+def _condition(part: str) -> Condition:
+    def refuse(why: str) -> UsageError:
+        return UsageError(f"--slo {part!r}: {why}")
+
+    match = _SHAPE.match(part)
+    if match is None:
+        raise refuse(f'expected METRIC<VALUE or METRIC>VALUE, such as "p99<500ms"; metrics: {ALLOWED}')
+    metric, operator, number, unit = match.groups()
+    metric = metric.lower().replace("p99_9", "p99.9")
+    try:
+        value = float(number)
+    except ValueError as error:
+        raise refuse(f"{number!r} is not a number") from error
+    if metric == "completed":
+        metric = "rate"
+    if metric not in _TIMES and metric not in _RATES and metric != "errors":
+        raise refuse(f"unknown metric {metric!r}; metrics: {ALLOWED}")
+    wanted = ">" if metric in _RATES else "<"
+    if operator[0] != wanted:
+        raise refuse(f"{metric} takes {wanted} or {wanted}=")
+    return Condition(part, metric, operator, value * _factor(metric, unit.lower(), refuse))
+
+
+def _factor(metric: str, unit: str, refuse: Callable[[str], UsageError]) -> float:
+    if metric == "errors":
+        if unit != "%":
+            raise refuse("errors takes a share in %, such as errors<1%")
+        return 0.01
+    if metric in _RATES:
+        if unit not in {"", "/s"}:
+            raise refuse(f"{metric} is per second: a number, or a number and /s")
+        return 1.0
+    if unit not in TIME_UNITS:
+        raise refuse(f"{metric} is a time and takes one of the units {' '.join(TIME_UNITS)}")
+    return TIME_UNITS[unit]

@@ -1,0 +1,273 @@
+"""May this result be trusted? One pure function of the cases and the evidence on them.
+
+A reason says what was found, what the limit is, and what to do about it. `invalid` beats `inconclusive`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from harness.base import units
+from harness.measure.reduce.counting import Evidence
+from harness.measure.result import OUTCOME_NAMES, Case, Reason, RunResult, Verdict
+
+CEILING_SHARE_MAX = 0.7
+CPU_SHARE_MAX = 0.8
+ERROR_SHARE_MAX = 0.01
+LAG_MIN_S = 0.001
+LAG_SHARE_MAX = 0.05
+SEND_SHARE_MIN = 0.99
+STEAL_SHARE_TOLD = 0.02
+UNFINISHED_SHARE_MAX = 0.01
+
+CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
+    "no_data": ("invalid", "a case has no success, or there is no case at all"),
+    "conservation": ("invalid", "scheduled items and their outcomes do not add up, or rows are missing or doubled"),
+    "schedule": ("invalid", "a process played another schedule than the planned one"),
+    "server_count": ("invalid", "the server counted other than what the client sent"),
+    "client_ceiling": (
+        "invalid",
+        (
+            f"the client used more than {units.share(CEILING_SHARE_MAX)} of its calibrated ceiling, or under arrivals "
+            f"{units.share(CPU_SHARE_MAX)} of a core"
+        ),
+    ),
+    "lag": ("invalid", "the load came late: lag above max(1 ms, 5 % of median latency), or sent below 99 % of offered"),
+    "errors": ("invalid", "more than 1 % failed, and no --slo says how many may"),
+    "engine_error": ("invalid", "the client itself failed"),
+    "write_error": ("invalid", "records could not be written"),
+    "damaged": (
+        "invalid",
+        "a file of the run was changed after it was written, or rows are missing from it",
+    ),
+    "unfinished": (
+        "inconclusive",
+        "more than 1 % had no outcome when the run ended, so the longest latencies are missing",
+    ),
+    "interrupted": ("inconclusive", "the run was stopped before its end"),
+    "partial": ("inconclusive", "a process was killed, or a repeat is missing"),
+    "layer_fault": ("valid", "a layer could not do all of its work, for example because its cache file failed"),
+}
+"""Every code: what it makes of the run, and when it is given. docs/measuring.md shows this table."""
+
+_FAILURES = ("rejected", "timed_out", "server_error", "client_error", "connection_error", "bad_response", "cancelled")
+
+
+def verdict(
+    cases: Sequence[Case],
+    evidence: Sequence[Evidence],
+    not_run: Sequence[str] = (),
+    slo_sets_errors: bool = False,
+) -> Verdict:
+    """The verdict over a run. `not_run` names planned cases that were never begun."""
+    reasons: list[Reason] = []
+    if not cases:
+        reasons.append(Reason("no_data", "Nothing was recorded: there is no result to trust. Run it again."))
+    for case, proof in zip(cases, evidence, strict=True):
+        for code, text in _of_case(case, proof, slo_sets_errors):
+            reasons.append(Reason(code, text, case.name))
+    if not_run:
+        text = f"{len(not_run)} of {len(not_run) + len(cases)} planned cases were not run: {', '.join(not_run)}."
+        reasons.append(Reason("interrupted", text))
+    return Verdict(_status(reasons), reasons)
+
+
+def exit_code(result: RunResult) -> int:
+    """0 pass, 1 an SLO failed, 4 invalid, 5 inconclusive; invalid beats the SLO, the SLO beats inconclusive."""
+    if result.verdict.status == "invalid" or not any(case.counts.ok for case in result.cases):
+        return 4
+    if any(not check.passed for case in result.cases for check in case.slo):
+        return 1
+    return 5 if result.verdict.status == "inconclusive" else 0
+
+
+def _status(reasons: Sequence[Reason]) -> Literal["valid", "invalid", "inconclusive"]:
+    found = {CODES[reason.code][0] for reason in reasons}
+    return "invalid" if "invalid" in found else "inconclusive" if "inconclusive" in found else "valid"
+
+
+def _of_case(case: Case, proof: Evidence, slo_sets_errors: bool) -> Iterator[tuple[str, str]]:
+    if case.counts.ok == 0:
+        yield "no_data", _no_data(case, proof)
+    yield from _recording(proof)
+    if proof.other_schedules:
+        yield "schedule", _other_schedule(proof)
+    yield from _conservation(case, proof)
+    yield from _server_count(case, proof)
+    yield from _client(case)
+    if case.load.kind != "backlog":
+        yield from _lag(case, proof)
+    if not slo_sets_errors:
+        yield from _errors(case)
+    yield from _early_end(case, proof)
+    yield from _layer_faults(case)
+
+
+def _no_data(case: Case, proof: Evidence) -> str:
+    counts = case.counts
+    worst = max(OUTCOME_NAMES[1:], key=lambda name: getattr(counts, name))
+    most = getattr(counts, worst)
+    said = f"No success among {counts.scheduled} items" + (f" ({most} {_words(worst)})" if most else "")
+    ended = f", and the client ended with exit code {proof.exit_codes[0]}; see its log" if proof.exit_codes else ""
+    return f"{said}{ended}: there is nothing to measure. Check the target, the task and the time allowed."
+
+
+def _recording(proof: Evidence) -> Iterator[tuple[str, str]]:
+    for error in proof.write_errors:
+        yield "write_error", f"Records are incomplete: {error}. Free some space and run it again."
+    for error in proof.errors:
+        yield "engine_error", f"The client itself failed: {error}."
+    if proof.damaged:
+        more = f" and {len(proof.damaged) - 1} more" if len(proof.damaged) > 1 else ""
+        yield "damaged", f"Recorded data is damaged: {proof.damaged[0]}{more}. Copy the run again, or run it again."
+
+
+def _other_schedule(proof: Evidence) -> str:
+    return (
+        f"A process played another load than the planned one (its schedule is {proof.other_schedules[0][:12]}): "
+        "options were changed after the plan was written. Run it again."
+    )
+
+
+def _conservation(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
+    counts = case.counts
+    total = sum(getattr(counts, name) for name in OUTCOME_NAMES)
+    if proof.lost_rows or proof.damaged:
+        return  # said already
+    if total != counts.scheduled:
+        yield (
+            "conservation",
+            (
+                f"{counts.scheduled} items were scheduled but {total} have an outcome: every item must have exactly "
+                "one. The client or a strategy lost or invented some; please report it."
+            ),
+        )
+    if proof.recorded is not None and proof.recorded != proof.rows:
+        text = f"The processes wrote {proof.recorded} rows but the files hold {proof.rows}. Were records copied or cut?"
+        yield "conservation", text
+    if proof.repeated:
+        yield "conservation", f"{proof.repeated} items were recorded more than once; a strategy sends them twice."
+    if counts.locust_seen is not None and not proof.killed and counts.locust_seen != proof.on_wire:
+        text = f"Locust counted {counts.locust_seen} requests, the records hold {proof.on_wire}: one of them lost some."
+        yield "conservation", text
+
+
+def _server_count(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
+    """What got a status was seen for certain; what got none, or was cut while in flight, may have been."""
+    seen = case.counts.server_seen
+    if seen is None or proof.killed or proof.lost_rows or proof.damaged:
+        return
+    least, most = proof.answered, case.counts.attempts + proof.cut
+    if not least <= seen <= most:
+        wanted = f"{most}" if least == most else f"{least} to {most}"
+        yield (
+            "server_count",
+            (
+                f"The server counted {seen} exchanges, the client made {wanted}. "
+                "Something else talks to the server, or a proxy retries or swallows requests."
+            ),
+        )
+
+
+def _client(case: Case) -> Iterator[tuple[str, str]]:
+    use = case.resources
+    if use.ceiling_share is not None and use.ceiling_share > CEILING_SHARE_MAX:
+        of = f" of {units.rate(use.ceiling_per_s)}" if use.ceiling_per_s else ""
+        yield (
+            "client_ceiling",
+            (
+                f"The client ran at {units.share(use.ceiling_share)} of its ceiling{of} "
+                f"(limit {units.share(CEILING_SHARE_MAX)}): it measures itself. "
+                "Use more --processes, a faster machine, or a lower rate."
+            ),
+        )
+    elif case.load.kind != "backlog" and use.client_cpu_share is not None and use.client_cpu_share > CPU_SHARE_MAX:
+        yield (
+            "client_ceiling",
+            (
+                f"The client used {units.share(use.client_cpu_share)} of a core (limit {units.share(CPU_SHARE_MAX)}): "
+                "it may have been late itself. Use more --processes or a lower rate."
+            ),
+        )
+
+
+def _lag(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
+    limit_s = max(LAG_MIN_S, LAG_SHARE_MAX * (case.latency_s.p50.value or 0.0))
+    stolen = _stolen(case.resources.host_steal_share)
+    if proof.lag is not None and proof.lag[1] > limit_s:
+        name, value = proof.lag
+        yield (
+            "lag",
+            (
+                f"The load itself came late: {name} of the lag is {units.seconds(value)} "
+                f"(limit {units.seconds(limit_s)}). {stolen}Use more --processes, a quieter machine, or a lower rate."
+            ),
+        )
+    elif proof.send_share is not None and proof.send_share < SEND_SHARE_MIN:
+        yield (
+            "lag",
+            (
+                f"The load gave items out at {units.share(proof.send_share)} of the rate offered (limit "
+                f"{units.share(SEND_SHARE_MIN)}). {stolen}Use more --processes, a quieter machine, or a lower rate."
+            ),
+        )
+
+
+def _errors(case: Case) -> Iterator[tuple[str, str]]:
+    counts = case.counts
+    failures = {name: getattr(counts, name) for name in _FAILURES}
+    failed = sum(failures.values())
+    if not counts.ok or failed <= ERROR_SHARE_MAX * (failed + counts.ok):
+        return
+    worst = max(failures, key=lambda name: failures[name])
+    yield (
+        "errors",
+        (
+            f"{units.share(failed / (failed + counts.ok))} of the requests failed, most of them {_words(worst)} "
+            f"({failures[worst]}); the limit is {units.share(ERROR_SHARE_MAX)}. Rates and latencies count "
+            f'the {counts.ok} successes only. Lower the load, or say with --slo "errors<N%" how many may fail.'
+        ),
+    )
+
+
+def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
+    counts = case.counts
+    left = counts.unfinished + counts.not_sent
+    if proof.interrupted:
+        text = f"It was stopped before its end ({proof.interrupted[0]}): {left} of {counts.scheduled} items were left."
+        yield "interrupted", text
+    if proof.killed or (not proof.rows and not proof.interrupted):
+        ended = f" (exit code {proof.exit_codes[0]})" if proof.exit_codes else ""
+        yield "partial", f"A client process ended without its last word{ended}: what it had recorded stands."
+    elif proof.unattended and not proof.interrupted:
+        yield "partial", "The run was killed while this case was played: what the client recorded stands."
+    elif proof.missing_repeats and not proof.interrupted:
+        yield "partial", f"It lacks {proof.missing_repeats} of its planned repeats."
+    if case.partial or not counts.ok or left <= UNFINISHED_SHARE_MAX * counts.scheduled:
+        return
+    yield (
+        "unfinished",
+        (
+            f"{left} of {counts.scheduled} items had no answer when the run ended ({counts.not_sent} never sent): the "
+            "longest latencies are missing from the percentiles. Give it a longer --drain, or offer less."
+        ),
+    )
+
+
+def _layer_faults(case: Case) -> Iterator[tuple[str, str]]:
+    """The numbers are right, but a layer that had worked fully might have made them better."""
+    for layer in case.layer_figures:
+        for fault in layer.faults:
+            yield "layer_fault", f"The layer {layer.name} did not do all of its work: {fault}."
+
+
+def _stolen(share: float | None) -> str:
+    """Whose fault it may be that the client was late."""
+    if share is None or share < STEAL_SHARE_TOLD:
+        return ""
+    return f"The host gave {units.share(share)} of the CPU time this machine asked for to others (steal). "
+
+
+def _words(outcome: str) -> str:
+    return {"rejected": "rejected (429 or 503)", "ok": "ok"}.get(outcome, outcome.replace("_", " "))

@@ -1,0 +1,169 @@
+"""The plan of a run, and the facts that were seen from outside: on disk before and after each case.
+
+With the record files these make a run directory whole: `summarize_run` needs nothing else, so a killed run can be
+reported from what lies there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from harness.client.errors import UsageError
+from harness.client.layer_settings import LayerSettings
+from harness.measure.record.files import records_in, slug
+from harness.measure.record.sealed_json import DamagedError, read_sealed, write_sealed
+from harness.measure.result import Named, Target
+
+PLAN_FILE = "plan.json"
+MEASURED_FILE = "measured.json"
+DEFAULT_SEED = 1
+
+
+class TaskShare(msgspec.Struct, frozen=True):
+    """A task and its weight in a mixed load."""
+
+    task: Named
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise UsageError(f"task {self.task.name}: weight={self.weight} must be above 0")
+
+
+class PlanCase(msgspec.Struct, frozen=True):
+    """One strategy under one load: the only description of a case, from the command line to the report."""
+
+    name: str
+    strategy: Named
+    tasks: list[TaskShare]
+    load: Named = Named("backlog")
+    duration_s: float = 30.0  # of arrivals
+    items: int | None = None
+    input: str | None = None
+    synthetic: dict[str, Any] | None = None  # settings of the synthetic workload; None: use `input`
+    layers: LayerSettings = LayerSettings()
+    seed: int = DEFAULT_SEED
+    users: int = 1  # client applications
+    processes: int = 1  # Locust processes that share them
+    drain_s: float = 30.0  # how long requests in flight may take after the end or a stop
+    scenario: str = "backlog"
+    repeats: int = 1
+    transport: Literal["asyncio", "blocking", "simulated"] = "asyncio"
+    schedule_sha256: str | None = None
+    scheduled: int | None = None  # arrivals of the schedule; None for a backlog
+    span_s: float | None = None  # how long they go on
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("users", 1, 10_000), ("drain_s", 0, 3_600), ("duration_s", 0.01, 864_000)):
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(f"{name}={getattr(self, name)!r} must be between {low:g} and {high:g}")
+        if self.items is not None and not 1 <= self.items <= 10**12:
+            raise UsageError(f"items={self.items} must be at least 1")
+
+    @property
+    def is_backlog(self) -> bool:
+        """Every item is due at once."""
+        return self.load.name == "backlog"
+
+    @property
+    def task(self) -> str:
+        """The names of its tasks."""
+        return " + ".join(share.task.name for share in self.tasks)
+
+
+PLAN_VERSION = 2
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """plan.json, written once, before the first case."""
+
+    schema_version: int
+    id: str
+    started_at: str  # ISO 8601, UTC
+    tool: dict[str, str]
+    environment: dict[str, Any]
+    seed: int
+    cases: list[PlanCase]
+    slo: str | None = None
+    notes: list[str] = []
+    command: str = ""
+    simulated: bool = False
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """measured.json: the server under test and the client's ceilings, known only after the plan was written."""
+
+    target: Target = Target("")
+    ceilings: dict[str, float] = {}  # transport (or case name) -> requests/s of one process against a null server
+
+
+class CaseFacts(msgspec.Struct, frozen=True):
+    """Facts about one repeat of a case that were seen from outside of it, written after it."""
+
+    case: str
+    repeat: int = 0
+    exit_code: int | None = None  # of the process that played it
+    interrupted: str | None = None  # why it was stopped early, in words
+    server_seen: int | None = None  # exchanges that the server itself counted meanwhile
+    wall_s: float | None = None
+    records_sha256: str | None = None  # of the request and attempt rows of all its processes
+
+
+def write_plan(plan: Plan, directory: Path) -> None:
+    """Write plan.json into the run directory; raises OSError."""
+    write_sealed(directory / PLAN_FILE, plan)
+
+
+def read_plan(directory: Path) -> Plan:
+    """Read plan.json of a run directory; raises UsageError if there is none, or not one of ours."""
+    try:
+        plan = read_sealed(directory / PLAN_FILE, Plan)
+    except OSError as error:
+        raise UsageError(f"{directory}: not a run directory (no readable {PLAN_FILE}: {error.strerror})") from error
+    except DamagedError as error:
+        text = f"{directory / PLAN_FILE}: {error}. It was changed after it was written, or by an earlier version."
+        raise UsageError(text) from error
+    if plan.schema_version != PLAN_VERSION:
+        raise UsageError(
+            f"{directory / PLAN_FILE}: schema_version: {plan.schema_version}, expected {PLAN_VERSION}. "
+            "Use the version of paceline that made the run"
+        )
+    return plan
+
+
+def write_measured(measured: Measured, directory: Path) -> None:
+    """Write measured.json into the run directory; raises OSError."""
+    write_sealed(directory / MEASURED_FILE, measured)
+
+
+def read_measured(directory: Path) -> Measured:
+    """Read measured.json; a run that was killed before its target was known has none. Raises UsageError."""
+    try:
+        return read_sealed(directory / MEASURED_FILE, Measured)
+    except OSError:
+        return Measured()
+    except DamagedError as error:
+        raise UsageError(f"{directory / MEASURED_FILE}: {error}. It was changed after it was written") from error
+
+
+def write_facts(facts: CaseFacts, directory: Path) -> None:
+    """Write the facts of a case's repeat among the run's records; raises OSError."""
+    write_sealed(_facts_path(directory, facts.case, facts.repeat), facts)
+
+
+def read_facts(directory: Path, case: str, repeat: int) -> CaseFacts | None:
+    """The facts of a case's repeat; None if it never came to its end. Raises DamagedError, which names the file."""
+    path = _facts_path(directory, case, repeat)
+    try:
+        return read_sealed(path, CaseFacts)
+    except DamagedError as error:
+        raise DamagedError(f"{error} ({path.name})") from error
+    except OSError:
+        return None
+
+
+def _facts_path(directory: Path, case: str, repeat: int) -> Path:
+    return records_in(directory) / f"{slug(case, repeat, 0)}.facts.json"

@@ -1,0 +1,351 @@
+"""Writes the record files of one process while a load runs, from inside its event loop's thread.
+
+Rules of this file
+  1. Recording never breaks the load: after a write error rows are counted as lost, and the end says so.
+  2. A row is packed into a buffer that exists already; nothing that a request leaves behind stays in memory. Each flush
+     is one frame with its checksum, written at once.
+  3. One row per item. The HTTP exchanges of a request of several items are charged to its first item (the others have
+     `attempts` 0), so that the sum over rows is the number of exchanges.
+  4. Counters may be read from any thread; everything else belongs to the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from harness.base.clock import Clock, clock
+from harness.client.transport.open_files import TOO_MANY, advice
+from harness.client.types import Answers, Attempt, Outcome, Request, Response, Send
+from harness.measure.record.decisions import DecisionLog
+from harness.measure.record.files import RecordPaths, find, paths, slug
+from harness.measure.record.frames import fill_head
+from harness.measure.record.rows_file import (
+    ATTEMPT_ROW,
+    FLAG_CACHED,
+    REQUEST_DTYPE,
+    REQUEST_ROW,
+    TIMELINE_ROW,
+    End,
+    Header,
+    encode_header,
+)
+from harness.measure.record.sealed_json import write_sealed
+from harness.measure.reduce.failures import keep_sample
+from harness.measure.result import FailureSample
+
+__all__ = ["RecordPaths", "Recorder", "find", "paths", "slug"]
+
+BUFFERED_ROWS = 2048
+"""Rows kept between two flushes; a full buffer is written at once."""
+_ROW_BYTES = REQUEST_ROW.size
+_BUFFER_BYTES = (1 + BUFFERED_ROWS) * _ROW_BYTES  # the head of the frame, and rows
+_ATTEMPTS_MAX = 64 * 1024  # bytes of attempts kept between two flushes
+
+_TOO_MANY_FILES = re.compile("|".join(re.escape(os.strerror(number)) for number in sorted(TOO_MANY)))
+"""As the system says it, whatever the transport puts around it."""
+
+OnRows = Callable[["np.ndarray[Any, np.dtype[Any]]"], None]
+"""Gets a copy of every batch of request rows, also of those that could not be written."""
+
+
+class _File:
+    """An append-only file of frames that remembers its first error and drops what comes after it."""
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._row_bytes = header.row_bytes
+        self._frames = 0
+        self.rows = 0  # that reached the file
+        self.error: str | None = None
+        self._write(memoryview(encode_header(header)))
+
+    def append(self, buffer: bytearray, end: int) -> int:
+        """Write a frame: room for its head, then rows up to `end`. Returns its rows, or 0 if it is not whole."""
+        fill_head(buffer, self._row_bytes, end, self._frames)
+        with memoryview(buffer) as view:
+            if not self._write(view[:end]):
+                return 0
+        rows = end // self._row_bytes - 1
+        self._frames += 1
+        self.rows += rows
+        return rows
+
+    def _write(self, data: memoryview) -> bool:
+        """Whether all of it reached the file."""
+        written = 0
+        try:
+            while self.error is None and written < len(data):
+                written += os.write(self._fd, data[written:])
+        except OSError as error:
+            self.error = f"could not write records: {error.strerror or error}"
+        return written == len(data)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class Recorder:
+    """Records one process's share of one repeat of one case.
+
+    `t0` is the load's zero on the running loop's clock and `t0_unix_s` the same instant on the wall clock. Raises
+    OSError if the files cannot be created; from then on errors are remembered in `error`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        case: str,
+        repeat: int = 0,
+        process: int = 0,
+        t0: float,
+        t0_unix_s: float,
+        on_rows: OnRows | None = None,
+    ) -> None:
+        self.paths = paths(directory, case, repeat, process)
+        self.done = 0  # items whose request ended, whatever came of it
+        self.by_outcome = [0] * len(Outcome)
+        self.started = 0  # items whose request was begun
+        self.cancelled_as = Outcome.cancelled  # `unfinished` once the drain at the end is over
+        self.lost_rows = 0
+        self.oddities = 0  # in answers that were good all the same
+        self.failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure that came with a text
+        self._t0 = t0
+        self._on_rows = on_rows
+        self._now: Clock | None = None
+        self._bug: str | None = None
+        self._without_file = 0  # requests that failed because this process had too many open files
+        self._flight_then = 0  # most requests in flight when that happened
+        self._buffer = bytearray(_BUFFER_BYTES)
+        self._position = _ROW_BYTES
+        self._tick = bytearray(2 * TIMELINE_ROW.size)
+        self._followed = bytearray(ATTEMPT_ROW.size)  # attempts since the last flush, behind the head of their frame
+        self._pack = REQUEST_ROW.pack_into
+        self._ended = False
+        self.decisions = DecisionLog(self.paths.decisions, t0)
+
+        def open_file(kind: str, path: Path, size: int) -> _File:
+            return _File(path, Header(kind, case, repeat, process, t0_unix_s, size))
+
+        self._requests = open_file("requests", self.paths.requests, REQUEST_ROW.size)
+        self._attempts = open_file("attempts", self.paths.attempts, ATTEMPT_ROW.size)
+        self._timeline = open_file("timeline", self.paths.timeline, TIMELINE_ROW.size)
+
+    @property
+    def ok(self) -> int:
+        """Items answered."""
+        return self.by_outcome[Outcome.ok]
+
+    @property
+    def in_flight(self) -> int:
+        """Items begun and not ended: inside the layers, on the wire or not."""
+        return self.started - self.done
+
+    @property
+    def recorded(self) -> int:
+        """Rows that are in the file or on their way to it."""
+        return self.done - self.lost_rows
+
+    @property
+    def error(self) -> str | None:
+        """The first thing that went wrong with recording, in words; None if nothing did."""
+        lost = f"; {self.lost_rows} rows are lost" if self.lost_rows else ""
+        written = self._write_error
+        return self._bug or self._too_many_files() if written is None else written + lost
+
+    @property
+    def _write_error(self) -> str | None:
+        files = (self._requests, self._attempts, self._timeline, self.decisions)
+        return next((file.error for file in files if file.error), None)
+
+    def _too_many_files(self) -> str | None:
+        failed = self._without_file
+        if not failed:
+            return None
+        return f"{failed} requests found no free file descriptor with {self._flight_then} in flight: {advice()}"
+
+    def layer(self, send: Send, user: int = 0) -> Send:
+        """The outermost layer of client application `user`: a row per item when its request ends, even if cancelled.
+
+        A cancelled request's stamps are unknown here, unless the transport leaves its half-filled `Response` in the
+        CancelledError's attribute `response`; without it the request counts as never sent.
+        """
+
+        async def recorded(request: Request, /) -> Response:
+            self.started += len(request.items)
+            try:
+                response = await send(request)
+            except asyncio.CancelledError as cancelled:
+                self._cut(request, getattr(cancelled, "response", None), user)
+                raise
+            except BaseException as error:
+                self._bug = self._bug or f"a layer raised {type(error).__name__}: {error}"
+                self._append(request, Response(Outcome.unfinished, done=self._clock()), user)
+                raise
+            self._append(request, response, user)
+            return response
+
+        return recorded
+
+    def tick(
+        self,
+        *,
+        t: float,
+        limit: float = math.nan,
+        pulled: float = 0.0,
+        loop_lag: float = 0.0,
+        cpu: float = 0.0,
+        rss: float = 0.0,
+        in_flight: float | None = None,
+        done: float | None = None,
+    ) -> None:
+        """Append a timeline row; `t` is seconds since t0, the rest as in `record.TIMELINE_DTYPE`."""
+        flight = self.in_flight if in_flight is None else in_flight
+        ended = self.done if done is None else done
+        TIMELINE_ROW.pack_into(self._tick, TIMELINE_ROW.size, t, flight, limit, pulled, ended, loop_lag, cpu, rss)
+        self._timeline.append(self._tick, len(self._tick))
+
+    def flush(self) -> None:
+        """Hand the buffered rows to the operating system: from then on `kill -9` cannot lose them."""
+        self.decisions.flush()
+        self._flush_attempts()  # before the requests: a request's row is never without them
+        end, self._position = self._position, _ROW_BYTES
+        if end == _ROW_BYTES:
+            return
+        self.lost_rows += end // _ROW_BYTES - 1 - self._requests.append(self._buffer, end)
+        if self._on_rows is not None:
+            self._on_rows(np.frombuffer(bytes(self._buffer[_ROW_BYTES:end]), dtype=REQUEST_DTYPE))
+
+    def _flush_attempts(self) -> None:
+        if len(self._followed) > ATTEMPT_ROW.size:
+            self._attempts.append(self._followed, len(self._followed))
+            self._followed = bytearray(ATTEMPT_ROW.size)
+
+    def end(self, end: End) -> End:
+        """Flush, close, and write `*.end.json` with what was really written; returns it. Never raises."""
+        self.flush()
+        self.decisions.close()
+        error = end.error or self.error
+        end = msgspec.structs.replace(
+            end,
+            recorded=self.recorded,
+            lost_rows=self.lost_rows,
+            attempt_rows=self._attempts.rows,
+            tick_rows=self._timeline.rows,
+            oddities=self.oddities,
+            failure_samples=self.failure_samples,
+            error=error,
+            write_failed=self._write_error is not None,
+        )
+        if not self._ended:
+            self._ended = True
+            try:
+                write_sealed(self.paths.end, end)
+            except OSError as failure:  # without it the case is partial, which is what it is
+                self._bug = self._bug or f"could not write {self.paths.end.name}: {failure.strerror or failure}"
+            for file in (self._requests, self._attempts, self._timeline):
+                file.close()
+        return end
+
+    def _clock(self) -> float:
+        self._now = self._now or clock()
+        return self._now()
+
+    def _cut(self, request: Request, partial: Response | None, user: int) -> None:
+        response = partial or Response(self.cancelled_as)
+        response.outcome = self.cancelled_as
+        response.done = self._clock()
+        self._append(request, response, user)
+
+    def _append(self, request: Request, response: Response, user: int) -> None:
+        """Pack a row per item. `x >= 0.0` is false for NaN (no clock is negative), and cheaper than a call."""
+        t0 = self._t0
+        previous, chunks, outcome = response.previous, response.chunks, response.outcome
+        sent_s, first_byte_s, done_s = response.sent, response.first_byte, response.done
+        done = int((done_s - t0) * 1e9 + 0.5) if done_s >= 0.0 else int((self._clock() - t0) * 1e9 + 0.5)
+        sent = int((sent_s - t0) * 1e9 + 0.5) if sent_s >= 0.0 else -1
+        first_byte = int((first_byte_s - t0) * 1e9 + 0.5) if first_byte_s >= 0.0 else -1
+        first_sent = sent
+        attempts = len(previous) + (sent_s >= 0.0)
+        if previous:
+            of_item = [attempt for attempt in previous if not attempt.own]
+            last = of_item[-1] if of_item and sent < 0 else None
+            if last is not None:  # given up before its last attempt could start: the one before was the last
+                sent, first_byte = self._ns(last.sent), self._ns(last.first_byte)
+            first_sent = min(sent, self._ns(of_item[0].sent)) if of_item else sent
+            self._append_attempts(request.items[0].index, [other for other in previous if other is not last])
+        last_chunk = int((chunks[-1] - t0) * 1e9 + 0.5) if chunks else -1
+        flags, cached = FLAG_CACHED if response.from_cache else 0, response.cached_items
+        for item in request.items:
+            due_s, fired_s = item.due, item.fired
+            due = int((due_s - t0) * 1e9 + 0.5) if due_s >= 0.0 else max(first_sent, 0) or done
+            if self._position == _BUFFER_BYTES:
+                self.flush()
+            self._pack(
+                self._buffer,
+                self._position,
+                item.index,
+                due,
+                int((fired_s - t0) * 1e9 + 0.5) if fired_s >= 0.0 else due,
+                first_sent,
+                sent,
+                first_byte,
+                last_chunk,
+                done,
+                outcome,
+                FLAG_CACHED if item.index in cached else flags,
+                response.status,
+                attempts,
+                user,
+                len(chunks),
+                item.priority,
+            )
+            self._position += _ROW_BYTES
+            attempts = 0
+        count = len(request.items)
+        if outcome is not Outcome.ok:
+            self._failed(response, count)
+        self.done += count
+        self.by_outcome[outcome] += count
+        if type(response.answers) is Answers:
+            self.oddities += response.oddities
+
+    def _failed(self, response: Response, count: int) -> None:
+        """Keep the first text of each outcome, and count requests that found no free descriptor."""
+        keep_sample(self.failure_samples, response)
+        if response.outcome is Outcome.connection_error and _TOO_MANY_FILES.search(response.error or ""):
+            self._without_file += count
+            self._flight_then = max(self._flight_then, self.in_flight)
+
+    def _append_attempts(self, index: int, followed: Sequence[Attempt]) -> None:
+        rows = bytearray(len(followed) * ATTEMPT_ROW.size)
+        for number, attempt in enumerate(followed):
+            ATTEMPT_ROW.pack_into(
+                rows,
+                number * ATTEMPT_ROW.size,
+                index,
+                self._ns(attempt.sent),
+                self._ns(attempt.first_byte),
+                self._ns(attempt.done),
+                number,
+                attempt.status,
+                attempt.outcome,
+                attempt.own,
+            )
+        self._followed += rows
+        if len(self._followed) > _ATTEMPTS_MAX:
+            self._flush_attempts()
+
+    def _ns(self, instant_s: float) -> int:
+        return -1 if math.isnan(instant_s) else round((instant_s - self._t0) * 1e9)

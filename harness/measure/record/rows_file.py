@@ -1,0 +1,183 @@
+"""The record files: fixed-width rows appended while a run goes on, so that `kill -9` loses at most the last flush.
+
+Rules of this file
+  1. Instants are int64 nanoseconds since the load's zero (`t0`); -1 means "did not happen". Integers, so that
+     latency = lag + queue wait + retry time + service time holds exactly, for every row.
+  2. A file is a magic line, a header, then frames of rows (`frames`), one for each flush, each with its checksum.
+     A torn last frame is left out by the reader; any other damage is named.
+  3. Rows are never changed after they were written. What is derived is derived by `summary`, offline.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from harness.client.errors import UsageError
+from harness.client.figures import LayerCounts
+from harness.measure.record.frames import sound_rows
+from harness.measure.result import FailureSample
+
+MAGIC = b"paceline-records 2\n"
+OLD_MAGIC = b"paceline-records 1\n"
+"""Format 1 had no checksums. It is refused: what cannot be checked cannot be trusted."""
+HEADER_BYTES_MAX = 65536
+
+REQUEST_DTYPE = np.dtype(
+    [
+        ("index", "<u8"),  # the item's place in the workload
+        ("due", "<i8"),
+        ("fired", "<i8"),  # given out by the load
+        ("first_sent", "<i8"),  # first attempt handed to the socket
+        ("sent", "<i8"),  # last attempt handed to the socket
+        ("first_byte", "<i8"),
+        ("last_chunk", "<i8"),  # last content event of a stream
+        ("done", "<i8"),
+        ("outcome", "u1"),  # harness.client.types.Outcome
+        ("flags", "u1"),  # FLAG_*
+        ("status", "<u2"),
+        ("attempts", "<u2"),
+        ("user", "<u2"),  # which client application
+        ("chunks", "<u4"),  # content events of a stream
+        ("priority", "<i4"),
+    ]
+)
+"""One row per item that left the load."""
+REQUEST_ROW = struct.Struct("<Q7q2B3HIi")
+FLAG_CACHED = 1
+
+ATTEMPT_DTYPE = np.dtype(
+    [
+        ("index", "<u8"),
+        ("sent", "<i8"),
+        ("first_byte", "<i8"),
+        ("done", "<i8"),
+        ("number", "<u2"),  # 0 for the first
+        ("status", "<u2"),
+        ("outcome", "u1"),
+        ("own", "u1"),  # 1: a call that a layer made for itself, no attempt of the item
+        ("pad", "V2"),
+    ]
+)
+"""One row per exchange beside the one in the request's row: earlier attempts, hedges, and calls of layers."""
+ATTEMPT_ROW = struct.Struct("<Q3q2HBB2x")
+
+TIMELINE_DTYPE = np.dtype(
+    [
+        ("t", "<f8"),  # seconds since t0
+        ("in_flight", "<f8"),  # attempts sent and unanswered, now
+        ("limit", "<f8"),  # the strategy's concurrency limit, now; NaN if it has none
+        ("pulled", "<f8"),  # items given out so far
+        ("done", "<f8"),  # requests ended so far
+        ("loop_lag", "<f8"),  # seconds by which this tick came late: the event loop was busy
+        ("cpu", "<f8"),  # CPU seconds of this process so far
+        ("rss", "<f8"),  # resident bytes, now
+    ]
+)
+"""One row per client application process and tick (about 20 a second)."""
+TIMELINE_ROW = struct.Struct("<8d")
+
+KINDS: dict[str, np.dtype[Any]] = {"requests": REQUEST_DTYPE, "attempts": ATTEMPT_DTYPE, "timeline": TIMELINE_DTYPE}
+
+assert REQUEST_ROW.size == REQUEST_DTYPE.itemsize  # noqa: S101 - the two descriptions of one row must agree
+assert ATTEMPT_ROW.size == ATTEMPT_DTYPE.itemsize  # noqa: S101 - as above
+assert TIMELINE_ROW.size == TIMELINE_DTYPE.itemsize  # noqa: S101 - as above
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The third line of a record file; the second one has its length and CRC-32."""
+
+    kind: str  # a key of KINDS
+    case: str
+    repeat: int
+    process: int  # 0 for the only or first Locust process
+    t0_unix_s: float  # wall clock at the load's zero, to lay processes side by side
+    row_bytes: int
+
+
+class End(msgspec.Struct, frozen=True):
+    """`*.end.json`, written once by each process when its part of a case is over; its absence marks a partial case."""
+
+    scheduled: int  # items the load meant to give out until the end (or the stop)
+    pulled: int  # items given out to strategies
+    recorded: int  # rows written
+    not_sent: int  # scheduled items that never became a row
+    bad_lines: int = 0  # input lines set aside
+    first_bad_line: str | None = None  # "line 17: text2 is missing"
+    interrupted: str | None = None  # why it ended early, in words
+    duration_s: float = 0.0  # t0 to the end of the drain
+    cpu_s: float = 0.0  # CPU used by this process between t0 and the end
+    rss_start_mb: float = 0.0
+    rss_max_mb: float = 0.0
+    locust_requests: int | None = None  # Locust's own totals, where one process sees them all
+    locust_failures: int | None = None
+    error: str | None = None  # one line, if the engine or a write failed
+    write_failed: bool = False  # a record file could not be written; `error` says which
+    schedule_sha256: str | None = None
+    host_steal_share: float | None = None  # of the CPU time this machine asked for, what its host gave to others
+    lost_rows: int = 0  # rows that could not be written (disk full); counted, and missing from the files
+    attempt_rows: int | None = None  # rows of the attempts file
+    tick_rows: int | None = None  # rows of the timeline file
+    oddities: int = 0  # in answers: what was not as the API says, and did not matter
+    failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure that came with a text
+    layers: list[LayerCounts] = []  # what the layers of this process's client applications counted
+
+
+class TornHeaderError(ValueError):
+    """The process was killed before its header was whole: there is no row to lose."""
+
+
+def encode_header(header: Header) -> bytes:
+    """Magic and header, ready to be written first."""
+    data = msgspec.json.encode(header)
+    return MAGIC + _guard(data) + data + b"\n"
+
+
+def _guard(data: bytes) -> bytes:
+    return b"%08x %08x\n" % (len(data), zlib.crc32(data))
+
+
+def decode_header(head: bytes, path: Path) -> tuple[Header, int]:
+    """The header in the first bytes of a file, and where its frames begin.
+
+    Raises ValueError (TornHeaderError if it is only too short), and UsageError for a file of an older format.
+    """
+    if head.startswith(OLD_MAGIC):
+        raise UsageError(f"{path}: recorded in format 1 by an earlier version of paceline; this one reads format 2")
+    if MAGIC.startswith(head[: len(MAGIC)]) and len(head) < len(MAGIC):
+        raise TornHeaderError(f"{path}: the header is torn")
+    if not head.startswith(MAGIC):
+        raise ValueError(f"{path}: not a paceline record file, or its first line is damaged")
+    start = len(MAGIC) + len(_guard(b""))
+    data, line_break, _ = head[start:].partition(b"\n")
+    if head[len(MAGIC) : start] != _guard(data):
+        if not line_break and len(head) < HEADER_BYTES_MAX:
+            raise TornHeaderError(f"{path}: the header is torn")
+        raise ValueError(f"{path}: its header is damaged")
+    return msgspec.json.decode(data, type=Header), start + len(data) + 1
+
+
+def read(path: Path) -> tuple[Header, np.ndarray[Any, np.dtype[Any]]]:
+    """Header and rows of a record file; a torn last frame is left out.
+
+    Raises ValueError if it is not one of ours or is damaged, and UsageError if it is of an older format.
+    """
+    data = path.read_bytes()
+    header, start = decode_header(data, path)
+    rows, sound = rows_in(np.frombuffer(data, np.uint8, offset=start), KINDS[header.kind])
+    if not sound:
+        raise ValueError(f"{path}: rows are damaged, or some are missing")
+    return header, rows
+
+
+def rows_in(body: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> tuple[np.ndarray[Any, np.dtype[Any]], bool]:
+    """Rows of the sound frames in the bytes behind a header, and whether all frames are sound."""
+    found, sound = sound_rows(body.data, dtype.itemsize)
+    parts = [body[begin:end] for begin, end in found]
+    joined = np.concatenate(parts) if parts else np.empty(0, np.uint8)
+    return joined.view(dtype), sound

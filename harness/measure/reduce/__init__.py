@@ -1,0 +1,1 @@
+"""Offline: from record files to figures."""

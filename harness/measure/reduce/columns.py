@@ -1,0 +1,197 @@
+"""The rows of one repeat of one case as columns, its processes laid side by side on one time axis.
+
+Everything in a repeat is derived from the columns here, so memory is bounded by 80 bytes a row, twice. The files are
+mapped and checked, and their rows copied out of the frames; the operating system may drop the files' pages again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.client.types import Outcome
+from harness.measure.record import decisions
+from harness.measure.record.files import RecordPaths, read_header
+from harness.measure.record.rows_file import (
+    ATTEMPT_DTYPE,
+    KINDS,
+    REQUEST_DTYPE,
+    TIMELINE_DTYPE,
+    End,
+    TornHeaderError,
+    rows_in,
+)
+from harness.measure.record.sealed_json import DamagedError, read_sealed
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process's part in a repeat."""
+
+    number: int
+    timeline: Array
+    end: End | None  # None: it was killed
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One repeat: rows of all of its processes, instants in ns since the earliest process's zero; -1 did not happen."""
+
+    number: int
+    rows: Array
+    attempts: Array
+    processes: list[Process]
+    damaged: tuple[str, ...] = ()  # what is wrong with which file
+
+    @property
+    def complete(self) -> bool:
+        """Every process that began has written its end, and none was stopped early."""
+        ends = [process.end for process in self.processes]
+        return bool(ends) and all(end is not None and end.interrupted is None for end in ends)
+
+    @property
+    def ends(self) -> list[End]:
+        return [process.end for process in self.processes if process.end is not None]
+
+    @property
+    def makespan_ns(self) -> int:
+        """From the load's zero to the last answer (or the last thing that became of a request)."""
+        return max(int(self.rows["done"].max()), 1) if len(self.rows) else 0
+
+    def ok(self) -> Array:
+        """The rows of successes."""
+        rows: Array = self.rows[self.rows["outcome"] == Outcome.ok]
+        return rows
+
+
+def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
+    """Read what the processes of a repeat left behind, whole or torn."""
+    zeros = [read_header(process.requests)[0].t0_unix_s for process in processes]
+    rows, attempts, found, damaged = list[Array](), list[Array](), list[Process](), list[str]()
+    for process, zero in zip(processes, zeros, strict=True):
+        shift_s = zero - min(zeros)
+        end = _end(process.end, damaged)
+        requests = _rows(process.requests, REQUEST_DTYPE, damaged, None if end is None else end.recorded)
+        rows.append(_shifted(requests, _REQUEST_INSTANTS, shift_s))
+        of_attempts = _rows(process.attempts, ATTEMPT_DTYPE, damaged, None if end is None else end.attempt_rows)
+        attempts.append(_shifted(of_attempts, _ATTEMPT_INSTANTS, shift_s))
+        timeline = _rows(process.timeline, TIMELINE_DTYPE, damaged, None if end is None else end.tick_rows)
+        timeline["t"] += shift_s
+        if not decisions.is_sound(process.decisions, end is not None):
+            damaged.append(f"lines are damaged, or some are missing ({process.decisions.name})")
+        found.append(Process(process.process, timeline, end))
+    return Repeat(number, _join(rows, REQUEST_DTYPE), _join(attempts, ATTEMPT_DTYPE), found, tuple(damaged))
+
+
+_REQUEST_INSTANTS = ("due", "fired", "first_sent", "sent", "first_byte", "last_chunk", "done")
+_ATTEMPT_INSTANTS = ("sent", "first_byte", "done")
+
+
+def _rows(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int | None = None) -> Array:
+    """A copy of the sound rows of a file; what is wrong with it goes to `damaged`.
+
+    `expected` is what the process says it wrote; without it (it was killed) a missing or short file is no damage.
+    """
+    try:
+        header, start = read_header(path)
+    except (TornHeaderError, OSError):
+        rows, sound = np.empty(0, dtype), True
+    except ValueError as error:
+        damaged.append(f"{error} ({path.name})")
+        return np.empty(0, dtype)
+    else:
+        if KINDS[header.kind] != dtype or header.row_bytes != dtype.itemsize:
+            raise ValueError(f"{path}: rows of {header.row_bytes} bytes, expected {dtype.itemsize}")
+        whole = path.stat().st_size > start
+        body = np.memmap(path, np.uint8, "r", start) if whole else np.empty(0, np.uint8)
+        rows, sound = rows_in(np.asarray(body), dtype)
+    if not sound or (expected is not None and expected != len(rows)):
+        damaged.append(f"rows are damaged, or some are missing ({path.name})")
+    return rows
+
+
+def _shifted(rows: Array, instants: Sequence[str], shift_s: float) -> Array:
+    shift = round(shift_s * 1e9)
+    if not shift or not len(rows):
+        return rows
+    for name in instants:
+        column = rows[name]
+        always = name in {"due", "fired", "done"}
+        rows[name] = np.where(always | (column >= 0), column + shift, column)
+    return rows
+
+
+def _join(parts: list[Array], dtype: np.dtype[Any]) -> Array:
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return np.empty(0, dtype)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _end(path: Path, damaged: list[str]) -> End | None:
+    try:
+        return read_sealed(path, End)
+    except DamagedError as error:
+        damaged.append(f"{error} ({path.name})")
+    except OSError:
+        pass
+    return None
+
+
+def latency(rows: Array) -> Array:
+    """done - due."""
+    return _difference(rows["done"], rows["due"])
+
+
+def lag(rows: Array) -> Array:
+    """fired - due: the generator's own lateness."""
+    return _difference(rows["fired"], rows["due"])
+
+
+def queue_wait(rows: Array) -> Array:
+    """first sent - fired: what the strategy and its layers made it wait; of one never sent, its whole stay."""
+    return _difference(np.where(was_sent(rows), rows["first_sent"], rows["done"]), rows["fired"])
+
+
+def retry_time(rows: Array) -> Array:
+    """last sent - first sent; 0 for one never sent."""
+    return np.where(was_sent(rows), rows["sent"] - rows["first_sent"], 0)
+
+
+def service_time(rows: Array) -> Array:
+    """done - last sent; 0 for one never sent. The four parts add up to the latency, to the nanosecond."""
+    return np.where(was_sent(rows), rows["done"] - rows["sent"], 0)
+
+
+def _difference(later: Array, earlier: Array) -> Array:
+    difference: Array = later - earlier
+    return difference
+
+
+def was_sent(rows: Array) -> Array:
+    """Whether a request went to the wire at all."""
+    sent: Array = rows["sent"] >= 0
+    return sent
+
+
+def sent_itself(rows: Array) -> Array:
+    """Whether a row holds an exchange; items that share another's have none, and neither have those of calls alone."""
+    sent: Array = (rows["attempts"] > 0) & was_sent(rows)
+    return sent
+
+
+def exchanges(repeat: Repeat) -> tuple[Array, Array]:
+    """Start and end of every attempt, in ns: the intervals in which something was in flight.
+
+    A request that sleeps between two attempts is not in flight. Items that share a request count once.
+    """
+    last = repeat.rows[sent_itself(repeat.rows)]
+    starts = np.concatenate([last["sent"], repeat.attempts["sent"]])
+    ends = np.concatenate([last["done"], repeat.attempts["done"]])
+    return starts, np.maximum(ends, starts)

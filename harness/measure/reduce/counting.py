@@ -1,0 +1,178 @@
+"""How many: items by outcome, exchanges, and the evidence that nothing was lost or counted twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from harness.client.types import Outcome
+from harness.measure.record.plan import CaseFacts, PlanCase
+from harness.measure.record.rows_file import FLAG_CACHED, End
+from harness.measure.reduce.columns import Process, Repeat, lag, sent_itself
+from harness.measure.reduce.statistics import percentile_of
+from harness.measure.result import OUTCOME_NAMES, Counts
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What the verdict needs of a case beside the case itself."""
+
+    case: str
+    rows: int = 0  # found in the files
+    recorded: int | None = None  # rows that the processes say they wrote; None if one never said
+    lost_rows: int = 0
+    damaged: list[str] = []  # what is wrong with which file
+    repeated: int = 0  # items recorded more than once within a repeat
+    on_wire: int = 0  # rows of requests that were sent: what Locust counts
+    answered: int = 0  # exchanges with a status: the server saw them for certain
+    cut: int = 0  # requests cancelled or unfinished of which it is not known whether they were sent
+    killed: int = 0  # processes that never wrote their end
+    missing_repeats: int = 0
+    unattended: int = 0  # repeats with rows but without facts: whoever played them was killed meanwhile
+    other_schedules: list[str] = []  # hashes of schedules that were played and not planned
+    interrupted: list[str] = []
+    errors: list[str] = []  # of the engine
+    write_errors: list[str] = []  # record files that could not be written
+    exit_codes: list[int] = []  # those that are not 0
+    lag: tuple[str, float] | None = None  # highest percentile that n carries, over all rows: name, seconds
+    send_share: float | None = None  # rate at which the load gave items out, of the rate it meant to
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a repeat meant to do, and what of it never became a row."""
+
+    scheduled: int
+    not_sent: int
+    unfinished: int
+
+
+def expected(repeat: Repeat, plan: PlanCase) -> Expected:
+    """Arrivals: the whole schedule, whoever was there to send it. A backlog: from the processes' ends.
+
+    What a killed process had given out and not recorded is unfinished; what nobody gave out is not sent.
+    """
+    ends, rows = repeat.ends, len(repeat.rows)
+    killed = len(ends) < len(repeat.processes)
+    if plan.scheduled is None and not killed and len(repeat.processes) >= plan.processes:
+        return Expected(sum(end.scheduled for end in ends), sum(end.not_sent for end in ends), 0)
+    recorded = sum(end.recorded for end in ends)
+    unfinished = max(sum(_pulled(p) for p in repeat.processes if p.end is None) - (rows - recorded), 0)
+    if plan.scheduled is not None:
+        scheduled = plan.scheduled
+    elif killed:
+        scheduled = max(plan.items or 0, rows + unfinished)
+    else:
+        scheduled = max(sum(end.scheduled for end in ends), (plan.items or 0) - sum(end.bad_lines for end in ends))
+    return Expected(scheduled, max(scheduled - rows - unfinished, 0), unfinished)
+
+
+def _pulled(process: Process) -> int:
+    if process.end is not None:
+        return process.end.pulled
+    return int(process.timeline["pulled"][-1]) if len(process.timeline) else 0
+
+
+def counts(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFacts | None]) -> Counts:
+    """Items over all repeats. Every scheduled item has exactly one outcome."""
+    goals = [expected(repeat, plan) for repeat in repeats]
+    tally = sum(
+        (np.bincount(repeat.rows["outcome"], minlength=len(Outcome)) for repeat in repeats),
+        start=np.zeros(len(Outcome), np.int64),
+    )
+    by_outcome = dict(zip(OUTCOME_NAMES, tally.tolist(), strict=True))
+    by_outcome["not_sent"] += sum(goal.not_sent for goal in goals)
+    by_outcome["unfinished"] += sum(goal.unfinished for goal in goals)
+    ends = [end for repeat in repeats for end in repeat.ends]
+    locust = [end.locust_requests for end in ends if end.locust_requests is not None]
+    seen = [None if fact is None else fact.server_seen for fact in facts]
+    known = [number for number in seen if number is not None]
+    return Counts(
+        scheduled=sum(goal.scheduled for goal in goals),
+        sent=sum(int((repeat.rows["sent"] >= 0).sum()) for repeat in repeats),
+        attempts=sum(int(repeat.rows["attempts"].sum(dtype=np.int64)) for repeat in repeats),
+        own_calls=sum(int(repeat.attempts["own"].astype(bool).sum()) for repeat in repeats),
+        side_attempts=sum(_side_attempts(repeat) for repeat in repeats),
+        cache_hits=sum(int(((repeat.rows["flags"] & FLAG_CACHED) > 0).sum()) for repeat in repeats),
+        server_seen=sum(known) if seen and len(known) == len(seen) else None,
+        locust_seen=sum(locust) if locust else None,
+        bad_lines=max((sum(end.bad_lines for end in repeat.ends) for repeat in repeats), default=0),
+        **by_outcome,
+    )
+
+
+def evidence(
+    plan: PlanCase,
+    repeats: Sequence[Repeat],
+    facts: Sequence[CaseFacts | None],
+    damaged: Sequence[str] = (),
+    torn: int = 0,
+) -> Evidence:
+    """What the files, the ends and the facts say about a case's soundness.
+
+    `damaged` is what was found before a repeat could be read; `torn` counts processes killed in their first instant.
+    """
+    ends = [end for repeat in repeats for end in repeat.ends]
+    known = [fact for fact in facts if fact is not None]
+    killed = sum(len(repeat.processes) - len(repeat.ends) for repeat in repeats) + torn
+    reasons = [end.interrupted for end in ends] + [fact.interrupted for fact in known]
+    lags = [lag(repeat.rows) for repeat in repeats]
+    played = {end.schedule_sha256 for end in ends}
+    return Evidence(
+        case=plan.name,
+        rows=sum(len(repeat.rows) for repeat in repeats),
+        recorded=None if killed or not repeats else sum(end.recorded for end in ends),
+        lost_rows=sum(end.lost_rows for end in ends),
+        damaged=[*damaged, *(text for repeat in repeats for text in repeat.damaged)],
+        repeated=sum(len(repeat.rows) - len(np.unique(repeat.rows["index"])) for repeat in repeats),
+        on_wire=sum(int((repeat.rows["first_sent"] >= 0).sum()) for repeat in repeats),
+        answered=sum(_answered(repeat) for repeat in repeats),
+        cut=sum(_cut(repeat) for repeat in repeats),
+        killed=killed,
+        missing_repeats=max(plan.repeats - len(repeats), 0),
+        unattended=len(repeats) - len(known) if repeats else 0,
+        other_schedules=sorted(sha for sha in played if sha is not None and sha != plan.schedule_sha256),
+        interrupted=list(dict.fromkeys(reason for reason in reasons if reason)),
+        errors=_errors(end for end in ends if not end.write_failed),
+        write_errors=_errors(end for end in ends if end.write_failed),
+        exit_codes=[fact.exit_code for fact in known if fact.exit_code],
+        lag=percentile_of(np.concatenate(lags)) if lags else None,
+        send_share=min((share for repeat in repeats if (share := _send_share(repeat)) is not None), default=None),
+    )
+
+
+def _side_attempts(repeat: Repeat) -> int:
+    """Attempts that did not fail and were not the one whose answer counts."""
+    of_items = repeat.attempts[repeat.attempts["own"] == 0]
+    return int(np.isin(of_items["outcome"], (Outcome.ok, Outcome.cancelled)).sum())
+
+
+def is_partial(proof: Evidence) -> bool:
+    """Whether a case did not come to its end."""
+    return bool(
+        proof.killed or proof.missing_repeats or proof.unattended or proof.interrupted or proof.recorded is None
+    )
+
+
+def _answered(repeat: Repeat) -> int:
+    last = sent_itself(repeat.rows) & (repeat.rows["status"] > 0)
+    return int(last.sum()) + int((repeat.attempts["status"] > 0).sum())
+
+
+def _cut(repeat: Repeat) -> int:
+    given_up = np.isin(repeat.rows["outcome"], (Outcome.cancelled, Outcome.unfinished))
+    return int((given_up & (repeat.rows["attempts"] == 0)).sum())
+
+
+def _send_share(repeat: Repeat) -> float | None:
+    """Span of the due instants over span of the instants at which items were given out; None for a backlog."""
+    if not len(repeat.rows) or (last_due := int(repeat.rows["due"].max())) <= 0:
+        return None
+    return min(1.0, last_due / max(int(repeat.rows["fired"].max()), 1))
+
+
+def _errors(ends: Iterable[End]) -> list[str]:
+    """The errors of processes, each once."""
+    return list(dict.fromkeys(end.error for end in ends if end.error))

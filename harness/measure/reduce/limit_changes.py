@@ -1,0 +1,77 @@
+"""What a limit decided in a case: how often, why, and where it stood."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from harness.client.cause import Cause
+from harness.measure.record.decisions import Decision, read
+from harness.measure.record.files import RecordPaths, read_header
+from harness.measure.result import LimitChange, LimitLog
+
+POINTS_MAX = 500  # of a timeline in the result
+
+
+def limit_log(repeats: Sequence[Sequence[RecordPaths]]) -> LimitLog | None:
+    """Counts over all repeats and the timeline of the first; None if no limit decided anything."""
+    causes: Counter[str] = Counter()
+    dropped, timeline = 0, list[LimitChange]()
+    for number, processes in enumerate(repeats):
+        told = [read(process.decisions) for process in processes]
+        dropped += sum(lost for _, lost in told)
+        for decisions, _ in told:
+            causes.update(decision.cause for decision in decisions)
+        if not number:
+            zeros = [read_header(process.requests)[0].t0_unix_s for process in processes]
+            of_process = (decisions for decisions, _ in told)
+            timeline = _timeline([(zero - min(zeros), of) for zero, of in zip(zeros, of_process, strict=True)])
+    if not causes:
+        return None
+    ordered = dict(sorted(causes.items(), key=lambda entry: (-entry[1], entry[0])))
+    return LimitLog(decisions=causes.total(), dropped=dropped, causes=ordered, timeline=thinned(timeline))
+
+
+def _timeline(processes: Sequence[tuple[float, list[Decision]]]) -> list[LimitChange]:
+    """The sum of the limits of all client applications after each decision of one, from where they began."""
+    marked = sorted(
+        (
+            (decision.t_s + shift_s, number, decision)
+            for number, (shift_s, of) in enumerate(processes)
+            for decision in of
+        ),
+        key=lambda entry: entry[0],
+    )
+    if not marked:
+        return []
+    limits: dict[tuple[int, int], int] = {}
+    paces: dict[tuple[int, int], float | None] = {}
+    for _, number, decision in marked:
+        limits.setdefault((number, decision.application), decision.before)
+    steps = [LimitChange(0.0, sum(limits.values()), Cause.start)]
+    for t_s, number, decision in marked:
+        who = number, decision.application
+        limits[who], paces[who] = decision.after, decision.pace_per_s
+        known = [pace for pace in paces.values() if pace is not None]
+        all_paced = len(known) == len(limits)
+        steps.append(
+            LimitChange(round(t_s, 6), sum(limits.values()), decision.cause, sum(known) if all_paced else None)
+        )
+    return steps
+
+
+def thinned(steps: Sequence[LimitChange], most: int = POINTS_MAX) -> list[LimitChange]:
+    """At most so many of them: of each span of time the first, the last, the highest and the lowest."""
+    if len(steps) <= most:
+        return list(steps)
+    begin, end = steps[0].t_s, steps[-1].t_s
+    spans = most // 4
+    width = (end - begin) / spans or 1.0
+    of_span: dict[int, list[int]] = {}
+    for number, step in enumerate(steps):
+        of_span.setdefault(min(int((step.t_s - begin) / width), spans - 1), []).append(number)
+    kept: set[int] = set()
+    for numbers in of_span.values():
+        values = [(steps[number].limit, number) for number in numbers]
+        kept |= {numbers[0], numbers[-1], min(values)[1], max(values)[1]}
+    return [steps[number] for number in sorted(kept)]

@@ -1,0 +1,277 @@
+"""From record files to figures: everything in result.json is computed here, offline, as often as one likes.
+
+Rules of this file
+  1. Latency and its four parts (lag, queue wait, retry time, service time) are of successes; failures are in `counts`.
+     Service and retry time leave out successes that never went to the wire (cache hits).
+  2. Rates are over the makespan and, but for `sent`, of successes. Several repeats are pooled: counts add up, makespan
+     is their mean, and intervals come from their spread.
+  3. Files that are missing or torn make a case partial, never an error. Damaged ones make it invalid, and are named.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from harness.measure.judge.diagnosis import diagnose
+from harness.measure.judge.headline import headline
+from harness.measure.judge.slo import Bounds, Condition, bounds_s, check, parse, sets_errors
+from harness.measure.judge.verdict import verdict
+from harness.measure.record.files import find, unreadable
+from harness.measure.record.plan import CaseFacts, Measured, Plan, PlanCase, read_facts, read_measured, read_plan
+from harness.measure.record.sealed_json import DamagedError
+from harness.measure.reduce import columns
+from harness.measure.reduce.columns import Repeat, exchanges, load_repeat
+from harness.measure.reduce.counting import Evidence, counts, evidence, is_partial
+from harness.measure.reduce.failures import failure_counts, failure_samples
+from harness.measure.reduce.layer_figures import figures
+from harness.measure.reduce.limit_changes import limit_log
+from harness.measure.reduce.resources import resources
+from harness.measure.reduce.statistics import LEAST_N, distribution
+from harness.measure.reduce.timeline import buckets, in_flight
+from harness.measure.result import (
+    SCHEMA_VERSION,
+    Bucket,
+    Case,
+    Counts,
+    Distribution,
+    InFlight,
+    Load,
+    Rates,
+    Reason,
+    Resources,
+    RunResult,
+    Verdict,
+)
+
+BACKLOG = "backlog"
+
+
+def summarize_run(directory: Path) -> RunResult:
+    """The result of a run directory, whole or killed in the middle; raises UsageError if it has no plan."""
+    plan, measured = read_plan(directory), read_measured(directory)
+    conditions = parse(plan.slo) if plan.slo else []
+    found = [measure_case(case, directory, measured, conditions) for case in plan.cases]
+    present = [pair for pair in found if pair is not None]
+    not_run = [case.name for case, pair in zip(plan.cases, found, strict=True) if pair is None]
+    cases = diagnose([case for case, _ in present])
+    judged = verdict(cases, [proof for _, proof in present], not_run, sets_errors(conditions))
+    schedules = {case.schedule_sha256 for case in plan.cases}
+    return RunResult(
+        schema_version=SCHEMA_VERSION,
+        id=plan.id,
+        started_at=plan.started_at,
+        tool=plan.tool,
+        environment=_environment(plan, directory),
+        seed=plan.seed,
+        schedule_sha256=schedules.pop() if len(schedules) == 1 else None,
+        verdict=judged,
+        headline=headline(cases, judged),
+        cases=cases,
+        simulated=plan.simulated,
+    )
+
+
+def with_write_error(result: RunResult, error: str) -> RunResult:
+    """The same result, invalid because a file of the run could not be written."""
+    text = f"Records are incomplete: could not write {error}. Free some space and run it again."
+    judged = Verdict("invalid", [Reason("write_error", text), *result.verdict.reasons])
+    return msgspec.structs.replace(result, verdict=judged, headline=headline(result.cases, judged))
+
+
+def measure_case(
+    plan: PlanCase, directory: Path, measured: Measured, conditions: Sequence[Condition]
+) -> tuple[Case, Evidence] | None:
+    """A case and the evidence on it; None if it was never begun."""
+    recorded = find(directory).get(plan.name, {})
+    repeats = [load_repeat(number, processes) for number, processes in recorded.items()]
+    numbers = sorted({*recorded, *range(plan.repeats)})
+    torn, damaged = unreadable(directory, plan.name)
+    known = {number: _facts(directory, plan.name, number, damaged) for number in numbers}
+    if not repeats and not any(known.values()) and not damaged:
+        return None
+    facts = [known[number] for number in recorded] or list(known.values())
+    proof = evidence(plan, repeats, facts, damaged, len(torn))
+    case = _case(plan, repeats, facts, proof, bounds_s(conditions), measured)
+    case = msgspec.structs.replace(case, limit=limit_log(list(recorded.values())))
+    return _with_slo(case, conditions), proof
+
+
+def _facts(directory: Path, case: str, repeat: int, damaged: list[str]) -> CaseFacts | None:
+    try:
+        return read_facts(directory, case, repeat)
+    except DamagedError as error:
+        damaged.append(str(error))
+        return None
+
+
+def _case(
+    plan: PlanCase,
+    repeats: list[Repeat],
+    facts: list[CaseFacts | None],
+    proof: Evidence,
+    bounds: Bounds,
+    measured: Measured,
+) -> Case:
+    number = counts(plan, repeats, facts)
+    filled = [repeat for repeat in repeats if len(repeat.rows)]
+    makespans = [repeat.makespan_ns / 1e9 for repeat in filled]
+    return Case(
+        **_identity(plan, measured),
+        repeats=len(repeats),
+        counts=number,
+        makespan_s=sum(makespans) / len(makespans) if makespans else None,
+        rates_per_s=_rates(plan, filled, number, sum(makespans), bounds),
+        in_flight=_in_flight(filled),
+        resources=_resources(plan, filled, number, sum(makespans), measured.ceilings),
+        timeline=_timeline(filled),
+        warnings=_warnings(number, proof, repeats),
+        partial=is_partial(proof),
+        failures=failure_counts(filled),
+        failure_samples=failure_samples(filled),
+        layer_figures=figures(part for repeat in repeats for end in repeat.ends for part in end.layers),
+        **_distributions(filled),
+    )
+
+
+def _identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
+    duration_s = None if plan.is_backlog else plan.duration_s
+    return {
+        "name": plan.name,
+        "strategy": plan.strategy,
+        "load": Load(plan.load.name, plan.load.settings, plan.items, duration_s),
+        "task": plan.task,
+        "target": measured.target,
+        "scenario": plan.scenario,
+        "layers": plan.layers.as_report(),
+    }
+
+
+def _with_slo(case: Case, conditions: Sequence[Condition]) -> Case:
+    return msgspec.structs.replace(case, slo=check(conditions, case)) if conditions else case
+
+
+def _distributions(repeats: list[Repeat]) -> dict[str, Any]:
+    """Latency and its parts, and for streams the time to and between tokens: all of successes.
+
+    TTFT is from the last attempt's `sent` to the first content event: what the server made the reader wait. What came
+    before (lag, queue wait, retries) is in those figures. ITL is one mean per stream: (last - first) / (events - 1).
+    """
+    ok = [repeat.ok() for repeat in repeats]
+    wired = [rows[columns.was_sent(rows)] for rows in ok]
+    streams = [rows[(rows["chunks"] > 0) & (rows["first_byte"] >= 0)] for rows in wired]
+    several = [rows[(rows["chunks"] > 1) & (rows["last_chunk"] >= 0)] for rows in streams]
+    return {
+        "latency_s": distribution([columns.latency(rows) for rows in ok]),
+        "service_time_s": distribution([columns.service_time(rows) for rows in wired]),
+        "queue_wait_s": distribution([columns.queue_wait(rows) for rows in ok]),
+        "retry_time_s": distribution([columns.retry_time(rows) for rows in wired]),
+        "lag_s": distribution([columns.lag(rows) for rows in ok]),
+        "ttft_s": _if_any([rows["first_byte"] - rows["sent"] for rows in streams]),
+        "itl_s": _if_any([_itl(rows) for rows in several]),
+    }
+
+
+def _itl(rows: Any) -> Any:
+    return ((rows["last_chunk"] - rows["first_byte"]) / (np.maximum(rows["chunks"], 2) - 1.0)).round().astype(np.int64)
+
+
+def _if_any(values: list[Any]) -> Distribution | None:
+    return distribution(values) if any(len(part) for part in values) else None
+
+
+def _rates(
+    plan: PlanCase,
+    repeats: list[Repeat],
+    number: Counts,
+    makespans_s: float,
+    bounds: Bounds,
+) -> Rates:
+    if makespans_s <= 0:
+        return Rates()
+    within = sum(_within(repeat, *bounds) for repeat in repeats)
+    return Rates(
+        offered=plan.scheduled / plan.span_s if plan.scheduled and plan.span_s else None,
+        sent=number.sent / makespans_s,
+        completed=number.ok / makespans_s,
+        goodput=within / makespans_s,
+    )
+
+
+def _within(repeat: Repeat, latency_s: float | None, ttft_s: float | None, itl_s: float | None) -> int:
+    """Successes within the SLO's bounds for one request; all of them if it has none."""
+    ok = repeat.ok()
+    good = np.ones(len(ok), bool)
+    if latency_s is not None:
+        good &= columns.latency(ok) <= latency_s * 1e9
+    if ttft_s is not None:
+        good &= (ok["chunks"] > 0) & (ok["first_byte"] - ok["sent"] <= ttft_s * 1e9)
+    if itl_s is not None:
+        alone = ok["chunks"] == 1  # one event has no gap
+        good &= alone | ((ok["chunks"] > 1) & (_itl(ok) <= itl_s * 1e9))
+    return int(good.sum())
+
+
+def _in_flight(repeats: list[Repeat]) -> InFlight:
+    found = [in_flight(*exchanges(repeat), repeat.makespan_ns) for repeat in repeats]
+    means = [one.mean for one in found if one.mean is not None]
+    peaks = [one.max for one in found if one.max is not None]
+    return InFlight(sum(means) / len(means), max(peaks)) if means else InFlight()
+
+
+def _timeline(repeats: list[Repeat]) -> list[Bucket]:
+    """Of one repeat, the one with the median makespan: an average of several would show what never happened."""
+    ordered = sorted(repeats, key=lambda repeat: repeat.makespan_ns)
+    return buckets(ordered[(len(ordered) - 1) // 2]) if ordered else []
+
+
+def _resources(
+    plan: PlanCase, repeats: list[Repeat], number: Counts, makespans_s: float, ceilings: dict[str, float]
+) -> Resources:
+    """Unknown in a simulation: virtual time has no CPU."""
+    if plan.transport == "simulated":
+        return Resources()
+    return resources(repeats, number, makespans_s, _ceiling(plan, ceilings))
+
+
+def _ceiling(plan: PlanCase, ceilings: dict[str, float]) -> float | None:
+    ceiling = ceilings.get(plan.name, ceilings.get(plan.transport))
+    return None if ceiling is None or not math.isfinite(ceiling) or ceiling <= 0 else ceiling * plan.processes
+
+
+def _environment(plan: Plan, directory: Path) -> dict[str, Any]:
+    extra: dict[str, Any] = {"command": plan.command} if plan.command else {}
+    if plan.notes:
+        extra["notes"] = plan.notes
+    if digests := _digests(plan, directory):
+        extra["records_sha256"] = digests
+    return plan.environment | extra
+
+
+def _digests(plan: Plan, directory: Path) -> dict[str, str]:
+    """The digest of the records of each repeat that came to its end."""
+    recorded = find(directory)
+    trials = [(case.name, repeat) for case in plan.cases for repeat in recorded.get(case.name, {})]
+    facts = {f"{name}/{repeat}": _facts(directory, name, repeat, []) for name, repeat in trials}
+    return {trial: of.records_sha256 for trial, of in facts.items() if of is not None and of.records_sha256}
+
+
+def _warnings(number: Counts, proof: Evidence, repeats: Sequence[Repeat]) -> list[str]:
+    found = []
+    if 0 < number.ok < LEAST_N["p99"]:
+        found.append(f"p99 takes {LEAST_N['p99']} successes, there are {number.ok}: no number is given for it")
+    if number.ok and number.ok < number.scheduled:
+        found.append(f"latencies are of the {number.ok} successes of {number.scheduled} items")
+    if number.bad_lines:
+        first = next((end.first_bad_line for repeat in repeats for end in repeat.ends if end.first_bad_line), None)
+        found.append(f"{number.bad_lines} input lines were set aside" + (f"; the first: {first}" if first else ""))
+    if oddities := sum(end.oddities for repeat in repeats for end in repeat.ends):
+        found.append(f"answers held {oddities} things that are not as the API says; they were read past")
+    if proof.exit_codes:
+        found.append("the client process ended with exit code " + ", ".join(map(str, proof.exit_codes)))
+    return found

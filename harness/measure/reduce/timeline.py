@@ -1,0 +1,134 @@
+"""What happened when: in-flight over time, and the slices of a run that charts are drawn from. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from harness.client.types import Outcome
+from harness.measure.reduce.columns import Process, Repeat, exchanges, latency, service_time, was_sent
+from harness.measure.result import Bucket, InFlight
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+BUCKETS_MAX = 120
+P99_LEAST = 100
+"""The p99 of fewer values is only their largest, so a slice with fewer has none."""
+_NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
+
+
+def in_flight(starts: Array, ends: Array, makespan_ns: int) -> InFlight:
+    """Time average and peak of what is in flight; an end counts before a start at the same instant."""
+    if not len(starts) or makespan_ns <= 0:
+        return InFlight()
+    starts, ends = np.sort(starts), np.sort(ends)
+    peak = int((np.arange(1, len(starts) + 1) - np.searchsorted(ends, starts, "right")).max())
+    mean = float((ends - starts).sum(dtype=np.float64)) / makespan_ns  # sorting apart leaves the sum as it was
+    return InFlight(mean, max(peak, 1))
+
+
+def width_s(makespan_s: float) -> float:
+    """A round width that cuts the run into 60 to 120 buckets."""
+    least = makespan_s / BUCKETS_MAX
+    unit = 10.0 ** math.floor(math.log10(least))
+    return next(round(nice * unit, 12) for nice in _NICE if nice * unit >= least * (1 - 1e-9))
+
+
+def buckets(repeat: Repeat) -> list[Bucket]:
+    """The slices of one repeat, from its rows and its processes' ticks.
+
+    `due`, `sent`, `ok` and `failed` count by their own instants; latency is of the successes due in the slice, service
+    time of the successes done in it. A p99 needs P99_LEAST values; a median needs one, as it makes a
+    picture, not evidence.
+    """
+    if not len(repeat.rows):
+        return []
+    makespan_s = repeat.makespan_ns / 1e9
+    width = width_s(makespan_s)
+    count = max(1, math.ceil(makespan_s / width - 1e-9))
+    width_ns = max(1, round(width * 1e9))  # a simulated run may take less than a nanosecond a bucket
+
+    def place(instants: Array) -> Array:
+        places: Array = np.clip(instants // width_ns, 0, count - 1)
+        return places
+
+    def tally(instants: Array) -> list[int]:
+        counts: list[int] = np.bincount(place(instants), minlength=count).tolist()
+        return counts
+
+    rows, ok = repeat.rows, repeat.ok()
+    sent_ok = ok[was_sent(ok)]
+    failed = rows[rows["outcome"] != Outcome.ok]
+    columns: dict[str, list[Any]] = {
+        "due": tally(rows["due"]),
+        "sent": tally(rows["first_sent"][rows["first_sent"] >= 0]),
+        "ok": tally(ok["done"]),
+        "failed": tally(failed["done"]),
+        "in_flight": _time_average(*exchanges(repeat), width_ns, count),
+    }
+    for p, name, least in ((0.5, "p50", 1), (0.99, "p99", P99_LEAST)):
+        columns[f"latency_{name}_s"] = _quantiles(latency(ok), place(ok["due"]), count, p, least)
+        columns[f"service_{name}_s"] = _quantiles(service_time(sent_ok), place(sent_ok["done"]), count, p, least)
+    columns |= _ticks(repeat.processes, width, count)
+    names = list(columns)
+    return [
+        Bucket(t_s=round(number * width, 9), width_s=width, **dict(zip(names, values, strict=True)))
+        for number, values in enumerate(zip(*columns.values(), strict=True))
+    ]
+
+
+def _time_average(starts: Array, ends: Array, width_ns: int, count: int) -> list[float]:
+    """In-flight averaged over each slice: differences of the integral of (started - ended) at its edges."""
+    edges = np.arange(count + 1) * float(width_ns)
+
+    def integral(instants: Array) -> Array:
+        ordered = np.sort(instants).astype(np.float64)
+        sums = np.concatenate([[0.0], np.cumsum(ordered)])
+        before = np.searchsorted(ordered, edges, "left")
+        total: Array = edges * before - sums[before]
+        return total
+
+    average = np.diff(integral(starts) - integral(ends)) / width_ns
+    return [round(max(value, 0.0), 6) for value in average.tolist()]
+
+
+def _quantiles(values: Array, places: Array, count: int, p: float, least: int) -> list[float | None]:
+    """The nearest-rank p-quantile of each slice in seconds; None where it has fewer than `least` values."""
+    order = np.lexsort((values, places))
+    sizes = np.bincount(places, minlength=count)
+    starts = np.cumsum(sizes) - sizes
+    ranks = starts + np.maximum(np.ceil(p * sizes - 1e-9).astype(np.int64), 1) - 1
+    return [
+        float(values[order[at]]) / 1e9 if size >= least else None
+        for at, size in zip(ranks.tolist(), sizes.tolist(), strict=True)
+    ]
+
+
+def _ticks(processes: list[Process], width: float, count: int) -> dict[str, list[float | None]]:
+    """Limit, CPU, memory and loop lag of each slice: added up over processes, the lag as the worst of them."""
+    limit, cpu, rss, late = (np.full(count, np.nan) for _ in range(4))
+    edges = np.arange(count + 1) * width
+    middles = edges[:-1] + width / 2
+    for process in processes:
+        ticks = process.timeline
+        if not len(ticks):
+            continue
+        limited = ticks[~np.isnan(ticks["limit"])]
+        if len(limited):
+            latest = np.searchsorted(limited["t"], middles, "right") - 1
+            limit = _add(limit, limited["limit"][np.maximum(latest, 0)])
+        cpu = _add(cpu, np.diff(np.interp(edges, ticks["t"], ticks["cpu"])) / width)
+        rss = _add(rss, np.interp(edges[1:], ticks["t"], ticks["rss"]) / 1e6)
+        places = np.clip((ticks["t"] / width).astype(np.int64), 0, count - 1)
+        worst = np.full(count, -np.inf)
+        np.maximum.at(worst, places, ticks["loop_lag"])
+        late = np.fmax(late, np.where(np.isinf(worst), np.nan, worst))
+    named = {"limit": limit, "cpu_share": cpu, "rss_mb": rss, "loop_lag_s": late}
+    return {name: [None if math.isnan(x) else round(x, 6) for x in column.tolist()] for name, column in named.items()}
+
+
+def _add(total: Array, part: Array) -> Array:
+    summed: Array = np.where(np.isnan(total), part, total + part)
+    return summed

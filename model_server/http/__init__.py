@@ -1,0 +1,1 @@
+"""The HTTP face of both servers: protocol, routes, bodies, replies, metrics."""

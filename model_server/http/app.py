@@ -1,0 +1,291 @@
+"""The HTTP face: `create_app(engine)` gives a bare ASGI callable that both servers run.
+
+Rules of this file
+  1. Every exchange on a work route is counted the moment it is seen and closed exactly once, whatever becomes of it.
+  2. Nothing reaches the caller but a reply or the one error body; an unexpected exception is logged and answers 500.
+  3. `around` is where the mock puts limits and faults: it gets the exchange and the function that answers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from harness.base.clock import Clock, clock
+from model_server.api import ROUTES
+from model_server.errors import ApiError, ClientGone, draining, starting
+from model_server.http.authorization import check_key
+from model_server.http.bounds import FaceSettings
+from model_server.http.cors import Cors
+from model_server.http.counts import Counts, RouteCounts
+from model_server.http.exchange import Exchange, Receive, Scope, SendMessage, Timing
+from model_server.http.metrics import Metrics
+from model_server.http.reply import Reply
+from model_server.http.route_table import Decode, Methods, allowed_methods, route_of, tabulate
+from model_server.http.routes import Route
+from model_server.http.unpacking import is_gzip, unpacked
+from model_server.jobs.job import JobBackend
+from model_server.scheduling.admission import AdmissionLimits
+from model_server.scheduling.batching import BatchPolicy
+from model_server.scheduling.dispatch import Dispatcher
+from model_server.scheduling.lane import Lane
+from model_server.work import Engine, Work
+
+log = logging.getLogger(__name__)
+
+Answer = Callable[[], Awaitable[Reply]]
+Around = Callable[[Exchange, Answer], Awaitable[Reply | None]]
+"""Wraps the answering of a work exchange; None means that it has dealt with the connection itself."""
+
+
+class App:
+    """A bare ASGI application around one engine. Opened by the first request, on the loop that serves it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: FaceSettings,
+        policy: BatchPolicy,
+        admission: AdmissionLimits,
+        *,
+        workers: int,
+        running_max: int,
+        running_queue_max: int,
+        around: Around | None,
+        extra_routes: Iterable[Route],
+        jobs: JobBackend | None,
+    ) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.routes = [*ROUTES, *extra_routes]
+        self.around = around
+        self.jobs = jobs
+        self.draining = False
+        self.idle = asyncio.Event()  # set once it is draining and nothing is in flight
+        self.counts = Counts(list(dict.fromkeys(route.path for route in self.routes if route.work)))
+        self.metrics = Metrics()
+        self.clock: Clock = _not_open
+        self.dispatcher = Dispatcher(
+            engine, policy, admission, workers=workers, clock=self._now, on_batch=self.metrics.batch
+        )
+        self.lane = Lane(engine, running_max=running_max, queue_max=running_queue_max, clock=self._now)
+        self._table, self._patterns = tabulate(self.routes)
+        self._key = settings.api_key.encode() if settings.api_key else None
+        self._cors = Cors(settings.cors_origins) if settings.cors_origins else None
+        note = engine.info.note
+        self._note = None if note is None else note.encode("latin-1", "replace")
+        self._hanging: set[asyncio.Future[None]] = set()
+
+    def _now(self) -> float:
+        return self.clock()
+
+    def open(self) -> None:
+        """Bind to the running loop; called by the first request at the latest."""
+        if self.clock is _not_open:
+            self.clock = clock()
+            self.engine.open()
+            if self.jobs is not None:
+                self.jobs.open(self)
+
+    async def aclose(self) -> None:
+        """The end: what jobs have not done is kept for the next process."""
+        if self.jobs is not None and self.clock is not _not_open:
+            await self.jobs.close()
+
+    def find(self, method: str, path: str) -> tuple[Route, Decode | None] | None:
+        """The route at a plain path, and how its bodies are decoded."""
+        return self._table.get(path, {}).get(method)
+
+    def job_endpoints(self) -> list[str]:
+        """Paths whose bodies can be items of a job."""
+        return [route.path for route in self.routes if route.method == "POST" and route.work]
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges on work routes that are not over."""
+        return sum(book.in_flight for book in self.counts.routes.values())
+
+    def drain(self) -> None:
+        """From now on new work is refused with 503; those that wait for nothing are let go."""
+        self.draining = True
+        for future in self._hanging:
+            _release(future)
+        if not self.in_flight:
+            self.idle.set()
+
+    async def hang(self, exchange: Exchange) -> None:
+        """Never answer. Returns when the server stops; raises `ClientGone` when the client gives up."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._hanging.add(future)
+        exchange.when_gone(lambda: _release(future))
+        try:
+            await future
+        finally:
+            self._hanging.discard(future)
+        if exchange.gone:
+            raise ClientGone
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
+        if scope["type"] != "http":
+            await _lifespan(scope, receive, send)
+            return
+        if self.clock is _not_open:
+            self.open()
+        exchange = Exchange(scope, receive, send, self.clock())
+        exchange.note = self._note
+        if self._cors is not None:
+            exchange.cors = self._cors.headers(exchange)
+        methods = self._table.get(scope["path"])
+        book = self.counts.routes.get(scope["path"])
+        if book is None:
+            await self._converse(exchange, methods)
+            return
+        book.seen += 1
+        exchange.book = book
+        try:
+            await self._converse(exchange, methods)
+        finally:
+            self._close(exchange, book)
+
+    def _close(self, exchange: Exchange, book: RouteCounts) -> None:
+        exchange.close()
+        status = exchange.status
+        if exchange.outcome is not None:
+            outcome = exchange.outcome
+        elif exchange.gone or (exchange.connection is not None and exchange.connection.lost):
+            outcome = "disconnected"
+        elif 200 <= status < 300:
+            outcome = "finished"
+        else:
+            outcome = "refused" if status in (429, 503) else "failed"
+        book.close(outcome)
+        self.metrics.exchange(exchange, outcome, self.clock())
+        if self.draining and not self.in_flight:
+            self.idle.set()
+
+    async def _converse(self, exchange: Exchange, methods: Methods | None) -> None:
+        route: Route | None = None
+        try:
+            reply = None
+            if self._cors is not None:
+                reply = self._cors.preflight(exchange, allowed_methods(exchange, methods, self._patterns))
+            if reply is None:
+                route, decode = route_of(exchange, methods, self._patterns)
+                reply = await self._reply(exchange, route, decode)
+            if reply is not None:
+                await reply.write(exchange)
+        except ClientGone:
+            exchange.gone = True
+        except ApiError as error:
+            await _refusal(error, route, exchange).write(exchange)
+        except asyncio.CancelledError:
+            exchange.outcome = exchange.outcome or "broken"
+            raise
+        except Exception:
+            log.exception("unexpected error in %s", exchange.path)
+            exchange.outcome = "failed"
+            if exchange.status:
+                raise  # too late for a status: the server closes the connection
+            problem = ApiError(500, "internal error", code="internal_error", type="server_error")
+            await _refusal(problem, route, exchange).write(exchange)
+
+    async def _reply(self, exchange: Exchange, route: Route, decode: Decode | None) -> Reply | None:
+        if self._key is not None and not route.open:
+            check_key(exchange, self._key)
+        if not route.work:
+            return await self._answer(exchange, route, decode)
+        if self.draining:
+            raise draining()
+        if not self.engine.ready:
+            raise starting()
+        if self.around is None:
+            return await self._answer(exchange, route, decode)
+        return await self.around(exchange, lambda: self._answer(exchange, route, decode))
+
+    async def _answer(self, exchange: Exchange, route: Route, decode: Decode | None) -> Reply:
+        if decode is None:
+            return await route.handler(self, exchange, None)
+        encoding = exchange.headers.get(b"content-encoding")
+        packed = encoding is not None and is_gzip(encoding)
+        body, whole = await exchange.body(self.settings.body_max_bytes, self.settings.body_timeout_s)
+        if packed:
+            body = unpacked(body, self.settings.body_max_bytes)
+        if not whole:
+            exchange.arrived = self.clock()  # nothing can be served before its last byte is here
+        return await route.handler(self, exchange, decode(body))
+
+    async def run(self, exchange: Exchange, works: list[Work]) -> list[Work]:
+        """Queue the items of this exchange, wait for their outputs, and note the timing. For the route functions."""
+        is_long = self.engine.is_long
+        if long := [work for work in works if is_long(work.kind, work.inputs)]:
+            await self.dispatcher.prepare(long, len(works))
+        call = self.dispatcher.submit(works, exchange.arrived, exchange.deadline)
+        if call.pending or call.error is not None:
+            exchange.when_gone(lambda: self.dispatcher.cancel(call))
+            await self.dispatcher.wait(call)
+        exchange.truncated = sum([work.truncate for work in works])
+        batch = call.batch
+        if batch is not None:
+            exchange.timing = Timing(
+                call.started - exchange.arrived, call.ended - call.started, len(batch.works), batch.length, batch.tokens
+            )
+        return works
+
+
+def create_app(
+    engine: Engine,
+    settings: FaceSettings | None = None,
+    *,
+    policy: BatchPolicy | None = None,
+    admission: AdmissionLimits | None = None,
+    workers: int = 1,
+    running_max: int = 0,
+    running_queue_max: int = 4096,
+    around: Around | None = None,
+    extra_routes: Iterable[Route] = (),
+    jobs: JobBackend | None = None,
+) -> App:
+    """The HTTP face of `engine`.
+
+    `workers` batches run at once (0: no bound), `running_max` sequences generate at once (0: no bound) with
+    `running_queue_max` waiting. `around` wraps every work exchange, `extra_routes` are added to the table, and
+    `jobs` keeps what is answered later.
+    """
+    return App(
+        engine,
+        settings or FaceSettings(),
+        policy or BatchPolicy(),
+        admission or AdmissionLimits(),
+        workers=workers,
+        running_max=running_max,
+        running_queue_max=running_queue_max,
+        around=around,
+        extra_routes=extra_routes,
+        jobs=jobs,
+    )
+
+
+def _refusal(error: ApiError, route: Route | None, exchange: Exchange) -> Reply:
+    tei = exchange.tei or (route is not None and route.tells_as_tei(error))
+    told = error.for_tei() if tei else error
+    return Reply(told.body(), told.status, told.headers())
+
+
+def _release(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _not_open() -> float:
+    raise RuntimeError("the app is not open: await a request, or call open() on the running loop")
+
+
+async def _lifespan(scope: Scope, receive: Receive, send: SendMessage) -> None:
+    if scope["type"] != "lifespan":
+        raise ValueError(f"not an HTTP scope: {scope['type']}")
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

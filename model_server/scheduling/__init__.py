@@ -1,0 +1,1 @@
+"""Admission, queues and batching: who waits, and what runs together."""

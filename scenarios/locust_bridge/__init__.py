@@ -1,0 +1,1 @@
+"""Locust's side of a scenario: users, shares of the load, options, statistics."""

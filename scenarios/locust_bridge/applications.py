@@ -1,0 +1,133 @@
+"""Locust's side of a scenario: users that are client applications, and the listeners that tie a test to the engine.
+
+The order of a test, in every mode: `init` (roles, options) -> `test_start` (a Play in each process with users) -> users
+claim slots -> `spawning_complete` (go) -> applications run -> all done, or a stop -> users leave (drain) -> `test_stop`
+(last batch to Locust, end of the records).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, NoReturn
+
+import gevent
+import msgspec
+from locust import User, constant, events, task
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+
+from harness.client.errors import UsageError
+from harness.experiment.scenario import Description
+from harness.experiment.spec import Trial
+from scenarios.locust_bridge import command_line
+from scenarios.locust_bridge.coordinator import Coordinator
+from scenarios.locust_bridge.part import Play, register
+
+logger = logging.getLogger("paceline")
+_state: dict[str, Any] = {"play": None, "standalone": None, "coordinator": None, "tests": 0}
+
+
+class Application(User, Description):
+    """A Locust user that is one client application."""
+
+    abstract = True
+    wait_time = constant(0)
+
+    def on_start(self) -> None:
+        """Claim a share of the load and start working through it."""
+        self.play: Play = _state["play"]
+        self.name, self.application = self.play.claim()
+
+    @task
+    def work(self) -> None:
+        """Sit by while the engine works; short naps, so that a stop is noticed at once."""
+        if self.application is None or self.application.ended:
+            gevent.sleep(0.1)
+            return
+        self.play.wait(self.name, self.application)
+
+    def on_stop(self) -> None:
+        """Drain what is in flight."""
+        if getattr(self, "application", None) is not None:
+            self.play.leave(self.name, self.application)
+
+
+def _play_of(environment: Environment) -> Play:
+    """The web UI can start one test after another: each is a repeat of its own, and no record is overwritten."""
+    trial = _trial(environment)
+    trial = msgspec.structs.replace(trial, repeat=trial.repeat + _state["tests"])
+    _state["tests"] += 1
+    return Play(environment, trial, max(0, environment.runner.worker_index))
+
+
+def _trial(environment: Environment) -> Trial:
+    """What `paceline` or, under plain Locust, the first process wants played."""
+    if (trial := command_line.parents_trial()) is not None:
+        return trial
+    options = environment.parsed_options
+    if not options.paceline_trial:
+        _refuse(UsageError("this worker's master plays something else: give each run its own --master-bind-port"))
+    return msgspec.json.decode(options.paceline_trial, type=Trial)
+
+
+@events.init_command_line_parser.add_listener
+def _arguments(parser: Any, **_: Any) -> None:
+    if command_line.parents_trial() is not None:
+        # The case says everything: a locust.conf or pyproject.toml of the user's must not end or change its load.
+        parser._default_config_files = []
+    command_line.add_arguments(parser)
+    parser.add_argument("--paceline-trial", default="", include_in_web_ui=False, help="set by the master")
+
+
+@events.init.add_listener
+def _init(environment: Environment, runner: Any, **_: Any) -> None:
+    if not isinstance(runner, WorkerRunner):
+        if command_line.parents_trial() is None:
+            _prepare(environment)
+        _state["coordinator"] = Coordinator(environment, _trial(environment))
+    if not isinstance(runner, MasterRunner):
+        register(environment, lambda: _state["play"])
+        environment.events.test_start.add_listener(_started)
+        environment.events.test_stop.add_listener(_stopped)
+        environment.events.quit.add_listener(lambda **_: _stopped(environment))  # the last chance to wait for it
+    if _state["standalone"] is not None:  # after the drain of this process, or of all workers
+        environment.events.test_stop.add_listener(lambda **_: _state["standalone"].test_stopped())
+
+
+def _refuse(error: UsageError) -> NoReturn:
+    print(f"paceline: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _prepare(environment: Environment) -> None:
+    """Plain Locust: prepare a run; a user's mistake is one line, before anything starts."""
+    from scenarios.locust_bridge.standalone import Standalone
+
+    command_line.take_run_time(environment.parsed_options, environment.user_classes[0])
+    try:
+        standalone = Standalone(environment, environment.user_classes[0])
+    except UsageError as error:
+        _refuse(error)
+    environment.parsed_options.paceline_trial = msgspec.json.encode(standalone.trial).decode()
+    environment.events.test_start.add_listener(lambda **_: standalone.test_started())
+    environment.events.quitting.add_listener(lambda **_: _finish(environment))
+    _state["standalone"] = standalone
+
+
+def _finish(environment: Environment) -> None:
+    """The result comes after the drain, also when a signal ends Locust before it has stopped the test."""
+    if isinstance(environment.runner, MasterRunner):
+        _state["coordinator"].drain()
+    elif environment.runner is not None:
+        environment.runner.stop()
+    _state["standalone"].finish()
+
+
+def _started(environment: Environment, **_: Any) -> None:
+    _state["play"] = _play_of(environment)
+
+
+def _stopped(environment: Environment, **_: Any) -> None:
+    if (play := _state["play"]) is not None:
+        play.stop()

@@ -1,0 +1,175 @@
+"""One process's part of a test: the engine in its thread, the users' slots, the batches for Locust."""
+
+from __future__ import annotations
+
+import collections
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust.env import Environment
+from locust.runners import WorkerRunner
+
+from harness.client.redaction import redact
+from harness.experiment.engine import Engine
+from harness.experiment.player import Application
+from harness.experiment.spec import Trial
+from scenarios.locust_bridge.coordinator import CLAIM, DONE, DRAINED, GO, LEFT, READY, SLOT, supervised
+from scenarios.locust_bridge.locust_statistics import Names, merge, note_totals
+from scenarios.locust_bridge.real_threads import NativeExecutor, start_thread
+
+logger = logging.getLogger("paceline")
+POLL_S = 0.02
+MERGE_S = 0.2
+
+
+class Play:
+    """Lives from Locust's `test_start` to its `test_stop`, in every process that has users."""
+
+    def __init__(self, environment: Environment, spec: Trial, process: int) -> None:
+        self.environment = environment
+        self.runner: Any = environment.runner
+        self.spec = spec
+        self._rows: collections.deque[tuple[float, Any]] = collections.deque()
+        self.engine = Engine(spec, process, executor=NativeExecutor, on_rows=self._take)
+        self._users = 0
+        self._slots: dict[str, gevent.event.AsyncResult] = {}
+        mix = spec.build_mix()
+        self._names: Names = mix.tasks[0].name if len(mix.tasks) == 1 else lambda index: mix.pick(index).name
+        self._over = False
+        self._stopping: gevent.Greenlet | None = None
+        self._why: str | None = None  # a stop that nobody meant
+        start_thread(self.engine.run)
+        self._merger = supervised(self._merge_forever)
+        self._status = _status_writer()
+
+    def _take(self, rows: Any) -> None:
+        """Called in the engine's thread; the deque is the hand-over."""
+        self._rows.append((time.time(), rows))
+
+    # Messages from the coordinator.
+
+    def on_slot(self, data: dict[str, Any]) -> None:
+        """A claim was answered."""
+        if (waiting := self._slots.get(data["user"])) is not None:
+            waiting.set((data["slot"], data["slots"]))
+
+    def on_go(self) -> None:
+        """The load begins."""
+        self.engine.go()
+
+    # Calls of the users, in their greenlets.
+
+    def claim(self) -> tuple[str, Application | None]:
+        """A name for this user, and its client application (None beyond the planned number)."""
+        self._users += 1
+        user = f"{self.runner.client_id}-{self._users}"
+        self._slots[user] = gevent.event.AsyncResult()
+        self.runner.send_message(CLAIM, {"user": user})
+        slot, slots = self._slots[user].get(timeout=30)
+        if slot >= slots:
+            return user, None
+        application = self.engine.join(slot, slots)
+        while not (application.ready or application.ended or self.engine.finished):
+            gevent.sleep(POLL_S)
+        self.runner.send_message(READY, {"user": user})
+        return user, application
+
+    def wait(self, user: str, application: Application) -> None:
+        """Return when this application's share is done; tell the coordinator."""
+        while not application.ended and not self.engine.finished:
+            gevent.sleep(POLL_S)
+        self.runner.send_message(DONE, {"user": user})
+
+    def leave(self, user: str, application: Application) -> None:
+        """Stop feeding, drain, return; bounded by the drain."""
+        if not application.ended:
+            self.engine.leave(application, self._why)
+            with gevent.Timeout(self.spec.drain_s + 5, False):
+                while not application.ended and not self.engine.finished:
+                    gevent.sleep(POLL_S)
+        if not self._over:
+            self.runner.send_message(LEFT, {"user": user})
+
+    def stop(self) -> None:
+        """Return when the engine is finished and Locust has the last batch.
+
+        The work is done once, in a greenlet of its own: Locust may kill the one that asked for it (a signal and the
+        master's word can come together), and ask again.
+        """
+        if self._stopping is None:
+            self._stopping = gevent.spawn(self._stop)
+        self._stopping.join()
+
+    def _stop(self) -> None:
+        self._over = True
+        self.engine.finish()
+        with gevent.Timeout(self.spec.drain_s + 5, False):
+            while not self.engine.finished:
+                gevent.sleep(POLL_S)
+        self._merger.kill()
+        self._merge()
+        self._status({"state": "done", **self.engine.status})
+        if self.engine.error:
+            logger.error("%s", redact(self.engine.error))
+        if not isinstance(self.runner, WorkerRunner):
+            note_totals(self.environment.stats, Path(self.spec.records), self.spec.name, self.spec.repeat)
+        else:
+            self.runner._send_stats()
+            self.runner.send_message(DRAINED, {})
+
+    # Towards Locust, and whoever watches.
+
+    def _merge_forever(self) -> None:
+        while True:
+            gevent.sleep(MERGE_S)
+            self._merge()
+            if not self._status({"state": "running", **self.engine.status}):
+                logger.warning("nobody watches this run any more: stopping")
+                self._why = "the process that started it is gone"
+                gevent.spawn(self.runner.quit)
+                return
+
+    def _merge(self) -> None:
+        while self._rows:
+            wall, rows = self._rows.popleft()
+            merge(self.environment.stats, rows, wall, self._names)
+
+
+def register(environment: Environment, current: Callable[[], Play | None]) -> None:
+    """Listen to the coordinator's messages in a process that has users."""
+    runner: Any = environment.runner
+
+    def on_slot(environment: Environment, msg: Any, **_: Any) -> None:
+        if (play := current()) is not None:
+            play.on_slot(msg.data)
+
+    def on_go(environment: Environment, msg: Any, **_: Any) -> None:
+        if (play := current()) is not None:
+            play.on_go()
+
+    runner.register_message(SLOT, on_slot)
+    runner.register_message(GO, on_go)
+
+
+def _status_writer() -> Callable[[dict[str, Any]], bool]:
+    """Writes a line of JSON for the parent; False when the parent is gone."""
+    fd = os.environ.get("PACELINE_STATUS_FD")
+    if fd is None:
+        return lambda status: True
+
+    def write(status: dict[str, Any]) -> bool:
+        try:
+            os.write(int(fd), json.dumps({"pid": os.getpid(), **status}).encode() + b"\n")
+        except BlockingIOError:
+            return True  # the parent is busy; the next line will do
+        except OSError:
+            return False
+        return True
+
+    return write

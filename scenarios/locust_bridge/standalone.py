@@ -1,0 +1,66 @@
+"""A scenario played by plain Locust: what `paceline run` does around a case, done from inside the first process.
+
+It prepares a run directory, starts the mock if there is no --host, writes the plan, and at the end writes result.json
+and says where it is; `paceline report` draws it: charts are left to that command, gevent may have patched this process.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from locust.env import Environment
+
+from harness.client.redaction import keep_from_texts
+from harness.client.transport.endpoint import access_to
+from harness.experiment.prepare import prepare
+from harness.experiment.run import Observation, begin, open_server, summarized
+from harness.experiment.scenario import Description
+from harness.measure.judge.verdict import exit_code
+from scenarios.locust_bridge import command_line
+
+
+class Standalone:
+    """Lives in the only process, or in Locust's master. Each test of the web UI is a repeat of the one case."""
+
+    def __init__(self, environment: Environment, scenario: type[Description]) -> None:
+        keep_from_texts(sys.argv[1:])
+        access_to(environment.host or "", where="--host")
+        given, name = environment.host, scenario.__name__.lower()
+        self._run = prepare(command_line.settings_from(environment.parsed_options, scenario, given), scenario, name)
+        if given:
+            environment.host = self._run.settings.target
+        self._server = open_server(self._run)
+        begin(self._run, self._server)
+        # With the target as it was given: it may hold what proves the client to it. It goes into no file.
+        self.trial = self._run.cases[0].trial(given or self._server.url, self._run.records)
+        self._environment = environment
+        self._finished = False
+        self._tests = 0
+        self.test_started()
+
+    def test_started(self) -> None:
+        """A test begins."""
+        trial = self._run.cases[0].trial(self._server.url, self._run.records, self._tests)
+        self._observation = Observation(trial, self._run.directory, self._server)
+
+    def test_stopped(self) -> None:
+        """It is over and drained."""
+        self._tests += 1
+        self._observation.end(exit_code=0)
+
+    def finish(self) -> None:
+        """Result, server down; says where the result is, and sets the exit code of an invalid or inconclusive run.
+
+        Called when Locust quits; does its work once.
+        """
+        if self._finished:
+            return
+        self._finished = True
+        self._server.stop()
+        result, _ = summarized(self._run, lambda: False)
+        if self._environment.process_exit_code is None and (code := exit_code(result)):
+            self._environment.process_exit_code = code  # a valid run keeps Locust's own
+        print(f"\n{result.headline}\nverdict: {result.verdict.status}", file=sys.stderr)
+        for reason in result.verdict.reasons:
+            print(f"  {reason.text}", file=sys.stderr)
+        print(f"report: paceline report {self._run.directory}", file=sys.stderr)
