@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.command import Command
-from harness.cli.options import PluginName
+from harness.cli.command import Command, PluginName
 from harness.client.errors import UsageError
 
 

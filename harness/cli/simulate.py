@@ -12,7 +12,7 @@ from harness.cli.options import Execute, play, shared
 
 NOT_SIMULATED = {"target", "processes", "calibrate"}
 """Options of a real run that have no meaning in virtual time."""
-SWEEP_SETS = {"strategy", "variant", "slo"}
+SWEEP_SETS = {"strategies", "variants", "slo"}
 SWEEP_ITEMS = 5000
 ANY_ERRORS = "errors<100%"
 DEFAULT = ("queue-stream:concurrency=16", "adaptive")
@@ -89,8 +89,8 @@ def sweep(concurrency: str, **options: Any) -> int:
     strategies = tuple(f"queue-stream:concurrency={level}" for level in levels(concurrency))
     options = {
         **options,
-        "strategy": strategies,
-        "variant": (),
+        "strategies": strategies,
+        "variants": (),
         "items": SWEEP_ITEMS if options["items"] is None else options["items"],
         "slo": ANY_ERRORS,
     }

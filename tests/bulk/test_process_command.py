@@ -154,7 +154,7 @@ def test_too_many_dead_letters_are_exit_code_1_and_mistakes_2(tmp_path: Path) ->
             (["--errors-max", "half"], "is not a share such as 5% or 0.05"),
             (["--task", "annotate"], "--resume goes on with it"),
             (["--task", "annotate", "-s", "adaptive+hedje"], "hedje"),
-            (["--task", "annotate", "-s", "sync", "-s", "adaptive"], "by one strategy"),
+            (["--task", "annotate", "-s", "sync", "-s", "adaptive"], "--strategy: given 2 times, it takes one value"),
         ]:
             wrong = paceline("process", *arguments, *more, cwd=tmp_path)
             assert wrong.returncode == 2, wrong.stderr
