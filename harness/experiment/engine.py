@@ -106,7 +106,7 @@ class Engine:
         self._loop.call_soon_threadsafe(self._begin)
 
     def leave(self, application: Application, why: str | None = None) -> None:
-        """Send no further items for this application and drain in-flight requests. `why` marks the case as interrupted."""
+        """Send no further items for this application; drain its requests. `why` marks the case as interrupted."""
         self._loop.call_soon_threadsafe(self._player.leave, application, why)
 
     def finish(self) -> None:

@@ -37,7 +37,7 @@ def check(specs: Iterable[CaseSpec]) -> None:
 
 
 def needed(spec: CaseSpec) -> int:
-    """Open files of one process with all connections of its strategy; the minimum if the strategy has no known bound."""
+    """Open files of one process with all connections of its strategy; the minimum if its bound is unknown."""
     applications = -(-spec.users // spec.processes)
     return RESERVE + applications * _in_flight(spec)
 

@@ -189,7 +189,7 @@ class ChildProcesses:
 
 
 def open_server(run: Run) -> targets.Target:
-    """The server of a run; starts an embedded one. Raises UsageError and removes the directory of a run without a plan."""
+    """The server of a run, embedded or not. Raises UsageError, after removing the directory of a run without a plan."""
     settings = run.settings
     try:
         check_open_files(run.cases)

@@ -147,7 +147,7 @@ def test_too_many_dead_letters_are_exit_code_1_and_mistakes_2(tmp_path: Path) ->
         assert run.returncode == 1
         assert "stopped: 100 of the last 100 lines are dead letters, more than 0.1" in run.stderr
         assert "bad_line 100; line 1: text: is missing" in run.stderr
-        assert "mend the cause first; start again with: paceline process" in run.stderr
+        assert "fix the cause first; start again with: paceline process" in run.stderr
         assert "--resume" not in run.stderr
         for more, words in [
             (["--task", "anotate"], "did you mean annotate"),

@@ -4,8 +4,8 @@ Rules of this file
   1. The same spec, profile and seed give the same record files, bit for bit. Nothing is written that depends on the
      machine: no wall clock, no CPU time, no memory.
   2. The load's zero is the loop's zero. Applications begin at their instants, which are part of the load.
-  3. Observers (ticks) and ends of the load (a stop, the cut after the drain) are sentinels of the loop. They do not keep
-     it alive, so that a deadlock is found at once.
+  3. Observers (ticks) and ends of the load (a stop, the cut after the drain) are sentinels of the loop. They do not
+     keep it alive, so that a deadlock is found at once.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ def simulate(
     `strategy` is `NAME[:key=value,...][+LAYER...]` or an instance; `server` a profile, its name or its file. Without
     `rate_per_s` the load is a backlog of `items` (or one without end until `stop_s`), with it arrivals for
     `duration_s`. `clients` applications share the load, each with a strategy of its own, and begin at `joins_s`.
-    With `network="memory"` the real HTTP client and server speak over connections of `delay_s` each way. Record files go
-    to `records`, or nowhere.
+    With `network="memory"` the real HTTP client and server speak over connections of `delay_s` each way. Record
+    files go to `records`, or nowhere.
     """
     own: NamedLayers = {}
     if isinstance(strategy, str):
