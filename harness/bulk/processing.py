@@ -167,7 +167,7 @@ class Process:
             await self._work
             # The strategy lost items, so the run is not complete.
             if intake.out and self._stopped is None:
-                text = f"{self.settings.strategy} gave no result for {len(intake.out)} of its lines"
+                text = f"{self.settings.strategy} gave no result for {len(intake.out)} lines"
                 self._stopped = ("strategy", text)
         except asyncio.CancelledError:
             self._stopped = self._stopped or ("interrupted", "cancelled")

@@ -151,7 +151,7 @@ def test_an_output_that_was_cut_by_somebody_else_is_refused(tmp_path: Path) -> N
     """What is missing could not be known."""
     half(tmp_path)
     (tmp_path / "out.jsonl").write_bytes((tmp_path / "out.jsonl").read_bytes()[:-5])
-    with pytest.raises(UsageError, match="was changed since"):
+    with pytest.raises(UsageError, match="has changed since"):
         go(settings(tmp_path, resume=True))
 
 
