@@ -17,11 +17,11 @@ from harness.client.errors import UsageError
 class _Once(click.Command):
     """Refuses an option that takes one value and is given twice, and an empty value.
 
-    Else the last of two would silently win, and the value of a variable that is not set would be the default.
+    Otherwise the last of two values would win silently, and an unset shell variable would mean the default.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Look at the line first, then parse it."""
+        """Check the command line, then parse it."""
         if not ctx.resilient_parsing and not (self.no_args_is_help and not args):
             values, _, given = self.make_parser(ctx).parse_args(args=list(args))
             options = [parameter for parameter in given if isinstance(parameter, click.Option)]
@@ -36,7 +36,7 @@ class _Once(click.Command):
 
 
 def _repeatable(option: click.Option, args: list[str]) -> bool:
-    """Several values, or a flag that says the same each time."""
+    """Whether the option takes several values, or is a flag without contradiction."""
     contradicted = any(name in args for name in option.opts) and any(name in args for name in option.secondary_opts)
     return option.multiple or option.count or (option.is_flag and not contradicted)
 
@@ -46,11 +46,11 @@ def _name(option: click.Option) -> str:
 
 
 class Command(_Once):
-    """A command of ours."""
+    """A command of paceline."""
 
 
 class Group(_Once, click.Group):
-    """A command with commands of its own."""
+    """A command with subcommands."""
 
     command_class = Command
 
@@ -65,7 +65,7 @@ class Quantity(click.ParamType[float]):
         self._low = low
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """As a number in the base unit."""
+        """The value as a number in the base unit."""
         try:
             number = self._parse(value)
         except (ValueError, TypeError):

@@ -13,7 +13,7 @@ DEFAULT = ("sync", "threads", "unbounded", "batches", "queue-stream:concurrency=
 
 
 @click.command("compare", cls=Command)
-@click.option("--scenario", type=PluginName("scenario"), default="backlog", show_default=True, help="What is played.")
+@click.option("--scenario", type=PluginName("scenario"), default="backlog", show_default=True, help="Scenario to play.")
 @shared
 def command(scenario: str, **options: Any) -> int:
     """Compare client strategies on one server, under one identical load.
