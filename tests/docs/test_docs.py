@@ -173,6 +173,15 @@ def is_name_of_ours(dotted: str) -> bool:
     return False
 
 
+def test_every_room_is_on_the_page_of_the_architecture() -> None:
+    """Every package of ours down to the third level, but for folders of data or of one plug-in kind within a room."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    within = {"harness/load/pacers", "harness/load/workloads"}
+    patterns = ("harness/*/__init__.py", "harness/*/*/__init__.py", "model_server/*/__init__.py")
+    rooms = {str(path.parent.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern)} - within
+    assert {room for room in rooms if f"`{room}`" not in page} <= {"harness/measure"}  # its parts are on it
+
+
 def test_every_dependency_has_its_line() -> None:
     """Of docs/dependencies.md, for users and for developers."""
     text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
