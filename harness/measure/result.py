@@ -115,9 +115,8 @@ class Resources(msgspec.Struct, frozen=True):
     loop_lag_p99_s: float | None = None
     ceiling_per_s: float | None = None  # requests/s the same client reached against a null server
     ceiling_share: float | None = None
-    host_steal_share: float | None = (
-        None  # share of the requested CPU time that the host gave to other machines; worst process
-    )
+    # Share of the requested CPU time that the host gave to other machines, for the worst process.
+    host_steal_share: float | None = None
 
 
 class Bucket(msgspec.Struct, frozen=True):
