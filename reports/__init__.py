@@ -1,1 +1,1 @@
-"""Part of paceline: formats and charts of a result."""
+"""Part of paceline: report formats and charts."""

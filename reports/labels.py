@@ -1,4 +1,4 @@
-"""What cases, loads and settings are called in a report: printable here, escaped by the formats."""
+"""Labels of cases, loads and settings in a report. They are printable; the formats escape them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GROUP_WORDS = {
     ARRIVALS: "arrivals: items due on a schedule (open loop)",
 }
 TOO_SMALL = "n too small"
-NOT_COMPARABLE = "Backlog and arrivals cases answer different questions: compare within a group, never across."
+NOT_COMPARABLE = "Backlog and arrivals cases answer different questions: compare only cases of the same group."
 
 OUTCOME_WORDS = {
     "ok": "ok",
@@ -41,7 +41,7 @@ def printable(text: str) -> str:
 
 
 def elide(text: str, size_max: int) -> str:
-    """At most `size_max` characters; what is left out of the middle shows as an ellipsis."""
+    """At most `size_max` characters. An ellipsis replaces the middle of a longer text."""
     if len(text) <= size_max:
         return text
     head = (size_max - 1) * 2 // 3
@@ -49,38 +49,39 @@ def elide(text: str, size_max: int) -> str:
 
 
 def _short(names: Sequence[str], size_max: int) -> list[str]:
-    """Each name elided; of names that would look alike, what tells them apart is kept instead of their ends."""
+    """Each name shortened. Names that would become equal keep their differing parts instead of their ends."""
     short = [elide(name, size_max) for name in names]
     for label, often in Counter(short).items():
         alike = [at for at, other in enumerate(short) if other == label]
         full = [names[at] for at in alike]
         if often > 1 and len(set(full)) > 1:
-            for at, name in zip(alike, _told_apart(full), strict=True):
+            for at, name in zip(alike, _distinguished(full), strict=True):
                 short[at] = name
     return short
 
 
-def _told_apart(names: Sequence[str]) -> list[str]:
-    """Long names that differ in a few places, around what differs: `adaptive:algor…limit_max=20…`."""
+def _distinguished(names: Sequence[str]) -> list[str]:
+    """Long names, shortened around their differing parts: `adaptive:algor…limit_max=20…`."""
     head = _alike(names)
     tail = min(_alike([name[head:][::-1] for name in names]), min(map(len, names)) - head)
     rest = names[0][len(names[0]) - tail :] if tail else ""
-    tail -= next((at for at, sign in enumerate(rest) if sign in ",;: )"), tail)  # what differs is shown to its end
-    told = []
+    # Show the differing part up to its end.
+    tail -= next((at for at, sign in enumerate(rest) if sign in ",;: )"), tail)
+    labels = []
     for name in names:
         end = len(name) - tail
-        told.append(elide(name[:head], 24) + elide(name[head:end], 14) + "…" * (tail > 0))
-    return told
+        labels.append(elide(name[:head], 24) + elide(name[head:end], 14) + "…" * (tail > 0))
+    return labels
 
 
 def _alike(names: Sequence[str]) -> int:
-    """How many characters all names begin with."""
+    """The length of the common prefix of all names."""
     columns = enumerate(zip(*names, strict=False))
     return next((at for at, signs in columns if len(set(signs)) > 1), min(map(len, names)))
 
 
 def case_labels(cases: Sequence[Case], size_max: int = 44) -> list[str]:
-    """A short label for each case, in order, no two alike; a partial case says so."""
+    """A short, unique label for each case, in order. Partial cases are marked."""
     short = _short([printable(case.name) or "unnamed" for case in cases], size_max)
     often, seen = Counter(short), Counter[str]()
     labels = []
@@ -92,7 +93,7 @@ def case_labels(cases: Sequence[Case], size_max: int = 44) -> list[str]:
 
 
 def group(case: Case) -> str:
-    """`backlog` or `arrivals`: what may be ranked against each other."""
+    """`backlog` or `arrivals`. Only cases of the same group are comparable."""
     return BACKLOG if case.load.kind == BACKLOG else ARRIVALS
 
 
@@ -103,7 +104,7 @@ def grouped(cases: Sequence[Case]) -> dict[str, list[int]]:
 
 
 def is_mixed(cases: Sequence[Case]) -> bool:
-    """True if backlog and arrivals stand in one result."""
+    """True if a result has both backlog and arrivals."""
     return len(grouped(cases)) > 1
 
 
@@ -150,7 +151,7 @@ def failed_share(case: Case) -> float | None:
 
 
 def percentile(spread: Distribution, name: str) -> str:
-    """One percentile of a distribution, `n too small` where n does not carry it."""
+    """One percentile of a distribution, or `n too small`."""
     found: Quantile = getattr(spread, name)
     if found.value is not None:
         return units.seconds(found.value)
@@ -158,7 +159,7 @@ def percentile(spread: Distribution, name: str) -> str:
 
 
 def interval(found: Quantile) -> str:
-    """The interval of a percentile as `low to high`, empty where there is none."""
+    """The interval of a percentile as `low to high`, empty if there is none."""
     if found.low is None or found.high is None:
         return ""
     return f"{units.seconds(found.low)} to {units.seconds(found.high)}"

@@ -1,4 +1,4 @@
-"""Writes a report: report.html, report.md and charts, each whole or not at all."""
+"""Writes a report: report.html, report.md and charts, each file atomically."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def write(
     written: list[Path] = []
     if charts:
         drawn = {drawing.name for drawing in drawings if drawing.png}
-        for name in set(known_charts()) - drawn:  # a picture of an earlier report would be of other data
+        # Remove pictures of an earlier report, because they show other data.
+        for name in set(known_charts()) - drawn:
             (directory / "charts" / f"{name}.png").unlink(missing_ok=True)
     for drawing in drawings:
         if drawing.png:

@@ -1,4 +1,4 @@
-"""Sentences made of a result's figures, shared by charts and formats."""
+"""Sentences about a result's figures, shared by charts and formats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reports import labels
 VERDICT_WORDS = {
     "valid": ("✔", "Valid", "these numbers can be trusted"),
     "invalid": ("✖", "Invalid", "do not draw conclusions from these numbers"),
-    "inconclusive": ("?", "Inconclusive", "the data do not decide"),
+    "inconclusive": ("?", "Inconclusive", "there is not enough data for a conclusion"),
 }
 
 
@@ -23,7 +23,7 @@ def verdict_words(verdict: Verdict) -> tuple[str, str, str]:
 
 
 def badge_words(result: RunResult) -> tuple[str, str, str, str]:
-    """Style, sign, name and meaning of what is said first: the SLO if it failed, then the verdict."""
+    """Style, sign, name and meaning of the badge: the SLO if it failed, else the verdict."""
     sign, name, meaning = verdict_words(result.verdict)
     if slo.failed(result.cases):
         return "invalid", "✖", slo.outcome(result.cases), f"measurement: {name.lower()}, {meaning}"
@@ -49,23 +49,23 @@ def is_partial(result: RunResult) -> bool:
 
 
 def partial_words(result: RunResult) -> str:
-    """Which cases are partial, in a sentence; empty if none is."""
+    """A sentence that lists the partial cases; empty if there are none."""
     names = zip(labels.case_labels(result.cases), result.cases, strict=True)
     cut = [name.removesuffix(" (partial)") for name, case in names if case.partial]
     if not cut:
         return ""
     which = "Every case" if len(cut) == len(result.cases) else units.listing(cut)
     verb = "is" if len(cut) == 1 or which == "Every case" else "are"
-    return f"Partial result: {which} {verb} incomplete; figures cover what was recorded until then."
+    return f"Partial result: {which} {verb} incomplete; figures cover only the recorded part."
 
 
 def pace_words(case: Case) -> str:
-    """What set the pace of a case, in words."""
-    return labels.printable(case.diagnosis.text) or "What set the pace of this case is unknown."
+    """The limiting factor of a case as text."""
+    return labels.printable(case.diagnosis.text) or "The limiting factor of this case is unknown."
 
 
 def target_words(case: Case) -> str:
-    """Where requests went and how the server was altered."""
+    """The URL of the server and its mock profile."""
     target = case.target
     profile = f" (mock profile {labels.printable(target.server)})" if target.server else ""
     return labels.printable(target.url) + profile
@@ -78,12 +78,12 @@ def target_notes(result: RunResult) -> list[str]:
 
 
 def causes_words(case: Case) -> str:
-    """`12 decisions: doubling adds throughput 5, fewer are enough 4, ...`, the commonest first."""
+    """`12 decisions: doubling adds throughput 5, fewer are enough 4, ...`, the most frequent first."""
     if case.limit is None:
         return "no decisions"
     causes = list(case.limit.causes.items())
     words = ", ".join(f"{text_of(cause)} {units.count(number)}" for cause, number in causes[:5])
     rest = sum(number for _, number in causes[5:])
     more = f", other {units.count(rest)}" if rest else ""
-    lost = f"; {units.count(case.limit.dropped)} more were not kept" if case.limit.dropped else ""
+    lost = f"; {units.count(case.limit.dropped)} more were not recorded" if case.limit.dropped else ""
     return f"{units.count(case.limit.decisions)} decisions: {words}{more}{lost}"

@@ -247,7 +247,7 @@ def article(items: int = 1000) -> RunResult:
                     SloCheck("p99<30s", 12.0, 30.0, True),
                     SloCheck("errors<1%", 0.0, 0.01, strategy != "unbounded"),
                 ],
-                warnings=["1 input line was set aside"] if strategy == "sync" else [],
+                warnings=["skipped 1 malformed input line"] if strategy == "sync" else [],
             )
         )
     head = (

@@ -1,4 +1,4 @@
-"""One client application's share of the load, as the stream of items that its strategy pulls from."""
+"""The items of one client application, as the stream from which its strategy pulls."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from harness.load.workloads.synthetic import Synthetic
 
 @dataclass(frozen=True)
 class Source:
-    """Where the data of items comes from: a JSONL file, or made up."""
+    """Origin of the items' data: a JSONL file or a synthetic workload."""
 
     jsonl: Jsonl | None
     synthetic: Synthetic
-    items: int | None  # None: as many as the file has
+    items: int | None  # None: all lines of the file
     seed: int
 
     def rows(self, task: Task, part: int, parts: int) -> Iterator[tuple[int, Any, int]]:
@@ -34,7 +34,7 @@ class Source:
 
 
 class Mix:
-    """Which task an item is of: by weight, and a function of seed and index alone."""
+    """Chooses the task of each item by weight. The choice depends only on seed and index."""
 
     def __init__(self, tasks: list[tuple[Task, float]], seed: int) -> None:
         self.tasks = [task for task, _ in tasks]
@@ -51,12 +51,12 @@ class Mix:
 class Feed:
     """Items `part`, `part + parts`, ... of the load. `stop()` ends the stream before the next item.
 
-    What was due before `since` is not given out: an application that a load shape starts later has no past. The result
-    counts it as not sent.
+    Arrivals due before `since` are skipped, and the result counts them as not sent: a load shape may start an
+    application in the middle of the schedule.
 
-    A backlog gives items as fast as they are pulled, all due at `zero`. Arrivals are given at their due instants; one
-    pulled late (the strategy was busy) was ready all the same, so its `fired` is its due time and the wait is the
-    strategy's; one pulled early is fired when the timer woke, and the timer's lateness is the generator's lag.
+    A backlog emits items as fast as they are pulled, all due at `zero`. Arrivals are emitted at their due times. If an
+    item is pulled late because the strategy was busy, its `fired` is its due time, and the wait counts as queue wait.
+    If it is pulled early, its `fired` is the instant at which the timer woke, and the delay of the timer counts as lag.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Feed:
         self.pulled = 0
 
     def stop(self, at: float) -> None:
-        """No item after this instant; what was given out is finished by the strategy."""
+        """Emit no item after this instant. The strategy finishes the items that were emitted before."""
         self._stopped_at = at
 
     @property
@@ -90,7 +90,7 @@ class Feed:
         return self._stopped_at is not None
 
     def scheduled(self, ended: bool) -> int:
-        """Items of this share that the load meant to give out until its end, or until it was stopped."""
+        """Number of items scheduled for this share until the load ended or was stopped."""
         offsets = self._schedule.offsets
         if offsets is not None:
             last = float("inf") if self._stopped_at is None else self._stopped_at - self._zero
@@ -114,13 +114,13 @@ class Feed:
             yield Item(index, data, self._mix.pick(index) if mixed else task, priority, zero, zero)
 
     def _mixed_rows(self) -> Iterator[tuple[int, Any, int]]:
-        """Rows of several tasks are always synthetic: no file has lines for all of them."""
+        """Rows of a mixed load. They are always synthetic, because an input file fits only one task."""
         for index in range(self._part, self._source.items or 0, self._parts):
             yield index, self._source.synthetic.data(self._mix.pick(index), index, self._source.seed), 0
 
     async def _arrivals(self) -> AsyncIterator[Item]:
         offsets, now, zero = self._schedule.offsets, clock(), self._zero
-        assert offsets is not None  # noqa: S101 - __aiter__ chose by it
+        assert offsets is not None  # noqa: S101 - __aiter__ checked it
         rows = self._rows_for(len(offsets))
         for position in range(self._part, len(offsets), self._parts):
             row = next(rows, None)
@@ -139,7 +139,7 @@ class Feed:
             yield Item(position, data, task, priority, due, due if late else now())
 
     def _rows_for(self, items: int) -> Iterator[tuple[Task, Any, int]]:
-        """Task, data and priority for each arrival of this share, the input file cycled as often as it takes."""
+        """Task, data and priority for each arrival of this share. The input file is repeated as often as needed."""
         source, mix = self._source, self._mix
         if source.jsonl is None or len(mix.tasks) > 1:
             for index in range(self._part, items, self._parts):
@@ -153,5 +153,6 @@ class Feed:
             for _, data, priority in source.jsonl.rows(task, part, parts):
                 empty = False
                 yield task, data, priority
-            if empty:  # the file has fewer good lines than the load has parts: this one reads them all
+            if empty:
+                # The file has fewer valid lines than the load has parts, so this part reads all of them.
                 part, parts = 0, 1

@@ -1,9 +1,9 @@
-"""Bytes as they come -> lines, unpacked where they are gzip or Zstandard; pure, fed in chunks of any size.
+"""Splits chunks of bytes into lines and decompresses gzip and Zstandard. Chunks may have any size.
 
 Rules of this file
-  1. What is packed is told by its first bytes, never by a name: a pipe has none.
-  2. Memory is bounded: a line longer than `LINE_MAX` is skipped to its end and told as None.
-  3. A UTF-8 byte order mark at the beginning is no part of the text.
+  1. Compression is detected by the first bytes and never by the file name, because a pipe has no name.
+  2. Memory is bounded: a line longer than `LINE_MAX` is skipped and reported as None.
+  3. A UTF-8 byte order mark at the beginning is removed.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from typing import Any
 
 from harness.client.errors import UsageError
 
-LINE_MAX = 8 * 1024 * 1024  # bytes; a longer line is a bad line, not a reason to fill the memory
+# Bytes. A longer line counts as malformed, so that it cannot fill the memory.
+LINE_MAX = 8 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 READ_BYTES = 256 * 1024
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-PIECE = 1 << 20  # bytes unpacked at once: a small file may hold gigabytes of one letter
-ZSTD_PIECE = 4096  # packed bytes at once, for the same reason: that library bounds only what goes in
+# Maximum size of one decompressed piece: a small file may expand to gigabytes.
+PIECE = 1 << 20
+# Maximum compressed input for one call: the Zstandard library limits only the size of the input.
+ZSTD_PIECE = 4096
 
 
 def zstandard() -> Any:
-    """The library; raises UsageError that says how to get it."""
+    """Import the Zstandard library. Raises UsageError with the install command if it is missing."""
     try:
         import zstandard as library
     except ImportError:
@@ -33,12 +36,12 @@ def zstandard() -> Any:
 
 
 def is_packed(head: bytes) -> bool:
-    """The first bytes of gzip or Zstandard."""
+    """Whether the data begins with the magic bytes of gzip or Zstandard."""
     return head.startswith((GZIP, ZSTD))
 
 
 class Unpack:
-    """gzip (any number of members), Zstandard (any number of frames) or plain bytes, by what they begin with."""
+    """Decompresses gzip (any number of members) and Zstandard (any number of frames); passes plain bytes through."""
 
     def __init__(self) -> None:
         self._head = b""
@@ -46,11 +49,11 @@ class Unpack:
         self._stream: Any = None
 
     def plainly(self) -> None:
-        """What comes begins in the middle of plain bytes."""
+        """Skip detection: the input continues in the middle of uncompressed data."""
         self._kind = "plain"
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """What this chunk unpacks to, in pieces; raises UsageError where it is damaged."""
+        """Decompress a chunk, in pieces. Raises UsageError if the data is damaged."""
         if self._kind is None:
             self._head += chunk
             if len(self._head) < 4 and (GZIP.startswith(self._head[:2]) or ZSTD.startswith(self._head)):
@@ -65,7 +68,7 @@ class Unpack:
             yield from self._zstd(chunk)
 
     def close(self) -> bytes:
-        """What was held back; raises UsageError if the packed data broke off."""
+        """Return the remaining bytes. Raises UsageError if the compressed data is incomplete."""
         if self._stream is not None:
             raise UsageError(f"the input breaks off in the middle of its {self._kind} data")
         head, self._head = self._head, b""
@@ -75,7 +78,8 @@ class Unpack:
         try:
             while chunk:
                 if self._stream is None:
-                    chunk = chunk.lstrip(b"\0")  # padding between members is allowed
+                    # Padding between members is allowed.
+                    chunk = chunk.lstrip(b"\0")
                     if not chunk:
                         return
                     self._stream = zlib.decompressobj(wbits=31)
@@ -106,7 +110,7 @@ class Unpack:
 
 
 class Lines:
-    """Splits at LF. Each line comes without its end; None for one that is too long."""
+    """Splits bytes at LF. Lines come without their line break; None stands for a line that is too long."""
 
     def __init__(self) -> None:
         self._tail: list[bytes] = []
@@ -125,7 +129,7 @@ class Lines:
         return found
 
     def close(self) -> list[bytes | None]:
-        """The last line, if it had no end."""
+        """The last line, if it has no line break."""
         unfinished = self._size > 0 or self._skipping
         return [self._whole(b"")] if unfinished else []
 
@@ -143,7 +147,7 @@ class Lines:
 
 
 def lines_of(path: Path) -> Iterator[bytes | None]:
-    """The lines of a file, without their ends; raises UsageError if it cannot be read or unpacked."""
+    """The lines of a file without line breaks. Raises UsageError if it cannot be read or decompressed."""
     splitter, first = Lines(), True
     for piece in _pieces(path):
         for line in splitter.feed(piece):
@@ -154,7 +158,7 @@ def lines_of(path: Path) -> Iterator[bytes | None]:
 
 
 def text_of(path: Path) -> str:
-    """A whole file as text; raises UsageError if it cannot be read or unpacked, or is not UTF-8."""
+    """A whole file as text. Raises UsageError if it cannot be read or decompressed, or is not UTF-8."""
     data = b"".join(_pieces(path))
     try:
         return data.removeprefix(BOM).decode()
@@ -163,7 +167,7 @@ def text_of(path: Path) -> str:
 
 
 def count_lines(path: Path, at_most_bytes: int = 256 * 1024 * 1024) -> int:
-    """Lines of a file; beyond `at_most_bytes` an estimate from its beginning (for progress, never for results)."""
+    """Number of lines of a file, for progress only. Beyond `at_most_bytes` it is extrapolated from the beginning."""
     size, unpack = path.stat().st_size, Unpack()
     read = seen = lines = 0
     last = b"\n"
@@ -179,7 +183,7 @@ def count_lines(path: Path, at_most_bytes: int = 256 * 1024 * 1024) -> int:
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
-    """Unpacked, in pieces of any size."""
+    """The decompressed file in pieces of any size."""
     unpack = Unpack()
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""When items become due: computed before the run from a seed, hashed, and the same for every strategy.
+"""The due times of items: computed from a seed before the run, hashed, and the same for every strategy.
 
 A backlog has every item due at zero. Arrivals have due offsets, which are never dropped, merged or re-anchored.
 """
@@ -17,7 +17,8 @@ from harness import plugins
 from harness.client.errors import UsageError
 
 BACKLOG = "backlog"
-ARRIVALS_MAX = 20_000_000  # 160 MB of offsets; a longer run is several runs
+# 160 MB of offsets. A longer load must be split into several runs.
+ARRIVALS_MAX = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -27,22 +28,23 @@ class Schedule:
     kind: str
     offsets: array[float] | None
     sha256: str
-    span_s: float | None = None  # how long the arrivals go on; their number divided by it is the offered rate
+    # Length of the arrivals. Their number divided by it is the offered rate.
+    span_s: float | None = None
 
     def __len__(self) -> int:
         return 0 if self.offsets is None else len(self.offsets)
 
 
 def kinds() -> list[str]:
-    """Every load there is."""
+    """The names of all loads."""
     return sorted([BACKLOG, *plugins.names("load")])
 
 
 def check(kind: str, settings: Mapping[str, Any]) -> Any:
-    """The pacer behind a load, or None for a backlog; raises UsageError for an unknown kind or a bad setting."""
+    """The pacer of a load, or None for a backlog. Raises UsageError for an unknown kind or a bad setting."""
     if kind == BACKLOG:
         if settings:
-            raise UsageError("load backlog has no settings; --items says how many are due at once")
+            raise UsageError("load backlog has no settings; --items sets the number of items")
         return None
     if kind not in kinds() and ":" not in kind:
         raise UsageError(plugins.unknown("load", kind, kinds()))
@@ -50,7 +52,7 @@ def check(kind: str, settings: Mapping[str, Any]) -> Any:
 
 
 def compute(kind: str, settings: Mapping[str, Any], duration_s: float, items: int | None, seed: int) -> Schedule:
-    """The whole schedule; `items` cuts it short, `duration_s` bounds it in time."""
+    """The complete schedule, limited to `items` arrivals and `duration_s` seconds."""
     pacer = check(kind, settings)
     identity = json.dumps([kind, dict(settings), items, seed], sort_keys=True, default=str).encode()
     if pacer is None:
@@ -70,6 +72,6 @@ def compute(kind: str, settings: Mapping[str, Any], duration_s: float, items: in
 
 
 def _span_s(offsets: array[float], duration_s: float) -> float:
-    """Of arrivals that end before their duration: up to the last one, and a mean gap."""
+    """Length of arrivals that end before their duration: up to the last one plus one mean gap."""
     gaps = len(offsets) - 1
     return min(duration_s, offsets[-1] * len(offsets) / gaps) if gaps and offsets[-1] > 0 else duration_s

@@ -1,7 +1,7 @@
-"""Waking up on time. Event-loop timers are rounded to whole milliseconds (epoll, libuv); arrivals need better.
+"""Precise timers. Event loops round timers to whole milliseconds (epoll, libuv), too coarse for arrivals.
 
-On Linux a timerfd wakes the loop within tens of microseconds for the price of a system call, where a timer plus a spin
-would burn up to a millisecond of CPU per arrival. Elsewhere, and in virtual time, the loop's own timer has to do.
+On Linux a timerfd wakes the loop within tens of microseconds and costs one system call. A timer plus a busy wait would
+use up to a millisecond of CPU per arrival. On other systems, and in virtual time, the loop's own timer is used.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from harness.base.clock import clock
 from harness.base.timerfd import TimerFd
 
 SleepUntil = Callable[[float], Awaitable[None]]
-"""Returns at the given instant of the loop's clock, or at once if it is past."""
+"""Returns at the given instant of the loop's clock, or immediately if it is past."""
 
 
 async def sleep_until(when: float) -> None:
     """The loop's own timer: exact in virtual time, a millisecond coarse in real time. Never returns early."""
     now = clock()
-    while (left := when - now()) > 0:  # noqa: ASYNC110 - there is no event: time itself is waited for
+    while (left := when - now()) > 0:  # noqa: ASYNC110 - there is no event to wait for, only time
         await asyncio.sleep(left)
 
 
@@ -54,12 +54,12 @@ class Alarm:
             self._timer.close()
 
     def off(self) -> None:
-        """Wake the coroutine that sleeps by this alarm, and let nothing sleep by it again."""
+        """Wake the coroutine that waits for this alarm. Later calls of `until` return immediately."""
         self._off = True
         self._wake()
 
     async def until(self, when: float) -> None:
-        """Return at `when`, never before; at once if it is past or the alarm is off."""
+        """Return at `when`, never earlier; immediately if it is past or the alarm is off."""
         now, loop = clock(), asyncio.get_running_loop()
         while now() < when and not self._off:
             self._rang = loop.create_future()
@@ -73,7 +73,7 @@ class Alarm:
                 timer.cancel()
 
     def _ring(self) -> None:
-        # A stale wake-up, of an alarm that was set again, gives nothing to read.
+        # After the alarm is set again, an earlier wake-up has nothing to read.
         if self._timer is not None and self._timer.fired():
             self._wake()
 

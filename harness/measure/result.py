@@ -1,6 +1,6 @@
-"""The result file, schema version 1. Seconds are floats; what is unknown is null, never 0.
+"""The result file, schema version 1. Seconds are floats. Unknown values are null, never 0.
 
-The JSON Schema beside this file (`result.schema.json`) is generated from these classes and tested to be in step.
+The JSON Schema beside this file (`result.schema.json`) is generated from these classes; a test compares them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """May this result be trusted?"""
+    """Whether this result can be trusted."""
 
     status: Literal["valid", "invalid", "inconclusive"]
     reasons: list[Reason] = []
@@ -83,9 +83,9 @@ class Counts(msgspec.Struct, frozen=True):
     own_calls: int = 0  # of these, calls that a layer made for itself, such as for an embedding
     side_attempts: int = 0  # of these, pieces of a long text, and hedges whose answer was not needed
     cache_hits: int = 0
-    server_seen: int | None = None  # exchanges the server itself counted; null if it does not tell
+    server_seen: int | None = None  # exchanges counted by the server; null if it reports no count
     locust_seen: int | None = None  # requests in Locust's own totals
-    bad_lines: int = 0  # input lines set aside before the load
+    bad_lines: int = 0  # malformed input lines that were skipped
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -105,7 +105,7 @@ class InFlight(msgspec.Struct, frozen=True):
 
 
 class Resources(msgspec.Struct, frozen=True):
-    """What the client itself used."""
+    """Resources used by the client."""
 
     client_cpu_s: float | None = None
     client_cpu_us_per_request: float | None = None
@@ -115,7 +115,8 @@ class Resources(msgspec.Struct, frozen=True):
     loop_lag_p99_s: float | None = None
     ceiling_per_s: float | None = None  # requests/s the same client reached against a null server
     ceiling_share: float | None = None
-    host_steal_share: float | None = None  # of the CPU time the machine asked for, the worst process's
+    # Share of the requested CPU time that the host gave to other machines, for the worst process.
+    host_steal_share: float | None = None
 
 
 class Bucket(msgspec.Struct, frozen=True):
@@ -143,15 +144,15 @@ class LimitChange(msgspec.Struct, frozen=True):
 
     t_s: float
     limit: int
-    cause: str  # a code of `harness.client.cause.Cause`, or a text of a limit of one's own
-    pace_per_s: float | None = None  # attempts that may start; null where their number alone is limited
+    cause: str  # a code of `harness.client.cause.Cause`, or the text of a custom limit
+    pace_per_s: float | None = None  # allowed rate of attempts; null if only their number is limited
 
 
 class LimitLog(msgspec.Struct, frozen=True):
-    """What limits that learn decided: counts over all repeats, the timeline (thinned) of the first."""
+    """Decisions of adaptive limits: counts over all repeats, and the thinned timeline of the first one."""
 
     decisions: int
-    dropped: int  # there was no room for them in the records
+    dropped: int  # decisions that did not fit into the records
     causes: dict[str, int]
     timeline: list[LimitChange]
 
@@ -164,7 +165,7 @@ class Named(msgspec.Struct, frozen=True):
 
 
 class Load(msgspec.Struct, frozen=True):
-    """How items become due."""
+    """The arrival pattern."""
 
     kind: str  # backlog, constant, poisson, ramp, steps, spike, replay
     settings: dict[str, Any] = {}
@@ -173,7 +174,7 @@ class Load(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What was measured."""
+    """The server under test."""
 
     url: str
     server: str | None = None  # the mock's profile, if it was the embedded one
@@ -181,7 +182,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """What set the pace of this case, with the figures that show it."""
+    """The limiting factor of this case, with the figures that show it."""
 
     limited_by: Literal["server", "strategy", "client", "load", "unknown"] = "unknown"
     text: str = ""
@@ -196,19 +197,19 @@ class FailureCount(msgspec.Struct, frozen=True):
 
 
 class FailureSample(msgspec.Struct, frozen=True):
-    """The first failure of one outcome that came with a text: what the server answered, or what went wrong."""
+    """The first failure of one outcome with a text: the server's answer or an error message."""
 
     status: int | None  # null where no status arrived
     text: str  # one line of at most 300 characters, without secrets
 
 
 class LayerFigures(msgspec.Struct, frozen=True):
-    """What a layer counted: sums over all client applications, processes and repeats, and ratios of these sums."""
+    """Counters of a layer: sums over all client applications, processes and repeats, and ratios of these sums."""
 
     name: str
     figures: dict[str, int | float] = {}  # a name that ends in _s is a time in seconds
-    ratios: dict[str, float | None] = {}  # null: of nothing
-    faults: list[str] = []  # what kept it from doing its work
+    ratios: dict[str, float | None] = {}  # null if the denominator is 0
+    faults: list[str] = []  # faults that prevented its work
 
 
 class SloCheck(msgspec.Struct, frozen=True):
@@ -232,7 +233,7 @@ class Case(msgspec.Struct, frozen=True):
     repeats: int = 1
     layers: dict[str, Any] = {}  # retry, timeout, rate limit ... as configured around the strategy
     counts: Counts = Counts()
-    makespan_s: float | None = None  # zero of the load to the last answer
+    makespan_s: float | None = None  # from the load's zero to the last answer
     rates_per_s: Rates = Rates()
     latency_s: Distribution = Distribution()
     service_time_s: Distribution = Distribution()
@@ -248,7 +249,7 @@ class Case(msgspec.Struct, frozen=True):
     failures: list[FailureCount] = []  # the most frequent first
     failure_samples: dict[str, FailureSample] = {}  # outcome -> one of its failures
     timeline: list[Bucket] = []
-    limit: LimitLog | None = None  # of a strategy whose limit learns
+    limit: LimitLog | None = None  # of a strategy with an adaptive limit
     layer_figures: list[LayerFigures] = []  # of the layers that have figures, from outside in
     warnings: list[str] = []
     partial: bool = False
@@ -265,7 +266,7 @@ class RunResult(msgspec.Struct, frozen=True):
     seed: int
     schedule_sha256: str | None
     verdict: Verdict
-    headline: str  # which strategy is best for what, and whether to trust it: one or two sentences
+    headline: str  # the best strategies, and whether to trust the result: one or a few sentences
     cases: list[Case]
     simulated: bool = False
 
@@ -276,7 +277,7 @@ def encode(result: RunResult) -> bytes:
 
 
 def decode(data: bytes) -> RunResult:
-    """Read result.json; raises msgspec.ValidationError or DecodeError that names the place."""
+    """Read result.json. Raises msgspec.ValidationError or DecodeError with the location."""
     check_version(data)
     return msgspec.json.decode(data, type=RunResult)
 
@@ -286,7 +287,7 @@ class _Version(msgspec.Struct):
 
 
 def check_version(data: bytes) -> None:
-    """Raise msgspec.ValidationError if this is a result of a version that is not understood here."""
+    """Raise msgspec.ValidationError if the result has an unsupported version."""
     version = msgspec.json.decode(data, type=_Version).schema_version
     if version != SCHEMA_VERSION:
         raise msgspec.ValidationError(f"schema_version: {version}, expected {SCHEMA_VERSION}")

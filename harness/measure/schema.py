@@ -1,4 +1,4 @@
-"""The JSON Schema of result.json, as a file beside this one: `python -m harness.measure.schema` writes it anew."""
+"""Generates the JSON Schema of result.json beside this file: `python -m harness.measure.schema`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PATH = Path(__file__).with_name("result.schema.json")
 
 
 def text() -> str:
-    """The schema as it must stand in the file."""
+    """The content of the schema file."""
     return json.dumps(json_schema(), indent=2) + "\n"
 
 

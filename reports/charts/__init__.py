@@ -1,7 +1,7 @@
-"""Charts, one file each, found by this folder: drop a module in that keeps the `Chart` protocol and it is drawn.
+"""Charts, one module each. Every module in this folder that follows the `Chart` protocol is drawn.
 
 A chart is a module with `TITLE`, `HOW` (how to read it, one or two sentences), `ORDER` (its place on the page),
-`applies(result)`, `figure(result, theme)` and `in_words(result)` (its figures as text, for those who cannot see it).
+`applies(result)`, `figure(result, theme)` and `in_words(result)` (its figures as text, for readers who cannot see it).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Chart(Protocol):
     ORDER: int
 
     def applies(self, result: RunResult, /) -> bool:
-        """Whether the result holds what the chart shows."""
+        """Whether the result has the data of the chart."""
         ...
 
     def figure(self, result: RunResult, theme: Theme, /) -> Figure:
@@ -33,7 +33,7 @@ class Chart(Protocol):
         ...
 
     def in_words(self, result: RunResult, /) -> str:
-        """What it shows, in words and figures."""
+        """The content of the chart as text."""
         ...
 
 

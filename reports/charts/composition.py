@@ -1,4 +1,4 @@
-"""Where the mean latency went: lag, queue wait, retry time and service time add up to it exactly."""
+"""Composition of the mean latency: the sum of lag, queue wait, retry time and service time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TITLE = "Where the time went"
 HOW = (
-    "Mean latency from due time, split without a rest: the generator's own lag, waiting in the client, "
+    "Mean latency from due time, split completely: the lag of the load generator, waiting in the client, "
     "earlier attempts, and the last exchange with the server."
 )
 ORDER = 30
@@ -41,7 +41,7 @@ def _means(case: Case) -> list[float] | None:
 
 
 def figure(result: RunResult, theme: Theme) -> Figure:
-    """A stacked bar per case, in seconds, each with its total."""
+    """A stacked bar of shares per case, each with its total."""
 
     def shares(case: Case) -> list[float] | None:
         means = _means(case)

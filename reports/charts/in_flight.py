@@ -1,4 +1,4 @@
-"""Requests in flight over time, and the limit that held them."""
+"""Requests in flight over time, and the concurrency limit."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLE = "In flight over time"
-HOW = "Requests sent and not yet answered (area), and the strategy's own limit where it has one (dashed)."
+HOW = "Requests sent and not yet answered (area), and the strategy's concurrency limit, if any (dashed)."
 ORDER = 40
 LOG_FROM, FLOOR = 8.0, 0.7
 
 
 def applies(result: RunResult) -> bool:
-    """Whether anything is known over time."""
+    """Whether any case has a timeline."""
     return has_timeline(result)
 
 
@@ -37,7 +37,7 @@ def figure(result: RunResult, theme: Theme) -> Figure:
 
 
 def _scale(result: RunResult) -> Scale:
-    """Linear from 0; logarithmic from below 1 where one case's peak would flatten another's."""
+    """Linear from 0; logarithmic from below 1 if the peaks of the cases differ too much."""
     peaks = [max(bucket.in_flight for bucket in case.timeline) for case in result.cases if case.timeline]
     if max(peaks) > LOG_FROM * max(1.0, min(peaks)):
         return Scale(FLOOR, max(peaks) * 1.4, log=True)

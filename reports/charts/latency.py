@@ -1,4 +1,4 @@
-"""Latency from due time and service time, as cumulated shares: how much of the latency was the server's."""
+"""Cumulative distributions of latency from due time and of service time: the server's part of the latency."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 TITLE = "Latency distribution"
 HOW = (
-    "Share of successes that took at most so long; further left is better. Solid: latency from the instant an item was "
-    "due. Dashed: service time, from sent to done. The gap between the two is what the client made it wait."
+    "Share of successes that took at most this long; further left is better. Solid: latency from the instant an item "
+    "was due. Dashed: service time, from sent to done. The gap between the two is the wait in the client."
 )
 ORDER = 20
 HEIGHT, PITCH = 1.25, 1.85
@@ -31,8 +31,8 @@ def applies(result: RunResult) -> bool:
     return any(case.latency_s.n for case in result.cases)
 
 
-def cumulated(spread: Distribution) -> tuple[list[float], list[float]]:
-    """Upper edges of the histogram's bins and the share at or below each."""
+def cumulative(spread: Distribution) -> tuple[list[float], list[float]]:
+    """Edges of the histogram's bins, and the share at or below each."""
     total = sum(spread.log_counts)
     if not total:
         return [], []
@@ -91,7 +91,7 @@ def _scale(cases: list[Case]) -> Scale:
 
 
 def _curve(axes: object, spread: Distribution, color: str, style: object) -> None:
-    edges, shares = cumulated(spread)
+    edges, shares = cumulative(spread)
     if not edges:
         return
     axes.plot(edges, shares, color=color, ls=style, lw=1.8)  # type: ignore[attr-defined] # matplotlib's axes
@@ -101,7 +101,7 @@ def _curve(axes: object, spread: Distribution, color: str, style: object) -> Non
 
 
 def in_words(result: RunResult) -> str:
-    """Median and p99 of both, of each case."""
+    """Median and p99 of latency and service time of each case."""
 
     def words(case: Case) -> str:
         return f"latency {percentiles_words(case.latency_s)}; service time {percentiles_words(case.service_time_s)}"

@@ -1,4 +1,4 @@
-"""Latency and service time over time, by the instant at which items were due: where a stall shows."""
+"""Latency and service time over the due times of items: shows stalls."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 TITLE = "Latency over time"
 HOW = (
     "Of the items that were due in each slice of time: median and p99 of latency from due time and of service time. "
-    "A slice of fewer than 100 answers has no p99. Where latency rises and service time does not, "
+    "A slice with fewer than 100 answers has no p99. Where latency rises and service time does not, "
     "items waited in the client for a server that had stopped."
 )
 ORDER = 60
 
 
 def applies(result: RunResult) -> bool:
-    """Whether there are arrivals: a backlog is due all at once."""
+    """Whether there are arrivals. The items of a backlog are all due at once."""
     return has_timeline(result) and any(labels.group(case) == labels.ARRIVALS for case in result.cases)
 
 
@@ -52,7 +52,7 @@ def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:
 
 
 def in_words(result: RunResult) -> str:
-    """Percentiles of both, of each case."""
+    """Percentiles of latency and service time of each case."""
 
     def words(case: Case) -> str:
         return f"latency {percentiles_words(case.latency_s)}; service time {percentiles_words(case.service_time_s)}"

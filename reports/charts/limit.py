@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TITLE = "The limit over time, and why it moved"
-HOW = "Attempts allowed in flight (line), what was in flight (area), and the cause of each change (marks)."
+TITLE = "The limit over time, and the causes of its changes"
+HOW = "Allowed attempts in flight (line), actual attempts in flight (area), and the cause of each change (marks)."
 ORDER = 45
 
 
 def applies(result: RunResult) -> bool:
-    """Whether a limit changed at all."""
+    """Whether a limit changed in any case."""
     return any(case.limit is not None and case.timeline for case in result.cases)
 
 
@@ -68,6 +68,6 @@ def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:
 
 
 def in_words(result: RunResult) -> str:
-    """How often each limit moved, and the main causes."""
+    """Number of changes of each limit, and the main causes."""
     found = [case for case in result.cases if case.limit is not None]
     return per_case(msgspec.structs.replace(result, cases=found), causes_words)

@@ -1,4 +1,4 @@
-"""What became of every item, stacked to the whole, a row per strategy."""
+"""Outcomes of all items as stacked shares, a row per case."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLE = "Outcomes"
-HOW = "Shares of all items that the load scheduled: nothing is left out. The number is the share that succeeded."
+HOW = "Shares of all items that the load scheduled. The number is the share that succeeded."
 ORDER = 70
 PITCH, BAR = 0.40, 0.24
 STYLES = {

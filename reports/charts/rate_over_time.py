@@ -21,7 +21,7 @@ ORDER = 50
 
 
 def applies(result: RunResult) -> bool:
-    """Whether anything is known over time."""
+    """Whether any case has a timeline."""
     return has_timeline(result)
 
 
@@ -30,7 +30,7 @@ def _per_second(count: int, bucket: Bucket) -> float:
 
 
 def _due(case: Case, bucket: Bucket) -> float | None:
-    """Offered rate; a backlog's, all at zero, would only squash the rest."""
+    """The offered rate; None for a backlog, whose items are all due at zero."""
     return None if labels.group(case) == labels.BACKLOG else _per_second(bucket.due, bucket)
 
 

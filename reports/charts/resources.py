@@ -1,4 +1,4 @@
-"""What each strategy cost the client: CPU per request and peak memory."""
+"""Client resources of each strategy: CPU per request and peak memory."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from reports.wording import per_case
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TITLE = "What it cost the client"
-HOW = "CPU time of the client per request, and its largest resident memory. Shorter is cheaper."
+TITLE = "Client CPU and memory"
+HOW = "CPU time of the client per request, and its peak resident memory. Shorter is better."
 ORDER = 90
 
 

@@ -1,4 +1,4 @@
-"""Streamed answers: time to the first token and between tokens, p50 to p99 per case."""
+"""Streamed answers: time to first token and time between tokens, p50 to p99 per case."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLE = "First token and between tokens"
-HOW = "Left: time to the first token. Right: time between tokens. A bar spans p50 to p99, its ends are numbered."
+HOW = "Left: time to first token. Right: time between tokens. A bar spans p50 to p99, with both values."
 ORDER = 25
 
 PITCH = 0.46
@@ -68,13 +68,14 @@ def _span(axes: Axes, y: float, spread: Distribution | None, colour: str, marker
             continue
         axes.plot([value], [y + 0.06], marker=marker, ms=6, color=colour, mec=theme.surface, mew=0.8, zorder=4)
     words = f"{units.seconds(low)} … {labels.percentile(spread, 'p99')}"
-    right = low > 0.5 * axes.get_xlim()[1]  # a label that begins so far out would leave the sheet
+    # A label that starts in the right half would extend beyond the sheet.
+    right = low > 0.5 * axes.get_xlim()[1]
     at, align = (high or low, "right") if right else (low, "left")
     axes.annotate(words, (at, y + 0.06), (0, 7), textcoords="offset points", size=SMALL - 0.5, va="bottom", ha=align)
 
 
 def in_words(result: RunResult) -> str:
-    """Both spreads of each case."""
+    """Percentiles of both times of each case."""
 
     def words(case: Case) -> str:
         first, between = case.ttft_s or Distribution(), case.itl_s or Distribution()

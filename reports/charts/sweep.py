@@ -1,4 +1,4 @@
-"""Throughput and latency over concurrency: where more in flight stops to help."""
+"""Throughput and latency over concurrency: shows where higher concurrency stops helping."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 TITLE = "Throughput and service time over concurrency"
 HOW = (
-    "A point per concurrency. The vertical line is the best one: the smallest with 99 % of the highest goodput. Right "
-    "of it requests only wait longer."
+    "A point per concurrency. The vertical line is the best one: the smallest with 99 % of the highest goodput. To "
+    "the right of it, requests only wait longer."
 )
 ORDER = 5
 HEIGHT, GAP = 2.1, 0.35
@@ -66,8 +66,8 @@ def in_words(result: RunResult) -> str:
     """The best concurrency, and the figures of every point."""
     points = curve(result.cases)
     chosen = best(points)
-    told = "; ".join(
+    figures = "; ".join(
         f"{level}: {units.rate(case.rates_per_s.goodput)}, p50 {labels.percentile(case.service_time_s, 'p50')}"
         for level, case in points
     )
-    return (f"best concurrency {chosen[0]}; " if chosen is not None else "") + told
+    return (f"best concurrency {chosen[0]}; " if chosen is not None else "") + figures

@@ -1,4 +1,4 @@
-"""Throughput and makespan, a labelled bar per strategy: which one got the work done, and how fast."""
+"""Throughput and makespan, a labelled bar per case."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ORDER = 10
 
 
 def applies(result: RunResult) -> bool:
-    """Whether any case took time."""
+    """Whether any case has a makespan."""
     return any(case.makespan_s is not None for case in result.cases)
 
 

@@ -1,4 +1,4 @@
-"""Throughput against latency, a labelled point per strategy: what speed costs in waiting."""
+"""Throughput against service time, a labelled point per strategy."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 TITLE = "Throughput against service time"
 HOW = (
-    "A point per strategy: right is faster, down is a server that answers sooner. Bars reach from the median to the "
-    "highest percentile that the number of requests carries."
+    "A point per strategy: further right is a higher rate, further down a shorter service time. Bars reach from "
+    "the median to the highest percentile that the number of requests allows."
 )
 ORDER = 30
 HEIGHT = 3.4
@@ -40,19 +40,20 @@ def _points(result: RunResult) -> list[tuple[Case, float, float, float]]:
 
 
 def applies(result: RunResult) -> bool:
-    """Whether there are two points to compare."""
+    """Whether there are at least two points."""
     return len(_points(result)) > 1
 
 
 def figure(result: RunResult, theme: Theme) -> Figure:
-    """The scatter, its labels clear of each other and of the points."""
+    """The scatter plot. Labels overlap neither each other nor the points."""
     points = _points(result)
     height = HEIGHT + 0.15 * max(0, len(points) - 6)
     sheet = Sheet(theme, TITLE, note(result, HOW), height + 0.55)
     left, width = 0.72, WIDTH - 0.72 - EDGE
     axes = sheet.axes(left, 0.05, width, height)
     across = scale_for([rate for _, rate, _, _ in points])
-    across = replace(across, high=across.high * (3.0 if across.log else 1.3))  # room for labels on the right, too
+    # Leave space for labels on the right.
+    across = replace(across, high=across.high * (3.0 if across.log else 1.3))
     up = scale_for([value for point in points for value in point[2:]], units.seconds)
     across.apply(axes.xaxis, 7)
     up.apply(axes.yaxis, 6)

@@ -1,1 +1,1 @@
-"""What the charts share: colours, sheets measured in inches, bars, panels, label placement, files."""
+"""Shared parts of charts: colours, sheets in inches, bars, panels, label placement and files."""

@@ -1,4 +1,4 @@
-"""Labelled horizontal bars, one row per case, one panel per quantity; every bar carries its number."""
+"""Labelled horizontal bars, one row per case, one panel per quantity. Every bar shows its value."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _panel(axes: Axes, layout: Rows, panel: Panel, theme: Theme, width: float) -
 def fitting_scale(
     values: Sequence[float | None], texts: Sequence[str], references: Sequence[float | None], width: float
 ) -> Scale:
-    """The scale that leaves room for every bar's number within `width` inches."""
+    """A scale that leaves room for the value of every bar within `width` inches."""
     import math
 
     log = wants_log(values)

@@ -1,4 +1,4 @@
-"""From a result to drawings: each chart drawn once, kept as an SVG that follows the page's theme and as a PNG."""
+"""Draws the charts of a result. Each is drawn once, as an SVG that follows the page's theme and as a PNG."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PNG_DPI = 150
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """One chart, drawn; `svg` and `png` are empty and `error` says why if it could not be."""
+    """One drawn chart. If drawing failed, `svg` and `png` are empty and `error` has the reason."""
 
     name: str
     title: str
@@ -33,7 +33,7 @@ class Drawing:
 
 
 def draw_all(result: RunResult, *, png: bool = True, theme: Theme = LIGHT) -> list[Drawing]:
-    """Every chart that applies. One that fails is told, not hidden, and keeps no report from being written."""
+    """Draw every chart that applies. A failed chart is reported, and the report is still written."""
     drawings = []
     for name, chart in charts().items():
         try:
@@ -50,14 +50,15 @@ def draw(name: str, chart: Chart, result: RunResult, *, png: bool = True, theme:
 
     words = chart.in_words(result)
     with mpl.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box; the page has the name
+        # A missing glyph is drawn as a box. The page has the name as text.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         mpl.rcParams.update(sheet.settings(theme) | {"svg.hashsalt": name})  # type: ignore[arg-type]  # stubs know no dict of settings
         figure = chart.figure(result, theme)
         return Drawing(name, chart.TITLE, chart.HOW, words, as_svg(figure, name, theme), as_png(figure) if png else b"")
 
 
 def as_png(figure: Figure) -> bytes:
-    """PNG bytes, the same for the same figure."""
+    """PNG bytes, reproducible for the same figure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
@@ -67,14 +68,14 @@ def as_png(figure: Figure) -> bytes:
 
 
 def as_svg(figure: Figure, name: str, theme: Theme) -> str:
-    """An `<svg>` element to stand inside a page: colours by role, ids prefixed with `name`."""
+    """An `<svg>` element for a page: colours by role, ids prefixed with `name`."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return inlined(out.getvalue(), name, theme)
 
 
 def inlined(text: str, name: str, theme: Theme) -> str:
-    """Cut an SVG file down to what a page needs."""
+    """Reduce an SVG file to the parts that a page needs."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{name}-", text)

@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BUCKETS_MAX = 160
-"""A panel is about 300 pixels wide: more points than this add bytes, not sight."""
+"""A panel is about 300 pixels wide, so more points would only make the file larger."""
 AXIS = 0.62  # room for y tick labels
 DrawPanel = Callable[["Axes", Case, list[Bucket], Theme], None]
 Key = list[tuple[str, dict[str, Any]]]
 
 
 def has_timeline(result: RunResult) -> bool:
-    """True if a case has something over time."""
+    """True if any case has a timeline."""
     return any(case.timeline for case in result.cases)
 
 
 def thinned(buckets: Sequence[Bucket], most: int = BUCKETS_MAX) -> list[Bucket]:
-    """At most `most` buckets: neighbours merge; counts add up, levels average, percentiles keep the worst."""
+    """At most `most` buckets. Neighbours merge: counts are summed, levels averaged, percentiles take the maximum."""
     step = math.ceil(len(buckets) / most)
     if step <= 1:
         return list(buckets)
@@ -62,7 +62,7 @@ def _merged(part: Sequence[Bucket]) -> Bucket:
 
 
 def steps(buckets: Sequence[Bucket], value: Callable[[Bucket], float | None]) -> tuple[list[float], list[float]]:
-    """Times and values of a step line, NaN where a bucket has none; ends at the last bucket's end."""
+    """Times and values of a step line up to the last bucket's end; NaN for buckets without a value."""
     times = [bucket.t_s for bucket in buckets]
     found = [value(bucket) for bucket in buckets]
     values = [math.nan if one is None else one for one in found]
@@ -71,7 +71,7 @@ def steps(buckets: Sequence[Bucket], value: Callable[[Bucket], float | None]) ->
 
 
 def middles(buckets: Sequence[Bucket], value: Callable[[Bucket], float | None]) -> tuple[list[float], list[float]]:
-    """Middles of the buckets that have a value, and the values; NaN where two or more buckets in a row have none."""
+    """Middles and values of the buckets with a value; NaN where two or more successive buckets have none."""
     times: list[float] = []
     values: list[float] = []
     for bucket in buckets:
@@ -89,7 +89,7 @@ def middles(buckets: Sequence[Bucket], value: Callable[[Bucket], float | None]) 
 def small_multiples(
     result: RunResult, theme: Theme, title: str, subtitle: str, y_label: str, y_scale: Scale, key: Key, draw: DrawPanel
 ) -> Figure:
-    """A grid of panels in the order of the cases; time axes are shared unless the cases differ too much in length."""
+    """A grid of panels in the order of the cases; time axes are shared unless the lengths differ too much."""
     cases = result.cases
     columns = 1 if len(cases) == 1 else 2
     height = 1.9 if columns == 1 else 1.15
@@ -128,7 +128,7 @@ def _end(case: Case) -> float:
 def scale_over_time(
     result: RunResult, values: Callable[[Bucket], Sequence[float | None]], *, spans: bool = False
 ) -> Scale:
-    """One scale for all panels; `spans` names its ticks as seconds."""
+    """One scale for all panels. With `spans`, its ticks are durations."""
     found = [
         value for case in result.cases if case.timeline for bucket in thinned(case.timeline) for value in values(bucket)
     ]

@@ -1,4 +1,4 @@
-"""Labels beside points so that no label covers another label or a point. Pure: boxes in inches."""
+"""Places labels beside points without overlaps. Pure; boxes are in inches."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ class Box:
         )
 
 
-MARK = 0.05  # half a point's mark
-NEAR = 0.17  # closer than this a label needs no line to its point
+# Half the size of a point.
+MARK = 0.05
+# A label closer than this needs no leader.
+NEAR = 0.17
 RADII = [0.09 + 0.07 * step for step in range(40)]
 ANGLES = [math.radians(angle) for angle in (0, 180, 90, 270, 35, -35, 145, -145, 65, -65, 115, -115)]
 
@@ -42,17 +44,18 @@ def place(
     frame: Box,
     taken: Sequence[Box] = (),
 ) -> list[Box | None]:
-    """A box of the given size near each point, inside the frame, clear of `taken`, of each other and of all leaders.
+    """A box of the given size near each point, inside the frame, without overlaps with `taken`, boxes or leaders.
 
-    Greedy, lone points first, the nearest free place each; None where no place is free. A leader passes no other label
-    and no other point, so that a label is never read as another point's.
+    Greedy: isolated points come first, and each takes the nearest free place, or None if there is none. A leader
+    crosses no other label and no other point, so that every label can be assigned to its point.
     """
     blocked = list(taken)
     seen = [Box(x - MARK, y - MARK, x + MARK, y + MARK) for x, y in points]
     found: list[Box | None] = [None] * len(points)
     for at in sorted(range(len(points)), key=lambda at: _crowding(points, at)):
         found[at] = _nearest(points[at], sizes[at], frame, blocked, seen, points)
-        if found[at] is None:  # rather a line across a point than no label
+        if found[at] is None:
+            # A leader that crosses a point is better than no label.
             found[at] = _nearest(points[at], sizes[at], frame, blocked, seen[len(points) :], points)
         if (box := found[at]) is not None:
             seen.append(box)
@@ -66,7 +69,7 @@ def _crowding(points: Sequence[tuple[float, float]], at: int) -> int:
 
 
 def leader(point: tuple[float, float], box: Box, pieces: int = 16) -> list[Box]:
-    """The line from a point to the nearest side of its label, as a chain of small boxes; empty if they nearly touch."""
+    """The line from a point to its label, as a chain of small boxes; empty if the two are close."""
     end = min(max(point[0], box.left), box.right), min(max(point[1], box.bottom), box.top)
     if _gap(point, box) < NEAR:
         return []
@@ -76,7 +79,7 @@ def leader(point: tuple[float, float], box: Box, pieces: int = 16) -> list[Box]:
 
 
 def _gap(point: tuple[float, float], box: Box) -> float:
-    """How far a point is from a box; 0 inside."""
+    """The distance of a point from a box; 0 inside."""
     end = min(max(point[0], box.left), box.right), min(max(point[1], box.bottom), box.top)
     return math.dist(point, end)
 
@@ -89,7 +92,7 @@ def _nearest(
     seen: Sequence[Box],
     points: Sequence[tuple[float, float]],
 ) -> Box | None:
-    """The first free place outwards; its leader crosses nothing in `seen`, and it lies nearest to its own point."""
+    """The nearest free place whose leader crosses nothing in `seen` and which is closest to its own point."""
     width, height = size
     here = Box(point[0] - 0.01, point[1] - 0.01, point[0] + 0.01, point[1] + 0.01)
     others = [one for one in seen if not one.overlaps(here)]
@@ -101,14 +104,15 @@ def _nearest(
                 continue
             line = leader(point, box)
             if not line and any(_gap(rival, box) < _gap(point, box) + 0.01 for rival in rivals):
-                continue  # it would be read as the label of the other point
+                # It would look like the label of the other point.
+                continue
             if not any(piece.overlaps(other) for piece in line for other in others):
                 return box
     return None
 
 
 def _beside(point: tuple[float, float], radius: float, angle: float, width: float, height: float) -> Box:
-    """The box whose side or corner that looks at the point is `radius` away in the direction of `angle`."""
+    """The box in the direction of `angle` whose nearest side or corner is `radius` away from the point."""
     x, y = point[0] + radius * math.cos(angle), point[1] + radius * math.sin(angle)
     left = x - width * (1 - math.cos(angle)) / 2
     bottom = y - height * (1 - math.sin(angle)) / 2

@@ -1,4 +1,4 @@
-"""One row per case: where rows and group headings stand, and the labels on their left."""
+"""Layout of one row per case: positions of rows and group headings, and labels on the left."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """All rows, group headings where backlog and arrivals stand in one chart, and the space they take."""
+    """All rows, group headings if a chart has both backlog and arrivals, and the space that they need."""
 
     rows: tuple[Row, ...]
     headings: tuple[tuple[float, str], ...]
@@ -34,7 +34,7 @@ class Rows:
 
     @property
     def left(self) -> float:
-        """Where the axes begin."""
+        """The left edge of the axes."""
         return EDGE + self.label_width + 0.12
 
     def write(self, sheet: Sheet) -> None:
@@ -44,7 +44,8 @@ class Rows:
             for number, line in enumerate(row.lines):
                 sheet.text(EDGE + self.label_width, top + LINE * number, line, ha="right")
         for y, words in self.headings:
-            backed = {"facecolor": sheet.theme.surface, "edgecolor": "none", "pad": 1.5}  # the axis line runs behind
+            # The background hides the axis line behind the text.
+            backed = {"facecolor": sheet.theme.surface, "edgecolor": "none", "pad": 1.5}
             sheet.text(EDGE, sheet.top + y, words, size=SMALL, weight="bold", color=sheet.theme.muted, bbox=backed)
 
 
@@ -66,7 +67,7 @@ def rows_of(cases: Sequence[Case], pitch: float) -> Rows:
 
 
 def note(result: RunResult, words: str) -> str:
-    """A subtitle; where groups are mixed it warns."""
+    """A subtitle, with a warning if groups are mixed."""
     return f"{words} {labels.NOT_COMPARABLE}" if labels.is_mixed(result.cases) else words
 
 

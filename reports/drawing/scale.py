@@ -1,4 +1,4 @@
-"""Scales and their ticks, chosen explicitly: few, round, with words for units, so that labels never collide."""
+"""Scales with few, round ticks, chosen explicitly so that tick labels never overlap."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOG_FROM = 30.0
 
 
 def compact(value: float) -> str:
-    """A tick's number: 250, 2k, 1.5M."""
+    """The label of a tick: 250, 2k, 1.5M."""
     for size, suffix in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             return units.significant(value / min(size, 1e3 if suffix == "k" else size)) + suffix
@@ -32,7 +32,7 @@ def wants_log(values: Iterable[float | None]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """From `low` to `high`, linear or logarithmic; `words` names a tick."""
+    """From `low` to `high`, linear or logarithmic; `words` formats a tick."""
 
     low: float
     high: float
@@ -40,7 +40,7 @@ class Scale:
     words: Callable[[float], str] = compact
 
     def place(self, value: float) -> float:
-        """Where a value lies between low (0) and high (1)."""
+        """The position of a value between low (0) and high (1)."""
         if self.log:
             return math.log(max(value, self.low) / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
@@ -51,7 +51,7 @@ class Scale:
 
     def apply(self, axis: Axis, most: int = 6, *, grid: bool = True) -> None:
         """Set limits, scale, ticks and grid of an axis."""
-        axes, name = axis.axes, axis.axis_name  # type: ignore[attr-defined] # x or y; the stubs forget it
+        axes, name = axis.axes, axis.axis_name  # type: ignore[attr-defined] # x or y; missing in the stubs
         (axes.set_xscale if name == "x" else axes.set_yscale)("log" if self.log else "linear")
         (axes.set_xlim if name == "x" else axes.set_ylim)(self.low, self.high)
         ticks = self.ticks(most)
@@ -64,7 +64,7 @@ class Scale:
 def scale_for(
     values: Sequence[float | None], words: Callable[[float], str] = compact, *, log: bool | None = None
 ) -> Scale:
-    """A scale around the values with a little air: from 0, or logarithmic where they spread too wide for that."""
+    """A scale around the values with a margin: linear from 0, or logarithmic if their range is large."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     positive = [value for value in known if value > 0]
     if not positive:
@@ -75,7 +75,7 @@ def scale_for(
 
 
 def linear_ticks(low: float, high: float, most: int) -> list[float]:
-    """Multiples of 1, 2, 2.5 or 5 times a power of ten, both ends included where they are one."""
+    """Multiples of 1, 2, 2.5 or 5 times a power of ten, including the ends if they are multiples."""
     raw = (high - low) / max(1, most - 1)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.9999)
@@ -84,7 +84,7 @@ def linear_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """1-2-5 steps, then decades, then every k-th decade, whichever is the densest that `most` allows."""
+    """The densest of 1-2-5 steps, decades and every k-th decade that `most` allows."""
     decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
     choices = [[1, 2, 5], [1, 3], [1]]
     for factors in choices:

@@ -1,9 +1,9 @@
-"""A figure laid out in inches, so that nothing overlaps whatever the number of cases, without a layout pass.
+"""A figure laid out in inches, without a layout pass and without overlaps for any number of cases.
 
 Rules of this file
-  1. Every size is in inches from the top left of the sheet; matplotlib's own layout engines (slow: they draw twice)
-     are never used.
-  2. Text from outside is never parsed as mathematics and its width is measured before it is placed.
+  1. Every size is in inches from the top left of the sheet. matplotlib's layout engines are not used, because they
+     draw twice and are slow.
+  2. Text from outside is never parsed as mathematics, and its width is measured before it is placed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ TEXT = 9.0
 SMALL = 8.0
 TITLE = 12.0
 LINE = 0.155  # height of a line of TEXT
-HINTING = 1.03  # rasterised text comes out up to this much wider than its outline
+# Rasterised text is up to this factor wider than its outline.
+HINTING = 1.03
 
 
 def settings(theme: Theme) -> dict[str, Any]:
-    """The matplotlib settings under which figures are made and saved."""
+    """The matplotlib settings for drawing and saving figures."""
     return {
         "font.family": _families(),
         "font.size": TEXT,
@@ -61,7 +62,7 @@ def settings(theme: Theme) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _families() -> list[str]:
-    """DejaVu Sans (ships with matplotlib), then the installed ones that know Chinese, Japanese and Korean."""
+    """DejaVu Sans (included in matplotlib), then installed fonts for Chinese, Japanese and Korean."""
     from matplotlib import font_manager
 
     known = {entry.name for entry in font_manager.fontManager.ttflist}
@@ -81,11 +82,12 @@ def text_width(text: str, size: float = TEXT, weight: str = "normal") -> float:
 
 
 def fitted(text: str, width: float, size: float = TEXT, weight: str = "normal") -> str:
-    """The text, its middle left out as far as needed for `width` inches."""
+    """The text, shortened in the middle to fit `width` inches."""
     if text_width(text, size, weight) <= width:
         return text
     low, high = 1, len(text)
-    while low < high:  # the longest elision that fits
+    # Search for the longest text that fits.
+    while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if text_width(_elided(text, middle), size, weight) <= width else (low, middle - 1)
     return _elided(text, low)
@@ -110,7 +112,7 @@ def wrapped(text: str, width: float, lines_max: int = 2, size: float = TEXT, wei
 
 
 def _break(text: str, kept: int) -> int:
-    """Where to break within the first `kept` characters: between settings rather than within one."""
+    """The position of a line break within the first `kept` characters, preferably between settings."""
     for signs in (" ,;:", "=/-_"):
         breaks = [at + 1 for at, sign in enumerate(text[:kept]) if sign in signs]
         if breaks and breaks[-1] > kept // 3:
@@ -119,7 +121,7 @@ def _break(text: str, kept: int) -> int:
 
 
 def _prefix(text: str, width: float, size: float, weight: str) -> int:
-    """How many characters from the start fit, at least one."""
+    """The number of characters from the start that fit, at least one."""
     low, high = 1, len(text)
     while low < high:
         middle = (low + high + 1) // 2
@@ -128,7 +130,7 @@ def _prefix(text: str, width: float, size: float, weight: str) -> int:
 
 
 class Sheet:
-    """A figure with a title and a line on how to read it; axes are placed below in inches from the top."""
+    """A figure with a title and reading instructions. Axes are placed below, in inches from the top."""
 
     def __init__(self, theme: Theme, title: str, subtitle: str, body: float) -> None:
         from matplotlib.figure import Figure
@@ -153,7 +155,7 @@ class Sheet:
         return self.figure.add_axes((left / WIDTH, bottom / self.height, width / WIDTH, height / self.height))
 
     def key(self, top: float, entries: list[tuple[str, dict[str, Any]]], left: float = EDGE) -> None:
-        """A key on one or more lines: a swatch (patch style) or a line (`marker`, `ls` style) and its words each."""
+        """A legend on one or more lines. Each entry has a patch or line (by `marker` or `ls`) and its text."""
         from matplotlib.lines import Line2D
         from matplotlib.patches import Rectangle
 

@@ -1,4 +1,4 @@
-"""Stacked bars of shares, a row per case: a part that is wide enough carries its share, the rest is told beside."""
+"""Stacked bars of shares, a row per case. Parts that are wide enough show their share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def stacks(
     result: RunResult, theme: Theme, title: str, subtitle: str,
     parts: Sequence[Part], shares: Shares, beside: Callable[[Case], str], label: str,
 ) -> Figure:  # fmt: skip
-    """One bar of total 1 per case, `beside` written at its right, a key of the parts that occur."""
+    """One bar with total 1 per case, the text of `beside` at its right, and a legend of the parts that occur."""
     layout = rows_of(result.cases, PITCH)
     found = [shares(row.case) for row in layout.rows]
     used = [part for at, part in enumerate(parts) if any(one and one[at] > 0 for one in found)]

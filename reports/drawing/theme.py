@@ -1,9 +1,9 @@
-"""The colours of a report. A figure is drawn once; its SVG carries roles (`var(--c-blue)`) for the page to fill in.
+"""The colours of a report. A figure is drawn once; its SVG refers to roles (`var(--c-blue)`) that the page defines.
 
 Rules of this file
-  1. Data colours follow Okabe and Ito (2008), told apart by people with any common colour blindness; charts add
-     hatches, markers or line styles all the same.
-  2. No two roles of one theme share a value: the value is how a role is found again in the SVG.
+  1. Data colours follow Okabe and Ito (2008) and are distinguishable with any common colour blindness. Charts also
+     use hatches, markers or line styles.
+  2. Each role of a theme has a unique value, by which the role is found in the SVG.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Theme:
-    """Every colour a chart may use, by role; values are lower-case `#rrggbb`."""
+    """Every colour a chart may use, by role. Values are lower-case `#rrggbb`."""
 
     surface: str
     ink: str
@@ -39,7 +39,7 @@ class Theme:
             raise ValueError("two roles of a theme share one colour")
 
     def roles(self) -> dict[str, str]:
-        """Role to colour."""
+        """The colours by role."""
         return dataclasses.asdict(self)
 
     def css(self) -> str:

@@ -1,4 +1,4 @@
-"""What both formats say, as plain cells and lines; escaping is each format's own."""
+"""Facts for all formats, as plain cells and lines. Each format escapes them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from harness.measure.result import OUTCOME_NAMES, Case, Distribution, RunResult
 from reports import labels
 
 COLUMNS: list[tuple[str, str, Callable[[Case], str]]] = [
-    ("makespan", "zero of the load to the last answer", lambda c: units.seconds(c.makespan_s)),
+    ("makespan", "from the load's zero to the last answer", lambda c: units.seconds(c.makespan_s)),
     ("ok/s", "successes per second", lambda c: units.NONE if c.rates_per_s.completed is None
      else units.significant(c.rates_per_s.completed)),
     ("p50", "latency from due time, half of the successes", lambda c: labels.percentile(c.latency_s, "p50")),
     ("p95", "latency from due time", lambda c: labels.percentile(c.latency_s, "p95")),
     ("p99", "latency from due time", lambda c: labels.percentile(c.latency_s, "p99")),
     ("service p99", "from sent to done", lambda c: labels.percentile(c.service_time_s, "p99")),
-    ("in flight", "mean / most", lambda c: f"{units.level(c.in_flight.mean)} / {units.count(c.in_flight.max)}"),
+    ("in flight", "mean / maximum", lambda c: f"{units.level(c.in_flight.mean)} / {units.count(c.in_flight.max)}"),
     ("failed", "of all scheduled items", lambda c: units.share(labels.failed_share(c))),
     ("CPU/request", "of the client", lambda c: units.microseconds(c.resources.client_cpu_us_per_request)),
-    ("memory", "largest resident, of the client", lambda c: units.megabytes(c.resources.client_rss_max_mb)),
+    ("memory", "peak resident memory of the client", lambda c: units.megabytes(c.resources.client_rss_max_mb)),
 ]  # fmt: skip
-"""Heading, what it means, and the cell of a case."""
+"""Heading, its explanation, and the cell of a case."""
 
 SPARKS = "▁▂▃▄▅▆▇█"
 
@@ -41,7 +41,7 @@ def outcomes(case: Case) -> list[tuple[str, str]]:
 
 
 def more_counts(case: Case) -> list[tuple[str, str]]:
-    """Scheduled items, exchanges, and who else counted."""
+    """Scheduled items, exchanges, and the counts of the server and of Locust."""
     counts = case.counts
     pairs = [("scheduled", counts.scheduled), ("sent", counts.sent), ("attempts (HTTP exchanges)", counts.attempts)]
     pairs += [("of these, calls of layers", counts.own_calls or None)]  # type: ignore[list-item] # may be None
@@ -80,13 +80,13 @@ def percentiles(case: Case) -> list[list[str]]:
 
 
 def _percentile(spread: Distribution, name: str) -> str:
-    """A percentile, with its interval where repeats gave one."""
+    """A percentile, with its interval if there is one."""
     between = labels.interval(getattr(spread, name))
     return labels.percentile(spread, name) + (f" ({between})" if between else "")
 
 
 def how_measured(result: RunResult) -> list[tuple[str, str]]:
-    """What someone needs to do it again, and to judge the machine."""
+    """Facts for repeating the run and for judging the machine."""
     facts: list[tuple[str, str]] = [("run", result.id), ("started", result.started_at), ("seed", str(result.seed))]
     if result.schedule_sha256:
         facts.append(("schedule sha256", result.schedule_sha256))

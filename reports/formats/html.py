@@ -1,4 +1,4 @@
-"""report.html: one file that needs no network and no script; light and dark; readable on a phone."""
+"""report.html: one file without scripts or network access, in a light and a dark theme, readable on phones."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from reports.wording import badge_words, causes_words, pace_words, partial_words
 
 SUFFIX = "html"
 GLOSSARY = {
-    "latency": "from the instant an item was due to its answer; it includes every wait the client added",
-    "service time": "from the start of the last attempt to its last byte: the server, and the way there",
-    "queue wait": "what the strategy made an item wait before it was sent",
+    "latency": "from the instant an item was due to its answer, including every wait in the client",
+    "service time": "from the start of the last attempt to its last byte: server and network",
+    "queue wait": "time that an item waited in the strategy before it was sent",
     "makespan": "from the load's zero to the last answer",
     "in flight": "sent and not yet answered",
     "backlog": "every item is due at once, as in a batch job",
-    "arrivals": "items are due on a schedule, whatever the answers",
+    "arrivals": "items are due on a schedule, independent of the answers",
     "Little's law": "mean in flight = rate × mean service time",
-    "n too small": "a percentile for which there are too few requests is not given",
+    "n too small": "a percentile is not reported if there are too few requests",
 }
 
 
 def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
-    """The whole page. Everything from outside is escaped by the template; only our own SVGs are not."""
+    """The page. The template escapes all text from outside; only paceline's own SVGs are not escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 

@@ -1,4 +1,4 @@
-"""report.md: verdict first, then the table; fits a CI step summary."""
+"""report.md: the verdict, then the table. Fits into a CI step summary."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from reports.formats import _facts
 from reports.wording import badge_words, pace_words, partial_words, target_notes
 
 SUFFIX = "md"
-SIZE_MAX = 60_000  # characters; a step summary takes a megabyte, a comment 64 kB
+# Characters. A step summary may have a megabyte, a comment 64 kB.
+SIZE_MAX = 60_000
 CAUSES_MAX = 8
 
 
 def escaped(text: str) -> str:
-    """Text from outside as plain words: no markup, no HTML, no new column."""
+    """Text from outside as plain text: no markup, no HTML, no new column."""
     text = labels.printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]#|!~])", r"\\\1", text)
 
 
 def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
-    """The whole report; `drawings` are linked as charts/NAME.png."""
+    """The report, with `drawings` linked as charts/NAME.png."""
     _, sign, name, meaning = badge_words(result)
     parts = [f"# {sign} {name}: {meaning}" if not slo.failed(result.cases) else f"# {sign} {name} ({meaning})"]
     parts += ["\n".join(f"- {escaped(line)}" for line in slo.failed(result.cases)), escaped(result.headline)]
@@ -81,21 +82,21 @@ def _outcomes(result: RunResult, names: list[str]) -> str:
 
 
 def _layers(result: RunResult) -> str:
-    """What the layers around the strategies counted."""
+    """A table of the layers' counters."""
     lines = ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in _facts.layers(result.cases)]
     head = ["## What the layers counted", "", "| strategy | layer | figures |", "|---|---|---|"]
     return "\n".join([*head, *lines]) if lines else ""
 
 
 def _limits(result: RunResult, names: list[str]) -> str:
-    """Why limits that learn moved, and how often."""
+    """A table of the causes of limit changes, with counts."""
     lines = [
         f"| {escaped(name)} | {escaped(text_of(cause))} | {units.count(number)} |"
         for name, case in zip(names, result.cases, strict=True)
         if case.limit is not None
         for cause, number in list(case.limit.causes.items())[:CAUSES_MAX]
     ]
-    head = ["## Why the limit moved", "", "| strategy | cause | times |", "|---|---|---:|"]
+    head = ["## Causes of limit changes", "", "| strategy | cause | times |", "|---|---|---:|"]
     return "\n".join([*head, *lines]) if lines else ""
 
 

@@ -57,4 +57,4 @@ def test_reports_tell_the_causes_and_escape_them() -> None:
     assert "probe: are fewer enough?" in page
     assert "<refused>" not in page
     assert "probe: are fewer enough?" in text
-    assert "2 more were not kept" in limit.in_words(result)
+    assert "2 more were not recorded" in limit.in_words(result)

@@ -111,7 +111,7 @@ def test_too_few_for_a_median_use_the_mean() -> None:
 def test_cases_that_are_all_alike_have_no_winner() -> None:
     """Within 5 % in everything."""
     alike = [case("a"), case("b", rates_per_s=Rates(completed=98.0))]
-    assert headline(alike, Verdict("valid")).startswith("For a batch job: a and b did alike. Nothing failed.")
+    assert headline(alike, Verdict("valid")).startswith("For a batch job: a and b performed alike. Nothing failed.")
 
 
 def test_two_that_share_the_place_are_both_named() -> None:

@@ -334,7 +334,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert first.resources.ceiling_share == pytest.approx(400 / 4.09 / 1000)
     assert first.resources.loop_lag_p99_s == pytest.approx(0.001)
     assert second.resources.loop_lag_p99_s is None
-    assert second.warnings == ["2 input lines were set aside; the first: line 17: text2 is missing"]
+    assert second.warnings == ["skipped 2 malformed input lines; the first: line 17: text2 is missing"]
     assert result.environment == {"os": "x", "command": "paceline compare", "notes": ["scaled"]}
     assert result.schedule_sha256 == "ab"
     assert result.verdict.status == "valid"

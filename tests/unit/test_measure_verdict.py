@@ -135,7 +135,7 @@ def test_a_late_load_tells_what_the_host_took(share: float | None, told: bool) -
     """Steal is named as a likely cause where there was much of it."""
     late = case("constant", resources=Resources(host_steal_share=share))
     (reason,) = verdict([late], [msgspec.structs.replace(SOUND, lag=("p99", 1.0))]).reasons
-    assert ("The host gave 13 % of the CPU time this machine asked for to others (steal)." in reason.text) is told
+    assert ("The host gave 13 % of the requested CPU time to other machines (steal)." in reason.text) is told
 
 
 def test_a_load_that_cannot_keep_its_rate_is_invalid() -> None:

@@ -1,4 +1,4 @@
-"""Poisson arrivals: what many independent callers look like."""
+"""Poisson arrivals, as many independent callers produce them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rate that climbs (or falls) steadily."""
+"""A rate that rises or falls linearly."""
 
 from __future__ import annotations
 

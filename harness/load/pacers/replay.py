@@ -1,4 +1,4 @@
-"""Arrivals as they were once recorded."""
+"""Arrivals replayed from a recorded trace."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ from harness.client.checks import positive
 from harness.client.errors import SettingError, UsageError
 from harness.load.lines import text_of
 
-_HEADER = re.compile(r"(?!(nan|inf|infinity)$)[A-Za-z_]", re.IGNORECASE)  # of a CSV; an offset begins with no letter
+# The header of a CSV begins with a letter; an offset does not.
+_HEADER = re.compile(r"(?!(nan|inf|infinity)$)[A-Za-z_]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Replay:
-    """Offsets in seconds from a trace file, one a line (the first column of a CSV), played `speed` times as fast.
+    """Offsets in seconds from a trace file, one per line (the first column of a CSV), played `speed` times as fast.
 
-    The file is UTF-8, plain or packed (gzip, Zstandard). Its first line may be the header of a CSV: it begins with a
-    letter.
+    The file is UTF-8, plain or compressed (gzip, Zstandard). A first line that begins with a letter is
+    the header of a CSV.
     """
 
     path: str = ""
     speed: float = 1.0
-    ends_itself: ClassVar[bool] = True  # where the trace ends, which may be before the duration
+    # The trace may end before the duration.
+    ends_itself: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         positive(self, "speed")
         if not self.path:
-            raise SettingError("path is missing: a text file with one offset in seconds a line")
+            raise SettingError("path is missing: a text file with one offset in seconds per line")
 
     def arrivals(self, duration_s: float, rng: Random) -> Iterator[float]:
         """Due offsets in seconds in [0, duration_s), counted from the first one; the file may be unsorted."""

@@ -13,7 +13,7 @@ from harness.load.pacers._piecewise import Segment, piecewise
 
 @dataclass(frozen=True)
 class Spike:
-    """The base rate, `factor` times it for a share of the duration in the middle, the base rate again."""
+    """The base rate, then `factor` times that rate for a share of the duration, then the base rate again."""
 
     rate_per_s: float = 20.0
     factor: float = 4.0

@@ -1,4 +1,4 @@
-"""A staircase of rates."""
+"""A rate that changes in steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.load.pacers._piecewise import Segment, piecewise
 
 @dataclass(frozen=True)
 class Steps:
-    """Equal stretches of time, each at the base rate times its own factor."""
+    """Steps of equal duration, each at the base rate times its own factor."""
 
     rate_per_s: float = 10.0
     factors: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)

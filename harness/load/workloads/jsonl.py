@@ -1,4 +1,4 @@
-"""Items from a JSONL file, line by line: memory stays the same whatever the file's size."""
+"""Items from a JSONL file, read line by line: memory use does not depend on the file's size."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from harness.load.lines import LINE_MAX, lines_of
 
 
 class Jsonl:
-    """Rows of a JSONL file as checked data. Bad lines are counted, never fatal, unless no line is good.
+    """Rows of a JSONL file as checked data. Malformed lines are counted. They are an error only if no line is valid.
 
-    A line is counted once however often the file is read, and by the part that it belongs to: the sum of `bad_lines`
-    over all parts is the number of bad lines of the file.
+    Each line is counted once, even if the file is read several times, and only by the part that it belongs to. The sum
+    of `bad_lines` over all parts is the number of malformed lines of the file.
     """
 
     def __init__(self, path: Path | str, items: int | None = None, priorities: bool = False) -> None:
         self.path = Path(path)
         self.items = items
-        self.priorities = priorities  # a strategy looks at them, so what is none is a bad line
+        # If a strategy uses priorities, a line with an invalid priority is malformed.
+        self.priorities = priorities
         self.bad_lines = 0
-        self.first_bad: tuple[int, str] | None = None  # its number, and why
+        self.first_bad: tuple[int, str] | None = None  # line number and reason
         self._read_through = False
 
     @property
@@ -35,10 +36,10 @@ class Jsonl:
         return None if self.first_bad is None else f"line {self.first_bad[0]}: {self.first_bad[1]}"
 
     def rows(self, task: Task, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Any, int]]:
-        """(index, data, priority) of every good line whose number is `part` modulo `parts`.
+        """(index, data, priority) of every valid line whose number is `part` modulo `parts`.
 
-        With more `items` asked for than the file has, it is read again from the start; the index goes on counting.
-        Raises UsageError if the file cannot be read or has no good line.
+        If `items` exceeds the number of lines, the file is read again from the start and the index continues.
+        Raises UsageError if the file cannot be read or has no valid line.
         """
         index = good = 0
         while self.items is None or index < self.items:
@@ -64,7 +65,7 @@ class Jsonl:
 
     def _no_good_line(self, lines: int) -> str:
         if self.first_bad_line is None:
-            return "the file is empty; it needs one JSON object a line"
+            return "the file is empty; it needs one JSON object per line"
         which = "" if self.items is None else f" among the first {lines}"
         return f"no line{which} is an item of this task; {self.first_bad_line}"
 

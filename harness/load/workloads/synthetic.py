@@ -1,4 +1,4 @@
-"""Made-up items with a length distribution: the same seed and index give the same item, whoever asks."""
+"""Synthetic items with a length distribution. The same seed and index always give the same item."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORDS = (
 
 @dataclass(frozen=True)
 class Synthetic:
-    """Texts of random words; `length` is in words, about one token each."""
+    """Texts of random words. Lengths are in words, about one token each."""
 
     distribution: Literal["constant", "uniform", "lognormal"] = "lognormal"
     mean: float = 24.0
@@ -41,7 +41,7 @@ class Synthetic:
             raise SettingError(f"mean={self.mean} must be between low={self.low} and high={self.high}")
 
     def length(self, rng: Random) -> int:
-        """Words of one text, within [low, high]."""
+        """Number of words of one text, within [low, high]."""
         if self.distribution == "lognormal":
             drawn = rng.lognormvariate(math.log(self.mean) - self.sigma**2 / 2, self.sigma)
         elif self.distribution == "uniform":

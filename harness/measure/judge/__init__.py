@@ -1,1 +1,1 @@
-"""From figures to judgements: objectives, verdict, diagnosis, headline. Pure."""
+"""Judgements on figures: service level objectives, verdict, diagnosis and headline. Pure."""

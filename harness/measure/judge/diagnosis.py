@@ -1,9 +1,9 @@
-"""What set the pace of a case: the server, the strategy, the client or the load. Pure, with the figures that show it.
+"""Finds the limiting factor of a case (server, strategy, client or load) and the figures that show it. Pure.
 
-The yardstick is the server's service time when idle, its floor: the median of a case that had one request in flight,
-else the fastest answer seen. A service time well above it, with many in flight, is the server's doing; one at the floor
-means that the server had room, and Little's law (L = λW) then gives the rate that the strategy's in-flight allows.
-A load whose rate changes is judged step against step: at the first step in which a queue grew.
+The reference is the server's service time when idle, its floor: the median of a case with one request in flight, or
+else the fastest answer. If many requests are in flight and the service time is well above the floor, the server is the
+limit. If it is at the floor, the server had room, and Little's law (L = λW) gives the rate that the strategy's
+concurrency allows. A load with a changing rate is judged at the first step in which a queue grew.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from harness.measure.judge.verdict import CEILING_SHARE_MAX, CPU_SHARE_MAX
 from harness.measure.result import Case, Diagnosis, Quantile
 
 INFLATED = 1.5
-"""A service time so many times the floor is not at the floor any more."""
+"""A service time of this many times the floor has risen."""
 SURELY_INFLATED = 3.0
-"""The same where the floor is but the fastest answer seen, which a jitter makes too low."""
+"""The same factor if the floor is only the fastest answer, which jitter makes too low."""
 REJECTED_SHARE = 0.05
 SAME_RATE_SHARE = 0.95
-"""Of two cases, a rate of this share of the other is the same rate."""
+"""Two rates count as equal if one is at least this share of the other."""
 MORE_SHARE = 1.2
-"""A rate of this many times another one is surely more."""
+"""A rate of at least this many times another one counts as higher."""
 DRAIN_SHARE_MAX = 0.05
 GROWTH_MAX = 1.5
 _SERVER = ": the server was the limit."
@@ -37,8 +37,9 @@ class Floor:
     """The shortest service time known of a target, in seconds."""
 
     value_s: float
-    idle: bool  # the median with one in flight; else the fastest answer of any case
-    earlier_per_s: float | None = None  # if it is the typical service time at a lower rate of the same load: that rate
+    idle: bool  # the median with one request in flight; else the fastest answer of any case
+    # The rate of an earlier step of the same load, if the floor is its typical service time.
+    earlier_per_s: float | None = None
 
     @property
     def words(self) -> str:
@@ -56,10 +57,10 @@ def diagnose(cases: Sequence[Case]) -> list[Case]:
 
 
 def _with_apart(case: Case, found: Diagnosis) -> Diagnosis:
-    """With what is no attempt of a request, and would else be missing between rates and attempts."""
+    """Add the calls and cache hits that explain a difference between rates and attempts."""
     calls, hits = case.counts.own_calls, case.counts.cache_hits
     said = [
-        f" Layers made {calls:,} calls of their own beside this, which are no attempts of a request." if calls else "",
+        f" Layers made {calls:,} calls of their own in addition; these are not attempts of a request." if calls else "",
         f" {hits:,} items were answered without an exchange of their own, from a cache or with an equal one."
         if hits
         else "",
@@ -68,7 +69,7 @@ def _with_apart(case: Case, found: Diagnosis) -> Diagnosis:
 
 
 def _beside(case: Case, others: Sequence[Case]) -> Diagnosis:
-    """The diagnosis of a case beside others of its load: there is room only where more in flight gives more."""
+    """The diagnosis of a case compared to others of its load: a server has room only if more in flight gives more."""
     if case.diagnosis.limited_by == "strategy":
         return _without_room(case, others)
     if case.diagnosis.limited_by == "server" and not _refused(case) and not _sent_again(case):
@@ -77,7 +78,7 @@ def _beside(case: Case, others: Sequence[Case]) -> Diagnosis:
 
 
 def _without_room(case: Case, others: Sequence[Case]) -> Diagnosis:
-    """A strategy is no limit where another one had more in flight and got no more."""
+    """A strategy is not the limit if another case had more in flight and reached no higher rate."""
     rate = case.rates_per_s.completed or 0.0
     for other in others:
         most = other.rates_per_s.completed
@@ -92,9 +93,10 @@ def _without_room(case: Case, others: Sequence[Case]) -> Diagnosis:
 
 
 def _with_room(case: Case, others: Sequence[Case]) -> Diagnosis:
-    """A server whose service time rose is no limit where another case of the same arrivals got much more of it.
+    """A server is not the limit if another case with the same arrivals reached a much higher rate.
 
-    Not of a backlog: there the one that floods a batching server always gets more, at many times the service time.
+    This does not apply to a backlog: flooding a batching server always gives a higher rate, at a much longer service
+    time.
     """
     if case.load.kind == "backlog":
         return case.diagnosis
@@ -122,7 +124,7 @@ def _pressed_harder(other: Case, case: Case) -> bool:
 
 
 def floor(cases: Sequence[Case]) -> Floor | None:
-    """The shortest service time known from these cases; None if nothing was answered."""
+    """The shortest service time of these cases; None if there was no answer."""
     idle = [case.service_time_s.p50.value for case in cases if case.in_flight.max == 1]
     known = [value for value in idle if value]
     if known:
@@ -132,9 +134,9 @@ def floor(cases: Sequence[Case]) -> Floor | None:
 
 
 def diagnosis(case: Case, known: Floor | None) -> Diagnosis:
-    """What set the pace of one case."""
+    """The limiting factor of one case."""
     if not case.counts.ok or known is None:
-        return Diagnosis("unknown", "No request was answered, so nothing set a pace.")
+        return Diagnosis("unknown", "No request was answered, so the limiting factor is unknown.")
     return (
         _client(case) or _in_step(case, known) or _load(case, known) or _server(case, known) or _strategy(case, known)
     )
@@ -156,7 +158,7 @@ def _client(case: Case) -> Diagnosis | None:
 
 
 def _in_step(case: Case, known: Floor) -> Diagnosis | None:
-    """The first step of a load in which a queue grew, judged by what the steps before it took."""
+    """Judge the first step of a load in which a queue grew, relative to the steps before it."""
     reached = steps(case)
     place = next((at for at, step in enumerate(reached) if step.saturated(known.value_s)), None)
     if place is None:
@@ -176,7 +178,7 @@ def _in_step(case: Case, known: Floor) -> Diagnosis | None:
 
 
 def _only(case: Case, step: Step) -> Case:
-    """The case as if it had been this step alone; what is not known of a step is that of the whole."""
+    """The case reduced to one step. Figures that a step does not have are those of the whole case."""
     service = msgspec.structs.replace(
         case.service_time_s, p50=Quantile(step.service_s or case.service_time_s.p50.value)
     )
@@ -202,7 +204,7 @@ def _load(case: Case, known: Floor) -> Diagnosis | None:
 
 
 def _all_at_once(case: Case, known: Floor) -> Diagnosis | None:
-    """A backlog that was wholly in flight: nothing is left to send faster."""
+    """A backlog of which all items were in flight at once, so that none was left to send."""
     items = case.counts.sent / max(case.repeats, 1)
     peak, wait_s = case.in_flight.max or 0, case.queue_wait_s.max
     if peak < 2 or peak < 0.9 * items or _inflation(case, known) >= INFLATED or wait_s is None:
@@ -221,7 +223,7 @@ def _all_at_once(case: Case, known: Floor) -> Diagnosis | None:
 
 
 def _kept_up(case: Case, known: Floor) -> bool:
-    """Arrivals were answered as they came: little was left at their end, or latency did not grow meanwhile."""
+    """Whether the server kept up with arrivals: few were left at the end, or latency did not grow."""
     due = [bucket for bucket in case.timeline if bucket.due]
     if not due or case.makespan_s is None:
         return False
@@ -239,14 +241,14 @@ def _inflation(case: Case, known: Floor) -> float:
 
 
 def _refused(case: Case) -> float:
-    """The share of requests that were refused, if it is a large one; else 0."""
+    """The share of refused requests if it is large; else 0."""
     tried = case.counts.scheduled - case.counts.not_sent
     share = case.counts.rejected / tried if tried else 0.0
     return share if share > REJECTED_SHARE else 0.0
 
 
 def _sent_again(case: Case) -> float:
-    """Attempts a request, if there were many that failed and were followed by another one; else 0."""
+    """Attempts per request if there were many retries; else 0."""
     counts = case.counts
     of_items = counts.attempts - counts.own_calls - counts.side_attempts
     return of_items / counts.sent if counts.sent and of_items > 1.2 * counts.sent else 0.0
@@ -261,8 +263,8 @@ def _server(case: Case, known: Floor) -> Diagnosis | None:
     if not known.idle and inflation < SURELY_INFLATED:
         return Diagnosis(
             "unknown",
-            f"Its median service time is {units.times(inflation)} its fastest answer, which may be the server under "
-            "load or its usual spread: add -s sync to learn what it takes when idle.",
+            f"Its median service time is {units.times(inflation)} its fastest answer, which may be caused by load "
+            "or by the server's usual spread: add -s sync to measure its service time when idle.",
         )
     typical = known.value_s * inflation
     return Diagnosis(
@@ -274,7 +276,7 @@ def _server(case: Case, known: Floor) -> Diagnosis | None:
 
 
 def _strategy(case: Case, known: Floor) -> Diagnosis:
-    """The server had room: the rate is what the strategy kept in flight."""
+    """The server had room, so the strategy's concurrency determined the rate."""
     if extra := _sent_again(case):
         return Diagnosis("server", f"It took {extra:.1f} attempts a request, and the pauses between them{_SERVER}")
     gave = f"it gave {units.rate(case.rates_per_s.completed or 0.0)}{_client_use(case)}"
@@ -286,7 +288,7 @@ def _strategy(case: Case, known: Floor) -> Diagnosis:
 
 
 def _flight(case: Case) -> str:
-    """What it had in flight: its bound if it kept to it, else the average."""
+    """Requests in flight: the maximum if the average is near it, else the average."""
     return (
         f"{_in_flight(case):,.0f}" if _in_flight(case) >= 10 or case.in_flight.max == 1 else f"{_in_flight(case):.2g}"
     )

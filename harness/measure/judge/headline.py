@@ -1,9 +1,9 @@
-"""The first line of a report: which strategy is best for what, and whether to trust it. Pure.
+"""The headline of a report: the best strategy for each purpose, and whether to trust the result. Pure.
 
 Rules of this file
   1. A backlog is never ranked against arrivals.
-  2. A case without a success, or with a reason of its own to make the run invalid, never wins anything.
-  3. Figures within 5 % of the best share the place: a single run cannot tell them apart.
+  2. A case without a success, or with its own reason for an invalid run, is never ranked first.
+  3. Figures within 5 % of the best share first place: a single run cannot distinguish them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TAILS = ("p99", "p95", "p90", "p50")
 
 
 def headline(cases: Sequence[Case], verdict: Verdict) -> str:
-    """One to a few sentences for people; a failed SLO comes first."""
+    """One to a few sentences. A failed SLO comes first."""
     broken = failed(cases)
     said = _measured(cases, verdict)
     return f"{outcome(cases)}. {'; '.join(broken)}. {said}" if broken else said
@@ -29,14 +29,14 @@ def headline(cases: Sequence[Case], verdict: Verdict) -> str:
 def _measured(cases: Sequence[Case], verdict: Verdict) -> str:
     answered = [case for case in cases if case.counts.ok]
     if not answered:
-        return "No request succeeded: there is nothing to compare, and no result."
+        return "No request succeeded: there is nothing to compare."
     bad = {reason.case for reason in verdict.reasons if CODES[reason.code][0] == "invalid"}
     sound = [case for case in answered if case.name not in bad]
     sentences = [_group(kind, [c for c in sound if (c.load.kind == "backlog") is kind]) for kind in (True, False)]
     left_out = [case.name for case in cases if case not in sound]
     if left_out and sound:
         sentences.append(
-            f"{units.listing(left_out)} {'is' if len(left_out) == 1 else 'are'} left out of this: see the verdict."
+            f"{units.listing(left_out)} {'is' if len(left_out) == 1 else 'are'} left out: see the verdict."
         )
     sentences.append(_server_limited(sound))
     sentences.append(_trust(verdict, bool(sound)))
@@ -55,7 +55,7 @@ def _group(backlog: bool, cases: Sequence[Case]) -> str:
             winners.setdefault(claim[0], []).append(claim[1])
     said = "; ".join(f"{units.listing(names)} {units.listing(what)}" for names, what in winners.items())
     where = "For a batch job" if backlog else f"For arrivals{_offered(cases)}"
-    said = said or f"{units.listing([case.name for case in cases])} did alike"
+    said = said or f"{units.listing([case.name for case in cases])} performed alike"
     return f"{where}: {said}.{_failures(cases)}"
 
 
@@ -75,7 +75,7 @@ def _offered(cases: Sequence[Case]) -> str:
 
 
 Claim = tuple[tuple[str, ...], str]
-"""Who wins, and what they do."""
+"""The best cases, and the statement about them."""
 
 
 def _throughput(cases: Sequence[Case]) -> Claim | None:
@@ -87,7 +87,7 @@ def _throughput(cases: Sequence[Case]) -> Claim | None:
 
 
 def _tail(cases: Sequence[Case], backlog: bool) -> Claim | None:
-    """Arrivals are judged by latency from due time; in a backlog that is the makespan, so service time is."""
+    """Arrivals are compared by latency from due time. In a backlog this is the makespan, so service time is used."""
     name = _common_tail(cases, backlog)
     best, alike = _best(cases, lambda case: _tail_of(case, name, backlog) if name else None, most=False)
     if best is None or name is None:
@@ -101,7 +101,7 @@ def _cheapest(cases: Sequence[Case]) -> Claim | None:
     best, alike = _best(cases, lambda case: case.resources.client_cpu_us_per_request, most=False)
     if best is None:
         return None
-    cost = f"{best.resources.client_cpu_us_per_request or 0.0:,.0f} us of CPU a request"
+    cost = f"{best.resources.client_cpu_us_per_request or 0.0:,.0f} us of CPU per request"
     return alike, f"{'costs' if len(alike) == 1 else 'cost'} the client least ({cost})"
 
 
@@ -117,7 +117,7 @@ def _failures(cases: Sequence[Case]) -> str:
 
 def _server_limited(cases: Sequence[Case]) -> str:
     names = [case.name for case in cases if case.diagnosis.limited_by == "server"]
-    return f"The server, not the client, set the pace of {units.listing(names)}." if names else ""
+    return f"The server, not the client, limited {units.listing(names)}." if names else ""
 
 
 def _trust(verdict: Verdict, sound: bool) -> str:
@@ -133,7 +133,7 @@ def _trust(verdict: Verdict, sound: bool) -> str:
 def _best(
     cases: Sequence[Case], figure: Callable[[Case], float | None], most: bool
 ) -> tuple[Case | None, tuple[str, ...]]:
-    """The best case and the names of all that are within 5 % of it; none if a figure is missing or all are alike."""
+    """The best case and the names of all cases within 5 % of it; none if a figure is missing or all are alike."""
     known = [(case, value) for case in cases if (value := figure(case)) is not None]
     if len(known) < len(cases):
         return None, ()

@@ -1,8 +1,8 @@
-"""Service level objectives: "p99<500ms,errors<1%,goodput>20" to conditions, and a case to whether it meets them.
+"""Service level objectives: parses "p99<500ms,errors<1%,goodput>20" and checks cases against it.
 
 Rules of this file
-  1. A condition whose figure is missing (no data, n too small) is not met.
-  2. A time needs a unit and an upper bound, a rate a lower one: what cannot be meant is refused, not guessed.
+  1. A condition fails if its figure is missing (no data, n too small).
+  2. A time needs a unit and an upper bound, a rate needs a lower bound. Anything else is refused.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Condition:
     limit: float
 
     def holds(self, value: float | None) -> bool:
-        """Whether the value meets the limit; a missing one never does."""
+        """Whether the value meets the limit. A missing value never does."""
         if value is None or math.isnan(value):
             return False
         return {
@@ -61,7 +61,7 @@ class Condition:
 
 
 def parse(text: str) -> list[Condition]:
-    """The conditions of a comma-separated text; raises UsageError that names the bad part and what is allowed."""
+    """The conditions of a comma-separated text. Raises UsageError with the invalid part and the allowed syntax."""
     parts = [part.strip() for part in text.split(",")]
     if not any(parts):
         raise UsageError(f'--slo {text!r}: no condition; for example "p99<500ms,errors<1%"')
@@ -69,7 +69,7 @@ def parse(text: str) -> list[Condition]:
 
 
 def check(conditions: Sequence[Condition], case: Case) -> list[SloCheck]:
-    """Each condition on a case."""
+    """Check each condition on a case."""
     checks = []
     for condition in conditions:
         value = value_of(condition.metric, case)
@@ -78,12 +78,13 @@ def check(conditions: Sequence[Condition], case: Case) -> list[SloCheck]:
 
 
 def describe(checked: SloCheck) -> str:
-    """A condition with what came of it: value, unit, bound and margin."""
-    match = _SHAPE.match(checked.condition)  # a result file may hold anything
+    """A condition and its outcome: value, unit, bound and margin."""
+    # The condition comes from a result file, so it may be any text.
+    match = _SHAPE.match(checked.condition)
     metric = match.group(1).lower() if match else ""
     state = "holds" if checked.passed else "FAILS"
     if checked.value is None:
-        return f"{checked.condition} {state}: there is no figure, too few successes for it"
+        return f"{checked.condition} {state}: no figure, because there were too few successes"
     figure = units.percent if metric == "errors" else units.rate if metric in {*_RATES, "completed"} else units.seconds
     side = "below" if checked.value < checked.limit else "above"
     margin = figure(abs(checked.value - checked.limit))
@@ -91,7 +92,7 @@ def describe(checked: SloCheck) -> str:
 
 
 def outcome(cases: Sequence[Case]) -> str:
-    """`SLO failed: 1 of 4 conditions`, or that all hold; empty without an SLO."""
+    """`SLO failed: 1 of 4 conditions` or `SLO holds: all 4 conditions`; empty without an SLO."""
     checks = [checked for case in cases for checked in case.slo]
     failed = sum(not checked.passed for checked in checks)
     if not checks:
@@ -105,7 +106,7 @@ def failed(cases: Sequence[Case]) -> list[str]:
 
 
 def value_of(metric: str, case: Case) -> float | None:
-    """The figure a condition is about; None if the case does not have it."""
+    """The figure of a condition; None if the case does not have it."""
     if metric == "errors":
         counts = case.counts
         return 1 - counts.ok / counts.scheduled if counts.scheduled else None
@@ -125,12 +126,12 @@ def value_of(metric: str, case: Case) -> float | None:
 
 
 def sets_errors(conditions: Sequence[Condition]) -> bool:
-    """Whether the user's own SLO says how many failures are too many."""
+    """Whether the SLO sets a limit for failures."""
     return any(condition.metric == "errors" for condition in conditions)
 
 
 class Bounds(NamedTuple):
-    """What one request may take to be within the SLO, in seconds; None for no bound."""
+    """Bounds for one request to be within the SLO, in seconds; None for no bound."""
 
     latency: float | None = None
     ttft: float | None = None
@@ -140,7 +141,7 @@ class Bounds(NamedTuple):
 def bounds_s(conditions: Sequence[Condition]) -> Bounds:
     """The bounds on latency, time to first token and inter-token latency.
 
-    Of several percentiles the strictest counts: under "p50<100ms,p99<500ms" an answer after 300 ms is not within it.
+    The strictest of several bounds applies: with "p50<100ms,p99<500ms" an answer after 300 ms is not within it.
     """
     split = [(_split(condition.metric), condition.limit) for condition in conditions]
 

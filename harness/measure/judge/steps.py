@@ -1,7 +1,7 @@
-"""The stretches of a load whose rate changes, each judged by itself; pure.
+"""The steps of a load with a changing rate. Each step is judged separately. Pure.
 
-A staircase that saturates in its last step leaves little behind at its end, measured by its whole length: what counts
-is how the queue grew within the step.
+A load that saturates only in its last step leaves a queue that is small compared to the whole load. The growth of the
+queue within a step shows the saturation.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from itertools import pairwise
 from harness.measure.result import Bucket, Case, Load
 
 GROWTH_SHARE = 0.05
-"""A queue that grew by less than this share of a stretch's arrivals is no sign of saturation."""
+"""Growth of the queue by less than this share of a step's arrivals is no sign of saturation."""
 RAMP_PARTS = 5
 STEPS_DEFAULT = 4
 SPIKE_DEFAULT = (0.4, 0.2)
-"""As `harness.load.pacers` has them where a load has no settings of its own (a test compares them)."""
+"""The defaults of `harness.load.pacers`. A test compares them."""
 BUCKETS_MIN = 3
 
 
 @dataclass(frozen=True)
 class Step:
-    """A stretch of the load, from its slices of the timeline."""
+    """One step of the load, computed from its part of the timeline."""
 
     start_s: float
     end_s: float
     due: int
     ok: int
-    left: int  # by how much the queue of unanswered requests grew
-    early_s: float | None  # median latency of what was due in its first third
-    late_s: float | None  # and in its last third
+    left: int  # growth of the queue of unanswered requests
+    early_s: float | None  # median latency of items due in the first third
+    late_s: float | None  # median latency of items due in the last third
     service_s: float | None  # typical service time
     in_flight: float  # on average
 
@@ -41,11 +41,11 @@ class Step:
 
     @property
     def rate_per_s(self) -> float:
-        """Offered."""
+        """The offered rate."""
         return self.due / self.length_s
 
     def saturated(self, floor_s: float) -> bool:
-        """Its queue grew by more than what is in flight anyway, and what came later waited longer for it."""
+        """Whether the queue grew by more than the usual in-flight requests, and later items waited longer."""
         usual = GROWTH_SHARE * self.due + 3 * floor_s * self.rate_per_s
         if self.left <= usual or self.early_s is None or self.late_s is None:
             return False
@@ -53,7 +53,7 @@ class Step:
 
 
 def steps(case: Case) -> list[Step]:
-    """The stretches of a case's load in the order of time; none if its rate does not change by plan."""
+    """The steps of a case's load in chronological order; none if its planned rate is constant."""
     edges = _edges(case.load)
     parts = [
         [bucket for bucket in case.timeline if start <= bucket.t_s + bucket.width_s / 2 < end]
@@ -65,7 +65,7 @@ def steps(case: Case) -> list[Step]:
 
 
 def _edges(load: Load) -> list[float]:
-    """Where the rate changes, in seconds since the load's zero."""
+    """The instants at which the rate changes, in seconds since the load's zero."""
     duration_s, settings = load.duration_s, load.settings
     if not duration_s:
         return []
@@ -99,6 +99,6 @@ def _step(part: Sequence[Bucket]) -> Step:
 
 
 def median(values: Iterable[float | None]) -> float | None:
-    """The upper median of the values that are known; None if none is."""
+    """The upper median of the known values; None if there are none."""
     known = sorted(value for value in values if value is not None)
     return known[len(known) // 2] if known else None

@@ -1,4 +1,4 @@
-"""Throughput and latency over concurrency, from cases that differ in nothing else; and the best point of them. Pure."""
+"""Throughput and latency over concurrency, from cases that differ only in concurrency, and the best level. Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ LEAST_POINTS = 3
 
 
 def concurrency(case: Case) -> int | None:
-    """The strategy's concurrency, if that is what it is set by."""
+    """The strategy's concurrency, if it has this setting."""
     value = case.strategy.settings.get("concurrency")
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def curve(cases: Sequence[Case]) -> list[tuple[int, Case]]:
-    """The cases by rising concurrency; empty unless they are a sweep: alike in all else, three points or more."""
+    """The cases by rising concurrency; empty unless there are at least three and they differ in nothing else."""
     points = [(level, case) for case in cases if (level := concurrency(case)) is not None]
     same = {(case.strategy.name, case.target.url, case.task, case.load.kind, str(case.layers)) for case in cases}
     if len(same) != 1 or len(points) != len(cases) or len({level for level, _ in points}) != len(points):
@@ -26,7 +26,7 @@ def curve(cases: Sequence[Case]) -> list[tuple[int, Case]]:
 
 
 def best(points: Sequence[tuple[int, Case]], enough: float = ENOUGH) -> tuple[int, Case] | None:
-    """The smallest concurrency with `enough` of the highest goodput: more in flight only waits longer."""
+    """The smallest concurrency with `enough` of the highest goodput: above it, requests only wait longer."""
     rated = [(level, case, case.rates_per_s.goodput or 0.0) for level, case in points]
     most = max((rate for _, _, rate in rated), default=0.0)
     return next(((level, case) for level, case, rate in rated if most and rate >= enough * most), None)

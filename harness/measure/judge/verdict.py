@@ -1,6 +1,6 @@
-"""May this result be trusted? One pure function of the cases and the evidence on them.
+"""The verdict: whether a result can be trusted. A pure function of the cases and their evidence.
 
-A reason says what was found, what the limit is, and what to do about it. `invalid` beats `inconclusive`.
+A reason states the finding, the limit and the remedy. `invalid` takes precedence over `inconclusive`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ ERROR_SHARE_MAX = 0.01
 LAG_MIN_S = 0.001
 LAG_SHARE_MAX = 0.05
 SEND_SHARE_MIN = 0.99
-STEAL_SHARE_TOLD = 0.02
+STEAL_SHARE_REPORTED = 0.02
 UNFINISHED_SHARE_MAX = 0.01
 
 CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
     "no_data": ("invalid", "a case has no success, or there is no case at all"),
     "conservation": ("invalid", "scheduled items and their outcomes do not add up, or rows are missing or doubled"),
     "schedule": ("invalid", "a process played another schedule than the planned one"),
-    "server_count": ("invalid", "the server counted other than what the client sent"),
+    "server_count": ("invalid", "the server counted another number of exchanges than the client sent"),
     "client_ceiling": (
         "invalid",
         (
@@ -33,8 +33,14 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
             f"{units.share(CPU_SHARE_MAX)} of a core"
         ),
     ),
-    "lag": ("invalid", "the load came late: lag above max(1 ms, 5 % of median latency), or sent below 99 % of offered"),
-    "errors": ("invalid", "more than 1 % failed, and no --slo says how many may"),
+    "lag": (
+        "invalid",
+        (
+            "the load generator fell behind schedule: lag above max(1 ms, 5 % of median latency), "
+            "or sent below 99 % of offered"
+        ),
+    ),
+    "errors": ("invalid", "more than 1 % failed, and no --slo sets a limit for errors"),
     "engine_error": ("invalid", "the client itself failed"),
     "write_error": ("invalid", "records could not be written"),
     "damaged": (
@@ -49,7 +55,7 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
     "partial": ("inconclusive", "a process was killed, or a repeat is missing"),
     "layer_fault": ("valid", "a layer could not do all of its work, for example because its cache file failed"),
 }
-"""Every code: what it makes of the run, and when it is given. docs/measuring.md shows this table."""
+"""Every code with the status that it gives the run, and its condition. docs/measuring.md shows this table."""
 
 _FAILURES = ("rejected", "timed_out", "server_error", "client_error", "connection_error", "bad_response", "cancelled")
 
@@ -60,7 +66,7 @@ def verdict(
     not_run: Sequence[str] = (),
     slo_sets_errors: bool = False,
 ) -> Verdict:
-    """The verdict over a run. `not_run` names planned cases that were never begun."""
+    """The verdict on a run. `not_run` lists planned cases that were not started."""
     reasons: list[Reason] = []
     if not cases:
         reasons.append(Reason("no_data", "Nothing was recorded: there is no result to trust. Run it again."))
@@ -74,7 +80,7 @@ def verdict(
 
 
 def exit_code(result: RunResult) -> int:
-    """0 pass, 1 an SLO failed, 4 invalid, 5 inconclusive; invalid beats the SLO, the SLO beats inconclusive."""
+    """0 pass, 1 an SLO failed, 4 invalid, 5 inconclusive; a failed SLO ranks below invalid and above inconclusive."""
     if result.verdict.status == "invalid" or not any(case.counts.ok for case in result.cases):
         return 4
     if any(not check.passed for case in result.cases for check in case.slo):
@@ -134,27 +140,28 @@ def _conservation(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
     counts = case.counts
     total = sum(getattr(counts, name) for name in OUTCOME_NAMES)
     if proof.lost_rows or proof.damaged:
-        return  # said already
+        # Another reason reports this already.
+        return
     if total != counts.scheduled:
         yield (
             "conservation",
             (
                 f"{counts.scheduled} items were scheduled but {total} have an outcome: every item must have exactly "
-                "one. The client or a strategy lost or invented some; please report it."
+                "one. The client or a strategy lost or duplicated some; please report it."
             ),
         )
     if proof.recorded is not None and proof.recorded != proof.rows:
         text = f"The processes wrote {proof.recorded} rows but the files hold {proof.rows}. Were records copied or cut?"
         yield "conservation", text
     if proof.repeated:
-        yield "conservation", f"{proof.repeated} items were recorded more than once; a strategy sends them twice."
+        yield "conservation", f"{proof.repeated} items were recorded more than once; a strategy sent them twice."
     if counts.locust_seen is not None and not proof.killed and counts.locust_seen != proof.on_wire:
         text = f"Locust counted {counts.locust_seen} requests, the records hold {proof.on_wire}: one of them lost some."
         yield "conservation", text
 
 
 def _server_count(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
-    """What got a status was seen for certain; what got none, or was cut while in flight, may have been."""
+    """Compare with the server's count: exchanges with a status are certain, those cut or without a status are not."""
     seen = case.counts.server_seen
     if seen is None or proof.killed or proof.lost_rows or proof.damaged:
         return
@@ -165,7 +172,7 @@ def _server_count(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
             "server_count",
             (
                 f"The server counted {seen} exchanges, the client made {wanted}. "
-                "Something else talks to the server, or a proxy retries or swallows requests."
+                "Another client uses the server, or a proxy retries or drops requests."
             ),
         )
 
@@ -178,7 +185,7 @@ def _client(case: Case) -> Iterator[tuple[str, str]]:
             "client_ceiling",
             (
                 f"The client ran at {units.share(use.ceiling_share)} of its ceiling{of} "
-                f"(limit {units.share(CEILING_SHARE_MAX)}): it measures itself. "
+                f"(limit {units.share(CEILING_SHARE_MAX)}): the result shows the client and not the server. "
                 "Use more --processes, a faster machine, or a lower rate."
             ),
         )
@@ -187,7 +194,7 @@ def _client(case: Case) -> Iterator[tuple[str, str]]:
             "client_ceiling",
             (
                 f"The client used {units.share(use.client_cpu_share)} of a core (limit {units.share(CPU_SHARE_MAX)}): "
-                "it may have been late itself. Use more --processes or a lower rate."
+                "it may have delayed requests. Use more --processes or a lower rate."
             ),
         )
 
@@ -200,7 +207,7 @@ def _lag(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
         yield (
             "lag",
             (
-                f"The load itself came late: {name} of the lag is {units.seconds(value)} "
+                f"The load generator fell behind schedule: {name} of the lag is {units.seconds(value)} "
                 f"(limit {units.seconds(limit_s)}). {stolen}Use more --processes, a quieter machine, or a lower rate."
             ),
         )
@@ -208,7 +215,7 @@ def _lag(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
         yield (
             "lag",
             (
-                f"The load gave items out at {units.share(proof.send_share)} of the rate offered (limit "
+                f"The load generator emitted items at {units.share(proof.send_share)} of the offered rate (limit "
                 f"{units.share(SEND_SHARE_MIN)}). {stolen}Use more --processes, a quieter machine, or a lower rate."
             ),
         )
@@ -226,7 +233,7 @@ def _errors(case: Case) -> Iterator[tuple[str, str]]:
         (
             f"{units.share(failed / (failed + counts.ok))} of the requests failed, most of them {_words(worst)} "
             f"({failures[worst]}); the limit is {units.share(ERROR_SHARE_MAX)}. Rates and latencies count "
-            f'the {counts.ok} successes only. Lower the load, or say with --slo "errors<N%" how many may fail.'
+            f'the {counts.ok} successes only. Lower the load, or allow more failures with --slo "errors<N%".'
         ),
     )
 
@@ -239,9 +246,9 @@ def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
         yield "interrupted", text
     if proof.killed or (not proof.rows and not proof.interrupted):
         ended = f" (exit code {proof.exit_codes[0]})" if proof.exit_codes else ""
-        yield "partial", f"A client process ended without its last word{ended}: what it had recorded stands."
+        yield "partial", f"A client process ended without its final record{ended}; earlier records are used."
     elif proof.unattended and not proof.interrupted:
-        yield "partial", "The run was killed while this case was played: what the client recorded stands."
+        yield "partial", "The run was killed during this case; the client's records are used."
     elif proof.missing_repeats and not proof.interrupted:
         yield "partial", f"It lacks {proof.missing_repeats} of its planned repeats."
     if case.partial or not counts.ok or left <= UNFINISHED_SHARE_MAX * counts.scheduled:
@@ -250,23 +257,23 @@ def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
         "unfinished",
         (
             f"{left} of {counts.scheduled} items had no answer when the run ended ({counts.not_sent} never sent): the "
-            "longest latencies are missing from the percentiles. Give it a longer --drain, or offer less."
+            "longest latencies are missing from the percentiles. Use a longer --drain or a lower rate."
         ),
     )
 
 
 def _layer_faults(case: Case) -> Iterator[tuple[str, str]]:
-    """The numbers are right, but a layer that had worked fully might have made them better."""
+    """The numbers are correct, but they might be better if the layer had worked fully."""
     for layer in case.layer_figures:
         for fault in layer.faults:
             yield "layer_fault", f"The layer {layer.name} did not do all of its work: {fault}."
 
 
 def _stolen(share: float | None) -> str:
-    """Whose fault it may be that the client was late."""
-    if share is None or share < STEAL_SHARE_TOLD:
+    """The CPU time taken by the host, as a possible cause of a late client."""
+    if share is None or share < STEAL_SHARE_REPORTED:
         return ""
-    return f"The host gave {units.share(share)} of the CPU time this machine asked for to others (steal). "
+    return f"The host gave {units.share(share)} of the requested CPU time to other machines (steal). "
 
 
 def _words(outcome: str) -> str:

@@ -1,4 +1,4 @@
-"""Failures of a case, and what its layers counted, in words."""
+"""Failures and layer counters of a case as text."""
 
 from __future__ import annotations
 

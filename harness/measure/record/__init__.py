@@ -1,1 +1,1 @@
-"""Online: what is written while a load runs, and how it is read back."""
+"""Record files: written while a load runs, and read back afterwards."""

@@ -1,8 +1,8 @@
-"""Decisions of limits that learn: a file of JSON lines beside the records of a process, made with the first of them.
+"""Log of adaptive limits: a JSON Lines file beside the records of a process, created with the first decision.
 
-A line is [seconds since the load's zero, application, limit before, limit after, cause, pace per second or null]. The
-last line but one of a case that ended is the number of those for which there was no room: {"dropped": 3}. After each
-flush there is a line with the CRC-32 of the lines since the one before, such as {"crc32": "0badcafe"}.
+A line is [seconds since the load's zero, application, limit before, limit after, cause, pace per second or null]. When
+a case ends, a line with the number of decisions that did not fit is added: {"dropped": 3}. Each flush ends with a line
+that holds the CRC-32 of its lines, such as {"crc32": "0badcafe"}.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import msgspec
 
 from harness.client.hooks import LimitDetails, LimitHook
 
-MOST = 20_000  # lines of a process in one repeat of a case
+# Maximum number of lines of one process in one repeat of a case.
+MOST = 20_000
 
 
 class Decision(msgspec.Struct, frozen=True, array_like=True):
@@ -26,7 +27,7 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
     application: int
     before: int
     after: int
-    cause: str  # a code of `harness.client.cause.Cause`, or a text of a limit of one's own
+    cause: str  # a code of `harness.client.cause.Cause`, or the text of a custom limit
     pace_per_s: float | None = None
 
 
@@ -35,7 +36,7 @@ class _Dropped(msgspec.Struct, frozen=True):
 
 
 class DecisionLog:
-    """Appends the decisions of one process; after a write error they are dropped, and the load goes on."""
+    """Appends the decisions of one process. After a write error they are dropped and the load continues."""
 
     def __init__(self, path: Path, t0: float, most: int = MOST) -> None:
         self.error: str | None = None
@@ -63,7 +64,7 @@ class DecisionLog:
         return note
 
     def flush(self) -> None:
-        """Hand what was noted to the operating system."""
+        """Write the buffered decisions to the file."""
         if not self._lines:
             return
         lines, self._lines = self._lines, bytearray()
@@ -80,7 +81,7 @@ class DecisionLog:
             self.dropped += lines.count(b"\n") - 1
 
     def close(self) -> None:
-        """Flush, with the number of those that were dropped as the last line."""
+        """Flush, add the number of dropped decisions, and close the file."""
         self.flush()
         if self._fd >= 0 and self.error is None:
             self._lines += self._encode(_Dropped(self.dropped)) + b"\n"
@@ -91,7 +92,7 @@ class DecisionLog:
 
 
 def read(path: Path) -> tuple[list[Decision], int]:
-    """The decisions of a file and how many were dropped; none if it is missing, and without what is torn or damaged."""
+    """The sound decisions of a file, and the number of dropped ones. A missing file has none."""
     decisions, dropped = list[Decision](), 0
     for line in _sound(path)[0]:
         try:
@@ -100,12 +101,13 @@ def read(path: Path) -> tuple[list[Decision], int]:
             else:
                 decisions.append(msgspec.json.decode(line, type=Decision))
         except msgspec.MsgspecError:
-            continue  # torn by a full disk
+            # The line is incomplete because the disk was full.
+            continue
     return decisions, dropped
 
 
 def is_sound(path: Path, ended: bool) -> bool:
-    """Whether every line is as it was written. Where the process never ended, the last flush may be torn."""
+    """Whether every line is as it was written. If the process did not end, the last flush may be incomplete."""
     _, damaged, torn = _sound(path)
     return not damaged and not (torn and ended)
 
@@ -115,7 +117,7 @@ def _checksum(lines: bytes | bytearray) -> bytes:
 
 
 def _sound(path: Path) -> tuple[list[bytes], bool, bool]:
-    """Lines of the flushes that are as they were written; whether one is damaged; whether the last is torn."""
+    """Lines of the sound flushes; whether a flush is damaged; whether the last one is incomplete."""
     try:
         rest = path.read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""Facts about the machine that a reader needs to judge the numbers; no host names, secrets or environment variables."""
+"""Facts about the machine, for judging the numbers. Excludes host names, secrets and environment variables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIMULATION_LIBRARIES = ("paceline", "aiohttp", "msgspec", "numpy")
 
 
 def environment() -> dict[str, Any]:
-    """Machine, limits, load and versions, now; what is unknown is None."""
+    """Current machine, limits, load and versions. Unknown values are None."""
     memory = psutil.virtual_memory()
     return {
         "cpu_model": cpu_model(),
@@ -47,7 +47,7 @@ def environment() -> dict[str, Any]:
 
 
 def simulated_environment() -> dict[str, Any]:
-    """The same for a simulation, which measures no machine: what its figures depend on."""
+    """The environment of a simulation: it measures no machine, so only versions matter."""
     known = libraries()
     return {
         "simulated": "in virtual time: no machine, no network and no client CPU were measured",
@@ -58,7 +58,7 @@ def simulated_environment() -> dict[str, Any]:
 
 
 def libraries() -> dict[str, str]:
-    """Versions of what the numbers depend on, read from metadata without importing anything."""
+    """Versions of the libraries that influence the numbers, read from metadata without imports."""
     found = {}
     for name in LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):
@@ -67,7 +67,7 @@ def libraries() -> dict[str, str]:
 
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
-    """As the kernel names it."""
+    """The CPU model name that the kernel reports."""
     with contextlib.suppress(OSError):
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.lower().startswith("model name"):
@@ -87,7 +87,7 @@ def cgroup_cpu_quota(cgroup: Path = Path("/sys/fs/cgroup")) -> float | None:
 
 
 def git_sha(directory: Path) -> str | None:
-    """The commit of the working tree there, `-dirty` if it was changed; None outside a repository."""
+    """The commit of the working tree, with `-dirty` if it has changes; None outside a repository."""
     try:
         run = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],  # noqa: S607 - the user's own git

@@ -1,9 +1,9 @@
-"""Where things lie in a run directory, and how they get there whole.
+"""The layout of a run directory.
 
 runs/x/plan.json, measured.json, result.json
 runs/x/records/<slug>.requests|.attempts|.timeline|.end.json     one set for each process of each repeat of each case
-runs/x/records/<slug>.decisions.jsonl                            why its limits changed, if they did
-runs/x/records/<slug of process 0>.facts.json                    facts seen from outside, once for each repeat
+runs/x/records/<slug>.decisions.jsonl                            changes of its limits, if any
+runs/x/records/<slug of process 0>.facts.json                    facts observed from outside, one file per repeat
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ class RecordPaths:
 
 
 def slug(case: str, repeat: int, process: int) -> str:
-    """A file name's stem that is safe on every filesystem, and different for different cases."""
+    """A file stem that is safe on every filesystem and unique for each case."""
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", case)[:SLUG_CHARACTERS].strip("-")
-    if stem != case or stem != stem.lower():  # something was lost, or a filesystem that ignores case would lose it
+    # Add a hash if characters were replaced, or if a case-insensitive filesystem could confuse two names.
+    if stem != case or stem != stem.lower():
         stem = f"{stem}-{hashlib.sha256(case.encode()).hexdigest()[:8]}".lstrip("-")
     return f"{stem}.r{repeat}.p{process}"
 
 
 def paths(directory: Path, case: str, repeat: int, process: int) -> RecordPaths:
-    """The files of one process, whether they exist or not; `directory` is the run's or its `records`."""
+    """The files of one process, existing or not. `directory` is the run directory or its `records`."""
     base = records_in(directory)
     name = slug(case, repeat, process)
     kinds = (base / f"{name}.{kind}" for kind in ("requests", "attempts", "timeline", "end.json", "decisions.jsonl"))
@@ -58,10 +59,10 @@ def records_in(directory: Path) -> Path:
 
 
 def find(directory: Path, order: Iterable[str] = ()) -> dict[str, dict[int, list[RecordPaths]]]:
-    """What was recorded: case -> repeat -> processes. Cases come in the given order, others after them by name.
+    """Recorded files: case -> repeat -> processes. Cases come in the given order, then all others by name.
 
-    The header tells whose file it is, not its name. A file whose header cannot be read is left out; `unreadable` names
-    it. Raises UsageError for files of an older format.
+    The header identifies a file, not its name. Files with an unreadable header are left out; `unreadable` lists
+    them. Raises UsageError for files of an older format.
     """
     found: dict[str, dict[int, list[RecordPaths]]] = {}
     for path in sorted(records_in(directory).glob("*.requests")):
@@ -93,9 +94,9 @@ def digest(processes: Iterable[RecordPaths]) -> str:
 
 
 def unreadable(directory: Path, case: str) -> tuple[list[str], list[str]]:
-    """Files of requests of a case whose header cannot be read: those only torn, and what is wrong with the others.
+    """Request files of a case with an unreadable header: the incomplete ones, and the damaged ones with the defect.
 
-    The header is lost, so the name tells whose file it is.
+    Without a header, the file name identifies the case.
     """
     torn, damaged = list[str](), list[str]()
     mine = re.compile(re.escape(slug(case, 0, 0).removesuffix(".r0.p0")) + r"\.r\d+\.p\d+\.requests")
@@ -116,12 +117,12 @@ def _named(error: Exception, path: Path) -> str:
 
 
 def read_header(path: Path) -> tuple[Header, int]:
-    """The header of a record file and where its rows begin; raises as `decode_header` does."""
+    """The header of a record file and the offset of its rows. Raises like `decode_header`."""
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES_MAX)
     return decode_header(head, path)
 
 
 def disk_failed(error: OSError) -> bool:
-    """Whether it is the disk that takes no more: full, over quota, read-only or broken."""
+    """Whether the disk cannot accept data: full, over quota, read-only or broken."""
     return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}

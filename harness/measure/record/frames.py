@@ -1,7 +1,7 @@
-"""Frames of record files: each flush is one frame, with a checksum over its rows, so that damage is found.
+"""Frames of record files: each flush writes one frame, whose checksum makes damage detectable.
 
-A frame is a head as wide as one row, then the rows. The head holds a mark, the number of rows, their CRC-32, the
-frame's place in the file, and the CRC-32 of all that. Heads as wide as rows keep every row aligned.
+A frame is a head of the size of one row, then the rows. The head contains a marker, the number of rows, their CRC-32,
+the frame's number in the file, and the CRC-32 of the head. Because heads and rows have one size, rows stay aligned.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def frame(rows: Bytes, row_bytes: int, place: int = 0) -> bytes:
 def sound_rows(body: Bytes, row_bytes: int) -> tuple[list[tuple[int, int]], bool]:
     """Begin and end, in bytes, of the rows of all sound frames, and whether all frames are sound.
 
-    The last frame may be torn (`kill -9`, a full disk): it is left out, and is no damage. After a damaged head the next
-    sound one is looked for.
+    The last frame may be incomplete (`kill -9`, a full disk). It is left out and does not count as damage. After a
+    damaged head, the search continues at the next sound head.
     """
     rows, sound, place, at = list[tuple[int, int]](), True, 0, 0
     while at + row_bytes <= len(body):
@@ -57,7 +57,7 @@ def sound_rows(body: Bytes, row_bytes: int) -> tuple[list[tuple[int, int]], bool
 
 
 def _head(body: Bytes, at: int) -> tuple[int, int, int] | None:
-    """Rows, checksum and place; None where no sound head is."""
+    """Number of rows, checksum and frame number; None if there is no sound head."""
     mark, rows, checksum, place = _HEAD.unpack_from(body, at)
     (check,) = _CHECK.unpack_from(body, at + _CHECKED)
     if mark != MARK or check != zlib.crc32(body[at : at + _CHECKED]):

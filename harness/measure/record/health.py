@@ -1,5 +1,7 @@
-"""What the client process uses, CPU seconds and resident memory, cheap enough to ask 20 times a second, and what the
-host of a virtual machine took away from it."""
+"""CPU time and memory of the client process, and CPU time taken by the host of a virtual machine.
+
+Sampling is cheap enough for 20 samples a second.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ MB = 1e6
 
 
 class ProcessSampler:
-    """CPU and memory of this process since `start()`. Its own threads count, its children do not."""
+    """CPU and memory of this process since `start()`, with its threads but without its child processes."""
 
     def __init__(self) -> None:
         self.cpu_s = 0.0  # since start, as of the last sample
@@ -22,7 +24,7 @@ class ProcessSampler:
         self._machine_start = (0.0, 0.0)
 
     def start(self) -> None:
-        """Set the zero of both."""
+        """Set the reference point for CPU and memory."""
         self._cpu_start_s = self._cpu_now_s()
         self._machine_start = _machine()
         self.cpu_s = 0.0
@@ -36,21 +38,24 @@ class ProcessSampler:
         return self.cpu_s, rss
 
     def host_steal_share(self) -> float | None:
-        """Of the CPU time that the machine asked for since `start()`, the share its host gave to others; None if the
-        system does not tell, or nothing was asked for."""
+        """Share of the CPU time requested since `start()` that the host gave to other machines (steal).
+
+        None if the system does not report it, or if no CPU time was requested.
+        """
         (busy, stolen), (busy_start, stolen_start) = _machine(), self._machine_start
         asked_s = busy - busy_start + stolen - stolen_start
         return (stolen - stolen_start) / asked_s if asked_s > 0 and stolen else None
 
     @staticmethod
     def _cpu_now_s() -> float:
-        return time.process_time()  # nanoseconds; psutil's clock ticks are ten milliseconds
+        # This clock has nanosecond resolution; psutil counts ticks of ten milliseconds.
+        return time.process_time()
 
     def _rss_bytes(self) -> int:
         return int(self._process.memory_info().rss)
 
 
 def _machine() -> tuple[float, float]:
-    """(busy, stolen) CPU seconds of the whole machine since it started."""
+    """(busy, stolen) CPU seconds of the machine since it started."""
     times = psutil.cpu_times()
     return times.user + times.system, float(getattr(times, "steal", 0.0))

@@ -1,7 +1,6 @@
-"""The plan of a run, and the facts that were seen from outside: on disk before and after each case.
+"""The plan of a run and the facts observed from outside, written before and after each case.
 
-With the record files these make a run directory whole: `summarize_run` needs nothing else, so a killed run can be
-reported from what lies there.
+Together with the record files they are sufficient for `summarize_run`, so a killed run can still be reported.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class TaskShare(msgspec.Struct, frozen=True):
 
 
 class PlanCase(msgspec.Struct, frozen=True):
-    """One strategy under one load: the only description of a case, from the command line to the report."""
+    """One strategy under one load. This is the only description of a case, from command line to report."""
 
     name: str
     strategy: Named
@@ -48,13 +47,13 @@ class PlanCase(msgspec.Struct, frozen=True):
     seed: int = DEFAULT_SEED
     users: int = 1  # client applications
     processes: int = 1  # Locust processes that share them
-    drain_s: float = 30.0  # how long requests in flight may take after the end or a stop
+    drain_s: float = 30.0  # time allowed for in-flight requests after the end or a stop
     scenario: str = "backlog"
     repeats: int = 1
     transport: Literal["asyncio", "blocking", "simulated"] = "asyncio"
     schedule_sha256: str | None = None
     scheduled: int | None = None  # arrivals of the schedule; None for a backlog
-    span_s: float | None = None  # how long they go on
+    span_s: float | None = None  # length of the arrivals
 
     def __post_init__(self) -> None:
         for name, low, high in (("users", 1, 10_000), ("drain_s", 0, 3_600), ("duration_s", 0.01, 864_000)):
@@ -65,7 +64,7 @@ class PlanCase(msgspec.Struct, frozen=True):
 
     @property
     def is_backlog(self) -> bool:
-        """Every item is due at once."""
+        """Whether all items are due at once."""
         return self.load.name == "backlog"
 
     @property
@@ -94,20 +93,20 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """measured.json: the server under test and the client's ceilings, known only after the plan was written."""
+    """measured.json: the server under test and the client's ceilings, measured after the plan was written."""
 
     target: Target = Target("")
     ceilings: dict[str, float] = {}  # transport (or case name) -> requests/s of one process against a null server
 
 
 class CaseFacts(msgspec.Struct, frozen=True):
-    """Facts about one repeat of a case that were seen from outside of it, written after it."""
+    """Facts about one repeat of a case, observed from outside and written after it."""
 
     case: str
     repeat: int = 0
-    exit_code: int | None = None  # of the process that played it
-    interrupted: str | None = None  # why it was stopped early, in words
-    server_seen: int | None = None  # exchanges that the server itself counted meanwhile
+    exit_code: int | None = None  # of the process that ran it
+    interrupted: str | None = None  # reason for an early stop, as text
+    server_seen: int | None = None  # exchanges that the server counted during the repeat
     wall_s: float | None = None
     records_sha256: str | None = None  # of the request and attempt rows of all its processes
 
@@ -118,7 +117,7 @@ def write_plan(plan: Plan, directory: Path) -> None:
 
 
 def read_plan(directory: Path) -> Plan:
-    """Read plan.json of a run directory; raises UsageError if there is none, or not one of ours."""
+    """Read plan.json of a run directory. Raises UsageError if it is missing or invalid."""
     try:
         plan = read_sealed(directory / PLAN_FILE, Plan)
     except OSError as error:
@@ -140,7 +139,7 @@ def write_measured(measured: Measured, directory: Path) -> None:
 
 
 def read_measured(directory: Path) -> Measured:
-    """Read measured.json; a run that was killed before its target was known has none. Raises UsageError."""
+    """Read measured.json; empty values if the run was killed before it was written. Raises UsageError."""
     try:
         return read_sealed(directory / MEASURED_FILE, Measured)
     except OSError:
@@ -155,7 +154,7 @@ def write_facts(facts: CaseFacts, directory: Path) -> None:
 
 
 def read_facts(directory: Path, case: str, repeat: int) -> CaseFacts | None:
-    """The facts of a case's repeat; None if it never came to its end. Raises DamagedError, which names the file."""
+    """The facts of a case's repeat; None if it did not end. Raises DamagedError with the file name."""
     path = _facts_path(directory, case, repeat)
     try:
         return read_sealed(path, CaseFacts)

@@ -1,12 +1,12 @@
 """Writes the record files of one process while a load runs, from inside its event loop's thread.
 
 Rules of this file
-  1. Recording never breaks the load: after a write error rows are counted as lost, and the end says so.
-  2. A row is packed into a buffer that exists already; nothing that a request leaves behind stays in memory. Each flush
-     is one frame with its checksum, written at once.
-  3. One row per item. The HTTP exchanges of a request of several items are charged to its first item (the others have
-     `attempts` 0), so that the sum over rows is the number of exchanges.
-  4. Counters may be read from any thread; everything else belongs to the event loop's thread.
+  1. Recording never interrupts the load. After a write error, rows are counted as lost and the end file reports it.
+  2. Rows are packed into a preallocated buffer, and no object of a request is kept in memory. Each flush writes one
+     frame with its checksum.
+  3. One row per item. The HTTP exchanges of a request with several items are counted at its first item (the others have
+     `attempts` 0), so the sum over rows is the number of exchanges.
+  4. Counters may be read from any thread. Use everything else only in the event loop's thread.
 """
 
 from __future__ import annotations
@@ -45,31 +45,32 @@ from harness.measure.result import FailureSample
 __all__ = ["RecordPaths", "Recorder", "find", "paths", "slug"]
 
 BUFFERED_ROWS = 2048
-"""Rows kept between two flushes; a full buffer is written at once."""
+"""Maximum number of rows between two flushes. A full buffer is written immediately."""
 _ROW_BYTES = REQUEST_ROW.size
-_BUFFER_BYTES = (1 + BUFFERED_ROWS) * _ROW_BYTES  # the head of the frame, and rows
-_ATTEMPTS_MAX = 64 * 1024  # bytes of attempts kept between two flushes
+_BUFFER_BYTES = (1 + BUFFERED_ROWS) * _ROW_BYTES  # the head of the frame and the rows
+# Maximum bytes of attempts between two flushes.
+_ATTEMPTS_MAX = 64 * 1024
 
 _TOO_MANY_FILES = re.compile("|".join(re.escape(os.strerror(number)) for number in sorted(TOO_MANY)))
-"""As the system says it, whatever the transport puts around it."""
+"""The system's error messages, found anywhere in the transport's message."""
 
 OnRows = Callable[["np.ndarray[Any, np.dtype[Any]]"], None]
-"""Gets a copy of every batch of request rows, also of those that could not be written."""
+"""Receives a copy of every batch of request rows, even if it could not be written."""
 
 
 class _File:
-    """An append-only file of frames that remembers its first error and drops what comes after it."""
+    """An append-only file of frames. It keeps its first error and drops later frames."""
 
     def __init__(self, path: Path, header: Header) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._row_bytes = header.row_bytes
         self._frames = 0
-        self.rows = 0  # that reached the file
+        self.rows = 0  # rows written to the file
         self.error: str | None = None
         self._write(memoryview(encode_header(header)))
 
     def append(self, buffer: bytearray, end: int) -> int:
-        """Write a frame: room for its head, then rows up to `end`. Returns its rows, or 0 if it is not whole."""
+        """Write a frame: space for its head, then rows up to `end`. Returns the number of rows, or 0 on failure."""
         fill_head(buffer, self._row_bytes, end, self._frames)
         with memoryview(buffer) as view:
             if not self._write(view[:end]):
@@ -80,7 +81,7 @@ class _File:
         return rows
 
     def _write(self, data: memoryview) -> bool:
-        """Whether all of it reached the file."""
+        """Write all data. Returns whether it succeeded."""
         written = 0
         try:
             while self.error is None and written < len(data):
@@ -99,7 +100,7 @@ class Recorder:
     """Records one process's share of one repeat of one case.
 
     `t0` is the load's zero on the running loop's clock and `t0_unix_s` the same instant on the wall clock. Raises
-    OSError if the files cannot be created; from then on errors are remembered in `error`.
+    OSError if the files cannot be created. Later errors are kept in `error`.
     """
 
     def __init__(
@@ -114,23 +115,25 @@ class Recorder:
         on_rows: OnRows | None = None,
     ) -> None:
         self.paths = paths(directory, case, repeat, process)
-        self.done = 0  # items whose request ended, whatever came of it
+        self.done = 0  # items whose request ended, with any outcome
         self.by_outcome = [0] * len(Outcome)
-        self.started = 0  # items whose request was begun
+        self.started = 0  # items whose request was started
         self.cancelled_as = Outcome.cancelled  # `unfinished` once the drain at the end is over
         self.lost_rows = 0
-        self.oddities = 0  # in answers that were good all the same
-        self.failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure that came with a text
+        self.oddities = 0  # deviations in answers that were still valid
+        self.failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure with a text
         self._t0 = t0
         self._on_rows = on_rows
         self._now: Clock | None = None
         self._bug: str | None = None
-        self._without_file = 0  # requests that failed because this process had too many open files
-        self._flight_then = 0  # most requests in flight when that happened
+        # Requests that failed because this process had too many open files, and the most in flight at that time.
+        self._without_file = 0
+        self._flight_then = 0
         self._buffer = bytearray(_BUFFER_BYTES)
         self._position = _ROW_BYTES
         self._tick = bytearray(2 * TIMELINE_ROW.size)
-        self._followed = bytearray(ATTEMPT_ROW.size)  # attempts since the last flush, behind the head of their frame
+        # Attempts since the last flush, after the head of their frame.
+        self._followed = bytearray(ATTEMPT_ROW.size)
         self._pack = REQUEST_ROW.pack_into
         self._ended = False
         self.decisions = DecisionLog(self.paths.decisions, t0)
@@ -149,17 +152,17 @@ class Recorder:
 
     @property
     def in_flight(self) -> int:
-        """Items begun and not ended: inside the layers, on the wire or not."""
+        """Items whose request was started and has not ended."""
         return self.started - self.done
 
     @property
     def recorded(self) -> int:
-        """Rows that are in the file or on their way to it."""
+        """Rows that were written or are still buffered."""
         return self.done - self.lost_rows
 
     @property
     def error(self) -> str | None:
-        """The first thing that went wrong with recording, in words; None if nothing did."""
+        """The first error of recording as text; None if there was none."""
         lost = f"; {self.lost_rows} rows are lost" if self.lost_rows else ""
         written = self._write_error
         return self._bug or self._too_many_files() if written is None else written + lost
@@ -176,10 +179,10 @@ class Recorder:
         return f"{failed} requests found no free file descriptor with {self._flight_then} in flight: {advice()}"
 
     def layer(self, send: Send, user: int = 0) -> Send:
-        """The outermost layer of client application `user`: a row per item when its request ends, even if cancelled.
+        """The outermost layer of client application `user`: records a row per item when a request ends.
 
-        A cancelled request's stamps are unknown here, unless the transport leaves its half-filled `Response` in the
-        CancelledError's attribute `response`; without it the request counts as never sent.
+        The times of a cancelled request are known only if the transport stores its partial `Response` in the
+        attribute `response` of the CancelledError. Otherwise the request counts as never sent.
         """
 
         async def recorded(request: Request, /) -> Response:
@@ -210,16 +213,17 @@ class Recorder:
         in_flight: float | None = None,
         done: float | None = None,
     ) -> None:
-        """Append a timeline row; `t` is seconds since t0, the rest as in `record.TIMELINE_DTYPE`."""
+        """Append a timeline row. `t` is in seconds since t0; for the others see `rows_file.TIMELINE_DTYPE`."""
         flight = self.in_flight if in_flight is None else in_flight
         ended = self.done if done is None else done
         TIMELINE_ROW.pack_into(self._tick, TIMELINE_ROW.size, t, flight, limit, pulled, ended, loop_lag, cpu, rss)
         self._timeline.append(self._tick, len(self._tick))
 
     def flush(self) -> None:
-        """Hand the buffered rows to the operating system: from then on `kill -9` cannot lose them."""
+        """Write the buffered rows to the files. After that, `kill -9` cannot lose them."""
         self.decisions.flush()
-        self._flush_attempts()  # before the requests: a request's row is never without them
+        # Attempts are written first, so that every request in the file has its attempts.
+        self._flush_attempts()
         end, self._position = self._position, _ROW_BYTES
         if end == _ROW_BYTES:
             return
@@ -233,7 +237,7 @@ class Recorder:
             self._followed = bytearray(ATTEMPT_ROW.size)
 
     def end(self, end: End) -> End:
-        """Flush, close, and write `*.end.json` with what was really written; returns it. Never raises."""
+        """Flush, close, and write `*.end.json` with the actual numbers of rows; returns it. Never raises."""
         self.flush()
         self.decisions.close()
         error = end.error or self.error
@@ -252,7 +256,8 @@ class Recorder:
             self._ended = True
             try:
                 write_sealed(self.paths.end, end)
-            except OSError as failure:  # without it the case is partial, which is what it is
+            except OSError as failure:
+                # Without this file the case counts as partial, which is correct.
                 self._bug = self._bug or f"could not write {self.paths.end.name}: {failure.strerror or failure}"
             for file in (self._requests, self._attempts, self._timeline):
                 file.close()
@@ -281,7 +286,8 @@ class Recorder:
         if previous:
             of_item = [attempt for attempt in previous if not attempt.own]
             last = of_item[-1] if of_item and sent < 0 else None
-            if last is not None:  # given up before its last attempt could start: the one before was the last
+            if last is not None:
+                # The request was abandoned before its next attempt started, so the previous attempt is its last.
                 sent, first_byte = self._ns(last.sent), self._ns(last.first_byte)
             first_sent = min(sent, self._ns(of_item[0].sent)) if of_item else sent
             self._append_attempts(request.items[0].index, [other for other in previous if other is not last])
@@ -322,7 +328,7 @@ class Recorder:
             self.oddities += response.oddities
 
     def _failed(self, response: Response, count: int) -> None:
-        """Keep the first text of each outcome, and count requests that found no free descriptor."""
+        """Keep the first text of each outcome, and count requests that failed for lack of a file descriptor."""
         keep_sample(self.failure_samples, response)
         if response.outcome is Outcome.connection_error and _TOO_MANY_FILES.search(response.error or ""):
             self._without_file += count

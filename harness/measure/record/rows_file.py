@@ -1,11 +1,11 @@
-"""The record files: fixed-width rows appended while a run goes on, so that `kill -9` loses at most the last flush.
+"""Record files: fixed-width rows, appended during a run. `kill -9` loses at most the rows since the last flush.
 
 Rules of this file
   1. Instants are int64 nanoseconds since the load's zero (`t0`); -1 means "did not happen". Integers, so that
      latency = lag + queue wait + retry time + service time holds exactly, for every row.
   2. A file is a magic line, a header, then frames of rows (`frames`), one for each flush, each with its checksum.
-     A torn last frame is left out by the reader; any other damage is named.
-  3. Rows are never changed after they were written. What is derived is derived by `summary`, offline.
+     The reader leaves out an incomplete last frame and reports any other damage.
+  3. Written rows are never changed. `summary` derives all figures from them, offline.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from harness.measure.result import FailureSample
 
 MAGIC = b"paceline-records 2\n"
 OLD_MAGIC = b"paceline-records 1\n"
-"""Format 1 had no checksums. It is refused: what cannot be checked cannot be trusted."""
+"""Format 1 had no checksums. It is refused because its rows cannot be verified."""
 HEADER_BYTES_MAX = 65536
 
 REQUEST_DTYPE = np.dtype(
     [
-        ("index", "<u8"),  # the item's place in the workload
+        ("index", "<u8"),  # the item's position in the workload
         ("due", "<i8"),
-        ("fired", "<i8"),  # given out by the load
+        ("fired", "<i8"),  # emitted by the load
         ("first_sent", "<i8"),  # first attempt handed to the socket
         ("sent", "<i8"),  # last attempt handed to the socket
         ("first_byte", "<i8"),
@@ -42,12 +42,12 @@ REQUEST_DTYPE = np.dtype(
         ("flags", "u1"),  # FLAG_*
         ("status", "<u2"),
         ("attempts", "<u2"),
-        ("user", "<u2"),  # which client application
+        ("user", "<u2"),  # number of the client application
         ("chunks", "<u4"),  # content events of a stream
         ("priority", "<i4"),
     ]
 )
-"""One row per item that left the load."""
+"""One row per item that the load emitted."""
 REQUEST_ROW = struct.Struct("<Q7q2B3HIi")
 FLAG_CACHED = 1
 
@@ -60,23 +60,23 @@ ATTEMPT_DTYPE = np.dtype(
         ("number", "<u2"),  # 0 for the first
         ("status", "<u2"),
         ("outcome", "u1"),
-        ("own", "u1"),  # 1: a call that a layer made for itself, no attempt of the item
+        ("own", "u1"),  # 1: a layer's own call, which is no attempt of the item
         ("pad", "V2"),
     ]
 )
-"""One row per exchange beside the one in the request's row: earlier attempts, hedges, and calls of layers."""
+"""One row per additional exchange: earlier attempts, hedges, and layers' own calls."""
 ATTEMPT_ROW = struct.Struct("<Q3q2HBB2x")
 
 TIMELINE_DTYPE = np.dtype(
     [
         ("t", "<f8"),  # seconds since t0
-        ("in_flight", "<f8"),  # attempts sent and unanswered, now
-        ("limit", "<f8"),  # the strategy's concurrency limit, now; NaN if it has none
-        ("pulled", "<f8"),  # items given out so far
-        ("done", "<f8"),  # requests ended so far
-        ("loop_lag", "<f8"),  # seconds by which this tick came late: the event loop was busy
+        ("in_flight", "<f8"),  # in-flight attempts
+        ("limit", "<f8"),  # the strategy's concurrency limit; NaN if it has none
+        ("pulled", "<f8"),  # items emitted so far
+        ("done", "<f8"),  # requests completed so far
+        ("loop_lag", "<f8"),  # seconds by which this tick was late because the event loop was busy
         ("cpu", "<f8"),  # CPU seconds of this process so far
-        ("rss", "<f8"),  # resident bytes, now
+        ("rss", "<f8"),  # resident bytes
     ]
 )
 """One row per client application process and tick (about 20 a second)."""
@@ -90,50 +90,50 @@ assert TIMELINE_ROW.size == TIMELINE_DTYPE.itemsize  # noqa: S101 - as above
 
 
 class Header(msgspec.Struct, frozen=True):
-    """The third line of a record file; the second one has its length and CRC-32."""
+    """The third line of a record file. The second line contains its length and CRC-32."""
 
     kind: str  # a key of KINDS
     case: str
     repeat: int
     process: int  # 0 for the only or first Locust process
-    t0_unix_s: float  # wall clock at the load's zero, to lay processes side by side
+    t0_unix_s: float  # wall clock at the load's zero, to align processes
     row_bytes: int
 
 
 class End(msgspec.Struct, frozen=True):
-    """`*.end.json`, written once by each process when its part of a case is over; its absence marks a partial case."""
+    """`*.end.json`, written by each process when its part of a case ends. A missing file marks a partial case."""
 
-    scheduled: int  # items the load meant to give out until the end (or the stop)
-    pulled: int  # items given out to strategies
+    scheduled: int  # items scheduled until the end or the stop
+    pulled: int  # items passed to strategies
     recorded: int  # rows written
-    not_sent: int  # scheduled items that never became a row
-    bad_lines: int = 0  # input lines set aside
+    not_sent: int  # scheduled items without a row
+    bad_lines: int = 0  # skipped malformed input lines
     first_bad_line: str | None = None  # "line 17: text2 is missing"
-    interrupted: str | None = None  # why it ended early, in words
+    interrupted: str | None = None  # reason for an early end, as text
     duration_s: float = 0.0  # t0 to the end of the drain
     cpu_s: float = 0.0  # CPU used by this process between t0 and the end
     rss_start_mb: float = 0.0
     rss_max_mb: float = 0.0
-    locust_requests: int | None = None  # Locust's own totals, where one process sees them all
+    locust_requests: int | None = None  # Locust's totals, if one process has all of them
     locust_failures: int | None = None
     error: str | None = None  # one line, if the engine or a write failed
-    write_failed: bool = False  # a record file could not be written; `error` says which
+    write_failed: bool = False  # a record file could not be written; see `error`
     schedule_sha256: str | None = None
-    host_steal_share: float | None = None  # of the CPU time this machine asked for, what its host gave to others
-    lost_rows: int = 0  # rows that could not be written (disk full); counted, and missing from the files
+    host_steal_share: float | None = None  # share of the requested CPU time that the host gave to other machines
+    lost_rows: int = 0  # rows missing from the files because they could not be written (disk full)
     attempt_rows: int | None = None  # rows of the attempts file
     tick_rows: int | None = None  # rows of the timeline file
-    oddities: int = 0  # in answers: what was not as the API says, and did not matter
-    failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure that came with a text
-    layers: list[LayerCounts] = []  # what the layers of this process's client applications counted
+    oddities: int = 0  # harmless deviations from the API in answers
+    failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure with a text
+    layers: list[LayerCounts] = []  # counters of the layers of this process's client applications
 
 
 class TornHeaderError(ValueError):
-    """The process was killed before its header was whole: there is no row to lose."""
+    """The header is incomplete because the process was killed. The file has no rows to lose."""
 
 
 def encode_header(header: Header) -> bytes:
-    """Magic and header, ready to be written first."""
+    """Magic line and header, the first bytes of a file."""
     data = msgspec.json.encode(header)
     return MAGIC + _guard(data) + data + b"\n"
 
@@ -143,9 +143,9 @@ def _guard(data: bytes) -> bytes:
 
 
 def decode_header(head: bytes, path: Path) -> tuple[Header, int]:
-    """The header in the first bytes of a file, and where its frames begin.
+    """The header in the first bytes of a file, and the offset of its frames.
 
-    Raises ValueError (TornHeaderError if it is only too short), and UsageError for a file of an older format.
+    Raises ValueError (TornHeaderError if it is only incomplete), and UsageError for a file of an older format.
     """
     if head.startswith(OLD_MAGIC):
         raise UsageError(f"{path}: recorded in format 1 by an earlier version of paceline; this one reads format 2")
@@ -163,9 +163,9 @@ def decode_header(head: bytes, path: Path) -> tuple[Header, int]:
 
 
 def read(path: Path) -> tuple[Header, np.ndarray[Any, np.dtype[Any]]]:
-    """Header and rows of a record file; a torn last frame is left out.
+    """Header and rows of a record file, without an incomplete last frame.
 
-    Raises ValueError if it is not one of ours or is damaged, and UsageError if it is of an older format.
+    Raises ValueError if it is no record file or is damaged, and UsageError for an older format.
     """
     data = path.read_bytes()
     header, start = decode_header(data, path)
@@ -176,7 +176,7 @@ def read(path: Path) -> tuple[Header, np.ndarray[Any, np.dtype[Any]]]:
 
 
 def rows_in(body: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> tuple[np.ndarray[Any, np.dtype[Any]], bool]:
-    """Rows of the sound frames in the bytes behind a header, and whether all frames are sound."""
+    """Rows of the sound frames after a header, and whether all frames are sound."""
     found, sound = sound_rows(body.data, dtype.itemsize)
     parts = [body[begin:end] for begin, end in found]
     joined = np.concatenate(parts) if parts else np.empty(0, np.uint8)

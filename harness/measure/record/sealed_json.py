@@ -1,4 +1,4 @@
-"""Small JSON files with a checksum as their last key, so that a changed byte is found when they are read again."""
+"""Small JSON files with a checksum as their last key, which detects any later change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class DamagedError(ValueError):
 
 def seal(value: Any) -> bytes:
     """A struct as indented JSON; its last key is the CRC-32 of all bytes before it."""
-    body = msgspec.json.format(msgspec.json.encode(value))[:-2]  # without the last line break and brace
+    # The body has no final line break and brace.
+    body = msgspec.json.format(msgspec.json.encode(value))[:-2]
     return body + _tail(body)
 
 
@@ -29,16 +30,16 @@ def _tail(body: bytes) -> bytes:
 
 
 def write_sealed(path: Path, value: Any) -> None:
-    """Write it whole or not at all; raises OSError."""
+    """Write the file atomically. Raises OSError."""
     write_atomically(path, seal(value))
 
 
 def read_sealed(path: Path, kind: type[T]) -> T:
-    """Read it; raises OSError, and DamagedError if it is not as it was written."""
+    """Read and verify the file. Raises OSError, and DamagedError if it was changed."""
     data = path.read_bytes()
     body = data[: data.rfind(_KEY)]
     if _KEY not in data or data != body + _tail(body):
-        raise DamagedError("its checksum does not match what it holds")
+        raise DamagedError("its checksum does not match its content")
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.MsgspecError as error:

@@ -1,1 +1,1 @@
-"""Offline: from record files to figures."""
+"""Computes figures from record files, offline."""

@@ -1,7 +1,7 @@
-"""The rows of one repeat of one case as columns, its processes laid side by side on one time axis.
+"""The rows of one repeat of a case as columns, with its processes aligned on one time axis.
 
-Everything in a repeat is derived from the columns here, so memory is bounded by 80 bytes a row, twice. The files are
-mapped and checked, and their rows copied out of the frames; the operating system may drop the files' pages again.
+All figures of a repeat are derived from these columns, so memory is bounded by twice 80 bytes per row. The files are
+memory-mapped and checked, and their rows are copied out of the frames.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ class Process:
 
 @dataclass(frozen=True)
 class Repeat:
-    """One repeat: rows of all of its processes, instants in ns since the earliest process's zero; -1 did not happen."""
+    """One repeat: rows of all its processes. Instants are ns since the earliest process's zero; -1: did not happen."""
 
     number: int
     rows: Array
     attempts: Array
     processes: list[Process]
-    damaged: tuple[str, ...] = ()  # what is wrong with which file
+    damaged: tuple[str, ...] = ()  # defects, each with its file
 
     @property
     def complete(self) -> bool:
-        """Every process that began has written its end, and none was stopped early."""
+        """Whether every process has written its end file and none was stopped early."""
         ends = [process.end for process in self.processes]
         return bool(ends) and all(end is not None and end.interrupted is None for end in ends)
 
@@ -61,7 +61,7 @@ class Repeat:
 
     @property
     def makespan_ns(self) -> int:
-        """From the load's zero to the last answer (or the last thing that became of a request)."""
+        """From the load's zero to the last outcome of a request."""
         return max(int(self.rows["done"].max()), 1) if len(self.rows) else 0
 
     def ok(self) -> Array:
@@ -71,7 +71,7 @@ class Repeat:
 
 
 def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
-    """Read what the processes of a repeat left behind, whole or torn."""
+    """Read the records of a repeat's processes, complete or not."""
     zeros = [read_header(process.requests)[0].t0_unix_s for process in processes]
     rows, attempts, found, damaged = list[Array](), list[Array](), list[Process](), list[str]()
     for process, zero in zip(processes, zeros, strict=True):
@@ -94,9 +94,10 @@ _ATTEMPT_INSTANTS = ("sent", "first_byte", "done")
 
 
 def _rows(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int | None = None) -> Array:
-    """A copy of the sound rows of a file; what is wrong with it goes to `damaged`.
+    """A copy of the sound rows of a file; defects are added to `damaged`.
 
-    `expected` is what the process says it wrote; without it (it was killed) a missing or short file is no damage.
+    `expected` is the number of rows according to the process. It is None if the process was killed; then a missing or
+    short file is no defect.
     """
     try:
         header, start = read_header(path)
@@ -150,22 +151,22 @@ def latency(rows: Array) -> Array:
 
 
 def lag(rows: Array) -> Array:
-    """fired - due: the generator's own lateness."""
+    """fired - due: the delay of the load generator."""
     return _difference(rows["fired"], rows["due"])
 
 
 def queue_wait(rows: Array) -> Array:
-    """first sent - fired: what the strategy and its layers made it wait; of one never sent, its whole stay."""
+    """first sent - fired: the wait in the strategy and its layers. If never sent: done - fired."""
     return _difference(np.where(was_sent(rows), rows["first_sent"], rows["done"]), rows["fired"])
 
 
 def retry_time(rows: Array) -> Array:
-    """last sent - first sent; 0 for one never sent."""
+    """last sent - first sent; 0 if never sent."""
     return np.where(was_sent(rows), rows["sent"] - rows["first_sent"], 0)
 
 
 def service_time(rows: Array) -> Array:
-    """done - last sent; 0 for one never sent. The four parts add up to the latency, to the nanosecond."""
+    """done - last sent; 0 if never sent. The four parts add up to the latency exactly."""
     return np.where(was_sent(rows), rows["done"] - rows["sent"], 0)
 
 
@@ -175,13 +176,13 @@ def _difference(later: Array, earlier: Array) -> Array:
 
 
 def was_sent(rows: Array) -> Array:
-    """Whether a request went to the wire at all."""
+    """Whether a request was sent."""
     sent: Array = rows["sent"] >= 0
     return sent
 
 
 def sent_itself(rows: Array) -> Array:
-    """Whether a row holds an exchange; items that share another's have none, and neither have those of calls alone."""
+    """Whether a row has its own exchange: not if its item shares one, or if only layers made calls."""
     sent: Array = (rows["attempts"] > 0) & was_sent(rows)
     return sent
 

@@ -1,4 +1,4 @@
-"""How many: items by outcome, exchanges, and the evidence that nothing was lost or counted twice."""
+"""Counts items by outcome and exchanges, with the evidence that none was lost or counted twice."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from harness.measure.result import OUTCOME_NAMES, Counts
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """What the verdict needs of a case beside the case itself."""
+    """Facts about a case for the verdict, in addition to the case itself."""
 
     case: str
-    rows: int = 0  # found in the files
-    recorded: int | None = None  # rows that the processes say they wrote; None if one never said
+    rows: int = 0  # rows in the files
+    recorded: int | None = None  # rows written according to the processes; None if one of them did not end
     lost_rows: int = 0
-    damaged: list[str] = []  # what is wrong with which file
+    damaged: list[str] = []  # defects, each with its file
     repeated: int = 0  # items recorded more than once within a repeat
-    on_wire: int = 0  # rows of requests that were sent: what Locust counts
-    answered: int = 0  # exchanges with a status: the server saw them for certain
-    cut: int = 0  # requests cancelled or unfinished of which it is not known whether they were sent
-    killed: int = 0  # processes that never wrote their end
+    on_wire: int = 0  # rows of requests that were sent, as Locust counts them
+    answered: int = 0  # exchanges with a status, which the server has certainly counted
+    cut: int = 0  # cancelled or unfinished requests that may or may not have been sent
+    killed: int = 0  # processes that wrote no end file
     missing_repeats: int = 0
-    unattended: int = 0  # repeats with rows but without facts: whoever played them was killed meanwhile
-    other_schedules: list[str] = []  # hashes of schedules that were played and not planned
+    unattended: int = 0  # repeats with rows but without facts, because the run was killed
+    other_schedules: list[str] = []  # hashes of unplanned schedules that were used
     interrupted: list[str] = []
     errors: list[str] = []  # of the engine
     write_errors: list[str] = []  # record files that could not be written
-    exit_codes: list[int] = []  # those that are not 0
-    lag: tuple[str, float] | None = None  # highest percentile that n carries, over all rows: name, seconds
-    send_share: float | None = None  # rate at which the load gave items out, of the rate it meant to
+    exit_codes: list[int] = []  # nonzero exit codes
+    lag: tuple[str, float] | None = None  # name and seconds of the highest percentile that n allows, over all rows
+    send_share: float | None = None  # actual rate of emitted items / offered rate
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a repeat meant to do, and what of it never became a row."""
+    """The scheduled items of a repeat, and those without a row."""
 
     scheduled: int
     not_sent: int
@@ -50,9 +50,9 @@ class Expected:
 
 
 def expected(repeat: Repeat, plan: PlanCase) -> Expected:
-    """Arrivals: the whole schedule, whoever was there to send it. A backlog: from the processes' ends.
+    """The expected items: for arrivals the whole schedule, for a backlog the sum over the processes' end files.
 
-    What a killed process had given out and not recorded is unfinished; what nobody gave out is not sent.
+    Items that a killed process had emitted but not recorded are unfinished. Items that no process emitted are not sent.
     """
     ends, rows = repeat.ends, len(repeat.rows)
     killed = len(ends) < len(repeat.processes)
@@ -110,9 +110,10 @@ def evidence(
     damaged: Sequence[str] = (),
     torn: int = 0,
 ) -> Evidence:
-    """What the files, the ends and the facts say about a case's soundness.
+    """The evidence from record files, end files and facts.
 
-    `damaged` is what was found before a repeat could be read; `torn` counts processes killed in their first instant.
+    `damaged` lists defects found before a repeat could be read. `torn` counts processes that were killed before their
+    header was complete.
     """
     ends = [end for repeat in repeats for end in repeat.ends]
     known = [fact for fact in facts if fact is not None]
@@ -144,13 +145,13 @@ def evidence(
 
 
 def _side_attempts(repeat: Repeat) -> int:
-    """Attempts that did not fail and were not the one whose answer counts."""
+    """Attempts that did not fail, but whose answer was not used."""
     of_items = repeat.attempts[repeat.attempts["own"] == 0]
     return int(np.isin(of_items["outcome"], (Outcome.ok, Outcome.cancelled)).sum())
 
 
 def is_partial(proof: Evidence) -> bool:
-    """Whether a case did not come to its end."""
+    """Whether a case did not run to its end."""
     return bool(
         proof.killed or proof.missing_repeats or proof.unattended or proof.interrupted or proof.recorded is None
     )
@@ -167,7 +168,7 @@ def _cut(repeat: Repeat) -> int:
 
 
 def _send_share(repeat: Repeat) -> float | None:
-    """Span of the due instants over span of the instants at which items were given out; None for a backlog."""
+    """Length of the planned arrivals / length of the actual arrivals; None for a backlog."""
     if not len(repeat.rows) or (last_due := int(repeat.rows["due"].max())) <= 0:
         return None
     return min(1.0, last_due / max(int(repeat.rows["fired"].max()), 1))

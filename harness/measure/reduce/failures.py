@@ -14,7 +14,7 @@ from harness.measure.result import OUTCOME_NAMES, FailureCount, FailureSample
 
 
 def keep_sample(samples: dict[str, FailureSample], response: Response) -> None:
-    """Keep what this failure says if it is the first of its outcome that says something."""
+    """Keep the text of this failure if it is the first one with a text for its outcome."""
     name = response.outcome.name
     if name in samples or not response.error:
         return
@@ -35,7 +35,7 @@ def failure_counts(repeats: Sequence[Repeat]) -> list[FailureCount]:
 
 
 def failure_samples(repeats: Sequence[Repeat]) -> dict[str, FailureSample]:
-    """One failure of each outcome, of the first process that kept one; in the order of the outcomes."""
+    """One failure for each outcome, from the first process that has one, in the order of the outcomes."""
     kept = [end.failure_samples for repeat in repeats for end in repeat.ends]
     firsts = {name: next((found[name] for found in kept if name in found), None) for name in OUTCOME_NAMES}
     return {name: sample for name, sample in firsts.items() if sample is not None}

@@ -1,4 +1,4 @@
-"""What layers counted in a case, of all processes and repeats together."""
+"""Counters of a case's layers, summed over all processes and repeats."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.measure.result import LayerFigures
 
 
 def figures(parts: Iterable[LayerCounts]) -> list[LayerFigures]:
-    """Counts are added up; ratios are of the sums."""
+    """Add up counts, and compute ratios from the sums."""
     return [
         LayerFigures(
             layer.name,

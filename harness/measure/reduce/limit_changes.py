@@ -1,4 +1,4 @@
-"""What a limit decided in a case: how often, why, and where it stood."""
+"""The decisions of an adaptive limit in a case: number, causes and timeline."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ POINTS_MAX = 500  # of a timeline in the result
 
 
 def limit_log(repeats: Sequence[Sequence[RecordPaths]]) -> LimitLog | None:
-    """Counts over all repeats and the timeline of the first; None if no limit decided anything."""
+    """Counts over all repeats and the timeline of the first one; None if there was no decision."""
     causes: Counter[str] = Counter()
     dropped, timeline = 0, list[LimitChange]()
     for number, processes in enumerate(repeats):
-        told = [read(process.decisions) for process in processes]
-        dropped += sum(lost for _, lost in told)
-        for decisions, _ in told:
+        logs = [read(process.decisions) for process in processes]
+        dropped += sum(lost for _, lost in logs)
+        for decisions, _ in logs:
             causes.update(decision.cause for decision in decisions)
         if not number:
             zeros = [read_header(process.requests)[0].t0_unix_s for process in processes]
-            of_process = (decisions for decisions, _ in told)
+            of_process = (decisions for decisions, _ in logs)
             timeline = _timeline([(zero - min(zeros), of) for zero, of in zip(zeros, of_process, strict=True)])
     if not causes:
         return None
@@ -33,7 +33,7 @@ def limit_log(repeats: Sequence[Sequence[RecordPaths]]) -> LimitLog | None:
 
 
 def _timeline(processes: Sequence[tuple[float, list[Decision]]]) -> list[LimitChange]:
-    """The sum of the limits of all client applications after each decision of one, from where they began."""
+    """The sum of the limits of all client applications, at the start and after each decision."""
     marked = sorted(
         (
             (decision.t_s + shift_s, number, decision)
@@ -50,8 +50,8 @@ def _timeline(processes: Sequence[tuple[float, list[Decision]]]) -> list[LimitCh
         limits.setdefault((number, decision.application), decision.before)
     steps = [LimitChange(0.0, sum(limits.values()), Cause.start)]
     for t_s, number, decision in marked:
-        who = number, decision.application
-        limits[who], paces[who] = decision.after, decision.pace_per_s
+        application = number, decision.application
+        limits[application], paces[application] = decision.after, decision.pace_per_s
         known = [pace for pace in paces.values() if pace is not None]
         all_paced = len(known) == len(limits)
         steps.append(
@@ -61,7 +61,7 @@ def _timeline(processes: Sequence[tuple[float, list[Decision]]]) -> list[LimitCh
 
 
 def thinned(steps: Sequence[LimitChange], most: int = POINTS_MAX) -> list[LimitChange]:
-    """At most so many of them: of each span of time the first, the last, the highest and the lowest."""
+    """At most `most` changes: the first, last, highest and lowest of each time span."""
     if len(steps) <= most:
         return list(steps)
     begin, end = steps[0].t_s, steps[-1].t_s

@@ -1,4 +1,4 @@
-"""What the client itself used, from its processes' ends, or from their last ticks where they were killed. Pure."""
+"""Resources used by the client, from its end files, or from the last ticks of killed processes. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.measure.result import Counts, Resources
 
 
 def resources(repeats: Sequence[Repeat], counts: Counts, makespans_s: float, ceiling_per_s: float | None) -> Resources:
-    """CPU and memory add up over processes; the CPU share is that of one process, of one core."""
+    """CPU and memory are summed over processes. The CPU share is the mean share of one core per process."""
     processes = [process for repeat in repeats for process in repeat.processes]
     used = [pair for process in processes if (pair := _cpu(process)) is not None]
     cpu_s = sum(cpu for cpu, _ in used)
@@ -48,7 +48,7 @@ def _cpu(process: Process) -> tuple[float, float] | None:
 
 
 def _memory(repeat: Repeat) -> tuple[float, float] | None:
-    """Most and first resident MB of a repeat, its processes added up; None if it never ticked."""
+    """Maximum and initial resident MB of a repeat, summed over processes; None without ticks."""
     most = start = 0.0
     for process in repeat.processes:
         if process.end is not None:

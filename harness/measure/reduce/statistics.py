@@ -1,10 +1,10 @@
 """Exact quantiles, their intervals over repeats, and distributions: pure functions of integer nanoseconds.
 
 Rules of this file
-  1. A quantile is a value that occurred: the smallest one with at least a share p of all values at or below it
-     (nearest rank, numpy's `inverted_cdf`). Nothing is interpolated.
-  2. A percentile of fewer values than LEAST_N is no number: there is then no one-sided 95 % upper bound for it
-     (1 - p^n < 0.95; for the median both sides are asked for, which takes 5 values at 93.75 %).
+  1. A quantile is an observed value: the smallest one with at least a share p of all values at or below it
+     (nearest rank, numpy's `inverted_cdf`), without interpolation.
+  2. A percentile of fewer than LEAST_N values is not reported, because it has no one-sided 95 % upper bound
+     (1 - p^n < 0.95). The median needs both bounds, which takes 5 values at 93.75 %.
   3. Requests within a repeat are autocorrelated, so the repeat is the sampling unit: intervals come from the spread of
      the repeats' distribution functions at the pooled quantile (Woodruff 1952, with clusters).
 """
@@ -38,7 +38,7 @@ _Z975 = 1.959963985
 
 
 def rank(n: int, p: float) -> int:
-    """Place (from 0) of the p-quantile among n sorted values."""
+    """Index of the p-quantile among n sorted values."""
     return min(max(math.ceil(p * n - 1e-9), 1), n) - 1
 
 
@@ -53,7 +53,7 @@ def t975(degrees: int) -> float:
 
 
 def quantile(pooled: Array, p: float, least_n: int = 1, repeats: Sequence[Array] = ()) -> Quantile:
-    """The p-quantile of sorted nanoseconds in seconds, with a 95 % interval if there are enough (sorted) repeats.
+    """The p-quantile in seconds of sorted nanoseconds, with a 95 % interval if there are enough (sorted) repeats.
 
     A side of the interval that the data cannot bound (p + h above 1, p - h below 0) is null.
     """
@@ -72,7 +72,7 @@ def quantile(pooled: Array, p: float, least_n: int = 1, repeats: Sequence[Array]
 
 
 def distribution(repeats: Sequence[Array]) -> Distribution:
-    """What `result.json` says of a quantity: nanoseconds, one array for each repeat, pooled for the figures."""
+    """The distribution of a quantity, from one array of nanoseconds per repeat. Figures are of the pooled values."""
     ordered = [np.sort(values) for values in repeats]
     pooled = ordered[0] if len(ordered) == 1 else np.sort(np.concatenate([*ordered, np.empty(0, np.int64)]))
     n = len(pooled)
@@ -91,10 +91,10 @@ def distribution(repeats: Sequence[Array]) -> Distribution:
 
 
 def histogram(pooled: Array) -> tuple[list[float], list[int]]:
-    """Logarithmic buckets of sorted nanoseconds: edges in seconds (each at most 10 % above the last), and counts.
+    """Logarithmic buckets of sorted nanoseconds: edges in seconds (10 % apart), and counts.
 
-    Edges are powers on one grid that starts at 1 us, so histograms of different cases line up; where the range needs
-    more than 199 buckets every second edge is left out. What is shorter than 1 us is counted in the first bucket.
+    All edges are on one logarithmic grid that starts at 1 us, so histograms of different cases align. If the range
+    needs more than 199 buckets, every second edge is left out. Values below 1 us are counted in the first bucket.
     """
     low_ns, high_ns = (max(float(pooled[end]), HISTOGRAM_FLOOR_NS) for end in (0, -1))
     step = 1
@@ -107,12 +107,13 @@ def histogram(pooled: Array) -> tuple[list[float], list[int]]:
         step *= 2
     edges = HISTOGRAM_FLOOR_NS * np.exp(log_gamma * np.arange(first, last + 1))
     places = np.searchsorted(pooled, edges, "left")
-    places[0], places[-1] = 0, len(pooled)  # rounding must not lose the smallest or the largest value
+    # Rounding must not exclude the smallest or the largest value.
+    places[0], places[-1] = 0, len(pooled)
     return [float(f"{edge / 1e9:.6g}") for edge in edges], np.diff(places).tolist()
 
 
 def percentile_of(values: Array, allowed: Sequence[str] = ("p99", "p95", "p90", "p50")) -> tuple[str, float] | None:
-    """The highest of these percentiles that n carries, as (name, seconds); None if n carries none of them."""
+    """The highest of these percentiles that n allows, as (name, seconds); None if n allows none of them."""
     for name in allowed:
         if len(values) >= LEAST_N[name]:
             place = rank(len(values), PERCENTILES[name])

@@ -1,11 +1,11 @@
-"""From record files to figures: everything in result.json is computed here, offline, as often as one likes.
+"""Computes result.json from the record files, offline and repeatably.
 
 Rules of this file
   1. Latency and its four parts (lag, queue wait, retry time, service time) are of successes; failures are in `counts`.
-     Service and retry time leave out successes that never went to the wire (cache hits).
-  2. Rates are over the makespan and, but for `sent`, of successes. Several repeats are pooled: counts add up, makespan
-     is their mean, and intervals come from their spread.
-  3. Files that are missing or torn make a case partial, never an error. Damaged ones make it invalid, and are named.
+     Service and retry time exclude successes that were never sent (cache hits).
+  2. Rates are over the makespan and, except for `sent`, of successes. Repeats are pooled: counts add up, makespan is
+     their mean, and intervals come from their spread.
+  3. Missing or incomplete files make a case partial. Damaged files make the run invalid and are listed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ BACKLOG = "backlog"
 
 
 def summarize_run(directory: Path) -> RunResult:
-    """The result of a run directory, whole or killed in the middle; raises UsageError if it has no plan."""
+    """The result of a run directory, even of a killed run. Raises UsageError if it has no plan."""
     plan, measured = read_plan(directory), read_measured(directory)
     conditions = parse(plan.slo) if plan.slo else []
     found = [measure_case(case, directory, measured, conditions) for case in plan.cases]
@@ -78,7 +78,7 @@ def summarize_run(directory: Path) -> RunResult:
 
 
 def with_write_error(result: RunResult, error: str) -> RunResult:
-    """The same result, invalid because a file of the run could not be written."""
+    """The result with an invalid verdict, because a file of the run could not be written."""
     text = f"Records are incomplete: could not write {error}. Free some space and run it again."
     judged = Verdict("invalid", [Reason("write_error", text), *result.verdict.reasons])
     return msgspec.structs.replace(result, verdict=judged, headline=headline(result.cases, judged))
@@ -87,7 +87,7 @@ def with_write_error(result: RunResult, error: str) -> RunResult:
 def measure_case(
     plan: PlanCase, directory: Path, measured: Measured, conditions: Sequence[Condition]
 ) -> tuple[Case, Evidence] | None:
-    """A case and the evidence on it; None if it was never begun."""
+    """A case and its evidence; None if it was not started."""
     recorded = find(directory).get(plan.name, {})
     repeats = [load_repeat(number, processes) for number, processes in recorded.items()]
     numbers = sorted({*recorded, *range(plan.repeats)})
@@ -157,10 +157,10 @@ def _with_slo(case: Case, conditions: Sequence[Condition]) -> Case:
 
 
 def _distributions(repeats: list[Repeat]) -> dict[str, Any]:
-    """Latency and its parts, and for streams the time to and between tokens: all of successes.
+    """Latency and its parts, and for streams TTFT and ITL, all of successes.
 
-    TTFT is from the last attempt's `sent` to the first content event: what the server made the reader wait. What came
-    before (lag, queue wait, retries) is in those figures. ITL is one mean per stream: (last - first) / (events - 1).
+    TTFT is the time from the last attempt's `sent` to the first content event. It excludes lag, queue wait and retry
+    time. ITL is one mean per stream: (last - first) / (events - 1).
     """
     ok = [repeat.ok() for repeat in repeats]
     wired = [rows[columns.was_sent(rows)] for rows in ok]
@@ -204,7 +204,7 @@ def _rates(
 
 
 def _within(repeat: Repeat, latency_s: float | None, ttft_s: float | None, itl_s: float | None) -> int:
-    """Successes within the SLO's bounds for one request; all of them if it has none."""
+    """Number of successes within the SLO's bounds for one request; all of them without bounds."""
     ok = repeat.ok()
     good = np.ones(len(ok), bool)
     if latency_s is not None:
@@ -212,7 +212,8 @@ def _within(repeat: Repeat, latency_s: float | None, ttft_s: float | None, itl_s
     if ttft_s is not None:
         good &= (ok["chunks"] > 0) & (ok["first_byte"] - ok["sent"] <= ttft_s * 1e9)
     if itl_s is not None:
-        alone = ok["chunks"] == 1  # one event has no gap
+        # A stream with one event has no gap.
+        alone = ok["chunks"] == 1
         good &= alone | ((ok["chunks"] > 1) & (_itl(ok) <= itl_s * 1e9))
     return int(good.sum())
 
@@ -225,7 +226,7 @@ def _in_flight(repeats: list[Repeat]) -> InFlight:
 
 
 def _timeline(repeats: list[Repeat]) -> list[Bucket]:
-    """Of one repeat, the one with the median makespan: an average of several would show what never happened."""
+    """The timeline of the repeat with the median makespan. An average of repeats would be no observed run."""
     ordered = sorted(repeats, key=lambda repeat: repeat.makespan_ns)
     return buckets(ordered[(len(ordered) - 1) // 2]) if ordered else []
 
@@ -254,7 +255,7 @@ def _environment(plan: Plan, directory: Path) -> dict[str, Any]:
 
 
 def _digests(plan: Plan, directory: Path) -> dict[str, str]:
-    """The digest of the records of each repeat that came to its end."""
+    """The digest of the records of each repeat that ended."""
     recorded = find(directory)
     trials = [(case.name, repeat) for case in plan.cases for repeat in recorded.get(case.name, {})]
     facts = {f"{name}/{repeat}": _facts(directory, name, repeat, []) for name, repeat in trials}
@@ -264,14 +265,15 @@ def _digests(plan: Plan, directory: Path) -> dict[str, str]:
 def _warnings(number: Counts, proof: Evidence, repeats: Sequence[Repeat]) -> list[str]:
     found = []
     if 0 < number.ok < LEAST_N["p99"]:
-        found.append(f"p99 takes {LEAST_N['p99']} successes, there are {number.ok}: no number is given for it")
+        found.append(f"p99 not reported: needs {LEAST_N['p99']} successful requests, got {number.ok}")
     if number.ok and number.ok < number.scheduled:
         found.append(f"latencies are of the {number.ok} successes of {number.scheduled} items")
     if number.bad_lines:
         first = next((end.first_bad_line for repeat in repeats for end in repeat.ends if end.first_bad_line), None)
-        found.append(f"{number.bad_lines} input lines were set aside" + (f"; the first: {first}" if first else ""))
+        lines = "1 malformed input line" if number.bad_lines == 1 else f"{number.bad_lines} malformed input lines"
+        found.append(f"skipped {lines}" + (f"; the first: {first}" if first else ""))
     if oddities := sum(end.oddities for repeat in repeats for end in repeat.ends):
-        found.append(f"answers held {oddities} things that are not as the API says; they were read past")
+        found.append(f"answers had {oddities} harmless deviations from the API; they were ignored")
     if proof.exit_codes:
         found.append("the client process ended with exit code " + ", ".join(map(str, proof.exit_codes)))
     return found

@@ -1,4 +1,4 @@
-"""What happened when: in-flight over time, and the slices of a run that charts are drawn from. Pure."""
+"""The timeline of a run: requests in flight, and the time slices from which charts are drawn. Pure."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 BUCKETS_MAX = 120
 P99_LEAST = 100
-"""The p99 of fewer values is only their largest, so a slice with fewer has none."""
+"""A slice with fewer values has no p99, because it would be their maximum."""
 _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
 def in_flight(starts: Array, ends: Array, makespan_ns: int) -> InFlight:
-    """Time average and peak of what is in flight; an end counts before a start at the same instant."""
+    """Time average and peak of in-flight attempts. At one instant, ends count before starts."""
     if not len(starts) or makespan_ns <= 0:
         return InFlight()
     starts, ends = np.sort(starts), np.sort(ends)
     peak = int((np.arange(1, len(starts) + 1) - np.searchsorted(ends, starts, "right")).max())
-    mean = float((ends - starts).sum(dtype=np.float64)) / makespan_ns  # sorting apart leaves the sum as it was
+    # Sorting starts and ends separately does not change the sum.
+    mean = float((ends - starts).sum(dtype=np.float64)) / makespan_ns
     return InFlight(mean, max(peak, 1))
 
 
@@ -39,16 +40,16 @@ def width_s(makespan_s: float) -> float:
 def buckets(repeat: Repeat) -> list[Bucket]:
     """The slices of one repeat, from its rows and its processes' ticks.
 
-    `due`, `sent`, `ok` and `failed` count by their own instants; latency is of the successes due in the slice, service
-    time of the successes done in it. A p99 needs P99_LEAST values; a median needs one, as it makes a
-    picture, not evidence.
+    `due`, `sent`, `ok` and `failed` are each counted at their own instant. Latency is of the successes due in a slice,
+    service time of the successes done in it. A p99 needs P99_LEAST values; a median needs one, as it is only drawn.
     """
     if not len(repeat.rows):
         return []
     makespan_s = repeat.makespan_ns / 1e9
     width = width_s(makespan_s)
     count = max(1, math.ceil(makespan_s / width - 1e-9))
-    width_ns = max(1, round(width * 1e9))  # a simulated run may take less than a nanosecond a bucket
+    # A bucket of a simulated run may be shorter than a nanosecond.
+    width_ns = max(1, round(width * 1e9))
 
     def place(instants: Array) -> Array:
         places: Array = np.clip(instants // width_ns, 0, count - 1)
@@ -107,7 +108,7 @@ def _quantiles(values: Array, places: Array, count: int, p: float, least: int) -
 
 
 def _ticks(processes: list[Process], width: float, count: int) -> dict[str, list[float | None]]:
-    """Limit, CPU, memory and loop lag of each slice: added up over processes, the lag as the worst of them."""
+    """Limit, CPU, memory and loop lag of each slice: sums over processes, except the lag, which is the maximum."""
     limit, cpu, rss, late = (np.full(count, np.nan) for _ in range(4))
     edges = np.arange(count + 1) * width
     middles = edges[:-1] + width / 2
