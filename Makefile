@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTED := $(VENV)/.installed-for-tests
-# The CPU build of torch is at hand for Python 3.11 alone; elsewhere the tests that need it say so and skip.
+# The model extra is installed for Python 3.11 only (torch is pinned); elsewhere the tests that need it are skipped.
 EXTRAS = dev,celery,zst$(shell $(PYTHON) -c 'import sys; print(",model" if sys.version_info[:2] == (3, 11) else "")')
 
 DEMO := -s sync -s threads:workers=20 -s unbounded -s batches:size=50 -s queue-stream:concurrency=50 -s adaptive \
@@ -18,7 +18,7 @@ help:
 	@echo "make test    lint, types, import rules and every test, with coverage"
 	@echo "make unit    the quick tests only"
 	@echo "make bench   measured claims: hot paths and the generator's cost beside Locust's own user"
-	@echo "make docs    write the generated tables in docs/ anew"
+	@echo "make docs    write the generated tables in docs/ again"
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "paceline needs Python 3.11 or newer; PYTHON=/path/to/python3.11 make ... chooses one")'

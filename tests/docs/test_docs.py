@@ -133,7 +133,7 @@ def test_every_layer_is_in_its_table() -> None:
 def test_the_figures_of_every_layer_are_in_the_docs() -> None:
     """By name, with the ratios; what holds the reason of a guard is said in words."""
     page = (ROOT / "docs" / "layers.md").read_text(encoding="utf-8")
-    table = page.split("## What they count")[1].split("## The order")[0]
+    table = page.split("## Figures")[1].split("## The order")[0]
     for name in stack.names():
         row = re.search(rf"^\| {name} \| (.+) \|$", table, re.MULTILINE)
         assert row is not None, name
