@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.discovery import modules
+from harness.base.quantity import duration_s, rate_per_s
 from harness.client.errors import UsageError
-from harness.client.quantity import duration_s, rate_per_s
 from harness.client.user_imports import imported, own
 
 _USERINFO = re.compile(r"://[^/?#\s]*@")

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.base.options import add_options, filled, option
+from harness.base.quantity import duration_s
 from model_server.command import ApiKeyError, BoundsError, Listening, bounds_of, face_settings, serve, tell_ready
 from model_server.engines.build import build
 from model_server.engines.settings import Dtype, EngineError, EngineSettings, sources
@@ -41,8 +42,12 @@ class BatchBounds:
     tokens: int = option(2048, "Most padded tokens of a batch.", flag="--batch-tokens", least=1)
     queue: int = option(4096, "Most items that may wait.", least=1)
     queue_tokens: int = option(0, "Most tokens that may wait; 0 for no bound.", least=0)
-    queue_wait_s: float = option(0.0, "Refuse what would wait longer than these seconds; 0 for no bound.", least=0)
-    linger_s: float = option(0.0, "Seconds to wait for a batch to fill.", flag="--batch-linger", least=0)
+    queue_wait_s: float = option(
+        0.0, "Refuse what would wait longer than these seconds; 0 for no bound.", kind=duration_s, least=0
+    )
+    linger_s: float = option(
+        0.0, "Seconds to wait for a batch to fill.", kind=duration_s, flag="--batch-linger", least=0
+    )
 
     def __post_init__(self) -> None:
         for name in ("items", "tokens", "queue"):
@@ -109,7 +114,7 @@ class ModelOptions:
     dtype: str = option("auto", "Number format of the weights.", choices=("auto", "float32", "bfloat16"))
     device: str = option("auto", "Device that computes: auto, cpu, cuda, cuda:1 ...")
     threads: int = option(1, "Processor threads of the model.", least=1)
-    warm_up_s: float = option(10.0, "Most seconds for the warm-up; 0 for none.", least=0)
+    warm_up_s: float = option(10.0, "Most seconds for the warm-up; 0 for none.", kind=duration_s, least=0)
     running: int = option(16, "Most texts that are generated at the same time.", least=1)
 
     def settings(self, rows_max: int) -> EngineSettings:

@@ -4,6 +4,6 @@ from scenarios.users import Application
 
 
 class Backlog(Application):
-    """Every item is due at once, as in a batch job; what counts is the makespan."""
+    """Every item is due at once, as in a batch job; the figure of merit is the makespan."""
 
     items = 1000

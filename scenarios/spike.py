@@ -5,6 +5,6 @@ from scenarios.users import Application
 
 
 class Spike(Application):
-    """A steady rate with one sudden burst in the middle: how deep is the hole, how long the way out?"""
+    """A steady rate with one sudden burst in the middle; shows the depth of the drop and the time to recover."""
 
     load = SpikeLoad(rate_per_s=20.0, factor=4.0)

@@ -1,9 +1,9 @@
 """The base of every scenario. A Locust user is one client application that runs a strategy over its share of the load.
 
-A scenario file is a valid locustfile and also a description that `paceline` reads before any process is started. So
-this module has two faces. Where Locust is already imported (`locust -f scenarios/spike.py`), `Application` is a Locust
-user. Where it is not (`paceline run spike`, `paceline list`), it is a plain class, and Locust, which takes a second to
-import and patches the process, stays out.
+A scenario file is both a locustfile and a description that `paceline` reads before any process starts. So this module
+has two forms. Where Locust is already imported (`locust -f scenarios/spike.py`), `Application` is a Locust
+user. Where it is not (`paceline run spike`, `paceline list`), it is a plain class, and Locust is not
+imported, because that takes a second and patches the process.
 """
 
 from __future__ import annotations

@@ -12,13 +12,15 @@ The flag is the field's name with dashes, without the `_s` of seconds. click's s
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from harness.base.quantity import duration_s, rate_per_s
+
 T = TypeVar("T")
+REQUIRED: Any = dataclasses.MISSING
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Option:
     """One option of a command."""
 
     field: str
-    flag: str
+    flags: tuple[str, ...]
     help: str
     kind: Callable[[str], Any]
     default: Any
@@ -36,11 +38,17 @@ class Option:
     metavar: str | None = None
     many: bool = False  # may be given several times; the field is a tuple
     bare: str | None = None  # the value of the flag without a value, if that is allowed
+    names: str | None = None  # kind of the plug-ins whose names complete it
 
     @property
     def in_seconds(self) -> bool:
         """Its value is a duration."""
-        return self.kind is float and self.field.endswith("_s")
+        return self.kind is duration_s
+
+    @property
+    def flag(self) -> str:
+        """Its long name."""
+        return max(self.flags, key=len)
 
 
 def option(
@@ -48,31 +56,34 @@ def option(
     help: str,
     *,
     kind: Callable[[str], Any] | None = None,
-    flag: str | None = None,
+    flag: str | tuple[str, ...] = (),
     least: float | None = None,
     most: float | None = None,
     choices: Sequence[str] = (),
     metavar: str | None = None,
     bare: str | None = None,
+    names: str | None = None,
 ) -> Any:
     """A field of a dataclass that is an option, too.
 
     Args:
-        default: The field's default; a tuple makes an option that may be given several times.
+        default: The field's default; a tuple makes an option that may be given several times, `REQUIRED` one that must.
         help: One sentence with a unit.
         kind: What makes a value of a text [default: the type of `default`, else `str`].
-        flag: The option's name [default: `--` and the field's name with dashes].
+        flag: The option's name or names [default: `--` and the field's name with dashes].
         least: The least number that is allowed.
         most: The greatest number that is allowed.
         choices: The only values that are allowed.
         metavar: The value's name in the help.
         bare: The value if the option is given without one.
+        names: The kind of plug-in that it names, for completion.
     """
     many = isinstance(default, tuple)
     if kind is None:
-        kind = str if many or default is None else type(default)
-    declared: dict[str, Any] = {"flag": flag, "help": help, "kind": kind, "least": least, "most": most}
-    declared |= {"choices": choices, "metavar": metavar, "many": many, "bare": bare}
+        kind = str if many or default is None or default is REQUIRED else type(default)
+    flags = (flag,) if isinstance(flag, str) else flag
+    declared: dict[str, Any] = {"flags": flags, "help": help, "kind": kind, "least": least, "most": most}
+    declared |= {"choices": choices, "metavar": metavar, "many": many, "bare": bare, "names": names}
     return dataclasses.field(default=default, metadata={"option": declared})
 
 
@@ -81,18 +92,33 @@ def options(cls: type[Any]) -> list[Option]:
     found = []
     for field in dataclasses.fields(cls):
         if (declared := field.metadata.get("option")) is not None:
-            flag = declared["flag"] or "--" + field.name.removesuffix("_s").replace("_", "-")
-            found.append(Option(**{**declared, "field": field.name, "flag": flag, "default": field.default}))
+            flags = declared["flags"] or ("--" + field.name.removesuffix("_s").replace("_", "-"),)
+            found.append(Option(**{**declared, "field": field.name, "flags": flags, "default": field.default}))
     return found
 
 
-def add_options(parser: argparse.ArgumentParser, *classes: type[Any], **defaults: Any) -> None:
-    """Add the options of dataclasses to a parser; `defaults` are other ones than the fields'."""
-    for declared in (one for cls in classes for one in options(cls)):
+def add_options(
+    parser: Any,
+    *classes: type[Any],
+    only: Collection[str] | None = None,
+    flags: Mapping[str, str] | None = None,
+    **defaults: Any,
+) -> None:
+    """Add the options of dataclasses to a parser, or to a group of one.
+
+    Args:
+        parser: An `argparse.ArgumentParser`, or what looks like one.
+        classes: Dataclasses with options.
+        only: Fields [default: all].
+        flags: Other names of options, by field.
+        defaults: Other defaults, by field.
+    """
+    for declared in (one for cls in classes for one in options(cls) if only is None or one.field in only):
+        flag = (flags or {}).get(declared.field, declared.flag)
         default = defaults.get(declared.field, declared.default)
         more: dict[str, Any] = {"dest": declared.field, "help": declared.help.replace("%", "%%"), "default": default}
         if declared.kind is bool:
-            parser.add_argument(declared.flag, action="store_true", **more)
+            parser.add_argument(flag, action="store_true", **more)
             continue
         more |= {"type": declared.kind, "metavar": declared.metavar or _unit(declared)}
         if declared.choices:
@@ -101,17 +127,17 @@ def add_options(parser: argparse.ArgumentParser, *classes: type[Any], **defaults
             more |= {"nargs": "?", "const": declared.bare}
         if declared.many:
             more |= {"action": "append", "default": None}
-        parser.add_argument(declared.flag, **more)
+        parser.add_argument(flag, **more)
 
 
 def _unit(declared: Option) -> str | None:
     if declared.in_seconds:
         return "SECONDS"
-    return "N" if declared.kind in (int, float) else None
+    return "N" if declared.kind in (int, float, rate_per_s) else None
 
 
-def filled(cls: type[T], values: Mapping[str, Any]) -> T:
-    """A dataclass from the values of its options by field name; a value None that the field has not means its default.
+def filled(cls: type[T], values: Mapping[str, Any], **more: Any) -> T:
+    """A dataclass from the values of its options by field name; None means the default. `more` are further fields.
 
     Raises what the dataclass raises for a value that it refuses.
     """
@@ -120,4 +146,4 @@ def filled(cls: type[T], values: Mapping[str, Any]) -> T:
         value = values.get(declared.field)
         if value is not None:
             given[declared.field] = tuple(value) if declared.many else value
-    return cls(**given)
+    return cls(**{**given, **more})

@@ -1,4 +1,4 @@
-"""From a URL to a send: the transport that the strategy wants, and a look whether anything is there."""
+"""Connects to the server: opens the transport that the strategy needs and checks that the server answers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from harness.client.types import Send, Strategy
 
 @contextlib.asynccontextmanager
 async def connected(settings: Settings, strategy: Strategy, named: bool) -> AsyncIterator[tuple[Send, Alive, str]]:
-    """The open transport, a look at the server, and what tells it from others if that is asked for (`named`).
+    """The open transport, a probe of the server, and the server's identity (its URL, unless `named`).
 
-    Raises UsageError if the URL is none or nothing answers there.
+    Raises UsageError if the URL is invalid or nothing answers there.
     """
     if settings.target is None:
         raise UsageError("--target URL is missing: the server to send to")

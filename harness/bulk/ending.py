@@ -1,4 +1,4 @@
-"""How a run ended, and whether that is good enough."""
+"""The summary of a run: how it ended and whether it passed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import msgspec
 from harness.bulk.tally import Counts, as_builtins
 from harness.measure.result import LayerFigures
 
-_TABLES = ("dead", "statuses", "samples")  # counts that are no single number
+# Counts that are tables, not numbers.
+_TABLES = ("dead", "statuses", "samples")
 
 GO_ON, START_AGAIN = "resume", "overwrite"
 _ADVICE = {
@@ -19,9 +20,9 @@ _ADVICE = {
     "disk": (GO_ON, "what was done is kept; once there is room"),
     "strategy": (GO_ON, "what was done is kept; the lines without a result are sent again"),
     "input": (GO_ON, "what was done is kept; once the input is whole, and its first lines are those of this run"),
-    "errors": (GO_ON, "what was done is kept; mend the cause first, the same lines would fail again"),
+    "errors": (GO_ON, "what was done is kept; fix the cause first, or the same lines fail again"),
 }
-"""Why a run was stopped -> which option helps, and when."""
+"""Reason for the stop -> helpful option, and its condition."""
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -29,21 +30,24 @@ class Summary(msgspec.Struct, frozen=True):
 
     complete: bool
     stopped: str | None  # errors, interrupted, server, disk, reader (of a pipe), input or strategy
-    text: str  # why it was stopped, or why it did not pass
+    # Reason for the stop, or for not passing.
+    text: str
     counts: dict[str, Any]
     session: dict[str, Any]
     resumable: bool
-    passed: bool  # complete, with answers, and no more dead letters than allowed
+    # Complete, with answers, and no more dead letters than allowed.
+    passed: bool
     nothing_to_do: bool = False
-    layers: list[LayerFigures] = []  # what they counted in this session
+    # Figures of layers in this session.
+    layers: list[LayerFigures] = []
 
     @property
     def advice(self) -> tuple[str, str] | None:
-        """Which option of the same command helps, and when; None where none does."""
+        """The option of the same command that helps, and its condition; None if no option helps."""
         if self.stopped not in _ADVICE or not self.resumable:
             return None
         if self.stopped == "errors" and not self.counts["ok"]:
-            return START_AGAIN, "no line got an answer, so there is nothing to go on from; mend the cause first"
+            return START_AGAIN, "no line got an answer, so there is nothing to resume; fix the cause first"
         return _ADVICE[self.stopped]
 
 
@@ -57,7 +61,7 @@ def summary(
     layers: Sequence[LayerFigures] = (),
     **more: bool,
 ) -> Summary:
-    """Of counts up to now and those that this session began with; `empty`: the input is a file without a line."""
+    """Summary from the present counts and those at the start of this session; `empty`: the input file has no lines."""
     now, then = as_builtins(counts), as_builtins(before)
     session = {key: now[key] - then[key] for key in now if key not in _TABLES}
     session["dead"] = {kind: number - then["dead"].get(kind, 0) for kind, number in now["dead"].items()}
@@ -68,7 +72,7 @@ def summary(
 
 
 def _too_many_dead(counts: Counts, errors_max: float) -> str:
-    """Why a run that has come to its end did not pass; empty if it did."""
+    """Reason why a finished run did not pass; empty if it passed."""
     if not counts.settled:
         return "the input has no line to send"
     if not counts.ok:

@@ -1,10 +1,10 @@
-"""What the strategy pulls from: the lines that are left, as items, no further ahead than a window.
+"""Source of items for the strategy: the remaining lines, read ahead within a window.
 
 Rules of this file
   1. Memory: at most `window` lines lie between the oldest that is not settled and the newest that was given out (ten
      times that in completion order, of which `window` are out), and at most `PENDING_BYTES` of results wait their turn.
-  2. An item that found no server comes again a moment later, whatever room the window has: it may be what fills it.
-  3. After `stop` nothing more is given out. What had not been settled then is simply still to be done.
+  2. An item whose connection failed is sent again soon, even if the window is full: such items may be what fills it.
+  3. After `stop` no item is given out. Lines not settled by then remain for the next session.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BadLine = Callable[[Ticket, str], None]
 
 
 class Intake:
-    """An async iterator of items; iterated again it gives out what has to be sent again."""
+    """An async iterator of items; a second iteration gives out the items to send again."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Intake:
         *,
         window: int,
         ordered: bool,
-        look: Callable[[Ticket], Awaitable[None]],
+        probe: Callable[[Ticket], Awaitable[None]],
         on_bad: BadLine,
         on_blank: Callable[[], None],
     ) -> None:
@@ -47,7 +47,7 @@ class Intake:
         self._store = store
         self._window = window
         self._span = window if ordered else 10 * window
-        self._look = look
+        self._probe = probe
         self._on_bad = on_bad
         self._on_blank = on_blank
         self._blocks: AsyncGenerator[Block, None] = source.blocks(store.marks[0], store.read)
@@ -58,30 +58,31 @@ class Intake:
         self._wake: asyncio.Future[None] | None = None
 
     def settled(self, line: int) -> None:
-        """This line has got its end."""
+        """Release a settled line."""
         del self.out[line]
         self._wake_up()
 
     def send_again(self, item: Item) -> None:
-        """This item is given out once more, when its ticket says."""
+        """Give this item out once more, at the time on its ticket."""
         self.again.append(item)
         self._wake_up()
 
     def stop(self) -> None:
-        """Give out nothing more."""
+        """Give out no more items."""
         self._stopped = True
         self._wake_up()
 
     def _wake_up(self) -> None:
-        """Something has changed: there may be room, or something to send again."""
+        """Wake the iterator: there may be room, or an item to send again."""
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
     async def close(self) -> None:
-        """Leave the input alone."""
+        """Stop reading the input."""
         if self._reading is not None:
             if self._source.waits:
-                self._reading.cancel()  # a file's next block is there in no time, and its thread must not outlive it
+                # Only a pipe is cancelled: a file read ends soon, and its thread must not outlive the file.
+                self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
         await self._blocks.aclose()
 
@@ -93,7 +94,7 @@ class Intake:
             wait_s = self._wait_s()
             if wait_s is not None and wait_s <= 0:
                 item = self.again.popleft()
-                await self._look(self.out[item.index])
+                await self._probe(self.out[item.index])
                 return item
             if self._position < len(self._lines) and not self._full():
                 if (next_item := self._take()) is not None:
@@ -107,7 +108,7 @@ class Intake:
         raise StopAsyncIteration
 
     def _wait_s(self) -> float | None:
-        """How long until an item may be sent again; None if there is none."""
+        """Seconds until an item may be sent again; None if no item waits."""
         return self.out[self.again[0].index].not_before - clock()() if self.again else None
 
     def _full(self) -> bool:
@@ -119,7 +120,7 @@ class Intake:
         )
 
     def _take(self) -> Item | None:
-        """The next line's item; None if it has none, or its end already."""
+        """The next line's item; None if it is blank, malformed or settled."""
         number, raw = self._first + self._position, self._lines[self._position]
         self._lines[self._position] = b""
         self._position += 1
@@ -137,7 +138,7 @@ class Intake:
         return item
 
     async def _next_block(self, seconds: float | None) -> bool:
-        """The next lines, if there are any; back early when something else is to be done."""
+        """Read the next lines; False at the end. Returns early if the iterator is woken."""
         if self._reading is None:
             self._reading = asyncio.create_task(self._read())
         await self._change(self._reading, seconds=seconds)
@@ -153,7 +154,7 @@ class Intake:
         return await anext(self._blocks, None)
 
     async def _change(self, *others: asyncio.Task[Block | None], seconds: float | None = None) -> None:
-        """Wait for a change, for one of the others, or so long."""
+        """Wait for a change, for one of `others`, or for `seconds`."""
         self._wake = asyncio.get_running_loop().create_future()
         waited: set[asyncio.Future[Any]] = {self._wake, *others}
         await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -1,8 +1,8 @@
-"""What makes a run resumable: every result is in the journal before anything else happens to it.
+"""The journal that makes a run resumable: every result is written to it first.
 
 Rules of this file
-  1. A result is appended at once, with one system call: a process that is killed loses none that it had.
-  2. A checkpoint is appended only after the files it speaks of were synced to the sizes it states.
+  1. A result is appended at once, with one system call: a killed process loses no result.
+  2. A checkpoint is appended only after the files it describes were synced to the sizes it states.
   3. To resume: cut the files to the sizes of the last checkpoint, then apply the results that it does not cover.
   4. Each record has a checksum. Records at the end that do not fit it were torn by a kill: they are cut off, and their
      calls are made again. One that does not fit and has whole records after it is damage, and the journal is refused.
@@ -36,28 +36,32 @@ DAMAGED_HINT = "check the disk, put a copy of the journal and the output in plac
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A place in the input where a line begins: reading can go on from here."""
+    """A place in the input where a line begins and reading can start."""
 
     line: int = 1
-    offset: int = 0  # in the unpacked bytes
-    crc: int = 0  # of all of them before it
+    # Offset in the unpacked bytes.
+    offset: int = 0
+    # Checksum of all bytes before it.
+    crc: int = 0
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """All that is known of the past: what is in the files, and where to go on reading."""
+    """State of a run: the contents of its files and the place where reading continues."""
 
-    next: int = 1  # every line below is settled and in the files
+    # Every line below is settled and in the files.
+    next: int = 1
     runs: Runs = []
     output_bytes: int = 0
     dead_bytes: int = 0
     mark: Mark = Mark()
-    read: Mark = Mark()  # how far the input was read: no line from here on was given out
+    # End of reading: no line from here on was given out.
+    read: Mark = Mark()
     counts: dict[str, Any] = {}
     complete: bool = False
 
     @property
     def place(self) -> tuple[int, Runs, int, int]:
-        """What must have changed for another checkpoint to be worth its while."""
+        """Key of the state: a new checkpoint is written only if it changed."""
         return self.next, self.runs, self.output_bytes, self.dead_bytes
 
     def done(self) -> Done:
@@ -70,16 +74,18 @@ class Record(msgspec.Struct, frozen=True):
 
     kind: bytes
     line: int
-    text: bytes  # with its end
+    # Includes the line end.
+    text: bytes
 
 
 class Past(msgspec.Struct, frozen=True):
-    """What a journal tells: whose it is, its last checkpoint, and the results since."""
+    """Contents of a journal: the run's fingerprint, its last checkpoint and the results since."""
 
     fingerprint: dict[str, Any]
     checkpoint: Checkpoint
     records: list[Record]
-    read: Mark = Mark()  # no line of the input from here on was given out
+    # No line of the input from here on was given out.
+    read: Mark = Mark()
 
 
 def read(path: Path) -> Past:
@@ -112,14 +118,16 @@ def _offset(mark: Mark) -> int:
 
 def _records(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """Kind and body of each whole record; raises UsageError for one that is damaged."""
-    damaged: tuple[int, int] | None = None  # number and place of the first record that is not whole
+    # Number and place of the first record that is not whole.
+    damaged: tuple[int, int] | None = None
     at = 0
     for number, line in enumerate(_lines(path), 1):
         record = _checked(line)
         if record is None:
             if number == 1:
                 raise UsageError(f"{path}: is not the journal of a run, or damaged; {DAMAGED_HINT}")
-            if b"\0" in line:  # a block of the file that never reached the disk: nothing after it counts
+            # A block of the file that never reached the disk; ignore everything after it.
+            if b"\0" in line:
                 return
             damaged = damaged or (number, at)
         elif damaged is not None:
@@ -165,22 +173,23 @@ def text_of(record: bytes) -> bytes:
 
 
 class Journal:
-    """The append-only file beside the output. Raises OSError when the disk does not take what it is given."""
+    """The append-only file beside the output. Raises OSError when a write fails."""
 
     def __init__(self, path: Path, fingerprint: dict[str, Any]) -> None:
         self.path = path
         self.size = 0
         self._head = _line(HEAD, msgspec.json.encode(fingerprint))
         self._fd = -1
-        self._late: list[bytes] | None = None  # appended while the journal is being rewritten
+        # Records appended during a rewrite.
+        self._late: list[bytes] | None = None
         self._failed: OSError | None = None
 
     def create(self, checkpoint: Checkpoint, records: Iterable[bytes] = ()) -> None:
-        """Start it, or start it over, with what is known: in one step, whatever lies there."""
+        """Create or replace it with the present state, in one step."""
         self._replace(*self._written_beside(checkpoint, records))
 
     def append(self, record: bytes) -> None:
-        """A whole record, with its end. After one that the disk did not take, none is: it would join the torn one."""
+        """Append a whole record. After a failed write no record is appended: it would join the torn one."""
         if self._failed is not None:
             raise self._failed
         if self._late is not None:
@@ -193,32 +202,32 @@ class Journal:
         self.size += len(record)
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
-        """State what the files hold; they must have been synced."""
+        """Record the contents of the files; they must have been synced."""
         self.append(_line_of(checkpoint))
 
     def block(self, read: Mark) -> None:
-        """State how far the input was read, before a line of it is given out."""
+        """Record how far the input was read, before its lines are given out."""
         self.append(_line(BLOCK, msgspec.json.encode(read)))
 
     def sync(self) -> None:
-        """What was appended survives a power failure; may take long."""
+        """Make all records survive a power failure; may take long."""
         os.fsync(self._fd)
 
     @property
     def long(self) -> bool:
-        """It is time to rewrite it."""
+        """Whether it has grown enough to be rewritten."""
         return self.size > REWRITE_BYTES
 
     def begin_rewrite(self) -> None:
-        """From now on, until `end_rewrite`, what is appended is kept for the new file as well."""
+        """Until `end_rewrite`, keep appended records for the new file as well."""
         self._late = []
 
     def write_beside(self, checkpoint: Checkpoint, records: Iterable[bytes]) -> tuple[int, int]:
-        """Write and sync the new file; may be called in a thread. What it returns is for `end_rewrite`."""
+        """Write and sync the new file; may be called in a thread. Pass its result to `end_rewrite`."""
         return self._written_beside(checkpoint, records)
 
     def end_rewrite(self, written: tuple[int, int]) -> None:
-        """The new file takes the old one's place."""
+        """Replace the old file with the new one."""
         fd, size = written
         for record in self._late or ():
             write_all(fd, record, str(self.path))
@@ -242,7 +251,8 @@ class Journal:
 
     def _replace(self, fd: int, size: int) -> None:
         os.replace(self.path.with_name(self.path.name + ".new"), self.path)
-        with contextlib.suppress(OSError):  # a file system that cannot sync a folder has nothing to sync
+        # Some file systems cannot sync a folder.
+        with contextlib.suppress(OSError):
             folder = os.open(self.path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
@@ -252,7 +262,7 @@ class Journal:
         self._fd, self.size = fd, size
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

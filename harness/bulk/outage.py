@@ -1,19 +1,20 @@
-"""Is the server gone, or is it this item? Pure: it is told what came back, and asked what to do.
+"""Detects an outage: distinguishes a server that is gone from an item that breaks its connections. Pure.
 
-An item that finds no connection is not at fault as long as nobody else got an answer either: it is tried again when the
-server is back. Only an item that fails so a second time, though others were answered in between, is a dead letter.
+A failed connection does not count against an item as long as no other item got an answer: it is sent again when the
+server is back. An item becomes a dead letter if it fails a second time although others were answered in between.
 """
 
 from __future__ import annotations
 
 import math
 
-_IN_A_ROW = 8  # so many without a connection, and no answer between them: nothing more is sent
+# Consecutive failed connections after which nothing more is sent.
+_IN_A_ROW = 8
 _PAUSE_MIN_S, _PAUSE_MAX_S = 0.25, 5.0
 
 
 class Outage:
-    """Counts answers and failures to connect; after `patience_s` without an answer the server is given up."""
+    """Counts answers and failed connections; gives the server up after `patience_s` without an answer."""
 
     def __init__(self, patience_s: float) -> None:
         self.answers = 0
@@ -23,40 +24,40 @@ class Outage:
         self._pause_s = _PAUSE_MIN_S
 
     def answered(self) -> None:
-        """The server said something, whatever it was."""
+        """The server sent an answer of any kind."""
         self.answers += 1
         self._in_a_row = 0
         self._since = math.nan
         self._pause_s = _PAUSE_MIN_S
 
     def refused(self, now: float) -> None:
-        """There was no connection, or it broke."""
+        """A connection failed or broke."""
         self._in_a_row += 1
         if math.isnan(self._since):
             self._since = now
 
     def gone(self) -> None:
-        """A look has found nothing there."""
+        """A probe has failed."""
         self._in_a_row = max(self._in_a_row, _IN_A_ROW)
 
     @property
     def down(self) -> bool:
-        """Nothing gets through."""
+        """Whether nothing gets through."""
         return self._in_a_row >= _IN_A_ROW
 
     def lasts_s(self, now: float) -> float:
-        """How long there has been no answer; 0 if there was one since the last failure."""
+        """Seconds without an answer; 0 if there was one since the last failure."""
         return 0.0 if math.isnan(self._since) else now - self._since
 
     def over(self, now: float) -> bool:
-        """Patience is at its end."""
+        """Whether the outage exceeds the patience."""
         return self.lasts_s(now) >= self._patience_s
 
     def pause_s(self, now: float) -> float:
-        """How long to wait before the next look: longer each time, never beyond the patience."""
+        """Backoff before the next probe: doubles each time, within the patience."""
         pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, _PAUSE_MAX_S)
         return max(0.01, min(pause_s, self._patience_s - self.lasts_s(now)))
 
     def look_again(self) -> None:
-        """Something accepts connections: send, and see."""
+        """The server accepts connections: try to send."""
         self._in_a_row = 0

@@ -1,4 +1,4 @@
-"""The files of one run: no two of them may be the same file, by whatever name."""
+"""Checks that all files of a run are different files, even under different names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.bulk.settings import Settings
 from harness.client.errors import UsageError
 
 SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
-"""What SQLite appends to the name of a database for the files beside it."""
+"""Suffixes of the files that SQLite keeps beside a database."""
 
 
 def check_apart(settings: Settings, layers: Mapping[str, Mapping[str, Any]]) -> None:
@@ -28,10 +28,11 @@ def check_apart(settings: Settings, layers: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def _files(settings: Settings, layers: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    """What each file is, and its path."""
+    """Role and path of each file."""
     yield "INPUT", settings.input
     yield "--output", settings.output
-    if not settings.output == settings.dead_letter_path == "-":  # one standard output may take both
+    # Output and dead letters may share standard output.
+    if not settings.output == settings.dead_letter_path == "-":
         yield "--dead-letter", settings.dead_letter_path
     if settings.output != "-":
         yield "the journal", settings.output + ".journal"
@@ -44,10 +45,11 @@ def _files(settings: Settings, layers: Mapping[str, Mapping[str, Any]]) -> Itera
 
 
 def _identity(what: str, path: str) -> frozenset[Any]:
-    """What a file has in common with itself under another name; empty for pipes, terminals and devices."""
+    """Keys that identify a file under all its names; empty for pipes, terminals and devices."""
     try:
         info = _standard(what) if path == "-" else os.stat(path)
-    except (OSError, ValueError):  # not there, or closed
+    # It does not exist, or is closed.
+    except (OSError, ValueError):
         return frozenset() if path == "-" else frozenset({os.path.realpath(path)})
     if not stat.S_ISREG(info.st_mode):
         return frozenset()
@@ -56,7 +58,7 @@ def _identity(what: str, path: str) -> frozenset[Any]:
 
 
 def _standard(what: str) -> os.stat_result:
-    """Of standard input or output; raises OSError or ValueError if it is closed or no file of the system."""
+    """Keys of standard input or output; raises OSError or ValueError if it is closed or no file of the system."""
     stream = sys.stdin if what == "INPUT" else sys.stdout
     if stream is None:
         raise ValueError("closed")

@@ -1,9 +1,9 @@
-"""A file of items -> a file of answers, by the strategies and layers that everything else uses, losing nothing.
+"""Processes a file of items into a file of answers with the usual strategies and layers, without losing results.
 
 Rules of this file
-  1. A result is kept (journal, output or dead-letter file) before its place in flight is taken by another call.
-  2. After a stop only answers count: what failed then may have failed because of the stop, and is left to be done.
-  3. Whatever ends the run, what was done is kept and the same settings with `resume` go on from there.
+  1. A result is saved (journal, output or dead-letter file) before another call takes its place in flight.
+  2. After a stop only answers count: failures may be caused by the stop, so those lines remain to be done.
+  3. However the run ends, its results are kept, and the same settings with `resume` continue from there.
 """
 
 from __future__ import annotations
@@ -58,14 +58,15 @@ class Process:
         paths.check_apart(settings, self._around.named)
         if provides(self._strategy, BatchingStrategy) and self._strategy.size > settings.window:
             raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
-        self._heeds_priority = uses_priorities(self._strategy)  # or it was said that it does not
+        # Also true after the note that the strategy ignores priorities.
+        self._priority_settled = uses_priorities(self._strategy)
         self._rows = Rows(
             settings.tasks,
             settings.id_field,
             settings.with_input,
             settings.task_field,
             settings.priority_field,
-            self._heeds_priority,
+            self._priority_settled,
         )
         self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)
         self._share = Share(settings.errors_max, settings.errors_least)
@@ -78,12 +79,13 @@ class Process:
         self._began = 0.0
         self._before = Counts()
         self._server_name = ""
-        self._empty = False  # the input is a file of no bytes, such as a dead-letter file of a run without any
+        # The input file is empty, such as the dead-letter file of a run without dead letters.
+        self._empty = False
 
     # Commands.
 
     def stop(self, why: str = "interrupted", text: str = "interrupted") -> None:
-        """Send nothing more; what is in flight may take `drain_s`. The first reason stands."""
+        """Stop sending; in-flight requests may take `drain_s`. The first reason is kept."""
         if self._stopped is not None:
             return
         self._stopped = (why, text)
@@ -93,19 +95,19 @@ class Process:
         self._tell("stopping", {"why": why, "text": text, "in_flight": self.in_flight})
 
     def cut(self) -> None:
-        """Wait for nothing; what is in flight is left to be done."""
+        """Stop at once; in-flight requests remain to be done."""
         if self._work is not None:
             self._work.cancel()
 
     @property
     def in_flight(self) -> int:
-        """Exchanges under way."""
+        """Number of exchanges in flight."""
         return self._meter.in_flight if self._meter else 0
 
     # The run.
 
     async def run(self) -> Summary:
-        """Work through what is left. Raises UsageError before anything was touched, and only then."""
+        """Process the remaining lines. Raises UsageError only before any file is changed."""
         source = Source(self.settings.input)
         self._empty = source.empty
         try:
@@ -152,7 +154,7 @@ class Process:
             self._store,
             window=self.settings.window,
             ordered=self.settings.order == "input",
-            look=self._server.look,
+            probe=self._server.probe,
             on_bad=self._bad,
             on_blank=self._blank,
         )
@@ -163,8 +165,9 @@ class Process:
         self._work = asyncio.create_task(self._through(intake, self._meter))
         try:
             await self._work
-            if intake.out and self._stopped is None:  # the strategy has lost items: this is not complete
-                text = f"{self.settings.strategy} gave no result for {len(intake.out)} lines that it had taken"
+            # The strategy lost items, so the run is not complete.
+            if intake.out and self._stopped is None:
+                text = f"{self.settings.strategy} gave no result for {len(intake.out)} lines"
                 self._stopped = ("strategy", text)
         except asyncio.CancelledError:
             self._stopped = self._stopped or ("interrupted", "cancelled")
@@ -181,14 +184,13 @@ class Process:
             await self._closing.aclose()
         self._finish()
         caller = asyncio.current_task()
-        if (
-            caller is not None and caller.cancelling()
-        ):  # not we were stopped, but whoever awaits us: what was done is kept
+        # The caller was cancelled, not this run: results are kept.
+        if caller is not None and caller.cancelling():
             raise asyncio.CancelledError
         return self._summary()
 
     def _finish(self) -> None:
-        """The last checkpoint, unless it is the disk that ended the run."""
+        """Write the last checkpoint, unless a disk error ended the run."""
         if self._stopped is None or self._stopped[0] not in {"disk", "reader"}:
             try:
                 self._store.finish(complete=self._stopped is None)
@@ -197,7 +199,7 @@ class Process:
                 self._broken(error)
 
     async def _through(self, intake: Intake, send: Meter) -> None:
-        """The whole stream; once more for what has to be sent again after its end."""
+        """Run the strategy over all items, and again over items to be sent again."""
         while True:
             async with aclosing(self._strategy.stream(intake, send, self._layers)) as results:
                 async for result in results:
@@ -220,7 +222,8 @@ class Process:
                 response = await inner(request)
             except (OSError, UsageError):
                 raise
-            except Exception as error:  # a layer of the user's own
+            # An error of a user's layer.
+            except Exception as error:
                 response = tally.broken(error)
             self.counts.oddities += response.oddities
             meter.unkept += 1
@@ -233,7 +236,8 @@ class Process:
     def _settle(self, intake: Intake, result: Result) -> None:
         line = result.item.index
         ticket = intake.out.get(line)
-        if ticket is None:  # a strategy that tells a result twice: the first stands
+        # A strategy returned a result twice: the first is kept.
+        if ticket is None:
             return
         text, result = self._rows.written(ticket, result)
         outcome, response = result.response.outcome, result.response
@@ -254,9 +258,9 @@ class Process:
                 self._server.answered()
             self._store.dead(line, text)
             self._count_dead(Reason(outcome.name, ticket.origin, response.status, response.error))
-        if result.item.priority and not self._heeds_priority:
-            self._heeds_priority = True
-            self._tell("note", {"text": f"{self.settings.strategy} does not look at priorities; -s priority does"})
+        if result.item.priority and not self._priority_settled:
+            self._priority_settled = True
+            self._tell("note", {"text": f"{self.settings.strategy} ignores priorities; use -s priority"})
         intake.settled(line)
 
     def _bad(self, ticket: Ticket, why: str) -> None:
@@ -273,7 +277,7 @@ class Process:
             share, bound = self._share, self.settings.errors_max
             self.stop("errors", f"{share.dead} of the last {share.lines} lines are dead letters, more than {bound:.3g}")
 
-    # A server that is gone.
+    # Outages of the server.
 
     def _tickets(self) -> Iterable[Ticket]:
         return self._intake.out.values() if self._intake else ()
@@ -285,10 +289,10 @@ class Process:
         text = f"the server at {shown(self.settings.target or '')} has not answered for {seconds:.0f} s"
         self.stop("server", f"{text}: {one_line(self._server.error)}" if self._server.error else text)
 
-    # Keeping.
+    # Checkpoints and status.
 
     async def _keep(self, source: Source) -> None:
-        """Checkpoints, and the status for whoever watches; a disk that takes no more ends the run."""
+        """Write checkpoints and report the status; a disk error ends the run."""
         watch = asyncio.create_task(self._status(source))
         try:
             await self._store.keep()
@@ -319,7 +323,7 @@ class Process:
         return now
 
     def _counted(self, pending: int) -> dict[str, Any]:
-        """For a checkpoint: without the results that wait for their turn, which their records tell again."""
+        """Counts for a checkpoint, without pending results: their records are counted on resume."""
         now = self._counts_now()
         now.ok -= pending
         return tally.as_builtins(now)

@@ -1,4 +1,4 @@
-"""What a resumed run has to do with the one before: the same input and settings, and its counts."""
+"""Checks a resumed run against the earlier one: same input and settings; takes over its counts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness.client.errors import UsageError
 
 
 def fingerprint(settings: Settings, source: Source, rows: Rows) -> dict[str, Any]:
-    """What must be the same for results of two sessions to stand in one file; where they came from may change."""
+    """Settings that must be equal for two sessions to share an output file; the server may change."""
     found = {"input": source.fingerprint(), "order": settings.order, **rows.fingerprint()}
     plain: dict[str, Any] = msgspec.to_builtins(found)
     return plain
 
 
 def check(past: Past, ours: dict[str, Any], settings: Settings, source: Source) -> None:
-    """Raise UsageError that names what differs, before anything is touched; reads the input up to where it was read."""
+    """Raise UsageError that names a difference, before any file is changed; reads the input again as far as before."""
     if not source.same(past.fingerprint["input"]):
         raise UsageError(f"--resume: {settings.input} is not the input that {settings.output} was made from")
     for key, value in ours.items():
@@ -30,18 +30,19 @@ def check(past: Past, ours: dict[str, Any], settings: Settings, source: Source) 
         if key != "input" and value != theirs:
             raise UsageError(
                 f"--resume: {key} was {_short(theirs)} when {settings.output} was begun, and is now {_short(value)}; "
-                "--overwrite starts anew"
+                "--overwrite starts over"
             )
     if past.checkpoint.complete and past.fingerprint["input"] == ours["input"]:
-        return  # the file was not written to since, and nothing of it will be read
+        # The file is unchanged and complete: nothing of it will be read.
+        return
     try:
         source.check(past.read)
     except UsageError as error:
-        raise UsageError(f"--resume: {settings.input}: {error}; --overwrite starts anew") from error
+        raise UsageError(f"--resume: {settings.input}: {error}; --overwrite starts over") from error
 
 
 def note_of_change(past: Past, source: Source) -> str | None:
-    """Words for an input that was written to since, though what was read of it is the same."""
+    """Note for an input that was changed since, after the lines already read."""
     then, now = past.fingerprint["input"], source.fingerprint()
     if now["kind"] == "stream" or then["changed_ns"] == now["changed_ns"]:
         return None
@@ -50,13 +51,13 @@ def note_of_change(past: Past, source: Source) -> str | None:
 
 
 def is_complete(past: Past, ours: dict[str, Any]) -> bool:
-    """The run before did every line of this input."""
+    """Whether the earlier run finished every line of this input."""
     then, now = (dict(of["input"], changed_ns=None) for of in (past.fingerprint, ours))
     return past.checkpoint.complete and then == now
 
 
 def counts_of(past: Past) -> Counts:
-    """The counts of the sessions before, with what came after their last checkpoint."""
+    """The counts of earlier sessions, including results after the last checkpoint."""
     counts = msgspec.convert(past.checkpoint.counts, Counts) if past.checkpoint.counts else Counts()
     for record in past.records:
         if record.kind == DEAD:

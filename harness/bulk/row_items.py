@@ -20,20 +20,27 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Ticket(msgspec.Struct):
-    """An input line while it is out: what its output or dead-letter line will need."""
+    """State of an input line while it is being processed, for its output or dead-letter line."""
 
-    line: int  # in this run's input
-    raw: bytes | None  # the row as it came, taken out of its dead letter; None: too long to keep
+    # Line number in this run's input.
+    line: int
+    # The original row, without its dead letter; None if too long to keep.
+    raw: bytes | None
     id: Any = msgspec.UNSET
-    origin: int = 0  # its line in the input it first came from
-    drives: int = 0  # how often it has ended in a dead-letter file before
-    refused: int = -1  # answers the server had given when this item last found no connection; -1: it never was so
-    not_before: float = 0.0  # when it may be sent again
-    tries: int = 0  # times it was sent again because the server was there
+    # Line number in the input it first came from.
+    origin: int = 0
+    # Number of earlier dead letters of this row.
+    redrive_count: int = 0
+    # Answers of the server when this item's connection last failed; -1: it never failed.
+    refused: int = -1
+    # Earliest time to send it again.
+    not_before: float = 0.0
+    # Number of times it was sent again after a successful probe.
+    tries: int = 0
 
 
 class Reason(msgspec.Struct):
-    """Why a line was set aside: what a dead letter says of it."""
+    """Reason for a dead letter."""
 
     kind: str = msgspec.field(name="class")
     line: int
@@ -51,14 +58,16 @@ class Rows:
         with_input: bool = False,
         task_field: str = "task",
         priority_field: str = PRIORITY_FIELD,
-        priorities: bool = False,  # somebody looks at them
+        # Whether the strategy uses priorities.
+        priorities: bool = False,
     ) -> None:
         built = [plugins.make("task", text) for text in tasks]
         self._tasks: dict[str, Task] = {task.name: task for task in built}
         if len(self._tasks) < len(built):
             raise UsageError("--task: each task once; a row tells tasks apart by their names")
         self._only: Task | None = built[0] if len(built) == 1 else None
-        self._closed = bool(built)  # only the tasks that were named
+        # Only the named tasks are allowed.
+        self._closed = bool(built)
         self._id_field = id_field
         self._with_input = with_input
         self._task_field = task_field
@@ -66,7 +75,7 @@ class Rows:
         self._priorities = priorities
 
     def fingerprint(self) -> dict[str, Any]:
-        """What decides the answers and the form of the output."""
+        """Settings that affect the answers and the form of the output."""
         return {
             "tasks": {name: plugins.settings_of(task) for name, task in self._tasks.items()} if self._closed else None,
             "id_field": self._id_field,
@@ -75,7 +84,7 @@ class Rows:
         }
 
     def item(self, line: int, raw: bytes | None) -> tuple[Item | None, Ticket, str]:
-        """The item of a line and what is to be remembered of it; without an item, why it is none."""
+        """The item of a line and its ticket; for a malformed line the reason instead of an item."""
         ticket = Ticket(line, raw, origin=line)
         try:
             if raw is None:
@@ -108,14 +117,15 @@ class Rows:
         if result.ok:
             try:
                 return self.output_line(ticket, result), result
-            except Exception as error:  # whatever an answer of a task of the user's own does
+            # An answer of a user's task may raise anything.
+            except Exception as error:
                 why = f"the answer cannot be written as JSON: {type(error).__name__}: {error}"
                 response = msgspec.structs.replace(result.response, outcome=Outcome.bad_response, answers=(), error=why)
                 result = Result(result.item, response)
         return self.dead_line(ticket, result), result
 
     def output_line(self, ticket: Ticket, result: Result) -> bytes:
-        """{"line", "id" if it has one, "answer"}, and the row itself if that was asked for."""
+        """{"line", "id" if it has one, "answer"}, and the row itself if requested."""
         answer: dict[str, Any] = {"line": ticket.origin}
         if ticket.id is not msgspec.UNSET:
             answer["id"] = ticket.id
@@ -127,14 +137,14 @@ class Rows:
         return _encode(answer) + b"\n"
 
     def dead_line(self, ticket: Ticket, result: Result) -> bytes:
-        """Class, attempts, last answer and the row, so that it can be driven again."""
+        """Class, attempts, last answer and the row, so that it can be sent again."""
         response = result.response
         letter = {**_letter(ticket, response.outcome.name), "attempts": response.attempts}
         letter |= {"status": response.status, "error": response.error, "row": msgspec.Raw(_trimmed(ticket.raw))}
         return _encode(letter) + b"\n"
 
     def bad_line(self, ticket: Ticket, why: str) -> bytes:
-        """The same for a line that is not an item."""
+        """The dead letter of a malformed line."""
         letter = {**_letter(ticket, BAD_LINE), "attempts": 0, "error": why}
         raw = ticket.raw
         try:
@@ -145,12 +155,12 @@ class Rows:
 
 
 def reason_of(dead_line: bytes) -> Reason:
-    """Why a line was set aside, by its dead letter."""
+    """The reason in a dead letter."""
     return msgspec.json.decode(dead_line, type=Reason)
 
 
 def _letter(ticket: Ticket, kind: str) -> dict[str, Any]:
-    letter: dict[str, Any] = {"dead_letter": ticket.drives + 1, "line": ticket.origin}
+    letter: dict[str, Any] = {"dead_letter": ticket.redrive_count + 1, "line": ticket.origin}
     if ticket.id is not msgspec.UNSET:
         letter["id"] = ticket.id
     letter["class"] = kind
@@ -172,7 +182,7 @@ def _is_letter(row: Mapping[str, Any]) -> bool:
 
 def _unwrap(letter: Mapping[str, Any], ticket: Ticket) -> dict[str, Any]:
     """The row inside a dead letter; the ticket gets the row's own line and bytes."""
-    ticket.drives, ticket.origin = letter["dead_letter"], letter["line"]
+    ticket.redrive_count, ticket.origin = letter["dead_letter"], letter["line"]
     row = letter.get("row")
     if isinstance(row, dict):
         ticket.raw = _encode(row)

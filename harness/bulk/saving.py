@@ -1,10 +1,10 @@
-"""Results on their way into files that survive a kill at any moment: journal first, then output or dead-letter file.
+"""Saves results so that they survive a kill at any moment: journal first, then output or dead-letter file.
 
 Rules of this file
   1. Each line of the input is settled once: by an output line, a dead-letter line, or nothing (a blank line).
-  2. In input order a result waits in `pending` until all lines before it are settled; the journal has it all the while.
-  3. Nothing is cut before the journal that says so is there: killed at any moment of a start, a run can go on. An empty
-     output without a journal is the trace of such a start, and counts as none.
+  2. In input order a result waits in `pending` until all lines before it are settled; the journal has it meanwhile.
+  3. Files are cut only after the journal is written, so that a run killed while it starts can be resumed. An empty
+     output without a journal is left by such a start and is ignored.
   4. An output that is no regular file (a pipe, a device) cannot be cut back, so such a run has no journal.
 """
 
@@ -25,9 +25,12 @@ from harness.bulk.settled import Done
 from harness.bulk.sinks import Sink
 from harness.client.errors import UsageError
 
-PLAIN_SYNC_S, PACKED_SYNC_S = 1.0, 5.0  # between checkpoints: each ends a member or frame of a packed file
-CHECKPOINT_BYTES = 8 * 1024 * 1024  # of results: what no checkpoint covers is held in memory
-_FLUSH_S = 0.2  # a line is in the file this soon, so that one can watch it grow
+# Seconds between checkpoints; each ends a member or frame of a packed file.
+PLAIN_SYNC_S, PACKED_SYNC_S = 1.0, 5.0
+# Bytes of results between checkpoints: they are held in memory.
+CHECKPOINT_BYTES = 8 * 1024 * 1024
+# Seconds until a line is in the file, so that its growth can be watched.
+_FLUSH_S = 0.2
 
 
 class Store:
@@ -39,11 +42,14 @@ class Store:
         self.done = Done()
         self.marks: deque[Mark] = deque([Mark()])
         self.pending_bytes = 0
-        self._read = Mark()  # no line of the input from here on was given out
+        # No line of the input from here on was given out.
+        self._read = Mark()
         self._counts = counts
         self._ordered = ordered
-        self._pending: dict[int, bytes] = {}  # records that wait for their turn
-        self._open: dict[int, bytes] = {}  # records that no checkpoint covers
+        # Records that wait for earlier lines.
+        self._pending: dict[int, bytes] = {}
+        # Records since the last checkpoint.
+        self._open: dict[int, bytes] = {}
         self._open_bytes = 0
         self._journal: Journal | None = None
         self._last: Checkpoint | None = None
@@ -51,32 +57,34 @@ class Store:
 
     @property
     def journal_path(self) -> Path:
-        """Beside the output."""
+        """Path of the journal, beside the output."""
         return Path(self.output.path + ".journal")
 
     @property
     def resumable(self) -> bool:
-        """What was done is kept by a journal."""
+        """Whether a journal keeps the results."""
         return self.output.regular
 
     def past(self) -> Past | None:
-        """What the journal tells, if there is one; raises UsageError if output or journal is there alone."""
+        """Contents of the journal, if there is one; raises UsageError if only one of output and journal exists."""
         if not self.resumable:
-            raise UsageError(f"--resume: {self.output.path} is no regular file, so nothing is known of an earlier run")
+            raise UsageError(f"--resume: {self.output.path} is no regular file, so an earlier run cannot be resumed")
         if not self.journal_path.exists():
             if _holds_something(self.output.path):
                 raise UsageError(
-                    f"{self.output.path}: is there, but not {self.journal_path}, which says what is in it; "
-                    "--overwrite starts anew"
+                    f"{self.output.path}: exists, but its journal {self.journal_path} is missing; "
+                    "--overwrite starts over"
                 )
             return None
         past = journals.read(self.journal_path)
         if not Path(self.output.path).exists() and past.checkpoint.output_bytes:
-            raise UsageError(f"{self.output.path}: is gone, but not {self.journal_path}; --overwrite starts anew")
+            raise UsageError(
+                f"{self.output.path}: is missing, but its journal {self.journal_path} exists; --overwrite starts over"
+            )
         return past
 
     def start(self, fingerprint: dict[str, Any], overwrite: bool) -> None:
-        """Begin with empty files; raises UsageError where one is in the way."""
+        """Begin with empty files; raises UsageError if one exists already."""
         if not overwrite:
             self._check_nothing_there()
         self._open_files(Checkpoint(), fingerprint, [])
@@ -85,13 +93,13 @@ class Store:
         begun = self.resumable and self.journal_path.exists()
         for sink in (self.output, self.dead_letter):
             if sink.regular and (_holds_something(sink.path) or (begun and Path(sink.path).exists())):
-                hint = "--resume goes on with it, " if begun else ""
-                raise UsageError(f"{sink.path}: is there already; {hint}--overwrite starts anew")
+                hint = "--resume continues it, " if begun else ""
+                raise UsageError(f"{sink.path}: exists already; {hint}--overwrite starts over")
         if begun:
-            raise UsageError(f"{self.journal_path}: is there already, without its output; --overwrite starts anew")
+            raise UsageError(f"{self.journal_path}: exists already, without its output; --overwrite starts over")
 
     def resume(self, past: Past, fingerprint: dict[str, Any]) -> None:
-        """Put the files back to the last checkpoint, and apply what came after it."""
+        """Cut the files back to the last checkpoint and apply the results after it."""
         self.done = past.checkpoint.done()
         self.marks, self._read = deque([past.checkpoint.mark]), past.read
         records = [journals.encode(record.kind, record.line, record.text) for record in past.records]
@@ -122,7 +130,7 @@ class Store:
         self._journal, self._last = journal, checkpoint
 
     def block(self, begin: Mark, end: Mark) -> None:
-        """Lines from one mark to another were read and may be given out; raises OSError if that cannot be kept."""
+        """Record lines that were read, before they are given out; raises OSError if the journal cannot be written."""
         self.marks.append(begin)
         if end.offset > self._read.offset:
             self._read = end
@@ -145,7 +153,7 @@ class Store:
         self._keep(DEAD, line, text)
 
     def skip(self, line: int) -> None:
-        """A line that asks for nothing."""
+        """Settle a blank line."""
         self._settle(line)
 
     def _keep(self, kind: bytes, line: int, text: bytes) -> None:
@@ -178,7 +186,7 @@ class Store:
     # Checkpoints.
 
     async def keep(self) -> None:
-        """Flush and checkpoint until cancelled; raises OSError if the disk does not take it."""
+        """Flush and write checkpoints until cancelled; raises OSError if a write fails."""
         every_s = PACKED_SYNC_S if self.output.packed else PLAIN_SYNC_S
         since_s = 0.0
         while True:
@@ -190,7 +198,8 @@ class Store:
             if since_s >= every_s or self._open_bytes > CHECKPOINT_BYTES:
                 since_s = 0.0
                 self._running = asyncio.create_task(self.checkpoint())
-                await asyncio.shield(self._running)  # its threads could not be cancelled, and would write on
+                # Its threads cannot be cancelled and would go on writing.
+                await asyncio.shield(self._running)
 
     async def at_rest(self) -> None:
         """Wait for a checkpoint under way."""
@@ -209,12 +218,13 @@ class Store:
             dead_bytes=self.dead_letter.size if self.dead_letter.regular else 0,
             mark=self.marks[0],
             read=self._read,
-            counts=self._counts(len(self._pending)),  # without what is told again by its record
+            # Pending results are counted from their records on resume.
+            counts=self._counts(len(self._pending)),
             complete=complete,
         )
 
     async def checkpoint(self) -> None:
-        """Make what was done so far survive a power failure."""
+        """Make all results so far survive a power failure."""
         journal = self._journal
         now = self._now()
         if journal is None or (self._last is not None and now.place == self._last.place):
@@ -236,14 +246,14 @@ class Store:
         self.dead_letter.sync()
 
     def finish(self, complete: bool) -> None:
-        """The last checkpoint, and a journal of two lines, when all is at rest; raises OSError if the disk is full."""
+        """Write the last checkpoint and shorten the journal to two lines; raises OSError if the disk is full."""
         now = self._now(complete)
         self._sync_files()
         if self._journal is not None:
             self._journal.create(now, [self._pending[line] for line in sorted(self._pending)])
 
     def close(self) -> None:
-        """Give the files back; what was not flushed is in the journal."""
+        """Close the files; results not flushed are in the journal."""
         self.output.close()
         self.dead_letter.close()
         if self._journal is not None:

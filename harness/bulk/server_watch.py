@@ -1,4 +1,4 @@
-"""Waiting for a server that has gone, and telling its death from an item that it cannot bear."""
+"""Waits for a server that is gone, and detects items that make the server drop connections."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from harness.bulk.outage import Outage
 from harness.bulk.row_items import Ticket
 
 Alive = Callable[[], Awaitable[bool]]
-"""Does anything accept connections?"""
+"""A probe: whether the server accepts connections."""
 
-_AGAIN_S = 0.25  # until an item that found no connection is sent again, at first
-_TRIES = 3  # for an item that finds none although the server accepts connections
+# First pause before an item is sent again after a failed connection.
+_AGAIN_S = 0.25
+# Tries of an item whose connections fail although the server accepts connections.
+_TRIES = 3
 
 
 class ServerWatch:
-    """Told what came back; holds requests up while nothing gets through, and gives up when patience is at its end."""
+    """Follows answers and failures; delays requests during an outage and gives up when the patience is exceeded."""
 
     def __init__(
         self,
@@ -32,15 +34,16 @@ class ServerWatch:
         self._tickets = tickets
         self._on_waiting = on_waiting
         self._on_gone = on_gone
-        self._looking: asyncio.Task[None] | None = None
-        self.error = ""  # why the last item found no connection
+        self._probing: asyncio.Task[None] | None = None
+        # Cause of the last failed connection.
+        self.error = ""
 
     def answered(self) -> None:
-        """The server said something, whatever it was."""
+        """The server sent an answer of any kind."""
         self._outage.answered()
 
     def comes_again(self, ticket: Ticket, why: str | None = None) -> bool:
-        """Is an item that found no connection to be sent again? Until it is shown to be at fault, the server is."""
+        """Whether to send an item again after a failed connection: until the item is known to be the cause."""
         self.error = why or self.error
         now, outage = clock()(), self._outage
         outage.refused(now)
@@ -49,8 +52,8 @@ class ServerWatch:
         ticket.refused, ticket.not_before = outage.answers, now + _AGAIN_S * 2**ticket.tries
         return True
 
-    async def look(self, ticket: Ticket) -> None:
-        """Before an item is sent again: is there a server, so that it may be the item's fault?"""
+    async def probe(self, ticket: Ticket) -> None:
+        """Probe the server before an item is sent again; if it is up, count a try of the item."""
         if self._alive is not None:
             if await self._alive():
                 ticket.tries += 1
@@ -59,16 +62,16 @@ class ServerWatch:
 
     @property
     def down(self) -> bool:
-        """Nothing gets through: send nothing before `back` has returned."""
+        """Whether nothing gets through: await `back` before sending."""
         return self._outage.down
 
     async def back(self) -> None:
-        """Wait, with everybody else who has something to send, until there is a server or no more hope."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look_out())
-        await asyncio.wait({self._looking})
+        """Wait until the server is back or given up; all callers share one probe loop."""
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe_until_back())
+        await asyncio.wait({self._probing})
 
-    async def _look_out(self) -> None:
+    async def _probe_until_back(self) -> None:
         outage, now = self._outage, clock()
         self._on_waiting()
         while True:
@@ -80,12 +83,13 @@ class ServerWatch:
             if there:
                 outage.look_again()
                 for ticket in self._tickets():
-                    if ticket.refused >= 0:  # whoever was answered before is no sign against it
+                    # Answers before the outage do not count against the item.
+                    if ticket.refused >= 0:
                         ticket.refused = outage.answers
                 return
 
     async def close(self) -> None:
-        """Look no more; whoever waits goes on."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+        """Stop probing; waiting callers continue."""
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
+from harness.base.options import REQUIRED, option
+from harness.base.quantity import duration_s, share
 from harness.client.checks import at_least, between
 from harness.client.errors import SettingError, UsageError
 from harness.client.layer_settings import LayerSettings
@@ -16,26 +17,50 @@ SUFFIX_DEAD = ".dead.jsonl"
 class Settings:
     """One input, one output; the rest has defaults fit for production."""
 
-    input: str  # a path, or - for standard input; gzip and Zstandard are known by their content
-    output: str  # a path, or - for standard output; .gz and .zst are packed
-    target: str | None = None  # base URL; none: `send` is given
-    tasks: tuple[str, ...] = ()  # NAME[:key=value]; with several, or none, each row names its task
-    strategy: str = "adaptive"
+    # A path, or - for standard input; gzip and Zstandard are known by their content.
+    input: str
+    output: str = option(REQUIRED, "File of answers, one JSON object a line; - is stdout.", metavar="FILE")
+    # Without a base URL a `send` is given.
+    target: str | None = option(None, "Server to send to.", metavar="URL")
+    tasks: tuple[str, ...] = option(
+        (),
+        "Task of every line; with several, or none, each line names its own.",
+        flag="--task",
+        metavar="NAME[:...]",
+        names="task",
+    )
+    strategy: str = option(
+        "adaptive",
+        "Client strategy; `priority` lets urgent lines overtake.",
+        flag=("-s", "--strategy"),
+        metavar="NAME[:...][+LAYER...]",
+        names="strategy",
+    )
     layers: LayerSettings = field(default_factory=lambda: LayerSettings(retries=3))
-    order: Literal["input", "completion"] = "input"
-    window: int = 10_000  # lines between the oldest unfinished one and the newest given out
-    resume: bool = False  # go on where an earlier run was ended, if there was one
-    overwrite: bool = False  # start anew, whatever lies there
-    dead_letter: str | None = None  # none: beside the output, as NAME.dead.jsonl
-    errors_max: float = 0.05  # share of dead letters among the last 1000 lines that stops the run
-    errors_least: int = 100  # lines that it takes to tell
-    patience_s: float = 60.0  # how long a server that cannot be reached is waited for
-    drain_s: float = 10.0  # how long what is in flight may take after a stop
-    id_field: str = "id"
-    task_field: str = "task"  # with several tasks: where a row names its own
-    priority_field: str = "priority"
-    with_input: bool = False  # the row itself in each output line
-    seed: int = 1  # of the retries' jitter
+    resume: bool = option(False, "Continue where an earlier run ended, if there was one.")
+    overwrite: bool = option(False, "Start from the beginning and replace an earlier output.")
+    dead_letter: str | None = option(
+        None, "File of lines that got no answer [default: OUTPUT.dead.jsonl].", metavar="FILE"
+    )
+    order: str = option("input", "Order of the output.", choices=("input", "completion"))
+    errors_max: float = option(
+        0.05, "Stop when more than this share of the last 1000 lines are dead letters.", kind=share, metavar="SHARE"
+    )
+    # The share is judged only after so many lines.
+    errors_least: int = 100
+    window: int = option(10_000, "Most lines between the oldest unfinished line and the newest one sent.")
+    patience_s: float = option(60.0, "Seconds to wait for a server that cannot be reached.", kind=duration_s)
+    drain_s: float = option(10.0, "Seconds to wait for in-flight requests at a stop.", kind=duration_s)
+    id_field: str = option("id", "Field that is copied to the output where present.", metavar="NAME")
+    task_field: str = option("task", "Field that names the row's task, with several tasks.", metavar="NAME")
+    priority_field: str = option(
+        "priority",
+        "Field with a whole number, smaller is more urgent; for strategies that use priorities.",
+        metavar="NAME",
+    )
+    with_input: bool = option(False, "Put each row into its output line.")
+    # Of the retries' jitter.
+    seed: int = 1
 
     def __post_init__(self) -> None:
         between(self, 1, 10_000_000, "window")
@@ -45,7 +70,7 @@ class Settings:
         if self.order not in {"input", "completion"}:
             raise SettingError(f"order={self.order!r} must be input or completion")
         if self.resume and self.overwrite:
-            raise UsageError("--resume goes on with what is there, --overwrite starts anew: only one of them")
+            raise UsageError("--resume continues an earlier run, --overwrite replaces it: give only one of them")
         if self.output == "-" and self.dead_letter is None:
             raise UsageError("--output - needs --dead-letter FILE, for the lines that get no answer")
 

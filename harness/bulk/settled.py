@@ -1,4 +1,4 @@
-"""Which lines are settled: one number for the prefix, a set for what lies above it; pure."""
+"""The set of settled lines: a number for the prefix, a set for lines above it; pure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Done:
             self.next += 1
 
     def runs(self, without: Set[int] = frozenset()) -> Runs:
-        """What is settled above the prefix, as ranges; as many as there are holes, however many lines."""
+        """Settled lines above the prefix, as ranges: one for each gap."""
         found: Runs = []
         low = high = -1
         for line in sorted(self.above - without):

@@ -1,9 +1,9 @@
-"""Where lines are written: a file, packed or not, or standard output.
+"""Writes lines to a file, packed or not, or to standard output.
 
 Rules of this file
-  1. `write` only collects; `flush` puts what was collected into the file, packed as a member or frame of its own, so
-     that the file may be cut after any flush and is whole.
-  2. Only a regular file can be cut, measured and synced; standard output, pipes and devices are written and forgotten.
+  1. `write` only collects; `flush` writes the collected lines to the file, packed as a separate member or frame, so
+     that a file that is cut after any flush is whole.
+  2. Only a regular file can be cut, measured and synced; standard output, pipes and devices are only written.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from harness.client.errors import UsageError
 from harness.load.lines import zstandard
 
 FLUSH_BYTES = 64 * 1024
-PACKED_FLUSH_BYTES = 256 * 1024  # packed in a few milliseconds, and nearly as small as in one piece
+# Takes a few milliseconds to pack; nearly as small as one piece.
+PACKED_FLUSH_BYTES = 256 * 1024
 
 try:
     import fcntl
-except ImportError:  # not on Windows: two processes on one output are not told there
+except ImportError:
+    # On Windows two processes with one output are not detected.
     fcntl = None  # type: ignore[assignment]
 
 
@@ -34,10 +36,12 @@ class Sink:
         self.path = path
         self.regular = path != "-" and (not os.path.exists(path) or stat.S_ISREG(os.stat(path).st_mode))
         self.packed = Path(path).suffix in {".gz", ".zst"}
-        self.size = 0  # bytes in the file
+        # Bytes in the file.
+        self.size = 0
         self._zstd = zstandard().ZstdCompressor() if path.endswith(".zst") else None
         self._fd = -1
-        self._created = False  # by us, in this session
+        # Created by this session.
+        self._created = False
         self._failed: OSError | None = None
         self._lines: list[bytes] = []
         self._held = 0
@@ -61,7 +65,7 @@ class Sink:
             if self.regular:
                 self._lock()
                 if (size := os.fstat(self._fd).st_size) < keep:
-                    raise UsageError(f"{self.path}: has {size} bytes where {keep} were written: it was changed since")
+                    raise UsageError(f"{self.path}: has {size} bytes where {keep} were written: it has changed since")
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror or error}") from error
 
@@ -109,7 +113,7 @@ class Sink:
             self.flush()
 
     def flush(self) -> None:
-        """Put what was collected into the file; raises OSError if that fails."""
+        """Write the collected lines to the file; raises OSError if that fails."""
         if not self._lines:
             return
         data = b"".join(self._lines)
@@ -117,7 +121,8 @@ class Sink:
             data = self._zstd.compress(data)
         elif self.packed:
             data = gzip.compress(data, 6, mtime=0)
-        if self._failed is not None:  # how much of the last write is there is not known: nothing may follow it
+        # The size after a failed write is unknown: nothing may follow it.
+        if self._failed is not None:
             raise self._failed
         try:
             write_all(self._fd, data, self.path)
@@ -129,12 +134,12 @@ class Sink:
         self.size += len(data)
 
     def sync(self) -> None:
-        """What was flushed survives a power failure; may take long, so it is called in a thread."""
+        """Make flushed lines survive a power failure; may take long, so call it in a thread."""
         if self.regular and self._fd >= 0:
             os.fsync(self._fd)
 
     def close(self) -> None:
-        """Give the file back; what was not flushed is dropped."""
+        """Close the file; lines not flushed are dropped."""
         if self._fd >= 0:
             with contextlib.suppress(OSError):
                 os.close(self._fd)
@@ -142,7 +147,7 @@ class Sink:
 
 
 def write_all(fd: int, data: bytes, path: str) -> None:
-    """All of it, however little the system takes at a time; raises OSError that names the file."""
+    """Write all bytes, also over partial writes; raises OSError that names the file."""
     try:
         written = os.write(fd, data)
         view = memoryview(data)

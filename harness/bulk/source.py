@@ -1,10 +1,10 @@
 """The input, block by block: a file or standard input, packed or not, from its start or from a mark in it.
 
 Rules of this file
-  1. The loop never waits for a disk or a pipe: files are read and unpacked in a thread, a pipe when it has something.
-  2. A mark is a place where a line begins, with the checksum of all before it. A run that goes on checks all that was
-     read before against the last mark: a file before anything else (`check`), a pipe before a line of it is given out.
-     So another input, or one edited in place, is never taken for the same.
+  1. The loop never waits for a disk or a pipe: files are read and unpacked in a thread, a pipe when it is readable.
+  2. A mark is a place where a line begins, with the checksum of all bytes before it. A resumed run checks the earlier
+     bytes against the last mark: a file first of all (`check`), a pipe before a line of it is given out. So a
+     different input, or one edited in place, is detected.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ _SAMPLES, _SAMPLE_BYTES = 64, 4096
 class Block:
     """Lines that were read together; None is one that is too long."""
 
-    mark: Mark  # where the first of them begins
+    # Start of the first line.
+    mark: Mark
     lines: list[bytes | None]
-    end: Mark  # where the line after the last one begins
+    # Start of the line after the last one.
+    end: Mark
 
 
 class Source:
@@ -41,10 +43,13 @@ class Source:
     def __init__(self, path: str) -> None:
         self.path = path
         self._fd = -1
-        self._size: int | None = None  # None: a pipe
+        # None for a pipe.
+        self._size: int | None = None
         self._changed_ns = 0
-        self._read = 0  # bytes as they lie in the file
-        self._end = Mark()  # where the next block begins
+        # Bytes read, as stored in the file.
+        self._read = 0
+        # Start of the next block.
+        self._end = Mark()
         try:
             self._fd = _standard_input() if path == "-" else os.open(path, os.O_RDONLY)
             info = os.fstat(self._fd)
@@ -58,25 +63,26 @@ class Source:
 
     @property
     def empty(self) -> bool:
-        """A file without a byte; not known of a pipe."""
+        """Whether the file has no bytes; False for a pipe."""
         return self._size == 0
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         if self._fd >= 0:
-            os.set_blocking(self._fd, self._blocking)  # a loop that watches a pipe changes it for all who share it
+            # An event loop that watches a pipe changes its mode for all processes that share it.
+            os.set_blocking(self._fd, self._blocking)
             os.close(self._fd)
             self._fd = -1
 
     def fingerprint(self) -> dict[str, Any]:
-        """What tells this input from another without reading it all: its size and 64 samples. A pipe has none."""
+        """Identifies this input without reading all of it: its size and 64 samples. A pipe has none."""
         if self._size is None:
             return {"kind": "stream"}
         what = {"bytes": self._size, "sample": self._sample(self._size), "ended": self._ended()}
         return {"kind": "file", **what, "changed_ns": self._changed_ns}
 
     def _sample(self, size: int) -> str:
-        """Of the first `size` bytes."""
+        """Checksum of samples of the first `size` bytes."""
         digest = hashlib.sha256()
         for number in range(_SAMPLES + 1):
             start = max(0, size - _SAMPLE_BYTES) * number // _SAMPLES
@@ -84,7 +90,7 @@ class Source:
         return digest.hexdigest()
 
     def _ended(self) -> bool:
-        """Lines that are added begin a new one. In packed data they do: a line that breaks off is not taken."""
+        """Whether appended data begins a new line. In packed data it does: an unfinished line is refused."""
         return not self._size or is_packed(os.pread(self._fd, 4, 0)) or os.pread(self._fd, 1, self._size - 1) == b"\n"
 
     def same(self, old: dict[str, Any]) -> bool:
@@ -96,7 +102,7 @@ class Source:
         return (grown or size == self._size) and self._sample(size) == old["sample"]
 
     def check(self, read: Mark) -> None:
-        """Read a file once more up to a mark; raises UsageError if that is not what it was. A pipe is checked later."""
+        """Read a file once more up to a mark; raises UsageError if its bytes have changed. A pipe is checked later."""
         if self._size is None or not read.offset:
             return
         reader = _Reader(read)
@@ -111,7 +117,7 @@ class Source:
             break
 
     def lines_expected(self) -> float | None:
-        """An estimate of the lines in all, from those read so far; None for a pipe."""
+        """Estimated total number of lines, from the lines read so far; None for a pipe."""
         if self._size is None or not self._read or self._end.line == 1:
             return None
         return (self._end.line - 1) * max(1.0, self._size / self._read)
@@ -120,13 +126,13 @@ class Source:
 
     @property
     def waits(self) -> bool:
-        """Reading may take as long as whoever writes into the pipe."""
+        """Whether reading may wait for the writer of a pipe."""
         return self._size is None
 
     async def blocks(self, mark: Mark, read: Mark | None = None) -> AsyncGenerator[Block, None]:
         """Blocks from a mark to the end; raises UsageError for damaged data or where the marks do not fit.
 
-        Of a pipe nothing is given out before it was checked up to `read`.
+        Lines of a pipe are given out only after a check up to `read`.
         """
         reader = _Reader(mark, read or mark)
         if self._size is not None:
@@ -135,7 +141,8 @@ class Source:
                 self._end = reader.end
                 yield block
             return
-        held: list[Block] = []  # no more than a window of lines lies between the two marks
+        # At most a window of lines lies between the two marks.
+        held: list[Block] = []
         while chunk := await self._from_pipe():
             self._read += len(chunk)
             for block in reader.feed(chunk):
@@ -166,7 +173,8 @@ class Source:
         ready: asyncio.Future[None] = loop.create_future()
         try:
             loop.add_reader(self._fd, _once, ready)
-        except PermissionError:  # a device that is always ready, such as /dev/null
+        # A device that is always ready, such as /dev/null.
+        except PermissionError:
             return await asyncio.to_thread(os.read, self._fd, READ_BYTES)
         try:
             await ready
@@ -174,12 +182,13 @@ class Source:
             loop.remove_reader(self._fd)
         try:
             return os.read(self._fd, READ_BYTES)
-        except BlockingIOError:  # woken for nothing
+        # Spurious wake-up.
+        except BlockingIOError:
             return await self._from_pipe()
 
 
 def _standard_input() -> int:
-    """A descriptor of its own; of a terminal opened anew, for it shares its state with standard error."""
+    """A separate descriptor. A terminal is opened again, because standard error shares its state."""
     if sys.stdin is None:
         raise UsageError("-: standard input is closed")
     fd = sys.stdin.fileno()
@@ -192,7 +201,7 @@ def _once(ready: asyncio.Future[None]) -> None:
 
 
 class _Reader:
-    """From chunks of the file to blocks; until it is at the mark it only sums up."""
+    """Turns chunks of the file into blocks; up to the mark it only computes the checksum."""
 
     def __init__(self, mark: Mark, read: Mark | None = None) -> None:
         self._mark = mark
@@ -200,14 +209,16 @@ class _Reader:
         self.checked = self._read.offset <= mark.offset
         self._unpack = Unpack()
         self._lines = Lines()
-        self._at = self._crc = 0  # of the unpacked bytes
+        # Position and checksum in the unpacked bytes.
+        self._at = self._crc = 0
         self.skipping = mark.offset > 0
         self.end = Mark()
 
     def begin_at(self, mark: Mark) -> None:
-        """The file was sought to the mark."""
+        """Begin at the mark that the file was positioned at."""
         self._at, self._crc, self.skipping, self.end = mark.offset, mark.crc, False, mark
-        self.checked = True  # a file was checked by `Source.check`
+        # A file was checked by `Source.check`.
+        self.checked = True
         self._unpack.plainly()
 
     def feed(self, chunk: bytes) -> Iterator[Block]:
@@ -216,7 +227,7 @@ class _Reader:
             yield from self._piece(piece)
 
     def close(self) -> Iterator[Block]:
-        """What is left at the end of the input."""
+        """The remaining block at the end of the input."""
         yield from self._piece(self._unpack.close())
         if self.skipping or not self.checked:
             line = self._mark.line if self.skipping else self._read.line

@@ -1,4 +1,4 @@
-"""What a run has done and what it cost: counts, rates, and the share that failed lately."""
+"""Counts, rates and the recent share of dead letters of a run."""
 
 from __future__ import annotations
 
@@ -15,23 +15,30 @@ from harness.client.errors import UsageError
 from harness.client.redaction import one_line
 from harness.client.types import Outcome, Request, Response, Send
 
-WINDOW = 1_000  # lines over which the dead-letter share is watched
-_RATE_S = 20.0  # seconds over which the present rate is taken
+# Number of last lines over which the dead-letter share is computed.
+WINDOW = 1_000
+# Seconds over which the present rate is computed.
+_RATE_S = 20.0
 
 
 class Counts(msgspec.Struct):
-    """Of all sessions of a run together."""
+    """Totals over all sessions of a run."""
 
     ok: int = 0
-    dead: dict[str, int] = {}  # class -> lines set aside
-    statuses: dict[str, dict[str, int]] = {}  # class -> HTTP status -> lines set aside
-    samples: dict[str, str] = {}  # class -> what was said of the first line that was set aside
+    # Class -> dead letters.
+    dead: dict[str, int] = {}
+    # Class -> HTTP status -> dead letters.
+    statuses: dict[str, dict[str, int]] = {}
+    # Class -> text of its first dead letter.
+    samples: dict[str, str] = {}
     blank: int = 0
     from_cache: int = 0
-    oddities: int = 0  # in answers: what was not as the API says, and did not matter
+    # Harmless deviations of answers from the API.
+    oddities: int = 0
     attempts: int = 0  # HTTP exchanges
     failed_attempts: int = 0
-    exchange_s: float = 0.0  # seconds in exchanges, summed over those in flight together
+    # Seconds in exchanges, summed over concurrent ones.
+    exchange_s: float = 0.0
     failed_exchange_s: float = 0.0
     sessions: int = 0
     active_s: float = 0.0  # wall time of all sessions
@@ -42,15 +49,15 @@ class Counts(msgspec.Struct):
 
     @property
     def settled(self) -> int:
-        """Lines that asked for something and have got their end."""
+        """Lines with an answer or a dead letter."""
         return self.ok + self.dead_lines
 
 
 class Meter:
-    """Counts every exchange that passes; what is in flight, too.
+    """Counts every exchange, and the exchanges in flight.
 
-    While there are answers that were not kept yet, a new exchange waits a turn of the loop, so that they are: a kill
-    never costs more calls than were in flight. Whatever a `send` of the user's own raises is a bad response.
+    While answers are not saved yet, a new exchange waits one turn of the loop: a kill never loses more calls than were
+    in flight. An exception of a user's `send` counts as a bad response.
     """
 
     def __init__(self, inner: Send, counts: Counts) -> None:
@@ -58,7 +65,8 @@ class Meter:
         self._counts = counts
         self._now: Clock | None = None
         self.in_flight = 0
-        self.unkept = 0  # requests that came to an end since a result was last kept
+        # Requests that ended since the last result was saved.
+        self.unkept = 0
 
     async def __call__(self, request: Request, /) -> Response:
         now = self._now = self._now or clock()
@@ -75,7 +83,8 @@ class Meter:
             failed = response.outcome is not Outcome.ok
             return response  # noqa: TRY300 - an else would stand between the exceptions and the counting
         except (OSError, UsageError):
-            raise  # a disk or a pipe that takes no more, a setting: not of this request
+            # Errors of a disk, a pipe or a setting do not belong to this request.
+            raise
         except Exception as error:
             failed = True
             return broken(error, started, now())
@@ -90,7 +99,7 @@ class Meter:
 
 
 def broken(error: Exception, sent: float = math.nan, done: float = math.nan) -> Response:
-    """What code of the user's own has made of a request by raising."""
+    """The response for an exception of user code."""
     return Response(Outcome.bad_response, sent=sent, done=done, error=f"{type(error).__name__}: {error}")
 
 
@@ -104,7 +113,7 @@ class Share:
         self.dead = 0
 
     def add(self, dead: bool) -> None:
-        """One more line has its end."""
+        """Count one more settled line."""
         if len(self._last) == self._last.maxlen:
             self.dead -= self._last[0]
         self._last.append(dead)
@@ -116,12 +125,12 @@ class Share:
 
     @property
     def exceeded(self) -> bool:
-        """There are enough lines to tell, and too many of them are dead letters."""
+        """Whether there are enough lines, and too many of them are dead letters."""
         return len(self._last) >= self._least and self.dead > self._maximum * len(self._last)
 
 
 class Speed:
-    """Lines a second of late; fed with a running count."""
+    """Recent rate in lines per second, from a running count."""
 
     def __init__(self) -> None:
         self._points: deque[tuple[float, int]] = deque()
@@ -136,7 +145,7 @@ class Speed:
 
 
 def add_dead(counts: Counts, reason: Reason) -> None:
-    """One more dead letter, and why."""
+    """Count one more dead letter and its reason."""
     kind = reason.kind
     counts.dead[kind] = counts.dead.get(kind, 0) + 1
     if reason.status:

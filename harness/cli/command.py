@@ -1,24 +1,27 @@
-"""What all commands share: an option that is given twice is refused, durations and rates may have units."""
+"""Options of all commands: made from dataclasses, given once, with units, and completed by the shell."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from harness.base.options import Option, options
+from harness.base.options import REQUIRED, Option, options
+from harness.base.quantity import DURATION_HELP, RATE_HELP, SHARE_HELP, duration_s, rate_per_s, share
+from harness.client.errors import UsageError
 
 
 class _Once(click.Command):
     """Refuses an option that takes one value and is given twice, and an empty value.
 
-    Else the last of two would silently win, and the value of a variable that is not set would be the default.
+    Otherwise the last of two values would win silently, and an unset shell variable would mean the default.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Look at the line first, then parse it."""
+        """Check the command line, then parse it."""
         if not ctx.resilient_parsing and not (self.no_args_is_help and not args):
             values, _, given = self.make_parser(ctx).parse_args(args=list(args))
             options = [parameter for parameter in given if isinstance(parameter, click.Option)]
@@ -33,7 +36,7 @@ class _Once(click.Command):
 
 
 def _repeatable(option: click.Option, args: list[str]) -> bool:
-    """Several values, or a flag that says the same each time."""
+    """Whether the option takes several values, or is a flag without contradiction."""
     contradicted = any(name in args for name in option.opts) and any(name in args for name in option.secondary_opts)
     return option.multiple or option.count or (option.is_flag and not contradicted)
 
@@ -43,11 +46,11 @@ def _name(option: click.Option) -> str:
 
 
 class Command(_Once):
-    """A command of ours."""
+    """A command of paceline."""
 
 
 class Group(_Once, click.Group):
-    """A command with commands of its own."""
+    """A command with subcommands."""
 
     command_class = Command
 
@@ -62,7 +65,7 @@ class Quantity(click.ParamType[float]):
         self._low = low
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """As a number in the base unit."""
+        """The value as a number in the base unit."""
         try:
             number = self._parse(value)
         except (ValueError, TypeError):
@@ -74,27 +77,74 @@ class Quantity(click.ParamType[float]):
 
 def duration(low: float | None = None) -> Quantity:
     """`30s`, `500ms`, or seconds."""
-    from harness.client.quantity import DURATION_HELP, duration_s
-
     return Quantity("duration", duration_s, DURATION_HELP, low)
 
 
 def rate() -> Quantity:
     """`100/s`, `6000/min`, or per second."""
-    from harness.client.quantity import RATE_HELP, rate_per_s
-
     return Quantity("rate", rate_per_s, RATE_HELP)
 
 
+class PluginName(click.ParamType[str]):
+    """NAME[:key=value,...] of a kind of plug-in; completes names and, after the colon, settings."""
+
+    name = "text"
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Names that start so; the setting names of a complete one."""
+        from dataclasses import fields
+
+        from harness import plugins
+
+        before, plus, layer = incomplete.rpartition("+")
+        if plus and self._kind == "strategy":
+            from harness.client.stack import names
+
+            return [CompletionItem(f"{before}+{n}") for n in names() if n.startswith(layer)]
+        name, colon, given = incomplete.partition(":")
+        if not colon:
+            return [CompletionItem(n) for n in plugins.names(self._kind) if n.startswith(incomplete)]
+        before, _, last = given.rpartition(",")
+        prefix = f"{name}:{before + ',' if before else ''}"
+        try:
+            settings = [field.name for field in fields(plugins.load(self._kind, name)) if field.init]
+        except UsageError:
+            return []
+        return [CompletionItem(f"{prefix}{field}=") for field in settings if field.startswith(last)]
+
+
+class ProfileName(click.ParamType[str]):
+    """A profile of the mock server, built in or a TOML file."""
+
+    name = "text"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The built-in ones."""
+        from mock_server import profiles
+
+        return [CompletionItem(name) for name in profiles.names() if name.startswith(incomplete)]
+
+
 def options_of(
-    *classes: type[Any], names: Mapping[str, Sequence[str]] | None = None, defaults: Mapping[str, Any] | None = None
+    *classes: type[Any],
+    names: Mapping[str, Sequence[str]] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    without: Collection[str] = (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the options of dataclasses; `names` and `defaults`, by field, replace theirs."""
+    """Give a command the options of dataclasses; `names` and `defaults`, by field, replace theirs.
+
+    `without` are fields that this command has no option for.
+    """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for declared in reversed([one for cls in classes for one in options(cls)]):
-            flags = (names or {}).get(declared.field, (declared.flag,))
+        for declared in reversed([one for cls in classes for one in options(cls) if one.field not in without]):
+            flags = (names or {}).get(declared.field, declared.flags)
             default = (defaults or {}).get(declared.field, declared.default)
+            if declared.kind is bool and default:
+                flags = tuple(f"{flag}/--no-{flag.removeprefix('--')}" for flag in flags)
             function = click.option(*flags, declared.field, **_as_click(declared, default))(function)
         return function
 
@@ -105,17 +155,15 @@ def _as_click(declared: Option, default: Any) -> dict[str, Any]:
     more: dict[str, Any] = {"help": declared.help}
     if declared.kind is bool:
         return more | {"is_flag": True, "default": default}
+    more |= {"metavar": declared.metavar, "type": _kind(declared)}
     if declared.many:
-        return more | {"multiple": True, "metavar": declared.metavar}
+        return more | {"multiple": True}
+    if default is REQUIRED:
+        return more | {"required": True}
     if declared.bare is not None:
         more |= {"is_flag": False, "flag_value": declared.bare}
     shown = default is not None and default != ""
-    return more | {
-        "default": default,
-        "show_default": shown,
-        "type": _kind(declared),
-        "metavar": declared.metavar,
-    }
+    return more | {"default": default, "show_default": shown}
 
 
 def _kind(declared: Option) -> Any:
@@ -123,6 +171,12 @@ def _kind(declared: Option) -> Any:
         return click.Choice(declared.choices)
     if declared.in_seconds:
         return duration(declared.least)
+    if declared.kind is rate_per_s:
+        return rate()
+    if declared.kind is share:
+        return Quantity("share", share, SHARE_HELP)
+    if declared.names is not None:
+        return ProfileName() if declared.names == "profile" else PluginName(declared.names)
     if declared.kind is int and (declared.least, declared.most) != (None, None):
         return click.IntRange(_whole(declared.least), _whole(declared.most))
     return click.Path(path_type=Path) if declared.kind is Path else declared.kind

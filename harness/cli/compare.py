@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from harness.cli.command import Command
-from harness.cli.options import PluginName, play, shared
+from harness.cli.command import Command, PluginName
+from harness.cli.options import play, shared
 
 DEFAULT = ("sync", "threads", "unbounded", "batches", "queue-stream:concurrency=50", "adaptive")
 
 
 @click.command("compare", cls=Command)
-@click.option("--scenario", type=PluginName("scenario"), default="backlog", show_default=True, help="What is played.")
+@click.option("--scenario", type=PluginName("scenario"), default="backlog", show_default=True, help="Scenario to play.")
 @shared
 def command(scenario: str, **options: Any) -> int:
     """Compare client strategies on one server, under one identical load.

@@ -1,4 +1,4 @@
-"""paceline.toml: the options of the commands, written down for CI.
+"""paceline.toml: options of the commands in a file, for CI.
 
 seed = 7                # top level: for every command that has the option
 [compare]
@@ -22,7 +22,7 @@ from harness.plugins import unknown
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The file as click's default_map; raises UsageError naming key and place."""
+    """The file as click's default_map; raises UsageError that names key and place."""
     try:
         data = tomllib.loads(text_of(path))
     except tomllib.TOMLDecodeError as error:
@@ -60,7 +60,7 @@ def _option(key: str) -> str:
 
 
 def _value(where: str, value: Any, parameter: click.Parameter) -> Any:
-    """As the command line would have it, so that it is checked alike; raises UsageError for another type."""
+    """The value as on the command line, so that the same checks apply; raises UsageError for a wrong type."""
     if parameter.multiple:
         values = value if isinstance(value, list) else [value]
         return [_scalar(where, one, "a text, or a list of texts") for one in values]
@@ -83,7 +83,7 @@ def _command(name: str) -> click.Command:
 
 
 def _options(name: str) -> dict[str, click.Parameter]:
-    """The options by what they are called on the command line; of a group, those of any of its commands."""
+    """Options by their names on the command line; for a group, the options of all its commands."""
     command = _command(name)
     parts = list(command.commands.values()) if isinstance(command, click.Group) else [command]
     options = (option for part in parts for option in part.params if isinstance(option, click.Option))
@@ -91,7 +91,7 @@ def _options(name: str) -> dict[str, click.Parameter]:
 
 
 def _by_subcommand(command: click.Command, section: dict[str, Any]) -> dict[str, Any]:
-    """A group's section is of each of its commands that have the option."""
+    """A group's section applies to each of its commands that has the option."""
     if not isinstance(command, click.Group):
         return section
     return {

@@ -1,4 +1,4 @@
-"""Levels of a sweep, as they are written: `1:256:x2`, `8:64:+8` or `10,20,50`."""
+"""Parses the levels of a sweep: `1:256:x2`, `8:64:+8` or `10,20,50`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RANGE = re.compile(r"(\d+):(\d+):(?:x(\d+(?:\.\d+)?)|\+(\d+))")
 
 
 def levels(text: str) -> list[int]:
-    """The levels, rising, both ends included; raises UsageError that says what is expected."""
+    """The levels in ascending order, both ends included; raises UsageError that describes the format."""
     found = _range(text) if ":" in text else _list(text)
     if not found or not 1 <= min(found) <= max(found) <= LEVEL_MAX or len(found) > LEVELS_MAX:
         raise _wrong(text)

@@ -1,4 +1,4 @@
-"""`paceline list`: what there is, with a line about each, its settings and their defaults."""
+"""`paceline list`: plug-ins and profiles, with a one-line description, settings and defaults."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLURALS = {
     "formats": "format",
 }
 Entry = dict[str, Any]
-"""`summary`, and `settings`: name -> `type`, and `default` unless it has to be given."""
+"""`summary`, and `settings`: name -> `type`, and `default` unless the setting is required."""
 
 
 def entries(kind: str) -> dict[str, Entry]:
@@ -46,7 +46,8 @@ def entries(kind: str) -> dict[str, Entry]:
 def _entry(kind: str, name: str) -> Entry:
     from harness import plugins
 
-    if kind in {"chart", "format"}:  # functions without settings; importing them would load the drawing library
+    # Functions without settings; importing them would load the drawing library.
+    if kind in {"chart", "format"}:
         return {"summary": plugins.summary(kind, name), "settings": {}}
     try:
         return {"summary": plugins.summary(kind, name), "settings": _settings(kind, name)}
@@ -103,7 +104,7 @@ def _of_fault(name: str) -> dict[str, Entry]:
 
 
 def _of_scenario(cls: type[Any]) -> dict[str, Entry]:
-    """What a run of it does unless an option says otherwise."""
+    """The defaults of a scenario, which options override."""
     from harness import plugins
 
     load = "backlog"
@@ -122,7 +123,7 @@ def _of_scenario(cls: type[Any]) -> dict[str, Entry]:
 def command(what: str | None, as_json: bool) -> None:
     """List strategies, tasks, limits, layers, loads, scenarios, profiles, faults, charts and formats.
 
-    Below each name stand its settings with their defaults; one marked ! has no default. Layers stand from outside in.
+    Settings with their defaults follow each name; ! marks a required setting. Layers are listed from outside in.
     """
     kinds = [what] if what else list(PLURALS)
     table = {kind: entries(PLURALS[kind]) for kind in kinds}
@@ -140,7 +141,7 @@ def command(what: str | None, as_json: bool) -> None:
 
 
 def _line(settings: dict[str, Entry]) -> str:
-    """`concurrency=20, path!`: as it is written after a name."""
+    """`concurrency=20, path!`: as written after a name."""
     return ", ".join(
         f"{name}={_text(setting['default'])}" if "default" in setting else f"{name}!"
         for name, setting in settings.items()

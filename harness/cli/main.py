@@ -1,4 +1,4 @@
-"""`paceline`: the command, its groups of options, and the one place where an error becomes a line and an exit code."""
+"""`paceline`: the main command, and the one place that turns an error into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from harness.cli.command import Group
 from harness.cli.streams import open_closed
 from harness.client.errors import UsageError
 from harness.client.redaction import keep, keep_from_texts, redact
-from harness.client.transport.open_files import explained  # imported now: later there may be no descriptor for it
+
+# Imported now: later there may be no free file descriptor.
+from harness.client.transport.open_files import explained
 
 EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED = 2, 3, 5
 
 COMMANDS = {
     "compare": "Compare client strategies on one server, under one identical load.",
-    "process": "Send every line of a file and write the answers; resumable at any moment.",
+    "process": "Send every line of a file and write the answers; resumable after a stop or crash.",
     "run": "Play a scenario (spike, ramp, soak ...) with one or more strategies.",
-    "simulate": "Compare strategies, or sweep concurrency, in virtual time: the same to the byte.",
+    "simulate": "Compare strategies, or sweep concurrency, in virtual time, reproducible bit for bit.",
     "report": "Render report.html, report.md and charts of a run, whole or interrupted.",
     "serve": "Serve a mock of a model server, or a real one, on this machine.",
     "worker": "Compute the items of jobs for servers with --jobs celery.",
     "list": "List strategies, tasks, limits, loads, scenarios, profiles and more.",
     "path": "Print the path of a locustfile, sample input or profile that comes with paceline.",
 }
-"""Subcommand -> its line in the help; each lies in a module of its own that is imported only when it is called."""
+"""Subcommand -> its line in the help. Each has its own module, which is imported only when called."""
 
 
 class Lazy(Group):
@@ -46,7 +48,7 @@ class Lazy(Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """A reader of our output that has had enough is no failure; click and rich would exit with 1."""
+        """A closed output pipe is no failure; click and rich would exit with 1."""
         from harness.cli.signals import broken_pipe, discard_output
 
         try:
@@ -59,14 +61,14 @@ class Lazy(Group):
         return 0
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list from the table above: nothing is imported to show it."""
+        """The list from the table above, without imports."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """An unknown command is answered with the near names."""
+        """Resolve a command; an error for an unknown one lists similar names."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from harness.plugins import unknown
 
@@ -113,14 +115,15 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         code = _say("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        code = 0  # the reader of our output had enough
+        # The output pipe is closed.
+        code = 0
     except Exception as error:
         code = _crashed(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _crashed(error: Exception) -> int:
-    """A fault of ours with its traceback; for want of file descriptors one line that says what to do."""
+    """An internal error with its traceback; a lack of file descriptors gives one line of advice."""
     if isinstance(error, OSError) and (why := explained(error)) is not None:
         return _say(why, EXIT_USAGE)
     import traceback
@@ -130,13 +133,14 @@ def _crashed(error: Exception) -> int:
 
 
 def _keep_secrets(arguments: list[str]) -> None:
-    """What must not be repeated, whatever goes wrong: keys of the environment, and passwords in the URLs given."""
+    """Keep secrets out of all output: keys from the environment and passwords in URLs."""
     keep(os.environ.get("PACELINE_TARGET_KEY"), os.environ.get("PACELINE_API_KEY"))
     keep_from_texts(arguments)
 
 
 def _say(text: str, code: int) -> int:
-    with contextlib.suppress(BrokenPipeError):  # nobody reads it any more; the exit code still says it
+    # If stderr is closed, only the exit code reports the error.
+    with contextlib.suppress(BrokenPipeError):
         click.echo(f"paceline: {redact(text)}", err=True)
     return code
 

@@ -1,4 +1,4 @@
-"""`paceline path`: where the files lie that come with paceline."""
+"""`paceline path`: the paths of files that come with paceline."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from harness.client.errors import UsageError
 from harness.experiment.children import ROOT
 
 SAMPLES = {"scenarios/data/pairs.jsonl": "Sentence pairs: the input of similarity without --input."}
-"""Data files, each with its line in the list."""
+"""Data files and their descriptions in the list."""
 
 
 def files() -> dict[str, str]:
-    """Name -> a line about it; a name is the file's path below the folder that holds our packages."""
+    """Name -> one-line description; the name is the file's path below the folder of the packages."""
     from mock_server import profiles
 
     stems = {name: name.replace("-", "_") for name in plugins.names("scenario")}
@@ -26,7 +26,7 @@ def files() -> dict[str, str]:
 
 
 def locate(name: str) -> Path:
-    """The file of this name; raises UsageError with the near names."""
+    """The file of this name; raises UsageError that lists similar names."""
     known = files()
     if name not in known:
         raise UsageError(plugins.unknown("file", name, list(known)))

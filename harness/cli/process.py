@@ -3,110 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.command import Command, duration
+from harness.base.options import REQUIRED, filled
+from harness.cli.command import Command, options_of
 from harness.cli.main import EXIT_INTERRUPTED
-from harness.cli.options import PluginName, shared
+from harness.cli.options import layer_options
 from harness.client.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.bulk import Settings, Summary
 
 EXIT_FAILED = 1
-_BORROWED = ("timeout", "rate_limit", "deadline", "retry_budget", "layer")
 
 
-def _borrowed() -> list[click.Parameter]:
-    """The options of layers, as every other command has them; only retries are on here."""
+def _options(function: Any) -> Any:
+    """Give the command its options."""
+    from harness.bulk import Settings
+    from harness.client.layer_settings import LayerSettings
 
-    @shared
-    def carrier() -> None:
-        pass
-
-    options = {option.name: option for option in getattr(carrier, "__click_params__")}  # noqa: B009 - click's own place
-    retries = copy.copy(options["retries"])
-    retries.default = 3
-    return [retries, *(options[name] for name in _BORROWED)]
-
-
-class Share(click.ParamType[float]):
-    """`5%` or `0.05`."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """As a share between 0 and 1."""
-        text = str(value).strip()
-        try:
-            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-        except ValueError:
-            share = -1.0
-        if not 0 <= share <= 1:
-            self.fail(f"{value!r} is not a share such as 5% or 0.05", param, ctx)
-        return share
+    return options_of(Settings, defaults={"target": REQUIRED})(layer_options(function, LayerSettings, retries=3))
 
 
 @click.command("process", cls=Command)
 @click.argument("input", metavar="INPUT")
-@click.option("--output", required=True, metavar="FILE", help="Answers, one JSON object a line; - is stdout.")
-@click.option("--target", required=True, metavar="URL", help="The server.")
-@click.option(
-    "--task",
-    multiple=True,
-    type=PluginName("task"),
-    metavar="NAME[:...]",
-    help="What each line asks for; with several, or none, each line names its task.",
-)
-@click.option(
-    "-s",
-    "--strategy",
-    multiple=True,
-    type=PluginName("strategy"),
-    metavar="NAME[:...][+LAYER...]",
-    help="How the server is sent to; `priority` lets urgent lines overtake [default: adaptive].",
-)
-@click.option("--resume", is_flag=True, help="Go on where an earlier run ended, if there was one.")
-@click.option("--overwrite", is_flag=True, help="Start anew, whatever lies there.")
-@click.option("--dead-letter", metavar="FILE", help="Lines that got no answer [default: OUTPUT.dead.jsonl].")
-@click.option(
-    "--order", type=click.Choice(["input", "completion"]), default="input", show_default=True, help="Of the output."
-)
-@click.option(
-    "--errors-max",
-    type=Share(),
-    default="5%",
-    show_default=True,
-    metavar="SHARE",
-    help="Stop when more than this of the last 1000 lines are dead letters.",
-)
-@click.option("--cache", metavar="FILE", help="Answers kept from call to call (the layer cache).")
-@click.option("--window", type=int, default=10_000, show_default=True, help="Lines that may overtake the oldest one.")
-@click.option(
-    "--patience", type=duration(), default=60.0, show_default=True, help="Seconds to wait for a server that left."
-)
-@click.option(
-    "--drain", type=duration(), default=10.0, show_default=True, help="Seconds for what is in flight at a stop."
-)
-@click.option("--id-field", default="id", show_default=True, metavar="NAME", help="Copied to the output where present.")
-@click.option(
-    "--task-field", default="task", show_default=True, metavar="NAME", help="With several tasks: names the row's own."
-)
-@click.option(
-    "--priority-field",
-    default="priority",
-    show_default=True,
-    metavar="NAME",
-    help="A whole number, smaller is more urgent; for strategies that look at priorities.",
-)
-@click.option("--with-input", is_flag=True, help="Put each row into its output line.")
-@click.option("--json", "as_json", is_flag=True, help="A summary as JSON on stdout.")
-@click.option("--quiet", is_flag=True, help="Only what went wrong.")
+@_options
+@click.option("--cache", metavar="FILE", help="File of answers that are kept from call to call (the layer cache).")
+@click.option("--json", "as_json", is_flag=True, help="Write a summary as JSON to stdout.")
+@click.option("--quiet", is_flag=True, help="Print only what went wrong.")
 def command(**options: Any) -> int:
     """Send every line of INPUT (JSONL, also gzip or Zstandard; - is stdin) and write the answers to a file.
 
@@ -137,39 +65,18 @@ def command(**options: Any) -> int:
     return exit_code(summary)
 
 
-command.params.extend(_borrowed())
-
-
 def _settings(options: dict[str, Any]) -> Settings:
     from harness.bulk import Settings
     from harness.client import stack
     from harness.client.layer_settings import LayerSettings
 
-    strategies = options["strategy"] or ("adaptive",)
-    if len(strategies) > 1:
-        raise UsageError(f"-s {' -s '.join(strategies)}: a file is processed by one strategy")
     layers = [*options["layer"], *([f"cache:path={options['cache']}"] if options["cache"] else [])]
-    return Settings(
-        tasks=options["task"],
-        strategy=strategies[0],
-        layers=LayerSettings(
-            options["timeout"],
-            options["retries"],
-            options["rate_limit"],
-            options["deadline"],
-            options["retry_budget"],
-            stack.parse(layers),
-        ),
-        patience_s=options["patience"],
-        drain_s=options["drain"],
-        **{key: options[key] for key in _STRAIGHT},
+    return filled(
+        Settings,
+        options,
+        input=options["input"],
+        layers=filled(LayerSettings, options, named=stack.parse(layers)),
     )
-
-
-_STRAIGHT = [
-    *("input", "output", "target", "resume", "overwrite", "dead_letter", "order", "errors_max", "window"),
-    *("id_field", "task_field", "priority_field", "with_input"),
-]
 
 
 async def _run(settings: Settings, show: Any) -> Summary:

@@ -1,4 +1,4 @@
-"""Bulk processing at the terminal: a live line with rate, time left and the cost of retries; plain lines elsewhere."""
+"""Progress of bulk processing: at a terminal a live line with rate, time left and cost of retries, else plain lines."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from harness.measure.judge.wording import layer_words
 if TYPE_CHECKING:
     from harness.bulk import Settings, Summary
 
-EVERY_S = 10.0  # between the lines that are written where there is no terminal
+# Seconds between plain lines, without a terminal.
+EVERY_S = 10.0
 
 
 class Show:
-    """Told events by the run; writes to stderr only."""
+    """Shows events of the run on stderr."""
 
     def __init__(self, settings: Settings, quiet: bool = False) -> None:
         self._settings = settings
@@ -28,7 +29,8 @@ class Show:
         self._bar: Any = None
         self._task: Any = None
         self._said_at = time.monotonic()
-        self._down_at: int | None = None  # lines settled when the server was found gone
+        # Lines settled at the start of an outage.
+        self._down_at: int | None = None
 
     def __enter__(self) -> Show:
         if not self._quiet and sys.stderr.isatty():
@@ -49,7 +51,7 @@ class Show:
         getattr(self, f"_on_{event}")(facts)
 
     def say(self, text: str, always: bool = False) -> None:
-        """A line."""
+        """Print a line."""
         if self._quiet and not always:
             return
         text = redact(text)
@@ -60,9 +62,9 @@ class Show:
 
     def _on_begin(self, facts: dict[str, Any]) -> None:
         if facts["resumed"]:
-            self.say(f"going on after {facts['resumed']:,} lines")
+            self.say(f"resuming after {facts['resumed']:,} lines")
         if not facts["resumable"]:
-            self.say(f"{self._settings.output} is no regular file: this run cannot be resumed")
+            self.say(f"{self._settings.output} is not a regular file: this run cannot be resumed")
         if self._bar is not None:
             self._task = self._bar.add_task(self._settings.input, total=None, facts="")
 
@@ -94,11 +96,11 @@ class Show:
         if facts["why"] == "interrupted" and facts["in_flight"]:
             self.say(
                 f"stopping: {facts['in_flight']:,} calls in flight may take {self._settings.drain_s:g} s more; "
-                "Ctrl-C again does not wait"
+                "press Ctrl-C again to stop at once"
             )
 
     def end(self, summary: Summary, arguments: list[str]) -> None:
-        """What came of it; the arguments are those of this command."""
+        """Show the summary; `arguments` are those of this command."""
         if summary.stopped == "reader":
             return
         counts, failed = summary.counts, summary.stopped is not None
@@ -118,7 +120,7 @@ class Show:
             for line in _reasons(counts):
                 self.say(line, always=failed or not summary.passed)
         if counts["oddities"]:
-            self.say(f"answers held {counts['oddities']:,} things that are not as the API says; they were read past")
+            self.say(f"answers held {counts['oddities']:,} things that are not as the API says; they were ignored")
         if counts["failed_attempts"]:
             self.say(_retries(counts["failed_attempts"], counts["attempts"], _cost(counts)))
         self._layers(summary)
@@ -126,13 +128,13 @@ class Show:
             self.say(f"stopped: {summary.text}", always=True)
             if summary.advice is not None:
                 option, when = summary.advice
-                verb = "start again" if option == START_AGAIN else "go on"
+                verb = "start again" if option == START_AGAIN else "resume"
                 self.say(f"{when}; {verb} with: {same_command(arguments, option)}", always=True)
         elif not summary.passed:
             self.say(f"failed: {summary.text}", always=True)
 
     def _layers(self, summary: Summary) -> None:
-        """What layers counted; their faults also where all else is quiet, since the run passes all the same."""
+        """Figures of layers, and their faults even with --quiet, since the run passes in spite of them."""
         of = " in this session" if summary.counts["sessions"] > 1 else ""
         for layer in summary.layers:
             if any(layer.figures.values()):
@@ -142,18 +144,22 @@ class Show:
 
 
 def same_command(arguments: list[str], option: str) -> str:
-    """This command with one option more, `resume` or `overwrite`."""
+    """This command with the option `resume` or `overwrite` added."""
     kept = [argument for argument in arguments if argument not in {"--resume", "--overwrite"}]
     return shlex.join(["paceline", *map(redact, kept), f"--{option}"])
 
 
 def _reasons(counts: dict[str, Any]) -> Iterator[str]:
-    """Why lines were set aside, the most frequent reason first: statuses with counts, and one answer as it came."""
+    """Reasons for dead letters, the most frequent first: statuses with counts, and one original answer."""
     for kind, number in sorted(counts["dead"].items(), key=lambda entry: -entry[1]):
         statuses = sorted(counts["statuses"].get(kind, {}).items(), key=lambda entry: -entry[1])
-        told = ", ".join(f"HTTP {status} {times:,}" for status, times in statuses)
+        shown_statuses = ", ".join(f"HTTP {status} {times:,}" for status, times in statuses)
         sample = counts["samples"].get(kind)
-        yield f"  {kind} {number:,}" + (f" ({told})" if told else "") + (f"; {sample}" if sample else "")
+        yield (
+            f"  {kind} {number:,}"
+            + (f" ({shown_statuses})" if shown_statuses else "")
+            + (f"; {sample}" if sample else "")
+        )
 
 
 def _facts(facts: dict[str, Any]) -> str:

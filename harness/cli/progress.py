@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Progress:
-    """Told events by the run (`harness.experiment.run.Progress`); shows them."""
+    """Shows events of the run (`harness.experiment.run.Progress`)."""
 
     def __init__(self, quiet: bool | None = None) -> None:
         self._quiet = bool(quiet)
@@ -98,7 +98,7 @@ def _facts(done: float, failed: float, in_flight: float, t_s: float, limit: floa
 
 
 def bar() -> Any:
-    """The bar of a terminal: what, how far, `facts`, time left."""
+    """The progress bar of a terminal: description, progress, `facts`, time left."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar

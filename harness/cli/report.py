@@ -1,4 +1,4 @@
-"""`paceline report RUN`: render what a run recorded, whole or killed in the middle."""
+"""`paceline report RUN`: render the records of a run, complete or interrupted."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.command import Command
-from harness.cli.options import PluginName
+from harness.cli.command import Command, PluginName
 from harness.client.errors import UsageError
 
 
@@ -25,7 +24,7 @@ from harness.client.errors import UsageError
 @click.option("--json", "as_json", is_flag=True, help="result.json on stdout, all else on stderr.")
 @click.option("--quiet", is_flag=True, help="Nothing but the verdict (or the JSON).")
 def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bool, quiet: bool) -> int:
-    """Render report.html, report.md and charts of a run; everything is computed anew from its records.
+    """Render report.html, report.md and charts of a run; everything is computed again from its records.
 
     \b
     paceline report runs/x --format html --format markdown
@@ -60,7 +59,7 @@ def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bo
 
 
 def _check_version(path: Path) -> None:
-    """A result of another version of paceline is not overwritten; a missing or torn one is written again."""
+    """Keep a result of another paceline version; write a missing or truncated one again."""
     import msgspec
 
     from harness.measure.result import check_version

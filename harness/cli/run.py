@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from harness.cli.command import Command
-from harness.cli.options import PluginName, play, shared
+from harness.cli.command import Command, PluginName
+from harness.cli.options import play, shared
 
 
 @click.command("run", cls=Command)

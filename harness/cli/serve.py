@@ -1,4 +1,4 @@
-"""`paceline serve`: a server to try things on."""
+"""`paceline serve`: starts a mock or a real model server."""
 
 from __future__ import annotations
 

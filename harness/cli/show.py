@@ -1,4 +1,4 @@
-"""A finished run at the terminal: table, verdict, what set the pace, where the report is."""
+"""Shows a finished run at the terminal: table, verdict, diagnosis, path of the report."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from harness.measure.result import Case, RunResult
 
 COLUMNS = ("makespan", "ok/s", "p50", "p95", "p99", "service p99", "in flight", "failed", "cpu/req", "memory")
 WIDE_ONLY = {"p95", "cpu/req", "memory"}
-"""Not shown on a narrow terminal. The service time stays: it is what a backlog is judged by."""
-NARROW, PLAIN_WIDTH = 112, 140  # columns of a terminal; of a file or pipe
+"""Hidden on a narrow terminal. The service time stays: a backlog is judged by it."""
+# Columns below which a terminal is narrow; columns of a file or pipe.
+NARROW, PLAIN_WIDTH = 112, 140
 STYLES = {"valid": "bold green", "invalid": "bold red", "inconclusive": "bold yellow"}
 
 
@@ -26,7 +27,7 @@ def show(
     brief: bool = False,
     interrupted: bool = False,
 ) -> None:
-    """Print it; `brief` prints the verdict alone."""
+    """Print a result; `brief` prints only the verdict."""
     from rich.console import Console
     from rich.text import Text
 
@@ -42,7 +43,7 @@ def show(
             for text, style in _words(case):
                 console.print(Text(f"  {case.name}: {text}", style=style))
     if interrupted:
-        console.print(Text("interrupted: what was recorded until then stands, marked partial", style="yellow"))
+        console.print(Text("interrupted: the records until then are kept, marked partial", style="yellow"))
     status = result.verdict.status
     broken = slo.failed(result.cases)
     console.print(Text(f"verdict: {status}" + (", SLO failed" if broken else ""), style=_style(status, bool(broken))))
@@ -59,7 +60,7 @@ def show(
 
 
 def _words(case: Case) -> Iterator[tuple[str, str]]:
-    """What is said of a case below the table, each with its style."""
+    """Lines about a case below the table, each with its style."""
     if case.diagnosis.text:
         yield case.diagnosis.text, ""
     for warning in case.warnings:

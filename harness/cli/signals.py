@@ -1,4 +1,4 @@
-"""Stop signals and closed pipes: what ends a run early, and what must not change its exit code."""
+"""Handles stop signals, which end a run early, and closed pipes, which do not change its exit code."""
 
 from __future__ import annotations
 
@@ -48,18 +48,19 @@ def reader_may_leave() -> Iterator[None]:
         if not broken_pipe(end):
             raise
     except OSError as error:
-        if error.errno != errno.EIO:  # what writing to a closed terminal gives
+        # Writing to a closed terminal gives EIO.
+        if error.errno != errno.EIO:
             raise
         discard_output()
 
 
 def broken_pipe(end: SystemExit) -> bool:
-    """Whether it is rich's answer to a closed pipe; rich has put the output aside already."""
+    """Whether it is rich's answer to a closed pipe; rich has redirected the output already."""
     return isinstance(end.__context__, BrokenPipeError)
 
 
 def discard_output() -> None:
-    """Send what is still printed nowhere, so that the interpreter's last flush does not fail."""
+    """Redirect further output to the null device, so that the interpreter's last flush does not fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

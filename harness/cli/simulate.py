@@ -1,4 +1,4 @@
-"""`paceline simulate`: whole experiments in virtual time, the same to the byte for the same seed."""
+"""`paceline simulate`: whole experiments in virtual time, reproducible bit for bit with the same seed."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from harness.cli.options import Execute, play, shared
 
 NOT_SIMULATED = {"target", "processes", "calibrate"}
 """Options of a real run that have no meaning in virtual time."""
-SWEEP_SETS = {"strategy", "variant", "slo"}
+SWEEP_SETS = {"strategies", "variants", "slo"}
 SWEEP_ITEMS = 5000
 ANY_ERRORS = "errors<100%"
 DEFAULT = ("queue-stream:concurrency=16", "adaptive")
 
 
 _NETWORK = (
-    click.option("--network-delay", type=duration(0), default=0.0, help="Seconds each way, on the network in memory."),
+    click.option(
+        "--network-delay", type=duration(0), default=0.0, help="Delay in seconds, each way, of --network memory."
+    ),
     click.option(
         "--network",
         type=click.Choice(["none", "memory"]),
         default="none",
         show_default=True,
-        help="Straight into the server, or HTTP between the real client and face over a network in memory.",
+        help="none: direct calls of the server; memory: real HTTP client and server over a network in memory.",
     ),
 )
 
 
 def simulated(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every command that plays a load, without those of a real machine."""
+    """Options of every command that plays a load, without those for real machines only."""
     for option in _NETWORK:
         function = option(function)
     function = shared(function)
@@ -41,7 +43,7 @@ def simulated(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def swept(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same without what a sweep sets itself."""
+    """The same options without those that a sweep sets itself."""
     function = simulated(function)
     parameters = vars(function)["__click_params__"]
     parameters[:] = [parameter for parameter in parameters if parameter.name not in SWEEP_SETS]
@@ -52,8 +54,8 @@ def swept(function: Callable[..., Any]) -> Callable[..., Any]:
 def command() -> None:
     """Compare strategies, or sweep concurrency, in virtual time.
 
-    Real strategies, layers, batching and server models run in one process; waits take no time, and the same seed gives
-    the same result to the byte. The server is a profile of the mock: built in, or a TOML file of your own.
+    Real strategies, layers, batching and server models run in one process; waits take no time, and a run with the same
+    seed is reproducible bit for bit. The server is a profile of the mock: built in, or a TOML file of your own.
     """
 
 
@@ -89,8 +91,8 @@ def sweep(concurrency: str, **options: Any) -> int:
     strategies = tuple(f"queue-stream:concurrency={level}" for level in levels(concurrency))
     options = {
         **options,
-        "strategy": strategies,
-        "variant": (),
+        "strategies": strategies,
+        "variants": (),
         "items": SWEEP_ITEMS if options["items"] is None else options["items"],
         "slo": ANY_ERRORS,
     }
@@ -103,23 +105,24 @@ def sweep(concurrency: str, **options: Any) -> int:
         return result, interrupted
 
     code = play(_settings(options), "backlog", (), watched)
-    _tell_best(found[0].cases)
+    _print_best(found[0].cases)
     return code
 
 
 def _execute(options: dict[str, Any]) -> Execute:
-    """Plays a prepared run in virtual time, on the network that was asked for."""
+    """Plays a prepared run in virtual time, on the chosen network."""
     from harness.experiment.run import execute
     from harness.experiment.simulate.compare import VirtualTime
     from harness.experiment.simulate.simulated_server import SimulatedServer
     from harness.experiment.simulate.terms import Terms
 
-    SimulatedServer(options["server"], options["seed"], options["speed"])  # a mistake in it leaves no directory behind
+    # Check the profile first: an error leaves no run directory behind.
+    SimulatedServer(options["server"], options["seed"], options["speed"])
     terms = Terms(network=options["network"], delay_s=options["network_delay"])
     return lambda run, progress: execute(run, progress, VirtualTime(run, terms))
 
 
-def _tell_best(cases: list[Any]) -> None:
+def _print_best(cases: list[Any]) -> None:
     from harness.measure.judge.sweep import best, curve, edge
 
     points = curve(cases)
@@ -130,7 +133,7 @@ def _tell_best(cases: list[Any]) -> None:
 
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:
-    """Those of a real run; a rate without a --load means Poisson arrivals."""
+    """Settings of a real run; a rate without --load means Poisson arrivals."""
     arrivals = options["rate"] is not None or options["duration"] is not None
     load = options["load"] or ("poisson" if arrivals else None)
     return {**options, "load": load, "target": None, "processes": 1, "calibrate": False, "simulated": True}

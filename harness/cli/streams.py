@@ -1,4 +1,4 @@
-"""Standard streams that were closed before the command began (`<&-`, `>&-`, some supervisors)."""
+"""Opens standard streams that were closed before the start (`<&-`, `>&-`, some supervisors)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import sys
 def open_closed() -> None:
     """Put the null device where a standard stream is closed.
 
-    The next file that is opened would get its number otherwise: messages would be written into it, and the event loop
-    aborts where it is to close it. `sys.stdin` and `sys.stdout` stay None, so that `-` can be refused.
+    Otherwise the next opened file would get its number: messages would be written into it, and the event loop aborts
+    when it closes it. `sys.stdin` and `sys.stdout` stay None, so that `-` can be refused.
     """
     for number in (0, 1, 2):
         try:

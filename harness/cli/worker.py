@@ -1,4 +1,4 @@
-"""`paceline worker`: works through the jobs of servers that were started with `--jobs celery`."""
+"""`paceline worker`: computes jobs for servers that run with `--jobs celery`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def command(broker: str, concurrency: int, **values: Any) -> None:
 
 
 def _recipe(values: dict[str, Any]) -> Any:
-    """How the engine is made; raises ValueError."""
+    """Recipe for the engine of each process; raises ValueError."""
     if values["profile"] is not None:
         from mock_server.main import worker_recipe
         from mock_server.profiles import load

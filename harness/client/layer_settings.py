@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
+from harness.base.options import option
+from harness.base.quantity import duration_s, rate_per_s
 from harness.client.errors import UsageError
 
 NamedLayers = dict[str, dict[str, Any]]
 """Layer -> its settings."""
 
 
-class LayerSettings(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class LayerSettings:
     """The layers around a strategy. None by default: each strategy is measured bare."""
 
-    timeout_s: float = 60.0  # of one attempt
-    retries: int = 0
-    rate_limit_per_s: float | None = None
-    deadline_s: float | None = None  # from an item's due time to its answer, over all attempts
-    retry_budget: bool = False  # limit retries and hedges by a shared budget that successes replenish
-    named: NamedLayers = {}  # further layers by name, checked (`layering.parse`)
+    timeout_s: float = option(60.0, "Seconds that one attempt may take.", kind=duration_s)
+    retries: int = option(0, "Most retries of a request, with exponential backoff and full jitter.")
+    rate_limit_per_s: float | None = option(
+        None, "Most requests per second of each client application.", kind=rate_per_s, flag="--rate-limit"
+    )
+    deadline_s: float | None = option(
+        None, "Seconds from the due time of an item to its answer, over all attempts.", kind=duration_s
+    )
+    retry_budget: bool = option(False, "Limit retries and hedges with a shared budget that successes replenish.")
+    # Further layers by name, checked by `stack.parse`.
+    named: NamedLayers = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("timeout_s", "rate_limit_per_s", "deadline_s"):
@@ -57,4 +66,4 @@ class LayerSettings(msgspec.Struct, frozen=True):
 
     def around(self, named: NamedLayers) -> LayerSettings:
         """The same with these layers, too; settings given here win."""
-        return msgspec.structs.replace(self, named={**self.named, **named}) if named else self
+        return replace(self, named={**self.named, **named}) if named else self

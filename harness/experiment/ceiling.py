@@ -1,7 +1,7 @@
-"""How fast could the client be? Its ceiling against a server that answers at once, measured in the same run.
+"""The client's ceiling: its highest rate against a server that answers at once, measured in the same run.
 
 A result that used more than 70 % of its client's ceiling measures the client; the verdict says so. One ceiling for each
-transport that the run uses, on this machine, now, with the mock beside it as in the run.
+transport of the run, on this machine, with the mock beside it as in the run.
 """
 
 from __future__ import annotations

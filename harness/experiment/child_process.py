@@ -1,4 +1,4 @@
-"""Plays one repeat of one case in a Locust process of its own, and watches it.
+"""Plays one repeat of a case in its own Locust process and reads its status.
 
 The child is started by command line, so that CPU, memory and warm state of one strategy never touch another's, and so
 that this process never imports Locust. A pipe carries the child's status lines; when this process dies the child finds
@@ -29,7 +29,8 @@ from harness.measure.record.files import slug
 Watch = Callable[[dict[str, Any]], None]
 """Gets the merged status of the case, a few times a second."""
 
-STOP_GRACE_S = 15.0  # beyond the drain, until a child that was asked to stop is killed
+# Seconds after the drain until a child that does not stop is killed.
+STOP_GRACE_S = 15.0
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -46,10 +47,12 @@ def command(trial: Trial) -> list[str]:
     line = children.python("locust", "-f", str(locustfile), "--headless")
     line += ["--only-summary"]
     line += ["--loglevel", "WARNING", "-u", str(trial.users), "-r", str(trial.users)]
-    line += ["--exit-code-on-error", "0"]  # failed requests are a result; the exit code says whether the client worked
+    # Failed requests are a result; the exit code reports only failures of the client.
+    line += ["--exit-code-on-error", "0"]
     if trial.processes == 1:
         return line
-    port = str(_free_port())  # Locust's own default would let two runs on one machine steal each other's workers
+    # With Locust's default port, two runs on one machine would share their workers.
+    port = str(_free_port())
     return [*line, "--processes", str(trial.processes), "--master-bind-port", port, "--master-port", port]
 
 
@@ -62,8 +65,8 @@ def _free_port() -> int:
 def environment(trial: Trial, case_file: Path, status_fd: int, authorization: str | None = None) -> dict[str, str]:
     """The child's environment: the case, the status pipe, and no monkey-patching where one process suffices.
 
-    Settings for the user's own Locust (`LOCUST_RUN_TIME` ...) are left out: the case says everything. The credentials
-    are here and not in the case, which is a file.
+    Settings for the user's own Locust (`LOCUST_RUN_TIME` ...) are left out: the case holds every setting. Credentials
+    are passed here because the case is written to a file.
     """
     env = {name: value for name, value in children.environment().items() if not name.startswith("LOCUST_")}
     env |= {"PACELINE_CASE": str(case_file), "PACELINE_SCENARIO": trial.scenario, "PACELINE_STATUS_FD": str(status_fd)}
@@ -75,7 +78,7 @@ def environment(trial: Trial, case_file: Path, status_fd: int, authorization: st
 
 
 def play(trial: Trial, watch: Watch | None = None, authorization: str | None = None) -> Played:
-    """Run the child to its end. On KeyboardInterrupt it is asked to stop, drains, and what it recorded stands."""
+    """Run the child to its end. On KeyboardInterrupt it stops and drains; its records are kept."""
     records, stem = Path(trial.records), slug(trial.name, trial.repeat, 0)
     case_file, log = records / f"{stem}.trial.json", records / f"{stem}.locust.log"
     case_file.write_bytes(msgspec.json.format(msgspec.json.encode(trial)))
@@ -108,7 +111,7 @@ def play(trial: Trial, watch: Watch | None = None, authorization: str | None = N
 
 
 def _stop(child: subprocess.Popen[bytes], watcher: _Watcher, grace_s: float) -> None:
-    """Ask politely, wait for the drain; a second Ctrl-C does not wait."""
+    """Send SIGTERM and wait for the drain; a second Ctrl-C ends the wait."""
     child.send_signal(signal.SIGTERM)
     with contextlib.suppress(KeyboardInterrupt):
         watcher.until_end(child, time.monotonic() + grace_s)
@@ -121,7 +124,7 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
 
 
 class _Watcher:
-    """Reads status lines of all of a case's processes and hands on their sum."""
+    """Reads the status lines of all processes of a case and reports their sum."""
 
     def __init__(self, fd: int, watch: Watch | None) -> None:
         self._fd = fd

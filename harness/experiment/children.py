@@ -1,4 +1,4 @@
-"""How Python modules of ours are started as child processes: with our code, never with files of the user's directory.
+"""Starts our Python modules as child processes that import only our code, never files of the working directory.
 
 `python -m` puts the working directory first on the module path, so that a user's `queue.py` or `random.py` would be
 executed in place of the standard library's. Every child starts in safe-path mode instead.
@@ -21,7 +21,7 @@ def python(module: str, *arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment of such a process: it finds our packages, and its own children are as safe as it is."""
+    """The environment of such a process: it finds our packages, and its own children use safe-path mode too."""
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     # An empty entry would mean the working directory; site-packages is searched anyway, after the standard library.
     paths = [] if str(ROOT) in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")} else [str(ROOT)]

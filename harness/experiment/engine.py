@@ -1,9 +1,9 @@
-"""The asyncio engine: client applications that run a strategy over their share of a load in real time, and record it.
+"""The asyncio engine: runs client applications over their shares of a load in real time and records the results.
 
 Rules of this file
-  1. It knows nothing of Locust. Commands (`join`, `go`, `leave`, `finish`) may come from any thread.
+  1. It does not depend on Locust. Commands (`join`, `go`, `leave`, `finish`) are thread-safe.
   2. The load's zero is the instant of `go`: applications that joined before it are connected and waiting.
-  3. It watches its own process: CPU, memory, and how late its event loop is.
+  3. It samples its own process: CPU, memory and event-loop lag.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from harness.measure.record.health import ProcessSampler
 from harness.measure.record.recorder import Recorder
 from harness.measure.record.rows_file import End
 
-CONNECT_LEAD_S = 0.02  # between `go` and the zero of arrivals, so that the first one is not late
+# Seconds from `go` to the first possible arrival, so that it is not late.
+CONNECT_LEAD_S = 0.02
 
 MakeExecutor = Callable[[int], concurrent.futures.Executor]
 
@@ -66,7 +67,7 @@ class RealPlayer(Player):
 
 
 class Engine:
-    """Runs in one thread (`run`), takes commands from others."""
+    """Runs in one thread (`run`); accepts commands from others."""
 
     def __init__(
         self,
@@ -88,7 +89,8 @@ class Engine:
         self._finish = asyncio.Event()
         raise_limit()
         self._sampler = ProcessSampler()
-        self._used = (0.0, 0.0)  # CPU seconds and resident bytes, as last sampled
+        # CPU seconds and resident bytes of the last sample.
+        self._used = (0.0, 0.0)
 
     # Commands, from any thread.
 
@@ -104,11 +106,11 @@ class Engine:
         self._loop.call_soon_threadsafe(self._begin)
 
     def leave(self, application: Application, why: str | None = None) -> None:
-        """No further item for this application; what is in flight is drained. `why` marks the case as interrupted."""
+        """Send no further items for this application; drain its requests. `why` marks the case as interrupted."""
         self._loop.call_soon_threadsafe(self._player.leave, application, why)
 
     def finish(self) -> None:
-        """Everything is over: flush, write the end, leave the thread."""
+        """End the case: flush, write the end of the records, end the thread."""
         self._loop.call_soon_threadsafe(self._finish.set)
 
     @property
@@ -146,7 +148,8 @@ class Engine:
         if (recorder := self._player.recorder) is not None:
             try:
                 self._sample(recorder)
-            except Exception as error:  # the end is written all the same
+            # The end of the records is written in any case.
+            except Exception as error:
                 self._ticker_failed(error)
             self.end = recorder.end(self._summary(recorder))
 
@@ -168,17 +171,19 @@ class Engine:
                 t0_unix_s=time.time() + lead_s,
                 on_rows=self._on_rows,
             )
-        except OSError as error:  # nothing is sent that could not be recorded
+        # Without records nothing may be sent.
+        except OSError as error:
             self._error = f"{self.spec.records}: cannot record: {error.strerror or error}"
             self._player.leave_all()
             return
         gc.collect()
-        gc.freeze()  # objects from start-up live on: no collection need look at them again and pause the client
+        # Start-up objects stay alive: excluding them from garbage collection shortens its pauses.
+        gc.freeze()
         self._sampler.start()
         self._player.begin(zero, recorder)
 
     async def _tick(self) -> None:
-        """The client watches itself: late ticks are event-loop lag."""
+        """Sample the client: late ticks are event-loop lag."""
         await self._player.begun.wait()
         recorder = self._player.recorder
         assert recorder is not None  # noqa: S101 - the load has begun
@@ -190,7 +195,7 @@ class Engine:
             self._sample(recorder, max(0.0, now() - due))
 
     def _ticker_ended(self, ticker: asyncio.Task[None]) -> None:
-        """Without ticks nothing is flushed or shown: the case is over, and says why."""
+        """Without ticks nothing is flushed or shown, so the case ends with this error."""
         if ticker.cancelled() or (error := ticker.exception()) is None:
             return
         self._ticker_failed(error)
@@ -200,7 +205,8 @@ class Engine:
         self._error = self._error or f"its ticker failed: {type(error).__name__}: {error}"
 
     def _sample(self, recorder: Recorder, loop_lag_s: float = 0.0) -> None:
-        with contextlib.suppress(OSError):  # no descriptor is free for /proc: the last figures stand
+        # If no file descriptor is free for /proc, keep the last figures.
+        with contextlib.suppress(OSError):
             self._used = self._sampler.sample()
         self._player.tick(recorder, loop_lag_s, *self._used)
         recorder.flush()

@@ -1,4 +1,4 @@
-"""How many open files a case needs, checked before its load where that can be foreseen."""
+"""Checks the number of open files that a case needs before its load starts, where the number is known."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check(specs: Iterable[CaseSpec]) -> None:
 
 
 def needed(spec: CaseSpec) -> int:
-    """Open files of one process, with all connections of its strategy; the least where that is unknown."""
+    """Open files of one process with all connections of its strategy; the minimum if its bound is unknown."""
     applications = -(-spec.users // spec.processes)
     return RESERVE + applications * _in_flight(spec)
 

@@ -1,13 +1,12 @@
-"""Plays the client applications of a case on the running loop: a load in real time, a simulation in virtual time.
+"""Plays the client applications of a case on the running loop, in real or virtual time.
 
-`Player` has everything that both have in common. A subclass says what differs: the way to the server, and who calls
-back at an instant.
+`Player` is the common part. A subclass supplies the transport and the timer.
 
 Rules of this file
   1. The load's zero is given to `begin`: applications that started before it are connected and waiting.
-  2. What was given out is finished or counted. After a stop only requests that were due just before it are sent
-     (`STOP_GRACE_S`), and requests in flight may take `drain_s`.
-  3. Time is the loop's. Nothing here looks at the machine.
+  2. Every item that was given out is finished or counted. After a stop, only requests that were due just before it are
+     sent (`STOP_GRACE_S`), and in-flight requests may take `drain_s`.
+  3. Time is the loop's. Nothing here reads the wall clock or the machine.
 """
 
 from __future__ import annotations
@@ -45,14 +44,20 @@ class Application:
         self.slot = slot
         self.slots = slots
         self.feed: Feed | None = None
-        self.jsonl: Jsonl | None = None  # its own reader of the input file
+        # Its own reader of the input file.
+        self.jsonl: Jsonl | None = None
         self.gate: Gate | None = None
         self.task: asyncio.Task[None] | None = None
-        self.alarm: Alarm | None = None  # its feed sleeps by it
-        self.ready = False  # its transport is open; it waits for the load to begin
-        self.ended = False  # its share is done, or it was stopped and drained
-        self.complete = False  # its share is done, without a stop
-        self.closes = math.inf  # after a stop: nothing is sent from then on
+        # Wakes its feed when an item is due.
+        self.alarm: Alarm | None = None
+        # Its transport is open and it waits for the load to begin.
+        self.ready = False
+        # Its share is done, or it was stopped and drained.
+        self.ended = False
+        # Its share is done without a stop.
+        self.complete = False
+        # Instant after a stop from which nothing more is sent.
+        self.closes = math.inf
 
 
 class Player(ABC):
@@ -66,23 +71,25 @@ class Player(ABC):
         self.recorder: Recorder | None = None
         self.begun = asyncio.Event()
         self.interrupted: str | None = None
-        self.failure: Exception | None = None  # the first that ended an application
-        self._counts: list[LayerCounts] = []  # what layers counted, of applications that are over
+        # The first error that ended an application.
+        self.failure: Exception | None = None
+        # Layer counts of the applications that have ended.
+        self._counts: list[LayerCounts] = []
         self._zero = 0.0
 
-    # What differs between real and virtual time.
+    # Differences between real and virtual time.
 
     @abstractmethod
     def _transport(self, strategy: Strategy) -> AbstractAsyncContextManager[Send]:
-        """The way to the server."""
+        """The transport to the server."""
 
     @abstractmethod
     async def _server(self) -> str:
-        """What tells the server from others, for layers that keep answers."""
+        """The server's identity, for layers that store answers."""
 
     @abstractmethod
     def _call_at(self, when: float, call: Callable[[], None]) -> None:
-        """Call it at an instant of the loop's clock."""
+        """Call `call` at an instant of the loop's clock."""
 
     def _strategy(self) -> Strategy:
         """The strategy of one application."""
@@ -102,7 +109,8 @@ class Player(ABC):
     def begin(self, zero: float, recorder: Recorder) -> None:
         """The load begins at `zero`; applications that wait for it start."""
         self._zero, self.recorder = zero, recorder
-        if (offsets := self.schedule.offsets) is not None:  # a backlog ends when it is done
+        # A backlog has no offsets and ends when it is done.
+        if (offsets := self.schedule.offsets) is not None:
             # Without a drain the last arrival would be cut at the instant at which it is due.
             self._call_at(zero + offsets[-1] + max(self.spec.drain_s, TICK_S), self._cut_all)
         self.begun.set()
@@ -112,7 +120,8 @@ class Player(ABC):
         try:
             await self._play(application)
         except asyncio.CancelledError:
-            pass  # cut at the end of the drain; the recorder has counted what was in flight
+            # Cancelled at the end of the drain; the recorder has counted the requests in flight.
+            pass
         except Exception as error:
             self.failure = self.failure or error
         finally:
@@ -136,7 +145,7 @@ class Player(ABC):
                 alarm.until,
                 application.slot,
                 application.slots,
-                # One that was ready in time owes every arrival, however late a busy machine lets it begin.
+                # An application that was ready in time owes every arrival, even if a busy machine starts it late.
                 since=-math.inf if in_time else clock()(),
             )
             layers = self._layers(application, recorder, closing, server)
@@ -151,7 +160,7 @@ class Player(ABC):
     ) -> Callable[[Send], Send]:
         spec, now = self.spec, clock()
         built: Built = []
-        # It is called last, when the layers have closed their files.
+        # This runs last, after the layers have closed their files.
         closing.callback(self._count_layers, built)
 
         def layers(send: Send) -> Send:
@@ -170,12 +179,13 @@ class Player(ABC):
         self._counts = summed([*self._counts, *counts_of(built)])
 
     def leave(self, application: Application, why: str | None = None) -> None:
-        """No further item for this application; `why` marks the case as interrupted."""
+        """Send no further items for this application; `why` marks the case as interrupted."""
         self.interrupted = self.interrupted or (why if not application.ended else None)
         feed = application.feed
         if application.ended or (feed is not None and feed.stopped):
             return
-        if feed is None:  # nothing was given out
+        # No item was given out.
+        if feed is None:
             if application.task is not None:
                 application.task.cancel()
             return
@@ -187,12 +197,12 @@ class Player(ABC):
         self._call_at(at + self.spec.drain_s, lambda: self._cut(application))
 
     def leave_all(self, why: str | None = None) -> None:
-        """No further item for any application."""
+        """Send no further items for any application."""
         for application in self.applications:
             self.leave(application, why)
 
     def _cut(self, application: Application) -> None:
-        """What is still in flight when the drain is over is unfinished."""
+        """Requests still in flight at the end of the drain count as unfinished."""
         if not application.ended and application.task is not None:
             if self.recorder is not None:
                 self.recorder.cancelled_as = Outcome.unfinished
@@ -228,7 +238,7 @@ class Player(ABC):
         )
 
     def status(self, recorder: Recorder) -> dict[str, float | None]:
-        """The state of the load, for people who wait for its end."""
+        """The state of the load, for the progress display."""
         flight, limit = self._in_flight(recorder)
         return {
             "t_s": self.elapsed_s,

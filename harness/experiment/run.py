@@ -2,10 +2,10 @@
 
 Rules of this file
   1. The plan is on disk before the first case, facts after each: a killed run can be reported from those files.
-  2. Repeats are interleaved (A B C, A B C): a machine that drifts must not favour the case that came first.
+  2. Repeats are interleaved (A B C, A B C): drift of the machine must not favour the first case.
   3. The embedded mock begins its schedule again for each case, so every strategy meets the same server.
-  4. There is one loop over the cases. A `Backend` says how one is played: in a child process (here), in virtual time
-     (`simulate.compare`). Under plain Locust the events of a test take the loop's place (`locust_bridge.standalone`).
+  4. There is one loop over the cases. A `Backend` plays each: in a child process (here) or in virtual time
+     (`simulate.compare`). Under plain Locust, test events replace the loop (`locust_bridge.standalone`).
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Server(Protocol):
     note: str | None
 
     def reset(self) -> None:
-        """Begin its schedule and counts again, if it is ours."""
+        """Restart the schedule and counts of an embedded server."""
 
     def seen(self) -> int | None:
-        """Exchanges that it counted, if it says so."""
+        """Exchanges that the server counted; None if it does not report them."""
 
 
 class Backend(Protocol):
@@ -61,7 +61,7 @@ class Backend(Protocol):
         """The client's own limits in requests per second, by transport."""
 
     def play(self, trial: Trial, watch: Watch) -> Played:
-        """Play it to its end, or until Ctrl-C."""
+        """Play a trial to its end, or until Ctrl-C."""
 
 
 def execute(run: Run, progress: Progress, backend: Backend | None = None) -> tuple[RunResult, bool]:
@@ -70,9 +70,9 @@ def execute(run: Run, progress: Progress, backend: Backend | None = None) -> tup
 
 
 def summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool]:
-    """The result of a run after `play_all`, which says whether it was interrupted.
+    """The result of a run after `play_all`, which returns whether it was interrupted.
 
-    A disk that takes no more ends the run with a result that says so, whether or not that can be written.
+    A disk error ends the run. The returned result reports it, even if result.json cannot be written.
     """
     interrupted, lost = False, None
     try:
@@ -110,7 +110,7 @@ def _play_all(run: Run, backend: Backend, progress: Progress) -> bool:
 
 
 def begin(run: Run, server: Server) -> Measured:
-    """Write the plan, and what is known of the server."""
+    """Write the plan and the server's description."""
     write_plan(run.plan, run.directory)
     measured = Measured(Target(server.url, server.profile, server.note))
     write_measured(measured, run.directory)
@@ -134,14 +134,14 @@ def _one(trial: Trial, directory: Path, server: Server, backend: Backend, progre
 
 
 def _items(trial: Trial) -> int | None:
-    """How many items are expected, for the progress bar."""
+    """Number of expected items, for the progress bar."""
     if trial.scheduled is not None:
         return trial.scheduled
     return count_lines(Path(trial.input)) if trial.items is None and trial.input is not None else trial.items
 
 
 class Observation:
-    """One repeat of a case seen from outside; writes the facts at its end."""
+    """External facts of one repeat of a case; written at its end."""
 
     def __init__(self, trial: Trial, directory: Path, server: Server) -> None:
         self._trial = trial
@@ -179,7 +179,7 @@ class ChildProcesses:
         return open_server(self._run)
 
     def ceilings(self) -> dict[str, float]:
-        """Measured against the null server, unless the user does not want it."""
+        """Measured against the null server, unless calibration is off."""
         run = self._run
         return ceilings(run.cases, run.directory, self._progress) if run.settings.calibrate else {}
 
@@ -189,7 +189,7 @@ class ChildProcesses:
 
 
 def open_server(run: Run) -> targets.Target:
-    """The server of a run, started if it is ours; raises UsageError, and leaves nothing behind if nothing was run."""
+    """The server of a run, embedded or not. Raises UsageError, after removing the directory of a run without a plan."""
     settings = run.settings
     try:
         check_open_files(run.cases)

@@ -1,4 +1,4 @@
-"""What a scenario says about itself: plain data, known before any process is started."""
+"""Description of a scenario: plain data, available before any process starts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import Any, ClassVar
 
 
 class Description:
-    """The base of every scenario's class; subclasses override what differs."""
+    """The base class of every scenario; subclasses override the defaults."""
 
-    load: ClassVar[Any] = None  # a pacer; None is a backlog: every item due at once
-    duration_s: ClassVar[float] = 20.0  # of arrivals, unless --duration or -t says otherwise
-    items: ClassVar[int | None] = None  # of a backlog, unless --items says otherwise
-    mix: ClassVar[dict[str, float]] = {"similarity": 1.0}  # tasks by weight
+    # Arrival pattern; None is a backlog: every item due at once.
+    load: ClassVar[Any] = None
+    # Duration of arrivals without --duration or -t.
+    duration_s: ClassVar[float] = 20.0
+    # Items of a backlog without --items.
+    items: ClassVar[int | None] = None
+    # Weight of each task.
+    mix: ClassVar[dict[str, float]] = {"similarity": 1.0}

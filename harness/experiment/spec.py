@@ -1,4 +1,4 @@
-"""A case and one repeat of it, as plain data, and the parts that they describe."""
+"""A case and one repeat of it as plain data, and the objects built from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAMPLE_PAIRS = Path(__file__).parents[2] / "scenarios" / "data" / "pairs.jsonl"
 
 
 class CaseSpec(PlanCase, frozen=True):
-    """A case, with the parts that it describes."""
+    """A case that can build its strategy, tasks, workload and schedule."""
 
     def trial(self, target: str, records: Path, repeat: int = 0) -> Trial:
         """One repeat of it, ready to be played."""

@@ -1,4 +1,4 @@
-"""The server under test: an embedded mock of our own, or somebody's URL."""
+"""The server under test: an embedded mock or a user's URL."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Target:
 
     @property
     def root(self) -> str:
-        """Where the routes lie that are no part of the API: a base URL may end in /v1, as OpenAI's clients have it."""
+        """Base of the routes outside the API: a base URL may end in /v1, as in OpenAI's clients."""
         return root_of(self.url)
 
     @property
@@ -46,7 +46,7 @@ class Target:
         return self.process is not None
 
     def stop(self) -> None:
-        """End the embedded mock; somebody's own server is left alone."""
+        """Stop the embedded mock; a user's server is left alone."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
@@ -60,18 +60,18 @@ class Target:
                     pipe.close()
 
     def reset(self) -> None:
-        """Put the embedded mock's schedule and counts back to zero, so that each case meets the same server."""
+        """Reset the embedded mock's schedule and counts, so that each case meets the same server."""
         if self.embedded:
             call(f"{self.root}/debug/reset", "POST")
 
     def seen(self) -> int | None:
-        """HTTP exchanges on work routes that the server counted so far; None if it does not tell."""
+        """HTTP exchanges on work routes that the server has counted; None if it does not report them."""
         counts = call(f"{self.root}/debug/counts")
         return counts["total"]["seen"] if isinstance(counts, dict) and "total" in counts else None
 
 
 def remote(url: str) -> Target:
-    """Somebody's server; raises UsageError if it does not answer."""
+    """A user's server; raises UsageError if it does not answer."""
     url = check_url(url)
     check_answers(url)
     target = Target(url)
@@ -110,7 +110,7 @@ def embedded(profile: str, speed: float | None = None, seed: int | None = None, 
 
 
 def _without_key() -> dict[str, str]:
-    """The environment without the key of servers: the embedded mock is ours alone, and its clients send none."""
+    """The environment without the API key: the embedded mock checks none and its clients send none."""
     return {name: value for name, value in children.environment().items() if name != "PACELINE_API_KEY"}
 
 

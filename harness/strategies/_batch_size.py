@@ -1,14 +1,14 @@
-"""How many items go into one request: halved above a latency, doubled below one; pure."""
+"""Size of a batch: halved above one latency, doubled below another; pure."""
 
 from __future__ import annotations
 
 
 class BatchSize:
-    """Between `minimum` and `maximum`; two latencies decide, and between them nothing moves.
+    """A size between `minimum` and `maximum`, unchanged while the latency is between the two thresholds.
 
-    A request that the server refused, failed or let time out counts as too slow. One that was not full says nothing
-    of larger ones, so it never doubles; and no answer moves a size other than the one it was sent under, so that a
-    dozen requests in flight halve once.
+    A request that was refused, failed or timed out counts as too slow. A request that was not full says nothing about
+    larger ones, so it never doubles the size. An answer only changes the size under which its request was sent, so a
+    dozen slow requests in flight halve it once.
     """
 
     def __init__(self, start: int, minimum: int, maximum: int, low_s: float, high_s: float) -> None:
@@ -17,7 +17,7 @@ class BatchSize:
         self._low_s, self._high_s = low_s, high_s
 
     def update(self, sent_under: int, items: int, latency_s: float, ok: bool) -> None:
-        """A request of `items`, formed while the size was `sent_under`, took so long."""
+        """Record the latency of a request of `items`, formed while the size was `sent_under`."""
         if sent_under != self.value:
             return
         if not ok or latency_s > self._high_s:

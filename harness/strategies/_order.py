@@ -1,4 +1,4 @@
-"""Results put back into input order within a bounded window."""
+"""Restores input order of results within a bounded window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results on their way from many tasks to one consumer."""
+"""Channel for results from many tasks to one consumer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.client.types import Result
 
 
 class Outbox:
-    """An unbounded channel with one reader; bounded in fact by what its writers have in flight."""
+    """An unbounded channel with one reader; its size is bounded by the requests in flight of its writers."""
 
     def __init__(self) -> None:
         self._results: deque[Result] = deque()
@@ -24,7 +24,7 @@ class Outbox:
         self._notify()
 
     def close(self, error: BaseException | None = None) -> None:
-        """No more will come; the first error given is raised at the reader after the last result."""
+        """End the channel; the first error given is raised in the reader after the last result."""
         self._closed = True
         self._error = self._error or error
         self._notify()

@@ -2,10 +2,10 @@
 
 Rules of this file
   1. An item is taken from the queue only when a slot of the gate is free, so urgent items can overtake till then.
-  2. While an item is queued, somebody looks for it: a worker that is idle, on its way, or waits for a vacancy. So there
-     are as many workers as slots and one to spare, which takes the slot of a request that goes to sleep between two
-     attempts, at once; a worker more is started only in the place of one whose request sleeps.
-  3. Requests asleep are bounded too: at most `outstanding(limit)` items are between the queue and the collector.
+  2. While an item is queued, at least one worker is available for it: idle, about to read the queue, or waiting for a
+     vacancy. So there are as many workers as slots and one spare, which at once takes the slot of a request that sleeps
+     between two attempts. Further workers are started only to replace workers whose requests sleep.
+  3. Sleeping requests are bounded too: at most `outstanding(limit)` items are between the queue and the collector.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.strategies._outbox import Outbox
 
 
 def outstanding(limit: int) -> int:
-    """How many items may be in workers under a limit: its slots, as many asleep, and a few for small limits."""
+    """The most items in workers under a limit: its slots, as many sleeping, and a few for small limits."""
     return 2 * limit + 16
 
 
@@ -41,7 +41,7 @@ class _Fifo(deque[Item]):
 class _ByPriority:
     """Smallest priority first, in order of arrival among equals.
 
-    With a `patience` an item is overtaken by at most so many later ones for each level that they are more urgent.
+    `patience` bounds how many later items may overtake an item, for each level that they are more urgent.
     """
 
     def __init__(self, patience: int = 0) -> None:
@@ -70,18 +70,21 @@ class Workers:
         self._call = call
         self._gate = gate
         self._queue_size = queue_size
-        self._refill_at = queue_size // 2  # the producer is woken for a handful of items, not for each
+        # The producer is woken for several items at once, not for each.
+        self._refill_at = queue_size // 2
         self._queue: _Queue = _ByPriority(patience) if by_priority else _Fifo()
         self._outbox = Outbox()
-        self._tasks: dict[asyncio.Task[None], None] = {}  # in the order of their start, so that a stop is repeatable
+        # In order of their start, so that a stop is repeatable.
+        self._tasks: dict[asyncio.Task[None], None] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
         self._room: asyncio.Future[None] | None = None
-        self._looking = 0  # workers that are neither idle nor in a call: they will look at the queue
+        # Workers that are neither idle nor in a call: they will read the queue.
+        self._searching = 0
         self._ended = False
         self._error: Exception | None = None
 
     async def stream(self, items: AsyncIterable[Item]) -> AsyncGenerator[Result, None]:
-        """Results as they complete; closing the iterator early cancels what is in flight."""
+        """Results as they complete; closing the iterator early cancels the requests in flight."""
         producer = asyncio.create_task(self._produce(items))
         try:
             async for result in self._outbox:
@@ -100,7 +103,7 @@ class Workers:
                 if len(self._queue) >= self._queue_size:
                     self._room = asyncio.get_running_loop().create_future()
                     await self._room
-        except Exception as error:  # the input failed: what was given out is finished, then the reader is told
+        except Exception as error:  # the input failed: items in work are finished, then the reader gets the error
             self._error = error
         finally:
             self._ended = True
@@ -109,13 +112,13 @@ class Workers:
             self._close_if_done()
 
     def _employ(self) -> None:
-        """Wake an idle worker; else start one if fewer look than slots are free, or none does."""
+        """Wake an idle worker; else start one if none is searching, or fewer than slots are free."""
         if self._wake_one():
             return
         limit = self._gate.limit.value
         free = limit - self._gate.in_flight
-        if self._looking < max(1, free) and len(self._tasks) < outstanding(limit):
-            self._looking += 1
+        if self._searching < max(1, free) and len(self._tasks) < outstanding(limit):
+            self._searching += 1
             task = asyncio.create_task(self._work())
             self._tasks[task] = None
             task.add_done_callback(self._left)
@@ -124,7 +127,7 @@ class Workers:
         while self._idle:
             sleeper = self._idle.popleft()
             if not sleeper.done():
-                self._looking += 1
+                self._searching += 1
                 sleeper.set_result(None)
                 return True
         return False
@@ -134,7 +137,7 @@ class Workers:
         while True:
             if not gate.vacant:
                 await gate.vacancy()
-            self._looking -= 1
+            self._searching -= 1
             if not queue:
                 if self._ended:
                     return
@@ -149,7 +152,7 @@ class Workers:
                 self._employ()
             response = await self._call(request_for(item))
             self._outbox.put(result_of(item, response))
-            self._looking += 1
+            self._searching += 1
 
     def _left(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)

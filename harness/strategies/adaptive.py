@@ -1,4 +1,4 @@
-"""The number in flight follows what the server shows."""
+"""Adapts the number of attempts in flight to the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.strategies._workers import Workers
 
 @dataclass(frozen=True)
 class Adaptive:
-    """The number in flight follows latency and errors; no concurrency to guess.
+    """Adapts the number of attempts in flight to latency and errors; no concurrency to guess.
 
     Args:
         limit: Concurrency algorithm, a name of `paceline list limits` or `package.module:Class`. Default
@@ -31,10 +31,11 @@ class Adaptive:
 
     def __post_init__(self) -> None:
         between(self, 1, 100_000, "maximum")
-        self.new_limit()  # an unknown limit, or a maximum below its least, is refused here and not in a child process
+        # Reject an unknown limit, or a maximum below its minimum, here and not in a child process.
+        self.new_limit()
 
     def new_limit(self) -> Limit:
-        """A fresh limit; each stream learns for itself."""
+        """A new limit; each stream has its own."""
         bounded = any(field.name == "maximum" for field in fields(plugins.load("limit", self.limit)))
         limit: Limit = plugins.build("limit", self.limit, {"maximum": self.maximum} if bounded else {})
         return limit

@@ -1,4 +1,4 @@
-"""Several items a request, as many as the server likes."""
+"""Batches whose size adapts to latency."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _TOO_MUCH = frozenset({Outcome.rejected, Outcome.timed_out, Outcome.server_error
 
 @dataclass(frozen=True)
 class AdaptiveBatch:
-    """Several items a request: the number halves above `high_s`, doubles below `low_s`; for APIs that take lists.
+    """Several items per request: the size halves above `high_s`, doubles below `low_s`; for APIs that accept lists.
 
-    Nothing waits for a batch to fill: a request takes what is there when a slot is free, so single items go out at
-    once on an idle server and full batches on a busy one. Items of different tasks never share a request, and those of
-    a task whose API takes one item go out one by one.
+    No request waits for a batch to fill: it takes the items that are queued when a slot is free, so an idle server gets
+    single items at once and a busy one full batches. Items of different tasks never share a request, and items of a
+    task whose API accepts one item are sent one by one.
 
     Args:
         concurrency: Requests in flight. Default 4.
@@ -74,7 +74,7 @@ class _Run:
         self._outbox = Outbox()
         self._changed = asyncio.Condition()
         self._ended = False
-        self._single: list[Task] = []  # tasks whose API takes one item a request
+        self._single: list[Task] = []  # tasks whose API accepts one item per request
 
     async def stream(self, items: AsyncIterable[Item]) -> AsyncGenerator[Result, None]:
         """Results as their requests complete."""
@@ -91,7 +91,7 @@ class _Run:
             await asyncio.gather(*leftover, return_exceptions=True)
 
     async def _oversee(self, producer: asyncio.Task[None], workers: list[asyncio.Task[None]]) -> None:
-        """Close the outbox when all is done; a broken input is told after what was in flight, a bug at once."""
+        """Close the outbox at the end; an input error is raised after the requests in flight, a bug at once."""
         done, _ = await asyncio.wait({producer, *workers}, return_when=asyncio.FIRST_EXCEPTION)
         errors = [error for task in done if (error := task.exception()) is not None]
         if errors and producer in done and producer.exception() in errors:
@@ -106,7 +106,7 @@ class _Run:
                     self._queue.append(item)
                     self._changed.notify()
                     await self._changed.wait_for(lambda: len(self._queue) < self._room)
-        except Exception as error:  # the input failed: what was given out is finished first
+        except Exception as error:  # the input failed: items in work are finished first
             failure = error
         async with self._changed:
             self._ended = True
@@ -134,7 +134,7 @@ class _Run:
                 self._outbox.put(result_of(item, response, position))
 
     def _take(self, size: int) -> Request:
-        """What is there, up to the size, as far as it is of one task."""
+        """The queued items of one task, up to the size."""
         batch = [self._queue.popleft()]
         task = batch[0].task
         if task in self._single:
@@ -143,7 +143,7 @@ class _Run:
             batch.append(self._queue.popleft())
         try:
             return task.request(batch)
-        except Exception:  # a task of the user's own may refuse several items by any error
+        except Exception:  # a user-defined task may refuse several items by any error
             if len(batch) == 1:
                 raise
             self._single.append(task)

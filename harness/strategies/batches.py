@@ -1,4 +1,4 @@
-"""Chunks of items gathered together, with a barrier after each."""
+"""Batches of items with a barrier after each."""
 
 from __future__ import annotations
 
@@ -42,13 +42,14 @@ class Batches:
         async with aclosing(_chunks(items, self.size)) as chunks:
             async for chunk in chunks:
                 for result in await asyncio.gather(*map(one, chunk), return_exceptions=True):
-                    if isinstance(result, BaseException):  # a bug in a layer: told when the whole chunk has ended
+                    # A bug in a layer, raised when the whole chunk has ended.
+                    if isinstance(result, BaseException):
                         raise result
                     yield result
 
 
 async def _chunks(items: AsyncIterable[Item], size: int) -> AsyncGenerator[list[Item], None]:
-    """Lists of `size` items, the last one shorter; what came before the input failed is handed out first."""
+    """Lists of `size` items, the last one shorter; items before an input error are returned first."""
     chunk: list[Item] = []
     try:
         async for item in items:

@@ -1,4 +1,4 @@
-"""The server's own queue: items travel in jobs, the answers are asked for until they are there."""
+"""Uses the server's own job queue: items are submitted as jobs, which are polled until they are done."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from harness.strategies._workers import Workers
 
 @dataclass(frozen=True)
 class Jobs:
-    """Submit items as jobs (`/v1/jobs`), poll with back-off, collect; survives what kills the server's workers.
+    """Submit items as jobs (`/v1/jobs`), poll with backoff, collect; survives a crash of the server's workers.
 
     Args:
         size: Upper bound of items in a job. Default 100.
         jobs: Jobs at the server at a time. Default 4.
-        poll_s: Seconds before the first question; the wait grows by half each time. Default 0.02.
-        poll_max_s: Upper bound of the seconds between two questions. Default 1.0.
+        poll_s: Seconds before the first poll; the wait grows by half each time. Default 0.02.
+        poll_max_s: Upper bound of the seconds between two polls. Default 1.0.
     """
 
     size: int = 100

@@ -18,7 +18,7 @@ from harness.strategies.adaptive import Adaptive
 
 @dataclass(frozen=True)
 class Priority:
-    """The most urgent of the items that wait goes first (the smallest `priority`), in input order among equals.
+    """Sends the most urgent waiting item first (the smallest `priority`), in input order among equals.
 
     Args:
         concurrency: Attempts in flight, or the upper bound of `limit`. Default 50.
@@ -33,7 +33,7 @@ class Priority:
     queue_size: int = 1_000
     patience: int = 0
     blocking: ClassVar[bool] = False
-    priority: ClassVar[bool] = True  # items' priorities are heeded
+    priority: ClassVar[bool] = True  # uses the priorities of items
 
     def __post_init__(self) -> None:
         between(self, 1, 100_000, "concurrency")
@@ -42,7 +42,7 @@ class Priority:
         self.new_limit()
 
     def new_limit(self) -> Limit:
-        """A fresh limit; each stream learns for itself."""
+        """A new limit; each stream has its own."""
         if self.limit == "fixed":
             return Fixed(self.concurrency)
         return Adaptive(limit=self.limit, maximum=self.concurrency).new_limit()

@@ -11,7 +11,7 @@ from harness.client.types import Item, Layers, Result, Send, no_layers, request_
 
 @dataclass(frozen=True)
 class Sync:
-    """One request after another, each on a blocking connection: the loop everybody writes first."""
+    """One request after another on a blocking connection: the simplest loop, as a baseline."""
 
     blocking: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""A pool of threads, each blocking on its own exchange."""
+"""A pool of threads, each of which blocks on its own exchange."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Threads:
 
     @property
     def threads(self) -> int:
-        """How many threads the blocking transport needs."""
+        """The number of threads that the blocking transport needs."""
         return self.workers
 
     async def stream(

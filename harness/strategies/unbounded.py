@@ -13,7 +13,7 @@ from harness.strategies._outbox import Outbox
 
 @dataclass(frozen=True)
 class Unbounded:
-    """Every item at once, a task and a connection each: fast until something gives way."""
+    """Every item at once, each with a task and a connection: fast until client or server is overloaded."""
 
     blocking: ClassVar[bool] = False
 
@@ -21,7 +21,8 @@ class Unbounded:
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
     ) -> AsyncGenerator[Result, None]:
         call, outbox = layers(send), Outbox()
-        tasks: dict[asyncio.Task[None], None] = {}  # in the order of their start, so that a stop is repeatable
+        # In order of their start, so that a stop is repeatable.
+        tasks: dict[asyncio.Task[None], None] = {}
 
         async def one(item: Item) -> None:
             outbox.put(result_of(item, await call(request_for(item))))
@@ -37,7 +38,7 @@ class Unbounded:
                     task = asyncio.create_task(one(item))
                     tasks[task] = None
                     task.add_done_callback(ended)
-            finally:  # a broken input, too, is told only after what was started
+            finally:  # an input error, too, is raised only after the items already started
                 while tasks:
                     await asyncio.wait(tasks)
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from harness.base.options import option, options
+from harness.base.quantity import duration_s
 
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/,*]+")
 
@@ -18,10 +19,12 @@ class FaceSettings:
     items_max: int = option(2048, "Texts, labels or pairs in one request.", least=1)
     text_max_chars: int = option(500_000, "Characters of one text.", least=1)
     tokens_max: int = option(8192, "Tokens that a request may ask for.", least=1)
-    body_timeout_s: float = option(60.0, "Seconds from the head of a request to the last byte of its body.", least=0)
+    body_timeout_s: float = option(
+        60.0, "Seconds from the head of a request to the last byte of its body.", kind=duration_s, least=0
+    )
     head_max_bytes: int = option(64 << 10, "Bytes of a request's head.", least=1)
     head_max_fields: int = option(100, "Header fields of a request.", least=1)
-    keep_alive_s: float = option(75.0, "Seconds that a connection may be idle.", least=0)
+    keep_alive_s: float = option(75.0, "Seconds that a connection may be idle.", kind=duration_s, least=0)
     api_key: str | None = None
     cors_origins: tuple[str, ...] = option(
         (),
@@ -35,7 +38,7 @@ class FaceSettings:
             value = getattr(self, bound.field)
             if bound.kind is int and value < 1:
                 raise ValueError(f"{bound.field} = {value!r}: must be an integer >= 1")
-            if bound.kind is float and not 0 < value <= 86_400:
+            if bound.in_seconds and not 0 < value <= 86_400:
                 raise ValueError(f"{bound.field} = {value!r}: must be > 0 and <= 86400")
         for origin in self.cors_origins:
             if not _ORIGIN.fullmatch(origin):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.options import option
+from harness.base.quantity import duration_s
 from model_server.jobs.children import Children
 from model_server.jobs.embedded import EmbeddedJobs
 from model_server.jobs.job import JobBackend, JobsError, JobSettings
@@ -43,9 +44,14 @@ class WorkerRecipe:
 class JobTimes:
     """How long jobs are kept, and how soon an item is computed again."""
 
-    job_keep_s: float = option(JobSettings.keep_s, "Seconds that a job and its results are kept from its end.", least=0)
+    job_keep_s: float = option(
+        JobSettings.keep_s, "Seconds that a job and its results are kept from its end.", kind=duration_s, least=0
+    )
     job_retry_delay_s: float = option(
-        JobSettings.retry_delay_s, "Seconds before an item that met a server error is computed again.", least=0
+        JobSettings.retry_delay_s,
+        "Seconds before an item that met a server error is computed again.",
+        kind=duration_s,
+        least=0,
     )
 
     def settings(self) -> JobSettings:

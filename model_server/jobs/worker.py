@@ -30,6 +30,7 @@ import redis
 from celery.exceptions import Reject
 
 from harness.base.options import add_options, filled, option
+from harness.base.quantity import duration_s
 from model_server.http.app import App
 from model_server.jobs.execute import answer
 from model_server.jobs.job import ALONE_MAX, TOGETHER_MAX, ItemResult, JobSettings, ended_worker, item_error
@@ -190,9 +191,14 @@ class WorkerProcess:
     arguments: str = option("{}", "Keyword arguments of the function.", metavar="JSON")
     concurrency: int = option(1, "Processes, each with an engine of its own.", least=1, most=64)
     retry_delay_s: float = option(
-        JobSettings.retry_delay_s, "Seconds before an item that met a server error is computed again.", least=0
+        JobSettings.retry_delay_s,
+        "Seconds before an item that met a server error is computed again.",
+        kind=duration_s,
+        least=0,
     )
-    keep_s: float = option(JobSettings.keep_s, "Seconds that a job and its results are kept from its end.", least=0)
+    keep_s: float = option(
+        JobSettings.keep_s, "Seconds that a job and its results are kept from its end.", kind=duration_s, least=0
+    )
     name: str = option("", "Name of this worker, unlike all others' [default: from the process id].")
 
 

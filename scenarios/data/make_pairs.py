@@ -1,6 +1,6 @@
 """Writes pairs.jsonl: 1000 sentence pairs of our own, half English, half Chinese, a third each alike, near and unlike.
 
-Frames with slots, so that lengths and words vary while every sentence stays one that somebody could say.
+Sentence frames with slots, so that lengths and words vary and every sentence stays plausible.
 Run it as `python scenarios/data/make_pairs.py`; the same seed gives the same file.
 """
 

@@ -41,20 +41,20 @@ class Application(User, Description):
 
     @task
     def work(self) -> None:
-        """Sit by while the engine works; short naps, so that a stop is noticed at once."""
+        """Wait while the engine works; short sleeps, so that a stop is noticed at once."""
         if self.application is None or self.application.ended:
             gevent.sleep(0.1)
             return
         self.play.wait(self.name, self.application)
 
     def on_stop(self) -> None:
-        """Drain what is in flight."""
+        """Drain in-flight requests."""
         if getattr(self, "application", None) is not None:
             self.play.leave(self.name, self.application)
 
 
 def _play_of(environment: Environment) -> Play:
-    """The web UI can start one test after another: each is a repeat of its own, and no record is overwritten."""
+    """The web UI can start several tests: each is a separate repeat, so no record is overwritten."""
     trial = _trial(environment)
     trial = msgspec.structs.replace(trial, repeat=trial.repeat + _state["tests"])
     _state["tests"] += 1
@@ -62,19 +62,19 @@ def _play_of(environment: Environment) -> Play:
 
 
 def _trial(environment: Environment) -> Trial:
-    """What `paceline` or, under plain Locust, the first process wants played."""
+    """The trial from `paceline` or, under plain Locust, from the first process."""
     if (trial := command_line.parents_trial()) is not None:
         return trial
     options = environment.parsed_options
     if not options.paceline_trial:
-        _refuse(UsageError("this worker's master plays something else: give each run its own --master-bind-port"))
+        _refuse(UsageError("this worker's master plays a different scenario: give each run its own --master-bind-port"))
     return msgspec.json.decode(options.paceline_trial, type=Trial)
 
 
 @events.init_command_line_parser.add_listener
 def _arguments(parser: Any, **_: Any) -> None:
     if command_line.parents_trial() is not None:
-        # The case says everything: a locust.conf or pyproject.toml of the user's must not end or change its load.
+        # The case holds every setting: the user's locust.conf or pyproject.toml must not end or change its load.
         parser._default_config_files = []
     command_line.add_arguments(parser)
     parser.add_argument("--paceline-trial", default="", include_in_web_ui=False, help="set by the master")
@@ -90,7 +90,8 @@ def _init(environment: Environment, runner: Any, **_: Any) -> None:
         register(environment, lambda: _state["play"])
         environment.events.test_start.add_listener(_started)
         environment.events.test_stop.add_listener(_stopped)
-        environment.events.quit.add_listener(lambda **_: _stopped(environment))  # the last chance to wait for it
+        # The last chance to wait for the drain.
+        environment.events.quit.add_listener(lambda **_: _stopped(environment))
     if _state["standalone"] is not None:  # after the drain of this process, or of all workers
         environment.events.test_stop.add_listener(lambda **_: _state["standalone"].test_stopped())
 
@@ -101,7 +102,7 @@ def _refuse(error: UsageError) -> NoReturn:
 
 
 def _prepare(environment: Environment) -> None:
-    """Plain Locust: prepare a run; a user's mistake is one line, before anything starts."""
+    """Plain Locust: prepare a run; a usage error is one line, before anything starts."""
     from scenarios.locust_bridge.standalone import Standalone
 
     command_line.take_run_time(environment.parsed_options, environment.user_classes[0])
@@ -116,7 +117,7 @@ def _prepare(environment: Environment) -> None:
 
 
 def _finish(environment: Environment) -> None:
-    """The result comes after the drain, also when a signal ends Locust before it has stopped the test."""
+    """Write the result after the drain, even if a signal ends Locust before it has stopped the test."""
     if isinstance(environment.runner, MasterRunner):
         _state["coordinator"].drain()
     elif environment.runner is not None:

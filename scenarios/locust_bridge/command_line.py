@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from harness import plugins
+from harness.base.options import add_options, filled
 from harness.client.errors import UsageError
 from harness.client.layer_settings import LayerSettings
-from harness.client.quantity import duration_s, rate_per_s
 from harness.experiment.prepare import Settings
 from harness.experiment.scenario import Description
 from harness.experiment.spec import Trial
@@ -24,24 +24,13 @@ CASE_VARIABLE = "PACELINE_CASE"
 def add_arguments(parser: Any, **_: Any) -> None:
     """paceline's own options on Locust's command line; Locust hands them on to its workers."""
     group = parser.add_argument_group("paceline")
-    add = group.add_argument
-    add("--strategy", default="queue-stream:concurrency=20", help="client strategy, NAME[:key=value,...]")
-    add("--task", default="", help="what each item asks for, NAME[:key=value,...] (default: the scenario's own)")
-    add("--rate", type=rate_per_s, default=0.0, help="arrivals per second (default: the scenario's own)")
-    add("--items", type=int, default=0, help="number of items (default: all of --input, else the scenario's own)")
-    add("--duration", type=duration_s, default=0.0, help="seconds of arrivals (default: the scenario's own)")
-    add("--input", default="", help="JSONL file with the items (default: the pairs that come with paceline)")
-    add("--server", default="demo", help="profile of the mock server that is started when there is no --host")
-    add(
-        "--seed",
-        type=int,
-        default=None,
-        help="seed of schedule, texts and mock (default: 1; the mock has its profile's)",
+    group.add_argument(
+        "--strategy", default="queue-stream:concurrency=20", help="Client strategy, NAME[:key=value,...][+LAYER...]."
     )
-    add("--retries", type=int, default=0, help="attempts after the first one")
-    add("--request-timeout", type=duration_s, default=60.0, help="seconds that one attempt may take")
-    add("--drain", type=duration_s, default=30.0, help="seconds that requests in flight may take after the stop")
-    add("--out", default="", help="run directory (default: runs/<time>-<scenario>)")
+    add_options(group, Settings, only=("task", "rate", "items", "duration", "input", "server", "seed", "drain_s"))
+    add_options(group, LayerSettings, only=("retries", "timeout_s"), flags={"timeout_s": "--request-timeout"})
+    # A text: Locust hands the options on to its workers as plain values.
+    group.add_argument("--out", default=None, help="Run directory [default: runs/<time>-<scenario>].")
 
 
 def parents_trial() -> Trial | None:
@@ -68,22 +57,15 @@ def settings_from(options: Namespace, scenario: type[Description], target: str |
     elif options.rate:
         values = {**plugins.settings_of(scenario.load), "rate_per_s": options.rate}
         plugins.build("load", plugins.name_of(type(scenario.load)), values)
-    return Settings(
+    values = vars(options)
+    return filled(
+        Settings,
+        {**values, "out": Path(options.out) if options.out else None, "processes": options.processes or 1},
         strategies=(options.strategy,),
         scenario=scenario.__name__.lower(),
         target=target,
-        server=options.server,
-        task=options.task or None,
-        rate=options.rate or None,
-        duration=options.duration or None,
-        items=options.items or None,
-        input=options.input or None,
-        seed=options.seed,
         users=options.num_users or 1,
-        processes=options.processes or 1,
-        layers=LayerSettings(timeout_s=options.request_timeout, retries=options.retries),
-        drain_s=options.drain,
-        out=Path(options.out) if options.out else None,
+        layers=filled(LayerSettings, values),
         calibrate=False,
         command="locust " + " ".join(sys.argv[1:]),
         notes=("played by plain Locust: the client's ceiling was not calibrated",),

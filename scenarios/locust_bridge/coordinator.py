@@ -1,10 +1,10 @@
-"""Who has which share: one coordinator per test, in the only process or in Locust's master.
+"""Assigns shares of the load to users: one coordinator per test, in the only process or in Locust's master.
 
 Rules of this file
   1. A client application claims a slot; slot k of N has items k, k+N, ... of the load. N is fixed for the test.
-  2. `go` is sent when every user that Locust meant to start is ready to send: nobody is late before the start. After
-     READY_S it is sent all the same, with a warning.
-  3. The master leaves only when each worker has said that its last statistics are on their way (`drained`), because
+  2. `go` is sent when every user that Locust was to start is ready to send, so that none is late at the start. After
+     READY_S it is sent anyway, with a warning.
+  3. The master quits only after each worker has reported that it sent its last statistics (`drained`), because
      Locust's own `quit` waits half a second and loses the slowest requests of every longer drain.
   4. A worker that dies takes its share with it, never the test: it is not waited for, neither to be done nor to drain.
 """
@@ -28,12 +28,13 @@ from scenarios.locust_bridge.locust_statistics import note_totals
 CLAIM, SLOT, READY, GO, DONE, LEFT, DRAINED = (
     f"paceline_{word}" for word in ("claim", "slot", "ready", "go", "done", "left", "drained")
 )
-READY_S = 15.0  # until the load begins without those that are not ready
+# Seconds until the load begins without users that are not ready.
+READY_S = 15.0
 logger = logging.getLogger("paceline")
 
 
 def supervised(body: Callable[[], None]) -> gevent.Greenlet:
-    """Run it beside the test; if it fails, that is logged and Locust's exit code says so."""
+    """Run a function beside the test; a failure is logged and sets Locust's exit code."""
     greenlet = gevent.spawn(body)
     greenlet.link_exception(greenlet_exception_logger(logger))
     return greenlet
@@ -66,12 +67,15 @@ class Coordinator:
         self.slots = 0
         self.slot_of: dict[str, int] = {}
         self.node_of: dict[str, str] = {}
-        self.given = 0  # slots that were ever taken
-        self.free: list[int] = []  # of those, by users that have left
+        # Number of slots taken so far.
+        self.given = 0
+        # Slots of users that have left.
+        self.free: list[int] = []
         self.ready: set[str] = set()
         self.done: set[str] = set()
         self.left: set[str] = set()
-        self.lost: set[str] = set()  # workers that died
+        # Workers that died.
+        self.lost: set[str] = set()
         self.gone = False
         self.ending = False
         self.drained: set[str] = set()
@@ -82,7 +86,7 @@ class Coordinator:
         self.reset()
 
     def planned(self) -> int:
-        """How many client applications the test will have at its peak."""
+        """Number of client applications at the test's peak."""
         shape = self.environment.shape_class
         peak = getattr(shape, "users_max", None) if shape is not None else None
         return max(1, int(peak or self.runner.target_user_count or 1))
@@ -123,7 +127,7 @@ class Coordinator:
         if len(self.ready) < self.runner.target_user_count:
             logger.warning(
                 "the load begins with %d of %d client applications, the others were not ready after %g s: "
-                "what is due before they join is counted as not sent",
+                "items due before they join count as not sent",
                 len(self.ready),
                 self.runner.target_user_count,
                 READY_S,
@@ -138,17 +142,18 @@ class Coordinator:
         self._end_if_over()
 
     def _left(self, environment: Environment, msg: Any, **_: Any) -> None:
-        """A user was stopped by a shape; with arrivals another one may take its slot from now on."""
+        """A load shape stopped a user; with arrivals, another user may take its slot."""
         user = msg.data["user"]
         self.left.add(user)
         slot = self.slot_of.get(user)
         if not self.spec.is_backlog and slot is not None:
             self.free.append(slot)
-        if self.runner.state in {STATE_SPAWNING, STATE_RUNNING}:  # else the test is being stopped, and they all leave
+        # In other states the test is being stopped, and all users leave.
+        if self.runner.state in {STATE_SPAWNING, STATE_RUNNING}:
             self._end_if_over()
 
     def _end_if_over(self) -> None:
-        """Every share was taken, and of those who took one each is done or gone, not all gone."""
+        """End the test when every share is taken and each user is done or has left, and at least one is done."""
         over = len(self.done | self.left) >= max(self.slots, len(self.slot_of)) and self.done
         if self.gone and over and not self.ending:
             self.ending = True
@@ -171,15 +176,17 @@ class Coordinator:
                 self.lost.add(node)
                 users = {user for user, at in self.node_of.items() if at == node}
                 if users - self.done:
-                    logger.error("worker %s is gone: what it had left of the load is lost", node)
+                    logger.error("worker %s is gone: the rest of its load is lost", node)
                 self.left |= users
                 if users >= set(self.slot_of):
-                    continue  # the last one: Locust itself stops the test
+                    # After the last worker, Locust itself stops the test.
+                    continue
                 self._end_if_over()
 
     def _quit_once(self) -> None:
-        """Quit patiently; whoever else asks for it waits for that."""
-        if gevent.getcurrent() in self.runner.greenlet:  # the listener must go on hearing what workers say at their end
+        """Quit after the drain; further callers wait for the same quit."""
+        # The listener must keep receiving the workers' last messages.
+        if gevent.getcurrent() in self.runner.greenlet:
             gevent.spawn(self._quit_once)
         elif self._quitting is not None:
             self._quitting.wait()
@@ -192,7 +199,7 @@ class Coordinator:
                 self._quitting.set()
 
     def drain(self) -> None:
-        """Stop, and wait until every worker that lives has drained and reported; once a test."""
+        """Stop, and wait until every live worker has drained and reported; once per test."""
         if not self.slot_of or self.is_drained:
             return
         self.is_drained = True
@@ -201,9 +208,11 @@ class Coordinator:
         with gevent.Timeout(self.spec.drain_s + 10, False):
             while not nodes <= self.drained | self.lost:
                 gevent.sleep(0.02)
-        with gevent.Timeout(2, False):  # a worker is back among the clients only after it said so
+        # A worker counts as ready only after it has reported so.
+        with gevent.Timeout(2, False):
             while len(self.runner.clients.ready) < len(nodes - self.lost):
                 gevent.sleep(0.02)
         spec = self.spec
-        repeat = spec.repeat + max(0, self.tests - 1)  # the web UI starts one test after another
+        # The web UI may start several tests.
+        repeat = spec.repeat + max(0, self.tests - 1)
         note_totals(self.environment.stats, Path(spec.records), spec.name, repeat)

@@ -1,4 +1,4 @@
-"""Batches of our rows into Locust's statistics: one histogram merge per batch, no event per request.
+"""Merges batches of our rows into Locust's statistics: one histogram merge per batch, no event per request.
 
 Locust's numbers are a view. A request counts once, whatever its attempts; its time is from due to done; an item that
 was never sent is not a request.
@@ -26,14 +26,15 @@ Names = str | Callable[[int], str]
 
 
 def note_totals(stats: RequestStats, records: Path, case: str, repeat: int) -> None:
-    """Write Locust's own totals beside ours, into the end of the case's first process, for the verdict to compare."""
+    """Write Locust's totals to the end record of the case's first process, so that the verdict can compare them."""
     parts = find(records).get(case, {}).get(repeat, [])
     if parts and parts[0].end.exists():
         total = stats.total
         try:
             end = read_sealed(parts[0].end, End)
         except DamagedError:
-            return  # the verdict names the file
+            # The verdict reports the damaged file.
+            return
         end = msgspec.structs.replace(end, locust_requests=total.num_requests, locust_failures=total.num_failures)
         write_sealed(parts[0].end, end)
 

@@ -43,19 +43,20 @@ class Play:
         self._names: Names = mix.tasks[0].name if len(mix.tasks) == 1 else lambda index: mix.pick(index).name
         self._over = False
         self._stopping: gevent.Greenlet | None = None
-        self._why: str | None = None  # a stop that nobody meant
+        # Reason for an unintended stop.
+        self._why: str | None = None
         start_thread(self.engine.run)
         self._merger = supervised(self._merge_forever)
         self._status = _status_writer()
 
     def _take(self, rows: Any) -> None:
-        """Called in the engine's thread; the deque is the hand-over."""
+        """Called in the engine's thread; the deque passes rows to Locust's."""
         self._rows.append((time.time(), rows))
 
     # Messages from the coordinator.
 
     def on_slot(self, data: dict[str, Any]) -> None:
-        """A claim was answered."""
+        """Receive the answer to a claim."""
         if (waiting := self._slots.get(data["user"])) is not None:
             waiting.set((data["slot"], data["slots"]))
 
@@ -81,7 +82,7 @@ class Play:
         return user, application
 
     def wait(self, user: str, application: Application) -> None:
-        """Return when this application's share is done; tell the coordinator."""
+        """Wait until this application's share is done, then notify the coordinator."""
         while not application.ended and not self.engine.finished:
             gevent.sleep(POLL_S)
         self.runner.send_message(DONE, {"user": user})
@@ -99,8 +100,8 @@ class Play:
     def stop(self) -> None:
         """Return when the engine is finished and Locust has the last batch.
 
-        The work is done once, in a greenlet of its own: Locust may kill the one that asked for it (a signal and the
-        master's word can come together), and ask again.
+        The work is done once, in a greenlet of its own: Locust may kill the calling greenlet (a signal and the
+        master's message can coincide) and call again.
         """
         if self._stopping is None:
             self._stopping = gevent.spawn(self._stop)
@@ -123,14 +124,14 @@ class Play:
             self.runner._send_stats()
             self.runner.send_message(DRAINED, {})
 
-    # Towards Locust, and whoever watches.
+    # Reports to Locust and to the parent process.
 
     def _merge_forever(self) -> None:
         while True:
             gevent.sleep(MERGE_S)
             self._merge()
             if not self._status({"state": "running", **self.engine.status}):
-                logger.warning("nobody watches this run any more: stopping")
+                logger.warning("the parent process of this run is gone: stopping")
                 self._why = "the process that started it is gone"
                 gevent.spawn(self.runner.quit)
                 return
@@ -167,7 +168,8 @@ def _status_writer() -> Callable[[dict[str, Any]], bool]:
         try:
             os.write(int(fd), json.dumps({"pid": os.getpid(), **status}).encode() + b"\n")
         except BlockingIOError:
-            return True  # the parent is busy; the next line will do
+            # The parent is busy: skip this line.
+            return True
         except OSError:
             return False
         return True

@@ -12,7 +12,7 @@ from typing import Any
 
 from gevent import get_hub, monkey
 
-# gevent imports the parts of its hub with the first one. Two threads that do so at once wait for each other for ever.
+# gevent imports the parts of its hub with the first one. Two threads that do so at once deadlock.
 get_hub()
 _start: Callable[..., int] = monkey.get_original("_thread", "start_new_thread")
 _SimpleQueue: type[Any] = monkey.get_original("queue", "SimpleQueue")
@@ -24,7 +24,7 @@ def start_thread(body: Callable[[], None]) -> None:
 
 
 class NativeExecutor(Executor):
-    """As much of a ThreadPoolExecutor as `loop.run_in_executor` uses, on real threads that end with `shutdown`."""
+    """The part of ThreadPoolExecutor that `loop.run_in_executor` uses, on real threads that end with `shutdown`."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
@@ -45,13 +45,14 @@ class NativeExecutor(Executor):
                 continue
             try:
                 result = fn(*args, **kwargs)
-            except BaseException as error:  # handed to whoever waits for the future
+            # The future passes the error to its waiter.
+            except BaseException as error:
                 future.set_exception(error)
             else:
                 future.set_result(result)
             del job, future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let each thread leave after the work already queued."""
+        """End each thread after the queued work."""
         for _ in range(self._threads):
             self._work.put(None)

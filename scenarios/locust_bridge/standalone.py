@@ -1,7 +1,7 @@
-"""A scenario played by plain Locust: what `paceline run` does around a case, done from inside the first process.
+"""Plays a scenario under plain Locust: the first process does the work of `paceline run` around a case.
 
 It prepares a run directory, starts the mock if there is no --host, writes the plan, and at the end writes result.json
-and says where it is; `paceline report` draws it: charts are left to that command, gevent may have patched this process.
+and prints its path. Charts are left to `paceline report`, because gevent may have patched this process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Standalone:
             environment.host = self._run.settings.target
         self._server = open_server(self._run)
         begin(self._run, self._server)
-        # With the target as it was given: it may hold what proves the client to it. It goes into no file.
+        # With the original target: it may hold credentials, so it is not written to a file.
         self.trial = self._run.cases[0].trial(given or self._server.url, self._run.records)
         self._environment = environment
         self._finished = False
@@ -44,12 +44,12 @@ class Standalone:
         self._observation = Observation(trial, self._run.directory, self._server)
 
     def test_stopped(self) -> None:
-        """It is over and drained."""
+        """A test has ended and drained."""
         self._tests += 1
         self._observation.end(exit_code=0)
 
     def finish(self) -> None:
-        """Result, server down; says where the result is, and sets the exit code of an invalid or inconclusive run.
+        """Stop the server, write the result, print its path, set the exit code of an invalid or inconclusive run.
 
         Called when Locust quits; does its work once.
         """

@@ -192,12 +192,12 @@ def test_resume_is_advised_only_where_it_helps(tmp_path: Path) -> None:
     nothing = go(wanted(tmp_path, errors_least=10), Server(lambda index, call: Outcome.client_error))
     assert (nothing.stopped, nothing.advice) == (
         "errors",
-        (ending.START_AGAIN, "no line got an answer, so there is nothing to go on from; mend the cause first"),
+        (ending.START_AGAIN, "no line got an answer, so there is nothing to resume; fix the cause first"),
     )
     some = go(wanted(tmp_path, overwrite=True, errors_least=10, errors_max=0.5), Server(refusing))
     assert some.advice is not None
     assert some.advice[0] == ending.GO_ON
-    assert "mend the cause first" in some.advice[1]
+    assert "fix the cause first" in some.advice[1]
     assert go(wanted(tmp_path, overwrite=True)).advice is None
     piped = go(wanted(tmp_path, output="/dev/null", errors_least=10), Server(lambda index, call: Outcome.client_error))
     assert (piped.stopped, piped.advice) == ("errors", None)

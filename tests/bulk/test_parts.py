@@ -124,7 +124,7 @@ def test_a_file_can_be_cut_after_any_flush(tmp_path: Path, name: str) -> None:
     second.close()
     unpack = Unpack()
     assert b"".join(unpack.feed(path.read_bytes())) + unpack.close() == b"one\ntwo\nfour\n"
-    with pytest.raises(UsageError, match="was changed since"):
+    with pytest.raises(UsageError, match="has changed since"):
         Sink(str(path)).open(keep=10_000)
 
 

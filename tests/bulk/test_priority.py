@@ -89,4 +89,4 @@ def test_bulk_processing_uses_priorities_or_says_that_it_does_not(tmp_path: Path
         assert notes == []
     else:
         assert first == list(range(1, 11))
-        assert notes == ["queue-stream:concurrency=1 does not look at priorities; -s priority does"]
+        assert notes == ["queue-stream:concurrency=1 ignores priorities; use -s priority"]

@@ -87,7 +87,7 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(tmp_path: Path) -> Non
         assert "stopped: interrupted" in said
         done = len(rows(tmp_path / "out.jsonl"))
         assert 20 <= done < 600
-        command = said.partition("go on with: paceline process ")[2].split()
+        command = said.partition("resume with: paceline process ")[2].split()
         assert command == [*arguments, "--resume"]
         again = paceline("process", *command, "--json", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
@@ -147,14 +147,14 @@ def test_too_many_dead_letters_are_exit_code_1_and_mistakes_2(tmp_path: Path) ->
         assert run.returncode == 1
         assert "stopped: 100 of the last 100 lines are dead letters, more than 0.1" in run.stderr
         assert "bad_line 100; line 1: text: is missing" in run.stderr
-        assert "mend the cause first; start again with: paceline process" in run.stderr
+        assert "fix the cause first; start again with: paceline process" in run.stderr
         assert "--resume" not in run.stderr
         for more, words in [
             (["--task", "anotate"], "did you mean annotate"),
             (["--errors-max", "half"], "is not a share such as 5% or 0.05"),
-            (["--task", "annotate"], "--resume goes on with it"),
+            (["--task", "annotate"], "--resume continues it"),
             (["--task", "annotate", "-s", "adaptive+hedje"], "hedje"),
-            (["--task", "annotate", "-s", "sync", "-s", "adaptive"], "by one strategy"),
+            (["--task", "annotate", "-s", "sync", "-s", "adaptive"], "--strategy: given 2 times, it takes one value"),
         ]:
             wrong = paceline("process", *arguments, *more, cwd=tmp_path)
             assert wrong.returncode == 2, wrong.stderr
@@ -228,14 +228,14 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
         show("status", status)
         show("stopping", {"why": "interrupted", "in_flight": 8})
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == "going on after 400 lines"
+    assert said[0] == "resuming after 400 lines"
     assert said[1] == (
         "1,000 of about 11,000 lines, 50.0/s  8 in flight  100 dead  retries 20.0% of calls, 5.0% of time, "
         "3 min 20 s left"
     )
     assert said[2] == "the server at http://server takes no connections; waiting up to 60 s"
     assert said[3] == "the server answers again"
-    assert said[5].startswith("stopping: 8 calls in flight may take 10 s more; Ctrl-C again")
+    assert said[5].startswith("stopping: 8 calls in flight may take 10 s more; press Ctrl-C again")
 
 
 def test_the_command_that_goes_on_is_the_same_with_resume() -> None:

@@ -133,17 +133,17 @@ def test_files_in_the_way_are_left_alone(tmp_path: Path) -> None:
     """Without --overwrite; and --resume needs the journal that says what is in the output."""
     write_input(tmp_path / "in.jsonl", 5)
     (tmp_path / "out.jsonl").write_text("precious\n")
-    with pytest.raises(UsageError, match=r"out\.jsonl: is there already; --overwrite starts anew"):
+    with pytest.raises(UsageError, match=r"out\.jsonl: exists already; --overwrite starts over"):
         go(settings(tmp_path))
-    with pytest.raises(UsageError, match=r"is there, but not .*journal"):
+    with pytest.raises(UsageError, match=r"exists, but its journal .* is missing"):
         go(settings(tmp_path, resume=True))
     assert (tmp_path / "out.jsonl").read_text() == "precious\n"
     assert go(settings(tmp_path, overwrite=True)).passed
     assert len(rows(tmp_path / "out.jsonl")) == 5
-    with pytest.raises(UsageError, match="--resume goes on with it, --overwrite starts anew"):
+    with pytest.raises(UsageError, match="--resume continues it, --overwrite starts over"):
         go(settings(tmp_path))
     (tmp_path / "out.jsonl").unlink()
-    with pytest.raises(UsageError, match="is gone, but not"):
+    with pytest.raises(UsageError, match="is missing, but its journal"):
         go(settings(tmp_path, resume=True))
 
 
@@ -151,7 +151,7 @@ def test_an_output_that_was_cut_by_somebody_else_is_refused(tmp_path: Path) -> N
     """What is missing could not be known."""
     half(tmp_path)
     (tmp_path / "out.jsonl").write_bytes((tmp_path / "out.jsonl").read_bytes()[:-5])
-    with pytest.raises(UsageError, match="was changed since"):
+    with pytest.raises(UsageError, match="has changed since"):
         go(settings(tmp_path, resume=True))
 
 

@@ -151,7 +151,7 @@ def test_an_empty_output_is_none_and_a_journal_alone_is_in_the_way(tmp_path: Pat
     assert go(settings(tmp_path, resume=True)).passed
     (tmp_path / "out.jsonl").unlink()
     (tmp_path / "bad.jsonl").unlink()
-    with pytest.raises(UsageError, match=r"out\.jsonl\.journal: is there already, without its output; --overwrite"):
+    with pytest.raises(UsageError, match=r"out\.jsonl\.journal: exists already, without its output; --overwrite"):
         go(settings(tmp_path))
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.test_docs import PAGES, write_own_module
+from tests.docs.test_docs import PAGES, write_own_files
 from tests.processes import BUSY, ROOT, mock
 
 pytestmark = pytest.mark.slow
@@ -95,7 +95,7 @@ def folder(tmp_path: Path) -> Path:
     for name, lines in files.items():
         (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(("\n".join(pairs) + "\n").encode()))
-    write_own_module(tmp_path)
+    write_own_files(tmp_path)
     (tmp_path / "scenarios").symlink_to(ROOT / "scenarios")
     return tmp_path
 

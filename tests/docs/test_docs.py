@@ -41,16 +41,26 @@ def commands() -> list[str]:
     return sorted({line for line in found if line.startswith("paceline ") and line.split()[1:2] != ["DIR"]})
 
 
-def write_own_module(folder: Path) -> None:
-    """`mine.py` of docs/extending.md, for the commands that name its classes."""
-    (folder / "mine.py").write_text(blocks(ROOT / "docs" / "extending.md", "python")[0], encoding="utf-8")
+def write_own_files(folder: Path) -> None:
+    """The files of docs/extending.md, for the commands that name them."""
+    for name, text in examples().items():
+        if "/" not in name:
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def examples() -> dict[str, str]:
+    """The complete files of docs/extending.md by name: the first line of each Python block is its path."""
+    page = ROOT / "docs" / "extending.md"
+    found = {block.splitlines()[0].removeprefix("# "): block for block in blocks(page, "python")}
+    [profile] = blocks(page, "toml")
+    return {**found, "bad_minute.toml": profile}
 
 
 @pytest.mark.parametrize("line", commands())
 def test_every_command_in_the_docs_is_one(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Subcommand and options exist and take these values; plug-ins named in it are there."""
     monkeypatch.chdir(tmp_path)
-    write_own_module(tmp_path)
+    write_own_files(tmp_path)
     words = shlex.split(line)[1:]
     assert words[0] in COMMANDS
     command: click.Command = importlib.import_module(f"harness.cli.{words[0]}").command
@@ -120,49 +130,6 @@ def test_every_layer_is_in_its_table() -> None:
     assert all(f"| `{name}` |" in page for name in stack.names())
 
 
-def test_the_example_of_a_strategy_works() -> None:
-    """A class of one's own satisfies the protocol."""
-    from harness.client import Similarity, items
-    from harness.client.types import Outcome, Request, Response
-
-    names: dict[str, object] = {}
-    exec(blocks(ROOT / "docs" / "extending.md", "python")[0], names)  # noqa: S102 - the docs' own code
-
-    async def send(request: Request, /) -> Response:
-        return Response(Outcome.ok, answers=(1.0,))
-
-    async def main() -> list[float]:
-        strategy = names["Pairs"]()  # type: ignore[operator] # a class
-        rows = [{"text1": "a", "text2": "b"}] * 3
-        layer = names["Tag"](send)  # type: ignore[operator] # a class
-        answers = [result.answer async for result in strategy.stream(items(Similarity(), rows), layer)]
-        assert layer.passed == len(rows)
-        return answers
-
-    assert asyncio.run(main()) == [1.0, 1.0, 1.0]
-
-
-def test_the_example_of_a_layer_with_figures_counts() -> None:
-    """One of three bodies is longer than 100 bytes."""
-    from harness.client.figures import counts_of
-    from harness.measure.reduce.layer_figures import figures
-    from tests.unit.layer_helpers import Server, ask, virtually
-
-    names: dict[str, object] = {}
-    exec(blocks(ROOT / "docs" / "extending.md", "python")[1], names)  # noqa: S102 - the docs' own code
-    layer = names["Length"](Server(), limit=100)  # type: ignore[operator] # a class
-
-    async def main() -> None:
-        for text in ("a", "b", "c" * 200):
-            await layer(ask(text))
-
-    virtually(main())
-    [counted] = figures(counts_of([("length", layer)]))
-    assert counted.figures == {"seen": 3, "long": 1}
-    assert counted.ratios == {"long_share": pytest.approx(1 / 3)}
-    assert counted.faults == []
-
-
 def test_the_figures_of_every_layer_are_in_the_docs() -> None:
     """By name, with the ratios; what holds the reason of a guard is said in words."""
     page = (ROOT / "docs" / "layers.md").read_text(encoding="utf-8")
@@ -174,6 +141,45 @@ def test_the_figures_of_every_layer_are_in_the_docs() -> None:
             assert f"`{ratio.name}`" in row[1]
             for figure in (ratio.part, *ratio.of):
                 assert f"`{figure}`" in row[1], (name, figure)
+
+
+NAMED_PATH = re.compile(r"(?<![\w/.-])(?:harness|model_server|mock_server|scenarios|reports|tests)/[\w./*-]*\w")
+"""A path of this repository; a placeholder in capitals (`NAME.png`) ends before its name."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_paths_and_modules_exist(page: Path) -> None:
+    """Each path and each module of ours that a page names is in the tree; files of examples are not."""
+    text = page.read_text(encoding="utf-8")
+    made_by_examples = examples()
+    for path in sorted(set(NAMED_PATH.findall(text))):
+        assert path in made_by_examples or any(ROOT.glob(path)), path
+    for name in sorted(set(re.findall(r"`((?:harness|model_server|mock_server|scenarios|reports)\.[\w.]*\w)", text))):
+        assert is_name_of_ours(name), name
+
+
+def is_name_of_ours(dotted: str) -> bool:
+    """A module, or a name within one. A class in a module that needs an extra is not looked up."""
+    parts = dotted.split(".")
+    for end in range(len(parts), 0, -1):
+        stem = ROOT.joinpath(*parts[:end])
+        if stem.is_dir() or stem.with_suffix(".py").exists():
+            value = importlib.import_module(".".join(parts[:end]))
+            for part in parts[end:]:
+                if not hasattr(value, part):
+                    return False
+                value = getattr(value, part)
+            return True
+    return False
+
+
+def test_every_room_is_on_the_page_of_the_architecture() -> None:
+    """Every package of ours down to the third level, but for folders of data or of one plug-in kind within a room."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    within = {"harness/load/pacers", "harness/load/workloads"}
+    patterns = ("harness/*/__init__.py", "harness/*/*/__init__.py", "model_server/*/__init__.py")
+    rooms = {str(path.parent.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern)} - within
+    assert {room for room in rooms if f"`{room}`" not in page} <= {"harness/measure"}  # its parts are on it
 
 
 def test_every_dependency_has_its_line() -> None:

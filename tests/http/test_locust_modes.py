@@ -99,7 +99,7 @@ def test_a_worker_that_is_killed_takes_its_share_and_not_the_test(tmp_path: Path
         under_way(server, 0.5)
         os.kill(workers_of(child.pid)[0], signal.SIGKILL)
         text = finished(child, 40)
-    assert "is gone: what it had left of the load is lost" in text
+    assert "is gone: the rest of its load is lost" in text
     rows = recorded(tmp_path / "r")
     whole = [share for share in (0, 1) if sum(index % 2 == share for index, _ in rows) == 300]
     assert len(whole) == 1

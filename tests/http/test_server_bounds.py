@@ -47,7 +47,7 @@ def test_a_worker_has_the_bounds_of_its_server() -> None:
 def test_a_bound_that_cannot_be_is_one_line_and_exit_code_2(capfd: pytest.CaptureFixture[str]) -> None:
     for line, message in (
         (["--items-max", "0"], "items_max = 0: must be an integer >= 1"),
-        (["--keep-alive", "nan"], "keep_alive_s = nan: must be > 0 and <= 86400"),
+        (["--keep-alive", "0"], "keep_alive_s = 0.0: must be > 0 and <= 86400"),
         (["--cors-origin", "https://a/b"], "cors_origins = 'https://a/b': must be * or like"),
     ):
         assert main(["--profile", "null", *line]) == 2

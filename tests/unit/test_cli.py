@@ -154,8 +154,8 @@ def test_the_project_files_settings_are_the_defaults(tmp_path: Path) -> None:
         'seed = 7\nrate-limit = 3\njson = true\n[compare]\nstrategy = "sync"\nseed = 8\nrate_limit = "4/s"\n'
     )
     found = read(path)
-    assert found["compare"] == {"seed": "8", "rate_limit": "4/s", "strategy": ["sync"], "as_json": True}
-    assert found["run"] == {"seed": "7", "rate_limit": "3", "as_json": True}
+    assert found["compare"] == {"seed": "8", "rate_limit_per_s": "4/s", "strategies": ["sync"], "as_json": True}
+    assert found["run"] == {"seed": "7", "rate_limit_per_s": "3", "as_json": True}
     assert found["list"] == {"as_json": True}
 
 
@@ -218,7 +218,7 @@ def test_the_shell_completes_names_and_settings(line: str, expected: str, monkey
 
 def test_completion_of_a_strategy_that_is_not_there_is_empty() -> None:
     """No error in the middle of a shell."""
-    from harness.cli.options import PluginName
+    from harness.cli.command import PluginName
 
     assert PluginName("strategy").shell_complete(None, None, "nothing:x") == []  # type: ignore[arg-type] # unused
 
@@ -303,7 +303,16 @@ def test_every_duration_and_rate_takes_a_unit() -> None:
 
     from harness.cli.command import Quantity
 
-    names = {"rate", "duration", "timeout", "rate_limit", "deadline", "drain", "patience", "network_delay"}
+    names = {
+        "rate",
+        "duration",
+        "timeout_s",
+        "rate_limit_per_s",
+        "deadline_s",
+        "drain_s",
+        "patience_s",
+        "network_delay",
+    }
     names |= {
         "queue_wait_s",
         "linger_s",

@@ -298,14 +298,14 @@ def test_a_hedge_that_was_paid_for_and_never_sent_is_paid_back(end: str) -> None
         budget = RetryBudget(capacity=14)
         hedge = Hedge(send, budget=budget)
         await warmed(hedge)
-        purse = hedge._purse
+        purse = hedge._saved
         late = asyncio.create_task(hedge(ask("late")))
         await asyncio.sleep(0.5)
         assert budget.left == 0
         if end == "cancelled":
             late.cancel()
         await asyncio.wait({late})
-        return budget.left, hedge._purse - purse
+        return budget.left, hedge._saved - purse
 
     left, purse = virtually(main())
     assert left == 14

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.base.options import add_options, filled, option, options
+from harness.base.quantity import duration_s
 from harness.cli.command import options_of
 from mock_server.main import OPTIONS as MOCK
 from model_server.main import OPTIONS as MODEL
@@ -22,7 +23,7 @@ class Some:
     """One option of each form."""
 
     port: int = option(8000, "Port to bind.", least=0, most=65535)
-    wait_s: float = option(1.5, "Seconds to wait.", least=0)
+    wait_s: float = option(1.5, "Seconds to wait.", kind=duration_s, least=0)
     file: Path | None = option(None, "File to write.", kind=Path, metavar="FILE")
     quick: bool = option(False, "Do it quickly.")
     model: tuple[str, ...] = option((), "Model; repeatable.")
@@ -33,7 +34,7 @@ class Some:
 
 LINES: list[tuple[list[str], Some]] = [
     ([], Some()),
-    (["--port", "0", "--wait", "2"], Some(port=0, wait_s=2.0)),
+    (["--port", "0", "--wait", "2s"], Some(port=0, wait_s=2.0)),
     (["--file", "x", "--quick"], Some(file=Path("x"), quick=True)),
     (["--model", "m", "--model", "n"], Some(model=("m", "n"))),
     (["--kind", "b", "--shape"], Some(kind="b", shape="")),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness import plugins
+from harness.base.quantity import duration_s, rate_per_s
 from harness.client import stack
-from harness.client.quantity import duration_s, rate_per_s
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ Rules of this file
   3. The number of slots may change at any time: fewer take effect as attempts end, more take effect at once.
   4. `vacancy` notifies and reserves nothing. A notified watcher that leaves the slot unused for one turn of the loop
      passes the notification on, so none is lost either.
-  5. The turnstile decides when an attempt may start. While it is open, nobody asks it. While it is closed,
+  5. The turnstile decides when an attempt may start. While it is open, it is not consulted. While it is closed,
      `_fast_limit` is 0, so every attempt takes the slow path, and one timer wakes the line when its head may start.
 """
 
@@ -27,7 +27,7 @@ GRAIN_S = 0.001
 
 
 class Slots:
-    """A number of slots, given in order of arrival, and no faster than the turnstile allows."""
+    """Slots, given in order of arrival and no faster than the turnstile allows."""
 
     def __init__(self, size: int, rate_per_s: float = math.inf) -> None:
         self.in_flight = 0
@@ -51,7 +51,7 @@ class Slots:
 
     @property
     def vacant(self) -> bool:
-        """A slot is free, nobody waits for one, and an attempt may start now."""
+        """A slot is free, the line is empty, and an attempt may start now."""
         if self._line or self.in_flight >= self._size:
             return False
         if not self._turnstile.closed:

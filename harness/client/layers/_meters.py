@@ -1,7 +1,7 @@
-"""What may pass in a time: the meters of the rate limit; pure.
+"""Meters of the rate limit: how much may pass in a given time; pure.
 
-A meter answers when something of a given cost could go if it were asked at `now`, with so much `ahead` of it in line,
-and is told what went. Units are whatever is counted: requests or tokens.
+`earliest` gives the first instant from `now` at which a given cost may pass with so much `ahead` of it in line; `take`
+records a cost that passed. Units are requests or tokens.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def gcra_of(rate_per_s: float, burst: float = 1.0, name: str = "rate_per_s") -> 
 
 
 class Window:
-    """So much until an instant, then all anew: a fixed window as a server tells it."""
+    """A fixed window, as a server reports it: so much until the reset, then the full amount again."""
 
     __slots__ = ("_left", "_resets_at")
 
@@ -37,16 +37,16 @@ class Window:
         self._resets_at = resets_at
 
     def earliest(self, now: float, cost: float = 1.0, ahead: float = 0.0) -> float:
-        """Now while enough is left, else at the reset; what comes then is for the next answer to say."""
+        """Now while enough is left, else at the reset; the next response reports the quota after it."""
         return now if now >= self._resets_at or self._left >= cost + ahead else self._resets_at
 
     def take(self, start: float, cost: float = 1.0) -> None:
-        """Less is left."""
+        """Reduce the rest of this window."""
         self._left -= cost
 
 
 def meter_of(quota: Quota, now: float, in_flight: float) -> Meter | None:
-    """The server's own meter as it stands; what is on the wire it has not counted yet. None if it says nothing."""
+    """The server's own meter, less the requests in flight that it has not counted yet. None without a reset time."""
     if quota.reset_s <= 0:
         return None
     left = quota.remaining - in_flight

@@ -1,10 +1,10 @@
-"""Answers to equal requests, kept: in memory, and in a file if there is one.
+"""Caches answers to equal requests in memory, and in a file if one is given.
 
 Rules of this file
-  1. Only what is ok and may be repeated is kept (`_equal`): no errors, no tool calls, nothing drawn at a temperature.
-  2. The key is the whole request as the server would see it, so model, parameters and text are all in it; and the
-     server with the models that it serves, where that is known: the answers of one server are none of another's.
-  3. A request of several items is looked up item by item; only those not known are sent.
+  1. Only ok answers that may be repeated are stored (`equality`): no errors, no tool calls, no sampled answers.
+  2. The key is the whole request as the server would see it, so model, parameters and text are all in it. It includes
+     the server and its models where they are known, so that servers do not share answers.
+  3. A request of several items is looked up item by item; only the missing items are sent.
   4. Nothing waits for the disk. A file that fails costs hits, never answers.
 """
 
@@ -112,18 +112,18 @@ class Cache:
         return response
 
     async def aclose(self) -> None:
-        """Let the file have what is pending."""
+        """Write pending answers to the file and close it."""
         store, self._store = self._store, None
         if store is not None:
             await asyncio.get_running_loop().run_in_executor(None, store.close)
 
     @property
     def error(self) -> str | None:
-        """The first thing that went wrong with the file, in words."""
+        """The first error of the file, as text."""
         return self._unopened or (self._opened.error if self._opened is not None else None)
 
     def figures(self) -> dict[str, int]:
-        """Items answered from here and not, answers kept; with a file, what it gave, took and did not take."""
+        """Hits, misses and stored answers; with a file, its hits and the answers that it stored and dropped."""
         counted = {"hits": self.hits, "misses": self.misses, "stored": self.stored}
         if self._path is None:
             return counted
@@ -131,14 +131,15 @@ class Cache:
         return {**counted, "file_hits": self.file_hits, "file_written": written, "file_dropped": dropped}
 
     def faults(self) -> list[str]:
-        """What kept the file from being used."""
+        """Why the file could not be used."""
         found = [f"answers of the task {task} cannot be written to its file" for task in sorted(self._unwritable)]
         return found if self.error is None else [f"its file failed, which costs hits: {self.error}", *found]
 
     def _open(self) -> Clock:
         """On first use: the clock of the loop, its distance from the wall clock, and the file."""
         self._now = clock()
-        self._unix_s = time.time() - self._now()  # what is kept in a file must outlive this loop
+        # Expiry times in a file must outlive this loop.
+        self._unix_s = time.time() - self._now()
         if self._path is not None:
             try:
                 self._store = self._opened = AnswerStore(self._path, self.rows)
@@ -154,7 +155,7 @@ class Cache:
         return self._stored(key, request, now)
 
     def _stored(self, key: bytes, request: Request, now: float) -> tuple[Any, ...] | None:
-        """From the file, and into memory."""
+        """Look up an answer in the file, and copy it into memory."""
         if self._store is None or (row := self._store.get(key, now + self._unix_s)) is None:
             return None
         answers = self._codec.decode(request.task, row[1])

@@ -1,9 +1,9 @@
-"""Long texts sent in pieces.
+"""Splits long texts into chunks, and joins the answers.
 
 Rules of this file
-  1. The pieces go through the layers further in each for itself: each is retried, limited and counted alone.
-  2. The answer is ok only if all pieces' are. A failed piece gives up those that have not been sent.
-  3. Every exchange is counted: those of the other pieces stand in the answer's `previous`, in the order of time.
+  1. Each piece passes the inner layers on its own: it is retried, limited and counted alone.
+  2. The answer is ok only if the answers to all pieces are. After a failure the unsent pieces are dropped.
+  3. Every exchange is counted: those of the other pieces are in the response's `previous`, in order of time.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Chunk:
 
 
 class _Pieces:
-    """One request's pieces on their way."""
+    """The pieces of one request in flight."""
 
     def __init__(self, inner: Send, requests: list[Request], join: str) -> None:
         self._inner = inner
@@ -90,11 +90,13 @@ class _Pieces:
             for worker in done:
                 worker.result()
         except asyncio.CancelledError as cancelled:
-            for worker in workers:  # once: a second time would break off the counting of what they had sent
+            # Cancel once: a second cancellation would interrupt the counting of exchanges already sent.
+            for worker in workers:
                 worker.cancel()
             await asyncio.wait(workers)
             if ended := [*self._partial, *(r for r in self._responses if r is not None)]:
-                cancelled.response = _with_all(ended[0], ended)  # type: ignore[attr-defined] # for whoever records
+                # The recorder reads it.
+                cancelled.response = _with_all(ended[0], ended)  # type: ignore[attr-defined]
             raise
         except BaseException:
             for worker in workers:
@@ -132,7 +134,7 @@ class _Pieces:
 
 
 def _with_all(response: Response, responses: list[Response]) -> Response:
-    """`response` charged with the exchanges of all; it ends when the last of them does."""
+    """`response` with the exchanges of all responses; it ends when the last of them ends."""
     others = [attempt for other in responses if other is not response for attempt in _attempts(other)]
     response.previous = tuple(sorted([*response.previous, *others], key=lambda attempt: attempt.sent))
     response.done = max(other.done for other in responses)

@@ -1,12 +1,12 @@
 """Equal requests in flight share one exchange.
 
 Rules of this file
-  1. The exchange belongs to nobody who waits for it: it runs in a task of its own, so a caller that is cancelled, the
-     first one included, fails no other. When nobody is left it is cancelled.
-  2. Its attempts are counted once: the first caller to get the answer gets the stamps, the others an answer that cost
-     no exchange.
-  3. All share what comes, failures too, so that a server in trouble is not asked more often. Only what the first
-     caller's own deadline prevented is not theirs: they go again.
+  1. The exchange runs in a task of its own, so cancelling one caller, even the first, does not fail the others. It is
+     cancelled when no caller is left.
+  2. Its attempts are counted once: the first caller to get the answer gets the timestamps, the others get an answer
+     without an exchange.
+  3. All callers share the result, failures too, so that an overloaded server gets no extra requests. The exception: if
+     the deadline of the first caller prevented the exchange, the others send the request again.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Coalesce:
 
 
 def _shared(response: Response, now: float) -> Response:
-    """The same for one who paid for no exchange."""
+    """The same response without exchanges, for callers that joined."""
     if response.outcome is Outcome.ok:
         return answered(response.answers, now)
     return Response(
@@ -83,7 +83,7 @@ def _shared(response: Response, now: float) -> Response:
 
 
 class _Flight:
-    """One exchange and those who wait for it."""
+    """One exchange and the callers that wait for it."""
 
     def __init__(self, inner: Send, request: Request, flights: dict[bytes, _Flight], key: bytes) -> None:
         self._partial: Response | None = None
@@ -103,14 +103,15 @@ class _Flight:
     def _over(self, task: asyncio.Task[Response]) -> None:
         self._leave_the_table()
         if not task.cancelled():
-            task.exception()  # a bug in a layer is raised at those who wait; with nobody left it has been told too
+            # Marks the exception as retrieved: a bug in a layer is raised in every caller that waits.
+            task.exception()
 
     def _leave_the_table(self) -> None:
         if self._flights.get(self._key) is self:
             del self._flights[self._key]
 
     async def wait(self, deadline: float) -> Response:
-        """The answer; what is said when the caller's own deadline comes first is that there was none in time."""
+        """The answer, or a time-out if the caller's own deadline comes first."""
         self._waiting += 1
         try:
             timeout = None if deadline == math.inf else max(0.0, deadline - clock()())
@@ -118,7 +119,8 @@ class _Flight:
             return self._task.result() if self._task.done() else await self._too_late()
         except asyncio.CancelledError as cancelled:
             if self._waiting == 1:
-                cancelled.response = await self._abandon()  # type: ignore[attr-defined] # read by whoever records
+                # The recorder reads it.
+                cancelled.response = await self._abandon()  # type: ignore[attr-defined]
             raise
         finally:
             self._waiting -= 1
@@ -136,7 +138,7 @@ class _Flight:
         return response
 
     async def _abandon(self) -> Response | None:
-        """Nobody waits any more: end the exchange; what is left of it, unless somebody was charged with it."""
+        """Cancel the exchange when no caller is left; returns its attempts unless a caller already counts them."""
         self._leave_the_table()
         self._task.cancel()
         await asyncio.wait({self._task})
@@ -146,10 +148,10 @@ class _Flight:
 
     @property
     def flying(self) -> bool:
-        """The exchange goes on."""
+        """Whether the exchange is still running."""
         return not self._task.done()
 
     def charge(self) -> bool:
-        """True for the first who asks: the attempts are his."""
+        """True for the first caller only: it counts the attempts."""
         first, self._charged = not self._charged, True
         return first

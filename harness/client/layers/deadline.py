@@ -1,4 +1,4 @@
-"""A time by which each item must be answered, over all of its attempts and waits."""
+"""Deadline of an item, over all of its attempts and waits."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Deadline:
         return self._inner(msgspec.structs.replace(request, deadline=deadline))
 
     def figures(self) -> dict[str, int]:
-        """Requests that came here too late."""
+        """Requests whose deadline had passed before they were sent."""
         return {"expired": self.expired}
 
 

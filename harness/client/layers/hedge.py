@@ -1,11 +1,11 @@
 """A second attempt beside one that takes too long; the first answer wins (Dean and Barroso, The Tail at Scale, 2013).
 
 Rules of this file
-  1. A hedge leaves only when its first attempt is on the wire and has shown no byte for as long as the slowest 5 %
-     take: what waits in our own queues is not slow, and of a stream that has begun there is nothing to win.
-  2. Never in overload: not while this server has lately refused or timed out, nor while the concurrency limit shrinks.
-     A hedge takes a slot that is free, never a place in line: where the limit is full it would only displace work.
-  3. Every attempt is counted. The loser is cancelled, waited for, and kept in the winner's `previous`.
+  1. A hedge is sent only when the first attempt is on the wire and has returned no byte for as long as the slowest 5 %
+     take. An attempt that waits in the client's own queues is not slow, and a stream that has begun cannot be beaten.
+  2. No hedges in overload: not shortly after a refusal or time-out, and not while the concurrency limit shrinks. A
+     hedge takes a free slot and never queues: at a full limit it would only displace other work.
+  3. Every attempt is counted. The loser is cancelled, awaited, and kept in the winner's `previous`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ from harness.client.protocols import Gate
 from harness.client.types import Attempt, Outcome, Progress, Request, Response, Send
 
 SAMPLES = 256  # times to first byte that are remembered
-SAMPLES_MIN = 32  # before so many are known nothing is hedged
-LEAST_S = 0.001  # nothing is hedged sooner
-PURSE_MAX = 10.0  # hedges that may be saved up while nothing is slow
+# No hedges before there are this many samples.
+SAMPLES_MIN = 32
+# The shortest delay of a hedge.
+LEAST_S = 0.001
+# The most unused hedges of the share that are saved for later.
+SAVED_MAX = 10.0
 _OVERLOAD = frozenset({Outcome.rejected, Outcome.timed_out})
 
 
@@ -48,7 +51,7 @@ class Quantile:
         return len(self._sorted)
 
     def add(self, value: float) -> None:
-        """Remember a value; the oldest is forgotten."""
+        """Add a value; the oldest is dropped."""
         if len(self._age) == self._size:
             del self._sorted[bisect_left(self._sorted, self._age.popleft())]
         self._age.append(value)
@@ -98,7 +101,7 @@ class Hedge:
         self._budget = budget
         self._gate = gate
         self._on_hedge = on_hedge
-        self._purse = 0.0
+        self._saved = 0.0
         self._times = Quantile()
         self._overloaded_until = -math.inf
         self._now: Clock | None = None
@@ -110,7 +113,7 @@ class Hedge:
     async def __call__(self, request: Request, /) -> Response:
         if self._now is None:
             self._now = clock()
-        self._purse = min(PURSE_MAX, self._purse + self.share)
+        self._saved = min(SAVED_MAX, self._saved + self.share)
         if not request.idempotent or len(self._times) < SAMPLES_MIN:
             return self._learn(await self._inner(request))
         race = _Race(self._inner, request, self._now)
@@ -165,13 +168,13 @@ class Hedge:
         return self._now()
 
     def _allowed(self, limit: int) -> int:
-        """Pay for a hedge; 0 if there shall be none."""
-        if self._purse < 1.0 or self._now_s() < self._overloaded_until:
+        """Pay for a hedge; 0 if none is allowed."""
+        if self._saved < 1.0 or self._now_s() < self._overloaded_until:
             return 0
         if self._gate is not None and (self._gate.limit.value < limit or not self._gate.vacant):
             return 0
         paid = 1 if self._budget is None else self._budget.spend(throttled=False)
-        self._purse -= 1.0 if paid else 0.0
+        self._saved -= 1.0 if paid else 0.0
         return paid
 
     def _settle(self, race: _Race, response: Response, paid: int) -> None:
@@ -192,14 +195,15 @@ class Hedge:
 
     def _pay_back(self, paid: int) -> None:
         """The hedge was not sent: nothing was spent."""
-        self._purse += 1.0
+        self._saved += 1.0
         if self._budget is not None:
             self._budget.earn(paid)
 
     def _learn(self, response: Response) -> Response:
         if response.outcome is Outcome.ok:
             took_s = response.first_byte - response.sent
-            if took_s >= 0.0:  # not NaN: a transport that stamps no first byte teaches nothing
+            # False for NaN, from a transport that does not record the first byte.
+            if took_s >= 0.0:
                 self._times.add(took_s)
         elif response.outcome in _OVERLOAD:
             self._overloaded_until = self._now_s() + self.calm_s
@@ -223,7 +227,7 @@ class _Race:
         self.second_won = False
 
     def start(self) -> asyncio.Task[Response]:
-        """One attempt more."""
+        """Send one more attempt."""
         progress = Progress()
         request = msgspec.structs.replace(self.request, progress=progress)
         task = asyncio.ensure_future(self._inner(request))
@@ -232,7 +236,7 @@ class _Race:
 
     @property
     def began_at(self) -> float:
-        """When the first attempt went to the wire; now, while it waits for a slot or a token."""
+        """When the first attempt was sent; now, while it waits for a slot or for the rate limit."""
         sent = self._runs[0][1].sent
         return self._now() if math.isnan(sent) else sent
 
@@ -248,7 +252,7 @@ class _Race:
     async def finish(self, look_s: float) -> Response:
         """The first good answer, else the last bad one; the other attempts are in its `previous`.
 
-        Of two streams the one that begins first is kept: a look every `look_s` spares the server the other.
+        Of two streams the one that begins first is kept. A check every `look_s` cancels the other early.
         """
         pending = {task for task, _ in self._runs}
         winner: asyncio.Task[Response] | None = None
@@ -271,7 +275,7 @@ class _Race:
             self._runs[1 if begun[0] else 0][0].cancel()
 
     def cancel(self) -> None:
-        """Give up what is still in flight."""
+        """Cancel the attempts that are still in flight."""
         for task, _ in self._runs:
             task.cancel()
 
@@ -287,8 +291,9 @@ class _Race:
         return response
 
     async def cancelled_response(self) -> Response | None:
-        """What is left of a cancelled request: its attempts, cancelled; None if none was sent."""
-        with contextlib.suppress(asyncio.CancelledError):  # cancelled again: report what is known by now
+        """The cancelled response of a cancelled request, with its attempts; None if none was sent."""
+        # Cancelled again: report the attempts that have ended by now.
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([task for task, _ in self._runs])
         attempts = [attempt for task, progress in self._runs for attempt in self._attempts_of(task, progress)]
         if not attempts:
@@ -304,7 +309,7 @@ class _Race:
         )
 
     def _attempts_of(self, task: asyncio.Task[Response], progress: Progress) -> tuple[Attempt, ...]:
-        """The attempts of a task that is over, or about to be."""
+        """The attempts of a task that has ended or is about to end."""
         if task.done() and not task.cancelled():
             response = task.result()
             if math.isnan(response.sent):

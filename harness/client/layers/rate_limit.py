@@ -1,10 +1,10 @@
-"""At most so many requests, and so many tokens, a second; corrected by what the server says of its own limits.
+"""Rate limit in requests and tokens per second, corrected by the limits that the server reports.
 
 Rules of this file
-  1. First come, first served: whoever waits stands in one line, and only its head looks at the meters. So a place that
-     was never used (a cancelled wait) costs nobody anything.
-  2. A start is an instant that the meters named, never the instant at which a timer fired: lateness does not add up.
-  3. What the server says replaces what was thought of its limits, less what is on the wire and not counted yet.
+  1. First come, first served: requests wait in one line, and only its head reads the meters. So a cancelled wait uses
+     no capacity.
+  2. A start is recorded at the instant that the meters gave, not when a timer fired, so lateness does not add up.
+  3. Limits that the server reports replace earlier ones, less the requests in flight that it has not counted yet.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class RateLimit:
 
     `bucket` is "leaky" (one after another, evenly) or "token" (after a pause `burst` at once, by default a second's
     worth); a `burst` that is given alone makes it a token bucket of that capacity. With `follow` the limits that the
-    server tells in its answers are kept as well, and without any rate they are all that is kept. One that could only
-    go after its deadline is not sent, and takes no place.
+    server reports in its answers apply too, and without any rate they alone apply. A request that could only start
+    after its deadline is not sent, and uses no capacity.
 
     Args:
         inner: Sends one attempt.
@@ -79,7 +79,7 @@ class RateLimit:
         self._solo = None if self._counts_tokens else self._own[0]  # the only meter there is
         self._silent = 0
         self._flying = [0.0, 0.0]
-        self._ahead = [0.0, 0.0]  # what those in line will cost
+        self._ahead = [0.0, 0.0]  # cost of the requests in line
         self._turn = asyncio.Lock()
         self._now: Clock | None = None
         self.waiting = 0  # requests that wait for their instant
@@ -116,11 +116,11 @@ class RateLimit:
         return response
 
     def figures(self) -> dict[str, float]:
-        """Requests that had to wait and how long in all, and those that could not go in time."""
+        """Requests that had to wait, their total wait, and requests not sent because of their deadline."""
         return {"waits": self.waits, "waited_s": self.waited_s, "not_sent": self.not_sent}
 
     async def _counted(self, request: Request, costs: tuple[float, float]) -> Response:
-        """On the wire, and not yet in what the server says."""
+        """Cost of the requests in flight that the server has not counted yet."""
         flying = self._flying
         flying[0] += costs[0]
         flying[1] += costs[1]
@@ -143,7 +143,7 @@ class RateLimit:
             meter.take(start, costs[kind])
 
     async def _wait(self, asked: float, costs: tuple[float, float], now: Clock) -> None:
-        """Stand in line; at its head sleep until the meters let this one go."""
+        """Wait in line; at its head sleep until the meters allow this request."""
         ahead = self._ahead
         self.waiting += 1
         ahead[0] += costs[0]
@@ -151,7 +151,8 @@ class RateLimit:
         try:
             async with self._turn:
                 while (left := (start := self._earliest(asked, costs)) - now()) > 0:  # noqa: ASYNC110 - time is waited for
-                    await asyncio.sleep(left)  # meanwhile the server may say something that moves it
+                    # Meanwhile a response may report a limit that moves the start.
+                    await asyncio.sleep(left)
                 self._take(start, costs)
                 self.waits += 1
                 self.waited_s += max(0.0, now() - asked)
@@ -161,24 +162,24 @@ class RateLimit:
             ahead[1] -= costs[1]
 
     def _hear(self, response: Response, now: Clock) -> None:
-        """Take over what the server says of its limits."""
-        told = quotas(response.headers, time.time()) if response.headers else []
-        if not told:
+        """Apply the limits that the server reports."""
+        reported = quotas(response.headers, time.time()) if response.headers else []
+        if not reported:
             self._silent += 1
             return
         self._silent = 0
         at = now()
-        heard: list[tuple[int, Meter]] = []
-        for quota in told:
+        from_server: list[tuple[int, Meter]] = []
+        for quota in reported:
             kind = _TOKENS if quota.kind == "tokens" else 0
             self._counts_tokens = self._counts_tokens or kind == _TOKENS
             if (meter := meter_of(quota, at, self._flying[kind])) is not None:
-                heard.append((kind, meter))
-        self._meters = [(n, own) for n, own in enumerate(self._own) if own is not None] + heard
-        self._solo = self._own[0] if len(self._meters) == 1 and not heard else None
+                from_server.append((kind, meter))
+        self._meters = [(n, own) for n, own in enumerate(self._own) if own is not None] + from_server
+        self._solo = self._own[0] if len(self._meters) == 1 and not from_server else None
 
     def _settle(self, response: Response, thought: float) -> None:
-        """Tokens were estimated; the answer may know."""
+        """Correct the estimated tokens by the count in the answer."""
         own = self._own[_TOKENS]
         if own is not None and response.outcome is Outcome.ok and (used := tokens_used(response)) is not None:
             own.correct(used - thought)

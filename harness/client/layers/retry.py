@@ -1,4 +1,4 @@
-"""Further attempts after failures that may pass.
+"""Retries after failures that may pass.
 
 Full jitter: pause k is uniform in [0, min(cap, base * 2^k)], with two bases: a short one for faults that pass and a
 long one for a server that is overloaded (Brooker 2015; the two classes as in AWS's 2026 retry mode). Retry-After gives
@@ -107,7 +107,7 @@ class Retry:
             try:
                 await asyncio.sleep(pause_s)
                 response = await self._inner(request)
-            except asyncio.CancelledError as cancelled:  # what was sent before is still to be counted
+            except asyncio.CancelledError as cancelled:  # earlier attempts must still be counted
                 partial = getattr(cancelled, "response", None) or Response(Outcome.cancelled)
                 partial.previous = (*last.previous, _attempt(last), *partial.previous)
                 cancelled.response = partial  # type: ignore[attr-defined] # for the recorder
@@ -145,14 +145,15 @@ class Retry:
         self.paused_s += pause_s
 
     def figures(self) -> dict[str, float]:
-        """Requests that were tried again and came through, attempts; with a budget, those it paid and refused."""
+        """Retried and recovered requests, and retries; with a budget, those that it paid for and refused."""
         counted = {"requests": self.requests, "recovered": self.recovered, "retries": self.retries}
         budget = {"paid": self.paid, "unpaid": self.unpaid} if self._budget is not None else {}
         return {**counted, **budget, "paused_s": self.paused_s}
 
     def pause_s(self, number: int, response: Response) -> float | None:
         """Seconds before retry `number` (0 for the first); None if the server asks for too long a wait."""
-        asked_s = response.retry_after_s or 0.0  # a server that says 0 has not thought about it
+        # A Retry-After of 0 counts as none: the backoff applies.
+        asked_s = response.retry_after_s or 0.0
         if asked_s > RETRY_AFTER_MAX_S:
             return None
         throttled = response.outcome is Outcome.rejected and not asked_s
@@ -161,7 +162,7 @@ class Retry:
 
 
 def _curable(request: Request, response: Response) -> bool:
-    """May another attempt succeed, and is it safe? What was rejected was not done, so it may always be sent again."""
+    """Whether another attempt may succeed and is safe. A rejected request was not processed, so a retry is safe."""
     if response.outcome is Outcome.rejected:
         return True
     return response.outcome in RETRYABLE and request.idempotent and response.status not in PERMANENT_STATUS

@@ -1,14 +1,14 @@
-"""Answers to questions that mean the same.
+"""Caches answers by meaning: questions that mean the same share an answer.
 
 Rules of this file
   1. Two questions share an answer only if everything but their text is equal, their embeddings are near, and the guard
      finds no difference in what carries meaning. An embedding alone never decides.
-  2. The embedding is asked for once a request and serves both to look up and to keep. Where there is none, the request
-     goes its way as if this layer were not there.
-  3. What the embedding cost in exchanges on the same server is charged to the request, hit or miss or cancelled, as
-     calls of this layer's own: they are no attempts of the request.
-  4. A share of the hits is asked for all the same (`shadow`), the fresh answer is given, and whether the kept one
-     agrees is counted: the false-hit rate is measured, not believed. With `shadow` 1 nothing is ever served from here.
+  2. The embedding is computed once per request, for both lookup and storage. Without one, the request bypasses this
+     layer.
+  3. Exchanges for the embedding on the same server are counted with the request (hit, miss or cancelled) as calls of
+     this layer, not as attempts of the request.
+  4. A share of the hits is sent all the same (`shadow`): the fresh answer is returned and compared with the stored
+     one, so the false-hit rate is measured. With `shadow` 1 no answer is served from the cache.
 """
 
 from __future__ import annotations
@@ -124,11 +124,11 @@ class SemanticCache:
 
     @property
     def refused(self) -> dict[str, int]:
-        """Near entries that the guard kept back, by reason."""
+        """Near entries that the guard refused, by reason."""
         return dict(self._memory.refused)
 
     def figures(self) -> dict[str, int]:
-        """Hits, misses and answers kept; hits checked by the shadow and how many were false; refusals of the guard."""
+        """Hits, misses and stored answers; hits checked by the shadow, false ones among them; refusals of the guard."""
         refused = {f"guard_refused_{reason}": number for reason, number in sorted(self.refused.items())}
         return {
             "hits": self.hits,
@@ -142,17 +142,17 @@ class SemanticCache:
         }
 
     def faults(self) -> list[str]:
-        """What kept it from looking up a request."""
+        """Why requests could not be looked up."""
         return ["some requests got no embedding, so they were sent without a look-up"] if self.without else []
 
     async def aclose(self) -> None:
-        """Close what the embedding needed."""
+        """Close the embedding's connections."""
         if isinstance(self._embed, Closable):
             await self._embed.aclose()
 
 
 def _charged(response: Response, cost: tuple[Attempt, ...]) -> Response:
-    """With the exchanges of the embedding before its own."""
+    """The response with the exchanges of the embedding before its own."""
     if cost:
         response.previous = (*cost, *response.previous)
     return response

@@ -1,12 +1,12 @@
 """Additive increase, multiplicative decrease, on latency and errors.
 
 Rules of this file
-  1. Samples are looked at in windows. A window counts only samples admitted under the present limit: what was sent
-     before the last change says nothing about that change. A change ends the window, so a generation gives at most one.
-  2. What the caller did (client_error, cancelled, not_sent) and what only a person can judge (bad_response) never moves
-     the limit.
-  3. The baseline is a minimum over window means, never a moving average: an average follows a slowly growing queue
-     upwards and takes it for the server's nature.
+  1. Samples are evaluated in windows. A window counts only samples admitted under the present limit: attempts sent
+     before the last change say nothing about it. A change ends the window, so each limit gives at most one change.
+  2. Outcomes that the caller caused (client_error, cancelled, not_sent), and bad_response, which only a person can
+     judge, never move the limit.
+  3. The baseline is a minimum over window means, not a moving average: an average follows a slowly growing queue
+     upwards and mistakes it for the base latency.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from harness.client.errors import SettingError
 from harness.client.types import Outcome, Sample, Signal
 
 WINDOW_MIN = 8  # samples; the mean of fewer says little
-ERRORS_MIN = 2  # one error is an accident, whatever its share of a small window
+# A single error never lowers the limit, however large its share of a small window.
+ERRORS_MIN = 2
 
 
 @dataclass
@@ -102,8 +103,9 @@ class Aimd:
             self._judge()
 
     def _judge(self) -> None:
-        """The window is full and its errors are few (or too few to tell)."""
-        if self._ok == 0:  # nothing but errors, and an `error_share` that allows it
+        """The window is full and its errors are few (or too few to be significant)."""
+        # Only errors, and an `error_share` that allows that.
+        if self._ok == 0:
             self._decrease()
             return
         mean_s = self._latency_sum_s / self._ok

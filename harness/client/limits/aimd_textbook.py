@@ -1,7 +1,7 @@
 """AIMD as articles on API clients have it: one more while latency and errors are low, half when either is not.
 
-It is here to be compared with. Nothing is tagged: answers to requests sent before a change count for what came after
-it, and a target somebody has to know stands where a server has a knee.
+Kept as a baseline. Samples carry no generation, so answers to requests sent before a change count after it, and the
+latency target must be known in advance instead of being measured.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Vector's adaptive request concurrency: one more a round trip, nine tenths when latency leaves its moving average.
 
 Source: Vector, src/sinks/util/adaptive_concurrency/controller.rs, at its defaults. Kept as a baseline: a moving average
-takes a queue that grows slowly for the server's nature, and one more a round trip is slow to reach a large limit.
+mistakes a queue that grows slowly for the base latency, and one more a round trip is slow to reach a large limit.
 """
 
 from __future__ import annotations

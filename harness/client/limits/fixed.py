@@ -1,4 +1,4 @@
-"""The limit that does not move."""
+"""A fixed limit."""
 
 from __future__ import annotations
 
@@ -25,4 +25,4 @@ class Fixed:
         self.value = min(self.value, self.maximum)
 
     def update(self, sample: Sample, /) -> None:
-        """Nothing to learn."""
+        """Ignore the sample: the limit is fixed."""

@@ -1,7 +1,7 @@
 """Netflix's Gradient2: the limit follows the ratio of a long to a short average of latency.
 
 Source: concurrency-limits, Gradient2Limit in a WindowedLimit, at their defaults. Kept as a baseline: the long average
-follows a queue that it caused itself, so the limit drifts upwards; refusals are not looked at.
+follows a queue that it caused itself, so the limit drifts upwards; refusals are ignored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Netflix's Vegas: the queue is estimated from the least latency ever seen, sample by sample.
 
 Source: concurrency-limits, VegasLimit, at its defaults. Kept as a baseline: on latencies that vary it holds the rare
-quick answer for the server's nature and stays far below the knee.
+quick answer for the base latency and stays far below the knee.
 """
 
 from __future__ import annotations

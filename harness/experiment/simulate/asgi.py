@@ -1,4 +1,4 @@
-"""What stands between a client and an app that run in one process: the ASGI side of one exchange, without bytes."""
+"""ASGI side of one exchange between a client and an app in one process, without a byte stream."""
 
 from __future__ import annotations
 
@@ -47,14 +47,17 @@ class Wire:
         self.lost = False
         self.whole = True
         self.on_lost: Callable[[], None] | None = None
-        self.broken = ""  # how the server ended the connection inside an answer
+        # Cause if the server ended the connection inside an answer.
+        self.broken = ""
         self.status = 0
         self.head_at = float("nan")
         self.headers: list[Header] = []
         self.parts: list[bytes] = []
         self.splitter = SseSplitter()
-        self.events: list[bytes] = []  # payloads of a stream, as they come
-        self.stamps: list[float] = []  # of those that bring a piece of the answer
+        # Payloads of a stream in order of arrival.
+        self.events: list[bytes] = []
+        # Arrival times of payloads with content.
+        self.stamps: list[float] = []
         given = request.headers
         fields = list(_PLAIN)
         if given:
@@ -69,11 +72,11 @@ class Wire:
         }
 
     async def receive(self) -> dict[str, Any]:
-        """The body, whole."""
+        """The whole request body."""
         return {"type": "http.request", "body": self._request.body, "more_body": False}
 
     async def send(self, message: Any) -> None:
-        """Head and parts of the answer, stamped."""
+        """Receive head and body parts of the answer, with time stamps."""
         if message["type"] == "http.response.start":
             self.status, self.headers, self.head_at = message["status"], message["headers"], self._time()
         elif part := message.get("body", b""):

@@ -1,4 +1,4 @@
-"""A JSONL file read once: a million simulated items come from memory, not from reading the same lines again."""
+"""A JSONL file read once: simulated items come from memory instead of repeated reads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from harness.load.workloads.jsonl import Jsonl
 BYTES_MAX = 16_000_000
 
 
-class Recited(Jsonl):
-    """The rows that `Jsonl` gives. A large file, or one with bad lines, is read as ever."""
+class CachedJsonl(Jsonl):
+    """The same rows as `Jsonl`. A large file, or one with malformed lines, is not cached."""
 
     def rows(self, task: Task, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Any, int]]:
         """(index, data, priority) of every good line whose number is `part` modulo `parts`."""
@@ -22,10 +22,10 @@ class Recited(Jsonl):
         lines = [(data, priority) for _, data, priority in once.rows(task)]
         if once.bad_lines:
             return super().rows(task, part, parts)
-        return self._recite(lines, range(part, self.items, parts))
+        return self._repeat(lines, range(part, self.items, parts))
 
     @staticmethod
-    def _recite(lines: list[tuple[Any, int]], indices: range) -> Iterator[tuple[int, Any, int]]:
+    def _repeat(lines: list[tuple[Any, int]], indices: range) -> Iterator[tuple[int, Any, int]]:
         count = len(lines)
         for index in indices:
             data, priority = lines[index % count]

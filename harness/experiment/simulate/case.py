@@ -4,8 +4,8 @@ Rules of this file
   1. The same spec, profile and seed give the same record files, bit for bit. Nothing is written that depends on the
      machine: no wall clock, no CPU time, no memory.
   2. The load's zero is the loop's zero. Applications begin at their instants, which are part of the load.
-  3. What only observes (ticks) or ends the load (a stop, the cut after the drain) is a sentinel of the loop, so that a
-     deadlock is found at once and not drained away.
+  3. Observers (ticks) and ends of the load (a stop, the cut after the drain) are sentinels of the loop. They do not
+     keep it alive, so that a deadlock is found at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import msgspec
 
 from harness.client.types import Send, Strategy
 from harness.experiment.player import TICK_S, Application, Player
-from harness.experiment.simulate.cached_lines import Recited
+from harness.experiment.simulate.cached_lines import CachedJsonl
 from harness.experiment.simulate.direct import DirectSend
 from harness.experiment.simulate.results import SimulatedRun
 from harness.experiment.simulate.simulated_server import SimulatedServer
@@ -39,11 +39,11 @@ from harness.measure.record.rows_file import End, read
 Watch = Callable[[dict[str, Any]], None]
 
 HTTP_URL = "http://127.0.0.1:80"
-"""Of the network in memory, on which there is one server only."""
+"""URL of the only server on the network in memory."""
 STATUS_S = 0.25
 """Wall-clock seconds between two reports of the status."""
 TICKS_A_WIDTH = 2000
-"""Ticks until they come half as often: a simulated week takes no more room than a simulated hour."""
+"""Number of ticks after which the interval doubles, so that long simulations need little memory."""
 
 
 class VirtualPlayer(Player):
@@ -76,11 +76,11 @@ class VirtualPlayer(Player):
         return f"simulated {self._mock.profile}" if self.spec.layers.keeps_answers else ""
 
     def _call_at(self, when: float, call: Callable[[], None]) -> None:
-        def look() -> float:
+        def fire() -> float:
             call()
             return math.inf
 
-        self._loop.watch(when, look)
+        self._loop.watch(when, fire)
 
     def _strategy(self) -> Strategy:
         return self._terms.strategy or super()._strategy()
@@ -89,7 +89,7 @@ class VirtualPlayer(Player):
         source = super()._source(strategy)
         if (plain := source.jsonl) is None:
             return source
-        return replace(source, jsonl=Recited(plain.path, plain.items, plain.priorities))
+        return replace(source, jsonl=CachedJsonl(plain.path, plain.items, plain.priorities))
 
     async def play_all(self) -> End:
         """Play every application to its end; raises the first error of one."""
@@ -98,7 +98,7 @@ class VirtualPlayer(Player):
             from harness.experiment.simulate.network import Network
 
             loop.connect = Network(self._mock.app, terms.delay_s).connect
-        loop.watch(0.0, self._look)
+        loop.watch(0.0, self._on_tick)
         if terms.stop_s < math.inf:
             self._call_at(terms.stop_s, self.leave_all)
         self.begin(0.0, self.records)
@@ -109,7 +109,7 @@ class VirtualPlayer(Player):
         await asyncio.gather(*(one.task for one in self.applications if one.task), return_exceptions=True)
         if self.failure is not None:
             raise self.failure
-        self._look()
+        self._on_tick()
         return self.finish()
 
     async def _join(self, one: Application, begins_s: float) -> None:
@@ -117,8 +117,8 @@ class VirtualPlayer(Player):
             await sleep_until(begins_s)
         await self.play(one)
 
-    def _look(self) -> float:
-        """A tick; returns the instant of the next."""
+    def _on_tick(self) -> float:
+        """Record a tick; returns the instant of the next."""
         self.tick(self.records)
         if self._watch is not None and time.monotonic() > self._reported + STATUS_S:
             self._reported = time.monotonic()
@@ -129,18 +129,18 @@ class VirtualPlayer(Player):
         return self._loop.time() + self._tick_s
 
     def finish(self, error: str | None = None, interrupted: str | None = None) -> End:
-        """Close the records, with the last word on them."""
+        """Close the records and write their end."""
         self.interrupted = interrupted
         end = self.summary(self.records, self._loop.time(), error)
         if self._terms.stop_s < math.inf and self.schedule.offsets is None:
-            # The stop of a backlog without end is a part of the load, and its only end.
+            # An endless backlog ends only by its stop, so the stop is part of the load.
             not_sent = max(0, end.pulled - end.recorded)
             end = msgspec.structs.replace(end, scheduled=end.pulled, not_sent=not_sent)
         return self.records.end(end)
 
 
 def play(spec: Trial, server: SimulatedServer, terms: Terms | None = None, watch: Watch | None = None) -> SimulatedRun:
-    """Play it to its end, reporting to `watch`; raises DeadlockError if it has none, and the case's errors."""
+    """Play a case to its end and report to `watch`; raises DeadlockError if it cannot end, and the case's errors."""
     began = time.perf_counter()
     begun: list[VirtualPlayer] = []
 
@@ -157,7 +157,8 @@ def play(spec: Trial, server: SimulatedServer, terms: Terms | None = None, watch
             begun[0].finish(interrupted="stopped by the user")
         raise
     except BaseException as error:
-        if begun:  # what was recorded until then stands, with the reason beside it
+        # Keep the records so far and note the error.
+        if begun:
             begun[0].finish(error=f"{type(error).__name__}: {error}")
         raise
     paths = player.records.paths

@@ -1,8 +1,8 @@
 """`paceline simulate compare`: the cases of a prepared run in virtual time, in this process.
 
-The plan, the records, the result and the report are those of a real run, marked as simulated. What a simulation cannot
-know (CPU, memory, the machine) is left out instead of being made up. Two runs of one seed differ in nothing but their
-directory's name and `started_at`.
+The plan, the records, the result and the report are those of a real run, marked as simulated. Figures that a
+simulation does not have (CPU, memory, the machine) are omitted. Two runs with one seed differ only in the name of their
+directory and in `started_at`.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class MockInProcess:
         self.note: str | None = note + ("" if speed == 1 else f"; times divided by {speed:g}")
 
     def fresh(self, repeat: int = 0) -> SimulatedServer:
-        """With all schedules at their start; another seed for each repeat."""
+        """A new mock with all schedules at their start; each repeat has its own seed."""
         settings = self._settings
         self.mock = SimulatedServer(settings.server, settings.seed, settings.speed, repeat)
         return self.mock
 
     def reset(self) -> None:
-        """Its schedule begins again, and its counts."""
+        """Restart its schedule and counts."""
         self.fresh()
 
     def seen(self) -> int:
@@ -76,7 +76,7 @@ class VirtualTime:
         return {}
 
     def play(self, trial: Trial, watch: Watch) -> Played:
-        """Exit code 1 if it comes to no end."""
+        """Play a trial; exit code 1 if it cannot end."""
         try:
             played = play(trial, self._server.fresh(trial.repeat), self._terms, watch)
         except KeyboardInterrupt:

@@ -1,10 +1,10 @@
 """The shortest way from a client to a simulated server: a `Send` that calls the server's app in the same process.
 
 Rules of this file
-  1. Everything between the two faces is the real thing: routes, limits, faults, admission, batching, engine. What is
-     left out is the wire: no socket, no HTTP parser, and for the plainest calls no JSON either (`_plain`).
+  1. Routes, limits, faults, admission, batching and engine are the real ones. The wire is left out: no socket, no HTTP
+     parser, and for the simplest calls no JSON (`_plain`).
   2. Outcomes, stamps and time-outs are those of `harness.client.transport.async_http.HttpTransport`.
-  3. Nothing takes time but what the profile says (and the network, if it is given a delay).
+  3. Only the durations of the profile (and the network's delay, if set) take time.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class DirectSend(AttemptSend):
             request.progress.first_byte = response.first_byte
 
     async def _whole(self, request: Request, response: Response) -> None:
-        """Any call, with the bodies as they would be on the wire."""
+        """Any call, with the bodies as sent over HTTP."""
         wire = Wire(request, self._now)
         await self._app(wire.scope, wire.receive, wire.send)
         response.status = wire.status

@@ -1,4 +1,4 @@
-"""A network in memory: pairs of transports on the virtual loop, so that the real client and the real face speak HTTP.
+"""A network in memory: pairs of transports on the virtual loop, so that the real client and server speak HTTP.
 
 Rules of this file
   1. Bytes arrive in the order in which they were written, each way after `delay_s`; nothing is lost or split.
@@ -50,11 +50,14 @@ class Pipe(asyncio.Transport):
         self._protocol = protocol
         self._delay_s = delay_s
         self._loop = asyncio.get_running_loop()
-        self._closing = False  # nothing more is written
-        self._lost = False  # the protocol was told
+        # No further writes are accepted.
+        self._closing = False
+        # `connection_lost` was called.
+        self._lost = False
         self._paused = False
         self._held: deque[bytes] = deque()
-        self._ended = False  # the other end will write no more
+        # The other end has closed its side.
+        self._ended = False
 
     def _send(self, deliver: Callable[..., None], *args: Any) -> None:
         if self._delay_s:
@@ -63,12 +66,12 @@ class Pipe(asyncio.Transport):
             self._loop.call_soon(deliver, *args)
 
     def write(self, data: Any) -> None:
-        """To the other end."""
+        """Send to the other end."""
         if data and not self._closing:
             self._send(self.peer.arrive, bytes(data))
 
     def arrive(self, data: bytes) -> None:
-        """Bytes are here."""
+        """Bytes have arrived."""
         if self._paused:
             self._held.append(data)
         elif not self._closing:
@@ -86,14 +89,14 @@ class Pipe(asyncio.Transport):
         self._lose(ConnectionResetError("connection reset by peer"))
 
     def close(self) -> None:
-        """What was written still arrives."""
+        """Close after all written bytes have arrived."""
         if not self._closing:
             self._closing = True
             self._send(self.peer.arrive_end)
             self._loop.call_soon(self._lose, None)
 
     def abort(self) -> None:
-        """At once; the other end sees a reset."""
+        """Close at once; the other end sees a reset."""
         if not self._lost:
             self._closing = True
             self._send(self.peer.arrive_reset)
@@ -109,11 +112,11 @@ class Pipe(asyncio.Transport):
         return self._closing
 
     def pause_reading(self) -> None:
-        """Hold back what arrives."""
+        """Hold back arriving bytes."""
         self._paused = True
 
     def resume_reading(self) -> None:
-        """Hand over what was held back."""
+        """Deliver the bytes held back."""
         self._paused = False
         while self._held and not self._paused:
             self.arrive(self._held.popleft())
@@ -125,15 +128,15 @@ class Pipe(asyncio.Transport):
         return not self._paused
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Whom to tell from now on."""
+        """Replace the protocol."""
         self._protocol = protocol
 
     def get_protocol(self) -> Any:
-        """Who is told."""
+        """The protocol that receives events."""
         return self._protocol
 
     def get_write_buffer_size(self) -> int:
-        """What was written is on its way."""
+        """Nothing to flush: writes are on their way at once."""
         return 0
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:

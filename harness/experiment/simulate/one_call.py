@@ -1,4 +1,4 @@
-"""`simulate(...)`: one call from a strategy and a profile to what every request met."""
+"""`simulate(...)`: one call from a strategy and a profile to the record of every request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from harness.measure.result import Named
 from mock_server.profile import Profile
 
 ENDLESS = 10**9
-"""Items of a backlog that a `stop_s` ends."""
+"""Number of items of a backlog that `stop_s` ends."""
 
 
 def simulate(
@@ -51,8 +51,8 @@ def simulate(
     `strategy` is `NAME[:key=value,...][+LAYER...]` or an instance; `server` a profile, its name or its file. Without
     `rate_per_s` the load is a backlog of `items` (or one without end until `stop_s`), with it arrivals for
     `duration_s`. `clients` applications share the load, each with a strategy of its own, and begin at `joins_s`.
-    With `network="memory"` the real HTTP client and face speak over connections of `delay_s` each way. Record files go
-    to `records`, or nowhere.
+    With `network="memory"` the real HTTP client and server speak over connections of `delay_s` each way. Record
+    files go to `records`, or nowhere.
     """
     own: NamedLayers = {}
     if isinstance(strategy, str):

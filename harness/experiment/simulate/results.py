@@ -1,4 +1,4 @@
-"""What came of a simulated case: the rows of its record files, and figures of them."""
+"""Results of a simulated case: the rows of its record files and figures computed from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Rows = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class SimulatedRun:
-    """What came of it. `rows` are `REQUEST_DTYPE`, `ticks` `TIMELINE_DTYPE`, as in the record files."""
+    """Results of a simulated case. `rows` are `REQUEST_DTYPE`, `ticks` `TIMELINE_DTYPE`, as in the record files."""
 
     rows: Rows
     ticks: Rows

@@ -1,4 +1,4 @@
-"""The server of a simulation: a mock from its profile, with the counts that the real one would tell."""
+"""The server of a simulation: a mock from its profile, with the counts that the real one reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a simulation may say beyond a case."""
+"""Settings of a simulation beyond its case."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from harness.client.types import Strategy
 
 @dataclass(frozen=True)
 class Terms:
-    """What a simulation may say beyond a case: when each client application joins, and when the load ends."""
+    """Settings of a simulation beyond its case: when client applications join, when the load ends, and its network."""
 
-    joins_s: tuple[float, ...] = ()  # of application 0, 1, ...; those left out begin at zero
-    stop_s: float = math.inf  # no item is given out after this instant
-    strategy: Strategy | None = None  # in place of the spec's: an instance that has no name
-    network: Literal["none", "memory"] = "none"  # straight to the app, or HTTP over a network in memory
-    delay_s: float = 0.0  # of that network, each way
+    # Start of application 0, 1, ...; others begin at zero.
+    joins_s: tuple[float, ...] = ()
+    # No item is given out after this instant.
+    stop_s: float = math.inf
+    # Replaces the case's strategy: an instance without a plug-in name.
+    strategy: Strategy | None = None
+    # Direct calls of the app, or HTTP over a network in memory.
+    network: Literal["none", "memory"] = "none"
+    # Delay of that network, each way.
+    delay_s: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("stop_s", "delay_s", *(() if self.joins_s == () else ("joins_s",))):

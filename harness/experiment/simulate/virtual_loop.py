@@ -1,9 +1,9 @@
 """An event loop whose time is virtual: it stands still while anything is ready, then jumps to the next timer.
 
 Rules of this file
-  1. What runs next is a function of what was asked for, and in which order: timers of one instant fire in the order in
-     which they were set. There is no socket, no thread, no signal and no wall clock that could interfere.
-  2. A wait that nothing can end is an error, not a hang: nothing ready, no timer, and the main task not done.
+  1. The order of callbacks depends only on the order of calls: timers of one instant fire in the order in which they
+     were set. No socket, thread, signal or wall clock can interfere.
+  2. A deadlock is an error, not a hang: nothing ready, no timer, and the main task not done.
   3. Sentinels (`watch`) observe at instants of their own. They do not keep the loop alive, so they hide no deadlock.
 """
 
@@ -33,12 +33,12 @@ class NotSimulated(RuntimeError):  # noqa: N818 - it says what is the case
 
 
 class Callback(list[Any]):
-    """[function, arguments, context]: what asyncio calls a handle, made and called at a third of its cost."""
+    """[function, arguments, context]: asyncio's Handle at a third of its cost."""
 
     __slots__ = ()
 
     def cancel(self) -> None:
-        """Never call it."""
+        """Drop the callback."""
         self[0] = None
 
     def cancelled(self) -> bool:
@@ -66,12 +66,12 @@ class VirtualLoop(base_events.BaseEventLoop):
         self._queue: deque[Callback] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._sentinels: list[tuple[float, int, Callable[[], float]]] = []
-        self._set = 0  # timers ever set: the order among those of one instant
+        # Number of timers set so far: orders timers of one instant.
+        self._set = 0
         self._clock_resolution = 0.0
         self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign] # the same without a frame
-        self.connect: Callable[[Any], asyncio.Transport] | None = (
-            None  # how a connection is made, if there is a network
-        )
+        # Makes a connection if there is a network.
+        self.connect: Callable[[Any], asyncio.Transport] | None = None
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
@@ -99,13 +99,13 @@ class VirtualLoop(base_events.BaseEventLoop):
         """There is one thread only."""
         return self.call_soon(callback, *args, context=context)
 
-    def watch(self, when: float, look: Callable[[], float]) -> None:
-        """Call `look()` once all that is due before `when` has run; it returns the next instant to look at."""
+    def watch(self, when: float, observe: Callable[[], float]) -> None:
+        """Call `observe()` when everything due before `when` has run; it returns its next instant."""
         self._set += 1
-        heappush(self._sentinels, (when, self._set, look))
+        heappush(self._sentinels, (when, self._set, observe))
 
     def _run_once(self) -> None:
-        """Everything until the loop is stopped; an error of a callback is told as asyncio tells it."""
+        """Run until the loop is stopped; errors of callbacks are reported as asyncio reports them."""
         while not self._stopping:  # type: ignore[attr-defined] # BaseEventLoop's own
             try:
                 self._spin()
@@ -118,7 +118,8 @@ class VirtualLoop(base_events.BaseEventLoop):
         queue, timers, sentinels, pop = self._queue, self._timers, self._sentinels, self._queue.popleft
         while True:
             while queue:
-                for _ in range(len(queue)):  # what these make ready comes after them
+                # Callbacks that these add run after them.
+                for _ in range(len(queue)):
                     callback, args, context = entry = pop()
                     if callback is not None:
                         entry[0] = None
@@ -131,12 +132,13 @@ class VirtualLoop(base_events.BaseEventLoop):
                 self._deadlock()
             when = timers[0][0]
             if sentinels and sentinels[0][0] <= when:
-                self._look()
+                self._observe()
                 continue
             if when > self._now:  # noqa: PLR1730 - max() costs three times as much, at every jump
                 self._now = when
             timer = heappop(timers)[2]
-            if not timers or timers[0][0] > when:  # alone at its instant, as nearly always: no need to queue
+            # The usual case: one timer at this instant, which needs no queue.
+            if not timers or timers[0][0] > when:
                 callback, timer[0] = timer[0], None
                 timer[2].run(callback, *timer[1])
                 continue
@@ -144,10 +146,10 @@ class VirtualLoop(base_events.BaseEventLoop):
             while timers and timers[0][0] <= when:
                 queue.append(heappop(timers)[2])
 
-    def _look(self) -> None:
-        when, _, look = heappop(self._sentinels)
+    def _observe(self) -> None:
+        when, _, observe = heappop(self._sentinels)
         self._now = max(self._now, when)
-        self.watch(look(), look)
+        self.watch(observe(), observe)
 
     def _deadlock(self) -> NoReturn:
         waiting = sorted(f"{task.get_name()} ({_where(task)})" for task in asyncio.all_tasks(self))
@@ -161,7 +163,7 @@ class VirtualLoop(base_events.BaseEventLoop):
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override] # as above
         """Refused: a thread takes real time."""
         raise NotSimulated(
-            f"{getattr(func, '__qualname__', func)} wants a thread, and threads have no virtual time: "
+            f"{getattr(func, '__qualname__', func)} needs a thread, and threads have no virtual time: "
             "use a strategy or layer that is asynchronous"
         )
 
@@ -186,11 +188,11 @@ class VirtualLoop(base_events.BaseEventLoop):
         """There are none."""
 
     def _write_to_self(self) -> None:
-        """Nothing sleeps that would have to be woken."""
+        """Nothing to do: no selector sleeps."""
 
 
 def _where(task: asyncio.Task[Any]) -> str:
-    """What a task does, innermost await last."""
+    """The await chain of a task, innermost last."""
     coroutine: Any = task.get_coro()
     names = []
     while coroutine is not None and hasattr(coroutine, "__qualname__"):
@@ -200,6 +202,6 @@ def _where(task: asyncio.Task[Any]) -> str:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run to the end in virtual time; raises DeadlockError if that cannot come."""
+    """Run a coroutine to its end in virtual time; raises DeadlockError if it cannot end."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)

@@ -3,12 +3,12 @@
 Theory of operation
 ===================
 
-*What is measured.* While a limit N is used in full, in flight = throughput x latency (Little's law). So the mean
+*Measurements.* While a limit N is used in full, in flight = throughput x latency (Little's law). So the mean
 latency R(N) gives the throughput N / R(N), and only one thing has to be found: the N at which R leaves its floor. That
 is the knee. A measurement is a block of attempts under one limit (block.py): a mean latency and its standard error. If
 the application did not use the limit, the block says nothing.
 
-*What is known.* The latency model (curve.py) holds all measurements and fits curves to them: latency is a (1 + k N / K)
+*Model.* The latency model (curve.py) holds all measurements and fits curves to them: latency is a (1 + k N / K)
 up to the knee K, and in proportion to N beyond it. Each candidate K gets a probability by how well its best curve
 explains the measurements. A few noisy samples give a wide distribution, and therefore no decision.
 
@@ -29,11 +29,11 @@ learned again; with more in flight it may be caused by other clients, and the pr
 *Refusals and time-outs* (ceiling.py, refusals.py). More than a few of them lower the limit to what was in flight before
 the refused attempt. That limit is not tried again for 2 s, growing to 30 s, and not before the server's Retry-After.
 Refused three times in a row with ever fewer in flight, the server limits a rate, not a number: attempts are then paced
-(`rate_per_s`). The pace grows slowly and falls back to what is accepted when it is refused.
+(`rate_per_s`). The pace grows slowly and falls back to the accepted rate after a refusal.
 
-*What does not count.* Outcomes that the caller caused (client_error, cancelled, not_sent, bad_response) never move the
+*Ignored outcomes.* Outcomes that the caller caused (client_error, cancelled, not_sent, bad_response) never move the
 limit. Errors of the server only cost throughput. Latency is divided by the relative size of an attempt, and the
-client's own lateness is taken out.
+client's own lateness is subtracted.
 
 `seek` chooses where to rest: before the knee, at it, or past it. `cause` says why the limit last changed. How `knee`
 compares with other limits, and where it is weak, is measured in docs/adaptive.md.

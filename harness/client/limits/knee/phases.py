@@ -1,4 +1,4 @@
-"""What `knee` concludes from a full block, in each phase: start, rest, a probe at fewer, a probe at more."""
+"""Decisions of `knee` after a full block, by phase: start, rest, a probe at fewer, a probe at more."""
 
 from __future__ import annotations
 

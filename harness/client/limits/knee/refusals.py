@@ -1,4 +1,4 @@
-"""What `knee` does when a server refuses: lower the limit, or follow the rate that the server accepts."""
+"""Reaction of `knee` to refusals: lower the limit, or follow the rate that the server accepts."""
 
 from __future__ import annotations
 

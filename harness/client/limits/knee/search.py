@@ -45,7 +45,7 @@ BURST = 1.5
 
 
 class Search:
-    """All that is known of the server, the present limit, and the moves between limits."""
+    """The measurements of the server, the present limit, and the moves between limits."""
 
     __slots__ = (
         *("accepted", "base_s", "block", "calibrated", "cause", "ceiling", "changes", "curve", "done", "drained_from"),
@@ -134,6 +134,6 @@ class Search:
         plan(now, self.curve.free(self.value))
 
     def _uncertain(self) -> bool:
-        """The knee may be far from its estimate, and no recent refusal forbids to look."""
+        """Whether the knee may be far from its estimate and no recent refusal forbids a probe."""
         wide = self.curve.quantile(0.8) > WIDE_RATIO * self.curve.quantile(0.2)
         return wide and self.wanted < BEHIND * self.ceiling.at

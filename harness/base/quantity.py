@@ -10,6 +10,7 @@ _NUMBER = r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*"
 _DURATION = re.compile(_NUMBER + r"(us|ms|s|min|m|h)?\s*", re.IGNORECASE)
 _RATE = re.compile(_NUMBER + r"(?:/\s*(s|sec|second|min|m|minute|h|hour))?\s*", re.IGNORECASE)
 DURATION_HELP = "seconds, or a number with one of us ms s min h, such as 500ms"
+SHARE_HELP = "a share such as 5% or 0.05"
 RATE_HELP = "a number per second, or one with /s /min /h, such as 100/s"
 
 
@@ -23,6 +24,15 @@ def rate_per_s(value: str | float) -> float:
     """Per second; raises ValueError."""
     number, unit = _split(_RATE, value)
     return number / {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}[unit[:1]]
+
+
+def share(value: str | float) -> float:
+    """`5%` or `0.05`, between 0 and 1; raises ValueError."""
+    text = str(value).strip()
+    part = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0 <= part <= 1:
+        raise ValueError(value)
+    return part
 
 
 def _split(shape: re.Pattern[str], value: str | float) -> tuple[float, str]:
