@@ -43,7 +43,7 @@ class BatchBounds:
     queue: int = option(4096, "Most items that may wait.", least=1)
     queue_tokens: int = option(0, "Most tokens that may wait; 0 for no bound.", least=0)
     queue_wait_s: float = option(
-        0.0, "Refuse what would wait longer than these seconds; 0 for no bound.", kind=duration_s, least=0
+        0.0, "Refuse requests that would wait longer; 0 for no bound.", kind=duration_s, least=0
     )
     linger_s: float = option(
         0.0, "Seconds to wait for a batch to fill.", kind=duration_s, flag="--batch-linger", least=0
@@ -172,7 +172,7 @@ class _Command:
 
                 def app() -> App:
                     self.engine = build(settings, self.say)
-                    return create(self.engine, bounds, self._tell, jobs, face)
+                    return create(self.engine, bounds, self._announce, jobs, face)
 
                 serve(
                     app,
@@ -199,9 +199,9 @@ class _Command:
 
     def _listens(self, url: str) -> None:
         self.url = url
-        self._tell()
+        self._announce()
 
-    def _tell(self) -> None:
+    def _announce(self) -> None:
         """Print the ready line when the server listens and the engine is warm."""
         engine = self.engine
         if engine is not None and engine.failure is not None and self.serving is not None:
