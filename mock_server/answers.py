@@ -1,7 +1,7 @@
-"""What the simulated model answers: functions of the input alone, so that equal inputs get equal answers.
+"""Answers of the simulated model: functions of the input alone, so equal inputs get equal answers.
 
-They are no constants, because a client that mixes up answers must be caught, and they make a little sense: equal texts
-are similar, a label whose words occur in the text wins. Tokens are words, and single characters of Chinese.
+Answers differ between inputs, so a client that mixes up answers is caught. They are also plausible: equal texts are
+similar, and a label whose words occur in the text wins. Tokens are words and single Chinese characters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from model_server.sampling import GREEDY, Sampling
 from model_server.work import TokenOf
 
 _TOKEN = re.compile(r"[^\W_\u2e80-\u9fff\uac00-\ud7af]+|[\u2e80-\u9fff\uac00-\ud7af]|[^\w\s]")
-_KEPT_CHARS_MAX = 4000  # thousands of longer texts, remembered, would fill the memory
+# Longest input whose result is cached: thousands of longer texts would fill the memory.
+_KEPT_CHARS_MAX = 4000
 _SPECIAL_TOKENS = 2  # [CLS] and [SEP]
 _DIMENSIONS = 64
 _MASK = "[MASK]"
@@ -31,12 +32,12 @@ _WORDS = _VOCABULARY.split()
 
 
 def tokens_of(text: str) -> list[str]:
-    """Words, single Chinese characters, and marks."""
+    """Words, single Chinese characters and punctuation marks."""
     return _TOKEN.findall(text.lower())
 
 
 def tokens_in(text: str, *, special: bool) -> list[TokenOf]:
-    """Each word and mark with a hash as its id, and [CLS] and [SEP] around them."""
+    """Each word and punctuation mark with a hash as its id; with `special`, [CLS] and [SEP] around them."""
     found: list[TokenOf] = [
         (crc32(match.group().lower().encode()) & 0x7FFF_FFFF, match.group(), False, match.start(), match.end())
         for match in _TOKEN.finditer(text)
@@ -45,7 +46,7 @@ def tokens_in(text: str, *, special: bool) -> list[TokenOf]:
 
 
 def count_tokens(kind: str, inputs: tuple[Any, ...]) -> int:
-    """Length of one input, special tokens included. Those of short texts are remembered."""
+    """Length of one input, special tokens included. Counts of short texts are cached."""
     characters = 0
     for part in inputs:
         characters += len(part) if isinstance(part, str) else 0
@@ -64,7 +65,7 @@ _kept_count = lru_cache(maxsize=4096)(_count)
 
 
 def similarity(text1: str, text2: str) -> float:
-    """Shared tokens over all tokens (Dice): 1.0 for equal texts, 0.0 for nothing in common. Remembered if short."""
+    """Shared tokens over all tokens (Dice): 1.0 for equal texts, 0.0 for nothing in common. Cached if short."""
     if len(text1) + len(text2) <= _KEPT_CHARS_MAX:
         return _kept_dice(text1, text2)
     return _dice(text1, text2)
@@ -83,19 +84,20 @@ _kept_dice = lru_cache(maxsize=4096)(_dice)
 
 
 def embed(text: str) -> list[float]:
-    """A bag of hashed tokens of length 1, so that cosines mean something."""
+    """A bag of hashed tokens as a vector of length 1, so that cosine similarity is meaningful."""
     vector = [0.0] * _DIMENSIONS
     for token in tokens_of(text) or [text]:
         digest = crc32(token.encode())
         vector[digest % _DIMENSIONS] += 1.0 if digest & 0x8000_0000 else -1.0
     norm = math.sqrt(sum(value * value for value in vector))
-    if not norm:  # two tokens cancelled each other out
+    # The norm is 0 if tokens cancelled each other out.
+    if not norm:
         vector[0] = norm = 1.0
     return [round(value / norm, 7) for value in vector]
 
 
 def nli(premise: str, hypothesis: str) -> tuple[float, float]:
-    """Logits of contradiction and entailment: the more of the hypothesis' words occur, the more it is entailed."""
+    """Logits of contradiction and entailment; entailment grows with the share of the hypothesis' words that occur."""
     words = set(tokens_of(hypothesis))
     shared = len(words & set(tokens_of(premise))) / max(1, len(words))
     noise = (crc32(f"{premise}\0{hypothesis}".encode()) % 1000) / 1000
@@ -104,7 +106,7 @@ def nli(premise: str, hypothesis: str) -> tuple[float, float]:
 
 
 def rerank(query: str, text: str) -> float:
-    """A logit that grows with what query and text share."""
+    """A logit that grows with the similarity of query and text."""
     return round(8 * similarity(query, text) - 4, 6)
 
 
@@ -127,7 +129,8 @@ def fill_mask(text: str, top_k: int) -> list[list[tuple[float, int, str, str]]]:
         before, after = _MASK.join(parts[: place + 1]), _MASK.join(parts[place + 1 :])
         candidates = []
         for rank in range(min(top_k, len(_WORDS))):
-            token = (digest + rank * 7) % len(_WORDS)  # 7 and the vocabulary's size have no common divisor
+            # 7 and the vocabulary's size have no common divisor, so no word repeats.
+            token = (digest + rank * 7) % len(_WORDS)
             word = _WORDS[token]
             candidates.append((round(weights[rank] / total, 6), token, word, f"{before}{word}{after}"))
         masks.append(candidates)
@@ -135,7 +138,7 @@ def fill_mask(text: str, top_k: int) -> list[list[tuple[float, int, str, str]]]:
 
 
 def pieces(prompt: str, sampling: Sampling = GREEDY) -> Iterator[str]:
-    """An endless text, one token at a time, different for each prompt; where tokens are drawn, also for each seed."""
+    """An endless text, one token at a time; it depends on the prompt, and on the seed if sampling is random."""
     seeded = sampling.draws and sampling.seed is not None
     state = crc32((f"{prompt}\0{sampling.seed}" if seeded else prompt).encode())
     while True:

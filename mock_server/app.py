@@ -1,4 +1,4 @@
-"""From a profile to a running app: `create("constant-120ms")`."""
+"""Creates the mock's app from a profile: `create("constant-120ms")`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def create(
     settings: FaceSettings | None = None,
     jobs: JobBackend | None = None,
 ) -> App:
-    """The mock as an ASGI app, `speed` times as fast as the profile, with `seed` or its own; raises `ProfileError`."""
+    """The mock as an ASGI app, `speed` times as fast as the profile.
+
+    The seed is `seed`, or the profile's if None. Raises `ProfileError`.
+    """
     given = profile if isinstance(profile, Profile) else load(profile)
     if speed is not None:
         if not 0 < speed <= 10_000:
@@ -74,7 +77,7 @@ def _reset_route(handler: Handler) -> Route:
         "POST",
         "/debug/reset",
         handler,
-        "Counts to zero, schedules and random numbers from their start",
+        "Reset the counts; restart schedules and random numbers",
         "ops",
         answer=Status,
         work=False,

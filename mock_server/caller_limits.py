@@ -1,4 +1,4 @@
-"""The server's own limits on its caller: exchanges at once, and a token bucket. Pure: time is an argument."""
+"""The server's limits for its callers: in-flight requests and a token bucket. Pure: time is an argument."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from model_server.errors import ApiError
 
 
 class TokenBucket(Gcra):
-    """`rate_per_s` in the long run, `burst` at once; exact from the first second."""
+    """`rate_per_s` in the long run, `burst` at the same time; exact from the first second."""
 
     __slots__ = ()
 
     def wait_s(self, now: float) -> float:
-        """0 if it may pass (and is then counted), else seconds until it might."""
+        """0 if a request is allowed now (it is then counted), else the seconds to wait."""
         wait = self.earliest(now) - now
         if wait > 1e-9:
             return wait
@@ -22,7 +22,7 @@ class TokenBucket(Gcra):
 
 
 class LimitBook:
-    """What is let in under one `[limits]` table."""
+    """Admits or refuses requests by one `[limits]` table."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -31,7 +31,7 @@ class LimitBook:
         self._mean_s = 0.0
 
     def check(self, now: float) -> ApiError | None:
-        """None if it may pass (then call `leave` once), else the refusal with an honest Retry-After."""
+        """None if the request is admitted (then call `leave` once), else the refusal with its Retry-After."""
         limits = self.limits
         if limits.in_flight and self.in_flight >= limits.in_flight:
             wait = self._mean_s / limits.in_flight
@@ -44,12 +44,12 @@ class LimitBook:
         return None
 
     def leave(self, duration_s: float) -> None:
-        """One that had passed is over."""
+        """An admitted request has ended after `duration_s`."""
         self.in_flight -= 1
         self._mean_s += (duration_s - self._mean_s) * (0.1 if self._mean_s else 1.0)
 
     def _refusal(self, message: str, code: str, wait_s: float) -> ApiError:
         status = self.limits.status
         kind = "rate_limit_error" if status == 429 else "overloaded_error"
-        told_s = self.limits.retry_after_s if self.limits.retry_after_s is not None else wait_s
-        return ApiError(status, message, code=code, type=kind, retry_after_s=told_s if self.limits.tell_wait else None)
+        after_s = self.limits.retry_after_s if self.limits.retry_after_s is not None else wait_s
+        return ApiError(status, message, code=code, type=kind, retry_after_s=after_s if self.limits.tell_wait else None)

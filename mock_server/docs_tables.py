@@ -1,6 +1,6 @@
-"""`python -m mock_server.docs_tables docs/servers.md`: writes the generated tables of the documentation anew.
+"""`python -m mock_server.docs_tables docs/servers.md`: rewrites the generated tables of the documentation.
 
-They are made from the routes and from the settings classes, so that they cannot say anything else than the code.
+The tables are made from the routes and the settings classes, so they always match the code.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from model_server.http.openapi import errors_table, routes_table
 
 
 def tables() -> dict[str, str]:
-    """Every generated part, by its name in the markers."""
-    shipped = ["| Profile | What it stands for |", "|---|---|"]
+    """Every generated table, by its name in the markers."""
+    shipped = ["| Profile | Server that it simulates |", "|---|---|"]
     shipped += [f"| `{name}` | {profiles.summary(name)} |" for name in profiles.names()]
     faults = [
         f"**`{name}`** {(sys.modules[fault.__module__].__doc__ or '').splitlines()[0]}\n\n{reference_table(fault)}"
@@ -41,7 +41,8 @@ def filled(text: str) -> str:
         if not pattern.search(text):
             raise ValueError(f"no marker {begin}")
         part = f"{begin}\n{table}\n{end}"
-        text = pattern.sub(lambda _, part=part: part, text)  # type: ignore[misc] # the default binds this turn's part
+        # The default argument binds the part of this iteration.
+        text = pattern.sub(lambda _, part=part: part, text)  # type: ignore[misc]
     return text
 
 

@@ -1,4 +1,4 @@
-"""How latency grows with what is in flight. `n` is the number of calls in the server, the new one included. Pure."""
+"""Growth of latency with the in-flight calls. `n` is the number of calls in the server with the new one. Pure."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Ratio = Annotated[float, Meta(ge=0.0, le=1000.0)]
 
 
 class NoGrowth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="none"):
-    """In flight does not matter."""
+    """Latency does not depend on the calls in flight."""
 
     def apply(self, seconds: float, n: int) -> float:
-        """The service time as it is."""
+        """The service time, unchanged."""
         return seconds
 
 
 class Linear(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="linear"):
     """factor = 1 + slope (n - 1)."""
 
-    slope: Annotated[Ratio, Meta(description="what each further call in flight adds, as a share of the service time")]
+    slope: Annotated[Ratio, Meta(description="increase per further call in flight, as a share of the service time")]
 
     def apply(self, seconds: float, n: int) -> float:
         """A straight line."""
@@ -33,9 +33,9 @@ class Linear(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 class ExponentialGrowth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="exponential"):
     """factor = 1 up to the knee, then exp(rate (n - knee)), at most `factor_max`."""
 
-    knee: Annotated[int, Meta(ge=1, le=1_000_000, description="calls in flight up to which nothing grows")]
+    knee: Annotated[int, Meta(ge=1, le=1_000_000, description="calls in flight up to which latency is flat")]
     rate: Annotated[Ratio, Meta(description="growth per call in flight past the knee")]
-    factor_max: Annotated[float, Meta(ge=1.0, le=1e6, description="where growth ends")] = 1000.0
+    factor_max: Annotated[float, Meta(ge=1.0, le=1e6, description="largest factor")] = 1000.0
 
     def apply(self, seconds: float, n: int) -> float:
         """Flat, then exponential."""
@@ -49,7 +49,7 @@ class Usl(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="ki
     """Gunther's universal scalability law: factor = 1 + sigma (n - 1) + kappa n (n - 1)."""
 
     sigma: Annotated[Ratio, Meta(description="contention")]
-    kappa: Annotated[Ratio, Meta(description="coherency: makes throughput fall past its peak")] = 0.0
+    kappa: Annotated[Ratio, Meta(description="coherency: throughput falls past its peak")] = 0.0
 
     def apply(self, seconds: float, n: int) -> float:
         """Latency by Little's law from the USL's throughput."""
@@ -57,15 +57,15 @@ class Usl(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="ki
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="table"):
-    """Straight lines between points (in flight, value); the last line goes on beyond the last point.
+    """Straight lines between points (in flight, value); the last line continues past the last point.
 
-    With unit "seconds" the value is the whole service time, whatever the `service` constants say.
+    With unit "seconds" the value is the whole service time, and the other `service` constants have no effect.
     """
 
     points: Annotated[
-        tuple[tuple[float, float], ...], Meta(min_length=1, description="[in flight, value], in flight rising")
+        tuple[tuple[float, float], ...], Meta(min_length=1, description="[in flight, value], sorted by in flight")
     ]
-    unit: Annotated[Literal["seconds", "factor"], Meta(description="what the values are")] = "seconds"
+    unit: Annotated[Literal["seconds", "factor"], Meta(description="unit of the values")] = "seconds"
 
     def __post_init__(self) -> None:
         if any(value < 0 or at < 0 for at, value in self.points):
@@ -74,13 +74,13 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
             raise ValueError("points must have rising numbers in flight")
 
     def scaled(self, speed: float) -> Table:
-        """Seconds divided by `speed`; factors stay."""
+        """The same table with seconds divided by `speed`; factors are unchanged."""
         if self.unit == "factor":
             return self
         return msgspec.structs.replace(self, points=tuple((at, value / speed) for at, value in self.points))
 
     def apply(self, seconds: float, n: int) -> float:
-        """Interpolate."""
+        """The interpolated service time."""
         value = self._value(n)
         return value if self.unit == "seconds" else seconds * value
 

@@ -1,6 +1,6 @@
-"""What stands between a request and the simulated engine: limits, then faults; and the schedule that both follow.
+"""Applies a profile's limits, faults, pauses and changes to each request before the simulated engine gets it.
 
-Time zero of every schedule is the first work request after the start, or after POST /debug/reset.
+Time zero of every schedule is the first work request after the start or after POST /debug/reset.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Answer = Callable[[], Awaitable[Reply]]
 
 
 class Gate:
-    """The `around` of a mock's app. `profile` is already scaled by its own `speed`."""
+    """The `around` function of a mock's app. `profile` is already scaled by its own `speed`."""
 
     def __init__(self, profile: Profile, engine: SimulatedEngine, seed: int) -> None:
         self.profile = profile
@@ -32,21 +32,22 @@ class Gate:
             scaled(fault_of(fault, f"{profile.name}: faults[{index}]"), profile.speed)
             for index, fault in enumerate(profile.faults)
         ]
-        self.app: App = None  # type: ignore[assignment] # set by bind(), before the first request
+        # bind() sets it before the first request.
+        self.app: App = None  # type: ignore[assignment]
         self.reset()
 
     def bind(self, app: App) -> None:
-        """The app whose exchanges it guards."""
+        """Set the app whose requests pass through this gate."""
         self.app = app
 
     @property
     def idle(self) -> bool:
-        """Nothing to guard: the app can do without."""
+        """True if the profile has no limits, faults, pauses or changes, so the app needs no gate."""
         profile, limits = self.profile, self.profile.limits
         return not (self.faults or profile.changes or profile.pauses or limits.in_flight or limits.rate_per_s)
 
     def reset(self) -> None:
-        """Schedules start anew at the next request, with the same random numbers and a full bucket."""
+        """Restart schedules at the next request, with the same random numbers and a full token bucket."""
         self.zero: float | None = None
         self.limits = LimitBook(self.profile.limits)
         self.engine.reseed(self.seed)
@@ -96,7 +97,8 @@ class Gate:
 
     def _change(self, change: Change, round_: int) -> None:
         if round_ != self._round:
-            return  # set before a reset
+            # This change was scheduled before a reset.
+            return
         if change.speed is not None:
             self.engine.speed = change.speed
         if change.workers is not None:
@@ -104,21 +106,21 @@ class Gate:
 
 
 async def _nested(faults: list[Fault], site: Site, answer: Answer) -> Reply | None:
-    """The first fault is the outermost; one that deals with the connection ends it for all around it."""
+    """Apply the faults, the first one outermost. A fault that handles the connection ends it for the outer ones too."""
     if not faults:
         return await answer()
 
     async def inner() -> Reply:
         reply = await _nested(faults[1:], site, answer)
         if reply is None:
-            raise _Dealt
+            raise _ConnectionHandled
         return reply
 
     try:
         return await faults[0].apply(site, inner)
-    except _Dealt:
+    except _ConnectionHandled:
         return None
 
 
-class _Dealt(Exception):  # noqa: N818 - a signal inside this file
-    """A fault further in has already dealt with the connection."""
+class _ConnectionHandled(Exception):  # noqa: N818 - a signal inside this file
+    """An inner fault has already closed or reset the connection."""

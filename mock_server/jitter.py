@@ -1,4 +1,4 @@
-"""How service times scatter: a factor with mean 1, drawn anew for every batch, sequence or token. Pure and seeded."""
+"""Jitter of service times: a factor with mean 1, drawn for every batch, sequence or token. Pure and seeded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Draw = Callable[[], float]
 
 
 class Constant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="constant"):
-    """No scatter."""
+    """No jitter."""
 
     def sampler(self, rng: Random) -> Draw:
         """Always 1."""
@@ -54,10 +54,10 @@ class Gamma(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
 
 
 class Empirical(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="empirical"):
-    """Factors that were measured; scaled to mean 1. From `factors`, or from `file`, one number a line."""
+    """Measured factors, scaled to mean 1; from `factors` or from `file` (one number per line)."""
 
     factors: Annotated[tuple[float, ...], Meta(description="measured service times, any unit")] = ()
-    file: Annotated[str | None, Meta(description="path, relative to the profile, one number a line")] = None
+    file: Annotated[str | None, Meta(description="path, relative to the profile; one number per line")] = None
 
     def __post_init__(self) -> None:
         if not self.factors and self.file is None:
@@ -66,7 +66,7 @@ class Empirical(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
             raise ValueError(f"every factor must be a number > 0; got {min(self.factors)!r}")
 
     def sampler(self, rng: Random) -> Draw:
-        """One of the factors, each as likely."""
+        """One of the factors, all equally likely."""
         mean = sum(self.factors) / len(self.factors)
         factors = [factor / mean for factor in self.factors]
         return lambda: rng.choice(factors)

@@ -1,7 +1,7 @@
 """`python -m mock_server`: serve a profile until stopped.
 
-The first line on stdout is JSON, `{"url", "profile", "pid", "note"}`, written once it listens. A user's mistake is one
-line on stderr and exit code 2.
+The first line on stdout is JSON, `{"url", "profile", "pid", "note"}`, written when the server listens. A user's mistake
+gives one line on stderr and exit code 2.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def serve(
     jobs: JobBackend | None = None,
     bounds: FaceSettings | None = None,
 ) -> None:
-    """Serve a profile on this thread until SIGINT, SIGTERM or (if asked) the end of stdin.
+    """Serve a profile on this thread until SIGINT, SIGTERM or, with `exit_with_stdin`, the end of stdin.
 
-    `ready(url)` is called once it listens. Raises `ProfileError` or `PortError` before that.
+    `ready(url)` is called when the server listens. Raises `ProfileError` or `PortError` before that.
     """
     serve_app(
         lambda: create(profile, speed=speed, seed=seed, settings=face_settings(bounds), jobs=jobs),
@@ -55,7 +55,7 @@ def serve(
 
 @dataclass(frozen=True)
 class MockOptions:
-    """Which server is simulated."""
+    """The simulated server."""
 
     profile: str = option(
         "constant-120ms", "Profile of the simulated server: a built-in one or a TOML file.", metavar="NAME|FILE.toml"
@@ -69,20 +69,20 @@ OPTIONS = (MockOptions, Listening, FaceSettings, JobOptions)
 
 
 def worker_recipe(mock: MockOptions, bounds: FaceSettings | None = None) -> WorkerRecipe:
-    """How a worker makes the same mock."""
+    """The recipe by which a worker creates the same mock."""
     face = asdict(bounds or FaceSettings())
     del face["api_key"]
     return WorkerRecipe("mock_server.main:worker_app", {"mock": asdict(mock), "face": face})
 
 
 def worker_app(mock: dict[str, Any], face: dict[str, Any]) -> App:
-    """An app for a worker of jobs, which nobody calls over HTTP."""
+    """An app for a job worker; it serves no HTTP."""
     settings = FaceSettings(**{**face, "cors_origins": ()})
     return create(mock["profile"], speed=mock["speed"], seed=mock["seed"], settings=settings)
 
 
 def run(values: Mapping[str, Any]) -> int:
-    """Serve with the values of the options, by field name; the exit code."""
+    """Serve with the values of the options, by field name; returns the exit code."""
     mock, listening = filled(MockOptions, values), filled(Listening, values)
 
     def ready(url: str) -> None:

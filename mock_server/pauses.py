@@ -1,7 +1,7 @@
-"""When a server stands still: nothing is worked at, and what was in service goes on afterwards. Pure.
+"""Pauses of a server: all work stops, and work in service continues after the pause. Pure.
 
-Instants here are on one clock of the caller's, `zero` being the instant from which the profile counts. A window is
-half open: work that is over at the very moment a pause begins is over.
+Instants are on the caller's clock; `zero` is the instant from which the profile counts. A window is half open: work
+that ends at the instant at which a pause begins has ended.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from mock_server.profile import Pause
 
 
 class Pauses:
-    """The pauses of a profile, from `zero` on."""
+    """The pauses of a profile, counted from `zero`."""
 
     def __init__(self, pauses: Sequence[Pause] = (), zero: float = 0.0) -> None:
         self._pauses = tuple(pauses)
         self._zero = zero
 
     def ends(self, start: float, seconds: float) -> float:
-        """When work that is begun at `start` and takes `seconds` is done."""
+        """The end of work that begins at `start` and takes `seconds`, pauses included."""
         if not self._pauses:
             return start + seconds
         while True:
@@ -31,7 +31,7 @@ class Pauses:
             start = end
 
     def worked_s(self, start: float, until: float) -> float:
-        """Seconds between two instants in which work went on."""
+        """Seconds between two instants without the pauses."""
         if not self._pauses:
             return until - start
         worked = 0.0
@@ -42,12 +42,12 @@ class Pauses:
         return worked
 
     def _next(self, now: float) -> tuple[float, float]:
-        """The pause that is on at `now`, or the next one; both infinite if there is none any more."""
+        """Begin and end of the current or next pause; both infinite if no pause follows."""
         return min((_window(pause, now, self._zero) for pause in self._pauses), default=(math.inf,) * 2)
 
 
 def _window(pause: Pause, now: float, zero: float) -> tuple[float, float]:
-    """Its end is after `now` by the very numbers that are compared, so that whoever steps from end to end moves on."""
+    """The pause's current or next window. Its end is always > `now`, so a loop from end to end makes progress."""
     period_s = pause.period_s
     if period_s is None:
         end = zero + pause.end_s

@@ -1,10 +1,10 @@
-"""Work that shares one machine: whatever joins or leaves makes all that is in service slower or faster, at once. Pure.
+"""Processor sharing: each job that joins or leaves changes the speed of all jobs in service. Pure.
 
 Rules of this file
-  1. All jobs progress alike, on one clock of work that runs at 1 / factor(jobs in service). So a job's place in the
-     order of ends is fixed when it begins, and one heap holds them.
-  2. Time is told by the caller and may be told late: what ended before is found with the instant at which it ended,
-     and a job that begins before the instant reached so far gets what it missed.
+  1. All jobs progress equally, on one work clock that runs at 1 / factor(jobs in service). So the order in which jobs
+     end is fixed when they begin, and one heap holds them.
+  2. The caller passes the time and may pass it late: jobs that ended earlier are returned with the instant at which
+     they ended, and a job that begins before the latest instant is credited with the work since its beginning.
 """
 
 from __future__ import annotations
@@ -17,36 +17,37 @@ from typing import Generic, TypeVar
 from mock_server.pauses import Pauses
 
 Job = TypeVar("Job")
-ROUNDING_S = 1e-9  # of instants: an end that is so near is reached
+# Rounding error of instants: an end at most so far in the future counts as reached.
+ROUNDING_S = 1e-9
 
 
 class Sharing(Generic[Job]):
-    """Jobs in service, each with the seconds of work it needs alone; `factor(n)` is how much slower n make each."""
+    """Jobs in service, each with the seconds of work that it needs alone; `factor(n)` is the slowdown of n jobs."""
 
     def __init__(self, factor: Callable[[int], float]) -> None:
         self.pauses = Pauses()
         self._factor = factor
-        self._heap: list[tuple[float, int, Job]] = []  # (clock of work at its end, number, job)
+        self._heap: list[tuple[float, int, Job]] = []  # (work clock at its end, number, job)
         self._over: list[tuple[float, Job]] = []
         self._begun = 0
         self._work = 0.0
         self._at = -math.inf
 
     def begin(self, at: float, seconds: float, job: Job) -> None:
-        """A job joins."""
+        """Add a job that needs `seconds` of work."""
         self._advance(at)
         missed = self.pauses.worked_s(at, self._at) / self._factor(len(self._heap) + 1) if at < self._at else 0.0
         self._begun += 1
         heapq.heappush(self._heap, (self._work + seconds - missed, self._begun, job))
 
     def next_end(self) -> float:
-        """When the next one is over if nothing joins; infinite if nothing is in service."""
+        """The next end if no job joins; infinite if no job is in service."""
         if self._over:
             return self._over[0][0]
         return self._head() if self._heap else math.inf
 
     def over(self, until: float) -> list[tuple[float, Job]]:
-        """Those that were over by then, each once, with their instants."""
+        """The jobs that ended by `until` with the instants of their ends; each job is returned once."""
         self._advance(until)
         over, self._over = self._over, []
         return over

@@ -1,11 +1,11 @@
-"""The simulated engine: batches and tokens that take as long as the profile says. It knows time only through `Timers`.
+"""The simulated engine: the profile sets the times of batches and tokens. `Timers` is its only source of time.
 
 Rules of this file
-  1. Every end is an absolute instant, reckoned from when the batch (or the token before) was due, never from when a
-     timer happened to fire: what one overshoots is not added to the next, and throughput is exact.
-  2. One timer per batch, one per sequence. Where batches share the machine (`growth_by = "running"`) the next end is
-     not known for good: one timer for the earliest, and one that turns out to be too early does nothing.
-  3. Answers are computed while the clock already runs, so that their cost is part of the service time, not on top.
+  1. Every end is an absolute instant, computed from the due time of the batch (or of the previous token), not from the
+     time at which a timer fired: the overshoot of one timer is not added to the next, and throughput is exact.
+  2. One timer per batch, one per sequence. Where batches share the machine (`growth_by = "running"`) the next end can
+     move: one timer is set for the earliest end, and a timer that fires too early does nothing.
+  3. Answers are computed while the clock runs, so their cost is part of the service time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _Job = tuple[Batch, Callable[[Batch], None]]
 
 
 class SimulatedEngine:
-    """One profile, already scaled, come to life. `speed` is the one that changes over time."""
+    """Simulates one profile, which is already scaled. `speed` is the factor that `changes` set over time."""
 
     def __init__(self, profile: Profile, seed: int) -> None:
         self.profile = profile
@@ -36,32 +36,34 @@ class SimulatedEngine:
         growth = profile.service.growth
         shared = profile.service.growth_by == "running"
         self._shared = Sharing[_Job](lambda n: growth.apply(1.0, n)) if shared else None
-        self._armed = math.inf  # the earliest timer that is set for what is shared
+        # The earliest timer that is set for the shared batches.
+        self._armed = math.inf
         details = {"profile": profile.name, "speed": profile.speed}
         note = f"simulated: answers are made up{scale_note(profile.speed)}"
         self.info = EngineInfo(profile.model, answers.KINDS, profile.input_tokens_max, note, details=details)
-        self.timers: Timers = None  # type: ignore[assignment] # set by open(), before the first request
+        # open() sets it before the first request.
+        self.timers: Timers = None  # type: ignore[assignment]
         self.reseed(seed)
 
     def reseed(self, seed: int) -> None:
-        """Begin all random sequences anew."""
+        """Restart all random sequences."""
         generation = self.profile.generation
         self._jitter = self.profile.service.jitter.sampler(Random(f"{seed}/service"))
         self._ttft_jitter = generation.ttft_jitter.sampler(Random(f"{seed}/ttft"))
         self._itl_jitter = generation.itl_jitter.sampler(Random(f"{seed}/itl"))
 
     def pause(self, pauses: Pauses) -> None:
-        """Stand still at these times from now on."""
+        """Use these pauses from now on."""
         self.pauses = pauses
         if self._shared is not None:
             self._shared.pauses = pauses
 
     def open(self) -> None:
-        """Take the running loop's timers."""
+        """Create the timers on the running loop."""
         self.timers = Timers()
 
     def count_tokens(self, kind: str, inputs: tuple[object, ...], /) -> int:
-        """Words and marks; see `answers`."""
+        """The number of words and punctuation marks; see `answers`."""
         return answers.count_tokens(kind, inputs)
 
     def is_long(self, kind: str, inputs: tuple[object, ...], /) -> bool:
@@ -69,14 +71,14 @@ class SimulatedEngine:
         return False
 
     async def prepare(self, kind: str, inputs: tuple[object, ...], /) -> None:
-        """Nothing is long."""
+        """Do nothing: no input is long."""
 
     def prompt(self, asked: Prompt, /) -> str:
-        """A chat as lines, who said what."""
+        """A chat as one line per message."""
         return asked if isinstance(asked, str) else "\n".join(map(line_of, asked))
 
     def ids(self, kind: str, ids: tuple[int, ...], param: str, /) -> str | tuple[int, ...]:
-        """Each id is a word of its own: there is no vocabulary to look it up in."""
+        """Each id as a word: a mock has no vocabulary."""
         return self.text_of(kind, ids)
 
     async def tokens(self, kind: str, text: str, special: bool, /) -> list[TokenOf]:
@@ -88,7 +90,7 @@ class SimulatedEngine:
         return " ".join(map(str, ids))
 
     def service_s(self, batch: Batch) -> float:
-        """How long this batch takes, jitter included; where batches share the machine, alone."""
+        """Service time of this batch with jitter; where batches share the machine, its time alone."""
         service = self.profile.service
         flat = service.base_s + service.per_item_s * len(batch.works) + service.per_token_s * batch.padded_tokens
         grown = flat if self._shared is not None else service.growth.apply(flat, batch.works[0].in_flight)
@@ -157,7 +159,7 @@ class SimulatedEngine:
 
 
 def scale_note(speed: float) -> str:
-    """What a report has to say of a profile whose times were scaled; empty if they were not."""
+    """The note in a report on a profile with scaled times; empty if they are not scaled."""
     return "" if speed == 1 else f"; times divided by {speed:g}"
 
 

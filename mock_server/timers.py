@@ -1,9 +1,8 @@
-"""Callbacks at absolute instants, precise to some tens of microseconds under uvloop on Linux.
+"""Callbacks at absolute instants, precise to tens of microseconds under uvloop on Linux.
 
-uvloop rounds timers to whole milliseconds (measured: 0.5 ms mean, 1.5 ms p99 off); a `timerfd` armed for the earliest
-of all deadlines is 0.02 ms off on average with 100 streams. An idle machine still wakes up some 0.15 ms late, so the
-timer is armed early by the median of what it was late (`lead_s`, learned). Other loops, virtual clocks among them, use
-`call_at`.
+uvloop rounds timers to whole milliseconds (measured error: 0.5 ms mean, 1.5 ms p99). A `timerfd` that is armed for the
+earliest deadline has a mean error of 0.02 ms with 100 streams. An idle machine still wakes up about 0.15 ms late, so
+the timer is armed early by its median delay (`lead_s`, learned). Other loops, such as virtual clocks, use `call_at`.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Timers:
             self._loop.add_reader(timer.fd, self._due)
 
     def at(self, when: float, callback: Callable[..., None], *args: Any) -> None:
-        """Call `callback(*args)` at `when` on `clock`; at the next turn of the loop if it is past."""
+        """Call `callback(*args)` at `when` on `clock`; in the next iteration of the loop if `when` is past."""
         if self._timer is None:
             self._loop.call_at(when, callback, *args)
             return
@@ -58,7 +57,7 @@ class Timers:
         self._armed = when
 
     def _due(self) -> None:
-        # A timer that is armed again between the wake-up and this read gives nothing to read.
+        # If the timer was armed again between the wake-up and this read, there is nothing to read.
         if self._timer is None or not self._timer.fired():
             return
         self._armed = float("inf")
@@ -66,13 +65,14 @@ class Timers:
         if heap:
             self.lead_s += _LEAD_STEP_S if now > heap[0][0] else -_LEAD_STEP_S
             self.lead_s = min(max(self.lead_s, 0.0), _LEAD_MAX_S)
-        # One step more than the lead, so that a timer armed with the lead of a moment ago finds its entry due.
+        # One step more than the lead, so that a timer armed with the previous lead finds its entry due.
         due = now + self.lead_s + _LEAD_STEP_S
         try:
             while heap and heap[0][0] <= due:
                 _, _, callback, args = heapq.heappop(heap)
                 callback(*args)
-        finally:  # a callback that fails, which the loop logs, must not stop the others' clock
+        finally:
+            # The loop logs a failed callback; the timer of the others must stay armed.
             if heap and heap[0][0] < self._armed:
                 self._arm(heap[0][0])
 

@@ -1,4 +1,4 @@
-"""From TOML to checked settings: errors name the key, its value and what is allowed, in one line."""
+"""Converts TOML to checked settings. An error names the key, its value and the allowed values, in one line."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _MISSING = re.compile(r"missing required field `([^`]+)`")
 
 
 class ProfileError(ValueError):
-    """A profile that cannot be used; the message is one line for people."""
+    """A profile that cannot be used; the message is one line for the user."""
 
 
 class Key(msgspec.Struct, frozen=True):
-    """One key of the reference."""
+    """One key of the settings reference."""
 
     name: str  # with [] for tables that repeat
     type: str
@@ -69,7 +69,7 @@ def _value_at(data: Any, path: str) -> Any:
 
 @cache
 def reference(type: Any = Profile) -> tuple[Key, ...]:
-    """Every key of a settings class, nested ones included, in the order of the file."""
+    """Every key of a settings class, nested keys included, in the order of the class."""
     return tuple(_keys(inspect.type_info(type), ""))
 
 
@@ -150,7 +150,7 @@ def _short(number: float) -> str:
 
 
 def reference_table(type: Any = Profile) -> str:
-    """Markdown: one line a key."""
+    """The reference as a Markdown table, one line per key."""
     lines = ["| Key | Type | Allowed | Default | Meaning |", "|---|---|---|---|---|"]
     lines += [
         f"| `{key.name}` | {key.type} | {key.allowed} | {key.default} | {key.meaning} |" for key in reference(type)

@@ -1,1 +1,1 @@
-"""Part of paceline: the HTTP face of both servers, their batching policy, and (lazily) the real one's engines."""
+"""Part of paceline: the HTTP interface of both servers, their batching policy and the engines of the model server."""

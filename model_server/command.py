@@ -1,4 +1,4 @@
-"""What the commands of both servers share: the loop, signals, a parent that dies, the API key and the ready line."""
+"""Shared parts of both server commands: event loop, signals, exit with the parent, API key and ready line."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from model_server.http.serving import serve as serve_app
 
 API_KEY_VARIABLE = "PACELINE_API_KEY"
 LINGER_S = 2.0
-"""The clients of a parent that was killed notice a little later; till then they get answers, not refusals."""
+"""Seconds to keep serving after the parent process has ended, until its clients have ended too."""
 
 
 class ApiKeyError(ValueError):
-    """The API key of the environment cannot be used; the message says why and what to do."""
+    """The API key of the environment cannot be used; the message names the reason and the remedy."""
 
 
 class BoundsError(ValueError):
-    """A bound that an option names cannot be; the message says what is allowed."""
+    """An option sets a bound to an invalid value; the message names the allowed values."""
 
 
 def bounds_of(values: Mapping[str, Any]) -> FaceSettings:
-    """The bounds that options name; raises `BoundsError`."""
+    """The bounds from the options; raises `BoundsError`."""
     try:
         return filled(FaceSettings, values)
     except ValueError as error:
@@ -40,9 +40,9 @@ def bounds_of(values: Mapping[str, Any]) -> FaceSettings:
 
 
 def face_settings(bounds: FaceSettings | None = None) -> FaceSettings:
-    """The usual bounds or these, and the API key of the environment: on a command line others could read it.
+    """The given or default bounds with the API key of the environment; other users could read a command line.
 
-    Blanks and line ends around the key are dropped, as files and secret stores add them. Raises `ApiKeyError`.
+    Blanks and line ends around the key are removed: files and secret stores add them. Raises `ApiKeyError`.
     """
     given = os.environ.get(API_KEY_VARIABLE)
     bounds = bounds or FaceSettings()
@@ -68,10 +68,10 @@ def serve(
     grace_s: float = 30.0,
     on_serving: Callable[[Serving], None] = lambda serving: None,
 ) -> None:
-    """Serve what `create` gives on this thread until SIGINT, SIGTERM or (if asked) the end of stdin.
+    """Serve the app that `create` returns on this thread until SIGINT, SIGTERM or, if requested, the end of stdin.
 
-    The address is bound first, so that a port in use is known before anything slow; `ready(url)` is called once it
-    listens. Raises `PortError`, and what `create` raises.
+    The address is bound first, so that a port in use is reported before anything slow; `ready(url)` is called when
+    the server listens. Raises `PortError` and the exceptions of `create`.
     """
     raise_file_limit()
     sock = bind(host, port)
@@ -102,7 +102,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _stop_at_end_of_stdin(serving: Serving) -> None:
-    """A parent that dies closes our stdin; reading it is the one way to learn of that on every system."""
+    """Stop at the end of stdin: the one sign on every system that the parent process has ended."""
     loop = asyncio.get_running_loop()
 
     def read() -> None:
@@ -117,7 +117,7 @@ def _stop_at_end_of_stdin(serving: Serving) -> None:
 
 @dataclass(frozen=True)
 class Listening:
-    """Where a server listens, and how it says so."""
+    """Address of a server, and the file for its ready line."""
 
     host: str = option("127.0.0.1", "Address to bind; any other than this one lets other machines call.")
     port: int = option(0, "Port to bind; 0 chooses a free one.", least=0, most=65535)
@@ -126,7 +126,7 @@ class Listening:
 
 
 def tell_ready(facts: dict[str, Any], port_file: Path | None) -> None:
-    """The ready line: one line of JSON on stdout, and in the file if one is asked for."""
+    """Print the ready line, one line of JSON, on stdout; write it to `port_file` too, if given."""
     line = json.dumps({**facts, "pid": os.getpid()})
     if port_file is not None:
         temporary = port_file.with_suffix(".tmp")

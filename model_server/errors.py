@@ -1,9 +1,9 @@
-"""Every error a caller can see: one class, one body, everywhere.
+"""The errors that a caller gets: one class and one body for all routes.
 
-429 is the caller's own limit, 503 a server that is full, starting or draining; both say when to come back.
-TEI routes speak TEI's statuses (422 for what is not right, 413 for what is too much, 424 for a model that failed) and
-carry `error_type` at the top level too, so that TEI clients can read it. Routes raise the plain error; `for_tei`
-translates it in one place.
+429 means that the caller exceeds its limit, 503 that the server is full, starting or draining; both have Retry-After.
+TEI routes have TEI's statuses (422 for an invalid request, 413 for a too large one, 424 for a failed model) and
+also `error_type` at the top level, as TEI clients expect. Routes raise the plain error; `for_tei` translates it in one
+place.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ CLOSE: Header = (b"connection", b"close")
 
 _encode = msgspec.json.Encoder().encode
 
-_TEI_BY_CODE = {  # text-embeddings-inference, router/src/http/server.rs: ErrorType and its StatusCode
+# text-embeddings-inference, router/src/http/server.rs: ErrorType and its StatusCode.
+_TEI_BY_CODE = {
     "empty": (400, "Empty"),
     "too_many_items": (413, "Validation"),
     "text_too_long": (413, "Validation"),
@@ -30,7 +31,7 @@ _TEI_BY_CODE = {  # text-embeddings-inference, router/src/http/server.rs: ErrorT
 
 
 class ApiError(Exception):
-    """An answer other than 2xx: status, message for people, `type` and `code` for programs, `param` where it lies."""
+    """An answer other than 2xx: status, message for the user, `type` and `code` for programs, `param` in error."""
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class ApiError(Exception):
         message: str,
         *,
         code: str,
-        type: str = "invalid_request_error",  # the word of the error body
+        type: str = "invalid_request_error",
         param: str | None = None,
         retry_after_s: float | None = None,
         headers: tuple[Header, ...] = (),
@@ -54,7 +55,7 @@ class ApiError(Exception):
         self.error_type: str | None = None  # on TEI routes
 
     def body(self) -> bytes:
-        """The one error body."""
+        """The JSON body of the error."""
         error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
         content: dict[str, Any] = {"error": error}
         if self.error_type is not None:
@@ -62,7 +63,7 @@ class ApiError(Exception):
         return _encode(content)
 
     def for_tei(self) -> ApiError:
-        """This error as TEI routes tell it; changed in place."""
+        """This error with TEI's status and type; changed in place."""
         known = _TEI_BY_CODE.get(self.code)
         if known is not None:
             self.status, self.error_type = known
@@ -73,7 +74,7 @@ class ApiError(Exception):
         return self
 
     def headers(self) -> list[Header]:
-        """Retry-After (whole seconds, at least 1) and retry-after-ms where the error knows when to come back."""
+        """The error's headers, with Retry-After (whole seconds, at least 1) and retry-after-ms if the wait is known."""
         headers = list(self.extra_headers)
         if self.retry_after_s is not None:
             wait_s = max(0.0, self.retry_after_s)
@@ -83,16 +84,16 @@ class ApiError(Exception):
 
 
 class ClientGone(Exception):  # noqa: N818 - not an error of ours: the caller hung up
-    """The client disconnected before its answer; there is nobody left to tell."""
+    """The client disconnected before its answer, so no answer is sent."""
 
 
 def invalid(message: str, param: str | None = None, code: str = "invalid_value", status: int = 400) -> ApiError:
-    """The caller's mistake, at `param`."""
+    """An invalid request, with the parameter in error."""
     return ApiError(status, message, code=code, param=param)
 
 
 def full(message: str, retry_after_s: float) -> ApiError:
-    """No room now; `retry_after_s` is what the backlog needs at the measured rate."""
+    """The queue is full; `retry_after_s` is the time to work off the backlog at the measured rate."""
     return ApiError(503, message, code="server_full", type="overloaded_error", retry_after_s=retry_after_s)
 
 
@@ -102,24 +103,24 @@ def draining() -> ApiError:
 
 
 def starting() -> ApiError:
-    """The model is being warmed."""
+    """The model is warming up."""
     return ApiError(503, "the server is starting", code="server_starting", type="overloaded_error", retry_after_s=1.0)
 
 
 def broken(failure: BaseException) -> ApiError:
-    """The engine computes no more."""
+    """The engine has failed for good."""
     message = f"the engine failed: {type(failure).__name__}: {failure}"
     return ApiError(503, message, code="engine_failed", type="server_error")
 
 
 def too_slow(timeout_s: float) -> ApiError:
-    """The body did not arrive; what is still to come of it is of no use, so the connection is closed."""
+    """The body did not arrive in time. The connection is closed because the rest of the body may still arrive."""
     message = f"the body of the request was not complete after {timeout_s:g} s"
     return ApiError(408, message, code="body_timeout", type="timeout_error", headers=(CLOSE,))
 
 
 def deadline_exceeded() -> ApiError:
-    """The caller's own deadline passed while the work was queued; nothing was computed."""
+    """The caller's deadline passed while the work was queued; nothing was computed."""
     return ApiError(
         504, "the deadline of the request passed while it was queued", code="deadline_exceeded", type="timeout_error"
     )

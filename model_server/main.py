@@ -1,7 +1,7 @@
 """`python -m model_server`: serve real models until stopped.
 
-The first line on stdout is JSON, `{"url", "model", "note", "pid"}`, written once the models are warm; before that
-/health answers already, and /ready says 503. A user's mistake is one line on stderr and exit code 2.
+The first line on stdout is JSON, `{"url", "model", "note", "pid"}`, written when the models are warm; before that
+/health answers, and /ready answers 503. A user's mistake gives one line on stderr and exit code 2.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ PAD_MULTIPLE = 16
 
 @dataclass(frozen=True)
 class BatchBounds:
-    """The budget of a batch, in items and padded tokens, how long it lingers, and how much may wait (0: no bound)."""
+    """Bounds of a batch in items and padded tokens, its linger time, and bounds of the queue (0: no bound)."""
 
     items: int = option(32, "Most items of a batch.", flag="--batch-items", least=1)
     tokens: int = option(2048, "Most padded tokens of a batch.", flag="--batch-tokens", least=1)
     queue: int = option(4096, "Most items that may wait.", least=1)
     queue_tokens: int = option(0, "Most tokens that may wait; 0 for no bound.", least=0)
     queue_wait_s: float = option(
-        0.0, "Refuse what would wait longer than these seconds; 0 for no bound.", kind=duration_s, least=0
+        0.0, "Refuse requests that would wait longer; 0 for no bound.", kind=duration_s, least=0
     )
     linger_s: float = option(
         0.0, "Seconds to wait for a batch to fill.", kind=duration_s, flag="--batch-linger", least=0
@@ -58,11 +58,11 @@ class BatchBounds:
                 raise EngineError(f"batch {name} = {getattr(self, name)!r}: must be a number >= 0")
 
     def policy(self) -> BatchPolicy:
-        """Padded to what the engine warms."""
+        """The batching policy, with the padding that the engine warms up for."""
         return BatchPolicy(self.items, self.tokens, PAD_MULTIPLE, linger_s=self.linger_s)
 
     def admission(self) -> AdmissionLimits:
-        """Who may wait."""
+        """The bounds of the queue."""
         return AdmissionLimits(self.queue, self.queue_tokens, self.queue_wait_s or math.inf)
 
 
@@ -73,9 +73,9 @@ def create(
     jobs: JobBackend | None = None,
     face: FaceSettings | None = None,
 ) -> App:
-    """The app around an engine; once the engine is warm, batches are formed by what it measured of their cost.
+    """The app of an engine. When the engine is warm, batches are formed by their measured cost.
 
-    `on_ready` is called then; for an engine that is warm already, here.
+    `on_ready` is called then; if the engine is already warm, before this function returns.
     """
     app = create_app(
         engine,
@@ -99,7 +99,7 @@ def create(
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which models are served, and how they compute."""
+    """The served models and their compute settings."""
 
     task: str = option("similarity", f"Tasks to serve: {', '.join(TASKS)}.", metavar="TASK[,TASK]")
     model: tuple[str, ...] = option(
@@ -118,7 +118,7 @@ class ModelOptions:
     running: int = option(16, "Most texts that are generated at the same time.", least=1)
 
     def settings(self, rows_max: int) -> EngineSettings:
-        """As the engine takes them; raises `EngineError`."""
+        """The engine's settings; raises `EngineError`."""
         tasks = [task.strip() for task in self.task.split(",") if task.strip()]
         return EngineSettings(
             sources(tasks, list(self.model), self.random_weights),
@@ -136,7 +136,7 @@ OPTIONS = (ModelOptions, BatchBounds, Listening, FaceSettings, JobOptions)
 
 
 def worker_recipe(values: Mapping[str, Any]) -> WorkerRecipe:
-    """How a worker makes the same engine; raises `EngineError` or `BoundsError` for what cannot be."""
+    """The recipe by which a worker creates the same engine; raises `EngineError` or `BoundsError`."""
     model, batch, face = filled(ModelOptions, values), filled(BatchBounds, values), asdict(bounds_of(values))
     model.settings(batch.items)
     del face["api_key"]
@@ -145,7 +145,7 @@ def worker_recipe(values: Mapping[str, Any]) -> WorkerRecipe:
 
 
 def worker_app(model: dict[str, Any], batch: dict[str, Any], face: dict[str, Any]) -> App:
-    """An app for a worker of jobs, which nobody calls over HTTP."""
+    """An app for a job worker; it serves no HTTP."""
     bounds = BatchBounds(**batch)
     engine = build(ModelOptions(**model).settings(bounds.items), lambda text: None)
     return create(engine, bounds, face=FaceSettings(**{**face, "cors_origins": ()}))
@@ -163,7 +163,7 @@ class _Command:
         self.url: str | None = None
 
     def run(self) -> int:
-        """Serve; the exit code."""
+        """Serve; returns the exit code."""
         recipe, listening = worker_recipe(self.values), self.listening
         bounds, face = filled(BatchBounds, self.values), face_settings(bounds_of(self.values))
         settings = filled(ModelOptions, self.values).settings(bounds.items)
@@ -172,7 +172,7 @@ class _Command:
 
                 def app() -> App:
                     self.engine = build(settings, self.say)
-                    return create(self.engine, bounds, self._tell, jobs, face)
+                    return create(self.engine, bounds, self._announce, jobs, face)
 
                 serve(
                     app,
@@ -191,7 +191,7 @@ class _Command:
         return 0 if failure is None else 3
 
     def say(self, text: str) -> None:
-        """A line of progress."""
+        """Print a line of progress."""
         print(f"model_server: {time.monotonic() - self.began:6.1f} s  {text}", file=sys.stderr, flush=True)
 
     def _serves(self, serving: Serving) -> None:
@@ -199,10 +199,10 @@ class _Command:
 
     def _listens(self, url: str) -> None:
         self.url = url
-        self._tell()
+        self._announce()
 
-    def _tell(self) -> None:
-        """The ready line, once it listens and is warm."""
+    def _announce(self) -> None:
+        """Print the ready line when the server listens and the engine is warm."""
         engine = self.engine
         if engine is not None and engine.failure is not None and self.serving is not None:
             self.serving.stop()
@@ -212,13 +212,13 @@ class _Command:
 
 
 def run(values: Mapping[str, Any]) -> int:
-    """Serve with the values of the options, by field name; the exit code."""
+    """Serve with the values of the options, by field name; returns the exit code."""
     try:
         return _Command(values).run()
     except (EngineError, PortError, JobsError, ApiKeyError, BoundsError) as error:
         print(f"model_server: {error}", file=sys.stderr)
         return 2
-    # While models load nothing is served yet that could be drained.
+    # While models load, no requests are in flight that could be drained.
     except KeyboardInterrupt:
         return 130
 

@@ -1,4 +1,4 @@
-"""How a mask is spelled, and what is said of one that is not."""
+"""The mask token of fill-mask, and the check for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MISSPELLED = re.compile(r"[\[<({]\s*mask\s*[\]>)}]", re.IGNORECASE)
 
 
 def check_mask(text: str) -> None:
-    """There is a [MASK], spelled so."""
+    """Raises `ApiError` unless the text has a [MASK], spelled exactly so."""
     if MASK in text:
         return
     wrong = _MISSPELLED.search(text)

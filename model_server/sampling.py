@@ -1,22 +1,27 @@
-"""How the tokens of one generation are chosen; the most likely ones, unless the request asks for others."""
+"""Sampling parameters of one generation; greedy by default."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 TEMPERATURE_LEAST = 1e-5
-"""Below it the most likely token is taken: its probability is 1, and dividing by less would overflow."""
+"""Lower temperatures are greedy: the most likely token would have probability 1, and the division could overflow."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """`temperature` 0 takes the most likely token; with more, tokens are drawn, the same ones for the same `seed`."""
+    """Sampling parameters.
+
+    `temperature` 0 is greedy; above it, tokens are drawn at random, reproducibly with a `seed`. `top_p` limits the draw
+    to the most likely tokens with this total probability. The text cannot end before `tokens_min` tokens, and with
+    `ignore_end` the model's end token is never chosen.
+    """
 
     temperature: float = 0.0
-    top_p: float = 1.0  # the most likely tokens whose probabilities add up to this are drawn from
+    top_p: float = 1.0
     seed: int | None = None
-    tokens_min: int = 0  # before that many tokens nothing ends the text
-    ignore_end: bool = False  # the model's end token is never taken
+    tokens_min: int = 0
+    ignore_end: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 2:
@@ -28,7 +33,7 @@ class Sampling:
 
     @property
     def draws(self) -> bool:
-        """Tokens are drawn at random."""
+        """True if tokens are drawn at random."""
         return self.temperature >= TEMPERATURE_LEAST
 
 

@@ -1,4 +1,4 @@
-"""What passes between the HTTP face and an engine: work, batches, sequences, and the `Engine` protocol itself.
+"""The interface between HTTP and an engine: work, batches, sequences and the `Engine` protocol.
 
 Kinds of work: input -> output
   similarity  (text1, text2)               -> float in [0, 1]
@@ -7,7 +7,7 @@ Kinds of work: input -> output
   nli         (premise, hypothesis)        -> (contradiction logit, entailment logit)
   rerank      (query, text)                -> float logit
   classify    (text,) or (text, pair)      -> list of (label, score), best first
-Generation is not batched by the face: a `Sequence` is handed over whole and the engine emits its tokens.
+Generation is not batched here: the engine gets whole `Sequence`s and emits their tokens.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from model_server.sampling import GREEDY, Sampling
 
 
 class Work:
-    """One item in the queue. Instants in seconds on the loop's clock."""
+    """One item in the queue. Instants are in seconds on the loop's clock."""
 
     __slots__ = (
         "arrived",
@@ -43,25 +43,30 @@ class Work:
         self.kind = kind
         self.inputs = inputs
         self.tokens = 0
-        self.raw = False  # scores before softmax or sigmoid
-        self.truncate = False  # too long an input is cut to what the model takes, not refused
+        # Return scores before softmax or sigmoid.
+        self.raw = False
+        # Cut a too long input to the model's bound instead of refusing it.
+        self.truncate = False
         self.arrived = 0.0
         self.deadline = math.inf
         self.cancelled = False
-        self.in_flight = 0  # calls in the server when this one arrived, itself included
+        # Calls in the server when this one arrived, itself included.
+        self.in_flight = 0
         self.output: Any = None
-        self.call: Any = None  # the dispatcher's; engines leave it alone
+        # Only the dispatcher uses it.
+        self.call: Any = None
 
 
 class Batch:
-    """Work that is computed together."""
+    """Items that are computed together."""
 
     __slots__ = ("ended", "error", "kind", "length", "started", "tokens", "works")
 
     def __init__(self, works: list[Work], length: int, started: float) -> None:
         self.works = works
         self.kind = works[0].kind
-        self.length = length  # padded: what each item costs
+        # The padded length of each item.
+        self.length = length
         self.tokens = works[0].tokens if len(works) == 1 else sum([work.tokens for work in works])
         self.started = started
         self.ended = math.nan
@@ -73,17 +78,18 @@ class Batch:
 
 
 class StopTexts:
-    """Cuts a text that comes in pieces before the first of some texts, wherever the pieces are split."""
+    """Cuts a text that arrives in pieces before the first stop text, even if that is split between pieces."""
 
     __slots__ = ("_held", "_texts", "met")
 
     def __init__(self, texts: tuple[str, ...]) -> None:
         self._texts = texts
-        self._held = ""  # may be the beginning of one of the texts
+        # The end of the text so far that may be the beginning of a stop text.
+        self._held = ""
         self.met = False
 
     def feed(self, piece: str, *, counts: bool = True) -> str:
-        """The part that is certainly before any stop text; one that ends in this piece is text if it does not count."""
+        """The part that is certainly before any stop text. If not `counts`, stop texts that end here are plain text."""
         text = self._held + piece
         found = [place for stop in self._texts if (place := self._find(stop, text)) >= 0]
         if found and counts:
@@ -94,22 +100,22 @@ class StopTexts:
         return text[: len(text) - held]
 
     def _find(self, stop: str, text: str) -> int:
-        """Where `stop` is in `text`, if it ends in the new piece: what ended before did not count."""
+        """The position of `stop` in `text` if it ends in the new piece, else -1: earlier ones did not count."""
         return text.find(stop, max(0, len(self._held) - len(stop) + 1))
 
     def rest(self) -> str:
-        """The text is over: what was held back was no stop text."""
+        """The text has ended: returns the held back part, which was no stop text."""
         rest, self._held = self._held, ""
         return rest
 
 
 def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` with which `stop` begins."""
+    """The length of the longest suffix of `text` that is a prefix of `stop`."""
     return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)
 
 
 class Sequence:
-    """One generation: a prompt in, pieces of text out as they are made."""
+    """One generation: a prompt in, pieces of text out as they are generated."""
 
     __slots__ = (
         "_echo",
@@ -138,7 +144,7 @@ class Sequence:
         self.sampling: Sampling = GREEDY
         self.arrived = arrived
         self.deadline = math.inf
-        self.started = math.nan  # left the queue
+        self.started = math.nan  # end of its queue wait
         self.first = math.nan  # first token
         self.ended = math.nan
         self.tokens = 0
@@ -147,21 +153,21 @@ class Sequence:
         self.finish_reason: str | None = None  # stop, length, cancelled, expired, error
         self.on_end: Callable[[Sequence], None] | None = None
         self._stops: StopTexts | None = None
-        self._echo = ""  # what the first piece begins with
+        self._echo = ""  # prefix of the first piece
         self._waiter: asyncio.Future[None] | None = None
 
     def shape_text(self, stops: tuple[str, ...], echo: str) -> None:
-        """End before the first of these texts, and begin the answer with `echo`."""
+        """End the answer before the first of these stop texts, and begin it with `echo`."""
         self._stops = StopTexts(stops) if stops else None
         self._echo = echo
 
     @property
     def stopped(self) -> bool:
-        """A stop text was met: the engine need not go on."""
+        """True after a stop text: the engine can end the sequence."""
         return self._stops is not None and self._stops.met
 
     def emit(self, piece: str, now: float) -> None:
-        """Engine: one more token. What comes after a stop text is dropped."""
+        """Called by the engine for each token. Tokens after a stop text are dropped."""
         if self.stopped:
             return
         if not self.tokens:
@@ -179,7 +185,7 @@ class Sequence:
             self._wake()
 
     def finish(self, reason: str, now: float) -> None:
-        """Engine or lane: the last word, exactly once; later calls are ignored."""
+        """Called by the engine or lane at the end; later calls are ignored."""
         if self.finish_reason is None:
             if self._stops is not None and not self._stops.met:
                 self._pass_on(self._stops.rest())
@@ -190,7 +196,7 @@ class Sequence:
             self._wake()
 
     async def more(self) -> list[str]:
-        """Wait for new pieces and take them; empty when the sequence has ended and all were taken."""
+        """Wait for new pieces and return them; empty when the sequence has ended and all pieces were returned."""
         while not self.pieces and self.finish_reason is None:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
@@ -203,15 +209,16 @@ class Sequence:
 
 
 class EngineInfo(msgspec.Struct, frozen=True):
-    """What a server tells of the model behind it."""
+    """Facts about a server's model."""
 
     model: str
-    kinds: frozenset[str]  # of work, and "generate"
+    kinds: frozenset[str]  # kinds of work, and "generate"
     input_tokens_max: int = 8192
     note: str | None = None  # e.g. "simulated", "random weights: answers are meaningless"
     dtype: str = "none"
     details: dict[str, Any] = {}
-    limits: dict[str, int] = {}  # kinds whose inputs have another bound than `input_tokens_max`
+    # Kinds of work with another bound than `input_tokens_max`.
+    limits: dict[str, int] = {}
 
     def tokens_max(self, kind: str) -> int:
         """The longest input of this kind."""
@@ -219,34 +226,34 @@ class EngineInfo(msgspec.Struct, frozen=True):
 
 
 Said = tuple[str, str, dict[str, Any]]
-"""A message of a chat: role, content, and its other fields."""
+"""A message of a chat: role, content and its other fields."""
 Prompt = str | Iterable[Said]
 """One instruction, or a chat."""
 
 
 TokenOf = tuple[int, str, bool, int | None, int | None]
-"""Id, text, whether it is a special one, and from where to where it is in the text."""
+"""Id, text, True for a special token, and the start and end offsets in the text."""
 
 
 def line_of(said: Said) -> str:
-    """A message as a line, for models without a chat template."""
+    """A message as one line, for models without a chat template."""
     role, content, more = said
     return f"{role}: {content}{msgspec.json.encode(more).decode()}" if more else f"{role}: {content}"
 
 
 class Engine(Protocol):
-    """The inside of a server: a batch of inputs -> outputs. Called on the loop's thread, never blocks it."""
+    """Computes the outputs of a batch of inputs. It is called on the loop's thread and never blocks it."""
 
     @property
     def info(self) -> EngineInfo: ...
 
     @property
     def ready(self) -> bool:
-        """It takes work; until then the face refuses it with 503."""
+        """True if the engine accepts work; until then requests are refused with 503."""
         ...
 
     def open(self) -> None:
-        """Called once, on the running loop, before anything else."""
+        """Called once on the running loop, before all other methods."""
         ...
 
     def count_tokens(self, kind: str, inputs: tuple[Any, ...], /) -> int:
@@ -254,33 +261,33 @@ class Engine(Protocol):
         ...
 
     def is_long(self, kind: str, inputs: tuple[Any, ...], /) -> bool:
-        """Counting this input would hold up the loop; `prepare` does it elsewhere."""
+        """True if counting this input would block the loop; `prepare` counts it outside the loop."""
         ...
 
     async def prepare(self, kind: str, inputs: tuple[Any, ...], /) -> None:
-        """Count a long input off the loop, so that `count_tokens` knows it."""
+        """Count a long input outside the loop, so that `count_tokens` has the result."""
         ...
 
     def ids(self, kind: str, ids: tuple[int, ...], param: str, /) -> str | tuple[int, ...]:
-        """Token ids as an input of this kind of work; raises `ApiError` at `param` for one that does not exist."""
+        """Token ids as an input of this kind of work; raises `ApiError` at `param` for an unknown id."""
         ...
 
     def text_of(self, kind: str, ids: tuple[int, ...], /) -> str:
-        """The text that these token ids are."""
+        """The text of these token ids."""
         ...
 
     async def tokens(self, kind: str, text: str, special: bool, /) -> list[TokenOf]:
-        """The tokens of a text, with or without the special ones around it."""
+        """The tokens of a text, with or without special tokens around it."""
         ...
 
     def prompt(self, asked: Prompt, /) -> str:
-        """What the model is to continue; raises `ApiError` for a chat that it cannot take."""
+        """The text that the model continues; raises `ApiError` for a chat that the model does not support."""
         ...
 
     def start(self, batch: Batch, done: Callable[[Batch], None], /) -> None:
-        """Begin; set every work's `output` (or `batch.error`) and `batch.ended`, then call `done(batch)` once."""
+        """Compute a batch: set the `output` of its works (or `batch.error`) and `batch.ended`; call `done(batch)`."""
         ...
 
     def generate(self, sequence: Sequence, /) -> None:
-        """Begin to emit tokens until `tokens_max`, the end or `sequence.cancelled`; then `finish`."""
+        """Emit tokens until `tokens_max`, the end or `sequence.cancelled`, then call `finish`."""
         ...

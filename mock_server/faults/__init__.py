@@ -1,4 +1,4 @@
-"""What can go wrong, one kind a file. A file dropped in here is found by its `FAULT` class."""
+"""Injected faults, one kind per file. A new file in this folder is found by its `FAULT` class."""
 
 from __future__ import annotations
 

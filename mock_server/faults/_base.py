@@ -1,4 +1,4 @@
-"""What every fault has in common: when it is active, whom it strikes, and the site it works on."""
+"""Base classes of faults: the active window, the affected requests and the objects that a fault uses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Answer = Callable[[], Awaitable[Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a fault works: the exchange, the engine's timers, and the instant from which schedules count."""
+    """Objects that a fault uses: the exchange, the engine's timers and time zero of the schedules."""
 
     exchange: Exchange
     timers: Timers
@@ -28,12 +28,12 @@ class Site:
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Active from `start_s` to `end_s` after the first request, again every `period_s` if that is set."""
+    """Active from `start_s` to `end_s` after the first request, and again every `period_s` if set."""
 
-    start_s: Annotated[Seconds, Meta(description="active from here")] = 0.0
-    end_s: Annotated[Seconds | None, Meta(description="to here; left out: for ever")] = None
-    period_s: Annotated[Seconds | None, Meta(description="the window repeats; left out: once")] = None
-    routes: Annotated[tuple[str, ...], Meta(description="paths it strikes; empty: all")] = ()
+    start_s: Annotated[Seconds, Meta(description="begin of the fault")] = 0.0
+    end_s: Annotated[Seconds | None, Meta(description="end of the fault; left out: never")] = None
+    period_s: Annotated[Seconds | None, Meta(description="period of the fault; left out: it happens once")] = None
+    routes: Annotated[tuple[str, ...], Meta(description="affected paths; empty: all")] = ()
 
     def __post_init__(self) -> None:
         if self.end_s is not None and self.end_s <= self.start_s:
@@ -42,7 +42,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             raise ValueError(f"period_s = {self.period_s:g}: must be >= end_s, which must be set")
 
     def window_end(self, elapsed_s: float) -> float | None:
-        """If active, when this window ends (inf for never); None if not active."""
+        """End of the active window (inf if it never ends); None if the fault is not active."""
         offset = 0.0
         if self.period_s:
             offset = elapsed_s // self.period_s * self.period_s
@@ -54,19 +54,19 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return end if elapsed_s < end else None
 
     def strikes(self, path: str, elapsed_s: float, rng: Random) -> bool:
-        """Does it concern this exchange?"""
+        """True if the fault affects this exchange."""
         return (not self.routes or path in self.routes) and self.window_end(elapsed_s) is not None
 
     async def apply(self, site: Site, answer: Answer) -> Reply | None:
-        """Answer instead of, or after, `answer()`; None when the connection itself was dealt with."""
+        """The reply, with or without a call of `answer()`; None if the fault closed or reset the connection."""
         raise NotImplementedError
 
 
 class ChanceFault(Fault, frozen=True, kw_only=True):
-    """A fault that strikes some exchanges and not others."""
+    """A fault that affects each exchange with a probability."""
 
-    probability: Annotated[float, Meta(ge=0.0, le=1.0, description="of striking one exchange")] = 1.0
+    probability: Annotated[float, Meta(ge=0.0, le=1.0, description="probability per request")] = 1.0
 
     def strikes(self, path: str, elapsed_s: float, rng: Random) -> bool:
-        """By seeded chance, drawn in the order of arrival."""
+        """True with `probability`, drawn from a seeded generator in the order of arrival."""
         return super().strikes(path, elapsed_s, rng) and rng.random() < self.probability

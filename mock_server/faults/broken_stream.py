@@ -1,4 +1,4 @@
-"""Breaks server-sent events: cut off, garbage between them, or an error event in mid-stream."""
+"""Breaks a stream of server-sent events: cuts it off, sends garbage between events, or sends an error event."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from model_server.http.reply import Reply, StreamReply
 
 
 class BrokenStreamFault(ChanceFault, frozen=True, kw_only=True):
-    """Streams only; whole answers pass."""
+    """Affects streams only."""
 
     how: Annotated[
         Literal["cut", "end", "garbage", "error"],
         Meta(
-            description="cut: connection closed; end: ends well but without its end event; garbage: one event that is "
-            "not JSON; error: an error event, then the end"
+            description="cut: closes the connection; end: ends the stream without its end event; garbage: sends one "
+            "event that is not JSON; error: sends an error event and ends the stream"
         ),
     ] = "cut"
-    after_events: Annotated[int, Meta(ge=0, le=1_000_000, description="good events before it")] = 3
+    after_events: Annotated[int, Meta(ge=0, le=1_000_000, description="intact events before the fault")] = 3
 
     async def apply(self, site: Site, answer: Answer) -> Reply | None:
         """The same stream, broken."""
@@ -32,7 +32,7 @@ class BrokenStreamFault(ChanceFault, frozen=True, kw_only=True):
 
 
 class BrokenStream(StreamReply):
-    """Good until it is not."""
+    """A stream with some intact events and then the fault."""
 
     __slots__ = ("fault",)
 
@@ -41,7 +41,7 @@ class BrokenStream(StreamReply):
         self.fault = fault
 
     async def write(self, exchange: Exchange) -> None:
-        """Write until the break, and break."""
+        """Write the intact events, then apply the fault."""
         whole = self.events
         self.events = self._broken(exchange, whole)
         try:
@@ -68,7 +68,7 @@ class BrokenStream(StreamReply):
 
 
 class _CutOff(Exception):  # noqa: N818 - a signal inside this file
-    """Nothing more is written."""
+    """Ends the stream; no further bytes are written."""
 
 
 _ERROR = ApiError(500, "injected fault", code="injected_fault", type="server_error")

@@ -1,4 +1,4 @@
-"""A complete HTTP answer, status 200, whose body is not JSON."""
+"""Sends a complete HTTP answer, status 200, whose body is not valid JSON."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from model_server.http.reply import Reply, StreamReply
 
 
 class MalformedFault(ChanceFault, frozen=True, kw_only=True):
-    """Whole answers only; `broken-stream` is for the others."""
+    """Affects whole answers only; `broken-stream` breaks streams."""
 
     async def apply(self, site: Site, answer: Answer) -> Reply | None:
-        """The same answer without its last character and with a comma too many."""
+        """The same answer, its last character replaced by two commas."""
         reply = await answer()
         if not isinstance(reply, StreamReply):
             reply.body = reply.body[:-1] + b",,"

@@ -11,13 +11,13 @@ from model_server.http.reply import Reply
 
 
 class ResetFault(ChanceFault, frozen=True, kw_only=True):
-    """RST before the work, or after it when only the answer is lost."""
+    """A TCP reset before the work, or after it so that only the answer is lost."""
 
-    when: Annotated[Literal["before", "after"], Meta(description="the work is done or not")] = "before"
-    delay_s: Annotated[Seconds, Meta(description="wait before it")] = 0.0
+    when: Annotated[Literal["before", "after"], Meta(description="reset before or after the work")] = "before"
+    delay_s: Annotated[Seconds, Meta(description="wait before the reset")] = 0.0
 
     async def apply(self, site: Site, answer: Answer) -> Reply | None:
-        """Reset; under a server that gives no access to the connection, end without an answer."""
+        """Reset the connection; end without an answer if the HTTP server gives no access to it."""
         if self.when == "after":
             await answer()
         if self.delay_s:

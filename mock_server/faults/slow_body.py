@@ -1,4 +1,4 @@
-"""Headers at once, then the body in small pieces over a long time."""
+"""Sends the headers immediately, then the body in small pieces over a long time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from model_server.http.reply import Reply, StreamReply, start
 
 
 class SlowBodyFault(ChanceFault, frozen=True, kw_only=True):
-    """Whole answers only; streams have their own pace."""
+    """Affects whole answers only."""
 
-    duration_s: Annotated[Seconds, Meta(description="from the first byte of the body to the last")]
-    pieces: Annotated[int, Meta(ge=2, le=10_000, description="into which the body is cut")] = 10
+    duration_s: Annotated[Seconds, Meta(description="time from the first byte of the body to the last")]
+    pieces: Annotated[int, Meta(ge=2, le=10_000, description="number of pieces of the body")] = 10
 
     async def apply(self, site: Site, answer: Answer) -> Reply | None:
         """The same answer, slower."""
@@ -25,7 +25,7 @@ class SlowBodyFault(ChanceFault, frozen=True, kw_only=True):
 
 
 class SlowReply(Reply):
-    """Writes its pieces at absolute instants."""
+    """A reply that writes its pieces at absolute instants."""
 
     __slots__ = ("fault", "timers")
 
@@ -35,7 +35,7 @@ class SlowReply(Reply):
         self.timers = timers
 
     async def write(self, exchange: Exchange) -> None:
-        """Piece by piece."""
+        """Write the pieces, each at its time."""
         await start(exchange, self, len(self.body))
         begun, count = self.timers.clock(), self.fault.pieces
         cuts = [len(self.body) * index // count for index in range(count + 1)]

@@ -1,4 +1,4 @@
-"""The whole server stops answering for a while: what is due in the window comes at its end."""
+"""Stops all answers for a while: answers due in the window are sent at its end."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from model_server.http.reply import Reply, StreamReply
 
 
 class StallFault(Fault, frozen=True, kw_only=True):
-    """Holds every answer, refusal and token due between `start_s` and `end_s` until `end_s`."""
+    """Delays every answer, refusal and token that is due between `start_s` and `end_s` until `end_s`."""
 
-    end_s: Annotated[Seconds, Meta(description="answers come again from here")]
+    end_s: Annotated[Seconds, Meta(description="end of the stall")]
 
     def strikes(self, path: str, elapsed_s: float, rng: Random) -> bool:
-        """Also those that arrived before it: what counts is when their answer is due."""
+        """True also for requests that arrived before the window: the due time of their answer counts."""
         return not self.routes or path in self.routes
 
     async def apply(self, site: Site, answer: Answer) -> Reply | None:
-        """Pass on, but not inside the window."""
+        """Pass on the answer; inside the window, wait for its end first."""
         try:
             reply = await answer()
         except ApiError:

@@ -1,4 +1,4 @@
-"""Answers a status code instead of the result, before the work or after it."""
+"""Answers with an error status instead of the result, before or after the work."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from model_server.http.reply import Reply, StreamReply
 
 
 class StatusFault(ChanceFault, frozen=True, kw_only=True):
-    """An error status, at once or after a while."""
+    """An error status, immediately or after a delay."""
 
     status: Annotated[int, Meta(ge=400, le=599, description="HTTP status")] = 500
     when: Annotated[
-        Literal["before", "after"], Meta(description="the work is done or not; after: streams are spared")
+        Literal["before", "after"], Meta(description="fail before or after the work; after: streams are not affected")
     ] = "before"
-    delay_s: Annotated[Seconds, Meta(description="wait before it")] = 0.0
+    delay_s: Annotated[Seconds, Meta(description="wait before the answer")] = 0.0
     retry_after_s: Annotated[Seconds | None, Meta(description="Retry-After to send")] = None
 
     async def apply(self, site: Site, answer: Answer) -> Reply | None:
-        """Raise it. After the work a refusal from further in stays what it is, and so does a stream."""
+        """Raise the error. With "after", a stream or the refusal of an inner fault is passed on unchanged."""
         if self.when == "after":
             reply = await answer()
             if isinstance(reply, StreamReply):

@@ -1,4 +1,4 @@
-"""Closes the connection inside the body: fewer bytes than Content-Length promised."""
+"""Closes the connection inside the body: sends fewer bytes than Content-Length says."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from model_server.http.reply import Reply, StreamReply, start
 
 
 class TruncatedFault(ChanceFault, frozen=True, kw_only=True):
-    """Whole answers only; `broken-stream` is for the others."""
+    """Affects whole answers only; `broken-stream` breaks streams."""
 
-    fraction: Annotated[float, Meta(ge=0.0, lt=1.0, description="of the body that still arrives")] = 0.5
+    fraction: Annotated[float, Meta(ge=0.0, lt=1.0, description="share of the body that is sent")] = 0.5
 
     async def apply(self, site: Site, answer: Answer) -> Reply | None:
-        """The same answer, cut."""
+        """The same answer, cut off."""
         reply = await answer()
         return reply if isinstance(reply, StreamReply) else TruncatedReply(reply, self.fraction)
 
 
 class TruncatedReply(Reply):
-    """Promises the whole length and breaks off."""
+    """A reply that announces its whole length and closes the connection early."""
 
     __slots__ = ("fraction",)
 
@@ -32,7 +32,7 @@ class TruncatedReply(Reply):
         self.fraction = fraction
 
     async def write(self, exchange: Exchange) -> None:
-        """Some of it."""
+        """Write the first part of the body, then close the connection."""
         await start(exchange, self, len(self.body))
         part = self.body[: int(len(self.body) * self.fraction)]
         await exchange.send({"type": "http.response.body", "body": part, "more_body": True})

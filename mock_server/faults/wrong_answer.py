@@ -1,4 +1,4 @@
-"""Valid JSON, status 200, but not the answer: fields missing, null, or of another type."""
+"""Sends valid JSON, status 200, with wrong fields: missing, null or of another type."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from model_server.http.reply import Reply, StreamReply
 
 
 class WrongAnswerFault(ChanceFault, frozen=True, kw_only=True):
-    """Whole answers only."""
+    """Affects whole answers only."""
 
-    how: Annotated[Literal["missing", "null", "type"], Meta(description="what is wrong with every field")] = "missing"
+    how: Annotated[Literal["missing", "null", "type"], Meta(description="error in every field")] = "missing"
 
     async def apply(self, site: Site, answer: Answer) -> Reply | None:
-        """The same answer with its fields spoilt."""
+        """The same answer with every field made wrong."""
         reply = await answer()
         if not isinstance(reply, StreamReply):
             reply.body = msgspec.json.encode(self._spoilt(msgspec.json.decode(reply.body)))

@@ -1,4 +1,4 @@
-"""The shipped profiles and the loader of anybody's: a TOML file, checked, with `extends` resolved.
+"""Built-in profiles, and the loader of all profiles: reads a TOML file, resolves `extends` and checks the values.
 
 Cheap to import: no numpy, no server.
 """
@@ -23,12 +23,12 @@ _DEPTH_MAX = 8
 
 
 def names() -> list[str]:
-    """The shipped profiles, sorted."""
+    """The names of the built-in profiles, sorted."""
     return sorted(path.stem for path in _HERE.glob("*.toml"))
 
 
 def summary(name_or_path: str | Path) -> str:
-    """The first comment line of a profile: what server it stands for."""
+    """The first comment line of a profile, which describes the server."""
     with _path(str(name_or_path)).open(encoding="utf-8") as file:
         first = file.readline()
     return first.lstrip("# ").strip() if first.startswith("#") else ""
@@ -76,14 +76,14 @@ def _read(path: Path, depth: int) -> dict[str, Any]:
     if not isinstance(base, str):
         raise ProfileError(f"{path.name}: extends = {base!r}: expected the name or path of a profile")
     if depth == 0:
-        raise ProfileError(f"{path.name}: extends = {base!r}: more than {_DEPTH_MAX} profiles deep, or a circle")
+        raise ProfileError(f"{path.name}: extends = {base!r}: more than {_DEPTH_MAX} levels deep, or circular")
     beside = path.parent / base
     parent = beside if base.endswith(".toml") and beside.is_file() else _path(base)
     return _merged(_read(parent, depth - 1), data)
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Tables are merged key by key (one with another `kind` replaces the base's), everything else is replaced."""
+    """`base` with the values of `over`. Tables are merged key by key, but a table with another `kind` replaces."""
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
@@ -95,7 +95,7 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_files(profile: Profile, path: Path) -> Profile:
-    """Read the files that empirical jitters point to."""
+    """The profile with the files of its empirical jitters read."""
     replace = msgspec.structs.replace
     service = replace(profile.service, jitter=_filled(profile.service.jitter, path, "service.jitter"))
     generation = replace(

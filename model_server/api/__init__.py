@@ -1,4 +1,4 @@
-"""The routes both servers speak, one file per family."""
+"""The routes of both servers, one file per family."""
 
 from model_server.api import jobs, native, openai, ops, tei, tokens
 from model_server.http.routes import Route

@@ -1,9 +1,9 @@
-"""What every generating route takes besides its prompt: how long the text is, where it ends, how tokens are chosen.
+"""Parameters of all generating routes besides the prompt: length, stop texts and sampling.
 
 Rules of this file
-  1. What changes the answer or the load is honoured, or refused by name: a field that is not listed is refused, and so
-     is a value that `neutral` does not hold. null is as good as absent.
-  2. What is listed and has no effect changes neither.
+  1. A field that changes the answer or the load is supported, or refused by name: a field that is not listed is
+     refused, and so is a value that `neutral` does not list. null means absent.
+  2. A listed field without effect changes neither the answer nor the load.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ NoEffect = Annotated[Any, msgspec.Meta(extra_json_schema={"description": "has no
 STOPS_MAX, STOP_MAX = 4, 64
 Stop = Annotated[str, msgspec.Meta(max_length=STOP_MAX, extra_json_schema={"minLength": 1})]
 Stops = Stop | Annotated[list[Stop], msgspec.Meta(max_length=STOPS_MAX)]
-"""Texts at which a generation ends; they are no part of the answer."""
+"""Texts at which a generation ends; the answer does not include them."""
 
 Neutral = dict[str, tuple[Any, ...]]
 
 
 class Asked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Without `temperature`, `top_p` and `seed` the most likely token is taken; with one of them, tokens are drawn."""
+    """Without `temperature`, `top_p` and `seed`, sampling is greedy; with any of them, tokens are drawn at random."""
 
     neutral: ClassVar[Neutral] = {
         "top_k": (-1, 0),
@@ -75,11 +75,11 @@ class Asked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """Any number of them, as a tuple."""
+        """The stop texts as a tuple."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
     def sampling(self) -> Sampling:
-        """A temperature that is not given is 1 where tokens are to be drawn, as the API has it, and 0 elsewhere."""
+        """The sampling parameters. A missing temperature is 1 if tokens are drawn, as in OpenAI's API, and else 0."""
         temperature = self.temperature
         given = (temperature, self.top_p, self.seed, self.min_tokens, self.ignore_eos)
         if given.count(None) == len(given):

@@ -1,4 +1,4 @@
-"""Checks that several routes share; each raises the error that names the parameter and its bound."""
+"""Checks that several routes share; each raises an error that names the parameter and its bound."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def served(app: App, kind: str) -> None:
-    """The model behind this server does this kind of work."""
+    """Raises `ApiError` 404 unless the model of this server does this kind of work."""
     if kind not in app.engine.info.kinds:
         kinds = ", ".join(sorted(app.engine.info.kinds))
         raise ApiError(404, f"this server does not do {kind}; it does {kinds}", code="task_not_served")
 
 
 def text(app: App, value: str, param: str, *, empty: bool = True) -> str:
-    """A text within the bound; `empty` tells whether it may be blank."""
+    """Check the length of a text; with `empty`, it may be blank."""
     if len(value) > app.settings.text_max_chars:
         message = f"{param}: has {len(value)} characters, over the limit of {app.settings.text_max_chars}"
         raise invalid(message, param, "text_too_long")
@@ -33,7 +33,7 @@ def text(app: App, value: str, param: str, *, empty: bool = True) -> str:
 
 
 def texts(app: App, values: list[str], param: str) -> list[str]:
-    """At least one text, not too many, none of them too long or blank."""
+    """Check the number of texts; none may be blank or too long."""
     count(app, len(values), param)
     for index, value in enumerate(values):
         text(app, value, f"{param}[{index}]", empty=False)
@@ -41,7 +41,7 @@ def texts(app: App, values: list[str], param: str) -> list[str]:
 
 
 def count(app: App, items: int, param: str) -> None:
-    """The number of items of one request."""
+    """Check the number of items of one request."""
     if items < 1:
         raise invalid(f"{param}: must hold at least one item", param, "empty")
     if items > app.settings.items_max:
@@ -50,13 +50,13 @@ def count(app: App, items: int, param: str) -> None:
 
 
 def tokens(app: App, value: int | None, param: str) -> None:
-    """How many tokens may be asked for."""
+    """Check the number of requested tokens."""
     if value is not None and not 1 <= value <= app.settings.tokens_max:
         raise invalid(f"{param}: {value} is not in 1..{app.settings.tokens_max}", param)
 
 
 def shortened(vector: list[float], dimensions: int | None) -> list[float]:
-    """The first `dimensions` of a vector, scaled to length 1 again, as models of the Matryoshka kind mean it."""
+    """The first `dimensions` of a vector, scaled to length 1 again, as for Matryoshka embeddings."""
     if dimensions is None or dimensions == len(vector):
         return vector
     if dimensions > len(vector):
@@ -67,7 +67,7 @@ def shortened(vector: list[float], dimensions: int | None) -> list[float]:
 
 
 def unsupported(body: Asked) -> None:
-    """No field asks for what this server cannot do; `neutral` holds the values of a field that ask for nothing."""
+    """Refuse unsupported fields, unless their value is one of `neutral`, which has no effect."""
     values = _values_of(type(body))(body)
     if values.count(None) == len(values):
         return
@@ -77,7 +77,7 @@ def unsupported(body: Asked) -> None:
 
 
 def softmax(logits: list[float]) -> list[float]:
-    """Logits to probabilities, safe for large ones."""
+    """Logits to probabilities, without overflow for large logits."""
     top = max(logits)
     weights = [math.exp(logit - top) for logit in logits]
     total = sum(weights)
@@ -86,5 +86,5 @@ def softmax(logits: list[float]) -> list[float]:
 
 @cache
 def _values_of(body: type[Asked]) -> Callable[[Asked], tuple[Any, ...]]:
-    """Reads all fields that are not supported at once: a chat has 30 of them."""
+    """A function that reads all unsupported fields in one call: a chat has 30 of them."""
     return attrgetter(*body.neutral)

@@ -1,4 +1,4 @@
-"""What the generating routes share: start sequences, collect them whole, or pass them on piece by piece."""
+"""Generation for all routes: starts sequences, collects whole texts, or streams them piece by piece."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from model_server.http.app import App
 
 Prompts = list[str | tuple[int, ...]]
-"""Texts, or token ids as `Engine.ids` gave them."""
+"""Texts, or token ids from `Engine.ids`."""
 
 DONE = b"data: [DONE]\n\n"
 
 
 class Shape(Protocol):
-    """How a route writes its events; `index` tells apart the sequences of one request."""
+    """Format of a route's events; `index` identifies a sequence of the request."""
 
     def piece(self, index: int, text: str) -> bytes:
-        """One token."""
+        """The event of one token."""
         ...
 
     def end(self, index: int, sequence: Sequence) -> bytes:
-        """The last word of one sequence."""
+        """The last event of one sequence."""
         ...
 
     def close(self, sequences: list[Sequence]) -> bytes:
-        """The last word of all."""
+        """The last event of the stream."""
         ...
 
 
@@ -47,15 +47,16 @@ async def begin(
     asked: int | None,
     default: int,
 ) -> list[Sequence]:
-    """Admit one generation a prompt, all or none; raises `ApiError` when a prompt is too long or the queue full.
+    """Admit one generation per prompt, all or none; raises `ApiError` if a prompt is too long or the queue is full.
 
-    `asked` tokens each; if that is None, `default`, or what the server's bound and the model's context leave of it.
+    Each generates `asked` tokens; if that is None, `default`, reduced to the server's bound and the model's context.
     """
     if "" in body.stops:
         raise invalid("stop: must not hold an empty text", "stop", "empty")
     check.tokens(app, asked, "max_tokens")
     sampling = body.sampling()
-    app.lane.check_room(len(prompts))  # before anything is read
+    # The queue is checked before any prompt is tokenized.
+    app.lane.check_room(len(prompts))
     for prompt in prompts:
         if app.engine.is_long("generate", (prompt,)):
             await app.engine.prepare("generate", (prompt,))
@@ -145,7 +146,7 @@ async def _only(sequence: Sequence) -> AsyncGenerator[tuple[int, list[str]], Non
 
 
 async def _merged(sequences: list[Sequence]) -> AsyncGenerator[tuple[int, list[str]], None]:
-    """Pieces as they come, an empty list at the end of each sequence."""
+    """Pieces in order of arrival, with an empty list at the end of each sequence."""
     ready: asyncio.Queue[tuple[int, list[str]]] = asyncio.Queue()
 
     async def pump(index: int, sequence: Sequence) -> None:
@@ -188,7 +189,7 @@ def _check(sequence: Sequence) -> None:
 
 
 def _timing(sequences: list[Sequence], until: float) -> Timing:
-    """Of the request: from its first start on; a batch of `n` sequences with prompts of at most `pad` tokens."""
+    """Timing of the request, from the first start of a sequence; its sequences count as one batch."""
     started = min(sequence.started for sequence in sequences)
     tokens = sum(sequence.prompt_tokens + sequence.tokens for sequence in sequences)
     longest = max(sequence.prompt_tokens for sequence in sequences)

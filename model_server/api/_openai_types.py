@@ -1,6 +1,6 @@
-"""The bodies of the OpenAI routes: the part of them that changes what a load test sees.
+"""Bodies of the OpenAI routes, with the fields that matter for a load test.
 
-What changes the answer and is not supported is refused by name, see `_asked`.
+A field that would change the answer and is not supported is refused by name, see `_asked`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ FinishReason = Literal["stop", "length"]
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
 Ids = Annotated[list[TokenId], SOME]
 Texts = Filled | Annotated[list[Filled | TokenId | Ids], SOME]
-"""A text, several, the token ids of one, or those of several."""
+"""A text, a list of texts, the token ids of one text, or those of several."""
 
 
 class ContentPart(msgspec.Struct):
-    """One part of a message; only text is understood."""
+    """One part of a message; only text is supported."""
 
     text: str
     type: Literal["text"] = "text"
 
 
 class ChatMessage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Who said what; the model's chat template decides what it makes of all but role and content."""
+    """One message. The model's chat template decides on the use of all fields but role and content."""
 
     role: Role
     content: str | list[ContentPart] | None = None
@@ -51,7 +51,7 @@ class StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ChatBody(Asked, kw_only=True):
-    """Messages in, one message out; `n` other than 1 is not supported."""
+    """The messages of a chat; the answer is one message. Only `n` = 1 is supported."""
 
     neutral: ClassVar[Neutral] = Asked.neutral | {
         "echo": (False,),
@@ -88,7 +88,7 @@ class ChatBody(Asked, kw_only=True):
 
 
 class CompletionBody(Asked, kw_only=True):
-    """A prompt or several, as text or token ids, each with a choice of its own; `n` other than 1 is not supported."""
+    """One or more prompts, as text or token ids, with one choice each. Only `n` = 1 is supported."""
 
     neutral: ClassVar[Neutral] = Asked.neutral | {"logprobs": (), "suffix": ("",)}
     prompt: Texts
@@ -100,7 +100,7 @@ class CompletionBody(Asked, kw_only=True):
 
 
 class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True):
-    """One text or several, or their token ids; vectors as floats or base64 of little-endian float32."""
+    """One or more texts or their token ids; vectors as floats or base64 of little-endian float32."""
 
     input: Texts
     model: str | None = None
@@ -145,7 +145,7 @@ class Chat(msgspec.Struct):
 
 
 class Delta(msgspec.Struct):
-    """What a chunk adds."""
+    """The text that a chunk adds."""
 
     role: Literal["assistant"] | UnsetType = UNSET
     content: str | UnsetType = UNSET
@@ -161,7 +161,7 @@ class ChatChunkChoice(msgspec.Struct):
 
 
 class ChatChunk(msgspec.Struct):
-    """One event of a streamed chat completion; the one with the usage has no choices."""
+    """One event of a streamed chat completion; the event with the usage has no choices."""
 
     id: str
     object: Literal["chat.completion.chunk"]
@@ -192,7 +192,7 @@ class Completion(msgspec.Struct):
 
 
 class Embedding(msgspec.Struct):
-    """The vector of one text; base64 text if asked for."""
+    """The vector of one text; base64 text if requested."""
 
     object: Literal["embedding"]
     index: int

@@ -1,5 +1,4 @@
-"""Texts and lists as the OpenAPI document describes them: their least length. The routes check it themselves, with an
-error of its own."""
+"""Types of texts and lists with their minimum length for the OpenAPI document; the routes check it themselves."""
 
 from __future__ import annotations
 
@@ -8,6 +7,6 @@ from typing import Annotated
 import msgspec
 
 SOME = msgspec.Meta(extra_json_schema={"minItems": 1})
-"""Of a list: at least one entry."""
+"""A list with at least one entry."""
 Filled = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": r"\S"})]
 FilledTexts = Annotated[list[Filled], SOME]

@@ -1,4 +1,4 @@
-"""Inputs that may come as token ids: one text, several, the ids of one, or those of several."""
+"""Inputs as texts or token ids: one text, several texts, the ids of one text, or those of several."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Given = str | list[str | int | list[int]]
 
 
 def inputs(app: App, kind: str, given: Given, param: str) -> list[str | tuple[int, ...]]:
-    """What the engine takes as inputs of this kind of work; raises `ApiError` at `param`."""
+    """The engine's inputs for this kind of work; raises `ApiError` at `param`."""
     if isinstance(given, str):
         given = [given]
     kinds = set(map(type, given))

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: /v1/jobs in the way of OpenAI's batches, and /submit_batch with /task_status/{id}."""
+"""Jobs over HTTP: /v1/jobs, similar to OpenAI's batches, and /submit_batch with /task_status/{id}."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ PAGE_MAX = 1000
 CHECKED_AT_ONCE = 200
 KEY_MAX = 256
 POLL_AFTER_S = 0.02
-"""What is suggested to a client that asks when to come back."""
+"""Poll interval that is suggested to clients."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class JobBody(msgspec.Struct):
-    """Inputs are bodies of `endpoint` (`/fill-mask`; or `task`: `fill-mask`), as one would post them there."""
+    """A job. Each input is a request body of `endpoint` (`/fill-mask`; or `task`: `fill-mask`)."""
 
     inputs: Annotated[list[msgspec.Raw], SOME]
     endpoint: str | None = None
@@ -39,14 +39,14 @@ class JobBody(msgspec.Struct):
 
 
 class BatchBody(msgspec.Struct):
-    """Texts for one task that takes a text. A bare list of texts is the same, for the default task."""
+    """Texts for a task that takes one text. A bare list of texts means the default task."""
 
     texts: Annotated[list[str], SOME]
     task: str = "fill-mask"
 
 
 class RequestCounts(msgspec.Struct):
-    """Items of a job."""
+    """Counts of a job's items."""
 
     total: int
     completed: int
@@ -54,7 +54,7 @@ class RequestCounts(msgspec.Struct):
 
 
 class JobAnswer(msgspec.Struct):
-    """Where a job stands; instants are seconds of Unix time."""
+    """State of a job; instants are Unix time in seconds."""
 
     id: str
     object: str
@@ -69,7 +69,7 @@ class JobAnswer(msgspec.Struct):
 
 
 class JobList(msgspec.Struct):
-    """A page of jobs, the latest first."""
+    """A page of jobs, latest first."""
 
     object: str
     data: list[JobAnswer]
@@ -77,7 +77,7 @@ class JobList(msgspec.Struct):
 
 
 class ResultEntry(msgspec.Struct):
-    """One item's answer: the status and body its route gives."""
+    """The answer to one item: status and body of its route."""
 
     index: int
     status: int
@@ -85,7 +85,7 @@ class ResultEntry(msgspec.Struct):
 
 
 class ResultList(msgspec.Struct):
-    """A page of results by index; go on with `start` = `next_start` while there is more."""
+    """A page of results by index; while `has_more` is true, the next page begins at `start` = `next_start`."""
 
     object: str
     data: list[ResultEntry]
@@ -94,14 +94,14 @@ class ResultList(msgspec.Struct):
 
 
 class BatchAnswer(msgspec.Struct):
-    """Where to ask for it: /task_status/{task_id}."""
+    """An accepted batch; its state is at /task_status/{task_id}."""
 
     task_id: str
     message: str
 
 
 class TaskStatus(msgspec.Struct, omit_defaults=True):
-    """`state` as Celery names it; `result` when it is SUCCESS, else `status` in words."""
+    """`state` as in Celery; with SUCCESS there is a `result`, else `status` describes the state."""
 
     state: str
     status: str | None = None
@@ -149,7 +149,8 @@ async def _accept(app: App, endpoint: str, inputs: list[bytes], key: str | None,
     route_of(app, endpoint)
     for index, raw in enumerate(inputs):
         if index % CHECKED_AT_ONCE == CHECKED_AT_ONCE - 1:
-            await asyncio.sleep(0)  # live traffic does not wait for a long job to be checked
+            # Other requests do not wait until a long job is checked.
+            await asyncio.sleep(0)
         check(app, endpoint, raw, index)
     job, is_new = await backend.submit(NewJob(f"job_{uuid.uuid4().hex}", endpoint, inputs, time.time(), key))
     if is_new:
@@ -161,13 +162,13 @@ async def _found(app: App, exchange: Exchange) -> Job:
     backend, job_id = backend_of(app), exchange.params["id"]
     job = await backend.get(job_id) if _is_id(job_id) else None
     if job is None:
-        message = f"no job {job_id[:80]!r}: unknown, or over and forgotten"
+        message = f"no job {job_id[:80]!r}: unknown or expired"
         raise ApiError(404, message, code="job_not_found", param="id")
     return job
 
 
 _is_id = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
-"""What an id may look like: no backend is asked for anything else, whose keys or columns it could run into."""
+"""Format of a job id. Backends only get ids of this format, so an id cannot collide with their other keys."""
 
 
 async def get(app: App, exchange: Exchange, body: None) -> Reply:
@@ -265,26 +266,26 @@ ROUTES = [
         "POST",
         "/submit_batch",
         submit_batch,
-        "Texts to be answered later",
+        "Submit texts as a job",
         BatchAnswer,
         request=BatchBody | list[str],
         request_forms=(BatchBody, Annotated[list[str], SOME]),
         statuses=(404, 503),
     ),
-    _route("GET", "/task_status/{id}", task_status, "What became of them", TaskStatus),
+    _route("GET", "/task_status/{id}", task_status, "State and results of the texts", TaskStatus),
     _route(
         "POST",
         "/v1/jobs",
         submit,
-        "Bodies of one route to be answered later",
+        "Submit request bodies of one route as a job",
         JobAnswer,
         request=JobBody,
         status=202,
         statuses=(404, 409, 503),
     ),
-    _route("GET", "/v1/jobs", page, "The jobs, the latest first", JobList),
-    _route("GET", "/v1/jobs/{id}", get, "Where a job stands", JobAnswer),
+    _route("GET", "/v1/jobs", page, "The jobs, latest first", JobList),
+    _route("GET", "/v1/jobs/{id}", get, "State of a job", JobAnswer),
     _route("GET", "/v1/jobs/{id}/results", results, "Results by index, page by page", ResultList),
-    _route("POST", "/v1/jobs/{id}/cancel", cancel, "Compute no further item of it", JobAnswer),
-    _route("DELETE", "/v1/jobs/{id}", cancel, "The same", JobAnswer),
+    _route("POST", "/v1/jobs/{id}/cancel", cancel, "Cancel a job: no further item is computed", JobAnswer),
+    _route("DELETE", "/v1/jobs/{id}", cancel, "Cancel a job", JobAnswer),
 ]

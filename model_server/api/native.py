@@ -1,4 +1,4 @@
-"""The native routes: /similarity, /fill-mask, /annotate. /zero-shot has a file of its own."""
+"""The native routes /similarity, /fill-mask and /annotate; /zero-shot has its own file."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ class Pair(msgspec.Struct):
 
 
 class SourceSentences(msgspec.Struct):
-    """One sentence against several, as TEI has it."""
+    """One sentence compared with several, in TEI's format."""
 
     source_sentence: Filled
     sentences: FilledTexts
 
 
 class TeiSimilarity(msgspec.Struct):
-    """TEI's body for /similarity."""
+    """TEI's request body for /similarity."""
 
     inputs: SourceSentences
 
 
 class SimilarityBody(msgspec.Struct):
-    """Either of the two: `text1` and `text2`, or `inputs`."""
+    """A body in one of two formats: `text1` and `text2`, or `inputs`."""
 
     text1: str | msgspec.UnsetType = msgspec.UNSET
     text2: str | msgspec.UnsetType = msgspec.UNSET
@@ -53,7 +53,7 @@ class SimilarityBody(msgspec.Struct):
 
 
 class SimilarityAnswer(msgspec.Struct):
-    """0 for nothing in common, 1 for the same."""
+    """The similarity: 0 for nothing in common, 1 for equal texts."""
 
     similarity_score: float
 
@@ -63,13 +63,13 @@ Masked = Annotated[str, msgspec.Meta(pattern=r"\[MASK\]")]
 
 
 class FillMaskParameters(msgspec.Struct, forbid_unknown_fields=True):
-    """As the pipelines of transformers have it."""
+    """Parameters in the format of the transformers pipelines."""
 
     top_k: TopK | None = None
 
 
 class FillMaskBody(msgspec.Struct):
-    """A text (or several) with at least one [MASK]; `inputs` is another name for `text`."""
+    """One or more texts with at least one [MASK] each; `inputs` is another name for `text`."""
 
     text: str | list[str] | None = None
     inputs: str | list[str] | None = None
@@ -78,21 +78,21 @@ class FillMaskBody(msgspec.Struct):
 
 
 class FillMaskText(msgspec.Struct):
-    """The native form."""
+    """The native format."""
 
     text: Masked | Annotated[list[Masked], SOME]
     top_k: TopK = 5
 
 
 class FillMaskInputs(msgspec.Struct):
-    """The form of the pipelines of transformers."""
+    """The format of the transformers pipelines."""
 
     inputs: Masked | Annotated[list[Masked], SOME]
     parameters: FillMaskParameters | None = None
 
 
 class MaskCandidate(msgspec.Struct):
-    """One way to fill a mask."""
+    """A candidate word for a mask."""
 
     score: float
     token: int
@@ -101,13 +101,13 @@ class MaskCandidate(msgspec.Struct):
 
 
 class AnnotateBody(Asked, kw_only=True):
-    """A prompt and how many tokens to answer (128 if not said); with `stream` as server-sent events."""
+    """A prompt and the number of tokens to generate (default 128); with `stream`, as server-sent events."""
 
     text: Filled
 
 
 class AnnotateEvent(msgspec.Struct, omit_defaults=True):
-    """One token, or the end: `done` with the number of tokens and why it ended."""
+    """One token, or the end: `done` with the number of tokens and the finish reason."""
 
     text: str | None = None
     done: bool | None = None
@@ -116,7 +116,7 @@ class AnnotateEvent(msgspec.Struct, omit_defaults=True):
 
 
 class AnnotateAnswer(msgspec.Struct):
-    """The generated text, its tokens, and why it ended."""
+    """The generated text, its number of tokens and the finish reason."""
 
     text: str
     tokens: int
@@ -162,7 +162,7 @@ async def fill_mask(app: App, exchange: Exchange, body: FillMaskBody) -> Reply:
 
 
 def _mask_answer(masks: list[list[tuple[float, int, str, str]]]) -> list[Any]:
-    """Pipeline shape: a list of candidates, or one such list per mask where there are several."""
+    """The pipelines' format: a list of candidates, or one list per mask if there are several masks."""
     lists = [
         [
             {"score": score, "token": token, "token_str": word, "sequence": sequence}
@@ -185,7 +185,7 @@ async def annotate(app: App, exchange: Exchange, body: AnnotateBody) -> Reply:
 
 
 class _AnnotateShape:
-    """How the native stream writes its events."""
+    """Event format of the native stream."""
 
     def piece(self, index: int, text: str) -> bytes:
         return b"data: " + _encode({"text": text}) + b"\n\n"
@@ -203,7 +203,7 @@ ROUTES = [
         "POST",
         "/similarity",
         similarity,
-        "Similarity of a sentence pair, or TEI's one against several",
+        "Similarity of a sentence pair, or of one sentence with several (TEI)",
         "native",
         SimilarityBody,
         (SimilarityAnswer, list[float]),

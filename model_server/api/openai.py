@@ -47,7 +47,7 @@ async def completions(app: App, exchange: Exchange, body: types.CompletionBody) 
 
 
 class ChatShape:
-    """How chat names and nests its pieces, whole and streamed."""
+    """Answer format of chat completions, whole and streamed."""
 
     tokens_default = 128
     whole, chunk, prefix = "chat.completion", "chat.completion.chunk", "chatcmpl"
@@ -86,7 +86,7 @@ class ChatShape:
 
 
 class TextShape(ChatShape):
-    """How text completions do."""
+    """Answer format of text completions, whole and streamed."""
 
     tokens_default = 16
     whole, chunk, prefix = "text_completion", "text_completion", "cmpl"
@@ -133,7 +133,7 @@ def _content(message: types.ChatMessage) -> str:
 
 
 def said(message: types.ChatMessage) -> tuple[str, str, dict[str, Any]]:
-    """Role, content, and what else the message has."""
+    """Role, content and the other fields of a message."""
     values = _more(message)
     if values.count(None) == len(values):
         return message.role, _content(message), {}
@@ -215,7 +215,7 @@ ROUTES = [
         "POST",
         "/v1/completions",
         completions,
-        "Text completion of a prompt or several",
+        "Text completion of one or more prompts",
         "openai",
         types.CompletionBody,
         types.Completion,
@@ -223,6 +223,6 @@ ROUTES = [
         event=types.Completion,
     ),
     Route("POST", "/v1/embeddings", embeddings, "Embeddings", "openai", types.EmbeddingsBody, types.Embeddings),
-    Route("GET", "/v1/models", models, "The model that is served", "openai", answer=types.Models, work=False),
+    Route("GET", "/v1/models", models, "The served model", "openai", answer=types.Models, work=False),
     Route("GET", "/v1/models/{model}", model, "One model", "openai", answer=types.Model, work=False, statuses=(404,)),
 ]

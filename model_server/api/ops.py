@@ -1,4 +1,4 @@
-"""The routes for whoever runs the server: health, metrics, what it counted, what it batched, what it speaks."""
+"""Routes for operators: health, readiness, metrics, request counts, batches and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Status(msgspec.Struct):
-    """How the server is."""
+    """State of the server."""
 
     status: str
 
 
 class Outcomes(msgspec.Struct):
-    """seen = the sum of the others."""
+    """Counts of requests by outcome; `seen` is the sum of the others."""
 
     seen: int
     finished: int
@@ -39,14 +39,14 @@ class Outcomes(msgspec.Struct):
 
 
 class CountsAnswer(msgspec.Struct):
-    """All work routes together, and each that was called."""
+    """Counts of all work routes together, and of each route that was called."""
 
     total: Outcomes
     routes: dict[str, Outcomes]
 
 
 class BatchEntry(msgspec.Struct):
-    """One batch: when it started on the server's clock, what was in it, how long it took, what was left waiting."""
+    """One batch: start on the server's clock, content, duration and the number of items still queued."""
 
     started: float
     kind: str
@@ -102,10 +102,10 @@ def _ops(path: str, handler: Any, summary: str, answer: Any, **more: Any) -> Rou
 
 
 ROUTES = [
-    _ops("/health", health, "The process is up", Status, open=True),
-    _ops("/ready", ready, "It takes work", Status, open=True, statuses=(503,)),
+    _ops("/health", health, "The process is running", Status, open=True),
+    _ops("/ready", ready, "The server accepts work", Status, open=True, statuses=(503,)),
     _ops("/metrics", metrics, "Prometheus text", str, open=True, content_type="text/plain"),
-    _ops("/debug/counts", debug_counts, "Every exchange seen, and what became of it", CountsAnswer, open=True),
+    _ops("/debug/counts", debug_counts, "Counts of requests by outcome", CountsAnswer, open=True),
     _ops("/debug/batches", debug_batches, "The last 1024 batches", BatchesAnswer, open=True),
-    _ops("/openapi.json", openapi, "This document", dict[str, Any], open=True),
+    _ops("/openapi.json", openapi, "OpenAPI document", dict[str, Any], open=True),
 ]

@@ -1,4 +1,4 @@
-"""The routes of text-embeddings-inference: /embed, /rerank, /predict, /info. Its /similarity is with the native one."""
+"""The routes of text-embeddings-inference: /embed, /rerank, /predict, /info; `native` has its /similarity."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 Right = Literal["right", "Right"]
-"""The only direction of truncation: the end of a text is cut."""
+"""The only supported direction of truncation: the end of a text is cut."""
 
 
 class EmbedBody(msgspec.Struct):
-    """One text or several. With `truncate` too long ones are cut, and `x-truncated-inputs` says how many.
+    """One or more texts. With `truncate`, long texts are cut, and `x-truncated-inputs` has their number.
 
-    Vectors have length 1; `normalize: false`, `prompt_name` and cutting at the start are refused.
+    Vectors have length 1; `normalize: false`, `prompt_name` and truncation at the start are refused.
     """
 
     inputs: Filled | FilledTexts
@@ -52,7 +52,7 @@ class RerankBody(msgspec.Struct):
 
 
 class RankedText(msgspec.Struct, omit_defaults=True):
-    """Where a text stood in the request, and its score."""
+    """Index of a text in the request, and its score."""
 
     index: int
     score: float
@@ -76,7 +76,7 @@ class Prediction(msgspec.Struct):
 
 
 class Info(msgspec.Struct):
-    """The model and the server's bounds; an engine may tell more."""
+    """The model and the server's bounds; an engine may add fields."""
 
     model_id: str
     model_dtype: str
@@ -135,7 +135,7 @@ def _works(kind: str, inputs: Sequence[tuple[str, ...]], truncate: bool | None) 
 
 
 def _predict_inputs(inputs: str | list[str | list[str]]) -> tuple[list[tuple[str, ...]], bool]:
-    """The inputs as tuples of one or two texts, and whether the answer is a single one."""
+    """The inputs as tuples of one or two texts, and True if the body was a single input."""
     if isinstance(inputs, str):
         return [(inputs,)], True
     flat = [entry for entry in inputs if isinstance(entry, str)]

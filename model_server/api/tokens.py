@@ -1,4 +1,4 @@
-"""/tokenize: the token ids of texts, in vLLM's form (`prompt` or `messages`) or TEI's (`inputs`)."""
+"""/tokenize: the token ids of texts, in vLLM's format (`prompt` or `messages`) or TEI's (`inputs`)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KINDS = ("embed", "rerank", "classify", "similarity", "nli", "fill-mask", "gene
 
 
 class TokenizeBody(msgspec.Struct, forbid_unknown_fields=True):
-    """One of `prompt`, `messages` and `inputs`; the tokenizer is that of the model that such a text goes to."""
+    """One of `prompt`, `messages` and `inputs`; tokenized as for the model that serves such texts."""
 
     prompt: str | None = None
     messages: list[ChatMessage] | None = None
@@ -35,7 +35,7 @@ class TokenizeBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class OfPrompt(msgspec.Struct, forbid_unknown_fields=True):
-    """vLLM's form for a text."""
+    """vLLM's format for a text."""
 
     prompt: str
     add_special_tokens: bool = True
@@ -43,14 +43,14 @@ class OfPrompt(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class OfChat(msgspec.Struct, forbid_unknown_fields=True):
-    """vLLM's form for a chat: tokens of what the model's chat template makes of it."""
+    """vLLM's format for a chat: the tokens of the chat as the model's chat template renders it."""
 
     messages: Annotated[list[ChatMessage], SOME]
     model: NoEffect = None
 
 
 class OfInputs(msgspec.Struct, forbid_unknown_fields=True):
-    """TEI's form for a text or several."""
+    """TEI's format for one or more texts."""
 
     inputs: str | Annotated[list[str], SOME]
     add_special_tokens: bool = True
@@ -65,7 +65,7 @@ class Counted(msgspec.Struct):
 
 
 class Token(msgspec.Struct):
-    """TEI's answer for one token; `start` and `stop` are places in the text, null for special tokens."""
+    """TEI's answer for one token; `start` and `stop` are offsets in the text, null for special tokens."""
 
     id: int
     text: str
@@ -96,7 +96,8 @@ async def _of_inputs(app: App, texts: list[str], body: TokenizeBody) -> list[lis
     found = []
     for text in texts:
         found.append(await _tokens(app, _kind(app), text, body, "inputs"))
-        await asyncio.sleep(0)  # many texts must not hold up others
+        # Many texts must not delay other requests.
+        await asyncio.sleep(0)
     return found
 
 

@@ -1,4 +1,4 @@
-"""/zero-shot: any labels, scored by an NLI model, one hypothesis a label; in the native or the pipelines' form."""
+"""/zero-shot: an NLI model scores any labels, one hypothesis per label; native and pipelines' format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEMPLATE = "This example is {}."
 
 
 class ZeroShotParameters(msgspec.Struct, forbid_unknown_fields=True):
-    """As the pipelines of transformers have it; the labels may be one text with commas."""
+    """Parameters in the format of the transformers pipelines; the labels may be one text with commas."""
 
     candidate_labels: Filled | FilledTexts
     hypothesis_template: str | None = None
@@ -30,7 +30,7 @@ class ZeroShotParameters(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ZeroShotBody(msgspec.Struct):
-    """A text and the labels to choose from; `{}` in the template is where the label goes. Or the pipelines' form."""
+    """A text and the candidate labels, which replace `{}` in the template; or the pipelines' format."""
 
     text: str | msgspec.UnsetType = msgspec.UNSET
     labels: list[str] | msgspec.UnsetType = msgspec.UNSET
@@ -44,7 +44,7 @@ Template = Annotated[str, msgspec.Meta(pattern=r"\{\}")]
 
 
 class ZeroShotText(msgspec.Struct):
-    """The native form: a text and the labels to choose from; `{}` in the template is where the label goes."""
+    """The native format: a text and the candidate labels, which replace `{}` in the template."""
 
     text: Filled
     labels: FilledTexts
@@ -53,14 +53,14 @@ class ZeroShotText(msgspec.Struct):
 
 
 class ZeroShotInputs(msgspec.Struct):
-    """The form of the pipelines of transformers."""
+    """The format of the transformers pipelines."""
 
     inputs: Filled | FilledTexts
     parameters: ZeroShotParameters
 
 
 class LabelScore(msgspec.Struct):
-    """A label and its score, as the pipelines' clients (huggingface_hub) expect it."""
+    """A label and its score, as clients of the pipelines (huggingface_hub) expect it."""
 
     label: str
     score: float
@@ -105,7 +105,7 @@ async def zero_shot(app: App, exchange: Exchange, body: ZeroShotBody) -> Reply:
 
 
 def _zero_shot_form(body: ZeroShotBody) -> tuple[str | list[str], ZeroShotParameters]:
-    """Texts and choice, whichever form they came in."""
+    """Texts and parameters of either format."""
     if not isinstance(body.inputs, msgspec.UnsetType):
         if isinstance(body.parameters, msgspec.UnsetType):
             raise invalid("parameters: is required", "parameters", "missing_field")
@@ -118,12 +118,12 @@ def _zero_shot_form(body: ZeroShotBody) -> tuple[str | list[str], ZeroShotParame
 
 
 def check_labels(app: App, labels: list[str]) -> None:
-    """At least one, none blank, none twice: the scores of two equal labels could not be told apart."""
+    """Check the labels: at least one, none blank, no duplicates, because equal labels have equal scores."""
     check.texts(app, labels, "labels")
     seen: set[str] = set()
     for index, label in enumerate(labels):
         if label in seen:
-            raise invalid(f"labels[{index}]: {label!r} is there twice", f"labels[{index}]", "duplicate")
+            raise invalid(f"labels[{index}]: {label!r} is a duplicate", f"labels[{index}]", "duplicate")
         seen.add(label)
 
 

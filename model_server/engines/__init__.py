@@ -1,4 +1,4 @@
-"""Engines that compute for real, on torch and transformers; nothing outside this package imports either.
+"""Engines of real models, on torch and transformers; only this package imports them.
 
-`settings`, `tasks` and `shapes` are plain data and cheap to import; `build` brings torch in.
+`settings`, `tasks` and `shapes` are plain data and cheap to import; `build` imports torch.
 """

@@ -1,4 +1,4 @@
-"""From settings to an engine: `build(settings)` brings torch in and loads the models."""
+"""Builds an engine from its settings: `build(settings)` imports torch and loads the models."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 def build(settings: EngineSettings, progress: Callable[[str], None] = lambda text: None) -> TorchEngine:
-    """Load every model. Raises `EngineError`, in one line, if one of them cannot be had or does not fit its task."""
+    """Load every model. Raises `EngineError`, in one line, if a model is not available or does not fit its task."""
     for package in ("torch", "transformers"):
         if importlib.util.find_spec(package) is None:
             raise EngineError(f"{package} is not installed: pip install 'paceline[model]'")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one text at a time: its threads would only compete
+    # Texts are tokenized one at a time: the tokenizer's threads would only compete.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     progress("starting torch")
     import torch
     import transformers
@@ -43,7 +44,8 @@ def build(settings: EngineSettings, progress: Callable[[str], None] = lambda tex
     for source in settings.sources:
         kind = TASKS[source.task].kind
         if kind in served or (kind == "generate" and decoder is not None):
-            continue  # two names of the same work
+            # Two tasks with the same kind of work share the model.
+            continue
         loaded = _load(source, dtype, device, settings.seed, shared, progress)
         if kind == "generate":
             decoder = Decoder(loaded, settings.running_max)
@@ -60,17 +62,18 @@ def _load(
     shared: dict[tuple[str, str, bool], Loaded],
     progress: Callable[[str], None],
 ) -> Loaded:
-    """Load it, or take the same model with the same head from another task."""
+    """Load the model, or reuse the same model with the same head from another task."""
     from model_server.engines import loading, random_weights
 
     head = loading.HEADS.get(TASKS[source.task].kind, loading.ENCODER)
     if TASKS[source.task].kind in ("nli", "classify", "rerank"):
-        head += source.task  # their heads differ in their labels
+        # Heads of these tasks differ in their labels.
+        head += source.task
     key = (source.name, head, source.random)
     if key not in shared:
         began = time.monotonic()
-        what = "random weights" if source.random else "model"
-        progress(f"loading {what} {source.name} for {source.task}")
+        kind = "random weights" if source.random else "model"
+        progress(f"loading {kind} {source.name} for {source.task}")
         if source.random:
             shared[key] = random_weights.build(source, dtype, device, seed)
         else:

@@ -1,4 +1,4 @@
-"""Draws tokens from the model's probabilities: by temperature, within the share that `top_p` leaves, by seed."""
+"""Samples tokens from the model's probabilities, by temperature, `top_p` and seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from model_server.sampling import Sampling
 
 
 class Draw:
-    """The random numbers of one sequence: one a token, so that its neighbours in the batch do not matter."""
+    """The random numbers of one sequence: one per token, so that other sequences in the batch have no influence."""
 
     __slots__ = ("_rng", "sampling")
 
@@ -22,7 +22,7 @@ class Draw:
 
 
 def drawn(logits: Any, draws: list[Draw]) -> list[int]:
-    """One token a row of `logits`: the first at which the summed probabilities pass the row's random number."""
+    """One token per row of `logits`: the first whose cumulated probability exceeds the row's random number."""
     import torch
 
     def column(values: list[float]) -> Any:
@@ -31,7 +31,8 @@ def drawn(logits: Any, draws: list[Draw]) -> list[int]:
     scaled = logits.float() / column([draw.sampling.temperature for draw in draws])
     probabilities, order = scaled.softmax(-1).sort(-1, descending=True)
     before = probabilities.cumsum(-1) - probabilities
-    before[:, 0] = -1.0  # the most likely one is always among them
+    # The most likely token is always a candidate.
+    before[:, 0] = -1.0
     kept = probabilities.where(before < column([draw.sampling.top_p for draw in draws]), 0.0)
     sums = kept.cumsum(-1)
     places = (sums <= column([draw.number() for draw in draws]) * sums[:, -1:]).sum(-1, keepdim=True)

@@ -1,7 +1,7 @@
-"""The text that random models' tokenizers are trained on: English and Chinese sentences made of common words, seeded.
+"""Training text for the tokenizers of random models: seeded English and Chinese sentences of common words.
 
-Words that occur here become one token each, others fall into pieces, so a load of common words costs about what it
-would with a real vocabulary. Chinese characters are single tokens for WordPiece, as in BERT's own vocabulary.
+Words that occur here become one token each, others are split into pieces, so a load of common words costs about as
+much as with a real vocabulary. Chinese characters are single tokens for WordPiece, as in BERT's vocabulary.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Generation with continuous batching: all running sequences share each decode step.
 
 Rules of this file
-  1. Between two steps whoever has ended or was cancelled leaves, and waiting ones are prefilled together, as many as
-     fit into `PREFILL_TOKENS_MAX` padded tokens (at least one): long prompts hold up the others no longer than that.
-  2. A prefill gives the first token, each step one more to every running sequence: the most likely one, or one that is
-     drawn (`choosing`).
-  3. With random weights the end token is never taken: lengths are what was asked for, as a load test needs them. Nor
-     is the token before: where input and output share their weights it would be the most likely one for ever.
+  1. Between two steps, ended and cancelled sequences leave, and waiting sequences are prefilled together, as many as
+     fit into `PREFILL_TOKENS_MAX` padded tokens (at least one): this bounds the delay by long prompts.
+  2. A prefill gives the first token, each step one more to every running sequence: the most likely token, or a random
+     one (`choosing`).
+  3. With random weights the end token is never chosen: a load test needs the requested lengths. Nor is the previous
+     token: if input and output share their weights, it would be the most likely token for ever.
 (Orca, OSDI 2022, calls it iteration-level scheduling.)
 """
 
@@ -28,7 +28,7 @@ _PAD_MULTIPLE = 16
 
 
 class Event(NamedTuple):
-    """What happened to a sequence: a piece of text, its end, or both. `owner` is whoever handed it in."""
+    """An event of a sequence: a piece of text, its end, or both. `owner` is the owner passed to `Decoder.add`."""
 
     sequence: Sequence
     owner: Any
@@ -38,7 +38,7 @@ class Event(NamedTuple):
 
 
 class Running:
-    """A sequence with its ids."""
+    """A sequence with its token ids."""
 
     __slots__ = ("draw", "ids", "last", "owner", "sequence", "text", "tokens")
 
@@ -53,13 +53,13 @@ class Running:
 
     @property
     def endless(self) -> bool:
-        """The end token may not be taken now."""
+        """True if the end token must not be chosen now."""
         sampling = self.sequence.sampling
         return sampling.ignore_end or self.tokens < sampling.tokens_min
 
 
 class Decoder:
-    """The running sequences of one causal model. Lives on the engine's thread, but for `prompt`."""
+    """The running sequences of one causal model. It is used on the engine's thread, except the encoder's `prompt`."""
 
     def __init__(self, loaded: Loaded, running_max: int) -> None:
         from model_server.engines.slots import Slots
@@ -77,18 +77,19 @@ class Decoder:
         self._slots = Slots(config.num_hidden_layers, running_max)
         self._rows: list[Running] = []
         self._waiting: deque[Running] = deque()
-        self._joining: list[Running] = []  # neither: while they are prefilled
+        # Sequences that are being prefilled, so neither waiting nor running.
+        self._joining: list[Running] = []
 
     @property
     def busy(self) -> bool:
         return bool(self._rows or self._waiting)
 
     def add(self, sequence: Sequence, owner: Any = None) -> None:
-        """It joins before the next step."""
+        """Add a sequence; it joins before the next step."""
         self._waiting.append(Running(sequence, owner, self.encoder.prompt(sequence.prompt), self._raw))
 
     def fail(self) -> list[Event]:
-        """A step broke: everybody's sequence ends with an error."""
+        """End every sequence with an error, because a step failed."""
         now, everybody = time.monotonic(), (*self._rows, *self._joining, *self._waiting)
         events = [Event(one.sequence, one.owner, None, "error", now) for one in everybody]
         self._rows.clear()
@@ -98,7 +99,7 @@ class Decoder:
         return events
 
     def step(self) -> list[Event]:
-        """Let go, take in, and one token for everybody."""
+        """Remove cancelled sequences, prefill new ones, and generate one token for each."""
         events: list[Event] = []
         self._drop_cancelled(events)
         self._prefill(events)
@@ -134,7 +135,7 @@ class Decoder:
         return chosen
 
     def _prefill(self, events: list[Event]) -> None:
-        """The prompts of the newcomers, aligned at their ends, in one forward."""
+        """Prefill the new sequences in one forward pass, their prompts aligned at the ends."""
         import torch
         from transformers.cache_utils import DynamicCache
 
@@ -199,7 +200,7 @@ class Decoder:
         return tokens
 
     def _take(self, one: Running, token: int, events: list[Event]) -> bool:
-        """Tell of the token; True if it was the last."""
+        """Add the event of a token; True if it was the last."""
         now = time.monotonic()
         if token in self._ends:
             events.append(Event(one.sequence, one.owner, None, "stop", now))
@@ -213,7 +214,7 @@ class Decoder:
 
 
 def _end_tokens(loaded: Loaded) -> frozenset[int]:
-    """What ends a text: the generation configuration's word, the tokenizer's else."""
+    """The end tokens of the generation configuration, else the tokenizer's."""
     generation = getattr(loaded.model, "generation_config", None)
     found = getattr(generation, "eos_token_id", None)
     found = loaded.tokenizer.eos_token_id if found is None else found

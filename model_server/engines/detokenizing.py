@@ -1,4 +1,4 @@
-"""Token ids to text, one at a time: a piece for each token, empty while a character of several tokens is incomplete."""
+"""Token ids to text, one at a time: a piece for each token, empty if a character of several tokens is incomplete."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _BROKEN = "\ufffd"
 
 
 class TextOf:
-    """The text of one sequence as it grows.
+    """The growing text of one sequence.
 
-    Two ends of the same ids are decoded, with and without the new ones, because a token's text depends on those before
-    it (a space, half a character). Only a few ids are kept, so a token costs the same however long the text is.
+    The latest ids are decoded with and without the new ones, because a token's text depends on the tokens before it (a
+    space, half a character). Only a few ids are kept, so the cost of a token does not grow with the text.
     """
 
     __slots__ = ("_ids", "_raw", "_read")
@@ -20,10 +20,10 @@ class TextOf:
     def __init__(self, raw: Any) -> None:
         self._raw = raw  # a tokenizers.Tokenizer
         self._ids: list[int] = []
-        self._read = 0  # so many of them have been told
+        self._read = 0  # number of ids whose text was returned
 
     def push(self, token: int, *, last: bool = False) -> str:
-        """What this token adds; `last` lets go of what was held back."""
+        """The text that this token adds; with `last`, also the held back text."""
         self._ids.append(token)
         before: str = self._raw.decode(self._ids[: self._read])
         after: str = self._raw.decode(self._ids)

@@ -1,7 +1,7 @@
-"""Texts to token ids: cached, so that counting at admission and computing later read a text once.
+"""Texts to token ids, cached: a text is tokenized once, for the count at admission and for the computation.
 
-The tokenizer is a copy without padding and truncation, which are state in it: batches are padded here, and what is too
-long is refused or, where the caller asked for it, cut by a second copy.
+The tokenizer is a copy without padding and truncation, which are its state: batches are padded here, and too long
+inputs are refused or, if requested, truncated by a second copy.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 from model_server.engines.loading import Loaded
 from model_server.work import TokenOf
 
-_CACHED_CHARS_MAX = 4_000_000  # some 100 MB of ids; a single text has at most an eighth of that
-_ID_CHARS = 4  # what a token id costs that is itself the input
-_ENTRY_CHARS = 64  # what an entry costs beyond its text
+# The cache's bound in characters: about 100 MB of ids. A text has at most an eighth of that.
+_CACHED_CHARS_MAX = 4_000_000
+# Size of a token id in an input of ids, and of an entry without its text, both in characters.
+_ID_CHARS = 4
+_ENTRY_CHARS = 64
 
 
 class Row(NamedTuple):
@@ -26,14 +28,14 @@ class Row(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """Its ids, and to which of the pair each belongs."""
+    """The ids of a row, and for each id the index of its text in the pair."""
 
     ids: list[int]
     types: list[int]
 
 
 class Encoder:
-    """The tokenizer of one model. Called from the loop's thread and, for long texts, from another: both only read."""
+    """The tokenizer of one model. It is called from the loop's thread and, for long texts, from another thread."""
 
     def __init__(self, loaded: Loaded) -> None:
         from tokenizers import Tokenizer
@@ -48,13 +50,14 @@ class Encoder:
         self._bos: str | None = loaded.tokenizer.bos_token
         self._cache: OrderedDict[Row | str, Encoded] = OrderedDict()
         self._cached_chars = 0
-        self._lock = threading.Lock()  # of the cache: three threads may read texts
+        # It protects the cache: three threads may tokenize texts.
+        self._lock = threading.Lock()
         self.tokens_max = loaded.tokens_max
         self.vocabulary = min(len(loaded.tokenizer), loaded.config.vocab_size)
         self._around = _special_tokens(self._raw)
 
     def __call__(self, row: Row, *, clip: bool = False) -> Encoded:
-        """With special tokens; `clip` cuts it to the model's bound."""
+        """The ids with special tokens; `clip` truncates them to the model's bound."""
         found = self._cache.get(row)
         if found is None:
             found = self._keep(row, self._read(row))
@@ -72,7 +75,7 @@ class Encoder:
         return self._completed(row.text[: self.tokens_max - len(first) - len(last)])
 
     def _completed(self, ids: tuple[int, ...]) -> Encoded:
-        """With the special tokens around them, unless they came with them."""
+        """The ids with special tokens around them, unless these are there."""
         first, last = self._around
         if first and ids[: len(first)] != first:
             ids = (*first, *ids)
@@ -81,7 +84,7 @@ class Encoder:
         return Encoded(list(ids), [0] * len(ids))
 
     def tokens(self, text: str, *, special: bool) -> list[TokenOf]:
-        """Each with its id, its text, and its place; where a text has begun with special tokens, none are added."""
+        """The tokens with id, text and offsets; no special tokens are added if the text begins with one."""
         encoding = self._raw.encode(text, add_special_tokens=special and not self._begun(text))
         found: list[TokenOf] = []
         for number, token, mask, (start, stop) in zip(
@@ -92,11 +95,11 @@ class Encoder:
         return found
 
     def text_of(self, ids: tuple[int, ...]) -> str:
-        """Without special tokens."""
+        """The text of the ids, without special tokens."""
         return str(self._raw.decode(list(ids)))
 
     def prompt(self, text: str | tuple[int, ...]) -> list[int]:
-        """The ids of a prompt; one that a chat template has begun already gets no second beginning."""
+        """The ids of a prompt; if a chat template has added the begin token, there is no second one."""
         if not isinstance(text, str):
             return list(text)
         found = self._cache.get(text)
@@ -105,11 +108,11 @@ class Encoder:
         return found.ids
 
     def _begun(self, text: str) -> bool:
-        """A chat template has begun it already."""
+        """True if the text begins with the begin token, from a chat template."""
         return self._bos is not None and text.startswith(self._bos)
 
     def knows(self, text: Row | str | tuple[int, ...]) -> bool:
-        """It is in the cache: counting costs nothing."""
+        """True if the text is in the cache, so counting is free."""
         return text in self._cache
 
     def _keep(self, text: Row | str, encoded: Encoded) -> Encoded:
@@ -124,15 +127,15 @@ class Encoder:
 
 
 def _encode(raw: Any, row: Row, *, special: bool = True) -> Encoded:
-    """A batch of one: unlike `encode` this lets go of the interpreter's lock, so that others compute meanwhile, and
-    spends nothing on offsets."""
+    """Tokenize a batch of one: unlike `encode`, this releases the interpreter's lock, so that other threads can
+    compute, and does not compute offsets."""
     given = row.text if row.pair is None else (row.text, row.pair)
     (encoding,) = raw.encode_batch_fast([given], add_special_tokens=special)
     return Encoded(encoding.ids, encoding.type_ids)
 
 
 def _special_tokens(raw: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Those before and after a text."""
+    """The special tokens before and after a text."""
     encoding = raw.encode("a")
     inside = [place for place, special in enumerate(encoding.special_tokens_mask) if not special]
     if not inside:

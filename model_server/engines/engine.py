@@ -1,9 +1,9 @@
 """The engine of the model server: torch models behind `model_server.work.Engine`.
 
 Rules of this file
-  1. Everything here runs on the loop's thread and is quick; what computes runs on the one `ComputeThread`.
-  2. It is ready once its shapes are warm; the face refuses work until then.
-  3. It may be opened again on another loop, after the first is done with it: the thread and what is warm stay.
+  1. The code here runs on the loop's thread and is quick; computation runs on the one `ComputeThread`.
+  2. The engine is ready when its shapes are warm; until then work is refused.
+  3. It may be opened again on another loop when the first loop no longer uses it: the thread and its warm models stay.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from model_server.errors import invalid
 from model_server.work import Batch, EngineInfo, Prompt, Said, Sequence, TokenOf, Work, line_of
 
 _LONG_CHARS = 4000
-"""Texts up to this are read on the loop: that takes less than a millisecond."""
+"""Texts up to this length are tokenized on the loop, in less than a millisecond."""
 
 
 class TorchEngine:
-    """Several kinds of work, each with its model, on one thread."""
+    """An engine for several kinds of work, each with its model, on one thread."""
 
     def __init__(
         self,
@@ -42,9 +42,11 @@ class TorchEngine:
         self.served = served
         self.decoder = decoder
         self.ready = False
-        self.overhead_tokens = 0.0  # measured when it is warm
+        # Measured after the warm-up.
+        self.overhead_tokens = 0.0
         self.failure: BaseException | None = None
-        self.on_ready: Callable[[], None] = lambda: None  # on the loop; `failure` tells whether it is
+        # Called on the loop after the warm-up, or after a failure, which is then in `failure`.
+        self.on_ready: Callable[[], None] = lambda: None
         self.info = _info(served, decoder, details)
         self._progress = progress
         self._thread = ComputeThread(settings.threads, self._compute, decoder)
@@ -59,17 +61,17 @@ class TorchEngine:
             self._thread.call(self._loop, self._warm, self._warmed)
 
     def close(self) -> None:
-        """End the thread, after what it is at."""
+        """End the thread after its current job."""
         self._thread.close()
 
     def count_tokens(self, kind: str, inputs: tuple[Any, ...], /) -> int:
-        """With the model's own tokenizer; reads are cached."""
+        """Length of the input by the model's tokenizer; results are cached."""
         if kind == "generate" and self.decoder is not None:
             return len(self.decoder.encoder.prompt(inputs[0]))
         return self.served[kind].tokens(inputs)
 
     def is_long(self, kind: str, inputs: tuple[Any, ...], /) -> bool:
-        """Reading it would hold up the loop."""
+        """True if tokenizing the input would block the loop."""
         if sum([len(part) for part in inputs if isinstance(part, str)]) <= _LONG_CHARS:
             return False
         if kind == "generate" and self.decoder is not None:
@@ -77,14 +79,14 @@ class TorchEngine:
         return not self.served[kind].knows(inputs)
 
     async def prepare(self, kind: str, inputs: tuple[Any, ...], /) -> None:
-        """Read a long input on a thread of its own; it is in the cache then."""
+        """Tokenize a long input on a separate thread and cache the result."""
         if kind in self.served:
             await asyncio.to_thread(self.served[kind].prepare, inputs)
         elif self.decoder is not None:
             await asyncio.to_thread(self.decoder.encoder.prompt, inputs[0])
 
     def prompt(self, asked: Prompt, /) -> str:
-        """The chat in the model's own template; without one, who said what in lines."""
+        """The chat in the model's template; without a template, one line per message."""
         messages: list[Said] = [("user", asked, {})] if isinstance(asked, str) else list(asked)
         decoder = self.decoder
         if decoder is None or not decoder.loaded.tokenizer.chat_template:
@@ -95,12 +97,13 @@ class TorchEngine:
                 tokenize=False,
                 add_generation_prompt=True,
             )
-        except Exception as error:  # the template is a program of the model's own
+        except Exception as error:
+            # The template is a program of the model and can raise anything.
             raise invalid(f"messages: the model's chat template refuses them: {error}", "messages") from error
         return text
 
     def ids(self, kind: str, ids: tuple[int, ...], param: str, /) -> str | tuple[int, ...]:
-        """Ids of the tokenizer behind this kind of work."""
+        """The ids, checked against the vocabulary of the model for this kind of work."""
         known = self._encoder(kind).vocabulary
         wrong = next((place for place, number in enumerate(ids) if number >= known), None)
         if wrong is not None:
@@ -109,14 +112,14 @@ class TorchEngine:
         return ids
 
     async def tokens(self, kind: str, text: str, special: bool, /) -> list[TokenOf]:
-        """As the tokenizer cuts it; a long text is read beside the loop."""
+        """The tokens of a text; a long text is tokenized outside the loop."""
         encoder = self._encoder(kind)
         if len(text) > _LONG_CHARS:
             return await asyncio.to_thread(encoder.tokens, text, special=special)
         return encoder.tokens(text, special=special)
 
     def text_of(self, kind: str, ids: tuple[int, ...], /) -> str:
-        """Special tokens are no text."""
+        """The text of the ids, without special tokens."""
         return self._encoder(kind).text_of(ids)
 
     def _encoder(self, kind: str) -> Encoder:
@@ -130,12 +133,12 @@ class TorchEngine:
         self._thread.batch(self._loop, batch, done)
 
     def generate(self, sequence: Sequence, /) -> None:
-        """It joins the running sequences before the next step."""
+        """Add a sequence to the running ones before the next step."""
         assert self._loop is not None  # noqa: S101 - open() came first
         self._thread.sequence(self._loop, sequence)
 
     def compute(self, works: list[Work], length: int) -> None:
-        """One batch, here and now: for measuring without a server around it."""
+        """Compute one batch in the calling thread, for measurements without a server."""
         self.served[works[0].kind].compute(works, length)
 
     def _compute(self, batch: Batch) -> None:
@@ -158,9 +161,10 @@ class TorchEngine:
         self._progress(f"warmed {shapes} shapes in {time.monotonic() - began:.1f} s")
 
     def _ended(self, error: BaseException) -> None:
-        """The thread is gone, and with it all that could be computed: whoever serves this is told, to end as well."""
+        """The thread has ended, so nothing can be computed: notify the server, which ends too."""
         if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: nobody serves it any more
+            # A closed loop has no server.
+            with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._warmed, error)
 
     def _warmed(self, problem: BaseException | None) -> None:
@@ -195,12 +199,12 @@ def _info(served: dict[str, Served], decoder: Decoder | None, details: dict[str,
 
 
 def _model_id(loaded: Any) -> str:
-    """The name as an id of an API: without blanks."""
+    """The name as a model id of the API, without blanks."""
     return str(loaded.name).replace(" (random weights)", "-random-weights").replace(" ", "-")
 
 
 def describe(threads: int, device: Any, dtype: Any) -> dict[str, Any]:
-    """What /info tells of how it computes."""
+    """Facts about the computation for /info."""
     import torch
 
     return {

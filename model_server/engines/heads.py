@@ -1,6 +1,6 @@
-"""What each kind of work does with a model: which rows an item is, and what the model's output means.
+"""Model heads, one per kind of work: they make the rows of an item and the outputs from the model's results.
 
-All run under `torch.inference_mode`, on a padded batch; scores are computed in float32 whatever the model's dtype.
+They run under `torch.inference_mode` on a padded batch; scores are computed in float32 with any dtype of the model.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Inputs(NamedTuple):
 
     ids: Any
     mask: Any
-    types: Any  # None where the model knows no token types
+    types: Any  # None if the model has no token types
 
     def arguments(self) -> dict[str, Any]:
-        """For the model's forward."""
+        """The arguments of the model's forward pass."""
         arguments = {"input_ids": self.ids, "attention_mask": self.mask}
         return arguments if self.types is None else {**arguments, "token_type_ids": self.types}
 
@@ -33,7 +33,7 @@ class Head(Protocol):
     """One kind of work on one model."""
 
     def rows(self, inputs: tuple[Any, ...], /) -> list[Row]:
-        """The sequences of one item; each item of a head has the same number."""
+        """The rows of one item; their number is the same for all items of a head."""
         ...
 
     def outputs(self, inputs: Inputs, works: list[Work], /) -> list[Any]:
@@ -42,7 +42,7 @@ class Head(Protocol):
 
 
 class BiEncoder:
-    """Embeddings: pooled over the tokens that are no padding, of length 1 (Sentence-BERT, arXiv:1908.10084)."""
+    """Embeddings of length 1, pooled over the tokens without padding (Sentence-BERT, arXiv:1908.10084)."""
 
     def __init__(self, loaded: Loaded) -> None:
         self._model = loaded.model
@@ -52,7 +52,7 @@ class BiEncoder:
         return [Row(inputs[0])]
 
     def vectors(self, inputs: Inputs) -> Any:
-        """rows x dimensions."""
+        """The embeddings, rows x dimensions."""
         from torch.nn.functional import normalize
 
         hidden = self._model(**inputs.arguments()).last_hidden_state.float()
@@ -94,7 +94,7 @@ class _Classifier:
 
 
 class Reranker(_Classifier):
-    """One logit for a pair; of a model with two classes the log odds of the second."""
+    """One logit per pair; for a model with two classes, the log odds of the second class."""
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
@@ -112,7 +112,7 @@ class Reranker(_Classifier):
 
 
 class CrossEncoder(Reranker):
-    """Similarity as the sigmoid of a pair's logit, as StructBERT's sentence similarity has it."""
+    """Similarity as the sigmoid of a pair's logit, as in StructBERT's sentence similarity."""
 
     def outputs(self, inputs: Inputs, works: list[Work], /) -> list[Any]:
         scores: list[Any] = self.scores(inputs).sigmoid().tolist()
@@ -120,7 +120,7 @@ class CrossEncoder(Reranker):
 
 
 class Nli(_Classifier):
-    """Contradiction and entailment logits, wherever the model's own `id2label` has them."""
+    """Logits of contradiction and entailment, found by the model's `id2label`."""
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
@@ -137,7 +137,7 @@ class Nli(_Classifier):
 
 
 class Classifier(_Classifier):
-    """All labels with their probabilities, or logits where the work asks for raw scores; best first."""
+    """All labels with their probabilities, or their logits for raw scores; best first."""
 
     def outputs(self, inputs: Inputs, works: list[Work], /) -> list[Any]:
         logits = self.logits(inputs)
@@ -149,7 +149,7 @@ class Classifier(_Classifier):
 
 
 class FillMask:
-    """The best tokens for each mask. The vocabulary's logits are computed at the masks alone."""
+    """The best tokens for each mask. Logits are computed only at the masks."""
 
     _OUTPUT_LAYERS = ("cls", "lm_head")  # of the BERT and the RoBERTa family
 
@@ -177,7 +177,8 @@ class FillMask:
         found = zip(best.values.tolist(), best.indices.tolist(), strict=True)
         answers = []
         for work, masks in zip(works, masked.sum(-1).tolist(), strict=True):
-            mine = [next(found) for _ in range(masks)]  # a text that spells it as the model does may have more
+            # A text that contains the model's own mask token has more masks than [MASK]s.
+            mine = [next(found) for _ in range(masks)]
             text, top_k = work.inputs
             answers.append([self._candidates(text, place, *mine[place], top_k) for place in range(text.count(MASK))])
         return answers
@@ -194,7 +195,7 @@ class FillMask:
 
 
 def head_of(kind: str, loaded: Loaded) -> Head:
-    """What does this kind of work on this model; raises `EngineError` if the model cannot."""
+    """The head for this kind of work; raises `EngineError` if the model does not support it."""
     if kind == "similarity":
         return CrossEncoder(loaded) if loaded.head == CLASSIFIER else PairOfVectors(loaded)
     heads: dict[str, Callable[[Loaded], Head]]

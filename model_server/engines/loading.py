@@ -1,7 +1,7 @@
-"""Models and their tokenizers: from a folder, from the hub, or made up (`random_weights`).
+"""Loads models and their tokenizers from a folder or the hub; `random_weights` makes random models.
 
-Which class is loaded is decided by the task and the architecture that the model's own configuration names; a model that
-does not fit is refused, because transformers would otherwise give it a head of random weights without a word.
+The task and the architecture in the model's configuration decide on the class. A model that does not fit is refused,
+because transformers would silently give it a head with random weights.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from model_server.engines.tasks import TASKS
 
 CLASSIFIER, MASKED, CAUSAL, ENCODER = "SequenceClassification", "MaskedLM", "CausalLM", ""
 HEADS = {"fill-mask": MASKED, "nli": CLASSIFIER, "rerank": CLASSIFIER, "classify": CLASSIFIER, "generate": CAUSAL}
-"""Kind of work -> the head it needs. Not listed: embed and similarity, which can do with a bare encoder."""
+"""Kind of work -> the head that it needs. Embed and similarity are not listed: a bare encoder is enough for them."""
 
 
 @dataclass
 class Loaded:
-    """One model ready to compute."""
+    """One loaded model."""
 
     name: str
     head: str  # one of the four above
@@ -38,7 +38,7 @@ class Loaded:
 
 
 def load(source: Source, dtype: Any, device: Any) -> Loaded:
-    """From a folder or the hub; raises `EngineError` in one line."""
+    """Load a model from a folder or the hub; raises `EngineError` in one line."""
     import transformers
 
     place, local = _place(source.name)
@@ -58,7 +58,7 @@ def load(source: Source, dtype: Any, device: Any) -> Loaded:
 
 
 def _place(name: str) -> tuple[str, bool]:
-    """What to load from, and whether it is a folder of this machine."""
+    """The folder or hub id, and True for a folder."""
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -70,7 +70,7 @@ def _place(name: str) -> tuple[str, bool]:
 
 
 def _only_cached(name: str) -> bool:
-    """The hub cannot be asked, but the model was loaded before; raises `EngineError` if it was not."""
+    """True if the hub cannot be reached and the model is in its cache; raises `EngineError` if it is not there."""
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
@@ -80,8 +80,9 @@ def _only_cached(name: str) -> bool:
     except HFValidationError:
         raise EngineError(f"model {name}: neither a folder nor a name of the hub (ORGANIZATION/NAME)") from None
     except RepositoryNotFoundError:
-        raise EngineError(f"model {name}: the Hugging Face hub has none of that name, or shows it to few") from None
-    except Exception as error:  # whatever the HTTP library raises that this version of the hub's client stands on
+        raise EngineError(f"model {name}: the Hugging Face hub has no such model, or access is restricted") from None
+    except Exception as error:
+        # The exceptions depend on the HTTP library of the hub client's version.
         if isinstance(try_to_load_from_cache(name, "config.json"), str):
             return True
         raise EngineError(f"model {name}: the Hugging Face hub cannot be reached ({error}); {advice}") from error
@@ -97,7 +98,7 @@ def _read(read: Any, source: Source) -> Any:
 
 
 def _fitting_head(source: Source, config: Any) -> str:
-    """The head to load for the task; raises `EngineError` if the model was not trained with one that fits."""
+    """The head to load for the task; raises `EngineError` if the model was not trained with a fitting head."""
     kind = TASKS[source.task].kind
     names = list(getattr(config, "architectures", None) or [])
     has = ENCODER
@@ -120,10 +121,11 @@ def _fitting_head(source: Source, config: Any) -> str:
 
 
 def _tokens_max(config: Any, tokenizer: Any, place: str, local: bool) -> int:
-    """The longest input: the least of what positions, tokenizer and sentence-transformers' file allow."""
+    """The longest input: the minimum of the bounds of positions, tokenizer and the file of sentence-transformers."""
     bounds = [getattr(config, "max_position_embeddings", None) or 1 << 20, tokenizer.model_max_length]
     if getattr(config, "pad_token_id", None) and "roberta" in config.model_type:
-        bounds[0] -= config.pad_token_id + 1  # positions are counted from the padding token's number on
+        # RoBERTa counts positions from the padding token's id.
+        bounds[0] -= config.pad_token_id + 1
     window = getattr(config, "sliding_window", None)
     if window and getattr(config, "use_sliding_window", True):
         bounds.append(window)
@@ -136,7 +138,7 @@ def _pooling(place: str, local: bool) -> str:
 
 
 def _extra(place: str, local: bool, name: str) -> dict[str, Any]:
-    """A file of sentence-transformers, empty if the model has none."""
+    """The content of a file of sentence-transformers; empty if the model has no such file."""
     path: str | None = str(Path(place) / name)
     if not local:
         from transformers.utils import cached_file

@@ -1,4 +1,4 @@
-"""Real architectures with random weights: for load without a hub. Seeded, so that equal starts answer equally."""
+"""Models of real architectures with random weights, for load tests without a hub. Seeded, so answers are repeatable."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CONFIGS = {"bert": "BertConfig", "roberta": "RobertaConfig", "llama": "LlamaCon
 
 
 def build(source: Source, dtype: Any, device: Any, seed: int) -> Loaded:
-    """The shape that the source names, with the head that its task needs."""
+    """A model of the source's shape, with the head for its task."""
     import torch
     import transformers
 

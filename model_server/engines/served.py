@@ -1,4 +1,4 @@
-"""One model behind one kind of work: lengths, padding, and the batch computed."""
+"""One model for one kind of work: lengths, padding and the computation of batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from model_server.work import Work
 
 
 class Served:
-    """Everything that computing one kind of work needs."""
+    """Encoder, model and head for one kind of work."""
 
     def __init__(self, kind: str, loaded: Loaded) -> None:
         self.kind = kind
@@ -22,18 +22,18 @@ class Served:
         self._typed = "token_type_ids" in loaded.tokenizer.model_input_names
 
     def tokens(self, inputs: tuple[Any, ...]) -> int:
-        """The longest row of an item: what it is padded with."""
+        """Length of an item's longest row, which decides its padding."""
         return max(len(self.encoder(row).ids) for row in self.head.rows(inputs))
 
     def compute(self, works: list[Work], length: int) -> None:
-        """Set every work's output. `length` is what the policy padded to; more than the model takes is never used."""
+        """Set the output of every item. `length` is the policy's padded length; it is reduced to the model's bound."""
         rows = [self.encoder(row, clip=work.truncate) for work in works for row in self.head.rows(work.inputs)]
         inputs = self._inputs(rows, min(length, self.loaded.tokens_max))
         for work, output in zip(works, self.head.outputs(inputs, works), strict=True):
             work.output = output
 
     def example(self, tokens: int) -> Work:
-        """An item of about so many tokens, to warm up with."""
+        """An item of about this number of tokens for the warm-up."""
         text = "[MASK]" + " a" * max(1, tokens // 2 if self.kind in ("nli", "rerank") else tokens - 8)
         inputs: dict[str, tuple[Any, ...]] = {"embed": (text,), "classify": (text,), "fill-mask": (text, 5)}
         work = Work(self.kind, inputs.get(self.kind, (text, text)))
@@ -41,7 +41,7 @@ class Served:
         return work
 
     def warm(self, items: int, length: int) -> None:
-        """Compute a made-up batch of exactly this shape."""
+        """Compute an artificial batch of exactly this shape."""
         work = self.example(length)
         rows = [self.encoder(row, clip=True) for row in self.head.rows(work.inputs)] * items
         cut = [Encoded(row.ids[:length], row.types[:length]) for row in rows]
@@ -60,10 +60,10 @@ class Served:
         return Inputs(ids.to(device), mask.to(device), None if types is None else types.to(device))
 
     def knows(self, inputs: tuple[Any, ...]) -> bool:
-        """Counting this item costs nothing, because it was read already."""
+        """True if the item is in the cache, so counting is free."""
         return all(self.encoder.knows(row) for row in self.head.rows(inputs))
 
     def prepare(self, inputs: tuple[Any, ...]) -> None:
-        """Read the item, so that it is known."""
+        """Tokenize the item and cache the result."""
         for row in self.head.rows(inputs):
             self.encoder(Row(*row))

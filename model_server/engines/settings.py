@@ -1,4 +1,4 @@
-"""What an engine is built from, and the one error for a user's mistake in it."""
+"""Settings of an engine, and the error for a user's mistake in them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ RANDOM_NOTE = "random weights: answers are meaningless"
 
 
 class EngineError(ValueError):
-    """The engine cannot be built as asked; the message is one line for the user."""
+    """The engine cannot be built with these settings; the message is one line for the user."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where one task's model comes from: a folder or hub id, or (`random`) the shape of that name."""
+    """Source of one task's model: a folder or hub id, or, if `random`, the name of a shape."""
 
     task: str
     name: str
@@ -38,16 +38,16 @@ class Source:
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """An engine: one source a task, and how it computes. `warm_s` bounds the warming of shapes; 0 leaves it out."""
+    """Settings of an engine, with one source per task. `warm_s` bounds the warm-up; 0 skips it."""
 
     sources: tuple[Source, ...]
     dtype: Dtype = "auto"
-    device: str = "auto"  # or what torch calls one: cpu, cuda, cuda:1
+    device: str = "auto"  # or a torch device: cpu, cuda, cuda:1
     threads: int = 1
     warm_s: float = 10.0
-    rows_max: int = 32  # the largest batch that is warmed
+    rows_max: int = 32  # largest batch of the warm-up
     running_max: int = 16  # sequences that share a decode step
-    seed: int = 0  # of random weights
+    seed: int = 0  # seed of random weights
 
     def __post_init__(self) -> None:
         if not self.sources:
@@ -67,10 +67,10 @@ class EngineSettings:
 
 
 def sources(tasks: list[str], models: list[str], random: str | None) -> tuple[Source, ...]:
-    """One source a task, from what a command line says.
+    """One source per task, from the options of a command line.
 
-    `models` are `NAME` (for every task) or `TASK=NAME`; `random` is None for no random weights, else a comma list of
-    shapes in the same form, where the empty text stands for each task's own shape. Raises `EngineError`.
+    `models` are `NAME` (for every task) or `TASK=NAME`. `random` is None for no random weights, else a comma list of
+    shapes in the same format; the empty text means each task's default shape. Raises `EngineError`.
     """
     named = _by_task(models, tasks, "--model")
     shaped = _by_task([part for part in (random or "").split(",") if part], tasks, "--random-weights")
@@ -89,7 +89,7 @@ def sources(tasks: list[str], models: list[str], random: str | None) -> tuple[So
 
 
 def _by_task(given: list[str], tasks: list[str], option: str) -> dict[str, str]:
-    """`NAME` under the empty task, `TASK=NAME` under its own."""
+    """The names by task: `NAME` with the empty task as its key, `TASK=NAME` with its task."""
     found: dict[str, str] = {}
     for entry in given:
         head, mark, tail = entry.partition("=")

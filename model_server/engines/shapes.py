@@ -1,4 +1,4 @@
-"""Real architectures to fill with random weights: what computing costs is real, what comes out is not. Plain data."""
+"""Shapes of real architectures for random weights: costs are realistic, answers are meaningless. Plain data."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of one architecture, as its published configuration has them."""
+    """The sizes of one architecture, from its published configuration."""
 
     family: str  # bert, roberta, llama, qwen2
     hidden: int
     layers: int
     heads: int
     intermediate: int
-    vocabulary: int  # rows of the embedding; the tokenizer, trained on little text, uses fewer
+    vocabulary: int  # rows of the embedding; the tokenizer uses fewer
     tokens_max: int
     key_value_heads: int = 0  # 0: as many as heads
     labels: tuple[str, ...] = ("contradiction", "entailment", "neutral")

@@ -1,10 +1,10 @@
-"""The keys and values of all running sequences in one buffer, so that one step serves them all.
+"""A key-value cache with all running sequences in one buffer, so that one step serves them all.
 
 Rules of this file
-  1. A sequence is a row; rows 0..count are in use, without gaps: who leaves is replaced by the last.
-  2. Rows end at the same column `end`, where the next step writes for all of them; shorter ones begin later, and a mask
-     hides what is before their beginning. Nothing is copied from step to step.
-  3. When the buffer is full it first gives up the columns that nobody uses, and only then grows, to twice its size.
+  1. A sequence is a row; rows 0..count are in use, without gaps: the last row replaces a row that leaves.
+  2. All rows end at the same column `end`, where the next step writes; shorter rows begin later, and a mask hides the
+     columns before their beginning. Steps copy nothing.
+  3. A full buffer first drops unused columns at its beginning; if there are none, its size is doubled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc] # transformers' base cla
         self._slots = slots
 
     def lazy_initialization(self, key_states: Any, value_states: Any) -> None:
-        """Take the sizes from the first sequence that joins."""
+        """Allocate the buffers with the sizes of the first sequence that joins."""
         slots = self._slots
 
         def empty(like: Any) -> Any:
@@ -34,7 +34,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc] # transformers' base cla
         self.is_initialized = True
 
     def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        """One more column for every row; gives what the step attends to."""
+        """Add a column to every row; returns the keys and values for the step's attention."""
         slots = self._slots
         count, first, end = slots.count, slots.first, slots.end
         self.keys[:count, :, end : end + 1] = key_states
@@ -71,7 +71,7 @@ class Slots(Cache):  # type: ignore[misc] # as above
         return self.end - max(self.lengths, default=0)
 
     def join(self, prefilled: Any, row: int, length: int) -> None:
-        """Take the last `length` columns of a row of another cache as a new row."""
+        """Copy the last `length` columns of another cache's row into a new row."""
         if not self.count:
             self.end = 0
         if length > self.end:
@@ -85,7 +85,7 @@ class Slots(Cache):  # type: ignore[misc] # as above
         self.lengths.append(length)
 
     def leave(self, row: int) -> None:
-        """The row is free; the last one takes its place."""
+        """Free a row; the last row takes its place."""
         last = self.count - 1
         if row != last:
             for layer in self.layers:
@@ -95,7 +95,7 @@ class Slots(Cache):  # type: ignore[misc] # as above
         self.lengths.pop()
 
     def make_room(self) -> None:
-        """See to it that the next step has a column to write to."""
+        """Make sure that the next step has a free column."""
         if self.end == self.columns:
             if self.first:
                 self._shift(-self.first)
@@ -103,12 +103,12 @@ class Slots(Cache):  # type: ignore[misc] # as above
                 self._grow(self.end + 1)
 
     def stepped(self) -> None:
-        """Every row is one longer."""
+        """Count the column that a step has added to every row."""
         self.end += 1
         self.lengths = [length + 1 for length in self.lengths]
 
     def _shift(self, by: int) -> None:
-        """Move what is in use to the right or (negative) to the left."""
+        """Move the columns in use to the right or, if `by` is negative, to the left."""
         first, end = self.first, self.end
         if end + by > self.columns:
             self._grow(end + by)

@@ -1,4 +1,4 @@
-"""The tasks a model server can be asked for: the kind of work behind each, and which models can do it. Plain data."""
+"""The tasks of a model server, with their kinds of work and fitting families of models. Plain data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Task:
     """One task."""
 
-    kind: str  # of work (model_server.work), or "generate"
-    shape: str  # what `--random-weights` builds for it
-    families: tuple[str, ...] = ("bert", "roberta")  # of shapes that can do it
+    kind: str  # kind of work (model_server.work), or "generate"
+    shape: str  # default shape of `--random-weights`
+    families: tuple[str, ...] = ("bert", "roberta")  # families of fitting shapes
 
 
 _LANGUAGE = ("llama", "qwen2")

@@ -1,4 +1,4 @@
-"""The one thread that computes. The event loop hands it batches and sequences and is called back on its own thread."""
+"""The compute thread. It gets batches and sequences from the event loop and calls back on the loop's thread."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ log = logging.getLogger(__name__)
 
 Loop = asyncio.AbstractEventLoop
 Job = Callable[[], bool]
-"""Something for the thread to do; True if it took long, so that a decode step is due before the next."""
+"""A job for the thread; True if it took long, so that a decode step comes before the next job."""
 
 
 class ComputeThread:
-    """Batches one after another, with a decode step of the running sequences between each two."""
+    """Computes batches one after another, with a decode step of the running sequences after each."""
 
     def __init__(self, threads: int, compute: Callable[[Batch], None], decoder: Decoder | None) -> None:
         self._threads = threads
         self._compute = compute
         self._decoder = decoder
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
-        self.on_failure: Callable[[BaseException], None] = lambda error: None  # on the thread, which ends
+        # Called on this thread before it ends because of a failure.
+        self.on_failure: Callable[[BaseException], None] = lambda error: None
         self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def close(self) -> None:
-        """Finish the present job and end."""
+        """Finish the current job and end the thread."""
         self._inbox.put(None)
         if self._thread.ident is not None:
             self._thread.join()
@@ -50,13 +51,13 @@ class ComputeThread:
                 function()
             except Exception as error:
                 problem = error
-            _tell(loop, lambda: done(problem))
+            _call_on(loop, lambda: done(problem))
             return True
 
         self._inbox.put(job)
 
     def batch(self, loop: Loop, batch: Batch, done: Callable[[Batch], None]) -> None:
-        """Compute it, stamp its end and call `done` on the loop."""
+        """Compute a batch, set its end and call `done` on the loop."""
 
         def job() -> bool:
             try:
@@ -65,28 +66,28 @@ class ComputeThread:
                 log.exception("a batch of %d %s failed", len(batch.works), batch.kind)
                 batch.error = error
             batch.ended = time.monotonic()
-            _tell(loop, lambda: done(batch))
+            _call_on(loop, lambda: done(batch))
             return True
 
         self._inbox.put(job)
 
     def sequence(self, loop: Loop, sequence: Sequence) -> None:
-        """Generate it; its pieces and its end are told on the loop."""
+        """Generate a sequence; its pieces and its end are delivered on the loop."""
         decoder = self._decoder
-        assert decoder is not None  # noqa: S101 - for the type checker: the face asks only for what is served
+        assert decoder is not None  # noqa: S101 - for the type checker: the app checks that the task is served
 
         def job() -> bool:
             try:
                 decoder.add(sequence, loop)
             except Exception:
                 log.exception("a text could not be taken in for generation")
-                _tell(loop, lambda: sequence.finish("error", time.monotonic()))
+                _call_on(loop, lambda: sequence.finish("error", time.monotonic()))
             return False
 
         self._inbox.put(job)
 
     def _run(self) -> None:
-        """Nothing that is computed here ends the thread; if it ends all the same, its owner learns of it."""
+        """Run the thread. A failed computation does not end it; if it ends otherwise, `on_failure` is called."""
         try:
             self._compute_on()
         except BaseException as error:
@@ -96,7 +97,8 @@ class ComputeThread:
     def _compute_on(self) -> None:
         import torch
 
-        torch.set_num_threads(self._threads)  # of the thread that calls, in OpenMP's reckoning
+        # OpenMP's setting is per calling thread.
+        torch.set_num_threads(self._threads)
         decoder = self._decoder
         with torch.inference_mode():
             while True:
@@ -107,7 +109,7 @@ class ComputeThread:
                     self._step(decoder)
 
     def _work_off(self, *, wait: bool) -> bool:
-        """What is in the inbox, up to the first job that takes long; False at the end."""
+        """Run the jobs in the inbox, up to the first that takes long; False at the end."""
         with suppress(Empty):
             while True:
                 job = self._inbox.get(block=wait)
@@ -126,11 +128,12 @@ class ComputeThread:
             events = decoder.fail()
         for loop, group in groupby(events, key=lambda event: event.owner):
             mine = list(group)
-            if loop.is_closed():  # whoever asked is gone for good
+            # The owner of a closed loop has ended.
+            if loop.is_closed():
                 for event in mine:
                     event.sequence.cancelled = True
             else:
-                _tell(loop, lambda mine=mine: _deliver(mine))  # type: ignore[misc] # mypy cannot infer such a lambda
+                _call_on(loop, lambda mine=mine: _deliver(mine))  # type: ignore[misc] # mypy cannot infer such a lambda
 
 
 def _deliver(events: list[Event]) -> None:
@@ -141,6 +144,7 @@ def _deliver(events: list[Event]) -> None:
             event.sequence.finish(event.reason, event.now)
 
 
-def _tell(loop: Loop, callback: Callable[[], None]) -> None:
-    with suppress(RuntimeError):  # the loop was closed meanwhile: nobody is left to be told
+def _call_on(loop: Loop, callback: Callable[[], None]) -> None:
+    # A loop that was closed in the meantime needs no call.
+    with suppress(RuntimeError):
         loop.call_soon_threadsafe(callback)

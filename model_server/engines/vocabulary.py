@@ -1,7 +1,7 @@
-"""Tokenizers for random models: made in a moment from `corpus`, of the kind that the architecture has.
+"""Tokenizers for random models, built quickly from `corpus`, of the architecture's kind.
 
-Byte pairs are trained. WordPiece's vocabulary is put together here, because its trainer numbers the tokens differently
-each time, and equal seeds shall answer equally.
+Byte pairs are trained. The vocabulary of WordPiece is built here, because its trainer numbers the tokens differently
+each time, and equal seeds must give equal answers.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _wordpiece(size: int) -> Any:
 
 
 def word_pieces() -> list[str]:
-    """Special tokens, every single character, the words of the corpus, and pieces that several of them share."""
+    """Special tokens, single characters, the words of the corpus, and pieces that several words share."""
     words = sorted({word for line in lines() for word in re.findall(r"[a-z]+", line.lower())})
     single = [*string.ascii_lowercase, *string.digits]
     chinese = sorted({letter for line in lines() for letter in line if not letter.isascii()})

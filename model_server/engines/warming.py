@@ -1,7 +1,7 @@
-"""Before a server is ready: every shape it will often see is computed once, and what a batch costs is measured.
+"""Warm-up of a server: computes every frequent shape once and measures the fixed cost of a batch.
 
-The first batch of a new shape is slower by what the libraries prepare for it (some 14 % for a small encoder); with
-lengths padded to multiples of 16 there are few enough shapes to meet them all beforehand, cheapest first.
+The first batch of a new shape is slower (about 14 % for a small encoder), because the libraries prepare for it. With
+lengths padded to multiples of 16 there are few enough shapes to compute all of them, cheapest first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Progress = Callable[[str], None]
 
 
 def warm_encoder(served: Served, items_max: int, budget_s: float) -> int:
-    """Compute each shape once, for at most `budget_s` seconds; gives how many were done."""
+    """Compute each shape once, for at most `budget_s` seconds; returns the number of computed shapes."""
     longest = min(served.loaded.tokens_max, _TOKENS_MAX) // PAD_MULTIPLE * PAD_MULTIPLE
     shapes = [
         (items * length, items, length)
@@ -38,9 +38,9 @@ def warm_encoder(served: Served, items_max: int, budget_s: float) -> int:
 
 
 def overhead_tokens(served: Served, items: int = 8, length: int = 64, tries: int = 3) -> float:
-    """What a batch costs beyond its padded tokens, in tokens: the `a / b` of time = a + b x items x length.
+    """The fixed cost of a batch in padded tokens: `a / b` in time = a + b x items x length.
 
-    The least of several tries each, so that a busy machine does not show.
+    Each time is the minimum of several tries, so that other load on the machine has little influence.
     """
     length = min(length, served.loaded.tokens_max)
 
@@ -60,7 +60,7 @@ def overhead_tokens(served: Served, items: int = 8, length: int = 64, tries: int
 
 
 def warm_decoder(decoder: Decoder, running_max: int, budget_s: float) -> int:
-    """Generate a little with one, two, four ... sequences at once; gives how many sizes were done."""
+    """Generate a few tokens with 1, 2, 4 ... concurrent sequences; returns the number of computed sizes."""
     until = time.monotonic() + budget_s
     done, count = 0, 1
     while time.monotonic() < until:

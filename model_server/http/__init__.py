@@ -1,1 +1,1 @@
-"""The HTTP face of both servers: protocol, routes, bodies, replies, metrics."""
+"""The HTTP interface of both servers: protocol, routes, bodies, replies, metrics."""

@@ -1,9 +1,9 @@
-"""The HTTP face: `create_app(engine)` gives a bare ASGI callable that both servers run.
+"""The ASGI app of both servers, made by `create_app(engine)`.
 
 Rules of this file
-  1. Every exchange on a work route is counted the moment it is seen and closed exactly once, whatever becomes of it.
-  2. Nothing reaches the caller but a reply or the one error body; an unexpected exception is logged and answers 500.
-  3. `around` is where the mock puts limits and faults: it gets the exchange and the function that answers it.
+  1. Every exchange on a work route is counted at its arrival and closed exactly once, with any outcome.
+  2. The caller gets only a reply or the common error body; an unexpected exception is logged and answered with 500.
+  3. The mock puts limits and faults into `around`, which gets the exchange and the function that answers it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 Answer = Callable[[], Awaitable[Reply]]
 Around = Callable[[Exchange, Answer], Awaitable[Reply | None]]
-"""Wraps the answering of a work exchange; None means that it has dealt with the connection itself."""
+"""Wraps the function that answers a work exchange; None means that the connection was closed or reset."""
 
 
 class App:
@@ -62,7 +62,8 @@ class App:
         self.around = around
         self.jobs = jobs
         self.draining = False
-        self.idle = asyncio.Event()  # set once it is draining and nothing is in flight
+        # Set when the app is draining and no exchange is in flight.
+        self.idle = asyncio.Event()
         self.counts = Counts(list(dict.fromkeys(route.path for route in self.routes if route.work)))
         self.metrics = Metrics()
         self.clock: Clock = _not_open
@@ -89,12 +90,12 @@ class App:
                 self.jobs.open(self)
 
     async def aclose(self) -> None:
-        """The end: what jobs have not done is kept for the next process."""
+        """Close the jobs; their open items are kept for the next process."""
         if self.jobs is not None and self.clock is not _not_open:
             await self.jobs.close()
 
     def find(self, method: str, path: str) -> tuple[Route, Decode | None] | None:
-        """The route at a plain path, and how its bodies are decoded."""
+        """The route at a plain path, and the decoder of its bodies."""
         return self._table.get(path, {}).get(method)
 
     def job_endpoints(self) -> list[str]:
@@ -107,7 +108,7 @@ class App:
         return sum(book.in_flight for book in self.counts.routes.values())
 
     def drain(self) -> None:
-        """From now on new work is refused with 503; those that wait for nothing are let go."""
+        """Refuse new work with 503 from now on, and end the exchanges that are never answered."""
         self.draining = True
         for future in self._hanging:
             _release(future)
@@ -115,7 +116,7 @@ class App:
             self.idle.set()
 
     async def hang(self, exchange: Exchange) -> None:
-        """Never answer. Returns when the server stops; raises `ClientGone` when the client gives up."""
+        """Never answer. Returns when the server stops; raises `ClientGone` when the client disconnects."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._hanging.add(future)
         exchange.when_gone(lambda: _release(future))
@@ -186,7 +187,8 @@ class App:
             log.exception("unexpected error in %s", exchange.path)
             exchange.outcome = "failed"
             if exchange.status:
-                raise  # too late for a status: the server closes the connection
+                # The status was already sent: the server closes the connection.
+                raise
             problem = ApiError(500, "internal error", code="internal_error", type="server_error")
             await _refusal(problem, route, exchange).write(exchange)
 
@@ -212,11 +214,12 @@ class App:
         if packed:
             body = unpacked(body, self.settings.body_max_bytes)
         if not whole:
-            exchange.arrived = self.clock()  # nothing can be served before its last byte is here
+            # A request arrives with the last byte of its body.
+            exchange.arrived = self.clock()
         return await route.handler(self, exchange, decode(body))
 
     async def run(self, exchange: Exchange, works: list[Work]) -> list[Work]:
-        """Queue the items of this exchange, wait for their outputs, and note the timing. For the route functions."""
+        """Queue the items of this exchange, wait for their outputs and set its timing. Route functions call it."""
         is_long = self.engine.is_long
         if long := [work for work in works if is_long(work.kind, work.inputs)]:
             await self.dispatcher.prepare(long, len(works))
@@ -246,11 +249,11 @@ def create_app(
     extra_routes: Iterable[Route] = (),
     jobs: JobBackend | None = None,
 ) -> App:
-    """The HTTP face of `engine`.
+    """The ASGI app of `engine`.
 
-    `workers` batches run at once (0: no bound), `running_max` sequences generate at once (0: no bound) with
-    `running_queue_max` waiting. `around` wraps every work exchange, `extra_routes` are added to the table, and
-    `jobs` keeps what is answered later.
+    At most `workers` batches and `running_max` sequences run at the same time (0: no bound); `running_queue_max`
+    sequences may wait. `around` wraps every work exchange, `extra_routes` are added to the table, and `jobs` is the
+    backend of jobs.
     """
     return App(
         engine,
@@ -268,8 +271,8 @@ def create_app(
 
 def _refusal(error: ApiError, route: Route | None, exchange: Exchange) -> Reply:
     tei = exchange.tei or (route is not None and route.tells_as_tei(error))
-    told = error.for_tei() if tei else error
-    return Reply(told.body(), told.status, told.headers())
+    sent = error.for_tei() if tei else error
+    return Reply(sent.body(), sent.status, sent.headers())
 
 
 def _release(future: asyncio.Future[None]) -> None:

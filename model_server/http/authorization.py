@@ -1,4 +1,4 @@
-"""The optional API key, which a request gives as a bearer token."""
+"""Checks the optional API key, which a request sends as a bearer token."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from model_server.http.exchange import Exchange
 
 
 def check_key(exchange: Exchange, expected: bytes) -> None:
-    """Raises `ApiError` 401 unless the request gives this key."""
+    """Raises `ApiError` 401 unless the request has this key."""
     given = exchange.headers.get(b"authorization", b"")
     scheme, _, key = given.partition(b" ")
     if scheme.lower() != b"bearer" or not hmac.compare_digest(key.strip(), expected):

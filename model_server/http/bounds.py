@@ -1,4 +1,4 @@
-"""The bounds of the HTTP face. Each has its own error, so that a caller knows which one was met."""
+"""The bounds of the HTTP interface. Each has its own error, which names the exceeded bound."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/,*]+")
 
 @dataclass(frozen=True)
 class FaceSettings:
-    """Bounds on what a request may hold, the optional API key, and the web pages that may call."""
+    """Bounds of a request, the optional API key, and the web pages that may call."""
 
     body_max_bytes: int = option(4 << 20, "Bytes of a request's body, also after unpacking it.", least=1)
     items_max: int = option(2048, "Texts, labels or pairs in one request.", least=1)
@@ -48,7 +48,7 @@ class FaceSettings:
 
 
 def _check_key(key: str) -> None:
-    """Refuse a key that no `Authorization` header can carry; the key itself is not repeated."""
+    """Refuse a key that an `Authorization` header cannot carry; the message does not contain the key."""
     if not key:
         raise ValueError("api_key = '': must not be empty; leave it out for no key")
     if not all("!" <= character <= "~" for character in key):

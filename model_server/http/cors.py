@@ -1,4 +1,4 @@
-"""Cross-origin requests: which web pages may call, as the Fetch standard has it. Off unless origins are given."""
+"""Cross-origin requests (CORS) as in the Fetch standard: web pages that may call. Off unless origins are given."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _AGE_S = b"600"
 
 
 class Cors:
-    """The answers' headers for the origins that are allowed."""
+    """CORS headers for the allowed origins."""
 
     def __init__(self, origins: tuple[str, ...]) -> None:
         self._any = "*" in origins
         self._origins = frozenset(origin.lower().encode() for origin in origins)  # as browsers send them
 
     def headers(self, exchange: Exchange) -> list[Header]:
-        """What every answer to this request carries."""
+        """CORS headers of every answer to this request."""
         if self._any:
             return [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED)]
         origin = exchange.headers.get(b"origin")
@@ -28,7 +28,7 @@ class Cors:
         return [vary, (b"access-control-allow-origin", origin), (b"access-control-expose-headers", _EXPOSED)]
 
     def preflight(self, exchange: Exchange, methods: str) -> Reply | None:
-        """The answer to a browser that asks what it may send; None if this is no such question."""
+        """The answer to a preflight request; None if this is another request."""
         headers = exchange.headers
         if exchange.scope["method"] != "OPTIONS" or b"access-control-request-method" not in headers:
             return None

@@ -1,4 +1,4 @@
-"""One HTTP exchange: what came in, and who is told when the client hangs up.
+"""One HTTP exchange: the request, its timing and outcome, and callbacks for a disconnect and the end.
 
 The server's own protocol (see `protocol`) puts itself into `scope["extensions"]`, which makes a disconnect a
 plain callback and lets a fault reach the transport. Under any other ASGI server (or none, in a simulation) a task waits
@@ -24,13 +24,13 @@ SendMessage = Callable[[Message], Awaitable[None]]
 
 
 class Connection(Protocol):
-    """What a transport-aware server offers of the TCP connection."""
+    """Access to the TCP connection, offered by the server's own HTTP protocol."""
 
     on_lost: Callable[[], None] | None
 
     @property
     def arrived(self) -> float:
-        """When the present request's first byte was there to be read."""
+        """The instant at which the first byte of the current request was readable."""
         ...
 
     @property
@@ -38,24 +38,24 @@ class Connection(Protocol):
 
     @property
     def whole(self) -> bool:
-        """All of the request's body is here."""
+        """True if the whole body of the request has arrived."""
         ...
 
     def write_whole(self, status: int, headers: list[Header], body: bytes, send: SendMessage) -> bool:
-        """Write a complete answer in one go; False if this has to go through `send`."""
+        """Write a complete answer in one call; False if it must go through `send`."""
         ...
 
     def reset(self) -> None:
-        """Close with RST, at once."""
+        """Close immediately with a TCP reset."""
         ...
 
     def cut(self) -> None:
-        """Close after what was written, without finishing the answer."""
+        """Close after the bytes that were written, without the rest of the answer."""
         ...
 
 
 class Exchange:
-    """One request and the way back."""
+    """One request and its answer."""
 
     __slots__ = (
         "_at_end",
@@ -88,15 +88,19 @@ class Exchange:
         self.connection: Connection | None = extensions.get(CONNECTION) if extensions else None
         self.arrived = self.connection.arrived if self.connection is not None else now
         self.gone = False
-        self.params: dict[str, str] = {}  # of the path: `/v1/jobs/{id}`
+        self.params: dict[str, str] = {}  # path parameters: `/v1/jobs/{id}`
         self.status = 0
         self.timing = NO_TIMING
-        self.note: bytes | None = None  # what every answer has to say of the model
-        self.cors: list[Header] | None = None  # for scripts of web pages
-        self.truncated = 0  # inputs that were cut to the model's bound, as the caller asked
-        self.outcome: str | None = None  # set by what breaks an answer on purpose
+        # The model's note, a header of every answer.
+        self.note: bytes | None = None
+        self.cors: list[Header] | None = None
+        # Number of inputs that were cut to the model's bound, as requested.
+        self.truncated = 0
+        # Set by injected faults and other deviations from a regular answer.
+        self.outcome: str | None = None
         self.book: Any = None
-        self.tei = False  # the body turned out to be TEI's: so are the errors
+        # The body has TEI's format, so errors have it too.
+        self.tei = False
         self._at_end: Callable[[], None] | None = None
         self._on_gone: Callable[[], None] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -107,14 +111,14 @@ class Exchange:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query string's parameters; of one given twice, the last."""
+        """The parameters of the query string; the last value of each name."""
         return dict(parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
 
     @property
     def deadline(self) -> float:
-        """When the caller stops caring (`X-Request-Timeout-Ms`), on the server's clock; inf if it does not say.
+        """The caller's deadline on the server's clock, from `X-Request-Timeout-Ms`; inf without that header.
 
-        Raises `ApiError` for what is no number above 0.
+        Raises `ApiError` unless the header is a number > 0.
         """
         given = self.headers.get(b"x-request-timeout-ms")
         if given is None:
@@ -128,15 +132,16 @@ class Exchange:
         return self.arrived + milliseconds / 1000
 
     async def body(self, bytes_max: int, timeout_s: float) -> tuple[bytes, bool]:
-        """The request body, and whether all of it was there at once.
+        """The request body, and True if it arrived as a whole.
 
-        Raises `ApiError` 413 over the bound and 408 over the time, `ClientGone` if the client left in it.
+        Raises `ApiError` 413 for a too large body and 408 for a too slow one, `ClientGone` if the client disconnects.
         """
         length = self.headers.get(b"content-length")
         if length is not None and int(length) > bytes_max:
             raise too_large(bytes_max)
         if self.connection is not None and self.connection.whole:
-            return await self._read(bytes_max)  # nothing to wait for: no timer
+            # The body has arrived, so no timeout is needed.
+            return await self._read(bytes_max)
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._read(bytes_max)
@@ -159,7 +164,7 @@ class Exchange:
         return (parts[0], True) if len(parts) == 1 else (b"".join(parts), False)
 
     def when_gone(self, callback: Callable[[], None]) -> None:
-        """Call back once if the client hangs up from now on; at once if it already has."""
+        """Call `callback` once when the client disconnects; immediately if it already has."""
         self._on_gone = callback
         if self.gone or (self.connection is not None and self.connection.lost):
             self._lost()
@@ -169,11 +174,11 @@ class Exchange:
             self._watch = asyncio.get_running_loop().create_task(self._watch_receive())
 
     def at_end(self, callback: Callable[[], None]) -> None:
-        """Call back once when the exchange is over, however it ends."""
+        """Call `callback` once at the end of the exchange, with any outcome."""
         self._at_end = callback
 
     def close(self) -> None:
-        """The exchange is over: nobody but `at_end` is called any more."""
+        """End the exchange: call the `at_end` callback and drop the others."""
         self._on_gone = None
         if self._at_end is not None:
             self._at_end()
@@ -197,20 +202,21 @@ class Exchange:
 
 
 class Timing:
-    """What Server-Timing says of an answer."""
+    """The content of an answer's Server-Timing header."""
 
     __slots__ = ("batch_ms", "compute_ms", "items", "length", "queue_ms", "tokens")
 
     def __init__(self, queue_s: float, compute_s: float, items: int, length: int, tokens: int) -> None:
         self.queue_ms = max(0.0, queue_s) * 1e3
-        self.batch_ms = 0.0  # batches are formed late, by the worker that is free: nothing waits between
+        # A batch is formed when a worker is free, so there is no wait between queue and computation.
+        self.batch_ms = 0.0
         self.compute_ms = compute_s * 1e3
         self.items = items
         self.length = length
         self.tokens = tokens
 
     def header(self) -> bytes:
-        """RFC-like: name;dur=milliseconds, with the batch's size, padded length and tokens in `desc`."""
+        """The header: `name;dur=milliseconds`, with the batch's size, padded length and tokens in `desc`."""
         return b'queue;dur=%.3f, batch;dur=%.3f;desc="n=%d;pad=%d;tok=%d", compute;dur=%.3f' % (
             self.queue_ms,
             self.batch_ms,
@@ -226,5 +232,5 @@ NO_TIMING_HEADER = NO_TIMING.header()
 
 
 def too_large(bytes_max: int) -> ApiError:
-    """The body is over the bound."""
+    """The error for a body above the bound."""
     return ApiError(413, f"the body is larger than {bytes_max} bytes", code="body_too_large")

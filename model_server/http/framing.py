@@ -1,4 +1,4 @@
-"""What forbids to answer a request whose head was read: its host, how its body is framed, an offer of a protocol."""
+"""Checks of a request's head: its host, the framing of its body, and its offer of another protocol."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BODY_FIELDS = (b"content-length", b"transfer-encoding")
 
 
 def host_problem(names: list[bytes], fields: list[Header], version: str) -> ApiError | None:
-    """HTTP/1.1 wants exactly one host, HTTP/1.0 at most one (RFC 9112, 3.2)."""
+    """HTTP/1.1 requires exactly one Host header, HTTP/1.0 at most one (RFC 9112, 3.2)."""
     hosts = names.count(b"host")
     if hosts == 1:
         fits = _HOST.fullmatch(fields[names.index(b"host")][1])
@@ -22,18 +22,18 @@ def host_problem(names: list[bytes], fields: list[Header], version: str) -> ApiE
 
 
 def offer_problem(method: bytes, fields: list[Header]) -> ApiError | None:
-    """An offer is ignored, unless the bytes that follow may be of the other protocol."""
+    """An offer is ignored, unless the following bytes may be in the other protocol."""
     if method == b"CONNECT":
         return ApiError(501, "this server is no proxy: CONNECT is not supported", code="invalid_http")
     offers = [value.strip().lower() for name, value in fields if name == b"upgrade"]
     if offers != [b"h2c"] and any(name in _BODY_FIELDS for name, _ in fields):
-        # A client that offers h2c goes on with HTTP/1.1 (Java's does so with every first request).
+        # A client that offers h2c continues with HTTP/1.1 (Java's client offers it in its first request).
         return not_http("a request that asks for an upgrade must have no body")
     return None
 
 
 def coding_problem(fields: list[Header], version: str) -> ApiError | None:
-    """Chunks are the only transfer coding, and HTTP/1.0 has none (RFC 9112, 6.1)."""
+    """The only supported transfer coding is chunked, and HTTP/1.0 has none (RFC 9112, 6.1)."""
     codings = [
         coding.strip().lower() for name, value in fields if name == b"transfer-encoding" for coding in value.split(b",")
     ]

@@ -1,4 +1,4 @@
-"""JSON bodies in, checked structs out; whatever is wrong with them becomes an error that names the field."""
+"""Decodes JSON bodies to checked structs; errors name the field."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BodyDecoder:
             raise self._problem(body, error) from None
 
     def _without_nulls(self, body: bytes) -> Any:
-        """The field that the route does not know may be null, which is the same as absent."""
+        """Decode without null fields: null means absent, also for a field that the route does not know."""
         try:
             return self._decode(msgspec.json.encode(_kept(msgspec.json.decode(body))))
         except _FAULTS as error:
@@ -59,7 +59,7 @@ class BodyDecoder:
 
 
 def _kept(content: Any) -> Any:
-    """An object and the objects in its lists, such as the messages of a chat, without the fields that are null."""
+    """An object, and the objects in its lists (such as chat messages), without null fields."""
     if not isinstance(content, dict):
         return content
     kept = {name: value for name, value in content.items() if value is not None}

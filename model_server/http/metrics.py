@@ -1,7 +1,7 @@
-"""Prometheus text: te_* names for encoder work, vllm:* for generation, paceline_* for what neither has a name for.
+"""Metrics in Prometheus format: te_* for encoder work, vllm:* for generation, paceline_* for the others.
 
-Names, buckets and labels are those of text-embeddings-inference and vLLM, so that their dashboards read both servers.
-Times to first token count from the arrival of the request, its wait in the queue included.
+Names, buckets and labels are those of text-embeddings-inference and vLLM, so their dashboards work with both servers.
+The time to first token counts from the arrival of the request and includes its queue wait.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from model_server.work import Batch, Sequence
 if TYPE_CHECKING:
     from model_server.http.app import App
 
-_DURATIONS = tuple(0.000_015 * 1.5**step for step in range(35))  # as TEI has them: 15 us to 14.6 s
-_POWERS = tuple(float(2**step) for step in range(17))  # its batch sizes and lengths
+_DURATIONS = tuple(0.000_015 * 1.5**step for step in range(35))  # TEI's buckets: 15 us to 14.6 s
+_POWERS = tuple(float(2**step) for step in range(17))  # TEI's buckets of batch sizes and lengths
 _TTFT = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)
 _TPOT = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)
 _REQUEST = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0)
@@ -41,14 +41,15 @@ _HISTOGRAMS = {  # name: buckets, help
     "vllm:request_prompt_tokens": (_TOKENS, "Tokens of a prompt"),
     "vllm:request_generation_tokens": (_TOKENS, "Tokens that were generated"),
 }
-_FOLD_EVERY = 256  # exchanges: a tenth of a millisecond each time
+# Exchanges between two folds; a fold takes about 0.1 ms.
+_FOLD_EVERY = 256
 _FAILURES = ("overloaded", "validation", "inference", "timeout", "dropped", "broken")
 
 
 class Histogram:
-    """Counts per bucket; the last one is everything above the highest bound.
+    """Counts per bucket; the last one is for values above the highest bound.
 
-    Observations are gathered and entered many at a time, sorted, which costs a fifth of finding each one's bucket.
+    Values are collected and counted many at a time, sorted: a fifth of the cost of a bucket search per value.
     """
 
     __slots__ = ("_gathered", "add", "bounds", "counts", "sum")
@@ -61,7 +62,7 @@ class Histogram:
         self.add: Callable[[float], None] = self._gathered.append
 
     def fold(self) -> None:
-        """Enter what was gathered; called before reading, and often enough to keep it short."""
+        """Count the collected values; called before a read, and often enough to keep the list short."""
         values = self._gathered
         values.sort()
         self.sum += sum(values)
@@ -74,7 +75,7 @@ class Histogram:
         values.clear()
 
     def lines(self, name: str, labels: str = "") -> Iterator[str]:
-        """In the exposition format, cumulative; `labels` as they stand between the braces."""
+        """The lines of the exposition format, cumulative; `labels` is the text between the braces."""
         self.fold()
         before = f"{labels}," if labels else ""
         braces = f"{{{labels}}}" if labels else ""
@@ -87,7 +88,7 @@ class Histogram:
 
 
 class Metrics:
-    """What is counted beside `Counts`; never reset."""
+    """Counters and histograms besides `Counts`; never reset."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -105,7 +106,7 @@ class Metrics:
         self._tokens = self.histograms["te_batch_next_tokens"].add
 
     def exchange(self, exchange: Exchange, outcome: str, now: float) -> None:
-        """One exchange on a work route is over."""
+        """Count an exchange on a work route that has ended."""
         self.seen += 1
         self._duration(now - exchange.arrived)
         if not self.seen % _FOLD_EVERY:
@@ -120,14 +121,14 @@ class Metrics:
             self.failures[_failure(outcome, exchange.status)] += 1
 
     def batch(self, batch: Batch) -> None:
-        """One batch was computed."""
+        """Count a computed batch."""
         self._size(len(batch.works))
         self._tokens(batch.tokens)
         for work in batch.works:
             self._length(work.tokens)
 
     def sequence(self, sequence: Sequence) -> None:
-        """One generation is over."""
+        """Count a generation that has ended."""
         reason = sequence.finish_reason
         self.reasons[reason if reason in ("stop", "length") else "abort"] += 1
         self.prompt_tokens += sequence.prompt_tokens
@@ -162,7 +163,7 @@ Sample = tuple[str, float]  # labels between the braces, value
 
 
 def _simple(app: App) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
-    """Name, kind, help and samples of everything that is no histogram."""
+    """Name, kind, help and samples of all metrics but the histograms."""
     metrics, dispatcher, lane = app.metrics, app.dispatcher, app.lane
     model = _model(app)
     failures = [(f'err="{name}"', count) for name, count in metrics.failures.items()]
@@ -173,16 +174,16 @@ def _simple(app: App) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
         for outcome, count in book.as_dict().items()
         if book.seen and outcome not in ("seen", "in_flight")
     ]
-    yield "te_request_count", "counter", "Exchanges on work routes that are over", [("", metrics.seen)]
-    yield "te_request_success", "counter", "Those answered with 2xx", [("", metrics.finished)]
-    yield "te_request_failure", "counter", "The others, by what went wrong", failures
+    yield "te_request_count", "counter", "Exchanges on work routes that have ended", [("", metrics.seen)]
+    yield "te_request_success", "counter", "Exchanges answered with 2xx", [("", metrics.finished)]
+    yield "te_request_failure", "counter", "Exchanges without a 2xx answer, by reason", failures
     yield "te_queue_size", "gauge", "Items that wait for a batch", [("", dispatcher.waiting)]
     yield "vllm:num_requests_running", "gauge", "Sequences that generate", [(model, lane.running)]
     yield "vllm:num_requests_waiting", "gauge", "Sequences that wait for a slot", [(model, lane.waiting)]
     yield "vllm:prompt_tokens_total", "counter", "Tokens of prompts", [(model, metrics.prompt_tokens)]
     yield "vllm:generation_tokens_total", "counter", "Tokens generated", [(model, metrics.generation_tokens)]
-    yield "vllm:request_success_total", "counter", "Generations, by how they ended", reasons
-    yield "paceline_exchanges_total", "counter", "Exchanges by route and outcome, as /debug/counts", exchanges
+    yield "vllm:request_success_total", "counter", "Generations by finish reason", reasons
+    yield "paceline_exchanges_total", "counter", "Exchanges by route and outcome, as in /debug/counts", exchanges
     yield "paceline_batches_total", "counter", "Batches computed", [("", dispatcher.batches)]
     yield (
         "paceline_items_dropped_total",
@@ -190,7 +191,7 @@ def _simple(app: App) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
         "Items cancelled or expired in the queue",
         [("", dispatcher.dropped)],
     )
-    yield "paceline_calls_in_flight", "gauge", "Calls that wait or compute", [("", dispatcher.in_flight)]
+    yield "paceline_calls_in_flight", "gauge", "Calls that wait or are computed", [("", dispatcher.in_flight)]
     yield "process_cpu_seconds_total", "counter", "User and system time of the server", [("", time.process_time())]
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document and the table of routes for people, both made from the routes themselves."""
+"""The OpenAPI document and the documentation's tables of routes and errors, all made from the routes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MILLISECONDS = {"type": "number", "exclusiveMinimum": 0}
 
 
 class ErrorDetail(msgspec.Struct):
-    """What went wrong: for people, for programs, and where."""
+    """An error: message for the user, type and code for programs, parameter in error."""
 
     message: str
     type: str
@@ -24,26 +24,26 @@ class ErrorDetail(msgspec.Struct):
 
 
 class ErrorBody(msgspec.Struct):
-    """The one error body; `error_type` is there on TEI routes."""
+    """The body of every error; TEI routes add `error_type`."""
 
     error: ErrorDetail
     error_type: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _STATUSES = {
-    400: "The request is not right: not JSON, a missing or wrong field, too long for the model",
+    400: "The request is invalid: not JSON, a missing or wrong field, or too long for the model",
     401: "The API key is missing or wrong",
     404: "No such route or job, or the model behind this server does not do this kind of work",
     408: "The body of the request was not complete in time",
     409: "The Idempotency-Key belongs to another job",
-    413: "Too much: the body, and on TEI routes the number of inputs or their length",
-    415: "The body is packed in a way (`Content-Encoding`) that is not gzip",
-    422: "The request is not right, as TEI tells it",
-    424: "The model failed, as TEI tells it",
-    429: "The caller's own limit",
+    413: "The body is too large; on TEI routes also too many or too long inputs",
+    415: "The `Content-Encoding` of the body is not gzip",
+    422: "The request is invalid (status of TEI routes)",
+    424: "The model failed (status of TEI routes)",
+    429: "The caller exceeds its limit",
     431: "The head of the request is too large",
-    500: "The server's own mistake",
-    501: "A transfer coding other than chunked, or CONNECT",
+    500: "Internal error of the server",
+    501: "The transfer coding is not chunked, or the method is CONNECT",
     503: "The server is full, starting or stopping",
     504: "The caller's deadline passed while the work was queued",
 }
@@ -53,14 +53,14 @@ _HEADERS = {
         "description": "Milliseconds in queue, batch and compute; size, padded length and tokens of the batch",
         "schema": {"type": "string"},
     },
-    "RequestId": {"description": "That of the request, if it had one", "schema": {"type": "string"}},
-    "ModelNote": {"description": "What to know of the model: simulated, random weights", "schema": {"type": "string"}},
+    "RequestId": {"description": "Id of the request, if it has one", "schema": {"type": "string"}},
+    "ModelNote": {"description": "Note on the model: simulated, random weights", "schema": {"type": "string"}},
     "TruncatedInputs": {
-        "description": "How many inputs were cut to the model's bound, as `truncate` asked",
+        "description": "Number of inputs that were cut to the model's bound because of `truncate`",
         "schema": {"type": "integer", "minimum": 1},
     },
     "RetryAfter": {
-        "description": "Whole seconds until what waits now will have started",
+        "description": "Whole seconds until the current queue will have started",
         "schema": {"type": "integer", "minimum": 1},
     },
     "RetryAfterMs": {"description": "The same in milliseconds", "schema": {"type": "integer", "minimum": 1}},
@@ -69,13 +69,13 @@ _PARAMETERS = {
     "RequestId": {
         "name": "X-Request-Id",
         "in": "header",
-        "description": "Comes back with the answer",
+        "description": "Returned with the answer",
         "schema": {"type": "string"},
     },
     "RequestTimeoutMs": {
         "name": "X-Request-Timeout-Ms",
         "in": "header",
-        "description": "Milliseconds from arrival; work that still waits then is not computed and answered with 504",
+        "description": "Deadline in milliseconds from arrival; work that still waits then is answered with 504",
         "schema": _MILLISECONDS,
     },
 }
@@ -99,7 +99,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     responses = {str(status): _error(status, text, error) for status, text in _STATUSES.items()}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "paceline servers", "version": "1", "description": "One HTTP face: the mock and the model."},
+        "info": {"title": "paceline servers", "version": "1", "description": "The mock and the model server."},
         "paths": paths,
         "components": {
             "schemas": components,
@@ -147,7 +147,7 @@ _ANSWER_HEADERS = {
 
 
 def statuses_of(route: Route) -> list[int]:
-    """Every status but the good one that this route can answer."""
+    """Every error status that this route can answer."""
     statuses = [400, 431, 500]
     if not route.open:
         statuses.append(401)
@@ -163,7 +163,7 @@ def statuses_of(route: Route) -> list[int]:
 def _operation(route: Route, request: Any, answer: Any, event: Any) -> dict[str, Any]:
     content = {route.content_type: {"schema": answer}}
     if event is not None:
-        # What is between "data: " and the empty line; the last event is the word [DONE].
+        # `event` describes the text between "data: " and the empty line; the last event is the word [DONE].
         content["text/event-stream"] = {"schema": {"type": "string"}, "x-event": event}
     parameters = ["RequestId", "RequestTimeoutMs"] if route.work else ["RequestId"]
     errors = {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses_of(route)}
@@ -195,8 +195,8 @@ def _name(path: str) -> str:
 
 
 def errors_table() -> str:
-    """Markdown: one line a status."""
-    lines = ["| Status | When | Retry-After |", "|---|---|---|"]
+    """The errors as a Markdown table, one line per status."""
+    lines = ["| Status | Meaning | Retry-After |", "|---|---|---|"]
     lines += [
         f"| {status} | {text} | {'yes' if status in _WITH_RETRY_AFTER else ''} |" for status, text in _STATUSES.items()
     ]
@@ -204,8 +204,8 @@ def errors_table() -> str:
 
 
 def routes_table(routes: Iterable[Route]) -> str:
-    """Markdown: one line a route."""
-    lines = ["| Route | Family | What it answers | Counted | Streams |", "|---|---|---|---|---|"]
+    """The routes as a Markdown table, one line per route."""
+    lines = ["| Route | Family | Answer | Counted | Streams |", "|---|---|---|---|---|"]
     lines += [
         f"| `{route.method} {route.path}` | {route.family} | {route.summary} | "
         f"{'yes' if route.work else ''} | {'yes' if route.streams else ''} |"

@@ -1,5 +1,5 @@
-"""uvicorn's HTTP protocol and what it lacks: a disconnect as a callback, RST on purpose, our error body, and bounds on
-the head of a request and on how long a connection may say nothing."""
+"""Extends uvicorn's HTTP protocol: disconnect callbacks, deliberate TCP resets, the common error body, and bounds on a
+request's head and on the idle time of a connection."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from model_server.http.framing import coding_problem, host_problem, not_http, of
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 READ_MAX = 16 << 10
-"""Bytes that the parser gets at once. Of a read that ends inside a head, no more than this is counted too late."""
+"""Bytes that the parser gets per call. The count of a head's bytes is late by at most this number."""
 _TRAILER = "the fields after the body are over the bound of a head"
 
 
 class Turn:
-    """When the loop's present turn began to read: every request it finds had arrived by then."""
+    """The begin of the loop's current iteration: the arrival time of every request that it reads."""
 
     __slots__ = ("began", "clock")
 
@@ -34,15 +34,15 @@ class Turn:
         self.began = 0.0
 
     def end(self) -> None:
-        """The loop has read everything that was there and goes on to run tasks."""
+        """The loop has read all available data and continues with tasks."""
         self.began = 0.0
 
 
 class FaceProtocol(HttpToolsProtocol):
-    """One connection; it is its own `model_server.http.exchange.Connection`.
+    """One connection; it implements `model_server.http.exchange.Connection`.
 
-    Arrival is stamped for all requests of a turn at once, before the first of them is parsed: with a thousand at a
-    time the last one is parsed tens of milliseconds later, which is no part of its service time.
+    All requests of one loop iteration get the same arrival time, taken before the first of them is parsed: of a
+    thousand requests the last one is parsed tens of milliseconds later, which is not part of its service time.
     """
 
     def __init__(self, turn: Turn, bounds: FaceSettings, *args: Any, **kwargs: Any) -> None:
@@ -50,26 +50,32 @@ class FaceProtocol(HttpToolsProtocol):
         self._turn = turn
         self._bounds = bounds
         self._fields_max = bounds.head_max_fields
-        self._small_bound = bounds.head_max_bytes < 2 * READ_MAX  # a head may be over it within two parts
+        # A head of two parts may exceed such a small bound.
+        self._small_bound = bounds.head_max_bytes < 2 * READ_MAX
         self.arrived = 0.0
         self.on_lost: Callable[[], None] | None = None
         self.lost = False
         self._extensions = {CONNECTION: self}
-        self._head_bytes = 0  # of a head that is not complete, from the part after the one in which it begins
+        # Bytes of an incomplete head, without the part in which it begins.
+        self._head_bytes = 0
         self._trailer_bytes = 0
         self._in_head = False
         self._in_body = False
-        self._offered: bytes | None = None  # the head of a request that offers another protocol, without the offer
+        # The head of a request that offers another protocol, without the offer.
+        self._offered: bytes | None = None
         self._problem: ApiError | None = None
-        self._last: bytes | None = None  # what ends the connection, after the answers to the requests before
+        # The last bytes before the connection is closed, after the answers to earlier requests.
+        self._last: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         super().connection_made(transport)
-        self._arm_keep_alive(self.timeout_keep_alive)  # one that never sends a request is idle too
+        # A connection without any request is idle too.
+        self._arm_keep_alive(self.timeout_keep_alive)
 
     def data_received(self, data: bytes) -> None:
         if self._last is not None:
-            return  # nothing can be read after what was not HTTP
+            # After invalid HTTP, nothing can be parsed.
+            return
         turn = self._turn
         if not turn.began:
             turn.began = turn.clock()
@@ -84,7 +90,7 @@ class FaceProtocol(HttpToolsProtocol):
             self.send_400_response("this is not valid HTTP")
 
     def _feed(self, data: bytes) -> None:
-        """Parse a part of the stream; raises `HttpParserError`. What bounds it does not depend on the parts."""
+        """Parse a part of the stream; raises `HttpParserError`. The bounds do not depend on the split into parts."""
         in_head, cycle = self._in_head, self.cycle if self._in_body else None
         body_bytes = 0 if cycle is None else len(cycle.body)
         while True:
@@ -92,20 +98,20 @@ class FaceProtocol(HttpToolsProtocol):
                 self.parser.feed_data(data)
                 break
             except HttpParserUpgrade as upgrade:
-                # The parser leaves what follows to the other protocol; the offer is ignored (RFC 9110, 7.8), so the
-                # same request is read once more without it.
+                # The parser stops for the other protocol. The offer is ignored (RFC 9110, 7.8): the same request is
+                # parsed a second time without it.
                 data, self._offered = (self._offered or b"") + data[upgrade.args[0] :], None
         if cycle is not None and self._in_body and cycle is self.cycle and not cycle.response_complete:
             self._count_trailer(len(data), len(cycle.body) > body_bytes)
         if self._in_head and in_head:
             self._head_bytes += len(data)
-            # Blanks around values are no part of what `_head_size` counts: twice the bound leaves room for them.
+            # `_head_size` does not count blanks around values: twice the bound leaves room for them.
             if self._head_bytes > 2 * self._bounds.head_max_bytes or len(self.headers) > self._fields_max:
                 self._problem = self._head_too_large()
                 raise HttpParserError(self._problem.message)
 
     def _count_trailer(self, size: int, has_body: bool) -> None:
-        """Fields after a chunked body, or what goes with a chunk, may not come without end."""
+        """Bound the bytes of fields after a chunked body and of chunk extensions."""
         self._trailer_bytes = 0 if has_body else self._trailer_bytes + size
         if self._trailer_bytes > 2 * self._bounds.head_max_bytes:
             raise HttpParserError(_TRAILER)
@@ -125,11 +131,12 @@ class FaceProtocol(HttpToolsProtocol):
             self._offered = self._head_without_offer()
             return
         super().on_headers_complete()
-        self.headers = []  # fields after a chunked body are dropped: they must not pass for those of the head
+        # Fields after a chunked body are dropped: they must not be taken for fields of the head.
+        self.headers = []
         self._in_head, self._in_body = False, True
 
     def _head_problem(self) -> ApiError | None:
-        """What forbids to read on, if anything: size, host, framing, an offer that cannot be ignored."""
+        """The error of the head, if any: size, host, framing, or an offer that cannot be ignored."""
         fields, version = self.headers, self.parser.get_http_version()
         if len(fields) > self._fields_max or (
             (self._head_bytes or self._small_bound) and self._head_size() > self._bounds.head_max_bytes
@@ -158,7 +165,7 @@ class FaceProtocol(HttpToolsProtocol):
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
     def on_message_complete(self) -> None:
-        """As uvicorn's, which looks whether another protocol was offered; here none was."""
+        """As uvicorn's method, without its check for an offer of another protocol: the offer was removed."""
         if self._offered is not None:
             return
         if self.headers and self._head_size() > self._bounds.head_max_bytes:
@@ -171,7 +178,7 @@ class FaceProtocol(HttpToolsProtocol):
 
     @property
     def whole(self) -> bool:
-        """All of the body is here. With pipelined requests `cycle` is a later one, which begins where this one ends."""
+        """True if the whole body has arrived; also if `cycle` is a later, pipelined request."""
         return not self.cycle.more_body
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -182,8 +189,8 @@ class FaceProtocol(HttpToolsProtocol):
             callback()
 
     def write_whole(self, status: int, headers: list[Header], body: bytes, send: SendMessage) -> bool:
-        """What uvicorn's `send` does in two calls with checks of every header, in one write: a third of the cost of
-        an answer. Only for the plain case; everything else goes the long way."""
+        """Write an answer in one call, at a third of the cost of uvicorn's `send` (two calls, checks of every header).
+        False if this is not the plain case: then `send` is needed."""
         cycle = getattr(send, "__self__", None)
         if not isinstance(cycle, RequestResponseCycle) or cycle.response_started or cycle.scope["method"] == "HEAD":
             return False
@@ -200,7 +207,7 @@ class FaceProtocol(HttpToolsProtocol):
         return True
 
     def on_response_complete(self) -> None:
-        """As uvicorn's, with one lazy keep-alive timer per connection in place of one per answer."""
+        """As uvicorn's method, with one lazy keep-alive timer per connection instead of one per answer."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -217,12 +224,12 @@ class FaceProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(delay_s, self.timeout_keep_alive_handler)
 
     def _unset_keepalive_if_required(self) -> None:
-        """Called by uvicorn at every read; the timer looks at `arrived` itself when it fires."""
+        """Called by uvicorn at every read; here the timer itself checks `arrived` when it fires."""
         if self.lost:
             super()._unset_keepalive_if_required()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if it has been idle since; else look again when it would have been."""
+        """Close the connection if it was idle for the whole timeout; else set the timer again."""
         self.timeout_keep_alive_task = None
         idle_s = self._turn.clock() - self.arrived
         busy = self.cycle is not None and not self.cycle.response_complete
@@ -232,7 +239,7 @@ class FaceProtocol(HttpToolsProtocol):
             self._arm_keep_alive(max(1.0, self.timeout_keep_alive - idle_s))
 
     def reset(self) -> None:
-        """Close with RST, so that the client sees a reset and not an end."""
+        """Close with a TCP reset instead of a regular end."""
         sock = self.transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
@@ -240,26 +247,29 @@ class FaceProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def cut(self) -> None:
-        """Close after what was written; the client sees the connection end inside the answer."""
+        """Close after the written bytes; for the client, the connection ends inside the answer."""
         self._give_up()
         self.transport.close()
 
     def _give_up(self) -> None:
         if self.cycle is not None:
-            self.cycle.disconnected = True  # uvicorn then expects no more of this answer
+            # uvicorn then does not expect the rest of this answer.
+            self.cycle.disconnected = True
 
     def send_400_response(self, msg: str) -> None:
-        """Not HTTP, or not within bounds: the one error body, after the answers to the requests before it."""
+        """Answer invalid HTTP or an exceeded bound with the common error body, after answers to earlier requests."""
         problem, self._problem = self._problem or not_http(msg), None
         body = problem.body()
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self._last = STATUS_LINE[problem.status] + head + body
         cycle = self.cycle
         if self._in_body and self.pipeline:
-            self.pipeline.popleft()  # the request whose body is broken had not begun
+            # The request with the broken body had not begun.
+            self.pipeline.popleft()
             return
         if self._in_body and cycle.response_started:
-            self._last = b""  # it has its answer
+            # The request already has its answer.
+            self._last = b""
         if self._in_body or cycle is None or cycle.response_complete:
             self._say_last()
 

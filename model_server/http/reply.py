@@ -1,4 +1,4 @@
-"""What goes back. A reply knows how to write itself, so that an injected fault is only another kind of reply."""
+"""Replies. A reply writes itself, so an injected fault is another kind of reply."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Reply:
         self.content_type = content_type
 
     async def write(self, exchange: Exchange) -> None:
-        """Send it all."""
+        """Send the whole answer."""
         exchange.status = self.status
         connection = exchange.connection
         if connection is not None and connection.write_whole(
@@ -46,7 +46,7 @@ class Reply:
 
 
 class StreamReply(Reply):
-    """Server-sent events: every item of `events` is one or more whole events, ready for the wire."""
+    """A stream of server-sent events: every item of `events` is one or more encoded events."""
 
     __slots__ = ("events",)
 
@@ -55,7 +55,7 @@ class StreamReply(Reply):
         self.events = events
 
     async def write(self, exchange: Exchange) -> None:
-        """Headers go out with the first event, so that until then an error can still have its own status."""
+        """Send the events. Headers are sent with the first event, so that an earlier error can have its own status."""
         started = False
         async with aclosing(self.events) as events:
             async for event in events:

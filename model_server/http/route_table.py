@@ -1,4 +1,4 @@
-"""Which route an exchange is for: plain paths by one look into a dict, paths with a parameter by their patterns."""
+"""Finds the route of an exchange: plain paths by one dict access, paths with a parameter by patterns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Patterns = list[tuple[re.Pattern[str], Methods]]
 
 
 def tabulate(routes: Iterable[Route]) -> tuple[dict[str, Methods], Patterns]:
-    """The plain paths, and the patterns of the others."""
+    """The plain paths, and the patterns of paths with a parameter."""
     plain: dict[str, Methods] = {}
     for route in routes:
         decode = BodyDecoder(route.request) if route.request is not None else None
@@ -27,19 +27,20 @@ def tabulate(routes: Iterable[Route]) -> tuple[dict[str, Methods], Patterns]:
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """A parameter is one segment, except `{model}`: the name of a model may hold slashes."""
+    """The pattern of a path. A parameter is one segment, except `{model}`: names of models may contain slashes."""
     escaped = re.escape(path).replace(r"\{model\}", "(?P<model>.+)")
     return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", escaped))
 
 
 def route_of(exchange: Exchange, methods: Methods | None, patterns: Patterns) -> tuple[Route, Decode | None]:
-    """The route and how its bodies are decoded; `methods` is what the plain path has. Raises `ApiError` 404 or 405."""
+    """The route and its body decoder; `methods` are those of the plain path. Raises `ApiError` 404 or 405."""
     if methods is None:
         methods = _by_pattern(exchange, patterns)
     if methods is None:
         raise invalid(f"no such route: {exchange.path[:200]}", code="not_found", status=404)
     method = exchange.scope["method"]
-    found = methods.get("GET" if method == "HEAD" else method)  # the protocol leaves out the body
+    # For HEAD, the protocol leaves out the body.
+    found = methods.get("GET" if method == "HEAD" else method)
     if found is None:
         allowed = _names(methods)
         raise ApiError(
@@ -52,7 +53,7 @@ def route_of(exchange: Exchange, methods: Methods | None, patterns: Patterns) ->
 
 
 def allowed_methods(exchange: Exchange, methods: Methods | None, patterns: Patterns) -> str:
-    """What may be asked of this path; empty if it is no route."""
+    """The methods of this path; empty if it has no route."""
     return _names(methods or _by_pattern(exchange, patterns) or {})
 
 

@@ -1,6 +1,6 @@
-"""A route: where it is, what it takes and gives, and which function answers it.
+"""A route: its path, the types of its bodies and answers, and the function that answers it.
 
-The table of routes, the OpenAPI document and the table in docs/servers.md are all made from these.
+The table of routes, the OpenAPI document and the table in docs/servers.md are made from routes.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ Handler = Callable[["App", Exchange, Any], Awaitable[Reply]]
 class Route:
     """One path and method.
 
-    `request` is what the body decodes to, None for no body; `answer` what comes back, a tuple if it has several shapes.
+    `request` is the type of the body, None for no body. `answer` is the type of the answer, or a tuple of types.
     """
 
     method: str
     path: str
     handler: Handler
-    summary: str  # one line, for people and for OpenAPI
+    summary: str  # one line, for the documentation and OpenAPI
     family: str  # native, openai, tei, ops
     request: Any = None
     answer: Any = None
-    request_forms: tuple[Any, ...] = ()  # where one path takes several bodies: each of them, for OpenAPI
+    request_forms: tuple[Any, ...] = ()  # each body format of a path with several, for OpenAPI
     work: bool = True  # counted, limited, refused while draining
     open: bool = False  # needs no API key
     streams: bool = False  # can answer with server-sent events
-    event: Any = None  # what is in each of them, but the closing [DONE]
+    event: Any = None  # type of its events, except the closing [DONE]
     content_type: str = "application/json"
-    status: int = 200  # of a good answer
-    statuses: tuple[int, ...] = ()  # of errors beyond those that its kind of route has anyway, for OpenAPI
-    tei_param: str | None = None  # the field by which a body is told to be TEI's, where a path takes both
+    status: int = 200  # status of a successful answer
+    statuses: tuple[int, ...] = ()  # error statuses besides those of its kind of route, for OpenAPI
+    tei_param: str | None = None  # the field that identifies TEI's body format, if a path takes several
 
     def tells_as_tei(self, error: ApiError) -> bool:
-        """TEI routes have statuses of their own for some errors, and carry `error_type`."""
+        """True if this error is sent in TEI's format, with its status and `error_type`."""
         if self.family == "tei":
             return True
         return self.tei_param is not None and (error.param or "").split(".")[0] == self.tei_param

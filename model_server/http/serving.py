@@ -1,7 +1,7 @@
-"""Runs an app on a socket with uvicorn: binding, the ready line, a graceful stop.
+"""Runs an app on a socket with uvicorn: binding, readiness, graceful stop.
 
-A stop (SIGTERM, SIGINT, or `Serving.stop`) first drains: new work gets 503 with Retry-After while what is in flight
-is finished, for at most `grace_s`; then the sockets close. A second signal closes them at once.
+A stop (SIGTERM, SIGINT or `Serving.stop`) first drains: new work gets 503 with Retry-After while in-flight requests
+end, for at most `grace_s`; then the sockets are closed. A second signal closes them immediately.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class PortError(OSError):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound, not yet listening socket; raises `PortError` in one line."""
+    """A bound socket that does not listen yet; raises `PortError` in one line."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -44,13 +44,13 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def url_of(sock: socket.socket) -> str:
-    """Where a bound socket is reached."""
+    """The URL of a bound socket."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def raise_file_limit() -> None:
-    """Lift the soft limit of open files to the hard one: each client connection is a file."""
+    """Raise the soft limit of open files to the hard limit: each client connection is a file."""
     try:
         import resource
     except ImportError:  # pragma: no cover - not on Windows, which has no such limit
@@ -66,7 +66,8 @@ class Serving(uvicorn.Server):
     def __init__(self, app: App, *, grace_s: float = 30.0, ready: Callable[[], None] = lambda: None) -> None:
         config = uvicorn.Config(
             app,
-            http=partial(FaceProtocol, Turn(clock()), app.settings),  # type: ignore[arg-type] # a factory is all uvicorn asks for
+            # uvicorn only needs a factory here.
+            http=partial(FaceProtocol, Turn(clock()), app.settings),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             log_config=None,
@@ -86,22 +87,23 @@ class Serving(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         gc.collect()
-        gc.freeze()  # what was loaded lives as long as the process: never look at it again
+        # Loaded objects live as long as the process: the collector need not check them.
+        gc.freeze()
         self._ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Signals are ours: `handle_signals` turns them into a graceful stop."""
+        """Keep uvicorn from handling signals: `handle_signals` does, with a graceful stop."""
         yield
 
     def handle_signals(self) -> None:
-        """SIGINT and SIGTERM stop gracefully; call on the loop of the main thread."""
+        """Stop gracefully on SIGINT and SIGTERM; call it on the loop of the main thread."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
 
     def stop(self) -> None:
-        """Drain, then end; at the second call end at once."""
+        """Drain, then stop; the second call stops immediately."""
         if self._stopping is None:
             self._stopping = asyncio.get_running_loop().create_task(self._drain())
         else:
@@ -122,7 +124,7 @@ async def serve(
     grace_s: float = 30.0,
     on_serving: Callable[[Serving], None] = lambda serving: None,
 ) -> None:
-    """Serve until stopped. `ready(url)` is called once it listens, `on_serving` with the server before that."""
+    """Serve until stopped. `on_serving` is called with the server first, and `ready(url)` when it listens."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     serving = Serving(app, grace_s=grace_s, ready=lambda: ready(url_of(sock)))
     on_serving(serving)
@@ -135,7 +137,7 @@ async def serve(
 
 @asynccontextmanager
 async def served(app: App, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """The app on a free port of the running loop, for as long as the block lasts; gives the URL."""
+    """Serve the app on the running loop until the end of the block; gives the URL. Port 0 is a free port."""
     sock = bind(host, port)
     url = url_of(sock)
     serving: list[Serving] = []

@@ -1,4 +1,4 @@
-"""Bodies that were packed with gzip, unpacked within a bound: a small one may stand for gigabytes."""
+"""Decompresses gzip bodies within a bound, because a small body can expand to gigabytes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from model_server.http.exchange import too_large
 
 _GZIP = 16 + zlib.MAX_WBITS
 MEMBERS_MAX = 64
-"""Parts that gzip may consist of. zlib copies what follows a part, which takes minutes for a body of empty ones."""
+"""Bound on the members of a gzip body. zlib copies the rest after each member: minutes for many empty members."""
 
 
 def is_gzip(encoding: bytes) -> bool:
-    """By the value of Content-Encoding; raises `ApiError` 415 for another packing."""
+    """True if Content-Encoding is gzip, False for identity; raises `ApiError` 415 for another encoding."""
     name = encoding.strip().lower()
     if name in (b"gzip", b"x-gzip"):
         return True
@@ -25,7 +25,7 @@ def is_gzip(encoding: bytes) -> bool:
 
 
 def unpacked(body: bytes, bytes_max: int) -> bytes:
-    """The content of a gzip body; raises `ApiError` 413 over the bound, 400 for what is not gzip or is cut off."""
+    """The content of a gzip body; raises `ApiError` 413 above the bound, 400 for invalid or truncated gzip."""
     parts: list[bytes] = []
     room = bytes_max
     while body:

@@ -1,10 +1,10 @@
-"""The backend whose work is done by `paceline worker` processes: Celery carries the chunks, Redis keeps the jobs.
+"""The Celery backend: `paceline worker` processes compute the jobs, Celery delivers chunks, Redis stores jobs.
 
 Rules of this file
-  1. A job is in Redis before its first chunk is sent. A server that dies between the two leaves it marked as not handed
-     over, and the next server (or the same request once more, with its Idempotency-Key) does that.
-  2. A chunk is a job's id and a range: it may be delivered twice, its items are stored once.
-  3. What was lost on its way is sent again (`sweeping`); the sweeper never ends, and tells /ready how Redis is.
+  1. A job is in Redis before its first chunk is sent. If the server dies between the two, the job is not marked as
+     enqueued, and the next server (or the same request with its Idempotency-Key) sends the chunks.
+  2. A chunk is a job's id and a range: it may be delivered twice, but its items are stored once.
+  3. Lost chunks are sent again (`sweeping`); the sweeper never ends, and /ready reports its last error.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REMEMBERED_MAX = 10_000
-"""Open jobs of which a server can say that a restart of Redis has lost them."""
+"""Bound on the open jobs whose loss by a restart of Redis a server can report."""
 
 
 class CeleryJobs:
@@ -46,7 +46,8 @@ class CeleryJobs:
         self._sweeping: asyncio.Task[None] | None = None
         self._problem: str | None = None
         self._run_id: str | None = None
-        self._accepted: dict[str, str] = {}  # open jobs of this server, and the life of Redis they were put in
+        # Open jobs of this server, and the run id of the Redis that accepted them.
+        self._accepted: dict[str, str] = {}
 
     @property
     def problem(self) -> str | None:
@@ -68,7 +69,7 @@ class CeleryJobs:
             await self._store.close()
 
     async def _sweep(self) -> None:
-        """Hand over what a server left that died, then sweep for as long as this one lives."""
+        """Enqueue the jobs of a server that died, then sweep until this server ends."""
         assert self._store is not None  # noqa: S101 - `open` came first
         sweeper, recovered = Sweeper(self._store, self._send), False
         while True:
@@ -79,16 +80,17 @@ class CeleryJobs:
                         await self._hand_over(self._store, job)
                     recovered = True
                 await sweeper.sweep()
-            except Exception as error:  # whatever it is, the next sweep may do better
+            except Exception as error:
+                # The next sweep may succeed.
                 if self._problem is None:
-                    log.warning("jobs are not looked after: %s: %s", type(error).__name__, error)
+                    log.warning("the sweep of jobs failed: %s: %s", type(error).__name__, error)
                 self._problem = f"the jobs' Redis does not answer: {error}"
             else:
                 self._problem = None
             await asyncio.sleep(SWEEP_S)
 
     async def _watch_redis(self, store: RedisStore) -> None:
-        """Tell the operator what a restart of Redis has lost, and forget the jobs that are over."""
+        """Log the jobs that a restart of Redis has lost, and forget the jobs that have ended."""
         run_id = await store.run_id()
         if self._run_id is None and await store.appends() is False:
             log.warning("Redis keeps no append-only file: if it restarts, jobs are lost (appendonly yes prevents that)")
@@ -98,7 +100,8 @@ class CeleryJobs:
             if job is not None and job.completed_at is None:
                 continue
             if job is not None or self._accepted[job_id] == run_id:
-                del self._accepted[job_id]  # it is over
+                # The job has ended.
+                del self._accepted[job_id]
             elif self._run_id != run_id:
                 lost += 1
         if lost:
@@ -124,7 +127,7 @@ class CeleryJobs:
         await store.mark_enqueued(job.id)
 
     async def _send(self, job: Job, starts: list[int]) -> None:
-        """Send the chunks that begin there."""
+        """Send the chunks of a job that begin at `starts`."""
 
         def send() -> None:
             with self._celery.producer_pool.acquire(block=True) as producer:
@@ -156,7 +159,7 @@ class CeleryJobs:
 
     @asynccontextmanager
     async def _asked(self) -> AsyncIterator[RedisStore]:
-        """The store; a Redis that does not answer is a 503."""
+        """The store; if Redis does not answer, raises `ApiError` 503."""
         assert self._store is not None  # noqa: S101 - `open` came first
         try:
             yield self._store

@@ -1,6 +1,6 @@
-"""Worker processes beside a server: one that ends is started again, all of them end with the server.
+"""Worker processes of a server: a worker that ends is restarted, and all workers end with the server.
 
-The thread that watches them also starts them: Linux's parent-death signal comes when the thread that forked ends.
+The thread that watches them also starts them: Linux sends the parent-death signal when the forking thread ends.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from model_server.jobs.redis_server import dies_with_parent
 log = logging.getLogger(__name__)
 
 STOP_S = 10.0
-LOOK_S = 0.5
+CHECK_S = 0.5
 SHORT_LIFE_S = 10.0
-"""A process that lived for less is waited for before it is started again, twice as long each time."""
+"""A process that ends sooner is restarted with a backoff, which doubles each time."""
 WAIT_MAX_S = 30.0
 
 
 def _environment() -> dict[str, str]:
-    """A worker finds our packages, although its working directory is not on its path."""
+    """The environment of a worker: it finds our packages although its working directory is not on its path."""
     root = str(Path(__file__).parents[2])
     given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     ours = [] if root in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")} else [root]
@@ -37,7 +37,7 @@ def _environment() -> dict[str, str]:
 
 
 class Child:
-    """One process, and when it may be started again."""
+    """One process and the time of its next start."""
 
     def __init__(self, line: Sequence[str]) -> None:
         self._line = line
@@ -45,8 +45,8 @@ class Child:
         self._start_at = 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
-    def look(self, now: float) -> None:
-        """Start it if it is due, or note that it has ended."""
+    def check(self, now: float) -> None:
+        """Start the process if it is due, or detect its end."""
         if self._process is None:
             if now >= self._start_at:
                 self._start(now)
@@ -69,12 +69,12 @@ class Child:
         )
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM to the process."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
 
     def wait(self) -> None:
-        """Until it has ended; it is killed if that takes long."""
+        """Wait for the end of the process; kill it after `STOP_S`."""
         if self._process is None:
             return
         try:
@@ -85,7 +85,7 @@ class Child:
 
 
 class Children:
-    """Processes with these command lines, from the beginning of the block to its end."""
+    """Processes with these command lines, from the begin of the block to its end."""
 
     def __init__(self, lines: Sequence[Sequence[str]]) -> None:
         self._children = [Child(line) for line in lines]
@@ -109,10 +109,11 @@ class Children:
             while not self._stop.is_set():
                 for child in self._children:
                     try:
-                        child.look(time.monotonic())
-                    except OSError:  # no process to be had now: the next look may find one
+                        child.check(time.monotonic())
+                    except OSError:
+                        # The system could not start a process; the next attempt may succeed.
                         log.exception("a worker could not be started")
-                self._stop.wait(LOOK_S)
+                self._stop.wait(CHECK_S)
         finally:
             for child in self._children:
                 child.terminate()

@@ -1,4 +1,4 @@
-"""What the commands of both servers offer of jobs: the options, and everything that has to be started for them."""
+"""Jobs in the commands of both servers: the options, and the start of backend, Redis and workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from model_server.jobs.redis_server import RedisServer
 
 @dataclass(frozen=True)
 class WorkerRecipe:
-    """How a worker makes its app: `module:function` and keyword arguments that JSON can carry."""
+    """The recipe by which a worker creates its app: `module:function` and keyword arguments for JSON."""
 
     factory: str
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class WorkerRecipe:
         return json.dumps(self.arguments)
 
     def command(self, broker: str, settings: JobSettings, name: str, concurrency: int = 1) -> list[str]:
-        """The command line of a worker process: in safe-path mode, so that no file of the user's directory is run."""
+        """The command line of a worker process, in safe-path mode: no file of the user's directory is imported."""
         return [
             *(sys.executable, "-P", "-m", "model_server.jobs.worker"),
             *("--broker", broker, "--factory", self.factory, "--arguments", self.arguments_json),
@@ -42,7 +42,7 @@ class WorkerRecipe:
 
 @dataclass(frozen=True)
 class JobTimes:
-    """How long jobs are kept, and how soon an item is computed again."""
+    """Retention of jobs and delay of retries."""
 
     job_keep_s: float = option(
         JobSettings.keep_s, "Seconds that a job and its results are kept from its end.", kind=duration_s, least=0
@@ -55,7 +55,7 @@ class JobTimes:
     )
 
     def settings(self) -> JobSettings:
-        """As a backend takes them; raises `JobsError`."""
+        """The settings of a backend; raises `JobsError`."""
         try:
             return JobSettings(keep_s=self.job_keep_s, retry_delay_s=self.job_retry_delay_s)
         except ValueError as error:
@@ -64,7 +64,7 @@ class JobTimes:
 
 @dataclass(frozen=True)
 class JobOptions(JobTimes):
-    """The backend of jobs that a server asks for."""
+    """The backend of a server's jobs."""
 
     jobs: str = option("embedded", "Backend of jobs (/v1/jobs).", choices=("embedded", "celery", "none"))
     jobs_file: Path | None = option(
@@ -84,9 +84,9 @@ class JobOptions(JobTimes):
 
 @contextmanager
 def job_backend(given: JobOptions, recipe: WorkerRecipe, file: Path | None = None) -> Iterator[JobBackend | None]:
-    """What the options ask for, with its Redis and its workers, until the end of the block; raises `JobsError`.
+    """The backend from the options, with its Redis and workers, until the end of the block; raises `JobsError`.
 
-    `file`: where embedded jobs are if the options do not say; in memory without it.
+    `file` is the default file of embedded jobs; if it is None, they are in memory.
     """
     settings = given.settings()
     if given.jobs == "none":
@@ -112,7 +112,7 @@ def job_backend(given: JobOptions, recipe: WorkerRecipe, file: Path | None = Non
 
 
 def default_file(port: int) -> Path | None:
-    """Where the jobs of the server on this port are, so that its successor finds them; None for a port of chance."""
+    """The jobs file of the server on this port, so that the next server finds it; None for a random port."""
     if not port:
         return None
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
@@ -120,7 +120,7 @@ def default_file(port: int) -> Path | None:
 
 
 def _shown(url: str) -> str:
-    """Without user and password."""
+    """The URL without user and password."""
     before, at, after = url.rpartition("@")
     return f"{before.partition('://')[0]}://***@{after}" if at else url
 

@@ -1,13 +1,13 @@
-"""The backend that needs nothing: a queue in the process, jobs and results in SQLite. It survives a restart.
+"""The embedded backend: a queue in the process, jobs and results in SQLite. No other service; jobs survive a restart.
 
 Rules of this file
-  1. SQLite is asked in a thread of its own, results are written many at a time.
-  2. Jobs are worked through in the order in which they came, so many items at once.
-  3. At the end, what is being computed is dropped: it has no result yet, and is computed again by the next process.
-  4. The task that works through the jobs never ends by itself. What stops it, a full disk for one, is logged and told
-     by /ready, and tried again until it works.
-  5. Where processes died again and again before anything came of a job, its next items are computed one by one; one
-     that ends the process by itself is at last answered with an error.
+  1. SQLite is called in its own thread, and results are written many at a time.
+  2. Jobs are computed in the order of their arrival, with a bound on concurrent items.
+  3. At a stop, items in computation are dropped: they have no result yet, and the next process computes them.
+  4. The task that computes the jobs never ends by itself. An error, such as a full disk, is logged and reported by
+     /ready, and the task retries until it succeeds.
+  5. If processes died repeatedly before a job had a new result, its next items are computed one by one; an item that
+     ends the process by itself finally gets an error as its result.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 
 class EmbeddedJobs:
-    """Jobs in `path`, or in memory without one. Opened at the first job, or at once where the file is there already."""
+    """Jobs in the file `path`, or in memory. An existing file is opened immediately, a new one with the first job."""
 
     def __init__(self, path: Path | None, settings: JobSettings | None = None) -> None:
         self.settings = settings or JobSettings()
@@ -61,7 +61,7 @@ class EmbeddedJobs:
         self._app: App | None = None
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
-        self._running: str | None = None  # the job whose items are being computed
+        self._running: str | None = None  # the job in computation
         self._begun: set[str] = set()  # jobs that this process has begun
         self._cancelled: set[str] = set()
         self._problem: str | None = None
@@ -72,7 +72,7 @@ class EmbeddedJobs:
         return self._problem
 
     def open(self, app: App) -> None:
-        """Go on with what an earlier process left."""
+        """Continue the jobs of an earlier process."""
         self._app = app
         if self._store is not None:
             self._begin()
@@ -86,13 +86,14 @@ class EmbeddedJobs:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
         if self._store is not None:
-            with contextlib.suppress(sqlite3.Error):  # a full disk: the next process takes this one for dead
+            # With a full disk this fails, and the next process treats this one as dead.
+            with contextlib.suppress(sqlite3.Error):
                 await self._ask(Store.rest)
             await self._ask(lambda store: store.close())
         self._thread.shutdown()
 
     async def _asked(self, question: Callable[[Store], T]) -> T:
-        """For a caller over HTTP: a file that cannot be used is a 503."""
+        """Call the store for an HTTP request: an unusable file gives `ApiError` 503."""
         try:
             return await self._ask(question)
         except (sqlite3.Error, StoreError) as error:
@@ -143,23 +144,23 @@ class EmbeddedJobs:
         return job.completed_at is not None and job.completed_at + self.settings.keep_s <= time.time()
 
     def _rate_per_s(self) -> float:
-        """Items done a second, of late; 0 if that is not known."""
+        """Recently completed items per second; 0 if unknown."""
         if len(self._done_at) < 2 or self._done_at[-1] <= self._done_at[0]:
             return 0.0
         return len(self._done_at) / (self._done_at[-1] - self._done_at[0])
 
     async def _supervise(self) -> None:
-        """Work through the jobs, and begin again after whatever stops that."""
+        """Compute the jobs, and continue after an error."""
         while True:
             try:
                 await self._run()
             except Exception as error:
-                log.exception("jobs are not worked through; tried again in %g s", AGAIN_S)
-                self._problem = f"jobs are not worked through: {type(error).__name__}: {error}"
+                log.exception("the computation of jobs failed; retry in %g s", AGAIN_S)
+                self._problem = f"the computation of jobs failed: {type(error).__name__}: {error}"
             await asyncio.sleep(AGAIN_S)
 
     async def _run(self) -> None:
-        """One job after another, for as long as all goes well."""
+        """Compute one job after another until an error."""
         swept_at = 0.0
         while True:
             now = time.time()
@@ -179,20 +180,20 @@ class EmbeddedJobs:
                 await self._work_through(*found)
 
     def _next(self, store: Store) -> tuple[Job, list[tuple[int, bytes]]] | None:
-        """The next job is the running one from the moment it is chosen, so that a cancel meets it."""
+        """The next job and its items. It counts as running from here on, so that a cancel applies to it."""
         found = store.next_open(time.time())
         self._running = None if found is None else found[0].id
         return found
 
     def _died(self, store: Store, job: Job) -> int:
-        """How many processes began this job since its last result, if this one has not begun it before."""
+        """The number of processes that began this job since its last result; 0 if this process has begun it before."""
         if job.id in self._begun:
             return 0
         self._begun.add(job.id)
         return store.begin(job.id)
 
     async def _one_by_one(self, job: Job, items: list[tuple[int, bytes]]) -> None:
-        """Compute these items, each alone, and note each one before."""
+        """Compute these items one by one, and record each before its computation."""
         try:
             for item in items:
                 if job.id in self._cancelled:
@@ -230,7 +231,8 @@ class EmbeddedJobs:
                     await self._ask(partial(Store.keep, job_id=job.id, results=batch, now=time.time()))
                     self._problem = None
             for worker in workers:
-                worker.result()  # a bug in ours is not swallowed
+                # Raises the exception of a failed worker.
+                worker.result()
         finally:
             for worker in workers:
                 worker.cancel()

@@ -1,4 +1,4 @@
-"""One item of a job through its route, inside the process: no socket, the same checks, the same batches."""
+"""Computes an item of a job through its route in the process: no socket, the same checks, the same batches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class _Inside:
-    """The connection of an exchange that has none: it cannot be lost."""
+    """The connection of an exchange without a socket: it cannot be lost."""
 
     on_lost: Callable[[], None] | None = None
     arrived = 0.0
@@ -39,7 +39,7 @@ async def _nothing(message: Message | None = None) -> Any:
 
 
 def check(app: App, endpoint: str, raw: bytes, index: int) -> None:
-    """Raise `ApiError` that names the item unless this is a body for the endpoint."""
+    """Raises `ApiError`, which names the item, unless this is a valid body for the endpoint."""
     try:
         body = route_of(app, endpoint)[1](raw)
         if getattr(body, "stream", False):
@@ -55,16 +55,16 @@ def check(app: App, endpoint: str, raw: bytes, index: int) -> None:
 
 
 def route_of(app: App, endpoint: str) -> tuple[Route, Callable[[bytes], Any]]:
-    """The route and what decodes its bodies; raises `ApiError` unless jobs can be made for it."""
+    """The route and its body decoder; raises `ApiError` if the route does not support jobs."""
     found = app.find("POST", endpoint)
     if found is None or not found[0].work or found[1] is None:
         known = ", ".join(sorted(app.job_endpoints()))
-        raise invalid(f"endpoint: {endpoint[:100]!r} has no jobs; those that have: {known}", "endpoint")
+        raise invalid(f"endpoint: {endpoint[:100]!r} does not support jobs; these do: {known}", "endpoint")
     return found[0], found[1]
 
 
 async def answer(app: App, endpoint: str, raw: bytes) -> tuple[int, bytes]:
-    """Status and body, as the route would have answered over HTTP."""
+    """Status and body of the route's answer, as over HTTP."""
     connection = _Inside()
     connection.arrived = app.clock()
     scope = {"path": endpoint, "method": "POST", "headers": [], "extensions": {CONNECTION: connection}}
@@ -92,7 +92,7 @@ async def with_retries(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     given_up: Callable[[], bool] = lambda: False,
 ) -> ItemResult | None:
-    """The item's result: a server error is tried again, a full server waited for; None once nobody wants it."""
+    """The item's result. Server errors are retried, and a full server is waited for; None if the job is given up."""
     failures = 0
     while True:
         status, body = await answer(app, endpoint, raw)

@@ -1,4 +1,4 @@
-"""What a job is, what its items come to, and what a backend must be able to do."""
+"""Jobs, the results of their items, and the protocol of a backend."""
 
 from __future__ import annotations
 
@@ -15,24 +15,29 @@ if TYPE_CHECKING:
 
 Status = Literal["queued", "in_progress", "completed", "failed", "cancelling", "cancelled"]
 OVER: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
-"""A job in one of these changes no more."""
+"""Final states of a job."""
 SECONDS_MAX = 366 * 24 * 3600
 TOGETHER_MAX = 2
-"""Items that were being computed when the process died, as often as this, are computed one by one the next time."""
+"""After this number of deaths of the process during their computation, items are computed one by one."""
 ALONE_MAX = 3
-"""An item that ended so many processes by itself is answered with an error."""
+"""An item that ended this number of processes by itself gets an error as its result."""
 
 
 @dataclass(frozen=True)
 class JobSettings:
-    """Bounds and patience of a backend; seconds, and numbers of items."""
+    """Bounds, retries and retention of a backend.
 
-    items_max: int = 20_000  # in one job
-    waiting_max: int = 200_000  # items accepted and not done, of all jobs
-    concurrency: int = 16  # items in the batcher at once, so that live traffic is not crowded out
-    retries: int = 3  # of an item that met a server error
+    A job has at most `items_max` items, and all jobs together at most `waiting_max` open items. At most `concurrency`
+    items are in the batcher at the same time, so that other requests are not delayed. An item with a server error is
+    retried `retries` times. A job and its results are kept for `keep_s` after its end.
+    """
+
+    items_max: int = 20_000
+    waiting_max: int = 200_000
+    concurrency: int = 16
+    retries: int = 3
     retry_delay_s: float = 10.0
-    keep_s: float = 3600.0  # a job and its results, from its end
+    keep_s: float = 3600.0
 
     def __post_init__(self) -> None:
         for name, low in (("items_max", 1), ("waiting_max", 1), ("concurrency", 1), ("retries", 0)):
@@ -44,21 +49,21 @@ class JobSettings:
 
 
 class JobsError(OSError):
-    """Jobs cannot be kept: a file, a Redis or a package is missing; the message says which and what to do."""
+    """Jobs cannot be stored: a file, a Redis or a package is missing; the message names it and the remedy."""
 
 
 class NewJob(msgspec.Struct, frozen=True):
-    """A job as it was asked for; its inputs are checked, and kept as they came."""
+    """A requested job; its inputs are checked, and kept unchanged."""
 
     id: str
     endpoint: str
     inputs: list[bytes]
-    created_at: float  # wall clock: it outlives the process
+    created_at: float  # wall clock, valid for later processes too
     key: str | None = None  # Idempotency-Key
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same endpoint and inputs: what an Idempotency-Key must not be used twice for."""
+        """A hash of endpoint and inputs: an Idempotency-Key must not be used with two of them."""
         digest = sha256(self.endpoint.encode())
         for body in self.inputs:
             digest.update(b"%d:" % len(body))
@@ -67,7 +72,7 @@ class NewJob(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """Where a job stands."""
+    """State of a job."""
 
     id: str
     endpoint: str
@@ -85,7 +90,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class ItemResult(msgspec.Struct, frozen=True, array_like=True):
-    """What came of one item: its place in the job, and the status and body that the route answered."""
+    """The result of one item: its index in the job, and the status and body of the route's answer."""
 
     index: int
     status: int
@@ -97,13 +102,13 @@ class ItemResult(msgspec.Struct, frozen=True, array_like=True):
 
 
 class JobBackend(Protocol):
-    """Keeps jobs and has them worked through. Its methods run on the server's loop and never block it."""
+    """Stores jobs and has them computed. Its methods run on the server's loop and never block it."""
 
     settings: JobSettings
 
     @property
     def problem(self) -> str | None:
-        """Why jobs are not worked through at present, for /ready and whoever submits; None while all is well."""
+        """The reason why jobs are not computed at present, for /ready and new jobs; None if there is none."""
         ...
 
     def open(self, app: App) -> None:
@@ -111,34 +116,34 @@ class JobBackend(Protocol):
         ...
 
     async def close(self) -> None:
-        """Stop; what was accepted is kept."""
+        """Stop; accepted jobs are kept."""
         ...
 
     async def submit(self, new: NewJob) -> tuple[Job, bool]:
-        """Accept a job; (the job, whether it is a new one). The same key and inputs give the job of the first time.
+        """Accept a job; returns the job, and True if it is new. The same key and inputs give the first job again.
 
-        Raises `ApiError` 409 for the same key with other inputs, 503 when there is no room."""
+        Raises `ApiError` 409 for the same key with other inputs, 503 if too many items wait."""
         ...
 
     async def get(self, job_id: str) -> Job | None:
-        """None if there is no such job, or no more."""
+        """The job; None if it is unknown or expired."""
         ...
 
     async def page(self, limit: int, after: str | None) -> list[Job]:
-        """The latest first, beginning behind job `after`."""
+        """The jobs, latest first, that come after job `after` in this order."""
         ...
 
     async def results(self, job_id: str, start: int, limit: int) -> list[ItemResult]:
-        """Those there are of the items from `start` on, by index."""
+        """The existing results of the items from `start` on, by index."""
         ...
 
     async def cancel(self, job_id: str) -> Job | None:
-        """Compute no further item of it: `cancelling` while some are being computed, then `cancelled`."""
+        """Compute no further item of a job: it is `cancelling` while items are in computation, then `cancelled`."""
         ...
 
 
 def status_of(total: int, failed: int, done: int, *, cancelled: bool, started: bool, over: bool) -> Status:
-    """The status that follows from the counts; what was cancelled ends as cancelled, whatever was done by then."""
+    """The status by the counts; a cancelled job ends as cancelled, even if all items are done."""
     if cancelled:
         return "cancelled" if over else "cancelling"
     if done >= total:
@@ -147,28 +152,28 @@ def status_of(total: int, failed: int, done: int, *, cancelled: bool, started: b
 
 
 def key_conflict(key: str) -> ApiError:
-    """The key was used for something else."""
+    """The error for an Idempotency-Key that was used for another job."""
     message = f"Idempotency-Key: {key!r} was used for another job with other inputs"
     return ApiError(409, message, code="idempotency_conflict", param="Idempotency-Key")
 
 
 def unavailable(message: str) -> ApiError:
-    """What keeps the jobs does not work at present."""
+    """The error while the backend cannot be used."""
     return ApiError(503, message, code="jobs_unavailable", type="server_error", retry_after_s=1.0)
 
 
 def item_error(message: str, code: str) -> bytes:
-    """The body of an item that was given up, as its route would have told it."""
+    """The error body of an item that was given up, in its route's format."""
     return ApiError(500, message, code=code, type="server_error").body()
 
 
 def ended_worker(index: int, times: int) -> ItemResult:
-    """The result of an item that ends whatever computes it."""
+    """The result of an item that ends every process that computes it."""
     message = f"the worker ended {times} times while it computed this item alone; it is not tried again"
     return ItemResult(index, 500, item_error(message, "item_ended_worker"))
 
 
 def no_room(waiting: int, new: int, settings: JobSettings, rate_per_s: float) -> ApiError:
-    """Too many items wait; come back when as many as this job has are done."""
+    """The error for too many waiting items; its Retry-After is the time until there is room for this job."""
     message = f"{waiting} items wait already and this job has {new}, over the limit of {settings.waiting_max}"
     return full(message, (waiting + new - settings.waiting_max) / rate_per_s if rate_per_s > 0 else 1.0)

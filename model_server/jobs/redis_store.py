@@ -1,7 +1,7 @@
-"""Jobs in Redis: what the server writes and asks, and what workers store. All of it expires.
+"""Jobs in Redis: reads and writes of the server and its workers. All keys expire.
 
 Keys, of a job `J`: `paceline:job:J` a hash with its state, `...:inputs` a list, `...:results` a hash from index to
-result, `...:begun` and `...:alone` hashes that count what workers have begun (see `redis_scripts`); `paceline:jobs` all
+result, `...:begun` and `...:alone` hashes that count begun chunks and items (see `redis_scripts`); `paceline:jobs` all
 jobs by age, `paceline:undone` a hash from open job to items left, `paceline:key:K` the job of an Idempotency-Key.
 """
 
@@ -24,15 +24,16 @@ JOBS = PREFIX + "jobs"
 UNDONE = PREFIX + "undone"
 UNACKED = "unacked"
 UNACKED_INDEX = "unacked_index"
-"""kombu's names for its deliveries, and for them by age."""
-UNDONE_KEEP_S = 7 * 24 * 3600  # a job that nobody works on does not stay for ever
+"""kombu's keys: its deliveries, and their index by age."""
+UNDONE_KEEP_S = 7 * 24 * 3600
+"""Seconds after which a job without any progress expires."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ItemResult).decode
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """What a worker has to do; `times`: how often it was begun without an end, this time included."""
+    """Work for a worker. `times` is how often the chunk was begun without an end, with this time."""
 
     endpoint: str
     times: int
@@ -40,7 +41,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class RedisStore:
-    """Every question to Redis; one connection pool of the running loop. Raises redis.RedisError when it is away."""
+    """Access to Redis, by one connection pool on the running loop. Raises redis.RedisError if it does not answer."""
 
     def __init__(self, url: str, settings: JobSettings) -> None:
         self.settings = settings
@@ -58,7 +59,7 @@ class RedisStore:
         await self._redis.aclose()
 
     async def add(self, new: NewJob) -> tuple[Job, bool]:
-        """Accept a job, or give the one with the same key. Raises `ApiError` 409 and 503 as the backend must."""
+        """Accept a job, or return the job with the same key. Raises `ApiError` 409 and 503 as `JobBackend.submit`."""
         total, keys = len(new.inputs), _keys(new.id)
         said = await self._submit(
             keys=[keys[0], keys[2], JOBS, f"{PREFIX}key:{new.key}", UNDONE],
@@ -81,7 +82,8 @@ class RedisStore:
             return Job(new.id, new.endpoint, "queued", total, 0, 0, new.created_at), True
         job_id = said.decode()
         job, fingerprint = await self._read(job_id)
-        if job is None:  # the key outlived its job
+        # The key may expire later than its job.
+        if job is None:
             await self._redis.delete(f"{PREFIX}key:{new.key}")
             return await self.add(new)
         if fingerprint != new.fingerprint:
@@ -120,7 +122,7 @@ class RedisStore:
         return job, state["fingerprint"]
 
     async def page(self, limit: int, after: str | None) -> list[Job]:
-        """The latest first; forgets those that expired as it meets them."""
+        """The jobs, latest first; removes expired jobs from the list."""
         rank = None if after is None else await self._ask(self._redis.zrevrank(JOBS, after))
         start = 0 if rank is None else int(rank) + 1
         jobs: list[Job] = []
@@ -138,7 +140,7 @@ class RedisStore:
         return jobs[:limit]
 
     async def results(self, job_id: str, start: int, limit: int) -> list[ItemResult]:
-        """Those that are there, by index."""
+        """The existing results, by index."""
         state, key = _keys(job_id)[:2]
         total = int(await self._ask(self._redis.hget(state, "total")) or 0)
         found: list[ItemResult] = []
@@ -150,7 +152,7 @@ class RedisStore:
         return found[:limit]
 
     async def _rate_per_s(self) -> float:
-        """Items done a second over all jobs that are being worked on; 0 if there is none."""
+        """Completed items per second of all running jobs; 0 if there are none."""
         rate, now = 0.0, time.time()
         for raw in await self._ask(self._redis.hkeys(UNDONE)):
             job = await self.get(raw.decode())
@@ -159,29 +161,29 @@ class RedisStore:
         return rate
 
     async def cancel(self, job_id: str) -> Job | None:
-        """No worker begins another chunk of it."""
+        """Cancel a job: workers begin no further chunk of it."""
         await self._change(self._cancel, job_id)
         return await self.get(job_id)
 
     async def give_up(self, job_id: str, before: float) -> bool:
-        """End a job that was cancelled before this instant and is still being cancelled; whether that was so."""
+        """End a job that was cancelled before this instant and is still being cancelled; True if it was."""
         return bool(await self._change(self._give_up, job_id, repr(before)))
 
     async def _change(self, script: Any, job_id: str, *args: Any) -> Any:
-        """Run a script of the job's keys; what it is given first is the same for all."""
+        """Run a script with the job's keys; the first arguments are the same for all scripts."""
         keep_s = max(1, int(self.settings.keep_s))
         return await script(keys=[*_keys(job_id), UNDONE], args=[repr(time.time()), keep_s, job_id, *args])
 
     async def enqueued(self, job_id: str) -> bool:
-        """Whether all of its items are the workers' business."""
+        """True if all chunks of the job were sent to the workers."""
         return bool(await self._ask(self._redis.hexists(_keys(job_id)[0], "enqueued")))
 
     async def mark_enqueued(self, job_id: str) -> None:
-        """From now on its items are the workers' business."""
+        """Record that all chunks of the job were sent to the workers."""
         await self._ask(self._redis.hset(_keys(job_id)[0], "enqueued", "1"))
 
     async def not_enqueued(self) -> list[Job]:
-        """Jobs that were accepted by a server that died before it had handed them all over."""
+        """Accepted jobs of a server that died before it had sent all their chunks."""
         found = []
         for raw in await self._ask(self._redis.zrange(JOBS, 0, -1)):
             if not await self.enqueued(raw.decode()):
@@ -191,31 +193,31 @@ class RedisStore:
         return found
 
     async def undone(self) -> list[str]:
-        """The jobs that are not over."""
+        """The jobs that have not ended."""
         found: list[bytes] = await self._ask(self._redis.hkeys(UNDONE))
         return [raw.decode() for raw in found]
 
     async def forget_undone(self, job_id: str) -> None:
-        """This job is over or gone."""
+        """Remove a job that has ended or expired from the undone jobs."""
         await self._ask(self._redis.hdel(UNDONE, job_id))
 
     async def missing(self, job: Job) -> list[int]:
-        """Its items without result."""
+        """The items of a job without result."""
         known: list[bytes] = await self._ask(self._redis.hkeys(_keys(job.id)[1]))
         return sorted(set(range(job.total)).difference(map(int, known)))
 
     async def run_id(self) -> str:
-        """Of this life of Redis: a restart changes it."""
+        """The run id of Redis, which changes at a restart."""
         return str((await self._ask(self._redis.info("server")))["run_id"])
 
     async def appends(self) -> bool | None:
-        """Whether it keeps an append-only file; None where it does not say."""
+        """True if Redis has an append-only file; None if it does not answer this."""
         with contextlib.suppress(redis.ResponseError):
             return bool((await self._ask(self._redis.config_get("appendonly")))["appendonly"] == "yes")
         return None
 
     async def begin(self, job_id: str, start: int, count: int) -> Chunk | None:
-        """A chunk's items without result; None if there are none, or the job is over, cancelled or gone."""
+        """A chunk's items without result; None if there are none, or if the job has ended or was cancelled."""
         said = await self._change(self._begin, job_id, start, count, UNDONE_KEEP_S)
         if not said:
             return None
@@ -223,11 +225,11 @@ class RedisStore:
         return Chunk(said[0].decode(), int(said[1]), items)
 
     async def end(self, job_id: str, start: int) -> None:
-        """The worker is done with the chunk, whatever came of it, and lives."""
+        """End a chunk, with any result, of a live worker."""
         await self._change(self._end, job_id, start)
 
     async def alone(self, job_id: str, index: int) -> int:
-        """An item is about to be computed alone: the number of times that it was begun so and came to no result."""
+        """Record that an item will be computed alone; returns how often that began without a result, with this time."""
         key = _keys(job_id)[4]
         async with self._redis.pipeline() as pipe:
             pipe.hincrby(key, str(index), 1)
@@ -235,12 +237,12 @@ class RedisStore:
             return int((await pipe.execute())[0])
 
     async def keep(self, job_id: str, results: list[ItemResult]) -> int:
-        """Store results; how many of them are the first for their item."""
+        """Store results; returns how many of them are the first of their item."""
         rows = [x for item in results for x in (item.index, _encode(item), "completed" if item.ok else "failed")]
         return int(await self._change(self._keep, job_id, UNDONE_KEEP_S, *rows))
 
     async def messages(self) -> list[bytes]:
-        """Every message that Celery has on its way to workers, those that were delivered and not acknowledged too."""
+        """All of Celery's messages to workers, with those that were delivered and not acknowledged."""
         async with self._redis.pipeline() as pipe:
             pipe.lrange(QUEUE, 0, -1)
             pipe.hvals(UNACKED)
@@ -248,16 +250,16 @@ class RedisStore:
         return [*queued, *unacked]
 
     async def touch(self, tag: str) -> None:
-        """Tell the transport that this delivery is being worked on: its visibility time-out starts again."""
+        """Renew a delivery: its visibility time-out starts again."""
         await self._ask(self._redis.zadd(UNACKED_INDEX, {tag: time.time()}, xx=True))
 
     @staticmethod
     async def _ask(answer: Any) -> Any:
-        """redis-py's methods are typed for both worlds; here they are awaitable."""
+        """Await a result of redis-py, whose methods are typed for synchronous use too."""
         return await cast("Any", answer)
 
 
 def _keys(job_id: str) -> tuple[str, ...]:
-    """State, results, inputs, begun, alone."""
+    """The keys of a job: state, results, inputs, begun, alone."""
     base = f"{PREFIX}job:{job_id}"
     return base, *(f"{base}:{part}" for part in ("results", "inputs", "begun", "alone"))

@@ -1,7 +1,7 @@
 """Jobs in SQLite (WAL): one file, one connection, used by one thread.
 
-A commit survives the death of the process; what was being computed then is simply computed again. The file is locked
-for as long as it is open: two servers on one file would both do the same work.
+A commit survives the death of the process; items in computation are computed again. The file is locked while it is
+open: two servers on one file would both compute the same items.
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ CREATE TABLE IF NOT EXISTS results (
   PRIMARY KEY (job, item)) WITHOUT ROWID;
 """
 _ADDED = {
-    "begun": "INTEGER NOT NULL DEFAULT 0",  # processes that began it and ended before anything came of it
-    "begun_at": "INTEGER NOT NULL DEFAULT -1",  # results that were there when the last of them began
-    "alone": "INTEGER NOT NULL DEFAULT -1",  # the item that was computed alone last
+    # Processes that began the job and died before a new result.
+    "begun": "INTEGER NOT NULL DEFAULT 0",
+    # Number of results when the last of these processes began.
+    "begun_at": "INTEGER NOT NULL DEFAULT -1",
+    # The last item that was computed alone.
+    "alone": "INTEGER NOT NULL DEFAULT -1",
     "alone_times": "INTEGER NOT NULL DEFAULT 0",
 }
 """Columns of `jobs` that files of an older version lack."""
@@ -42,8 +45,8 @@ class StoreError(JobsError):
     """The file cannot be used; the message names it."""
 
 
-class NoRoom(Exception):  # noqa: N818 - the caller makes an error of it
-    """Too many items wait; `waiting` of them."""
+class NoRoom(Exception):  # noqa: N818 - the caller turns it into an error
+    """Too many items wait; `waiting` is their number."""
 
     def __init__(self, waiting: int) -> None:
         super().__init__(f"{waiting} items wait")
@@ -51,7 +54,7 @@ class NoRoom(Exception):  # noqa: N818 - the caller makes an error of it
 
 
 class Store:
-    """The tables and every question asked of them. Raises `StoreError` if the file cannot be opened."""
+    """The tables and all queries. Raises `StoreError` if the file cannot be opened."""
 
     def __init__(self, path: Path | str) -> None:
         try:
@@ -70,13 +73,13 @@ class Store:
             raise StoreError(f"jobs file {path}: {reason}") from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._db.close()
 
     def add(self, new: NewJob, waiting_max: int) -> tuple[Job, str, bool]:
-        """The job, its fingerprint, and whether it is new; with a key that is known, the job of that key.
+        """Add a job; returns the job, its fingerprint, and True if it is new. A known key gives the job of that key.
 
-        Raises `NoRoom` if more than `waiting_max` items would wait: a job that is there already takes no room.
+        Raises `NoRoom` if more than `waiting_max` items would wait; a known job needs no room.
         """
         with _Transaction(self._db):
             if new.key is not None:
@@ -103,14 +106,14 @@ class Store:
         return None if row is None else _job(row)
 
     def page(self, limit: int, after: str | None) -> list[Job]:
-        """The latest first."""
+        """The jobs, latest first, that come after job `after` in this order."""
         row = self._db.execute("SELECT number FROM jobs WHERE id = ?", (after,)).fetchone()
         below = row[0] if row is not None else 1 << 62
         rows = self._db.execute(_JOBS + "WHERE number < ? ORDER BY number DESC LIMIT ?", (below, limit))
         return [_job(row) for row in rows]
 
     def results(self, job_id: str, start: int, limit: int) -> list[ItemResult]:
-        """By item."""
+        """The existing results, by item."""
         rows = self._db.execute(
             "SELECT item, status, body FROM results WHERE job = (SELECT number FROM jobs WHERE id = ?) "
             "AND item >= ? ORDER BY item LIMIT ?",
@@ -119,7 +122,7 @@ class Store:
         return [ItemResult(*row) for row in rows]
 
     def next_open(self, now: float) -> tuple[Job, list[tuple[int, bytes]]] | None:
-        """The oldest job that has items to do, and those items; it counts as started from now on."""
+        """The oldest job with open items, and these items; it counts as started from now on."""
         row = self._db.execute(
             _JOBS + "WHERE completed + failed < total AND NOT cancelled ORDER BY number LIMIT 1"
         ).fetchone()
@@ -134,7 +137,7 @@ class Store:
         return _job(row), items
 
     def begin(self, job_id: str) -> int:
-        """This process begins the job; how many have since its last result, this one included."""
+        """Record that this process begins the job; returns the number of processes that did since its last result."""
         (times,) = self._db.execute(
             "UPDATE jobs SET begun = CASE WHEN begun_at = completed + failed THEN begun + 1 ELSE 1 END, "
             "begun_at = completed + failed WHERE id = ? RETURNING begun",
@@ -143,7 +146,7 @@ class Store:
         return int(times)
 
     def alone(self, job_id: str, index: int) -> int:
-        """The item is about to be computed alone; how often it was so before it had a result, this time included."""
+        """Record that an item will be computed alone; returns how often that began without a result, with this time."""
         (times,) = self._db.execute(
             "UPDATE jobs SET alone_times = CASE WHEN alone = ? THEN alone_times + 1 ELSE 1 END, alone = ? "
             "WHERE id = ? RETURNING alone_times",
@@ -152,11 +155,11 @@ class Store:
         return int(times)
 
     def rest(self) -> None:
-        """The process ends in good order: no item is to blame."""
+        """Reset the counts of deaths, because this process ends regularly."""
         self._db.execute("UPDATE jobs SET begun = 0, alone_times = 0 WHERE completed_at IS NULL")
 
     def keep(self, job_id: str, results: Sequence[ItemResult], now: float) -> Job | None:
-        """Store results that are not there yet, and count them; None if the job is gone or over."""
+        """Store and count new results; returns the job, or None if it has ended or expired."""
         with _Transaction(self._db):
             row = self._db.execute(
                 "SELECT number FROM jobs WHERE id = ? AND completed_at IS NULL", (job_id,)
@@ -184,7 +187,7 @@ class Store:
         return self.get(job_id)
 
     def cancel(self, job_id: str, now: float, *, running: bool) -> Job | None:
-        """Begin no further item of it; over at once unless it is `running`, else by `end_cancelled`."""
+        """Cancel a job. It ends now, unless it is `running`: then `end_cancelled` ends it."""
         self._db.execute(
             "UPDATE jobs SET cancelled = 1, completed_at = CASE WHEN ? THEN NULL ELSE ? END "
             "WHERE id = ? AND completed_at IS NULL",
@@ -193,18 +196,18 @@ class Store:
         return self.get(job_id)
 
     def end_cancelled(self, now: float) -> None:
-        """No item of a cancelled job is being computed any more: those jobs are over."""
+        """End all cancelled jobs, because none of their items is in computation."""
         self._db.execute("UPDATE jobs SET completed_at = ? WHERE cancelled AND completed_at IS NULL", (now,))
 
     def waiting(self) -> int:
-        """Items of all jobs that are still to be done."""
+        """The number of open items of all jobs."""
         row = self._db.execute(
             "SELECT coalesce(sum(total - completed - failed), 0) FROM jobs WHERE NOT cancelled"
         ).fetchone()
         return int(row[0])
 
     def expire(self, before: float) -> int:
-        """Forget the jobs that ended before; how many."""
+        """Delete the jobs that ended before this instant; returns their number."""
         with _Transaction(self._db):
             gone = "SELECT number FROM jobs WHERE completed_at < ?"
             for table in ("results", "inputs"):
@@ -213,7 +216,7 @@ class Store:
 
 
 class _Transaction:
-    """All or nothing, and on disk at its end."""
+    """A transaction: all statements or none."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -226,13 +229,13 @@ class _Transaction:
             if kind is None:
                 self._db.execute("COMMIT")
         finally:
-            # Also after a COMMIT that failed; on a full disk SQLite has ended the transaction by itself.
+            # Needed also after a failed COMMIT; on a full disk SQLite itself has ended the transaction.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
 
 def _private(path: Path) -> None:
-    """Make the file its owner's alone before anything is in it; SQLite gives the files beside it the same mode."""
+    """Restrict the file to its owner before it has content; SQLite's other files get the same mode."""
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     path.chmod(0o600)

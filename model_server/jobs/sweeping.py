@@ -1,10 +1,10 @@
-"""What the server looks after while jobs are in Redis: chunks that were lost, cancelled jobs, a Redis that restarted.
+"""Periodic maintenance of jobs in Redis: sends lost chunks again and ends cancelled jobs.
 
 Rules of this file
-  1. A chunk is lost if it has items without result and no message carries it, in two sweeps one after the other: a
-     message that is between two places of Celery's is seen again in the second. It is sent again. Sending one too many
-     costs time only, because the first result of an item stays.
-  2. A job that was accepted and not handed over, by a server that died between the two, is lost in the same way.
+  1. A chunk is lost if, in two consecutive sweeps, it has items without result and no message has it: a message between
+     two of Celery's keys is visible in the second sweep. A lost chunk is sent again. An unnecessary message only costs
+     time, because the first result of an item stays.
+  2. The chunks of an accepted job whose server died before it sent them are lost in the same way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 5.0
 CANCEL_S = 30.0
-"""How long a worker has to finish what it computes of a cancelled job, on top of the visibility time-out."""
+"""Seconds for a worker to finish a chunk of a cancelled job, in addition to the visibility time-out."""
 
 Send = Callable[[Job, list[int]], Awaitable[None]]
 
@@ -33,10 +33,11 @@ class Sweeper:
     def __init__(self, store: RedisStore, send: Send) -> None:
         self._store = store
         self._send = send
-        self._suspects: set[str] = set()  # chunks that no message carried in the sweep before
+        # Chunks without a message in the previous sweep.
+        self._suspects: set[str] = set()
 
     async def sweep(self) -> int:
-        """Look once; the number of chunks that were sent again. Raises redis.RedisError when it is away."""
+        """Sweep once; returns the number of chunks sent again. Raises redis.RedisError if Redis does not answer."""
         jobs = await self._open_jobs()
         if not jobs:
             self._suspects = set()
@@ -55,7 +56,7 @@ class Sweeper:
         return sent
 
     async def _open_jobs(self) -> list[Job]:
-        """The jobs that workers should be at; ends cancelled ones whose workers died, forgets those that are gone."""
+        """The jobs in computation; ends cancelled jobs whose workers died, and removes jobs that ended or expired."""
         found = []
         for job_id in await self._store.undone():
             job = await self._store.get(job_id)
@@ -69,10 +70,11 @@ class Sweeper:
         return found
 
     async def _lost(self, job: Job, carried: set[str | None]) -> list[int]:
-        """Where the chunks begin that have items without result and that no message carries."""
+        """The starts of chunks that have items without result and no message."""
         starts = [start for start in range(0, job.total, CHUNK) if chunk_id(job.id, start) not in carried]
         under_way = job.total - sum(min(CHUNK, job.total - start) for start in starts)
         if not starts or under_way >= job.total - job.done:
-            return []  # enough is on its way: no need to ask for every item
+            # The messages have enough items for all open ones, so the results need not be read.
+            return []
         missing = {index - index % CHUNK for index in await self._store.missing(job)}
         return [start for start in starts if start in missing]

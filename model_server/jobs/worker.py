@@ -1,12 +1,12 @@
-"""`python -m model_server.jobs.worker`: a Celery worker with an engine of its own in each of its processes.
+"""`python -m model_server.jobs.worker`: a Celery worker with one engine in each of its processes.
 
 Rules of this file
-  1. The engine is made after the fork, once a process: torch does not survive being forked.
-  2. Celery cannot await, so each process has a thread with a loop; a chunk's items meet in that loop's batcher.
-  3. Each result is stored as it comes. What a killed worker had stored is not computed again.
-  4. A Redis that is away is waited for, inside the task: what was computed is not thrown away, nothing is sent away.
-  5. A chunk whose workers died `TOGETHER_MAX` times is computed item by item, so that the neighbours of the item that
-     kills them get their results. An item that ended `ALONE_MAX` workers by itself gets an error as its result.
+  1. Each process makes its engine after the fork, because torch does not survive a fork.
+  2. Celery cannot await, so each process has a thread with a loop; its batcher forms batches of a chunk's items.
+  3. Each result is stored immediately. Results that a killed worker had stored are not computed again.
+  4. If Redis does not answer, the task waits for it, so no result is lost.
+  5. A chunk whose workers died `TOGETHER_MAX` times is computed item by item, so that the other items of the chunk get
+     their results. An item that ended `ALONE_MAX` workers by itself gets an error as its result.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Runtime:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def run(self, job_id: str, start: int, count: int, tag: str | None, last: bool) -> bool:
-        """Compute and store what has no result yet; True if something should be tried again."""
+        """Compute and store the items without result; True if some should be retried."""
         return bool(self._call(self._run(job_id, start, count, tag, last)))
 
     async def _run(self, job_id: str, start: int, count: int, tag: str | None, last: bool) -> bool:
@@ -107,7 +107,7 @@ class Runtime:
         return True
 
     async def _item(self, job_id: str, endpoint: str, item: tuple[int, bytes], last: bool) -> bool:
-        """Compute and store one item; False if it met a server error and has tries left."""
+        """Compute and store one item; False if it had a server error and has retries left."""
         index, body = item
         if body:
             status, out = await answer(self._app, endpoint, body)
@@ -122,14 +122,14 @@ class Runtime:
         await self._patiently(lambda: self._store.keep(job_id, [result]))
 
     async def _beat(self, tag: str) -> None:
-        """While this process lives, its delivery is not given to another."""
+        """Renew the delivery while this process lives, so that it does not go to another worker."""
         while True:
             await asyncio.sleep(visibility_s(self._settings) / 4)
             await self._patiently(lambda: self._store.touch(tag))
 
 
 class Patience:
-    """Asks a Redis that may be away until it answers. Only for what may be asked twice."""
+    """Retries a call to Redis until it answers. Only for calls that may be repeated."""
 
     def __init__(self, again_s: float = ASK_AGAIN_S) -> None:
         self._again_s = again_s
@@ -147,14 +147,14 @@ class Patience:
 
 
 def build(url: str, settings: JobSettings, make_app: MakeApp) -> Any:
-    """The Celery application of a worker, its task registered."""
+    """The Celery application of a worker, with its task."""
     from celery.signals import worker_process_init
 
     app = celery_app(url, settings)
     runtimes: dict[int, Runtime] = {}
 
     def runtime() -> Runtime:
-        """This process's; made at its start, or by the first chunk where the pool has no processes."""
+        """The runtime of this process; made at its start, or by the first chunk if the pool has no processes."""
         if os.getpid() not in runtimes:
             runtimes[os.getpid()] = Runtime(make_app, url, settings)
         return runtimes[os.getpid()]
@@ -169,14 +169,16 @@ def build(url: str, settings: JobSettings, make_app: MakeApp) -> Any:
         last = self.request.retries >= settings.retries
         try:
             again = runtime().run(job_id, start, count, tag, last)
-        except Exception as error:  # a fault of ours; begun chunks are counted, so this has an end
+        except Exception as error:
+            # A bug of the worker. The retries end, because begun chunks are counted.
             log.exception("a chunk of job %s is tried again", job_id)
             time.sleep(settings.retry_delay_s)
             raise Reject(error, requeue=True) from error
         if again:
             try:
                 self.retry(countdown=settings.retry_delay_s)
-            except Reject as error:  # Redis took no message; Celery would drop the delivery for good
+            except Reject as error:
+                # Redis did not accept the message; without a requeue, Celery would drop the delivery.
                 raise Reject(error.reason, requeue=True) from error
 
     return app
@@ -184,7 +186,7 @@ def build(url: str, settings: JobSettings, make_app: MakeApp) -> Any:
 
 @dataclass(frozen=True)
 class WorkerProcess:
-    """One worker: where its jobs are, and how it makes the app that computes them."""
+    """One worker: the Redis of its jobs, and the recipe of its app."""
 
     broker: str = option("", "Redis URL, redis://HOST:PORT/DB.", metavar="URL")
     factory: str = option("", "Function that makes the app, MODULE:FUNCTION.", metavar="MODULE:FUNCTION")
@@ -199,18 +201,18 @@ class WorkerProcess:
     keep_s: float = option(
         JobSettings.keep_s, "Seconds that a job and its results are kept from its end.", kind=duration_s, least=0
     )
-    name: str = option("", "Name of this worker, unlike all others' [default: from the process id].")
+    name: str = option("", "Unique name of this worker [default: from the process id].")
 
 
 def work(process: WorkerProcess) -> int:
-    """Work until a signal; the exit code."""
+    """Compute jobs until a signal; returns the exit code."""
     from celery.platforms import SecurityWarning
 
     module, _, function = process.factory.partition(":")
     make = getattr(importlib.import_module(module), function)
     arguments = json.loads(process.arguments)
     settings = JobSettings(retry_delay_s=process.retry_delay_s, keep_s=process.keep_s)
-    # The warning is about root and pickle; json alone is accepted here.
+    # The warning is about root and pickle; only JSON is accepted here.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     logging.basicConfig(level=logging.WARNING, format="worker: %(message)s", stream=sys.stderr)
     app = build(process.broker, settings, lambda: make(**arguments))
@@ -231,7 +233,7 @@ def work(process: WorkerProcess) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="model_server.jobs.worker", description="Work through jobs from a Redis.")
+    parser = argparse.ArgumentParser(prog="model_server.jobs.worker", description="Compute jobs from a Redis.")
     add_options(parser, WorkerProcess)
     process = filled(WorkerProcess, vars(parser.parse_args(argv)))
     if not process.broker or not process.factory:

@@ -1,1 +1,1 @@
-"""Admission, queues and batching: who waits, and what runs together."""
+"""Admission, queues and batching of the servers' work."""

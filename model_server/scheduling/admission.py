@@ -1,7 +1,7 @@
-"""Who may wait: a queue bounded in items, tokens and predicted wait, and an honest answer to the rest. Pure.
+"""Admission control: a queue bounded in items, tokens and predicted wait; refusals have a Retry-After. Pure.
 
-Room is reserved before any work is done for a request (before tokenising), atomically, so that a burst never pays for
-requests that are then refused. Tokens are added to the reservation once they are known.
+Room is reserved atomically before any work is done for a request (before tokenizing), so that a burst does not cost
+work for requests that are then refused. Tokens are added to the reservation when they are known.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from model_server.errors import ApiError, full
 
 UNKNOWN_WAIT_S = 1.0
-"""What a refused caller is told before anything was measured."""
+"""Retry-After of refusals before a service rate was measured."""
 
 
 @dataclass(frozen=True)
 class AdmissionLimits:
-    """Bounds of what may wait for a worker; 0 tokens and infinite wait mean no bound."""
+    """Bounds of the queue for workers; 0 tokens and infinite wait mean no bound."""
 
     items_max: int = 4096
     tokens_max: int = 0
@@ -39,7 +39,7 @@ class DrainRate:
         self._batch_items = 0.0
 
     def add(self, items: int, duration_s: float) -> None:
-        """Learn from one finished batch."""
+        """Add a finished batch to the mean."""
         if not self._batch_items:
             self._batch_items, self._batch_s = float(items), duration_s
             return
@@ -47,14 +47,14 @@ class DrainRate:
         self._batch_s += self._weight * (duration_s - self._batch_s)
 
     def wait_s(self, items: int, workers: int) -> float:
-        """How long that many items take; 0 while nothing is known yet."""
+        """Seconds that this number of items takes; 0 before the first batch."""
         if not self._batch_items:
             return 0.0
         return items * self._batch_s / self._batch_items / max(1, workers)
 
 
 class Admission:
-    """The reservation book. `waiting` and `tokens` are what is reserved and not yet started."""
+    """Reservations in the queue. `waiting` and `tokens` count the items that have not started."""
 
     def __init__(self, limits: AdmissionLimits, rate: DrainRate) -> None:
         self.limits = limits
@@ -63,7 +63,7 @@ class Admission:
         self.tokens = 0
 
     def reserve(self, items: int, startable: int, workers: int) -> None:
-        """Take room for `items`, of which `startable` can start at once; raises `ApiError` 503 if there is none."""
+        """Reserve room for `items`, of which `startable` can start now; raises `ApiError` 503 if the queue is full."""
         limits = self.limits
         waiting = self.waiting + items - startable
         if waiting > limits.items_max:
@@ -77,9 +77,9 @@ class Admission:
         self.waiting += items
 
     def add_tokens(self, tokens: int, workers: int) -> None:
-        """The reserved items turned out to be this long; raises `ApiError` 503 if others wait and they do not fit.
+        """Add the tokens of reserved items; raises `ApiError` 503 if other items wait and these do not fit.
 
-        A request that alone is over the bound may still wait if nothing else does, else it could never be served.
+        A request that exceeds the bound by itself may wait in an empty queue, or it could never be served.
         """
         if self.limits.tokens_max and self.tokens and self.tokens + tokens > self.limits.tokens_max:
             message = f"{self.tokens} of {self.limits.tokens_max} tokens, and the request has {tokens}"
@@ -87,7 +87,7 @@ class Admission:
         self.tokens += tokens
 
     def release(self, items: int, tokens: int) -> None:
-        """The items started or were dropped."""
+        """Return the room of items that started or were dropped."""
         self.waiting -= items
         self.tokens -= tokens
 

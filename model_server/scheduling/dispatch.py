@@ -1,12 +1,13 @@
-"""From calls to batches: admission, the queue, the workers. One loop, no task of its own.
+"""Dispatches calls as batches to workers: admission, queue, workers. It runs on one loop, without tasks of its own.
 
 Rules of this file
-  1. A worker that is free takes a batch at once if anything waits (the policy decides which), or when it has lingered.
-  2. A batch starts when its worker became free or its oldest item arrived, whichever is later, not when this code got
-     to run: what a timer overshot is carried into the next batch, so throughput is exact. Engines set `batch.ended`.
-  3. `workers` may change at any time; 0 means as many as there is work for.
-  4. A call whose client has gone, or whose deadline passes while any of its items waits, is over at that moment: its
-     waiting items leave the queue and give their room back at once; those that run, run on.
+  1. A free worker takes a batch as soon as an item waits, or at the end of the linger time; the policy selects the
+     items.
+  2. A batch starts when its worker became free or its oldest item arrived, whichever is later, and not when this code
+     runs: the overshoot of a timer counts as time of the next batch, so throughput is exact. Engines set `batch.ended`.
+  3. `workers` may change at any time; 0 means no bound.
+  4. A call ends immediately when its client disconnects, or when its deadline passes while any of its items waits: its
+     waiting items leave the queue and return their room; running items are computed to their end.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ class BatchLog(NamedTuple):
     length: int
     tokens: int
     duration_s: float
-    queued: int  # left waiting when it was formed
+    queued: int  # items that still waited
 
 
 class Call:
-    """The work of one HTTP request; over when every item is done or dropped."""
+    """The work of one HTTP request; it ends when every item is done or dropped."""
 
     __slots__ = ("batch", "ended", "error", "expiry", "future", "pending", "started", "works")
 
     def __init__(self, works: list[Work]) -> None:
         self.works = works
         self.pending = len(works)
-        self.started = math.inf  # first item left the queue
+        self.started = math.inf  # start of the first item
         self.ended = 0.0
         self.batch: Batch | None = None  # the last one
         self.error: Exception | None = None
@@ -54,7 +55,7 @@ class Call:
         self.expiry: asyncio.TimerHandle | None = None
 
     def resolve(self) -> None:
-        """Wake whoever waits for it."""
+        """Wake the coroutine that waits for this call."""
         if self.future is not None and not self.future.done():
             self.future.set_result(None)
 
@@ -80,7 +81,8 @@ class Dispatcher:
         self.in_flight = 0  # calls
         self.batches = 0
         self.dropped = 0
-        self._on_batch = on_batch  # told of every batch that was computed
+        # Called with every computed batch.
+        self._on_batch = on_batch
         self._lingering: asyncio.TimerHandle | None = None
         self.log: deque[BatchLog] = deque(maxlen=1024)
         self._workers = workers
@@ -91,7 +93,7 @@ class Dispatcher:
 
     @property
     def workers(self) -> int:
-        """How many batches run at once; 0 for no bound."""
+        """Number of concurrent batches; 0 for no bound."""
         return self._workers
 
     @workers.setter
@@ -99,7 +101,7 @@ class Dispatcher:
         self._workers = value
         free = max(0, value - self._busy)
         del self._free_at[free:]
-        # A worker that joins now cannot have begun before now.
+        # A new worker cannot start a batch earlier than now.
         now = self.clock()
         self._free_at += [now] * (free - len(self._free_at))
         self._pump(now)
@@ -116,9 +118,9 @@ class Dispatcher:
         return max(0, self._workers - self._busy) if self._workers else UNLIMITED
 
     async def prepare(self, long: list[Work], count: int) -> None:
-        """Let the engine read long inputs, of a call of `count`, off the loop.
+        """Tokenize the long inputs of a call with `count` items outside the loop.
 
-        Room is reserved first; raises as `submit` does. What was reserved goes over to `submit`, which follows at once.
+        Room is reserved first and released for `submit`, which must follow immediately. Raises as `submit` does.
         """
         self.admission.reserve(count, min(count, self._free() * self.policy.items_max), self._workers or count)
         try:
@@ -128,7 +130,7 @@ class Dispatcher:
             self.admission.release(count, 0)
 
     def submit(self, works: list[Work], arrived: float, deadline: float) -> Call:
-        """Admit and queue the items of one request; raises `ApiError` if there is no room or an input is too long."""
+        """Admit and queue the items of one request; raises `ApiError` if the queue is full or an input is too long."""
         count = len(works)
         free = not self._workers or self._busy < self._workers
         if count == 1 and free and not len(self._queue) and not self.policy.linger_s:
@@ -158,7 +160,7 @@ class Dispatcher:
         return call
 
     def _run_now(self, works: list[Work], arrived: float, deadline: float) -> Call:
-        """The short way for one item that finds a free worker and nobody before it: it never waits."""
+        """The fast path for one item that finds a free worker and an empty queue: it never waits."""
         work = works[0]
         work.tokens = self.engine.count_tokens(work.kind, work.inputs)
         _check_length(work, self.engine.info.tokens_max(work.kind))
@@ -169,7 +171,7 @@ class Dispatcher:
         return call
 
     async def wait(self, call: Call) -> None:
-        """Until the call is over; raises its error."""
+        """Wait for the end of the call; raises its error."""
         if call.pending and call.error is None:
             call.future = asyncio.get_running_loop().create_future()
             try:
@@ -181,7 +183,7 @@ class Dispatcher:
             raise call.error
 
     def cancel(self, call: Call) -> None:
-        """The client is gone."""
+        """End a call whose client has disconnected."""
         self._abandon(call, ClientGone())
 
     def _expire(self, call: Call) -> None:
@@ -190,7 +192,7 @@ class Dispatcher:
             self._abandon(call, deadline_exceeded())
 
     def _abandon(self, call: Call, error: Exception) -> None:
-        """Nobody wants the answer any more: what waits leaves the queue, what runs runs on."""
+        """End a call without an answer: its waiting items leave the queue, running items continue."""
         call.error = call.error or error
         for work in call.works:
             work.cancelled = True
@@ -199,7 +201,7 @@ class Dispatcher:
         call.resolve()
 
     def _pump(self, now: float) -> None:
-        """Start what can be started at `now`."""
+        """Start the batches that can start at `now`."""
         if self._pumping:
             return
         self._pumping = True
@@ -219,7 +221,7 @@ class Dispatcher:
             self._pumping = False
 
     def _linger(self, until: float) -> None:
-        """Look again when the oldest item has waited for company long enough."""
+        """Call `_pump` again at the end of the linger time."""
         if self._lingering is not None:
             self._lingering.cancel()
         self._lingering = asyncio.get_running_loop().call_at(until, self._pump, until)
@@ -277,7 +279,8 @@ class Dispatcher:
 
 def _check_length(work: Work, tokens_max: int) -> None:
     if work.tokens <= tokens_max:
-        work.truncate = False  # from here on it says what was done, not what was asked
+        # From here on, `truncate` means that the input was cut.
+        work.truncate = False
     elif work.truncate:
         work.tokens = tokens_max
     else:

@@ -1,6 +1,6 @@
-"""Who may generate: at most so many running sequences, a bounded queue before them, first come first served.
+"""Admission of generations: a bound on running sequences and a bounded first-in, first-out queue.
 
-A sequence whose deadline passes, or whose client goes, leaves the queue at that moment.
+A sequence leaves the queue immediately when its deadline passes or its client disconnects.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from model_server.work import Engine, Sequence
 
 
 class Lane:
-    """Starts sequences on an engine as slots free up; 0 running means no bound."""
+    """Starts sequences on an engine when slots become free; `running_max` = 0 means no bound."""
 
     def __init__(self, engine: Engine, *, running_max: int, queue_max: int, clock: Clock) -> None:
         self.engine = engine
@@ -32,14 +32,14 @@ class Lane:
         return len(self._queue)
 
     def check_room(self, count: int) -> None:
-        """Raises `ApiError` 503 if so many sequences could neither start nor wait."""
+        """Raises `ApiError` 503 if there is no room for `count` more sequences."""
         waiting = len(self._queue)
         if self.running_max and self.running + waiting + count > self.running_max + self.queue_max:
             message = f"the queue is full ({waiting} of {self.queue_max} sequences)"
             raise full(message, self.rate.wait_s(max(1, waiting), self.running_max) or UNKNOWN_WAIT_S)
 
     def submit(self, sequence: Sequence) -> None:
-        """Start or queue it; raises `ApiError` 503 when the queue is full."""
+        """Start or queue a sequence; raises `ApiError` 503 if the queue is full."""
         self.check_room(1)
         sequence.on_end = self._ended
         if not self.running_max or self.running < self.running_max:
@@ -48,7 +48,7 @@ class Lane:
             self._queue[sequence] = self._expiry(sequence)
 
     def cancel(self, sequence: Sequence) -> None:
-        """The client is gone: out of the queue at once; a running one ends at its next token."""
+        """End a sequence whose client has disconnected: in the queue immediately, else at its next token."""
         sequence.cancelled = True
         if sequence.started != sequence.started:  # NaN: never started
             self._leave(sequence)
@@ -75,7 +75,8 @@ class Lane:
 
     def _ended(self, sequence: Sequence) -> None:
         if sequence.started != sequence.started:
-            return  # dropped from the queue: it held no slot
+            # It was dropped from the queue and had no slot.
+            return
         self.running -= 1
         self.rate.add(1, sequence.ended - sequence.started)
         while self._queue and self.running < self.running_max:

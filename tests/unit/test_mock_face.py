@@ -179,6 +179,7 @@ def test_an_app_that_nobody_opened_says_so() -> None:
 def test_the_table_of_routes_is_markdown() -> None:
     lines = routes_table(null_app().routes).splitlines()
     assert lines[2] == (
-        "| `POST /similarity` | native | Similarity of a sentence pair, or TEI's one against several | yes |  |"
+        "| `POST /similarity` | native | Similarity of a sentence pair, or of one sentence with several (TEI) "
+        "| yes |  |"
     )
     assert len(lines) == 2 + len(null_app().routes)

@@ -65,22 +65,22 @@ def test_the_article_profile_holds_the_articles_figures_and_demo_is_six_times_as
         ("[[faults]]\nkind = 'stall'\nend_s = 4\nperiod_s = 3", r"period_s = 3: must be >= end_s"),
         ("[[faults]]\nkind = 'stall'", r"end_s: is required"),
         ("[[pauses]]\nstart_s = 5\nend_s = 4", r"pauses\[0\] = .*end_s = 4: must be > start_s = 5"),
-        ("[[pauses]]\nend_s = 4\nperiod_s = 4", r"period_s = 4: must be > end_s - start_s, or nothing"),
+        ("[[pauses]]\nend_s = 4\nperiod_s = 4", r"period_s = 4: must be > end_s - start_s, or the server never works"),
         (
             "[[pauses]]\nend_s = 1\nperiod_s = 2\n[[pauses]]\nstart_s = 1\nend_s = 2\nperiod_s = 2",
-            r"pauses: together they stand still for 100% of the time; must be < 100%",
+            r"pauses: together they take 100% of the time; must be < 100%",
         ),
         ("[service]\ngrowth_by = 'now'", r"service.growth_by = 'now': .*allowed: arrival, running"),
         (
             "[service]\ngrowth_by = 'running'\ngrowth = {kind = 'table', points = [[1, 1]]}",
-            r"growth_by = 'running': needs a growth that is a factor",
+            r"growth_by = 'running': needs a growth factor",
         ),
         ("[limits]\ntell_wait = 1", r"limits.tell_wait = 1: expected bool"),
         ("name = 'x'", r"unknown key name"),
         ("not toml", r"not valid TOML"),
         ("extends = 3", r"extends = 3: expected the name or path"),
         ("extends = 'structbert'", r"unknown profile 'structbert'; did you mean structbert-article"),
-        ("extends = 'mine.toml'", r"more than 8 profiles deep, or a circle"),
+        ("extends = 'mine.toml'", r"more than 8 levels deep, or circular"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line_that_names_key_value_and_range(

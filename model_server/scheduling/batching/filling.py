@@ -1,10 +1,10 @@
-"""Which items join the oldest one in a batch, given the padded lengths of those in the window. Pure.
+"""Selects the items that join the oldest one in a batch, by the padded lengths of the items in the window. Pure.
 
-`nearest` fills the batch up with the lengths nearest to the oldest's: right when nothing is known of costs, and what a
-fixed service time wants. `cheapest_group` knows what a batch costs beyond its padded tokens (`overhead_tokens`, in
-units of one token) and leaves room unused where filling it would cost more than another batch. On a CPU that overhead
-is worth only some tens of tokens: with lognormal lengths of 8-256 and 16 in flight it serves 2.4 times what count-only
-batches do, while `nearest` gains nothing before more wait than fit into one batch.
+`nearest` fills the batch with the lengths nearest to the oldest item's. It is for unknown costs and for fixed service
+times. `cheapest_group` uses the fixed cost of a batch (`overhead_tokens`, in padded tokens) and leaves room unused if
+filling it would cost more than another batch. On a CPU that overhead is only tens of tokens: with lognormal lengths of
+8-256 and 16 requests in flight its throughput is 2.4 times that of count-only batches, while `nearest` has no advantage
+until more items wait than fit into one batch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 
 
 class Budget(Protocol):
-    """What limits a batch; `BatchPolicy` is one."""
+    """The bounds of a batch; `BatchPolicy` has them."""
 
     @property
     def items_max(self) -> int: ...
@@ -26,7 +26,7 @@ class Budget(Protocol):
 
 
 def nearest(lengths: list[int], budget: Budget) -> list[int]:
-    """Places of the items that join the one at place 0: nearest length first, older first among equals."""
+    """Indices of the items that join item 0: nearest length first, older items first among equal lengths."""
     first, longest = lengths[0], lengths[0]
     chosen: list[int] = []
     for place in sorted(range(1, len(lengths)), key=lambda place: abs(lengths[place] - first)):
@@ -40,9 +40,9 @@ def nearest(lengths: list[int], budget: Budget) -> list[int]:
 
 
 def cheapest_group(lengths: list[int], budget: Budget) -> list[int]:
-    """Places of the items that share the oldest's group when the whole window is split up at the least cost.
+    """Indices of the items in the oldest item's group when the window is split into groups at minimum cost.
 
-    Sorted by length, the best split is into runs of neighbours; a dynamic program finds it in window x items_max steps.
+    In order of length, the best groups are contiguous; a dynamic program finds them in window x items_max steps.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     cuts = _cheapest_cuts([lengths[place] for place in order], budget)
@@ -53,10 +53,10 @@ def cheapest_group(lengths: list[int], budget: Budget) -> list[int]:
 
 
 def _cheapest_cuts(rising: list[int], budget: Budget) -> list[int]:
-    """For each end where the last group of the cheapest split of `rising[:end]` begins.
+    """For each `end`, the begin of the last group in the cheapest split of `rising[:end]`.
 
-    A group whose lower `k` items would save more than the overhead by going on their own is never the cheapest, nor is
-    any that reaches further down: that is where the inner loop may stop.
+    If the `k` shortest items of a group would save more than the overhead in a batch of their own, neither this group
+    nor a longer one is the cheapest: there the inner loop stops.
     """
     overhead, items_max, tokens_max = budget.overhead_tokens, budget.items_max, budget.tokens_max
     costs = [0.0]
@@ -64,7 +64,8 @@ def _cheapest_cuts(rising: list[int], budget: Budget) -> list[int]:
     for end in range(1, len(rising) + 1):
         longest = rising[end - 1]
         most = min(items_max, tokens_max // longest) if tokens_max else items_max
-        cost, cut = costs[end - 1] + longest, end - 1  # alone: allowed whatever the budget says
+        # An item alone is always allowed, even above the budget.
+        cost, cut = costs[end - 1] + longest, end - 1
         lowest: float = end - most
         for begin in range(end - 2, -1, -1):
             padding = longest - rising[begin]

@@ -1,14 +1,14 @@
-"""Which waiting work goes into the next batch: the one policy of both servers. Pure: no clock, no I/O, no waiting.
+"""Batching policy of both servers: selects the waiting items of the next batch. Pure: no clock, no I/O, no waiting.
 
 Rules of this file
-  1. Work-conserving: whoever has a free worker calls `pop`, and gets a batch if anything at all is waiting. With
-     `linger_s` the caller waits for `ready_at` first; it is anchored to the oldest arrival, so it never adds up.
-  2. The oldest waiting item is always in the batch, so an item with k others before it leaves in at most k + 1 pops.
-  3. The rest is filled from a window of the oldest items of the same kind, by padded length (`batching.filling`),
-     because a batch costs `items x longest`. Count-only batching is slower than none on mixed lengths.
-  4. The budget counts padded tokens. An item that alone exceeds it still goes, alone.
-  5. Cancelled and expired items are never computed. Whoever knows of them takes them out at once (`discard`); those
-     that a pop finds are handed back, so that they can be counted and answered.
+  1. Work-conserving: for a free worker, `pop` returns a batch if any item waits. With `linger_s` the caller first waits
+     until `ready_at`, which counts from the oldest arrival, so linger times do not add up.
+  2. The oldest waiting item is always in the batch, so an item with k items before it leaves in at most k + 1 pops.
+  3. The batch is filled from a window of the oldest items of the same kind, by padded length (`batching.filling`),
+     because a batch costs `items x longest`. On mixed lengths, count-only batching is slower than no batching.
+  4. The budget counts padded tokens. An item that exceeds it is computed alone.
+  5. Cancelled and expired items are never computed. `discard` removes them immediately; `pop` returns those that it
+     finds, so that they can be counted and answered.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from model_server.scheduling.batching.filling import cheapest_group, nearest
 
 
 class Waiting(Protocol):
-    """What the policy needs to know of an item. Items are told apart by identity."""
+    """Attributes of an item that the policy uses. Items are compared by identity."""
 
     kind: str  # only items of one kind share a batch
     tokens: int  # its own length
@@ -34,19 +34,25 @@ class Waiting(Protocol):
 
 
 T = TypeVar("T", bound=Waiting)
-_WINDOW_MAX = 256  # more is looked at only if a single batch holds more: choosing must stay cheap beside computing
+# Items in the window, unless one batch can hold more: the selection must be cheap compared with the computation.
+_WINDOW_MAX = 256
 
 
 @dataclass(frozen=True)
 class BatchPolicy:
-    """The bounds of a batch and how it is chosen. `items_max` >= 1; `tokens_max` in padded tokens, 0 for no bound."""
+    """Bounds of a batch and parameters of its selection.
+
+    `tokens_max` counts padded tokens, 0 for no bound; lengths are padded to a multiple of `pad_multiple`. The window
+    holds up to `window_batches` full batches. A batch waits up to `linger_s` to fill, from the arrival of its oldest
+    item. `overhead_tokens` is the fixed cost of a batch in padded tokens; 0 for unknown: every batch is filled.
+    """
 
     items_max: int = 1
     tokens_max: int = 0
-    pad_multiple: int = 1  # lengths are padded to a multiple of this
-    window_batches: int = 4  # how many batches' worth of items are looked at
-    linger_s: float = 0.0  # how long a batch that is not full waits for company, from its oldest item's arrival on
-    overhead_tokens: float = 0.0  # what a batch costs beyond its padded tokens, in tokens; 0: unknown, fill it up
+    pad_multiple: int = 1
+    window_batches: int = 4
+    linger_s: float = 0.0
+    overhead_tokens: float = 0.0
 
     def __post_init__(self) -> None:
         for name, low in (("items_max", 1), ("tokens_max", 0), ("pad_multiple", 1), ("window_batches", 1)):
@@ -64,7 +70,7 @@ class BatchPolicy:
         return max(multiple, -(-tokens // multiple) * multiple)
 
     def fits(self, items: int, longest: int) -> bool:
-        """May a batch hold this many items with this padded length?"""
+        """True if a batch may hold this number of items with this padded length."""
         return items <= self.items_max and (not self.tokens_max or items * longest <= self.tokens_max)
 
 
@@ -90,12 +96,12 @@ class BatchQueue(Generic[T]):
         self._size += 1
 
     def waits(self, item: T) -> bool:
-        """It has not left yet."""
+        """True if the item is still in the queue."""
         line = self._lines.get(item.kind)
         return line is not None and item in line
 
     def discard(self, item: T) -> bool:
-        """Take an item out wherever it stands; False if it is not waiting."""
+        """Remove an item from the queue; False if it does not wait."""
         line = self._lines.get(item.kind)
         if line is None or line.pop(item, None) is None:
             return False
@@ -103,7 +109,7 @@ class BatchQueue(Generic[T]):
         return True
 
     def ready_at(self) -> float:
-        """When the next batch should leave: -inf for at once, inf if nothing waits."""
+        """The instant at which the next batch should start: -inf for now, inf if no item waits."""
         if not self._size:
             return math.inf
         policy = self.policy
@@ -120,13 +126,13 @@ class BatchQueue(Generic[T]):
         return oldest[1].arrived + policy.linger_s
 
     def _overflows(self, line: OrderedDict[T, int]) -> bool:
-        """More of the budget cannot be used by waiting: at most `items_max` items are looked at."""
+        """True if another item would exceed the budget; the line has fewer than `items_max` items."""
         policy = self.policy
         longest = max((policy.padded(item.tokens) for item in line), default=0)
         return bool(line) and not policy.fits(len(line) + 1, longest)
 
     def pop(self, now: float) -> tuple[list[T], list[T]]:
-        """The next batch (empty only if nothing alive waits), and what was dropped as cancelled or expired."""
+        """The next batch (empty only if no live item waits), and the items dropped as cancelled or expired."""
         dropped: list[T] = []
         line = self._oldest_line(now, dropped)
         batch: list[T] = []
