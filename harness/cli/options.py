@@ -29,11 +29,11 @@ _OUTPUT = (
 def shared(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command that plays a load its options."""
     from harness.client.layer_settings import LayerSettings
-    from harness.experiment.prepare import Settings
+    from harness.experiment.settings import RunSettings
 
     for option in reversed(_OUTPUT):
         function = option(function)
-    return options_of(Settings)(layer_options(function, LayerSettings))
+    return options_of(RunSettings)(layer_options(function, LayerSettings))
 
 
 def layer_options(function: Callable[..., Any], settings: type[Any], **defaults: Any) -> Callable[..., Any]:
@@ -51,12 +51,13 @@ def play(
     from harness.client import stack
     from harness.client.layer_settings import LayerSettings
     from harness.experiment import run as real
-    from harness.experiment.prepare import Settings, prepare
+    from harness.experiment.prepare import prepare
+    from harness.experiment.settings import RunSettings
     from harness.measure.judge.verdict import exit_code
     from harness.measure.result import encode
 
     settings = filled(
-        Settings,
+        RunSettings,
         {**options, "strategies": options["strategies"] or default_strategies},
         scenario=scenario,
         layers=filled(LayerSettings, options, named=stack.parse(options["layer"])),

@@ -1,11 +1,12 @@
-"""A run: the same load for each strategy, case by case, then the result and its verdict.
+"""A run: its cases are played one by one, then come the result and its verdict.
 
 Rules of this file
   1. The plan is on disk before the first case, facts after each: a killed run can be reported from those files.
-  2. Repeats are interleaved (A B C, A B C): drift of the machine must not favour the first case.
+  2. The order decides which repeat of which case comes next (`order.py`), and may add cases to the plan.
   3. The embedded mock begins its schedule again for each case, so every strategy meets the same server.
   4. There is one loop over the cases. A `Backend` plays each: in a child process (here) or in virtual time
      (`simulate.compare`). Under plain Locust, test events replace the loop (`locust_bridge.standalone`).
+  5. A `Session` plays on request. Two sessions can be open at once, to play two runs in alternation.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,12 +26,14 @@ from harness.experiment import target as targets
 from harness.experiment.ceiling import ceilings
 from harness.experiment.child_process import Played, Watch, play
 from harness.experiment.file_limit import check as check_open_files
+from harness.experiment.order import Interleaved, Order
 from harness.experiment.prepare import Run
-from harness.experiment.spec import Trial
+from harness.experiment.spec import CaseSpec, Trial
 from harness.load.lines import count_lines
+from harness.measure.judge.slo import parse
 from harness.measure.record.files import digest, disk_failed, find
 from harness.measure.record.plan import PLAN_FILE, CaseFacts, Measured, write_facts, write_measured, write_plan
-from harness.measure.reduce.summary import summarize_run, with_write_error
+from harness.measure.reduce.summary import Observed, observe, summarize_run, with_write_error
 from harness.measure.result import RunResult, Target, encode
 
 Progress = Callable[[str, dict[str, Any]], None]
@@ -64,9 +67,13 @@ class Backend(Protocol):
         """Play a trial to its end, or until Ctrl-C."""
 
 
-def execute(run: Run, progress: Progress, backend: Backend | None = None) -> tuple[RunResult, bool]:
+def execute(
+    run: Run, progress: Progress, backend: Backend | None = None, order: Order | None = None
+) -> tuple[RunResult, bool]:
     """Play every case; returns the result (also written to result.json) and whether it was interrupted."""
-    return summarized(run, lambda: _play_all(run, backend or ChildProcesses(run, progress), progress))
+    return summarized(
+        run, lambda: _play_all(run, backend or ChildProcesses(run, progress), order or Interleaved(run.cases), progress)
+    )
 
 
 def summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool]:
@@ -95,18 +102,66 @@ def summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool]
     return result, interrupted
 
 
-def _play_all(run: Run, backend: Backend, progress: Progress) -> bool:
-    """Play every repeat of every case; whether it was interrupted."""
+def _play_all(run: Run, backend: Backend, order: Order, progress: Progress) -> bool:
+    """Play every repeat of every case, in order; whether it was interrupted."""
+    with opened(run, backend, progress) as session:
+        try:
+            session.calibrate()
+            return not all(session.play(case, repeat, order) for case, repeat in order)
+        except KeyboardInterrupt:
+            return True
+
+
+@contextmanager
+def opened(run: Run, backend: Backend, progress: Progress) -> Iterator[Session]:
+    """Start the server of a run and write its plan."""
     run.records.mkdir(parents=True, exist_ok=True)
     with backend.server() as server:
         progress("target", {"url": server.url, "profile": server.profile, "note": server.note})
-        measured = begin(run, server)
-        try:
-            if found := backend.ceilings():
-                write_measured(msgspec.structs.replace(measured, ceilings=found), run.directory)
-            return any(_one(trial, run.directory, server, backend, progress) for trial in _trials(run, server.url))
-        except KeyboardInterrupt:
-            return True
+        yield Session(run, server, backend, progress, begin(run, server))
+
+
+class Session:
+    """A run while it is played: its server is up, and each repeat of a case is played on request."""
+
+    def __init__(self, run: Run, server: Server, backend: Backend, progress: Progress, measured: Measured) -> None:
+        self._run = run
+        self._server = server
+        self._backend = backend
+        self._progress = progress
+        self._measured = measured
+
+    def calibrate(self) -> None:
+        """Measure the client's ceilings, if the backend has any."""
+        if found := self._backend.ceilings():
+            self._measured = msgspec.structs.replace(self._measured, ceilings=found)
+            write_measured(self._measured, self._run.directory)
+
+    def play(self, case: CaseSpec, repeat: int, order: Order) -> bool:
+        """Play one repeat of a case and report it to the order; false if it was interrupted. Raises OSError."""
+        run = self._run
+        if run.add(case):
+            write_plan(run.plan, run.directory)
+        if self._interrupted(case.trial(self._server.url, run.records, repeat)):
+            return False
+        order.ended(case, repeat, lambda: self.observe(case, repeat))
+        return True
+
+    def _interrupted(self, trial: Trial) -> bool:
+        """Play a trial; whether it was interrupted."""
+        started = {"name": trial.name, "repeat": trial.repeat, "repeats": trial.repeats, "items": _items(trial)}
+        self._progress("case", started)
+        facts = ExternalFacts(trial, self._run.directory, self._server)
+        played = self._backend.play(trial, lambda status: self._progress("status", status))
+        facts.end(played.exit_code, played.interrupted)
+        done = {"name": trial.name, "log": str(played.log), "exit_code": played.exit_code}
+        self._progress("case_done", done)
+        return played.interrupted
+
+    def observe(self, case: CaseSpec, repeat: int) -> Observed:
+        """The figures of one repeat that was played, with the verdict on them."""
+        conditions = parse(self._run.plan.slo) if self._run.plan.slo else []
+        return observe(case, self._run.directory, self._measured, conditions, repeat)
 
 
 def begin(run: Run, server: Server) -> Measured:
@@ -117,22 +172,6 @@ def begin(run: Run, server: Server) -> Measured:
     return measured
 
 
-def _trials(run: Run, target: str) -> Iterator[Trial]:
-    for repeat in range(run.settings.repeats):
-        for case in run.cases:
-            yield case.trial(target, run.records, repeat)
-
-
-def _one(trial: Trial, directory: Path, server: Server, backend: Backend, progress: Progress) -> bool:
-    """Play one trial; whether it was interrupted."""
-    progress("case", {"name": trial.name, "repeat": trial.repeat, "repeats": trial.repeats, "items": _items(trial)})
-    observation = Observation(trial, directory, server)
-    played = backend.play(trial, lambda status: progress("status", status))
-    observation.end(played.exit_code, played.interrupted)
-    progress("case_done", {"name": trial.name, "log": str(played.log), "exit_code": played.exit_code})
-    return played.interrupted
-
-
 def _items(trial: Trial) -> int | None:
     """Number of expected items, for the progress bar."""
     if trial.scheduled is not None:
@@ -140,7 +179,7 @@ def _items(trial: Trial) -> int | None:
     return count_lines(Path(trial.input)) if trial.items is None and trial.input is not None else trial.items
 
 
-class Observation:
+class ExternalFacts:
     """External facts of one repeat of a case; written at its end."""
 
     def __init__(self, trial: Trial, directory: Path, server: Server) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from harness.measure.repeat_figures import RepeatFigures
+
 SCHEMA_VERSION = 1
 
 OUTCOME_NAMES = (
@@ -231,6 +233,7 @@ class Case(msgspec.Struct, frozen=True):
     target: Target
     scenario: str = "backlog"
     repeats: int = 1
+    by_repeat: list[RepeatFigures] = []
     layers: dict[str, Any] = {}  # retry, timeout, rate limit ... as configured around the strategy
     counts: Counts = Counts()
     makespan_s: float | None = None  # from the load's zero to the last answer

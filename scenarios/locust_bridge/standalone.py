@@ -12,8 +12,9 @@ from locust.env import Environment
 
 from harness.client.redaction import keep_from_texts
 from harness.client.transport.endpoint import access_to
+from harness.experiment.cases import cases
 from harness.experiment.prepare import prepare
-from harness.experiment.run import Observation, begin, open_server, summarized
+from harness.experiment.run import ExternalFacts, begin, open_server, summarized
 from harness.experiment.scenario import Description
 from harness.measure.judge.verdict import exit_code
 from scenarios.locust_bridge import command_line
@@ -26,7 +27,11 @@ class Standalone:
         keep_from_texts(sys.argv[1:])
         access_to(environment.host or "", where="--host")
         given, name = environment.host, scenario.__name__.lower()
-        self._run = prepare(command_line.settings_from(environment.parsed_options, scenario, given), scenario, name)
+        self._run = prepare(
+            command_line.settings_from(environment.parsed_options, scenario, given),
+            scenario,
+            planned=lambda settings, described: cases(settings, described, name),
+        )
         if given:
             environment.host = self._run.settings.target
         self._server = open_server(self._run)
@@ -41,12 +46,12 @@ class Standalone:
     def test_started(self) -> None:
         """A test begins."""
         trial = self._run.cases[0].trial(self._server.url, self._run.records, self._tests)
-        self._observation = Observation(trial, self._run.directory, self._server)
+        self._facts = ExternalFacts(trial, self._run.directory, self._server)
 
     def test_stopped(self) -> None:
         """A test has ended and drained."""
         self._tests += 1
-        self._observation.end(exit_code=0)
+        self._facts.end(exit_code=0)
 
     def finish(self) -> None:
         """Stop the server, write the result, print its path, set the exit code of an invalid or inconclusive run.

@@ -19,7 +19,7 @@ from harness.client import HttpTransport, Similarity, items
 from harness.client.errors import BadResponse, ItemError, SettingError
 from harness.client.figures import counts_of
 from harness.client.types import Outcome, Request, Response, Sample
-from harness.experiment.prepare import describe
+from harness.experiment.cases import describe
 from harness.experiment.simulate import simulate
 from harness.measure.reduce.layer_figures import figures
 from mock_server import faults, profiles

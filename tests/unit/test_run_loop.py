@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from harness.experiment.child_process import Played, Watch
-from harness.experiment.prepare import Run, Settings, prepare
+from harness.experiment.prepare import Run, prepare
 from harness.experiment.run import execute
+from harness.experiment.settings import RunSettings
 from harness.experiment.simulate.compare import VirtualTime
 from harness.experiment.spec import Trial
 from harness.measure.record.files import digest, find
@@ -36,7 +37,7 @@ class Spied(VirtualTime):
 def prepared(tmp_path: Path, **more: Any) -> Run:
     (tmp_path / "quick.toml").write_text(PROFILE)
     given = {"strategies": ("sync", "queue-stream:concurrency=4"), "server": str(tmp_path / "quick.toml"), "items": 20}
-    return prepare(Settings(**given, out=tmp_path / "run", simulated=True, **more))  # type: ignore[arg-type] # as above
+    return prepare(RunSettings(**given, out=tmp_path / "run", simulated=True, **more))  # type: ignore[arg-type] # as above
 
 
 def played(run: Run, before: Callable[[Trial], None] = lambda trial: None) -> tuple[RunResult, bool, list[str]]:
@@ -118,7 +119,7 @@ def test_a_stop_by_the_user_ends_the_loop_and_leaves_a_result(tmp_path: Path, mo
 def test_the_schedule_of_a_run_is_computed_once_before_it_is_played(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.experiment import prepare as module
+    from harness.experiment import cases as module
 
     calls: list[str] = []
     compute = module.compute

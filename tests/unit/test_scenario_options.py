@@ -12,7 +12,7 @@ import pytest
 
 from harness import plugins
 from harness.client.errors import UsageError
-from harness.experiment.prepare import cases
+from harness.experiment.cases import cases
 from harness.experiment.scenario import Description
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
 from harness.load.pacers.poisson import Poisson

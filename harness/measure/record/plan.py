@@ -74,10 +74,12 @@ class PlanCase(msgspec.Struct, frozen=True):
 
 
 PLAN_VERSION = 2
+RunKind = Literal["compare", "sweep", "capacity"]
+"""The question that a run answers."""
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """plan.json, written once, before the first case."""
+    """plan.json, written before the first case, and again before a case that a search adds."""
 
     schema_version: int
     id: str
@@ -90,6 +92,7 @@ class Plan(msgspec.Struct, frozen=True):
     notes: list[str] = []
     command: str = ""
     simulated: bool = False
+    kind: RunKind = "compare"
 
 
 class Measured(msgspec.Struct, frozen=True):

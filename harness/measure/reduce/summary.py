@@ -11,35 +11,33 @@ Rules of this file
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 
 from harness.measure.judge.diagnosis import diagnose
 from harness.measure.judge.headline import headline
 from harness.measure.judge.slo import Bounds, Condition, bounds_s, check, parse, sets_errors
 from harness.measure.judge.verdict import verdict
-from harness.measure.record.files import find, unreadable
+from harness.measure.record.files import RecordPaths, find, unreadable
 from harness.measure.record.plan import CaseFacts, Measured, Plan, PlanCase, read_facts, read_measured, read_plan
 from harness.measure.record.sealed_json import DamagedError
-from harness.measure.reduce import columns
 from harness.measure.reduce.columns import Repeat, exchanges, load_repeat
-from harness.measure.reduce.counting import Evidence, counts, evidence, is_partial
+from harness.measure.reduce.counting import Evidence, counts, evidence, expected, is_partial
 from harness.measure.reduce.failures import failure_counts, failure_samples
+from harness.measure.reduce.latencies import by_repeat, distributions, within
 from harness.measure.reduce.layer_figures import figures
 from harness.measure.reduce.limit_changes import limit_log
 from harness.measure.reduce.resources import resources
-from harness.measure.reduce.statistics import LEAST_N, distribution
+from harness.measure.reduce.statistics import LEAST_N
 from harness.measure.reduce.timeline import buckets, in_flight
 from harness.measure.result import (
     SCHEMA_VERSION,
     Bucket,
     Case,
     Counts,
-    Distribution,
     InFlight,
     Load,
     Rates,
@@ -84,13 +82,44 @@ def with_write_error(result: RunResult, error: str) -> RunResult:
     return msgspec.structs.replace(result, verdict=judged, headline=headline(result.cases, judged))
 
 
+class Observed(NamedTuple):
+    """One repeat of a case, and the verdict on it. `case` is None if nothing was recorded."""
+
+    case: Case | None
+    verdict: Verdict
+
+
+def observe(
+    plan: PlanCase, directory: Path, measured: Measured, conditions: Sequence[Condition], repeat: int
+) -> Observed:
+    """The figures of one repeat of a case, while the run is going on."""
+    alone = find(directory).get(plan.name, {}).get(repeat)
+    recorded = {} if alone is None else {repeat: alone}
+    found = _measure(msgspec.structs.replace(plan, repeats=1), directory, recorded, [repeat], measured, conditions)
+    if found is None:
+        return Observed(None, verdict([], []))
+    case, proof = found
+    return Observed(diagnose([case])[0], verdict([case], [proof], slo_sets_errors=sets_errors(conditions)))
+
+
 def measure_case(
     plan: PlanCase, directory: Path, measured: Measured, conditions: Sequence[Condition]
 ) -> tuple[Case, Evidence] | None:
     """A case and its evidence; None if it was not started."""
     recorded = find(directory).get(plan.name, {})
+    return _measure(plan, directory, recorded, range(plan.repeats), measured, conditions)
+
+
+def _measure(
+    plan: PlanCase,
+    directory: Path,
+    recorded: dict[int, list[RecordPaths]],
+    planned: Iterable[int],
+    measured: Measured,
+    conditions: Sequence[Condition],
+) -> tuple[Case, Evidence] | None:
     repeats = [load_repeat(number, processes) for number, processes in recorded.items()]
-    numbers = sorted({*recorded, *range(plan.repeats)})
+    numbers = sorted({*recorded, *planned})
     torn, damaged = unreadable(directory, plan.name)
     known = {number: _facts(directory, plan.name, number, damaged) for number in numbers}
     if not repeats and not any(known.values()) and not damaged:
@@ -124,6 +153,7 @@ def _case(
     return Case(
         **_identity(plan, measured),
         repeats=len(repeats),
+        by_repeat=[by_repeat(repeat, expected(repeat, plan).scheduled, bounds) for repeat in repeats],
         counts=number,
         makespan_s=sum(makespans) / len(makespans) if makespans else None,
         rates_per_s=_rates(plan, filled, number, sum(makespans), bounds),
@@ -135,7 +165,7 @@ def _case(
         failures=failure_counts(filled),
         failure_samples=failure_samples(filled),
         layer_figures=figures(part for repeat in repeats for end in repeat.ends for part in end.layers),
-        **_distributions(filled),
+        **distributions(filled),
     )
 
 
@@ -156,35 +186,6 @@ def _with_slo(case: Case, conditions: Sequence[Condition]) -> Case:
     return msgspec.structs.replace(case, slo=check(conditions, case)) if conditions else case
 
 
-def _distributions(repeats: list[Repeat]) -> dict[str, Any]:
-    """Latency and its parts, and for streams TTFT and ITL, all of successes.
-
-    TTFT is the time from the last attempt's `sent` to the first content event. It excludes lag, queue wait and retry
-    time. ITL is one mean per stream: (last - first) / (events - 1).
-    """
-    ok = [repeat.ok() for repeat in repeats]
-    wired = [rows[columns.was_sent(rows)] for rows in ok]
-    streams = [rows[(rows["chunks"] > 0) & (rows["first_byte"] >= 0)] for rows in wired]
-    several = [rows[(rows["chunks"] > 1) & (rows["last_chunk"] >= 0)] for rows in streams]
-    return {
-        "latency_s": distribution([columns.latency(rows) for rows in ok]),
-        "service_time_s": distribution([columns.service_time(rows) for rows in wired]),
-        "queue_wait_s": distribution([columns.queue_wait(rows) for rows in ok]),
-        "retry_time_s": distribution([columns.retry_time(rows) for rows in wired]),
-        "lag_s": distribution([columns.lag(rows) for rows in ok]),
-        "ttft_s": _if_any([rows["first_byte"] - rows["sent"] for rows in streams]),
-        "itl_s": _if_any([_itl(rows) for rows in several]),
-    }
-
-
-def _itl(rows: Any) -> Any:
-    return ((rows["last_chunk"] - rows["first_byte"]) / (np.maximum(rows["chunks"], 2) - 1.0)).round().astype(np.int64)
-
-
-def _if_any(values: list[Any]) -> Distribution | None:
-    return distribution(values) if any(len(part) for part in values) else None
-
-
 def _rates(
     plan: PlanCase,
     repeats: list[Repeat],
@@ -194,28 +195,13 @@ def _rates(
 ) -> Rates:
     if makespans_s <= 0:
         return Rates()
-    within = sum(_within(repeat, *bounds) for repeat in repeats)
+    good = sum(within(repeat, bounds) for repeat in repeats)
     return Rates(
         offered=plan.scheduled / plan.span_s if plan.scheduled and plan.span_s else None,
         sent=number.sent / makespans_s,
         completed=number.ok / makespans_s,
-        goodput=within / makespans_s,
+        goodput=good / makespans_s,
     )
-
-
-def _within(repeat: Repeat, latency_s: float | None, ttft_s: float | None, itl_s: float | None) -> int:
-    """Number of successes within the SLO's bounds for one request; all of them without bounds."""
-    ok = repeat.ok()
-    good = np.ones(len(ok), bool)
-    if latency_s is not None:
-        good &= columns.latency(ok) <= latency_s * 1e9
-    if ttft_s is not None:
-        good &= (ok["chunks"] > 0) & (ok["first_byte"] - ok["sent"] <= ttft_s * 1e9)
-    if itl_s is not None:
-        # A stream with one event has no gap.
-        alone = ok["chunks"] == 1
-        good &= alone | ((ok["chunks"] > 1) & (_itl(ok) <= itl_s * 1e9))
-    return int(good.sum())
 
 
 def _in_flight(repeats: list[Repeat]) -> InFlight:

@@ -1,0 +1,197 @@
+"""The cases that the settings of a run describe. Pure, except that it reads the input file."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+from harness import plugins
+from harness.client import stack
+from harness.client.errors import UsageError
+from harness.client.layer_settings import NamedLayers
+from harness.client.protocols import uses_priorities
+from harness.client.transport.endpoint import check_headers
+from harness.client.types import Item, Task
+from harness.experiment.scenario import Description
+from harness.experiment.settings import RunSettings
+from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
+from harness.load.schedule import BACKLOG, check, compute
+from harness.load.workloads.jsonl import Jsonl
+from harness.load.workloads.synthetic import Synthetic
+from harness.measure.record.plan import TaskShare
+from harness.measure.result import Named
+
+ITEMS = 1000
+"""Items of a backlog, if neither the user nor the scenario sets a number."""
+
+
+def cases(settings: RunSettings, scenario: type[Description], name: str | None = None) -> list[CaseSpec]:
+    """The cases that the settings describe, under one schedule; raises UsageError."""
+    load, tasks, seed = _load(settings, scenario), _tasks(settings, scenario), settings.effective_seed
+    source, synthetic = _workload(settings, tasks)
+    strategies = _strategies(settings)
+    _check_workload(settings, tasks, source, synthetic, [named for _, named, _ in strategies])
+    duration_s, items = settings.duration or scenario.duration_s, _items(settings, scenario, load)
+    schedule = compute(load.name, load.settings, duration_s, items, seed)
+    return [
+        CaseSpec(
+            name=name or label,
+            strategy=strategy,
+            tasks=tasks,
+            load=load,
+            duration_s=duration_s,
+            items=items,
+            input=source,
+            synthetic=synthetic,
+            layers=settings.layers.around(layers),
+            seed=seed,
+            users=settings.users,
+            processes=1 if settings.simulated else settings.processes,
+            drain_s=settings.drain_s,
+            scenario=settings.scenario,
+            repeats=settings.repeats,
+            transport=_transport(strategy, settings),
+            schedule_sha256=schedule.sha256,
+            scheduled=len(schedule) or None,
+            span_s=schedule.span_s,
+        )
+        for label, strategy, layers in strategies
+    ]
+
+
+def _transport(strategy: Named, settings: RunSettings) -> Literal["asyncio", "blocking", "simulated"]:
+    if settings.simulated:
+        return "simulated"
+    return "blocking" if plugins.build("strategy", strategy.name, strategy.settings).blocking else "asyncio"
+
+
+def _items(settings: RunSettings, scenario: type[Description], load: Named) -> int | None:
+    """As many as the user says or the input file has; else, for a backlog, the scenario's own number."""
+    if settings.items is not None or settings.input is not None or load.name != BACKLOG:
+        return settings.items
+    return scenario.items or ITEMS
+
+
+def describe(name: str) -> type[Description]:
+    """A scenario as plain data; raises UsageError with the near names."""
+    before = os.environ.get("LOCUST_SKIP_MONKEY_PATCH")
+    os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"  # a module of the user's may import Locust, which patches this process
+    try:
+        scenario = plugins.load("scenario", name)
+    finally:
+        del os.environ["LOCUST_SKIP_MONKEY_PATCH"]
+        if before is not None:
+            os.environ["LOCUST_SKIP_MONKEY_PATCH"] = before
+    if not issubclass(scenario, Description):
+        raise UsageError(
+            f"scenario {name!r}: the class is not a subclass of scenarios.users.Application; "
+            "an ordinary locustfile is played by Locust itself: locust -f FILE"
+        )
+    return scenario
+
+
+def check_numbers(settings: RunSettings) -> None:
+    checks: list[tuple[str, float | None, float, float]] = [
+        ("--rate", settings.rate, 1e-3, 1e6),
+        ("--duration", settings.duration, 0.1, 864_000),
+        ("--items", settings.items, 1, 10**12),
+        ("--repeats", settings.repeats, 1, 1000),
+        ("--users", settings.users, 1, 10_000),
+        ("--processes", settings.processes, 1, 64),
+        ("--speed", settings.speed, 1e-3, 1e6),
+    ]
+    for name, value, low, high in checks:
+        if value is not None and not low <= value <= high:
+            raise UsageError(f"{name} {value:g}: must be between {low:g} and {high:g}")
+    if not settings.strategies:
+        raise UsageError("no strategy: name at least one with -s (`paceline list strategies`)")
+
+
+def _load(settings: RunSettings, scenario: type[Description]) -> Named:
+    if settings.load is not None:
+        name, given = plugins.split_spec(settings.load)
+        pacer = check(name, given)
+    else:
+        pacer = scenario.load
+    if pacer is None:
+        if settings.rate is not None or (settings.duration is not None):
+            raise UsageError("a backlog has no --rate or --duration: every item is due at once; choose a --load")
+        return Named(BACKLOG)
+    values = plugins.settings_of(pacer)
+    if settings.rate is not None:
+        if "rate_per_s" not in values:
+            raise UsageError(f"--rate: the load {plugins.name_of(type(pacer))} takes its rate from the trace")
+        values["rate_per_s"] = settings.rate
+    return Named(plugins.name_of(type(pacer)), values)
+
+
+def _tasks(settings: RunSettings, scenario: type[Description]) -> list[TaskShare]:
+    mix = {settings.task: 1.0} if settings.task else scenario.mix
+    shares = []
+    for text, weight in mix.items():
+        task = plugins.make("task", text)
+        shares.append(TaskShare(Named(plugins.name_of(type(task)), plugins.settings_of(task)), weight))
+    return shares
+
+
+def _workload(settings: RunSettings, tasks: list[TaskShare]) -> tuple[str | None, dict[str, Any] | None]:
+    if settings.input is not None and settings.synthetic is not None:
+        raise UsageError("--input and --synthetic exclude each other")
+    if settings.synthetic is not None:
+        distribution, given = plugins.split_spec(settings.synthetic)
+        values = {"distribution": distribution, **given} if distribution else given
+        return None, plugins.settings_of(plugins.fill(Synthetic, "--synthetic", values))
+    if settings.input is not None:
+        if len(tasks) > 1:
+            raise UsageError("--input has lines for one task; a mix of tasks has made-up texts")
+        return settings.input, None
+    if [share.task.name for share in tasks] == ["similarity"]:
+        return str(SAMPLE_PAIRS), None
+    return None, {}
+
+
+def _check_workload(
+    settings: RunSettings,
+    tasks: list[TaskShare],
+    source: str | None,
+    synthetic: dict[str, Any] | None,
+    strategies: list[Named],
+) -> None:
+    """One good item at least, and one that can be sent, before anything is started."""
+    for share in tasks:
+        task = plugins.build("task", share.task.name, share.task.settings)
+        if source is None:
+            data = Synthetic(**(synthetic or {})).data(task, 0, settings.effective_seed)
+        else:
+            priorities = any(uses_priorities(plugins.build("strategy", one.name, one.settings)) for one in strategies)
+            _, data, _ = next(iter(Jsonl(source, settings.items, priorities).rows(task)))
+        _check_request(task, data)
+
+
+def _check_request(task: Task, data: Any) -> None:
+    """A request of this task can be sent; a header that cannot would fail every one of them."""
+    check_headers(task.request([Item(0, data, task)]).headers or {}, f"task {task.name}")
+
+
+def _strategies(settings: RunSettings) -> list[tuple[str, Named, NamedLayers]]:
+    """A case for each strategy, and one more for each variant of it: name, strategy, the layers of its own."""
+    found: list[tuple[str, Named, NamedLayers]] = []
+    for text in settings.strategies:
+        plain, own = stack.split(text)
+        strategy = plugins.make("strategy", plain)
+        named = Named(plugins.name_of(type(strategy)), plugins.settings_of(strategy))
+        for variant in ("", *settings.variants):
+            layers = [*own, *(part.strip() for part in stack.split("+" + variant)[1])]
+            name = "+".join(map(_label, [plain, *layers]))
+            if any(name == other for other, _, _ in found):
+                raise UsageError(f"strategy {name} is named twice")
+            found.append((name, named, stack.parse(layers)))
+    return found
+
+
+def _label(text: str) -> str:
+    """What was asked for, as it is shown."""
+    if ":" not in text:
+        return text.strip().replace("_", "-")
+    name, given = plugins.split_spec(text)
+    return ":".join(filter(None, [name, ",".join(f"{key}={value}" for key, value in given.items())]))

@@ -1,0 +1,78 @@
+"""Everything that a user can set about a run, with the options of the command line that set it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.base.options import option
+from harness.base.quantity import duration_s, rate_per_s
+from harness.client.layer_settings import LayerSettings
+from harness.measure.record.plan import DEFAULT_SEED
+
+DEFAULT_SERVER = "demo"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Settings of a run. None and empty mean the scenario's own value, or the default."""
+
+    strategies: tuple[str, ...] = option(
+        (),
+        "Client strategy, with layers around it if you like; repeat to compare several.",
+        flag=("-s", "--strategy"),
+        metavar="NAME[:key=value,...][+LAYER...]",
+        names="strategy",
+    )
+    scenario: str = "backlog"
+    target: str | None = option(None, "Server to measure [default: an embedded mock, on a free port].", metavar="URL")
+    server: str = option(DEFAULT_SERVER, "Profile of the embedded mock, or a TOML file.", names="profile")
+    speed: float | None = option(None, "Speed of the embedded mock relative to its profile's own.", kind=float)
+    task: str | None = option(
+        None, "Task of every item [default: the scenario's own].", metavar="NAME[:...]", names="task"
+    )
+    load: str | None = option(
+        None, "Arrival pattern: when each request is scheduled.", metavar="NAME[:...]", names="load"
+    )
+    input: str | None = option(
+        None,
+        "File with the items, one JSON object a line [default: made-up texts, or pairs that we ship].",
+        metavar="FILE.jsonl",
+    )
+    synthetic: str | None = option(
+        None, "Made-up texts: constant, uniform or lognormal.", metavar="DIST[:mean=,sigma=]"
+    )
+    items: int | None = option(None, "Number of items [default: all of --input, else the scenario's own].", kind=int)
+    rate: float | None = option(
+        None, "Arrivals per second; also 100/s, 6000/min [default: the scenario's own].", kind=rate_per_s
+    )
+    duration: float | None = option(
+        None, "Seconds of arrivals; also 500ms, 30s, 10min [default: the scenario's own].", kind=duration_s
+    )
+    # None: DEFAULT_SEED, and the mock keeps its profile's own.
+    seed: int | None = option(
+        None, "Seed of schedule, texts and mock [default: 1; the mock's profile has its own].", kind=int
+    )
+    repeats: int = option(1, "Repeats, interleaved over the strategies.")
+    users: int = option(1, "Client applications that share the load.")
+    processes: int = option(1, "Locust processes that share the users.")
+    layers: LayerSettings = field(default_factory=LayerSettings)
+    variants: tuple[str, ...] = option(
+        (), "Add each strategy once more with these layers; repeatable.", flag="--variant", metavar="LAYER[+LAYER]"
+    )
+    drain_s: float = option(30.0, "Seconds to wait for in-flight requests at the end.", kind=duration_s)
+    slo: str | None = option(
+        None, 'Conditions such as "p99<500ms,errors<1%"; exit code 1 if one fails.', metavar="CONDITIONS"
+    )
+    out: Path | None = option(None, "Run directory [default: runs/<time>-<scenario>].", kind=Path)
+    overwrite: bool = option(False, "Replace a run that is in the directory already.")
+    calibrate: bool = option(True, "Measure the client's own ceiling first.")
+    # In virtual time.
+    simulated: bool = False
+    command: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def effective_seed(self) -> int:
+        """The seed of schedule and texts."""
+        return DEFAULT_SEED if self.seed is None else self.seed
