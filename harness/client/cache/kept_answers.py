@@ -11,7 +11,7 @@ from harness.client.types import Task
 
 
 class AnswerCodec:
-    """MessagePack codec by the annotated type of `Task.answer`; unavailable if answers do not decode to equal values."""
+    """MessagePack codec by the annotated type of `Task.answer`; none if answers do not decode to equal values."""
 
     def __init__(self) -> None:
         self._encode = msgspec.msgpack.Encoder().encode
