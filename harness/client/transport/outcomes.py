@@ -50,9 +50,9 @@ def joined(base: str, path: str) -> str:
 def outcome_of_status(status: int) -> Outcome:
     """The outcome of an HTTP status, before the body is read.
 
-    200 is ok, and so is 202 for an answer that comes later. 429 and 503 mean "not now"; 408 is the server's own time-out
-    (RFC 9110); every other 5xx is the server's error. Any other status, redirects and other 2xx included, means that
-    the request was wrong.
+    200 is ok, and so is 202 for an answer that comes later. 429 and 503 mean "not now"; 408 is the server's own
+    time-out (RFC 9110); every other 5xx is the server's error. Any other status, redirects and other 2xx included,
+    means that the request was wrong.
     """
     if status in ANSWERED:
         return Outcome.ok
