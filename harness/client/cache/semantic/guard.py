@@ -137,7 +137,7 @@ def _one_form(word: str) -> str:
 
 
 def _settled(words: list[str]) -> list[str]:
-    """Remove "can" from questions with "how"; merge "were" and "was"."""
+    """Remove "can" from questions with "how", "where" and "when"; merge "were" and "was", "shall" and "will"."""
     asked = [{"were": "was", "shall": "will"}.get(word, word) for word in words]
     if asked and asked[0] in {"how", "where", "when", "怎"}:
         asked = [asked[0], *(word for word in asked[1:] if word not in {"can", "能"})]
