@@ -1,8 +1,8 @@
-"""The `paceline` command: it checks that the packages it is about to import are ours, then hands over to `harness`.
+"""The `paceline` command: checks that the packages to import are ours, then starts `harness`.
 
 Our packages have general names (docs/decisions/0017-installed-names.md). Another distribution with a package of the
-same name may have overwritten ours, or may stand before it on the module path. This module has a name of its own, so
-that it can say so.
+same name may have overwritten ours, or may precede it on the module path. This module has a unique name, so that it
+can report that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 
 PACKAGES = ("harness", "mock_server", "model_server", "reports", "scenarios")
 MARK = b'"""Part of paceline: '
-"""How the `__init__.py` of each of our packages begins."""
+"""Beginning of the `__init__.py` of each of our packages."""
 ROOT = os.path.dirname(os.path.abspath(__file__))
 EXIT_USAGE = 2
 _MISSING = "(no __init__.py)"
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def collision() -> str | None:
-    """A line about the first package that is not ours; None if all are. Nothing is imported to find out."""
+    """A line about the first package that is not ours; None if all are. Nothing is imported for the check."""
     for name in PACKAGES:
         found, expected = _place(name), os.path.join(ROOT, name)
         if found is None or found == os.path.join(expected, _MISSING):

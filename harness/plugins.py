@@ -1,7 +1,8 @@
 """Plug-ins are files: drop a module or package with one public class into its folder and it is listed and selectable.
 
-The name a user types is the file's name with dashes (`queue_stream.py` -> `queue-stream`), the class is the CamelCase
-of it (`QueueStream`), its settings are the fields of that frozen dataclass. `package.module:Class` works for one's own.
+The name a user types is the file's name with dashes (`queue_stream.py` -> `queue-stream`), the class has it in
+CamelCase (`QueueStream`), and its settings are the fields of that frozen dataclass. `package.module:Class` names a
+class of your own.
 Listing reads folders and never imports, so help and completion stay quick.
 """
 
@@ -40,7 +41,7 @@ KINDS = {
 
 
 def folder(kind: str) -> Path:
-    """Where the plug-ins of a kind lie."""
+    """The folders of the plug-ins of a kind."""
     package = KINDS[kind]
     spec = importlib.util.find_spec(package.partition(".")[0])
     if spec is None or not spec.submodule_search_locations:
@@ -57,12 +58,12 @@ def names(kind: str) -> list[str]:
 
 
 def _holds_class(path: Path) -> bool:
-    """A package is a plug-in if its `__init__` defines the class; others are machinery beside plug-ins."""
+    """Whether a package is a plug-in: its `__init__` defines the class. Others hold helpers of plug-ins."""
     return f"class {camel(path.parent.name)}" in path.read_text(encoding="utf-8")
 
 
 NOT_PLUGINS = {"users"}
-"""Modules that stand beside plug-ins and are not one."""
+"""Modules in plug-in folders that are not plug-ins."""
 
 
 def summary(kind: str, name: str) -> str:
@@ -108,7 +109,7 @@ def camel(name: str) -> str:
 
 
 def load(kind: str, name: str) -> type[Any]:
-    """The class behind a name; raises UsageError with the near names."""
+    """The class behind a name; raises UsageError with similar names."""
     if ":" not in name:
         known = names(kind)
         if name not in known:
@@ -125,7 +126,7 @@ NEEDED = {
     "layer": ("__call__",),
     "load": ("arrivals",),
 }
-"""What a class of each kind must have."""
+"""Required attributes of the classes of each kind."""
 
 
 def _checked(kind: str, name: str, found: Any) -> type[Any]:
@@ -142,7 +143,7 @@ def _checked(kind: str, name: str, found: Any) -> type[Any]:
 
 
 def unknown(what: str, name: str, known: list[str]) -> str:
-    """One line for a name that is not there: the near ones first, then all."""
+    """One line for an unknown name: similar names first, then all."""
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return f"unknown {what} {name!r}: {hint}known are {', '.join(known)}"
@@ -167,7 +168,7 @@ def split_spec(text: str) -> tuple[str, dict[str, str]]:
 
 
 def make(kind: str, text: str) -> Any:
-    """Build a plug-in from `name:key=value,...`; a mistake is a UsageError naming key, value and what is allowed."""
+    """Build a plug-in from `name:key=value,...`; a mistake is a UsageError with key, value and allowed values."""
     name, settings = split_spec(text)
     return build(kind, name, settings)
 
@@ -195,7 +196,7 @@ def fill(cls: type[Any], where: str, settings: typing.Mapping[str, Any]) -> Any:
     except TypeError as error:
         missing = [f.name for f in fields.values() if _required(f) and f.name not in values]
         raise UsageError(f"{where}: needs {', '.join(missing) or error}") from error
-    except Exception as error:  # a class of the user's own may raise anything
+    except Exception as error:  # a user-defined class may raise anything
         raise UsageError(f"{where}: {type(error).__name__}: {error}") from error
 
 
@@ -247,7 +248,7 @@ def _convert_one(value: Any, hint: Any) -> Any:
             raise ValueError(value)
         number = hint(value)
         if isinstance(value, float) and number != value and not math.isnan(value):
-            raise ValueError(value)  # 2.5 is no whole number, and nothing is cut off in silence
+            raise ValueError(value)  # 2.5 is no whole number and is not truncated
         return number
     if isinstance(value, hint):
         return value
@@ -264,7 +265,7 @@ def _boolean(value: Any) -> bool:
 
 
 def type_name(hint: Any) -> str:
-    """A setting's type in words."""
+    """Description of a setting's type."""
     if typing.get_origin(hint) is typing.Literal:
         return "one of " + ", ".join(map(str, typing.get_args(hint)))
     if typing.get_origin(hint) in {types.UnionType, typing.Union}:

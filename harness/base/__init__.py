@@ -1,1 +1,1 @@
-"""Part of paceline: what client and servers both need, and nothing of ours is below it."""
+"""Part of paceline: functions that client and servers share; imports no other package of paceline."""

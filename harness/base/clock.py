@@ -14,7 +14,7 @@ Clock = Callable[[], float]
 
 
 def runs_on_uvloop(loop: asyncio.AbstractEventLoop) -> bool:
-    """True if the loop is uvloop's, whose cached time is too coarse to measure by."""
+    """Whether the loop is uvloop's, whose cached time is too coarse for measurements."""
     return type(loop).__module__.split(".")[0] == "uvloop"
 
 

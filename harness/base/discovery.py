@@ -1,4 +1,4 @@
-"""Plug-ins are found by their files."""
+"""Finds plug-ins by their files."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
 """The generic cell rate algorithm (ITU-T I.371): a rate limit kept in one number; pure.
 
 With `burst` 1 it is a leaky bucket: one after another, evenly. With more it is a token bucket of that capacity: in any
-window of T seconds at most burst + rate x T pass. A tolerance in seconds is a burst of 1 + rate x tolerance. What costs
-more than the bucket holds waits until it is full.
+window of T seconds at most burst + rate x T pass. A tolerance in seconds is a burst of 1 + rate x tolerance. A cost
+above the capacity waits until the bucket is full.
 """
 
 from __future__ import annotations
 
 
 class Gcra:
-    """Says when something of a given cost may pass, and counts what passes. Units are requests, tokens or starts."""
+    """Computes when a given cost may pass, and records what passes. Units are requests, tokens or starts."""
 
     __slots__ = ("_burst", "_interval_s", "_next", "_tolerance_s")
 
@@ -21,13 +21,13 @@ class Gcra:
         self._next = float("-inf")
 
     def earliest(self, now: float, cost: float = 1.0, ahead: float = 0.0) -> float:
-        """The instant at which it could pass with so much `ahead` of it; nothing is taken."""
+        """The earliest instant for a cost with `ahead` in line before it; records nothing."""
         more = (cost if cost < self._burst else self._burst) - 1.0
         start = self._next - self._tolerance_s + (ahead + more) * self._interval_s
         return start if start > now else now
 
     def passes(self, now: float) -> bool:
-        """Something of cost 1 passes now, if it may: `earliest` and `take` in one, for the most frequent path."""
+        """Take cost 1 now if that is allowed: `earliest` and `take` in one, for the hot path."""
         expected = self._next
         if expected - self._tolerance_s > now:
             return False
@@ -35,9 +35,9 @@ class Gcra:
         return True
 
     def take(self, start: float, cost: float = 1.0) -> None:
-        """It passes at `start`, as `earliest` said: not when its timer fired, so that lateness never adds up."""
+        """Record a cost at `start` as `earliest` gave it, not when the timer fired: lateness must not add up."""
         self._next = (self._next if self._next > start else start) + cost * self._interval_s
 
     def correct(self, cost: float) -> None:
-        """What passed cost so much more than was thought; less, if negative."""
+        """Correct a recorded cost by a difference, which may be negative."""
         self._next += cost * self._interval_s

@@ -47,7 +47,7 @@ class TimerFd:
         return bool(self._libc.timerfd_settime(self.fd, _ABSOLUTE, self._pointer, None) == 0)
 
     def fired(self) -> bool:
-        """Take the wake-up; False for a stale one of a timer that was armed again."""
+        """Read the wake-up; False if it is a stale one of a timer that was armed again."""
         try:
             os.read(self.fd, 8)
         except BlockingIOError:
@@ -55,7 +55,7 @@ class TimerFd:
         return True
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         if self.fd >= 0:
             self._close()
             self.fd = -1

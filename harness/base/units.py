@@ -1,4 +1,4 @@
-"""Numbers as people read them: three significant figures, a unit that fits, and words where there is no number."""
+"""Formats numbers for people: three significant figures, a fitting unit, and a word where there is no number."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def level(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """A share as per cent; a share that is not nil is never shown as 0 %, nor one short of all as 100 %."""
+    """A share as per cent; only 0 is shown as 0 %, and only 1 as 100 %."""
     if value is None or not math.isfinite(value):
         return NONE
     if 0 < value < 0.0005:

@@ -1,4 +1,4 @@
-"""What a run is to do: plain data, checked when it is made."""
+"""Settings of a run: plain data, checked when created."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SUFFIX_DEAD = ".dead.jsonl"
 
 @dataclass(frozen=True)
 class Settings:
-    """One input, one output; the rest has defaults fit for production."""
+    """One input and one output; all other settings have defaults for production."""
 
     # A path, or - for standard input; gzip and Zstandard are known by their content.
     input: str
@@ -37,8 +37,8 @@ class Settings:
         names="strategy",
     )
     layers: LayerSettings = field(default_factory=lambda: LayerSettings(retries=3))
-    resume: bool = option(False, "Continue where an earlier run ended, if there was one.")
-    overwrite: bool = option(False, "Start from the beginning and replace an earlier output.")
+    resume: bool = option(False, "Continue an earlier run, if there was one; else begin.")
+    overwrite: bool = option(False, "Start over and replace an earlier output.")
     dead_letter: str | None = option(
         None, "File of lines that got no answer [default: OUTPUT.dead.jsonl].", metavar="FILE"
     )
@@ -76,5 +76,5 @@ class Settings:
 
     @property
     def dead_letter_path(self) -> str:
-        """Where lines go that get no answer."""
+        """File of the lines that got no answer."""
         return self.dead_letter or self.output + SUFFIX_DEAD

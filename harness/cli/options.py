@@ -1,4 +1,4 @@
-"""Options of the commands that play a load, and how they play it and show its result."""
+"""Options of the commands that play a load; plays it and shows the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.base.options import filled
 from harness.cli.command import options_of
 
 Execute = Callable[..., tuple[Any, bool]]
-"""Plays a prepared run, told whom to tell of its progress: the result, and whether it was interrupted."""
+"""Plays a prepared run and reports to a progress function; returns the result and whether it was interrupted."""
 
 
 _LAYER = click.option(
@@ -27,7 +27,7 @@ _OUTPUT = (
 
 
 def shared(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command that plays a load its options."""
+    """Add the options of commands that play a load."""
     from harness.client.layer_settings import LayerSettings
     from harness.experiment.settings import RunSettings
 
@@ -37,14 +37,14 @@ def shared(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def layer_options(function: Callable[..., Any], settings: type[Any], **defaults: Any) -> Callable[..., Any]:
-    """Give a command the options of layers."""
+    """Add the options of layers."""
     return options_of(settings, defaults=defaults)(_LAYER(function))
 
 
 def play(
     options: dict[str, Any], scenario: str, default_strategies: tuple[str, ...], execute: Execute | None = None
 ) -> int:
-    """Run what the options describe (`execute` says how, if not for real), report it, and return the exit code."""
+    """Play the run that the options describe (with `execute`, if given), report it, and return the exit code."""
     from harness.cli.progress import Progress
     from harness.cli.show import show
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
@@ -81,7 +81,7 @@ def play(
 
 
 def _report(result: Any, directory: Path) -> list[Path]:
-    """Write the reports; a disk that takes no more is said in one line, and the result stands."""
+    """Write the reports. A disk error is reported in one line, and the result stays valid."""
     from harness.measure.record.files import disk_failed
     from reports.page import write
 

@@ -22,7 +22,7 @@ EXIT_FAILED = 1
 
 
 def _options(function: Any) -> Any:
-    """Give the command its options."""
+    """Add the options of the command."""
     from harness.bulk import Settings
     from harness.client.layer_settings import LayerSettings
 
@@ -32,7 +32,7 @@ def _options(function: Any) -> Any:
 @click.command("process", cls=Command)
 @click.argument("input", metavar="INPUT")
 @_options
-@click.option("--cache", metavar="FILE", help="File of answers that are kept from call to call (the layer cache).")
+@click.option("--cache", metavar="FILE", help="File that stores answers for later calls (the layer cache).")
 @click.option("--json", "as_json", is_flag=True, help="Write a summary as JSON to stdout.")
 @click.option("--quiet", is_flag=True, help="Print only what went wrong.")
 def command(**options: Any) -> int:
@@ -47,7 +47,7 @@ def command(**options: Any) -> int:
 
     \b
     Exit codes: 0 all lines done; 1 too many dead letters, or no answer at all; 2 usage;
-    5 stopped before the end (Ctrl-C, server gone, disk full): --resume goes on.
+    5 stopped before the end (Ctrl-C, server gone, disk full): --resume continues.
     """
     from harness.cli.process_show import Show
     from harness.experiment.event_loop import new_event_loop
@@ -80,7 +80,7 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 
 async def _run(settings: Settings, show: Any) -> Summary:
-    """The session; the first Ctrl-C (or SIGTERM) drains, the second one does not wait."""
+    """Run the session. The first Ctrl-C (or SIGTERM) drains, the second one stops at once."""
     from harness.bulk import Process
 
     session = Process(settings, tell=show)
@@ -104,7 +104,7 @@ async def _run(settings: Settings, show: Any) -> Summary:
 
 
 def exit_code(summary: Summary) -> int:
-    """As the design has them: 0 pass, 1 a gate failed, 5 not known because it was stopped."""
-    if summary.passed or summary.stopped == "reader":  # who pipes into `head` had enough
+    """0 pass, 1 failed, 5 unknown because it was stopped."""
+    if summary.passed or summary.stopped == "reader":  # the reader of the pipe, such as `head`, needs no more
         return 0
     return EXIT_FAILED if summary.complete or summary.stopped == "errors" else EXIT_INTERRUPTED

@@ -1,8 +1,8 @@
 """Loads the public names of a package on first use.
 
 A package lists its names once, as ordinary imports under `if TYPE_CHECKING:`. Type checkers and editors read those
-lines as they are, and this module reads them from the source at the first name that is asked for. (From Python 3.15 on
-the same can be said with `lazy from ... import`, PEP 810.)
+lines as they are. This module reads them from the source when the first name is used. (Python 3.15 and later have
+`lazy from ... import` for this, PEP 810.)
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
 
 
 def _listed(package: str, spec: Any) -> dict[str, str]:
-    """Each name that the package's source re-exports, and the module that holds it."""
+    """Map each name that the package's source re-exports to the module that holds it."""
     import ast
 
     source = spec.loader.get_source(package)

@@ -1,4 +1,4 @@
-"""Why a limit changed, as codes with a text and a family; recorded in `*.decisions.jsonl` and in result.json."""
+"""Causes of changes of a limit: codes with a text and a family; recorded in `*.decisions.jsonl` and in result.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 
 
 class Family(enum.StrEnum):
-    """Groups of causes, for pictures."""
+    """Groups of causes, for charts."""
 
     more = "more"
     fewer = "fewer"
@@ -52,13 +52,13 @@ class Cause(enum.StrEnum):
 
 
 def family_of(code: str) -> Family | None:
-    """The family of a recorded cause; None for a text of a limit of one's own."""
+    """The family of a recorded cause; None for a text of a user-defined limit."""
     cause = _BY_CODE.get(code)
     return None if cause is None else cause.family
 
 
 def text_of(code: str) -> str:
-    """The text of a recorded cause; that of a limit of one's own as it stands."""
+    """The text of a recorded cause; a text of a user-defined limit is returned unchanged."""
     cause = _BY_CODE.get(code)
     return code if cause is None else cause.text
 

@@ -1,4 +1,4 @@
-"""Checks for the settings of plug-ins: each names the field, its value and what is allowed."""
+"""Checks for the settings of plug-ins: each error names the field, its value and the allowed range."""
 
 from __future__ import annotations
 

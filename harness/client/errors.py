@@ -8,7 +8,7 @@ class PacelineError(Exception):
 
 
 class UsageError(PacelineError):
-    """The caller asked for something impossible; the message names what, where and what is allowed."""
+    """A mistake of the caller; the message names the value, its place and the allowed values."""
 
 
 class SettingError(UsageError, ValueError):
@@ -20,4 +20,4 @@ class ItemError(PacelineError):
 
 
 class BadResponse(PacelineError):  # noqa: N818 - named after the outcome it becomes
-    """A body that is not what the API promises; becomes the outcome `bad_response`."""
+    """A body that violates the API; becomes the outcome `bad_response`."""

@@ -1,11 +1,11 @@
-"""What layers count, for the result of a run: sums, ratios of these sums, and faults.
+"""Figures of layers for the result of a run: sums, ratios of these sums, and faults.
 
 Rules of this file
   1. Figures are counts and sums, so that those of several client applications and processes add up. A share is never
      summed: it is declared as a `Ratio` and computed from the sums, at the end.
-  2. A fault says what kept a layer from doing its work. It holds no number, so that equal faults of several
+  2. A fault is the reason why a layer could not do its work. It holds no number, so that equal faults of several
      processes become one.
-  3. A layer of the user's own may return or raise anything here; the end of the case is written all the same.
+  3. A user-defined layer may return or raise anything here; the result of the case is written all the same.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class LayerCounts(msgspec.Struct, frozen=True):
 
 
 def counts_of(layers: Iterable[tuple[str, object]]) -> list[LayerCounts]:
-    """What these layers have counted until now, by name; those without `figures()` are left out.
+    """The present figures of these layers, by name; layers without `figures()` are left out.
 
     `figures()` gives name -> count or sum since the layer was built; a name that ends in `_s` is a time in seconds.
     Two more members are optional: `faults()`, a sequence of texts, and `ratios`, a sequence of `Ratio`.
@@ -83,7 +83,7 @@ def _read(name: str, layer: Any) -> LayerCounts:
     try:
         figures = {_words(str(key), NAME_MAX): _number(value) for key, value in dict(layer.figures()).items()}
         ratios, faults = _ratios(layer), _faults(layer)
-    except Exception as error:  # a class of the user's own may do anything
+    except Exception as error:  # a user-defined class may raise anything
         return LayerCounts(name, faults=[_words(f"its figures cannot be read: {type(error).__name__}: {error}")])
     known = {key: value for key, value in list(figures.items())[:FIGURES_MAX] if value is not None}
     if odd := [key for key, value in figures.items() if value is None]:

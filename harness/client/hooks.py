@@ -1,7 +1,7 @@
-"""What a hook gets: one frozen object for each kind of event.
+"""Arguments of hooks: one frozen object for each kind of event.
 
-A hook is called in the event loop, at the moment of the event. It must be quick and must not raise: what it raises
-ends the request that caused the event.
+A hook is called in the event loop, at the moment of the event. It must be quick and must not raise: an exception ends
+the request that caused the event.
 """
 
 from __future__ import annotations

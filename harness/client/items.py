@@ -67,9 +67,9 @@ def item_of(task: Task, row: Row, index: int = 0, priority_field: str | None = P
 
 
 def data_of(task: Task, row: Row) -> Any:
-    """A row as checked data; raises ItemError whatever the task makes of it.
+    """A row as checked data; every error of the task becomes an ItemError.
 
-    A task of the user's own also builds its request once: where it fails later, the row can no longer be set aside.
+    A user-defined task also builds its request once here: a later failure could no longer skip the row.
     """
     try:
         data = task.parse(row)
@@ -83,7 +83,7 @@ def data_of(task: Task, row: Row) -> Any:
 
 
 def priority_of(row: Row, field: str = PRIORITY_FIELD, checked: bool = True) -> int:
-    """The priority in a row; 0 where it has none or null, and for anything else if nobody looks at priorities."""
+    """The priority in a row; 0 if it is missing or null, and for invalid values if priorities are not used."""
     value = row.get(field)
     if value is None:
         return 0

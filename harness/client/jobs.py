@@ -1,10 +1,10 @@
-"""Jobs of a server (`/v1/jobs`): submit many requests at once, ask until they are done, collect their answers.
+"""Jobs of a server (`/v1/jobs`): submit many requests at once, poll until they are done, collect their answers.
 
 Rules of this file
   1. A job is never submitted twice: each submission carries an Idempotency-Key, so it may be repeated safely.
-  2. A failed question is asked again for as long as somebody waits: a server that restarts still has the job.
+  2. A failed poll is repeated as long as a caller waits: a server that restarts still has the job.
   3. Each item gets the status and body that its own route would have given, through the same checks as if it had been
-     sent alone. On the wire an item counts as one exchange; questions about the job are not counted.
+     sent alone. An item counts as one exchange; polls are not counted.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ class _Page(msgspec.Struct, frozen=True):
 
 
 class JobError(Exception):
-    """A question about a job failed for good.
+    """A call to the jobs API failed for good.
 
     Args:
-        response: The last answer to the question that failed.
+        response: The last answer to the failed call.
     """
 
     def __init__(self, response: Response) -> None:
@@ -83,7 +83,7 @@ class JobError(Exception):
 
 
 class _Asked:
-    """A question to the jobs API as a task, so that any transport can carry it."""
+    """A call to the jobs API as a task, so that any transport can carry it."""
 
     name = "jobs"
 
@@ -103,12 +103,12 @@ _RETRIABLE = frozenset(
 
 @dataclass(frozen=True)
 class Polling:
-    """How often to ask: from `first_s`, growing by half each time to `longest_s`; a server may ask for longer.
+    """Polling intervals: from `first_s`, growing by half each time to `longest_s`; a server may ask for longer.
 
     Args:
-        first_s: Seconds before the first question. Default 0.02.
-        longest_s: Upper bound of the seconds between two questions. Default 1.0.
-        tries: Attempts at one question before it has failed for good. Default 8.
+        first_s: Seconds before the first poll. Default 0.02.
+        longest_s: Upper bound of the seconds between two polls. Default 1.0.
+        tries: Attempts at one call before it has failed for good. Default 8.
     """
 
     first_s: float = 0.02
@@ -120,7 +120,7 @@ class Polling:
         between(self, 1, 1000, "tries")
 
     def wait_s(self, number: int) -> float:
-        """Before question `number` (from 0)."""
+        """Seconds before poll `number` (from 0)."""
         return min(self.longest_s, self.first_s * 1.5 ** min(number, 60))
 
 
@@ -137,7 +137,7 @@ class JobClient:
         self._polling = polling or Polling()
 
     async def submit(self, requests: Sequence[Request], key: str | None = None) -> JobState:
-        """One job of these requests, which must be for one path; raises `JobError` when it is not accepted.
+        """Submit these requests, which must be for one path, as one job; raises `JobError` if it is not accepted.
 
         `key`: the Idempotency-Key; the same one gives the same job, also days later from another process.
         """
@@ -150,7 +150,7 @@ class JobClient:
         return state
 
     async def state(self, job_id: str) -> JobState:
-        """Where it stands now; raises `JobError`."""
+        """The present state of a job; raises `JobError`."""
         state: JobState = await self._ask(Request((), _STATE, f"{PATH}/{job_id}", b"", method="GET"))
         return state
 
@@ -168,7 +168,7 @@ class JobClient:
             number += 1
 
     async def results(self, job_id: str) -> AsyncGenerator[JobItem, None]:
-        """What there is, by index; raises `JobError`."""
+        """The results that are available, by index; raises `JobError`."""
         start, more = 0, True
         while more:
             path = f"{PATH}/{job_id}/results?start={start}&limit={PAGE}"
@@ -191,7 +191,7 @@ class JobClient:
             yield item.index, _response(requests[item.index], item, began, now())
 
     async def cancel(self, job_id: str) -> JobState:
-        """No further item of it is computed."""
+        """Cancel a job: no further item of it is computed."""
         state: JobState = await self._ask(Request((), _STATE, f"{PATH}/{job_id}/cancel", b""))
         return state
 
@@ -199,7 +199,7 @@ class JobClient:
         return (await self._answered(request, refused)).answers[0]
 
     async def _answered(self, request: Request, refused: bool = False) -> Response:
-        """The good answer, asked for as often as it takes; `refused`: a refusal is the caller's to deal with."""
+        """A good answer, after retries if necessary; with `refused`, a refusal is returned to the caller."""
         for number in range(self._polling.tries):
             response = await self._send(request)
             if response.outcome is Outcome.ok:
@@ -211,7 +211,7 @@ class JobClient:
 
 
 class JobSend:
-    """A `Send` whose requests travel in jobs: those that come together, up to `size` of them, are one.
+    """A `Send` that submits requests as jobs: up to `size` requests that arrive together form one job.
 
     Close it with `aclose`.
 
@@ -284,7 +284,7 @@ class JobSend:
             if job_id is not None:
                 await asyncio.shield(self._cancel(job_id))
             raise
-        except Exception as error:  # such as a transport of the user's own that raises: nobody may wait for ever
+        except Exception as error:  # such as a user-defined transport that raises: no caller may wait for ever
             why = excerpt(f"{type(error).__name__}: {error}", 300)
             self._settle(group, Response(Outcome.bad_response, sent=sent, error=why))
 
@@ -292,7 +292,7 @@ class JobSend:
         try:
             await self._client.cancel(job_id)
         except JobError:
-            return  # it is gone, or the server is: nothing left to stop
+            return  # the job or the server is gone: nothing to cancel
 
     def _settle(self, group: list[tuple[Request, asyncio.Future[Response]]], response: Response) -> None:
         for _, future in group:
@@ -301,7 +301,7 @@ class JobSend:
 
 
 def _response(request: Request, item: JobItem, sent: float, now: float) -> Response:
-    """An item's result as the response that its own exchange would have had; it began with the submission."""
+    """An item's result as a response of a separate exchange, which began with the submission."""
     outcome, body = outcome_of_status(item.status), bytes(item.body)
     response = Response(outcome, item.status, sent=sent, first_byte=now, done=now)
     if outcome is Outcome.ok:

@@ -41,11 +41,11 @@ class LayerSettings:
 
     @property
     def keeps_answers(self) -> bool:
-        """A layer keeps answers in a file, beyond this run."""
+        """Whether a layer keeps answers in a file, beyond this run."""
         return any("path" in settings for settings in self.named.values())
 
     def all(self) -> NamedLayers:
-        """Every layer by name; a setting that is given by name wins over the short field."""
+        """Every layer by name; a setting of a named layer takes precedence over the short field."""
         short: NamedLayers = {}
         if self.deadline_s is not None:
             short["deadline"] = {"timeout_s": self.deadline_s}
@@ -56,7 +56,7 @@ class LayerSettings:
         return {name: {**short.get(name, {}), **self.named.get(name, {})} for name in [*short, *self.named]}
 
     def as_report(self) -> dict[str, Any]:
-        """For the result file and reports: plain values, and each named layer with its settings in words."""
+        """Plain values for the result file and reports; each named layer has its settings as text."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
         named = plain.pop("named")
         return plain | {
@@ -65,5 +65,5 @@ class LayerSettings:
         }
 
     def around(self, named: NamedLayers) -> LayerSettings:
-        """The same with these layers, too; settings given here win."""
+        """A copy with these layers added; their settings take precedence."""
         return replace(self, named={**self.named, **named}) if named else self

@@ -1,4 +1,4 @@
-"""How a request ended, and what that says to a limit."""
+"""Outcomes of requests, and their meaning for a limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Outcome(enum.IntEnum):
     server_error = 3  # 5xx other than 503
     client_error = 4  # 4xx other than 429, and any other unexpected status
     connection_error = 5  # refused, reset, broken off, unresolvable
-    bad_response = 6  # an answer that is not what the API promises
+    bad_response = 6  # an answer that violates the API
     cancelled = 7  # given up by the client itself while it was in flight
     not_sent = 8  # never left the client
     unfinished = 9  # still in flight when the drain at the end of the run was over
@@ -25,8 +25,8 @@ class Signal(enum.Enum):
     """Meaning of an outcome for a limit."""
 
     success = "success"
-    overload = "overload"  # the server had too much to do, or failed
-    ignored = "ignored"  # never sent, the client's own doing, or for a person to judge
+    overload = "overload"  # the server was overloaded, or failed
+    ignored = "ignored"  # never sent, caused by the client, or unclear
 
 
 SIGNALS: Mapping[Outcome, Signal] = dict.fromkeys(Outcome, Signal.ignored) | {
@@ -36,4 +36,4 @@ SIGNALS: Mapping[Outcome, Signal] = dict.fromkeys(Outcome, Signal.ignored) | {
     Outcome.server_error: Signal.overload,
     Outcome.connection_error: Signal.overload,
 }
-"""The signal of every outcome; the one place where this is said."""
+"""The signal of every outcome; defined only here."""

@@ -10,7 +10,7 @@ from harness.client.types import Item
 
 
 def parameters_of(item: Item) -> Mapping[str, Any]:
-    """The parameters that the row of an item sets itself."""
+    """The parameters that the row of an item sets."""
     return item.data.parameters if provides(item.data, WithParameters) else {}
 
 

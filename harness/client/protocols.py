@@ -154,7 +154,7 @@ class ExplainedLimit(Limit, Protocol):
 
 @runtime_checkable
 class Gate(Protocol):
-    """What a strategy puts around `send` to bound its attempts in flight: a `Send` that shows how full it is.
+    """A `Send` that bounds a strategy's attempts in flight and shows how many slots are taken.
 
     A strategy calls `layers(gate)`. The harness then records the limit, and a hedge uses free slots only.
     """
@@ -170,7 +170,7 @@ class Gate(Protocol):
 
 
 def gate_of(send: object) -> Gate | None:
-    """The gate that a strategy hands to its layers; None if it hands over a plain `send`."""
+    """The gate that a strategy passes to its layers; None if it passes a plain `send`."""
     return send if isinstance(send, Gate) else None
 
 
@@ -185,7 +185,7 @@ _known: dict[tuple[type, type], bool] = {}
 
 
 def provides(value: object, protocol: type[P]) -> TypeGuard[P]:
-    """Whether a value has an ability. Looked up once for each class, because a look costs microseconds."""
+    """Whether a value has an ability; checked once per class, because a check costs microseconds."""
     key = type(value), protocol
     known = _known.get(key)
     if known is None:
@@ -194,5 +194,5 @@ def provides(value: object, protocol: type[P]) -> TypeGuard[P]:
 
 
 def uses_priorities(strategy: Strategy) -> bool:
-    """Whether a strategy looks at the priorities of items."""
+    """Whether a strategy uses the priorities of items."""
     return provides(strategy, PriorityStrategy) and bool(strategy.priority)

@@ -1,4 +1,4 @@
-"""Keeps secrets out of everything that is written or printed: the process knows those in use, and replaces them.
+"""Keeps secrets out of everything that is written or printed, by replacing those that the process uses.
 
 Rules of this file
   1. A secret is known from the moment it is read (`keep`), in every form in which a server may echo it.
@@ -20,7 +20,7 @@ ALONE_BELOW = 6  # characters; a secret that is shorter is replaced only between
 QUERY_MIN = 8  # characters of a value in a URL's query that make it a possible secret
 SAMPLE_MAX = 300  # characters of a text that is shown as a sample
 NAME_MIN = 16  # characters of a user name in a URL that make it a possible token
-_OVERLAP = 4096  # bytes after the end of an excerpt that are looked at, so that no secret is cut in two
+_OVERLAP = 4096  # bytes after the end of an excerpt that are searched as well, so that no secret is cut in two
 
 _forms: set[str] = set()
 _pattern: re.Pattern[str] | None = None
@@ -33,7 +33,7 @@ _QUERY = re.compile(r"://[^\s\"'<>?#]*[?#]([^\s\"'<>]*)")
 
 
 def keep(*secrets: str | None) -> None:
-    """From now on these are replaced wherever `redact` is applied."""
+    """Register secrets: from now on `redact` replaces them."""
     global _pattern  # noqa: PLW0603 - one process has one set of secrets
     before = len(_forms)
     for secret in secrets:
@@ -52,7 +52,7 @@ def _guarded(form: str) -> str:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """As it is, and as URLs, JSON, HTML, Python and base64 write it."""
+    """All spellings of a secret: plain, and as URLs, JSON, HTML, Python and base64 write it."""
     for text in {secret, unquote(secret)}:
         quoted = (quote(text, safe=""), quote(text), quote_plus(text))
         yield from (text, *quoted, *(re.sub("%..", lambda m: m[0].lower(), form) for form in quoted))
@@ -70,7 +70,7 @@ def redact(text: str) -> str:
 
 
 def excerpt(text: str | bytes, size: int) -> str:
-    """The first `size` characters of what came from outside, without any secret in use."""
+    """The first `size` characters of a text from outside, without any secret in use."""
     beginning = text[: size + _OVERLAP]
     if isinstance(beginning, bytes):
         beginning = beginning.decode(errors="replace")
@@ -78,7 +78,7 @@ def excerpt(text: str | bytes, size: int) -> str:
 
 
 def one_line(text: str) -> str:
-    """A sample of a text from outside: bounded, without any secret in use, and nothing in it that moves the cursor."""
+    """A sample of a text from outside: bounded, without secrets in use and without control characters."""
     beginning = excerpt(text, SAMPLE_MAX + 1)
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in beginning)
     return line if len(line) <= SAMPLE_MAX else line[: SAMPLE_MAX - 3] + "..."
@@ -94,7 +94,7 @@ def keep_userinfo(userinfo: str) -> None:
 
 
 def keep_from_texts(texts: Iterable[str]) -> None:
-    """What looks like a secret in a URL of a command line or a setting."""
+    """Possible secrets in a URL of a command line or a setting."""
     for text in texts:
         for pattern in _USERS:
             for userinfo in pattern.findall(text):
@@ -105,7 +105,7 @@ def keep_from_texts(texts: Iterable[str]) -> None:
 
 
 def shown(url: str) -> str:
-    """A URL for a message about it: without user, password, query and fragment, whatever is wrong with it."""
+    """A URL for messages: without user, password, query and fragment, also if the URL is invalid."""
     before, at, after = url.rpartition("@")
     scheme = before.partition("://")[0] + "://" if "://" in before else ""
     return redact(re.split("[?#]", f"{scheme}{MASK}@{after}" if at else url)[0])

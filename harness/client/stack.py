@@ -1,4 +1,4 @@
-"""Layers by name: which there are, their settings, their order; and the chain that a case asks for.
+"""Layers by name: their settings, their order, and the chain of layers of a case.
 
 Rules of this file
   1. The order is fixed, however layers are named: each class declares its `place`, and the lowest stands outermost. A
@@ -31,7 +31,7 @@ _PLAIN = (bool, int, float, str)
 _AND = re.compile(r"\+(?=[A-Za-z_])")  # not the sign of an exponent
 
 Built = list[tuple[str, object]]
-"""Layers as they stand, each with its name."""
+"""Built layers, each with its name."""
 
 
 def split(text: str) -> tuple[str, list[str]]:
@@ -41,7 +41,7 @@ def split(text: str) -> tuple[str, list[str]]:
 
 
 def parse(texts: Iterable[str]) -> NamedLayers:
-    """`NAME[:key=value,...]`, each once, checked and in order; a UsageError names what is wrong."""
+    """Parse `NAME[:key=value,...]`, each name once, checked and in order; raises UsageError."""
     named: NamedLayers = {}
     for text in texts:
         name, settings = plugins.split_spec(text)
@@ -53,17 +53,17 @@ def parse(texts: Iterable[str]) -> NamedLayers:
 
 
 def names() -> list[str]:
-    """The layers that can be put around a strategy, from outside in."""
+    """The names of all layers, outermost first."""
     places = {name: plugins.constant("layer", name, "place", OUTERMOST) for name in plugins.names("layer")}
     return sorted(places, key=lambda name: places[name])
 
 
 def check(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings as the layer wants them; the layer is built once, so that it can object."""
+    """The converted settings of a layer; the layer is built once, so that its own checks run."""
     if ":" not in name and name not in names():
         raise UsageError(plugins.unknown("layer", name, names()) + "; a class of your own is package.module:Class")
     cls = plugins.load("layer", name)
-    place(name)  # a wrong one is an error before the layer is built
+    place(name)  # an invalid place is an error before the layer is built
     hints = settings(cls)
     values: dict[str, Any] = {}
     for key, value in given.items():
@@ -74,7 +74,7 @@ def check(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         cls(_nowhere, **values)
     except UsageError as error:
         raise UsageError(f"layer {name}: {error}") from error
-    except Exception as error:  # a class of the user's own may raise anything
+    except Exception as error:  # a user-defined class may raise anything
         raise UsageError(f"layer {name}: {type(error).__name__}: {error}") from error
     return values
 
@@ -89,7 +89,7 @@ def build(
 ) -> Send:
     """The chain around `send`. Layers that hold files or connections are closed by `closing`, outermost first.
 
-    Each layer is put into `built`, outermost first, so that its figures can be read when all is over.
+    Each layer is put into `built`, outermost first, so that its figures can be read at the end.
     """
     made: Built = []
     for name in sorted(named, key=place, reverse=True):
@@ -109,7 +109,7 @@ def build(
 
 
 def place(name: str) -> Any:
-    """Where a layer stands: a number, the lowest outermost; raises UsageError if its class declares something else."""
+    """The place of a layer: a number, the lowest outermost; raises UsageError for anything else."""
     found = getattr(plugins.load("layer", name), "place", OUTERMOST)
     if not isinstance(found, (int, float)) or isinstance(found, bool) or not math.isfinite(found):
         raise UsageError(f"layer {name}: place={found!r} must be a number")

@@ -1,4 +1,4 @@
-"""The types that everything which sends speaks: item, request, attempt, response, result.
+"""Types of the client: item, request, attempt, response, result.
 
 Rules of this file
   1. An outcome is data. Nothing that can happen to an exchange is raised across a layer.
@@ -41,7 +41,7 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct):
-    """How far the attempt of a request has come; the transport writes it for a layer that must know (a hedge)."""
+    """Progress of the attempt of a request, written by the transport for layers that need it (hedge)."""
 
     sent: float = math.nan
     first_byte: float = math.nan
@@ -97,7 +97,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Answers(tuple[Any, ...]):
-    """Answers, and how much was odd about them: what was not as the API says, and did not matter."""
+    """Answers, with the number of harmless deviations from the API in them."""
 
     oddities: int
 
@@ -158,7 +158,7 @@ class Response(msgspec.Struct):
 
     @property
     def oddities(self) -> int:
-        """How much was odd about the answers, though it did not matter; 0 where they came from a cache."""
+        """Harmless deviations of the answers from the API; 0 if they came from a cache."""
         return 0 if self.from_cache else oddities_of(self.answers)
 
     @property
@@ -216,17 +216,17 @@ class Sample(msgspec.Struct, frozen=True):
 
     @property
     def signal(self) -> Signal:
-        """Success, overload, or ignored: an ignored attempt held a slot for its time, and teaches nothing else."""
+        """Success, overload, or ignored: an ignored attempt only held a slot for its time."""
         return _SIGNAL_AT[self.outcome]
 
     @property
     def latency_s(self) -> float:
-        """The server's: without the client's own lateness."""
+        """Latency of the server, without the client's own lateness."""
         return self.done - self.sent - self.lag_s
 
 
 class Send(Protocol):
-    """Everything that sends speaks this; it completes when the last byte is read and never raises for an outcome."""
+    """Interface of transports and layers; completes when the last byte is read and never raises for an outcome."""
 
     def __call__(self, request: Request, /) -> Awaitable[Response]: ...
 
@@ -245,7 +245,7 @@ def no_layers(send: Send) -> Send:
 
 
 class Strategy(Protocol):
-    """How a client application works through a stream of items.
+    """Sends a stream of items for a client application.
 
     `send` makes one attempt. A strategy that bounds concurrency puts its `ConcurrencyLimit` around `send` first and
     `layers` around that, so that a request asleep between two attempts holds no slot (docs/strategies.md has the cost

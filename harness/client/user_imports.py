@@ -29,8 +29,8 @@ class _WorkingDirectory(MetaPathFinder):
 def own(what: str, name: str) -> Any:
     """The object behind `package.module:name`, searched in the working directory, too; raises UsageError.
 
-    The working directory comes last, so that no file in it stands in for a module of ours, of an installed package or
-    of the standard library; and it is searched only once a user has named something of his own.
+    The working directory comes last, so that no file in it replaces a module of paceline, of an installed package or
+    of the standard library. It is searched only if a user has named a class or function.
     """
     folder = os.getcwd()
     if not any(isinstance(finder, _WorkingDirectory) and finder.folder == folder for finder in sys.meta_path):
@@ -39,7 +39,7 @@ def own(what: str, name: str) -> Any:
 
 
 def imported(what: str, name: str) -> Any:
-    """The object behind `package.module:name`; raises UsageError that begins with `what` and says why not."""
+    """The object behind `package.module:name`; raises UsageError that begins with `what` and gives the reason."""
     module_name, _, attribute = name.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
@@ -53,6 +53,6 @@ def imported(what: str, name: str) -> Any:
     except SyntaxError as error:
         place = f"{error.filename or module_name}, line {error.lineno}"
         raise UsageError(f"{what} cannot be imported: {place}: {error.msg}") from error
-    except (Exception, SystemExit) as error:  # whatever a module of the user's does while it is imported
+    except (Exception, SystemExit) as error:  # a user's module may raise anything on import
         raise UsageError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error
     return found

@@ -30,7 +30,7 @@ GRACE_S = 40.0  # beyond the run: to start the client, and to drain
 
 
 class RealPlay:
-    """Use it with `with`; the mock lives as long, and begins its schedule anew for each run."""
+    """Use it with `with`; the mock lives as long, and restarts its schedule for each run."""
 
     def __init__(self, profile: Path, shape: Shape, seed: int, folder: Path) -> None:
         self.lag_s = 0.0  # the client's loop was late by so much, at the 99th percentile of the worst run

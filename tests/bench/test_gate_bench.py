@@ -56,7 +56,7 @@ CASES: dict[str, tuple[Callable[[], Limit], CIMultiDictProxy[str] | None, float]
     "knee": (Knee, None, 5.0),
     "knee, headers without limits": (Knee, SILENT, 5.0),
     "knee, headers with limits": (Knee, TELLING, 5.0),
-    "knee, sizes told": (Sized, None, 5.0),
+    "knee, sizes known": (Sized, None, 5.0),
     "knee, paced": (Paced, None, 8.0),
 }
 
@@ -123,11 +123,11 @@ def test_size_of_an_attempt(benchmark: Any) -> None:
     """Counting tokens and learning what they cost."""
     sizes, response = Sizes(), Response(Outcome.ok, 200, ("y" * 400,), 0.0, 0.5, 1.0)
 
-    def told() -> None:
+    def sampled() -> None:
         for number in range(CALLS):
             sizes.relative(work_of(REQUEST, response), 0.1 + number % 7 / 100)
 
-    benchmark.pedantic(told, rounds=5, warmup_rounds=1)
+    benchmark.pedantic(sampled, rounds=5, warmup_rounds=1)
     cost_us = benchmark.stats.stats.min / CALLS * 1e6
     benchmark.extra_info["cost_us"] = round(cost_us, 3)
     print(f"\nsize of an attempt: {cost_us:.2f} us")

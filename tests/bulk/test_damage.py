@@ -83,7 +83,7 @@ def test_a_flipped_bit_in_a_journal_is_refused_by_name_or_does_no_harm(
 
 
 def test_changed_numbers_of_a_checkpoint_are_refused(tmp_path: Path) -> None:
-    """By whoever they were changed; the message names the file, and what can be done."""
+    """The message names the file and a remedy."""
     write_input(tmp_path / "in.jsonl", 50)
     go(settings(tmp_path))
     path = tmp_path / "out.jsonl.journal"

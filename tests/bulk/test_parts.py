@@ -56,7 +56,7 @@ def test_lines_are_the_same_however_the_bytes_come(texts: list[bytes], step: int
 
 
 def test_a_monstrous_line_takes_no_memory_and_costs_only_itself() -> None:
-    """It is told as None; the lines around it are whole."""
+    """It is reported as None; the lines around it are whole."""
     splitter = Lines()
     found = splitter.feed(b"a\n")
     for _ in range(9):
@@ -191,7 +191,7 @@ def test_the_share_of_dead_letters_is_that_of_the_last_lines() -> None:
 
 
 def test_a_server_is_given_up_after_a_time_without_any_answer() -> None:
-    """One answer, whatever it says, starts the time anew; looks come ever more seldom."""
+    """Any answer restarts the time; probes become rarer."""
     outage = Outage(patience_s=10.0)
     for _ in range(7):
         outage.refused(100.0)

@@ -214,7 +214,7 @@ def test_at_a_terminal_progress_is_live(tmp_path: Path) -> None:
 def test_without_a_terminal_progress_is_a_line_now_and_then(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lines, rate, the cost of retries, time left; and an outage is told once, with its end."""
+    """Lines, rate, the cost of retries, time left; and an outage is reported once, with its end."""
     monkeypatch.setattr(process_show, "EVERY_S", 0.0)
     counts = Counts(ok=900, dead={"rejected": 100}, attempts=1_250, failed_attempts=250)
     counts.exchange_s, counts.failed_exchange_s = 100.0, 5.0
@@ -239,7 +239,7 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
 
 
 def test_the_command_that_goes_on_is_the_same_with_resume() -> None:
-    """Quoted as a shell needs it, and never with what would start anew."""
+    """Quoted as a shell needs it, and never with an option that starts over."""
     line = ["process", "a b.jsonl", "--overwrite", "-s", "sync"]
     assert same_command(line, "resume") == "paceline process 'a b.jsonl' -s sync --resume"
 

@@ -182,7 +182,7 @@ def test_dead_letters_are_taken_over(tmp_path: Path) -> None:
 
 
 def test_a_pipe_is_read_through_again_and_checked(tmp_path: Path) -> None:
-    """Whoever pipes must pipe the same again; what was done is skipped, and something else is found out."""
+    """The same input must be piped again; finished lines are skipped, and a different input is detected."""
     write_input(tmp_path / "plain", 10_000)
     text = (tmp_path / "plain").read_bytes()
     os.mkfifo(tmp_path / "in.jsonl")

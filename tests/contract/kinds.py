@@ -25,7 +25,7 @@ CAN_COMPUTE = all(importlib.util.find_spec(package) for package in ("torch", "tr
 
 
 class Gate:
-    """An engine behind a gate: what comes while it is closed begins when it opens. It can also be told to fail."""
+    """An engine behind a gate: calls that come while it is closed begin when it opens. It can also be made to fail."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -36,7 +36,7 @@ class Gate:
 
     @property
     def ready(self) -> bool:
-        """As the engine behind it, unless it is told to be starting."""
+        """As the engine behind it, unless it is set to starting."""
         return self._engine.ready and not self.starting
 
     def __getattr__(self, name: str) -> Any:

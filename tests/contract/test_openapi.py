@@ -88,9 +88,9 @@ def test_every_response_header_and_parameter_is_well_formed() -> None:
         assert any(status.startswith("2") for status in operation["responses"])
         for status, response in operation["responses"].items():
             assert re.fullmatch(r"[1-5]\d\d", status)
-            told = resolve(response["$ref"], DOCUMENT) if "$ref" in response else response
-            assert {"description"} <= set(told) <= {"description", "headers", "content"}
-            for kind, media in told["content"].items():
+            shown = resolve(response["$ref"], DOCUMENT) if "$ref" in response else response
+            assert {"description"} <= set(shown) <= {"description", "headers", "content"}
+            for kind, media in shown["content"].items():
                 assert re.fullmatch(r"[a-z]+/[a-z-]+", kind)
                 assert "schema" in media
                 assert all(key == "schema" or key.startswith("x-") for key in media)
@@ -113,8 +113,8 @@ def test_every_schema_is_a_valid_one_and_every_reference_leads_somewhere() -> No
 
 
 def test_every_route_is_in_the_document_and_nothing_else() -> None:
-    told = {(method.upper(), path) for path, method, _ in operations()}
-    assert told == {(route.method, route.path) for route in create("null").routes}
+    documented = {(method.upper(), path) for path, method, _ in operations()}
+    assert documented == {(route.method, route.path) for route in create("null").routes}
 
 
 def test_the_document_is_served_by_both_servers(call: Caller) -> None:

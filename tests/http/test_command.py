@@ -72,7 +72,7 @@ def test_a_stall_shows_in_due_time_and_not_in_service_time(tmp_path: Path) -> No
     done = paceline(*line, "--server", "stall.toml", "--out", "run", *QUICK, cwd=tmp_path)
     reasons = {reason["code"] for reason in result_of(tmp_path / "run")["verdict"]["reasons"]}
     assert done.returncode == (4 if reasons else 0), done.stdout
-    assert reasons <= {"lag"}  # a busy machine may wake the generator a millisecond late, and is told so
+    assert reasons <= {"lag"}  # a busy machine may wake the generator a millisecond late, which is reported
     case = result_of(tmp_path / "run")["cases"][0]
     assert case["latency_s"]["p99"]["value"] > 0.5
     assert case["service_time_s"]["p99"]["value"] < 0.1

@@ -72,7 +72,7 @@ def test_nothing_is_lost_on_a_server_that_fails(strategy: str, tmp_path: Path) -
 
 
 def test_several_applications_share_the_load(tmp_path: Path) -> None:
-    """Every item once, whoever had it."""
+    """Every item once, in whichever application."""
     with mock() as server:
         engine, _ = play(spec(server.url, tmp_path / "r", items=99), users=3)
     _, rows = read(find(tmp_path / "r")["case"][0][0].requests)

@@ -69,7 +69,7 @@ def test_a_signal_to_all_processes_at_once_loses_nothing(
         assert time.monotonic() - stopped < 20  # a second for the drain, the rest for Locust; it is not waited in vain
         agree(text, tmp_path / "r", server, None)
     assert {outcome for _, outcome in recorded(tmp_path / "r")} == {Outcome.ok}
-    assert set(find(tmp_path / "r")["case"]) == {0}  # no test began anew while the processes left
+    assert set(find(tmp_path / "r")["case"]) == {0}  # no test began again while the processes left
     assert child.returncode == 0
 
 
@@ -159,7 +159,7 @@ def test_slots_of_those_who_left_are_taken_again_and_free_ones_too(more: list[st
 
 
 def test_a_shape_that_says_no_peak_keeps_the_share_of_its_first_users(tmp_path: Path) -> None:
-    """Whoever comes later is warned of, has nothing to do, and nothing is lost."""
+    """A late worker causes a warning and has nothing to do, and nothing is lost."""
     with mock("constant-120ms") as server:
         text = shaped(tmp_path, server.url, [(0, 1), (1.5, 3), (4, 0)], None, duration_s=60.0)
         agree(text, tmp_path / "r", server, None)

@@ -121,7 +121,7 @@ def test_python_m_leaves_the_working_directory_too(folder: Path, module: str) ->
 
 
 def test_workers_of_jobs_start_in_safe_path_mode(folder: Path) -> None:
-    """Whoever starts one from this folder, it imports the right modules."""
+    """Started from this folder, it imports the right modules."""
     recipe = WorkerRecipe("mock_server.app:create", {"profile": "null"})
     line = recipe.command("redis://127.0.0.1:1/0", JobSettings(), "w")
     assert line[1:4] == ["-P", "-m", "model_server.jobs.worker"]

@@ -82,13 +82,13 @@ async def test_another_process_comes_back_for_a_job_by_its_id(url: str) -> None:
     requests = [request_for(item(index)) for index in range(30)]
     async with HttpTransport(url) as send:
         state = await JobClient(send).submit(requests, key="nightly")
-    told: list[JobState] = []
+    states: list[JobState] = []
     async with HttpTransport(url) as send:
         client = JobClient(send, QUICK)
         assert (await client.submit(requests, key="nightly")).id == state.id
-        assert (await client.wait(state.id, told.append)).status == "completed"
+        assert (await client.wait(state.id, states.append)).status == "completed"
         answers = [response.answers[0] async for _, response in client.responses(state.id, requests)]
-    assert told[-1].progress == 1
+    assert states[-1].progress == 1
     assert len(answers) == 30
 
 

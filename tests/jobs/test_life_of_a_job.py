@@ -92,7 +92,7 @@ async def test_what_is_wrong_is_told_at_the_submission(
 
 
 async def test_the_same_key_is_the_same_job(client: Client) -> None:
-    """Whoever repeats a submission gets the first one's job; other inputs under the key are a conflict."""
+    """A repeated submission gets the first one's job; other inputs under the key are a conflict."""
     key = f"key-{id(client)}"
     job = await client.submit([MASKED] * 3, **{"Idempotency-Key": key})
     again = await client.submit([MASKED] * 3, **{"Idempotency-Key": key})

@@ -1,4 +1,4 @@
-"""Sequences that share steps: each gets what it would get alone, whoever joins, leaves or is cancelled beside it."""
+"""Sequences that share steps: each gets what it would get alone, whichever others join, leave or are cancelled."""
 
 from __future__ import annotations
 

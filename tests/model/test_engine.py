@@ -32,14 +32,14 @@ async def test_nothing_is_served_before_it_is_warm_and_the_cost_of_batches_is_kn
     from model_server.engines.settings import EngineSettings, Source
 
     engine = build(EngineSettings((Source("embed", "tiny-bert", random=True),), warm_s=0.01))
-    warm, may_warm, told = engine._warm, threading.Event(), asyncio.Event()
+    warm, may_warm, notified = engine._warm, threading.Event(), asyncio.Event()
 
     def later() -> None:
         may_warm.wait()
         warm()
 
     engine._warm = later  # type: ignore[method-assign] # so that the test says when
-    app = create(engine, BatchBounds(), told.set)
+    app = create(engine, BatchBounds(), notified.set)
     try:
         for path, method in (("/ready", "GET"), ("/embed", "POST")):
             refused = await call(app, path, {"inputs": "x"}, method=method)
@@ -49,7 +49,7 @@ async def test_nothing_is_served_before_it_is_warm_and_the_cost_of_batches_is_kn
         assert (await call(app, "/health", method="GET")).status == 200
         assert app.dispatcher.policy.overhead_tokens == 0
         may_warm.set()
-        await told.wait()
+        await notified.wait()
         assert (await call(app, "/ready", method="GET")).status == 200
         assert (await call(app, "/embed", {"inputs": "x"})).status == 200
         assert app.dispatcher.policy.overhead_tokens == engine.overhead_tokens >= 1
@@ -208,13 +208,13 @@ async def test_a_batch_is_stamped_and_filled_before_it_is_told(engine: TorchEngi
 
 
 async def test_the_end_of_the_thread_is_told_and_nothing_more_is_taken() -> None:
-    """Whoever serves the engine is told, so that the process ends instead of letting its callers wait."""
+    """The server of the engine is notified, so that the process ends instead of letting its callers wait."""
     from model_server.engines.build import build
     from model_server.engines.settings import EngineSettings, Source
 
     engine = build(EngineSettings((Source("embed", "tiny-bert", random=True),), warm_s=0.0))
-    told: list[BaseException | None] = []
-    app = create(engine, BatchBounds(), lambda: told.append(engine.failure))
+    failures: list[BaseException | None] = []
+    app = create(engine, BatchBounds(), lambda: failures.append(engine.failure))
     app.open()
     while not engine.ready:
         await asyncio.sleep(0.01)
@@ -223,7 +223,7 @@ async def test_the_end_of_the_thread_is_told_and_nothing_more_is_taken() -> None
         raise SystemExit("the driver is gone")
 
     engine._thread._inbox.put(end)
-    while len(told) < 2:
+    while len(failures) < 2:
         await asyncio.sleep(0.01)
     answer = await call(app, "/ready", method="GET")
     assert (answer.status, answer.json["error"]["code"]) == (503, "engine_failed")

@@ -235,7 +235,7 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_fault_of_our_own_is_told_as_such(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 3, with the traceback for whoever must mend it; Ctrl-C is 5; a closed pipe is nothing."""
+    """Exit code 3, with the traceback for the developer; Ctrl-C is 5; a closed pipe is nothing."""
 
     def raising(error: BaseException) -> Any:
         def fail(**_: Any) -> None:

@@ -48,7 +48,7 @@ def test_both_are_limits() -> None:
 
 
 def test_fixed_stays_and_is_bounded() -> None:
-    """Whatever it is told; `maximum` caps it from the start."""
+    """Whatever the samples are; `maximum` caps it from the start."""
     limit = Fixed(30, maximum=20)
     limit.update(sample(9.0, 0, outcome=Outcome.timed_out))
     assert limit.value == 20

@@ -128,7 +128,7 @@ def test_a_pause_lies_in_the_jitter_of_its_class(number: int, outcome: Outcome, 
 
 
 def test_the_jitter_is_full() -> None:
-    """The mean of the pauses is half the bound, so those who failed together come back spread out."""
+    """The mean of the pauses is half the bound, so requests that failed together come back spread out."""
     retry = Retry(Script(OK), rng=Random(3))
     pauses = [retry.pause_s(2, failed(Outcome.rejected)) or 0.0 for _ in range(4000)]
     assert sum(pauses) / 4000 == pytest.approx(2.0, rel=0.05)

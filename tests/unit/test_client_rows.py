@@ -153,7 +153,7 @@ def test_zero_shot_takes_template_and_kind_from_the_row() -> None:
 
 
 def test_layers_see_what_the_row_asks_for() -> None:
-    """A row's own temperature is drawn anew, its tokens are reserved, and another text keeps its parameters."""
+    """A row's own temperature is sampled again, its tokens are reserved, and another text keeps its parameters."""
     assert repeatable(request("chat", {"prompt": "p", "temperature": 0}), sampled=False)
     assert not repeatable(request("chat", {"prompt": "p", "temperature": 1}), sampled=False)
     assert tokens_of(request("chat", {"prompt": "p", "max_tokens": 1000})) > 1000

@@ -62,23 +62,23 @@ def test_one_that_does_not_obey_is_told_once() -> None:
     """Between its time-out and its end it is still watched, and not cancelled again."""
 
     async def main() -> None:
-        timeouts, told = Timeouts(1.0), 0
+        timeouts, expired = Timeouts(1.0), 0
 
         async def stubborn() -> None:
-            nonlocal told
+            nonlocal expired
             watch = timeouts.begin(asyncio.get_running_loop().time())
             for _ in range(3):
                 try:
                     await asyncio.sleep(2.0)
                 except asyncio.CancelledError:
-                    told += 1
+                    expired += 1
             timeouts.end(watch)
 
         task = asyncio.create_task(stubborn())
         await asyncio.sleep(0.5)
         assert (await exchange(timeouts, 5.0))[0] == "timed out"
         await task
-        assert told == 1
+        assert expired == 1
 
     virtually(main())
 

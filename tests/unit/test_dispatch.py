@@ -136,16 +136,16 @@ class Overload:
         self.seconds = seconds
         self.accepted: list[float] = []  # latencies
         self.refused: list[float] = []
-        self.told: list[tuple[float, float]] = []  # Retry-After, and when what waited at that moment had really begun
+        self.hints: list[tuple[float, float]] = []  # Retry-After, and when what waited at that moment had really begun
         self.started = 0
-        self.awaited: deque[tuple[int, float, float]] = deque()  # backlogs: items to start, when told, what was told
+        self.awaited: deque[tuple[int, float, float]] = deque()  # backlogs: items to start, when hinted, and the hint
         start = app.engine.start
 
         def counted(batch: Batch, done: Callable[[Batch], None]) -> None:
             self.started += len(batch.works)
             while self.awaited and self.awaited[0][0] <= self.started:
-                _, when, told_s = self.awaited.popleft()
-                self.told.append((told_s, app.clock() - when))
+                _, when, hint_s = self.awaited.popleft()
+                self.hints.append((hint_s, app.clock() - when))
             start(batch, done)
 
         app.engine.start = counted  # type: ignore[method-assign] # the one place that sees items leave the queue
@@ -165,9 +165,9 @@ class Overload:
             return
         assert (answer.status, answer.json["error"]["code"]) == (503, "server_full")
         self.refused.append(answer.at - begun)
-        told_s = int(answer.headers["retry-after-ms"]) / 1000
-        assert int(answer.headers["retry-after"]) == max(1, math.ceil(told_s))
-        self.awaited.append((self.started + self.app.dispatcher.waiting, begun, told_s))
+        hint_s = int(answer.headers["retry-after-ms"]) / 1000
+        assert int(answer.headers["retry-after"]) == max(1, math.ceil(hint_s))
+        self.awaited.append((self.started + self.app.dispatcher.waiting, begun, hint_s))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_at_three_times_capacity_the_accepted_stay_within_the_bound_and_the_rest
     # Half a second in the queue, and the service itself: the slowest of some thousand draws.
     assert max(load.accepted) < 0.5 * 1.3 + 0.2
     assert max(load.refused) == 0.0
-    settled = load.told[len(load.told) // 20 :]  # the rate is not known before the first batches
-    errors = [abs(told_s / truth_s - 1) for told_s, truth_s in settled]
+    settled = load.hints[len(load.hints) // 20 :]  # the rate is not known before the first batches
+    errors = [abs(hint_s / truth_s - 1) for hint_s, truth_s in settled]
     assert quantiles(errors, n=20)[-1] < 0.5
     assert app.counts.total()["refused"] == len(load.refused)

@@ -113,7 +113,7 @@ async def test_a_stop_ends_the_stream_even_while_it_sleeps() -> None:
 
 
 def test_what_was_due_before_the_stop_is_given_out_or_counted() -> None:
-    """A strategy that pulled nothing for three seconds is stopped: thirty items were scheduled, whoever got them."""
+    """A strategy that pulled nothing for three seconds is stopped: thirty items were scheduled, sent or not."""
 
     async def main() -> None:
         feed = Feed(synthetic(), ONE_TASK, constant(10.0, 10.0), ZERO, sleep_until)

@@ -19,7 +19,7 @@ def request(path: str = "/", **fields: Any) -> Request:
 
 
 class Server:
-    """An inner send whose attempts end when told to."""
+    """An inner send whose attempts end on request."""
 
     def __init__(self) -> None:
         self.running: dict[str, asyncio.Future[Outcome]] = {}

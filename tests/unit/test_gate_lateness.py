@@ -36,7 +36,7 @@ def at_rest() -> float:
 
 
 def lateness(loop: str, disturb: Callable[[], float]) -> tuple[float, float, float]:
-    """Mean seconds of (what the client added after the answer was sent, what it told, what a latency was raw)."""
+    """Mean seconds of (delay added by the client after the answer was sent, estimated lag, raw latency)."""
     answered: dict[int, float] = {}
     with server(answered) as url, asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         samples = runner.run(played(url, 160, 16, disturb))

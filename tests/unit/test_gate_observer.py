@@ -1,4 +1,4 @@
-"""Decisions of a limit reach whoever watches, and nothing else changes."""
+"""Decisions of a limit reach the observer, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _sample(done: float, outcome: Outcome = Outcome.ok) -> Sample:
 
 
 class Scripted:
-    """A limit that does what it is told."""
+    """A limit that takes the values of a list."""
 
     def __init__(self, steps: list[tuple[int, float, str]]) -> None:
         self.value, self.rate_per_s, self.cause = 4, math.inf, "start"

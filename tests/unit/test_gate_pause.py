@@ -194,14 +194,16 @@ def test_a_quota_that_is_used_up_is_waited_for_and_the_rest_is_not_read() -> Non
 
 def test_a_quota_that_refills_bit_by_bit_is_paced_and_forgotten() -> None:
     """60 a minute, none left: one a second, not a minute of silence; once it is whole again, the limit alone counts."""
-    told = {
+    exhausted = {
         "x-ratelimit-limit-requests": "10",
         "x-ratelimit-remaining-requests": "0",
         "x-ratelimit-reset-requests": "5s",
     }
 
     async def main() -> None:
-        server = Hinting(lambda n: 0.01, headers=lambda n: told if n == 0 else {"x-ratelimit-remaining-requests": "4"})
+        server = Hinting(
+            lambda n: 0.01, headers=lambda n: exhausted if n == 0 else {"x-ratelimit-remaining-requests": "4"}
+        )
         gate = ConcurrencyLimit(server, Fixed(2), respect_retry_after=True)
         await asyncio.gather(*ask_now(gate, 30))
         starts = [round(start, 1) for start in server.starts]
@@ -223,8 +225,8 @@ def test_answers_that_tell_nothing_are_soon_hardly_looked_at() -> None:
 
     async def main() -> None:
         silent = Headers(server="x")
-        told = Headers({"RateLimit".lower(): '"default";r=0;t=7'})
-        server = Hinting(lambda n: 0.01, headers=lambda n: told if n >= 500 else silent)
+        exhausted = Headers({"RateLimit".lower(): '"default";r=0;t=7'})
+        server = Hinting(lambda n: 0.01, headers=lambda n: exhausted if n >= 500 else silent)
         gate = ConcurrencyLimit(server, Fixed(1), respect_retry_after=True)
         for _ in range(500):
             await gate(ask())

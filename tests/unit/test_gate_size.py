@@ -43,8 +43,10 @@ def test_tokens_are_counted_by_the_server_or_estimated() -> None:
     assert work_of(pair, Response(Outcome.rejected)) == (len(pair.body) / 4, 0.0)
 
 
-def told(latency_s: Callable[[float, float], float], count: int = 4000, seed: int = 1) -> list[tuple[float, float]]:
-    """(latency, size told) of attempts of random lengths, after a while to learn."""
+def relative_sizes(
+    latency_s: Callable[[float, float], float], count: int = 4000, seed: int = 1
+) -> list[tuple[float, float]]:
+    """(latency, relative size) of attempts of random lengths, after a while to learn."""
     rng, sizes, seen = Random(seed), Sizes(), []
     for number in range(count):
         given, made = rng.uniform(10, 2000), rng.expovariate(1 / 120)
@@ -73,7 +75,7 @@ def spread(values: list[float]) -> float:
 def test_divided_by_its_size_a_latency_is_that_of_an_average_attempt(
     latency_s: Callable[[float, float], float],
 ) -> None:
-    seen = told(latency_s)
+    seen = relative_sizes(latency_s)
     raw, divided = [took for took, _ in seen], [took / size for took, size in seen]
     assert spread(divided) < 0.65 * spread(raw) or spread(divided) < 0.45
     assert fmean(divided) == pytest.approx(fmean(raw), rel=0.1)
@@ -82,7 +84,7 @@ def test_divided_by_its_size_a_latency_is_that_of_an_average_attempt(
 
 def test_where_size_does_not_matter_nothing_is_changed() -> None:
     for seed in range(8):
-        seen = told(lambda given, made: 0.1, 3000, seed)
+        seen = relative_sizes(lambda given, made: 0.1, 3000, seed)
         assert fmean(size != 1.0 for _, size in seen) < 0.1
         assert spread([took / size for took, size in seen]) < 1.05 * spread([took for took, _ in seen])
 

@@ -129,7 +129,7 @@ def test_answers_that_come_faster_than_the_disk_are_counted_and_named(
     for number in range(3):
         kept.put(bytes([number]), math.inf, b"answer")
     assert (kept.written, kept.dropped) == (0, 1)
-    assert kept.error == f"{kept.path}: answers came faster than the disk took them"
+    assert kept.error == f"{kept.path}: answers came faster than the disk could write them"
 
 
 def test_a_cache_file_in_no_directory_is_refused_in_these_words(tmp_path: Path) -> None:

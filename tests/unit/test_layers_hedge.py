@@ -245,7 +245,7 @@ def test_when_both_fail_the_retry_above_goes_on_with_all_of_them_counted() -> No
     assert sent == sorted(sent)
 
 
-def test_hedges_and_retries_spend_from_one_purse() -> None:
+def test_hedges_and_retries_spend_from_one_budget() -> None:
     async def main() -> None:
         empty = RetryBudget(capacity=14)
         empty.left = 0
@@ -253,11 +253,11 @@ def test_hedges_and_retries_spend_from_one_purse() -> None:
         hedge = Hedge(server, budget=empty)
         await warmed(hedge)
         assert exchanges(await hedge(ask("late"))) == 1
-        purse = RetryBudget(capacity=14)
-        rich = Hedge(slow_after(WARM), budget=purse)
+        shared = RetryBudget(capacity=14)
+        rich = Hedge(slow_after(WARM), budget=shared)
         await warmed(rich)
         assert exchanges(await rich(ask("late"))) == 2
-        assert purse.left == 14  # given back: the server is well
+        assert shared.left == 14  # given back: the server is well
 
     virtually(main())
 
@@ -298,18 +298,18 @@ def test_a_hedge_that_was_paid_for_and_never_sent_is_paid_back(end: str) -> None
         budget = RetryBudget(capacity=14)
         hedge = Hedge(send, budget=budget)
         await warmed(hedge)
-        purse = hedge._saved
+        saved = hedge._saved
         late = asyncio.create_task(hedge(ask("late")))
         await asyncio.sleep(0.5)
         assert budget.left == 0
         if end == "cancelled":
             late.cancel()
         await asyncio.wait({late})
-        return budget.left, hedge._saved - purse
+        return budget.left, hedge._saved - saved
 
-    left, purse = virtually(main())
+    left, gained = virtually(main())
     assert left == 14
-    assert purse >= 0.0
+    assert gained >= 0.0
 
 
 def test_a_hook_gets_the_details_of_each_hedge() -> None:

@@ -89,7 +89,7 @@ def test_a_token_bucket_lets_a_burst_pass_after_a_pause_and_a_leaky_one_does_not
 
 
 def test_a_fixed_window_that_the_server_tells_is_kept_without_a_refusal() -> None:
-    """20 a window of 10 s, told in the answers: after the first window's end the client goes on at once."""
+    """20 a window of 10 s, as the answers report: after the first window's end the client goes on at once."""
     windows: dict[int, int] = {}
 
     async def send(request: Request, /) -> Response:
@@ -141,7 +141,7 @@ def test_a_window_is_closed_until_its_reset() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "told"),
+    ("headers", "expected"),
     [
         ({}, []),
         (
@@ -183,8 +183,8 @@ def test_a_window_is_closed_until_its_reset() -> None:
         ({"anthropic-ratelimit-tokens-remaining": "5", "anthropic-ratelimit-tokens-reset": "Tomorrow"}, []),
     ],
 )
-def test_limits_are_read_in_every_form(headers: dict[str, str], told: list[Quota]) -> None:
-    assert quotas(headers, NOW) == told
+def test_limits_are_read_in_every_form(headers: dict[str, str], expected: list[Quota]) -> None:
+    assert quotas(headers, NOW) == expected
 
 
 @given(

@@ -147,7 +147,7 @@ def test_impossible_loads_are_refused(kind: str, given_: dict[str, Any], duratio
 
 
 def test_too_many_arrivals_are_refused_before_the_memory_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bound is told."""
+    """The message names the bound."""
     monkeypatch.setattr(schedule, "ARRIVALS_MAX", 10)
     with pytest.raises(UsageError, match="more than 10 arrivals"):
         schedule.compute("constant", {"rate_per_s": 100.0}, 1.0, None, 1)
@@ -222,7 +222,7 @@ def test_lines_are_counted_or_estimated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("distribution", ["constant", "uniform", "lognormal"])
 def test_made_up_items_have_the_length_asked_for(distribution: Any) -> None:
-    """On average; and item n is the same whoever asks."""
+    """On average; and item n is the same for every caller."""
     synthetic = Synthetic(distribution, mean=30.0)
     lengths = [synthetic.length(Random(n)) for n in range(2000)]
     assert sum(lengths) / len(lengths) == pytest.approx(30.0, rel=0.05)

@@ -231,7 +231,7 @@ def test_a_layer_that_raises_is_counted_and_named_in_the_end(tmp_path: Path) -> 
 
 
 def test_more_rows_than_the_buffer_holds_are_all_there_and_all_handed_on(tmp_path: Path) -> None:
-    """Flushed in the middle, in order, with a copy of each batch for whoever listens."""
+    """Flushed in the middle, in order, with a copy of each batch for listeners."""
     batches: list[Any] = []
     into = recorder(tmp_path, on_rows=batches.append)
     count = BUFFERED_ROWS + 10

@@ -67,7 +67,7 @@ def test_a_missing_figure_never_passes(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "no condition"),
         (" , ", "no condition"),
@@ -82,11 +82,11 @@ def test_a_missing_figure_never_passes(text: str) -> None:
         ("p99<1.2.3s", "'1.2.3' is not a number"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_by_name(text: str, told: str) -> None:
+def test_what_cannot_be_meant_is_refused_by_name(text: str, message: str) -> None:
     """The bad part and what is allowed."""
     with pytest.raises(UsageError, match="--slo") as error:
         parse(text)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_the_bad_part_is_named_among_good_ones() -> None:

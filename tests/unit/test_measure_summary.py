@@ -132,7 +132,7 @@ def test_a_trace_that_ends_before_the_duration_is_offered_at_its_own_rate(tmp_pa
 
 
 def test_what_a_killed_worker_had_left_is_not_sent(tmp_path: Path) -> None:
-    """`scheduled` is the schedule's length, whoever died: arrivals do not vanish, and the offered rate stays."""
+    """`scheduled` is the schedule's length, whatever died: arrivals do not vanish, and the offered rate stays."""
     whole, killed = recorder(tmp_path, process=0), recorder(tmp_path, process=1)
     record(whole, steady(240, 0.05))
     end(whole, scheduled=240)
@@ -205,7 +205,7 @@ def test_repeats_are_pooled_and_give_intervals(tmp_path: Path) -> None:
 
 
 def test_a_missing_repeat_makes_a_case_partial(tmp_path: Path) -> None:
-    """Two of three: told, and the server's count is of those two."""
+    """Two of three: reported, and the server's count is of those two."""
     for repeat in range(2):
         write_case(tmp_path, "sync", one_by_one(10), repeat, {"server_seen": 10})
     plan(tmp_path, plan_case(repeats=3))
@@ -257,7 +257,7 @@ def test_a_killed_process_leaves_a_partial_case(tmp_path: Path) -> None:
 
 
 def test_a_run_killed_around_its_client_is_partial_too(tmp_path: Path) -> None:
-    """The client wrote its end, but whoever played it never wrote the facts: a mock may have died with it."""
+    """The client wrote its end, but its player never wrote the facts: a mock may have died with it."""
     into = recorder(tmp_path)
     record(into, one_by_one(400))
     end(into)
@@ -308,7 +308,7 @@ def test_a_case_that_was_not_run_is_left_out_and_named(tmp_path: Path) -> None:
 
 
 def test_a_client_that_died_before_its_first_row_is_a_case_without_data(tmp_path: Path) -> None:
-    """Only the facts are there; the exit code is told."""
+    """Only the facts are there; the exit code is reported."""
     (tmp_path / "records").mkdir()
     write_facts(CaseFacts("sync", exit_code=3), tmp_path)
     result = run(tmp_path)

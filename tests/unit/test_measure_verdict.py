@@ -130,12 +130,12 @@ def test_a_late_load_is_invalid(lag_s: float, p50_s: float | None, expected: lis
     assert codes(case("backlog", latency_s=latency), lag=("p99", lag_s)) == []
 
 
-@pytest.mark.parametrize(("share", "told"), [(None, False), (0.01, False), (0.13, True)])
-def test_a_late_load_tells_what_the_host_took(share: float | None, told: bool) -> None:
+@pytest.mark.parametrize(("share", "reported"), [(None, False), (0.01, False), (0.13, True)])
+def test_a_late_load_tells_what_the_host_took(share: float | None, reported: bool) -> None:
     """Steal is named as a likely cause where there was much of it."""
     late = case("constant", resources=Resources(host_steal_share=share))
     (reason,) = verdict([late], [msgspec.structs.replace(SOUND, lag=("p99", 1.0))]).reasons
-    assert ("The host gave 13 % of the requested CPU time to other machines (steal)." in reason.text) is told
+    assert ("The host gave 13 % of the requested CPU time to other machines (steal)." in reason.text) is reported
 
 
 def test_a_load_that_cannot_keep_its_rate_is_invalid() -> None:

@@ -20,7 +20,7 @@ from tests.server_helpers import PAIR, Answered, call, null_app, virtually
 
 
 class BrokenEngine(SimulatedEngine):
-    """Fails in whatever way it is told."""
+    """Fails in the way that it is given."""
 
     def __init__(self, error: Exception | None = None, reason: str = "error", pieces: int = 0) -> None:
         super().__init__(Profile(), 0)

@@ -1,4 +1,4 @@
-"""Profiles: the shipped ones load, and mistakes are told by key, value and range."""
+"""Profiles: the shipped ones load, and mistakes are reported with key, value and range."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_two_that_share_are_each_slowed_and_the_last_is_fast_again() -> None:
 
 
 def test_being_told_late_changes_nothing_about_the_ends() -> None:
-    """A job that follows another without a gap, told of 30 ms late, ends as if told in time."""
+    """A job that follows another without a gap, reported 30 ms late, ends as if reported in time."""
     sharing = Sharing[str](lambda n: 1.0)
     sharing.begin(0.0, 1.0, "a")
     assert sharing.over(1.03) == [(1.0, "a")]

@@ -155,7 +155,7 @@ def test_a_percentile_with_too_few_requests_is_no_number(results: dict[str, RunR
 def test_a_chart_that_fails_keeps_no_report_from_being_written(
     results: dict[str, RunResult], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It is told on the page; the others are there."""
+    """The page says so; the others are there."""
     chart = charts.charts()["outcomes"]
 
     def fail(*_: object) -> None:

@@ -41,7 +41,7 @@ def test_layers_have_bounds_too(field: str, value: float, says: str) -> None:
 
 
 def test_a_case_survives_json_and_builds_its_parts(tmp_path: Path) -> None:
-    """Strategy, mix, source and schedule are made anew in each process from the same data."""
+    """Strategy, mix, source and schedule are built in each process from the same data."""
     case = spec("http://x", tmp_path, "adaptive:maximum=9", synthetic={"mean": 3.0})
     again = msgspec.json.decode(msgspec.json.encode(case), type=Trial)
     assert again == case

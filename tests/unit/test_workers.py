@@ -141,7 +141,7 @@ def test_sleepers_are_bounded_too() -> None:
 
 
 def test_a_limit_that_grows_and_shrinks_is_followed() -> None:
-    """The gate's limit is asked anew for each item."""
+    """The gate's limit is read for each item."""
 
     class Script:
         value = 2

@@ -1,1 +1,1 @@
-"""Answers kept for later: in memory, on disk, for equal requests or for requests that mean the same."""
+"""Parts of the cache layers: request equality, encoding of answers, the file, and matching by meaning."""

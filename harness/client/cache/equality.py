@@ -1,7 +1,7 @@
-"""When two requests are the same, and which answers may be given twice; pure.
+"""Decides which requests are equal and which answers may be reused; pure.
 
 The body of a request is all that the server sees: the model, every parameter and the text. So two requests are equal
-if path, body and headers are; there is no list of parameters that could be forgotten.
+if path, body and headers are equal. There is no list of parameters that could be incomplete.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _UNFINISHED = frozenset({"tool_calls", "function_call", "content_filter"})
 
 
 def key_of(request: Request, scope: bytes = b"") -> bytes:
-    """16 bytes that are the same for equal requests only; `scope` sets tenants, servers or versions apart."""
+    """Key of 16 bytes, the same for equal requests only; `scope` separates tenants, servers or versions."""
     digest = blake2b(request.body, digest_size=16, key=scope)
     digest.update(request.path.encode())
     if request.headers:
@@ -29,12 +29,12 @@ def key_of(request: Request, scope: bytes = b"") -> bytes:
 
 
 def scope_of(text: str) -> bytes:
-    """Any text as a scope."""
+    """Scope made from any text."""
     return blake2b(text.encode(), digest_size=16).digest() if text else b""
 
 
 def repeatable(request: Request, sampled: bool) -> bool:
-    """May an equal request be given this one's answer? Not what has effects, nor (unless `sampled`) what is drawn anew.
+    """Whether an equal request may get the same answer: not if it has side effects or (unless `sampled`) is sampled.
 
     A temperature that row and task leave to the server counts as none.
     """
@@ -42,7 +42,7 @@ def repeatable(request: Request, sampled: bool) -> bool:
 
 
 def keepable(response: Response) -> bool:
-    """Only what is whole and ok is kept: no errors, no calls of tools, nothing that a filter cut."""
+    """Whether an answer may be stored: complete and ok, without tool calls, not cut by a content filter."""
     if response.outcome is not Outcome.ok:
         return False
     return not any(
@@ -51,12 +51,12 @@ def keepable(response: Response) -> bool:
 
 
 def singles(request: Request) -> Iterator[tuple[Item, Request]]:
-    """The requests that a request of several items stands for, with its headers, deadline and the rest."""
+    """One request per item of a request for several items, with the same headers, deadline and other fields."""
     for item in request.items:
         single = request.task.request((item,))
         yield item, msgspec.structs.replace(request, items=(item,), body=single.body, path=single.path)
 
 
 def answered(answers: tuple[Any, ...], now: float) -> Response:
-    """An answer that cost no exchange."""
+    """A response from the cache, without an exchange."""
     return Response(Outcome.ok, 200, answers, done=now, from_cache=True)

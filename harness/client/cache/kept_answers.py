@@ -1,4 +1,4 @@
-"""Answers to bytes and back, by the type that a task says its answers have."""
+"""Encodes answers to bytes and back, by the type that a task declares for its answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.client.types import Task
 
 
 class AnswerCodec:
-    """MessagePack by the annotated type of `Task.answer`; a task whose answers do not come back equal has none."""
+    """MessagePack codec by the annotated type of `Task.answer`; none if answers do not decode to equal values."""
 
     def __init__(self) -> None:
         self._encode = msgspec.msgpack.Encoder().encode
@@ -19,7 +19,7 @@ class AnswerCodec:
         self._proven: set[type[Any]] = set()
 
     def encode(self, task: Task, answers: tuple[Any, ...]) -> bytes | None:
-        """None if this task's answers cannot be kept outside of memory."""
+        """Encode answers; None if this task's answers cannot be stored outside of memory."""
         kind = type(task)
         decoder = self._decoder(kind)
         if decoder is None:
@@ -28,7 +28,7 @@ class AnswerCodec:
             value = self._encode(answers)
             if kind not in self._proven:
                 if decoder.decode(value) != answers:
-                    raise TypeError("it comes back as something else")  # noqa: TRY301 - one place gives up
+                    raise TypeError("it decodes to a different value")  # noqa: TRY301 - one place gives up
                 self._proven.add(kind)
         except (TypeError, ValueError, OverflowError, msgspec.MsgspecError):
             self._decoders[kind] = None
@@ -36,7 +36,7 @@ class AnswerCodec:
         return value
 
     def decode(self, task: Task, value: bytes) -> tuple[Any, ...] | None:
-        """None if these bytes are not such answers (written by another version, say)."""
+        """Decode answers; None if the bytes do not match the type, for example if another version wrote them."""
         decoder = self._decoder(type(task))
         if decoder is None:
             return None

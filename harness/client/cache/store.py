@@ -1,9 +1,9 @@
-"""Answers on disk: one SQLite file in WAL mode, read on the loop and written by a thread of its own.
+"""Answers on disk: one SQLite file in WAL mode, read on the loop and written by a separate thread.
 
 Rules of this file
-  1. Nothing here fails a request. What cannot be read is a miss; what cannot be written is counted, with the reason.
-  2. Reading is one look into a B-tree (about 10 us when its page is in memory), less than handing it to a thread
-     would cost. Writing waits for the disk, so it never happens on the loop; the thread takes what has gathered as one
+  1. Nothing here fails a request. A failed read is a miss; a failed write is counted, with the reason.
+  2. Reading is one look-up in a B-tree (about 10 us when its page is in memory), which is faster than a thread.
+     Writing waits for the disk, so it never happens on the loop; the thread writes all pending answers in one
      transaction.
   3. Several processes may share the file: readers never wait for a writer, and writers wait for each other.
 """
@@ -21,7 +21,9 @@ from urllib.parse import quote
 from harness.client.errors import SettingError, UsageError
 
 APPLICATION_ID = 0x50414345  # "PACE": this file is ours
-PENDING_MAX = 10_000  # answers on their way to the disk; beyond that a slow disk costs hits, not memory
+PENDING_MAX = (
+    10_000  # answers waiting for the disk; further ones are dropped, so that a slow disk costs hits and not memory
+)
 _BUSY_MS = 5_000
 _TABLE = """
 CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, expires REAL NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
@@ -31,7 +33,7 @@ _Row = tuple[bytes, float, bytes]
 
 
 def check_file(path: str | Path) -> None:
-    """Raise UsageError if this file cannot be a cache of answers, or is something else; it is not changed."""
+    """Raise UsageError if this file cannot be used as a cache of answers; it is not changed."""
     if why := _why_unusable(path):
         raise UsageError(f"{path}: cannot be used as a cache of answers: {why}")
     if not (os.path.exists(path) and os.path.getsize(path)):
@@ -40,7 +42,7 @@ def check_file(path: str | Path) -> None:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
             _check(connection, path)
     except sqlite3.OperationalError:
-        return  # in use, or not readable now: found out when it is opened
+        return  # in use, or not readable now: reported when it is opened
     except sqlite3.DatabaseError as error:
         raise UsageError(f"{path}: cannot be used as a cache of answers: {error}") from error
 
@@ -55,7 +57,7 @@ def _why_unusable(path: str | Path) -> str | None:
 
 
 def _check(connection: sqlite3.Connection, path: str | Path) -> bool:
-    """Whether it is marked as ours already; raises UsageError if it is another program's."""
+    """Whether the file has our mark; raises UsageError if it belongs to another program."""
     marked = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
     if not marked and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise UsageError(f"{path}: is another program's database, not a cache of answers")
@@ -70,9 +72,9 @@ class AnswerStore:
             raise SettingError(f"rows_max={rows_max!r} must be at least 1")
         self.path = Path(path)
         self.rows_max = rows_max
-        self.error: str | None = None  # the first thing that could not be read or written
+        self.error: str | None = None  # first failed read or write
         self.written = 0  # answers that reached the file
-        self._refused = self._lost = 0  # answers that did not reach it: counted by the loop, and by the writer
+        self._refused = self._lost = 0  # dropped answers, counted by the loop and by the writer
         self._reader = self._open()
         self._pending: queue.Queue[_Row | None] = queue.Queue(PENDING_MAX)
         self._thread = threading.Thread(target=self._write, name="paceline-answers", daemon=True)
@@ -80,7 +82,7 @@ class AnswerStore:
 
     @property
     def dropped(self) -> int:
-        """Answers that did not reach the file."""
+        """Number of answers that did not reach the file."""
         return self._refused + self._lost
 
     def _open(self) -> sqlite3.Connection:
@@ -102,7 +104,7 @@ class AnswerStore:
         return connection
 
     def get(self, key: bytes, now_unix_s: float) -> tuple[float, bytes] | None:
-        """Expiry and value, if it is there and has not expired."""
+        """Expiry and value of a key; None if it is absent or expired."""
         try:
             row = self._reader.execute("SELECT expires, value FROM answers WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error as error:
@@ -116,10 +118,10 @@ class AnswerStore:
             self._pending.put_nowait((key, expires_unix_s, value))
         except queue.Full:
             self._refused += 1
-            self._failed("answers came faster than the disk took them")
+            self._failed("answers came faster than the disk could write them")
 
     def close(self) -> None:
-        """Write what is pending, then close the file. Blocks until the disk has it."""
+        """Write pending answers, then close the file. Blocks until they are on disk."""
         if self._thread.is_alive():
             self._pending.put(None)
             self._thread.join()
@@ -130,7 +132,7 @@ class AnswerStore:
         self.error = self.error or (text if text.startswith(f"{self.path}: ") else f"{self.path}: {text}")
 
     def _write(self) -> None:
-        """The thread: one transaction for what has gathered."""
+        """The thread: writes pending answers, one transaction at a time."""
         connection: sqlite3.Connection | None = None
         try:
             connection = self._open()
@@ -157,7 +159,7 @@ class AnswerStore:
         return batch, True
 
     def _transaction(self, connection: sqlite3.Connection | None, batch: list[_Row], rows: int) -> int:
-        """Write a batch and keep the bound; the number of rows afterwards, at most (replaced ones count twice)."""
+        """Write a batch and keep `rows_max`; returns an upper bound of the rows (replaced ones count twice)."""
         if connection is None:
             self._lost += len(batch)
             return rows
@@ -177,7 +179,7 @@ class AnswerStore:
         return rows
 
     def _prune(self, connection: sqlite3.Connection) -> int:
-        """Drop those that expire first, a tenth beyond what must go, so that this is rare."""
+        """Drop the rows that expire first, a tenth more than necessary, so that this is rare."""
         rows = int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])
         if rows > self.rows_max:
             surplus = rows - self.rows_max + self.rows_max // 10

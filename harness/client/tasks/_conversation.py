@@ -1,8 +1,8 @@
-"""A row of a chat: messages as OpenAI's API has them, and its own parameters; what is not sent is refused by name.
+"""A row of a chat: messages in the form of OpenAI's API, and parameters; unsupported fields are refused by name.
 
 Rules of this file
-  1. A field that changes the answer or the load is sent as it came, or the row is refused; none is dropped.
-  2. Other columns of a row are its owner's: they are not looked at.
+  1. A field that changes the answer or the load is sent unchanged, or the row is refused; none is dropped.
+  2. Other columns of a row are ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SENT = frozenset(
         *("truncate_prompt_tokens", "service_tier", "stream"),
     }
 )
-"""Parameters of the API that a row may bring; they win over the task's settings."""
+"""Parameters of the API that a row may set; they take precedence over the task's settings."""
 
 REFUSED = {
     "n": "one answer a row is kept",
@@ -43,7 +43,7 @@ REFUSED = {
     "modalities": "only text is kept",
     "dimensions": "that is a parameter of embeddings",
 }
-"""Parameters that change the answer in a way that is not kept. Their neutral values are let pass."""
+"""Parameters that change the answer in an unsupported way. Their neutral values are allowed."""
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {"n": (1,), "best_of": (1,), "modalities": (["text"],)}
 
 _MESSAGE = ("role", "content", "name", "tool_calls", "tool_call_id", "refusal", "function_call")
@@ -51,7 +51,7 @@ _THINKING = ("reasoning_content", "reasoning")
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who said what; all but role and content are there only where the row has them."""
+    """A message; fields other than role and content are present only if the row has them."""
 
     role: str
     content: str | list[dict[str, Any]] | None  # parts, or null beside calls of tools, as the API allows
@@ -65,7 +65,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Conversation(tuple[Message, ...]):
-    """The messages of a row, and the parameters that it brings."""
+    """The messages of a row, and its parameters."""
 
     parameters: Mapping[str, Any]
 
@@ -76,7 +76,7 @@ class Conversation(tuple[Message, ...]):
 
 
 def parameters_of(data: tuple[Message, ...]) -> Mapping[str, Any]:
-    """What the row of these messages brings beside them."""
+    """The parameters of the row of these messages."""
     return data.parameters if isinstance(data, Conversation) else {}
 
 
@@ -109,7 +109,7 @@ def _parameters(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tokens(value: Any, field: str) -> int:
-    """A number of tokens to make; raises ItemError."""
+    """A number of tokens to generate; raises ItemError."""
     if type(value) is not int or not 1 <= value <= TOKENS_MAX:
         raise ItemError(f"{field}: must be a whole number between 1 and {TOKENS_MAX}")
     return value

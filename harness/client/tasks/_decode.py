@@ -1,8 +1,8 @@
-"""What the tasks share: checks of a row's fields, and answers decoded by type or refused.
+"""Common functions of tasks: check the fields of a row, and decode answers by type.
 
 Rules of this file
   1. A row that is not an item is an `ItemError` that names the field; it never becomes a request.
-  2. A body that is not what the API promises is a `BadResponse`; nothing here has a default.
+  2. A body that violates the API is a `BadResponse`; there are no defaults.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.client.redaction import excerpt
 from harness.client.transport.outcomes import SseSplitter
 from harness.client.types import Item
 
-TEXT_MAX = 1_000_000  # characters of one text; more is a mistake in the input, not a request
+TEXT_MAX = 1_000_000  # characters of one text; a longer one is a mistake in the input
 
 _MARK = b"\xef\xbb\xbf"  # of UTF-8, which some servers begin with
 encode = msgspec.json.Encoder().encode
@@ -31,7 +31,7 @@ def text_field(row: Mapping[str, Any], field: str) -> str:
 
 
 def checked_text(value: Any, field: str) -> str:
-    """This value if it is a text that can be sent; raises ItemError that names the field."""
+    """The value if it is a text that can be sent; raises ItemError that names the field."""
     if not isinstance(value, str):
         found = "is missing" if value is None else f"is {type(value).__name__}, not a text"
         raise ItemError(f"{field}: {found}")
@@ -58,7 +58,7 @@ def one(items: Sequence[Item]) -> Item:
 
 
 def events_in(body: bytes) -> list[bytes] | None:
-    """The payloads of an event stream that came where a plain answer was asked for; None if it is none."""
+    """The payloads of an event stream that was sent in place of a plain answer; None if the body is no stream."""
     if not body[:80].lstrip(b"\xef\xbb\xbf\r\n ").startswith((b"data:", b"event:", b":")):
         return None
     splitter = SseSplitter()
@@ -76,19 +76,19 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
 
 
 def probability(value: float, field: str) -> float:
-    """A finite score in [0, 1], rounding allowed for."""
+    """A finite score in [0, 1], within rounding."""
     return within(value, 0.0, 1.0, field)
 
 
 def within(value: float, low: float, high: float, field: str) -> float:
-    """A finite score in [low, high]; float32 may round a hair beyond, and that hair is kept as it came."""
+    """A finite score in [low, high]; a rounding error of float32 beyond is accepted and kept."""
     if not low - 1e-6 <= value <= high + 1e-6:  # false for NaN as well
         raise BadResponse(f"{field}={value!r} is not between {low:g} and {high:g}")
     return value
 
 
 def finite(values: Iterable[float], field: str) -> None:
-    """Every number is one."""
+    """Raise BadResponse unless every number is finite."""
     if not all(map(math.isfinite, values)):
         raise BadResponse(f"{field}: holds a number that is not finite")
 

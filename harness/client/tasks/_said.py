@@ -1,9 +1,9 @@
-"""What an assistant said: one value, whether it came whole or in pieces, and whatever was odd around it.
+"""The answer of an assistant as one value, whether it came whole or in pieces.
 
 Rules of this file
-  1. Strict about what the answer is: its texts, its calls of tools, and that it came to its end.
-  2. Lenient about all else, which is read if it can be, left out if not, and counted if it was odd.
-  3. A stream is put together into the message that the plain form would have had, and both are read by one function.
+  1. The answer itself is checked strictly: its texts, its tool calls, and that it is complete.
+  2. Everything else is read if possible, else left out; deviations from the API are counted.
+  3. A stream is assembled into the message of the plain form, and both are read by one function.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _THINKING_PARTS = frozenset({"thinking", "reasoning"})
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """The server's count of tokens; None where it did not count."""
+    """The server's token counts; None if it did not count."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
 
 class ToolCall(msgspec.Struct, frozen=True):
-    """A call of a tool that the assistant asks for; `arguments` is JSON as the model wrote it."""
+    """A tool call by the assistant; `arguments` is JSON as the model wrote it."""
 
     name: str
     arguments: str = ""
@@ -38,17 +38,17 @@ class ToolCall(msgspec.Struct, frozen=True):
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """What the assistant said, why it ended, the tokens if the server counted them, its thinking and calls of tools."""
+    """The assistant's text, its finish reason, the tokens if the server counted them, thinking and tool calls."""
 
     text: str
     finish_reason: str | None = None
     usage: Usage | None = None
-    reasoning: str | None = None  # thinking that the server tells apart from the answer
+    reasoning: str | None = None  # thinking that the server separates from the answer
     tool_calls: tuple[ToolCall, ...] = ()
 
 
 def joined_completion(answers: Sequence[Completion], separator: str) -> Completion:
-    """Completions as one: texts in order, tokens added up, and the first reason that is not `stop`."""
+    """Join completions: texts in order, the sum of tokens, and the first reason that is not `stop`."""
     used = [answer.usage for answer in answers if answer.usage is not None]
     usage = Usage(_sum(u.prompt_tokens for u in used), _sum(u.completion_tokens for u in used)) if used else None
     thinking = [answer.reasoning for answer in answers if answer.reasoning]
@@ -66,7 +66,7 @@ def _sum(counts: Iterable[int | None]) -> int | None:
 
 
 class Oddities:
-    """Counts what was not as the API says, and did not matter."""
+    """Counts harmless deviations from the API."""
 
     __slots__ = ("count",)
 
@@ -74,14 +74,14 @@ class Oddities:
         self.count = 0
 
     def object(self, value: Any) -> dict[str, Any] | None:
-        """A JSON object; anything else is odd and nothing."""
+        """The value if it is a JSON object; anything else counts as a deviation and gives an empty one."""
         if isinstance(value, dict):
             return value
         self.count += 1
         return None
 
     def usage(self, value: Any) -> Usage | None:
-        """Token counts as far as they can be read."""
+        """Token counts; unreadable ones are None."""
         if value is None:
             return None
         found = self.object(value)
@@ -102,14 +102,14 @@ class Oddities:
         return None
 
     def reason(self, value: Any) -> str | None:
-        """Why it ended; numbers stand for reasons in some servers, and an empty text for none."""
+        """The finish reason; some servers send numbers as reasons, and an empty text for none."""
         if value is None or (isinstance(value, str) and value):
             return value
         self.count += 1
         return str(value) if type(value) is int else None
 
     def parts(self, value: Any, field: str) -> tuple[str, str]:
-        """Text and thinking in a content that is a text, a list of parts, or absent; raises BadResponse for others."""
+        """Text and thinking of a content: a text, a list of parts, or absent; raises BadResponse for anything else."""
         if value is None:
             return "", ""
         if isinstance(value, str):
@@ -133,7 +133,7 @@ class Oddities:
 
 
 class Said:
-    """A message as it came, whole or put together from pieces."""
+    """A message, whole or assembled from pieces."""
 
     __slots__ = ("_calls", "_odd", "_texts", "_thinking")
 
@@ -144,7 +144,7 @@ class Said:
         self._calls: dict[int, dict[str, Any]] = {}
 
     def add(self, message: dict[str, Any], field: str) -> None:
-        """One more piece of it, or all; raises BadResponse for a text that is none."""
+        """Add a piece, or the whole; raises BadResponse if a text field is not a text."""
         if len(message) == 1 and type(text := message.get("content")) is str:  # nearly every piece of a stream
             self._texts.setdefault("content", []).append(text)
             return
@@ -189,11 +189,11 @@ class Said:
 
     @property
     def anything(self) -> bool:
-        """Something was said, if only an empty text."""
+        """Whether there is any content, even an empty text."""
         return bool(self._texts or self._calls)
 
     def completion(self, reason: str | None, usage: Usage | None) -> Completion:
-        """The whole. Thinking is never glued to the text; of two names for it, one is read."""
+        """The complete answer. Thinking is kept apart from the text; if it has two names, one is read."""
         texts = {name: "".join(pieces) for name, pieces in self._texts.items()}
         text = texts.get("content") or texts.get("refusal") or ""
         thinking = texts.get("reasoning_content") or texts.get("reasoning") or "".join(self._thinking)

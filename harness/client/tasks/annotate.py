@@ -26,7 +26,7 @@ class _Body(msgspec.Struct):
 
 
 class Asked(str):
-    """The text of a row that brings its own `max_tokens`."""
+    """The text of a row with its own `max_tokens`."""
 
     parameters: Mapping[str, Any]
 
@@ -65,7 +65,7 @@ class Annotate:
         return "annotate"
 
     def parse(self, row: Mapping[str, Any], /) -> str:
-        """{"text"}, not blank; and "max_tokens" where the row wants another number."""
+        """{"text"}, not blank; and optionally "max_tokens"."""
         text = filled_text(row, "text")
         own = row.get("max_tokens")
         return text if own is None else Asked(text, {"max_tokens": tokens(own, "max_tokens")})

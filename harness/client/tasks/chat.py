@@ -68,7 +68,7 @@ class Chat:
         return Request((item,), self, "/v1/chat/completions", encode(body), stream=stream)
 
     def answer(self, request: Request, body: bytes, /) -> tuple[Completion]:
-        """The first choice; a message that says nothing is an answer if the server says why it ended."""
+        """The first choice; an empty message is an answer if the server gives a finish reason."""
         if (events := events_in(body)) is not None:
             answers = self.answer_stream(request, events)
             return _answers(answers[0], 1 + oddities_of(answers))
@@ -134,7 +134,7 @@ def _answers(completion: Completion, oddities: int) -> tuple[Completion]:
 
 
 def _choices(event: dict[str, Any], odd: Oddities) -> list[dict[str, Any]]:
-    """The pieces of the first choice in an event; others were not asked for."""
+    """The pieces of the first choice in an event; others are ignored."""
     choices = event.get("choices")
     if not isinstance(choices, list):
         odd.count += 1

@@ -114,7 +114,7 @@ def _hint(field: str) -> str:
 
 
 def _vector(value: Any, field: str, odd: Oddities) -> Vector:
-    """Numbers as a list, or as float32 in base64 (OpenAI's other encoding); raises BadResponse for all else."""
+    """Numbers as a list, or as float32 in base64 (OpenAI's other encoding); raises BadResponse for anything else."""
     if isinstance(value, str):
         odd.count += 1
         try:

@@ -55,7 +55,7 @@ class FillMask:
         return "fill-mask"
 
     def parse(self, row: Mapping[str, Any], /) -> str:
-        """{"text"} with at least one [MASK], spelled so."""
+        """{"text"} with at least one [MASK], in this spelling."""
         text = text_field(row, "text")
         if row.get("top_k") not in (None, self.top_k):
             raise ItemError(f"top_k: is not sent for a single row; set it with --task fill-mask:top_k={row['top_k']}")

@@ -13,7 +13,7 @@ from harness.client.tasks._decode import checked_text, decode, encode, no_stream
 from harness.client.types import Item, Request
 
 LABELS_MAX = 1_000
-SUM_ERROR_MAX = 0.01  # scores of one distribution add up to 1, but for the rounding of servers
+SUM_ERROR_MAX = 0.01  # scores of one distribution add up to 1, within the rounding of servers
 
 
 class Labelled(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ class ZeroShot:
     Args:
         labels: Labels for rows without their own. Default ("business", "science", "sport", "travel").
         template: Hypothesis for a label, with {} in its place. Default "This example is {}.".
-        multi_label: Whether each label is scored for itself, so that scores need not add up to 1. Default
+        multi_label: Whether each label is scored independently, so that scores need not add up to 1. Default
             False.
     """
 
@@ -68,7 +68,7 @@ class ZeroShot:
         return "zero-shot"
 
     def parse(self, row: Mapping[str, Any], /) -> Labelled:
-        """{"text", "labels"}, "hypothesis_template" and "multi_label"; what is left out is as the settings have it."""
+        """{"text", "labels"}, "hypothesis_template" and "multi_label"; the settings apply to missing fields."""
         labels, template, multi_label = (row.get(name) for name in ("labels", "hypothesis_template", "multi_label"))
         if template is not None and "{}" not in checked_text(template, "hypothesis_template"):
             raise ItemError("hypothesis_template: must contain {}, where the label goes")

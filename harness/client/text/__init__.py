@@ -1,1 +1,1 @@
-"""The text of a request: where it stands, how long it is, how it is cut."""
+"""The text of a request: its place, its length in tokens, and its division into chunks."""

@@ -1,11 +1,11 @@
-"""Long texts cut at the ends of sentences, Chinese and English, to a budget of tokens; pure.
+"""Cuts long texts at sentence ends, Chinese and English, to a bound of tokens; pure.
 
 Rules of this file
   1. Nothing is lost or added: the pieces joined are the text, white space and line ends included.
-  2. No piece is over the budget, whatever the text: where a sentence alone is, it is cut at a clause, else at a space,
-     else between two characters.
+  2. No piece exceeds the bound. A sentence that does is cut at a clause, else at a space, else between two
+     characters.
   3. A full stop ends a sentence only if white space follows and no abbreviation, initial or number is before it;
-     。！？ and their kin end one by themselves, and closing quotes and brackets belong to the sentence they close.
+     。！？ and similar marks always end one, and closing quotes and brackets belong to the sentence they close.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _characters(word: str, tokens_max: int, count: Count) -> Iterator[str]:
 
 
 def _cut(text: str, end: re.Pattern[str], holds: Callable[[str, re.Match[str]], bool] | None = None) -> Iterator[str]:
-    """The text after each match, unless `holds` says that it is none."""
+    """Split the text after each match, unless `holds` rejects it."""
     start = 0
     for match in end.finditer(text):
         if match.end() > start and (holds is None or holds(text, match)):

@@ -16,7 +16,7 @@ from harness.client.types import Item, Request
 
 
 def text_of(request: Request) -> str | None:
-    """The text that may be cut or compared by its meaning; None if there is none, or several."""
+    """The one text that may be cut or compared by meaning; None if there is none, or several."""
     task = request.task
     if len(request.items) != 1 or not provides(task, TextTask):
         return None

@@ -1,8 +1,8 @@
-"""How many tokens a text has, estimated without a tokenizer; pure.
+"""Estimates the tokens of a text without a tokenizer; pure.
 
-Four characters of an alphabet make a token, and each Chinese, Japanese or Korean character is one: a little more than
-what common tokenizers make of them, so that a budget kept by this estimate is kept. Give your own counter where the
-exact number matters.
+Four characters of an alphabet count as one token, and so does each Chinese, Japanese or Korean character. That is
+slightly more than common tokenizers give, so a bound that holds for the estimate holds. Use your own counter where
+the exact number matters.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ def estimate_tokens(text: str) -> int:
 
 
 def tokens_of(request: Request) -> float:
-    """What a request may cost: its body's tokens, and the most that its task lets a model answer."""
+    """Upper bound of a request's tokens: those of its body, and the most that its task allows for the answer."""
     body = request.body
     text = len(body) // _CHARACTERS_A_TOKEN if body.isascii() else estimate_tokens(body.decode(errors="replace"))
     return float(text + sum(_most(item) for item in request.items))
 
 
 def _most(item: Item) -> int:
-    """The tokens that the answer to an item may have; 0 where no text is made."""
+    """The most tokens of the answer to an item; 0 if no text is generated."""
     return max_tokens_of(item)
 
 
 def tokens_used(response: Response) -> float | None:
-    """What a request did cost, where the answers say so."""
+    """Tokens that a request used, if the answers report them."""
     total = 0.0
     for answer in response.answers:
         usage = answer.usage if provides(answer, CountedAnswer) else None

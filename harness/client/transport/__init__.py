@@ -1,1 +1,1 @@
-"""One HTTP exchange, asynchronous or blocking: connections, time-outs, outcomes, and what response headers say."""
+"""One HTTP exchange, asynchronous or blocking: connections, time-outs, outcomes, and response headers."""

@@ -2,11 +2,11 @@
 
 Rules of this file
   1. It is pure: it asks for bytes and gives a head, then a body; no clock, no socket.
-  2. Informational answers (1xx) are skipped: each stands before the answer, none is one.
-  3. What an answer's length is must be certain. Two lengths that differ, a length beside chunks, a chunk without its
-     end: each is a bad response.
+  2. Informational answers (1xx) are skipped.
+  3. The length of an answer must be certain. Different lengths, a length beside chunks, or a chunk without its end
+     make a bad response.
   4. `in_step` is True only when the last byte of an answer with a certain end was read and no byte came after it. A
-     connection that is not in step must not be used again: its next bytes may answer somebody else's request.
+     connection that is not in step must not be used again: its next bytes may answer another request.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?")
 
 
 class ClosedError(ConnectionError):
-    """The other side closed the connection in good order, before an answer was complete."""
+    """The server closed the connection properly, but before an answer was complete."""
 
 
 class AnswerReader:

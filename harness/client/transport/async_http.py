@@ -1,9 +1,9 @@
 """The innermost send: one HTTP exchange on aiohttp.
 
 Rules of this file
-  1. Whatever happens to the exchange becomes an outcome; only cancellation is raised.
-  2. The pool is unlimited by default: a queue inside the connector would be a wait that nobody measures.
-  3. `sent` is stamped before a connection is looked for, so connecting counts as service time; `first_byte` when the
+  1. Every end of an exchange becomes an outcome; only cancellation is raised.
+  2. The pool is unlimited by default: a queue inside the connector would be an unmeasured wait.
+  3. `sent` is stamped before a connection is chosen, so connecting counts as service time; `first_byte` when the
      head of the answer is there (plain) or the first content event (stream); `done` when the last byte was checked,
      or when a stream's own end mark was there.
   4. A connection is used again only if it is in step (see `connections`). A kept connection that turns out to be
@@ -48,7 +48,7 @@ from harness.client.transport.outcomes import (
 )
 from harness.client.types import Attempt, Outcome, Request, Response
 
-SMALL_DIGITS = 5  # of a Content-Length; a body that says it is not longer is read at once
+SMALL_DIGITS = 5  # of a Content-Length; a body that is no longer is read at once
 _SERVER_TIMING = istr("Server-Timing")
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
 
@@ -118,11 +118,11 @@ class HttpTransport(AttemptSend):
         await super().__aexit__(kind, error, trace)
 
     def _outcome_of(self, error: Exception) -> tuple[Outcome, str]:
-        """The outcome of an exchange that this ended, and the reason in words."""
+        """The outcome of an exchange that this error ended, and the reason in words."""
         if isinstance(error, BadResponse | ConnectionLostError):
             lost = isinstance(error, ConnectionLostError)
             return Outcome.connection_error if lost else Outcome.bad_response, str(error)
-        if isinstance(error, aiohttp.ClientResponseError):  # what came is not HTTP
+        if isinstance(error, aiohttp.ClientResponseError):  # the answer is not HTTP
             return Outcome.bad_response, f"{type(error).__name__}: {error.message}"
         if isinstance(error, aiohttp.ClientError | OSError):
             return Outcome.connection_error, connection_fault(error, URL(self._base).host or "")
@@ -170,7 +170,7 @@ class HttpTransport(AttemptSend):
     async def _send_again(
         self, session: aiohttp.ClientSession, url: URL, request: Request, response: Response
     ) -> aiohttp.ClientResponse:
-        """On a new connection, after the server had closed an idle one."""
+        """Send again on a new connection, after the server had closed an idle one."""
         now = self._now()
         response.previous = (Attempt(response.sent, math.nan, now, Outcome.connection_error, 0),)
         response.sent = now
@@ -183,7 +183,7 @@ class HttpTransport(AttemptSend):
     async def _refused(self, answer: aiohttp.ClientResponse, response: Response) -> None:
         try:
             body = await _body(answer)
-        except BadResponse as error:  # the status counts, whatever its body is
+        except BadResponse as error:  # the status counts, even if the body is invalid
             body = str(error).encode()
             answer.close()
         response.done = self._now()
@@ -221,7 +221,7 @@ class HttpTransport(AttemptSend):
 
 
 async def _end_of(answer: aiohttp.ClientResponse) -> None:
-    """Wait a little for the end of a body whose stream is over; without it the connection is closed."""
+    """Wait briefly for the end of a body whose stream is over; if it does not come, close the connection."""
     timer = asyncio.get_running_loop().call_later(END_WAIT_S, answer.close)
     try:
         with contextlib.suppress(aiohttp.ClientError, OSError):
@@ -232,7 +232,7 @@ async def _end_of(answer: aiohttp.ClientResponse) -> None:
 
 
 def _plain(chunk: bytes, decode: Decoder | None, held: Held) -> bytes:
-    """These bytes of a body, decoded and counted."""
+    """Decode and count these bytes of a body."""
     if decode is not None:
         return decode.feed(chunk, held)
     held.add(len(chunk))
@@ -240,7 +240,7 @@ def _plain(chunk: bytes, decode: Decoder | None, held: Held) -> bytes:
 
 
 def _short(answer: aiohttp.ClientResponse) -> bool:
-    """The body is plain and says that it is small."""
+    """Whether the body is plain and declared to be small."""
     headers = answer.headers
     length = headers.get(hdrs.CONTENT_LENGTH)
     return length is not None and len(length) <= SMALL_DIGITS and hdrs.CONTENT_ENCODING not in headers

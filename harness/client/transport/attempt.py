@@ -21,7 +21,7 @@ ERROR_CHARACTERS = 300
 
 
 def fail(response: Response, outcome: Outcome, error: str, now: float) -> None:
-    """End an attempt with a reason; the instant of an answer that was read stays."""
+    """End an attempt with a reason; if an answer was read, its instant is kept."""
     response.outcome = outcome
     response.error = excerpt(error, ERROR_CHARACTERS)
     if math.isnan(response.done):

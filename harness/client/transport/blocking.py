@@ -1,4 +1,4 @@
-"""The send that blocks a thread for each exchange: what a loop over `requests.post` does, with the same outcomes.
+"""A transport that blocks a thread for each exchange, as `requests.post` does, with the same outcomes.
 
 Rules of this file
   1. One thread owns one connection, and no lock is held anywhere. So it also runs on real threads of a process that
@@ -6,7 +6,7 @@ Rules of this file
   2. Stamps are taken in the thread, with `time.monotonic`: the clock of uvloop and of asyncio.
   3. The timeout is of the whole exchange. A socket's own timeout counts from byte to byte, so before every read it is
      set to what is left.
-  4. Giving up shuts the socket, so the thread returns at once and is free for the next; only connecting cannot be cut.
+  4. Giving up shuts the socket, so the thread returns at once and is free; only connecting cannot be interrupted.
   5. A connection is used again only if it is in step (see `answer_reader`) and silent. A kept connection
      that turns out to be closed before a byte of the answer came is replaced once, if the request is idempotent
      (RFC 9110, section 9.2.2); the lost attempt is counted in `previous`.
@@ -111,7 +111,7 @@ class BlockingTransport:
         self.close()
 
     def close(self) -> None:
-        """Give up what is in flight, end the threads, close the connections."""
+        """Give up the exchanges in flight, end the threads, close the connections."""
         executor, self._executor = self._executor, None
         for exchange in tuple(self._running):
             exchange.abort()
@@ -134,7 +134,7 @@ class BlockingTransport:
             self._running.discard(exchange)
 
     def exchange(self, request: Request) -> Response:
-        """The same without asyncio: blocks the calling thread until the exchange is over."""
+        """Send without asyncio: blocks the calling thread until the exchange is over."""
         return self._run(Exchange(request))
 
     def _run(self, exchange: Exchange) -> Response:
@@ -153,7 +153,7 @@ class BlockingTransport:
         return response
 
     def _once(self, exchange: Exchange, sent: float) -> Response:
-        """Send on one connection; whatever happens becomes an outcome."""
+        """Send on one connection; every end becomes an outcome."""
         request, response = exchange.request, Response(Outcome.connection_error, sent=sent)
         if request.progress is not None:
             request.progress.sent = sent
@@ -165,7 +165,7 @@ class BlockingTransport:
             timed_out(response, sent, time.monotonic())
         except BadResponse as error:
             fail(response, Outcome.bad_response, str(error), time.monotonic())
-        except OSError as error:  # before ValueError: a fault of a certificate is both
+        except OSError as error:  # before ValueError, because an error of a certificate is both
             exchange.idle_close = link is not None and link.closed_idle(error)
             fault = IDLE_CLOSE if exchange.idle_close else connection_fault(error, self._host)
             fail(response, Outcome.connection_error, fault, time.monotonic())
@@ -178,7 +178,7 @@ class BlockingTransport:
         return response
 
     def _link(self, exchange: Exchange) -> Link:
-        """A kept connection that is still good, or a new one; connected, with its socket known to the exchange."""
+        """A kept connection that is still usable, or a new one; its socket is registered with the exchange."""
         since, link = self._idle.pop(threading.get_ident(), (-math.inf, None))
         if link is not None:
             if time.monotonic() - since < KEEPALIVE_S and link.silent():
@@ -238,7 +238,7 @@ class BlockingTransport:
     def _refused(self, reader: AnswerReader, response: Response, held: Held) -> None:
         try:
             body = b"".join([piece for piece, _ in _pieces(reader, held)])
-        except BadResponse as error:  # the status counts, whatever its body is
+        except BadResponse as error:  # the status counts, even if the body is invalid
             body = str(error).encode()
         response.done = time.monotonic()
         refuse(response, reader.status, reader.headers, body, time.time())
@@ -269,7 +269,7 @@ class BlockingTransport:
         response.answers = answers_of(request, splitter, events)
         response.outcome = Outcome.ok
         exchange.until = min(exchange.until, response.done + END_WAIT_S)
-        with contextlib.suppress(OSError, BadResponse):  # the answer is complete; only the connection is at stake
+        with contextlib.suppress(OSError, BadResponse):  # the answer is complete; at worst the connection is not reused
             for _ in pieces:
                 pass
 

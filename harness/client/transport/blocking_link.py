@@ -1,4 +1,4 @@
-"""What a thread of the blocking transport works with: an exchange that others can give up, and a connection."""
+"""The exchange of a thread of the blocking transport, which other threads can give up, and its connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLOSED = (ClosedError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError
 
 
 class Exchange:
-    """A request under way in a thread, and the handle by which another thread gives it up."""
+    """A request in flight in a thread; another thread can give it up."""
 
     __slots__ = ("aborted", "idle_close", "request", "sock", "until")
 
@@ -32,15 +32,15 @@ class Exchange:
     def abort(self) -> None:
         """Wake the thread, whatever it waits for.
 
-        Marked first, socket read after; the thread forgets the socket first and looks at the mark after. So a socket
-        that went back to the idle connections is never shut.
+        This sets the mark before it reads the socket; the thread drops the socket before it reads the mark. So a
+        socket that was returned to the idle connections is never shut.
         """
         self.aborted = True
         sock = self.sock
         if sock is None:
             return
         with contextlib.suppress(OSError):  # it is closed already
-            # The bare one: TLS's would first forget its session, and gevent's would wake another thread's hub.
+            # The plain socket: TLS would first drop its session, and gevent would wake the hub of another thread.
             bare = _socket.socket(fileno=sock.fileno())
             try:
                 bare.shutdown(socket.SHUT_RDWR)
@@ -48,7 +48,7 @@ class Exchange:
                 bare.detach()
 
     def allow(self) -> None:
-        """Let the next socket operation take what is left; raises TimeoutError if nothing is."""
+        """Set the socket's timeout to the remaining time; raises TimeoutError if none is left."""
         left_s = self.until - time.monotonic()
         if left_s <= 0:
             raise TimeoutError
@@ -75,12 +75,12 @@ class Link:
         return self.sock.recv(size)
 
     def silent(self) -> bool:
-        """Neither a byte nor the end is waiting to be read, as it must be between two exchanges."""
+        """Whether neither a byte nor the end is waiting to be read, as required between two exchanges."""
         try:
             bare = _socket.socket(self.sock.family, self.sock.type, self.sock.proto, self.sock.fileno())
         except (OSError, ValueError):
             return False
-        try:  # the bare one sees what arrived under TLS, too, and waits for no hub of gevent
+        try:  # the plain socket also sees bytes under TLS, and does not wait for a hub of gevent
             bare.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return True
@@ -91,7 +91,7 @@ class Link:
         return False
 
     def closed_idle(self, error: OSError) -> bool:
-        """This error says that the server had closed the kept connection; a reset does not, it may have begun."""
+        """Whether the server had closed the kept connection; after a reset it may have begun work."""
         return self.kept and not self.reader.heard and isinstance(error, _CLOSED)
 
     def close(self) -> None:

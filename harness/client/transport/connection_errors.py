@@ -1,4 +1,4 @@
-"""Faults of a connection in words: what is wrong and what helps, alike for all transports."""
+"""Messages for connection errors, with a remedy; the same for all transports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IDLE_CLOSE = "the server closed the kept-alive connection before it answered"
 
 
 def tls_context() -> ssl.SSLContext:
-    """Certificates are checked against those of the system, or against SSL_CERT_FILE and SSL_CERT_DIR if set."""
+    """Check certificates with those of the system, or with SSL_CERT_FILE and SSL_CERT_DIR if set."""
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         path = os.environ.get(name)
         if path and not Path(path).exists():
@@ -24,7 +24,7 @@ def tls_context() -> ssl.SSLContext:
 
 
 def connection_fault(error: BaseException, host: str) -> str:
-    """One line for an exchange that a fault of the connection ended."""
+    """One line for an exchange that a connection error ended."""
     for cause in reversed(_causes(error)):  # aiohttp wraps the error of the system in its own, of the same classes
         if isinstance(cause, ssl.SSLError):
             return _tls_fault(cause, host)
@@ -34,7 +34,7 @@ def connection_fault(error: BaseException, host: str) -> str:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The error, what it wraps, and what that wraps; the last is the system's."""
+    """The error and its chain of causes; the last one comes from the system."""
     found = [error]
     while (inner := getattr(found[-1], "certificate_error", None) or found[-1].__cause__) is not None:
         found.append(inner)

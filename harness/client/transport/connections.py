@@ -1,8 +1,8 @@
-"""aiohttp's connections, held to one rule: a connection that is not provably in step is never used again.
+"""Connections of aiohttp with one rule added: a connection that is not provably in step is never used again.
 
 aiohttp takes bytes that arrive between two exchanges, or after an answer in the same segment, for the next answer.
-Here they close the connection. The same class tells a kept connection that the server closed while it was idle from
-every other loss, because only the first is safe to send again (RFC 9110, section 9.2.2).
+Here they close the connection. The class also distinguishes a kept connection that the server closed while idle from
+every other loss, because only the former is safe to send again (RFC 9110, section 9.2.2).
 
 Private parts of aiohttp that are used: the factory of the connector's protocols and its table of idle connections.
 """
@@ -27,7 +27,7 @@ from harness.client.transport.answer_reader import BODILESS
 from harness.client.transport.connection_errors import IDLE_CLOSE
 from harness.client.transport.outcomes import LOOPBACK
 
-_JUST_READ_S = 0.001  # so soon after an exchange the loop has just read all there was: the kernel need not be asked
+_JUST_READ_S = 0.001  # this soon after an exchange the loop has just read all bytes, so the kernel is not asked
 _NOTHING = bytes(4)
 _NO_CAUSE = BaseException()  # aiohttp's own mark for it is private
 
@@ -67,9 +67,9 @@ class KeptProtocol(ResponseHandler):
         self._socket_fd = -1 if sock is None else sock.fileno()
 
     def is_connected(self) -> bool:
-        """The next exchange may begin: the connector asks this of an idle connection just before it hands it out.
+        """Whether the next exchange may begin; the connector calls this just before it reuses an idle connection.
 
-        Not if bytes wait in the kernel: nobody asked for them.
+        False if unrequested bytes wait in the kernel.
         """
         if not _is_connected(self):
             return False
@@ -86,16 +86,16 @@ class KeptProtocol(ResponseHandler):
         _feed_data(self, data, size)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """After the end of an answer the parser has nothing that it could go on with."""
+        """Resume the parser only during an exchange: after the end of an answer it has no bytes to parse."""
         _resume_reading(self, resume_parser and not self._idle)
 
     def data_received(self, data: bytes) -> None:
-        if data:  # else aiohttp goes on with what it has
+        if data:  # else aiohttp continues with its bytes
             if self._idle:
                 self.close()
                 return
             self._heard = True
-            if self._parser is None:  # an answer to nothing, on a connection that is new
+            if self._parser is None:  # an answer without a request, on a new connection
                 self._early = True
         self._parsing = True
         _data_received(self, data)
@@ -121,7 +121,7 @@ class KeptProtocol(ResponseHandler):
             return True
         try:
             return self._parser is not None and self._parser.feed_eof() is not None
-        except Exception:  # whatever the parser dislikes about them
+        except Exception:  # any parse error
             return True
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException = _NO_CAUSE) -> None:
@@ -130,7 +130,7 @@ class KeptProtocol(ResponseHandler):
         super().set_exception(exc, exc_cause)
 
     def _lost(self, exc: BaseException, cause: BaseException) -> ConnectionLostError:
-        """What became of the connection. A reset is no idle close: the server may have begun to work."""
+        """The error of a lost connection. A reset is no idle close: the server may have begun to work."""
         reset = isinstance(cause, ConnectionResetError) and not isinstance(cause, aiohttp.ClientConnectionResetError)
         if self._used and not self._heard and not reset:
             return ConnectionLostError(IDLE_CLOSE, idle=True)
@@ -141,7 +141,7 @@ class KeptProtocol(ResponseHandler):
 
 
 def _unread(fd: int) -> bool:
-    """Bytes have arrived that the loop has not read."""
+    """Whether bytes have arrived that the loop has not read."""
     try:
         return fcntl.ioctl(fd, termios.FIONREAD, _NOTHING) != _NOTHING
     except OSError:
@@ -149,7 +149,7 @@ def _unread(fd: int) -> bool:
 
 
 class KeptConnector(aiohttp.TCPConnector):
-    """A connector of such connections, which looks up `localhost` by itself."""
+    """A connector of such connections, which resolves `localhost` itself."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(resolver=_Resolver(), **settings)
@@ -163,7 +163,7 @@ class KeptConnector(aiohttp.TCPConnector):
 
 
 class _Resolver(AbstractResolver):
-    """`localhost` is both loopback addresses, at the price of no thread; every other name is the system's to know."""
+    """Resolve `localhost` to both loopback addresses without a thread; leave every other name to the system."""
 
     def __init__(self) -> None:
         self._system: AbstractResolver | None = None

@@ -1,4 +1,4 @@
-"""Bodies that a server compresses although `Accept-Encoding: identity` was sent: decoded, or refused by name."""
+"""Decodes bodies that a server compresses despite `Accept-Encoding: identity`; refuses unknown encodings by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zlib
 from harness.client.errors import BadResponse
 from harness.client.transport.held_bytes import Held
 
-PIECE = 256 * 1024  # bytes that are decoded at a time, so a small body that grows without end is noticed in time
+PIECE = 256 * 1024  # bytes decoded at a time, so that a decompression bomb is detected early
 _AUTO = 47  # zlib's number for gzip or zlib, by the header of the data
 _KNOWN = frozenset({"gzip", "x-gzip", "deflate"})
 
@@ -28,7 +28,7 @@ class Decoder:
         self._begun = False
 
     def feed(self, data: bytes, held: Held) -> bytes:
-        """What these bytes decode to; raises BadResponse if they are damaged or decode to too much."""
+        """Decode bytes; raises BadResponse if they are damaged or the result is too large."""
         pieces: list[bytes] = []
         while data:
             self._begun = True
@@ -60,7 +60,7 @@ class Decoder:
 
 
 def decoder(coding: str | None) -> Decoder | None:
-    """What decodes a body with this `Content-Encoding`; None if it is not encoded."""
+    """The decoder for this `Content-Encoding`; None if the body is not encoded."""
     if not coding or coding.strip().lower() in {"", "identity"}:
         return None
     return Decoder(coding)

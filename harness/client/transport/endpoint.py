@@ -1,10 +1,10 @@
-"""Where to send and what to prove oneself with: a URL taken apart, and the one header that follows from it.
+"""The server's URL and credentials: splits a URL into a base URL without secrets and an `Authorization` header.
 
 Rules of this file
   1. User and password of a URL, and an API key, become the value of `Authorization` here and nowhere else, so that all
-     transports send the same. What is in the URL wins: it was written for this server.
-  2. The URL that leaves here holds no secret; it is the only one that is shown or kept.
-  3. A value that no header can carry is refused by name before anything is sent, and never repeated in the message.
+     transports send the same. The URL takes precedence: it was written for this server.
+  2. The resulting URL holds no secret; it is the only one that is shown or stored.
+  3. A value that no header can carry is refused before anything is sent; the message names it but never repeats it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Access:
 
 
 def access(url: str, api_key: str | None = None, name: str = "api_key", where: str = "url") -> Access:
-    """The URL's user and password, or else the key, as a header; raises SettingError that names what is wrong."""
+    """The URL's user and password, or else the key, as a header; raises SettingError that names the mistake."""
     keep_from_texts([url])
     url = url.strip()
     scheme, _, rest = url.partition("://")
@@ -72,7 +72,7 @@ def basic(userinfo: str) -> str:
 
 
 def checked_key(value: str, name: str) -> str:
-    """A key without blanks and line ends around it; raises SettingError, which never holds it, for what is no key."""
+    """A key without surrounding blanks and line ends; raises SettingError, which never holds it, for an invalid key."""
     key = value.strip(_STRIPPED)
     keep(key)
     if not key:
@@ -88,7 +88,7 @@ def _named(character: str) -> str:
 
 
 def check_headers(headers: Mapping[str, str], where: str) -> None:
-    """Raise SettingError unless each of these can be sent as it is."""
+    """Raise SettingError unless each of these headers can be sent unchanged."""
     for name, value in headers.items():
         text = f"{name}{value}"
         if not name or not name.isascii() or any(c in "\0\r\n" for c in text) or not _latin(value):
@@ -120,7 +120,7 @@ def own_headers(headers: Mapping[str, str] | None, authorization: str | None) ->
 
 
 def merged(headers: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:
-    """Both, where `over` wins; the case of names does not count."""
+    """Both sets of headers; those of `over` take precedence. The case of names does not count."""
     names = {name.lower() for name in over}
     return {name: value for name, value in headers.items() if name.lower() not in names} | dict(over)
 
@@ -140,7 +140,7 @@ def _checked_header(name: str, value: str) -> str:
 
 
 def _keep_header(name: str, value: str) -> None:
-    """Every value may be a secret, except short ones and those of headers that say nothing secret."""
+    """Register a header's value as a possible secret, unless it is short or the header is known to hold none."""
     if name == "authorization":
         scheme, _, credentials = value.partition(" ")
         keep(credentials or value)
@@ -168,7 +168,7 @@ def key_of_environment(environment: Mapping[str, str] = os.environ) -> str | Non
 
 
 def access_to(url: str, environment: Mapping[str, str] = os.environ, where: str = "--target") -> Access:
-    """How the target is reached, by its URL and the environment; raises SettingError."""
+    """Access to the target, from its URL and the environment; raises SettingError."""
     value = environment.get(AUTHORIZATION_VARIABLE)
     if value is None:
         return access(url, key_of_environment(environment), where=where)

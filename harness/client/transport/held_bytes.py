@@ -1,9 +1,9 @@
-"""The bytes of answers that are being read: bounded for each answer, and for all answers of the process together.
+"""Bounds the bytes of answers in memory: for each answer, and for all answers of the process together.
 
 Rules of this file
   1. No lock: the threads of the blocking transport call this, also where gevent has patched locks. Each answer writes
      its own entry only, and the sum is of a copy.
-  2. A small answer is never refused because others are large, so a server that is well again is measured as well.
+  2. A small answer is never refused because others are large, so a recovered server is measured correctly.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Held:
             _sizes.pop(id(self), None)
 
     def add(self, size: int) -> None:
-        """So many bytes more; raises BadResponse if that is too much."""
+        """Add bytes; raises BadResponse if that exceeds a bound."""
         self.size += size
         if self.size > self._max:
             raise BadResponse(f"an answer of more than {self._max} bytes")

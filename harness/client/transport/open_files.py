@@ -1,4 +1,4 @@
-"""Open files of this process: how many it may have, and what an error says that comes from having too many.
+"""Limit of open files of this process, and messages for errors that come from it.
 
 Each connection is an open file. The limit is the soft one of `ulimit -n`, which may be raised up to the hard one.
 """
@@ -23,7 +23,7 @@ def limits() -> tuple[float, float]:
 
 
 def raise_limit() -> None:
-    """Raise the soft limit to the hard one; without effect where the system refuses."""
+    """Raise the soft limit to the hard one; no effect if the system refuses."""
     soft, hard = limits()
     if soft < hard < math.inf:
         import resource
@@ -35,10 +35,10 @@ def raise_limit() -> None:
 
 
 def advice() -> str:
-    """What the limit is, and what to do about it."""
+    """The limit, and a remedy."""
     return f"this process may have {limits()[0]:g} (`ulimit -n`): raise it, or keep fewer requests in flight"
 
 
 def explained(error: OSError) -> str | None:
-    """An error for want of file descriptors in words; None for any other error."""
+    """Message for an error caused by too few file descriptors; None for any other error."""
     return f"too many open files; {advice()}" if error.errno in TOO_MANY else None

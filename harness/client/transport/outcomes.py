@@ -1,4 +1,4 @@
-"""What both transports share: status to outcome, event streams to payloads, a finished answer to a response.
+"""Common parts of both transports: status to outcome, event stream to payloads, finished answer to response.
 
 Rules of this file
   1. It is pure: bytes in, values out; no clock, no socket. Both transports classify alike because both call this.
@@ -20,9 +20,9 @@ from harness.client.types import Answers, Outcome, Request, Response, oddities_o
 
 DONE = b"[DONE]"
 ANSWERED = frozenset({200, 202})
-END_WAIT_S = 0.1  # so long the connection may take to end the body after the stream's own end mark
-LOOPBACK = ("127.0.0.1", "::1")  # what `localhost` means, in the order in which they are tried
-_EXCERPT = 200  # bytes of a refusal that are kept for people
+END_WAIT_S = 0.1  # time for the connection to end the body after the stream's own end mark
+LOOPBACK = ("127.0.0.1", "::1")  # addresses of `localhost`, in the order in which they are tried
+_EXCERPT = 200  # bytes of a refusal that are kept for messages
 _CR, _LF, _BRACKET = 13, 10, 93
 
 
@@ -35,7 +35,7 @@ def base_url(url: str) -> str:
 
 
 def joined(base: str, path: str) -> str:
-    """The URL of a route. What the base ends with and the path begins with is written once.
+    """The URL of a route; a `/v1` at the end of the base and the start of the path appears once.
 
     OpenAI's base URLs end in `/v1`, which the paths of its routes begin with.
     """
@@ -48,11 +48,11 @@ def joined(base: str, path: str) -> str:
 
 
 def outcome_of_status(status: int) -> Outcome:
-    """What an HTTP status makes of an attempt, before its body is looked at.
+    """The outcome of an HTTP status, before the body is read.
 
-    200 is ok, and so is 202 for what is answered later. 429 and 503 mean "not now"; 408 is the server's own time-out
-    (RFC 9110); every other 5xx is the server's error, and all else, redirects and other 2xx included, means that the
-    caller asked for the wrong thing.
+    200 is ok, and so is 202 for an answer that comes later. 429 and 503 mean "not now"; 408 is the server's own
+    time-out (RFC 9110); every other 5xx is the server's error. Any other status, redirects and other 2xx included,
+    means that the request was wrong.
     """
     if status in ANSWERED:
         return Outcome.ok
@@ -64,14 +64,14 @@ def outcome_of_status(status: int) -> Outcome:
 
 
 def refuse(response: Response, status: int, headers: Mapping[str, str], body: bytes, now_unix_s: float) -> None:
-    """Fill in what a status other than 200 tells; `headers` finds its keys whatever their case."""
+    """Fill in a response with a status other than 200; the keys of `headers` are case-insensitive."""
     response.outcome = outcome_of_status(status)
     response.retry_after_s = retry_after_s(headers, now_unix_s)
     response.error = f"HTTP {status}: {_redirect(status, headers)}{excerpt(body, _EXCERPT)}"
 
 
 def _redirect(status: int, headers: Mapping[str, str]) -> str:
-    """Where a redirect points to, without what may be secret in it; redirects are not followed."""
+    """Target of a redirect, without secrets; redirects are not followed."""
     location = headers.get("Location", "") if 300 <= status <= 399 else ""
     if not location:
         return ""
@@ -80,11 +80,11 @@ def _redirect(status: int, headers: Mapping[str, str]) -> str:
 
 
 _PIECES = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call")
-"""Fields of a delta that bring a piece of the answer; thinking is a piece of it, and comes first."""
+"""Fields of a delta that carry a piece of the answer; thinking counts as a piece, and comes first."""
 _BESIDE = frozenset(
     {"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "error", "choices"}
 )
-"""An event that has these fields only, without text and choices, brings no piece."""
+"""An event with only these fields, without text and choices, carries no piece."""
 _EMPTY = frozenset({DONE, b"", b"null"})
 _KEEPS_ALIVE = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
 
@@ -100,9 +100,9 @@ _any = msgspec.json.Decoder()
 
 
 def is_content(payload: bytes) -> bool:
-    """This payload brings a piece of the answer: not the end mark, a role, a finish reason or the token counts.
+    """Whether a payload carries a piece of the answer: not the end mark, a role, a finish reason or token counts.
 
-    Only such events count for the time to the first token and between tokens. What is not understood counts.
+    Only such events count for the time to the first token and between tokens. Unknown events count.
     """
     if payload in _EMPTY:
         return False
@@ -125,7 +125,7 @@ def _brings(choice: Any) -> bool:
 
 
 def _is_beside(payload: bytes) -> bool:
-    """An event without text and choices that is known to be beside the answer: a ping, a count of tokens."""
+    """Whether an event without text and choices is known not to be part of the answer: a ping or token counts."""
     event = _any.decode(payload)
     return _BESIDE.issuperset(event) or event.get("type") in _KEEPS_ALIVE
 
@@ -144,7 +144,7 @@ def plain_answers_of(request: Request, body: bytes) -> tuple[Any, ...]:
 
 
 def _checked(request: Request, read: Callable[[Request, Any], tuple[Any, ...]], what: Any) -> tuple[Any, ...]:
-    """What the task reads. Whatever a task of the user's own raises is a bad response: it must not end the run."""
+    """The answers that the task reads; an exception of a user-defined task is a bad response."""
     try:
         answers = read(request, what)
         found = len(answers)
@@ -153,13 +153,13 @@ def _checked(request: Request, read: Callable[[Request, Any], tuple[Any, ...]], 
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
         raise BadResponse(f"task {request.task.name} cannot read the answer: {why}") from error
-    if request.items and found != len(request.items):  # a question about a job is about no item
+    if request.items and found != len(request.items):  # requests about jobs have no items
         raise BadResponse(f"task {request.task.name} read {found} answers for {len(request.items)} items")
     return answers
 
 
 def is_end(payload: bytes) -> bool:
-    """This payload is the last of its stream: the protocol says so, whatever the connection does after it."""
+    """Whether a payload is the last of its stream by the protocol, whatever the connection does after it."""
     if payload == DONE:
         return True
     if b'"done"' not in payload:
@@ -176,7 +176,7 @@ class SseSplitter:
     Lines end in LF, CR LF or CR; comments and fields other than `data` are skipped; several `data` lines of an event
     are joined by LF. Feeding is linear in the bytes fed, however small the chunks. Beyond the specification:
 
-    - `[DONE]` is given out as soon as its line is there, blank line or not, and what comes after it is not looked at;
+    - `[DONE]` is given out as soon as its line is there, blank line or not, and everything after it is ignored;
     - the data of an event that is named as a ping is empty, and that of one named `error` an object with `error`;
     - a stream that begins as a JSON document is one (`plain`): the server does not stream.
     """
@@ -251,13 +251,13 @@ class SseSplitter:
         return data if isinstance(error, dict) and error.get("error") else msgspec.json.encode({"error": error or True})
 
     def _end_mark(self) -> list[bytes]:
-        """The end mark, if the line that has not ended is one: some servers close the connection right after it."""
+        """The end mark, if the unfinished line is one: some servers close the connection right after it."""
         if self._data or len(self._tail) > len(DONE) * 2 or sum(map(len, self._tail)) > len(b"data: ") + len(DONE):
             return []
         return self._payloads([b"".join(self._tail)]) if b"".join(self._tail)[5:].strip() == DONE else []
 
     def _without_mark(self, chunk: bytes) -> bytes:
-        """Take the byte order mark off the start of the stream; empty until there is enough to tell."""
+        """Remove the byte order mark from the start of the stream; returns nothing until that can be decided."""
         chunk = b"".join([*self._tail, chunk])
         self._tail = []
         if len(chunk) < 3 and b"\xef\xbb\xbf".startswith(chunk):

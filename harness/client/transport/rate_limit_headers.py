@@ -1,10 +1,10 @@
-"""What a server says of its rate limits, in every form servers use; pure.
+"""Parses rate limits in response headers, in every form that servers use; pure.
 
-Understood are `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` (OpenAI and those who speak its API; the reset is
+Supported: `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` (OpenAI and compatible servers; the reset is
 a Go duration or seconds), `anthropic-ratelimit-{requests,tokens}-{limit,remaining,reset}` (the reset is a date),
 `x-ratelimit-*` and `ratelimit-*` (seconds, or a Unix time), and `RateLimit: "name";r=50;t=30` of the IETF's draft
 (draft-ietf-httpapi-ratelimit-headers), as well as its older `limit=100, remaining=50, reset=30`.
-What is negative or unreadable counts as not said.
+Negative and unreadable values are ignored.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ _NAMES = [
     ("x-ratelimit-%s", "requests", False),
     ("ratelimit-%s", "requests", False),
 ]
-"""Header with a place for limit, remaining or reset; what it counts; whether it refills bit by bit."""
+"""Header with a placeholder for limit, remaining or reset; counted unit; whether it refills gradually."""
 
-# A server that sent this many answers without quota headers is silent: from then on only every SOME-th is read.
+# After this many answers without quota headers, only every SOME-th answer is examined.
 SILENT = 8
 SOME = 32
 REMAINING = (*(name % "remaining" for name, _, _ in _NAMES), "ratelimit")
-"""The headers of which an answer that tells limits has at least one."""
+"""An answer that reports limits has at least one of these headers."""
 _MEMBER = re.compile(r"([a-z]+)\s*=\s*(\d+)")
 
 
 class Quota(msgspec.Struct, frozen=True):
-    """One limit as it stands at the server."""
+    """State of one limit at the server."""
 
-    kind: str  # what it counts: "requests" or "tokens"
+    kind: str  # counted unit: "requests" or "tokens"
     remaining: float
-    reset_s: float  # until it is whole again
+    reset_s: float  # until the full amount is available again
     limit: float | None = None
-    refills: bool = False  # bit by bit; else all at once, at the reset
+    refills: bool = False  # gradually; else all at once, at the reset
 
 
 def quotas(headers: Mapping[str, str], now_unix_s: float) -> list[Quota]:
-    """Every limit that these headers tell; their keys are found whatever their case, or are in lower case."""
-    told = [_three(headers, name, kind, now_unix_s, refills) for name, kind, refills in _NAMES]
-    found = [quota for quota in told if quota is not None]
+    """Every limit in these headers; the keys are case-insensitive, or in lower case."""
+    candidates = [_three(headers, name, kind, now_unix_s, refills) for name, kind, refills in _NAMES]
+    found = [quota for quota in candidates if quota is not None]
     if text := headers.get("ratelimit"):
         found += _draft(text, headers.get("ratelimit-policy", ""))
     return found
 
 
 def _three(headers: Mapping[str, str], name: str, kind: str, now_unix_s: float, refills: bool) -> Quota | None:
-    """Limit, remaining and reset in a header each."""
+    """A limit in three headers: limit, remaining and reset."""
     text = headers.get(name % "remaining")
     if text is None:
         return None
@@ -70,8 +70,8 @@ def _three(headers: Mapping[str, str], name: str, kind: str, now_unix_s: float, 
 
 
 def _draft(text: str, policy: str) -> list[Quota]:
-    """The structured field: a list of limits, or the older one limit."""
-    others = {match[1].strip() for match in _OTHER_UNIT.finditer(policy)}  # bytes or concurrency, say
+    """The structured field: a list of limits, or one limit in the older form."""
+    others = {match[1].strip() for match in _OTHER_UNIT.finditer(policy)}  # such as bytes or concurrency
     found = []
     parts = [text] if "remaining" in text else text.split(",")
     for part in parts:

@@ -1,9 +1,9 @@
-"""When the server wants to be asked again, in every form servers use; pure.
+"""Seconds that a server asks the client to wait, in every form that servers use; pure.
 
-Read in this order, the first that is understood wins: `retry-after-ms` (float milliseconds), `retry-after` (seconds,
+The first header that can be read counts, in this order: `retry-after-ms` (float milliseconds), `retry-after` (seconds,
 whole or not, or an HTTP-date), `x-ratelimit-reset-*` (Go durations such as "1m2.5s", or seconds), `x-ratelimit-reset`
-(seconds, or a Unix time). Negative and unreadable values count as not said. Over an hour is told as an hour: whoever
-waits for a server decides by it that this is not worth waiting for, whatever the server meant.
+(seconds, or a Unix time). Negative and unreadable values are ignored. A wait of more than an hour
+is returned as an hour, which is enough to decide against waiting.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ SECONDS_MAX = 3_600.0
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _NUMBER = re.compile(r"\d{1,15}(\.\d{0,15})?|\.\d{1,15}")
-_PAST_S = 60.0  # a date may lie this far back and still mean "now": dates have whole seconds, and answers travel
+_PAST_S = 60.0  # a date up to this old means "now": dates have whole seconds, and answers take time to arrive
 _UNIX_TIME_MIN = 1e9  # as a number of seconds to wait it would be 31 years
 
 
 def retry_after_s(headers: Mapping[str, str], now_unix_s: float | None) -> float | None:
-    """Seconds to wait from now, in [0, 3600], or None if the server did not say.
+    """Seconds to wait from now, in [0, 3600]; None if the server did not say.
 
-    `headers` must find its keys whatever their case, or have them in lower case. Dates are taken against the answer's
-    own `Date`, so that the clocks need not agree, else against `now_unix_s`; with neither they say nothing.
+    The keys of `headers` are case-insensitive, or in lower case. Dates are compared with the answer's `Date`, so that
+    the clocks need not agree, else with `now_unix_s`; without either they are ignored.
     """
     if (text := headers.get("retry-after-ms")) is not None and (ms := _number(text)) is not None:
         return _sane(ms / 1000.0)
@@ -44,7 +44,7 @@ def retry_after_s(headers: Mapping[str, str], now_unix_s: float | None) -> float
 
 
 def _reset(headers: Mapping[str, str], kind: str) -> float | None:
-    """The reset of one quota, if that quota is used up (or the server does not say what remains)."""
+    """Reset of one quota, if it is exhausted (or if the server does not say how much remains)."""
     text = headers.get(f"x-ratelimit-reset-{kind}")
     remaining = _number(headers.get(f"x-ratelimit-remaining-{kind}", "0"))
     if text is None or remaining is None or remaining > 0:
@@ -84,7 +84,7 @@ def _http_date(text: str) -> float | None:
 
 
 def _until(at: float, now_unix_s: float | None) -> float | None:
-    """From now to a Unix time; one that has just passed means at once."""
+    """Seconds from now to a Unix time; one that has just passed means at once."""
     return None if now_unix_s is None else _sane(max(0.0, at - now_unix_s) if at > now_unix_s - _PAST_S else None)
 
 

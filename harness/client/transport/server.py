@@ -1,4 +1,4 @@
-"""The server at a URL: whether it is one, whether it answers, and what tells it from others. Outside every load."""
+"""Checks a server's URL, whether it answers, and its identity. Not part of any load."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_url(url: str) -> str:
 
 
 def root_of(url: str) -> str:
-    """The part before the API: a base URL may end in /v1, as OpenAI's clients have it."""
+    """The base URL without /v1, which base URLs of OpenAI clients end in."""
     return _API.sub("", url)
 
 
@@ -50,13 +50,13 @@ def check_answers(url: str) -> None:
 
 
 def identity(url: str) -> str:
-    """What tells the answers of a server from those of another: its address, and the models that it says it serves."""
+    """Identity of a server for stored answers: its address, and the models that it reports."""
     root = root_of(url.rstrip("/"))
     models, info = call(f"{root}/v1/models"), call(f"{root}/info")
     listed = models.get("data") if isinstance(models, dict) else None
     names = [one.get("id") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    told = {key: info[key] for key in _MODEL if key in info} if isinstance(info, dict) else {}
-    return json.dumps([root, sorted(map(str, names)), told], sort_keys=True)
+    fields = {key: info[key] for key in _MODEL if key in info} if isinstance(info, dict) else {}
+    return json.dumps([root, sorted(map(str, names)), fields], sort_keys=True)
 
 
 def call(url: str, method: str = "GET", timeout_s: float = PROBE_S) -> Any:

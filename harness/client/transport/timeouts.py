@@ -1,7 +1,8 @@
-"""A time-out for each of thousands of requests in flight, at the price of one timer for all of them.
+"""Time-outs of thousands of requests in flight with a single timer.
 
-All requests of a transport are allowed the same time, so they run out in the order in which they began: one timer for
-the oldest is enough. (aiohttp's own, a timer and two context managers a request, is a tenth of a small request's cost.)
+All requests of a transport have the same time-out, so they expire in the order in which they began: one timer for the
+oldest is enough. (aiohttp's own time-outs, a timer and two context managers per request, are a tenth of the cost of a
+small request.)
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ class Watch:
         self.expired = False
 
     def expire(self) -> None:
-        """Cancel the request's task, once; the transport takes the cancellation back and calls it a time-out.
+        """Cancel the request's task, once; the transport turns the cancellation into a time-out.
 
-        A deadline and a time-out can both end in one turn of the loop. A second cancellation would not be taken back.
+        A deadline and a time-out can both end in one turn of the loop. A second cancellation would not be undone.
         """
         if self.expired:
             return
@@ -32,7 +33,7 @@ class Watch:
 
 
 class Timeouts:
-    """Watches requests that are all allowed `timeout_s` seconds; use within a running loop."""
+    """Watches requests with a time-out of `timeout_s` seconds each; use within a running loop."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
@@ -58,7 +59,7 @@ class Timeouts:
         self._timer = self._loop.call_later(delay_s, self._ring)
 
     def _ring(self) -> None:
-        """Expire what is due (to the loop's millisecond), then sleep till the oldest that is left."""
+        """Expire due requests (to the loop's millisecond), then set the timer for the oldest that remains."""
         self._timer = None
         now = self._loop.time() + 0.001
         for watch in self._watched:
@@ -68,7 +69,7 @@ class Timeouts:
             watch.expire()
 
     def close(self) -> None:
-        """No more timer."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -132,17 +132,17 @@ def test_what_the_standard_library_builds_on_a_loop_works() -> None:
 
 def test_an_exception_in_a_callback_is_told_and_stops_nothing() -> None:
     """As on asyncio's loop: the exception handler hears of it."""
-    told: list[BaseException] = []
+    errors: list[BaseException] = []
 
     async def main() -> float:
         loop = _running()
-        loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+        loop.set_exception_handler(lambda _, context: errors.append(context["exception"]))
         loop.call_later(1.0, lambda: 1 / 0)
         await asyncio.sleep(2.0)
         return loop.time()
 
     assert run(main()) == 2.0
-    assert [type(error) for error in told] == [ZeroDivisionError]
+    assert [type(error) for error in errors] == [ZeroDivisionError]
 
 
 def test_tasks_left_over_do_not_keep_a_finished_run_going() -> None:

@@ -41,7 +41,7 @@ def test_capacity_changes_at_its_instant(tmp_path: Path, text: str, before: floa
 
 
 def test_a_server_without_a_queue_refuses_and_says_when_to_come_back(tmp_path: Path) -> None:
-    """429 with the profile's own Retry-After; a retry that heeds it gets through."""
+    """429 with the profile's own Retry-After; a retry that respects it gets through."""
     bare = _run(tmp_path, servers.NO_QUEUE, "queue-stream:concurrency=12", items=100)
     assert bare.count(Outcome.rejected) > 0
     assert set(bare.rows["status"]) == {200, 429}
@@ -55,7 +55,7 @@ def test_a_server_without_a_queue_refuses_and_says_when_to_come_back(tmp_path: P
 
 
 def test_a_small_queue_overflows_into_429(tmp_path: Path) -> None:
-    """Eight at work and four waiting; the thirteenth is told to go."""
+    """Eight at work and four waiting; the thirteenth is refused."""
     run = _run(tmp_path, servers.SMALL_QUEUE, "queue-stream:concurrency=12")
     assert run.count(Outcome.ok) == 400
     run = _run(tmp_path, servers.SMALL_QUEUE, "queue-stream:concurrency=13")

@@ -88,8 +88,8 @@ def _limits(shape: Shape) -> list[str]:
         lines += [f"rate_per_s = {shape.rate_per_s}", f"burst = {shape.burst}"]
     if not lines:
         return []
-    told = "tell_wait = false" if shape.retry_after_s is None else f"retry_after_s = {shape.retry_after_s}"
-    return ["", "[limits]", *lines, f"delay_s = {REFUSED_AFTER_S}", told]
+    hint = "tell_wait = false" if shape.retry_after_s is None else f"retry_after_s = {shape.retry_after_s}"
+    return ["", "[limits]", *lines, f"delay_s = {REFUSED_AFTER_S}", hint]
 
 
 def main(folder: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_server_that_limits_a_rate_is_paced() -> None:
 
 
 def test_work_that_got_longer_is_no_slower_server() -> None:
-    """Requests of ten times the size, told by their work, leave the limit where it was."""
+    """Requests of ten times the size, with their work in the samples, leave the limit where it was."""
     limit = Knee(initial=8, minimum=8, maximum=8)
     changes = []
     for at in range(2000):

@@ -1,1 +1,1 @@
-"""Answers to questions that mean the same: an index of embeddings, a guard against near misses, and a shadow."""
+"""Parts of the semantic cache: embeddings and their index, a guard against near misses, shadow checks of hits."""

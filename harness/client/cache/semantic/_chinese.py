@@ -1,4 +1,4 @@
-"""Chinese text for the guard: one form for numerals and ways of asking; characters are compared, not words."""
+"""Normalizes Chinese text for the guard: numerals and question forms; characters are compared, not words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPACE = re.compile(r"(?<=[\u4e00-\u9fff])\s+|\s+(?=[\u4e00-\u9fff])")
 
 
 def simplify(text: str) -> tuple[str, tuple[str, ...]]:
-    """The text in one form and the words of time taken out of it; as it came if there is no Chinese in it."""
+    """The normalized text, and the time words removed from it; a text without Chinese is returned unchanged."""
     if not _ANY.search(text):
         return text, ()
     text = _SPACE.sub("", text)
@@ -42,7 +42,7 @@ def _as_digits(match: re.Match[str]) -> str:
 
 
 def number(numeral: str) -> int | None:
-    """二十五 is 25, 一百零三 is 103, 三万 is 30000, 二〇二四 is 2024; None for what is no number (一一得一)."""
+    """二十五 is 25, 一百零三 is 103, 三万 is 30000, 二〇二四 is 2024; None if it is not a number (一一得一)."""
     if all(character in chinese.DIGITS for character in numeral):
         return int("".join(str(chinese.DIGITS[character]) for character in numeral))
     total, section, digit = 0, 0, 0

@@ -1,7 +1,7 @@
-"""English words for the guard: what says nothing, what says the same, and how a question may be put.
+"""English words for the guard: filler words, synonyms, and question forms.
 
-Only what is interchangeable in nearly every sentence stands here. A word that is missing costs a hit; one too many
-gives a wrong answer.
+Only words that are interchangeable in nearly every sentence are listed. A missing word costs a hit; a wrong one
+causes a wrong answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ def _of(words: str) -> list[str]:
 
 
 PHRASES = [
-    # politeness and asking at all
+    # Politeness and requests.
     ("h", r"\b(?:hi|hello|hey)\b(?: there)?[ ,!.]*", " "),
     (
         " you ",
@@ -28,7 +28,7 @@ PHRASES = [
     ("me", r"\b(?:tell|show|give) me\b(?: about)?|\blet me know\b|\bexplain to me\b", " "),
     (" to", r"\bis it possible (?:for me )?to\b|\bam i able to\b|\bare we able to\b", " can i "),
     ("thank", r"\b(?:thanks|thank you)(?: in advance| a lot| very much)?\b", " "),
-    # ways to ask how
+    # Forms of "how".
     (
         "what",
         r"\bwhat(?: is|'s| are) (?:the|a) (?:way|steps|procedure|process|method|right way)s? (?:to|for|of)\b",
@@ -39,7 +39,7 @@ PHRASES = [
     ("how ", r"\bhow (?:do|does|can|could|would|might) (?:i|we|you|one|someone|somebody)(?: go about)?\b", " how "),
     ("how ", r"\bhow (?:should|shall) (?:i|we|one)\b", " how "),
     ("to", r"\bhow am i supposed to\b|\bhow to\b", " how "),
-    # ways to ask what, when, why, how many
+    # Forms of "what", "when", "why" and "how many".
     ("what does", r"\bwhat does (.{1,60}?) (?:mean|stand for)\b", r" what is \1 "),
     (" of", r"\bwhat(?: is|'s) (?:the )?(?:meaning|definition) of\b", " what is "),
     ("define", r"\bdefine\b(?: what)?", " what is "),
@@ -50,7 +50,7 @@ PHRASES = [
     ("what", r"\bwhat(?: is|'s) the (?:number|count) of\b", " how many "),
     ("what", r"\bwhat(?: is|'s) the (?:price|cost) of\b", " how much does cost "),
     ("how much", r"\bhow much (?:is|are)\b", " how much does cost "),
-    # words that are several
+    # Expressions of several words.
     (" to", r"\b(?:have|has|need|needs) to\b|\bought to\b", " must "),
     ("to", r"\bin order to\b|\bso as to\b", " to "),
     (" of", r"\ba (?:lot|great deal) of\b|\blots of\b|\bplenty of\b", " many "),
@@ -71,7 +71,7 @@ PHRASES = [
     ("switch", r"\bswitch(?:ed|ing|es)? (.{1,40}?) (on|off)\b", r" switch \2 \1 "),
     ("turn", r"\bturn(?:ed|ing|s)? (.{1,40}?) (on|off)\b", r" switch \2 \1 "),
 ]
-"""What must stand in the text (lower-case) for it to be worth a look, pattern, what takes its place; in this order."""
+"""(Substring of the lower-case text that enables the rule, pattern, replacement); applied in this order."""
 
 CONTRACTIONS = [
     ("can", r"\bcan't\b|\bcannot\b", "can not"),
@@ -91,7 +91,7 @@ EMPTY = frozenset(
         "which it its some any s as and"
     )
 )
-"""Words that set no two questions apart; prepositions of direction, time and exclusion are not among them."""
+"""Words that never distinguish two questions; prepositions of direction, time and exclusion are not among them."""
 
 PERSONS = {
     **dict.fromkeys(_of("i me my mine myself we us our ours"), "i"),
@@ -169,10 +169,10 @@ SAME = {
     )
     for word in group.split()
 }
-"""Word -> the one that stands for all of its kind."""
+"""Word -> the representative of its synonyms."""
 
 ASKING = frozenset(_of("what which when where why who whom how much many and but"))
-"""After these (or first of all) "do" only makes a question; elsewhere it is the verb."""
+"""After these words, or at the beginning, "do" is an auxiliary; elsewhere it is the main verb."""
 
 TIMES = frozenset(_of("today tomorrow yesterday tonight now"))
 
@@ -194,4 +194,4 @@ ORDINALS = {
 MOVED = re.compile(
     r"^\s*((?:in|on|at|for|during|after|before|since|until|by|with|as of)\b[^,]{1,40}),\s*(.+)$", re.DOTALL
 )
-"""A phrase put in front, with a comma after it."""
+"""An introductory phrase with a comma after it."""

@@ -1,15 +1,15 @@
-"""Chinese words for the guard: what says nothing, what says the same, and how a question may be put."""
+"""Chinese words for the guard: filler words, synonyms, and question forms."""
 
 from __future__ import annotations
 
 PHRASES = [
-    # A-not-A asks the same as a particle at the end, and is no negation
+    # A-not-A is a question form like a final particle, and not a negation.
     (r"是不是|是否", ""),
     (r"能不能|可不可以|能否|可否|可以不可以", "能"),
     (r"有没有|有无", "有"),
     (r"([会要想肯该用行])不\1", r"\1"),
     (r"([一-鿿])不\1", r"\1"),
-    # politeness and asking at all
+    # Politeness and requests.
     (r"你好|您好|谢谢你?|多谢|拜托|劳驾", ""),
     (r"请问一下|请问|麻烦你?|请你|请", ""),
     (r"^[，,\s]*(?:你|您)?(?:能|可以)?(?:告诉|帮|教)(?:一下)?我(?:一下)?", ""),
@@ -17,7 +17,7 @@ PHRASES = [
     (r"(?:你|您)(?:知道|知不知道|清楚)", ""),
     (r"(?:说|讲|介绍|解释|说明|描述)(?:一下|一说|下)", ""),
     (r"一下子?", ""),
-    # ways to ask how, what, why, where, how many
+    # Forms of "how", "what", "why", "where" and "how many".
     (r"应该(?:如何|怎么|怎样)|该(?:如何|怎么|怎样)|要?怎么样|怎样|怎么|咋|如何", "怎"),
     (r"什么(?:样)?的(?:方法|办法|方式)|有什么(?:方法|办法|方式)(?:可以|能)?", "怎"),
     (r"怎(?:做|办)?(?:才)?(?:能|可以)", "怎"),
@@ -28,7 +28,7 @@ PHRASES = [
     (r"什么地方|在?哪里|在?哪儿|何处|在哪", "何处"),
     (r"多少钱|什么价格|价格是多少|价格多少|怎卖", "价格"),
     (r"谁|哪位|哪个人|什么人", "谁"),
-    # words that say the same
+    # Synonyms.
     (r"可以|能够|可", "能"),
     (r"必须|须要|一定要|得要|务必", "必须"),
     (r"购买|选购|购入", "买"),
@@ -72,7 +72,7 @@ PHRASES = [
 """Patterns applied in this order."""
 
 EMPTY = frozenset("的了是吗呢吧啊呀嘛哦么得地个在们")
-"""Characters that set no two questions apart."""
+"""Characters that never distinguish two questions."""
 
 PERSONS = {"我": "i", "咱": "i", "你": "you", "您": "you", "他": "he", "她": "she"}
 TIMES = ("今天", "明天", "昨天", "后天", "前天", "现在", "今晚", "明早")
@@ -81,4 +81,4 @@ DIGITS = {character: number for number, character in enumerate("〇一二三四�
 UNITS = {"十": 10, "百": 100, "千": 1_000}
 SCALES = {"万": 10_000, "亿": 100_000_000}
 COUNTED = "天日月年个次人元岁点分秒小时周位台件条张本页倍名只双层楼米公里斤克吨度号种部章节步家口%季届级"
-"""Characters before which (or after 第) a numeral is a number."""
+"""A numeral before one of these characters, or after 第, is a number."""

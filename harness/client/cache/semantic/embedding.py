@@ -1,4 +1,4 @@
-"""Where a text's embedding comes from: a server of embeddings through any `Send`, or a function of one's own."""
+"""Sources of embeddings: an embeddings server through any `Send`, or a user-defined function."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Function = Callable[[str], Sequence[float] | Awaitable[Sequence[float]]]
 
 
 class Embedding(Protocol):
-    """A text's unit vector, or None if there is none to be had; and the exchanges that this took on `send`'s server."""
+    """A text's unit vector, or None if the source gave none; and the exchanges that this took on `send`'s server."""
 
     async def __call__(self, text: str, send: Send, deadline: float, /) -> tuple[Array | None, tuple[Attempt, ...]]: ...
 
 
 def embedding_of(source: str | Function) -> Embedding:
-    """From "target" (the server that is asked anyway), a URL, a function, or its name as `package.module:function`."""
+    """The source for "target" (the server of the requests), a URL, a function, or `package.module:function`."""
     if source == "target":
         return FromServer()
     if not isinstance(source, str):
@@ -44,14 +44,14 @@ def embedding_of(source: str | Function) -> Embedding:
 
 
 def unit(vector: Sequence[float]) -> Array | None:
-    """Of length 1; None if it has no direction."""
+    """The vector scaled to length 1; None if its length is zero."""
     array = np.asarray(vector, dtype=np.float32)
     length = float(np.linalg.norm(array))
     return array / length if array.ndim == 1 and math.isfinite(length) and length > 0 else None
 
 
 class FromServer:
-    """POST /v1/embeddings on the same server, through the same layers: its exchanges are the layer's own calls."""
+    """POST /v1/embeddings on the same server, through the same layers; its exchanges count as calls of the layer."""
 
     def __init__(self, task: Embed | None = None) -> None:
         self._task = task or Embed()
@@ -65,7 +65,7 @@ class FromServer:
 
 
 class FromUrl:
-    """The same on another server, with a transport of its own; its exchanges are that server's."""
+    """POST /v1/embeddings on another server, with a separate transport; its exchanges are not counted here."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -88,7 +88,7 @@ class FromUrl:
 
 
 class FromFunction:
-    """A function of one's own, plain or async. A plain one runs on the loop: a slow one belongs in a thread."""
+    """A user-defined function, plain or async. A plain one runs on the loop, so a slow one should use a thread."""
 
     def __init__(self, function: Function) -> None:
         self._function = function

@@ -1,10 +1,10 @@
-"""Whether two questions may have the same answer, whatever their embeddings say; pure, English and Chinese.
+"""Checks by their words whether two questions may share an answer; pure, for English and Chinese.
 
-Embeddings put "turn it on" beside "turn it off", 5 beside 50 and Bonn beside Berlin: nearer than true paraphrases, so
-no threshold parts them. This guard reads the words. It brings a text into one form (numbers as digits, contractions
-undone, politeness and ways of asking taken away, some synonyms made one) and lets two texts pass only if nothing that
-carries meaning differs: no number, negation, name, tense, person or content word, nor the order of them, since "A pays
-B" is not "B pays A". What it does not know it refuses: that costs a hit, never a wrong answer.
+Embeddings place "turn it on" next to "turn it off", 5 next to 50 and Bonn next to Berlin, closer than true paraphrases,
+so no threshold separates them. The guard normalizes both texts: numbers become digits, contractions are expanded,
+politeness and question forms are removed, and some synonyms are merged. Two texts pass only if number, negation, name,
+tense, person and content words are equal, in the same order ("A pays B" is not "B pays A"). Unknown differences are
+refused: that costs a hit, never a wrong answer.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ _DO = frozenset({"do", "does", "doing"})
 
 
 class Meaning(msgspec.Struct, frozen=True):
-    """What of a text carries meaning: its words in one form and in order, and who is spoken of."""
+    """The normalized content of a text: its words in order, the time words, and the persons."""
 
     words: tuple[str, ...]
-    times: tuple[str, ...]  # today, now: they may stand anywhere
+    times: tuple[str, ...]  # such as today and now: their position does not matter
     persons: tuple[str, ...]
 
 
 def meaning(text: str) -> Meaning:
-    """The text in one form."""
+    """The normalized text."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).translate(_QUOTES)
     if _DIGIT.search(text):
@@ -106,7 +106,7 @@ def _same_words(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 
 def _same_word(a: str, b: str) -> bool:
-    """Equal, or one is the other's -ing form."""
+    """Whether two words are equal, or one is the -ing form of the other."""
     if a == b:
         return True
     if len(a) > len(b):
@@ -116,12 +116,12 @@ def _same_word(a: str, b: str) -> bool:
 
 
 def _same_persons(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """ "How do I pay" and "how to pay" are one; "how do I" and "how does she" are not."""
+    """Whether the persons agree: "how do I pay" equals "how to pay", but not "how does she pay"."""
     return not (set(one) | set(other)) - {"i"}
 
 
 def _one_form(word: str) -> str:
-    """Without the s of plural and third person, then the word that stands for its kind."""
+    """The word without the s of plural and third person, replaced by the representative of its synonyms."""
     if word in english.SAME:
         return english.SAME[word]
     if word == "does":
@@ -137,7 +137,7 @@ def _one_form(word: str) -> str:
 
 
 def _settled(words: list[str]) -> list[str]:
-    """A question that says how needs no "can"; were and was are one tense."""
+    """Remove "can" from questions with "how", "where" and "when"; merge "were" and "was", "shall" and "will"."""
     asked = [{"were": "was", "shall": "will"}.get(word, word) for word in words]
     if asked and asked[0] in {"how", "where", "when", "怎"}:
         asked = [asked[0], *(word for word in asked[1:] if word not in {"can", "能"})]
@@ -145,14 +145,14 @@ def _settled(words: list[str]) -> list[str]:
 
 
 def _genitives(tokens: list[str]) -> list[str]:
-    """The capital of France as France's capital: what follows `of`, up to the next small word, goes first."""
+    """Rewrite "the capital of France" as "France's capital": the words after `of` move to the front."""
     tokens = [word for word in tokens if word != "'s"]
     while "of" in tokens:
         at = len(tokens) - 1 - tokens[::-1].index("of")
         first = at
         while first > 0 and tokens[first - 1] not in _ENDS:
             first -= 1
-        if first == 0 or tokens[first - 1] not in _ARTICLES:  # no article says where the name begins: its last word
+        if first == 0 or tokens[first - 1] not in _ARTICLES:  # without an article, only the last word is moved
             first = max(0, at - 1)
         end = at + 2 if tokens[at + 1 : at + 2] and tokens[at + 1] in _ARTICLES else at + 1
         while end < len(tokens) and tokens[end] not in _ENDS:
@@ -190,14 +190,14 @@ _NUMBER_WORDS = [[word] for word in (*english.SMALL, *english.TENS)]
 
 
 class _Spoken:
-    """A number in words, as far as it has been read."""
+    """Parses a number written in words."""
 
     def __init__(self, value: float) -> None:
         self._value = value
         self._whole = 0.0
 
     def takes(self, word: str) -> bool:
-        """This word belongs to the number: five after twenty or hundred, but not after two."""
+        """Add a word; False if it does not continue the number: "five" continues "twenty", but not "two"."""
         value = self._value
         if word in english.SCALES:
             self._value = value * english.SCALES[word]
@@ -212,7 +212,7 @@ class _Spoken:
         return True
 
     def digits(self) -> str:
-        """As it is written in digits."""
+        """The number in digits."""
         return f"{self._whole + self._value:.15g}"
 
 

@@ -1,9 +1,9 @@
-"""Every vector within a cosine of a query's, found exactly, without looking at all of every vector.
+"""Exact search for all vectors within a cosine of a query, without reading every vector in full.
 
-Unit vectors are turned so that their first few coordinates (the head) hold as much of their length as possible: the
-principal directions of what is stored. By Cauchy and Schwarz the cosine of q and x is at most
-head(q) . head(x) + |tail(q)| |tail(x)|, so one product with a tenth of the matrix bounds all cosines from above, and
-only those that may reach the threshold are computed in full. Nothing is missed: it is an exact scan that reads less.
+Unit vectors are rotated to the principal directions of the stored vectors, so that their first few coordinates (the
+head) hold as much of their length as possible. By the Cauchy-Schwarz inequality the cosine of q and x is at most
+head(q) . head(x) + |tail(q)| |tail(x)|. So one product with a tenth of the matrix bounds all cosines from above, and
+only those that may reach the threshold are computed in full. The result is exact.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from harness.client.errors import SettingError
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 HEAD = 31  # coordinates of the head; one more holds the length of the tail
-TURN_AT = 256  # below so many all are looked at: it takes less time than deciding
-_SLACK = 1e-4  # float32 rounding, so that a bound never hides what lies on the threshold
-_ROUNDS = 3  # of subspace iteration: the head need only be good, the bound holds for any
+TURN_AT = 256  # below this number of vectors all cosines are computed, which is faster
+_SLACK = 1e-4  # for float32 rounding, so that no vector at the threshold is missed
+_ROUNDS = 3  # of subspace iteration: an approximate head is enough, because the bound holds for any
 
 
 class ExactIndex:
-    """Unit vectors by slot, at most `size`; the oldest gives way."""
+    """Unit vectors by slot, at most `size`; a new vector replaces the oldest."""
 
     def __init__(self, dimensions: int, size: int) -> None:
         if dimensions < 1 or size < 1:
@@ -42,7 +42,7 @@ class ExactIndex:
         return self._count
 
     def add(self, vector: Array) -> int:
-        """Store a unit vector; returns its slot, whose former vector is gone."""
+        """Store a unit vector; returns its slot. A former vector of the slot is dropped."""
         slot = self._next
         if slot == len(self._vectors):
             self._grow()
@@ -87,7 +87,7 @@ class ExactIndex:
         return head
 
     def _learn(self) -> None:
-        """Turn to the principal directions of a sample (subspace iteration); a few ms each time the number doubles."""
+        """Rotate to the principal directions of a sample (subspace iteration): a few ms whenever the number doubles."""
         rng = np.random.default_rng(0)
         sample = self._vectors[: self._count]
         if self._count > 2048:

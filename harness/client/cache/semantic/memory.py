@@ -1,4 +1,4 @@
-"""What was asked and answered, found again by meaning."""
+"""Stored questions and answers, searched by meaning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from harness.client.cache.semantic.guard import Meaning, differs, meaning
 from harness.client.cache.semantic.index import Array, ExactIndex
 
-LOOK_AT = 16  # nearest entries that the guard is shown
+LOOK_AT = 16  # nearest entries that the guard checks
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -22,9 +22,9 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Memory:
-    """Entries by kind (everything of a request but its text), each kind with an index of its own; pure.
+    """Entries by kind (everything in a request except its text), each kind with its own index; pure.
 
-    At most `size` entries a kind and `kinds` kinds; the longest unused kind gives way.
+    At most `size` entries per kind and `kinds` kinds; the kind that was unused for longest is dropped.
     """
 
     def __init__(self, threshold: float, size: int, kinds: int = 64, guarded: bool = True) -> None:
@@ -33,13 +33,13 @@ class Memory:
         self._kinds = kinds
         self._guarded = guarded
         self._known: OrderedDict[bytes, tuple[ExactIndex, list[Entry | None]]] = OrderedDict()
-        self.refused: dict[str, int] = {}  # near entries that the guard kept back, by reason
+        self.refused: dict[str, int] = {}  # near entries that the guard refused, by reason
 
     def __len__(self) -> int:
         return sum(len(index) for index, _ in self._known.values())
 
     def find(self, kind: bytes, text: str, vector: Array, now: float) -> Entry | None:
-        """The nearest entry within the threshold that the guard lets pass and that has not expired."""
+        """The nearest unexpired entry within the threshold that the guard accepts."""
         known = self._known.get(kind)
         if known is None or known[0].dimensions != len(vector):
             return None
@@ -60,7 +60,7 @@ class Memory:
         return None
 
     def keep(self, kind: bytes, text: str, vector: Array, answers: tuple[Any, ...], expires: float) -> None:
-        """Remember it; the oldest of its kind gives way."""
+        """Store an entry; the oldest of its kind is dropped."""
         known = self._known.get(kind)
         if known is None or known[0].dimensions != len(vector):
             known = self._known[kind] = (ExactIndex(len(vector), self._size), [])

@@ -1,4 +1,4 @@
-"""How often a cache by meaning is wrong, measured in use: a share of its hits is asked for all the same; pure."""
+"""Measures the false-hit rate of a semantic cache in use: a share of the hits is sent all the same; pure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Shadow:
         self.false = 0
 
     def saw(self, agrees: bool) -> None:
-        """A hit's answer was compared with a fresh one."""
+        """Count a hit whose answer was compared with a fresh one."""
         self.checked += 1
         self.false += not agrees
 
     @property
     def false_share(self) -> float:
-        """Of the hits that were checked; NaN of none."""
+        """False-hit rate of the checked hits; NaN if none was checked."""
         return self.false / self.checked if self.checked else math.nan
 
     @property
@@ -40,7 +40,7 @@ def upper_bound(hits: int, trials: int, confidence: float = 0.95) -> float:
 
 
 def _at_most(hits: int, trials: int, share: float) -> float:
-    """The chance of at most so many hits, each with this share."""
+    """The probability of at most this many false hits, each with probability `share`."""
     if share >= 1.0:
         return 0.0
     log_p, log_q = math.log(share) if share > 0 else -math.inf, math.log1p(-share)
