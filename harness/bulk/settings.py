@@ -14,7 +14,7 @@ SUFFIX_DEAD = ".dead.jsonl"
 
 
 @dataclass(frozen=True)
-class Settings:
+class ProcessSettings:
     """One input, one output; the rest has defaults fit for production."""
 
     # A path, or - for standard input; gzip and Zstandard are known by their content.

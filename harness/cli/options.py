@@ -29,11 +29,11 @@ _OUTPUT = (
 def shared(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command that plays a load its options."""
     from harness.client.layer_settings import LayerSettings
-    from harness.experiment.prepare import Settings
+    from harness.experiment.prepare import RunSettings
 
     for option in reversed(_OUTPUT):
         function = option(function)
-    return options_of(Settings)(layer_options(function, LayerSettings))
+    return options_of(RunSettings)(layer_options(function, LayerSettings))
 
 
 def layer_options(function: Callable[..., Any], settings: type[Any], **defaults: Any) -> Callable[..., Any]:
@@ -45,18 +45,18 @@ def play(
     options: dict[str, Any], scenario: str, default_strategies: tuple[str, ...], execute: Execute | None = None
 ) -> int:
     """Run what the options describe (`execute` says how, if not for real), report it, and return the exit code."""
-    from harness.cli.progress import Progress
+    from harness.cli.progress import ProgressDisplay
     from harness.cli.show import show
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
     from harness.client import stack
     from harness.client.layer_settings import LayerSettings
     from harness.experiment import run as real
-    from harness.experiment.prepare import Settings, prepare
+    from harness.experiment.prepare import RunSettings, prepare
     from harness.measure.judge.verdict import exit_code
     from harness.measure.result import encode
 
     settings = filled(
-        Settings,
+        RunSettings,
         {**options, "strategies": options["strategies"] or default_strategies},
         scenario=scenario,
         layers=filled(LayerSettings, options, named=stack.parse(options["layer"])),
@@ -64,7 +64,7 @@ def play(
         command="paceline " + _quoted(sys.argv[1:]),
     )
     run = prepare(settings)
-    with stopped_as_by_ctrl_c(), Progress(quiet=options["quiet"] or None) as progress:
+    with stopped_as_by_ctrl_c(), ProgressDisplay(quiet=options["quiet"] or None) as progress:
         result, interrupted = (execute or real.execute)(run, progress)
         written = []
         if options["report"]:

@@ -38,7 +38,7 @@ ITEMS = 1000
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """Everything a user may say about a run; None and empty mean "the scenario's own" or "the default"."""
 
     strategies: tuple[str, ...] = option(
@@ -101,7 +101,7 @@ class Settings:
 class Run:
     """A prepared run: everything checked, nothing started."""
 
-    settings: Settings
+    settings: RunSettings
     directory: Path
     cases: list[CaseSpec]
     plan: Plan
@@ -112,7 +112,7 @@ class Run:
         return self.directory / "records"
 
 
-def prepare(settings: Settings, scenario: type[Description] | None = None, name: str | None = None) -> Run:
+def prepare(settings: RunSettings, scenario: type[Description] | None = None, name: str | None = None) -> Run:
     """Check every setting and lay the run directory out; raises UsageError for the first mistake.
 
     `scenario` is a class that is known already, and `name` the one case's own.
@@ -132,7 +132,7 @@ def prepare(settings: Settings, scenario: type[Description] | None = None, name:
     return run
 
 
-def cases(settings: Settings, scenario: type[Description], name: str | None = None) -> list[CaseSpec]:
+def cases(settings: RunSettings, scenario: type[Description], name: str | None = None) -> list[CaseSpec]:
     """The cases that the settings describe, under one schedule; raises UsageError."""
     load, tasks, seed = _load(settings, scenario), _tasks(settings, scenario), _seed(settings)
     source, synthetic = _workload(settings, tasks)
@@ -166,20 +166,20 @@ def cases(settings: Settings, scenario: type[Description], name: str | None = No
     ]
 
 
-def _transport(strategy: Named, settings: Settings) -> Literal["asyncio", "blocking", "simulated"]:
+def _transport(strategy: Named, settings: RunSettings) -> Literal["asyncio", "blocking", "simulated"]:
     if settings.simulated:
         return "simulated"
     return "blocking" if plugins.build("strategy", strategy.name, strategy.settings).blocking else "asyncio"
 
 
-def _items(settings: Settings, scenario: type[Description], load: Named) -> int | None:
+def _items(settings: RunSettings, scenario: type[Description], load: Named) -> int | None:
     """As many as the user says or the input file has; else, for a backlog, the scenario's own number."""
     if settings.items is not None or settings.input is not None or load.name != BACKLOG:
         return settings.items
     return scenario.items or ITEMS
 
 
-def _plan(settings: Settings, directory: Path, cases: list[CaseSpec]) -> Plan:
+def _plan(settings: RunSettings, directory: Path, cases: list[CaseSpec]) -> Plan:
     return Plan(
         schema_version=PLAN_VERSION,
         id=directory.name,
@@ -195,7 +195,7 @@ def _plan(settings: Settings, directory: Path, cases: list[CaseSpec]) -> Plan:
     )
 
 
-def _seed(settings: Settings) -> int:
+def _seed(settings: RunSettings) -> int:
     return DEFAULT_SEED if settings.seed is None else settings.seed
 
 
@@ -217,7 +217,7 @@ def describe(name: str) -> type[Description]:
     return scenario
 
 
-def _check_numbers(settings: Settings) -> None:
+def _check_numbers(settings: RunSettings) -> None:
     checks: list[tuple[str, float | None, float, float]] = [
         ("--rate", settings.rate, 1e-3, 1e6),
         ("--duration", settings.duration, 0.1, 864_000),
@@ -234,7 +234,7 @@ def _check_numbers(settings: Settings) -> None:
         raise UsageError("no strategy: name at least one with -s (`paceline list strategies`)")
 
 
-def _load(settings: Settings, scenario: type[Description]) -> Named:
+def _load(settings: RunSettings, scenario: type[Description]) -> Named:
     if settings.load is not None:
         name, given = plugins.split_spec(settings.load)
         pacer = check(name, given)
@@ -252,7 +252,7 @@ def _load(settings: Settings, scenario: type[Description]) -> Named:
     return Named(plugins.name_of(type(pacer)), values)
 
 
-def _tasks(settings: Settings, scenario: type[Description]) -> list[TaskShare]:
+def _tasks(settings: RunSettings, scenario: type[Description]) -> list[TaskShare]:
     mix = {settings.task: 1.0} if settings.task else scenario.mix
     shares = []
     for text, weight in mix.items():
@@ -261,7 +261,7 @@ def _tasks(settings: Settings, scenario: type[Description]) -> list[TaskShare]:
     return shares
 
 
-def _workload(settings: Settings, tasks: list[TaskShare]) -> tuple[str | None, dict[str, Any] | None]:
+def _workload(settings: RunSettings, tasks: list[TaskShare]) -> tuple[str | None, dict[str, Any] | None]:
     if settings.input is not None and settings.synthetic is not None:
         raise UsageError("--input and --synthetic exclude each other")
     if settings.synthetic is not None:
@@ -278,7 +278,7 @@ def _workload(settings: Settings, tasks: list[TaskShare]) -> tuple[str | None, d
 
 
 def _check_workload(
-    settings: Settings,
+    settings: RunSettings,
     tasks: list[TaskShare],
     source: str | None,
     synthetic: dict[str, Any] | None,
@@ -300,7 +300,7 @@ def _check_request(task: Task, data: Any) -> None:
     check_headers(task.request([Item(0, data, task)]).headers or {}, f"task {task.name}")
 
 
-def _strategies(settings: Settings) -> list[tuple[str, Named, NamedLayers]]:
+def _strategies(settings: RunSettings) -> list[tuple[str, Named, NamedLayers]]:
     """A case for each strategy, and one more for each variant of it: name, strategy, the layers of its own."""
     found: list[tuple[str, Named, NamedLayers]] = []
     for text in settings.strategies:
@@ -324,7 +324,7 @@ def _label(text: str) -> str:
     return ":".join(filter(None, [name, ",".join(f"{key}={value}" for key, value in given.items())]))
 
 
-def _directory(settings: Settings) -> Path:
+def _directory(settings: RunSettings) -> Path:
     stamp = dt.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     directory = settings.out or Path("runs") / f"{stamp}-{re.sub(r'[^a-z0-9-]+', '-', settings.scenario)}"
     if (directory / "plan.json").exists() and not settings.overwrite:

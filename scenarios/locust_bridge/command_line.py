@@ -14,7 +14,7 @@ from harness import plugins
 from harness.base.options import add_options, filled
 from harness.client.errors import UsageError
 from harness.client.layer_settings import LayerSettings
-from harness.experiment.prepare import Settings
+from harness.experiment.prepare import RunSettings
 from harness.experiment.scenario import Description
 from harness.experiment.spec import Trial
 
@@ -27,7 +27,7 @@ def add_arguments(parser: Any, **_: Any) -> None:
     group.add_argument(
         "--strategy", default="queue-stream:concurrency=20", help="Client strategy, NAME[:key=value,...][+LAYER...]."
     )
-    add_options(group, Settings, only=("task", "rate", "items", "duration", "input", "server", "seed", "drain_s"))
+    add_options(group, RunSettings, only=("task", "rate", "items", "duration", "input", "server", "seed", "drain_s"))
     add_options(group, LayerSettings, only=("retries", "timeout_s"), flags={"timeout_s": "--request-timeout"})
     # A text: Locust hands the options on to its workers as plain values.
     group.add_argument("--out", default=None, help="Run directory [default: runs/<time>-<scenario>].")
@@ -48,7 +48,7 @@ def take_run_time(options: Namespace, scenario: type[Description]) -> None:
         options.duration, options.run_time = float(options.run_time), None
 
 
-def settings_from(options: Namespace, scenario: type[Description], target: str | None = None) -> Settings:
+def settings_from(options: Namespace, scenario: type[Description], target: str | None = None) -> RunSettings:
     """The settings of a run that plain Locust's options describe; raises UsageError."""
     if scenario.load is None:
         for name in ("rate", "duration"):
@@ -59,7 +59,7 @@ def settings_from(options: Namespace, scenario: type[Description], target: str |
         plugins.build("load", plugins.name_of(type(scenario.load)), values)
     values = vars(options)
     return filled(
-        Settings,
+        RunSettings,
         {**values, "out": Path(options.out) if options.out else None, "processes": options.processes or 1},
         strategies=(options.strategy,),
         scenario=scenario.__name__.lower(),

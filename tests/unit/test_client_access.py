@@ -27,8 +27,8 @@ from harness.client.transport.endpoint import (
     own_headers,
 )
 from harness.client.transport.outcomes import base_url, joined
-from harness.experiment.prepare import Settings, prepare
-from harness.experiment.target import Target, check_url
+from harness.experiment.prepare import RunSettings, prepare
+from harness.experiment.target import RunningTarget, check_url
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +111,7 @@ def test_what_is_no_key_is_refused_by_name_before_the_load(
     assert "secret" not in str(caught.value)
     monkeypatch.setenv(KEY_VARIABLE, value)
     with pytest.raises(UsageError, match=KEY_VARIABLE):
-        prepare(Settings(strategies=("sync",), task="annotate"))
+        prepare(RunSettings(strategies=("sync",), task="annotate"))
     with pytest.raises(SettingError, match="api_key"):
         HttpTransport("http://h", api_key=value)
 
@@ -150,7 +150,7 @@ def test_what_base_and_path_share_is_written_once(base: str, path: str, url: str
 
 @pytest.mark.parametrize("url", ["http://h", "http://h/v1", "http://h/v1/chat/completions"])
 def test_the_routes_beside_the_api_lie_at_its_root(url: str) -> None:
-    assert Target(url).root == "http://h"
+    assert RunningTarget(url).root == "http://h"
 
 
 secrets = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zs", "Zl", "Zp"]), min_size=6, max_size=20)
@@ -206,7 +206,7 @@ def test_a_url_of_no_scheme_is_not_repeated() -> None:
 def test_the_plan_of_a_run_holds_no_password(tmp_path: Path) -> None:
     """Nor what the command was; the header is kept beside it, in no file."""
     run = prepare(
-        Settings(
+        RunSettings(
             strategies=("sync",),
             task="annotate",
             target="http://u:s3cret-s3cret@127.0.0.1:9/",

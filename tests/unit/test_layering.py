@@ -19,7 +19,7 @@ from harness.client.limits.fixed import Fixed
 from harness.client.protocols import gate_of
 from harness.client.stack import compose
 from harness.client.types import Request, Response, Send
-from harness.experiment.prepare import Settings, prepare
+from harness.experiment.prepare import RunSettings, prepare
 from tests.unit.layer_helpers import Server, ask
 
 
@@ -159,7 +159,7 @@ def test_a_mistake_is_one_line_that_names_what_is_allowed(text: str, says: str) 
 
 
 def test_a_variant_is_one_more_case_beside_each_strategy(tmp_path: Path) -> None:
-    settings = Settings(
+    settings = RunSettings(
         strategies=("queue-stream:concurrency=4", "adaptive+hedge"),
         variants=("cache", "cache+coalesce"),
         layers=LayerSettings(named=stack.parse(["retry"])),
@@ -177,7 +177,7 @@ def test_a_variant_is_one_more_case_beside_each_strategy(tmp_path: Path) -> None
     ]
     assert [list(spec.layers.all()) for spec in specs][-1] == ["retry", "cache", "coalesce", "hedge"]
     with pytest.raises(UsageError, match="named twice"):
-        prepare(Settings(strategies=("adaptive+hedge",), variants=("hedge",), out=tmp_path / "other"))
+        prepare(RunSettings(strategies=("adaptive+hedge",), variants=("hedge",), out=tmp_path / "other"))
 
 
 async def test_files_are_closed_by_who_composed(tmp_path: Path) -> None:

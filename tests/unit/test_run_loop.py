@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from harness.experiment.child_process import Played, Watch
-from harness.experiment.prepare import Run, Settings, prepare
+from harness.experiment.prepare import Run, RunSettings, prepare
 from harness.experiment.run import execute
 from harness.experiment.simulate.compare import VirtualTime
 from harness.experiment.spec import Trial
@@ -36,7 +36,7 @@ class Spied(VirtualTime):
 def prepared(tmp_path: Path, **more: Any) -> Run:
     (tmp_path / "quick.toml").write_text(PROFILE)
     given = {"strategies": ("sync", "queue-stream:concurrency=4"), "server": str(tmp_path / "quick.toml"), "items": 20}
-    return prepare(Settings(**given, out=tmp_path / "run", simulated=True, **more))  # type: ignore[arg-type] # as above
+    return prepare(RunSettings(**given, out=tmp_path / "run", simulated=True, **more))  # type: ignore[arg-type] # as above
 
 
 def played(run: Run, before: Callable[[Trial], None] = lambda trial: None) -> tuple[RunResult, bool, list[str]]:
