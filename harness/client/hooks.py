@@ -69,7 +69,7 @@ class BadRow(msgspec.Struct, frozen=True):
     Attributes:
         index: Position of the row in the input, from 0.
         row: The row as it came.
-        error: What is wrong with it; the message names row and field.
+        error: Reason; the message names row and field.
     """
 
     index: int

@@ -145,7 +145,7 @@ def compose(
 ) -> Send:
     """The request-level layers around one that makes an attempt, in the order of their places.
 
-    `server` tells the server from others (`harness.client.transport.server.identity`), for layers that keep answers.
+    `server` identifies the server (`harness.client.transport.server.identity`), for layers that keep answers.
     `built` gets the layers, for their figures.
     """
     from harness.client.layers._budget import RetryBudget

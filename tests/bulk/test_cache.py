@@ -62,7 +62,7 @@ def test_a_file_of_answers_gives_no_server_those_of_another(tmp_path: Path) -> N
         ({"/v1/models": ["odd"]}, {"/v1/models": {"data": [None, 5]}}, True),
     ],
 )
-def test_a_server_is_told_by_its_address_and_its_models(
+def test_a_server_is_identified_by_its_address_and_its_models(
     monkeypatch: pytest.MonkeyPatch, one: dict[str, Any], other: dict[str, Any], same: bool
 ) -> None:
     """A restart with another model at the same address is another server; a base URL may end in /v1."""

@@ -85,7 +85,7 @@ def test_packed_bytes_are_known_by_what_they_begin_with(pack, step: int) -> None
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.ZstdCompressor().compress])
-def test_packed_bytes_that_break_off_or_are_damaged_are_told(pack) -> None:  # type: ignore[no-untyped-def]
+def test_packed_bytes_that_break_off_or_are_damaged_are_reported(pack) -> None:  # type: ignore[no-untyped-def]
     """Never taken for the end of the input."""
     packed = pack(bytes(range(256)) * 40)
     unpack = Unpack()

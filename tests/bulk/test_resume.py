@@ -115,7 +115,7 @@ def test_packed_inputs_are_read_through_and_checked(tmp_path: Path) -> None:
     assert [row["line"] for row in rows(tmp_path / "out.jsonl")] == list(range(1, 10_001))
 
 
-def test_packed_data_that_breaks_off_is_told_and_goes_on_once_it_is_whole(tmp_path: Path) -> None:
+def test_packed_data_that_breaks_off_is_reported_and_goes_on_once_it_is_whole(tmp_path: Path) -> None:
     """As when it was still being copied."""
     write_input(tmp_path / "plain", 3_000)
     packed = gzip.compress((tmp_path / "plain").read_bytes(), 1)

@@ -17,7 +17,7 @@ def test_the_table_is_as_long_as_promised() -> None:
 
 
 @pytest.mark.parametrize("wrong", WRONGS, ids=lambda wrong: wrong.what)
-def test_a_request_that_is_not_right_is_told_what_and_where(
+def test_a_bad_request_gets_an_error_with_field_and_reason(
     call: Caller, wrong: Wrong, caplog: pytest.LogCaptureFixture
 ) -> None:
     headers = {"x-request-id": "wrong-1", **wrong.headers}

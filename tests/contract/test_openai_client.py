@@ -138,8 +138,8 @@ def test_the_client_comes_back_when_a_full_server_said(crowd: Any) -> None:
         with client_of(many.server) as client, pytest.raises(openai.InternalServerError) as caught:
             client.chat.completions.create(model="m", messages=CHAT)
         assert (caught.value.status_code, caught.value.code) == (503, "server_full")
-        told_s = int(caught.value.response.headers["retry-after-ms"]) / 1000
-        assert told_s == 0.2
+        hint_s = int(caught.value.response.headers["retry-after-ms"]) / 1000
+        assert hint_s == 0.2
         with client_of(many.server, max_retries=5) as client:
             tries: list[float] = []
             client._client.event_hooks["request"].append(lambda request: tries.append(time.monotonic()))
@@ -147,7 +147,7 @@ def test_the_client_comes_back_when_a_full_server_said(crowd: Any) -> None:
             answer = client.chat.completions.create(model="m", messages=CHAT, max_tokens=2)
         assert answer.choices
         assert len(tries) >= 2
-        assert tries[1] - tries[0] >= told_s
+        assert tries[1] - tries[0] >= hint_s
         assert [first.result(60).status, second.result(60).status] == [200, 200]
 
 

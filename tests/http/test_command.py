@@ -129,7 +129,7 @@ def command(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(line, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_serve_answers_and_a_taken_port_is_told(tmp_path: Path) -> None:
+def test_serve_answers_and_a_taken_port_is_reported(tmp_path: Path) -> None:
     """A mock on a chosen port; the same port again is a mistake with exit code 2."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

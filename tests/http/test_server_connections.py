@@ -254,7 +254,7 @@ async def test_a_stop_lets_go_of_those_it_never_answers_and_a_second_stop_is_fin
         await asyncio.wait_for(task, 30)
 
 
-def test_a_taken_port_is_told_in_one_line() -> None:
+def test_a_taken_port_is_reported_in_one_line() -> None:
     sock = bind("127.0.0.1", 0)
     sock.listen()
     port = sock.getsockname()[1]

@@ -41,7 +41,7 @@ async def test_similarity_of_a_pair(client: aiohttp.ClientSession) -> None:
     assert await post(client, "/similarity", {"text1": "same", "text2": "same"}) == (200, {"similarity_score": 1.0})
 
 
-async def test_similarity_in_tei_shape_is_told_apart_by_its_body(client: aiohttp.ClientSession) -> None:
+async def test_similarity_in_tei_shape_is_recognized_by_its_body(client: aiohttp.ClientSession) -> None:
     body = {"inputs": {"source_sentence": "a cat", "sentences": ["a cat", "a dog", "no"]}}
     assert await post(client, "/similarity", body) == (200, [1.0, 0.5, 0.0])
 
@@ -143,7 +143,7 @@ async def test_metrics_count_with_the_fields_own_names(client: aiohttp.ClientSes
         assert line in lines
 
 
-async def test_a_wrong_method_on_a_work_route_is_counted_and_told_what_is_allowed(
+async def test_a_wrong_method_on_a_work_route_is_counted_and_answered_with_the_allowed_ones(
     client: aiohttp.ClientSession,
 ) -> None:
     async with client.get("/similarity") as response:

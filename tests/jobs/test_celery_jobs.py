@@ -46,7 +46,7 @@ async def test_a_killed_workers_items_are_done_by_another(tmp_path: Path) -> Non
     assert [item["index"] for item in results] == list(range(600))
 
 
-async def test_a_server_error_is_tried_again_and_then_told(tmp_path: Path) -> None:
+async def test_a_server_error_is_tried_again_and_then_reported(tmp_path: Path) -> None:
     """Three retries by Celery, then the error is the item's result."""
     with RedisServer() as redis:
         line = [sys.executable, "-c", BROKEN_WORKER, redis.url]
@@ -118,7 +118,7 @@ def fall_over(*_: object, **__: object) -> None:
     raise OperationalError("the broker is away")
 
 
-async def test_no_room_is_told_and_a_job_that_is_gone_makes_some() -> None:
+async def test_no_room_is_reported_and_a_job_that_is_gone_makes_some() -> None:
     """What waits is what jobs that are there have left."""
     settings = JobSettings(waiting_max=50)
     with RedisServer() as redis:
@@ -179,12 +179,12 @@ def test_the_redis_dies_with_its_parent() -> None:
         ("amqp://127.0.0.1", "expected redis://HOST:PORT/DB or embedded"),
     ],
 )
-def test_a_broker_that_is_not_there_is_told_in_a_line(url: str, message: str) -> None:
+def test_a_broker_that_is_not_there_is_reported_in_a_line(url: str, message: str) -> None:
     with pytest.raises(JobsError, match=message):
         check_broker(url)
 
 
-def test_no_redis_at_all_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_redis_is_reported_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(JobsError, match=r"pip install 'paceline\[celery\]'"):

@@ -166,7 +166,7 @@ async def test_a_repeated_submission_needs_no_room(tmp_path: Path) -> None:
         assert again["id"] == job["id"]
 
 
-async def test_a_full_disk_is_told_and_the_jobs_go_on_when_there_is_room_again(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported_and_the_jobs_go_on_when_there_is_room_again(tmp_path: Path) -> None:
     """SQLite's own limit of pages plays the disk: /ready says why nothing is done, and no result is lost."""
     backend = EmbeddedJobs(tmp_path / "jobs.sqlite", JobSettings(concurrency=4))
     async with server(backend, slow_profile(tmp_path)) as client:

@@ -81,7 +81,7 @@ async def test_texts_and_their_task_status(client: Client) -> None:
         ("/v1/jobs", {"endpoint": "fill-mask", "inputs": [MASKED] * 501}, "too_many_items", "inputs"),
     ],
 )
-async def test_what_is_wrong_is_told_at_the_submission(
+async def test_mistakes_are_reported_at_the_submission(
     client: Client, path: str, body: dict[str, object], code: str, param: str | None
 ) -> None:
     """With the item it is about; nothing is accepted."""

@@ -68,7 +68,7 @@ async def test_an_input_that_is_gone_is_the_items_error() -> None:
     assert {(item["status"], item["body"]["error"]["code"]) for item in results} == {(500, "item_lost")}
 
 
-async def test_a_redis_without_persistence_that_restarts_is_told_as_a_loss(tmp_path: Path) -> None:
+async def test_a_redis_without_persistence_that_restarts_is_reported_as_a_loss(tmp_path: Path) -> None:
     """The client learns that the job is lost, not that it never was."""
     with own_redis(tmp_path, append=False) as redis:
         async with server(CeleryJobs(redis.url, SETTINGS)) as client:
@@ -83,7 +83,7 @@ async def test_a_redis_without_persistence_that_restarts_is_told_as_a_loss(tmp_p
     assert unknown[1]["error"]["code"] == "job_not_found"
 
 
-async def test_a_redis_that_is_away_is_told_by_ready(tmp_path: Path) -> None:
+async def test_a_redis_that_is_away_is_reported_by_ready(tmp_path: Path) -> None:
     with own_redis(tmp_path) as redis:
         backend = CeleryJobs(redis.url, SETTINGS)
         async with server(backend) as client:

@@ -114,7 +114,7 @@ def test_who_is_cancelled_leaves_before_the_next_step_and_disturbs_nobody(loaded
     assert [found[prompt] for prompt in PROMPTS[1:3]] == [alone(loaded, prompt, 20) for prompt in PROMPTS[1:3]]
 
 
-def test_the_end_token_ends_a_text_and_is_not_told(loaded: Any) -> None:
+def test_the_end_token_ends_a_text_and_is_not_sent(loaded: Any) -> None:
     decoder = Decoder(loaded, 1)
     decoder.add(Sequence("hello", 0, 8, 0.0))
     whole = run(decoder)

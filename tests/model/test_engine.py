@@ -196,7 +196,7 @@ async def test_a_chat_that_the_template_refuses_is_the_callers_mistake(
     assert "roles must alternate" in answer.json["error"]["message"]
 
 
-async def test_a_batch_is_stamped_and_filled_before_it_is_told(engine: TorchEngine) -> None:
+async def test_a_batch_is_stamped_and_filled_before_it_is_reported(engine: TorchEngine) -> None:
     works = [Work("embed", ("a",)), Work("embed", ("b c",))]
     await app_of(engine)
     done: asyncio.Future[Batch] = asyncio.get_running_loop().create_future()
@@ -207,7 +207,7 @@ async def test_a_batch_is_stamped_and_filled_before_it_is_told(engine: TorchEngi
     assert all(len(work.output) == 32 for work in works)
 
 
-async def test_the_end_of_the_thread_is_told_and_nothing_more_is_taken() -> None:
+async def test_the_end_of_the_thread_is_reported_and_nothing_more_is_taken() -> None:
     """The server of the engine is notified, so that the process ends instead of letting its callers wait."""
     from model_server.engines.build import build
     from model_server.engines.settings import EngineSettings, Source

@@ -107,7 +107,7 @@ def test_what_sentence_transformers_says_of_pooling_and_length_is_kept(folders: 
     assert (loaded.pooling, loaded.tokens_max) == ("cls", 48)
 
 
-def test_places_that_hold_no_model_are_told(tmp_path: Path) -> None:
+def test_places_that_hold_no_model_are_reported(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{not json")
     (tmp_path / "empty").mkdir()
     for name, message in (
@@ -132,7 +132,7 @@ def test_a_hub_out_of_reach_says_what_to_do_instead(monkeypatch: pytest.MonkeyPa
         load(Source("embed", "nobody/no-such-model"), torch.float32, CPU)
 
 
-def test_device_and_dtype_follow_the_machine_and_what_cannot_be_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_and_dtype_follow_the_machine_and_the_impossible_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device_of("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(EngineError, match="device = 'abacus': cannot be used"):
         device_of("abacus")

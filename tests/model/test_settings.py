@@ -42,7 +42,7 @@ def test_every_shape_fits_some_task() -> None:
         (["embed"], ["embed="], None, "the model of task embed: must not be empty"),
     ],
 )
-def test_mistakes_are_told_in_words(tasks: list[str], models: list[str], random: str | None, message: str) -> None:
+def test_mistakes_are_reported_in_words(tasks: list[str], models: list[str], random: str | None, message: str) -> None:
     with pytest.raises(EngineError, match=message):
         sources(tasks, models, random)
 

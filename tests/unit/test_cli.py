@@ -134,7 +134,7 @@ def test_mistakes_are_answered_in_a_line(
         ("seed = true", "seed = True: expected a text or a number"),
     ],
 )
-def test_a_bad_project_file_is_told(
+def test_a_bad_project_file_is_reported(
     text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With key, table and the near names."""
@@ -232,7 +232,7 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--version")[0] == 0
 
 
-def test_a_fault_of_our_own_is_told_as_such(
+def test_a_fault_of_our_own_is_reported_as_such(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 3, with the traceback for the developer; Ctrl-C is 5; a closed pipe is nothing."""

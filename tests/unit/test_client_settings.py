@@ -38,7 +38,7 @@ def test_each_check_accepts_what_it_says(value: float) -> None:
         assert refused is None or refused.startswith(f"field={value!r} must be ")
 
 
-def test_the_range_is_told() -> None:
+def test_the_message_names_the_range() -> None:
     """As a user would write it."""
     settings = SimpleNamespace(x=0, y=200_000)
     with pytest.raises(SettingError, match=r"^x=0 must be above 0$"):

@@ -58,7 +58,7 @@ def test_thousands_in_flight_share_one_timer() -> None:
     virtually(main())
 
 
-def test_one_that_does_not_obey_is_told_once() -> None:
+def test_one_that_does_not_obey_is_cancelled_once() -> None:
     """Between its time-out and its end it is still watched, and not cancelled again."""
 
     async def main() -> None:

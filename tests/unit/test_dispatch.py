@@ -178,7 +178,7 @@ class Overload:
         Capacity(workers=2, batch_max_items=4, queue_max_tokens=400),  # 80 a second, bounded in tokens: 10 an item
     ],
 )
-def test_at_three_times_capacity_the_accepted_stay_within_the_bound_and_the_rest_is_told_when(
+def test_at_three_times_capacity_the_accepted_stay_within_the_bound_and_the_rest_gets_a_retry_after(
     capacity: Capacity,
 ) -> None:
     service = Service(base_s=0.1, jitter=Lognormal(cv=0.2))

@@ -50,20 +50,20 @@ def lateness(loop: str, disturb: Callable[[], float]) -> tuple[float, float, flo
 @pytest.mark.slow
 @pytest.mark.parametrize("disturb", [blocked, always_busy])
 @pytest.mark.parametrize("loop", LOOPS)
-def test_what_the_client_added_is_told_for_the_most_part_and_never_more(
+def test_the_lag_of_the_client_is_seen_for_the_most_part_and_never_more(
     loop: str, disturb: Callable[[], float]
 ) -> None:
-    added_s, told_s, raw_s = lateness(loop, disturb)
+    added_s, lag_s, raw_s = lateness(loop, disturb)
     assert added_s > 0.2 * raw_s  # it was disturbed indeed
-    assert 0.4 * added_s <= told_s <= 1.2 * added_s
+    assert 0.4 * added_s <= lag_s <= 1.2 * added_s
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", LOOPS)
-def test_of_a_client_at_rest_nothing_is_told(loop: str) -> None:
+def test_a_client_at_rest_has_no_lag(loop: str) -> None:
     """But what a stalled machine may add, which the control sees as well."""
-    added_s, told_s, raw_s = lateness(loop, at_rest)
-    assert told_s <= added_s + 0.1 * raw_s
+    added_s, lag_s, raw_s = lateness(loop, at_rest)
+    assert lag_s <= added_s + 0.1 * raw_s
 
 
 def test_in_virtual_time_nothing_ticks() -> None:
@@ -123,7 +123,7 @@ class Clockwork:
                 callback()
 
 
-def test_what_arrived_during_a_long_turn_is_told_from_where_it_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_arrival_in_a_long_turn_counts_from_its_expected_instant(monkeypatch: pytest.MonkeyPatch) -> None:
     loop, owner, lag = Clockwork(monkeypatch), Owner(), LoopLag()
     lag.watch(owner)
     loop.to(0.01)

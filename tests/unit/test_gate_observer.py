@@ -28,7 +28,7 @@ class Scripted:
         self.value, self.rate_per_s, self.cause = next(self._steps)
 
 
-def test_value_and_pace_are_told_when_they_change_and_only_then() -> None:
+def test_value_and_pace_are_reported_when_they_change_and_only_then() -> None:
     changes: list[LimitDetails] = []
     steps = [(4, math.inf, "x"), (8, math.inf, "more"), (8, 50.0, "pace"), (8, 50.1, "pace"), (8, 60.0, "pace")]
     limit = ObservedLimit(Scripted([*steps, (2, 60.0, "slower")]), changes.append)
@@ -46,7 +46,7 @@ def test_value_and_pace_are_told_when_they_change_and_only_then() -> None:
     assert limit.uses_work
 
 
-def test_a_limit_without_causes_is_told_by_what_it_learnt_last() -> None:
+def test_a_limit_without_causes_is_explained_by_its_last_sample() -> None:
     changes: list[LimitDetails] = []
     steps = [(value, math.inf, "") for value in (8, 4, 2, 1)]
     limit = ObservedLimit(Scripted(steps), changes.append)

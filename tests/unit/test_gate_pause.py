@@ -238,7 +238,7 @@ def test_answers_that_tell_nothing_are_soon_hardly_looked_at() -> None:
     virtually(main())
 
 
-def test_a_fixed_limit_does_what_it_was_told_unless_it_is_to_heed() -> None:
+def test_a_fixed_limit_ignores_retry_after_unless_set_to_respect_it() -> None:
     async def main() -> None:
         for respects, starts in ((None, [0.0, 0.005]), (True, [0.01, 1.015]), (False, [1.02, 1.025])):
             server = Hinting(lambda n: 0.005, lambda n: OK if n else REFUSED, lambda n: 1.0)

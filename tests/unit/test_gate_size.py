@@ -101,7 +101,7 @@ def test_a_server_that_becomes_slower_for_all_is_seen_as_such() -> None:
 
 
 @pytest.mark.parametrize("wants", [True, False])
-def test_a_limit_that_asks_is_told(wants: bool) -> None:
+def test_a_limit_that_uses_sizes_gets_them(wants: bool) -> None:
     class Limit:
         value = 4
         uses_work = wants

@@ -99,7 +99,7 @@ def test_a_file_dropped_into_the_folder_is_a_layer(tmp_path: Path, monkeypatch: 
         ("a.b:C:rate=1e+5+cache", ("a.b:C:rate=1e+5", ["cache"])),
     ],
 )
-def test_a_strategy_and_its_layers_are_told_apart(text: str, parts: tuple[str, list[str]]) -> None:
+def test_a_strategy_and_its_layers_are_separated(text: str, parts: tuple[str, list[str]]) -> None:
     assert stack.split(text) == parts
 
 
@@ -121,7 +121,7 @@ def test_own_layers_stand_outside() -> None:
     assert send.times == 3
 
 
-def test_retries_and_hedges_of_one_application_share_a_purse_and_know_the_gate() -> None:
+def test_retries_and_hedges_of_one_application_share_a_budget_and_know_the_gate() -> None:
     gate = ConcurrencyLimit(Server(), Fixed(3))
     send: Any = compose(gate, LayerSettings(retries=2, retry_budget=True, named={"hedge": {}}), 1)
     assert isinstance(send._budget, RetryBudget)

@@ -44,7 +44,7 @@ def test_equal_requests_in_flight_share_one_exchange_which_is_counted_once() -> 
 
 
 @pytest.mark.parametrize("leaver", [0, 3])
-def test_whoever_is_cancelled_fails_no_other(leaver: int) -> None:
+def test_a_cancelled_caller_fails_no_other(leaver: int) -> None:
     server = Server()
 
     async def main() -> list[Any]:
@@ -129,7 +129,7 @@ def test_a_follower_waits_no_longer_than_its_own_deadline() -> None:
     assert exchanges(second) == 0
 
 
-def test_what_is_drawn_anew_or_has_effects_is_neither_shared_nor_kept() -> None:
+def test_sampled_answers_and_those_with_effects_are_neither_shared_nor_kept() -> None:
     server = Server(answer=lambda request: (Completion("x", "stop"),))
     hot = HOT.request((Item(0, (Message("user", "hi"),), HOT),))
 

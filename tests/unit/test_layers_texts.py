@@ -226,7 +226,7 @@ def test_a_task_that_takes_one_item_is_sent_one_by_one_and_nothing_is_lost() -> 
     assert {len(request.items) for request in server.requests} == {1}
 
 
-def test_an_input_that_breaks_is_told_after_what_was_given_out() -> None:
+def test_an_input_that_breaks_is_reported_after_the_items_given_out() -> None:
     async def broken() -> AsyncIterator[Item]:
         for index in range(20):
             yield Item(index, "x", EMBED)

@@ -18,7 +18,7 @@ def test_every_verdict_code_is_explained_as_the_code_explains_it() -> None:
     assert {code: (status, text) for code, status, text in rows} == CODES
 
 
-def test_the_least_n_of_every_percentile_is_told() -> None:
+def test_the_least_n_of_every_percentile_is_documented() -> None:
     """p99.9 is p99_9 in the file."""
     rows = re.findall(r"^\| (p[\d.]+) \| (\d+) \|$", PAGE, re.MULTILINE)
     assert {name.replace(".", "_"): int(n) for name, n in rows} == LEAST_N

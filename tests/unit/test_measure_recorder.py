@@ -311,7 +311,7 @@ def test_the_first_end_stands(tmp_path: Path) -> None:
     assert b'"scheduled": 3' in into.paths.end.read_bytes()
 
 
-def test_a_directory_that_is_not_there_is_told_before_the_load(tmp_path: Path) -> None:
+def test_a_directory_that_is_not_there_is_reported_before_the_load(tmp_path: Path) -> None:
     """A load that cannot be recorded is not worth beginning."""
     with pytest.raises(FileNotFoundError):
         Recorder(tmp_path / "none", case="a", t0=0.0, t0_unix_s=0.0)

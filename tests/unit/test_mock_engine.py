@@ -155,7 +155,7 @@ def test_a_worker_that_joins_late_starts_late(tmp_path: Path) -> None:
     assert virtually(main()) == [pytest.approx(1.0), pytest.approx(1.5), pytest.approx(2.0)]
 
 
-def test_reset_starts_schedules_counts_and_random_numbers_anew(tmp_path: Path) -> None:
+def test_reset_starts_schedules_counts_and_random_numbers_again(tmp_path: Path) -> None:
     app = app_of(
         tmp_path,
         "[service]\nbase_s = 0.1\n[service.jitter]\nkind = 'exponential'\n[capacity]\nworkers = 3\n"

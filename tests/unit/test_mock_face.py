@@ -63,7 +63,7 @@ def test_a_generation_that_fails_is_500_before_the_first_token_and_an_event_afte
     assert app.counts.total()["failed"] == 1
 
 
-def test_work_that_the_model_does_not_do_is_told_so() -> None:
+def test_work_that_the_model_does_not_do_is_refused() -> None:
     app = null_app()
     app.engine.info = msgspec.structs.replace(app.engine.info, kinds=frozenset({"embed"}))  # type: ignore[misc] # the mock's
     answer = one(app, "/similarity", PAIR)

@@ -91,7 +91,7 @@ def test_a_mistake_is_answered_in_one_line_that_names_key_value_and_range(
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_name_or_file_is_told() -> None:
+def test_an_unknown_name_or_file_is_reported() -> None:
     with pytest.raises(ProfileError, match="unknown profile 'nul'; did you mean null"):
         load("nul")
     with pytest.raises(ProfileError, match=r"no such profile file: nowhere\.toml"):

@@ -71,7 +71,7 @@ def test_two_that_share_are_each_slowed_and_the_last_is_fast_again() -> None:
     assert sharing.next_end() == math.inf
 
 
-def test_being_told_late_changes_nothing_about_the_ends() -> None:
+def test_late_calls_change_nothing_about_the_ends() -> None:
     """A job that follows another without a gap, reported 30 ms late, ends as if reported in time."""
     sharing = Sharing[str](lambda n: 1.0)
     sharing.begin(0.0, 1.0, "a")
@@ -113,7 +113,7 @@ def test_the_mock_slows_what_is_already_in_service(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("growth_by", ["arrival", "running"])
-def test_a_pause_holds_work_and_tokens_and_begins_anew_with_a_reset(tmp_path: Path, growth_by: str) -> None:
+def test_a_pause_holds_work_and_tokens_and_begins_again_with_a_reset(tmp_path: Path, growth_by: str) -> None:
     """0.6 s of work from zero meets the pause from 0.5 to 2.5; a refusal is answered all the same."""
     app = app_of(
         tmp_path,

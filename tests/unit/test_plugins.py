@@ -147,7 +147,7 @@ class Needy:
     size: int = 1
 
 
-def test_a_kind_whose_package_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_whose_package_is_missing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when only the client is installed."""
     monkeypatch.setitem(plugins.KINDS, "chart", "not_there.charts")
     with pytest.raises(UsageError, match=r"the package not_there.charts is not installed"):

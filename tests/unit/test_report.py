@@ -275,7 +275,7 @@ def test_a_sparkline_shows_the_shape(results: dict[str, RunResult]) -> None:
     assert _facts.sparkline(msgspec.structs.replace(case, timeline=[])) == ""
 
 
-def test_names_that_begin_alike_are_told_apart(results: dict[str, RunResult]) -> None:
+def test_names_that_begin_alike_are_distinguished(results: dict[str, RunResult]) -> None:
     """Not by a number but by the setting that differs; equal names get one."""
     names = labels.case_labels(results["many"].cases)
     assert len(set(names)) == 12

@@ -24,7 +24,7 @@ from tests.processes import spec
         ({"items": 0}, "items=0 must be at least 1"),
     ],
 )
-def test_bounds_are_told(change: dict[str, float], says: str, tmp_path: Path) -> None:
+def test_bounds_are_reported(change: dict[str, float], says: str, tmp_path: Path) -> None:
     """Field, value, range."""
     with pytest.raises(UsageError, match=says):
         spec("http://x", tmp_path, **change)

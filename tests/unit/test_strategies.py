@@ -186,7 +186,7 @@ def test_reorder_works_around_any_strategy() -> None:
 
 
 @pytest.mark.parametrize("text", ALL)
-def test_a_broken_input_is_told_after_what_was_in_flight(text: str) -> None:
+def test_a_broken_input_is_reported_after_the_requests_in_flight(text: str) -> None:
     """The error is raised at the reader, and no result before it is lost."""
 
     async def broken() -> AsyncIterator[Item]:
@@ -206,7 +206,7 @@ def test_a_broken_input_is_told_after_what_was_in_flight(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ALL)
-def test_a_layer_that_raises_is_told_too(text: str) -> None:
+def test_a_layer_that_raises_is_reported_too(text: str) -> None:
     """A bug in a layer is not swallowed."""
 
     async def send(request: Request, /) -> Response:

@@ -116,7 +116,7 @@ def test_sweep_finds_the_workers_of_the_server(tmp_path: Path, capsys: pytest.Ca
         (["sweep", "--concurrency", "9:1:x2"], "--concurrency '9:1:x2': expected FIRST:LAST"),
     ],
 )
-def test_mistakes_are_told_in_a_line(
+def test_mistakes_are_reported_in_a_line(
     tmp_path: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 2, and nothing is left behind."""

@@ -130,7 +130,7 @@ def test_what_the_standard_library_builds_on_a_loop_works() -> None:
     assert at == pytest.approx(10.5)
 
 
-def test_an_exception_in_a_callback_is_told_and_stops_nothing() -> None:
+def test_an_exception_in_a_callback_is_reported_and_stops_nothing() -> None:
     """As on asyncio's loop: the exception handler hears of it."""
     errors: list[BaseException] = []
 

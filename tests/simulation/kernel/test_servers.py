@@ -113,7 +113,7 @@ def test_a_server_that_never_answers_is_a_time_out_and_then_no_deadlock(tmp_path
     assert (late["done"] - late["sent"]).min() == pytest.approx(5e9, abs=2e6)
 
 
-def test_several_clients_share_the_load_and_join_when_told(tmp_path: Path) -> None:
+def test_several_clients_share_the_load_and_join_late(tmp_path: Path) -> None:
     """Each has a strategy of its own; the second begins ten seconds later."""
     run = _run(
         tmp_path, servers.CONSTANT, "queue-stream:concurrency=4", items=None, clients=2, joins_s=(0, 10), stop_s=20
@@ -153,7 +153,7 @@ class Stuck:
         yield
 
 
-def test_a_strategy_that_waits_for_ever_is_a_deadlock_told_in_words(tmp_path: Path) -> None:
+def test_a_strategy_that_waits_for_ever_is_reported_as_a_deadlock(tmp_path: Path) -> None:
     """The simulation does not hang, and names the application."""
     with pytest.raises(DeadlockError, match="application 0"):
         simulate(Stuck(), servers.written(tmp_path, servers.CONSTANT), items=3)
