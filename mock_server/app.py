@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from mock_server.intercept import Gate
+from mock_server.intercept import Intercept
 from mock_server.profile import Profile, scaled
 from mock_server.profiles import ProfileError, load
 from mock_server.simulated_engine import SimulatedEngine
@@ -42,12 +42,12 @@ def create(
     effective: Profile = scaled(given, given.speed)
     seed = given.seed if seed is None else seed
     engine = SimulatedEngine(effective, seed)
-    gate = Gate(effective, engine, seed)
+    intercept = Intercept(effective, engine, seed)
     capacity = effective.capacity
 
     async def reset(app: App, exchange: Exchange, body: None) -> Reply:
         app.counts.reset()
-        gate.reset()
+        intercept.reset()
         return Reply(b'{"status":"reset"}')
 
     app = create_app(
@@ -64,11 +64,11 @@ def create(
         workers=capacity.workers,
         running_max=effective.generation.running_max,
         running_queue_max=effective.generation.queue_max,
-        around=None if gate.idle else gate,
+        around=None if intercept.idle else intercept,
         extra_routes=[_reset_route(reset)],
         jobs=jobs,
     )
-    gate.bind(app)
+    intercept.bind(app)
     return app
 
 

@@ -21,7 +21,7 @@ from model_server.http.reply import Reply
 Answer = Callable[[], Awaitable[Reply]]
 
 
-class Gate:
+class Intercept:
     """The `around` function of a mock's app. `profile` is already scaled by its own `speed`."""
 
     def __init__(self, profile: Profile, engine: SimulatedEngine, seed: int) -> None:
@@ -37,12 +37,12 @@ class Gate:
         self.reset()
 
     def bind(self, app: App) -> None:
-        """Set the app whose requests pass through this gate."""
+        """Set the app whose requests it intercepts."""
         self.app = app
 
     @property
     def idle(self) -> bool:
-        """True if the profile has no limits, faults, pauses or changes, so the app needs no gate."""
+        """True if the profile has no limits, faults, pauses or changes, so nothing is intercepted."""
         profile, limits = self.profile, self.profile.limits
         return not (self.faults or profile.changes or profile.pauses or limits.in_flight or limits.rate_per_s)
 

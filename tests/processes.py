@@ -41,7 +41,7 @@ probability = 0.05
 
 
 @contextmanager
-def mock(profile: str = "null", tmp_path: Path | None = None, **options: Any) -> Iterator[targets.Target]:
+def mock(profile: str = "null", tmp_path: Path | None = None, **options: Any) -> Iterator[targets.RunningTarget]:
     """An embedded mock; `profile` may be the text of a profile, written to `tmp_path`."""
     if "\n" in profile:
         assert tmp_path is not None

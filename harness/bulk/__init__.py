@@ -2,6 +2,6 @@
 
 from harness.bulk.ending import Summary
 from harness.bulk.processing import Process, process
-from harness.bulk.settings import Settings
+from harness.bulk.settings import ProcessSettings
 
-__all__ = ["Process", "Settings", "Summary", "process"]
+__all__ = ["Process", "ProcessSettings", "Summary", "process"]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from harness.bulk.server_watch import Alive
-from harness.bulk.settings import Settings
+from harness.bulk.settings import ProcessSettings
 from harness.client.errors import UsageError
 from harness.client.protocols import ThreadedStrategy, provides
 from harness.client.transport.endpoint import Access, access_to
@@ -17,7 +17,9 @@ from harness.client.types import Send, Strategy
 
 
 @contextlib.asynccontextmanager
-async def connected(settings: Settings, strategy: Strategy, named: bool) -> AsyncIterator[tuple[Send, Alive, str]]:
+async def connected(
+    settings: ProcessSettings, strategy: Strategy, named: bool
+) -> AsyncIterator[tuple[Send, Alive, str]]:
     """The open transport, a probe of the server, and the server's identity (its URL, unless `named`).
 
     Raises UsageError if the URL is invalid or nothing answers there.
@@ -39,7 +41,7 @@ async def connected(settings: Settings, strategy: Strategy, named: bool) -> Asyn
         yield transport, alive, server
 
 
-def _transport(to: Access, settings: Settings, strategy: Strategy) -> Any:
+def _transport(to: Access, settings: ProcessSettings, strategy: Strategy) -> Any:
     timeout_s, authorization = settings.layers.timeout_s, to.authorization
     if strategy.blocking:
         from harness.client.transport.blocking import BlockingTransport

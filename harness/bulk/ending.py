@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from harness.bulk.tally import Counts, as_builtins
+from harness.bulk.tally import RowCounts, as_builtins
 from harness.measure.result import LayerFigures
 
 # Counts that are tables, not numbers.
@@ -53,8 +53,8 @@ class Summary(msgspec.Struct, frozen=True):
 
 def summary(
     stopped: tuple[str, str] | None,
-    counts: Counts,
-    before: Counts,
+    counts: RowCounts,
+    before: RowCounts,
     errors_max: float,
     *,
     empty: bool = False,
@@ -71,7 +71,7 @@ def summary(
     return Summary(why is None, why, text, now, session, layers=list(layers), **more)
 
 
-def _too_many_dead(counts: Counts, errors_max: float) -> str:
+def _too_many_dead(counts: RowCounts, errors_max: float) -> str:
     """Reason why a finished run did not pass; empty if it passed."""
     if not counts.settled:
         return "the input has no line to send"

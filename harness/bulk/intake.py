@@ -17,7 +17,7 @@ from typing import Any
 from harness.base.clock import clock
 from harness.bulk.row_items import Rows, Ticket
 from harness.bulk.saving import Store
-from harness.bulk.source import Block, Source
+from harness.bulk.source import InputSource, LineBlock
 from harness.client.types import Item
 
 PENDING_BYTES = 32 * 1024 * 1024
@@ -30,7 +30,7 @@ class Intake:
 
     def __init__(
         self,
-        source: Source,
+        source: InputSource,
         rows: Rows,
         store: Store,
         *,
@@ -50,8 +50,8 @@ class Intake:
         self._probe = probe
         self._on_bad = on_bad
         self._on_blank = on_blank
-        self._blocks: AsyncGenerator[Block, None] = source.blocks(store.marks[0], store.read)
-        self._reading: asyncio.Task[Block | None] | None = None
+        self._blocks: AsyncGenerator[LineBlock, None] = source.blocks(store.marks[0], store.read)
+        self._reading: asyncio.Task[LineBlock | None] | None = None
         self._lines: list[bytes | None] = []
         self._first = self._position = 0
         self._stopped = False
@@ -150,10 +150,10 @@ class Intake:
             self._store.block(block.mark, block.end)
         return True
 
-    async def _read(self) -> Block | None:
+    async def _read(self) -> LineBlock | None:
         return await anext(self._blocks, None)
 
-    async def _change(self, *others: asyncio.Task[Block | None], seconds: float | None = None) -> None:
+    async def _change(self, *others: asyncio.Task[LineBlock | None], seconds: float | None = None) -> None:
         """Wait for a change, for one of `others`, or for `seconds`."""
         self._wake = asyncio.get_running_loop().create_future()
         waited: set[asyncio.Future[Any]] = {self._wake, *others}

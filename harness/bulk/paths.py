@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from harness.bulk.settings import Settings
+from harness.bulk.settings import ProcessSettings
 from harness.client.errors import UsageError
 
 SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
 """Suffixes of the files that SQLite keeps beside a database."""
 
 
-def check_apart(settings: Settings, layers: Mapping[str, Mapping[str, Any]]) -> None:
+def check_apart(settings: ProcessSettings, layers: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise UsageError if two files of the run are one; links and standard streams are followed."""
     files = [(what, path, _identity(what, path)) for what, path in _files(settings, layers)]
     for (one, path, identity), (other, other_path, other_identity) in combinations(files, 2):
@@ -27,7 +27,7 @@ def check_apart(settings: Settings, layers: Mapping[str, Mapping[str, Any]]) -> 
             )
 
 
-def _files(settings: Settings, layers: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def _files(settings: ProcessSettings, layers: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """Role and path of each file."""
     yield "INPUT", settings.input
     yield "--output", settings.output

@@ -19,12 +19,12 @@ from harness.base.clock import clock
 from harness.bulk import paths, resume, tally
 from harness.bulk.ending import Summary, summary
 from harness.bulk.intake import Intake
-from harness.bulk.row_items import BAD_LINE, Reason, Rows, Ticket
+from harness.bulk.row_items import BAD_LINE, DeadLetterReason, Rows, Ticket
 from harness.bulk.saving import Store
 from harness.bulk.server_watch import Alive, ServerWatch
-from harness.bulk.settings import Settings
-from harness.bulk.source import Source
-from harness.bulk.tally import Counts, Meter, Share, Speed
+from harness.bulk.settings import ProcessSettings
+from harness.bulk.source import InputSource
+from harness.bulk.tally import ExchangeMeter, RowCounts, Share, Speed
 from harness.client import stack
 from harness.client.errors import UsageError
 from harness.client.figures import counts_of
@@ -45,10 +45,10 @@ class Process:
     """One session of a run. `await run()`; `stop()` and `cut()` may be called meanwhile, from the same loop."""
 
     def __init__(
-        self, settings: Settings, send: Send | None = None, alive: Alive | None = None, tell: Tell | None = None
+        self, settings: ProcessSettings, send: Send | None = None, alive: Alive | None = None, tell: Tell | None = None
     ) -> None:
         self.settings = settings
-        self.counts = Counts()
+        self.counts = RowCounts()
         self._send = send
         self._alive = alive
         self._tell = tell or (lambda event, facts: None)
@@ -73,11 +73,11 @@ class Process:
         self._closing = AsyncExitStack()
         self._built: stack.Built = []
         self._intake: Intake | None = None
-        self._meter: Meter | None = None
+        self._meter: ExchangeMeter | None = None
         self._work: asyncio.Task[None] | None = None
         self._stopped: tuple[str, str] | None = None
         self._began = 0.0
-        self._before = Counts()
+        self._before = RowCounts()
         self._server_name = ""
         # The input file is empty, such as the dead-letter file of a run without dead letters.
         self._empty = False
@@ -108,7 +108,7 @@ class Process:
 
     async def run(self) -> Summary:
         """Process the remaining lines. Raises UsageError only before any file is changed."""
-        source = Source(self.settings.input)
+        source = InputSource(self.settings.input)
         self._empty = source.empty
         try:
             ours = resume.fingerprint(self.settings, source, self._rows)
@@ -143,10 +143,10 @@ class Process:
         async with connected(self.settings, self._strategy, self._around.keeps_answers) as found:
             yield found
 
-    async def _session(self, source: Source, transport: Send, alive: Alive | None) -> Summary:
+    async def _session(self, source: InputSource, transport: Send, alive: Alive | None) -> Summary:
         self._began = clock()()
         self.counts.sessions += 1
-        self._meter = Meter(transport, self.counts)
+        self._meter = ExchangeMeter(transport, self.counts)
         self._server = ServerWatch(self.settings.patience_s, alive, self._tickets, self._waiting, self._gone)
         self._intake = intake = Intake(
             source,
@@ -198,7 +198,7 @@ class Process:
                 self._stopped = None
                 self._broken(error)
 
-    async def _through(self, intake: Intake, send: Meter) -> None:
+    async def _through(self, intake: Intake, send: ExchangeMeter) -> None:
         """Run the strategy over all items, and again over items to be sent again."""
         while True:
             async with aclosing(self._strategy.stream(intake, send, self._layers)) as results:
@@ -257,7 +257,7 @@ class Process:
             if outcome not in {Outcome.connection_error, Outcome.not_sent}:
                 self._server.answered()
             self._store.dead(line, text)
-            self._count_dead(Reason(outcome.name, ticket.origin, response.status, response.error))
+            self._count_dead(DeadLetterReason(outcome.name, ticket.origin, response.status, response.error))
         if result.item.priority and not self._priority_settled:
             self._priority_settled = True
             self._tell("note", {"text": f"{self.settings.strategy} ignores priorities; use -s priority"})
@@ -265,12 +265,12 @@ class Process:
 
     def _bad(self, ticket: Ticket, why: str) -> None:
         self._store.dead(ticket.line, self._rows.bad_line(ticket, why))
-        self._count_dead(Reason(BAD_LINE, ticket.origin, error=why))
+        self._count_dead(DeadLetterReason(BAD_LINE, ticket.origin, error=why))
 
     def _blank(self) -> None:
         self.counts.blank += 1
 
-    def _count_dead(self, reason: Reason) -> None:
+    def _count_dead(self, reason: DeadLetterReason) -> None:
         tally.add_dead(self.counts, reason)
         self._share.add(True)
         if self._share.exceeded:
@@ -291,7 +291,7 @@ class Process:
 
     # Checkpoints and status.
 
-    async def _keep(self, source: Source) -> None:
+    async def _keep(self, source: InputSource) -> None:
         """Write checkpoints and report the status; a disk error ends the run."""
         watch = asyncio.create_task(self._status(source))
         try:
@@ -303,7 +303,7 @@ class Process:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
 
-    async def _status(self, source: Source) -> None:
+    async def _status(self, source: InputSource) -> None:
         speed, now = Speed(), clock()
         while True:
             facts = {"counts": self.counts, "in_flight": self.in_flight, "lines": source.lines_expected()}
@@ -317,7 +317,7 @@ class Process:
         why = explained(error) or f"{what}: cannot be written: {error.strerror or error}"
         self._stopped = self._stopped or ("disk", why)
 
-    def _counts_now(self) -> Counts:
+    def _counts_now(self) -> RowCounts:
         now = copy.copy(self.counts)
         now.active_s += clock()() - self._began if self._began else 0.0
         return now
@@ -335,7 +335,7 @@ class Process:
 
 
 async def process(
-    settings: Settings, *, send: Send | None = None, alive: Alive | None = None, tell: Tell | None = None
+    settings: ProcessSettings, *, send: Send | None = None, alive: Alive | None = None, tell: Tell | None = None
 ) -> Summary:
     """Work through `settings.input` and return how it ended; `send` stands in for the HTTP transport where given."""
     return await Process(settings, send, alive, tell).run()

@@ -8,20 +8,20 @@ import msgspec
 
 from harness.bulk.journal import DEAD, Past
 from harness.bulk.row_items import Rows, reason_of
-from harness.bulk.settings import Settings
-from harness.bulk.source import Source
-from harness.bulk.tally import Counts, add_dead
+from harness.bulk.settings import ProcessSettings
+from harness.bulk.source import InputSource
+from harness.bulk.tally import RowCounts, add_dead
 from harness.client.errors import UsageError
 
 
-def fingerprint(settings: Settings, source: Source, rows: Rows) -> dict[str, Any]:
+def fingerprint(settings: ProcessSettings, source: InputSource, rows: Rows) -> dict[str, Any]:
     """Settings that must be equal for two sessions to share an output file; the server may change."""
     found = {"input": source.fingerprint(), "order": settings.order, **rows.fingerprint()}
     plain: dict[str, Any] = msgspec.to_builtins(found)
     return plain
 
 
-def check(past: Past, ours: dict[str, Any], settings: Settings, source: Source) -> None:
+def check(past: Past, ours: dict[str, Any], settings: ProcessSettings, source: InputSource) -> None:
     """Raise UsageError that names a difference, before any file is changed; reads the input again as far as before."""
     if not source.same(past.fingerprint["input"]):
         raise UsageError(f"--resume: {settings.input} is not the input that {settings.output} was made from")
@@ -41,7 +41,7 @@ def check(past: Past, ours: dict[str, Any], settings: Settings, source: Source) 
         raise UsageError(f"--resume: {settings.input}: {error}; --overwrite starts over") from error
 
 
-def note_of_change(past: Past, source: Source) -> str | None:
+def note_of_change(past: Past, source: InputSource) -> str | None:
     """Note for an input that was changed since, after the lines already read."""
     then, now = past.fingerprint["input"], source.fingerprint()
     if now["kind"] == "stream" or then["changed_ns"] == now["changed_ns"]:
@@ -56,9 +56,9 @@ def is_complete(past: Past, ours: dict[str, Any]) -> bool:
     return past.checkpoint.complete and then == now
 
 
-def counts_of(past: Past) -> Counts:
+def counts_of(past: Past) -> RowCounts:
     """The counts of earlier sessions, including results after the last checkpoint."""
-    counts = msgspec.convert(past.checkpoint.counts, Counts) if past.checkpoint.counts else Counts()
+    counts = msgspec.convert(past.checkpoint.counts, RowCounts) if past.checkpoint.counts else RowCounts()
     for record in past.records:
         if record.kind == DEAD:
             add_dead(counts, reason_of(record.text))

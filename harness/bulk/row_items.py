@@ -39,7 +39,7 @@ class Ticket(msgspec.Struct):
     tries: int = 0
 
 
-class Reason(msgspec.Struct):
+class DeadLetterReason(msgspec.Struct):
     """Reason for a dead letter."""
 
     kind: str = msgspec.field(name="class")
@@ -154,9 +154,9 @@ class Rows:
         return _encode(letter) + b"\n"
 
 
-def reason_of(dead_line: bytes) -> Reason:
+def reason_of(dead_line: bytes) -> DeadLetterReason:
     """The reason in a dead letter."""
-    return msgspec.json.decode(dead_line, type=Reason)
+    return msgspec.json.decode(dead_line, type=DeadLetterReason)
 
 
 def _letter(ticket: Ticket, kind: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ SUFFIX_DEAD = ".dead.jsonl"
 
 
 @dataclass(frozen=True)
-class Settings:
+class ProcessSettings:
     """One input and one output; all other settings have defaults for production."""
 
     # A path, or - for standard input; gzip and Zstandard are known by their content.

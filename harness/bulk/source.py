@@ -27,7 +27,7 @@ _SAMPLES, _SAMPLE_BYTES = 64, 4096
 
 
 @dataclass(frozen=True)
-class Block:
+class LineBlock:
     """Lines that were read together; None is one that is too long."""
 
     # Start of the first line.
@@ -37,7 +37,7 @@ class Block:
     end: Mark
 
 
-class Source:
+class InputSource:
     """`-` is standard input; anything else a path. Use it once."""
 
     def __init__(self, path: str) -> None:
@@ -129,7 +129,7 @@ class Source:
         """Whether reading may wait for the writer of a pipe."""
         return self._size is None
 
-    async def blocks(self, mark: Mark, read: Mark | None = None) -> AsyncGenerator[Block, None]:
+    async def blocks(self, mark: Mark, read: Mark | None = None) -> AsyncGenerator[LineBlock, None]:
         """Blocks from a mark to the end; raises UsageError for damaged data or where the marks do not fit.
 
         Lines of a pipe are given out only after a check up to `read`.
@@ -142,7 +142,7 @@ class Source:
                 yield block
             return
         # At most a window of lines lies between the two marks.
-        held: list[Block] = []
+        held: list[LineBlock] = []
         while chunk := await self._from_pipe():
             self._read += len(chunk)
             for block in reader.feed(chunk):
@@ -155,7 +155,7 @@ class Source:
         for block in [*held, *reader.close()]:
             yield block
 
-    def _of_file(self, reader: _Reader, mark: Mark) -> Iterator[Block]:
+    def _of_file(self, reader: _Reader, mark: Mark) -> Iterator[LineBlock]:
         try:
             if mark.offset and not is_packed(os.pread(self._fd, 4, 0)):
                 reader.begin_at(mark)
@@ -221,12 +221,12 @@ class _Reader:
         self.checked = True
         self._unpack.plainly()
 
-    def feed(self, chunk: bytes) -> Iterator[Block]:
+    def feed(self, chunk: bytes) -> Iterator[LineBlock]:
         """The blocks that these bytes complete."""
         for piece in self._unpack.feed(chunk):
             yield from self._piece(piece)
 
-    def close(self) -> Iterator[Block]:
+    def close(self) -> Iterator[LineBlock]:
         """The remaining block at the end of the input."""
         yield from self._piece(self._unpack.close())
         if self.skipping or not self.checked:
@@ -235,9 +235,9 @@ class _Reader:
         mark = self.end
         if last := self._lines.close():
             self.end = Mark(mark.line + 1, self._at, self._crc)
-            yield Block(mark, last, self.end)
+            yield LineBlock(mark, last, self.end)
 
-    def _piece(self, piece: bytes) -> Iterator[Block]:
+    def _piece(self, piece: bytes) -> Iterator[LineBlock]:
         if self.skipping:
             piece = self._skip(piece)
         if not piece:
@@ -256,7 +256,7 @@ class _Reader:
         if lines:
             self.end = Mark(begin.line + len(lines), self._at + ended, crc)
             self._at += len(piece)
-            yield Block(begin, lines, self.end)
+            yield LineBlock(begin, lines, self.end)
         else:
             self._at += len(piece)
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from harness.base.clock import Clock, clock
-from harness.bulk.row_items import Reason
+from harness.bulk.row_items import DeadLetterReason
 from harness.client.errors import UsageError
 from harness.client.redaction import one_line
 from harness.client.types import Outcome, Request, Response, Send
@@ -21,7 +21,7 @@ WINDOW = 1_000
 _RATE_S = 20.0
 
 
-class Counts(msgspec.Struct):
+class RowCounts(msgspec.Struct):
     """Totals over all sessions of a run."""
 
     ok: int = 0
@@ -53,14 +53,14 @@ class Counts(msgspec.Struct):
         return self.ok + self.dead_lines
 
 
-class Meter:
+class ExchangeMeter:
     """Counts every exchange, and the exchanges in flight.
 
     While answers are not saved yet, a new exchange waits one turn of the loop: a kill never loses more calls than were
     in flight. An exception of a user's `send` counts as a bad response.
     """
 
-    def __init__(self, inner: Send, counts: Counts) -> None:
+    def __init__(self, inner: Send, counts: RowCounts) -> None:
         self._inner = inner
         self._counts = counts
         self._now: Clock | None = None
@@ -144,7 +144,7 @@ class Speed:
         return (after - before) / (now - then) if now > then else 0.0
 
 
-def add_dead(counts: Counts, reason: Reason) -> None:
+def add_dead(counts: RowCounts, reason: DeadLetterReason) -> None:
     """Count one more dead letter and its reason."""
     kind = reason.kind
     counts.dead[kind] = counts.dead.get(kind, 0) + 1
@@ -155,7 +155,7 @@ def add_dead(counts: Counts, reason: Reason) -> None:
         counts.samples[kind] = f"line {reason.line}: {one_line(reason.error)}"
 
 
-def as_builtins(counts: Counts) -> dict[str, Any]:
+def as_builtins(counts: RowCounts) -> dict[str, Any]:
     """As plain data, for a checkpoint or a summary."""
     plain: dict[str, Any] = msgspec.to_builtins(counts)
     return plain

@@ -45,7 +45,7 @@ def play(
     options: dict[str, Any], scenario: str, default_strategies: tuple[str, ...], execute: Execute | None = None
 ) -> int:
     """Play the run that the options describe (with `execute`, if given), report it, and return the exit code."""
-    from harness.cli.progress import Progress
+    from harness.cli.progress import ProgressDisplay
     from harness.cli.show import show
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
     from harness.client import stack
@@ -65,7 +65,7 @@ def play(
         command="paceline " + _quoted(sys.argv[1:]),
     )
     run = prepare(settings)
-    with stopped_as_by_ctrl_c(), Progress(quiet=options["quiet"] or None) as progress:
+    with stopped_as_by_ctrl_c(), ProgressDisplay(quiet=options["quiet"] or None) as progress:
         result, interrupted = (execute or real.execute)(run, progress)
         written = []
         if options["report"]:

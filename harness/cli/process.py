@@ -16,17 +16,17 @@ from harness.cli.options import layer_options
 from harness.client.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.bulk import Settings, Summary
+    from harness.bulk import ProcessSettings, Summary
 
 EXIT_FAILED = 1
 
 
 def _options(function: Any) -> Any:
     """Add the options of the command."""
-    from harness.bulk import Settings
+    from harness.bulk import ProcessSettings
     from harness.client.layer_settings import LayerSettings
 
-    return options_of(Settings, defaults={"target": REQUIRED})(layer_options(function, LayerSettings, retries=3))
+    return options_of(ProcessSettings, defaults={"target": REQUIRED})(layer_options(function, LayerSettings, retries=3))
 
 
 @click.command("process", cls=Command)
@@ -65,21 +65,21 @@ def command(**options: Any) -> int:
     return exit_code(summary)
 
 
-def _settings(options: dict[str, Any]) -> Settings:
-    from harness.bulk import Settings
+def _settings(options: dict[str, Any]) -> ProcessSettings:
+    from harness.bulk import ProcessSettings
     from harness.client import stack
     from harness.client.layer_settings import LayerSettings
 
     layers = [*options["layer"], *([f"cache:path={options['cache']}"] if options["cache"] else [])]
     return filled(
-        Settings,
+        ProcessSettings,
         options,
         input=options["input"],
         layers=filled(LayerSettings, options, named=stack.parse(layers)),
     )
 
 
-async def _run(settings: Settings, show: Any) -> Summary:
+async def _run(settings: ProcessSettings, show: Any) -> Summary:
     """Run the session. The first Ctrl-C (or SIGTERM) drains, the second one stops at once."""
     from harness.bulk import Process
 

@@ -14,7 +14,7 @@ from harness.client.redaction import one_line, redact, shown
 from harness.measure.judge.wording import layer_words
 
 if TYPE_CHECKING:
-    from harness.bulk import Settings, Summary
+    from harness.bulk import ProcessSettings, Summary
 
 # Seconds between plain lines, without a terminal.
 EVERY_S = 10.0
@@ -23,7 +23,7 @@ EVERY_S = 10.0
 class Show:
     """Shows events of the run on stderr."""
 
-    def __init__(self, settings: Settings, quiet: bool = False) -> None:
+    def __init__(self, settings: ProcessSettings, quiet: bool = False) -> None:
         self._settings = settings
         self._quiet = quiet
         self._bar: Any = None

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 
-class Progress:
+class ProgressDisplay:
     """Shows events of the run (`harness.experiment.run.Progress`)."""
 
     def __init__(self, quiet: bool | None = None) -> None:
@@ -19,7 +19,7 @@ class Progress:
         self._last: dict[str, Any] = {}
         self._started = 0.0
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressDisplay:
         if not self._quiet and sys.stderr.isatty():
             self._bar = bar()
             self._bar.start()

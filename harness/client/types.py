@@ -40,7 +40,7 @@ class Item(msgspec.Struct, frozen=True):
     fired: float = math.nan
 
 
-class Progress(msgspec.Struct):
+class AttemptProgress(msgspec.Struct):
     """Progress of the attempt of a request, written by the transport for layers that need it (hedge)."""
 
     sent: float = math.nan
@@ -71,7 +71,7 @@ class Request(msgspec.Struct, frozen=True):
     deadline: float = math.inf
     idempotent: bool = True
     headers: Mapping[str, str] | None = None
-    progress: Progress | None = None
+    progress: AttemptProgress | None = None
     method: str = "POST"
 
 

@@ -37,7 +37,7 @@ STOP_GRACE_S = 0.25
 """After a stop, how long requests that were due before it may still be sent."""
 
 
-class Application:
+class ClientApplication:
     """One client application: its feed, its task, and the concurrency limit that its strategy built, if any."""
 
     def __init__(self, slot: int, slots: int) -> None:
@@ -67,7 +67,7 @@ class Player(ABC):
         self.spec = spec
         self.schedule = spec.build_schedule()
         self.mix = spec.build_mix()
-        self.applications: list[Application] = []
+        self.applications: list[ClientApplication] = []
         self.recorder: Recorder | None = None
         self.begun = asyncio.Event()
         self.interrupted: str | None = None
@@ -115,7 +115,7 @@ class Player(ABC):
             self._call_at(zero + offsets[-1] + max(self.spec.drain_s, TICK_S), self._cut_all)
         self.begun.set()
 
-    async def play(self, application: Application) -> None:
+    async def play(self, application: ClientApplication) -> None:
         """Play one application to its end; an error is kept in `failure`."""
         try:
             await self._play(application)
@@ -127,7 +127,7 @@ class Player(ABC):
         finally:
             application.ended = True
 
-    async def _play(self, application: Application) -> None:
+    async def _play(self, application: ClientApplication) -> None:
         strategy, server = self._strategy(), await self._server()
         async with self._transport(strategy) as transport, Alarm() as alarm, AsyncExitStack() as closing:
             application.ready = True
@@ -156,7 +156,7 @@ class Player(ABC):
             application.complete = not feed.stopped
 
     def _layers(
-        self, application: Application, recorder: Recorder, closing: AsyncExitStack, server: str
+        self, application: ClientApplication, recorder: Recorder, closing: AsyncExitStack, server: str
     ) -> Callable[[Send], Send]:
         spec, now = self.spec, clock()
         built: Built = []
@@ -178,7 +178,7 @@ class Player(ABC):
     def _count_layers(self, built: Built) -> None:
         self._counts = summed([*self._counts, *counts_of(built)])
 
-    def leave(self, application: Application, why: str | None = None) -> None:
+    def leave(self, application: ClientApplication, why: str | None = None) -> None:
         """Send no further items for this application; `why` marks the case as interrupted."""
         self.interrupted = self.interrupted or (why if not application.ended else None)
         feed = application.feed
@@ -201,7 +201,7 @@ class Player(ABC):
         for application in self.applications:
             self.leave(application, why)
 
-    def _cut(self, application: Application) -> None:
+    def _cut(self, application: ClientApplication) -> None:
         """Requests still in flight at the end of the drain count as unfinished."""
         if not application.ended and application.task is not None:
             if self.recorder is not None:
@@ -215,7 +215,7 @@ class Player(ABC):
     # Figures.
 
     @property
-    def _feeds(self) -> list[tuple[Application, Feed]]:
+    def _feeds(self) -> list[tuple[ClientApplication, Feed]]:
         return [(one, one.feed) for one in self.applications if one.feed is not None]
 
     @property

@@ -213,7 +213,7 @@ class ChildProcesses:
         self._run = run
         self._progress = progress
 
-    def server(self) -> targets.Target:
+    def server(self) -> targets.RunningTarget:
         """The user's server, or an embedded mock."""
         return open_server(self._run)
 
@@ -227,7 +227,7 @@ class ChildProcesses:
         return play(trial, watch, self._run.authorization)
 
 
-def open_server(run: Run) -> targets.Target:
+def open_server(run: Run) -> targets.RunningTarget:
     """The server of a run, embedded or not. Raises UsageError, after removing the directory of a run without a plan."""
     settings = run.settings
     try:

@@ -20,7 +20,7 @@ START_S = 20.0
 
 
 @dataclass
-class Target:
+class RunningTarget:
     """A server under test; `with` stops what it started."""
 
     url: str
@@ -28,7 +28,7 @@ class Target:
     note: str | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
-    def __enter__(self) -> Target:
+    def __enter__(self) -> RunningTarget:
         return self
 
     def __exit__(
@@ -70,18 +70,20 @@ class Target:
         return counts["total"]["seen"] if isinstance(counts, dict) and "total" in counts else None
 
 
-def remote(url: str) -> Target:
+def remote(url: str) -> RunningTarget:
     """A user's server; raises UsageError if it does not answer."""
     url = check_url(url)
     check_answers(url)
-    target = Target(url)
+    target = RunningTarget(url)
     info = call(f"{target.root}/info")
     note = info.get("note") if isinstance(info, dict) else None
     target.note = redact(note) if isinstance(note, str) else None
     return target
 
 
-def embedded(profile: str, speed: float | None = None, seed: int | None = None, log: Path | None = None) -> Target:
+def embedded(
+    profile: str, speed: float | None = None, seed: int | None = None, log: Path | None = None
+) -> RunningTarget:
     """Start a mock on a free port of the loopback; raises UsageError with the mock's own line if it refuses."""
     command = children.python("mock_server", "--profile", profile, "--port", "0", "--exit-with-stdin")
     for option, value in (("--seed", seed), ("--speed", speed)):
@@ -101,12 +103,12 @@ def embedded(profile: str, speed: float | None = None, seed: int | None = None, 
             stderr.seek(0)
             text = stderr.read().decode(errors="replace")
     if not line:
-        Target("", process=process).stop()
+        RunningTarget("", process=process).stop()
         raise UsageError(
             text.strip().splitlines()[-1] if text.strip() else f"the mock server {profile!r} did not start"
         )
     ready = json.loads(line)
-    return Target(ready["url"], profile=ready.get("profile", profile), note=ready.get("note"), process=process)
+    return RunningTarget(ready["url"], profile=ready.get("profile", profile), note=ready.get("note"), process=process)
 
 
 def _without_key() -> dict[str, str]:

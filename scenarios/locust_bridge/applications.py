@@ -1,4 +1,4 @@
-"""Locust's side of a scenario: users that are client applications, and the listeners that tie a test to the engine.
+"""Locust's side of a scenario: users that are client applications, and the listeners that start a case runner.
 
 The order of a test, in every mode: `init` (roles, options) -> `test_start` (a Play in each process with users) -> users
 claim slots -> `spawning_complete` (go) -> applications run -> all done, or a stop -> users leave (drain) -> `test_stop`
@@ -41,7 +41,7 @@ class Application(User, Description):
 
     @task
     def work(self) -> None:
-        """Wait while the engine works; short sleeps, so that a stop is noticed at once."""
+        """Wait while the runner works; short sleeps, so that a stop is noticed at once."""
         if self.application is None or self.application.ended:
             gevent.sleep(0.1)
             return

@@ -1,4 +1,4 @@
-"""One process's part of a test: the engine in its thread, the users' slots, the batches for Locust."""
+"""One process's part of a test: the case runner in its thread, the users' slots, the batches for Locust."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from harness.client.redaction import redact
-from harness.experiment.engine import Engine
-from harness.experiment.player import Application
+from harness.experiment.case_runner import CaseRunner
+from harness.experiment.player import ClientApplication
 from harness.experiment.spec import Trial
 from scenarios.locust_bridge.coordinator import CLAIM, DONE, DRAINED, GO, LEFT, READY, SLOT, supervised
 from scenarios.locust_bridge.locust_statistics import Names, merge, note_totals
@@ -36,7 +36,7 @@ class Play:
         self.runner: Any = environment.runner
         self.spec = spec
         self._rows: collections.deque[tuple[float, Any]] = collections.deque()
-        self.engine = Engine(spec, process, executor=NativeExecutor, on_rows=self._take)
+        self.case = CaseRunner(spec, process, executor=NativeExecutor, on_rows=self._take)
         self._users = 0
         self._slots: dict[str, gevent.event.AsyncResult] = {}
         mix = spec.build_mix()
@@ -45,12 +45,12 @@ class Play:
         self._stopping: gevent.Greenlet | None = None
         # Reason for an unintended stop.
         self._why: str | None = None
-        start_thread(self.engine.run)
+        start_thread(self.case.run)
         self._merger = supervised(self._merge_forever)
         self._status = _status_writer()
 
     def _take(self, rows: Any) -> None:
-        """Called in the engine's thread; the deque passes rows to Locust's."""
+        """Called in the case runner's thread; the deque passes rows to Locust's."""
         self._rows.append((time.time(), rows))
 
     # Messages from the coordinator.
@@ -62,11 +62,11 @@ class Play:
 
     def on_go(self) -> None:
         """The load begins."""
-        self.engine.go()
+        self.case.go()
 
     # Calls of the users, in their greenlets.
 
-    def claim(self) -> tuple[str, Application | None]:
+    def claim(self) -> tuple[str, ClientApplication | None]:
         """A name for this user, and its client application (None beyond the planned number)."""
         self._users += 1
         user = f"{self.runner.client_id}-{self._users}"
@@ -75,30 +75,30 @@ class Play:
         slot, slots = self._slots[user].get(timeout=30)
         if slot >= slots:
             return user, None
-        application = self.engine.join(slot, slots)
-        while not (application.ready or application.ended or self.engine.finished):
+        application = self.case.join(slot, slots)
+        while not (application.ready or application.ended or self.case.finished):
             gevent.sleep(POLL_S)
         self.runner.send_message(READY, {"user": user})
         return user, application
 
-    def wait(self, user: str, application: Application) -> None:
+    def wait(self, user: str, application: ClientApplication) -> None:
         """Wait until this application's share is done, then notify the coordinator."""
-        while not application.ended and not self.engine.finished:
+        while not application.ended and not self.case.finished:
             gevent.sleep(POLL_S)
         self.runner.send_message(DONE, {"user": user})
 
-    def leave(self, user: str, application: Application) -> None:
+    def leave(self, user: str, application: ClientApplication) -> None:
         """Stop feeding, drain, return; bounded by the drain."""
         if not application.ended:
-            self.engine.leave(application, self._why)
+            self.case.leave(application, self._why)
             with gevent.Timeout(self.spec.drain_s + 5, False):
-                while not application.ended and not self.engine.finished:
+                while not application.ended and not self.case.finished:
                     gevent.sleep(POLL_S)
         if not self._over:
             self.runner.send_message(LEFT, {"user": user})
 
     def stop(self) -> None:
-        """Return when the engine is finished and Locust has the last batch.
+        """Return when the case runner is finished and Locust has the last batch.
 
         The work is done once, in a greenlet of its own: Locust may kill the calling greenlet (a signal and the
         master's message can coincide) and call again.
@@ -109,15 +109,15 @@ class Play:
 
     def _stop(self) -> None:
         self._over = True
-        self.engine.finish()
+        self.case.finish()
         with gevent.Timeout(self.spec.drain_s + 5, False):
-            while not self.engine.finished:
+            while not self.case.finished:
                 gevent.sleep(POLL_S)
         self._merger.kill()
         self._merge()
-        self._status({"state": "done", **self.engine.status})
-        if self.engine.error:
-            logger.error("%s", redact(self.engine.error))
+        self._status({"state": "done", **self.case.status})
+        if self.case.error:
+            logger.error("%s", redact(self.case.error))
         if not isinstance(self.runner, WorkerRunner):
             note_totals(self.environment.stats, Path(self.spec.records), self.spec.name, self.spec.repeat)
         else:
@@ -130,7 +130,7 @@ class Play:
         while True:
             gevent.sleep(MERGE_S)
             self._merge()
-            if not self._status({"state": "running", **self.engine.status}):
+            if not self._status({"state": "running", **self.case.status}):
                 logger.warning("the parent process of this run is gone: stopping")
                 self._why = "the process that started it is gone"
                 gevent.spawn(self.runner.quit)

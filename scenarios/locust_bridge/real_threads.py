@@ -1,7 +1,7 @@
 """Real threads in a process that gevent may have patched.
 
-After `import locust` the name `threading.Thread` means a greenlet; the originals are still there, and the engine needs
-them: its event loop must run beside Locust's hub, not inside it.
+After `import locust` the name `threading.Thread` means a greenlet; the originals are still there, and the case runner
+needs them: its event loop must run beside Locust's hub, not inside it.
 """
 
 from __future__ import annotations

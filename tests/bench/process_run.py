@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from harness.bulk import Settings, process
+from harness.bulk import ProcessSettings, process
 from harness.client.types import Outcome, Request, Response
 from harness.experiment.event_loop import new_event_loop
 
@@ -37,7 +37,7 @@ def main(folder: Path, order: str) -> None:
         if event == "status" and facts["counts"].settled >= 10_000:
             seen.append(me.memory_info().rss)
 
-    settings = Settings(
+    settings = ProcessSettings(
         input=str(folder / "in.jsonl"),
         output=str(folder / "out.jsonl"),
         tasks=("annotate",),

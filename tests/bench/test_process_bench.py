@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from harness.bulk import Settings, process
+from harness.bulk import ProcessSettings, process
 from harness.client.transport.server import call
 from harness.client.types import Outcome, Request, Response
 from harness.experiment.event_loop import new_event_loop
@@ -91,7 +91,7 @@ def test_input_order_costs_no_throughput(benchmark: Any, tmp_path: Path) -> None
             await asyncio.sleep(rng.lognormvariate(-4.6, 0.47))
             return Response(Outcome.ok, 200, ("an answer",), sent=0.0, done=0.0)
 
-        settings = Settings(
+        settings = ProcessSettings(
             input=str(tmp_path / "in.jsonl"),
             output=str(tmp_path / "out.jsonl"),
             tasks=("annotate",),

@@ -12,7 +12,7 @@ import random
 import sys
 from pathlib import Path
 
-from harness.bulk import Settings, journal, process, saving
+from harness.bulk import ProcessSettings, journal, process, saving
 from harness.client.types import Outcome, Request, Response
 
 CONCURRENCY = 16
@@ -33,7 +33,7 @@ def main(folder: Path, order: str, output: str) -> int:
             return Response(Outcome.client_error, 400, sent=0.0, error="HTTP 400: no")
         return Response(Outcome.ok, 200, (f"answer {request.items[0].data}",), sent=0.0)
 
-    settings = Settings(
+    settings = ProcessSettings(
         input=str(folder / "in.jsonl"),
         output=str(folder / output),
         dead_letter=str(folder / "bad.jsonl"),

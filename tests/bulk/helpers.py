@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.bulk import Process, Settings, Summary
+from harness.bulk import Process, ProcessSettings, Summary
 from harness.client.errors import UsageError
 from harness.client.types import Outcome, Request, Response
 
@@ -53,7 +53,7 @@ class Server:
         return Response(outcome, status, answers, sent=sent, done=done, error=error)
 
 
-def settings(folder: Path, **more: Any) -> Settings:
+def settings(folder: Path, **more: Any) -> ProcessSettings:
     """From in.jsonl to out.jsonl of a folder, without a pause between attempts."""
     values: dict[str, Any] = {
         "input": str(folder / "in.jsonl"),
@@ -62,15 +62,15 @@ def settings(folder: Path, **more: Any) -> Settings:
         "tasks": ("annotate",),
         "strategy": "queue-stream:concurrency=8",
     }
-    return Settings(**{**values, **more})
+    return ProcessSettings(**{**values, **more})
 
 
-def go(wanted: Settings, server: Server | None = None, **more: Any) -> Summary:
+def go(wanted: ProcessSettings, server: Server | None = None, **more: Any) -> Summary:
     """One session, to its end."""
     return asyncio.run(Process(wanted, server or Server(), **more).run())
 
 
-def refusal(wanted: Settings, server: Server | None = None) -> str | None:
+def refusal(wanted: ProcessSettings, server: Server | None = None) -> str | None:
     """Why a session is refused; None if it went to its end."""
     try:
         go(wanted, server)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.bulk import Process, Settings, process, server_watch
+from harness.bulk import Process, ProcessSettings, process, server_watch
 from harness.client.errors import SettingError, UsageError
 from harness.client.types import Outcome, request_for, result_of
 from tests.bulk.helpers import Server, go, rows, settings, until, write_input
@@ -270,7 +270,7 @@ def test_settings_are_checked() -> None:
         ({"order": "any"}, "order='any' must be input or completion"),
     ]:
         with pytest.raises(SettingError, match=words):
-            Settings(input="a", output="b", **wrong)  # type: ignore[arg-type] # wrong on purpose
+            ProcessSettings(input="a", output="b", **wrong)  # type: ignore[arg-type] # wrong on purpose
     for more, words in [
         ({"resume": True, "overwrite": True}, "only one of them"),
         ({"output": "a"}, "INPUT a and --output a are the same file"),
@@ -278,7 +278,7 @@ def test_settings_are_checked() -> None:
         ({"strategy": "batches:size=50", "window": 30}, "--window 30 must be at least"),
     ]:
         with pytest.raises(UsageError, match=words):
-            Process(Settings(**{"input": "a", "output": "b", **more}))  # type: ignore[arg-type] # as above
+            Process(ProcessSettings(**{"input": "a", "output": "b", **more}))  # type: ignore[arg-type] # as above
 
 
 def _no_retries() -> Any:

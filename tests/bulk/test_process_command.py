@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness.bulk.tally import Counts
+from harness.bulk.tally import RowCounts
 from harness.cli import process_show
 from harness.cli.process_show import Show, same_command
 from tests.bulk.helpers import rows, settings, write_input
@@ -216,7 +216,7 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
 ) -> None:
     """Lines, rate, the cost of retries, time left; and an outage is reported once, with its end."""
     monkeypatch.setattr(process_show, "EVERY_S", 0.0)
-    counts = Counts(ok=900, dead={"rejected": 100}, attempts=1_250, failed_attempts=250)
+    counts = RowCounts(ok=900, dead={"rejected": 100}, attempts=1_250, failed_attempts=250)
     counts.exchange_s, counts.failed_exchange_s = 100.0, 5.0
     status = {"counts": counts, "rate_per_s": 50.0, "in_flight": 8, "lines": 11_000.0}
     with Show(settings(tmp_path, target="http://server")) as show:

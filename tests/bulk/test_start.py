@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.bulk import Process, Settings
+from harness.bulk import Process, ProcessSettings
 from harness.client.errors import UsageError
 from tests.bulk.helpers import Server, go, refusal, rows, settings, write_input
 from tests.bulk.killing import check
@@ -86,10 +86,10 @@ def fingerprint(folder: Path) -> dict[str, Any]:
     """As the run itself makes it."""
     from harness.bulk import resume
     from harness.bulk.row_items import Rows
-    from harness.bulk.source import Source
+    from harness.bulk.source import InputSource
 
     wanted = settings(folder)
-    source = Source(wanted.input)
+    source = InputSource(wanted.input)
     try:
         return resume.fingerprint(wanted, source, Rows(wanted.tasks, wanted.id_field, wanted.with_input))
     finally:
@@ -190,5 +190,5 @@ def test_files_of_a_run_that_are_one_file_are_refused(tmp_path: Path, case: str)
 def test_devices_and_pipes_may_be_the_same(tmp_path: Path) -> None:
     """Such as /dev/null for what nobody wants."""
     write_input(tmp_path / "in.jsonl", 5)
-    Process(Settings(input="/dev/null", output="/dev/null", dead_letter="/dev/null"))
+    Process(ProcessSettings(input="/dev/null", output="/dev/null", dead_letter="/dev/null"))
     assert go(settings(tmp_path, output="/dev/null", dead_letter="/dev/null")).counts["ok"] == 5

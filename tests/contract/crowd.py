@@ -25,10 +25,10 @@ class Crowd:
         return self._threads.submit(caller.post, path, body, **headers)
 
     def close_gate(self) -> None:
-        self.server.app.engine.closed = True  # type: ignore[attr-defined] # a `kinds.Gate`
+        self.server.app.engine.closed = True  # type: ignore[attr-defined] # a `kinds.HeldEngine`
 
     def open_gate(self) -> None:
-        self.on_loop(self.server.app.engine.open_gate)  # type: ignore[attr-defined] # a `kinds.Gate`
+        self.on_loop(self.server.app.engine.open_gate)  # type: ignore[attr-defined] # a `kinds.HeldEngine`
 
     def on_loop(self, step: Callable[[], None]) -> None:
         """Call where the servers run."""
@@ -40,7 +40,7 @@ class Crowd:
 
     def held(self, count: int) -> None:
         """Wait until so many batches or sequences have left the queue and stand before the gate."""
-        wait_until(lambda: self.server.app.engine.held == count)  # type: ignore[attr-defined] # a `kinds.Gate`
+        wait_until(lambda: self.server.app.engine.held == count)  # type: ignore[attr-defined] # a `kinds.HeldEngine`
 
     def queued(self, count: int) -> None:
         """Wait until so many items or sequences are in the queue."""

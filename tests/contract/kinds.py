@@ -24,7 +24,7 @@ KINDS = ["mock", "model"]
 CAN_COMPUTE = all(importlib.util.find_spec(package) for package in ("torch", "transformers"))
 
 
-class Gate:
+class HeldEngine:
     """An engine behind a gate: calls that come while it is closed begin when it opens. It can also be made to fail."""
 
     def __init__(self, engine: Engine) -> None:
@@ -81,7 +81,7 @@ def make(
 ) -> App:
     """An app behind a gate; `name` only tells apart servers with equal settings."""
     return create_app(
-        Gate(_engine(kind)),
+        HeldEngine(_engine(kind)),
         FaceSettings(**face),
         policy=BatchPolicy(4, 0, 16),
         admission=AdmissionLimits(queue_max),

@@ -61,7 +61,7 @@ def recorded(folder: Path) -> list[tuple[int, int]]:
     return rows
 
 
-def agree(text: str, records: Path, server: targets.Target, items: int | None) -> None:
+def agree(text: str, records: Path, server: targets.RunningTarget, items: int | None) -> None:
     """All three counts are one number; every item is there once."""
     rows = recorded(records)
     assert len({index for index, _ in rows}) == len(rows)

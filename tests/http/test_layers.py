@@ -15,7 +15,7 @@ from harness.client.layer_settings import LayerSettings
 from harness.measure.record.files import find
 from harness.measure.record.plan import TaskShare
 from harness.measure.record.rows_file import FLAG_CACHED, read
-from tests.http.test_engine import end_of, play
+from tests.http.test_case_runner import end_of, play
 from tests.processes import FAULTY, mock, named, spec
 
 pytestmark = pytest.mark.slow

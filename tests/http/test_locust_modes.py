@@ -37,7 +37,7 @@ def begun(of: Trial, folder: Path, *more: str) -> subprocess.Popen[str]:
     return start(line, env=case_file(folder, of), start_new_session=True)
 
 
-def under_way(server: targets.Target, seconds: float = 1.3) -> None:
+def under_way(server: targets.RunningTarget, seconds: float = 1.3) -> None:
     """Return when requests are in flight, and so for a while."""
     deadline = time.monotonic() + 20
     while not server.seen():

@@ -65,7 +65,7 @@ def test_a_mock_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPa
 def test_the_middle_of_a_probe_is_its_rate(tmp_path: Path) -> None:
     """No file, or too few rows: no ceiling."""
     assert rate_of(tmp_path / "none") is None
-    from tests.http.test_engine import play
+    from tests.http.test_case_runner import play
 
     with mock() as server:
         play(spec(server.url, tmp_path / "r", items=50, name="few"))

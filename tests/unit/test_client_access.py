@@ -29,7 +29,7 @@ from harness.client.transport.endpoint import (
 from harness.client.transport.outcomes import base_url, joined
 from harness.experiment.prepare import prepare
 from harness.experiment.settings import RunSettings
-from harness.experiment.target import Target, check_url
+from harness.experiment.target import RunningTarget, check_url
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +151,7 @@ def test_what_base_and_path_share_is_written_once(base: str, path: str, url: str
 
 @pytest.mark.parametrize("url", ["http://h", "http://h/v1", "http://h/v1/chat/completions"])
 def test_the_routes_beside_the_api_lie_at_its_root(url: str) -> None:
-    assert Target(url).root == "http://h"
+    assert RunningTarget(url).root == "http://h"
 
 
 secrets = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zs", "Zl", "Zp"]), min_size=6, max_size=20)

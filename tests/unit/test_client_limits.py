@@ -22,7 +22,7 @@ def sample(
     return Sample(outcome, 10.0, 10.0 + latency_s, in_flight, limit, generation)
 
 
-class Gate:
+class LimitDriver:
     """Counts the generations as the concurrency limit does."""
 
     def __init__(self, limit: Limit) -> None:
@@ -58,7 +58,7 @@ def test_fixed_stays_and_is_bounded() -> None:
 
 def test_aimd_doubles_then_adds_the_root() -> None:
     """Slow start up to the first decrease, which leaves `backoff` of it; then a square root a window."""
-    gate = Gate(Aimd(initial=4, tolerance=2.0))
+    gate = LimitDriver(Aimd(initial=4, tolerance=2.0))
     assert [gate.window() for _ in range(4)] == [8, 16, 32, 64]
     assert gate.window(0.5) == 44
     assert [gate.window() for _ in range(3)] == [50, 57, 64]
@@ -66,7 +66,7 @@ def test_aimd_doubles_then_adds_the_root() -> None:
 
 def test_aimd_from_ten_to_its_maximum_in_twenty_five_windows() -> None:
     """As its docstring says."""
-    gate = Gate(Aimd(initial=10, slow_start=False))
+    gate = LimitDriver(Aimd(initial=10, slow_start=False))
     values = [gate.window() for _ in range(26)]
     assert values.index(200) == 24
     assert values[-1] == 200
@@ -74,14 +74,14 @@ def test_aimd_from_ten_to_its_maximum_in_twenty_five_windows() -> None:
 
 def test_aimd_falls_when_latency_passes_its_target() -> None:
     """An absolute target needs no baseline."""
-    gate = Gate(Aimd(initial=100, latency_target_s=0.3))
+    gate = LimitDriver(Aimd(initial=100, latency_target_s=0.3))
     assert gate.window(0.31) == 70
     assert gate.window(0.29) == 78
 
 
 def test_aimd_falls_on_errors_before_the_window_is_full() -> None:
     """As soon as more than the share is sure: 11 of a window of 100, whatever came between."""
-    gate = Gate(Aimd(initial=100))
+    gate = LimitDriver(Aimd(initial=100))
     gate.feed(times=20)
     gate.feed(outcome=Outcome.rejected, times=10)
     assert gate.limit.value == 100
@@ -90,7 +90,7 @@ def test_aimd_falls_on_errors_before_the_window_is_full() -> None:
 
 
 def test_one_error_in_a_small_window_is_an_accident() -> None:
-    gate = Gate(Aimd(initial=4, slow_start=False))
+    gate = LimitDriver(Aimd(initial=4, slow_start=False))
     gate.feed(outcome=Outcome.timed_out)
     gate.feed(times=7)
     assert gate.limit.value == 6
@@ -98,21 +98,21 @@ def test_one_error_in_a_small_window_is_an_accident() -> None:
 
 def test_nothing_but_errors_is_never_a_reason_to_grow() -> None:
     """Even where the settings allow any share of them."""
-    gate = Gate(Aimd(initial=4, error_share=1.0))
+    gate = LimitDriver(Aimd(initial=4, error_share=1.0))
     gate.feed(outcome=Outcome.server_error, times=8)
     assert gate.limit.value == 2
 
 
 def test_an_idle_client_learns_nothing() -> None:
     """With less than half of the limit in flight there is no growth; with half there is."""
-    gate = Gate(Aimd(initial=10, slow_start=False))
+    gate = LimitDriver(Aimd(initial=10, slow_start=False))
     assert gate.window(in_flight=4) == 10
     assert gate.window(in_flight=5) == 13
 
 
 def test_a_slower_server_at_the_minimum_is_the_new_baseline() -> None:
     """Or the limit would stay at its minimum for ever."""
-    gate = Gate(Aimd(initial=2, minimum=2))
+    gate = LimitDriver(Aimd(initial=2, minimum=2))
     gate.window(0.1)
     while gate.limit.value > 2:
         gate.window(1.0)
@@ -123,7 +123,7 @@ def test_a_slower_server_at_the_minimum_is_the_new_baseline() -> None:
 
 @pytest.mark.parametrize("outcome", sorted(outcome for outcome, signal in SIGNALS.items() if signal is Signal.ignored))
 def test_what_the_caller_did_moves_nothing(outcome: Outcome) -> None:
-    gate = Gate(Aimd(initial=10))
+    gate = LimitDriver(Aimd(initial=10))
     gate.feed(9.0, outcome, times=1000)
     assert gate.limit.value == 10
 

@@ -14,7 +14,7 @@ from harness.client.errors import SettingError
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.hooks import HedgeDetails
 from harness.client.layers._budget import RetryBudget
-from harness.client.layers.hedge import SAMPLES_MIN, Hedge, Quantile
+from harness.client.layers.hedge import SAMPLES_MIN, Hedge, RunningQuantile
 from harness.client.layers.retry import Retry
 from harness.client.limits.fixed import Fixed
 from harness.client.types import Outcome, Request, Response, Send
@@ -168,7 +168,7 @@ def test_a_stream_that_has_begun_is_not_hedged() -> None:
     async def main() -> None:
         hedge = Hedge(server)
         await warmed(hedge)
-        hedge._times = Quantile()
+        hedge._times = RunningQuantile()
         for _ in range(WARM):
             hedge._times.add(0.05)  # the long one's first byte comes after 0.04 s, its last after 4 s
         assert exchanges(await hedge(ask("long", stream=True))) == 1
@@ -264,7 +264,7 @@ def test_hedges_and_retries_spend_from_one_budget() -> None:
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=400), st.sampled_from([0.5, 0.9, 0.95]))
 def test_the_running_quantile_is_that_of_the_last_values(values: list[float], q: float) -> None:
-    quantile = Quantile(64)
+    quantile = RunningQuantile(64)
     for value in values:
         quantile.add(value)
     last = sorted(values[-64:])
@@ -272,7 +272,7 @@ def test_the_running_quantile_is_that_of_the_last_values(values: list[float], q:
     assert quantile.at(q) in last
     below = bisect_left(last, quantile.at(q))
     assert below <= math.ceil(q * len(last))
-    assert math.isnan(Quantile().at(q))
+    assert math.isnan(RunningQuantile().at(q))
 
 
 @pytest.mark.parametrize(("field", "value"), [("quantile", 1.0), ("share", 1.5), ("calm_s", -1.0)])

@@ -25,7 +25,7 @@ from harness.client.figures import Ratio
 from harness.client.hooks import HedgeDetails, HedgeHook
 from harness.client.layers._budget import RetryBudget
 from harness.client.protocols import Gate
-from harness.client.types import Attempt, Outcome, Progress, Request, Response, Send
+from harness.client.types import Attempt, AttemptProgress, Outcome, Request, Response, Send
 
 SAMPLES = 256  # times to first byte that are remembered
 # No hedges before there are this many samples.
@@ -37,7 +37,7 @@ SAVED_MAX = 10.0
 _OVERLOAD = frozenset({Outcome.rejected, Outcome.timed_out})
 
 
-class Quantile:
+class RunningQuantile:
     """A running quantile of the last `size` values, exact; pure, O(log n) to find and O(n) in a short memmove."""
 
     __slots__ = ("_age", "_size", "_sorted")
@@ -102,7 +102,7 @@ class Hedge:
         self._gate = gate
         self._on_hedge = on_hedge
         self._saved = 0.0
-        self._times = Quantile()
+        self._times = RunningQuantile()
         self._overloaded_until = -math.inf
         self._now: Clock | None = None
         self.hedged = 0  # requests that got a second attempt
@@ -223,12 +223,12 @@ class _Race:
         self.request = request
         self._now = now
         self._begun = now()
-        self._runs: list[tuple[asyncio.Task[Response], Progress]] = []
+        self._runs: list[tuple[asyncio.Task[Response], AttemptProgress]] = []
         self.second_won = False
 
     def start(self) -> asyncio.Task[Response]:
         """Send one more attempt."""
-        progress = Progress()
+        progress = AttemptProgress()
         request = msgspec.structs.replace(self.request, progress=progress)
         task = asyncio.ensure_future(self._inner(request))
         self._runs.append((task, progress))
@@ -308,7 +308,7 @@ class _Race:
             previous=tuple(others),
         )
 
-    def _attempts_of(self, task: asyncio.Task[Response], progress: Progress) -> tuple[Attempt, ...]:
+    def _attempts_of(self, task: asyncio.Task[Response], progress: AttemptProgress) -> tuple[Attempt, ...]:
         """The attempts of a task that has ended or is about to end."""
         if task.done() and not task.cancelled():
             response = task.result()

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from harness.client.types import Send, Strategy
-from harness.experiment.player import TICK_S, Application, Player
+from harness.experiment.player import TICK_S, ClientApplication, Player
 from harness.experiment.simulate.cached_lines import CachedJsonl
 from harness.experiment.simulate.direct import DirectSend
 from harness.experiment.simulate.results import SimulatedRun
@@ -102,7 +102,7 @@ class VirtualPlayer(Player):
         if terms.stop_s < math.inf:
             self._call_at(terms.stop_s, self.leave_all)
         self.begin(0.0, self.records)
-        self.applications += [Application(slot, users) for slot in range(users)]
+        self.applications += [ClientApplication(slot, users) for slot in range(users)]
         for one in self.applications:
             begins_s = terms.joins_s[one.slot] if one.slot < len(terms.joins_s) else 0.0
             one.task = loop.create_task(self._join(one, begins_s), name=f"application {one.slot}")
@@ -112,7 +112,7 @@ class VirtualPlayer(Player):
         self._on_tick()
         return self.finish()
 
-    async def _join(self, one: Application, begins_s: float) -> None:
+    async def _join(self, one: ClientApplication, begins_s: float) -> None:
         if begins_s:
             await sleep_until(begins_s)
         await self.play(one)

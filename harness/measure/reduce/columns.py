@@ -31,7 +31,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
-class Process:
+class ProcessColumns:
     """One process's part in a repeat."""
 
     number: int
@@ -46,7 +46,7 @@ class Repeat:
     number: int
     rows: Array
     attempts: Array
-    processes: list[Process]
+    processes: list[ProcessColumns]
     damaged: tuple[str, ...] = ()  # defects, each with its file
 
     @property
@@ -73,7 +73,7 @@ class Repeat:
 def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
     """Read the records of a repeat's processes, complete or not."""
     zeros = [read_header(process.requests)[0].t0_unix_s for process in processes]
-    rows, attempts, found, damaged = list[Array](), list[Array](), list[Process](), list[str]()
+    rows, attempts, found, damaged = list[Array](), list[Array](), list[ProcessColumns](), list[str]()
     for process, zero in zip(processes, zeros, strict=True):
         shift_s = zero - min(zeros)
         end = _end(process.end, damaged)
@@ -85,7 +85,7 @@ def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
         timeline["t"] += shift_s
         if not decisions.is_sound(process.decisions, end is not None):
             damaged.append(f"lines are damaged, or some are missing ({process.decisions.name})")
-        found.append(Process(process.process, timeline, end))
+        found.append(ProcessColumns(process.process, timeline, end))
     return Repeat(number, _join(rows, REQUEST_DTYPE), _join(attempts, ATTEMPT_DTYPE), found, tuple(damaged))
 
 

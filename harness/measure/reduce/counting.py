@@ -11,7 +11,7 @@ import numpy as np
 from harness.client.types import Outcome
 from harness.measure.record.plan import CaseFacts, PlanCase
 from harness.measure.record.rows_file import FLAG_CACHED, End
-from harness.measure.reduce.columns import Process, Repeat, lag, sent_itself
+from harness.measure.reduce.columns import ProcessColumns, Repeat, lag, sent_itself
 from harness.measure.reduce.statistics import percentile_of
 from harness.measure.result import OUTCOME_NAMES, Counts
 
@@ -33,7 +33,7 @@ class Evidence(msgspec.Struct, frozen=True):
     unattended: int = 0  # repeats with rows but without facts, because the run was killed
     other_schedules: list[str] = []  # hashes of unplanned schedules that were used
     interrupted: list[str] = []
-    errors: list[str] = []  # of the engine
+    errors: list[str] = []  # of the case runners
     write_errors: list[str] = []  # record files that could not be written
     exit_codes: list[int] = []  # nonzero exit codes
     lag: tuple[str, float] | None = None  # name and seconds of the highest percentile that n allows, over all rows
@@ -69,7 +69,7 @@ def expected(repeat: Repeat, plan: PlanCase) -> Expected:
     return Expected(scheduled, max(scheduled - rows - unfinished, 0), unfinished)
 
 
-def _pulled(process: Process) -> int:
+def _pulled(process: ProcessColumns) -> int:
     if process.end is not None:
         return process.end.pulled
     return int(process.timeline["pulled"][-1]) if len(process.timeline) else 0

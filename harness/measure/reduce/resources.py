@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.measure.reduce.columns import Process, Repeat
+from harness.measure.reduce.columns import ProcessColumns, Repeat
 from harness.measure.reduce.statistics import LEAST_N, PERCENTILES, rank
 from harness.measure.result import Counts, Resources
 
@@ -37,7 +37,7 @@ def resources(repeats: Sequence[Repeat], counts: Counts, makespans_s: float, cei
     )
 
 
-def _cpu(process: Process) -> tuple[float, float] | None:
+def _cpu(process: ProcessColumns) -> tuple[float, float] | None:
     """CPU and wall seconds of a process since the load's zero."""
     if process.end is not None:
         return process.end.cpu_s, process.end.duration_s
@@ -59,7 +59,7 @@ def _memory(repeat: Repeat) -> tuple[float, float] | None:
     return (most, start) if most else None
 
 
-def _loop_lag(processes: Sequence[Process]) -> float | None:
+def _loop_lag(processes: Sequence[ProcessColumns]) -> float | None:
     lags = [process.timeline["loop_lag"] for process in processes]
     pooled = np.sort(np.concatenate(lags)) if lags else np.empty(0)
     if len(pooled) < LEAST_N["p99"]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.client.types import Outcome
-from harness.measure.reduce.columns import Process, Repeat, exchanges, latency, service_time, was_sent
+from harness.measure.reduce.columns import ProcessColumns, Repeat, exchanges, latency, service_time, was_sent
 from harness.measure.result import Bucket, InFlight
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -107,7 +107,7 @@ def _quantiles(values: Array, places: Array, count: int, p: float, least: int) -
     ]
 
 
-def _ticks(processes: list[Process], width: float, count: int) -> dict[str, list[float | None]]:
+def _ticks(processes: list[ProcessColumns], width: float, count: int) -> dict[str, list[float | None]]:
     """Limit, CPU, memory and loop lag of each slice: sums over processes, except the lag, which is the maximum."""
     limit, cpu, rss, late = (np.full(count, np.nan) for _ in range(4))
     edges = np.arange(count + 1) * width

@@ -1,4 +1,4 @@
-"""The asyncio engine: runs client applications over their shares of a load in real time and records the results.
+"""The case runner: plays client applications over their shares of a load in real time and records the results.
 
 Rules of this file
   1. It does not depend on Locust. Commands (`join`, `go`, `leave`, `finish`) are thread-safe.
@@ -24,7 +24,7 @@ from harness.client.transport.open_files import raise_limit
 from harness.client.transport.server import identity
 from harness.client.types import Strategy
 from harness.experiment.event_loop import new_event_loop
-from harness.experiment.player import TICK_S, Application, Player
+from harness.experiment.player import TICK_S, ClientApplication, Player
 from harness.experiment.spec import Trial
 from harness.measure.record.health import ProcessSampler
 from harness.measure.record.recorder import Recorder
@@ -66,7 +66,7 @@ class RealPlayer(Player):
         self._loop.call_at(when, call)
 
 
-class Engine:
+class CaseRunner:
     """Runs in one thread (`run`); accepts commands from others."""
 
     def __init__(
@@ -94,9 +94,9 @@ class Engine:
 
     # Commands, from any thread.
 
-    def join(self, slot: int, slots: int) -> Application:
+    def join(self, slot: int, slots: int) -> ClientApplication:
         """Start application `slot` of `slots`; it waits for `go`."""
-        application = Application(slot, slots)
+        application = ClientApplication(slot, slots)
         self._applications.append(application)
         self._loop.call_soon_threadsafe(self._start, application)
         return application
@@ -105,7 +105,7 @@ class Engine:
         """The load begins now."""
         self._loop.call_soon_threadsafe(self._begin)
 
-    def leave(self, application: Application, why: str | None = None) -> None:
+    def leave(self, application: ClientApplication, why: str | None = None) -> None:
         """Send no further items for this application; drain its requests. `why` marks the case as interrupted."""
         self._loop.call_soon_threadsafe(self._player.leave, application, why)
 
@@ -153,7 +153,7 @@ class Engine:
                 self._ticker_failed(error)
             self.end = recorder.end(self._summary(recorder))
 
-    def _start(self, application: Application) -> None:
+    def _start(self, application: ClientApplication) -> None:
         application.task = asyncio.create_task(self._player.play(application))
 
     def _begin(self) -> None:

@@ -1,4 +1,4 @@
-"""The engine in a thread of its own against a real mock: conservation, drain, bad input."""
+"""The case runner in a thread of its own against a real mock: conservation, drain, bad input."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from harness.client.layer_settings import LayerSettings
 from harness.client.types import Outcome
-from harness.experiment.engine import Engine
-from harness.experiment.player import Application
+from harness.experiment.case_runner import CaseRunner
+from harness.experiment.player import ClientApplication
 from harness.experiment.spec import Trial
 from harness.measure.record.files import find
 from harness.measure.record.rows_file import End, read
@@ -22,23 +22,23 @@ from tests.processes import FAULTY, mock, spec
 pytestmark = pytest.mark.slow
 
 
-def play(of: Trial, stop_after_s: float | None = None, users: int = 1) -> tuple[Engine, list[Application]]:
+def play(of: Trial, stop_after_s: float | None = None, users: int = 1) -> tuple[CaseRunner, list[ClientApplication]]:
     """Run a case to its end, or stop every application after a while."""
-    engine = Engine(of)
-    thread = threading.Thread(target=engine.run)
+    runner = CaseRunner(of)
+    thread = threading.Thread(target=runner.run)
     thread.start()
-    applications = [engine.join(slot, users) for slot in range(users)]
+    applications = [runner.join(slot, users) for slot in range(users)]
     until(lambda: all(a.ready or a.ended for a in applications))
-    engine.go()
+    runner.go()
     if stop_after_s is not None:
         time.sleep(stop_after_s)
         for application in applications:
-            engine.leave(application, "the test had enough")
-    until(lambda: engine.complete)
-    engine.finish()
+            runner.leave(application, "the test had enough")
+    until(lambda: runner.complete)
+    runner.finish()
     thread.join(10)
-    assert engine.finished
-    return engine, applications
+    assert runner.finished
+    return runner, applications
 
 
 def until(true: Any, timeout_s: float = 20.0) -> None:
@@ -49,10 +49,10 @@ def until(true: Any, timeout_s: float = 20.0) -> None:
         time.sleep(0.005)
 
 
-def end_of(engine: Engine) -> End:
-    """What the engine said at its end."""
-    assert engine.end is not None
-    return engine.end
+def end_of(runner: CaseRunner) -> End:
+    """What the runner said at its end."""
+    assert runner.end is not None
+    return runner.end
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def end_of(engine: Engine) -> End:
 def test_nothing_is_lost_on_a_server_that_fails(strategy: str, tmp_path: Path) -> None:
     """scheduled = recorded, exchanges = what the server saw, and the failures are those that were injected."""
     with mock(FAULTY, tmp_path) as server:
-        engine, _ = play(spec(server.url, tmp_path / "r", strategy))
+        runner, _ = play(spec(server.url, tmp_path / "r", strategy))
         seen = server.seen()
-    end = end_of(engine)
+    end = end_of(runner)
     _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
     assert (end.scheduled, end.pulled, end.recorded, end.not_sent, len(rows)) == (200, 200, 200, 0, 200)
     assert sorted(rows["index"].tolist()) == list(range(200))
@@ -74,19 +74,19 @@ def test_nothing_is_lost_on_a_server_that_fails(strategy: str, tmp_path: Path) -
 def test_several_applications_share_the_load(tmp_path: Path) -> None:
     """Every item once, in whichever application."""
     with mock() as server:
-        engine, _ = play(spec(server.url, tmp_path / "r", items=99), users=3)
+        runner, _ = play(spec(server.url, tmp_path / "r", items=99), users=3)
     _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
     assert sorted(rows["index"].tolist()) == list(range(99))
     assert {int(user): int((rows["user"] == user).sum()) for user in set(rows["user"])} == {0: 33, 1: 33, 2: 33}
-    assert end_of(engine).scheduled == 99
+    assert end_of(runner).scheduled == 99
 
 
 def test_a_stop_drains_what_is_in_flight_and_sends_nothing_new(tmp_path: Path) -> None:
     """Requests of 0.12 s are finished after the stop; the rest of the backlog is not sent, and counted."""
     with mock("constant-120ms") as server:
-        engine, applications = play(spec(server.url, tmp_path / "r", "queue-stream:concurrency=10"), stop_after_s=0.2)
+        runner, applications = play(spec(server.url, tmp_path / "r", "queue-stream:concurrency=10"), stop_after_s=0.2)
         seen = server.seen()
-    end = end_of(engine)
+    end = end_of(runner)
     _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
     sent = rows[rows["first_sent"] >= 0]
     assert set(sent["outcome"].tolist()) == {Outcome.ok}
@@ -100,10 +100,10 @@ def test_what_outlives_the_drain_is_unfinished(tmp_path: Path) -> None:
     """A server too slow for the drain: cut, recorded as such, and counted."""
     with mock("# slow\n[service]\nbase_s = 5.0\n", tmp_path) as server:
         case = spec(server.url, tmp_path / "r", "unbounded", items=5, drain_s=0.3)
-        engine, _ = play(case, stop_after_s=0.2)
+        runner, _ = play(case, stop_after_s=0.2)
     _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
     assert rows["outcome"].tolist() == [Outcome.unfinished] * 5
-    assert end_of(engine).recorded == 5
+    assert end_of(runner).recorded == 5
 
 
 def test_arrivals_end_by_themselves_and_are_on_time(tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_arrivals_end_by_themselves_and_are_on_time(tmp_path: Path) -> None:
         case = spec(
             server.url, tmp_path / "r", items=None, load=Named("poisson", {"rate_per_s": 100.0}), duration_s=1.0
         )
-        engine, _ = play(case)
-    end = end_of(engine)
+        runner, _ = play(case)
+    end = end_of(runner)
     _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
     assert end.scheduled == end.recorded == len(rows) == len(case.build_schedule())
     lag_ms = sorted(((rows["fired"] - rows["due"]) / 1e6).tolist())
@@ -126,8 +126,8 @@ def test_a_machine_that_stalls_at_the_start_drops_no_arrival(tmp_path: Path, mon
     monkeypatch.setattr("gc.collect", lambda: time.sleep(0.5))
     with mock() as server:
         load = Named("constant", {"rate_per_s": 50.0})
-        engine, _ = play(spec(server.url, tmp_path / "r", items=None, load=load, duration_s=0.6))
-    assert end_of(engine).scheduled == end_of(engine).recorded == 30
+        runner, _ = play(spec(server.url, tmp_path / "r", items=None, load=load, duration_s=0.6))
+    assert end_of(runner).scheduled == end_of(runner).recorded == 30
     _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
     assert sorted(rows["index"].tolist()) == list(range(30))
 
@@ -138,9 +138,9 @@ def test_a_stop_before_the_next_arrival_is_noticed_at_once(tmp_path: Path) -> No
         load = Named("constant", {"rate_per_s": 0.001})
         case = spec(server.url, tmp_path / "r", items=None, load=load, duration_s=3600.0)
         start = time.monotonic()
-        engine, _ = play(case, stop_after_s=0.2)
+        runner, _ = play(case, stop_after_s=0.2)
     assert time.monotonic() - start < 60
-    assert end_of(engine).scheduled == 1
+    assert end_of(runner).scheduled == 1
 
 
 def test_layers_are_put_around_every_request(tmp_path: Path) -> None:
@@ -163,11 +163,11 @@ def test_layers_are_put_around_every_request(tmp_path: Path) -> None:
 
 
 def test_a_missing_input_is_one_line_not_a_crash(tmp_path: Path) -> None:
-    """The engine tells it; the case has no data."""
+    """The runner reports it; the case has no data."""
     with mock() as server:
-        engine, _ = play(spec(server.url, tmp_path / "r", input=str(tmp_path / "none.jsonl"), items=None))
-    assert "No such file" in str(engine.error)
-    assert "No such file" in str(end_of(engine).error)
+        runner, _ = play(spec(server.url, tmp_path / "r", input=str(tmp_path / "none.jsonl"), items=None))
+    assert "No such file" in str(runner.error)
+    assert "No such file" in str(end_of(runner).error)
 
 
 def test_bad_lines_reach_the_end(tmp_path: Path) -> None:
@@ -175,8 +175,8 @@ def test_bad_lines_reach_the_end(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     path.write_text('{"text1": "a", "text2": "b"}\n{"text1": "a"}\n')
     with mock() as server:
-        engine, _ = play(spec(server.url, tmp_path / "r", input=str(path), items=None))
-    end = end_of(engine)
+        runner, _ = play(spec(server.url, tmp_path / "r", input=str(path), items=None))
+    end = end_of(runner)
     assert (end.recorded, end.bad_lines) == (1, 1)
     assert str(end.first_bad_line).startswith("line 2: ")
 
@@ -184,17 +184,17 @@ def test_bad_lines_reach_the_end(tmp_path: Path) -> None:
 def test_finish_before_go_and_leave_before_go_end_cleanly(tmp_path: Path) -> None:
     """Nothing was given out, nothing is recorded, nothing hangs."""
     with mock() as server:
-        engine = Engine(spec(server.url, tmp_path / "r"))
-        thread = threading.Thread(target=engine.run)
+        runner = CaseRunner(spec(server.url, tmp_path / "r"))
+        thread = threading.Thread(target=runner.run)
         thread.start()
-        application = engine.join(0, 1)
+        application = runner.join(0, 1)
         until(lambda: application.ready)
-        engine.leave(application)
+        runner.leave(application)
         until(lambda: application.ended)
-        engine.finish()
+        runner.finish()
         thread.join(5)
-    assert engine.finished
-    assert engine.end is None
+    assert runner.finished
+    assert runner.end is None
 
 
 def test_bad_lines_of_several_applications_are_counted_once_each(tmp_path: Path) -> None:
@@ -202,8 +202,8 @@ def test_bad_lines_of_several_applications_are_counted_once_each(tmp_path: Path)
     path = tmp_path / "p.jsonl"
     path.write_text('{"text1": "a", "text2": "b"}\n{"text1": "a"}\n' * 3)
     with mock() as server:
-        engine, _ = play(spec(server.url, tmp_path / "r", input=str(path), items=20), users=2)
-    end = end_of(engine)
+        runner, _ = play(spec(server.url, tmp_path / "r", input=str(path), items=20), users=2)
+    end = end_of(runner)
     assert (end.recorded, end.bad_lines) == (10, 3)
     assert str(end.first_bad_line).startswith("line 2: ")
 
@@ -211,19 +211,19 @@ def test_bad_lines_of_several_applications_are_counted_once_each(tmp_path: Path)
 def test_where_nothing_can_be_recorded_nothing_is_sent(tmp_path: Path) -> None:
     """The applications end with the reason in a line; nobody waits for a load that cannot begin."""
     with mock() as server:
-        engine = Engine(spec(server.url, tmp_path / "r"))
+        runner = CaseRunner(spec(server.url, tmp_path / "r"))
         (tmp_path / "r").rmdir()
-        thread = threading.Thread(target=engine.run)
+        thread = threading.Thread(target=runner.run)
         thread.start()
-        application = engine.join(0, 1)
+        application = runner.join(0, 1)
         until(lambda: application.ready)
-        engine.go()
-        until(lambda: engine.complete)
-        engine.finish()
+        runner.go()
+        until(lambda: runner.complete)
+        runner.finish()
         thread.join(5)
         assert server.seen() == 0
-    assert engine.error == f"{tmp_path / 'r'}: cannot record: No such file or directory"
-    assert engine.end is None
+    assert runner.error == f"{tmp_path / 'r'}: cannot record: No such file or directory"
+    assert runner.end is None
 
 
 def test_after_the_last_arrival_what_never_ends_is_cut(tmp_path: Path) -> None:
@@ -232,9 +232,9 @@ def test_after_the_last_arrival_what_never_ends_is_cut(tmp_path: Path) -> None:
         load = Named("constant", {"rate_per_s": 20.0})
         case = spec(server.url, tmp_path / "r", items=None, load=load, duration_s=0.5, drain_s=0.3)
         start = time.monotonic()
-        engine, _ = play(case)
+        runner, _ = play(case)
     assert time.monotonic() - start < 30, "the answers would take 60 s"
-    end = end_of(engine)
+    end = end_of(runner)
     assert (end.scheduled, end.recorded, end.not_sent, end.interrupted) == (10, 8, 2, None)  # two stood in the queue
     _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
     assert set(rows["outcome"].tolist()) == {Outcome.unfinished}
@@ -244,19 +244,19 @@ def test_an_application_that_joins_later_begins_with_the_present(tmp_path: Path)
     """As under a load shape: its share of what was due before it came is not sent, and the result counts it so."""
     with mock() as server:
         load = Named("constant", {"rate_per_s": 50.0})
-        engine = Engine(spec(server.url, tmp_path / "r", items=None, load=load, duration_s=1.0))
-        thread = threading.Thread(target=engine.run)
+        runner = CaseRunner(spec(server.url, tmp_path / "r", items=None, load=load, duration_s=1.0))
+        thread = threading.Thread(target=runner.run)
         thread.start()
-        first = engine.join(0, 2)
+        first = runner.join(0, 2)
         until(lambda: first.ready)
-        engine.go()
+        runner.go()
         time.sleep(0.5)
-        second = engine.join(1, 2)
-        until(lambda: second.ready and engine.complete)
-        engine.finish()
+        second = runner.join(1, 2)
+        until(lambda: second.ready and runner.complete)
+        runner.finish()
         thread.join(5)
         seen = server.seen()
-    end = end_of(engine)
+    end = end_of(runner)
     _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
     assert end.scheduled == end.recorded == len(rows) == seen
     assert int((rows["user"] == 0).sum()) == 25
@@ -271,17 +271,17 @@ def test_a_ticker_that_fails_ends_the_case_and_says_why(tmp_path: Path, monkeypa
         raise RuntimeError("no clock")
 
     with mock("# slow\n[service]\nbase_s = 0.05\n", tmp_path) as server:
-        engine = Engine(spec(server.url, tmp_path / "r", "queue-stream:concurrency=2", items=100_000))
-        thread = threading.Thread(target=engine.run)
+        runner = CaseRunner(spec(server.url, tmp_path / "r", "queue-stream:concurrency=2", items=100_000))
+        thread = threading.Thread(target=runner.run)
         thread.start()
-        application = engine.join(0, 1)
+        application = runner.join(0, 1)
         until(lambda: application.ready)
         monkeypatch.setattr("harness.measure.record.recorder.Recorder.tick", broken)
-        engine.go()
-        until(lambda: engine.complete)
-        engine.finish()
+        runner.go()
+        until(lambda: runner.complete)
+        runner.finish()
         thread.join(10)
-    end = end_of(engine)
+    end = end_of(runner)
     assert (end.error, end.interrupted) == ("its ticker failed: RuntimeError: no clock", "the client failed")
     _, rows = read(find(tmp_path / "r")["case"][0][0].requests)
     assert end.recorded == len(rows)
