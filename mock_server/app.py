@@ -34,11 +34,7 @@ def create(
 
     The seed is `seed`, or the profile's if None. Raises `ProfileError`.
     """
-    given = profile if isinstance(profile, Profile) else load(profile)
-    if speed is not None:
-        if not 0 < speed <= 10_000:
-            raise ProfileError(f"speed = {speed!r}: allowed: > 0 and <= 10000")
-        given = msgspec.structs.replace(given, speed=given.speed * speed)
+    given = _given(profile, speed)
     effective: Profile = scaled(given, given.speed)
     seed = given.seed if seed is None else seed
     engine = SimulatedEngine(effective, seed)
@@ -70,6 +66,16 @@ def create(
     )
     intercept.bind(app)
     return app
+
+
+def _given(profile: Profile | str | Path, speed: float | None) -> Profile:
+    """The profile, with its own speed multiplied by `speed`."""
+    given = profile if isinstance(profile, Profile) else load(profile)
+    if speed is None:
+        return given
+    if not 0 < speed <= 10_000:
+        raise ProfileError(f"speed = {speed!r}: allowed: > 0 and <= 10000")
+    return msgspec.structs.replace(given, speed=given.speed * speed)
 
 
 def _reset_route(handler: Handler) -> Route:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 from harness.bulk.server_watch import Alive
 from harness.bulk.settings import ProcessSettings
 from harness.client.errors import UsageError
-from harness.client.protocols import ThreadedStrategy, provides
-from harness.client.transport.endpoint import Access, access_to
+from harness.client.transport.choice import transport_of
+from harness.client.transport.endpoint import access_to
 from harness.client.transport.server import check_answers, check_url, identity
 from harness.client.types import Send, Strategy
 
@@ -37,17 +36,5 @@ async def connected(
             return True
         return False
 
-    async with _transport(to, settings, strategy) as transport:
+    async with transport_of(strategy, to, settings.layers.timeout_s) as transport:
         yield transport, alive, server
-
-
-def _transport(to: Access, settings: ProcessSettings, strategy: Strategy) -> Any:
-    timeout_s, authorization = settings.layers.timeout_s, to.authorization
-    if strategy.blocking:
-        from harness.client.transport.blocking import BlockingTransport
-
-        threads = strategy.threads if provides(strategy, ThreadedStrategy) else 1
-        return BlockingTransport(to.url, threads=threads, timeout_s=timeout_s, authorization=authorization)
-    from harness.client.transport.async_http import HttpTransport
-
-    return HttpTransport(to.url, timeout_s=timeout_s, authorization=authorization)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from harness.base import units
 from harness.bulk.ending import START_AGAIN
 from harness.client.redaction import one_line, redact, shown
 from harness.measure.judge.wording import layer_words
@@ -81,7 +82,7 @@ class Show:
             self._bar.update(self._task, completed=counts.settled + counts.blank, total=total, facts=_facts(facts))
         elif time.monotonic() - self._said_at >= EVERY_S:
             self._said_at = time.monotonic()
-            of = f" of about {facts['lines']:,.0f}" if facts["lines"] else ""
+            of = f" of about {units.count(facts['lines'])}" if facts["lines"] else ""
             self.say(f"{counts.settled + counts.blank:,}{of} lines, {_facts(facts)}{_left(facts)}")
 
     def _on_waiting(self, facts: dict[str, Any]) -> None:
@@ -90,12 +91,13 @@ class Show:
             patience_s = self._settings.patience_s
             why = f" ({one_line(facts['error'])})" if facts.get("error") else ""
             where = f"the server at {shown(self._settings.target or '')}"
-            self.say(f"{where} takes no connections; waiting up to {patience_s:.0f} s{why}")
+            self.say(f"{where} takes no connections; waiting up to {units.seconds(patience_s)}{why}")
 
     def _on_stopping(self, facts: dict[str, Any]) -> None:
         if facts["why"] == "interrupted" and facts["in_flight"]:
+            more = units.seconds(self._settings.drain_s)
             self.say(
-                f"stopping: {facts['in_flight']:,} calls in flight may take {self._settings.drain_s:g} s more; "
+                f"stopping: {facts['in_flight']:,} calls in flight may take {more} more; "
                 "press Ctrl-C again to stop at once"
             )
 
@@ -164,10 +166,12 @@ def _reasons(counts: dict[str, Any]) -> Iterator[str]:
 
 def _facts(facts: dict[str, Any]) -> str:
     counts = facts["counts"]
-    parts = [f"{facts['rate_per_s']:,.1f}/s", f"{facts['in_flight']:,} in flight", f"{counts.dead_lines:,} dead"]
+    parts = [units.rate(facts["rate_per_s"]), f"{facts['in_flight']:,} in flight", f"{counts.dead_lines:,} dead"]
     if counts.failed_attempts:
         cost = counts.failed_exchange_s / counts.exchange_s if counts.exchange_s else 0.0
-        parts.append(f"retries {counts.failed_attempts / counts.attempts:.1%} of calls, {cost:.1%} of time")
+        parts.append(
+            f"retries {units.share(counts.failed_attempts / counts.attempts)} of calls, {units.share(cost)} of time"
+        )
     return "  ".join(parts)
 
 
@@ -175,13 +179,13 @@ def _left(facts: dict[str, Any]) -> str:
     counts = facts["counts"]
     if not facts["lines"] or facts["rate_per_s"] <= 0:
         return ""
-    return f", {_duration(max(0.0, facts['lines'] - counts.settled - counts.blank) / facts['rate_per_s'])} left"
+    return f", {units.seconds(max(0.0, facts['lines'] - counts.settled - counts.blank) / facts['rate_per_s'])} left"
 
 
 def _pace(summary: Summary) -> str:
     """How long this session took, and how fast it was."""
-    seconds, done = summary.session["active_s"], summary.session["ok"] + sum(summary.session["dead"].values())
-    return f"; {done:,} lines in {_duration(seconds)} ({done / seconds:,.1f}/s)" if seconds > 0 else ""
+    took_s, done = summary.session["active_s"], summary.session["ok"] + sum(summary.session["dead"].values())
+    return f"; {done:,} lines in {units.seconds(took_s)} ({units.rate(done / took_s)})" if took_s > 0 else ""
 
 
 def _cost(counts: dict[str, Any]) -> float:
@@ -189,12 +193,5 @@ def _cost(counts: dict[str, Any]) -> float:
 
 
 def _retries(failed: int, attempts: int, cost: float) -> str:
-    return f"calls that failed: {failed:,} of {attempts:,} ({failed / attempts:.1%}), {cost:.1%} of the time in calls"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
+    of_calls, of_time = units.share(failed / attempts), units.share(cost)
+    return f"calls that failed: {failed:,} of {attempts:,} ({of_calls}), {of_time} of the time in calls"

@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+from harness.base import units
+
 
 class ProgressDisplay:
     """Shows events of the run (`harness.experiment.run.Progress`)."""
@@ -51,7 +53,9 @@ class ProgressDisplay:
     def _on_calibrated(self, facts: dict[str, float]) -> None:
         self._finish()
         if facts:
-            self._say("client ceiling: " + ", ".join(f"{name} {rate:,.0f}/s" for name, rate in sorted(facts.items())))
+            self._say(
+                "client ceiling: " + ", ".join(f"{name} {units.rate(rate)}" for name, rate in sorted(facts.items()))
+            )
 
     def _on_case(self, facts: dict[str, Any]) -> None:
         repeat = f" (repeat {facts['repeat'] + 1} of {facts['repeats']})" if facts["repeats"] > 1 else ""
@@ -72,8 +76,8 @@ class ProgressDisplay:
         self._finish()
         done, ok, bad = (self._last.get(key) or 0 for key in ("done", "ok", "failed"))
         took_s = self._last.get("t_s") or time.monotonic() - self._started
-        failed = f", {bad:,.0f} failed" if bad else ""
-        self._say(f"  {facts['name']}: {ok:,.0f} ok{failed} in {took_s:.1f} s")
+        failed = f", {units.count(bad)} failed" if bad else ""
+        self._say(f"  {facts['name']}: {units.count(ok)} ok{failed} in {units.seconds(took_s)}")
         if not done:
             self._say(f"  nothing was recorded; see {facts['log']}")
 
@@ -92,9 +96,9 @@ class ProgressDisplay:
 
 
 def _facts(done: float, failed: float, in_flight: float, t_s: float, limit: float | None) -> str:
-    rate = f"{done / t_s:,.1f}/s" if t_s > 0 else ""
-    flight = f"{in_flight:,.0f} in flight" + (f" of {limit:,.0f}" if limit else "")
-    return f"{rate}  {flight}  {failed:,.0f} failed"
+    rate = units.rate(done / t_s) if t_s > 0 else ""
+    flight = f"{units.count(in_flight)} in flight" + (f" of {units.count(limit)}" if limit else "")
+    return f"{rate}  {flight}  {units.count(failed)} failed"
 
 
 def bar() -> Any:

@@ -123,13 +123,16 @@ def _execute(options: dict[str, Any]) -> Execute:
 
 
 def _print_best(cases: list[Any]) -> None:
+    from harness.base import units
     from harness.measure.judge.sweep import best, curve, edge
 
     points = curve(cases)
     chosen = best(points)
     if chosen is not None:
         level, case = chosen
-        click.echo(f"best concurrency: {level} ({case.rates_per_s.goodput:,.1f} ok/s){edge(points, level)}", err=True)
+        click.echo(
+            f"best concurrency: {level} (goodput {units.rate(case.rates_per_s.goodput)}){edge(points, level)}", err=True
+        )
 
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:

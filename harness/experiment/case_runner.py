@@ -9,20 +9,20 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import gc
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 from harness.base.clock import clock
-from harness.client.protocols import ThreadedStrategy, provides
+from harness.client.transport.choice import MakeExecutor, transport_of
 from harness.client.transport.endpoint import access_to
 from harness.client.transport.open_files import raise_limit
 from harness.client.transport.server import identity
-from harness.client.types import Strategy
+from harness.client.types import Send, Strategy
 from harness.experiment.event_loop import new_event_loop
 from harness.experiment.player import TICK_S, ClientApplication, Player
 from harness.experiment.spec import Trial
@@ -33,8 +33,6 @@ from harness.measure.record.rows_file import End
 # Seconds from `go` to the first possible arrival, so that it is not late.
 CONNECT_LEAD_S = 0.02
 
-MakeExecutor = Callable[[int], concurrent.futures.Executor]
-
 
 class RealPlayer(Player):
     """Plays a case against a server over HTTP."""
@@ -44,19 +42,8 @@ class RealPlayer(Player):
         self._loop = loop
         self._executor = executor
 
-    def _transport(self, strategy: Strategy) -> Any:
-        to, timeout_s = access_to(self.spec.target), self.spec.layers.timeout_s
-        if not strategy.blocking:
-            from harness.client.transport.async_http import HttpTransport
-
-            return HttpTransport(to.url, timeout_s=timeout_s, authorization=to.authorization)
-        from harness.client.transport.blocking import BlockingTransport
-
-        threads = strategy.threads if provides(strategy, ThreadedStrategy) else 1
-        executor = self._executor(threads) if self._executor else None
-        return BlockingTransport(
-            to.url, threads=threads, timeout_s=timeout_s, executor=executor, authorization=to.authorization
-        )
+    def _transport(self, strategy: Strategy) -> AbstractAsyncContextManager[Send]:
+        return transport_of(strategy, access_to(self.spec.target), self.spec.layers.timeout_s, self._executor)
 
     async def _server(self) -> str:
         target = self.spec.target

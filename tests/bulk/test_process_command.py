@@ -230,8 +230,7 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "resuming after 400 lines"
     assert said[1] == (
-        "1,000 of about 11,000 lines, 50.0/s  8 in flight  100 dead  retries 20.0% of calls, 5.0% of time, "
-        "3 min 20 s left"
+        "1,000 of about 11,000 lines, 50/s  8 in flight  100 dead  retries 20 % of calls, 5 % of time, 200 s left"
     )
     assert said[2] == "the server at http://server takes no connections; waiting up to 60 s"
     assert said[3] == "the server answers again"

@@ -14,7 +14,8 @@ from harness.client.errors import SettingError
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.hooks import HedgeDetails
 from harness.client.layers._budget import RetryBudget
-from harness.client.layers.hedge import SAMPLES_MIN, Hedge, RunningQuantile
+from harness.client.layers._quantile import RunningQuantile
+from harness.client.layers.hedge import SAMPLES_MIN, Hedge
 from harness.client.layers.retry import Retry
 from harness.client.limits.fixed import Fixed
 from harness.client.types import Outcome, Request, Response, Send

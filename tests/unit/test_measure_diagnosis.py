@@ -235,7 +235,7 @@ def test_attempts_that_failed_are_retries_beside_calls_of_layers(tmp_path: Path)
     rows["attempts"] = 3
     case = run(tmp_path, Played("a", rows, attempts=made), SYNC).cases[0]
     assert case.diagnosis.limited_by == "server"
-    assert "It took 2.0 attempts a request" in case.diagnosis.text
+    assert "It took 2 attempts a request" in case.diagnosis.text
     assert "Layers made 400 calls of their own" in case.diagnosis.text
 
 

@@ -2,7 +2,7 @@
 
 Rules of this file
   1. Nothing here fails a request. A failed read is a miss; a failed write is counted, with the reason.
-  2. Reading is one look-up in a B-tree (about 10 us when its page is in memory), which is faster than a thread.
+  2. Reading is one look-up in a B-tree (about 10 µs when its page is in memory), which is faster than a thread.
      Writing waits for the disk, so it never happens on the loop; the thread writes all pending answers in one
      transaction.
   3. Several processes may share the file: readers never wait for a writer, and writers wait for each other.

@@ -13,8 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from bisect import bisect_left, insort
-from collections import deque
 from typing import ClassVar
 
 import msgspec
@@ -24,10 +22,10 @@ from harness.client.checks import at_least, between
 from harness.client.figures import Ratio
 from harness.client.hooks import HedgeDetails, HedgeHook
 from harness.client.layers._budget import RetryBudget
+from harness.client.layers._quantile import RunningQuantile
 from harness.client.protocols import Gate
 from harness.client.types import Attempt, AttemptProgress, Outcome, Request, Response, Send
 
-SAMPLES = 256  # times to first byte that are remembered
 # No hedges before there are this many samples.
 SAMPLES_MIN = 32
 # The shortest delay of a hedge.
@@ -35,31 +33,6 @@ LEAST_S = 0.001
 # The most unused hedges of the share that are saved for later.
 SAVED_MAX = 10.0
 _OVERLOAD = frozenset({Outcome.rejected, Outcome.timed_out})
-
-
-class RunningQuantile:
-    """A running quantile of the last `size` values, exact; pure, O(log n) to find and O(n) in a short memmove."""
-
-    __slots__ = ("_age", "_size", "_sorted")
-
-    def __init__(self, size: int = SAMPLES) -> None:
-        self._size = size
-        self._age: deque[float] = deque()
-        self._sorted: list[float] = []
-
-    def __len__(self) -> int:
-        return len(self._sorted)
-
-    def add(self, value: float) -> None:
-        """Add a value; the oldest is dropped."""
-        if len(self._age) == self._size:
-            del self._sorted[bisect_left(self._sorted, self._age.popleft())]
-        self._age.append(value)
-        insort(self._sorted, value)
-
-    def at(self, q: float) -> float:
-        """The value below which a share of `q` lies (the higher neighbour); NaN of nothing."""
-        return self._sorted[min(len(self._sorted) - 1, math.ceil(q * len(self._sorted)))] if self._sorted else math.nan
 
 
 class Hedge:

@@ -54,14 +54,7 @@ def simulate(
     With `network="memory"` the real HTTP client and server speak over connections of `delay_s` each way. Record
     files go to `records`, or nowhere.
     """
-    own: NamedLayers = {}
-    if isinstance(strategy, str):
-        plain, texts = stack.split(strategy)
-        own = stack.parse(texts)
-        name, settings = plugins.split_spec(plain)
-        named, instance = Named(name, settings), None
-    else:
-        named, instance = Named(type(strategy).__name__), strategy
+    named, instance, own = _chosen(strategy)
     pacer = Named(BACKLOG) if rate_per_s is None else Named(load, {"rate_per_s": rate_per_s})
     with tempfile.TemporaryDirectory(prefix="paceline-simulate-") as scratch:
         spec = Trial(
@@ -83,3 +76,11 @@ def simulate(
         return play(
             spec, SimulatedServer(server, seed, speed), Terms(tuple(joins_s), stop_s, instance, network, delay_s)
         )
+
+
+def _chosen(strategy: str | Strategy) -> tuple[Named, Strategy | None, NamedLayers]:
+    """Name and settings of the strategy, the instance if it is one, and the layers of its own."""
+    if not isinstance(strategy, str):
+        return Named(type(strategy).__name__), strategy, {}
+    plain, texts = stack.split(strategy)
+    return Named(*plugins.split_spec(plain)), None, stack.parse(texts)

@@ -173,7 +173,8 @@ def _in_step(case: Case, known: Floor) -> Diagnosis | None:
         if place
         else ""
     )
-    grew = f"At {units.rate(step.rate_per_s)} ({step.start_s:g} to {step.end_s:g} s) the queue grew by {step.left:,}. "
+    span = f"{units.significant(step.start_s)} to {units.significant(step.end_s)} s"
+    grew = f"At {units.rate(step.rate_per_s)} ({span}) the queue grew by {step.left:,}. "
     return Diagnosis(found.limited_by, f"{kept}{grew}{found.text}")
 
 
@@ -197,7 +198,7 @@ def _load(case: Case, known: Floor) -> Diagnosis | None:
     if not _kept_up(case, known) or case.counts.ok < 0.95 * case.counts.scheduled:
         return None
     offered = f"{units.rate(rates.offered)} were offered and " if rates.offered else ""
-    meanwhile = f" with {flight.mean:.1f} in flight on average" if flight.mean is not None else ""
+    meanwhile = f" with {units.level(flight.mean)} in flight on average" if flight.mean is not None else ""
     completed = units.rate(rates.completed or 0.0)
     text = f"{offered}{completed} completed{meanwhile}, no queue was left: the load was the limit."
     return Diagnosis("load", text[0].upper() + text[1:])
@@ -278,7 +279,9 @@ def _server(case: Case, known: Floor) -> Diagnosis | None:
 def _strategy(case: Case, known: Floor) -> Diagnosis:
     """The server had room, so the strategy's concurrency determined the rate."""
     if extra := _sent_again(case):
-        return Diagnosis("server", f"It took {extra:.1f} attempts a request, and the pauses between them{_SERVER}")
+        return Diagnosis(
+            "server", f"It took {units.significant(extra)} attempts a request, and the pauses between them{_SERVER}"
+        )
     gave = f"it gave {units.rate(case.rates_per_s.completed or 0.0)}{_client_use(case)}"
     room = "the server had room, the strategy's"
     if case.in_flight.max == 1:
@@ -289,9 +292,8 @@ def _strategy(case: Case, known: Floor) -> Diagnosis:
 
 def _flight(case: Case) -> str:
     """Requests in flight: the maximum if the average is near it, else the average."""
-    return (
-        f"{_in_flight(case):,.0f}" if _in_flight(case) >= 10 or case.in_flight.max == 1 else f"{_in_flight(case):.2g}"
-    )
+    flight = _in_flight(case)
+    return units.count(flight) if flight >= 10 or case.in_flight.max == 1 else units.significant(flight, 2)
 
 
 def _in_flight(case: Case) -> float:

@@ -101,7 +101,7 @@ def _cheapest(cases: Sequence[Case]) -> Claim | None:
     best, alike = _best(cases, lambda case: case.resources.client_cpu_us_per_request, most=False)
     if best is None:
         return None
-    cost = f"{best.resources.client_cpu_us_per_request or 0.0:,.0f} us of CPU per request"
+    cost = f"{units.microseconds(best.resources.client_cpu_us_per_request or 0.0)} of CPU per request"
     return alike, f"{'costs' if len(alike) == 1 else 'cost'} the client least ({cost})"
 
 

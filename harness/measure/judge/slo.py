@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.base import units
+from harness.base import quantity, units
 from harness.client.errors import UsageError
 from harness.measure.reduce.statistics import PERCENTILES
 from harness.measure.result import Case, Distribution, SloCheck
 
-TIME_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
+# A tail of hours is a typing error.
+TIME_UNITS = {unit: size for unit, size in quantity.TIME_UNITS.items() if unit != "h"}
 _SHAPE = re.compile(r"^\s*([a-z0-9_.]+)\s*(<=|>=|<|>)\s*([0-9.]+(?:e[+-]?\d+)?)\s*([a-z%/]*)\s*$", re.IGNORECASE)
 
 _FAMILIES: dict[str, Callable[[Case], Distribution | None]] = {

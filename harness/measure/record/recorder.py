@@ -27,7 +27,6 @@ from harness.client.transport.open_files import TOO_MANY, advice
 from harness.client.types import Answers, Attempt, Outcome, Request, Response, Send
 from harness.measure.record.decisions import DecisionLog
 from harness.measure.record.files import RecordPaths, find, paths, slug
-from harness.measure.record.frames import fill_head
 from harness.measure.record.rows_file import (
     ATTEMPT_ROW,
     FLAG_CACHED,
@@ -36,8 +35,8 @@ from harness.measure.record.rows_file import (
     TIMELINE_ROW,
     End,
     Header,
-    encode_header,
 )
+from harness.measure.record.rows_writer import RowsWriter
 from harness.measure.record.sealed_json import write_sealed
 from harness.measure.reduce.failures import keep_sample
 from harness.measure.result import FailureSample
@@ -56,44 +55,6 @@ _TOO_MANY_FILES = re.compile("|".join(re.escape(os.strerror(number)) for number 
 
 OnRows = Callable[["np.ndarray[Any, np.dtype[Any]]"], None]
 """Receives a copy of every batch of request rows, even if it could not be written."""
-
-
-class _File:
-    """An append-only file of frames. It keeps its first error and drops later frames."""
-
-    def __init__(self, path: Path, header: Header) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        self._row_bytes = header.row_bytes
-        self._frames = 0
-        self.rows = 0  # rows written to the file
-        self.error: str | None = None
-        self._write(memoryview(encode_header(header)))
-
-    def append(self, buffer: bytearray, end: int) -> int:
-        """Write a frame: space for its head, then rows up to `end`. Returns the number of rows, or 0 on failure."""
-        fill_head(buffer, self._row_bytes, end, self._frames)
-        with memoryview(buffer) as view:
-            if not self._write(view[:end]):
-                return 0
-        rows = end // self._row_bytes - 1
-        self._frames += 1
-        self.rows += rows
-        return rows
-
-    def _write(self, data: memoryview) -> bool:
-        """Write all data. Returns whether it succeeded."""
-        written = 0
-        try:
-            while self.error is None and written < len(data):
-                written += os.write(self._fd, data[written:])
-        except OSError as error:
-            self.error = f"could not write records: {error.strerror or error}"
-        return written == len(data)
-
-    def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
 
 
 class Recorder:
@@ -138,8 +99,8 @@ class Recorder:
         self._ended = False
         self.decisions = DecisionLog(self.paths.decisions, t0)
 
-        def open_file(kind: str, path: Path, size: int) -> _File:
-            return _File(path, Header(kind, case, repeat, process, t0_unix_s, size))
+        def open_file(kind: str, path: Path, size: int) -> RowsWriter:
+            return RowsWriter(path, Header(kind, case, repeat, process, t0_unix_s, size))
 
         self._requests = open_file("requests", self.paths.requests, REQUEST_ROW.size)
         self._attempts = open_file("attempts", self.paths.attempts, ATTEMPT_ROW.size)

@@ -93,8 +93,8 @@ def distribution(repeats: Sequence[Array]) -> Distribution:
 def histogram(pooled: Array) -> tuple[list[float], list[int]]:
     """Logarithmic buckets of sorted nanoseconds: edges in seconds (10 % apart), and counts.
 
-    All edges are on one logarithmic grid that starts at 1 us, so histograms of different cases align. If the range
-    needs more than 199 buckets, every second edge is left out. Values below 1 us are counted in the first bucket.
+    All edges are on one logarithmic grid that starts at 1 µs, so histograms of different cases align. If the range
+    needs more than 199 buckets, every second edge is left out. Values below 1 µs are counted in the first bucket.
     """
     low_ns, high_ns = (max(float(pooled[end]), HISTOGRAM_FLOOR_NS) for end in (0, -1))
     step = 1
