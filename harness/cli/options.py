@@ -49,6 +49,7 @@ def play(
     from harness.cli.show import show
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
     from harness.client import stack
+    from harness.client.errors import UsageError
     from harness.client.layer_settings import LayerSettings
     from harness.experiment import run as real
     from harness.experiment.prepare import prepare
@@ -56,6 +57,8 @@ def play(
     from harness.measure.judge.verdict import exit_code
     from harness.measure.result import encode
 
+    if options["as_json"] and sys.stdout is None:
+        raise UsageError("--json writes to standard output, which is closed")
     settings = filled(
         RunSettings,
         {**options, "strategies": options["strategies"] or default_strategies},

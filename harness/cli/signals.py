@@ -41,7 +41,9 @@ def reader_may_leave() -> Iterator[None]:
     """Within it a reader of our output that has gone (`| head -1`, a closed terminal) is no error."""
     try:
         yield
-        sys.stdout.flush()
+        # A stream that was closed before the start (`>&-`) is None.
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         discard_output()
     except SystemExit as end:
