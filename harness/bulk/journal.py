@@ -3,7 +3,8 @@
 Rules of this file
   1. A result is appended at once, with one system call: a killed process loses no result.
   2. A checkpoint is appended only after the files it describes were synced to the sizes it states.
-  3. To resume: cut the files to the sizes of the last checkpoint, then apply the results that it does not cover.
+  3. To resume: check the files against the checksums of the last checkpoint, cut them to its sizes, then apply the
+     results that it does not cover.
   4. Each record has a checksum. Records at the end that do not fit it were torn by a kill: they are cut off, and their
      calls are made again. One that does not fit and has whole records after it is damage, and the journal is refused.
   5. Head and first checkpoint are written in one step, before anything else; without them a journal is damaged.
@@ -26,13 +27,12 @@ from typing import Any
 import msgspec
 
 from harness.bulk.settled import Done, Runs
-from harness.bulk.sinks import write_all
+from harness.bulk.sinks import DAMAGED_HINT, write_all
 from harness.client.errors import UsageError
 
 REWRITE_BYTES = 16 * 1024 * 1024
 HEAD, CHECKPOINT, BLOCK, RESULT, DEAD = b"H", b"C", b"B", b"R", b"D"
 KINDS = frozenset({HEAD, CHECKPOINT, BLOCK, RESULT, DEAD})
-DAMAGED_HINT = "check the disk, put a copy of the journal and the output in place, or start again with --overwrite"
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -52,7 +52,9 @@ class Checkpoint(msgspec.Struct, frozen=True):
     next: int = 1
     runs: Runs = []
     output_bytes: int = 0
+    output_crc: int = 0
     dead_bytes: int = 0
+    dead_crc: int = 0
     mark: Mark = Mark()
     # End of reading: no line from here on was given out.
     read: Mark = Mark()

@@ -119,6 +119,7 @@ class Process:
                 if note := resume.note_of_change(past, source):
                     self._tell("note", {"text": note})
                 if resume.is_complete(past, ours):
+                    await asyncio.to_thread(self._store.check, past.checkpoint)
                     return self._summary(nothing_to_do=True)
             async with self._connected() as (transport, alive, self._server_name):
                 try:

@@ -107,18 +107,30 @@ class Store:
         for record, line in zip(records, past.records, strict=True):
             self._apply(line.kind, line.line, record)
 
-    def _open_files(self, checkpoint: Checkpoint, fingerprint: dict[str, Any], records: list[bytes]) -> None:
-        kept = [(self.output, checkpoint.output_bytes), (self.dead_letter, checkpoint.dead_bytes)]
+    def check(self, checkpoint: Checkpoint) -> None:
+        """Check the files against a checkpoint, and change nothing; raises UsageError for changed bytes."""
         try:
-            for sink, size in kept:
-                sink.claim(size)
+            self.output.claim(checkpoint.output_bytes, checkpoint.output_crc)
+            if checkpoint.dead_bytes:
+                self.dead_letter.claim(checkpoint.dead_bytes, checkpoint.dead_crc)
+        finally:
+            self.close()
+
+    def _open_files(self, checkpoint: Checkpoint, fingerprint: dict[str, Any], records: list[bytes]) -> None:
+        kept = [
+            (self.output, checkpoint.output_bytes, checkpoint.output_crc),
+            (self.dead_letter, checkpoint.dead_bytes, checkpoint.dead_crc),
+        ]
+        try:
+            for sink, size, crc in kept:
+                sink.claim(size, crc)
             if self.resumable:
                 self._begin_journal(checkpoint, fingerprint, records)
         except UsageError:
-            for sink, _ in kept:
+            for sink, _, _ in kept:
                 sink.undo()
             raise
-        for sink, size in kept:
+        for sink, size, _ in kept:
             sink.cut(size)
 
     def _begin_journal(self, checkpoint: Checkpoint, fingerprint: dict[str, Any], records: list[bytes]) -> None:
@@ -215,7 +227,9 @@ class Store:
             next=self.done.next,
             runs=self.done.runs(without=self._pending.keys()),
             output_bytes=self.output.size,
+            output_crc=self.output.crc,
             dead_bytes=self.dead_letter.size if self.dead_letter.regular else 0,
+            dead_crc=self.dead_letter.crc if self.dead_letter.regular else 0,
             mark=self.marks[0],
             read=self._read,
             # Pending results are counted from their records on resume.

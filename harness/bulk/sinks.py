@@ -13,6 +13,7 @@ import gzip
 import os
 import stat
 import sys
+import zlib
 from pathlib import Path
 
 from harness.client.errors import UsageError
@@ -21,6 +22,8 @@ from harness.load.lines import zstandard
 FLUSH_BYTES = 64 * 1024
 # Takes a few milliseconds to pack; nearly as small as one piece.
 PACKED_FLUSH_BYTES = 256 * 1024
+CHECK_BYTES = 1024 * 1024
+DAMAGED_HINT = "check the disk, put a copy of the journal and the output in place, or start again with --overwrite"
 
 try:
     import fcntl
@@ -36,8 +39,9 @@ class Sink:
         self.path = path
         self.regular = path != "-" and (not os.path.exists(path) or stat.S_ISREG(os.stat(path).st_mode))
         self.packed = Path(path).suffix in {".gz", ".zst"}
-        # Bytes in the file.
+        # Bytes in the file, and their CRC-32.
         self.size = 0
+        self.crc = 0
         self._zstd = zstandard().ZstdCompressor() if path.endswith(".zst") else None
         self._fd = -1
         # Created by this session.
@@ -47,13 +51,16 @@ class Sink:
         self._held = 0
         self._flush_at = PACKED_FLUSH_BYTES if self.packed else FLUSH_BYTES
 
-    def open(self, keep: int = 0) -> None:
+    def open(self, keep: int = 0, crc: int = 0) -> None:
         """Open or create it, with its first `keep` bytes; raises UsageError if that cannot be."""
-        self.claim(keep)
+        self.claim(keep, crc)
         self.cut(keep)
 
-    def claim(self, keep: int = 0) -> None:
-        """Open or create it, and change nothing in it; raises UsageError if that cannot be, or it has fewer bytes."""
+    def claim(self, keep: int = 0, crc: int = 0) -> None:
+        """Open or create it, and change nothing in it.
+
+        Raises UsageError if that cannot be, or if its first `keep` bytes are not those of the CRC-32.
+        """
         if self.path == "-":
             if sys.stdout is None:
                 raise UsageError("-: standard output is closed")
@@ -66,11 +73,21 @@ class Sink:
                 self._lock()
                 if (size := os.fstat(self._fd).st_size) < keep:
                     raise UsageError(f"{self.path}: has {size} bytes where {keep} were written: it has changed since")
+                if (found := self._checksum(keep)) != crc:
+                    raise UsageError(f"{self.path}: its bytes have changed since they were written; {DAMAGED_HINT}")
+                self.crc = found
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror or error}") from error
 
+    def _checksum(self, size: int) -> int:
+        """The CRC-32 of its first bytes."""
+        crc, at = 0, 0
+        while at < size and (block := os.pread(self._fd, min(CHECK_BYTES, size - at), at)):
+            crc, at = zlib.crc32(block, crc), at + len(block)
+        return crc
+
     def cut(self, keep: int) -> None:
-        """Leave its first `keep` bytes; raises UsageError if that cannot be."""
+        """Leave its first `keep` bytes, as they were claimed; raises UsageError if that cannot be."""
         if self.regular:
             try:
                 os.ftruncate(self._fd, keep)
@@ -89,7 +106,8 @@ class Sink:
         flags = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0)
         if not self.regular:
             return os.open(self.path, flags)
-        flags |= os.O_APPEND | os.O_CREAT
+        # It is read once, to check it.
+        flags = (flags & ~os.O_WRONLY) | os.O_RDWR | os.O_APPEND | os.O_CREAT
         try:
             fd = os.open(self.path, flags | os.O_EXCL, 0o666)
         except FileExistsError:
@@ -132,6 +150,7 @@ class Sink:
         self._lines.clear()
         self._held = 0
         self.size += len(data)
+        self.crc = zlib.crc32(data, self.crc)
 
     def sync(self) -> None:
         """Make flushed lines survive a power failure; may take long, so call it in a thread."""

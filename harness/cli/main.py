@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -33,6 +34,10 @@ COMMANDS = {
     "path": "Print the path of a locustfile, sample input or profile that comes with paceline.",
 }
 """Subcommand -> its line in the help. Each has its own module, which is imported only when called."""
+
+
+OUTPUT_FAILED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""Errors of a write to standard output. An error of a file has the file's name."""
 
 
 class Lazy(Group):
@@ -126,6 +131,11 @@ def _crashed(error: Exception) -> int:
     """An internal error with its traceback; a lack of file descriptors gives one line of advice."""
     if isinstance(error, OSError) and (why := explained(error)) is not None:
         return _say(why, EXIT_USAGE)
+    if isinstance(error, OSError) and error.filename is None and error.errno in OUTPUT_FAILED:
+        from harness.cli.signals import discard_output
+
+        discard_output()
+        return _say(f"standard output could not be written: {error.strerror}", EXIT_INTERRUPTED)
     import traceback
 
     click.echo(redact(traceback.format_exc()), err=True, nl=False)

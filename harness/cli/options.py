@@ -11,6 +11,7 @@ import click
 
 from harness.base.options import filled
 from harness.cli.command import options_of
+from harness.cli.streams import check_json_output
 
 Execute = Callable[..., tuple[Any, bool]]
 """Plays a prepared run and reports to a progress function; returns the result and whether it was interrupted."""
@@ -49,7 +50,6 @@ def play(
     from harness.cli.show import show
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
     from harness.client import stack
-    from harness.client.errors import UsageError
     from harness.client.layer_settings import LayerSettings
     from harness.experiment import run as real
     from harness.experiment.prepare import prepare
@@ -57,8 +57,7 @@ def play(
     from harness.measure.judge.verdict import exit_code
     from harness.measure.result import encode
 
-    if options["as_json"] and sys.stdout is None:
-        raise UsageError("--json writes to standard output, which is closed")
+    check_json_output(options["as_json"])
     settings = filled(
         RunSettings,
         {**options, "strategies": options["strategies"] or default_strategies},

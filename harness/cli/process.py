@@ -13,6 +13,7 @@ from harness.base.options import REQUIRED, filled
 from harness.cli.command import Command, options_of
 from harness.cli.main import EXIT_INTERRUPTED
 from harness.cli.options import layer_options
+from harness.cli.streams import check_json_output
 from harness.client.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def command(**options: Any) -> int:
     settings = _settings(options)
     if options["as_json"] and settings.output == "-":
         raise UsageError("--json and --output - both write to stdout")
+    check_json_output(options["as_json"])
     with Show(settings, quiet=options["quiet"]) as show, asyncio.Runner(loop_factory=new_event_loop) as runner:
         summary = runner.run(_run(settings, show))
     show.end(summary, sys.argv[1:])

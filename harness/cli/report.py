@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
+from harness.base.files import write_atomically
 from harness.cli.command import Command, PluginName
+from harness.cli.streams import check_json_output
 from harness.client.errors import UsageError
 
 
@@ -40,13 +42,14 @@ def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bo
     for name in formats:
         if name not in plugins.names("format"):
             raise UsageError(plugins.unknown("format", name, plugins.names("format")))
+    check_json_output(as_json)
     if not (directory / "plan.json").is_file():
         raise UsageError(f"{directory}: not a run directory (it has no plan.json)")
     _check_version(directory / "result.json")
     result = summarize_run(directory)
     data = encode(result)
     try:
-        (directory / "result.json").write_bytes(data)
+        write_atomically(directory / "result.json", data)
         written = page.write(result, directory, formats or ("html", "markdown"), charts)
     except OSError as error:
         raise UsageError(f"{directory}: {error.strerror or error}") from error

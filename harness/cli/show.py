@@ -56,7 +56,9 @@ def show(
     for path in written:
         if path.name.startswith("report."):
             console.print(Text(f"report: {path}"), soft_wrap=True)
-    console.print(Text(f"result: {directory / 'result.json'}"), soft_wrap=True)
+    # A full disk may have refused it.
+    if (directory / "result.json").exists():
+        console.print(Text(f"result: {directory / 'result.json'}"), soft_wrap=True)
 
 
 def _words(case: Case) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
+from harness.client.errors import UsageError
+
+
+def check_json_output(as_json: bool) -> None:
+    """Raise UsageError if --json has no standard output to write to."""
+    if as_json and sys.stdout is None:
+        raise UsageError("--json writes to standard output, which is closed")
+
 
 def open_closed() -> None:
     """Put the null device where a standard stream is closed.

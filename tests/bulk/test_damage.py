@@ -96,6 +96,25 @@ def test_changed_numbers_of_a_checkpoint_are_refused(tmp_path: Path) -> None:
     assert len(rows(tmp_path / "out.jsonl")) == 50
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_changed_bytes_of_the_output_are_refused(tmp_path: Path, suffix: str) -> None:
+    """One bit anywhere in the kept bytes; the whole output is accepted again when the bit is put back."""
+    write_input(tmp_path / "in.jsonl", 50)
+    output = tmp_path / f"out.jsonl{suffix}"
+    go(settings(tmp_path, output=str(output)))
+    whole = output.read_bytes()
+    for place in (0, len(whole) // 2, len(whole) - 1):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        output.write_bytes(flipped)
+        with pytest.raises(UsageError, match=r"its bytes have changed since they were written; .* --overwrite"):
+            go(settings(tmp_path, output=str(output), resume=True))
+        assert output.read_bytes() == flipped
+    output.write_bytes(whole)
+    go(settings(tmp_path, output=str(output), resume=True))
+    assert output.read_bytes() == whole
+
+
 def test_damage_before_whole_records_names_its_place_and_a_torn_end_is_cut_off(tmp_path: Path) -> None:
     """Number of the record and byte; a hole that a power failure left ends the journal."""
     path = tmp_path / "j"

@@ -113,19 +113,23 @@ def test_a_file_can_be_cut_after_any_flush(tmp_path: Path, name: str) -> None:
     for line in (b"one\n", b"two\n", b"three\n"):
         first.write(line)
         first.flush()
-        sizes.append(first.size)
+        sizes.append((first.size, first.crc))
     with pytest.raises(UsageError, match="another process is writing it"):
         Sink(str(path)).open()
     first.close()
     second = Sink(str(path))
-    second.open(keep=sizes[1])
+    second.open(*sizes[1])
     second.write(b"four\n")
     second.flush()
     second.close()
     unpack = Unpack()
     assert b"".join(unpack.feed(path.read_bytes())) + unpack.close() == b"one\ntwo\nfour\n"
-    with pytest.raises(UsageError, match="has changed since"):
-        Sink(str(path)).open(keep=10_000)
+    for keep, crc in [(10_000, 0), (sizes[1][0], sizes[1][1] ^ 1)]:
+        third = Sink(str(path))
+        with pytest.raises(UsageError, match="changed since"):
+            third.open(keep, crc)
+        third.undo()
+    assert path.exists()
 
 
 def records(path: Path) -> list[tuple[bytes, int]]:
