@@ -98,6 +98,19 @@ class FinishedAnswer(Protocol):
     def finish_reason(self) -> str | None: ...
 
 
+# Strategies and layers.
+
+
+@runtime_checkable
+class RealTimeOnly(Protocol):
+    """A strategy or layer that cannot be simulated with some of its settings."""
+
+    @property
+    def needs_real_time(self) -> str | None:
+        """The setting that needs real time, why, and what to use instead; None if it can be simulated."""
+        ...
+
+
 # Strategies.
 
 

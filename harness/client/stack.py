@@ -70,13 +70,18 @@ def check(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         if key not in hints:
             raise UsageError(f"layer {name}: " + plugins.unknown("setting", key, sorted(hints) or ["none"]))
         values[key] = plugins.setting(f"layer {name}", key, value, hints[key])
+    trial(name, values)
+    return values
+
+
+def trial(name: str, values: Mapping[str, Any]) -> object:
+    """The layer with these settings and nothing to send to; raises UsageError if it refuses them."""
     try:
-        cls(_nowhere, **values)
+        return plugins.load("layer", name)(_nowhere, **values)
     except UsageError as error:
         raise UsageError(f"layer {name}: {error}") from error
     except Exception as error:  # a user-defined class may raise anything
         raise UsageError(f"layer {name}: {type(error).__name__}: {error}") from error
-    return values
 
 
 def build(

@@ -197,6 +197,7 @@ class CaseRunner:
             self._used = self._sampler.sample()
         self._player.tick(recorder, loop_lag_s, *self._used)
         recorder.flush()
+        recorder.keep_interim(self._player.layer_counts)
         self.status = self._player.status(recorder)
 
     def _summary(self, recorder: Recorder) -> End:

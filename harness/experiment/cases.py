@@ -9,7 +9,7 @@ from harness import plugins
 from harness.client import stack
 from harness.client.errors import UsageError
 from harness.client.layer_settings import NamedLayers
-from harness.client.protocols import uses_priorities
+from harness.client.protocols import RealTimeOnly, provides, uses_priorities
 from harness.client.transport.endpoint import check_headers
 from harness.client.types import Item, Task
 from harness.experiment.scenario import Description
@@ -57,6 +57,16 @@ def cases(settings: RunSettings, scenario: type[Description], name: str | None =
         )
         for label, strategy, layers in strategies
     ]
+
+
+def check_simulated(cases: list[CaseSpec]) -> None:
+    """Refuse strategies and layers that work in real time only; raises UsageError."""
+    for case in cases:
+        parts: list[tuple[str, object]] = [(f"strategy {case.strategy.name}", case.build_strategy())]
+        parts += [(f"layer {name}", stack.trial(name, values)) for name, values in case.layers.all().items()]
+        for name, part in parts:
+            if provides(part, RealTimeOnly) and (reason := part.needs_real_time):
+                raise UsageError(f"{name}: {reason}")
 
 
 def _transport(strategy: Named, settings: RunSettings) -> Literal["asyncio", "blocking", "simulated"]:

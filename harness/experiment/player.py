@@ -73,7 +73,8 @@ class Player(ABC):
         self.interrupted: str | None = None
         # The first error that ended an application.
         self.failure: Exception | None = None
-        # Layer counts of the applications that have ended.
+        # Layers of the applications that are running, and layer counts of those that have ended.
+        self._built: list[Built] = []
         self._counts: list[LayerCounts] = []
         self._zero = 0.0
 
@@ -160,6 +161,7 @@ class Player(ABC):
     ) -> Callable[[Send], Send]:
         spec, now = self.spec, clock()
         built: Built = []
+        self._built.append(built)
         # This runs last, after the layers have closed their files.
         closing.callback(self._count_layers, built)
 
@@ -176,7 +178,12 @@ class Player(ABC):
         return layers
 
     def _count_layers(self, built: Built) -> None:
+        self._built = [other for other in self._built if other is not built]
         self._counts = summed([*self._counts, *counts_of(built)])
+
+    def layer_counts(self) -> list[LayerCounts]:
+        """What the layers of all applications have counted until now."""
+        return summed([*self._counts, *(part for built in self._built for part in counts_of(built))])
 
     def leave(self, application: ClientApplication, why: str | None = None) -> None:
         """Send no further items for this application; `why` marks the case as interrupted."""
@@ -273,7 +280,7 @@ class Player(ABC):
             duration_s=duration_s,
             error=redact(error or recorder.error or "") or None,
             schedule_sha256=self.schedule.sha256,
-            layers=self._counts,
+            layers=self.layer_counts(),
             **figures,
         )
 

@@ -16,7 +16,7 @@ from harness.client.errors import UsageError
 from harness.client.redaction import redact
 from harness.client.transport.endpoint import access_to
 from harness.client.transport.server import check_answers, check_url
-from harness.experiment.cases import cases, check_numbers, describe
+from harness.experiment.cases import cases, check_numbers, check_simulated, describe
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
@@ -70,6 +70,8 @@ def prepare(
     if settings.slo:
         slos.parse(settings.slo)
     found = planned(settings, scenario or describe(settings.scenario))
+    if settings.simulated:
+        check_simulated(found)
     to = access_to(settings.target or "")
     target = None if settings.target is None else check_url(to.url)
     settings = replace(settings, target=target, command=redact(settings.command))

@@ -32,6 +32,7 @@ class Jobs:
     poll_s: float = 0.02
     poll_max_s: float = 1.0
     blocking: ClassVar[bool] = False
+    needs_real_time: ClassVar[str] = "a simulated server has no job queue; use a strategy that sends requests"
 
     def __post_init__(self) -> None:
         between(self, 1, 20_000, "size")

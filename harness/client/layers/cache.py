@@ -118,6 +118,13 @@ class Cache:
             await asyncio.get_running_loop().run_in_executor(None, store.close)
 
     @property
+    def needs_real_time(self) -> str | None:
+        """A file is written by a thread, and would carry answers from one simulation into the next."""
+        if self._path is None:
+            return None
+        return f"path={self._path}: a cache in a file cannot be simulated; leave out `path` for a cache in memory"
+
+    @property
     def error(self) -> str | None:
         """The first error of the file, as text."""
         return self._unopened or (self._opened.error if self._opened is not None else None)

@@ -21,12 +21,13 @@ from typing import Any, ClassVar
 
 from harness.base.clock import Clock, clock
 from harness.client.cache.equality import answered, keepable, repeatable
-from harness.client.cache.semantic.embedding import Function, embedding_of
+from harness.client.cache.semantic.embedding import FromUrl, Function, embedding_of
 from harness.client.cache.semantic.memory import Memory
 from harness.client.cache.semantic.shadow import Shadow
 from harness.client.checks import between
 from harness.client.figures import Ratio
 from harness.client.protocols import Closable
+from harness.client.redaction import redact
 from harness.client.text.request_text import rest_of, text_of
 from harness.client.types import Attempt, Outcome, Request, Response, Send
 
@@ -121,6 +122,16 @@ class SemanticCache:
                 partial = getattr(cancelled, "response", None) or Response(Outcome.cancelled)
                 cancelled.response = _charged(partial, cost)  # type: ignore[attr-defined] # the recorder reads it
             raise
+
+    @property
+    def needs_real_time(self) -> str | None:
+        """A second server is outside of a simulation."""
+        if not isinstance(self._embed, FromUrl):
+            return None
+        return (
+            f"embed={redact(self._embed.url)}: a simulation has no other server; "
+            "use embed=target or a function of your own (package.module:function)"
+        )
 
     @property
     def refused(self) -> dict[str, int]:

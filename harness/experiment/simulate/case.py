@@ -28,7 +28,7 @@ from harness.experiment.simulate.direct import DirectSend
 from harness.experiment.simulate.results import SimulatedRun
 from harness.experiment.simulate.simulated_server import SimulatedServer
 from harness.experiment.simulate.terms import Terms
-from harness.experiment.simulate.virtual_loop import VirtualLoop, run
+from harness.experiment.simulate.virtual_loop import SERVER, VirtualLoop, run
 from harness.experiment.spec import Trial
 from harness.load.feed import Source
 from harness.load.timer import sleep_until
@@ -38,7 +38,7 @@ from harness.measure.record.rows_file import End, read
 
 Watch = Callable[[dict[str, Any]], None]
 
-HTTP_URL = "http://127.0.0.1:80"
+HTTP_URL = "http://{}:{}".format(*SERVER)
 """URL of the only server on the network in memory."""
 STATUS_S = 0.25
 """Wall-clock seconds between two reports of the status."""

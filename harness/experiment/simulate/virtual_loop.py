@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 _WAITING_SHOWN = 12
 
+SERVER = ("127.0.0.1", 80)
+"""Address of the only server on the network in memory."""
+
 
 class DeadlockError(RuntimeError):
     """Every task waits, and there is no timer that could wake one."""
@@ -167,15 +170,28 @@ class VirtualLoop(base_events.BaseEventLoop):
             "use a strategy or layer that is asynchronous"
         )
 
+    async def subprocess_exec(self, protocol_factory: Any, program: Any, *args: Any, **options: Any) -> Any:
+        """Refused: a process takes real time."""
+        raise NotSimulated(f"the process {program!r} has no virtual time: use a strategy or layer without processes")
+
+    async def subprocess_shell(self, protocol_factory: Any, cmd: Any, **options: Any) -> Any:
+        """Refused: a process takes real time."""
+        return await self.subprocess_exec(protocol_factory, cmd)
+
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         """Nothing to wait for: `create_connection` makes it, on the network in memory."""
         if self.connect is None:
             raise NotSimulated(f"a socket to {address} has no virtual time: simulate with the network in memory")
+        if address != SERVER:
+            raise NotSimulated(f"a socket to {address}: the network in memory has one server, at {SERVER}")
 
     async def create_connection(self, protocol_factory: Any, *args: Any, **options: Any) -> Any:
         """A connection over the network in memory; the socket that was made for it is of no use."""
         if self.connect is None:
             raise NotSimulated("a connection has no virtual time: simulate with the network in memory")
+        asked = args[:2] or (options.get("host"), options.get("port"))
+        if options.get("sock") is None and asked != SERVER:
+            raise NotSimulated(f"a connection to {asked}: the network in memory has one server, at {SERVER}")
         if (unused := options.get("sock")) is not None:
             unused.close()
         protocol = protocol_factory()

@@ -3,6 +3,7 @@
 runs/x/plan.json, measured.json, result.json
 runs/x/records/<slug>.requests|.attempts|.timeline|.end.json     one set for each process of each repeat of each case
 runs/x/records/<slug>.decisions.jsonl                            changes of its limits, if any
+runs/x/records/<slug>.interim.json                               its failures and layer figures until its end, if any
 runs/x/records/<slug of process 0>.facts.json                    facts observed from outside, one file per repeat
 """
 
@@ -33,6 +34,7 @@ class RecordPaths:
     timeline: Path
     end: Path
     decisions: Path
+    interim: Path
 
 
 def slug(case: str, repeat: int, process: int) -> str:
@@ -48,8 +50,8 @@ def paths(directory: Path, case: str, repeat: int, process: int) -> RecordPaths:
     """The files of one process, existing or not. `directory` is the run directory or its `records`."""
     base = records_in(directory)
     name = slug(case, repeat, process)
-    kinds = (base / f"{name}.{kind}" for kind in ("requests", "attempts", "timeline", "end.json", "decisions.jsonl"))
-    return RecordPaths(case, repeat, process, *kinds)
+    kinds = ("requests", "attempts", "timeline", "end.json", "decisions.jsonl", "interim.json")
+    return RecordPaths(case, repeat, process, *(base / f"{name}.{kind}" for kind in kinds))
 
 
 def records_in(directory: Path) -> Path:

@@ -23,10 +23,12 @@ import msgspec
 import numpy as np
 
 from harness.base.clock import Clock, clock
+from harness.client.figures import LayerCounts
 from harness.client.transport.open_files import TOO_MANY, advice
 from harness.client.types import Answers, Attempt, Outcome, Request, Response, Send
 from harness.measure.record.decisions import DecisionLog
 from harness.measure.record.files import RecordPaths, find, paths, slug
+from harness.measure.record.interim import InterimFile
 from harness.measure.record.rows_file import (
     ATTEMPT_ROW,
     FLAG_CACHED,
@@ -98,6 +100,7 @@ class Recorder:
         self._pack = REQUEST_ROW.pack_into
         self._ended = False
         self.decisions = DecisionLog(self.paths.decisions, t0)
+        self._interim = InterimFile(self.paths.interim)
 
         def open_file(kind: str, path: Path, size: int) -> RowsWriter:
             return RowsWriter(path, Header(kind, case, repeat, process, t0_unix_s, size))
@@ -192,6 +195,10 @@ class Recorder:
         if self._on_rows is not None:
             self._on_rows(np.frombuffer(bytes(self._buffer[_ROW_BYTES:end]), dtype=REQUEST_DTYPE))
 
+    def keep_interim(self, layers: Callable[[], list[LayerCounts]]) -> None:
+        """Write failures and layer figures if they have changed and it is time. `kill -9` loses only later ones."""
+        self._interim.update(self.failure_samples, layers)
+
     def _flush_attempts(self) -> None:
         if len(self._followed) > ATTEMPT_ROW.size:
             self._attempts.append(self._followed, len(self._followed))
@@ -217,6 +224,7 @@ class Recorder:
             self._ended = True
             try:
                 write_sealed(self.paths.end, end)
+                self.paths.interim.unlink(missing_ok=True)
             except OSError as failure:
                 # Without this file the case counts as partial, which is correct.
                 self._bug = self._bug or f"could not write {self.paths.end.name}: {failure.strerror or failure}"

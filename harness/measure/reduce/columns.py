@@ -7,15 +7,17 @@ memory-mapped and checked, and their rows are copied out of the frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.client.figures import LayerCounts
 from harness.client.types import Outcome
 from harness.measure.record import decisions
 from harness.measure.record.files import RecordPaths, read_header
+from harness.measure.record.interim import Interim, read_interim
 from harness.measure.record.rows_file import (
     ATTEMPT_DTYPE,
     KINDS,
@@ -26,6 +28,7 @@ from harness.measure.record.rows_file import (
     rows_in,
 )
 from harness.measure.record.sealed_json import DamagedError, read_sealed
+from harness.measure.result import FailureSample
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -37,6 +40,17 @@ class ProcessColumns:
     number: int
     timeline: Array
     end: End | None  # None: it was killed
+    interim: Interim = field(default_factory=Interim)  # what it has left, if it was killed
+
+    @property
+    def failure_samples(self) -> dict[str, FailureSample]:
+        """Outcome -> its first failure with a text."""
+        return (self.interim if self.end is None else self.end).failure_samples
+
+    @property
+    def layers(self) -> list[LayerCounts]:
+        """Counters of its layers; if it was killed, until shortly before."""
+        return (self.interim if self.end is None else self.end).layers
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,8 @@ def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
         timeline["t"] += shift_s
         if not decisions.is_sound(process.decisions, end is not None):
             damaged.append(f"lines are damaged, or some are missing ({process.decisions.name})")
-        found.append(ProcessColumns(process.process, timeline, end))
+        interim = read_interim(process.interim, damaged) if end is None else Interim()
+        found.append(ProcessColumns(process.process, timeline, end, interim))
     return Repeat(number, _join(rows, REQUEST_DTYPE), _join(attempts, ATTEMPT_DTYPE), found, tuple(damaged))
 
 

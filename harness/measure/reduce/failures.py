@@ -36,6 +36,6 @@ def failure_counts(repeats: Sequence[Repeat]) -> list[FailureCount]:
 
 def failure_samples(repeats: Sequence[Repeat]) -> dict[str, FailureSample]:
     """One failure for each outcome, from the first process that has one, in the order of the outcomes."""
-    kept = [end.failure_samples for repeat in repeats for end in repeat.ends]
+    kept = [process.failure_samples for repeat in repeats for process in repeat.processes]
     firsts = {name: next((found[name] for found in kept if name in found), None) for name in OUTCOME_NAMES}
     return {name: sample for name, sample in firsts.items() if sample is not None}

@@ -164,7 +164,7 @@ def _case(
         partial=is_partial(proof),
         failures=failure_counts(filled),
         failure_samples=failure_samples(filled),
-        layer_figures=figures(part for repeat in repeats for end in repeat.ends for part in end.layers),
+        layer_figures=figures(part for repeat in repeats for process in repeat.processes for part in process.layers),
         **distributions(filled),
     )
 

@@ -96,8 +96,17 @@ def test_threads_and_sockets_are_refused_in_words() -> None:
         with socket.socket() as one:
             await _running().sock_connect(one, ("127.0.0.1", 9))
 
+    async def process() -> None:
+        await asyncio.create_subprocess_exec("true")
+
+    async def shell() -> None:
+        await asyncio.create_subprocess_shell("true")
+
     with pytest.raises(NotSimulated, match="threads have no virtual time"):
         run(thread())
+    for started in (process, shell):
+        with pytest.raises(NotSimulated, match="process 'true' has no virtual time"):
+            run(started())
     with pytest.raises((NotSimulated, NotImplementedError)):
         run(connection())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,9 @@ from harness.client.errors import SettingError
 from harness.client.layer_settings import LayerSettings
 from harness.client.types import Outcome
 from harness.experiment.simulate import NotSimulated, SimulatedRun, Terms, simulate
+from harness.experiment.simulate.network import Network
+from harness.experiment.simulate.simulated_server import SimulatedServer
+from harness.experiment.simulate.virtual_loop import VirtualLoop, run
 from tests.simulation.kernel import servers
 
 SHAPES = {
@@ -83,3 +88,29 @@ def test_a_connection_without_a_network_is_refused() -> None:
 
     with pytest.raises(NotSimulated, match="network in memory"):
         run(main())
+
+
+def test_the_network_in_memory_has_one_server(tmp_path: Path) -> None:
+    """A connection to any other address is refused, however it is made; it never reaches the simulated server."""
+
+    async def connected(url: str) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        network = Network(SimulatedServer(servers.written(tmp_path, servers.WORKERS_8), 1).app)
+        loop.connect = network.connect
+        host, port = url.split(":")
+        transport, _ = await loop.create_connection(asyncio.Protocol, host, int(port))
+        transport.abort()
+
+    async def by_socket() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.connect = lambda _: pytest.fail("a connection was made")
+        with socket.socket() as one:
+            await loop.sock_connect(one, ("127.0.0.1", 9))
+
+    run(connected("127.0.0.1:80"))
+    with pytest.raises(NotSimulated, match="one server"):
+        run(connected("127.0.0.1:9"))
+    with pytest.raises(NotSimulated, match="one server"):
+        run(by_socket())

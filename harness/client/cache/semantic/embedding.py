@@ -68,7 +68,7 @@ class FromUrl:
     """POST /v1/embeddings on another server, with a separate transport; its exchanges are not counted here."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
         self._ask = FromServer()
         self._send: Send | None = None
         self._open = AsyncExitStack()
@@ -77,7 +77,7 @@ class FromUrl:
         from harness.client.transport.async_http import HttpTransport
 
         if self._send is None:
-            self._send = transport = HttpTransport(self._url)
+            self._send = transport = HttpTransport(self.url)
             await self._open.enter_async_context(transport)
         vector, _ = await self._ask(text, self._send, deadline)
         return vector, ()
