@@ -121,9 +121,9 @@ def test_drift_cancels_out_in_pairs_only() -> None:
 def test_direction_of_each_figure() -> None:
     """More throughput is better, more latency is worse, more failures are worse."""
     slower = compare(case("a", BASE), case("b", [value * 0.8 for value in BASE]))
-    assert {figure.figure: figure.decision for figure in slower.figures} == {
-        name: "worse" for name in ("completed", "service_p50", "service_p95", "service_p99")
-    }
+    assert {figure.figure: figure.decision for figure in slower.figures} == dict.fromkeys(
+        ("completed", "service_p50", "service_p95", "service_p99"), "worse"
+    )
     failing = compare(case("a", BASE), case("b", BASE, failed=5), named(["errors"])).figures[0]
     assert (failing.decision, failing.scale) == ("worse", "difference")
     assert failing.effect == pytest.approx(0.05)
