@@ -8,8 +8,6 @@ from harness.base import units
 from harness.measure.comparison_result import Comparison, FigureComparison
 from harness.measure.judge.compared_figures import FIGURES
 
-HEADS = ("strategy", "figure", "reference", "value", "effect", "95 % interval", "finding")
-
 
 def label(figure: FigureComparison) -> str:
     """The figure's name for people."""
@@ -44,7 +42,7 @@ def finding(figure: FigureComparison) -> str:
     if figure.decision != "no difference found":
         return figure.decision
     if figure.detectable == 0:
-        return "no difference found (every repeat gave the same value)"
+        return "no difference found (the values are equal)"
     return f"no difference found ({_detectable(figure)} would have been seen)"
 
 
@@ -65,7 +63,7 @@ def against(comparison: Comparison) -> str:
 
 
 def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
-    """A row of cells for each figure of each case, under HEADS."""
+    """A row of cells for each figure of each case."""
     return [
         [
             comparison.case,
