@@ -26,6 +26,7 @@ COMMANDS = {
     "compare": "Compare client strategies on one server, under one identical load.",
     "process": "Send every line of a file and write the answers; resumable after a stop or crash.",
     "run": "Play a scenario (spike, ramp, soak ...) with one or more strategies.",
+    "diff": "Compare two finished runs: what changed, and whether it is more than noise.",
     "simulate": "Compare strategies, or sweep concurrency, in virtual time, reproducible bit for bit.",
     "report": "Render report.html, report.md and charts of a run, whole or interrupted.",
     "serve": "Serve a mock of a model server, or a real one, on this machine.",

@@ -1,0 +1,42 @@
+"""The difference between two finished runs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from harness.measure.comparison_result import Comparison
+
+DIFF_VERSION = 1
+DiffStatus = Literal["no worse", "worse", "not enough repeats", "invalid"]
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """A condition of the measurement that differs between the runs."""
+
+    name: str  # environment.cpu_model, case adaptive: strategy.maximum ...
+    before: str
+    after: str
+
+
+class Diff(msgspec.Struct, frozen=True):
+    """What changed between two runs, by how much, and whether it is more than noise."""
+
+    schema_version: int
+    before: str  # the id of the run
+    after: str
+    status: DiffStatus
+    text: str  # the finding in a sentence or two
+    paired: bool
+    limit: float
+    obstacles: list[Changed]  # reasons against the comparison, overruled by --force
+    changed: list[Changed]
+    only_before: list[str]  # names of cases
+    only_after: list[str]
+    comparisons: list[Comparison]
+
+
+def encode(diff: Diff) -> bytes:
+    """Indented JSON that ends with a newline."""
+    return msgspec.json.format(msgspec.json.encode(diff), indent=2) + b"\n"

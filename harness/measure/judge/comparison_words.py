@@ -1,0 +1,98 @@
+"""Comparisons as text, for terminal and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.base import units
+from harness.measure.comparison_result import Comparison, FigureComparison
+from harness.measure.judge.compared_figures import FIGURES
+
+
+def label(figure: FigureComparison) -> str:
+    """The figure's name for people."""
+    known = FIGURES.get(figure.figure)
+    return known.label if known else figure.figure
+
+
+def effect(figure: FigureComparison) -> str:
+    """x1.08 for a ratio, +2 points for a difference of shares."""
+    return units.NONE if figure.effect is None else _number(figure.effect, figure, signed=True)
+
+
+def interval(figure: FigureComparison) -> str:
+    """[1.02, 1.13]; empty without one."""
+    if figure.low is None or figure.high is None:
+        return ""
+    return f"[{_number(figure.low, figure)}, {_number(figure.high, figure)}]"
+
+
+def value(figure: FigureComparison, of_reference: bool = False) -> str:
+    """The median over the repeats, with its unit."""
+    number = figure.reference if of_reference else figure.value
+    if figure.scale == "difference":
+        return units.share(number)
+    return units.rate(number) if figure.better == "higher" else units.seconds(number)
+
+
+def finding(figure: FigureComparison) -> str:
+    """Better, worse, no difference found (with the effect that would have been found), or the number of repeats."""
+    if figure.decision == "not enough repeats":
+        return f"not enough repeats to say ({_number_of(figure)}; {figure.needed} are needed)"
+    if figure.decision != "no difference found":
+        return figure.decision
+    if figure.detectable == 0:
+        return "no difference found (the values are equal)"
+    return f"no difference found ({_detectable(figure)} would have been seen)"
+
+
+def sentence(figure: FigureComparison) -> str:
+    """throughput x1.08 [1.02, 1.13] better; p99 no difference found (an effect of 6 % would have been seen)."""
+    if figure.decision in ("better", "worse"):
+        return f"{label(figure)} {effect(figure)} {interval(figure)} {figure.decision}"
+    return f"{label(figure)} {finding(figure)}"
+
+
+def against(comparison: Comparison) -> str:
+    """The findings on one case in one line. Figures with the same lack of repeats are named together."""
+    few = [figure for figure in comparison.figures if figure.decision == "not enough repeats"]
+    said = [sentence(figure) for figure in comparison.figures if figure not in few]
+    if few:
+        said.append(f"{units.listing([label(figure) for figure in few])} {finding(few[0])}")
+    return f"{comparison.case} against {comparison.reference}: {'; '.join(said) or 'no figure to compare'}"
+
+
+def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
+    """A row of cells for each figure of each case."""
+    return [
+        [
+            comparison.case,
+            label(figure),
+            value(figure, of_reference=True),
+            value(figure),
+            effect(figure),
+            interval(figure) or units.NONE,
+            finding(figure),
+        ]
+        for comparison in comparisons
+        for figure in comparison.figures
+    ]
+
+
+def _number(number: float, figure: FigureComparison, signed: bool = False) -> str:
+    if figure.scale == "difference":
+        return f"{100 * number:+.3g} points" if signed else f"{100 * number:+.3g}"
+    shown = f"{number:.3g}" if number < 0.1 else f"{number:.2f}" if abs(number - 1) >= 0.02 else f"{number:.3f}"
+    return f"x{shown}" if signed else shown
+
+
+def _detectable(figure: FigureComparison) -> str:
+    if figure.scale == "difference":
+        return f"a difference of {units.significant(100 * (figure.detectable or 0.0), 2)} points"
+    return f"an effect of {units.significant(100 * (figure.detectable or 0.0), 2)} %"
+
+
+def _number_of(figure: FigureComparison) -> str:
+    if figure.n == figure.n_reference:
+        return str(figure.n)
+    return f"{figure.n_reference} against {figure.n}"

@@ -1,0 +1,120 @@
+"""The conditions of two measurements: which of them differ, and which of these forbid a comparison. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from harness.client.redaction import redact
+from harness.measure.diff_result import Changed
+from harness.measure.record.plan import Plan, PlanCase
+from harness.measure.result import Case, RunResult
+
+_MACHINE = ("cpu_model", "cpu_cores", "cpu_cores_usable", "cgroup_cpu_quota", "memory_gb", "os", "machine", "python")
+_PLANNED = ("tasks", "synthetic", "input", "users", "processes", "drain_s")
+_LOAD_OF_PLAN = {"tasks", "synthetic"}
+ABSENT = "–"
+
+
+class Finished(NamedTuple):
+    """A finished run; its plan is unknown if only result.json was kept."""
+
+    result: RunResult
+    plan: Plan | None = None
+
+
+def common(before: RunResult, after: RunResult) -> list[tuple[Case, Case]]:
+    """The cases that both runs have, matched by name, in the order of the later run."""
+    earlier = {case.name: case for case in before.cases}
+    return [(earlier[case.name], case) for case in after.cases if case.name in earlier]
+
+
+def obstacles(before: Finished, after: Finished) -> list[Changed]:
+    """Differences that make a comparison meaningless: another load, task, or kind of run."""
+    found = list(_differing("simulated", before.result.simulated, after.result.simulated))
+    cases = common(before.result, after.result)
+    if not cases:
+        names = [", ".join(case.name for case in run.result.cases) or "none" for run in (before, after)]
+        return [*found, Changed("cases (no name in common)", names[0], names[1])]
+    for first, second in cases:
+        where = f"case {second.name}"
+        found += _differing(f"{where}: task", first.task, second.task)
+        found += _differing(f"{where}: load", _plain(first.load), _plain(second.load))
+    found += _planned(before, after, forbidding=True)
+    return [*_grouped(found), *_schedules(before.result, after.result)]
+
+
+def changed(before: Finished, after: Finished) -> list[Changed]:
+    """Every other difference: machine, versions, server, strategy, layers, seed."""
+    first, second = before.result, after.result
+    found = list(_differing("tool", first.tool, second.tool))
+    machines = ({key: run.environment.get(key) for key in _MACHINE} for run in (first, second))
+    found += _differing("environment", *machines)
+    libraries = (run.environment.get("libraries") for run in (first, second))
+    found += _differing("library", *libraries)
+    found += _differing("commit", first.environment.get("git_sha"), second.environment.get("git_sha"))
+    found += _differing("seed", first.seed, second.seed)
+    if before.plan is not None and after.plan is not None:
+        found += _differing("slo", before.plan.slo, after.plan.slo)
+    for one, other in common(first, second):
+        where = f"case {other.name}"
+        found += _differing(f"{where}: server", _plain(one.target), _plain(other.target))
+        found += _differing(f"{where}: strategy", _plain(one.strategy), _plain(other.strategy))
+        found += _differing(f"{where}: layers", one.layers, other.layers)
+    return _grouped([*found, *_planned(before, after, forbidding=False)])
+
+
+def _planned(before: Finished, after: Finished, forbidding: bool) -> Iterator[Changed]:
+    """What only the plans hold."""
+    if before.plan is None or after.plan is None:
+        return
+    earlier = {case.name: case for case in before.plan.cases}
+    for case in after.plan.cases:
+        if case.name in earlier:
+            for name in _PLANNED:
+                if (name in _LOAD_OF_PLAN) is forbidding:
+                    values = (_of_plan(earlier[case.name], name), _of_plan(case, name))
+                    yield from _differing(f"case {case.name}: {name}", *values)
+
+
+def _schedules(before: RunResult, after: RunResult) -> Iterator[Changed]:
+    """The schedules' hashes, shortened, with their seeds. A schedule that one run does not know is no difference."""
+    hashes = (before.schedule_sha256, after.schedule_sha256)
+    if None not in hashes and hashes[0] != hashes[1]:
+        yield Changed("schedule", *(f"{str(run.schedule_sha256)[:12]} (seed {run.seed})" for run in (before, after)))
+
+
+def _of_plan(case: PlanCase, name: str) -> Any:
+    return msgspec.to_builtins(getattr(case, name))
+
+
+def _differing(name: str, before: Any, after: Any) -> Iterator[Changed]:
+    """The values that differ, of mappings key by key."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in {**before, **after}:
+            yield from _differing(f"{name}.{key}", before.get(key), after.get(key))
+    elif before != after:
+        yield Changed(name, _words(before), _words(after))
+
+
+def _grouped(found: list[Changed]) -> list[Changed]:
+    """One entry where the same change applies to several cases."""
+    cases: dict[tuple[str, str, str], list[str]] = {}
+    for one in found:
+        case, colon, name = one.name.partition(": ")
+        key = (name if colon else one.name, one.before, one.after)
+        cases.setdefault(key, []).append(case if colon else "")
+    return [
+        Changed(f"{of[0]}: {name}" if of[0] and len(of) == 1 else name, before, after)
+        for (name, before, after), of in cases.items()
+    ]
+
+
+def _plain(value: msgspec.Struct) -> Any:
+    return msgspec.to_builtins(value)
+
+
+def _words(value: Any) -> str:
+    return ABSENT if value is None else redact(str(value))

@@ -1,0 +1,52 @@
+"""Reads a finished run for a comparison: from result.json, or from its records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from harness.client.errors import UsageError
+from harness.measure.judge.conditions import Finished
+from harness.measure.record.plan import PLAN_FILE, Plan, read_plan
+from harness.measure.reduce.summary import summarize_run
+from harness.measure.result import RunResult, decode
+
+RESULT_FILE = "result.json"
+
+
+def read_finished(path: Path) -> Finished:
+    """A run directory, or a result.json alone. Raises UsageError.
+
+    A run that was interrupted, or whose result has no figures of single repeats, is computed again from its records.
+    """
+    directory, file = (path, path / RESULT_FILE) if path.is_dir() else (path.parent, path)
+    if not path.exists():
+        raise UsageError(f"{path}: no such run directory or result.json")
+    whole = path.is_dir() and (directory / PLAN_FILE).is_file()
+    if whole and not file.is_file():
+        return Finished(summarize_run(directory), read_plan(directory))
+    result = _decoded(file, f"{path}: not a run directory (it has no {PLAN_FILE} and no {RESULT_FILE})")
+    if whole and not all(case.by_repeat for case in result.cases):
+        result = summarize_run(directory)
+    return Finished(result, _plan(directory, result))
+
+
+def _decoded(file: Path, missing: str) -> RunResult:
+    try:
+        return decode(file.read_bytes())
+    except FileNotFoundError:
+        raise UsageError(missing) from None
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from error
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise UsageError(f"{file}: {error}. Is it the result.json of this version of paceline?") from error
+
+
+def _plan(directory: Path, result: RunResult) -> Plan | None:
+    """The plan beside a result; None if it is missing, unreadable, or that of another run."""
+    try:
+        plan = read_plan(directory)
+    except UsageError:
+        return None
+    return plan if plan.id == result.id and plan.started_at == result.started_at else None
