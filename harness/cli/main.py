@@ -24,10 +24,11 @@ EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED = 2, 3, 5
 
 COMMANDS = {
     "compare": "Compare client strategies on one server, under one identical load.",
+    "capacity": "Find the highest rate and concurrency at which a server holds an SLO, as intervals.",
     "process": "Send every line of a file and write the answers; resumable after a stop or crash.",
     "run": "Play a scenario (spike, ramp, soak ...) with one or more strategies.",
     "diff": "Compare two finished runs: what changed, and whether it is more than noise.",
-    "simulate": "Compare strategies, or sweep concurrency, in virtual time, reproducible bit for bit.",
+    "simulate": "Compare strategies, sweep concurrency or search capacity in virtual time, bit for bit.",
     "report": "Render report.html, report.md and charts of a run, whole or interrupted.",
     "serve": "Serve a mock of a model server, or a real one, on this machine.",
     "worker": "Compute the items of jobs for servers with --jobs celery.",

@@ -43,9 +43,16 @@ def layer_options(function: Callable[..., Any], settings: type[Any], **defaults:
 
 
 def play(
-    options: dict[str, Any], scenario: str, default_strategies: tuple[str, ...], execute: Execute | None = None
+    options: dict[str, Any],
+    scenario: str,
+    default_strategies: tuple[str, ...],
+    execute: Execute | None = None,
+    prepared: Callable[[Any], Any] | None = None,
 ) -> int:
-    """Play the run that the options describe (with `execute`, if given), report it, and return the exit code."""
+    """Run what the options describe, report it, and return the exit code.
+
+    `prepared` and `execute` lay out and play the run [default: the cases of the settings, for real].
+    """
     from harness.cli.progress import ProgressDisplay
     from harness.cli.show import show
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
@@ -66,7 +73,7 @@ def play(
         simulated=options.get("simulated", False),
         command="paceline " + _quoted(sys.argv[1:]),
     )
-    run = prepare(settings)
+    run = (prepared or prepare)(settings)
     with stopped_as_by_ctrl_c(), ProgressDisplay(quiet=options["quiet"] or None) as progress:
         result, interrupted = (execute or real.execute)(run, progress)
         written = []

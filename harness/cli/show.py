@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.base import units
+from harness.cli.capacity_show import show_capacity
 from harness.measure.judge import slo
 from harness.measure.judge.wording import failure_words, layer_words, sample_words
 from harness.measure.result import Case, RunResult
@@ -34,7 +35,9 @@ def show(
     console = Console(stderr=to_stderr, highlight=False)
     if not console.is_terminal:
         console = Console(stderr=to_stderr, highlight=False, width=PLAIN_WIDTH)
-    if not brief:
+    if result.capacity is not None:
+        show_capacity(result.capacity, console, brief)
+    elif not brief:
         console.print(_table(result.cases, narrow=console.width < NARROW))
         if summed := slo.outcome(result.cases):
             console.print(Text(summed, style="bold red" if slo.failed(result.cases) else "green"))

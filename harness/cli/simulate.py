@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from harness.cli.capacity import capacity_only, of_capacity, search
 from harness.cli.command import Group, duration
 from harness.cli.options import Execute, play, shared
 
@@ -109,17 +110,37 @@ def sweep(concurrency: str, **options: Any) -> int:
     return code
 
 
+@command.command("capacity")
+@of_capacity
+@capacity_only(simulated)
+def capacity(**options: Any) -> int:
+    """Find the highest rate and concurrency at which a simulated server holds an SLO, as intervals.
+
+    \b
+    paceline simulate capacity --slo "p99<500ms,errors<1%" --server my.toml
+    """
+    from harness.experiment.simulate.compare import VirtualTime
+
+    terms = _terms(options)
+    return search(_settings(options), lambda run: VirtualTime(run, terms))
+
+
 def _execute(options: dict[str, Any]) -> Execute:
     """Plays a prepared run in virtual time, on the chosen network."""
     from harness.experiment.run import execute
     from harness.experiment.simulate.compare import VirtualTime
+
+    terms = _terms(options)
+    return lambda run, progress: execute(run, progress, VirtualTime(run, terms))
+
+
+def _terms(options: dict[str, Any]) -> Any:
+    """The network of a simulation. An error in the profile leaves no run directory behind."""
     from harness.experiment.simulate.simulated_server import SimulatedServer
     from harness.experiment.simulate.terms import Terms
 
-    # Check the profile first: an error leaves no run directory behind.
     SimulatedServer(options["server"], options["seed"], options["speed"])
-    terms = Terms(network=options["network"], delay_s=options["network_delay"])
-    return lambda run, progress: execute(run, progress, VirtualTime(run, terms))
+    return Terms(network=options["network"], delay_s=options["network_delay"])
 
 
 def _print_best(cases: list[Any]) -> None:
@@ -137,6 +158,6 @@ def _print_best(cases: list[Any]) -> None:
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:
     """Settings of a real run; a rate without --load means Poisson arrivals."""
-    arrivals = options["rate"] is not None or options["duration"] is not None
-    load = options["load"] or ("poisson" if arrivals else None)
+    arrivals = options.get("rate") is not None or options.get("duration") is not None
+    load = options.get("load") or ("poisson" if arrivals else None)
     return {**options, "load": load, "target": None, "processes": 1, "calibrate": False, "simulated": True}

@@ -41,10 +41,11 @@ class Run:
         return self.directory / "records"
 
     def add(self, case: CaseSpec) -> bool:
-        """Add a case to the plan; false if it is there already."""
-        if any(case.name == planned.name for planned in self.plan.cases):
+        """Add a case to the plan, or replace the one of its name; false if nothing changes."""
+        planned = {one.name: one for one in self.plan.cases}
+        if planned.get(case.name) == case:
             return False
-        self.plan = msgspec.structs.replace(self.plan, cases=[*self.plan.cases, case])
+        self.plan = msgspec.structs.replace(self.plan, cases=list({**planned, case.name: case}.values()))
         return True
 
 

@@ -24,7 +24,10 @@ class CaseSpec(PlanCase, frozen=True):
 
     def trial(self, target: str, records: Path, repeat: int = 0) -> Trial:
         """One repeat of it, ready to be played."""
-        return Trial(**msgspec.structs.asdict(self), target=target, records=str(records), repeat=repeat)
+        own = msgspec.structs.asdict(self)
+        if self.schedules:
+            own["seed"] = self.seed + repeat
+        return Trial(**own, target=target, records=str(records), repeat=repeat)
 
     def build_strategy(self) -> Strategy:
         """The strategy with its settings."""

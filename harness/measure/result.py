@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from harness.measure.capacity_result import CapacityResult
 from harness.measure.repeat_figures import RepeatFigures
 
 SCHEMA_VERSION = 1
@@ -272,6 +273,7 @@ class RunResult(msgspec.Struct, frozen=True):
     headline: str  # the best strategies, and whether to trust the result: one or a few sentences
     cases: list[Case]
     simulated: bool = False
+    capacity: CapacityResult | None = None  # of a capacity search
 
 
 def encode(result: RunResult) -> bytes:

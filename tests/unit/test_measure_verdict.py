@@ -194,6 +194,8 @@ def test_every_code_is_earned_by_a_test_here() -> None:
     tested = {
         *("no_data", "conservation", "server_count", "client_ceiling", "lag", "errors", "engine_error"),
         *("schedule", "write_error", "damaged", "unfinished", "interrupted", "partial", "layer_fault"),
+        # Of whole searches: test_capacity_probes.py.
+        *("capacity", "capacity_invalid"),
     }
     assert tested == set(CODES)
 

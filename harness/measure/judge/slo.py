@@ -115,7 +115,7 @@ def value_of(metric: str, case: Case) -> float | None:
         return case.makespan_s if case.counts.ok else None
     if metric in _RATES:
         return _RATES[metric](case)
-    family, statistic = _split(metric)
+    family, statistic = split_metric(metric)
     distribution = _FAMILIES[family](case)
     if distribution is None:
         return None
@@ -144,7 +144,7 @@ def bounds_s(conditions: Sequence[Condition]) -> Bounds:
 
     The strictest of several bounds applies: with "p50<100ms,p99<500ms" an answer after 300 ms is not within it.
     """
-    split = [(_split(condition.metric), condition.limit) for condition in conditions]
+    split = [(split_metric(condition.metric), condition.limit) for condition in conditions]
 
     def strictest(family: str) -> float | None:
         limits = [limit for (of, statistic), limit in split if of == family and statistic != "mean"]
@@ -153,7 +153,8 @@ def bounds_s(conditions: Sequence[Condition]) -> Bounds:
     return Bounds(strictest(""), strictest("ttft_"), strictest("itl_"))
 
 
-def _split(metric: str) -> tuple[str, str]:
+def split_metric(metric: str) -> tuple[str, str]:
+    """Family and statistic of a time: `ttft_p99` is (`ttft_`, `p99`); the family of anything else is `other`."""
     family = next((family for family in _FAMILIES if family and metric.startswith(family)), "")
     statistic = metric[len(family) :]
     return (family, statistic) if statistic in _STATISTICS else ("other", statistic)

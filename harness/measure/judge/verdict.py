@@ -53,6 +53,8 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
     ),
     "interrupted": ("inconclusive", "the run was stopped before its end"),
     "partial": ("inconclusive", "a process was killed, or a repeat is missing"),
+    "capacity": ("inconclusive", "a capacity search ended before its interval was as narrow as asked for"),
+    "capacity_invalid": ("invalid", "a capacity search could not measure the probes that decide"),
     "layer_fault": ("valid", "a layer could not do all of its work, for example because its cache file failed"),
 }
 """Every code with the status that it gives the run, and its condition. docs/measuring.md shows this table."""
@@ -81,6 +83,10 @@ def verdict(
 
 def exit_code(result: RunResult) -> int:
     """0 pass, 1 an SLO failed, 4 invalid, 5 inconclusive; a failed SLO ranks below invalid and above inconclusive."""
+    if result.capacity is not None:
+        from harness.measure.judge.capacity.verdict import capacity_exit_code
+
+        return capacity_exit_code(result)
     if result.verdict.status == "invalid" or not any(case.counts.ok for case in result.cases):
         return 4
     if any(not check.passed for case in result.cases for check in case.slo):

@@ -12,6 +12,7 @@ import msgspec
 
 from harness.client.errors import UsageError
 from harness.client.layer_settings import LayerSettings
+from harness.measure.capacity_result import CapacityPlan
 from harness.measure.record.files import records_in, slug
 from harness.measure.record.sealed_json import DamagedError, read_sealed, write_sealed
 from harness.measure.result import Named, Target
@@ -52,6 +53,8 @@ class PlanCase(msgspec.Struct, frozen=True):
     repeats: int = 1
     transport: Literal["asyncio", "blocking", "simulated"] = "asyncio"
     schedule_sha256: str | None = None
+    # By repeat, where each repeat has arrivals and texts of its own (seed + repeat). Empty: all have the same.
+    schedules: list[str] = []
     scheduled: int | None = None  # arrivals of the schedule; None for a backlog
     span_s: float | None = None  # length of the arrivals
 
@@ -61,6 +64,10 @@ class PlanCase(msgspec.Struct, frozen=True):
                 raise UsageError(f"{name}={getattr(self, name)!r} must be between {low:g} and {high:g}")
         if self.items is not None and not 1 <= self.items <= 10**12:
             raise UsageError(f"items={self.items} must be at least 1")
+
+    def schedule_of(self, repeat: int) -> str | None:
+        """The hash of the schedule that this repeat plays."""
+        return self.schedules[repeat] if repeat < len(self.schedules) else self.schedule_sha256
 
     @property
     def is_backlog(self) -> bool:
@@ -93,6 +100,7 @@ class Plan(msgspec.Struct, frozen=True):
     command: str = ""
     simulated: bool = False
     kind: RunKind = "compare"
+    capacity: CapacityPlan | None = None  # of a capacity search
 
 
 class Measured(msgspec.Struct, frozen=True):

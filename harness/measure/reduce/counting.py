@@ -120,7 +120,12 @@ def evidence(
     killed = sum(len(repeat.processes) - len(repeat.ends) for repeat in repeats) + torn
     reasons = [end.interrupted for end in ends] + [fact.interrupted for fact in known]
     lags = [lag(repeat.rows) for repeat in repeats]
-    played = {end.schedule_sha256 for end in ends}
+    played = {
+        end.schedule_sha256
+        for repeat in repeats
+        for end in repeat.ends
+        if end.schedule_sha256 != plan.schedule_of(repeat.number)
+    }
     return Evidence(
         case=plan.name,
         rows=sum(len(repeat.rows) for repeat in repeats),
@@ -134,7 +139,7 @@ def evidence(
         killed=killed,
         missing_repeats=max(plan.repeats - len(repeats), 0),
         unattended=len(repeats) - len(known) if repeats else 0,
-        other_schedules=sorted(sha for sha in played if sha is not None and sha != plan.schedule_sha256),
+        other_schedules=sorted(sha for sha in played if sha is not None),
         interrupted=list(dict.fromkeys(reason for reason in reasons if reason)),
         errors=_errors(end for end in ends if not end.write_failed),
         write_errors=_errors(end for end in ends if end.write_failed),

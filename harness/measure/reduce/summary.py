@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from harness.measure.capacity_result import CapacityPlan
 from harness.measure.judge.diagnosis import diagnose
 from harness.measure.judge.headline import headline
 from harness.measure.judge.slo import Bounds, Condition, bounds_s, check, parse, sets_errors
@@ -60,7 +61,7 @@ def summarize_run(directory: Path) -> RunResult:
     cases = diagnose([case for case, _ in present])
     judged = verdict(cases, [proof for _, proof in present], not_run, sets_errors(conditions))
     schedules = {case.schedule_sha256 for case in plan.cases}
-    return RunResult(
+    result = RunResult(
         schema_version=SCHEMA_VERSION,
         id=plan.id,
         started_at=plan.started_at,
@@ -73,6 +74,20 @@ def summarize_run(directory: Path) -> RunResult:
         cases=cases,
         simulated=plan.simulated,
     )
+    return result if plan.capacity is None else _with_capacity(result, plan, plan.capacity, directory, measured)
+
+
+def _with_capacity(
+    result: RunResult, plan: Plan, asked: CapacityPlan, directory: Path, measured: Measured
+) -> RunResult:
+    """The result of a capacity search: its probes are no cases to compare, and their failures are findings."""
+    from harness.measure.judge.capacity.verdict import capacity_headline, capacity_verdict
+    from harness.measure.reduce.capacity_probes import capacity_of
+
+    found = capacity_of(plan, asked, directory, measured)
+    judged = capacity_verdict(found, result.verdict)
+    said = capacity_headline(found, judged)
+    return msgspec.structs.replace(result, capacity=found, verdict=judged, headline=said)
 
 
 def with_write_error(result: RunResult, error: str) -> RunResult:

@@ -1,0 +1,73 @@
+"""`paceline capacity`: the highest rate and concurrency at which a server holds an SLO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from harness.cli.command import Command, options_of
+from harness.cli.options import play, shared
+
+SET_BY_SEARCH = {"strategies", "variants", "slo", "items", "rate", "duration", "load", "repeats"}
+"""Options of a run that the search sets itself."""
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def capacity_only(options: Decorator) -> Decorator:
+    """The same options without those that the search sets."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        function = options(function)
+        parameters = vars(function)["__click_params__"]
+        parameters[:] = [parameter for parameter in parameters if parameter.name not in SET_BY_SEARCH]
+        return function
+
+    return decorate
+
+
+def of_capacity(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of the search itself."""
+    from harness.experiment.capacity import CapacitySettings
+
+    return options_of(CapacitySettings)(function)
+
+
+def search(options: dict[str, Any], backend: Callable[[Any], Any] | None = None) -> int:
+    """Play the search on a backend [default: child processes] and report it."""
+    from harness.base.options import filled
+    from harness.experiment.capacity import CapacitySettings, prepare_capacity
+    from harness.experiment.run import execute
+    from harness.measure.judge.capacity.wording import probe_words
+
+    wanted = filled(CapacitySettings, options)
+    orders: list[Any] = []
+
+    def prepared(settings: Any) -> Any:
+        run, order = prepare_capacity(settings, wanted)
+        orders.append(order)
+        return run
+
+    def played(run: Any, progress: Any) -> tuple[Any, bool]:
+        (order,) = orders
+        order.tell = lambda probe, number: progress("probe", {"number": number, "text": probe_words(probe)})
+        return execute(run, progress, backend(run) if backend is not None else None, order)
+
+    plain = {**options, "strategies": (), "variants": (), "slo": None, "items": None, "repeats": None}
+    return play(plain, "backlog", ("queue-stream",), played, prepared)
+
+
+@click.command("capacity", cls=Command)
+@of_capacity
+@capacity_only(shared)
+def command(**options: Any) -> int:
+    """Find the highest rate and the highest concurrency at which a server holds an SLO, as intervals.
+
+    Exit code: 0 answered, 1 the SLO fails at the lowest load, 4 not measurable, 5 the interval stayed wide.
+
+    \b
+    paceline capacity --slo "p99<500ms,errors<1%" --target http://127.0.0.1:8000 --task chat
+    paceline capacity --slo "p99<200ms" --slo "p99<1s" --by rate --server structbert-article
+    """
+    return search(options)

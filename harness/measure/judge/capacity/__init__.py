@@ -1,0 +1,1 @@
+"""Capacity: the highest load that holds an SLO, as an interval. Pure."""

@@ -1,0 +1,57 @@
+"""The verdict, the headline and the exit code of a capacity search. Pure.
+
+Rules of this file
+  1. Failures, unanswered requests and saturation at high loads are what the search looks for: no reason against it.
+     Trials that were invalid are left out of the probes, so they are no reason either.
+  2. The search is invalid if a decisive probe could not be measured or the records are damaged, and inconclusive if it
+     ended before an interval was as narrow as asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from harness.measure.capacity_result import ENDED, Capacity, CapacityResult
+from harness.measure.result import Reason, RunResult, Verdict
+
+OF_FILES = {"damaged", "write_error", "conservation", "layer_fault"}
+"""Codes of single cases that count against the whole search."""
+
+
+def capacity_verdict(found: CapacityResult, of_cases: Verdict) -> Verdict:
+    """The verdict on the search, given the one on its cases."""
+    reasons = [reason for reason in of_cases.reasons if reason.code in OF_FILES]
+    for answer in found.answers:
+        if answer.ended in {"unresolved", "budget", "stopped", "at_highest"}:
+            reasons.append(Reason("capacity", _said(answer)))
+        elif answer.ended == "invalid":
+            reasons.append(Reason("capacity_invalid", f"{_said(answer)} {'; '.join(answer.notes)}".strip()))
+    return Verdict(_status(reasons), reasons)
+
+
+def _said(answer: Capacity) -> str:
+    return f"By {answer.by}, for {answer.slo}: {ENDED[answer.ended]}."
+
+
+def _status(reasons: list[Reason]) -> Literal["valid", "invalid", "inconclusive"]:
+    from harness.measure.judge.verdict import CODES
+
+    found = {CODES[reason.code][0] for reason in reasons}
+    return "invalid" if "invalid" in found else "inconclusive" if "inconclusive" in found else "valid"
+
+
+def capacity_headline(found: CapacityResult, verdict: Verdict) -> str:
+    """One sentence for each answer."""
+    said = [f"By {answer.by}: {answer.text}." for answer in found.answers]
+    trust = {"valid": "The measurement is valid.", "invalid": "Do not trust it: see the verdict."}
+    return " ".join([*said, trust.get(verdict.status, "Not conclusive: see the verdict.")])
+
+
+def capacity_exit_code(result: RunResult) -> int:
+    """0 answered, 1 the SLO fails at the lowest load, 4 invalid, 5 an interval is wider than asked for."""
+    assert result.capacity is not None  # noqa: S101 - the caller looked
+    if result.verdict.status == "invalid":
+        return 4
+    if any(answer.ended == "fails" for answer in result.capacity.answers):
+        return 1
+    return 5 if result.verdict.status == "inconclusive" else 0

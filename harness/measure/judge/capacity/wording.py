@@ -1,0 +1,47 @@
+"""Probes and answers in words, for the terminal and the reports."""
+
+from __future__ import annotations
+
+from harness.base import units
+from harness.measure.capacity_result import Capacity, Figure, Probe
+from harness.measure.judge.capacity.answers import QUANTITY, load_words
+from harness.measure.judge.capacity.probes import GROWTH, figure_words
+
+COLUMNS = ("load", "state", "trials", "requests", "completed", "figures")
+
+
+def probe_words(probe: Probe) -> str:
+    """One line of progress: load, verdict so far, figures."""
+    trials = "long run" if probe.confirmation else f"{probe.trials} trials"
+    if probe.trials_invalid:
+        trials += f", {probe.trials_invalid} invalid"
+    why = probe.reason if set(probe.states) == {"invalid"} else "; ".join(map(figure_words, _of_slo(probe)))
+    return f"{load_words(probe.load)} {QUANTITY[probe.by]}: {state_words(probe)} ({trials}; {why})"
+
+
+def state_words(probe: Probe) -> str:
+    """The state; with several tiers, each tier's in order."""
+    return " / ".join(probe.states)
+
+
+def _of_slo(probe: Probe) -> list[Figure]:
+    """The figures of the conditions; the growth of the backlog only where it failed."""
+    return [figure for figure in probe.figures if figure.condition != GROWTH or figure.state == "failed"]
+
+
+def row(probe: Probe) -> list[str]:
+    """The cells of a probe under `COLUMNS`."""
+    return [
+        f"{load_words(probe.load)}{'/s' if probe.by == 'rate' else ''}{', long run' if probe.confirmation else ''}",
+        state_words(probe),
+        f"{probe.trials}" + (f" + {probe.trials_invalid} invalid" if probe.trials_invalid else ""),
+        units.count(probe.requests),
+        units.rate(probe.completed_per_s),
+        probe.reason if set(probe.states) == {"invalid"} else "; ".join(map(figure_words, _of_slo(probe))),
+    ]
+
+
+def answer_lines(answer: Capacity) -> list[str]:
+    """The answer, then its notes."""
+    confirmed = "; confirmed by a long run" if answer.confirmed else ""
+    return [f"by {answer.by}: {answer.text}{confirmed}", *(f"  {note}" for note in answer.notes)]

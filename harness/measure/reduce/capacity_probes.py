@@ -1,0 +1,91 @@
+"""The probes of a capacity search from its records, offline and while it runs.
+
+Rules of this file
+  1. A probe is a case of the run, a trial is a repeat of it. Everything is computed from plan and records, so
+     `paceline report` gives the same answer as the search.
+  2. A trial whose own verdict is invalid or partial is left out. Failures and unanswered requests are findings, not
+     faults of the measurement. A probe of which no trial is left is invalid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.measure.capacity_result import By, CapacityPlan, CapacityResult, Probe
+from harness.measure.judge.capacity.answers import capacity_result
+from harness.measure.judge.capacity.probes import judge
+from harness.measure.judge.verdict import CODES
+from harness.measure.record.files import find
+from harness.measure.record.plan import Measured, Plan, PlanCase
+from harness.measure.reduce.summary import Observed, observe
+from harness.measure.reduce.trial_samples import TrialSample, samples
+
+FINDINGS = {"errors", "no_data", "unfinished", "layer_fault"}
+"""Codes of a verdict that tell of the server."""
+PARTIAL = {"interrupted", "partial"}
+CONFIRMATION_PARTS = 6
+"""Parts of the confirmation run that stand for trials."""
+INVALID_MAX = 3
+"""Invalid trials after which a probe is given up."""
+
+
+def name_of(by: By, load: float, confirmation: bool = False) -> str:
+    """The name of a probe's case: `rate 80/s`, `concurrency 16`."""
+    name = f"rate {load:g}/s" if by == "rate" else f"concurrency {load:.0f}"
+    return f"{name}, long run" if confirmation else name
+
+
+def probe_of(case: PlanCase) -> Probe:
+    """The probe that a case is, without evidence."""
+    by: By = "concurrency" if case.is_backlog else "rate"
+    load = float(case.strategy.settings["concurrency"] if case.is_backlog else case.load.settings["rate_per_s"])
+    return Probe(case.name, by, load, confirmation=case.name == name_of(by, load, confirmation=True))
+
+
+def fault_of(observed: Observed) -> str:
+    """Why a trial cannot be used; empty if it can."""
+    case = observed.case
+    if case is None:
+        return "nothing was recorded"
+    if case.counts.ok == 0 and case.counts.connection_error == case.counts.scheduled:
+        return "the server could not be reached"
+    for reason in observed.verdict.reasons:
+        if reason.code in PARTIAL or (CODES[reason.code][0] == "invalid" and reason.code not in FINDINGS):
+            return reason.text
+    return ""
+
+
+def trial_samples(plan: CapacityPlan, case: PlanCase, directory: Path, repeat: int) -> list[TrialSample]:
+    """The samples of one trial: one, or the parts of a confirmation run."""
+    parts = CONFIRMATION_PARTS if probe_of(case).confirmation else 1
+    return samples(case, directory, repeat, plan.warmup_s, parts)
+
+
+def judged(
+    plan: CapacityPlan, case: PlanCase, trials: Sequence[list[TrialSample]], faults: Sequence[str], seconds: float
+) -> Probe:
+    """The probe of a case from its valid trials and the faults of the others."""
+    from msgspec.structs import replace
+
+    reason = faults[-1] if faults and not trials else ""
+    probe = replace(probe_of(case), trials_invalid=len(faults), seconds=seconds, reason=reason)
+    return judge(probe, plan.tiers, [sample for trial in trials for sample in trial])
+
+
+def capacity_of(plan: Plan, asked: CapacityPlan, directory: Path, measured: Measured) -> CapacityResult:
+    """The whole result of a capacity search."""
+    probes = []
+    for case in plan.cases:
+        trials, faults, seconds = list[list[TrialSample]](), list[str](), 0.0
+        for repeat in sorted(find(directory).get(case.name, {})):
+            observed = observe(case, directory, measured, [], repeat)
+            seconds += 0.0 if observed.case is None else observed.case.makespan_s or 0.0
+            fault = fault_of(observed)
+            if fault:
+                faults.append(fault)
+            else:
+                trials.append(trial_samples(asked, case, directory, repeat))
+        if trials or faults:
+            probes.append(judged(asked, case, trials, faults, seconds))
+    return capacity_result(asked, probes)

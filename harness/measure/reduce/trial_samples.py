@@ -1,0 +1,102 @@
+"""What a capacity search reads from one trial: latencies and failures after the warm-up, and whether arrivals piled up.
+
+Rules of this file
+  1. The warm-up is a fixed floor from the load's zero: requests that were due before it (in a backlog: sent before it)
+     count for nothing.
+  2. An item without an answer is a failure, whether or not it has a row.
+  3. The growth of the backlog is the number of calls that piled up in the second half of the arrivals, as a share of
+     those arrivals. Where it is lasting, no trial is long enough for a percentile to mean anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.client.types import Outcome
+from harness.measure.record.files import find
+from harness.measure.record.plan import PlanCase
+from harness.measure.reduce import columns
+from harness.measure.reduce.columns import Array, Repeat, load_repeat
+from harness.measure.reduce.counting import expected
+
+GROWTH_ROWS_MIN = 20
+FAMILIES = ("", "service_", "queue_wait_", "ttft_", "itl_")
+
+
+@dataclass(frozen=True)
+class TrialSample:
+    """One trial after its warm-up. `seconds` is the whole trial."""
+
+    scheduled: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    completed_per_s: float | None = None
+    growth: float | None = None  # None for a backlog
+    values: dict[str, Array] = field(default_factory=dict[str, Any])  # seconds by family, each sorted
+
+
+def samples(plan: PlanCase, directory: Path, repeat: int, warmup_s: float, parts: int = 1) -> list[TrialSample]:
+    """The samples of a repeat of a case, cut into equal parts of time; none if it has no records."""
+    processes = find(directory).get(plan.name, {}).get(repeat)
+    return [] if processes is None else samples_of(load_repeat(repeat, processes), plan, warmup_s, parts)
+
+
+def samples_of(repeat: Repeat, plan: PlanCase, warmup_s: float, parts: int = 1) -> list[TrialSample]:
+    """The samples of the rows of a repeat."""
+    warmup_ns, rows = round(warmup_s * 1e9), repeat.rows
+    began = np.where(rows["sent"] >= 0, rows["sent"], rows["done"]) if plan.is_backlog else rows["due"]
+    last_ns = int(began.max()) + 1 if len(rows) else warmup_ns
+    edges = [warmup_ns + (last_ns - warmup_ns) * part // parts for part in range(parts + 1)]
+    without_row = max(expected(repeat, plan).scheduled - len(rows), 0)
+    found = []
+    for part, (start, end) in enumerate(pairwise(edges)):
+        kept = rows[(began >= start) & (began < end)]
+        one = _sample(kept, start, without_row if part == parts - 1 else 0)
+        growth = None if plan.is_backlog else _growth(rows, kept)
+        found.append(replace(one, growth=growth, seconds=repeat.makespan_ns / 1e9 / parts))
+    return found
+
+
+def _sample(kept: Array, start_ns: int, without_row: int) -> TrialSample:
+    ok = kept[kept["outcome"] == Outcome.ok]
+    span_s = (int(kept["done"].max()) - start_ns) / 1e9 if len(kept) else 0.0
+    return TrialSample(
+        scheduled=len(kept) + without_row,
+        failed=len(kept) - len(ok) + without_row,
+        completed_per_s=len(ok) / span_s if span_s > 0 else None,
+        values=_values(ok),
+    )
+
+
+def _growth(rows: Array, kept: Array) -> float | None:
+    """Calls in the system at the last arrival minus those at the middle, per arrival of the second half."""
+    if len(kept) < GROWTH_ROWS_MIN:
+        return None
+    begin, end = int(kept["due"].min()), int(kept["due"].max())
+    middle = (begin + end) // 2
+
+    def present(at: int) -> int:
+        return int(((rows["due"] <= at) & (rows["done"] > at)).sum())
+
+    later = int((kept["due"] > middle).sum())
+    return (present(end) - present(middle)) / later if later else None
+
+
+def _values(ok: Array) -> dict[str, Array]:
+    wired = ok[columns.was_sent(ok)]
+    streams = wired[(wired["chunks"] > 0) & (wired["first_byte"] >= 0)]
+    several = streams[(streams["chunks"] > 1) & (streams["last_chunk"] >= 0)]
+    gaps = (several["last_chunk"] - several["first_byte"]) / (np.maximum(several["chunks"], 2) - 1.0)
+    found = (
+        columns.latency(ok),
+        columns.service_time(wired),
+        columns.queue_wait(ok),
+        streams["first_byte"] - streams["sent"],
+        gaps,
+    )
+    return {name: np.sort(values) / 1e9 for name, values in zip(FAMILIES, found, strict=True)}
