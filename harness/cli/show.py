@@ -38,13 +38,7 @@ def show(
     if result.capacity is not None:
         show_capacity(result.capacity, console, brief)
     elif not brief:
-        console.print(_table(result.cases, narrow=console.width < NARROW))
-        if summed := slo.outcome(result.cases):
-            console.print(Text(summed, style="bold red" if slo.failed(result.cases) else "green"))
-        console.print(Text(result.headline))
-        for case in result.cases:
-            for text, style in _words(case):
-                console.print(Text(f"  {case.name}: {text}", style=style))
+        _show_cases(result, console)
     if interrupted:
         console.print(Text("interrupted: the records until then are kept, marked partial", style="yellow"))
     status = result.verdict.status
@@ -56,12 +50,23 @@ def show(
     for reason in result.verdict.reasons:
         where = f"{reason.case}: " if reason.case else ""
         console.print(Text(f"  {where}{reason.text}"))
-    for path in written:
-        if path.name.startswith("report."):
-            console.print(Text(f"report: {path}"), soft_wrap=True)
-    # A full disk may have refused it.
-    if (directory / "result.json").exists():
-        console.print(Text(f"result: {directory / 'result.json'}"), soft_wrap=True)
+    files = [("report", path) for path in written if path.name.startswith("report.")]
+    for name, path in [*files, ("result", directory / "result.json")]:
+        # A full disk may have refused it.
+        if path.exists():
+            console.print(Text(f"{name}: {path}"), soft_wrap=True)
+
+
+def _show_cases(result: RunResult, console: Any) -> None:
+    from rich.text import Text
+
+    console.print(_table(result.cases, narrow=console.width < NARROW))
+    if summed := slo.outcome(result.cases):
+        console.print(Text(summed, style="bold red" if slo.failed(result.cases) else "green"))
+    console.print(Text(result.headline))
+    for case in result.cases:
+        for text, style in _words(case):
+            console.print(Text(f"  {case.name}: {text}", style=style))
 
 
 def _words(case: Case) -> Iterator[tuple[str, str]]:
