@@ -28,6 +28,7 @@ COMMANDS = {
     "process": "Send every line of a file and write the answers; resumable after a stop or crash.",
     "run": "Play a scenario (spike, ramp, soak ...) with one or more strategies.",
     "diff": "Compare two finished runs: what changed, and whether it is more than noise.",
+    "gate": "Decide in CI: SLO and regression against a baseline, played in alternation.",
     "simulate": "Compare strategies, sweep concurrency or search capacity in virtual time, bit for bit.",
     "report": "Render report.html, report.md and charts of a run, whole or interrupted.",
     "serve": "Serve a mock of a model server, or a real one, on this machine.",

@@ -56,23 +56,13 @@ def play(
     from harness.cli.progress import ProgressDisplay
     from harness.cli.show import show
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
-    from harness.client import stack
-    from harness.client.layer_settings import LayerSettings
     from harness.experiment import run as real
     from harness.experiment.prepare import prepare
-    from harness.experiment.settings import RunSettings
     from harness.measure.judge.verdict import exit_code
     from harness.measure.result import encode
 
     check_json_output(options["as_json"])
-    settings = filled(
-        RunSettings,
-        {**options, "strategies": options["strategies"] or default_strategies},
-        scenario=scenario,
-        layers=filled(LayerSettings, options, named=stack.parse(options["layer"])),
-        simulated=options.get("simulated", False),
-        command="paceline " + _quoted(sys.argv[1:]),
-    )
+    settings = settings_of(options, scenario, default_strategies)
     run = (prepared or prepare)(settings)
     with stopped_as_by_ctrl_c(), ProgressDisplay(quiet=options["quiet"] or None) as progress:
         result, interrupted = (execute or real.execute)(run, progress)
@@ -87,6 +77,22 @@ def play(
         where = {"to_stderr": options["as_json"], "brief": options["quiet"], "interrupted": interrupted}
         show(result, run.directory, written, **where)
     return exit_code(result)
+
+
+def settings_of(options: dict[str, Any], scenario: str, default_strategies: tuple[str, ...]) -> Any:
+    """The settings of the run that the options describe. Raises UsageError."""
+    from harness.client import stack
+    from harness.client.layer_settings import LayerSettings
+    from harness.experiment.settings import RunSettings
+
+    return filled(
+        RunSettings,
+        {**options, "strategies": options["strategies"] or default_strategies},
+        scenario=scenario,
+        layers=filled(LayerSettings, options, named=stack.parse(options["layer"])),
+        simulated=options.get("simulated", False),
+        command="paceline " + _quoted(sys.argv[1:]),
+    )
 
 
 def _report(result: Any, directory: Path) -> list[Path]:

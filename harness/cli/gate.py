@@ -1,0 +1,82 @@
+"""`paceline gate`: a candidate against its SLO and against a baseline, for CI."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.command import Command, options_of
+from harness.cli.options import settings_of, shared
+from harness.client.errors import UsageError
+
+DEFAULT = ("queue-stream:concurrency=16",)
+SETS = {"report", "repeats", "overwrite"}
+"""Options of a run that the gate sets itself."""
+
+
+def _gate_only(function: Any) -> Any:
+    from harness.experiment.gate import GateSettings
+
+    function = shared(function)
+    parameters = vars(function)["__click_params__"]
+    parameters[:] = [parameter for parameter in parameters if parameter.name not in SETS]
+    return options_of(GateSettings)(function)
+
+
+@click.command("gate", cls=Command)
+@_gate_only
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write a JUnit file, one test a check.")
+@click.option(
+    "--summary",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Append a Markdown summary, such as to $GITHUB_STEP_SUMMARY.",
+)
+def command(junit: Path | None, summary: Path | None, **options: Any) -> int:
+    """Decide whether a candidate may go on: its SLO, and no regression against a baseline beyond noise.
+
+    Both servers are played in alternation in one job (ABBA), first in a few pairs, then in more if these do not decide.
+    A failure must repeat itself. Exit codes: 0 passed, 1 failed, 2 usage, 4 measurement invalid, 5 inconclusive.
+
+    \b
+    paceline gate --baseline-cmd 'serve-old --port {port}' --candidate-cmd 'serve-new --port {port}' --items 500
+    paceline gate --baseline runs/main --target http://127.0.0.1:8000 --slo "p99<500ms" --junit gate.xml
+    """
+    from harness.base.options import filled
+    from harness.cli.progress import ProgressDisplay
+    from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
+    from harness.cli.streams import check_json_output
+    from harness.experiment.gate import GateSettings, play
+    from harness.measure.gate_result import encode
+    from harness.measure.judge.gate import EXIT_CODES
+    from reports.gate import junit as as_junit
+    from reports.gate import markdown, text
+
+    check_json_output(options["as_json"])
+    wanted = filled(GateSettings, options)
+    directory = options["out"] or Path("runs") / f"{dt.datetime.now().astimezone():%Y%m%d-%H%M%S}-gate"
+    if (directory / "candidate" / "plan.json").exists():
+        raise UsageError(f"--out {directory}: holds a run already; choose another directory")
+    settings = settings_of({**options, "repeats": 1, "overwrite": False}, "backlog", DEFAULT)
+    with stopped_as_by_ctrl_c(), ProgressDisplay(quiet=options["quiet"] or None) as progress:
+        gate = play(wanted, settings, directory, progress)
+    _write(junit, as_junit(gate), "wb")
+    _write(summary, markdown(gate).encode(), "ab")
+    with reader_may_leave():
+        if options["as_json"]:
+            sys.stdout.buffer.write(encode(gate))
+            sys.stdout.flush()
+        click.echo(text(gate, directory), err=options["as_json"], nl=False)
+    return EXIT_CODES[gate.status]
+
+
+def _write(path: Path | None, data: bytes, mode: str) -> None:
+    if path is not None:
+        try:
+            with path.open(mode) as file:
+                file.write(data)
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}") from error

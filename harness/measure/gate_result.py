@@ -1,0 +1,48 @@
+"""The result of a gate: one check for each condition, and whether the candidate may go on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from harness.measure.comparison_result import FigureComparison
+from harness.measure.diff_result import Changed
+
+GATE_VERSION = 1
+CheckStatus = Literal["passed", "failed", "inconclusive"]
+GateStatus = Literal["passed", "failed", "inconclusive", "invalid"]
+
+
+class GateCheck(msgspec.Struct, frozen=True):
+    """One check of one case: a condition of the SLO, or one figure against the baseline."""
+
+    name: str
+    kind: Literal["slo", "regression"]
+    case: str
+    status: CheckStatus
+    text: str  # value, interval and limit in one sentence
+    figure: FigureComparison | None = None  # of a regression check
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """gate.json."""
+
+    schema_version: int
+    status: GateStatus
+    text: str
+    checks: list[GateCheck]
+    baseline: str
+    candidate: str
+    paired: bool
+    pairs: int  # pairs, or repeats of the candidate
+    confirmation: int  # further pairs that a failure had to repeat itself in; 0 if none was needed
+    limit: float  # a change for the worse up to this share does not count
+    noise_floor: float | None  # the change that the baseline shows against itself; null without pairs of it
+    reasons: list[str] = []  # faults of the measurement
+    changed: list[Changed] = []  # conditions that differ from the baseline's
+
+
+def encode(gate: Gate) -> bytes:
+    """Indented JSON that ends with a newline."""
+    return msgspec.json.format(msgspec.json.encode(gate), indent=2) + b"\n"
