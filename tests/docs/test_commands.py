@@ -32,6 +32,7 @@ NOT_RUN = {
     r"^make test": "it is what runs this test",
     r"^python -m tests\.": "measures for minutes",
     r"serve model .*--model (sentence-transformers|\./)": "needs weights",
+    r"^paceline gate ": "takes two to three minutes; tests/http/test_gate.py plays a short one",
     r"--broker redis://": "needs a Redis of one's own; tests/jobs starts one",
 }
 """Commands that are not run here, each with its reason."""

@@ -16,7 +16,7 @@ base_s = {base_s}
 
 [service.jitter]
 kind = "lognormal"
-cv = 0.3
+cv = 0.1
 
 [capacity]
 workers = 4
@@ -45,17 +45,22 @@ def gate(folder: Path, slower: float, seed: int) -> Gate:
     return interleaved(GateSettings(), runs, [VirtualTime(run) for run in runs], lambda event, facts: None)
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_a_server_that_is_ten_percent_slower_is_flagged_and_confirmed(tmp_path: Path, seed: int) -> None:
-    found = gate(tmp_path, 1.1, seed)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_server_that_is_five_percent_slower_is_flagged_and_confirmed(tmp_path: Path, seed: int) -> None:
+    found = gate(tmp_path, 1.05, seed)
     assert found.status == "failed"
     assert found.confirmation == 8
     assert all("confirmed" in check.text for check in found.checks if check.status == "failed")
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_an_equal_server_is_not_flagged(tmp_path: Path, seed: int) -> None:
-    assert gate(tmp_path, 1.0, seed).status in {"passed", "inconclusive"}
+@pytest.mark.parametrize("seed", range(5))
+def test_an_equal_server_passes_and_is_played_again_only_if_the_first_pairs_do_not_decide(
+    tmp_path: Path, seed: int
+) -> None:
+    found = gate(tmp_path, 1.0, seed)
+    assert found.status == "passed"
+    assert found.pairs in {8, 16}
+    assert found.confirmation == 0
 
 
 def test_each_side_begins_as_often_as_the_other() -> None:

@@ -1,0 +1,132 @@
+"""The gate's decisions on made-up runs."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from harness.measure.gate_result import Gate
+from harness.measure.judge.conditions import Finished
+from harness.measure.judge.gate import EXIT_CODES, judge
+from harness.measure.judge.slo import check, parse
+from harness.measure.repeat_figures import Points, RepeatFigures
+from harness.measure.result import Case, Counts, Distribution, Load, Named, Quantile, Reason, RunResult, Target, Verdict
+from reports.gate import junit, markdown
+
+NOISE = (1.0, 1.002, 0.999, 1.001, 0.998, 1.003, 1.0, 0.997)
+
+
+def run(name: str, latencies_s: Sequence[float | None], slo: str = "", interval: Quantile | None = None) -> Finished:
+    """A run of arrivals whose repeats have these medians."""
+    repeats = [
+        RepeatFigures(number, 100, 100, latency_s=Points(p50=value, p95=value))
+        for number, value in enumerate(latencies_s)
+    ]
+    case = Case(
+        name="adaptive",
+        strategy=Named("adaptive"),
+        load=Load("poisson"),
+        task="chat",
+        target=Target(""),
+        by_repeat=repeats,
+        counts=Counts(scheduled=100, ok=100),
+        latency_s=Distribution(n=100, p50=interval or Quantile(0.1)),
+    )
+    case = msgspec.structs.replace(case, slo=check(parse(slo), case) if slo else [])
+    return Finished(RunResult(1, name, "", {}, {}, 1, None, Verdict("valid"), "", [case]))
+
+
+BASE = run("main", [0.1 * noise for noise in NOISE])
+
+
+def slower(factor: float) -> Finished:
+    return run("branch", [0.1 * factor * noise for noise in reversed(NOISE)])
+
+
+@pytest.mark.parametrize(
+    ("factor", "status"), [(1.0, "passed"), (0.8, "passed"), (1.05, "failed"), (1.02, "inconclusive")]
+)
+def test_a_regression_is_judged_by_its_whole_interval(factor: float, status: str) -> None:
+    """Only a change for the worse; one at the limit is neither."""
+    assert judge(BASE, slower(factor)).status == status
+
+
+def test_a_missing_figure_never_passes() -> None:
+    found = judge(BASE, run("branch", [None] * 8))
+    assert found.status == "inconclusive"
+    assert "no figure in both runs" in found.text
+
+
+def test_runs_without_a_common_case_are_an_invalid_measurement() -> None:
+    other = slower(1.0)
+    renamed = [msgspec.structs.replace(case, name="sync") for case in other.result.cases]
+    found = judge(BASE, Finished(msgspec.structs.replace(other.result, cases=renamed)))
+    assert found.status == "invalid"
+    assert EXIT_CODES[found.status] == 4
+
+
+def test_an_invalid_side_decides_nothing() -> None:
+    bad = Verdict("invalid", [Reason("lag", "The load generator fell behind schedule.", "adaptive")])
+    found = judge(BASE, Finished(msgspec.structs.replace(slower(1.2).result, verdict=bad)))
+    assert found.status == "invalid"
+    assert found.reasons == ["candidate: adaptive: The load generator fell behind schedule."]
+
+
+def test_too_few_pairs_are_inconclusive_and_their_number_is_named() -> None:
+    found = judge(run("main", [0.1] * 4), run("branch", [0.2] * 4))
+    assert found.status == "inconclusive"
+    assert "are needed" in found.text
+
+
+def test_a_failure_counts_only_if_it_repeats_itself_in_later_pairs() -> None:
+    calm, bad = [0.1 * noise for noise in NOISE], [0.12 * noise for noise in NOISE]
+    baseline = run("main", calm + calm)
+    assert judge(baseline, run("branch", bad + bad), confirmed_from=8).status == "failed"
+    once = judge(baseline, run("branch", bad + bad[:6] + calm[6:]), confirmed_from=8)
+    assert judge(baseline, run("branch", bad + bad[:6] + calm[6:])).status == "failed"
+    assert once.status == "inconclusive"
+    assert any("not confirmed" in one.text for one in once.checks)
+    assert (once.pairs, once.confirmation) == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("interval", "status"),
+    [
+        (Quantile(0.1, 0.09, 0.11), "passed"),
+        (Quantile(0.1, 0.09, 0.13), "inconclusive"),
+        (Quantile(0.13, 0.12, 0.14), "failed"),
+        (Quantile(), "failed"),
+        (Quantile(0.1), "passed"),
+    ],
+)
+def test_an_slo_is_judged_by_the_interval_where_there_is_one(interval: Quantile, status: str) -> None:
+    candidate = run("branch", [0.1 * noise for noise in NOISE], "p50<115ms", interval)
+    (found,) = [one for one in judge(BASE, candidate).checks if one.kind == "slo"]
+    assert found.status == status
+
+
+def gates() -> list[Gate]:
+    return [judge(BASE, slower(1.0)), judge(BASE, slower(1.2)), judge(BASE, slower(1.02)), judge(BASE, run("x", []))]
+
+
+def test_junit_has_a_test_for_each_check_and_counts_them() -> None:
+    for gate in gates():
+        (suite,) = ET.fromstring(junit(gate))  # noqa: S314 - our own text
+        tests = suite.findall("testcase")
+        assert int(suite.attrib["tests"]) == len(tests) >= 1
+        for kind, tag in (("failures", "failure"), ("skipped", "skipped"), ("errors", "error")):
+            assert int(suite.attrib[kind]) == sum(test.find(tag) is not None for test in tests)
+    failed = ET.fromstring(junit(gates()[1]))  # noqa: S314 - our own text
+    assert "x1.2" in failed.find(".//failure").attrib["message"]  # type: ignore[union-attr] # it is there
+
+
+def test_characters_that_xml_cannot_hold_are_replaced() -> None:
+    gate = msgspec.structs.replace(gates()[0], baseline='a\x00<&"b')
+    assert ET.fromstring(junit(gate)).find(".//property").attrib["value"] == 'a?<&"b'  # type: ignore[union-attr] # noqa: S314
+
+
+def test_the_summary_begins_with_the_verdict() -> None:
+    for gate in gates():
+        assert markdown(gate).startswith("# ")
+        assert gate.status in markdown(gate).splitlines()[0]
