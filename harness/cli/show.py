@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.base import units
 from harness.measure.judge import slo
-from harness.measure.judge.wording import failure_words, layer_words, sample_words
+from harness.measure.judge.wording import failure_words, layer_words, pace_row, sample_words
 from harness.measure.result import Case, RunResult
 
 COLUMNS = ("makespan", "ok/s", "p50", "p95", "p99", "service p99", "in flight", "failed", "cpu/req", "memory")
@@ -35,13 +35,7 @@ def show(
     if not console.is_terminal:
         console = Console(stderr=to_stderr, highlight=False, width=PLAIN_WIDTH)
     if not brief:
-        console.print(_table(result.cases, narrow=console.width < NARROW))
-        if summed := slo.outcome(result.cases):
-            console.print(Text(summed, style="bold red" if slo.failed(result.cases) else "green"))
-        console.print(Text(result.headline))
-        for case in result.cases:
-            for text, style in _words(case):
-                console.print(Text(f"  {case.name}: {text}", style=style))
+        _print_figures(console, result)
     if interrupted:
         console.print(Text("interrupted: the records until then are kept, marked partial", style="yellow"))
     status = result.verdict.status
@@ -61,14 +55,45 @@ def show(
         console.print(Text(f"result: {directory / 'result.json'}"), soft_wrap=True)
 
 
+def _print_figures(console: Any, result: RunResult) -> None:
+    """The SLO, the table, the headline with its findings, and details of each case."""
+    from rich.text import Text
+
+    broken = slo.failed(result.cases)
+    if summed := slo.outcome(result.cases):
+        console.print(Text(summed, style="bold red" if broken else "green"))
+    for line in broken:
+        console.print(Text(f"  {line}", style="red"))
+    console.print(_table(result.cases, narrow=console.width < NARROW))
+    console.print(Text(result.headline, style="bold"))
+    for finding in result.findings:
+        console.print(Text(f"- {finding}"))
+    console.print(_pace(result.cases))
+    for case in result.cases:
+        for text, style in _words(case):
+            console.print(Text(f"  {case.name}: {text}", style=style))
+
+
+def _pace(cases: list[Case]) -> Any:
+    """What set the pace: a row for each case."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("what set the pace", overflow="fold", min_width=16)
+    table.add_column("limited by")
+    table.add_column("figures")
+    for case in cases:
+        table.add_row(case.name, *pace_row(case))
+    return table
+
+
 def _words(case: Case) -> Iterator[tuple[str, str]]:
     """Lines about a case below the table, each with its style."""
-    if case.diagnosis.text:
-        yield case.diagnosis.text, ""
     for warning in case.warnings:
         yield warning, "yellow"
     for check in case.slo:
-        yield f"SLO {slo.describe(check)}", "green" if check.passed else "bold red"
+        if check.passed:
+            yield f"SLO {slo.describe(check)}", "green"
     if case.failures:
         yield f"failed: {failure_words(case)}", "yellow"
     for line in sample_words(case):

@@ -15,6 +15,8 @@ from reports.formats import _facts
 from reports.wording import badge_words, causes_words, pace_words, partial_words, target_notes, target_words
 
 SUFFIX = "html"
+Grid = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+"""Title, headings and rows of a table of words."""
 GLOSSARY = {
     "latency": "from the instant an item was due to its answer, including every wait in the client",
     "service time": "from the start of the last attempt to its last byte: server and network",
@@ -51,13 +53,25 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
         columns=_facts.COLUMNS,
         rows=_facts.table(result.cases),
         cases=[_case(name, case) for name, case in zip(labels.case_labels(result.cases), result.cases, strict=True)],
-        layers=_facts.layers(result.cases),
+        tables=_tables(result),
         drawings=drawings,
         measured=_facts.how_measured(result),
         glossary=GLOSSARY,
         light=Markup(LIGHT.css()),  # noqa: S704 - our own constants
         dark=Markup(DARK.css()),  # noqa: S704 - as above
     )
+
+
+def _tables(result: RunResult) -> dict[str, list[Grid]]:
+    """Tables of words before and after the charts: title, headings, rows. Those without rows are left out."""
+    cases = result.cases
+    before: list[Grid] = [
+        ("What set the pace", _facts.PACE, _facts.pace(cases)),
+        ("Failures", _facts.FAILURES, _facts.failures(cases)),
+        ("Steps of the load", _facts.STEPS, _facts.step_rows(cases)),
+    ]
+    after: list[Grid] = [("What the layers counted", ("strategy", "layer", "figures"), _facts.layers(cases))]
+    return {"before": [one for one in before if one[2]], "after": [one for one in after if one[2]]}
 
 
 def _case(name: str, case: Any) -> dict[str, Any]:
