@@ -25,6 +25,7 @@ EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED = 2, 3, 5
 COMMANDS = {
     "compare": "Compare client strategies on one server, under one identical load.",
     "process": "Send every line of a file and write the answers; resumable after a stop or crash.",
+    "demo": "Show what the strategies are for: the same clients on two embedded mock servers.",
     "run": "Play a scenario (spike, ramp, soak ...) with one or more strategies.",
     "simulate": "Compare strategies, or sweep concurrency, in virtual time, reproducible bit for bit.",
     "report": "Render report.html, report.md and charts of a run, whole or interrupted.",

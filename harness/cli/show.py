@@ -28,12 +28,9 @@ def show(
     interrupted: bool = False,
 ) -> None:
     """Print a result; `brief` prints only the verdict."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=to_stderr, highlight=False)
-    if not console.is_terminal:
-        console = Console(stderr=to_stderr, highlight=False, width=PLAIN_WIDTH)
+    console = _console(to_stderr)
     if not brief:
         _print_figures(console, result)
     if interrupted:
@@ -72,6 +69,44 @@ def _print_figures(console: Any, result: RunResult) -> None:
     for case in result.cases:
         for text, style in _words(case):
             console.print(Text(f"  {case.name}: {text}", style=style))
+
+
+def show_act(result: RunResult, title: str) -> None:
+    """Print one act of a demo: table, headline, findings."""
+    from rich.text import Text
+
+    console = _console()
+    console.print(Text(f"\n{title}", style="bold"))
+    console.print(_table(result.cases, narrow=console.width < NARROW))
+    if summed := slo.outcome(result.cases):
+        console.print(Text(summed))
+    console.print(Text(result.headline, style="bold"))
+    for finding in result.findings:
+        console.print(Text(f"- {finding}"))
+    for reason in result.verdict.reasons:
+        console.print(Text(f"- {f'{reason.case}: ' if reason.case else ''}{reason.text}", style="yellow"))
+
+
+def show_overview(results: list[tuple[str, RunResult]], written: Path) -> None:
+    """Print what several servers have in common, and the path of the page."""
+    from rich.text import Text
+
+    from harness.measure.judge.across_servers import across
+
+    console = _console()
+    advice, findings = across(results)
+    console.print(Text("\nBoth acts together" if len(results) > 1 else "", style="bold"))
+    console.print(Text(advice, style="bold"))
+    for finding in findings:
+        console.print(Text(f"- {finding}"))
+    console.print(Text(f"report: {written}"), soft_wrap=True)
+
+
+def _console(to_stderr: bool = False) -> Any:
+    from rich.console import Console
+
+    console = Console(stderr=to_stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=to_stderr, highlight=False, width=PLAIN_WIDTH)
 
 
 def _pace(cases: list[Case]) -> Any:

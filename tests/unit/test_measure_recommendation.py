@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+from harness.measure.judge.across_servers import across
 from harness.measure.judge.headline import findings, headline
 from harness.measure.judge.recommendation import advice, reasons, recommend
-from harness.measure.result import Case, Counts, Distribution, Load, Named, Quantile, Rates, SloCheck, Target, Verdict
+from harness.measure.result import (
+    Case,
+    Counts,
+    Distribution,
+    Load,
+    Named,
+    Quantile,
+    Rates,
+    Reason,
+    RunResult,
+    SloCheck,
+    Target,
+    Verdict,
+)
 
 VALID = Verdict("valid")
 
@@ -67,7 +81,7 @@ def test_a_case_that_loses_requests_is_not_recommended() -> None:
     assert found is not None
     assert [one.name for one in found.best] == ["few"]
     assert advice(found, "a batch job") == "Use few for a batch job: 12/s, p99 of service time 500 ms, 0.5 % failed"
-    assert "fast failed 94 % of the items." in reasons(found)
+    assert "fast lost 94 % of the items." in reasons(found)
 
 
 def test_a_case_that_misses_its_slo_is_not_recommended() -> None:
@@ -123,15 +137,49 @@ def test_the_headline_is_one_line_and_the_findings_are_at_most_three() -> None:
     found = findings(cases, VALID)
     assert len(found) == 3
     assert all("\n" not in line for line in [text, *found])
-    assert "all failed 90 % of the items" in found[0]
+    assert "all lost 90 % of the items" in found[0]
     # The case that fails is not praised for its rate.
     assert "some is fastest" in found[1]
 
 
 def test_a_run_that_cannot_be_trusted_recommends_nothing_in_its_headline() -> None:
-    from harness.measure.result import Reason
-
     bad = Verdict("invalid", [Reason("lag", "The load generator fell behind. Use fewer.", "a")])
     assert headline([case("a", 100, 0.1), case("b", 100, 0.1)], bad) == (
         "Do not trust the run as a whole: a: The load generator fell behind."
     )
+
+
+def result(*cases: Case, verdict: Verdict = VALID) -> RunResult:
+    return RunResult(1, "x", "2026-01-01T00:00:00Z", {}, {}, 1, None, verdict, "", list(cases))
+
+
+def test_across_servers_the_worst_score_counts() -> None:
+    """The best of each server fails on the other; what holds on both is advised."""
+    first = result(case("fixed", 200, 0.1), case("all", 400, 2.7), case("careful", 180, 0.1), case("one", 20, 0.02))
+    second = result(case("fixed", 300, 0.1, ok=90), case("all", 1, 1.0, ok=18), case("careful", 300, 0.1, ok=999),
+                    case("one", 30, 0.02))  # fmt: skip
+    advice, found = across([("open", first), ("bounded", second)])
+    assert advice == (
+        "Use careful if you do not know the server: 180/s on open and 300/s on bounded, "
+        "at most 0.1 % of the requests lost."
+    )
+    assert found == [
+        "all is fastest on open (400/s), but on bounded it loses 98.2 % of the requests.",
+        "fixed is the best choice on open (200/s), but on bounded it loses 91 % of the requests.",
+        "one also holds, at 10 % to 11.1 % of the rate of careful.",
+    ]
+
+
+def test_across_servers_other_figures_give_other_words() -> None:
+    """The strategy that is best everywhere is advised, with nothing against it; or none, or no conclusion at all."""
+    one = result(case("all", 400, 0.1), case("few", 40, 0.1))
+    assert across([("a", one), ("b", one)]) == (
+        "Use all if you do not know the server: 400/s on a and 400/s on b, no request lost.",
+        ["few also holds, at 10 % to 10 % of the rate of all."],
+    )
+    bad = result(case("all", 400, 0.1, ok=10), case("few", 40, 0.1, ok=10))
+    assert across([("a", one), ("b", bad)])[0] == "No strategy holds on every server."
+    slow = result(case("all", 400, 0.1, slo="service_p99<5ms"), case("few", 40, 0.1))
+    assert across([("a", one), ("b", slow)])[1][0] == "all is fastest on a (400/s), but on b it misses its SLO."
+    unsound = result(case("all", 400, 0.1), verdict=Verdict("invalid"))
+    assert across([("a", one), ("b", unsound)])[0].startswith("Do not draw conclusions: the measurement on b")

@@ -97,8 +97,10 @@ def _group(cases: Sequence[Case]) -> str:
         if claim is not None:
             winners.setdefault(claim[0], []).append(claim[1])
     said = "; ".join(f"{units.listing(names)} {units.listing(what)}" for names, what in winners.items())
+    # The finding before this one states the failures of cases that are left out here.
+    failures = _failures(cases) if len(ranked) == len(cases) else ""
     said = said or f"{units.listing([case.name for case in ranked])} performed alike"
-    return f"For {_purpose(cases)}: {said}.{_failures(cases)}"
+    return f"For {_purpose(cases)}: {said}.{failures}"
 
 
 def _single(case: Case) -> str:

@@ -130,12 +130,10 @@ def _shorter(found: Recommendation) -> str:
 
 
 def lost(cases: Sequence[Case]) -> str:
-    """`unbounded failed 95 % and batches 64 % of the items`; an SLO may fail without failed items."""
+    """`unbounded lost 95 % and batches 64 % of the items`; an SLO may fail without failed items."""
     failed = [case for case in cases if failed_share(case) > ERROR_SHARE_MAX]
     missed = [case.name for case in cases if case not in failed]
-    words = [
-        f"{case.name} {'' if at else 'failed '}{units.share(failed_share(case))}" for at, case in enumerate(failed)
-    ]
+    words = [f"{case.name} {'' if at else 'lost '}{units.share(failed_share(case))}" for at, case in enumerate(failed)]
     said = f"{units.listing(words)} of the items" if failed else ""
     slow = f"{units.listing(missed)} missed the SLO" if missed else ""
     return "; ".join(filter(None, [said, slow]))
