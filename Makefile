@@ -7,14 +7,11 @@ TESTED := $(VENV)/.installed-for-tests
 # The model extra is installed for Python 3.11 only (torch is pinned); elsewhere the tests that need it are skipped.
 EXTRAS = dev,celery,zst$(shell $(PYTHON) -c 'import sys; print(",model" if sys.version_info[:2] == (3, 11) else "")')
 
-DEMO := -s sync -s threads:workers=20 -s unbounded -s batches:size=50 -s queue-stream:concurrency=50 -s adaptive \
-	--items 1000 --server demo --out runs/demo --overwrite
-
 .PHONY: demo test unit lint bench docs clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    compare client strategies on the embedded mock server and print the path of the report"
+	@echo "make demo    six client strategies on two embedded mock servers; prints the path of the report"
 	@echo "make test    lint, types, import rules and every test, with coverage"
 	@echo "make unit    the quick tests only"
 	@echo "make bench   measured claims: hot paths and the generator's cost beside Locust's own user"
@@ -31,7 +28,7 @@ $(TESTED): $(STAMP)
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/paceline compare $(DEMO)
+	$(BIN)/paceline demo --out runs/demo --overwrite
 
 lint: $(TESTED)
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from typing import Any
 from harness.base import units
 from harness.cli.capacity_show import show_capacity
 from harness.measure.judge import slo
-from harness.measure.judge.wording import failure_words, layer_words, sample_words
+from harness.measure.judge.wording import failure_words, layer_words, pace_row, sample_words
 from harness.measure.result import Case, RunResult
 
 COLUMNS = ("makespan", "ok/s", "p50", "p95", "p99", "service p99", "in flight", "failed", "cpu/req", "memory")
@@ -29,16 +29,13 @@ def show(
     interrupted: bool = False,
 ) -> None:
     """Print a result; `brief` prints only the verdict."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=to_stderr, highlight=False)
-    if not console.is_terminal:
-        console = Console(stderr=to_stderr, highlight=False, width=PLAIN_WIDTH)
+    console = _console(to_stderr)
     if result.capacity is not None:
         show_capacity(result.capacity, console, brief)
     elif not brief:
-        _show_cases(result, console)
+        _print_figures(console, result)
     if interrupted:
         console.print(Text("interrupted: the records until then are kept, marked partial", style="yellow"))
     status = result.verdict.status
@@ -57,26 +54,83 @@ def show(
             console.print(Text(f"{name}: {path}"), soft_wrap=True)
 
 
-def _show_cases(result: RunResult, console: Any) -> None:
+def _print_figures(console: Any, result: RunResult) -> None:
+    """The SLO, the table, the headline with its findings, and details of each case."""
     from rich.text import Text
 
-    console.print(_table(result.cases, narrow=console.width < NARROW))
+    broken = slo.failed(result.cases)
     if summed := slo.outcome(result.cases):
-        console.print(Text(summed, style="bold red" if slo.failed(result.cases) else "green"))
-    console.print(Text(result.headline))
+        console.print(Text(summed, style="bold red" if broken else "green"))
+    for line in broken:
+        console.print(Text(f"  {line}", style="red"))
+    console.print(_table(result.cases, narrow=console.width < NARROW))
+    console.print(Text(result.headline, style="bold"))
+    for finding in result.findings:
+        console.print(Text(f"- {finding}"))
+    console.print(_pace(result.cases))
     for case in result.cases:
         for text, style in _words(case):
             console.print(Text(f"  {case.name}: {text}", style=style))
 
 
+def show_act(result: RunResult, title: str) -> None:
+    """Print one act of a demo: table, headline, findings."""
+    from rich.text import Text
+
+    console = _console()
+    console.print(Text(f"\n{title}", style="bold"))
+    console.print(_table(result.cases, narrow=console.width < NARROW))
+    if summed := slo.outcome(result.cases):
+        console.print(Text(summed))
+    console.print(Text(result.headline, style="bold"))
+    for finding in result.findings:
+        console.print(Text(f"- {finding}"))
+    for reason in result.verdict.reasons:
+        console.print(Text(f"- {f'{reason.case}: ' if reason.case else ''}{reason.text}", style="yellow"))
+
+
+def show_overview(results: list[tuple[str, RunResult]], written: Path) -> None:
+    """Print what several servers have in common, and the path of the page."""
+    from rich.text import Text
+
+    from harness.measure.judge.across_servers import across
+
+    console = _console()
+    advice, findings = across(results)
+    console.print(Text("\nBoth acts together" if len(results) > 1 else "", style="bold"))
+    console.print(Text(advice, style="bold"))
+    for finding in findings:
+        console.print(Text(f"- {finding}"))
+    console.print(Text(f"report: {written}"), soft_wrap=True)
+
+
+def _console(to_stderr: bool = False) -> Any:
+    from rich.console import Console
+
+    console = Console(stderr=to_stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=to_stderr, highlight=False, width=PLAIN_WIDTH)
+
+
+def _pace(cases: list[Case]) -> Any:
+    """What set the pace: a row for each case."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("what set the pace", overflow="fold", min_width=16)
+    table.add_column("limited by")
+    table.add_column("figures")
+    for case in cases:
+        table.add_row(case.name, *pace_row(case))
+    return table
+
+
 def _words(case: Case) -> Iterator[tuple[str, str]]:
     """Lines about a case below the table, each with its style."""
-    if case.diagnosis.text:
-        yield case.diagnosis.text, ""
     for warning in case.warnings:
         yield warning, "yellow"
     for check in case.slo:
-        yield f"SLO {slo.describe(check)}", "green" if check.passed else "bold red"
+        if check.passed:
+            yield f"SLO {slo.describe(check)}", "green"
     if case.failures:
         yield f"failed: {failure_words(case)}", "yellow"
     for line in sample_words(case):

@@ -270,10 +270,11 @@ class RunResult(msgspec.Struct, frozen=True):
     seed: int
     schedule_sha256: str | None
     verdict: Verdict
-    headline: str  # the best strategies, and whether to trust the result: one or a few sentences
+    headline: str  # one line: a recommendation, or why not to trust the result
     cases: list[Case]
     simulated: bool = False
     capacity: CapacityResult | None = None  # of a capacity search
+    findings: list[str] = []  # at most three, shown below the headline
 
 
 def encode(result: RunResult) -> bytes:

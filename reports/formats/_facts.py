@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 
 from harness.base import units
-from harness.measure.judge.wording import layer_words
+from harness.measure.judge.steps import steps
+from harness.measure.judge.wording import layer_words, pace_row
 from harness.measure.result import OUTCOME_NAMES, Case, Distribution, RunResult
 from reports import labels
 
@@ -25,6 +26,8 @@ COLUMNS: list[tuple[str, str, Callable[[Case], str]]] = [
 ]  # fmt: skip
 """Heading, its explanation, and the cell of a case."""
 
+SAMPLE_MAX = 300
+"""Characters of an example of a failure."""
 SPARKS = "▁▂▃▄▅▆▇█"
 
 
@@ -57,6 +60,53 @@ def layers(cases: list[Case]) -> list[tuple[str, str, str]]:
         for name, case in zip(labels.case_labels(cases), cases, strict=True)
         for layer in case.layer_figures
         if layer.figures
+    ]
+
+
+PACE = ("strategy", "limited by", "figures")
+
+
+def pace(cases: list[Case]) -> list[tuple[str, str, str]]:
+    """A row for each case: its label, what limited it, the figures that show it."""
+    return [(name, *pace_row(case)) for name, case in zip(labels.case_labels(cases), cases, strict=True)]
+
+
+FAILURES = ("strategy", "outcome", "HTTP status", "requests", "of all", "example")
+
+
+def failures(cases: list[Case]) -> list[list[str]]:
+    """A row for each outcome and status that failed, with one answer or error as an example of the outcome."""
+    rows = []
+    for name, case in zip(labels.case_labels(cases), cases, strict=True):
+        for one in case.failures:
+            sample = case.failure_samples.get(one.outcome)
+            text = labels.printable(sample.text) if sample is not None and sample.status == one.status else ""
+            status = units.NONE if one.status is None else str(one.status)
+            share = units.share(one.count / case.counts.scheduled) if case.counts.scheduled else units.NONE
+            outcome = labels.printable(one.outcome.replace("_", " "))
+            rows.append([name, outcome, status, units.count(one.count), share, labels.elide(text, SAMPLE_MAX)])
+    return rows
+
+
+STEPS = ("strategy", "from", "to", "offered", "ok/s", "in flight", "service time", "latency late", "queue grew by")
+
+
+def step_rows(cases: list[Case]) -> list[list[str]]:
+    """A row for each step of a load with a changing rate."""
+    return [
+        [
+            name,
+            units.seconds(step.start_s),
+            units.seconds(step.end_s),
+            units.rate(step.rate_per_s),
+            units.rate(step.ok / step.length_s),
+            units.level(step.in_flight),
+            units.seconds(step.service_s),
+            units.seconds(step.late_s),
+            units.count(step.left),
+        ]
+        for name, case in zip(labels.case_labels(cases), cases, strict=True)
+        for step in steps(case)
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.measure.judge import slo
 from harness.measure.judge.wording import failure_words, sample_words
@@ -14,7 +14,13 @@ from reports.drawing.theme import DARK, LIGHT
 from reports.formats import _facts
 from reports.wording import badge_words, causes_words, pace_words, partial_words, target_notes, target_words
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
 SUFFIX = "html"
+Grid = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+"""Title, headings and rows of a table of words."""
 GLOSSARY = {
     "latency": "from the instant an item was due to its answer, including every wait in the client",
     "service time": "from the start of the last attempt to its last byte: server and network",
@@ -30,6 +36,36 @@ GLOSSARY = {
 
 def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     """The page. The template escapes all text from outside; only paceline's own SVGs are not escaped."""
+    style, sign, name, meaning = badge_words(result)
+    return (
+        templates()
+        .get_template("report.html.j2")
+        .render(
+            result=result,
+            style=style,
+            sign=sign,
+            slo_failed=[labels.printable(line) for line in slo.failed(result.cases)],
+            verdict_name=name,
+            verdict_meaning=meaning,
+            partial=partial_words(result),
+            notes=target_notes(result),
+            mixed=labels.NOT_COMPARABLE if labels.is_mixed(result.cases) else "",
+            columns=_facts.COLUMNS,
+            rows=_facts.table(result.cases),
+            cases=[
+                _case(name, case) for name, case in zip(labels.case_labels(result.cases), result.cases, strict=True)
+            ],
+            tables=_tables(result),
+            drawings=drawings,
+            measured=_facts.how_measured(result),
+            glossary=GLOSSARY,
+            **themes(),
+        )
+    )
+
+
+def templates() -> Environment:
+    """The templates of this folder. They escape all text from outside; only paceline's own SVGs are not escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -37,27 +73,26 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["svg"] = Markup
     environment.filters["plain"] = labels.printable
-    style, sign, name, meaning = badge_words(result)
-    return environment.get_template("report.html.j2").render(
-        result=result,
-        style=style,
-        sign=sign,
-        slo_failed=[labels.printable(line) for line in slo.failed(result.cases)],
-        verdict_name=name,
-        verdict_meaning=meaning,
-        partial=partial_words(result),
-        notes=target_notes(result),
-        mixed=labels.NOT_COMPARABLE if labels.is_mixed(result.cases) else "",
-        columns=_facts.COLUMNS,
-        rows=_facts.table(result.cases),
-        cases=[_case(name, case) for name, case in zip(labels.case_labels(result.cases), result.cases, strict=True)],
-        layers=_facts.layers(result.cases),
-        drawings=drawings,
-        measured=_facts.how_measured(result),
-        glossary=GLOSSARY,
-        light=Markup(LIGHT.css()),  # noqa: S704 - our own constants
-        dark=Markup(DARK.css()),  # noqa: S704 - as above
-    )
+    return environment
+
+
+def themes() -> dict[str, Markup]:
+    """The colours of both themes, for `style.css.j2`."""
+    from markupsafe import Markup
+
+    return {"light": Markup(LIGHT.css()), "dark": Markup(DARK.css())}  # noqa: S704 - our own constants
+
+
+def _tables(result: RunResult) -> dict[str, list[Grid]]:
+    """Tables of words before and after the charts: title, headings, rows. Those without rows are left out."""
+    cases = result.cases
+    before: list[Grid] = [
+        ("What set the pace", _facts.PACE, _facts.pace(cases)),
+        ("Failures", _facts.FAILURES, _facts.failures(cases)),
+        ("Steps of the load", _facts.STEPS, _facts.step_rows(cases)),
+    ]
+    after: list[Grid] = [("What the layers counted", ("strategy", "layer", "figures"), _facts.layers(cases))]
+    return {"before": [one for one in before if one[2]], "after": [one for one in after if one[2]]}
 
 
 def _case(name: str, case: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.base import units
 from harness.client.cause import text_of
 from harness.measure.judge import slo
-from harness.measure.judge.wording import failure_words, sample_words
+from harness.measure.judge.wording import failure_words
 from harness.measure.result import Case, RunResult
 from reports import labels
 from reports.drawing.draw import Drawing
@@ -32,6 +32,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     _, sign, name, meaning = badge_words(result)
     parts = [f"# {sign} {name}: {meaning}" if not slo.failed(result.cases) else f"# {sign} {name} ({meaning})"]
     parts += ["\n".join(f"- {escaped(line)}" for line in slo.failed(result.cases)), escaped(result.headline)]
+    parts.append("\n".join(f"- {escaped(finding)}" for finding in result.findings))
     parts.append("\n".join(_reasons(result)))
     parts.append(escaped(partial_words(result)))
     parts.append("\n".join(f"*Server: {escaped(note)}.*" for note in target_notes(result)))
@@ -40,13 +41,10 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     if labels.is_mixed(result.cases):
         parts.append(labels.NOT_COMPARABLE)
     parts.append(_table(result.cases))
-    parts.append("## What set the pace")
     names = labels.case_labels(result.cases)
-    parts.append(
-        "\n".join(f"- **{escaped(n)}**: {escaped(pace_words(c))}" for n, c in zip(names, result.cases, strict=True))
-    )
-    parts += [_charts(drawings), _outcomes(result, names), _layers(result), _limits(result, names)]
-    parts += [_over_time(result, names), _measured(result)]
+    parts += [_pace(result), _charts(drawings), _failures(result), _outcomes(result, names), _steps(result)]
+    parts += [_layers(result), _limits(result, names), _over_time(result, names), _why(result, names)]
+    parts.append(_measured(result))
     text = "\n\n".join(part for part in parts if part) + "\n"
     return text if len(text) <= SIZE_MAX else text[: text.rindex("\n", 0, SIZE_MAX)] + "\n\n(cut: see report.html)\n"
 
@@ -63,6 +61,32 @@ def _table(cases: list[Case]) -> str:
     return "\n".join(lines)
 
 
+def _grid(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table below a heading; empty without rows."""
+    lines = ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in rows]
+    head = [f"## {title}", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    return "\n".join([*head, *lines]) if lines else ""
+
+
+def _pace(result: RunResult) -> str:
+    return _grid("What set the pace", _facts.PACE, _facts.pace(result.cases))
+
+
+def _failures(result: RunResult) -> str:
+    return _grid("Failures", _facts.FAILURES, _facts.failures(result.cases))
+
+
+def _steps(result: RunResult) -> str:
+    return _grid("Steps of the load", _facts.STEPS, _facts.step_rows(result.cases))
+
+
+def _why(result: RunResult, names: list[str]) -> str:
+    """The limiting factor of each case in full."""
+    lines = [f"- **{escaped(n)}**: {escaped(pace_words(c))}" for n, c in zip(names, result.cases, strict=True)]
+    text = "\n".join(lines)
+    return f"<details><summary>How the limit of each case was found</summary>\n\n{text}\n\n</details>"
+
+
 def _charts(drawings: Sequence[Drawing]) -> str:
     links = [f"![{escaped(d.title)}: {escaped(d.words)}](charts/{d.name}.png)" for d in drawings if d.png]
     return "\n\n".join(["## Charts", *links]) if links else ""
@@ -77,7 +101,6 @@ def _outcomes(result: RunResult, names: list[str]) -> str:
         warnings = "".join(f"; {warning}" for warning in case.warnings)
         of = units.count(case.counts.scheduled)
         lines.append(f"- **{escaped(name)}**: {found} of {of} scheduled{checks}{escaped(warnings)}")
-        lines += [f"  - {escaped(line)}" for line in sample_words(case)]
     return "\n".join(lines)
 
 

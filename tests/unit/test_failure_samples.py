@@ -105,7 +105,7 @@ def test_samples_stand_in_every_report_and_are_escaped_there(
     data, terminal, text, page = everywhere(summarize_run(tmp_path), tmp_path, capsys)
     assert '"text": "<b>slow</b> *down* |[x]"' in data
     assert "rejected (HTTP 429), for example: <b>slow</b> *down* |[x]" in terminal
-    assert r"for example: &lt;b&gt;slow&lt;/b&gt; \*down\* \|\[x\]" in text
+    assert r"| 429 | 1 | 9.1 % | &lt;b&gt;slow&lt;/b&gt; \*down\* \|\[x\]" in text
     assert "for example: &lt;b&gt;slow&lt;/b&gt; *down* |[x]" in page
 
 

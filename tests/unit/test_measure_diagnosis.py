@@ -65,7 +65,7 @@ def test_a_server_that_slows_down_is_the_limit(tmp_path: Path) -> None:
     for figure in ("417/s", "50 in flight", "120 ms", "40/s", "1.25 s", "10x", "2 %", "the server was the limit"):
         assert figure in text
     assert pressed.name in result.headline
-    assert "The server, not the client" in result.headline
+    assert "The server, not the client" in " ".join(result.findings)
 
 
 def test_a_constant_server_leaves_the_strategy_as_the_limit(tmp_path: Path) -> None:
@@ -107,8 +107,9 @@ def test_a_spread_without_an_idle_yardstick_is_not_called_a_limit(tmp_path: Path
 def test_backlog_and_arrivals_are_never_ranked_against_each_other(tmp_path: Path) -> None:
     """Each kind has its own sentence."""
     arrivals = Played("steady", request_rows(400, gap_ms=100), Load("constant", duration_s=40.0))
-    headline = run(tmp_path, SYNC, arrivals).headline
-    assert "fastest" not in headline
+    result = run(tmp_path, SYNC, arrivals)
+    headline = result.headline
+    assert "fastest" not in " ".join([headline, *result.findings])
     assert "sync answered 100 of 100" in headline
     assert "steady answered 400 of 400" in headline
 
@@ -122,13 +123,14 @@ def test_the_headline_of_nothing_names_no_winner(tmp_path: Path) -> None:
 
 
 def test_an_invalid_case_wins_nothing(tmp_path: Path) -> None:
-    """The quick one failed half of its items: the headline leaves it out, and says not to trust the run."""
+    """The quick one failed half of its items: it is left out, and the headline says not to trust the run."""
     quick = request_rows(400, service_ms=1)
     fail(quick[::2], Outcome.server_error, 500)
-    headline = run(tmp_path, Played("quick", quick), Played("sound", request_rows(400)), SYNC).headline
-    assert "quick is left out" in headline
-    assert "sound is fastest" in headline
-    assert "Do not trust" in headline
+    result = run(tmp_path, Played("quick", quick), Played("sound", request_rows(400)), SYNC)
+    found = " ".join(result.findings)
+    assert "quick is left out" in found
+    assert "sound is fastest" in found
+    assert result.headline.startswith("Do not trust the run as a whole: quick: 50 % of the requests failed")
 
 
 def test_the_environment_tells_the_machine_and_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,10 +169,12 @@ def test_arrivals_are_judged_by_latency_from_due_time(tmp_path: Path) -> None:
     load = Load("constant", {"rate_per_s": 10.0}, duration_s=40.0)
     slow = request_rows(400, gap_ms=100, service_ms=50)
     fail(slow[:2], Outcome.timed_out)
-    headline = run(tmp_path, Played("quick", request_rows(400, gap_ms=100), load), Played("slow", slow, load)).headline
-    assert headline.startswith("For arrivals at 10/s: quick has the shortest tail (p99 of latency from due time 10 ms)")
-    assert "Only slow (0.5 %) left items unanswered." in headline
-    assert headline.endswith("The measurement is valid.")
+    result = run(tmp_path, Played("quick", request_rows(400, gap_ms=100), load), Played("slow", slow, load))
+    best, trust = result.findings[-2:]
+    assert best.startswith("For arrivals at 10/s: quick has the shortest tail (p99 of latency from due time 10 ms)")
+    assert "Only slow (0.5 %) left items unanswered." in best
+    assert trust.endswith("The measurement is valid.")
+    assert result.headline.startswith("Use quick for arrivals at 10/s: ")
 
 
 def test_a_client_at_its_ceiling_is_the_limit(tmp_path: Path) -> None:
@@ -277,7 +281,7 @@ def test_a_layers_quick_calls_give_no_case_the_shortest_tail(tmp_path: Path) -> 
     for name in ("semantic", "sync"):
         write_facts(CaseFacts(name, exit_code=0), tmp_path)
     result = summarize_run(tmp_path)
-    assert "shortest tail" not in result.headline
+    assert "shortest tail" not in " ".join([result.headline, *result.findings])
     assert result.cases[0].service_time_s.min == pytest.approx(0.12)
     assert result.verdict.status == "valid"
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness.base import units
 from harness.measure.judge.diagnosis import Floor, diagnosis
-from harness.measure.judge.headline import headline
+from harness.measure.judge.headline import findings, headline
 from harness.measure.reduce.statistics import t975
 from harness.measure.reduce.summary import summarize_run
 from harness.measure.reduce.timeline import in_flight, width_s
@@ -111,21 +111,24 @@ def test_too_few_for_a_median_use_the_mean() -> None:
 def test_cases_that_are_all_alike_have_no_winner() -> None:
     """Within 5 % in everything."""
     alike = [case("a"), case("b", rates_per_s=Rates(completed=98.0))]
-    assert headline(alike, Verdict("valid")).startswith("For a batch job: a and b performed alike. Nothing failed.")
+    found = findings(alike, Verdict("valid"))
+    assert found[0].startswith("For a batch job: a and b performed alike. Nothing failed.")
+    assert headline(alike, Verdict("valid")).startswith("Use a or b for a batch job: ")
 
 
 def test_two_that_share_the_place_are_both_named() -> None:
     """And the third is not; all left something unanswered."""
     rates = {"a": 100.0, "b": 97.0, "c": 50.0}
     three = [case(name, ok=999, rates_per_s=Rates(completed=rate)) for name, rate in rates.items()]
-    text = headline(three, Verdict("valid"))
+    text = " ".join(findings(three, Verdict("valid")))
     assert "a and b are fastest" in text
     assert "Not answered: a (0.1 %), b (0.1 %) and c (0.1 %)." in text
 
 
 def test_no_makespan_no_fastest() -> None:
     """A figure that is missing names no winner."""
-    text = headline([case("a", makespan_s=None), case("b", rates_per_s=Rates(completed=9.0))], Verdict("valid"))
+    cases = [case("a", makespan_s=None), case("b", rates_per_s=Rates(completed=9.0))]
+    text = " ".join([headline(cases, Verdict("valid")), *findings(cases, Verdict("valid"))])
     assert "fastest" not in text
 
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from functools import cache
+from html import escape as html_escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def test_every_chart_draws_every_result_it_applies_to(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_result_has_a_summary_for_ci(kind: str, results: dict[str, RunResult]) -> None:
-    """Verdict first, no raw HTML but our own details element, small enough, one table row for each case."""
+    """Verdict first, no raw HTML but our own details element, small enough, one row for each case in both tables."""
     result = results[kind]
     text = markdown.render(result, drawn(kind))
     assert len(text) <= markdown.SIZE_MAX + 100
@@ -114,9 +115,9 @@ def test_every_result_has_a_summary_for_ci(kind: str, results: dict[str, RunResu
     outside = re.sub(r"(?s)```.*?```", "", text)  # a code block shows what stands in it
     assert "<script" not in outside
     assert set(re.findall(r"<(/?[a-z]+)", outside)) <= {"details", "summary", "/summary", "/details"}
-    rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert len(rows) == 1 + len(result.cases)
-    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    tables = [re.findall(r"(?m)^\| .*$", part) for part in text.split("\n\n") if part.startswith("| ")]
+    assert [len(rows) for rows in tables[:2]] == [1 + len(result.cases)] * (2 if result.cases else 1)
+    assert all(len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1 for rows in tables)
 
 
 def test_the_roles_are_the_same_in_the_dark(results: dict[str, RunResult]) -> None:
@@ -331,12 +332,18 @@ def test_a_failed_slo_is_the_first_thing_that_every_report_says(capsys: pytest.C
         result, cases=[missed, *rest], verdict=sound, headline=headline([missed, *rest], sound)
     )
     said = f"{first.name}: p99<500ms FAILS: 800 ms, 300 ms above the bound of 500 ms"
-    assert result.headline.startswith(f"SLO failed: 1 of 1 conditions. {said}. ")
+    assert result.headline.startswith("SLO failed: 1 of 1 conditions. ")
     text = markdown.render(result)
     assert text.startswith("# ✖ SLO failed: 1 of 1 conditions")
     assert "above the bound" in text.splitlines()[2]
     page_text = html.render(result)
     assert '<span class="badge invalid">✖ SLO failed: 1 of 1 conditions</span>' in page_text
+    h1, below = page_text.split("<h1>")[1].split("</h1>")
+    assert h1.startswith("SLO failed: 1 of 1 conditions. ")
+    assert html_escape(said) in below.split("<h2>")[0]
+    show(result, Path("runs/x"), [])
+    first_lines = capsys.readouterr().out.splitlines()[:2]
+    assert first_lines == ["SLO failed: 1 of 1 conditions", f"  {said}"]
     show(result, Path("runs/x"), [], brief=True)
     assert capsys.readouterr().out.splitlines()[0] == "verdict: valid, SLO failed"
 

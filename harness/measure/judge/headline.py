@@ -1,9 +1,10 @@
-"""The headline of a report: the best strategy for each purpose, and whether to trust the result. Pure.
+"""The headline of a report, one line, and at most three findings below it. Pure.
 
 Rules of this file
-  1. A backlog is never ranked against arrivals.
-  2. A case without a success, or with its own reason for an invalid run, is never ranked first.
-  3. Figures within 5 % of the best share first place: a single run cannot distinguish them.
+  1. The headline is a recommendation if the run is valid; else it says why not to trust the run.
+  2. A backlog is never ranked against arrivals.
+  3. A case without a success, or with its own reason for an invalid run, is never ranked or recommended.
+  4. Figures within 5 % of the best share first place: a single run cannot distinguish them.
 """
 
 from __future__ import annotations
@@ -11,61 +12,104 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.base import units
-from harness.measure.judge.slo import failed, outcome
+from harness.measure.judge.recommendation import advice, failed_share, holds, lost, reasons, recommend
+from harness.measure.judge.slo import outcome
+from harness.measure.judge.tails import common_tail, tail_of, tail_words
 from harness.measure.judge.verdict import CODES
 from harness.measure.result import Case, Verdict
 
 ALIKE = 0.05
-_TAILS = ("p99", "p95", "p90", "p50")
 
 
 def headline(cases: Sequence[Case], verdict: Verdict) -> str:
-    """One to a few sentences. A failed SLO comes first."""
-    broken = failed(cases)
-    said = _measured(cases, verdict)
-    return f"{outcome(cases)}. {'; '.join(broken)}. {said}" if broken else said
+    """One line. A failed SLO comes first."""
+    broken = any(not check.passed for case in cases for check in case.slo)
+    return f"{outcome(cases)}. {_advice(cases, verdict)}" if broken else _advice(cases, verdict)
 
 
-def _measured(cases: Sequence[Case], verdict: Verdict) -> str:
-    answered = [case for case in cases if case.counts.ok]
-    if not answered:
-        return "No request succeeded: there is nothing to compare."
-    bad = {reason.case for reason in verdict.reasons if CODES[reason.code][0] == "invalid"}
-    sound = [case for case in answered if case.name not in bad]
-    sentences = [_group(kind, [c for c in sound if (c.load.kind == "backlog") is kind]) for kind in (True, False)]
+def findings(cases: Sequence[Case], verdict: Verdict) -> list[str]:
+    """At most three: why this recommendation, the best for each purpose, what limited them and whether to trust it."""
+    sound = _sound(cases, verdict)
+    if not sound:
+        return []
+    groups = _groups(sound)
+    why = [_why(group) for group in groups]
+    # The headline of a valid run has the figures of a single case.
+    best = [_group(group) for group in groups if len(group) > 1 or verdict.status != "valid"]
     left_out = [case.name for case in cases if case not in sound]
-    if left_out and sound:
-        sentences.append(
-            f"{units.listing(left_out)} {'is' if len(left_out) == 1 else 'are'} left out: see the verdict."
-        )
-    sentences.append(_server_limited(sound))
-    sentences.append(_trust(verdict, bool(sound)))
-    return " ".join(sentence for sentence in sentences if sentence)
+    out = f"{units.listing(left_out)} {'is' if len(left_out) == 1 else 'are'} left out: see the verdict."
+    trusted = _trust(verdict, bool(sound)) if verdict.status == "valid" else ""
+    trust = [_server_limited(sound), out if left_out else "", trusted]
+    found = (" ".join(filter(None, sentences)) for sentences in (why, best, trust))
+    return [finding for finding in found if finding]
 
 
-def _group(backlog: bool, cases: Sequence[Case]) -> str:
-    if not cases:
+def _advice(cases: Sequence[Case], verdict: Verdict) -> str:
+    if not any(case.counts.ok for case in cases):
+        return "No request succeeded: there is nothing to compare."
+    sound = _sound(cases, verdict)
+    if verdict.status != "valid":
+        return _first_sentence(_trust(verdict, bool(sound)))
+    return " ".join(_single(group[0]) if len(group) == 1 else _choice(group) for group in _groups(sound))
+
+
+def _sound(cases: Sequence[Case], verdict: Verdict) -> list[Case]:
+    bad = {reason.case for reason in verdict.reasons if CODES[reason.code][0] == "invalid"}
+    return [case for case in cases if case.counts.ok and case.name not in bad]
+
+
+def _groups(cases: Sequence[Case]) -> list[list[Case]]:
+    """Backlog, then arrivals; those that occur."""
+    split = [[case for case in cases if (case.load.kind == "backlog") is kind] for kind in (True, False)]
+    return [group for group in split if group]
+
+
+def _purpose(group: Sequence[Case]) -> str:
+    return "a batch job" if group[0].load.kind == "backlog" else f"arrivals{_offered(group)}"
+
+
+def _choice(group: Sequence[Case]) -> str:
+    found = recommend(group)
+    return f"{advice(found, _purpose(group))}." if found else ""
+
+
+def _why(group: Sequence[Case]) -> str:
+    found = recommend(group)
+    if found is None or len(group) == 1:
         return ""
+    return reasons(found) if found.best else f"{lost(found.losing)}."
+
+
+def _first_sentence(text: str) -> str:
+    """Up to the first full stop that ends a sentence."""
+    return text.split(". ", 1)[0].removesuffix(".") + "."
+
+
+def _group(cases: Sequence[Case]) -> str:
+    """The best case for each purpose, of those that do not fail too much; of a single case, its figures."""
+    backlog = cases[0].load.kind == "backlog"
     if len(cases) == 1:
-        return _single(cases[0], backlog)
-    claims = [_throughput(cases) if backlog else None, _tail(cases, backlog), _cheapest(cases)]
+        return _single(cases[0])
+    ranked = [case for case in cases if holds(case)] or cases
+    claims = [_throughput(ranked) if backlog else None, _tail(ranked, backlog), _cheapest(ranked)]
     winners: dict[tuple[str, ...], list[str]] = {}
     for claim in claims:
         if claim is not None:
             winners.setdefault(claim[0], []).append(claim[1])
     said = "; ".join(f"{units.listing(names)} {units.listing(what)}" for names, what in winners.items())
-    where = "For a batch job" if backlog else f"For arrivals{_offered(cases)}"
-    said = said or f"{units.listing([case.name for case in cases])} performed alike"
-    return f"{where}: {said}.{_failures(cases)}"
+    # The finding before this one states the failures of cases that are left out here.
+    failures = _failures(cases) if len(ranked) == len(cases) else ""
+    said = said or f"{units.listing([case.name for case in ranked])} performed alike"
+    return f"For {_purpose(cases)}: {said}.{failures}"
 
 
-def _single(case: Case, backlog: bool) -> str:
+def _single(case: Case) -> str:
+    backlog = case.load.kind == "backlog"
     done = f"{case.name} answered {case.counts.ok} of {case.counts.scheduled} items"
     took = f" in {units.seconds(case.makespan_s)}" if case.makespan_s else ""
     rate = f" ({units.rate(case.rates_per_s.completed)})" if case.rates_per_s.completed else ""
-    name = _common_tail([case], backlog)
-    of = "service time" if backlog else "latency from due time"
-    tail = f"; {_label(name)} of its {of} is {units.seconds(_tail_of(case, name, backlog) or 0.0)}" if name else ""
+    name = common_tail([case], backlog)
+    tail = f"; {tail_words(name, backlog)} {units.seconds(tail_of(case, name, backlog))}" if name else ""
     return f"{done}{took}{rate}{tail}."
 
 
@@ -88,13 +132,12 @@ def _throughput(cases: Sequence[Case]) -> Claim | None:
 
 def _tail(cases: Sequence[Case], backlog: bool) -> Claim | None:
     """Arrivals are compared by latency from due time. In a backlog this is the makespan, so service time is used."""
-    name = _common_tail(cases, backlog)
-    best, alike = _best(cases, lambda case: _tail_of(case, name, backlog) if name else None, most=False)
+    name = common_tail(cases, backlog)
+    best, alike = _best(cases, lambda case: tail_of(case, name, backlog) if name else None, most=False)
     if best is None or name is None:
         return None
-    value = units.seconds(_tail_of(best, name, backlog) or 0.0)
-    of = "service time" if backlog else "latency from due time"
-    return alike, f"{'has' if len(alike) == 1 else 'have'} the shortest tail ({_label(name)} of {of} {value})"
+    value = units.seconds(tail_of(best, name, backlog))
+    return alike, f"{'has' if len(alike) == 1 else 'have'} the shortest tail ({tail_words(name, backlog)} {value})"
 
 
 def _cheapest(cases: Sequence[Case]) -> Claim | None:
@@ -106,7 +149,7 @@ def _cheapest(cases: Sequence[Case]) -> Claim | None:
 
 
 def _failures(cases: Sequence[Case]) -> str:
-    failed = {case.name: 1 - case.counts.ok / case.counts.scheduled for case in cases if case.counts.scheduled}
+    failed = {case.name: failed_share(case) for case in cases}
     some = [f"{name} ({units.share(share)})" for name, share in failed.items() if share > 0]
     if not some:
         return " Nothing failed."
@@ -141,17 +184,3 @@ def _best(
     best, top = known[0]
     alike = tuple(case.name for case, value in known if abs(value - top) <= ALIKE * abs(top))
     return (best, alike) if len(alike) < len(known) else (None, ())
-
-
-def _common_tail(cases: Sequence[Case], backlog: bool) -> str | None:
-    return next((name for name in _TAILS if all(_tail_of(case, name, backlog) is not None for case in cases)), None)
-
-
-def _tail_of(case: Case, name: str | None, backlog: bool) -> float | None:
-    distribution = case.service_time_s if backlog else case.latency_s
-    value: float | None = getattr(distribution, name or "p50").value
-    return value
-
-
-def _label(name: str | None) -> str:
-    return (name or "").replace("_", ".")

@@ -26,6 +26,17 @@ def sample_words(case: Case) -> list[str]:
     ]
 
 
+def pace_row(case: Case) -> tuple[str, str]:
+    """What limited a case, and the figures that show it: `server`, `14 in flight, median service time 70 ms, 189/s`."""
+    flight = f"{units.level(case.in_flight.mean)} in flight" if case.in_flight.mean is not None else ""
+    served = case.service_time_s.p50.value
+    service = f"median service time {units.seconds(served)}" if served is not None else ""
+    tried = case.counts.scheduled - case.counts.not_sent
+    refused = f"{units.share(case.counts.rejected / tried)} refused" if case.counts.rejected else ""
+    rate = units.rate(case.rates_per_s.completed) if case.rates_per_s.completed else ""
+    return case.diagnosis.limited_by, ", ".join(filter(None, [flight, service, rate, refused])) or units.NONE
+
+
 def layer_words(layer: LayerFigures) -> str:
     """hits 120, misses 30, stored 30, hit share 80 %."""
     known = {key: value for key, value in layer.ratios.items() if value is not None}

@@ -19,7 +19,7 @@ import msgspec
 
 from harness.measure.capacity_result import CapacityPlan
 from harness.measure.judge.diagnosis import diagnose
-from harness.measure.judge.headline import headline
+from harness.measure.judge.headline import findings, headline
 from harness.measure.judge.slo import Bounds, Condition, bounds_s, check, parse, sets_errors
 from harness.measure.judge.verdict import verdict
 from harness.measure.record.files import RecordPaths, find, unreadable
@@ -73,6 +73,7 @@ def summarize_run(directory: Path) -> RunResult:
         headline=headline(cases, judged),
         cases=cases,
         simulated=plan.simulated,
+        findings=findings(cases, judged),
     )
     return result if plan.capacity is None else _with_capacity(result, plan, plan.capacity, directory, measured)
 
@@ -94,7 +95,8 @@ def with_write_error(result: RunResult, error: str) -> RunResult:
     """The result with an invalid verdict, because a file of the run could not be written."""
     text = f"Records are incomplete: could not write {error}. Free some space and run it again."
     judged = Verdict("invalid", [Reason("write_error", text), *result.verdict.reasons])
-    return msgspec.structs.replace(result, verdict=judged, headline=headline(result.cases, judged))
+    said = {"headline": headline(result.cases, judged), "findings": findings(result.cases, judged)}
+    return msgspec.structs.replace(result, verdict=judged, **said)
 
 
 class Observed(NamedTuple):

@@ -1,0 +1,29 @@
+"""The tail that cases are compared by. Pure.
+
+Arrivals are compared by latency from due time. In a backlog that is about the makespan, so service time is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.measure.result import Case
+
+_TAILS = ("p99", "p95", "p90", "p50")
+
+
+def common_tail(cases: Sequence[Case], backlog: bool) -> str | None:
+    """The highest percentile that every case has."""
+    return next((name for name in _TAILS if all(tail_of(case, name, backlog) is not None for case in cases)), None)
+
+
+def tail_of(case: Case, name: str | None, backlog: bool) -> float | None:
+    """A percentile of a case, in seconds."""
+    distribution = case.service_time_s if backlog else case.latency_s
+    value: float | None = getattr(distribution, name or "p50").value
+    return value
+
+
+def tail_words(name: str, backlog: bool) -> str:
+    """`p99 of service time`."""
+    return f"{name} of {'service time' if backlog else 'latency from due time'}"
