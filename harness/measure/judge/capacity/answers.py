@@ -94,10 +94,19 @@ def load_words(load: float | None) -> str:
 def _breach(own: Sequence[Probe], load: float | None, tier: int) -> str:
     """The figure that broke the SLO at a load."""
     probes = [one for one in own if one.load == load and one.states[tier] == "failed"]
-    broken = [figure for one in probes for figure in one.figures if figure.state == "failed"]
+    figures = [figure for one in probes for figure in one.figures]
+    broken = [figure for figure in figures if figure.state == "failed"]
+    # A saturated probe was cut short, so its figures have no intervals.
+    broken = broken or [figure for figure in figures if figure.value is not None and figure.value > figure.limit]
     if not broken:
         return "arrivals pile up" if any(one.saturated for one in probes) else "it fails"
     return figure_words(broken[0]).replace(" ", " is ", 1)
+
+
+def _trials(own: Sequence[Probe], loads: Sequence[float]) -> str:
+    """The numbers of trials of these loads."""
+    numbers = [one.trials for one in own if one.load in loads and not one.confirmation]
+    return f"{min(numbers)}" if len(set(numbers)) == 1 else f"{min(numbers)} to {max(numbers)}"
 
 
 def _notes(own: Sequence[Probe], limits: Bounds, tier: int, plan: CapacityPlan) -> list[str]:
@@ -108,7 +117,9 @@ def _notes(own: Sequence[Probe], limits: Bounds, tier: int, plan: CapacityPlan) 
     undecided = [load for load in limits.undecided if limits.states[load] == "unresolved"]
     if undecided:
         loads = units.listing([load_words(load) for load in undecided])
-        found.append(f"undecided after {plan.trials_max} trials or a long run, so part of the interval: {loads}")
+        found.append(
+            f"undecided after {_trials(own, undecided)} trials or a long run, so part of the interval: {loads}"
+        )
     invalid = [one for one in own if one.states and one.states[tier] == "invalid"]
     found += [f"{one.case} is no bound: {one.reason}" for one in invalid]
     if (
