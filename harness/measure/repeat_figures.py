@@ -30,3 +30,4 @@ class RepeatFigures(msgspec.Struct, frozen=True):
     service_time_s: Points = Points()
     ttft_s: Points | None = None
     itl_s: Points | None = None
+    good: int = 0  # successes within the bounds of the SLO for one request

@@ -92,12 +92,16 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """Per second. `completed` and `goodput` count successes only."""
+    """Per second. `completed` and `goodput` count successes only; low and high are their intervals over repeats."""
 
     offered: float | None = None  # scheduled / schedule length; null for a backlog
     sent: float | None = None
     completed: float | None = None
     goodput: float | None = None
+    completed_low: float | None = None
+    completed_high: float | None = None
+    goodput_low: float | None = None
+    goodput_high: float | None = None
 
 
 class InFlight(msgspec.Struct, frozen=True):
@@ -238,6 +242,8 @@ class Case(msgspec.Struct, frozen=True):
     layers: dict[str, Any] = {}  # retry, timeout, rate limit ... as configured around the strategy
     counts: Counts = Counts()
     makespan_s: float | None = None  # from the load's zero to the last answer
+    makespan_low_s: float | None = None  # its interval over repeats
+    makespan_high_s: float | None = None
     rates_per_s: Rates = Rates()
     latency_s: Distribution = Distribution()
     service_time_s: Distribution = Distribution()

@@ -61,14 +61,15 @@ def _if_any(values: list[Array]) -> Distribution | None:
 def by_repeat(repeat: Repeat, scheduled: int, bounds: Bounds) -> RepeatFigures:
     """The figures of one repeat alone."""
     parts, makespan_s = _parts(repeat), repeat.makespan_ns / 1e9
-    ok = len(parts["latency_s"])
+    ok, good = len(parts["latency_s"]), within(repeat, bounds)
     return RepeatFigures(
         repeat=repeat.number,
         scheduled=scheduled,
         ok=ok,
         makespan_s=makespan_s or None,
         completed_per_s=ok / makespan_s if makespan_s else None,
-        goodput_per_s=within(repeat, bounds) / makespan_s if makespan_s else None,
+        goodput_per_s=good / makespan_s if makespan_s else None,
+        good=good,
         latency_s=_points(parts["latency_s"]),
         service_time_s=_points(parts["service_time_s"]),
         ttft_s=_points(parts["ttft_s"]) if len(parts["ttft_s"]) else None,

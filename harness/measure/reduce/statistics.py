@@ -6,7 +6,8 @@ Rules of this file
   2. A percentile of fewer than LEAST_N values is not reported, because it has no one-sided 95 % upper bound
      (1 - p^n < 0.95). The median needs both bounds, which takes 5 values at 93.75 %.
   3. Requests within a repeat are autocorrelated, so the repeat is the sampling unit: intervals come from the spread of
-     the repeats' distribution functions at the pooled quantile (Woodruff 1952, with clusters).
+     the repeats' distribution functions at the pooled quantile (Woodruff 1952, with clusters). Rates and makespans
+     have a t interval on the logarithms of the repeats' figures.
 """
 
 from __future__ import annotations
@@ -69,6 +70,20 @@ def quantile(pooled: Array, p: float, least_n: int = 1, repeats: Sequence[Array]
         low = _seconds(pooled[rank(n, p - half)]) if p - half > 0 else None
         high = _seconds(pooled[rank(n, p + half)]) if p + half <= 1 else None
     return Quantile(_seconds(value), low, high)
+
+
+def interval(value: float | None, of_repeats: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """The 95 % t interval of a positive figure on a logarithmic scale, from the figures of the repeats.
+
+    It lies around `value`, which is pooled over the repeats. Both ends are null below REPEATS_MIN repeats, and if a
+    repeat has no figure or 0: a logarithm does not exist there.
+    """
+    found = [figure for figure in of_repeats if figure is not None and figure > 0]
+    if not value or len(found) < max(REPEATS_MIN, len(of_repeats)):
+        return None, None
+    spread = float(np.std(np.log(found), ddof=1))
+    factor = math.exp(t975(len(found) - 1) * spread / math.sqrt(len(found)))
+    return value / factor, value * factor
 
 
 def distribution(repeats: Sequence[Array]) -> Distribution:

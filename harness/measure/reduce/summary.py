@@ -28,11 +28,12 @@ from harness.measure.record.sealed_json import DamagedError
 from harness.measure.reduce.columns import Repeat, exchanges, load_repeat
 from harness.measure.reduce.counting import Evidence, counts, evidence, expected, is_partial
 from harness.measure.reduce.failures import failure_counts, failure_samples
-from harness.measure.reduce.latencies import by_repeat, distributions, within
+from harness.measure.reduce.latencies import by_repeat, distributions
 from harness.measure.reduce.layer_figures import figures
 from harness.measure.reduce.limit_changes import limit_log
+from harness.measure.reduce.rates import rates
 from harness.measure.reduce.resources import resources
-from harness.measure.reduce.statistics import LEAST_N
+from harness.measure.reduce.statistics import LEAST_N, interval
 from harness.measure.reduce.timeline import buckets, in_flight
 from harness.measure.result import (
     SCHEMA_VERSION,
@@ -41,7 +42,6 @@ from harness.measure.result import (
     Counts,
     InFlight,
     Load,
-    Rates,
     Reason,
     Resources,
     RunResult,
@@ -167,13 +167,18 @@ def _case(
     number = counts(plan, repeats, facts)
     filled = [repeat for repeat in repeats if len(repeat.rows)]
     makespans = [repeat.makespan_ns / 1e9 for repeat in filled]
+    makespan_s = sum(makespans) / len(makespans) if makespans else None
+    low_s, high_s = interval(makespan_s, makespans)
+    alone = [by_repeat(repeat, expected(repeat, plan).scheduled, bounds) for repeat in repeats]
     return Case(
         **_identity(plan, measured),
         repeats=len(repeats),
-        by_repeat=[by_repeat(repeat, expected(repeat, plan).scheduled, bounds) for repeat in repeats],
+        by_repeat=alone,
         counts=number,
-        makespan_s=sum(makespans) / len(makespans) if makespans else None,
-        rates_per_s=_rates(plan, filled, number, sum(makespans), bounds),
+        makespan_s=makespan_s,
+        makespan_low_s=low_s,
+        makespan_high_s=high_s,
+        rates_per_s=rates(plan.scheduled, plan.span_s, number.sent, alone),
         in_flight=_in_flight(filled),
         resources=_resources(plan, filled, number, sum(makespans), measured.ceilings),
         timeline=_timeline(filled),
@@ -201,24 +206,6 @@ def _identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
 
 def _with_slo(case: Case, conditions: Sequence[Condition]) -> Case:
     return msgspec.structs.replace(case, slo=check(conditions, case)) if conditions else case
-
-
-def _rates(
-    plan: PlanCase,
-    repeats: list[Repeat],
-    number: Counts,
-    makespans_s: float,
-    bounds: Bounds,
-) -> Rates:
-    if makespans_s <= 0:
-        return Rates()
-    good = sum(within(repeat, bounds) for repeat in repeats)
-    return Rates(
-        offered=plan.scheduled / plan.span_s if plan.scheduled and plan.span_s else None,
-        sent=number.sent / makespans_s,
-        completed=number.ok / makespans_s,
-        goodput=good / makespans_s,
-    )
 
 
 def _in_flight(repeats: list[Repeat]) -> InFlight:
