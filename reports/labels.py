@@ -158,6 +158,12 @@ def percentile(spread: Distribution, name: str) -> str:
     return TOO_SMALL if spread.n else units.NONE
 
 
+def percentile_within(spread: Distribution, name: str) -> str:
+    """`120 ms ±3 %`: a percentile with its interval over repeats, if there is one."""
+    found: Quantile = getattr(spread, name)
+    return units.plus_minus(percentile(spread, name), found.value, found.low, found.high)
+
+
 def interval(found: Quantile) -> str:
     """The interval of a percentile as `low to high`, empty if there is none."""
     if found.low is None or found.high is None:

@@ -69,6 +69,13 @@ def percent(value: float) -> str:
     return f"{significant(100 * value)} %"
 
 
+def plus_minus(words: str, value: float | None, low: float | None, high: float | None) -> str:
+    """`120 ms ±3 %`: the farther end of an interval, relative to the value; only `words` without both ends."""
+    if not value or low is None or high is None:
+        return words
+    return f"{words} ±{significant(100 * max(value - low, high - value) / value, 2)} %"
+
+
 def megabytes(value: float | None) -> str:
     """Memory in MB, or GB from 1,000 MB on."""
     if value is None:

@@ -10,7 +10,7 @@ from harness.base import units
 from harness.cli.capacity_show import show_capacity
 from harness.measure.judge import slo
 from harness.measure.judge.wording import failure_words, layer_words, pace_row, sample_words
-from harness.measure.result import Case, RunResult
+from harness.measure.result import Case, Quantile, RunResult
 
 COLUMNS = ("makespan", "ok/s", "p50", "p95", "p99", "service p99", "in flight", "failed", "cpu/req", "memory")
 WIDE_ONLY = {"p95", "cpu/req", "memory"}
@@ -159,19 +159,24 @@ def _table(cases: list[Case], narrow: bool) -> Any:
 
 
 def _row(case: Case) -> list[str]:
-    counts, resources = case.counts, case.resources
+    counts, resources, speed = case.counts, case.resources, case.rates_per_s
     failed = counts.scheduled - counts.ok
     share = units.share(failed / counts.scheduled) if failed and counts.scheduled else "0"
     return [
         case.name + (" (partial)" if case.partial else ""),
         units.seconds(case.makespan_s),
-        units.level(case.rates_per_s.completed),
-        units.seconds(case.latency_s.p50.value),
-        units.seconds(case.latency_s.p95.value),
-        units.seconds(case.latency_s.p99.value),
-        units.seconds(case.service_time_s.p99.value),
+        units.plus_minus(units.level(speed.completed), speed.completed, speed.completed_low, speed.completed_high),
+        _percentile(case.latency_s.p50),
+        _percentile(case.latency_s.p95),
+        _percentile(case.latency_s.p99),
+        _percentile(case.service_time_s.p99),
         units.level(case.in_flight.mean),
         share,
         units.microseconds(resources.client_cpu_us_per_request),
         units.megabytes(resources.client_rss_max_mb),
     ]
+
+
+def _percentile(found: Quantile) -> str:
+    """With its interval over repeats, if there is one."""
+    return units.plus_minus(units.seconds(found.value), found.value, found.low, found.high)

@@ -11,14 +11,19 @@ from harness.measure.judge.wording import layer_words, pace_row
 from harness.measure.result import OUTCOME_NAMES, Case, Distribution, RunResult
 from reports import labels
 
+
+def _speed(case: Case) -> str:
+    speed = case.rates_per_s
+    return units.plus_minus(units.level(speed.completed), speed.completed, speed.completed_low, speed.completed_high)
+
+
 COLUMNS: list[tuple[str, str, Callable[[Case], str]]] = [
     ("makespan", "from the load's zero to the last answer", lambda c: units.seconds(c.makespan_s)),
-    ("ok/s", "successes per second", lambda c: units.NONE if c.rates_per_s.completed is None
-     else units.significant(c.rates_per_s.completed)),
-    ("p50", "latency from due time, half of the successes", lambda c: labels.percentile(c.latency_s, "p50")),
-    ("p95", "latency from due time", lambda c: labels.percentile(c.latency_s, "p95")),
-    ("p99", "latency from due time", lambda c: labels.percentile(c.latency_s, "p99")),
-    ("service p99", "from sent to done", lambda c: labels.percentile(c.service_time_s, "p99")),
+    ("ok/s", "successes per second", _speed),
+    ("p50", "latency from due time, half of the successes", lambda c: labels.percentile_within(c.latency_s, "p50")),
+    ("p95", "latency from due time", lambda c: labels.percentile_within(c.latency_s, "p95")),
+    ("p99", "latency from due time", lambda c: labels.percentile_within(c.latency_s, "p99")),
+    ("service p99", "from sent to done", lambda c: labels.percentile_within(c.service_time_s, "p99")),
     ("in flight", "mean / maximum", lambda c: f"{units.level(c.in_flight.mean)} / {units.count(c.in_flight.max)}"),
     ("failed", "of all scheduled items", lambda c: units.share(labels.failed_share(c))),
     ("CPU/request", "of the client", lambda c: units.microseconds(c.resources.client_cpu_us_per_request)),
@@ -28,6 +33,7 @@ COLUMNS: list[tuple[str, str, Callable[[Case], str]]] = [
 
 SAMPLE_MAX = 300
 """Characters of an example of a failure."""
+
 SPARKS = "▁▂▃▄▅▆▇█"
 
 

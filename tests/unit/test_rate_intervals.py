@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.base import units
 from harness.measure.reduce.statistics import interval
 from tests.measure_samples import summarize_case
 from tests.unit.recorded import one_by_one, plan_case, write_case
@@ -41,3 +42,9 @@ def test_a_case_has_intervals_of_throughput_goodput_and_makespan_from_three_repe
     assert (speed.completed_low, speed.completed_high) == interval(10.0, [10, 10 / 1.1, 10 / 0.9])
     assert (speed.goodput_low, speed.goodput_high) == (speed.completed_low, speed.completed_high)
     assert [case.makespan_low_s, case.makespan_high_s] == pytest.approx([0.7792, 1.2833], abs=1e-3)
+
+
+def test_a_table_shows_the_farther_end_of_an_interval() -> None:
+    """Without both ends it shows the value alone."""
+    assert units.plus_minus("100/s", 100.0, 97.0, 103.1) == "100/s ±3.1 %"
+    assert units.plus_minus("100 ms", 0.1, None, 0.2) == "100 ms"
