@@ -19,7 +19,7 @@ def markdown(diff: Diff) -> str:
     if diff.obstacles:
         parts += ["**The runs are not of the same load or task. They were compared by force.**"]
         parts.append(_conditions(diff.obstacles))
-    parts.append(table(diff.comparisons, "before", "after"))
+    parts.append(_figures(diff.comparisons))
     for names, which in ((diff.only_before, "before"), (diff.only_after, "after")):
         if names:
             parts.append(f"Only {which}: {escaped(', '.join(names))}.")
@@ -28,12 +28,11 @@ def markdown(diff: Diff) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def table(comparisons: Sequence[Comparison], first: str, second: str) -> str:
-    """Figures of the cases with effect, interval and finding; empty without a figure."""
+def _figures(comparisons: Sequence[Comparison]) -> str:
+    """Effect, interval and finding of each figure; empty without a figure."""
     body = ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in rows(comparisons)]
-    heads = ("strategy", "figure", first, second, "effect", "95 % interval", "finding")
-    head = ["| " + " | ".join(heads) + " |", "|---|---|---:|---:|---:|---:|---|"]
-    return "\n".join([*head, *body]) if body else ""
+    head = ["| strategy | figure | before | after | effect | 95 % interval | finding |"]
+    return "\n".join([*head, "|---|---|---:|---:|---:|---:|---|", *body]) if body else ""
 
 
 def _conditions(changed: Sequence[Changed]) -> str:

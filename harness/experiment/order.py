@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from harness.experiment.balanced import balanced_rounds
 from harness.experiment.spec import CaseSpec
 from harness.measure.reduce.summary import Observed
 
@@ -25,14 +26,20 @@ class Order(Protocol):
 
 
 class Interleaved:
-    """Every repeat of every case, A B C, A B C: drift of the machine must not favour the first case."""
+    """Every repeat of every case in rounds, A B C, B C A: neither drift nor a place in the round favours a case.
+
+    Repeats with the same number are played next to each other, so they are pairs for comparisons.
+    """
 
     def __init__(self, cases: Sequence[CaseSpec]) -> None:
         self._cases = cases
 
     def __iter__(self) -> Iterator[tuple[CaseSpec, int]]:
         repeats = max((case.repeats for case in self._cases), default=0)
-        return iter([(case, repeat) for repeat in range(repeats) for case in self._cases if repeat < case.repeats])
+        seed = self._cases[0].seed if self._cases else 0
+        rounds = enumerate(balanced_rounds(len(self._cases), repeats, seed))
+        places = ((self._cases[place], repeat) for repeat, order in rounds for place in order)
+        return iter([(case, repeat) for case, repeat in places if repeat < case.repeats])
 
     def ended(self, case: CaseSpec, repeat: int, observe: Callable[[], Observed]) -> None:
         """Nothing depends on the figures."""

@@ -71,6 +71,7 @@ def prepare(
     if settings.slo:
         slos.parse(settings.slo)
     found = planned(settings, scenario or describe(settings.scenario))
+    _check_reference(settings.reference, found)
     if settings.simulated:
         check_simulated(found)
     to = access_to(settings.target or "")
@@ -83,6 +84,12 @@ def prepare(
     # With --overwrite this deletes the old run, so everything was checked before.
     _lay_out(directory)
     return run
+
+
+def _check_reference(name: str | None, cases: list[CaseSpec]) -> None:
+    names = [case.name for case in cases]
+    if name is not None and name not in names:
+        raise UsageError(f"--reference {name}: no such case; cases: {', '.join(names)}")
 
 
 def _plan(settings: RunSettings, directory: Path, cases: list[CaseSpec], kind: RunKind) -> Plan:
@@ -99,6 +106,7 @@ def _plan(settings: RunSettings, directory: Path, cases: list[CaseSpec], kind: R
         command=settings.command,
         simulated=settings.simulated,
         kind=kind,
+        reference=settings.reference,
     )
 
 

@@ -53,7 +53,10 @@ class RunSettings:
     seed: int | None = option(
         None, "Seed of schedule, texts and mock [default: 1; the mock's profile has its own].", kind=int
     )
-    repeats: int = option(1, "Repeats, interleaved over the strategies.")
+    repeats: int = option(1, "Repeats, interleaved over the strategies in a random order.")
+    reference: str | None = option(
+        None, "Case that the others are compared with, by its name in the table [default: the first].", metavar="NAME"
+    )
     users: int = option(1, "Client applications that share the load.")
     processes: int = option(1, "Locust processes that share the users.")
     layers: LayerSettings = field(default_factory=LayerSettings)

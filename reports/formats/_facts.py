@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from harness.base import units
+from harness.measure.judge import comparison_words
 from harness.measure.judge.steps import steps
 from harness.measure.judge.wording import layer_words, pace_row
 from harness.measure.result import OUTCOME_NAMES, Case, Distribution, RunResult
@@ -159,3 +160,13 @@ def sparkline(case: Case, width: int = 40) -> str:
     means = [sum(part) / len(part) for part in (rates[at : at + size] for at in range(0, len(rates), size))]
     most = max(means) or 1.0
     return "".join(SPARKS[min(7, int(value / most * 7.999))] for value in means)
+
+
+def against_title(result: RunResult) -> str:
+    """The heading of the table of comparisons."""
+    return f"Against {labels.printable(result.comparisons[0].reference)}" if result.comparisons else ""
+
+
+def against(result: RunResult) -> list[list[str]]:
+    """A row for each figure of each case against the reference."""
+    return [[labels.printable(cell) for cell in row] for row in comparison_words.rows(result.comparisons)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.measure.judge import slo
+from harness.measure.judge import comparison_words, slo
 from harness.measure.judge.wording import failure_words, sample_words
 from harness.measure.result import RunResult
 from reports import labels
@@ -89,6 +89,7 @@ def _tables(result: RunResult) -> dict[str, list[Grid]]:
     """Tables of words before and after the charts: title, headings, rows. Those without rows are left out."""
     cases = result.cases
     before: list[Grid] = [
+        (_facts.against_title(result), comparison_words.HEADS, _facts.against(result)),
         ("What set the pace", _facts.PACE, _facts.pace(cases)),
         ("Failures", _facts.FAILURES, _facts.failures(cases)),
         ("Steps of the load", _facts.STEPS, _facts.step_rows(cases)),

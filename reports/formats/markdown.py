@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.base import units
 from harness.client.cause import text_of
-from harness.measure.judge import slo
+from harness.measure.judge import comparison_words, slo
 from harness.measure.judge.wording import failure_words
 from harness.measure.result import Case, RunResult
 from reports import labels
@@ -45,6 +45,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
         parts += [capacity_section(result.capacity, escaped), _charts(drawings), _measured(result)]
         return _within_size("\n\n".join(part for part in parts if part) + "\n")
     parts.append(_table(result.cases))
+    parts.append(_grid(escaped(_facts.against_title(result)), comparison_words.HEADS, _facts.against(result)))
     names = labels.case_labels(result.cases)
     parts += [_pace(result), _charts(drawings), _failures(result), _outcomes(result, names), _steps(result)]
     parts += [_layers(result), _limits(result, names), _over_time(result, names), _why(result, names)]

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.slow
 
 NOT_RUN = {
     r"^git ": "needs the address of the repository",
+    r"^paceline compare .*--repeats 8": "plays sixteen repeats, for a minute; the simulated command beside it is run",
     r"^make demo": "CI runs it from a fresh clone; it installs a virtual environment",
     r"^make test": "it is what runs this test",
     r"^python -m tests\.": "measures for minutes",
@@ -123,6 +124,9 @@ def test_a_command_of_the_docs_does_what_it_says(line: str, folder: Path, server
             pytest.importorskip("torch", reason="serve model needs the model extra")
         serves(line, folder)
         return
+    if line.startswith("paceline diff"):
+        for name in ("yesterday", "today"):
+            run(f"paceline simulate compare -s sync --server demo --items 300 --repeats 8 --out runs/{name}", folder)
     if line.startswith("paceline report"):
         prepare = "paceline simulate compare -s sync --server demo --items 50 --out runs/demo"
         run(prepare, folder)

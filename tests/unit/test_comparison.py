@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -25,6 +26,7 @@ from harness.measure.judge.comparison import (
     within_limit,
 )
 from harness.measure.repeat_figures import Points, RepeatFigures
+from harness.measure.result import Rates
 from tests.comparison_samples import case, repeats
 
 THROUGHPUT = [FIGURES["completed"]]
@@ -204,6 +206,9 @@ def test_figures_that_fit() -> None:
     assert [f.name for f in chosen(backlog)] == ["completed", "service_p50", "service_p95", "service_p99"]
     arrivals = [case("a", BASE, load="poisson"), case("b", BASE, load="poisson", failed=1)]
     assert [f.name for f in chosen(arrivals)] == ["completed", "errors", "p50", "p95", "p99"]
+    kept_up = [msgspec.structs.replace(one, rates_per_s=Rates(offered=99.0, completed=100.0)) for one in arrivals]
+    assert [f.name for f in chosen(kept_up)] == ["errors", "p50", "p95", "p99"]
+    assert [f.name for f in chosen([*kept_up, arrivals[0]])] == ["completed", "errors", "p50", "p95", "p99"]
     with pytest.raises(UsageError, match="figure 'speed': unknown; figures: completed goodput errors"):
         named(["speed"])
     assert [f.name for f in named(["p99", "p50", "p99"])] == ["p99", "p50"]

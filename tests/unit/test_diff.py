@@ -68,7 +68,8 @@ def test_a_slower_run_is_worse_and_drift_is_named() -> None:
 
 def test_the_same_run_is_no_worse() -> None:
     found = between(run(case("adaptive", BASE)), run(case("adaptive", [*BASE[3:], *BASE[:3]])))
-    assert (found.status, found.text) == ("no worse", "No difference found.")
+    assert found.status == "no worse"
+    assert found.text == "No difference found. An effect of 5.9 % would have been seen in each figure."
     figure = found.comparisons[0].figures[0]
     assert figure.detectable is not None
     assert 0.03 < figure.detectable < 0.1

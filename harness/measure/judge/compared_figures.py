@@ -10,6 +10,7 @@ from harness.measure.repeat_figures import Points, RepeatFigures
 from harness.measure.result import Case
 
 BACKLOG = "backlog"
+KEPT_UP = 0.95
 
 
 class Figure(NamedTuple):
@@ -79,13 +80,22 @@ def named(names: Sequence[str]) -> list[Figure]:
 def chosen(cases: Sequence[Case]) -> list[Figure]:
     """The figures that fit these cases, few on purpose: each one more makes every difference harder to find.
 
-    A backlog is judged by service time, because its latency from due time is its makespan. Left out are goodput where
-    it is the throughput, errors where there are none, and times that no repeat has.
+    A backlog is judged by service time, because its latency from due time is its makespan. Left out are throughput
+    where it is the offered rate, goodput where it is the throughput, errors where there are none, and times that no
+    repeat has.
     """
-    names = _BACKLOG if all(case.load.kind == BACKLOG for case in cases) else _ARRIVALS
+    names: tuple[str, ...] = _BACKLOG if all(case.load.kind == BACKLOG for case in cases) else _ARRIVALS
+    if all(_keeps_up(case) for case in cases):
+        names = tuple(name for name in names if name != "completed")
     repeats = [repeat for case in cases for repeat in case.by_repeat]
     figures = [FIGURES[name] for name in names]
     return [figure for figure in figures if _says_something(figure, repeats)]
+
+
+def _keeps_up(case: Case) -> bool:
+    """Whether the server answered the offered rate: then the throughput shows the load."""
+    offered, completed = case.rates_per_s.offered, case.rates_per_s.completed
+    return offered is not None and completed is not None and completed >= KEPT_UP * offered
 
 
 def _says_something(figure: Figure, repeats: Sequence[RepeatFigures]) -> bool:

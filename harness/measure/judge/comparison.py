@@ -18,7 +18,7 @@ from statistics import NormalDist, median
 import msgspec
 
 from harness.measure.comparison_result import Comparison, Decision, FigureComparison
-from harness.measure.judge.compared_figures import Figure, chosen
+from harness.measure.judge.compared_figures import BACKLOG, Figure, chosen
 from harness.measure.judge.rank_tests import LEVEL, Shifts, holm, least_pairs, least_repeats, mann_whitney, signed_rank
 from harness.measure.repeat_figures import RepeatFigures
 from harness.measure.result import Case
@@ -49,6 +49,23 @@ def compare(
     figures = chosen([reference, other]) if figures is None else figures
     found = [measure(figure, reference.by_repeat, other.by_repeat, paired, limit) for figure in figures]
     return Comparison(other.name, reference.name, paired, decide(found, paired))
+
+
+def ranked(cases: Sequence[Case], reference: str | None = None) -> list[Comparison]:
+    """Each case against the reference (the first one without a name), the best first; empty without repeats."""
+    base = next((case for case in cases if reference in (None, case.name)), None)
+    if base is None or max(len(case.by_repeat) for case in cases) < 2:
+        return []
+    found = [compare(base, case) for case in cases if case is not base]
+    return sorted(found, key=lambda one: _rank(one, base.load.kind == BACKLOG))
+
+
+def _rank(comparison: Comparison, backlog: bool) -> tuple[bool, float]:
+    """A batch job is ranked by throughput, arrivals by the highest percentile; a case without this figure is last."""
+    names = ("completed",) if backlog else ("p99", "p95", "p50")
+    effects = {figure.figure: figure.effect for figure in comparison.figures}
+    effect = next((effects[name] for name in names if effects.get(name) is not None), None)
+    return effect is None, (-1 if backlog else 1) * (effect or 0.0)
 
 
 def measure(

@@ -8,6 +8,8 @@ from harness.base import units
 from harness.measure.comparison_result import Comparison, FigureComparison
 from harness.measure.judge.compared_figures import FIGURES
 
+HEADS = ("strategy", "figure", "reference", "value", "effect", "95 % interval", "finding")
+
 
 def label(figure: FigureComparison) -> str:
     """The figure's name for people."""
@@ -54,11 +56,11 @@ def sentence(figure: FigureComparison) -> str:
 
 
 def against(comparison: Comparison) -> str:
-    """The findings on one case in one line. Figures with the same lack of repeats are named together."""
-    few = [figure for figure in comparison.figures if figure.decision == "not enough repeats"]
-    said = [sentence(figure) for figure in comparison.figures if figure not in few]
-    if few:
-        said.append(f"{units.listing([label(figure) for figure in few])} {finding(few[0])}")
+    """The findings on one case in one line. Figures with the same finding are named together."""
+    labels: dict[str, list[str]] = {}
+    for figure in comparison.figures:
+        labels.setdefault(sentence(figure).removeprefix(label(figure)), []).append(label(figure))
+    said = [f"{units.listing(names)}{words}" for words, names in labels.items()]
     return f"{comparison.case} against {comparison.reference}: {'; '.join(said) or 'no figure to compare'}"
 
 

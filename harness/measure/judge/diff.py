@@ -85,13 +85,21 @@ def _text(
     if few := [f for one in comparisons for f in one.figures if f.decision == "not enough repeats"]:
         said.append(_few(few, paired))
     elif not said:
-        said.append("No difference found.")
+        said.append(f"No difference found.{_seen(comparisons)}")
     if status == "not enough repeats" and not few:
         names = [run.result.id for run in (before, after) if run.result.verdict.status == "inconclusive"]
         said.append(f"The measurement of {units.listing(names)} is inconclusive." if names else "No figure to compare.")
     if (worse or better) and not paired:
         said.append(DRIFT)
     return " ".join(said)
+
+
+def _seen(comparisons: Sequence[Comparison]) -> str:
+    """The effect that would have been seen in each figure that has a ratio."""
+    figures = [figure for one in comparisons for figure in one.figures if figure.scale == "ratio"]
+    sizes = [figure.detectable for figure in figures if figure.detectable]
+    of = f"{units.significant(100 * max(sizes), 2)} %" if sizes else ""
+    return f" An effect of {of} would have been seen in each figure." if sizes else ""
 
 
 def _named(comparisons: Sequence[Comparison], decision: str) -> list[str]:

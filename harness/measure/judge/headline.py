@@ -4,7 +4,8 @@ Rules of this file
   1. The headline is a recommendation if the run is valid; else it says why not to trust the run.
   2. A backlog is never ranked against arrivals.
   3. A case without a success, or with its own reason for an invalid run, is never ranked or recommended.
-  4. Figures within 5 % of the best share first place: a single run cannot distinguish them.
+  4. With enough repeats, cases that are not found worse than the best share first place with it. With too few for a
+     test, those within 5 % of it do.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.base import units
+from harness.measure.judge.distinguished import figure_of_tail, found_worse, no_difference
 from harness.measure.judge.recommendation import advice, failed_share, holds, lost, reasons, recommend
 from harness.measure.judge.slo import outcome
 from harness.measure.judge.tails import common_tail, tail_of, tail_words
@@ -99,8 +101,13 @@ def _group(cases: Sequence[Case]) -> str:
     said = "; ".join(f"{units.listing(names)} {units.listing(what)}" for names, what in winners.items())
     # The finding before this one states the failures of cases that are left out here.
     failures = _failures(cases) if len(ranked) == len(cases) else ""
-    said = said or f"{units.listing([case.name for case in ranked])} performed alike"
+    said = said or _alike(ranked, backlog)
     return f"For {_purpose(cases)}: {said}.{failures}"
+
+
+def _alike(cases: Sequence[Case], backlog: bool) -> str:
+    tail = common_tail(cases, backlog)
+    return no_difference(cases, "completed" if backlog or tail is None else tail)
 
 
 def _single(case: Case) -> str:
@@ -123,7 +130,7 @@ Claim = tuple[tuple[str, ...], str]
 
 
 def _throughput(cases: Sequence[Case]) -> Claim | None:
-    best, alike = _best(cases, lambda case: case.rates_per_s.completed, most=True)
+    best, alike = _best(cases, lambda case: case.rates_per_s.completed, "completed")
     if best is None or best.makespan_s is None:
         return None
     figures = f"{units.rate(best.rates_per_s.completed or 0.0)}, {units.seconds(best.makespan_s)}"
@@ -133,7 +140,8 @@ def _throughput(cases: Sequence[Case]) -> Claim | None:
 def _tail(cases: Sequence[Case], backlog: bool) -> Claim | None:
     """Arrivals are compared by latency from due time. In a backlog this is the makespan, so service time is used."""
     name = common_tail(cases, backlog)
-    best, alike = _best(cases, lambda case: tail_of(case, name, backlog) if name else None, most=False)
+    figure = figure_of_tail(name, backlog) if name else None
+    best, alike = _best(cases, lambda case: tail_of(case, name, backlog) if name else None, figure)
     if best is None or name is None:
         return None
     value = units.seconds(tail_of(best, name, backlog))
@@ -141,7 +149,7 @@ def _tail(cases: Sequence[Case], backlog: bool) -> Claim | None:
 
 
 def _cheapest(cases: Sequence[Case]) -> Claim | None:
-    best, alike = _best(cases, lambda case: case.resources.client_cpu_us_per_request, most=False)
+    best, alike = _best(cases, lambda case: case.resources.client_cpu_us_per_request)
     if best is None:
         return None
     cost = f"{units.microseconds(best.resources.client_cpu_us_per_request or 0.0)} of CPU per request"
@@ -174,13 +182,19 @@ def _trust(verdict: Verdict, sound: bool) -> str:
 
 
 def _best(
-    cases: Sequence[Case], figure: Callable[[Case], float | None], most: bool
+    cases: Sequence[Case], value_of: Callable[[Case], float | None], figure: str | None = None
 ) -> tuple[Case | None, tuple[str, ...]]:
-    """The best case and the names of all cases within 5 % of it; none if a figure is missing or all are alike."""
-    known = [(case, value) for case in cases if (value := figure(case)) is not None]
+    """The best case and the names of all cases that are no worse; none if a value is missing or all are alike.
+
+    `figure` is the figure of single repeats that belongs to the value. Without one, cases within 5 % are no worse.
+    """
+    known = [(case, value) for case in cases if (value := value_of(case)) is not None]
     if len(known) < len(cases):
         return None, ()
-    known.sort(key=lambda pair: pair[1], reverse=most)
+    known.sort(key=lambda pair: pair[1], reverse=figure == "completed")
     best, top = known[0]
-    alike = tuple(case.name for case, value in known if abs(value - top) <= ALIKE * abs(top))
-    return (best, alike) if len(alike) < len(known) else (None, ())
+    worse = found_worse(best, [case for case, _ in known[1:]], figure) if figure else None
+    if worse is None:
+        worse = [case.name for case, value in known if abs(value - top) > ALIKE * abs(top)]
+    alike = tuple(case.name for case, _ in known if case.name not in worse)
+    return (best, alike) if worse else (None, ())

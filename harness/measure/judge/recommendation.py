@@ -5,7 +5,8 @@ Rules of this file
   2. Of the others, the best has the highest rate^a / tail: Kleinrock's power, the usual definition of a knee. In a
      backlog a = 2 because throughput matters more: twice the rate is worth a tail of up to four times the length.
      Under arrivals a = 1: the load gives the rate, and the tail decides.
-  3. Cases whose scores differ by less than 20 % are recommended together: a single run cannot distinguish them.
+  3. Cases whose scores differ by less than 20 % are recommended together: a single run cannot distinguish them. With
+     enough repeats, so are cases that are not found worse in rate or tail.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.base import units
+from harness.measure.judge.distinguished import figure_of_tail, found_worse
 from harness.measure.judge.tails import common_tail, tail_of, tail_words
 from harness.measure.judge.verdict import ERROR_SHARE_MAX
 from harness.measure.result import Case
@@ -74,8 +76,21 @@ def recommend(cases: Sequence[Case]) -> Recommendation | None:
     tail = common_tail(holding, backlog)
     ranked = sorted(holding, key=lambda case: score(case, tail, backlog), reverse=True)
     least = (1 - ALIKE) * score(ranked[0], tail, backlog) if ranked else 0.0
-    best = tuple(case for case in ranked if score(case, tail, backlog) >= least)
+    equal = _not_worse(ranked, tail, backlog)
+    best = tuple(case for case in ranked if score(case, tail, backlog) >= least or case.name in equal)
     return Recommendation(best, holding, losing, tail, backlog)
+
+
+def _not_worse(ranked: Sequence[Case], tail: str | None, backlog: bool) -> set[str]:
+    """The cases that were tested against the best one and are worse than it in neither rate nor tail."""
+    if not ranked:
+        return set()
+    figures = ["completed", *([figure_of_tail(tail, backlog)] if tail else [])]
+    worse = [found_worse(ranked[0], ranked[1:], figure) for figure in figures]
+    if any(names is None for names in worse):
+        return set()
+    found = {name for names in worse for name in names or ()}
+    return {case.name for case in ranked if case.name not in found}
 
 
 def advice(found: Recommendation, purpose: str) -> str:

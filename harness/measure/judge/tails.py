@@ -7,14 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.measure.judge.comparison import PAIRS_MIN
 from harness.measure.result import Case
 
 _TAILS = ("p99", "p95", "p90", "p50")
 
 
 def common_tail(cases: Sequence[Case], backlog: bool) -> str | None:
-    """The highest percentile that every case has."""
-    return next((name for name in _TAILS if all(tail_of(case, name, backlog) is not None for case in cases)), None)
+    """The highest percentile that every case has; where repeats can be tested, all its repeats too."""
+    return next((name for name in _TAILS if all(_has(case, name, backlog) for case in cases)), None)
+
+
+def _has(case: Case, name: str, backlog: bool) -> bool:
+    repeats = [one for one in case.by_repeat if one.ok] if len(case.by_repeat) >= PAIRS_MIN else []
+    points = [one.service_time_s if backlog else one.latency_s for one in repeats]
+    return tail_of(case, name, backlog) is not None and all(getattr(one, name) is not None for one in points)
 
 
 def tail_of(case: Case, name: str | None, backlog: bool) -> float | None:

@@ -101,6 +101,7 @@ class Plan(msgspec.Struct, frozen=True):
     simulated: bool = False
     kind: RunKind = "compare"
     capacity: CapacityPlan | None = None  # of a capacity search
+    reference: str | None = None  # name of the case that the others are compared with; None: the first
 
 
 class Measured(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from harness.measure.capacity_result import CapacityPlan
+from harness.measure.judge.comparison import ranked
 from harness.measure.judge.diagnosis import diagnose
 from harness.measure.judge.headline import findings, headline
 from harness.measure.judge.slo import Bounds, Condition, bounds_s, check, parse, sets_errors
@@ -74,6 +75,7 @@ def summarize_run(directory: Path) -> RunResult:
         cases=cases,
         simulated=plan.simulated,
         findings=findings(cases, judged),
+        comparisons=ranked(cases, plan.reference) if plan.kind == "compare" else [],
     )
     return result if plan.capacity is None else _with_capacity(result, plan, plan.capacity, directory, measured)
 
