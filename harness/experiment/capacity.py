@@ -62,7 +62,7 @@ class CapacitySettings:
     trial_s: float = option(10.0, "Seconds of a trial, warm-up excluded, at least.", kind=duration_s)
     warmup_s: float = option(2.0, "Seconds at the start of each trial that do not count.", kind=duration_s)
     trials: int = option(4, "Trials of a probe.", least=3, most=100)
-    trials_max: int = option(16, "Trials of a probe that stays undecided.", least=3, most=400)
+    trials_max: int = option(64, "Trials of a probe that stays undecided.", least=3, most=400)
     probes: int = option(40, "Budget of probes.", least=1, most=1000)
     budget_s: float = option(1800.0, "Budget of seconds of load.", kind=duration_s)
     confirm_s: float = option(60.0, "Seconds of the confirmation run; 0 for none.", kind=duration_s)
@@ -182,7 +182,7 @@ class CapacityOrder:
         for by in self._plan.by:
             rules = rules_of(self._plan, by, self._start(by))
             while (asked := next_step(rules, seen_of(self.probes(), by))) is not None:
-                yield from self._probe(by, asked)
+                yield from self.trials(by, asked)
 
     def ended(self, case: CaseSpec, repeat: int, observe: Callable[[], Observed]) -> None:
         """Keep the samples of a trial, or its fault."""
@@ -207,7 +207,8 @@ class CapacityOrder:
             return None
         return float(f"{START_SHARE * max(rates):.2g}")
 
-    def _probe(self, by: By, asked: Ask) -> Iterator[tuple[CaseSpec, int]]:
+    def trials(self, by: By, asked: Ask) -> Iterator[tuple[CaseSpec, int]]:
+        """The trials that a probe still needs."""
         name = name_of(by, asked.load, asked.confirmation)
         if name not in self._by_case:
             seconds = self._plan.confirm_s if asked.confirmation else self._plan.trial_s
@@ -224,9 +225,8 @@ class CapacityOrder:
         self.tell(self._judged(trials), len(self._by_case))
 
     def _expected_per_s(self, by: By, load: float) -> float | None:
-        """The throughput of the nearest lower concurrency, scaled up."""
+        """The throughput of the nearest lower concurrency: a server past its peak has no more."""
         lower = [one for one in self.probes() if one.by == by and one.load <= load and one.completed_per_s]
         if not lower:
             return None
-        nearest = max(lower, key=lambda one: one.load)
-        return (nearest.completed_per_s or 0.0) * load / nearest.load
+        return max(lower, key=lambda one: one.load).completed_per_s

@@ -83,7 +83,8 @@ def test_two_saturated_trials_fail_a_probe_early() -> None:
     assert judge(RATE, [TIER], far).saturated
     assert state(far) == "failed"
     assert state(trials(4, 2.0, number=1, growth=0.4)) == "unresolved", "one trial may be a hiccup"
-    assert state(trials(4, 2.0, number=2, growth=0.0)) == "unresolved"
+    assert state(trials(4, 0.12, number=2, growth=0.0)) == "unresolved", "beyond the limit, but not by far"
+    assert state(trials(4, 2.0, number=2, growth=0.0)) == "failed", "each trial is far beyond it"
     assert state(trials(4, 0.01, number=2, growth=0.4)) == "unresolved", "no figure is beyond its limit yet"
 
 

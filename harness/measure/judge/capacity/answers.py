@@ -100,6 +100,12 @@ def _breach(own: Sequence[Probe], load: float | None, tier: int) -> str:
     return figure_words(broken[0]).replace(" ", " is ", 1)
 
 
+def _trials(own: Sequence[Probe], loads: Sequence[float]) -> str:
+    """The numbers of trials of these loads."""
+    numbers = [one.trials for one in own if one.load in loads and not one.confirmation]
+    return f"{min(numbers)}" if len(set(numbers)) == 1 else f"{min(numbers)} to {max(numbers)}"
+
+
 def _notes(own: Sequence[Probe], limits: Bounds, tier: int, plan: CapacityPlan) -> list[str]:
     found = []
     if limits.odd and limits.high is not None:
@@ -108,7 +114,9 @@ def _notes(own: Sequence[Probe], limits: Bounds, tier: int, plan: CapacityPlan) 
     undecided = [load for load in limits.undecided if limits.states[load] == "unresolved"]
     if undecided:
         loads = units.listing([load_words(load) for load in undecided])
-        found.append(f"undecided after {plan.trials_max} trials or a long run, so part of the interval: {loads}")
+        found.append(
+            f"undecided after {_trials(own, undecided)} trials or a long run, so part of the interval: {loads}"
+        )
     invalid = [one for one in own if one.states and one.states[tier] == "invalid"]
     found += [f"{one.case} is no bound: {one.reason}" for one in invalid]
     if (

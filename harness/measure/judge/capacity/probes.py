@@ -27,6 +27,8 @@ from harness.measure.reduce.trial_samples import TrialSample
 GROWTH = "backlog growth"
 GROWTH_MAX = 0.03
 ERRORS = "errors<1%"
+FAR = 2.0
+"""A figure of this many times its limit is far outside."""
 CUT_SHORT = 2
 """Saturated trials in a row that fail a probe before its other trials."""
 SURE = 1.1
@@ -98,7 +100,7 @@ def judge(probe: Probe, tiers: Sequence[str], samples: Sequence[TrialSample]) ->
     figures = _figures(probe, tiers, samples)
     by_text = {figure.condition: figure for figure in figures}
     growing = by_text.get(GROWTH)
-    saturated = _saturated(samples)
+    saturated = _saturated(samples) or _far_outside(probe, tiers, samples)
     states: list[State] = []
     for tier in tiers:
         of_tier = [by_text[one.text] for one in conditions(tier, probe.by)]
@@ -121,6 +123,19 @@ def judge(probe: Probe, tiers: Sequence[str], samples: Sequence[TrialSample]) ->
 
 def _saturated(samples: Sequence[TrialSample]) -> bool:
     return len(samples) >= CUT_SHORT and all((one.growth or 0.0) > 4 * GROWTH_MAX for one in samples)
+
+
+def _far_outside(probe: Probe, tiers: Sequence[str], samples: Sequence[TrialSample]) -> bool:
+    """Whether each trial alone is beyond a limit of every tier, by far."""
+
+    def beyond(condition: Condition, one: TrialSample) -> bool:
+        value = _interval(condition, [one])[0]
+        return value is not None and value > FAR * condition.limit
+
+    return len(samples) >= CUT_SHORT and all(
+        any(all(beyond(condition, one) for one in samples) for condition in conditions(tier, probe.by))
+        for tier in tiers
+    )
 
 
 def _outside(figures: Sequence[Figure]) -> bool:

@@ -27,7 +27,9 @@ DIGITS = 3
 """Significant figures of a rate, so that the names of probes are short."""
 CONFIRMATIONS_MAX = 3
 """Long runs for each tier. Each one that does not pass moves the lower bound down."""
-SPACING = 0.25
+FIRST_EXTENSION = 4
+"""An undecided load first gets this many times the usual trials, and all of them if the loads around it do not help."""
+SPACING = 0.5
 """Loads closer than this share of the width are not told apart."""
 
 
@@ -42,7 +44,7 @@ class Rules:
     whole: bool = False  # only whole numbers are loads
     width: float = 0.15
     trials: int = 4
-    trials_max: int = 16
+    trials_max: int = 64
     probes_max: int = 40
     budget_s: float = math.inf
     confirm: bool = True
@@ -78,7 +80,7 @@ def ended(rules: Rules, seen: Sequence[Seen], tier: int) -> Ended:
         return "budget" if _spent(rules, seen, asked) else "stopped"
     low, high = found.low, found.high
     if low is not None and high is not None:
-        if narrow(low, high, rules.width, rules.whole):
+        if _narrow(rules, found):
             return "answered"
         return "invalid" if found.states.get(_last(found.undecided)) == "invalid" else "unresolved"
     if any(found.states[load] == "invalid" for load in found.undecided):
@@ -105,10 +107,13 @@ def _for_tier(rules: Rules, seen: Sequence[Seen], tier: int) -> Ask | None:
     if not short:
         return Ask(rules.start, rules.trials, "bracket")
     for load in _doubtful(found):
-        if load not in long and (more := _more(rules, short[load])):
+        if load not in long and (more := _more(rules, short[load], FIRST_EXTENSION * rules.trials)):
             return Ask(load, more, "extend" if found.states[load] == "unresolved" else "doubt")
     if (new := _new_load(rules, found)) is not None:
         return Ask(new, rules.trials, "bracket" if found.low is None or found.high is None else "narrow")
+    for load in [] if _narrow(rules, found) else found.undecided:
+        if load not in long and found.states[load] == "unresolved" and (more := _more(rules, short[load])):
+            return Ask(load, more, "extend")
     if (near := _neighbour(rules, found)) is not None:
         return Ask(near, rules.trials, "neighbour")
     return _confirmation(rules, seen, tier, found)
@@ -120,9 +125,15 @@ def _doubtful(found: Bounds) -> list[float]:
     return [*loads, *([found.high] if found.odd and found.high is not None else [])]
 
 
-def _more(rules: Rules, one: Seen) -> int:
+def _more(rules: Rules, one: Seen, most: float = math.inf) -> int:
     """The trials that are added: as many as there are, up to the bound."""
-    return max(0, min(max(one.trials, rules.trials), rules.trials_max - one.trials))
+    bound = int(min(most, rules.trials_max))
+    return max(0, min(max(one.trials, rules.trials), bound - one.trials))
+
+
+def _narrow(rules: Rules, found: Bounds) -> bool:
+    low, high = found.low, found.high
+    return low is not None and high is not None and narrow(low, high, rules.width, rules.whole)
 
 
 def _new_load(rules: Rules, found: Bounds) -> float | None:
