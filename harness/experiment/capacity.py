@@ -64,7 +64,7 @@ class CapacitySettings:
     trials: int = option(4, "Trials of a probe.", least=3, most=100)
     trials_max: int = option(64, "Trials of a probe that stays undecided.", least=3, most=400)
     probes: int = option(40, "Budget of probes.", least=1, most=1000)
-    budget_s: float = option(1800.0, "Budget of seconds of load.", kind=duration_s)
+    budget_s: float = option(3600.0, "Budget of seconds of load, shared by rate and concurrency.", kind=duration_s)
     confirm_s: float = option(60.0, "Seconds of the confirmation run; 0 for none.", kind=duration_s)
 
     def plan(self) -> CapacityPlan:
@@ -84,7 +84,7 @@ class CapacitySettings:
             trial_s=max(self.trial_s, BOUND_TIMES * longest_bound_s(tiers)),
             warmup_s=self.warmup_s,
             trials=self.trials,
-            trials_max=max(self.trials_max, self.trials),
+            trials_max=self.trials_max,
             probes_max=self.probes,
             budget_s=self.budget_s,
             confirm_s=self.confirm_s and max(self.confirm_s, 3 * BOUND_TIMES * longest_bound_s(tiers)),
@@ -188,7 +188,7 @@ class CapacityOrder:
         """Keep the samples of a trial, or its fault."""
         trials, observed = self._by_case[case.name], observe()
         trials.seconds += 0.0 if observed.case is None else observed.case.makespan_s or 0.0
-        if fault := fault_of(observed):
+        if fault := fault_of(observed, self._plan):
             trials.faults.append(fault)
         else:
             trials.valid.append(trial_samples(self._plan, case, self._directory, repeat))
@@ -196,6 +196,10 @@ class CapacityOrder:
     def probes(self) -> list[Probe]:
         """Every probe so far."""
         return [self._judged(trials) for trials in self._by_case.values() if trials.played]
+
+    def samples(self, case: str) -> list[list[TrialSample]]:
+        """The samples of the valid trials of a probe."""
+        return self._by_case[case].valid
 
     def _judged(self, trials: Trials) -> Probe:
         return judged(self._plan, trials.case, trials.valid, trials.faults, trials.seconds)

@@ -41,7 +41,7 @@ class CapacityPlan(msgspec.Struct, frozen=True):
     trials: int = 4
     trials_max: int = 64
     probes_max: int = 40
-    budget_s: float = 1800.0
+    budget_s: float = 3600.0
     confirm_s: float = 60.0  # 0: no confirmation run
 
     def __post_init__(self) -> None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 PNG_DPI = 150
 
 
+CAPACITY = "capacity"
+"""The only chart of a capacity search: its probes are no cases to compare."""
+
+
 @dataclass(frozen=True, slots=True)
 class Drawing:
     """One drawn chart. If drawing failed, `svg` and `png` are empty and `error` has the reason."""
@@ -37,7 +41,7 @@ def draw_all(result: RunResult, *, png: bool = True, theme: Theme = LIGHT) -> li
     drawings = []
     for name, chart in charts().items():
         try:
-            if chart.applies(result):
+            if chart.applies(result) and (result.capacity is None or name == CAPACITY):
                 drawings.append(draw(name, chart, result, png=png, theme=theme))
         except Exception as error:
             drawings.append(Drawing(name, chart.TITLE, chart.HOW, "", error=f"{type(error).__name__}: {error}"))

@@ -12,6 +12,7 @@ from reports import labels
 from reports.drawing.draw import Drawing
 from reports.drawing.theme import DARK, LIGHT
 from reports.formats import _facts
+from reports.formats._capacity import capacity_blocks
 from reports.wording import badge_words, causes_words, pace_words, partial_words, target_notes, target_words
 
 SUFFIX = "html"
@@ -47,12 +48,13 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
         verdict_meaning=meaning,
         partial=partial_words(result),
         notes=target_notes(result),
-        mixed=labels.NOT_COMPARABLE if labels.is_mixed(result.cases) else "",
+        mixed=labels.NOT_COMPARABLE if labels.is_mixed(result.cases) and result.capacity is None else "",
         columns=_facts.COLUMNS,
         rows=_facts.table(result.cases),
         cases=[_case(name, case) for name, case in zip(labels.case_labels(result.cases), result.cases, strict=True)],
         layers=_facts.layers(result.cases),
         drawings=drawings,
+        capacity=capacity_blocks(result.capacity),
         measured=_facts.how_measured(result),
         glossary=GLOSSARY,
         light=Markup(LIGHT.css()),  # noqa: S704 - our own constants

@@ -13,6 +13,7 @@ from harness.measure.result import Case, RunResult
 from reports import labels
 from reports.drawing.draw import Drawing
 from reports.formats import _facts
+from reports.formats._capacity import capacity_section
 from reports.wording import badge_words, pace_words, partial_words, target_notes
 
 SUFFIX = "md"
@@ -37,8 +38,11 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     parts.append("\n".join(f"*Server: {escaped(note)}.*" for note in target_notes(result)))
     if result.simulated:
         parts.append("*Simulated in virtual time: no network and no real server took part.*")
-    if labels.is_mixed(result.cases):
+    if labels.is_mixed(result.cases) and result.capacity is None:
         parts.append(labels.NOT_COMPARABLE)
+    if result.capacity is not None:
+        parts += [capacity_section(result.capacity, escaped), _charts(drawings), _measured(result)]
+        return _within_size("\n\n".join(part for part in parts if part) + "\n")
     parts.append(_table(result.cases))
     parts.append("## What set the pace")
     names = labels.case_labels(result.cases)
@@ -47,7 +51,10 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     )
     parts += [_charts(drawings), _outcomes(result, names), _layers(result), _limits(result, names)]
     parts += [_over_time(result, names), _measured(result)]
-    text = "\n\n".join(part for part in parts if part) + "\n"
+    return _within_size("\n\n".join(part for part in parts if part) + "\n")
+
+
+def _within_size(text: str) -> str:
     return text if len(text) <= SIZE_MAX else text[: text.rindex("\n", 0, SIZE_MAX)] + "\n\n(cut: see report.html)\n"
 
 

@@ -36,7 +36,7 @@ PROFILES = [
     Known("constant", "p99<200ms,errors<1%", 0.2, 66.8, truth.constant),
     Known("queue-bound", "p99<1s,errors<1%", 1.0, 72.45, truth.queue_bound),
     Known("rate-limit", "p99<500ms,errors<1%", 0.5, 59.7, truth.rate_limit),
-    Known("knee", "p99<100ms,errors<1%", 0.1, 234.0, truth.knee),
+    Known("knee", "p99<100ms,errors<1%", 0.1, 355.0, truth.knee),
     Known("usl", "p99<500ms,errors<1%", 0.5, 255.0, truth.usl),
     Known("llm", "ttft_p95<600ms,errors<1%", 0.6, 15.7, truth.llm, task="annotate:max_tokens=16,stream=true"),
     Known("cliff", "p99<400ms,errors<1%", 0.4, 40.0, truth.cliff, by="concurrency"),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.capacity.profiles import PROFILES, Known
+from tests.simulation.capacity.published import Point, aiperf_monotonic, guidellm_goodput
 from tests.simulation.capacity.searching import probe, search
 
 SEEDS = int(os.environ.get("PACELINE_SEEDS", "1"))
@@ -51,3 +52,17 @@ def test_nothing_passes_at_a_tenth_above_the_capacity(known: Known, tmp_path: Pa
         found = probe(known, load, tmp_path / str(seed), seed)
         assert found.trials >= 2
         assert found.states[0] in {"failed", "unresolved"}, (seed, found)
+
+
+def test_the_published_rules_do_what_their_descriptions_say() -> None:
+    """On a server that shows the truth: double, then bisect to their own tolerance."""
+
+    def measure(load: int) -> Point:
+        return Point(1.0 if load <= 100 else 0.5, load <= 100)
+
+    answer, tried = guidellm_goodput(measure)
+    assert [load for load, _ in tried] == [4, 8, 16, 32, 64, 128, 96, 112, 104]
+    assert answer == 96
+    answer, tried = aiperf_monotonic(measure)
+    assert [load for load, _ in tried] == [1, 2, 4, 8, 16, 32, 64, 128, 96, 112, 104, 100]
+    assert answer == 100

@@ -105,7 +105,7 @@ def knee(rate: float, n: int) -> Figures:
     for at in poisson(Random(1), rate, n):
         while ends and ends[0] <= at:
             heapq.heappop(ends)
-        took = 0.05 * min(50.0, math.exp(0.1 * max(0, len(ends) + 1 - 20)))
+        took = 0.05 + 0.0025 * max(0, len(ends) + 1 - 20)
         heapq.heappush(ends, at + took)
         found.append(took)
     return p(settled(found), 0.99), 0.0

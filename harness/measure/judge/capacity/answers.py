@@ -94,7 +94,10 @@ def load_words(load: float | None) -> str:
 def _breach(own: Sequence[Probe], load: float | None, tier: int) -> str:
     """The figure that broke the SLO at a load."""
     probes = [one for one in own if one.load == load and one.states[tier] == "failed"]
-    broken = [figure for one in probes for figure in one.figures if figure.state == "failed"]
+    figures = [figure for one in probes for figure in one.figures]
+    broken = [figure for figure in figures if figure.state == "failed"]
+    # A saturated probe was cut short, so its figures have no intervals.
+    broken = broken or [figure for figure in figures if figure.value is not None and figure.value > figure.limit]
     if not broken:
         return "arrivals pile up" if any(one.saturated for one in probes) else "it fails"
     return figure_words(broken[0]).replace(" ", " is ", 1)

@@ -11,6 +11,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -93,6 +94,11 @@ def requests_needed(tiers: Sequence[str], trials: int) -> int:
 def longest_bound_s(tiers: Sequence[str]) -> float:
     """The longest time that any tier allows."""
     return max((one.limit for tier in tiers for one in parse(tier) if one.metric != "errors"), default=0.0)
+
+
+def shortest_bound_s(tiers: Sequence[str]) -> float:
+    """The shortest time that any tier allows; infinite without one."""
+    return min((one.limit for tier in tiers for one in parse(tier) if one.metric != "errors"), default=math.inf)
 
 
 def judge(probe: Probe, tiers: Sequence[str], samples: Sequence[TrialSample]) -> Probe:

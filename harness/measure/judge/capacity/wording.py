@@ -25,8 +25,9 @@ def state_words(probe: Probe) -> str:
 
 
 def _of_slo(probe: Probe) -> list[Figure]:
-    """The figures of the conditions; the growth of the backlog only where it failed."""
-    return [figure for figure in probe.figures if figure.condition != GROWTH or figure.state == "failed"]
+    """The figures of the conditions, each once; the growth of the backlog only where it failed."""
+    shown = [figure for figure in probe.figures if figure.condition != GROWTH or figure.state == "failed"]
+    return list({figure_words(figure): figure for figure in shown}.values())
 
 
 def row(probe: Probe) -> list[str]:

@@ -1,0 +1,188 @@
+"""The command of a capacity search in virtual time: records, answer, report, exit codes, interruption."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from harness.cli.main import cli
+from harness.experiment.capacity import CapacitySettings, prepare_capacity
+from harness.experiment.child_process import Played, Watch
+from harness.experiment.run import execute
+from harness.experiment.settings import RunSettings
+from harness.experiment.simulate.compare import VirtualTime
+from harness.experiment.spec import Trial
+from harness.measure.judge.verdict import exit_code
+from harness.measure.record.plan import read_plan
+from harness.measure.reduce.summary import summarize_run
+from harness.measure.result import RunResult, decode
+
+SERVER = "# Two workers of 20 ms: 100/s.\n[service]\nbase_s = 0.02\n[capacity]\nworkers = 2\nqueue_max = 1000\n"
+QUICK = ["--trial", "2s", "--warmup", "200ms", "--confirm", "4s", "--quiet", "--start", "60", "--trials-max", "16"]
+
+
+def called(tmp_path: Path, *more: str, slo: str = "p95<100ms,errors<1%", profile: str = SERVER) -> Result:
+    (tmp_path / "mine.toml").write_text(profile)
+    given = [
+        "simulate",
+        "capacity",
+        "--slo",
+        slo,
+        "--server",
+        str(tmp_path / "mine.toml"),
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    return CliRunner().invoke(cli, [*given, *QUICK, *more], standalone_mode=False)
+
+
+def result_of(tmp_path: Path) -> RunResult:
+    return decode((tmp_path / "run" / "result.json").read_bytes())
+
+
+def test_both_quantities_are_answered_and_reported(tmp_path: Path) -> None:
+    done = called(tmp_path, "--width", "60%")
+    assert done.return_value == 0, done.output
+    result = result_of(tmp_path)
+    assert result.capacity is not None
+    concurrency, rate = result.capacity.answers
+    assert concurrency.low is not None
+    assert concurrency.high is not None
+    # The ninth call on two workers waits for five services of 20 ms.
+    assert concurrency.low <= 8 < concurrency.high <= 13
+    assert rate.low is not None
+    assert rate.high is not None
+    assert 50 < rate.low < 100 < rate.high * 1.05
+    assert concurrency.confirmed
+    assert rate.confirmed
+    assert result.headline.startswith("By concurrency: holds service_p95<100ms, errors<1% up to 8–")
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert "## Capacity by rate" in report
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Capacity by concurrency" in page
+    assert "What set the pace" not in page
+    assert (tmp_path / "run" / "charts" / "capacity.png").exists()
+    assert [path.name for path in (tmp_path / "run" / "charts").iterdir()] == ["capacity.png"]
+
+
+def test_the_records_give_the_answer_again(tmp_path: Path) -> None:
+    called(tmp_path, "--by", "rate", "--no-report", "--width", "60%")
+    kept = result_of(tmp_path)
+    assert summarize_run(tmp_path / "run") == kept
+    again = CliRunner().invoke(cli, ["report", str(tmp_path / "run"), "--no-charts", "--quiet"], standalone_mode=False)
+    assert again.return_value == 0
+    assert result_of(tmp_path) == kept
+    plan = read_plan(tmp_path / "run")
+    assert plan.kind == "capacity"
+    assert plan.capacity is not None
+    assert all(len(set(case.schedules)) == case.repeats for case in plan.cases), "each trial has arrivals of its own"
+
+
+def test_an_slo_that_always_fails_ends_with_exit_code_1(tmp_path: Path) -> None:
+    done = called(tmp_path, "--by", "concurrency", "--no-report", slo="p95<10ms")
+    assert done.return_value == 1
+    capacity = result_of(tmp_path).capacity
+    assert capacity is not None
+    assert capacity.answers[0].ended == "fails"
+    assert "the lowest load tried" in capacity.answers[0].text
+
+
+def test_a_spent_budget_ends_with_exit_code_5(tmp_path: Path) -> None:
+    done = called(tmp_path, "--by", "rate", "--no-report", "--probes", "1")
+    assert done.return_value == 5
+    assert "the budget of probes or seconds was spent first" in result_of(tmp_path).headline
+
+
+@pytest.mark.parametrize(
+    ("more", "slo", "said"),
+    [
+        ([], "p99>5ms", "takes <"),
+        (["--width", "0.001"], "p99<1s", "width=0.001: must be between"),
+        (["--trials", "20"], "p99<1s", "trials_max=16: must be at least trials=20"),
+        (["--by", "speed"], "p99<1s", "'speed' is not one of"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_is_written(
+    more: list[str], slo: str, said: str, tmp_path: Path
+) -> None:
+    done = called(tmp_path, *more, slo=slo)
+    assert said in str(done.exception)
+    assert not (tmp_path / "run").exists()
+
+
+class Stopped(VirtualTime):
+    """Ctrl-C at the n-th trial."""
+
+    def __init__(self, run: Any, after: int) -> None:
+        super().__init__(run)
+        self._left = after
+
+    def play(self, trial: Trial, watch: Watch) -> Played:
+        self._left -= 1
+        if self._left < 0:
+            raise KeyboardInterrupt
+        return super().play(trial, watch)
+
+
+def test_ctrl_c_leaves_the_bounds_so_far_marked(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(SERVER)
+    settings = RunSettings(
+        strategies=("queue-stream",),
+        server=str(tmp_path / "mine.toml"),
+        out=tmp_path / "run",
+        simulated=True,
+        calibrate=False,
+    )
+    wanted = CapacitySettings(slo=("p95<100ms",), by="rate", start=20.0, trial_s=2.0, warmup_s=0.2)
+    run, order = prepare_capacity(settings, wanted)
+    result, interrupted = execute(run, lambda event, facts: None, Stopped(run, 9), order)
+    assert interrupted
+    assert result.capacity is not None
+    (answer,) = result.capacity.answers
+    assert answer.ended == "stopped"
+    assert answer.low == 40.0
+    assert result.verdict.status == "inconclusive"
+    assert exit_code(result) == 5
+
+
+def test_a_trial_that_crashes_is_played_again_and_then_invalid(tmp_path: Path) -> None:
+    """Nothing is recorded at 40/s: it is no bound, and the answer says why."""
+
+    class Crashes(VirtualTime):
+        def play(self, trial: Trial, watch: Watch) -> Played:
+            if trial.name == "rate 40/s":
+                return Played(1, False, Path("log"))
+            return super().play(trial, watch)
+
+    (tmp_path / "mine.toml").write_text(SERVER)
+    settings = RunSettings(
+        strategies=("queue-stream",),
+        server=str(tmp_path / "mine.toml"),
+        out=tmp_path / "run",
+        simulated=True,
+        calibrate=False,
+    )
+    wanted = CapacitySettings(slo=("p95<100ms",), by="rate", start=20.0, trial_s=2.0, warmup_s=0.2, confirm_s=0.0)
+    run, order = prepare_capacity(settings, wanted)
+    result, _ = execute(run, lambda event, facts: None, Crashes(run), order)
+    assert result.capacity is not None
+    (answer,) = result.capacity.answers
+    assert answer.high is None
+    assert answer.low is not None
+    assert 30 < answer.low < 40
+    crashed = next(one for one in order.probes() if one.case == "rate 40/s")
+    assert (crashed.states, crashed.trials_invalid) == (["invalid"], 3)
+    assert exit_code(result) == 4
+
+
+def test_the_result_is_json_with_every_probe(tmp_path: Path) -> None:
+    called(tmp_path, "--by", "concurrency", "--no-report")
+    data = json.loads((tmp_path / "run" / "result.json").read_text())["capacity"]
+    assert {"by", "slo", "ended", "low", "high", "confirmed", "text", "notes"} == set(data["answers"][0])
+    assert all(probe["figures"] and probe["states"] for probe in data["probes"])
+    assert msgspec.json.decode(msgspec.json.encode(data)) == data
