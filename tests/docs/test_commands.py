@@ -31,6 +31,7 @@ NOT_RUN = {
     r"^make demo": "CI runs it from a fresh clone; it installs a virtual environment",
     r"^make test": "it is what runs this test",
     r"^python -m tests\.": "measures for minutes",
+    r"^paceline capacity ": "measures for minutes; the search in virtual time is run",
     r"serve model .*--model (sentence-transformers|\./)": "needs weights",
     r"^paceline gate ": "takes two to three minutes; tests/http/test_gate.py plays a short one",
     r"--broker redis://": "needs a Redis of one's own; tests/jobs starts one",
