@@ -28,7 +28,7 @@ from harness.measure.capacity_result import By, CapacityPlan, Probe
 from harness.measure.judge.capacity.answers import rules_of, seen_of
 from harness.measure.judge.capacity.probes import longest_bound_s, requests_needed, tiers_of
 from harness.measure.judge.capacity.search import Ask, next_step
-from harness.measure.reduce.capacity_probes import INVALID_MAX, fault_of, judged, name_of, trial_samples
+from harness.measure.reduce.capacity_probes import INVALID_MAX, fault_of, is_short, judged, name_of, trial_samples
 from harness.measure.reduce.summary import Observed
 from harness.measure.reduce.trial_samples import TrialSample
 
@@ -188,6 +188,9 @@ class CapacityOrder:
         """Keep the samples of a trial, or its fault."""
         trials, observed = self._by_case[case.name], observe()
         trials.seconds += 0.0 if observed.case is None else observed.case.makespan_s or 0.0
+        if is_short(observed, self._plan) and observed.case is not None and observed.case.makespan_s:
+            longer = (self._plan.trial_s + self._plan.warmup_s) / observed.case.makespan_s
+            trials.case = msgspec.structs.replace(case, items=math.ceil((case.items or 1) * longer))
         if fault := fault_of(observed, self._plan):
             trials.faults.append(fault)
         else:

@@ -186,3 +186,14 @@ def test_the_result_is_json_with_every_probe(tmp_path: Path) -> None:
     assert {"by", "slo", "ended", "low", "high", "confirmed", "text", "notes"} == set(data["answers"][0])
     assert all(probe["figures"] and probe["states"] for probe in data["probes"])
     assert msgspec.json.decode(msgspec.json.encode(data)) == data
+
+
+def test_a_server_faster_than_expected_gets_a_longer_backlog(tmp_path: Path) -> None:
+    """The first backlog ends within the warm-up, which must not count as a failure."""
+    fast = SERVER.replace("0.02", "0.001").replace("workers = 2", "workers = 8")
+    done = called(tmp_path, "--by", "concurrency", "--no-report", "--probes", "2", slo="p95<5ms", profile=fast)
+    assert done.return_value == 5
+    capacity = result_of(tmp_path).capacity
+    assert capacity is not None
+    assert capacity.probes[0].trials_invalid == 1
+    assert [probe.states for probe in capacity.probes] == [["passed"], ["passed"]]

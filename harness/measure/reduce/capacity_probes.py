@@ -51,12 +51,20 @@ def fault_of(observed: Observed, plan: CapacityPlan) -> str:
         return "nothing was recorded"
     if case.counts.ok == 0 and case.counts.connection_error == case.counts.scheduled:
         return "the server could not be reached"
+    if is_short(observed, plan):
+        return "the backlog ended within the warm-up"
     for reason in observed.verdict.reasons:
         if reason.code == "lag" and _lag_is_small(case, plan):
             continue
         if reason.code in PARTIAL or (CODES[reason.code][0] == "invalid" and reason.code not in FINDINGS):
             return reason.text
     return ""
+
+
+def is_short(observed: Observed, plan: CapacityPlan) -> bool:
+    """Whether a backlog was done before it could be measured: the server is faster than expected."""
+    case = observed.case
+    return case is not None and case.load.kind == "backlog" and (case.makespan_s or 0.0) < 1.5 * plan.warmup_s
 
 
 def _lag_is_small(case: Case, plan: CapacityPlan) -> bool:
