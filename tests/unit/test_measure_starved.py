@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from harness.measure.judge.client_time import processor_wait_s, tolerance_s
-from harness.measure.judge.diagnosis import diagnosis
+from harness.measure.judge.diagnosis import Floor, diagnosis
 from harness.measure.judge.slo import parse
 from harness.measure.judge.verdict import verdict
 from harness.measure.record.run_queue import RunQueue, RunQueueSampler
@@ -73,7 +73,7 @@ def test_under_arrivals_a_busy_client_was_late_itself() -> None:
     assert reason.code == "client_starved"
     assert "it had work 96 % of the time" in reason.text
     assert "56 ms late are the generator's lag" in reason.text
-    assert diagnosis(late, None).limited_by == "client"
+    assert diagnosis(late, Floor(0.00001, idle=True)).limited_by == "client"
 
 
 def test_under_arrivals_an_idle_client_chose_to_wait() -> None:
