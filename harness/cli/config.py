@@ -78,7 +78,7 @@ def _scalar(where: str, value: Any, expected: str) -> str:
 
 
 def _command(name: str) -> click.Command:
-    command: click.Command = importlib.import_module(f"harness.cli.{name}").command
+    command: click.Command = importlib.import_module(f"harness.cli.{name.replace('-', '_')}").command
     return command
 
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "diff": "Compare two finished runs: what changed, and whether it is more than noise.",
     "gate": "Decide in CI: SLO and regression against a baseline, played in alternation.",
     "simulate": "Compare strategies, sweep concurrency or search capacity in virtual time, bit for bit.",
+    "self-test": "Measure this machine and this client against servers of known times.",
     "report": "Render report.html, report.md and charts of a run, whole or interrupted.",
     "serve": "Serve a mock of a model server, or a real one, on this machine.",
     "worker": "Compute the items of jobs for servers with --jobs celery.",
@@ -53,7 +54,7 @@ class Lazy(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"harness.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"harness.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

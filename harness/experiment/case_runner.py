@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -29,9 +30,12 @@ from harness.experiment.spec import Trial
 from harness.measure.record.health import ProcessSampler
 from harness.measure.record.recorder import Recorder
 from harness.measure.record.rows_file import End
+from harness.measure.record.run_queue import RunQueueSampler
 
 # Seconds from `go` to the first possible arrival, so that it is not late.
 CONNECT_LEAD_S = 0.02
+# Ticks between two readings of the run queue: one file for each thread.
+RUN_QUEUE_TICKS = 5
 
 
 class RealPlayer(Player):
@@ -76,6 +80,7 @@ class CaseRunner:
         self._finish = asyncio.Event()
         raise_limit()
         self._sampler = ProcessSampler()
+        self._run_queue = RunQueueSampler()
         # CPU seconds and resident bytes of the last sample.
         self._used = (0.0, 0.0)
 
@@ -167,6 +172,7 @@ class CaseRunner:
         # Start-up objects stay alive: excluding them from garbage collection shortens its pauses.
         gc.freeze()
         self._sampler.start()
+        self._run_queue.start()
         self._player.begin(zero, recorder)
 
     async def _tick(self) -> None:
@@ -176,10 +182,12 @@ class CaseRunner:
         assert recorder is not None  # noqa: S101 - the load has begun
         now = clock()
         due = now()
-        while True:
+        for tick in itertools.count():
             due = max(due + TICK_S, now() - TICK_S)
             await asyncio.sleep(max(0.0, due - now()))
             self._sample(recorder, max(0.0, now() - due))
+            if tick % RUN_QUEUE_TICKS == 0:
+                self._run_queue.sample()
 
     def _ticker_ended(self, ticker: asyncio.Task[None]) -> None:
         """Without ticks nothing is flushed or shown, so the case ends with this error."""
@@ -201,6 +209,8 @@ class CaseRunner:
         self.status = self._player.status(recorder)
 
     def _summary(self, recorder: Recorder) -> End:
+        self._run_queue.sample()
+        waited = self._run_queue.longest()
         return self._player.summary(
             recorder,
             self._player.elapsed_s,
@@ -209,4 +219,6 @@ class CaseRunner:
             rss_start_mb=self._sampler.rss_start_mb,
             rss_max_mb=self._sampler.rss_max_mb,
             host_steal_share=self._sampler.host_steal_share(),
+            run_queue_s=None if waited is None else waited.wait_s,
+            run_queue_slices=0 if waited is None else waited.slices,
         )

@@ -104,6 +104,7 @@ def check_numbers(settings: RunSettings) -> None:
     checks: list[tuple[str, float | None, float, float]] = [
         ("--rate", settings.rate, 1e-3, 1e6),
         ("--duration", settings.duration, 0.1, 864_000),
+        ("--lag-tolerance", settings.lag_tolerance, 1e-5, 3_600),
         ("--items", settings.items, 1, 10**12),
         ("--repeats", settings.repeats, 1, 1000),
         ("--users", settings.users, 1, 10_000),

@@ -101,6 +101,7 @@ def _plan(settings: RunSettings, directory: Path, cases: list[CaseSpec], kind: R
         environment=simulated_environment() if settings.simulated else environment(),
         seed=settings.effective_seed,
         slo=settings.slo,
+        lag_tolerance_s=settings.lag_tolerance,
         cases=list(cases),
         notes=list(settings.notes),
         command=settings.command,

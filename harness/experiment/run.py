@@ -161,7 +161,7 @@ class Session:
     def observe(self, case: CaseSpec, repeat: int) -> Observed:
         """The figures of one repeat that was played, with the verdict on them."""
         conditions = parse(self._run.plan.slo) if self._run.plan.slo else []
-        return observe(case, self._run.directory, self._measured, conditions, repeat)
+        return observe(case, self._run.directory, self._measured, conditions, repeat, self._run.plan.lag_tolerance_s)
 
 
 def begin(run: Run, server: Server) -> Measured:

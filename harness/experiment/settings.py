@@ -69,6 +69,12 @@ class RunSettings:
         'Conditions such as "p99<500ms,errors<1%", for a backlog "service_p99<500ms"; exit code 1 if one fails.',
         metavar="CONDITIONS",
     )
+    lag_tolerance: float | None = option(
+        None,
+        "Lag of the load generator that does not matter to you [default: 5 % of the SLO's latency bound, else of the "
+        "latency measured].",
+        kind=duration_s,
+    )
     out: Path | None = option(None, "Run directory [default: runs/<time>-<scenario>].", kind=Path)
     overwrite: bool = option(False, "Replace a run that is in the directory already.")
     calibrate: bool = option(True, "Measure the client's own ceiling first.")

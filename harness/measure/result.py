@@ -120,7 +120,11 @@ class Resources(msgspec.Struct, frozen=True):
     client_cpu_share: float | None = None  # of one core
     client_rss_max_mb: float | None = None
     client_rss_growth_mb: float | None = None
+    loop_lag_p50_s: float | None = None
     loop_lag_p99_s: float | None = None
+    # Share of the time for which the thread that waited longest was ready to run and had no processor.
+    run_queue_share: float | None = None
+    run_queue_wait_s: float | None = None  # its mean wait before it was given a processor
     ceiling_per_s: float | None = None  # requests/s the same client reached against a null server
     ceiling_share: float | None = None
     # Share of the requested CPU time that the host gave to other machines, for the worst process.

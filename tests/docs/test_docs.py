@@ -63,7 +63,7 @@ def test_every_command_in_the_docs_is_one(line: str, tmp_path: Path, monkeypatch
     write_own_files(tmp_path)
     words = shlex.split(line)[1:]
     assert words[0] in COMMANDS
-    command: click.Command = importlib.import_module(f"harness.cli.{words[0]}").command
+    command: click.Command = importlib.import_module(f"harness.cli.{words[0].replace('-', '_')}").command
     if isinstance(command, click.Group):
         command, words = command.commands[words[1]], words[1:]
     context = command.make_context(words[0], words[1:], resilient_parsing=False)

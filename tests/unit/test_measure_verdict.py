@@ -118,7 +118,7 @@ def test_a_client_at_its_ceiling_measures_itself(kind: str, use: dict[str, float
     [
         (0.0009, 0.001, []),
         (0.0011, 0.001, ["lag"]),
-        (0.0049, 0.1, []),
+        (0.0049, 0.1, ["lag_bound"]),
         (0.0051, 0.1, ["lag"]),
         (0.0011, None, ["lag"]),
     ],
@@ -194,6 +194,8 @@ def test_every_code_is_earned_by_a_test_here() -> None:
     tested = {
         *("no_data", "conservation", "server_count", "client_ceiling", "lag", "errors", "engine_error"),
         *("schedule", "write_error", "damaged", "unfinished", "interrupted", "partial", "layer_fault"),
+        # test_measure_starved.py
+        *("client_starved", "client_time", "lag_bound"),
         # Of whole searches: test_capacity_probes.py.
         *("capacity", "capacity_invalid"),
     }

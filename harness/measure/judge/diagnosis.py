@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from harness.base import units
+from harness.measure.judge.client_time import BUSY_SHARE_MAX, STARVED_WAIT_SHARE_MIN, busy_share
 from harness.measure.judge.steps import Step, median, steps
 from harness.measure.judge.verdict import CEILING_SHARE_MAX, CPU_SHARE_MAX
 from harness.measure.result import Case, Diagnosis, Quantile
@@ -152,6 +153,9 @@ def _client(case: Case) -> Diagnosis | None:
         figure = f"{units.share(use.ceiling_share)} of the rate it reaches against a server that answers at once"
     elif use.client_cpu_share is not None and use.client_cpu_share > CPU_SHARE_MAX:
         figure = f"{units.share(use.client_cpu_share)} of a core"
+    elif (use.run_queue_share or 0.0) >= STARVED_WAIT_SHARE_MIN and (busy_share(case) or 0.0) > BUSY_SHARE_MAX:
+        waited = units.share(use.run_queue_share or 0.0)
+        return Diagnosis("client", f"The client waited for a processor {waited} of the time: the client was the limit.")
     else:
         return None
     return Diagnosis("client", f"The client used {figure}: the client was the limit.")

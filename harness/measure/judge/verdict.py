@@ -9,14 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from harness.base import units
+from harness.measure.judge import client_time
 from harness.measure.reduce.counting import Evidence
 from harness.measure.result import OUTCOME_NAMES, Case, Reason, RunResult, Verdict
 
 CEILING_SHARE_MAX = 0.7
 CPU_SHARE_MAX = 0.8
 ERROR_SHARE_MAX = 0.01
-LAG_MIN_S = 0.001
-LAG_SHARE_MAX = 0.05
 SEND_SHARE_MIN = 0.99
 STEAL_SHARE_REPORTED = 0.02
 UNFINISHED_SHARE_MAX = 0.01
@@ -36,10 +35,24 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
     "lag": (
         "invalid",
         (
-            "the load generator fell behind schedule: lag above max(1 ms, 5 % of median latency), "
+            "the load generator fell behind schedule: lag above --lag-tolerance, else 5 % of the SLO's latency bound, "
+            "else max(1 ms, 5 % of the median latency, 10 % of the latency of the same percentile), "
             "or sent below 99 % of offered"
         ),
     ),
+    "client_starved": (
+        "invalid",
+        (
+            "the client waited for a processor: 10 % of the time or more, and either more than "
+            f"{units.share(client_time.STARVED_SHARE_MAX)} of the mean service time (or the lag tolerance), or "
+            "under arrivals it had work more than 80 % of the time and sent late"
+        ),
+    ),
+    "client_time": (
+        "valid",
+        "event-loop lag or waits for a processor were more than 5 % of the mean service time",
+    ),
+    "lag_bound": ("valid", "the lag is tolerated, but above 1 ms: its effect on the latencies is given as a bound"),
     "errors": ("invalid", "more than 1 % failed, and no --slo sets a limit for errors"),
     "engine_error": ("invalid", "the client itself failed"),
     "write_error": ("invalid", "records could not be written"),
@@ -67,13 +80,18 @@ def verdict(
     evidence: Sequence[Evidence],
     not_run: Sequence[str] = (),
     slo_sets_errors: bool = False,
+    lag_tolerance_s: float | None = None,
 ) -> Verdict:
-    """The verdict on a run. `not_run` lists planned cases that were not started."""
+    """The verdict on a run.
+
+    `not_run` lists planned cases that were not started. `lag_tolerance_s` is the lag that does not matter to the
+    question; None: derived from the latency measured.
+    """
     reasons: list[Reason] = []
     if not cases:
         reasons.append(Reason("no_data", "Nothing was recorded: there is no result to trust. Run it again."))
     for case, proof in zip(cases, evidence, strict=True):
-        for code, text in _of_case(case, proof, slo_sets_errors):
+        for code, text in _of_case(case, proof, slo_sets_errors, lag_tolerance_s):
             reasons.append(Reason(code, text, case.name))
     if not_run:
         text = f"{len(not_run)} of {len(not_run) + len(cases)} planned cases were not run: {', '.join(not_run)}."
@@ -99,7 +117,9 @@ def _status(reasons: Sequence[Reason]) -> Literal["valid", "invalid", "inconclus
     return "invalid" if "invalid" in found else "inconclusive" if "inconclusive" in found else "valid"
 
 
-def _of_case(case: Case, proof: Evidence, slo_sets_errors: bool) -> Iterator[tuple[str, str]]:
+def _of_case(
+    case: Case, proof: Evidence, slo_sets_errors: bool, lag_tolerance_s: float | None
+) -> Iterator[tuple[str, str]]:
     if case.counts.ok == 0:
         yield "no_data", _no_data(case, proof)
     yield from _recording(proof)
@@ -108,8 +128,9 @@ def _of_case(case: Case, proof: Evidence, slo_sets_errors: bool) -> Iterator[tup
     yield from _conservation(case, proof)
     yield from _server_count(case, proof)
     yield from _client(case)
+    yield from client_time.starved(case, lag_tolerance_s)
     if case.load.kind != "backlog":
-        yield from _lag(case, proof)
+        yield from _lag(case, proof, lag_tolerance_s)
     if not slo_sets_errors:
         yield from _errors(case)
     yield from _early_end(case, proof)
@@ -205,8 +226,8 @@ def _client(case: Case) -> Iterator[tuple[str, str]]:
         )
 
 
-def _lag(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
-    limit_s = max(LAG_MIN_S, LAG_SHARE_MAX * (case.latency_s.p50.value or 0.0))
+def _lag(case: Case, proof: Evidence, tolerance_s: float | None) -> Iterator[tuple[str, str]]:
+    limit_s = client_time.lag_limit_s(case, proof.lag[0] if proof.lag else "p50", tolerance_s)
     stolen = _stolen(case.resources.host_steal_share)
     if proof.lag is not None and proof.lag[1] > limit_s:
         name, value = proof.lag
@@ -225,6 +246,8 @@ def _lag(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
                 f"{units.share(SEND_SHARE_MIN)}). {stolen}Use more --processes, a quieter machine, or a lower rate."
             ),
         )
+    elif proof.lag is not None:
+        yield from client_time.lag_bound(case, proof.lag)
 
 
 def _errors(case: Case) -> Iterator[tuple[str, str]]:

@@ -96,6 +96,7 @@ class Plan(msgspec.Struct, frozen=True):
     seed: int
     cases: list[PlanCase]
     slo: str | None = None
+    lag_tolerance_s: float | None = None  # lag of the load generator that does not matter; None: derived
     notes: list[str] = []
     command: str = ""
     simulated: bool = False

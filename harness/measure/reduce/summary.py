@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from harness.measure.capacity_result import CapacityPlan
+from harness.measure.judge.client_time import tolerance_s
 from harness.measure.judge.comparison import ranked
 from harness.measure.judge.diagnosis import diagnose
 from harness.measure.judge.headline import findings, headline
@@ -60,7 +61,8 @@ def summarize_run(directory: Path) -> RunResult:
     present = [pair for pair in found if pair is not None]
     not_run = [case.name for case, pair in zip(plan.cases, found, strict=True) if pair is None]
     cases = diagnose([case for case, _ in present])
-    judged = verdict(cases, [proof for _, proof in present], not_run, sets_errors(conditions))
+    tolerated_s = tolerance_s(plan.lag_tolerance_s, conditions)
+    judged = verdict(cases, [proof for _, proof in present], not_run, sets_errors(conditions), tolerated_s)
     schedules = {case.schedule_sha256 for case in plan.cases}
     result = RunResult(
         schema_version=SCHEMA_VERSION,
@@ -109,7 +111,12 @@ class Observed(NamedTuple):
 
 
 def observe(
-    plan: PlanCase, directory: Path, measured: Measured, conditions: Sequence[Condition], repeat: int
+    plan: PlanCase,
+    directory: Path,
+    measured: Measured,
+    conditions: Sequence[Condition],
+    repeat: int,
+    lag_tolerance_s: float | None = None,
 ) -> Observed:
     """The figures of one repeat of a case, while the run is going on."""
     alone = find(directory).get(plan.name, {}).get(repeat)
@@ -118,7 +125,8 @@ def observe(
     if found is None:
         return Observed(None, verdict([], []))
     case, proof = found
-    return Observed(diagnose([case])[0], verdict([case], [proof], slo_sets_errors=sets_errors(conditions)))
+    tolerated_s = tolerance_s(lag_tolerance_s, conditions)
+    return Observed(diagnose([case])[0], verdict([case], [proof], (), sets_errors(conditions), tolerated_s))
 
 
 def measure_case(
