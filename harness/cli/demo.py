@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.measure.result import RunResult
 
 TITLE = "paceline demo: six client strategies on two servers"
-STRATEGIES = ("sync", "threads:workers=20", "unbounded", "batches:size=50", "queue-stream:concurrency=50", "adaptive")
+STRATEGIES = ("sync", "threads:workers=40", "unbounded", "batches:size=50", "queue-stream:concurrency=50", "adaptive")
 SLO = "errors<1%"
 
 
@@ -38,8 +38,9 @@ SCENES = (
     Scene(
         "demo-bounded",
         "Act 2: a server with bounds",
-        "The same clients, with the same settings. This server holds at most 18 requests (4 in work, 14 waiting) and "
-        "refuses the rest with 503; above 500 requests/s it answers 429. No client sends a request again.",
+        "The same clients, with the same settings. This server holds at most 36 requests (4 in work, 32 waiting) and "
+        "refuses the rest with 503; above 500 requests/s it answers 429. No client sends a request again. A fixed "
+        "number in flight below 36 would also hold, but one has to know it.",
     ),
 )
 
