@@ -72,5 +72,8 @@ def _act(act: Act) -> dict[str, Any]:
 def _drawings(act: Act) -> list[Drawing]:
     """Two charts. Their names are unique on the page, because they prefix the ids of the SVGs."""
     known = charts()
-    chosen = [(name, known[name]) for name in CHARTS if known[name].applies(act.result)]
+    failed = any(case.failures for case in act.result.cases)
+    # Bars that are all full say nothing.
+    names = [name for name in CHARTS if failed or name != "outcomes"]
+    chosen = [(name, known[name]) for name in names if known[name].applies(act.result)]
     return [draw(f"{act.name}-{name}", chart, act.result, png=False, theme=LIGHT) for name, chart in chosen]

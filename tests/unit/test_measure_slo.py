@@ -117,3 +117,20 @@ def test_whether_failures_are_bounded_by_the_user() -> None:
     """Then the verdict leaves them to the SLO."""
     assert sets_errors(parse("p99<1s,errors<50%"))
     assert not sets_errors(parse("p99<1s"))
+
+
+def test_a_latency_bound_on_a_backlog_is_warned_of_and_service_time_offered() -> None:
+    """Latency from due time includes the wait for all items before; under arrivals it is the right figure."""
+    from harness.measure.judge.slo import backlog_warning
+    from harness.measure.result import Case, Load, Named, Target
+
+    def case(kind: str) -> Case:
+        return Case("a", Named("a"), Load(kind), "similarity", Target("http://127.0.0.1:1"), makespan_s=5.3)
+
+    conditions = parse("p99<500ms, mean<1s, errors<1%")
+    warning = backlog_warning(conditions, case("backlog"))
+    assert "makespan 5.3 s" in warning
+    assert warning.endswith('use --slo "service_p99<500ms,service_mean<1s"')
+    assert parse(warning.split('"')[1])
+    assert backlog_warning(parse("service_p99<1s,ttft_p99<1s,errors<1%"), case("backlog")) == ""
+    assert backlog_warning(conditions, case("poisson")) == ""

@@ -92,6 +92,20 @@ def describe(checked: SloCheck) -> str:
     return f"{checked.condition} {state}: {figure(checked.value)}, {margin} {side} the bound of {figure(checked.limit)}"
 
 
+def backlog_warning(conditions: Sequence[Condition], case: Case) -> str:
+    """A warning if a condition bounds the latency from due time of a backlog; empty if none does."""
+    found = [one for one in conditions if one.metric in _STATISTICS] if case.load.kind == "backlog" else []
+    if not found:
+        return ""
+    texts = ", ".join(one.text for one in found)
+    better = ",".join(f"service_{one.text}" for one in found)
+    return (
+        f"SLO {texts}: every item of a backlog is due at once, so its latency includes the wait for all items before "
+        f"it and depends on the number of items (makespan {units.seconds(case.makespan_s)}); "
+        f'to judge the server use --slo "{better}"'
+    )
+
+
 def outcome(cases: Sequence[Case]) -> str:
     """`SLO failed: 1 of 4 conditions` or `SLO holds: all 4 conditions`; empty without an SLO."""
     checks = [checked for case in cases for checked in case.slo]

@@ -21,7 +21,7 @@ from harness.measure.capacity_result import CapacityPlan
 from harness.measure.judge.comparison import ranked
 from harness.measure.judge.diagnosis import diagnose
 from harness.measure.judge.headline import findings, headline
-from harness.measure.judge.slo import Bounds, Condition, bounds_s, check, parse, sets_errors
+from harness.measure.judge.slo import Bounds, Condition, backlog_warning, bounds_s, check, parse, sets_errors
 from harness.measure.judge.verdict import verdict
 from harness.measure.record.files import RecordPaths, find, unreadable
 from harness.measure.record.plan import CaseFacts, Measured, Plan, PlanCase, read_facts, read_measured, read_plan
@@ -207,7 +207,12 @@ def _identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
 
 
 def _with_slo(case: Case, conditions: Sequence[Condition]) -> Case:
-    return msgspec.structs.replace(case, slo=check(conditions, case)) if conditions else case
+    """The case with its checks, and a warning about conditions that mean little for its load."""
+    if not conditions:
+        return case
+    warning = backlog_warning(conditions, case)
+    warnings = [*case.warnings, warning] if warning else case.warnings
+    return msgspec.structs.replace(case, slo=check(conditions, case), warnings=warnings)
 
 
 def _in_flight(repeats: list[Repeat]) -> InFlight:
