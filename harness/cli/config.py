@@ -3,7 +3,7 @@
 seed = 7                # top level: for every command that has the option
 [compare]
 strategy = ["sync", "queue-stream:concurrency=50"]
-slo = "p99<500ms,errors<1%"
+slo = "service_p99<500ms,errors<1%"
 """
 
 from __future__ import annotations

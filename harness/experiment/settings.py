@@ -65,7 +65,9 @@ class RunSettings:
     )
     drain_s: float = option(30.0, "Seconds to wait for in-flight requests at the end.", kind=duration_s)
     slo: str | None = option(
-        None, 'Conditions such as "p99<500ms,errors<1%"; exit code 1 if one fails.', metavar="CONDITIONS"
+        None,
+        'Conditions such as "p99<500ms,errors<1%", for a backlog "service_p99<500ms"; exit code 1 if one fails.',
+        metavar="CONDITIONS",
     )
     out: Path | None = option(None, "Run directory [default: runs/<time>-<scenario>].", kind=Path)
     overwrite: bool = option(False, "Replace a run that is in the directory already.")

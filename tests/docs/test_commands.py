@@ -128,7 +128,8 @@ def test_a_command_of_the_docs_does_what_it_says(line: str, folder: Path, server
         for name in ("yesterday", "today"):
             run(f"paceline simulate compare -s sync --server demo --items 300 --repeats 8 --out runs/{name}", folder)
     if line.startswith("paceline report"):
-        prepare = "paceline simulate compare -s sync --server demo --items 50 --out runs/demo"
+        directory = line.split()[2]
+        prepare = f"paceline simulate compare -s sync --server demo --items 50 --out {directory}"
         run(prepare, folder)
     if line.startswith("paceline process bad.jsonl"):
         (folder / "dead.jsonl").rename(folder / "bad.jsonl")
