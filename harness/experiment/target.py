@@ -17,6 +17,7 @@ from harness.client.transport.server import call, check_answers, check_url, root
 from harness.experiment import children
 
 START_S = 20.0
+_MOST_SEEN = 2**63
 
 
 @dataclass
@@ -67,7 +68,10 @@ class RunningTarget:
     def seen(self) -> int | None:
         """HTTP exchanges on work routes that the server has counted; None if it does not report them."""
         counts = call(f"{self.root}/debug/counts")
-        return counts["total"]["seen"] if isinstance(counts, dict) and "total" in counts else None
+        total = counts.get("total") if isinstance(counts, dict) else None
+        seen = total.get("seen") if isinstance(total, dict) else None
+        # Any server may stand there: only a count is taken, and `true` is an int to Python.
+        return seen if type(seen) is int and 0 <= seen < _MOST_SEEN else None
 
 
 def remote(url: str) -> RunningTarget:

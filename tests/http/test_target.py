@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -72,3 +76,64 @@ def test_the_middle_of_a_probe_is_its_rate(tmp_path: Path) -> None:
         play(spec(server.url, tmp_path / "r", items=600, name="many"))
     assert rate_of(tmp_path / "r" / "few.r0.p0.requests") is None
     assert (rate_of(tmp_path / "r" / "many.r0.p0.requests") or 0) > 300
+
+
+@contextmanager
+def answering(answer: bytes, *, one_by_one: bool = False) -> Iterator[str]:
+    """The URL of a server that answers whatever is asked with these bytes; slowly, it never ends."""
+    over = threading.Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            with peer:
+                peer.recv(65536)
+                if not one_by_one:
+                    peer.sendall(answer)
+                while one_by_one and not over.wait(0.02):
+                    peer.send(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        over.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+def _json(text: str) -> bytes:
+    return f"HTTP/1.1 200 OK\r\ncontent-length: {len(text)}\r\nconnection: close\r\n\r\n{text}".encode()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\x00\xff\xfe garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n" + b"X-Y: z\r\n" * 200 + b"\r\n",
+        _json("[" * 100_000),
+        _json('{"total": 1}'),
+        _json('{"total": {}}'),
+        _json('{"total": {"seen": "many"}}'),
+        _json('{"total": {"seen": -1}}'),
+        _json('{"total": {"seen": 1e400}}'),
+        _json('{"total": {"seen": ' + "9" * 30 + "}}"),
+    ],
+    ids=["no-http", "cut", "headers", "deep", "number", "empty", "text", "negative", "infinite", "large"],
+)
+def test_a_server_with_odd_counts_reports_none(answer: bytes) -> None:
+    """Neither bytes that are no HTTP nor JSON of another shape end a run."""
+    with answering(answer) as url:
+        assert targets.RunningTarget(url).seen() is None
+
+
+def test_a_server_that_drips_its_answer_is_not_waited_for() -> None:
+    """The time-out holds for the whole answer, not for each read."""
+    with answering(b"", one_by_one=True) as url:
+        begun = time.monotonic()
+        assert call(url, timeout_s=0.3) is None
+        assert time.monotonic() - begun < 3

@@ -62,6 +62,8 @@ CASES: dict[str, tuple[list[Piece], Outcome, str]] = {
     "HTTP/2": ([b"HTTP/2 200\r\n\r\n", 0.2], BAD, ""),
     "an alert of TLS": ([b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n", 0.2], BAD, ""),
     "103 alone": ([head("103 Early Hints", None), RESET], LOST, ""),
+    "100 times 100": ([head("100 Continue", None) * 100 + head() + GOOD], OK, ""),
+    "100 without end": ([head("100 Continue", None) * 20_000, 0.2], BAD, "more than 100 informational answers"),
     "101": ([head("101 Switching Protocols", None, "Upgrade: x", "Connection: upgrade"), 0.2], REFUSED, "101"),
     "gzip": ([encoded("gzip", ZIPPED)], OK, ""),
     "gzip in two members": ([encoded("x-gzip", gzip.compress(GOOD[:9]) + gzip.compress(GOOD[9:]))], OK, ""),

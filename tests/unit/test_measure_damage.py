@@ -150,3 +150,12 @@ def test_a_sealed_file_comes_back_and_no_changed_byte_does(tmp_path: Path) -> No
         path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         with pytest.raises(DamagedError):
             read_sealed(path, End)
+
+
+def test_a_removed_measured_json_is_named(whole: Path, tmp_path: Path) -> None:
+    """It holds the client's ceiling: without it a load that the client limits would pass as valid."""
+    copy = tmp_path / "run"
+    shutil.copytree(whole, copy)
+    (copy / "measured.json").unlink()
+    with pytest.raises(UsageError, match=r"measured.json: No such file or directory. It was removed after the run"):
+        summarize_run(copy)

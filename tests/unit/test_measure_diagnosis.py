@@ -265,6 +265,7 @@ def test_a_layers_quick_calls_give_no_case_the_shortest_tail(tmp_path: Path) -> 
     hit = Response(Outcome.ok, 200, done=T0 + 0.005, from_cache=True)
     hit.previous = (Attempt(T0, T0 + 0.005, T0 + 0.005, Outcome.ok, 200, own=True),)
     write_plan(plan(plan_case("semantic"), plan_case("sync")), tmp_path)
+    write_measured(Measured(), tmp_path)
     leave(tmp_path, SYNC.rows, case="sync")
     into = recorder(tmp_path, "semantic")
     record(into, one_by_one(100, service_s=0.12))

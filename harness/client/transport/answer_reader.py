@@ -2,7 +2,7 @@
 
 Rules of this file
   1. It is pure: it asks for bytes and gives a head, then a body; no clock, no socket.
-  2. Informational answers (1xx) are skipped.
+  2. Informational answers (1xx) are skipped, up to INFORMATIONAL_MAX for a request.
   3. The length of an answer must be certain. Different lengths, a length beside chunks, or a chunk without its end
      make a bad response.
   4. `in_step` is True only when the last byte of an answer with a certain end was read and no byte came after it. A
@@ -20,7 +20,9 @@ from harness.client.errors import BadResponse
 
 LINE_MAX = 65_536  # bytes of a line of the head
 HEADERS_MAX = 1_000  # lines of headers in one head
+INFORMATIONAL_MAX = 100  # answers 1xx before the final one
 READ_SIZE = 65_536
+TOO_MANY_INFORMATIONAL = f"more than {INFORMATIONAL_MAX} informational answers (1xx) before the final one"
 BODILESS = frozenset({204, 304})  # a body after such an answer would be taken for the next answer
 
 _STATUS = re.compile(rb"HTTP/1\.([0-9]) +([0-9]{3})(?: .*)?")
@@ -50,11 +52,13 @@ class AnswerReader:
     def head(self) -> None:
         """Read up to the body of the answer: `status` and `headers` are set."""
         self.heard = self.in_step = False
-        while True:
+        for _ in range(INFORMATIONAL_MAX + 1):
             minor, self.status = self._status_line()
             self.headers = self._header_lines()
             if self.status >= 200 or self.status == 101:
                 break
+        else:
+            raise BadResponse(TOO_MANY_INFORMATIONAL)
         connection = self.headers.get("Connection", "").lower()
         self._keep = "close" not in connection and (minor > 0 or "keep-alive" in connection)
         self._frame()

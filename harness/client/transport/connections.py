@@ -23,7 +23,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 
-from harness.client.transport.answer_reader import BODILESS
+from harness.client.errors import BadResponse
+from harness.client.transport.answer_reader import BODILESS, INFORMATIONAL_MAX, TOO_MANY_INFORMATIONAL
 from harness.client.transport.connection_errors import IDLE_CLOSE
 from harness.client.transport.outcomes import LOOPBACK
 
@@ -60,6 +61,7 @@ class KeptProtocol(ResponseHandler):
         self._socket_fd = -1
         self._idle_since = 0.0
         self._final: RawResponseMessage | None = None
+        self._informational = 0  # answers 1xx of this exchange
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -83,7 +85,23 @@ class KeptProtocol(ResponseHandler):
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         self._final = data[0]
+        if data[0].code >= 200:
+            self._informational = 0
+        else:
+            self._informational += 1
+            if self._informational > INFORMATIONAL_MAX:
+                self._refuse_informational()
+                return
         _feed_data(self, data, size)
+
+    def _refuse_informational(self) -> None:
+        """End the exchange: aiohttp keeps all these answers in memory, and reads on for ever."""
+        if self._informational == INFORMATIONAL_MAX + 1:
+            self._buffer.clear()
+            self.set_exception(BadResponse(TOO_MANY_INFORMATIONAL))
+            # `close` would remove the exception.
+            if self.transport is not None:
+                self.transport.close()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Resume the parser only during an exchange: after the end of an answer it has no bytes to parse."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -60,10 +62,20 @@ def identity(url: str) -> str:
 
 
 def call(url: str, method: str = "GET", timeout_s: float = PROBE_S) -> Any:
-    """A small JSON exchange beside the load (counts, info); None if the server does not offer it."""
+    """A small JSON exchange beside the load (counts, info); None if the server does not offer it in time."""
+    found: list[Any] = []
+    # A socket's timeout holds for each read: a server that sends a byte a second would never meet it.
+    thread = threading.Thread(target=lambda: found.append(_exchange(url, method, timeout_s)), daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    return found[0] if found else None
+
+
+def _exchange(url: str, method: str, timeout_s: float) -> Any:
     request = urllib.request.Request(url, method=method)  # noqa: S310 - check_url allows http and https only
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - as above
             return json.loads(answer.read(1 << 20) or b"null")
-    except (OSError, ValueError):
+    # HTTPException: the answer is not HTTP. RecursionError: its JSON is nested too deeply.
+    except (OSError, ValueError, HTTPException, RecursionError):
         return None

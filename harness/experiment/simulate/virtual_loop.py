@@ -10,18 +10,23 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import socket
+import threading
 from asyncio import base_events
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import copy_context
 from functools import partial
 from heapq import heappop, heappush
+from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
 _WAITING_SHOWN = 12
+_STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 SERVER = ("127.0.0.1", 80)
 """Address of the only server on the network in memory."""
@@ -218,6 +223,57 @@ def _where(task: asyncio.Task[Any]) -> str:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end in virtual time; raises DeadlockError if it cannot end."""
+    """Run a coroutine to its end in virtual time; raises DeadlockError if it cannot end.
+
+    A stop signal cancels it, and KeyboardInterrupt is raised when it has ended. An exception raised by the signal's
+    handler could be caught anywhere: a layer or an application would then fail, and the run would go on.
+    """
+    stops: list[int] = []
+
+    async def whole() -> T:
+        task = asyncio.current_task()
+
+        def stop(number: int) -> None:
+            stops.append(number)
+            if task is not None:
+                task.cancel()
+
+        with _on_stop_signals(stop):
+            return await main
+
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)
+        try:
+            ended = runner.run(whole())
+        except asyncio.CancelledError:
+            if not stops:
+                raise
+    if stops:
+        raise KeyboardInterrupt
+    return ended
+
+
+@contextlib.contextmanager
+def _on_stop_signals(stop: Callable[[int], object]) -> Iterator[None]:
+    """Within it the first stop signal calls `stop`, the second has its own handler again. SIGINT is left to asyncio.
+
+    Signals that have no handler of this program keep what they do.
+    """
+    handlers = {number: signal.getsignal(number) for number in _STOPS}
+    mine = {number: handler for number, handler in handlers.items() if callable(handler)}
+    if threading.current_thread() is not threading.main_thread():
+        mine = {}
+
+    def restore() -> None:
+        for number, handler in mine.items():
+            signal.signal(number, handler)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        restore()
+        stop(number)
+
+    for number in mine:
+        signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        restore()

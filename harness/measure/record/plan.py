@@ -152,10 +152,16 @@ def write_measured(measured: Measured, directory: Path) -> None:
 
 
 def read_measured(directory: Path) -> Measured:
-    """Read measured.json; empty values if the run was killed before it was written. Raises UsageError."""
+    """Read measured.json; empty values if the run was killed before it was written. Raises UsageError.
+
+    It is written before the first record. Without it, a load near the client's ceiling would pass as valid.
+    """
     try:
         return read_sealed(directory / MEASURED_FILE, Measured)
-    except OSError:
+    except OSError as error:
+        if any(records_in(directory).glob("*.requests")):
+            text = f"{directory / MEASURED_FILE}: {error.strerror}. It was removed after the run, and with it the "
+            raise UsageError(text + "server under test and the client's ceiling") from error
         return Measured()
     except DamagedError as error:
         raise UsageError(f"{directory / MEASURED_FILE}: {error}. It was changed after it was written") from error

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from pathlib import Path
 
+import pytest
+
+from harness.cli.signals import stopped_as_by_ctrl_c
 from harness.client.types import Outcome
 from harness.experiment.player import STOP_GRACE_S
 from harness.experiment.simulate import SimulatedRun, simulate
+from harness.experiment.simulate.virtual_loop import run as run_virtual
 from tests.simulation.kernel import servers
 
 STOP_S = 20.0
@@ -46,3 +52,40 @@ def test_without_a_drain_the_last_arrival_is_still_sent(tmp_path: Path) -> None:
     run = _stopped(tmp_path, stop_s=float("inf"), rate_per_s=10.0, duration_s=2.0, drain_s=0.0)
     assert run.end.not_sent == 0
     assert len(run.rows) == run.end.scheduled
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_stop_signal_cancels_and_is_never_raised_inside_a_task(number: signal.Signals) -> None:
+    """Raised there, it would be an error of the layer or application that happened to run, and the run would go on."""
+    seen: list[type[BaseException]] = []
+
+    async def layer() -> None:
+        try:
+            signal.raise_signal(number)
+            await asyncio.sleep(1.0)
+        except BaseException as error:
+            seen.append(type(error))
+            raise
+
+    async def main() -> None:
+        await asyncio.gather(asyncio.create_task(layer()), return_exceptions=True)
+        await asyncio.sleep(1e6)
+
+    with stopped_as_by_ctrl_c():
+        before = signal.getsignal(number)
+        with pytest.raises(KeyboardInterrupt):
+            run_virtual(main())
+        assert signal.getsignal(number) is before
+    assert seen == [asyncio.CancelledError]
+
+
+def test_a_stop_that_the_main_task_swallows_still_ends_the_run() -> None:
+    async def main() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        try:
+            await asyncio.sleep(1.0)
+        except asyncio.CancelledError:
+            return
+
+    with stopped_as_by_ctrl_c(), pytest.raises(KeyboardInterrupt):
+        run_virtual(main())
