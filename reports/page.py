@@ -1,45 +1,83 @@
-"""Writes a report: report.html, report.md and charts, each file atomically."""
+"""Writes a report: report.html, report.md, other formats and charts, each file atomically."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from harness.base.discovery import modules
 from harness.base.files import write_atomically
 from harness.measure.result import RunResult
 from reports import formats as folder
 from reports.charts import names as known_charts
-from reports.drawing.draw import draw_all
+
+if TYPE_CHECKING:
+    from reports.drawing.draw import Drawing
 
 
 def formats() -> list[str]:
     """The names of the formats: the modules of their folder."""
-    return modules(folder.__path__)
+    return [name.replace("_", "-") for name in modules(folder.__path__)]
 
 
 def write(
     result: RunResult, directory: Path, names: Sequence[str] = ("html", "markdown"), charts: bool = True
 ) -> list[Path]:
-    """Write the report in each format and the charts as PNG; returns the paths. Raises OSError, and ValueError."""
-    for name in names:
-        if name not in formats():
-            raise ValueError(f"unknown format {name!r}: known are {', '.join(formats())}")
-    drawings = draw_all(result) if charts else []
+    """Write the report in each format, and the charts as PNG if a format shows charts; returns the paths.
+
+    Raises OSError, ValueError, and UsageError if a format needs a package that is not installed.
+    """
+    found = [_module(name) for name in names]
+    charts = charts and any(_shows_charts(module) for module in found)
+    drawings = _drawn(result) if charts else []
+    contents = [(module.SUFFIX, _bytes(module.render(result, drawings))) for module in found]
+    written = _write_charts(drawings, directory) if charts else []
+    for suffix, content in contents:
+        written.append(directory / f"report.{suffix}")
+        write_atomically(written[-1], content)
+    return written
+
+
+def render(result: RunResult, name: str, charts: bool = True) -> bytes:
+    """One format as bytes. It has no links to picture files, because none are written. Raises as `write` does."""
+    module = _module(name)
+    drawings = _drawn(result, png=False) if charts and _shows_charts(module) else []
+    return _bytes(module.render(result, drawings))
+
+
+def _module(name: str) -> ModuleType:
+    if name not in formats():
+        raise ValueError(f"unknown format {name!r}: known are {', '.join(formats())}")
+    return importlib.import_module(f"reports.formats.{name.replace('-', '_')}")
+
+
+def _shows_charts(module: ModuleType) -> bool:
+    """Only a format that says so does without charts; drawing takes seconds."""
+    return bool(getattr(module, "CHARTS", True))
+
+
+def _drawn(result: RunResult, png: bool = True) -> list[Drawing]:
+    from reports.drawing.draw import draw_all
+
+    return draw_all(result, png=png)
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
+
+
+def _write_charts(drawings: Sequence[Drawing], directory: Path) -> list[Path]:
     written: list[Path] = []
-    if charts:
-        drawn = {drawing.name for drawing in drawings if drawing.png}
-        # Remove pictures of an earlier report, because they show other data.
-        for name in set(known_charts()) - drawn:
-            (directory / "charts" / f"{name}.png").unlink(missing_ok=True)
+    drawn = {drawing.name for drawing in drawings if drawing.png}
+    # Remove pictures of an earlier report, because they show other data.
+    for name in set(known_charts()) - drawn:
+        (directory / "charts" / f"{name}.png").unlink(missing_ok=True)
     for drawing in drawings:
         if drawing.png:
             (directory / "charts").mkdir(exist_ok=True)
             written.append(directory / "charts" / f"{drawing.name}.png")
             write_atomically(written[-1], drawing.png)
-    for name in names:
-        module = importlib.import_module(f"reports.formats.{name}")
-        written.append(directory / f"report.{module.SUFFIX}")
-        write_atomically(written[-1], module.render(result, drawings).encode())
     return written

@@ -20,18 +20,22 @@ from harness.client.errors import UsageError
     "formats",
     multiple=True,
     type=PluginName("format"),
-    help="html, markdown; repeat for several [default: both].",
+    help="html, markdown, json, junit, csv, parquet, pytest-benchmark, github-benchmark, bencher, openmetrics; "
+    "repeat for several [default: html and markdown].",
 )
+@click.option("--output", metavar="FILE|-", help="Write the one format to this file, or to stdout.")
 @click.option("--charts/--no-charts", default=True, help="Draw charts/*.png.")
 @click.option("--json", "as_json", is_flag=True, help="result.json on stdout, all else on stderr.")
 @click.option("--quiet", is_flag=True, help="Nothing but the verdict (or the JSON).")
-def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bool, quiet: bool) -> int:
+def command(
+    directory: Path, formats: tuple[str, ...], output: str | None, charts: bool, as_json: bool, quiet: bool
+) -> int:
     """Render report.html, report.md and charts of a run; everything is computed again from its records.
 
     \b
     paceline report runs/x --format html --format markdown
+    paceline report runs/x --format junit --output gate.xml
     """
-    from harness import plugins
     from harness.cli.show import show
     from harness.cli.signals import reader_may_leave
     from harness.measure.judge.verdict import exit_code
@@ -39,10 +43,7 @@ def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bo
     from harness.measure.result import encode
     from reports import page
 
-    for name in formats:
-        if name not in plugins.names("format"):
-            raise UsageError(plugins.unknown("format", name, plugins.names("format")))
-    check_json_output(as_json)
+    _check(formats, output, as_json)
     if not (directory / "plan.json").is_file():
         raise UsageError(f"{directory}: not a run directory (it has no plan.json)")
     _check_version(directory / "result.json")
@@ -50,15 +51,51 @@ def command(directory: Path, formats: tuple[str, ...], charts: bool, as_json: bo
     data = encode(result)
     try:
         write_atomically(directory / "result.json", data)
-        written = page.write(result, directory, formats or ("html", "markdown"), charts)
+        written = [] if output else page.write(result, directory, formats or ("html", "markdown"), charts)
     except OSError as error:
         raise UsageError(f"{directory}: {error.strerror or error}") from error
     with reader_may_leave():
         if as_json:
-            sys.stdout.buffer.write(data)
-            sys.stdout.flush()
-        show(result, directory, written, to_stderr=as_json, brief=quiet)
+            _print(data)
+        if output:
+            _write(page.render(result, formats[0], charts), output)
+        show(result, directory, written, to_stderr=as_json or output == "-", brief=quiet)
     return exit_code(result)
+
+
+def _check(formats: tuple[str, ...], output: str | None, as_json: bool) -> None:
+    """Raise UsageError for options that do not go together."""
+    from harness import plugins
+
+    for name in formats:
+        if name not in plugins.names("format"):
+            raise UsageError(plugins.unknown("format", name, plugins.names("format")))
+    check_json_output(as_json)
+    if output is None:
+        return
+    if len(formats) != 1:
+        raise UsageError(f"--output {output}: takes one --format, not {len(formats)}")
+    if output == "-" and as_json:
+        raise UsageError("--output - and --json: both write to standard output; leave one out")
+    if output == "-" and sys.stdout is None:
+        raise UsageError("--output - writes to standard output, which is closed")
+    if output == "-" and formats[0] == "parquet" and sys.stdout.isatty():
+        raise UsageError("--output -: parquet is binary; give a file, or redirect the output")
+
+
+def _write(content: bytes, output: str) -> None:
+    if output == "-":
+        _print(content)
+        return
+    try:
+        write_atomically(Path(output), content)
+    except OSError as error:
+        raise UsageError(f"--output {output}: {error.strerror or error}") from error
+
+
+def _print(content: bytes) -> None:
+    sys.stdout.buffer.write(content)
+    sys.stdout.flush()
 
 
 def _check_version(path: Path) -> None:

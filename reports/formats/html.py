@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 SUFFIX = "html"
+CHARTS = True
 Grid = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 """Title, headings and rows of a table of words."""
 GLOSSARY = {

@@ -17,6 +17,7 @@ from reports.formats._capacity import capacity_section
 from reports.wording import badge_words, pace_words, partial_words, target_notes
 
 SUFFIX = "md"
+CHARTS = True
 # Characters. A step summary may have a megabyte, a comment 64 kB.
 SIZE_MAX = 60_000
 CAUSES_MAX = 8

@@ -27,6 +27,7 @@ from tests.processes import BUSY, ROOT, mock
 pytestmark = pytest.mark.slow
 
 NOT_RUN = {
+    r"^pytest test_service": "tests/unit/test_pytest_plugin.py runs it",
     r"^git ": "needs the address of the repository",
     r"^paceline compare .*--repeats 8": "plays sixteen repeats, for a minute; the simulated command beside it is run",
     r"^make demo": "CI runs it from a fresh clone; it installs a virtual environment",

@@ -208,7 +208,7 @@ def test_chart_is_drawn(tmp_path: Path) -> None:
 def test_format_is_rendered(tmp_path: Path) -> None:
     """A line for each case below the head."""
     result = report_samples.article()
-    made = module("reports/formats/csv.py", tmp_path)
-    rows = list(csv.DictReader(made.render(result).splitlines()))
+    made = module("reports/formats/tsv.py", tmp_path)
+    rows = list(csv.DictReader(made.render(result).splitlines(), delimiter="\t"))
     assert [row["case"] for row in rows] == [case.name for case in result.cases]
     assert [int(row["ok"]) for row in rows] == [case.counts.ok for case in result.cases]

@@ -176,7 +176,7 @@ def test_a_report_is_written_whole(results: dict[str, RunResult], tmp_path: Path
     assert all(path.stat().st_size > 500 for path in written)
     assert (tmp_path / "charts" / "throughput.png").read_bytes().startswith(b"\x89PNG")
     assert page.write(results["single"], tmp_path, ["markdown"], charts=False) == [tmp_path / "report.md"]
-    with pytest.raises(ValueError, match="unknown format 'pdf': known are html, markdown"):
+    with pytest.raises(ValueError, match="unknown format 'pdf': known are bencher, csv, "):
         page.write(results["single"], tmp_path, ["pdf"])
 
 
