@@ -48,8 +48,10 @@ def measured(known: Known, load: int, seed: int, out: Path) -> tuple[Point, floa
     """One trial at a load."""
     run, order = prepared(known, out, seed)
     with opened(run, VirtualTime(run), lambda event, facts: None) as session:
-        case, repeat = next(order.trials(known.by, Ask(float(load), 1, "narrow")))
-        session.play(case, repeat, order)
+        case = None
+        for case, repeat in order.trials(known.by, Ask(float(load), 1, "narrow")):
+            session.play(case, repeat, order)
+    assert case is not None
     (samples,) = order.samples(case.name)
     (sample,) = samples
     probe = judge(order.probes()[0], [known.slo], samples)
