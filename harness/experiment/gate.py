@@ -113,6 +113,8 @@ def against_run(wanted: GateSettings, settings: RunSettings, baseline: Finished,
 def interleaved(wanted: GateSettings, runs: Sequence[Run], backends: Sequence[Backend], progress: Progress) -> Gate:
     """Both sides in alternation, in stages."""
     with ExitStack() as stack:
+        for run in runs:
+            stack.callback(run.release)
         sessions = [stack.enter_context(opened(run, to, progress)) for run, to in zip(runs, backends, strict=True)]
         return _stages(wanted, runs, sessions)
 

@@ -17,6 +17,7 @@ from harness.client.redaction import redact
 from harness.client.transport.endpoint import access_to
 from harness.client.transport.server import check_answers, check_url
 from harness.experiment.cases import cases, check_numbers, check_simulated, describe
+from harness.experiment.directory_lock import DirectoryLock
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
@@ -35,10 +36,16 @@ class Run:
     plan: Plan
     # The Authorization header for the target. It is written to no file.
     authorization: str | None = field(default=None, repr=False)
+    lock: DirectoryLock | None = field(default=None, repr=False)
 
     @property
     def records(self) -> Path:
         return self.directory / "records"
+
+    def release(self) -> None:
+        """Let other runs have the directory: all of this one is written."""
+        if self.lock is not None:
+            self.lock.release()
 
     def add(self, case: CaseSpec) -> bool:
         """Add a case to the plan, or replace the one of its name; false if nothing changes."""
@@ -82,7 +89,7 @@ def prepare(
     if target is not None and settings.overwrite:
         check_answers(target)
     # With --overwrite this deletes the old run, so everything was checked before.
-    _lay_out(directory)
+    run.lock = _lay_out(directory)
     return run
 
 
@@ -119,8 +126,10 @@ def _directory(settings: RunSettings, label: str) -> Path:
     return directory
 
 
-def _lay_out(directory: Path) -> None:
+def _lay_out(directory: Path) -> DirectoryLock:
     try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = DirectoryLock(directory)
         for path in [*(directory / "records").glob("*"), directory / "result.json"]:
             path.unlink(missing_ok=True)
         (directory / "records").mkdir(parents=True, exist_ok=True)
@@ -128,6 +137,7 @@ def _lay_out(directory: Path) -> None:
         raise UsageError(f"--out {directory}: {error.strerror or error}") from error
     if not _writable(directory):
         raise UsageError(f"--out {directory}: not writable")
+    return lock
 
 
 def _writable(directory: Path) -> bool:

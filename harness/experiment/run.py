@@ -77,10 +77,17 @@ def execute(
 
 
 def summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool]:
-    """The result of a run after `play_all`, which returns whether it was interrupted.
+    """The result of a run after `play_all`, which returns whether it was interrupted. Releases the directory.
 
     A disk error ends the run. The returned result reports it, even if result.json cannot be written.
     """
+    try:
+        return _summarized(run, play_all)
+    finally:
+        run.release()
+
+
+def _summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool]:
     interrupted, lost = False, None
     try:
         interrupted = play_all()

@@ -23,7 +23,7 @@ def full() -> bool:
 
 
 def made(directory: Path) -> Any:
-    return SimpleNamespace(directory=directory)
+    return SimpleNamespace(directory=directory, release=lambda: None)
 
 
 def recorded(directory: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from harness.client.errors import UsageError
 from harness.experiment.child_process import Played, Watch
 from harness.experiment.prepare import Run, prepare
 from harness.experiment.run import execute
@@ -131,3 +132,12 @@ def test_the_schedule_of_a_run_is_computed_once_before_it_is_played(
     monkeypatch.setattr("harness.experiment.spec.compute", lambda *given: calls.append("player") or compute(*given))
     played(prepared(tmp_path, load="constant", rate=10.0, duration=2.0, repeats=2))
     assert calls == ["prepare", *["player"] * 4], "each player computes its own: offsets do not cross processes"
+
+
+def test_two_runs_in_one_directory_are_refused_while_the_first_is_there(tmp_path: Path) -> None:
+    first = prepared(tmp_path)
+    with pytest.raises(UsageError, match=r"--out .*run: another run is writing it"):
+        prepared(tmp_path, overwrite=True)
+    assert first.records.is_dir()
+    played(first)
+    assert prepared(tmp_path, overwrite=True).records.is_dir()
