@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 
 from harness.measure.result import json_schema
-from tests.processes import FAULTY, ROOT, mock, paceline, result_of, went_well
+from tests.processes import BUSY, FAULTY, ROOT, mock, paceline, result_of, went_well
 
 pytestmark = pytest.mark.slow
 QUICK = ["--no-calibrate", "--no-report", "--quiet"]
@@ -71,9 +71,7 @@ def test_a_stall_shows_in_due_time_and_not_in_service_time(tmp_path: Path) -> No
     )
     line = ["run", "steady", "-s", "queue-stream:concurrency=4", "--rate", "100", "--duration", "8"]
     done = paceline(*line, "--server", "stall.toml", "--out", "run", *QUICK, cwd=tmp_path)
-    reasons = {reason["code"] for reason in result_of(tmp_path / "run")["verdict"]["reasons"]}
-    assert done.returncode == (4 if reasons else 0), done.stdout
-    assert reasons <= {"lag"}  # a busy machine may wake the generator a millisecond late, which is reported
+    went_well(done, tmp_path / "run")
     case = result_of(tmp_path / "run")["cases"][0]
     assert case["latency_s"]["p99"]["value"] > 0.5
     assert case["service_time_s"]["p99"]["value"] < 0.1
@@ -194,7 +192,11 @@ def test_a_reader_that_leaves_does_not_change_the_exit_code(tmp_path: Path) -> N
     child = command(*line, cwd=tmp_path)
     assert child.stdout is not None
     child.stdout.close()  # before anything is printed
-    assert child.wait(60) == 0
+    code = child.wait(60)
+    verdict = result_of(tmp_path / "run")["verdict"]
+    # A busy machine may starve the client, which is reported.
+    assert {reason["code"] for reason in verdict["reasons"]} <= BUSY
+    assert code == (0 if verdict["status"] == "valid" else 4)
     for arguments in (["list"], ["report", "run", "--no-charts"]):
         line = [sys.executable, "-m", "harness", *arguments]
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -202,7 +204,7 @@ def test_a_reader_that_leaves_does_not_change_the_exit_code(tmp_path: Path) -> N
         assert gone.stdout is not None
         gone.stdout.close()
         _, errors = gone.communicate(timeout=60)
-        assert (gone.returncode, errors) == (0, "")
+        assert (gone.returncode, errors) == (0 if arguments == ["list"] else code, "")
 
 
 def test_too_few_open_files_are_refused_before_the_load(tmp_path: Path) -> None:

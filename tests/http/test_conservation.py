@@ -21,7 +21,7 @@ from harness.experiment.spec import Trial
 from harness.measure.record.files import find
 from harness.measure.record.rows_file import read
 from harness.measure.result import Named
-from tests.processes import FAULTY, ROOT, case_file, mock, spec, start
+from tests.processes import BUSY, FAULTY, ROOT, case_file, mock, spec, start
 
 pytestmark = pytest.mark.slow
 LOCUST = ["locust", "--headless", "--only-summary", "--loglevel", "WARNING"]
@@ -182,7 +182,7 @@ def test_plain_locust_starts_a_mock_and_leaves_a_run(tmp_path: Path) -> None:
     child = start(line, cwd=tmp_path)
     text = finished(child)
     verdict = json.loads((tmp_path / "out" / "result.json").read_text())["verdict"]
-    assert {reason["code"] for reason in verdict["reasons"]} <= {"lag"}  # the machine may be busy
+    assert {reason["code"] for reason in verdict["reasons"]} <= BUSY  # the machine may be busy
     assert child.returncode == (4 if verdict["reasons"] else 0)
     assert "report: paceline report out" in text
     assert len(recorded_of(tmp_path / "out", "spike")) == locusts_total(text)[0] > 20
@@ -250,8 +250,10 @@ def test_plain_locust_that_is_stopped_drains_before_its_result(processes: int, t
     text = finished(child)
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     codes = [reason["code"] for reason in result["verdict"]["reasons"]]
-    assert child.returncode == (4 if "lag" in codes else 5), text  # on a busy machine the load comes late
+    assert child.returncode == (4 if {"lag", "client_ceiling", "client_starved"} & set(codes) else 5), (
+        text
+    )  # on a busy machine the load comes late
     counts = result["cases"][0]["counts"]
     assert counts["connection_error"] == counts["rejected"] == 0
     assert counts["ok"] + counts["not_sent"] == counts["scheduled"] > 1000
-    assert [code for code in codes if code != "lag"] == ["unfinished"]
+    assert [code for code in codes if code not in BUSY] == ["unfinished"]

@@ -11,7 +11,7 @@ import pytest
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from harness.measure.record.files import paths
-from harness.measure.record.plan import CaseFacts, Measured, write_facts, write_plan
+from harness.measure.record.plan import CaseFacts, Measured, write_facts, write_measured, write_plan
 from harness.measure.record.rows_file import ATTEMPT_DTYPE
 from harness.measure.reduce.summary import measure_case, summarize_run
 from harness.measure.result import OUTCOME_NAMES, Named
@@ -56,6 +56,7 @@ def test_every_scheduled_item_has_one_outcome(tmp_path: Path) -> None:
 def test_processes_are_laid_side_by_side_by_the_wall_clock(tmp_path: Path) -> None:
     """A second process that began 0.5 s later ends 0.5 s later; counts, CPU and memory add up."""
     write_plan(plan(plan_case(processes=2)), tmp_path)
+    write_measured(Measured(), tmp_path)
     leave(tmp_path, request_rows(100))
     leave(tmp_path, request_rows(100, first=100), process=1, t0_unix_s=1000.5)
     case = summarize_run(tmp_path).cases[0]
@@ -69,6 +70,7 @@ def test_processes_are_laid_side_by_side_by_the_wall_clock(tmp_path: Path) -> No
 def test_repeats_are_pooled_and_give_an_interval(tmp_path: Path) -> None:
     """Three repeats: percentiles of all, makespan their mean, and low <= value <= high."""
     write_plan(plan(plan_case(repeats=3)), tmp_path)
+    write_measured(Measured(), tmp_path)
     for repeat, service_ms in enumerate((10, 11, 12)):
         leave(tmp_path, request_rows(200, service_ms=service_ms), repeat=repeat)
     case = summarize_run(tmp_path).cases[0]
@@ -85,6 +87,7 @@ def test_repeats_are_pooled_and_give_an_interval(tmp_path: Path) -> None:
 def test_a_missing_repeat_makes_the_run_inconclusive(tmp_path: Path) -> None:
     """Two of three repeats are not what was asked for."""
     write_plan(plan(plan_case(repeats=3)), tmp_path)
+    write_measured(Measured(), tmp_path)
     for repeat in range(2):
         leave(tmp_path, request_rows(200), repeat=repeat)
     result = summarize_run(tmp_path)
@@ -95,6 +98,7 @@ def test_a_missing_repeat_makes_the_run_inconclusive(tmp_path: Path) -> None:
 def test_a_killed_process_leaves_a_partial_case(tmp_path: Path) -> None:
     """No end, a torn last flush, no facts: what was recorded is shown, marked partial, and does not pass."""
     write_plan(plan(plan_case()), tmp_path)
+    write_measured(Measured(), tmp_path)
     leave(tmp_path, request_rows(100), end=None)
     requests = paths(tmp_path, CASE, 0, 0).requests
     requests.write_bytes(requests.read_bytes()[:-7])
@@ -107,6 +111,7 @@ def test_a_killed_process_leaves_a_partial_case(tmp_path: Path) -> None:
 def test_a_process_killed_in_its_first_instant(tmp_path: Path) -> None:
     """A torn header has no rows to lose; nothing recorded is no result."""
     write_plan(plan(plan_case()), tmp_path)
+    write_measured(Measured(), tmp_path)
     leave(tmp_path, request_rows(1), end=None)
     requests = paths(tmp_path, CASE, 0, 0).requests
     requests.write_bytes(requests.read_bytes()[:30])
@@ -116,6 +121,7 @@ def test_a_process_killed_in_its_first_instant(tmp_path: Path) -> None:
 def test_a_case_that_was_never_begun_is_named_and_not_shown(tmp_path: Path) -> None:
     """The run is inconclusive without it."""
     write_plan(plan(plan_case(), plan_case("sync")), tmp_path)
+    write_measured(Measured(), tmp_path)
     leave(tmp_path, request_rows(400))
     result = summarize_run(tmp_path)
     assert [case.name for case in result.cases] == [CASE]
@@ -127,6 +133,7 @@ def test_a_case_that_was_never_begun_is_named_and_not_shown(tmp_path: Path) -> N
 def test_a_case_that_was_begun_without_records(tmp_path: Path) -> None:
     """The child failed before the load: facts alone make a partial case with nothing in it."""
     write_plan(plan(plan_case()), tmp_path)
+    write_measured(Measured(), tmp_path)
     write_facts(CaseFacts(CASE, 0, 1, None, 0, None, 0.2), tmp_path)
     result = summarize_run(tmp_path)
     assert result.cases[0].partial

@@ -22,7 +22,9 @@ WITH_BENCHMARK = (*PLUGINS, "-p", "benchmark")
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Only the plugins named are loaded, so the outcome does not depend on what is installed."""
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
+    # A worker of xdist tells its children, too, and pytest-benchmark stays off there.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    environment = {**own, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
         cwd=folder,

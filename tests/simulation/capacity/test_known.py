@@ -1,6 +1,7 @@
 """Ten servers of known capacity: the truth lies in the interval, and nothing passes at 1.1 times the capacity.
 
-`PACELINE_SEEDS=20 pytest tests/simulation/capacity` plays the probes at 1.1 times the capacity with twenty seeds.
+`PACELINE_SEEDS=20 pytest tests/simulation/capacity` searches all ten, and plays the probes at 1.1 times the capacity
+with twenty seeds. With the usual one seed it searches four of them, which takes seconds instead of a minute.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from tests.simulation.capacity.published import Point, aiperf_monotonic, guidell
 from tests.simulation.capacity.searching import probe, search
 
 SEEDS = int(os.environ.get("PACELINE_SEEDS", "1"))
+SEARCHED = (
+    PROFILES if SEEDS > 1 else [known for known in PROFILES if known.name in {"constant", "rate-limit", "llm", "cliff"}]
+)
 WIDTH = 0.15
 
 
@@ -33,16 +37,16 @@ def test_the_stated_capacity_is_the_true_one(known: Known) -> None:
 
 
 def test_the_capacity_is_found(tmp_path: Path) -> None:
-    """In at least nine of ten the truth lies in an interval of at most 15 %, and no probe passes at 1.1 times it."""
+    """In nine of ten the truth lies in an interval of at most 15 %, and no probe passes at 1.1 times it."""
     right, said = 0, []
-    for known in PROFILES:
+    for known in SEARCHED:
         found = search(known, tmp_path / known.name)
         (answer,) = found.answers
         low, high = answer.low or 0.0, answer.high or math.inf
         right += low <= known.capacity <= high and (high - low) / low <= WIDTH + 1e-9
         said.append(f"{known.name}: {low:g} to {high:g}, truth {known.capacity:g}, {answer.ended}")
         assert not any(one.load >= 1.1 * known.capacity and "passed" in one.states for one in found.probes), said[-1]
-    assert right >= 9, said
+    assert right >= len(SEARCHED) - (SEEDS > 1), said
 
 
 @pytest.mark.parametrize("known", PROFILES, ids=lambda known: known.name)
