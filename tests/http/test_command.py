@@ -152,7 +152,7 @@ def test_serve_answers_and_a_taken_port_is_reported(tmp_path: Path) -> None:
             "run",
             *QUICK,
         ]
-        assert paceline(*line, cwd=tmp_path).returncode == 0
+        went_well(paceline(*line, cwd=tmp_path), tmp_path / "run")
         taken = paceline("serve", "mock", "--port", port, cwd=tmp_path)
         assert taken.returncode == 2
         assert port in taken.stderr

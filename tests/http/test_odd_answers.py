@@ -18,7 +18,7 @@ from harness.client.transport.blocking import BlockingTransport
 from harness.client.types import Item, Outcome, Request, Response, Task
 from harness.experiment.target import embedded, remote
 from tests.http.misbehaving import SSE, Misbehaving, chunked, head, misbehaving
-from tests.processes import paceline, result_of
+from tests.processes import paceline, result_of, went_well
 
 TRANSPORTS = [HttpTransport, BlockingTransport]
 Transport = type[HttpTransport] | type[BlockingTransport]
@@ -131,7 +131,7 @@ def test_a_run_and_a_bulk_run_tell_how_much_was_odd(tmp_path: Path) -> None:
         to = ["--task", "chat", "--target", url, "-s", "queue-stream:concurrency=2"]
         quick = ["--no-calibrate", "--no-report", "--quiet"]
         done = paceline("compare", "--input", "in.jsonl", *to, *quick, "--out", "run", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        went_well(done, tmp_path / "run")
         bulk = paceline("process", "in.jsonl", "--output", "out.jsonl", *to, "--json", cwd=tmp_path)
     finally:
         server.shutdown()
