@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.test_docs import PAGES, write_own_files
-from tests.processes import BUSY, ROOT, mock
+from tests.processes import BUSY, ROOT, mock, without_coverage
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +85,15 @@ def servers() -> Iterator[dict[str, str]]:
         yield {"pairs": pairs.url, "texts": texts.url}
 
 
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the runs that `paceline diff` is shown with."""
+    folder = tmp_path_factory.mktemp("two")
+    for name in ("yesterday", "today"):
+        run(f"paceline simulate compare -s sync --server demo --items 300 --repeats 8 --out runs/{name}", folder)
+    return folder / "runs"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A working directory with the files that the examples name."""
@@ -112,13 +122,15 @@ def free_port() -> int:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """With this virtual environment's commands first on the path."""
+    """With this virtual environment's commands first on the path; other tests cover the same lines."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
+    return {**without_coverage(), "PATH": path, "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
 
 
 @pytest.mark.parametrize("line", [line for line in commands() if reason(line) is None])
-def test_a_command_of_the_docs_does_what_it_says(line: str, folder: Path, servers: dict[str, str]) -> None:
+def test_a_command_of_the_docs_does_what_it_says(
+    line: str, folder: Path, servers: dict[str, str], two_runs: Path
+) -> None:
     """It ends with exit code 0; a server is ready, answers and ends cleanly."""
     if " serve " in line or line.startswith("python -m model_server") or " worker " in line:
         if "model_server" in line or "serve model" in line:
@@ -126,8 +138,7 @@ def test_a_command_of_the_docs_does_what_it_says(line: str, folder: Path, server
         serves(line, folder)
         return
     if line.startswith("paceline diff"):
-        for name in ("yesterday", "today"):
-            run(f"paceline simulate compare -s sync --server demo --items 300 --repeats 8 --out runs/{name}", folder)
+        shutil.copytree(two_runs, folder / "runs")
     if line.startswith("paceline report"):
         directory = line.split()[2]
         prepare = f"paceline simulate compare -s sync --server demo --items 50 --out {directory}"
