@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from harness.cli.command import Group
+from harness.cli.command import PROJECT_FILE, Group
 from harness.cli.signals import stopped_as_by_ctrl_c
 from harness.cli.streams import open_closed
 from harness.client.errors import UsageError
@@ -110,7 +110,8 @@ def cli(ctx: click.Context, config: Path | None) -> None:
     if config is not None or Path("paceline.toml").is_file():
         from harness.cli.config import read
 
-        ctx.default_map = read(config or Path("paceline.toml"))
+        ctx.meta[PROJECT_FILE] = file = config or Path("paceline.toml")
+        ctx.default_map = read(file)
 
 
 def main(arguments: list[str] | None = None) -> None:
