@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from harness.base.options import REQUIRED, Option, options
 from harness.base.quantity import DURATION_HELP, RATE_HELP, SHARE_HELP, duration_s, rate_per_s, share
 from harness.client.errors import UsageError
+
+PROJECT_FILE = "harness.cli.config"
+"""Key of the context's meta data: the path of paceline.toml, if it was read."""
 
 
 class _Once(click.Command):
@@ -32,7 +37,13 @@ class _Once(click.Command):
                 value = values[str(option.name)]
                 if "" in (value if isinstance(value, list) else [value]):
                     raise click.UsageError(f"{_name(option)}: the value is empty")
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.BadParameter as error:
+            if error.param is None or (found := _place(ctx, error.param)) is None:
+                raise
+            text = f"{error.message.rstrip('.')} (set in {found})"
+            raise click.BadParameter(text, ctx, error.param, error.param_hint) from error
 
 
 def _repeatable(option: click.Option, args: list[str]) -> bool:
@@ -47,6 +58,37 @@ def _name(option: click.Option) -> str:
 
 class Command(_Once):
     """A command of paceline."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; an error about a value of the project file says where that stands."""
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            if not (places := list(_places(ctx, str(error)))):
+                raise
+            raise UsageError(f"{error} (set in {', '.join(places)})") from error
+
+
+def _places(ctx: click.Context, message: str) -> Iterator[str]:
+    """Where the project file sets the options that a message names, by flag, field or value."""
+    for option in ctx.command.params:
+        if (found := _place(ctx, option)) is not None:
+            values = ctx.params[str(option.name)]
+            texts = [value for value in (values if option.multiple else [values]) if isinstance(value, str)]
+            named = [rf"{max(option.opts, key=len)}(?![\w-])", rf"\b{option.name}="]
+            named += [rf"(?<!\w){re.escape(text)}(?!\w)" for text in texts]
+            if any(re.search(pattern, message) for pattern in named):
+                yield found
+
+
+def _place(ctx: click.Context, option: click.Parameter) -> str | None:
+    """Where the project file sets this option: file, table and key. None if its value is not from there."""
+    from_file = ctx.get_parameter_source(str(option.name)) is ParameterSource.DEFAULT_MAP
+    if not from_file or (file := ctx.meta.get(PROJECT_FILE)) is None:
+        return None
+    from harness.cli.config import place
+
+    return place(file, ctx.command_path.split()[1], max(option.opts, key=len).removeprefix("--"))
 
 
 class Group(_Once, click.Group):

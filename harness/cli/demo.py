@@ -68,19 +68,17 @@ def command(items: int, out: Path, overwrite: bool, simulated: bool) -> int:
     """
     from harness.cli.progress import ProgressDisplay
     from harness.cli.show import show_act, show_overview
-    from harness.cli.signals import stopped_as_by_ctrl_c
     from reports import overview, page
 
     acts = []
-    with stopped_as_by_ctrl_c():
-        for scene in SCENES:
-            with ProgressDisplay() as progress:
-                result, interrupted = _play(scene, items, out / scene.profile, overwrite, simulated, progress)
-            page.write(result, out / scene.profile)
-            acts.append(overview.Act(scene.profile, scene.title, scene.about, result))
-            show_act(result, scene.title)
-            if interrupted:
-                break
+    for scene in SCENES:
+        with ProgressDisplay() as progress:
+            result, interrupted = _play(scene, items, out / scene.profile, overwrite, simulated, progress)
+        page.write(result, out / scene.profile)
+        acts.append(overview.Act(scene.profile, scene.title, scene.about, result))
+        show_act(result, scene.title)
+        if interrupted:
+            break
     written = overview.write(acts, TITLE, out)
     show_overview([(act.name, act.result) for act in acts], written)
     return _exit_code([act.result for act in acts])

@@ -47,7 +47,7 @@ def command(junit: Path | None, summary: Path | None, **options: Any) -> int:
     """
     from harness.base.options import filled
     from harness.cli.progress import ProgressDisplay
-    from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
+    from harness.cli.signals import reader_may_leave
     from harness.cli.streams import check_json_output
     from harness.experiment.gate import GateSettings, play
     from harness.measure.gate_result import encode
@@ -61,7 +61,7 @@ def command(junit: Path | None, summary: Path | None, **options: Any) -> int:
     if (directory / "candidate" / "plan.json").exists():
         raise UsageError(f"--out {directory}: holds a run already; choose another directory")
     settings = settings_of({**options, "repeats": 1, "overwrite": False}, "backlog", DEFAULT)
-    with stopped_as_by_ctrl_c(), ProgressDisplay(quiet=options["quiet"] or None) as progress:
+    with ProgressDisplay(quiet=options["quiet"] or None) as progress:
         gate = play(wanted, settings, directory, progress)
     _write(junit, as_junit(gate), "wb")
     _write(summary, markdown(gate).encode(), "ab")

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from harness.cli.command import Group
+from harness.cli.command import PROJECT_FILE, Group
+from harness.cli.signals import stopped_as_by_ctrl_c
 from harness.cli.streams import open_closed
 from harness.client.errors import UsageError
 from harness.client.redaction import keep, keep_from_texts, redact
@@ -109,7 +110,8 @@ def cli(ctx: click.Context, config: Path | None) -> None:
     if config is not None or Path("paceline.toml").is_file():
         from harness.cli.config import read
 
-        ctx.default_map = read(config or Path("paceline.toml"))
+        ctx.meta[PROJECT_FILE] = file = config or Path("paceline.toml")
+        ctx.default_map = read(file)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -117,13 +119,15 @@ def main(arguments: list[str] | None = None) -> None:
     open_closed()
     _keep_secrets(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = cli.main(args=arguments, prog_name="paceline", standalone_mode=False)
+        with stopped_as_by_ctrl_c():
+            code = cli.main(args=arguments, prog_name="paceline", standalone_mode=False)
     except click.ClickException as error:
         code = _say(error.format_message(), EXIT_USAGE)
     except UsageError as error:
         code = _say(str(error), EXIT_USAGE)
-    except (click.Abort, KeyboardInterrupt):
-        code = _say("interrupted", EXIT_INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        # click wraps the interrupt; its text, if any, says what is missing.
+        code = _say(f"interrupted{stop.__cause__ or stop}", EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The output pipe is closed.
         code = 0

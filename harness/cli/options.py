@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def play(
     """
     from harness.cli.progress import ProgressDisplay
     from harness.cli.show import show
-    from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
+    from harness.cli.signals import reader_may_leave
     from harness.experiment import run as real
     from harness.experiment.prepare import prepare
     from harness.measure.judge.verdict import exit_code
@@ -64,13 +65,14 @@ def play(
     check_json_output(options["as_json"])
     settings = settings_of(options, scenario, default_strategies)
     run = (prepared or prepare)(settings)
-    with stopped_as_by_ctrl_c(), ProgressDisplay(quiet=options["quiet"] or None) as progress:
-        result, interrupted = (execute or real.execute)(run, progress)
+    with ProgressDisplay(quiet=options["quiet"] or None) as progress:
+        with _hint(run.directory, "plan.json", "`paceline report {}` makes the result from the records"):
+            result, interrupted = (execute or real.execute)(run, progress)
         written = []
         if options["report"]:
             progress("reporting", {})
             written = _report(result, run.directory)
-    with reader_may_leave():
+    with _hint(run.directory, "result.json", "{}/result.json is complete"), reader_may_leave():
         if options["as_json"]:
             sys.stdout.buffer.write(encode(result))
             sys.stdout.flush()
@@ -95,13 +97,28 @@ def settings_of(options: dict[str, Any], scenario: str, default_strategies: tupl
     )
 
 
+@contextmanager
+def _hint(directory: Path, file: str, hint: str) -> Iterator[None]:
+    """Within it Ctrl-C says what is left of the run, if it has got as far as this file."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (directory / file).is_file():
+            raise
+        raise KeyboardInterrupt(f"; {hint.format(directory)}") from None
+
+
 def _report(result: Any, directory: Path) -> list[Path]:
-    """Write the reports. A disk error is reported in one line, and the result stays valid."""
+    """Write the reports. A disk error or Ctrl-C is reported in one line, and the result stays as it is."""
     from harness.measure.record.files import disk_failed
     from reports.page import write
 
     try:
         return write(result, directory)
+    except KeyboardInterrupt:
+        said = f"interrupted: the reports are missing or incomplete; `paceline report {directory}` writes them"
+        click.echo(f"paceline: {said}", err=True)
+        return []
     except OSError as error:
         if not disk_failed(error):
             raise

@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -15,10 +16,14 @@ STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(sign
 
 @contextlib.contextmanager
 def stopped_as_by_ctrl_c() -> Iterator[None]:
-    """Within it SIGTERM and SIGHUP do what Ctrl-C does: the run ends with a partial result.
+    """Within it SIGTERM and SIGHUP do what Ctrl-C does: the command ends, a run with a partial result.
 
-    They count once: a terminal that closes sends SIGHUP twice. A signal that is ignored (`nohup`) stays so.
+    They count once: a terminal that closes sends SIGHUP twice. A signal that is ignored (`nohup`) stays so. Outside of
+    the main thread, signals stay as they are.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     handlers = {number: signal.getsignal(number) for number in STOPS}
     mine = [number for number, handler in handlers.items() if handler is not signal.SIG_IGN]
 

@@ -235,14 +235,14 @@ class ChildProcesses:
 
 
 def open_server(run: Run) -> targets.RunningTarget:
-    """The server of a run, embedded or not. Raises UsageError, after removing the directory of a run without a plan."""
+    """The server of a run, embedded or not. An error or a stop removes the directory of a run without a plan."""
     settings = run.settings
     try:
         check_open_files(run.cases)
         if settings.target is not None:
             return targets.remote(settings.target)
         return targets.embedded(settings.server, settings.speed, settings.seed, run.records / "mock_server.log")
-    except UsageError:
+    except (UsageError, KeyboardInterrupt):
         if not (run.directory / PLAN_FILE).exists():
             shutil.rmtree(run.directory, ignore_errors=True)
         raise

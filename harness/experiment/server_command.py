@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
-import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +14,9 @@ from pathlib import Path
 from harness.client.errors import UsageError
 from harness.client.redaction import redact
 from harness.client.transport.server import check_answers
+from harness.experiment import guard
 
 PORT = "{port}"
-STOP_S = 10.0
 _POLL_S = 0.1
 
 
@@ -31,16 +30,14 @@ def started(option: str, command: str, log: Path, timeout_s: float = 60.0) -> It
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
-        try:
-            process = subprocess.Popen(  # noqa: S603 - the user's own command
-                [part.replace(PORT, str(port)) for part in parts],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise UsageError(f"{option}: {parts[0]}: {error.strerror}") from error
+        # The guard ends the server even if this process is killed.
+        process = subprocess.Popen(  # noqa: S603 - the user's own command
+            [sys.executable, "-I", guard.__file__, *(part.replace(PORT, str(port)) for part in parts)],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
             _wait(option, process, url, log, timeout_s)
             yield url
@@ -84,9 +81,8 @@ def _last_line(log: Path) -> str:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Stop the command and everything that it started: they share a process group."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_S)
+    """Let the guard stop the command and everything that it started."""
+    assert process.stdin is not None  # noqa: S101 - it was asked for
+    process.stdin.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(2 * guard.STOP_S)

@@ -2,14 +2,18 @@
 
 import json
 import os
+import shlex
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.client.errors import UsageError
 from harness.experiment.server_command import started
-from tests.processes import BUSY, paceline, result_of
+from tests.processes import BUSY, ROOT, paceline, result_of, start
 
 MOCK = f"{sys.executable} -m mock_server --profile constant-120ms --speed 20 --port {{port}}"
 
@@ -37,6 +41,52 @@ def test_a_server_that_never_answers_is_refused_and_stopped(tmp_path: Path) -> N
         pass
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+def test_a_server_ends_with_a_command_that_was_killed(tmp_path: Path) -> None:
+    """`kill -9` leaves nobody to stop it; the processes that it started end as well."""
+    pids = tmp_path / "pids"
+    server = f"sleep 60 & echo $$ $! > {pids}.part; mv {pids}.part {pids}; : {{port}}; wait"
+    code = (
+        "from pathlib import Path\nfrom harness.experiment.server_command import started\n"
+        f"with started('--x', {shlex.join(['sh', '-c', server])!r}, Path({str(tmp_path / 'log')!r})): pass\n"
+    )
+    gate = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    _until(pids.exists)
+    gate.kill()
+    gate.wait()
+    for pid in map(int, pids.read_text().split()):
+        _until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
+
+
+def _until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_gate_that_is_stopped_is_inconclusive(tmp_path: Path) -> None:
+    """SIGTERM in its second pair: what was measured is reported, its servers are stopped, and the exit code is 5."""
+    gate = start(
+        [
+            *("harness", "gate", "--baseline-cmd", MOCK, "--candidate-cmd", MOCK, "--items", "30", "--no-calibrate"),
+            *("--out", "g", "--quiet", "--junit", "g.xml"),
+        ],
+        cwd=tmp_path,
+    )
+    _until(lambda: gate.poll() is not None or any(tmp_path.glob("g/*/records/*.r0.p0.end.json")))
+    gate.terminate()
+    said, _ = gate.communicate(timeout=60)
+    made = json.loads((tmp_path / "g" / "gate.json").read_text())
+    verdicts = [result_of(tmp_path / "g" / side)["verdict"] for side in ("baseline", "candidate")]
+    codes = {reason["code"] for verdict in verdicts for reason in verdict["reasons"] if verdict["status"] != "valid"}
+    if codes == {"interrupted"}:
+        assert (gate.returncode, made["status"]) == (5, "inconclusive"), said
+    else:
+        # A busy machine has made a part invalid besides.
+        assert (gate.returncode, made["status"]) == (4, "invalid"), said
+    assert (tmp_path / "g.xml").exists()
 
 
 def test_two_servers_are_played_in_alternation(tmp_path: Path) -> None:

@@ -132,6 +132,11 @@ def test_mistakes_are_answered_in_a_line(
         ("quiet = 1", "quiet = 1: expected true or false"),
         ("[compare]\nstrategy = [1, {a = 2}]", "strategy = {'a': 2}: expected a text, or a list of texts"),
         ("seed = true", "seed = True: expected a text or a number"),
+        ("rate-limit = 1\nrate_limit = 2", "paceline.toml: rate-limit and rate_limit are the same option"),
+        ("[run]\nlag_tolerance = 1\nlag-tolerance = 1", "[run]: lag_tolerance and lag-tolerance are the same option"),
+        ('[compare]\ntask = ""', "paceline.toml: [compare]: task: the value is empty"),
+        ('[run]\nduration = "soon"', "paceline.toml: [run]: duration = 'soon': 'soon' is not seconds"),
+        ("[gate]\npairs = 0", "paceline.toml: [gate]: pairs = 0: 0 is not in the range"),
     ],
 )
 def test_a_bad_project_file_is_reported(
@@ -168,6 +173,62 @@ def test_a_number_of_the_project_file_is_not_cut_off(
     code, _, err = run(capsys, "compare", "-s", "sync")
     assert code == 2
     assert "'1.5' is not a valid integer" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "says"),
+    [
+        ("[compare]\nitems = 0", [], "--items 0: must be between 1 and 1e+12 (set in paceline.toml: [compare]: items)"),
+        ("items = 0", [], "(set in paceline.toml: items)"),
+        ("[compare]\nrate_limit = -1", [], "(set in paceline.toml: [compare]: rate_limit)"),
+        (
+            '[compare]\nstrategy = ["sync", "snc"]',
+            [],
+            "a class of your own is package.module:Class (set in paceline.toml: [compare]: strategy)",
+        ),
+        ('[compare]\nslo = "p98<1s"', [], "(set in paceline.toml: [compare]: slo)"),
+        (
+            "[compare]\nusers = 0\nitems = 5",
+            [],
+            "--users 0: must be between 1 and 10000 (set in paceline.toml: [compare]: users)",
+        ),
+        ("[compare]\nitems = 5", ["--users", "0"], "--users 0: must be between 1 and 10000\n"),
+        ("items = 20", ["--users", "0"], "--users 0: must be between 1 and 10000\n"),
+        # The value of the file is not used.
+        ("[compare]\nitems = 0", ["--items", "5", "--users", "0"], "--users 0: must be between 1 and 10000\n"),
+        (
+            '[compare]\nitems = "a"',
+            ["--items", "5"],
+            "paceline.toml: [compare]: items = 'a': 'a' is not a valid integer",
+        ),
+    ],
+)
+def test_a_wrong_value_of_the_project_file_is_named_with_its_place(
+    text: str,
+    given: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """File, table and key; a value that the command line replaces is checked for its form alone."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paceline.toml").write_text(text)
+    code, _, err = run(capsys, "compare", *given)
+    assert code == 2
+    assert says in err
+
+
+def test_a_value_for_all_commands_is_refused_by_those_that_it_does_not_suit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """20 items are too few for the demo, and enough for others."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paceline.toml").write_text("items = 20")
+    code, _, err = run(capsys, "demo")
+    assert code == 2
+    assert "20 is not in the range 50<=x<=100000 (set in paceline.toml: items)" in err
+    assert run(capsys, "list")[0] == 0
 
 
 def test_list_shows_everything_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:

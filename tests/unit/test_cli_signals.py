@@ -63,6 +63,62 @@ def test_ctrl_c_while_modules_are_imported_is_one_line() -> None:
     assert (done.returncode, done.stderr) == (5, "paceline: interrupted\n")
 
 
+SIMULATED = ["simulate", "compare", "-s", "sync", "--items", "320", "--server", "constant-120ms", "--out"]
+
+
+def test_ctrl_c_during_the_report_keeps_the_exit_code_of_the_result(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The result is complete: what is missing is named, with the command that makes it."""
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("reports.page.write", stopped)
+    with pytest.raises(SystemExit) as end:
+        command.main([*SIMULATED, str(tmp_path / "r")])
+    said = capsys.readouterr()
+    assert end.value.code == 0
+    assert "verdict: valid" in said.out
+    assert f"the reports are missing or incomplete; `paceline report {tmp_path / 'r'}` writes them" in said.err
+
+
+@pytest.mark.parametrize(
+    ("place", "hint"),
+    [
+        ("harness.experiment.run.summarize_run", "`paceline report {}` makes the result from the records"),
+        ("harness.cli.show.show", "{}/result.json is complete"),
+        ("harness.experiment.run.write_plan", None),
+    ],
+)
+def test_a_second_ctrl_c_says_what_is_left(
+    place: str, hint: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It ends the command at once, in the middle of its last steps."""
+
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, stopped)
+    with pytest.raises(SystemExit) as end:
+        command.main([*SIMULATED, str(tmp_path / "r"), "--no-report"])
+    assert end.value.code == 5
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said == "paceline: interrupted" + (f"; {hint.format(tmp_path / 'r')}" if hint else "")
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_a_stop_signal_ends_every_command_like_ctrl_c(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its `finally` blocks run, so that nothing that it started is left behind."""
+    monkeypatch.setattr("harness.plugins.names", lambda kind: signal.raise_signal(number))
+    with pytest.raises(SystemExit) as end:
+        command.main(["list", "layers"])
+    assert end.value.code == 5
+    assert capsys.readouterr().err.strip() == "paceline: interrupted"
+
+
 def test_too_many_open_files_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder of plug-ins that cannot be read for want of a descriptor, say; it is no fault of ours."""
 

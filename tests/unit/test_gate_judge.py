@@ -73,6 +73,19 @@ def test_an_invalid_side_decides_nothing() -> None:
     assert found.reasons == ["candidate: adaptive: The load generator fell behind schedule."]
 
 
+def test_a_stop_is_inconclusive_unless_something_else_is_invalid() -> None:
+    stop = Reason("interrupted", "It was stopped before its end.", "adaptive")
+    whole = slower(1.2).result
+    stopped = Finished(msgspec.structs.replace(whole, verdict=Verdict("inconclusive", [stop])))
+    found = judge(BASE, stopped)
+    assert (found.status, EXIT_CODES[found.status]) == ("inconclusive", 5)
+    assert found.text == "The measurement is inconclusive: candidate: adaptive: It was stopped before its end."
+    bad = Verdict("invalid", [stop, Reason("damaged", "Recorded data is damaged.", "adaptive")])
+    assert judge(BASE, Finished(msgspec.structs.replace(whole, verdict=bad))).status == "invalid"
+    killed = Verdict("inconclusive", [Reason("partial", "The run was killed.", "adaptive")])
+    assert judge(BASE, Finished(msgspec.structs.replace(whole, verdict=killed))).status == "invalid"
+
+
 def test_too_few_pairs_are_inconclusive_and_their_number_is_named() -> None:
     found = judge(run("main", [0.1] * 4), run("branch", [0.2] * 4))
     assert found.status == "inconclusive"

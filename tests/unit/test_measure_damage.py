@@ -159,3 +159,19 @@ def test_a_removed_measured_json_is_named(whole: Path, tmp_path: Path) -> None:
     (copy / "measured.json").unlink()
     with pytest.raises(UsageError, match=r"measured.json: No such file or directory. It was removed after the run"):
         summarize_run(copy)
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_file_that_was_removed_or_emptied_is_noticed(whole: Path, tmp_path: Path, emptied: bool) -> None:
+    """Each file of a run, one by one: it is named, or the run is not valid, or its file gives no figure."""
+    right = summarize_run(whole)
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    unnoticed = []
+    for path in sorted(path for path in run.rglob("*") if path.is_file()):
+        before = path.read_bytes()
+        path.write_bytes(b"") if emptied else path.unlink()
+        if _judged(summarized(run), right, path.name) in {"wrong", "harmless"}:
+            unnoticed.append(path.name)
+        path.write_bytes(before)
+    assert unnoticed == []

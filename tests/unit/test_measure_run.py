@@ -10,6 +10,7 @@ import pytest
 
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
+from harness.measure.judge.verdict import exit_code
 from harness.measure.record.files import paths
 from harness.measure.record.plan import CaseFacts, Measured, write_facts, write_measured, write_plan
 from harness.measure.record.rows_file import ATTEMPT_DTYPE
@@ -109,13 +110,15 @@ def test_a_killed_process_leaves_a_partial_case(tmp_path: Path) -> None:
 
 
 def test_a_process_killed_in_its_first_instant(tmp_path: Path) -> None:
-    """A torn header has no rows to lose; nothing recorded is no result."""
+    """A torn header has no rows to lose; nothing recorded is neither a result nor a fault of the target."""
     write_plan(plan(plan_case()), tmp_path)
     write_measured(Measured(), tmp_path)
     leave(tmp_path, request_rows(1), end=None)
     requests = paths(tmp_path, CASE, 0, 0).requests
     requests.write_bytes(requests.read_bytes()[:30])
-    assert summarize_run(tmp_path).verdict.status == "invalid"
+    result = summarize_run(tmp_path)
+    assert result.verdict.status == "inconclusive"
+    assert exit_code(result) == 5
 
 
 def test_a_case_that_was_never_begun_is_named_and_not_shown(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from harness.load.schedule import compute
+from harness.measure.judge.verdict import exit_code
 from harness.measure.record.frames import frame
 from harness.measure.record.plan import CaseFacts, Measured, read_plan, write_facts
 from harness.measure.record.rows_file import Header, encode_header, read
@@ -317,10 +318,12 @@ def test_a_client_that_died_before_its_first_row_is_a_case_without_data(tmp_path
     assert "exit code 3" in result.verdict.reasons[0].text
 
 
-def test_a_run_without_any_record_is_invalid(tmp_path: Path) -> None:
-    """Killed before its first case."""
+def test_a_run_without_any_record_is_inconclusive(tmp_path: Path) -> None:
+    """Stopped before its first case."""
     result = run(tmp_path, "sync")
-    assert (result.verdict.status, result.cases) == ("invalid", [])
+    assert (result.verdict.status, result.cases) == ("inconclusive", [])
+    assert [reason.code for reason in result.verdict.reasons] == ["interrupted", "interrupted"]
+    assert exit_code(result) == 5
     assert "nothing to compare" in result.headline
 
 

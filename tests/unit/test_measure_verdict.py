@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from harness.measure.judge.headline import headline
 from harness.measure.judge.verdict import CODES, exit_code, verdict
 from harness.measure.reduce.counting import Evidence
 from harness.measure.result import (
@@ -62,6 +63,30 @@ def test_no_success_is_no_data() -> None:
     assert "(9 connection error)" in found.reasons[0].text
     assert "exit code 1" in found.reasons[0].text
     assert verdict([], []).reasons[0].code == "no_data"
+
+
+@pytest.mark.parametrize(
+    ("counts", "proof", "expected"),
+    [
+        ({"scheduled": 9, "not_sent": 9}, {}, ["interrupted"]),
+        ({"scheduled": 9, "not_sent": 5, "unfinished": 3, "cancelled": 1}, {}, ["interrupted"]),
+        ({}, {"exit_codes": [-15]}, ["interrupted"]),
+        ({"scheduled": 9, "not_sent": 8, "client_error": 1}, {}, ["no_data", "interrupted"]),
+        ({"scheduled": 9, "not_sent": 9}, {"errors": ["no such task"]}, ["no_data", "engine_error", "interrupted"]),
+    ],
+)
+def test_a_stop_before_the_first_answer_says_so(
+    counts: dict[str, int], proof: dict[str, Any], expected: list[str]
+) -> None:
+    """It is inconclusive, and no advice about the target, unless a request failed before the stop."""
+    none = case(counts=Counts(**{"scheduled": 0, **counts}), partial=True)
+    rows = {"rows": 0, "recorded": 0, "on_wire": 0, "answered": 0, "interrupted": ["stopped by the user"]}
+    found = verdict([none], [msgspec.structs.replace(SOUND, **rows, **proof)])
+    assert [reason.code for reason in found.reasons] == expected
+    if expected == ["interrupted"]:
+        assert found.status == "inconclusive"
+        assert found.reasons[0].text.startswith("It was stopped before the first answer (stopped by the user)")
+        assert "stopped before the first answer" in headline([none], found)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +238,9 @@ def test_every_code_is_earned_by_a_test_here() -> None:
         ("inconclusive", [True], 1, 5),
         ("inconclusive", [False], 1, 1),
         ("valid", [], 0, 4),
+        ("invalid", [], 0, 4),
+        ("inconclusive", [], 0, 5),
+        ("inconclusive", [False], 0, 5),
     ],
 )
 def test_exit_codes(status: Any, passed: list[bool], ok: int, expected: int) -> None:

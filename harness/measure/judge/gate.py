@@ -7,6 +7,7 @@ Rules of this file
   3. The noise floor is the change that the baseline shows against itself (A/A, neighbouring repeats). It is reported
      beside the limit: where it is larger, most answers will be inconclusive.
   4. A missing figure, an empty comparison or a case without a success never passes.
+  5. A gate that was stopped is inconclusive, whatever its checks say so far.
 """
 
 from __future__ import annotations
@@ -69,8 +70,12 @@ def judge(
     if confirmed_from is not None:
         again = [(_from(one, confirmed_from), _from(other, confirmed_from)) for one, other in cases]
         checks = _confirmed(checks, _regressions(again, figures, limit, paired))
-    reasons = _faults(baseline.result, candidate.result, cases)
-    status = _status(checks, reasons)
+    found = _faults(baseline.result, candidate.result)
+    reasons = [text for text, _ in found] + (
+        [] if cases else ["The two runs have no case in common, so nothing was compared."]
+    )
+    stopped = bool(found) and {code for _, code in found} == {"interrupted"}
+    status = "inconclusive" if stopped else _status(checks, reasons)
     numbers = {repeat.repeat for _, case in cases for repeat in case.by_repeat}
     confirmation = len([n for n in numbers if confirmed_from is not None and n >= confirmed_from])
     return Gate(
@@ -190,12 +195,14 @@ def _confirmed(checks: Sequence[GateCheck], again: Sequence[GateCheck]) -> list[
     return [settled(check) for check in checks]
 
 
-def _faults(baseline: RunResult, candidate: RunResult, cases: Sequence[tuple[Case, Case]]) -> list[str]:
-    found = [] if cases else ["The two runs have no case in common, so nothing was compared."]
-    for which, run in (("baseline", baseline), ("candidate", candidate)):
-        if run.verdict.status != "valid":
-            found += [f"{which}: {_said(reason)}" for reason in run.verdict.reasons]
-    return found
+def _faults(baseline: RunResult, candidate: RunResult) -> list[tuple[str, str]]:
+    """The reasons against the two measurements as texts, each with its code."""
+    return [
+        (f"{which}: {_said(reason)}", reason.code)
+        for which, run in (("baseline", baseline), ("candidate", candidate))
+        if run.verdict.status != "valid"
+        for reason in run.verdict.reasons
+    ]
 
 
 def _said(reason: Reason) -> str:
@@ -210,8 +217,8 @@ def _status(checks: Sequence[GateCheck], reasons: Sequence[str]) -> GateStatus:
 
 
 def _text(status: GateStatus, checks: Sequence[GateCheck], reasons: Sequence[str]) -> str:
-    if status == "invalid":
-        return f"The measurement is invalid: {reasons[0]}"
+    if reasons:
+        return f"The measurement is {status}: {reasons[0]}"
     if status == "passed":
         return f"All {len(checks)} checks passed."
     wanted = [f"{check.case}: {check.text}" for check in checks if check.status == status]

@@ -48,7 +48,9 @@ def findings(cases: Sequence[Case], verdict: Verdict) -> list[str]:
 
 def _advice(cases: Sequence[Case], verdict: Verdict) -> str:
     if not any(case.counts.ok for case in cases):
-        return "No request succeeded: there is nothing to compare."
+        stopped = verdict.status == "inconclusive"
+        said = "It was stopped before the first answer" if stopped else "No request succeeded"
+        return f"{said}: there is nothing to compare."
     sound = _sound(cases, verdict)
     if verdict.status != "valid":
         return _first_sentence(_trust(verdict, bool(sound)))

@@ -64,7 +64,7 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
         "inconclusive",
         "more than 1 % had no outcome when the run ended, so the longest latencies are missing",
     ),
-    "interrupted": ("inconclusive", "the run was stopped before its end"),
+    "interrupted": ("inconclusive", "the run was stopped before its end, or even before its first answer"),
     "partial": ("inconclusive", "a process was killed, or a repeat is missing"),
     "capacity": ("inconclusive", "a capacity search ended before its interval was as narrow as asked for"),
     "capacity_invalid": ("invalid", "a capacity search could not measure the probes that decide"),
@@ -89,7 +89,9 @@ def verdict(
     """
     reasons: list[Reason] = []
     if not cases:
-        reasons.append(Reason("no_data", "Nothing was recorded: there is no result to trust. Run it again."))
+        text = "It was stopped before the first answer" if not_run else "Nothing was recorded"
+        code = "interrupted" if not_run else "no_data"
+        reasons.append(Reason(code, f"{text}: there is no result to trust. Run it again."))
     for case, proof in zip(cases, evidence, strict=True):
         for code, text in _of_case(case, proof, slo_sets_errors, lag_tolerance_s):
             reasons.append(Reason(code, text, case.name))
@@ -100,12 +102,17 @@ def verdict(
 
 
 def exit_code(result: RunResult) -> int:
-    """0 pass, 1 an SLO failed, 4 invalid, 5 inconclusive; a failed SLO ranks below invalid and above inconclusive."""
+    """0 pass, 1 an SLO failed, 4 invalid, 5 inconclusive; a failed SLO ranks below invalid and above inconclusive.
+
+    Without a single answer no SLO is judged.
+    """
     if result.capacity is not None:
         from harness.measure.judge.capacity.verdict import capacity_exit_code
 
         return capacity_exit_code(result)
-    if result.verdict.status == "invalid" or not any(case.counts.ok for case in result.cases):
+    if not any(case.counts.ok for case in result.cases):
+        return 5 if result.verdict.status == "inconclusive" else 4
+    if result.verdict.status == "invalid":
         return 4
     if any(not check.passed for case in result.cases for check in case.slo):
         return 1
@@ -120,7 +127,8 @@ def _status(reasons: Sequence[Reason]) -> Literal["valid", "invalid", "inconclus
 def _of_case(
     case: Case, proof: Evidence, slo_sets_errors: bool, lag_tolerance_s: float | None
 ) -> Iterator[tuple[str, str]]:
-    if case.counts.ok == 0:
+    unanswered = case.counts.ok == 0 and _stopped_unanswered(case, proof)
+    if case.counts.ok == 0 and not unanswered:
         yield "no_data", _no_data(case, proof)
     yield from _recording(proof)
     if proof.other_schedules:
@@ -133,8 +141,17 @@ def _of_case(
         yield from _lag(case, proof, lag_tolerance_s)
     if not slo_sets_errors:
         yield from _errors(case)
-    yield from _early_end(case, proof)
+    if unanswered:
+        yield "interrupted", f"It was stopped before the first answer ({proof.interrupted[0]}). Run it again."
+    else:
+        yield from _early_end(case, proof)
     yield from _layer_faults(case)
+
+
+def _stopped_unanswered(case: Case, proof: Evidence) -> bool:
+    """Whether a case without a success has none because it was stopped: nothing failed until then."""
+    failed = any(getattr(case.counts, name) for name in _FAILURES if name != "cancelled")
+    return bool(proof.interrupted) and not failed and not proof.errors
 
 
 def _no_data(case: Case, proof: Evidence) -> str:

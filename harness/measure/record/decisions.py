@@ -41,6 +41,7 @@ class DecisionLog:
     def __init__(self, path: Path, t0: float, most: int = MOST) -> None:
         self.error: str | None = None
         self.dropped = 0
+        self.rows = 0  # decisions written to the file
         self._path = path
         self._t0 = t0
         self._room = most
@@ -68,6 +69,7 @@ class DecisionLog:
         if not self._lines:
             return
         lines, self._lines = self._lines, bytearray()
+        decisions = lines.count(b"\n[") + lines.startswith(b"[")
         lines += _checksum(lines)
         try:
             if self._fd < 0:
@@ -78,7 +80,9 @@ class DecisionLog:
                 rest = rest[os.write(self._fd, rest) :]
         except OSError as error:
             self.error = f"could not write decisions of the limit: {error.strerror or error}"
-            self.dropped += lines.count(b"\n") - 1
+            self.dropped += decisions
+        else:
+            self.rows += decisions
 
     def close(self) -> None:
         """Flush, add the number of dropped decisions, and close the file."""
@@ -106,10 +110,14 @@ def read(path: Path) -> tuple[list[Decision], int]:
     return decisions, dropped
 
 
-def is_sound(path: Path, ended: bool) -> bool:
-    """Whether every line is as it was written. If the process did not end, the last flush may be incomplete."""
-    _, damaged, torn = _sound(path)
-    return not damaged and not (torn and ended)
+def is_sound(path: Path, ended: bool, expected: int | None = None) -> bool:
+    """Whether every line is as it was written, and as many decisions as the process counted are there.
+
+    If the process did not end, the last flush may be incomplete.
+    """
+    lines, damaged, torn = _sound(path)
+    complete = expected is None or expected == sum(line.startswith(b"[") for line in lines)
+    return complete and not damaged and not (torn and ended)
 
 
 def _checksum(lines: bytes | bytearray) -> bytes:

@@ -215,6 +215,7 @@ class Recorder:
             lost_rows=self.lost_rows,
             attempt_rows=self._attempts.rows,
             tick_rows=self._timeline.rows,
+            decision_rows=self.decisions.rows,
             oddities=self.oddities,
             failure_samples=self.failure_samples,
             error=error,

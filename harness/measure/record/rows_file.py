@@ -125,6 +125,7 @@ class End(msgspec.Struct, frozen=True):
     lost_rows: int = 0  # rows missing from the files because they could not be written (disk full)
     attempt_rows: int | None = None  # rows of the attempts file
     tick_rows: int | None = None  # rows of the timeline file
+    decision_rows: int | None = None  # decisions in the log of limits
     oddities: int = 0  # harmless deviations from the API in answers
     failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure with a text
     layers: list[LayerCounts] = []  # counters of the layers of this process's client applications

@@ -97,7 +97,7 @@ def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
         attempts.append(_shifted(of_attempts, _ATTEMPT_INSTANTS, shift_s))
         timeline = _rows(process.timeline, TIMELINE_DTYPE, damaged, None if end is None else end.tick_rows)
         timeline["t"] += shift_s
-        if not decisions.is_sound(process.decisions, end is not None):
+        if not decisions.is_sound(process.decisions, end is not None, None if end is None else end.decision_rows):
             damaged.append(f"lines are damaged, or some are missing ({process.decisions.name})")
         interim = read_interim(process.interim, damaged) if end is None else Interim()
         found.append(ProcessColumns(process.process, timeline, end, interim))
