@@ -151,10 +151,10 @@ def failed_share(case: Case) -> float | None:
 
 
 def percentile(spread: Distribution, name: str) -> str:
-    """One percentile of a distribution, or `n too small`."""
+    """One percentile of a distribution, or `n too small`; `~` marks a rough one."""
     found: Quantile = getattr(spread, name)
     if found.value is not None:
-        return units.seconds(found.value)
+        return ("~" if found.rough else "") + units.seconds(found.value)
     return TOO_SMALL if spread.n else units.NONE
 
 

@@ -181,5 +181,6 @@ def _row(case: Case) -> list[str]:
 
 
 def _percentile(found: Quantile) -> str:
-    """With its interval over repeats, if there is one."""
-    return units.plus_minus(units.seconds(found.value), found.value, found.low, found.high)
+    """With its interval over repeats, if there is one; `~` marks a rough one."""
+    text = ("~" if found.rough else "") + units.seconds(found.value)
+    return units.plus_minus(text, found.value, found.low, found.high)

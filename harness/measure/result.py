@@ -50,12 +50,14 @@ class Quantile(msgspec.Struct, frozen=True):
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    rough: bool = False  # n is large enough but n_effective is not, and the repeats give no upper bound
 
 
 class Distribution(msgspec.Struct, frozen=True):
     """Seconds. `log_counts[i]` counts values in [log_edges[i], log_edges[i+1])."""
 
     n: int = 0
+    n_effective: float | None = None  # independent values that say as much as the n; null where there is no sequence
     mean: float | None = None
     max: float | None = None
     min: float | None = None

@@ -118,7 +118,7 @@ def step_rows(cases: list[Case]) -> list[list[str]]:
 
 
 def percentiles(case: Case) -> list[list[str]]:
-    """Rows of the per-case table of distributions: name, n, mean, p50 ... max."""
+    """Rows of the per-case table of distributions: name, n, effective n, mean, p50 ... max."""
     named = [
         ("latency", case.latency_s),
         ("service time", case.service_time_s),
@@ -132,7 +132,9 @@ def percentiles(case: Case) -> list[list[str]]:
     for name, spread in named:
         if spread is not None and spread.n:
             cells = [_percentile(spread, p) for p in ("p50", "p90", "p95", "p99", "p99_9")]
-            rows.append([name, units.count(spread.n), units.seconds(spread.mean), *cells, units.seconds(spread.max)])
+            effective = units.NONE if spread.n_effective is None else units.count(spread.n_effective)
+            sizes = [units.count(spread.n), effective]
+            rows.append([name, *sizes, units.seconds(spread.mean), *cells, units.seconds(spread.max)])
     return rows
 
 

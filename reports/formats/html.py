@@ -33,6 +33,8 @@ GLOSSARY = {
     "arrivals": "items are due on a schedule, independent of the answers",
     "Little's law": "mean in flight = rate × mean service time",
     "n too small": "a percentile is not reported if there are too few requests",
+    "effective n": "neighbouring requests are alike: so many independent ones would say as much; ~ marks a percentile "
+    "with too few of them",
 }
 
 

@@ -8,14 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.measure.judge.comparison import PAIRS_MIN
-from harness.measure.result import Case
+from harness.measure.result import Case, Quantile
 
 _TAILS = ("p99", "p95", "p90", "p50")
 
 
 def common_tail(cases: Sequence[Case], backlog: bool) -> str | None:
-    """The highest percentile that every case has; where repeats can be tested, all its repeats too."""
-    return next((name for name in _TAILS if all(_has(case, name, backlog) for case in cases)), None)
+    """The highest percentile that every case has, and that is rough in none; else the highest that every case has.
+
+    Where repeats can be tested, all repeats must have it.
+    """
+    found = [name for name in _TAILS if all(_has(case, name, backlog) for case in cases)]
+    sure = [name for name in found if not any(_spread(case, backlog, name).rough for case in cases)]
+    return next(iter(sure or found), None)
 
 
 def _has(case: Case, name: str, backlog: bool) -> bool:
@@ -26,9 +31,12 @@ def _has(case: Case, name: str, backlog: bool) -> bool:
 
 def tail_of(case: Case, name: str | None, backlog: bool) -> float | None:
     """A percentile of a case, in seconds."""
-    distribution = case.service_time_s if backlog else case.latency_s
-    value: float | None = getattr(distribution, name or "p50").value
-    return value
+    return _spread(case, backlog, name or "p50").value
+
+
+def _spread(case: Case, backlog: bool, name: str) -> Quantile:
+    found: Quantile = getattr(case.service_time_s if backlog else case.latency_s, name)
+    return found
 
 
 def tail_words(name: str, backlog: bool) -> str:

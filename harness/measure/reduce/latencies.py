@@ -16,46 +16,52 @@ from harness.measure.reduce import columns
 from harness.measure.reduce.columns import Array, Repeat
 from harness.measure.reduce.statistics import LEAST_N, PERCENTILES, distribution, quantile
 from harness.measure.repeat_figures import Points, RepeatFigures
-from harness.measure.result import Distribution
 
 
-def distributions(repeats: Sequence[Repeat]) -> dict[str, Any]:
-    """Latency and its parts, and for streams TTFT and ITL, all of successes."""
+def distributions(repeats: Sequence[Repeat], backlog: bool) -> dict[str, Any]:
+    """Latency and its parts, and for streams TTFT and ITL, all of successes.
+
+    A backlog is one job with a beginning and an end: its percentiles describe that job, and have no effective n.
+    """
     parts = [_parts(repeat) for repeat in repeats]
-    return {
-        **{name: distribution([part[name] for part in parts]) for name in _ALWAYS},
-        **{name: _if_any([part[name] for part in parts]) for name in _OF_STREAMS},
-    }
+    sequences = frozenset[str]() if backlog else _SEQUENCES
+    found = {name: distribution([part[name] for part in parts], name in sequences) for name in _ALWAYS + _OF_STREAMS}
+    return {name: one for name, one in found.items() if name in _ALWAYS or one.n}
 
 
 _ALWAYS = ("latency_s", "service_time_s", "queue_wait_s", "retry_time_s", "lag_s")
 _OF_STREAMS = ("ttft_s", "itl_s")
+_SEQUENCES = frozenset({"latency_s", "service_time_s", *_OF_STREAMS})
+"""Quantities that server and queue decide. Under arrivals they have an effective n."""
 
 
 def _parts(repeat: Repeat) -> dict[str, Array]:
-    """The quantities of one repeat in ns. Requests that were never sent have no service time."""
+    """The quantities of one repeat in ns, those of _SEQUENCES in order of time.
+
+    Requests that were never sent have no service time.
+    """
     ok = repeat.ok()
     wired = ok[columns.was_sent(ok)]
     streams = wired[(wired["chunks"] > 0) & (wired["first_byte"] >= 0)]
     several = streams[(streams["chunks"] > 1) & (streams["last_chunk"] >= 0)]
     return {
-        "latency_s": columns.latency(ok),
-        "service_time_s": columns.service_time(wired),
+        "latency_s": columns.latency(ok)[_order(ok, "due")],
+        "service_time_s": columns.service_time(wired)[_order(wired, "sent")],
         "queue_wait_s": columns.queue_wait(ok),
         "retry_time_s": columns.retry_time(wired),
         "lag_s": columns.lag(ok),
-        "ttft_s": streams["first_byte"] - streams["sent"],
-        "itl_s": _itl(several),
+        "ttft_s": (streams["first_byte"] - streams["sent"])[_order(streams, "sent")],
+        "itl_s": _itl(several)[_order(several, "sent")],
     }
+
+
+def _order(rows: Array, instant: str) -> Array:
+    return np.argsort(rows[instant], kind="stable")
 
 
 def _itl(rows: Array) -> Array:
     gaps: Array = (rows["last_chunk"] - rows["first_byte"]) / (np.maximum(rows["chunks"], 2) - 1.0)
     return gaps.round().astype(np.int64)
-
-
-def _if_any(values: list[Array]) -> Distribution | None:
-    return distribution(values) if any(len(part) for part in values) else None
 
 
 def by_repeat(repeat: Repeat, scheduled: int, bounds: Bounds) -> RepeatFigures:

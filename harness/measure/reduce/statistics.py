@@ -4,7 +4,8 @@ Rules of this file
   1. A quantile is an observed value: the smallest one with at least a share p of all values at or below it
      (nearest rank, numpy's `inverted_cdf`), without interpolation.
   2. A percentile of fewer than LEAST_N values is not reported, because it has no one-sided 95 % upper bound
-     (1 - p^n < 0.95). The median needs both bounds, which takes 5 values at 93.75 %.
+     (1 - p^n < 0.95). The median needs both bounds, which takes 5 values at 93.75 %. That bound is for independent
+     values: with a smaller effective n the percentile is rough, unless its repeats give it an upper bound.
   3. Requests within a repeat are autocorrelated, so the repeat is the sampling unit: intervals come from the spread of
      the repeats' distribution functions at the pooled quantile (Woodruff 1952, with clusters). Rates and makespans
      have a t interval on the logarithms of the repeats' figures.
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.measure.reduce.effective_n import effective_n
 from harness.measure.result import Distribution, Quantile
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -53,7 +55,9 @@ def t975(degrees: int) -> float:
     return z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
 
 
-def quantile(pooled: Array, p: float, least_n: int = 1, repeats: Sequence[Array] = ()) -> Quantile:
+def quantile(
+    pooled: Array, p: float, least_n: int = 1, repeats: Sequence[Array] = (), n_effective: float | None = None
+) -> Quantile:
     """The p-quantile in seconds of sorted nanoseconds, with a 95 % interval if there are enough (sorted) repeats.
 
     A side of the interval that the data cannot bound (p + h above 1, p - h below 0) is null.
@@ -69,7 +73,8 @@ def quantile(pooled: Array, p: float, least_n: int = 1, repeats: Sequence[Array]
         half = t975(len(groups) - 1) * float(np.std(shares, ddof=1)) / math.sqrt(len(groups))
         low = _seconds(pooled[rank(n, p - half)]) if p - half > 0 else None
         high = _seconds(pooled[rank(n, p + half)]) if p + half <= 1 else None
-    return Quantile(_seconds(value), low, high)
+    rough = n_effective is not None and n_effective < least_n and high is None
+    return Quantile(_seconds(value), low, high, rough)
 
 
 def interval(value: float | None, of_repeats: Sequence[float | None]) -> tuple[float | None, float | None]:
@@ -86,8 +91,12 @@ def interval(value: float | None, of_repeats: Sequence[float | None]) -> tuple[f
     return value / factor, value * factor
 
 
-def distribution(repeats: Sequence[Array]) -> Distribution:
-    """The distribution of a quantity, from one array of nanoseconds per repeat. Figures are of the pooled values."""
+def distribution(repeats: Sequence[Array], sequence: bool = False) -> Distribution:
+    """The distribution of a quantity, from one array of nanoseconds per repeat. Figures are of the pooled values.
+
+    `sequence`: the values are in order of time, so their autocorrelation counts.
+    """
+    n_effective = effective_n(repeats) if sequence else None
     ordered = [np.sort(values) for values in repeats]
     pooled = ordered[0] if len(ordered) == 1 else np.sort(np.concatenate([*ordered, np.empty(0, np.int64)]))
     n = len(pooled)
@@ -96,12 +105,13 @@ def distribution(repeats: Sequence[Array]) -> Distribution:
     edges, counts = histogram(pooled)
     return Distribution(
         n=n,
+        n_effective=n_effective,
         mean=float(np.mean(pooled, dtype=np.float64)) / 1e9,
         max=_seconds(pooled[-1]),
         min=_seconds(pooled[0]),
         log_edges=edges,
         log_counts=counts,
-        **{name: quantile(pooled, p, LEAST_N[name], ordered) for name, p in PERCENTILES.items()},
+        **{name: quantile(pooled, p, LEAST_N[name], ordered, n_effective) for name, p in PERCENTILES.items()},
     )
 
 

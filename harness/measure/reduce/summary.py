@@ -22,6 +22,7 @@ from harness.measure.judge.client_time import tolerance_s
 from harness.measure.judge.comparison import ranked
 from harness.measure.judge.diagnosis import diagnose
 from harness.measure.judge.headline import findings, headline
+from harness.measure.judge.roughness import rough_warning
 from harness.measure.judge.slo import Bounds, Condition, backlog_warning, bounds_s, check, parse, sets_errors
 from harness.measure.judge.verdict import verdict
 from harness.measure.record.files import RecordPaths, find, unreadable
@@ -154,7 +155,10 @@ def _measure(
     facts = [known[number] for number in recorded] or list(known.values())
     proof = evidence(plan, repeats, facts, damaged, len(torn))
     case = _case(plan, repeats, facts, proof, bounds_s(conditions), measured)
-    case = msgspec.structs.replace(case, limit=limit_log(list(recorded.values())))
+    warning = rough_warning(case)
+    case = msgspec.structs.replace(
+        case, limit=limit_log(list(recorded.values())), warnings=[*case.warnings, *([warning] if warning else [])]
+    )
     return _with_slo(case, conditions), proof
 
 
@@ -197,7 +201,7 @@ def _case(
         failures=failure_counts(filled),
         failure_samples=failure_samples(filled),
         layer_figures=figures(part for repeat in repeats for process in repeat.processes for part in process.layers),
-        **distributions(filled),
+        **distributions(filled, plan.is_backlog),
     )
 
 
