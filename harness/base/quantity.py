@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Literal
 
 TIME_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 _NUMBER = r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*"
@@ -11,6 +12,8 @@ _DURATION = re.compile(_NUMBER + r"(us|ms|s|min|m|h)?\s*", re.IGNORECASE)
 _RATE = re.compile(_NUMBER + r"(?:/\s*(s|sec|second|min|m|minute|h|hour))?\s*", re.IGNORECASE)
 DURATION_HELP = "seconds, or a number with one of us ms s min h, such as 500ms"
 SHARE_HELP = "a share such as 5% or 0.05"
+REPEATS_HELP = "a whole number, or auto"
+AUTO: Literal["auto"] = "auto"
 RATE_HELP = "a number per second, or one with /s /min /h, such as 100/s"
 
 
@@ -33,6 +36,11 @@ def share(value: str | float) -> float:
     if not 0 <= part <= 1:
         raise ValueError(value)
     return part
+
+
+def repeats_or_auto(value: str | int) -> int | Literal["auto"]:
+    """A whole number, or `auto`; raises ValueError."""
+    return AUTO if value == AUTO else int(value)
 
 
 def _split(shape: re.Pattern[str], value: str | float) -> tuple[float, str]:

@@ -12,7 +12,16 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from harness.base.options import REQUIRED, Option, options
-from harness.base.quantity import DURATION_HELP, RATE_HELP, SHARE_HELP, duration_s, rate_per_s, share
+from harness.base.quantity import (
+    DURATION_HELP,
+    RATE_HELP,
+    REPEATS_HELP,
+    SHARE_HELP,
+    duration_s,
+    rate_per_s,
+    repeats_or_auto,
+    share,
+)
 from harness.client.errors import UsageError
 
 PROJECT_FILE = "harness.cli.config"
@@ -97,16 +106,16 @@ class Group(_Once, click.Group):
     command_class = Command
 
 
-class Quantity(click.ParamType[float]):
-    """A number with a unit."""
+class Quantity(click.ParamType[Any]):
+    """A number with a unit, or a word in its place."""
 
-    def __init__(self, name: str, parse: Callable[[Any], float], allowed: str, low: float | None = None) -> None:
+    def __init__(self, name: str, parse: Callable[[Any], Any], allowed: str, low: float | None = None) -> None:
         self.name = name
         self._parse = parse
         self._allowed = allowed
         self._low = low
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The value as a number in the base unit."""
         try:
             number = self._parse(value)
@@ -215,6 +224,8 @@ def _kind(declared: Option) -> Any:
         return duration(declared.least)
     if declared.kind is rate_per_s:
         return rate()
+    if declared.kind is repeats_or_auto:
+        return Quantity("repeats", repeats_or_auto, REPEATS_HELP)
     if declared.kind is share:
         return Quantity("share", share, SHARE_HELP)
     if declared.names is not None:

@@ -14,7 +14,7 @@ from harness.cli.options import settings_of, shared
 from harness.client.errors import UsageError
 
 DEFAULT = ("queue-stream:concurrency=16",)
-SETS = {"report", "repeats", "overwrite"}
+SETS = {"report", "repeats", "repeats_width", "repeats_max", "repeats_budget_s", "overwrite"}
 """Options of a run that the gate sets itself."""
 
 

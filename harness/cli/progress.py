@@ -58,7 +58,9 @@ class ProgressDisplay:
             )
 
     def _on_case(self, facts: dict[str, Any]) -> None:
-        repeat = f" (repeat {facts['repeat'] + 1} of {facts['repeats']})" if facts["repeats"] > 1 else ""
+        # 0: the number of repeats depends on their intervals.
+        of = f" of {facts['repeats']}" if facts["repeats"] else ""
+        repeat = f" (repeat {facts['repeat'] + 1}{of})" if facts["repeats"] != 1 else ""
         self._case, self._last, self._started = facts, {}, time.monotonic()
         self._begin(facts["name"] + repeat, facts["items"])
 

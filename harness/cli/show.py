@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.base import units
 from harness.cli.capacity_show import show_capacity
-from harness.measure.judge import slo
+from harness.measure.judge import precision, slo
 from harness.measure.judge.comparison_words import against
 from harness.measure.judge.wording import failure_words, layer_words, pace_row, sample_words
 from harness.measure.result import Case, Quantile, RunResult
@@ -68,6 +68,8 @@ def _print_figures(console: Any, result: RunResult) -> None:
     console.print(Text(result.headline, style="bold"))
     for finding in result.findings:
         console.print(Text(f"- {finding}"))
+    if result.precision is not None:
+        console.print(Text(precision.words(result.precision)))
     for comparison in result.comparisons:
         console.print(Text(f"  {against(comparison)}"))
     console.print(_pace(result.cases))

@@ -23,7 +23,6 @@ from harness.experiment.prepare import Run, prepare
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
-from harness.load.schedule import compute
 from harness.measure.capacity_result import By, CapacityPlan, Probe
 from harness.measure.judge.capacity.answers import rules_of, seen_of
 from harness.measure.judge.capacity.probes import longest_bound_s, requests_needed, tiers_of
@@ -136,15 +135,6 @@ class CaseMaker:
         return cases(settings, self.scenario, name)[0]
 
 
-def with_trials(case: CaseSpec, trials: int) -> CaseSpec:
-    """The case with this many trials, each with a schedule of its own."""
-    hashes = list(case.schedules[:trials])
-    for repeat in range(len(hashes), trials):
-        seed = case.seed + repeat
-        hashes.append(compute(case.load.name, case.load.settings, case.duration_s, case.items, seed).sha256)
-    return msgspec.structs.replace(case, repeats=trials, schedules=hashes)
-
-
 @dataclass
 class Trials:
     """The trials of a probe while the search runs."""
@@ -224,7 +214,7 @@ class CapacityOrder:
         trials = self._by_case[name]
         wanted, faults_max = len(trials.valid) + asked.trials, len(trials.faults) + INVALID_MAX
         while len(trials.valid) < wanted and len(trials.faults) < faults_max:
-            trials.case = with_trials(trials.case, trials.played + 1)
+            trials.case = trials.case.with_own_schedules(trials.played + 1)
             yield trials.case, trials.played
             if self._judged(trials).saturated and not asked.confirmation:
                 # More trials would only add to the queue.

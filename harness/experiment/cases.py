@@ -6,6 +6,7 @@ import os
 from typing import Any, Literal
 
 from harness import plugins
+from harness.base.quantity import AUTO
 from harness.client import stack
 from harness.client.errors import UsageError
 from harness.client.layer_settings import NamedLayers
@@ -49,7 +50,8 @@ def cases(settings: RunSettings, scenario: type[Description], name: str | None =
             processes=1 if settings.simulated else settings.processes,
             drain_s=settings.drain_s,
             scenario=settings.scenario,
-            repeats=settings.repeats,
+            repeats=1 if settings.repeats == AUTO else settings.repeats,
+            repeats_auto=settings.repeats == AUTO,
             transport=_transport(strategy, settings),
             schedule_sha256=schedule.sha256,
             scheduled=len(schedule) or None,
@@ -106,7 +108,10 @@ def check_numbers(settings: RunSettings) -> None:
         ("--duration", settings.duration, 0.1, 864_000),
         ("--lag-tolerance", settings.lag_tolerance, 1e-5, 3_600),
         ("--items", settings.items, 1, 10**12),
-        ("--repeats", settings.repeats, 1, 1000),
+        ("--repeats", None if settings.repeats == AUTO else settings.repeats, 1, 1000),
+        ("--repeats-width", settings.repeats_width, 0.001, 1),
+        ("--repeats-max", settings.repeats_max, 8, 1000),
+        ("--repeats-budget", settings.repeats_budget_s, 1, 864_000),
         ("--users", settings.users, 1, 10_000),
         ("--processes", settings.processes, 1, 64),
         ("--speed", settings.speed, 1e-3, 1e6),

@@ -115,6 +115,7 @@ def _plan(settings: RunSettings, directory: Path, cases: list[CaseSpec], kind: R
         simulated=settings.simulated,
         kind=kind,
         reference=settings.reference,
+        precision=settings.precision,
     )
 
 

@@ -26,15 +26,15 @@ from harness.experiment import target as targets
 from harness.experiment.ceiling import ceilings
 from harness.experiment.child_process import Played, Watch, play
 from harness.experiment.file_limit import check as check_open_files
-from harness.experiment.order import Interleaved, Order
+from harness.experiment.order import Interleaved, Order, UntilNarrow
 from harness.experiment.prepare import Run
 from harness.experiment.spec import CaseSpec, Trial
 from harness.load.lines import count_lines
 from harness.measure.judge.slo import parse
 from harness.measure.record.files import digest, disk_failed, find
 from harness.measure.record.plan import PLAN_FILE, CaseFacts, Measured, write_facts, write_measured, write_plan
-from harness.measure.reduce.summary import Observed, observe, summarize_run, with_write_error
-from harness.measure.result import RunResult, Target, encode
+from harness.measure.reduce.summary import Observed, measure_case, observe, summarize_run, with_write_error
+from harness.measure.result import Case, RunResult, Target, encode
 
 Progress = Callable[[str, dict[str, Any]], None]
 """Gets each event and its facts. Events: target, calibrating, calibrated, case, status, case_done."""
@@ -72,8 +72,20 @@ def execute(
 ) -> tuple[RunResult, bool]:
     """Play every case; returns the result (also written to result.json) and whether it was interrupted."""
     return summarized(
-        run, lambda: _play_all(run, backend or ChildProcesses(run, progress), order or Interleaved(run.cases), progress)
+        run, lambda: _play_all(run, backend or ChildProcesses(run, progress), order or _order(run), progress)
     )
+
+
+def _order(run: Run) -> Order:
+    """As many repeats as were asked for, or as the intervals need."""
+    asked = run.plan.precision
+    return Interleaved(run.cases) if asked is None else UntilNarrow(run.cases, asked, lambda case: _so_far(run, case))
+
+
+def _so_far(run: Run, case: CaseSpec) -> Case | None:
+    """The figures of a case over the repeats that were played."""
+    found = measure_case(case, run.directory, Measured(), [])
+    return None if found is None else found[0]
 
 
 def summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool]:
@@ -156,7 +168,12 @@ class Session:
 
     def _interrupted(self, trial: Trial) -> bool:
         """Play a trial; whether it was interrupted."""
-        started = {"name": trial.name, "repeat": trial.repeat, "repeats": trial.repeats, "items": _items(trial)}
+        started = {
+            "name": trial.name,
+            "repeat": trial.repeat,
+            "repeats": 0 if trial.repeats_auto else trial.repeats,
+            "items": _items(trial),
+        }
         self._progress("case", started)
         facts = ExternalFacts(trial, self._run.directory, self._server)
         played = self._backend.play(trial, lambda status: self._progress("status", status))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from harness.base.options import option
-from harness.base.quantity import duration_s, rate_per_s
+from harness.base.quantity import AUTO, duration_s, rate_per_s, repeats_or_auto, share
 from harness.client.layer_settings import LayerSettings
+from harness.measure.precision_result import PrecisionPlan
 from harness.measure.record.plan import DEFAULT_SEED
 
 DEFAULT_SERVER = "demo"
@@ -53,7 +55,19 @@ class RunSettings:
     seed: int | None = option(
         None, "Seed of schedule, texts and mock [default: 1; the mock's profile has its own].", kind=int
     )
-    repeats: int = option(1, "Repeats, interleaved over the strategies in a random order.")
+    repeats: int | Literal["auto"] = option(
+        1,
+        "Repeats, interleaved over the strategies in a random order; auto: until the intervals are narrow.",
+        kind=repeats_or_auto,
+        metavar="N|auto",
+    )
+    repeats_width: float = option(
+        0.1, "With --repeats auto: how far each end of an interval may be from its figure.", kind=share, metavar="SHARE"
+    )
+    repeats_max: int = option(30, "With --repeats auto: the most repeats.", least=8, most=1000)
+    repeats_budget_s: float = option(
+        600.0, "With --repeats auto: the most time of load, over all cases and repeats.", kind=duration_s
+    )
     reference: str | None = option(
         None, "Case that the others are compared with, by its name in the table [default: the first].", metavar="NAME"
     )
@@ -87,3 +101,10 @@ class RunSettings:
     def effective_seed(self) -> int:
         """The seed of schedule and texts."""
         return DEFAULT_SEED if self.seed is None else self.seed
+
+    @property
+    def precision(self) -> PrecisionPlan | None:
+        """What automatic repeats have to reach; None if the number of repeats is given."""
+        if self.repeats != AUTO:
+            return None
+        return PrecisionPlan(width=self.repeats_width, most=self.repeats_max, budget_s=self.repeats_budget_s)

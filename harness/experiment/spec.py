@@ -26,8 +26,17 @@ class CaseSpec(PlanCase, frozen=True):
         """One repeat of it, ready to be played."""
         own = msgspec.structs.asdict(self)
         if self.schedules:
-            own["seed"] = self.seed + repeat
+            own |= {"seed": self.seed + repeat, "scheduled": self.scheduled_in(repeat)}
         return Trial(**own, target=target, records=str(records), repeat=repeat)
+
+    def with_own_schedules(self, repeats: int) -> CaseSpec:
+        """The case with this many repeats, each with arrivals and texts of its own, but the same for all cases."""
+        hashes, counts = list(self.schedules[:repeats]), list(self.scheduled_each[:repeats])
+        for repeat in range(len(hashes), repeats):
+            made = compute(self.load.name, self.load.settings, self.duration_s, self.items, self.seed + repeat)
+            hashes.append(made.sha256)
+            counts += [len(made)] if len(made) else []
+        return msgspec.structs.replace(self, repeats=repeats, schedules=hashes, scheduled_each=counts)
 
     def build_strategy(self) -> Strategy:
         """The strategy with its settings."""

@@ -11,6 +11,7 @@ import msgspec
 
 from harness.measure.capacity_result import CapacityResult
 from harness.measure.comparison_result import Comparison
+from harness.measure.precision_result import Precision
 from harness.measure.repeat_figures import RepeatFigures
 
 SCHEMA_VERSION = 1
@@ -287,6 +288,7 @@ class RunResult(msgspec.Struct, frozen=True):
     cases: list[Case]
     simulated: bool = False
     capacity: CapacityResult | None = None  # of a capacity search
+    precision: Precision | None = None  # of automatic repeats
     findings: list[str] = []  # at most three, shown below the headline
     comparisons: list[Comparison] = []  # each case against the reference, if there are repeats; the best first
 

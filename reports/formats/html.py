@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.measure.judge import comparison_words, slo
+from harness.measure.judge import comparison_words, precision, slo
 from harness.measure.judge.wording import failure_words, sample_words
 from harness.measure.result import RunResult
 from reports import labels
@@ -52,6 +52,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
             verdict_name=name,
             verdict_meaning=meaning,
             partial=partial_words(result),
+            repeats=precision.words(result.precision) if result.precision is not None else "",
             notes=target_notes(result),
             mixed=labels.NOT_COMPARABLE if labels.is_mixed(result.cases) and result.capacity is None else "",
             columns=_facts.COLUMNS,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.base import units
 from harness.client.cause import text_of
-from harness.measure.judge import comparison_words, slo
+from harness.measure.judge import comparison_words, precision, slo
 from harness.measure.judge.wording import failure_words
 from harness.measure.result import Case, RunResult
 from reports import labels
@@ -35,6 +35,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     parts = [f"# {sign} {name}: {meaning}" if not slo.failed(result.cases) else f"# {sign} {name} ({meaning})"]
     parts += ["\n".join(f"- {escaped(line)}" for line in slo.failed(result.cases)), escaped(result.headline)]
     parts.append("\n".join(f"- {escaped(finding)}" for finding in result.findings))
+    parts.append(escaped(precision.words(result.precision)) if result.precision is not None else "")
     parts.append("\n".join(_reasons(result)))
     parts.append(escaped(partial_words(result)))
     parts.append("\n".join(f"*Server: {escaped(note)}.*" for note in target_notes(result)))

@@ -35,6 +35,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "spike", "--duration", "0"], "--duration 0: must be between"),
     (["compare", "--items", "0"], "--items 0: must be between"),
     (["compare", "--repeats", "0"], "--repeats 0"),
+    (["compare", "--repeats", "all"], "'all' is not a whole number, or auto"),
     (["compare", "--rate", "5"], "a backlog has no --rate"),
     (["compare", "--load", "replay:path=x", "--rate", "5"], "takes its rate from the trace"),
     (["compare", "--load", "poison"], "did you mean poisson?"),

@@ -68,6 +68,7 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
     "partial": ("inconclusive", "a process was killed, or a repeat is missing"),
     "capacity": ("inconclusive", "a capacity search ended before its interval was as narrow as asked for"),
     "capacity_invalid": ("invalid", "a capacity search could not measure the probes that decide"),
+    "wide": ("valid", "--repeats auto spent its budget before every interval was as narrow as asked for"),
     "layer_fault": ("valid", "a layer could not do all of its work, for example because its cache file failed"),
 }
 """Every code with the status that it gives the run, and its condition. docs/measuring.md shows this table."""

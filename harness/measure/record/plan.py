@@ -13,6 +13,7 @@ import msgspec
 from harness.client.errors import UsageError
 from harness.client.layer_settings import LayerSettings
 from harness.measure.capacity_result import CapacityPlan
+from harness.measure.precision_result import PrecisionPlan
 from harness.measure.record.files import records_in, slug
 from harness.measure.record.sealed_json import DamagedError, read_sealed, write_sealed
 from harness.measure.result import Named, Target
@@ -51,11 +52,13 @@ class PlanCase(msgspec.Struct, frozen=True):
     drain_s: float = 30.0  # time allowed for in-flight requests after the end or a stop
     scenario: str = "backlog"
     repeats: int = 1
+    repeats_auto: bool = False  # the number of repeats depended on their intervals, so the intervals are widened
     transport: Literal["asyncio", "blocking", "simulated"] = "asyncio"
     schedule_sha256: str | None = None
     # By repeat, where each repeat has arrivals and texts of its own (seed + repeat). Empty: all have the same.
     schedules: list[str] = []
     scheduled: int | None = None  # arrivals of the schedule; None for a backlog
+    scheduled_each: list[int] = []  # by repeat, where the repeats have schedules of their own; empty for a backlog
     span_s: float | None = None  # length of the arrivals
 
     def __post_init__(self) -> None:
@@ -68,6 +71,10 @@ class PlanCase(msgspec.Struct, frozen=True):
     def schedule_of(self, repeat: int) -> str | None:
         """The hash of the schedule that this repeat plays."""
         return self.schedules[repeat] if repeat < len(self.schedules) else self.schedule_sha256
+
+    def scheduled_in(self, repeat: int) -> int | None:
+        """The arrivals of the schedule that this repeat plays; None for a backlog."""
+        return self.scheduled_each[repeat] if repeat < len(self.scheduled_each) else self.scheduled
 
     @property
     def is_backlog(self) -> bool:
@@ -102,6 +109,7 @@ class Plan(msgspec.Struct, frozen=True):
     simulated: bool = False
     kind: RunKind = "compare"
     capacity: CapacityPlan | None = None  # of a capacity search
+    precision: PrecisionPlan | None = None  # of automatic repeats
     reference: str | None = None  # name of the case that the others are compared with; None: the first
 
 

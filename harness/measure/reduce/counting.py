@@ -54,14 +54,14 @@ def expected(repeat: Repeat, plan: PlanCase) -> Expected:
 
     Items that a killed process had emitted but not recorded are unfinished. Items that no process emitted are not sent.
     """
-    ends, rows = repeat.ends, len(repeat.rows)
+    ends, rows, planned = repeat.ends, len(repeat.rows), plan.scheduled_in(repeat.number)
     killed = len(ends) < len(repeat.processes)
-    if plan.scheduled is None and not killed and len(repeat.processes) >= plan.processes:
+    if planned is None and not killed and len(repeat.processes) >= plan.processes:
         return Expected(sum(end.scheduled for end in ends), sum(end.not_sent for end in ends), 0)
     recorded = sum(end.recorded for end in ends)
     unfinished = max(sum(_pulled(p) for p in repeat.processes if p.end is None) - (rows - recorded), 0)
-    if plan.scheduled is not None:
-        scheduled = plan.scheduled
+    if planned is not None:
+        scheduled = planned
     elif killed:
         scheduled = max(plan.items or 0, rows + unfinished)
     else:

@@ -18,14 +18,17 @@ from harness.measure.reduce.statistics import LEAST_N, PERCENTILES, distribution
 from harness.measure.repeat_figures import Points, RepeatFigures
 
 
-def distributions(repeats: Sequence[Repeat], backlog: bool) -> dict[str, Any]:
+def distributions(repeats: Sequence[Repeat], backlog: bool, factor: float = 1.0) -> dict[str, Any]:
     """Latency and its parts, and for streams TTFT and ITL, all of successes.
 
     A backlog is one job with a beginning and an end: its percentiles describe that job, and have no effective n.
+    `factor` widens the intervals.
     """
     parts = [_parts(repeat) for repeat in repeats]
     sequences = frozenset[str]() if backlog else _SEQUENCES
-    found = {name: distribution([part[name] for part in parts], name in sequences) for name in _ALWAYS + _OF_STREAMS}
+    found = {
+        name: distribution([part[name] for part in parts], name in sequences, factor) for name in _ALWAYS + _OF_STREAMS
+    }
     return {name: one for name, one in found.items() if name in _ALWAYS or one.n}
 
 

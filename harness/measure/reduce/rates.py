@@ -9,14 +9,17 @@ from harness.measure.repeat_figures import RepeatFigures
 from harness.measure.result import Rates
 
 
-def rates(scheduled: int | None, span_s: float | None, sent: int, repeats: Sequence[RepeatFigures]) -> Rates:
+def rates(
+    scheduled: float | None, span_s: float | None, sent: int, repeats: Sequence[RepeatFigures], factor: float = 1.0
+) -> Rates:
     """Rates over the makespans of all repeats together; intervals come from the rates of each repeat.
 
     Args:
-        scheduled: Arrivals of the schedule; None for a backlog.
+        scheduled: Arrivals of the schedule, of several the mean; None for a backlog.
         span_s: Length of the schedule.
         sent: Items sent, over all repeats.
         repeats: The figures of each repeat. One without a row has no makespan and is left out.
+        factor: Widens the intervals.
     """
     filled = [one for one in repeats if one.makespan_s]
     makespans_s = sum(one.makespan_s or 0.0 for one in filled)
@@ -24,8 +27,8 @@ def rates(scheduled: int | None, span_s: float | None, sent: int, repeats: Seque
         return Rates()
     completed = sum(one.ok for one in filled) / makespans_s
     goodput = sum(one.good for one in filled) / makespans_s
-    completed_low, completed_high = interval(completed, [one.completed_per_s for one in filled])
-    goodput_low, goodput_high = interval(goodput, [one.goodput_per_s for one in filled])
+    completed_low, completed_high = interval(completed, [one.completed_per_s for one in filled], factor)
+    goodput_low, goodput_high = interval(goodput, [one.goodput_per_s for one in filled], factor)
     return Rates(
         offered=scheduled / span_s if scheduled and span_s else None,
         sent=sent / makespans_s,

@@ -26,6 +26,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 LEAST_N = {"p50": 5, "p90": 29, "p95": 59, "p99": 299, "p99_9": 2995}
+WIDENED = 1.1
+"""Factor on the intervals of a run whose number of repeats depended on them: see `judge.precision`."""
 REPEATS_MIN = 3
 """Fewer repeats give no interval: the t quantile of one degree of freedom is 12.7."""
 
@@ -56,11 +58,16 @@ def t975(degrees: int) -> float:
 
 
 def quantile(
-    pooled: Array, p: float, least_n: int = 1, repeats: Sequence[Array] = (), n_effective: float | None = None
+    pooled: Array,
+    p: float,
+    least_n: int = 1,
+    repeats: Sequence[Array] = (),
+    n_effective: float | None = None,
+    factor: float = 1.0,
 ) -> Quantile:
     """The p-quantile in seconds of sorted nanoseconds, with a 95 % interval if there are enough (sorted) repeats.
 
-    A side of the interval that the data cannot bound (p + h above 1, p - h below 0) is null.
+    A side of the interval that the data cannot bound (p + h above 1, p - h below 0) is null. `factor` widens it.
     """
     n = len(pooled)
     if n < max(least_n, 1):
@@ -70,15 +77,19 @@ def quantile(
     groups = [values for values in repeats if len(values)]
     if len(groups) >= REPEATS_MIN:
         shares = [np.searchsorted(values, value, "right") / len(values) for values in groups]
-        half = t975(len(groups) - 1) * float(np.std(shares, ddof=1)) / math.sqrt(len(groups))
+        half = factor * t975(len(groups) - 1) * float(np.std(shares, ddof=1)) / math.sqrt(len(groups))
         low = _seconds(pooled[rank(n, p - half)]) if p - half > 0 else None
         high = _seconds(pooled[rank(n, p + half)]) if p + half <= 1 else None
     rough = n_effective is not None and n_effective < least_n and high is None
     return Quantile(_seconds(value), low, high, rough)
 
 
-def interval(value: float | None, of_repeats: Sequence[float | None]) -> tuple[float | None, float | None]:
+def interval(
+    value: float | None, of_repeats: Sequence[float | None], factor: float = 1.0
+) -> tuple[float | None, float | None]:
     """The 95 % t interval of a positive figure on a logarithmic scale, from the figures of the repeats.
+
+    `factor` widens it.
 
     It lies around `value`, which is pooled over the repeats. Both ends are null below REPEATS_MIN repeats, and if a
     repeat has no figure or 0: a logarithm does not exist there.
@@ -87,14 +98,14 @@ def interval(value: float | None, of_repeats: Sequence[float | None]) -> tuple[f
     if not value or len(found) < max(REPEATS_MIN, len(of_repeats)):
         return None, None
     spread = float(np.std(np.log(found), ddof=1))
-    factor = math.exp(t975(len(found) - 1) * spread / math.sqrt(len(found)))
-    return value / factor, value * factor
+    ratio = math.exp(factor * t975(len(found) - 1) * spread / math.sqrt(len(found)))
+    return value / ratio, value * ratio
 
 
-def distribution(repeats: Sequence[Array], sequence: bool = False) -> Distribution:
+def distribution(repeats: Sequence[Array], sequence: bool = False, factor: float = 1.0) -> Distribution:
     """The distribution of a quantity, from one array of nanoseconds per repeat. Figures are of the pooled values.
 
-    `sequence`: the values are in order of time, so their autocorrelation counts.
+    `sequence`: the values are in order of time, so their autocorrelation counts. `factor` widens the intervals.
     """
     n_effective = effective_n(repeats) if sequence else None
     ordered = [np.sort(values) for values in repeats]
@@ -111,7 +122,7 @@ def distribution(repeats: Sequence[Array], sequence: bool = False) -> Distributi
         min=_seconds(pooled[0]),
         log_edges=edges,
         log_counts=counts,
-        **{name: quantile(pooled, p, LEAST_N[name], ordered, n_effective) for name, p in PERCENTILES.items()},
+        **{name: quantile(pooled, p, LEAST_N[name], ordered, n_effective, factor) for name, p in PERCENTILES.items()},
     )
 
 

@@ -22,6 +22,8 @@ from harness.measure.judge.client_time import tolerance_s
 from harness.measure.judge.comparison import ranked
 from harness.measure.judge.diagnosis import diagnose
 from harness.measure.judge.headline import findings, headline
+from harness.measure.judge.precision import outcome as precision_outcome
+from harness.measure.judge.precision import reasons as precision_reasons
 from harness.measure.judge.roughness import rough_warning
 from harness.measure.judge.slo import Bounds, Condition, backlog_warning, bounds_s, check, parse, sets_errors
 from harness.measure.judge.verdict import verdict
@@ -36,7 +38,7 @@ from harness.measure.reduce.layer_figures import figures
 from harness.measure.reduce.limit_changes import limit_log
 from harness.measure.reduce.rates import rates
 from harness.measure.reduce.resources import resources
-from harness.measure.reduce.statistics import LEAST_N, interval
+from harness.measure.reduce.statistics import LEAST_N, WIDENED, interval
 from harness.measure.reduce.timeline import buckets, in_flight
 from harness.measure.result import (
     SCHEMA_VERSION,
@@ -64,6 +66,8 @@ def summarize_run(directory: Path) -> RunResult:
     cases = diagnose([case for case, _ in present])
     tolerated_s = tolerance_s(plan.lag_tolerance_s, conditions)
     judged = verdict(cases, [proof for _, proof in present], not_run, sets_errors(conditions), tolerated_s)
+    precision = None if plan.precision is None else precision_outcome(plan.precision, cases)
+    judged = msgspec.structs.replace(judged, reasons=[*judged.reasons, *precision_reasons(precision)])
     schedules = {case.schedule_sha256 for case in plan.cases}
     result = RunResult(
         schema_version=SCHEMA_VERSION,
@@ -78,6 +82,7 @@ def summarize_run(directory: Path) -> RunResult:
         cases=cases,
         simulated=plan.simulated,
         findings=findings(cases, judged),
+        precision=precision,
         comparisons=ranked(cases, plan.reference) if plan.kind == "compare" else [],
     )
     return result if plan.capacity is None else _with_capacity(result, plan, plan.capacity, directory, measured)
@@ -182,8 +187,10 @@ def _case(
     filled = [repeat for repeat in repeats if len(repeat.rows)]
     makespans = [repeat.makespan_ns / 1e9 for repeat in filled]
     makespan_s = sum(makespans) / len(makespans) if makespans else None
-    low_s, high_s = interval(makespan_s, makespans)
+    factor = WIDENED if plan.repeats_auto else 1.0
+    low_s, high_s = interval(makespan_s, makespans, factor)
     alone = [by_repeat(repeat, expected(repeat, plan).scheduled, bounds) for repeat in repeats]
+    arrivals = None if plan.scheduled is None else sum(one.scheduled for one in alone) / max(len(alone), 1)
     return Case(
         **_identity(plan, measured),
         repeats=len(repeats),
@@ -192,7 +199,7 @@ def _case(
         makespan_s=makespan_s,
         makespan_low_s=low_s,
         makespan_high_s=high_s,
-        rates_per_s=rates(plan.scheduled, plan.span_s, number.sent, alone),
+        rates_per_s=rates(arrivals, plan.span_s, number.sent, alone, factor),
         in_flight=_in_flight(filled),
         resources=_resources(plan, filled, number, sum(makespans), measured.ceilings),
         timeline=_timeline(filled),
@@ -201,7 +208,7 @@ def _case(
         failures=failure_counts(filled),
         failure_samples=failure_samples(filled),
         layer_figures=figures(part for repeat in repeats for process in repeat.processes for part in process.layers),
-        **distributions(filled, plan.is_backlog),
+        **distributions(filled, plan.is_backlog, factor),
     )
 
 
