@@ -83,7 +83,8 @@ def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
 
 def _number(number: float, figure: FigureComparison, signed: bool = False) -> str:
     if figure.scale == "difference":
-        return f"{100 * number:+.3g} points" if signed else f"{100 * number:+.3g}"
+        points = f"{100 * number:+.3g}" if number else "0"
+        return f"{points} points" if signed else points
     shown = f"{number:.3g}" if number < 0.1 else f"{number:.2f}" if abs(number - 1) >= 0.02 else f"{number:.3f}"
     return f"x{shown}" if signed else shown
 

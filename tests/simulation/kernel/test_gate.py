@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.experiment.gate import GateSettings, blocks, interleaved
+from harness.experiment.gate import blocks, interleaved
+from harness.experiment.gate_settings import GateSettings
 from harness.experiment.prepare import Run, prepare
 from harness.experiment.settings import RunSettings
 from harness.experiment.simulate.compare import VirtualTime
