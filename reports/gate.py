@@ -165,7 +165,7 @@ def _drawings(gate: Gate) -> list[Drawing]:
     from reports.judgement_page import draw
 
     names: dict[Kind, str] = {"good": "passed", "bad": "failed", "unclear": "inconclusive"}
-    return draw(TITLE, forest_rows(gate), names, gate.noise_floor)
+    return draw(TITLE, forest_rows(gate), names)
 
 
 def forest_rows(gate: Gate) -> list[Row]:
@@ -174,7 +174,7 @@ def forest_rows(gate: Gate) -> list[Row]:
 
     kinds: dict[str, Kind] = {"passed": "good", "failed": "bad", "inconclusive": "unclear"}
     return [
-        Row(check.case, check.figure, kinds[check.status])
+        Row(check.case, check.figure, kinds[check.status], gate.noise_floor if check.kind == "regression" else None)
         for check in gate.checks
         if check.figure is not None and check.figure.effect is not None
     ]

@@ -10,7 +10,18 @@ import click
 from harness.cli.command import Command, options_of
 from harness.cli.options import play, shared
 
-SET_BY_SEARCH = {"strategies", "variants", "slo", "items", "rate", "duration", "load", "repeats", "reference"}
+SET_BY_SEARCH = {
+    "strategies",
+    "variants",
+    "slo",
+    "items",
+    "rate",
+    "duration",
+    "load",
+    "repeats",
+    "reference",
+    "control",
+}
 """Options of a run that the search sets itself."""
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.measure.gate_result import Gate
 
 DEFAULT = ("queue-stream:concurrency=16",)
-SETS = {"repeats", "reference"}
+SETS = {"repeats", "reference", "control"}
 """Options of a run that the gate sets itself."""
 
 

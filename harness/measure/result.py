@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from harness.measure.capacity_result import CapacityResult
-from harness.measure.comparison_result import Comparison
+from harness.measure.comparison_result import Comparison, Control
 from harness.measure.repeat_figures import RepeatFigures
 
 SCHEMA_VERSION = 1
@@ -286,6 +286,7 @@ class RunResult(msgspec.Struct, frozen=True):
     simulated: bool = False
     capacity: CapacityResult | None = None  # of a capacity search
     findings: list[str] = []  # at most three, shown below the headline
+    control: Control | None = None  # the reference played twice, if --control was given
     comparisons: list[Comparison] = []  # each case against the reference, if there are repeats; the best first
 
 

@@ -26,7 +26,7 @@ def applies(result: RunResult) -> bool:
 def figure(result: RunResult, theme: Theme) -> Figure:
     """The chart, with the noise floor of an A/A control if the run has one."""
     reference = labels.printable(result.comparisons[0].reference)
-    return forest.forest(theme, f"{TITLE} {reference}", forest.rows_of(result.comparisons), NAMES)
+    return forest.forest(theme, f"{TITLE} {reference}", forest.rows_of(result.comparisons, result.control), NAMES)
 
 
 def in_words(result: RunResult) -> str:

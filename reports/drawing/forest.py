@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from harness.base import units
-from harness.measure.comparison_result import Comparison, FigureComparison
+from harness.measure.comparison_result import Comparison, Control, FigureComparison
 from harness.measure.judge.comparison_words import effect, interval, label
 from reports import labels
 from reports.drawing.rows import bare
@@ -45,13 +45,15 @@ class Row:
     group: str
     figure: FigureComparison
     kind: Kind
+    floor: float | None = None  # the change that equal versions show, as a share
 
 
-def rows_of(comparisons: Sequence[Comparison]) -> list[Row]:
-    """The figures of comparisons that have an effect."""
+def rows_of(comparisons: Sequence[Comparison], control: Control | None = None) -> list[Row]:
+    """The figures of comparisons that have an effect, each with the noise that a control showed."""
+    floors = control.floors if control is not None else {}
     kinds: dict[str, Kind] = {"better": "good", "worse": "bad"}
     return [
-        Row(comparison.case, figure, kinds.get(figure.decision, "unclear"))
+        Row(comparison.case, figure, kinds.get(figure.decision, "unclear"), floors.get(figure.figure))
         for comparison in comparisons
         for figure in comparison.figures
         if figure.effect is not None
@@ -64,7 +66,12 @@ def words(rows: Sequence[Row]) -> str:
     return labels.printable("; ".join(said)) + ("." if said else "")
 
 
-def forest(theme: Theme, title: str, rows: Sequence[Row], names: dict[Kind, str], floor: float | None = None) -> Figure:
+def how(rows: Sequence[Row]) -> str:
+    """How to read it."""
+    return HOW + (FLOOR if any(row.floor for row in rows) else "")
+
+
+def forest(theme: Theme, title: str, rows: Sequence[Row], names: dict[Kind, str]) -> Figure:
     """Ratios in one panel, differences of shares in a second one. `names` are the words of the key."""
     panels = [part for scale in ("ratio", "difference") if (part := [row for row in rows if row.figure.scale == scale])]
     grouped = len({row.group for row in rows}) > 1
@@ -72,7 +79,7 @@ def forest(theme: Theme, title: str, rows: Sequence[Row], names: dict[Kind, str]
     body = sum(heights) + len(panels) * (AXIS + GAP) + 0.15
     title = title if grouped else f"{title}: {labels.printable(rows[0].group)}"
     title = fitted(title, WIDTH - 2 * EDGE, TITLE, "bold")
-    sheet = Sheet(theme, title, HOW + (FLOOR if floor else ""), body)
+    sheet = Sheet(theme, title, how(rows), body)
     kinds = [kind for kind in MARKS if any(row.kind == kind for row in rows)]
     marks = [(names[kind], {"color": _color(theme, kind), "marker": MARKS[kind], "ls": "", "ms": 6}) for kind in kinds]
     sheet.key(0.06, marks)
@@ -81,7 +88,7 @@ def forest(theme: Theme, title: str, rows: Sequence[Row], names: dict[Kind, str]
     top = 0.3
     for part, height in zip(panels, heights, strict=True):
         axes = sheet.axes(left, top, WIDTH - left - right - EDGE, height)
-        _panel(sheet, axes, part, (left, top, height), floor, grouped)
+        _panel(sheet, axes, part, (left, top, height), grouped)
         top += height + AXIS + GAP
     return sheet.figure
 
@@ -95,7 +102,6 @@ def _panel(
     axes: Axes,
     rows: Sequence[Row],
     place: tuple[float, float, float],
-    floor: float | None,
     grouped: bool,
 ) -> None:
     """`place` is left edge, top edge and height; a heading for each group if there are several."""
@@ -105,8 +111,6 @@ def _panel(
     axes.spines["left"].set_visible(False)
     scale.apply(axes.xaxis, 7)
     axes.set_xlabel("ratio to the reference" if ratio else "difference, in points", labelpad=3)
-    if ratio and floor:
-        axes.axvspan(1 / (1 + floor), 1 + floor, color=theme.grey, alpha=0.35, lw=0)
     axes.axvline(1.0 if ratio else 0.0, color=theme.ink, lw=1.0)
     y, group = 0.0, None
     for row in rows:
@@ -128,6 +132,9 @@ def _row(axes: Axes, row: Row, y: float, scale: Scale, theme: Theme) -> None:
     bound = limit_of(figure)
     worse = (bound, scale.high) if figure.better == "lower" else (scale.low, bound)
     axes.fill_betweenx([y - PITCH / 2, y + PITCH / 2], *worse, color=theme.vermillion, alpha=0.1, lw=0)
+    if row.floor and figure.scale == "ratio":
+        noise = (1 / (1 + row.floor), 1 + row.floor)
+        axes.fill_betweenx([y - PITCH / 2, y + PITCH / 2], *noise, color=theme.grey, alpha=0.45, lw=0)
     if figure.limit:
         axes.plot([bound] * 2, [y - PITCH / 2, y + PITCH / 2], color=theme.muted, lw=1.0, ls=(0, (3, 2)))
     low, high = _shown(figure, figure.low), _shown(figure, figure.high)

@@ -44,8 +44,8 @@ def test_the_worse_side_begins_at_the_limit(changes: dict[str, Any], bound: floa
 )
 def test_every_interval_can_be_drawn(row: FigureComparison) -> None:
     """Also one without an end, one of a repeat without a success, and one of width 0."""
-    rows = [forest.Row("a", row, "bad"), forest.Row("b", row, "good")]
-    made = drawn("x", "", "", "", lambda theme: forest.forest(theme, "T", rows, chart.NAMES, 0.01), png=False)
+    rows = [forest.Row("a", row, "bad", 0.01), forest.Row("b", row, "good")]
+    made = drawn("x", "", "", "", lambda theme: forest.forest(theme, "T", rows, chart.NAMES), png=False)
     assert "<svg" in made.svg
 
 

@@ -103,6 +103,7 @@ class Plan(msgspec.Struct, frozen=True):
     kind: RunKind = "compare"
     capacity: CapacityPlan | None = None  # of a capacity search
     reference: str | None = None  # name of the case that the others are compared with; None: the first
+    control: str | None = None  # name of the case that plays the reference a second time
 
 
 class Measured(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ import msgspec
 
 from harness.measure.capacity_result import CapacityPlan
 from harness.measure.judge.client_time import tolerance_s
-from harness.measure.judge.comparison import ranked
+from harness.measure.judge.comparison import controlled, ranked
 from harness.measure.judge.diagnosis import diagnose
 from harness.measure.judge.headline import findings, headline
 from harness.measure.judge.slo import Bounds, Condition, backlog_warning, bounds_s, check, parse, sets_errors
@@ -64,6 +64,8 @@ def summarize_run(directory: Path) -> RunResult:
     tolerated_s = tolerance_s(plan.lag_tolerance_s, conditions)
     judged = verdict(cases, [proof for _, proof in present], not_run, sets_errors(conditions), tolerated_s)
     schedules = {case.schedule_sha256 for case in plan.cases}
+    # The control repeats a case: it is no strategy to recommend.
+    compared = [case for case in cases if case.name != plan.control]
     result = RunResult(
         schema_version=SCHEMA_VERSION,
         id=plan.id,
@@ -73,11 +75,12 @@ def summarize_run(directory: Path) -> RunResult:
         seed=plan.seed,
         schedule_sha256=schedules.pop() if len(schedules) == 1 else None,
         verdict=judged,
-        headline=headline(cases, judged),
+        headline=headline(compared, judged),
         cases=cases,
         simulated=plan.simulated,
-        findings=findings(cases, judged),
-        comparisons=ranked(cases, plan.reference) if plan.kind == "compare" else [],
+        findings=findings(compared, judged),
+        control=controlled(cases, plan.reference, plan.control),
+        comparisons=ranked(compared, plan.reference) if plan.kind == "compare" else [],
     )
     return result if plan.capacity is None else _with_capacity(result, plan, plan.capacity, directory, measured)
 
