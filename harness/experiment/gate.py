@@ -159,7 +159,7 @@ def interleaved(wanted: GateSettings, runs: Sequence[Run], backends: Sequence[Ba
         def pairs(first: int, last: int) -> bool:
             return all(sides[turn].play(number) for number in range(first, last) for turn in next(turns))
 
-        return decided([wanted.pairs, wanted.pairs_max], wanted.pairs, sides, pairs, judged)
+        return decided([wanted.pairs, wanted.pairs_max], wanted.confirmation, sides, pairs, judged)
 
 
 def decided(

@@ -39,6 +39,11 @@ class GateSettings:
         """Whether a side is played, and not only stored capacities compared."""
         return any(side is not None for side in (self.baseline, self.baseline_cmd, self.baseline_target))
 
+    @property
+    def confirmation(self) -> int:
+        """Pairs in which a failure has to repeat itself: as many as the first stage, or half of both."""
+        return max(self.pairs, self.pairs_max // 2)
+
     def check(self, target: str | None) -> None:
         """Raise UsageError unless it says which two sides to compare."""
         named(self.figures)

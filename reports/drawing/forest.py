@@ -74,11 +74,13 @@ def how(rows: Sequence[Row]) -> str:
 def forest(theme: Theme, title: str, rows: Sequence[Row], names: dict[Kind, str]) -> Figure:
     """Ratios in one panel, differences of shares in a second one. `names` are the words of the key."""
     panels = [part for scale in ("ratio", "difference") if (part := [row for row in rows if row.figure.scale == scale])]
-    grouped = len({row.group for row in rows}) > 1
+    named = f"{title}: {labels.printable(rows[0].group)}"
+    room = WIDTH - 2 * EDGE
+    # The title names a single group, if there is space for it.
+    grouped = len({row.group for row in rows}) > 1 or text_width(named, TITLE, "bold") > room
+    title = fitted(title if grouped else named, room, TITLE, "bold")
     heights = [_height(part, grouped) for part in panels]
     body = sum(heights) + len(panels) * (AXIS + GAP) + 0.15
-    title = title if grouped else f"{title}: {labels.printable(rows[0].group)}"
-    title = fitted(title, WIDTH - 2 * EDGE, TITLE, "bold")
     sheet = Sheet(theme, title, how(rows), body)
     kinds = [kind for kind in MARKS if any(row.kind == kind for row in rows)]
     marks = [(names[kind], {"color": _color(theme, kind), "marker": MARKS[kind], "ls": "", "ms": 6}) for kind in kinds]

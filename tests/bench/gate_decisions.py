@@ -3,6 +3,10 @@
     python -m tests.bench.gate_decisions --equal 3 --slower 3 --log decisions.jsonl
     python -m tests.bench.gate_decisions --equal 2 --slower 2 --busy-loops 1 --log decisions.jsonl
     python -m tests.bench.gate_decisions --virtual 100
+    python -m tests.bench.gate_decisions --drifting 2000
+
+With --virtual, mock servers are played in virtual time. With --drifting, the figures are made up: a machine that drifts
+by 4 %, in half of the gates becomes 25 % slower at once, and adds 2 % of noise to each trial.
 
 A gate is right if it passes an equal server and fails one that is 5 % slower, wrong if it does the reverse, and
 undecided otherwise. The exit code is 1 if a gate was wrong. The log collects the gates of several calls.
@@ -12,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shlex
 import subprocess
@@ -23,12 +28,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.experiment.gate import interleaved
+import numpy as np
+
+from harness.experiment.gate import blocks, decided, interleaved
 from harness.experiment.gate_settings import GateSettings
 from harness.experiment.prepare import Run, prepare
 from harness.experiment.settings import RunSettings
 from harness.experiment.simulate.compare import VirtualTime
 from harness.measure.gate_result import Gate, decode
+from harness.measure.judge.conditions import Finished
+from harness.measure.judge.gate import judge
+from harness.measure.result import RunResult, Verdict
+from tests.bench.comparison_error import NOISE, host
+from tests.comparison_samples import case
 from tests.processes import ROOT
 
 SLOWER = 1.05
@@ -124,6 +136,31 @@ def side(folder: Path, name: str, base_s: float, seed: int) -> Run:
     )
 
 
+def drifting(candidate: str, seed: int, pairs_max: int = 16) -> Decision:
+    """A gate on made-up figures of a machine that drifts."""
+    random, turns, settings = np.random.default_rng(seed), blocks(seed), GateSettings(pairs_max=pairs_max)
+    speeds = iter(host(2 * (settings.pairs_max + settings.confirmation), random))
+    rates: list[list[float]] = [[], []]
+    factors = (1.0, 1 / _factor(candidate))
+
+    def play(first: int, last: int) -> bool:
+        for turn in (turn for _ in range(first, last) for turn in next(turns)):
+            rates[turn].append(100 * factors[turn] * next(speeds) * math.exp(random.normal(0, NOISE)))
+        return True
+
+    def judged(confirmed_from: int | None) -> Gate:
+        return judge(*map(_finished, rates), limit=settings.limit, confirmed_from=confirmed_from)
+
+    started = time.monotonic()
+    gate = decided([settings.pairs, settings.pairs_max], settings.confirmation, [], play, judged)
+    return _decision(candidate, 0, gate, time.monotonic() - started, os.getloadavg()[0])
+
+
+def _finished(rates: Sequence[float]) -> Finished:
+    found = case("queue-stream", rates)
+    return Finished(RunResult(1, "made-up", "", {}, {}, 1, None, Verdict("valid"), "", [found]))
+
+
 def _factor(candidate: str) -> float:
     return SLOWER if candidate == "slower" else 1.0
 
@@ -176,24 +213,30 @@ def main() -> int:
     parser.add_argument("--slower", type=int, default=0, metavar="N", help="Gates of a server that is 5 %% slower.")
     parser.add_argument("--busy-loops", type=int, default=0, metavar="N", help="Processes beside it that use a core.")
     parser.add_argument("--virtual", type=int, default=0, metavar="N", help="Gates of each kind in virtual time.")
+    parser.add_argument("--drifting", type=int, default=0, metavar="N", help="Gates of each kind on made-up figures.")
+    parser.add_argument("--pairs-max", type=int, default=16, metavar="N", help="Pairs of a gate on made-up figures.")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="Seed of the first gate.")
     parser.add_argument("--log", type=Path, help="File to which each gate is added, a JSON object a line.")
     given = parser.parse_args()
-    asked = [("equal", given.equal), ("slower", given.slower)]
+    made_up = given.virtual or given.drifting
     decisions = []
-    for candidate, number in asked:
-        for seed in range(given.seed, given.seed + (given.virtual or number)):
-            with tempfile.TemporaryDirectory() as folder:
-                if given.virtual:
-                    found = virtual(candidate, Path(folder), seed)
-                else:
-                    found = real(candidate, given.busy_loops, Path(folder), seed)
-            decisions.append(found)
-            _log(found, given.log, quiet=bool(given.virtual))
+    for candidate, number in (("equal", given.equal), ("slower", given.slower)):
+        for seed in range(given.seed, given.seed + (made_up or number)):
+            decisions.append(_decided(given, candidate, seed))
+            _log(decisions[-1], given.log, quiet=bool(made_up))
     if given.log and given.log.exists():
         decisions = [Decision(**json.loads(line)) for line in given.log.read_text(encoding="utf-8").splitlines()]
     print(table(decisions))
     return 1 if any(one.kind == "wrong" for one in decisions) else 0
+
+
+def _decided(given: argparse.Namespace, candidate: str, seed: int) -> Decision:
+    if given.drifting:
+        return drifting(candidate, seed, given.pairs_max)
+    with tempfile.TemporaryDirectory() as folder:
+        if given.virtual:
+            return virtual(candidate, Path(folder), seed)
+        return real(candidate, given.busy_loops, Path(folder), seed)
 
 
 def _log(found: Decision, log: Path | None, quiet: bool) -> None:

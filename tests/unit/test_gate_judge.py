@@ -119,22 +119,31 @@ def test_a_failure_counts_only_if_it_repeats_itself_in_later_pairs() -> None:
     calm, bad = [0.1 * noise for noise in NOISE], [0.12 * noise for noise in NOISE]
     baseline = run("main", calm + calm)
     assert judge(baseline, run("branch", bad + bad), confirmed_from=8).status == "failed"
-    once = judge(baseline, run("branch", bad + bad[:4] + calm[4:]), confirmed_from=8)
-    assert judge(baseline, run("branch", bad + bad[:4] + calm[4:])).status == "failed"
+    once = judge(baseline, run("branch", bad + bad[:2] + calm[2:]), confirmed_from=8)
+    assert judge(baseline, run("branch", bad + bad[:2] + calm[2:])).status == "failed"
     assert once.status == "inconclusive"
     assert any("not confirmed" in one.text for one in once.checks)
     assert (once.pairs, once.confirmation) == (8, 8)
 
 
-def test_a_confirmation_asks_about_one_figure_and_needs_no_correction() -> None:
-    """Eight pairs that would not be enough for three figures at once confirm a change that 16 have shown."""
+def test_each_of_two_tests_asks_about_one_figure_and_one_side() -> None:
+    """Two of eight pairs below the limit would not be enough for three figures and both sides at once."""
     noisy = (1.05, 1.06, 1.04, 1.05, 1.012, 1.07, 1.008, 1.05)
-    later = [0.1 * factor for factor in noisy]
-    calm, bad = [0.1 * noise for noise in NOISE], [0.105 * noise for noise in NOISE]
-    alone = judge(run("main", [0.1] * 8), run("branch", later))
-    assert [check.status for check in alone.checks][:2] == ["inconclusive", "inconclusive"]
-    found = judge(run("main", calm * 2 + [0.1] * 8), run("branch", bad * 2 + later), confirmed_from=16)
+    baseline, later = run("main", [0.1] * 16), [0.1 * factor for factor in noisy]
+    found = judge(baseline, run("branch", later * 2), confirmed_from=8)
     assert found.status == "failed"
+    (check, *_) = found.checks
+    assert check.figure is not None
+    assert check.text.endswith("confirmed by further pairs")
+
+
+@pytest.mark.parametrize("confirmed_from", [8, 16])
+def test_neither_test_alone_makes_a_failure(confirmed_from: int) -> None:
+    """Pairs that are bad in the confirmation only, and a confirmation that was never played."""
+    bad, calm = [0.12 * noise for noise in NOISE], [0.1 * noise for noise in NOISE]
+    baseline = run("main", calm * 2)
+    candidate = run("branch", calm + bad if confirmed_from == 8 else bad * 2)
+    assert judge(baseline, candidate, confirmed_from=confirmed_from).status == "inconclusive"
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,11 @@ def within_limit(figure: FigureComparison) -> bool | None:
     return _sign(figure) * worst <= _bound(figure)
 
 
+def beyond_limit(figure: FigureComparison) -> bool:
+    """Whether the estimate is worse by more than the limit."""
+    return figure.effect is not None and _sign(figure) * _scaled(figure.effect, figure) > _bound(figure)
+
+
 def noise_floor(ratios: Sequence[float]) -> float | None:
     """The effect that equal versions show against each other, as a share; None without a ratio.
 

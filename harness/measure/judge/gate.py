@@ -150,5 +150,5 @@ def _short(check: GateCheck) -> str:
     if check.kind != "regression" or figure is None or figure.effect is None:
         return check.text
     short = f"{label(figure)} {effect(figure)} {interval(figure)}".rstrip()
-    few = figure.decision == "not enough repeats"
-    return short + (f" ({', '.join(basis(figure, True))})" if few else "")
+    remark = figure.decision == "not enough repeats" or figure.missing
+    return short + (f" ({', '.join(basis(figure, True))})" if remark else "")

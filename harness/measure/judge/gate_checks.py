@@ -1,12 +1,12 @@
 """The checks of a gate: each condition of the SLO, and each figure against the baseline. Pure.
 
 Rules of this file
-  1. A check passes if its whole interval is on the harmless side of the limit, and fails if the exact test, corrected
-     for all figures, finds a change beyond the limit. All else is inconclusive.
-  2. A missing figure fails: a server that answers nothing must not pass as "nothing found".
-  3. The confirming repeats answer one question each: is this figure worse, beyond the limit? So each is tested alone
-     and one-sided, at 5 %. Both tests together give a false alarm in far less than 5 % of gates, and a real change that
-     was found once is not lost to the few repeats of its confirmation.
+  1. A check passes if its whole interval is on the harmless side of the limit. It is suspect if the exact one-sided
+     test at 5 % finds a change beyond the limit. All else is inconclusive.
+  2. A suspect check fails if it repeats itself: the pairs that were played after it was suspected show a change beyond
+     the limit, too, and all pairs together find it at 1 %. So a false alarm comes in less than 1 % of gates for each
+     figure. There is no further correction for their number, which would hide real changes.
+  3. A missing figure fails: a server that answers nothing must not pass as "nothing found".
   4. A condition of the SLO has failed again if the median of the confirming repeats breaks it, too.
 """
 
@@ -21,7 +21,7 @@ from harness.base import units
 from harness.measure.comparison_result import FigureComparison
 from harness.measure.gate_result import CheckStatus, GateCheck
 from harness.measure.judge.compared_figures import BACKLOG, FIGURES, Figure
-from harness.measure.judge.comparison import decide, measure, within_limit
+from harness.measure.judge.comparison import beyond_limit, decide, measure, within_limit
 from harness.measure.judge.comparison_words import effect, interval, label, value
 from harness.measure.judge.rank_tests import LEVEL
 from harness.measure.judge.slo import describe, parse, value_of
@@ -32,6 +32,8 @@ LIMIT = 0.02
 """A change for the worse by up to 2 % does not count, unless the user sets another limit."""
 ERRORS_LIMIT = 0.005
 """A rise of the share of failures by up to half a point does not count."""
+LEVEL_TOGETHER = 0.01
+"""Of the one-sided test on all pairs, those that confirm included."""
 _FIGURES_OF = {True: ("completed", "service_p50", "errors"), False: ("p50", "p95", "errors")}
 """Backlog or arrivals -> figures that are judged, few on purpose."""
 CONFIRMED, NOT_CONFIRMED = "confirmed by further pairs", "not confirmed by further pairs"
@@ -45,21 +47,21 @@ def figures_for(case: Case) -> list[Figure]:
 def regressions(
     cases: Sequence[tuple[Case, Case]], figures: Sequence[Figure], limit: float, paired: bool
 ) -> list[GateCheck]:
-    """A check for each figure of each case, corrected together."""
-    measured = [
-        (other.name, measure(figure, one.by_repeat, other.by_repeat, paired, _limit(figure, limit)))
+    """A check for each figure of each case."""
+    return [
+        _regression(other.name, measure(figure, one.by_repeat, other.by_repeat, paired, _limit(figure, limit)), paired)
         for one, other in cases
         for figure in figures or figures_for(one)
     ]
-    decided = decide([figure for _, figure in measured], paired)
-    return [_regression(case, figure, paired) for (case, _), figure in zip(measured, decided, strict=True)]
 
 
 def _limit(figure: Figure, limit: float) -> float:
     return ERRORS_LIMIT if figure.name == "errors" else limit
 
 
-def _regression(case: str, figure: FigureComparison, paired: bool) -> GateCheck:
+def _regression(case: str, measured: FigureComparison, paired: bool) -> GateCheck:
+    # The test has two sides, of which only the worse one counts.
+    (figure,) = decide([measured], paired, 2 * LEVEL)
     status: CheckStatus = "inconclusive"
     if figure.decision == "worse" or figure.effect is None:
         status = "failed"
@@ -129,25 +131,30 @@ def confirmed(
     first: int,
 ) -> list[GateCheck]:
     """The checks, where a failure that the repeats from `first` on do not show again is inconclusive."""
-    later = [(_from(one, first) if paired else one, _from(other, first)) for one, other in cases]
+    later = [(_part(one, first, None) if paired else one, _part(other, first, None)) for one, other in cases]
+    earlier = [(_part(one, 0, first) if paired else one, _part(other, 0, first)) for one, other in cases]
+    parts = [regressions(part, figures, limit, paired) for part in (earlier, later, cases)]
     again = {
-        (check.case, check.name): check.figure is not None and _worse_alone(check.figure, paired)
-        for check in regressions(later, figures, limit, paired)
+        (first.case, first.name): _repeated(first, then, whole, paired)
+        for first, then, whole in zip(*parts, strict=True)
     }
     again |= {(check.case, check.name): failed for check in checks if (failed := _slo_again(check, later)) is not None}
     return [_settled(check, again.get((check.case, check.name))) for check in checks]
 
 
-def _worse_alone(figure: FigureComparison, paired: bool) -> bool:
-    """Whether this figure is worse beyond the limit, by a one-sided test."""
-    (alone,) = decide([figure], paired, 2 * LEVEL)
-    return alone.decision == "worse"
+def _repeated(first: GateCheck, later: GateCheck, whole: GateCheck, paired: bool) -> bool:
+    """Whether a change was suspected first, seen again later, and found in all pairs together."""
+    figures = [one.figure for one in (first, later, whole) if one.figure is not None and one.figure.effect is not None]
+    if len(figures) < 3 or first.status != "failed" or not beyond_limit(figures[1]):
+        return False
+    (together,) = decide([figures[2]], paired, 2 * LEVEL_TOGETHER)
+    return together.decision == "worse"
 
 
-def _from(case: Case, first: int) -> Case:
-    """The case with its repeats from this number on."""
-    later = [repeat for repeat in case.by_repeat if repeat.repeat >= first]
-    return msgspec.structs.replace(case, by_repeat=later)
+def _part(case: Case, first: int, end: int | None) -> Case:
+    """The case with its repeats from `first` to before `end`."""
+    part = [repeat for repeat in case.by_repeat if repeat.repeat >= first and (end is None or repeat.repeat < end)]
+    return msgspec.structs.replace(case, by_repeat=part)
 
 
 def _slo_again(check: GateCheck, later: Sequence[tuple[Case, Case]]) -> bool | None:
@@ -169,10 +176,10 @@ def values_of(figure: Figure, repeats: Sequence[RepeatFigures]) -> list[float]:
 
 
 def _settled(check: GateCheck, failed_again: bool | None) -> GateCheck:
-    """A failure with what the later repeats say on it; missing figures need no confirmation."""
+    """A check with what both tests say on it; missing figures need no confirmation."""
     missing = check.figure is not None and check.figure.effect is None
-    if check.status != "failed" or failed_again is None or missing:
+    if failed_again is None or missing or (check.status != "failed" and not failed_again):
         return check
     if failed_again:
-        return msgspec.structs.replace(check, text=f"{check.text}; {CONFIRMED}")
+        return msgspec.structs.replace(check, status="failed", text=f"{check.text}; {CONFIRMED}")
     return msgspec.structs.replace(check, status="inconclusive", text=f"{check.text}; {NOT_CONFIRMED}")
