@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.base import units
 from harness.measure.gate_result import Gate, GateCheck, encode
 from harness.measure.judge import comparison_words as words
-from harness.measure.judge.gate_checks import CONFIRMED, NOT_CONFIRMED, basis, limit_words
+from harness.measure.judge.gate_checks import CONFIRMED, CROSSES, NOT_CONFIRMED, basis, limit_words
 from reports.formats.markdown import escaped
 from reports.junit import Check, Status, Suite, document
 
@@ -23,7 +23,7 @@ STYLES = {"passed": "valid", "failed": "invalid", "inconclusive": "inconclusive"
 JUNIT: dict[str, Status] = {"passed": "passed", "failed": "failure", "inconclusive": "skipped"}
 HEADS = ("condition", "", "finding", "case")
 FIGURE_HEADS = ("figure", "", "effect", "95 % interval", "limit", "baseline", "candidate", "from", "case")
-CONFIRMATIONS = (CONFIRMED, NOT_CONFIRMED)
+REMARKS = (CROSSES, CONFIRMED, NOT_CONFIRMED)
 TITLE = "Candidate against baseline"
 ORDER = ("failed", "inconclusive", "passed")
 
@@ -92,9 +92,7 @@ def _figure_rows(checks: Sequence[GateCheck], gate: Gate) -> list[list[str]]:
             limit_words(figure),
             words.value(figure, of_reference=True),
             words.value(figure),
-            "; ".join(
-                [*basis(figure, gate.paired), *(word for word in CONFIRMATIONS if check.text.endswith(f"; {word}"))]
-            ),
+            "; ".join([*basis(figure, gate.paired), *(word for word in REMARKS if f"; {word}" in check.text)]),
             check.case,
         ]
         for check in checks
@@ -181,10 +179,11 @@ def forest_rows(gate: Gate) -> list[Row]:
 
 
 def junit(gate: Gate) -> bytes:
-    """One test case a check: failed is a failure, inconclusive is skipped, an invalid measurement is an error."""
+    """One test case a check: failure, skipped if inconclusive; all are errors if the measurement is invalid."""
     cases: dict[str, list[Check]] = {}
     for check in gate.checks:
-        cases.setdefault(check.case, []).append(_test(check))
+        status = "error" if gate.status == "invalid" else JUNIT[check.status]
+        cases.setdefault(check.case, []).append(Check(check.name, status, check.text, check.kind))
     if gate.status == "invalid":
         cases.setdefault("measurement", []).append(Check("measurement is valid", "error", gate.text, "invalid"))
     elif gate.notes:
@@ -192,7 +191,3 @@ def junit(gate: Gate) -> bytes:
     properties = {"baseline": gate.baseline, "candidate": gate.candidate, "played": played(gate), "gate": gate.status}
     suites = [Suite(case, checks, properties) for case, checks in cases.items()]
     return document(suites, gate.started_at).encode()
-
-
-def _test(check: GateCheck) -> Check:
-    return Check(check.name, JUNIT[check.status], check.text, check.kind)

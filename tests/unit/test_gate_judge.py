@@ -167,6 +167,8 @@ def test_a_failed_condition_of_the_slo_must_fail_again() -> None:
     broken, held = [0.2 * noise for noise in NOISE], [0.1 * noise for noise in NOISE]
     interval = Quantile(0.2, 0.19, 0.21)
     baseline = run("main", [0.2] * 16)
+    fine = run("branch", held + broken, "p50<150ms", Quantile(0.12, 0.11, 0.13))
+    assert [one.status for one in judge(baseline, fine, confirmed_from=8).checks if one.kind == "slo"] == ["passed"]
     for later, status in ((broken, "failed"), (held, "inconclusive")):
         gate = judge(baseline, run("branch", broken + later, "p50<150ms", interval), confirmed_from=8)
         (found,) = [check for check in gate.checks if check.kind == "slo"]

@@ -36,6 +36,7 @@ LEVEL_TOGETHER = 0.01
 """Of the one-sided test on all pairs, those that confirm included."""
 _FIGURES_OF = {True: ("completed", "service_p50", "errors"), False: ("p50", "p95", "errors")}
 """Backlog or arrivals -> figures that are judged, few on purpose."""
+CROSSES = "the interval reaches over the limit"
 CONFIRMED, NOT_CONFIRMED = "confirmed by further pairs", "not confirmed by further pairs"
 
 
@@ -67,8 +68,10 @@ def _regression(case: str, measured: FigureComparison, paired: bool) -> GateChec
         status = "failed"
     elif within_limit(figure) and not figure.missing:
         status = "passed"
-    name = f"{label(figure)} against the baseline"
-    return GateCheck(name, "regression", case, status, _regression_text(figure, paired), figure)
+    text = _regression_text(figure, paired)
+    if status == "inconclusive" and within_limit(figure) is False:
+        text = f"{text}; {CROSSES}"
+    return GateCheck(f"{label(figure)} against the baseline", "regression", case, status, text, figure)
 
 
 def _regression_text(figure: FigureComparison, paired: bool) -> str:
@@ -178,8 +181,8 @@ def values_of(figure: Figure, repeats: Sequence[RepeatFigures]) -> list[float]:
 def _settled(check: GateCheck, failed_again: bool | None) -> GateCheck:
     """A check with what both tests say on it; missing figures need no confirmation."""
     missing = check.figure is not None and check.figure.effect is None
-    if failed_again is None or missing or (check.status != "failed" and not failed_again):
+    if failed_again is None or missing or check.status != "failed":
         return check
     if failed_again:
-        return msgspec.structs.replace(check, status="failed", text=f"{check.text}; {CONFIRMED}")
+        return msgspec.structs.replace(check, text=f"{check.text}; {CONFIRMED}")
     return msgspec.structs.replace(check, status="inconclusive", text=f"{check.text}; {NOT_CONFIRMED}")
