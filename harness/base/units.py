@@ -73,7 +73,9 @@ def plus_minus(words: str, value: float | None, low: float | None, high: float |
     """`120 ms ±3 %`: the farther end of an interval, relative to the value; only `words` without both ends."""
     if not value or low is None or high is None:
         return words
-    return f"{words} ±{significant(100 * max(value - low, high - value) / value, 2)} %"
+    # Sums in another order differ by a last binary digit; that is no interval.
+    off = round(max(value - low, high - value) / value, 12)
+    return f"{words} ±{significant(100 * off, 2)} %"
 
 
 def megabytes(value: float | None) -> str:

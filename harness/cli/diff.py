@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness.measure.diff_result import Diff
 
 RUN = click.Path(path_type=Path)
+DIFF_FILE = "diff.json"
 
 
 @click.command("diff", cls=Command)
@@ -34,12 +35,17 @@ RUN = click.Path(path_type=Path)
     metavar="NAME",
     help="Figure to judge, such as completed or p99; repeatable [default: those that fit the load].",
 )
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Write report.html, report.md and diff.json here."
+)
+@click.option("--overwrite", is_flag=True, help="Replace a diff that is in the directory already.")
 @click.option("--force", is_flag=True, help="Compare runs of another load, task or schedule, too.")
 @click.option("--markdown", is_flag=True, help="Write the report as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Write the comparison as JSON.")
 def command(
-    before: Path, after: Path, limit: float, figures: tuple[str, ...], force: bool, markdown: bool, as_json: bool
-) -> int:
+    before: Path, after: Path, limit: float, figures: tuple[str, ...], force: bool, markdown: bool, as_json: bool,
+    out: Path | None, overwrite: bool,
+) -> int:  # fmt: skip
     """Compare two finished runs: what changed, by how much, and whether that is more than noise.
 
     BEFORE and AFTER are run directories or result.json files. Cases are matched by name. Exit codes: 0 nothing is
@@ -48,6 +54,7 @@ def command(
     \b
     paceline diff runs/yesterday runs/today
     paceline diff runs/yesterday runs/today --limit 5% --figure completed --markdown
+    paceline diff runs/yesterday runs/today --out runs/diff
     """
     from harness.cli.diff_show import show
     from harness.cli.signals import reader_may_leave
@@ -61,9 +68,12 @@ def command(
     if markdown and as_json:
         raise UsageError("--markdown and --json exclude each other: standard output takes one of them")
     check_json_output(as_json)
+    if out is not None and (out / DIFF_FILE).exists() and not overwrite:
+        raise UsageError(f"--out {out}: holds a diff already; choose another directory or add --overwrite")
     found = diff(read_finished(before), read_finished(after), named(figures) or None, limit)
     if found.obstacles and not force:
         raise UsageError(_refusal(found, before, after))
+    written = [] if out is None else _write(found, out)
     with reader_may_leave():
         if as_json:
             sys.stdout.buffer.write(encode(found))
@@ -71,8 +81,21 @@ def command(
         elif markdown:
             click.echo(as_markdown(found), nl=False)
         else:
-            show(found)
+            show(found, written)
     return EXIT_CODES[found.status]
+
+
+def _write(found: Diff, out: Path) -> list[Path]:
+    from harness.base.files import write_atomically
+    from harness.measure.diff_result import encode
+    from reports.diff import write
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / DIFF_FILE, encode(found))
+        return write(found, out)
+    except OSError as error:
+        raise UsageError(f"--out {out}: {error.strerror or error}") from error
 
 
 def _refusal(found: Diff, before: Path, after: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ STYLES = {
 PLAIN_WIDTH = 140
 
 
-def show(diff: Diff) -> None:
-    """Print what differs in the conditions, then the table of figures, then the finding."""
+def show(diff: Diff, written: Sequence[Path] = ()) -> None:
+    """Print what differs in the conditions, then the table of figures, then the finding, then the reports."""
     from rich.console import Console
     from rich.text import Text
 
@@ -36,6 +38,9 @@ def show(diff: Diff) -> None:
     console.print(comparison_table(diff.comparisons, "before", "after"))
     console.print(Text(diff.text))
     console.print(Text(f"diff: {diff.status}", style=STYLES[diff.status]))
+    for path in written:
+        if path.name.startswith("report."):
+            console.print(Text(f"report: {path}"), soft_wrap=True)
 
 
 def comparison_table(comparisons: Any, first: str, second: str) -> Any:

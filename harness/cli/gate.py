@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,13 +13,16 @@ from harness.cli.command import Command, options_of
 from harness.cli.options import settings_of, shared
 from harness.client.errors import UsageError
 
+if TYPE_CHECKING:
+    from harness.measure.gate_result import Gate
+
 DEFAULT = ("queue-stream:concurrency=16",)
-SETS = {"report", "repeats", "repeats_width", "repeats_max", "repeats_budget_s", "overwrite"}
+SETS = {"repeats", "repeats_width", "repeats_max", "repeats_budget_s", "reference", "control"}
 """Options of a run that the gate sets itself."""
 
 
 def _gate_only(function: Any) -> Any:
-    from harness.experiment.gate import GateSettings
+    from harness.experiment.gate_settings import GateSettings
 
     function = shared(function)
     parameters = vars(function)["__click_params__"]
@@ -44,39 +47,49 @@ def command(junit: Path | None, summary: Path | None, **options: Any) -> int:
     \b
     paceline gate --baseline-cmd 'serve-old --port {port}' --candidate-cmd 'serve-new --port {port}' --items 500
     paceline gate --baseline runs/main --target http://127.0.0.1:8000 --slo "p99<500ms" --junit gate.xml
+    paceline gate --baseline-capacity runs/main --candidate-capacity runs/branch --capacity-limit 20%
     """
     from harness.base.options import filled
     from harness.cli.progress import ProgressDisplay
     from harness.cli.signals import reader_may_leave
     from harness.cli.streams import check_json_output
-    from harness.experiment.gate import GateSettings, play
-    from harness.measure.gate_result import encode
+    from harness.experiment.gate import play
+    from harness.experiment.gate_settings import GateSettings
     from harness.measure.judge.gate import EXIT_CODES
-    from reports.gate import junit as as_junit
-    from reports.gate import markdown, text
+    from reports.gate import write
 
     check_json_output(options["as_json"])
     wanted = filled(GateSettings, options)
     directory = options["out"] or Path("runs") / f"{dt.datetime.now().astimezone():%Y%m%d-%H%M%S}-gate"
-    if (directory / "candidate" / "plan.json").exists():
-        raise UsageError(f"--out {directory}: holds a run already; choose another directory")
-    settings = settings_of({**options, "repeats": 1, "overwrite": False}, "backlog", DEFAULT)
+    settings = settings_of({**options, "repeats": 1}, "backlog", DEFAULT)
     with ProgressDisplay(quiet=options["quiet"] or None) as progress:
         gate = play(wanted, settings, directory, progress)
-    _write(junit, as_junit(gate), "wb")
-    _write(summary, markdown(gate).encode(), "ab")
+        reports = write(gate, directory, ("html", "markdown", "junit")) if options["report"] else []
+    _export(gate, junit, summary)
     with reader_may_leave():
-        if options["as_json"]:
-            sys.stdout.buffer.write(encode(gate))
-            sys.stdout.flush()
-        click.echo(text(gate, directory), err=options["as_json"], nl=False)
+        _show(gate, [*reports, directory / "gate.json"], options["as_json"], options["quiet"])
     return EXIT_CODES[gate.status]
 
 
-def _write(path: Path | None, data: bytes, mode: str) -> None:
-    if path is not None:
-        try:
-            with path.open(mode) as file:
-                file.write(data)
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}") from error
+def _export(gate: Gate, junit: Path | None, summary: Path | None) -> None:
+    """Write the files that the user names."""
+    from reports.gate import junit as as_junit
+    from reports.gate import markdown
+
+    for path, data, mode in ((junit, as_junit(gate), "wb"), (summary, markdown(gate).encode(), "ab")):
+        if path is not None:
+            try:
+                with path.open(mode) as file:
+                    file.write(data)
+            except OSError as error:
+                raise UsageError(f"{path}: {error.strerror}") from error
+
+
+def _show(gate: Gate, written: list[Path], as_json: bool, brief: bool) -> None:
+    from harness.measure.gate_result import encode
+    from reports.gate import text
+
+    if as_json:
+        sys.stdout.buffer.write(encode(gate))
+        sys.stdout.flush()
+    click.echo(text(gate, written, brief), err=as_json, nl=False)

@@ -30,7 +30,7 @@ from harness.client.errors import UsageError
 def command(
     directory: Path, formats: tuple[str, ...], output: str | None, charts: bool, as_json: bool, quiet: bool
 ) -> int:
-    """Render report.html, report.md and charts of a run; everything is computed again from its records.
+    """Render report.html, report.md and charts of a run, computed again from its records, or of a gate.
 
     \b
     paceline report runs/x --format html --format markdown
@@ -44,6 +44,8 @@ def command(
     from reports import page
 
     _check(formats, output, as_json)
+    if (directory / "gate.json").is_file():
+        return _gate(directory, formats, output, charts, as_json, quiet)
     if not (directory / "plan.json").is_file():
         raise UsageError(f"{directory}: not a run directory (it has no plan.json)")
     _check_version(directory / "result.json")
@@ -61,6 +63,38 @@ def command(
             _write(page.render(result, formats[0], charts), output)
         show(result, directory, written, to_stderr=as_json or output == "-", brief=quiet)
     return exit_code(result)
+
+
+def _gate(
+    directory: Path, formats: tuple[str, ...], output: str | None, charts: bool, as_json: bool, quiet: bool
+) -> int:
+    """The same for a gate, from its gate.json."""
+    import msgspec
+
+    from harness.cli.signals import reader_may_leave
+    from harness.measure.gate_result import decode
+    from harness.measure.judge.gate import EXIT_CODES
+    from reports import gate as reports
+
+    if wrong := [name for name in formats if name not in reports.SUFFIXES]:
+        raise UsageError(f"--format {wrong[0]}: a gate has the formats {', '.join(reports.SUFFIXES)}")
+    data = (directory / "gate.json").read_bytes()
+    try:
+        gate = decode(data)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise UsageError(f"{directory / 'gate.json'}: {error}") from error
+    try:
+        written = [] if output else reports.write(gate, directory, formats or ("html", "markdown"), charts)
+    except OSError as error:
+        raise UsageError(f"{directory}: {error.strerror or error}") from error
+    with reader_may_leave():
+        if as_json:
+            _print(data)
+        if output:
+            content = reports.render(gate, directory, formats[0])
+            _write(content if isinstance(content, bytes) else content.encode(), output)
+        click.echo(reports.text(gate, written, brief=quiet), err=as_json or output == "-", nl=False)
+    return EXIT_CODES[gate.status]
 
 
 def _check(formats: tuple[str, ...], output: str | None, as_json: bool) -> None:

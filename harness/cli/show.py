@@ -9,7 +9,7 @@ from typing import Any
 from harness.base import units
 from harness.cli.capacity_show import show_capacity
 from harness.measure.judge import precision, slo
-from harness.measure.judge.comparison_words import against
+from harness.measure.judge.comparison_words import against, noise
 from harness.measure.judge.wording import failure_words, layer_words, pace_row, sample_words
 from harness.measure.result import Case, Quantile, RunResult
 
@@ -72,6 +72,8 @@ def _print_figures(console: Any, result: RunResult) -> None:
         console.print(Text(precision.words(result.precision)))
     for comparison in result.comparisons:
         console.print(Text(f"  {against(comparison)}"))
+    for line in noise(result.control) if result.control is not None else []:
+        console.print(Text(f"  {line}"))
     console.print(_pace(result.cases))
     for case in result.cases:
         for text, style in _words(case):

@@ -13,7 +13,7 @@ from harness.cli.options import Execute, play, shared
 
 NOT_SIMULATED = {"target", "processes", "calibrate"}
 """Options of a real run that have no meaning in virtual time."""
-SWEEP_SETS = {"strategies", "variants", "slo", "reference"}
+SWEEP_SETS = {"strategies", "variants", "slo", "reference", "control"}
 SWEEP_ITEMS = 5000
 ANY_ERRORS = "errors<100%"
 DEFAULT = ("queue-stream:concurrency=16", "adaptive")

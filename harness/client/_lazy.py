@@ -11,6 +11,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 
@@ -42,7 +43,7 @@ def _listed(package: str, spec: Any) -> dict[str, str]:
     """Map each name that the package's source re-exports to the module that holds it."""
     import ast
 
-    source = spec.loader.get_source(package)
+    source = _source(package, spec)
     if source is None:
         raise ImportError(f"{package} needs its source file __init__.py to find its names")
     return {
@@ -52,3 +53,12 @@ def _listed(package: str, spec: Any) -> dict[str, str]:
         for alias in node.names
         if alias.asname == alias.name
     }
+
+
+def _source(package: str, spec: Any) -> str | None:
+    """The text of the package. pytest's loader, which rewrites the modules of its plug-ins, does not give it."""
+    get_source = getattr(spec.loader, "get_source", None)
+    if get_source is not None:
+        text: str | None = get_source(package)
+        return text
+    return Path(spec.origin).read_text(encoding="utf-8") if spec.origin else None

@@ -3,76 +3,75 @@
 Rules of this file
   1. Pairs are played A B B A: drift of the machine hits both alike. Which one begins a block is drawn from the seed.
   2. Stage 1 plays a few pairs and can only pass. Everything else goes on to stage 2 with more pairs, pooled with the
-     first ones. A failure is then played again; `judge.gate` asks for it to repeat itself.
+     first ones. A failure is then played again; `judge.gate` asks for it to repeat itself. Without these further pairs
+     (after Ctrl-C) it is no failure.
   3. Each side is a whole run with a directory of its own, so that both can be reported.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from harness.base.files import write_atomically
-from harness.base.options import option
-from harness.base.quantity import duration_s, share
 from harness.client.errors import UsageError
+from harness.experiment.directory_lock import DirectoryLock
+from harness.experiment.gate_settings import GateSettings
 from harness.experiment.order import Interleaved
 from harness.experiment.prepare import Run, prepare
-from harness.experiment.run import Backend, ChildProcesses, Progress, Session, execute, opened
+from harness.experiment.run import Backend, ChildProcesses, Progress, Session, opened
 from harness.experiment.server_command import started
 from harness.experiment.settings import RunSettings
 from harness.measure.gate_result import Gate, encode
 from harness.measure.judge.compared_figures import named
 from harness.measure.judge.conditions import Finished, obstacles
-from harness.measure.judge.gate import LIMIT, judge
+from harness.measure.judge.gate import judge
+from harness.measure.judge.gate_capacity import with_capacity
+from harness.measure.record.plan import PLAN_FILE
 from harness.measure.reduce.finished import read_finished
 from harness.measure.reduce.summary import summarize_run
 from harness.measure.result import encode as encode_run
 
 GATE_FILE = "gate.json"
-
-
-@dataclass(frozen=True)
-class GateSettings:
-    """The options of a gate."""
-
-    baseline: str | None = option(None, "Run directory to hold the candidate against.", metavar="DIR")
-    baseline_cmd: str | None = option(None, "Command that starts the baseline server; {port} is a free port.")
-    candidate_cmd: str | None = option(None, "Command that starts the candidate server; {port} is a free port.")
-    baseline_target: str | None = option(None, "URL of a baseline server that is running.", metavar="URL")
-    start_timeout_s: float = option(60.0, "Seconds to wait for a started server to answer.", kind=duration_s)
-    limit: float = option(LIMIT, "Change for the worse that does not count.", kind=share)
-    figures: tuple[str, ...] = option(
-        (), "Figure to judge, such as p95; repeatable [default: few that fit the load].", flag="--figure"
-    )
-    pairs: int = option(8, "Pairs of the first stage, or repeats of the candidate.", least=1, most=500)
-    pairs_max: int = option(16, "Pairs after the second stage.", least=1, most=500)
-
-    def check(self, target: str | None) -> None:
-        """Raise UsageError unless it says which two sides to compare."""
-        named(self.figures)
-        sides = [self.baseline, self.baseline_cmd, self.baseline_target]
-        if sum(side is not None for side in sides) != 1:
-            raise UsageError("name the baseline with one of --baseline DIR, --baseline-cmd or --baseline-target URL")
-        if self.candidate_cmd is not None and target is not None:
-            raise UsageError("--candidate-cmd and --target exclude each other: the candidate is one of them")
-        if self.baseline is None and self.candidate_cmd is None and target is None:
-            raise UsageError("name the candidate with --candidate-cmd or --target URL")
-        if self.pairs_max < self.pairs:
-            raise UsageError(f"--pairs-max {self.pairs_max}: must be at least --pairs {self.pairs}")
+WRITTEN = (
+    GATE_FILE,
+    "baseline.log",
+    "candidate.log",
+    "report.html",
+    "report.md",
+    "report.junit.xml",
+    "charts/forest.png",
+)
+"""What a gate writes beside the runs of its sides."""
 
 
 def play(wanted: GateSettings, settings: RunSettings, directory: Path, progress: Progress) -> Gate:
     """Play the gate that the settings describe. Raises UsageError; a Ctrl-C ends it with what was measured."""
     wanted.check(settings.target)
+    # Read before anything is replaced or played.
     baseline = None if wanted.baseline is None else read_finished(Path(wanted.baseline))
+    capacities = wanted.capacities()
+    lock = lay_out(directory, settings.overwrite, wanted.baseline)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {directory}: {error.strerror}") from error
+        gate = _played(wanted, settings, directory, baseline, progress) if wanted.plays else None
+    finally:
+        lock.release()
+    if capacities is not None:
+        gate = with_capacity(gate, *capacities, wanted.capacity_limit)
+    if gate is None:
+        raise UsageError("nothing to judge")
+    write_atomically(directory / GATE_FILE, encode(gate))
+    return gate
+
+
+def _played(
+    wanted: GateSettings, settings: RunSettings, directory: Path, baseline: Finished | None, progress: Progress
+) -> Gate:
+    """Start the servers and play both sides, or the candidate alone."""
     with ExitStack() as servers:
 
         def target(option: str, command: str | None, url: str | None, log: str) -> str | None:
@@ -83,68 +82,124 @@ def play(wanted: GateSettings, settings: RunSettings, directory: Path, progress:
         url = target("--candidate-cmd", wanted.candidate_cmd, settings.target, "candidate.log")
         candidate = _side(settings, directory / "candidate", url)
         if baseline is not None:
-            gate = against_run(wanted, replace(candidate, repeats=wanted.pairs), baseline, progress)
-        else:
-            base = target("--baseline-cmd", wanted.baseline_cmd, wanted.baseline_target, "baseline.log")
-            runs = [prepare(_side(settings, directory / "baseline", base)), prepare(candidate)]
-            gate = interleaved(wanted, runs, [ChildProcesses(run, progress) for run in runs], progress)
-    write_atomically(directory / GATE_FILE, encode(gate))
-    return gate
+            run = prepare(candidate)
+            return against_run(wanted, run, ChildProcesses(run, progress), baseline, progress)
+        base = target("--baseline-cmd", wanted.baseline_cmd, wanted.baseline_target, "baseline.log")
+        runs = [prepare(_side(settings, directory / "baseline", base)), prepare(candidate)]
+        return interleaved(wanted, runs, [ChildProcesses(run, progress) for run in runs], progress)
 
 
 def _side(settings: RunSettings, out: Path, target: str | None) -> RunSettings:
     return replace(settings, out=out, target=target, repeats=1)
 
 
-def against_run(wanted: GateSettings, settings: RunSettings, baseline: Finished, progress: Progress) -> Gate:
+def lay_out(directory: Path, overwrite: bool, baseline: str | None) -> DirectoryLock:
+    """Make the directory of a gate, without what an earlier one left there. Raises UsageError."""
+    sides = [directory / "baseline", directory / "candidate"]
+    held = any(path.exists() for path in (directory / GATE_FILE, *(side / PLAN_FILE for side in sides)))
+    if held and not overwrite:
+        raise UsageError(f"--out {directory}: holds a gate already; choose another directory or add --overwrite")
+    replaced = {path.resolve() for side in sides for path in (side, side / "result.json")}
+    if baseline is not None and Path(baseline).resolve() in replaced:
+        raise UsageError(f"--baseline {baseline}: this gate would replace it; choose another directory for --out")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = DirectoryLock(directory)
+        for name in WRITTEN:
+            (directory / name).unlink(missing_ok=True)
+        for side in sides:
+            if (side / PLAN_FILE).exists():
+                shutil.rmtree(side)
+    except OSError as error:
+        raise UsageError(f"--out {directory}: {error.strerror}") from error
+    return lock
+
+
+def against_run(wanted: GateSettings, run: Run, backend: Backend, baseline: Finished, progress: Progress) -> Gate:
     """The candidate's repeats against a run that was made earlier. Raises UsageError if they cannot be compared."""
-    run = prepare(settings)
-    result, _ = execute(run, progress)
-    candidate = Finished(result, run.plan)
+    figures = named(wanted.figures)
+    with ExitStack() as stack:
+        stack.callback(run.release)
+        side = Side(run, stack.enter_context(opened(run, backend, progress)))
+
+        def judged(confirmed_from: int | None = None) -> Gate:
+            candidate = side.finished()
+            _check_comparable(wanted, baseline, candidate)
+            return judge(baseline, candidate, figures, wanted.limit, False, confirmed_from)
+
+        def repeats(first: int, last: int) -> bool:
+            return all(side.play(number) for number in range(first, last))
+
+        return decided([wanted.pairs], wanted.pairs, [side], repeats, judged)
+
+
+def _check_comparable(wanted: GateSettings, baseline: Finished, candidate: Finished) -> None:
     if found := obstacles(baseline, candidate):
         first = found[0]
         raise UsageError(
             f"--baseline {wanted.baseline} cannot be compared: {first.name} is {first.before} there and "
             f"{first.after} here. Give this command the load of the baseline"
         )
-    return judge(baseline, candidate, named(wanted.figures), wanted.limit, paired=False)
 
 
 def interleaved(wanted: GateSettings, runs: Sequence[Run], backends: Sequence[Backend], progress: Progress) -> Gate:
     """Both sides in alternation, in stages."""
+    figures, turns = named(wanted.figures), blocks(runs[0].settings.effective_seed)
     with ExitStack() as stack:
         for run in runs:
             stack.callback(run.release)
-        sessions = [stack.enter_context(opened(run, to, progress)) for run, to in zip(runs, backends, strict=True)]
-        return _stages(wanted, runs, sessions)
+        sides = [
+            Side(run, stack.enter_context(opened(run, to, progress))) for run, to in zip(runs, backends, strict=True)
+        ]
+
+        def judged(confirmed_from: int | None = None) -> Gate:
+            baseline, candidate = (side.finished() for side in sides)
+            return judge(baseline, candidate, figures, wanted.limit, True, confirmed_from)
+
+        def pairs(first: int, last: int) -> bool:
+            return all(sides[turn].play(number) for number in range(first, last) for turn in next(turns))
+
+        return decided([wanted.pairs, wanted.pairs_max], wanted.confirmation, sides, pairs, judged)
 
 
-def _stages(wanted: GateSettings, runs: Sequence[Run], sessions: Sequence[Session]) -> Gate:
-    sides = [Side(run, session) for run, session in zip(runs, sessions, strict=True)]
-    turns = blocks(runs[0].settings.effective_seed)
-    figures, again = named(wanted.figures), None
+def decided(
+    stages: Sequence[int],
+    confirmation: int,
+    sides: Sequence[Side],
+    play: Callable[[int, int], bool],
+    judged: Callable[[int | None], Gate],
+) -> Gate:
+    """Play stage after stage until the gate is decided.
 
-    def judged() -> Gate:
-        baseline, candidate = (side.finished() for side in sides)
-        return judge(baseline, candidate, figures, wanted.limit, True, again)
-
-    def pairs(first: int, last: int) -> bool:
-        """Play the pairs of these numbers; false after Ctrl-C."""
-        return all(sides[turn].play(number) for number in range(first, last) for turn in next(turns))
-
+    Args:
+        stages: Number of repeats after each stage. Each but the last can only pass.
+        confirmation: Number of further repeats in which a failure has to repeat itself.
+        sides: What is played.
+        play: Plays the repeats from one number to another; false after Ctrl-C.
+        judged: The gate so far, with the number of the first repeat that confirms a failure.
+    """
+    done, last = 0, stages[-1]
     try:
-        for session in sessions:
-            session.calibrate()
-        if not pairs(0, wanted.pairs) or (gate := judged()).status in ("passed", "invalid"):
-            return judged()
-        if not pairs(wanted.pairs, wanted.pairs_max) or (gate := judged()).status != "failed":
-            return judged()
-        if any(check.kind == "regression" and check.status == "failed" for check in gate.checks):
-            again = wanted.pairs_max
-            pairs(wanted.pairs_max, wanted.pairs_max + wanted.pairs)
+        for side in sides:
+            side.calibrate()
+        for stage in stages:
+            if not play(done, stage):
+                return judged(last)
+            done, gate = stage, judged(None)
+            if gate.status in ("passed", "invalid") or _without_figure(gate):
+                return gate
+        if gate.status == "failed":
+            play(last, last + confirmation)
+            return judged(last)
     except KeyboardInterrupt:
-        pass
-    return judged()
+        # A failure that could not be confirmed is none.
+        return judged(last)
+    return gate
+
+
+def _without_figure(gate: Gate) -> bool:
+    """Whether a check has nothing to judge, which further repeats do not change."""
+    return any(check.figure is not None and check.figure.effect is None for check in gate.checks)
 
 
 class Side:
@@ -154,6 +209,10 @@ class Side:
         self._run = run
         self._session = session
         self._order = Interleaved(run.cases)
+
+    def calibrate(self) -> None:
+        """Measure the client's ceilings."""
+        self._session.calibrate()
 
     def play(self, repeat: int) -> bool:
         """Play one repeat of every case; false if it was interrupted."""

@@ -25,6 +25,9 @@ from harness.measure.judge import slo as slos
 from harness.measure.record.environment import environment, simulated_environment
 from harness.measure.record.plan import PLAN_VERSION, Plan, RunKind
 
+CONTROL_REPEATS = 6
+"""Below 6 pairs there is no interval of the noise."""
+
 
 @dataclass
 class Run:
@@ -79,18 +82,31 @@ def prepare(
         slos.parse(settings.slo)
     found = planned(settings, scenario or describe(settings.scenario))
     _check_reference(settings.reference, found)
+    control = _control(settings, found) if kind == "compare" and settings.control else None
+    found = [*found, control] if control is not None else found
     if settings.simulated:
         check_simulated(found)
     to = access_to(settings.target or "")
     target = None if settings.target is None else check_url(to.url)
     settings = replace(settings, target=target, command=redact(settings.command))
     directory = _directory(settings, settings.scenario if kind == "compare" else kind)
-    run = Run(settings, directory, found, _plan(settings, directory, found, kind), to.authorization)
+    plan = _plan(settings, directory, found, kind)
+    if control is not None:
+        plan = msgspec.structs.replace(plan, control=control.name)
+    run = Run(settings, directory, found, plan, to.authorization)
     if target is not None and settings.overwrite:
         check_answers(target)
     # With --overwrite this deletes the old run, so everything was checked before.
     run.lock = _lay_out(directory)
     return run
+
+
+def _control(settings: RunSettings, cases: list[CaseSpec]) -> CaseSpec:
+    """The reference once more, under another name."""
+    if settings.repeats != "auto" and settings.repeats < CONTROL_REPEATS:
+        raise UsageError(f"--control: the noise shows between repeats; needs --repeats of at least {CONTROL_REPEATS}")
+    reference = next(case for case in cases if settings.reference in (None, case.name))
+    return msgspec.structs.replace(reference, name=f"{reference.name} (control)")
 
 
 def _check_reference(name: str | None, cases: list[CaseSpec]) -> None:

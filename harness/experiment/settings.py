@@ -71,6 +71,9 @@ class RunSettings:
     reference: str | None = option(
         None, "Case that the others are compared with, by its name in the table [default: the first].", metavar="NAME"
     )
+    control: bool = option(
+        False, "Play the reference a second time as a case of its own: an A/A control that shows the noise."
+    )
     users: int = option(1, "Client applications that share the load.")
     processes: int = option(1, "Locust processes that share the users.")
     layers: LayerSettings = field(default_factory=LayerSettings)

@@ -42,3 +42,12 @@ class Comparison(msgspec.Struct, frozen=True):
     reference: str
     paired: bool  # whether repeats with the same number were played next to each other
     figures: list[FigureComparison] = []
+
+
+class Control(msgspec.Struct, frozen=True):
+    """The reference against itself: one strategy that was played as two cases."""
+
+    case: str
+    reference: str
+    floors: dict[str, float]  # figure -> the change, as a share, up to which the two equal cases differ
+    comparison: Comparison

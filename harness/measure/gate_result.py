@@ -15,14 +15,14 @@ GateStatus = Literal["passed", "failed", "inconclusive", "invalid"]
 
 
 class GateCheck(msgspec.Struct, frozen=True):
-    """One check of one case: a condition of the SLO, or one figure against the baseline."""
+    """One check of one case: a condition of the SLO, or a figure or capacity against the baseline."""
 
     name: str
-    kind: Literal["slo", "regression"]
+    kind: Literal["slo", "regression", "capacity"]
     case: str
     status: CheckStatus
     text: str  # value, interval and limit in one sentence
-    figure: FigureComparison | None = None  # of a regression check
+    figure: FigureComparison | None = None  # of a check against the baseline
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -39,10 +39,17 @@ class Gate(msgspec.Struct, frozen=True):
     confirmation: int  # further pairs that a failure had to repeat itself in; 0 if none was needed
     limit: float  # a change for the worse up to this share does not count
     noise_floor: float | None  # the change that the baseline shows against itself; null without pairs of it
-    reasons: list[str] = []  # faults of the measurement
+    started_at: str = ""  # of the candidate's run; ISO 8601, UTC
+    reasons: list[str] = []  # faults that make the measurement invalid
+    notes: list[str] = []  # why the measurement is not whole, such as an interruption
     changed: list[Changed] = []  # conditions that differ from the baseline's
 
 
 def encode(gate: Gate) -> bytes:
     """Indented JSON that ends with a newline."""
     return msgspec.json.format(msgspec.json.encode(gate), indent=2) + b"\n"
+
+
+def decode(data: bytes) -> Gate:
+    """Read gate.json. Raises msgspec.ValidationError or DecodeError with the location."""
+    return msgspec.json.decode(data, type=Gate)

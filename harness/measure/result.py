@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from harness.measure.capacity_result import CapacityResult
-from harness.measure.comparison_result import Comparison
+from harness.measure.comparison_result import Comparison, Control
 from harness.measure.precision_result import Precision
 from harness.measure.repeat_figures import RepeatFigures
 
@@ -290,6 +290,7 @@ class RunResult(msgspec.Struct, frozen=True):
     capacity: CapacityResult | None = None  # of a capacity search
     precision: Precision | None = None  # of automatic repeats
     findings: list[str] = []  # at most three, shown below the headline
+    control: Control | None = None  # the reference played twice, if --control was given
     comparisons: list[Comparison] = []  # each case against the reference, if there are repeats; the best first
 
 

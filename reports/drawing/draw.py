@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,15 +51,22 @@ def draw_all(result: RunResult, *, png: bool = True, theme: Theme = LIGHT) -> li
 
 def draw(name: str, chart: Chart, result: RunResult, *, png: bool = True, theme: Theme = LIGHT) -> Drawing:
     """One chart."""
+    words = chart.in_words(result)
+    return drawn(name, chart.TITLE, chart.HOW, words, lambda shades: chart.figure(result, shades), png=png, theme=theme)
+
+
+def drawn(
+    name: str, title: str, how: str, words: str, make: Callable[[Theme], Figure], *, png: bool, theme: Theme = LIGHT
+) -> Drawing:
+    """A figure in the styles of a theme."""
     import matplotlib as mpl
 
-    words = chart.in_words(result)
     with mpl.rc_context(), warnings.catch_warnings():
         # A missing glyph is drawn as a box. The page has the name as text.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         mpl.rcParams.update(sheet.settings(theme) | {"svg.hashsalt": name})  # type: ignore[arg-type]  # stubs know no dict of settings
-        figure = chart.figure(result, theme)
-        return Drawing(name, chart.TITLE, chart.HOW, words, as_svg(figure, name, theme), as_png(figure) if png else b"")
+        figure = make(theme)
+        return Drawing(name, title, how, words, as_svg(figure, name, theme), as_png(figure) if png else b"")
 
 
 def as_png(figure: Figure) -> bytes:

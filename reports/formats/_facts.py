@@ -169,6 +169,13 @@ def against_title(result: RunResult) -> str:
     return f"Against {labels.printable(result.comparisons[0].reference)}" if result.comparisons else ""
 
 
+def noise(result: RunResult) -> list[str]:
+    """What an A/A control shows; empty without one."""
+    return [labels.printable(line) for line in comparison_words.noise(result.control)] if result.control else []
+
+
 def against(result: RunResult) -> list[list[str]]:
     """A row for each figure of each case against the reference."""
-    return [[labels.printable(cell) for cell in row] for row in comparison_words.rows(result.comparisons)]
+    return [
+        [labels.printable(cell) for cell in row] for row in comparison_words.rows(result.comparisons, result.control)
+    ]

@@ -61,6 +61,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
                 _case(name, case) for name, case in zip(labels.case_labels(result.cases), result.cases, strict=True)
             ],
             tables=_tables(result),
+            noise=_facts.noise(result),
             drawings=drawings,
             capacity=capacity_blocks(result.capacity),
             measured=_facts.how_measured(result),

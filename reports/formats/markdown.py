@@ -48,6 +48,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
         return _within_size("\n\n".join(part for part in parts if part) + "\n")
     parts.append(_table(result.cases))
     parts.append(_grid(escaped(_facts.against_title(result)), comparison_words.HEADS, _facts.against(result)))
+    parts.append("\n".join(f"- {escaped(line)}" for line in _facts.noise(result)))
     names = labels.case_labels(result.cases)
     parts += [_pace(result), _charts(drawings), _failures(result), _outcomes(result, names), _steps(result)]
     parts += [_layers(result), _limits(result, names), _over_time(result, names), _why(result, names)]

@@ -39,10 +39,10 @@ def found_share(design: Design, repeats: int, effect: float, experiments: int, s
 
 
 def _measured(design: Design, repeats: int, effect: float, random: Any, seed: int) -> FigureComparison:
-    host = _host(2 * repeats, random)
+    speed = host(2 * repeats, random)
     places = _places(design, repeats, seed)
     noise = np.exp(random.normal(0, NOISE, (2, repeats)))
-    rates = [host[at] * noise[case] * (effect if case else 1.0) for case, at in enumerate(places)]
+    rates = [speed[at] * noise[case] * (effect if case else 1.0) for case, at in enumerate(places)]
     base, other = (
         [RepeatFigures(n, 100, 100, completed_per_s=float(rate)) for n, rate in enumerate(of)] for of in rates
     )
@@ -57,7 +57,7 @@ def _places(design: Design, repeats: int, seed: int) -> np.ndarray[Any, Any]:
     return np.array([2 * np.arange(repeats) + np.argmax(order == case, axis=1) for case in (0, 1)])
 
 
-def _host(count: int, random: Any) -> np.ndarray[Any, Any]:
+def host(count: int, random: Any) -> np.ndarray[Any, Any]:
     """The speed of the machine over time."""
     state, drift = random.normal(0, DRIFT), np.empty(count)
     for at in range(count):

@@ -21,6 +21,7 @@ from tests.processes import ROOT
 
 PAGE = ROOT / "docs" / "ci.md"
 DOCUMENTS = [yaml.safe_load(block) for block in blocks(PAGE, "yaml")]
+USES = [step for one in DOCUMENTS if isinstance(one, list) for step in one if "paceline" in step.get("uses", "")]
 WORKFLOW = next(one for one in DOCUMENTS if isinstance(one, dict) and "jobs" in one)
 GITLAB = next(one for one in DOCUMENTS if isinstance(one, dict) and "load" in one)
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
@@ -44,6 +45,7 @@ def calls(script: str) -> list[list[str]]:
 
 
 CALLS = [words for script in SCRIPTS for words in calls(script)]
+CALLS += [shlex.split(step["with"]["arguments"]) for step in USES]
 
 
 def test_the_documents_have_calls_of_every_kind() -> None:
@@ -73,6 +75,12 @@ def test_every_script_is_valid_shell(script: str) -> None:
 def test_no_script_has_an_expression_in_it() -> None:
     """A text from a pull request would be run by the shell."""
     assert not [script for script in SCRIPTS if "${{" in script]
+
+
+def test_the_page_shows_the_action_with_inputs_that_it_has() -> None:
+    """And with the two kinds of commands that a pipeline has."""
+    assert {shlex.split(step["with"]["arguments"])[0] for step in USES} == {"run", "gate"}
+    assert all(set(step["with"]) <= set(ACTION["inputs"]) for step in USES)
 
 
 def test_every_used_input_and_step_exists() -> None:
@@ -107,6 +115,47 @@ def test_the_action_plays_reports_and_judges(tmp_path: Path, slo: str, code: int
     assert (tmp_path / "summary.md").read_text(encoding="utf-8").startswith("# ")
     assert (tmp_path / "runs" / "ci" / "report.junit.xml").is_file()
     assert step("Judge", tmp_path, CODE=str(code), INCONCLUSIVE="pass") == code
+
+
+@pytest.mark.slow
+def test_the_action_plays_a_gate_into_a_directory_that_holds_an_older_one(tmp_path: Path) -> None:
+    """Two pairs decide nothing, so the code is 5, or 4 on a machine that starves the client."""
+    mock = f"{sys.executable} -m mock_server --profile constant-120ms --speed 20 --port {{port}}"
+    arguments = (
+        f'gate --baseline-cmd "{mock}" --candidate-cmd "{mock}" --pairs 1 --pairs-max 1 --items 30 --no-calibrate'
+    )
+    old = tmp_path / "runs" / "ci"
+    (old / "candidate" / "records").mkdir(parents=True)
+    for file in ("gate.json", "candidate/plan.json", "candidate/records/old.jsonl"):
+        (old / file).write_text("{}")
+    assert step("Play", tmp_path, ARGUMENTS=arguments, DIRECTORY="runs/ci") == 0
+    code = (tmp_path / "output").read_text().strip().removeprefix("exit-code=")
+    assert code in {"4", "5"}
+    assert not (old / "candidate" / "records" / "old.jsonl").exists()
+    assert step("Report", tmp_path, DIRECTORY="runs/ci") == 0
+    assert (tmp_path / "summary.md").read_text(encoding="utf-8").startswith(f"# {'✖' if code == '4' else '?'} Gate")
+    assert (old / "report.junit.xml").is_file()
+    assert step("Judge", tmp_path, CODE=code, INCONCLUSIVE="pass") == (0 if code == "5" else 4)
+
+
+def playing_commands() -> dict[str, click.Command]:
+    """Every command with --out, by its name."""
+    found: dict[str, click.Command] = {}
+    for name in COMMANDS:
+        command = importlib.import_module(f"harness.cli.{name.replace('-', '_')}").command
+        group = command.commands if isinstance(command, click.Group) else {"": command}
+        found |= {f"{name} {sub}".strip(): part for sub, part in group.items() if "--out" in flags(part)}
+    return found
+
+
+def flags(command: click.Command) -> set[str]:
+    return {flag for parameter in command.params for flag in parameter.opts}
+
+
+def test_every_command_with_a_directory_can_replace_what_is_there() -> None:
+    """The action passes both options to any of them."""
+    assert {"compare", "run", "capacity", "gate", "diff", "simulate compare"} <= set(playing_commands())
+    assert [name for name, command in playing_commands().items() if "--overwrite" not in flags(command)] == []
 
 
 @pytest.mark.parametrize(("code", "mode", "expected"), [(5, "pass", 0), (5, "fail", 5), (4, "pass", 4), (2, "pass", 2)])

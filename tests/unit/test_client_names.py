@@ -6,11 +6,13 @@ import inspect
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness import client, plugins
+from harness.client._lazy import _listed
 from harness.client.errors import PacelineError
 from tests.processes import ROOT
 
@@ -27,6 +29,12 @@ def test_importing_the_client_loads_none_of_its_names() -> None:
     assert not {"aiohttp", "asyncio", "numpy"} & loaded
     ours = {name for name in loaded if name.startswith("harness.")}
     assert ours == {f"harness.client{end}" for end in ("", "._lazy", ".errors", ".items", ".outcome", ".types")}
+
+
+def test_the_names_are_found_under_a_loader_that_gives_no_source() -> None:
+    """pytest loads the modules of an installed plug-in in this way, and paceline is one."""
+    spec = SimpleNamespace(loader=object(), origin=str(ROOT / "harness" / "client" / "__init__.py"))
+    assert _listed("harness.client", spec)["Retry"] == "harness.client.layers.retry"
 
 
 def test_a_name_loads_only_its_own_module() -> None:

@@ -231,3 +231,23 @@ def test_a_mistake_is_one_line(
     said = capsys.readouterr().err
     assert says in said
     assert len(said.splitlines()) == 1
+
+
+def test_the_reports_of_a_diff_replace_others_only_if_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And their text is escaped: names come from a result file."""
+    hostile = "<script>alert(1)</script>"
+    runs = [
+        saved(tmp_path, name, run(case(hostile, rates))) for name, rates in (("yesterday", BASE), ("today", SLOWER))
+    ]
+    out = tmp_path / "diff"
+    assert command(*runs, "--out", str(out)) == 1
+    assert {path.name for path in out.rglob("*.*")} == {"report.html", "report.md", "diff.json", "forest.png"}
+    page = (out / "report.html").read_text()
+    assert "<svg" in page
+    assert hostile not in page
+    assert "charts/forest.png" in (out / "report.md").read_text()
+    assert command(*runs, "--out", str(out)) == 2
+    assert "add --overwrite" in capsys.readouterr().err
+    assert command(*runs, "--out", str(out), "--overwrite") == 1

@@ -17,8 +17,8 @@ from statistics import NormalDist, median
 
 import msgspec
 
-from harness.measure.comparison_result import Comparison, Decision, FigureComparison
-from harness.measure.judge.compared_figures import BACKLOG, Figure, chosen
+from harness.measure.comparison_result import Comparison, Control, Decision, FigureComparison
+from harness.measure.judge.compared_figures import BACKLOG, FIGURES, Figure, chosen
 from harness.measure.judge.rank_tests import LEVEL, Shifts, holm, least_pairs, least_repeats, mann_whitney, signed_rank
 from harness.measure.repeat_figures import RepeatFigures
 from harness.measure.result import Case
@@ -58,6 +58,27 @@ def ranked(cases: Sequence[Case], reference: str | None = None) -> list[Comparis
         return []
     found = [compare(base, case) for case in cases if case is not base]
     return sorted(found, key=lambda one: _rank(one, base.load.kind == BACKLOG))
+
+
+def controlled(cases: Sequence[Case], reference: str | None, control: str | None) -> Control | None:
+    """The control against the case that it repeats; None if one of them was not played."""
+    base = next((case for case in cases if reference in (None, case.name)), None)
+    twin = next((case for case in cases if case.name == control), None)
+    if base is None or twin is None or twin is base:
+        return None
+    compared = compare(base, twin)
+    floors = {
+        figure.figure: floor
+        for figure in compared.figures
+        if figure.scale == "ratio" and (floor := noise_floor(_ratios(FIGURES[figure.figure], base, twin))) is not None
+    }
+    return Control(twin.name, base.name, floors, compared)
+
+
+def _ratios(figure: Figure, base: Case, twin: Case) -> list[float]:
+    """Of the pairs that both have the figure."""
+    first, second = _values(figure, base.by_repeat), _values(figure, twin.by_repeat)
+    return [second[number] / first[number] for number in first.keys() & second.keys() if first[number] > 0]
 
 
 def _rank(comparison: Comparison, backlog: bool) -> tuple[bool, float]:
@@ -115,6 +136,11 @@ def within_limit(figure: FigureComparison) -> bool | None:
         return None
     worst = _scaled(figure.high if figure.better == "lower" else figure.low, figure)
     return _sign(figure) * worst <= _bound(figure)
+
+
+def beyond_limit(figure: FigureComparison) -> bool:
+    """Whether the estimate is worse by more than the limit."""
+    return figure.effect is not None and _sign(figure) * _scaled(figure.effect, figure) > _bound(figure)
 
 
 def noise_floor(ratios: Sequence[float]) -> float | None:

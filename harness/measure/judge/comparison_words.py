@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.base import units
-from harness.measure.comparison_result import Comparison, FigureComparison
+from harness.measure.comparison_result import Comparison, Control, FigureComparison
 from harness.measure.judge.compared_figures import FIGURES
 
 HEADS = ("strategy", "figure", "reference", "value", "effect", "95 % interval", "finding")
 
 
+FOUND = ("better", "worse")
+NOISE = ", but within the noise of the control"
+
+
 def label(figure: FigureComparison) -> str:
     """The figure's name for people."""
-    known = FIGURES.get(figure.figure)
-    return known.label if known else figure.figure
+    return label_of(figure.figure)
+
+
+def label_of(name: str) -> str:
+    """The name of a figure for people."""
+    known = FIGURES.get(name)
+    return known.label if known else name
 
 
 def effect(figure: FigureComparison) -> str:
@@ -64,8 +73,33 @@ def against(comparison: Comparison) -> str:
     return f"{comparison.case} against {comparison.reference}: {'; '.join(said) or 'no figure to compare'}"
 
 
-def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
-    """A row of cells for each figure of each case."""
+def noise(control: Control) -> list[str]:
+    """What the control shows: the noise of each figure, and a warning if two equal cases were found to differ."""
+    floors = {label_of(name): floor for name, floor in control.floors.items()}
+    said = units.listing([f"{units.significant(100 * floor, 2)} % of {name}" for name, floor in floors.items()])
+    played = f"Control ({control.reference}, played twice)"
+    if not any(floors.values()):
+        return [f"{played}: no noise, both were equal"] if floors else [f"{played}: no figure in both"]
+    found = [f"{played}: differences under {said} are noise here"]
+    differing = [label(figure) for figure in control.comparison.figures if figure.decision in ("better", "worse")]
+    if differing:
+        found.append(
+            f"The two equal cases differ in {units.listing(differing)}: one in 20 controls does by chance; if it does "
+            "so again, something favours one of two equal cases, and no small difference can be trusted"
+        )
+    return found
+
+
+def within_noise(figure: FigureComparison, control: Control | None) -> bool:
+    """Whether the effect is no larger than what equal cases show."""
+    floor = control.floors.get(figure.figure) if control is not None else None
+    if floor is None or figure.effect is None or figure.effect <= 0:
+        return False
+    return max(figure.effect, 1 / figure.effect) <= 1 + floor
+
+
+def rows(comparisons: Sequence[Comparison], control: Control | None = None) -> list[list[str]]:
+    """A row of cells for each figure of each case; a difference within the noise of the control says so."""
     return [
         [
             comparison.case,
@@ -74,7 +108,7 @@ def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
             value(figure),
             effect(figure),
             interval(figure) or units.NONE,
-            finding(figure),
+            finding(figure) + (NOISE if figure.decision in FOUND and within_noise(figure, control) else ""),
         ]
         for comparison in comparisons
         for figure in comparison.figures
@@ -83,7 +117,8 @@ def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
 
 def _number(number: float, figure: FigureComparison, signed: bool = False) -> str:
     if figure.scale == "difference":
-        return f"{100 * number:+.3g} points" if signed else f"{100 * number:+.3g}"
+        points = f"{100 * number:+.3g}" if number else "0"
+        return f"{points} points" if signed else points
     shown = f"{number:.3g}" if number < 0.1 else f"{number:.2f}" if abs(number - 1) >= 0.02 else f"{number:.3f}"
     return f"x{shown}" if signed else shown
 

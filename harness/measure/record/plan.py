@@ -111,6 +111,7 @@ class Plan(msgspec.Struct, frozen=True):
     capacity: CapacityPlan | None = None  # of a capacity search
     precision: PrecisionPlan | None = None  # of automatic repeats
     reference: str | None = None  # name of the case that the others are compared with; None: the first
+    control: str | None = None  # name of the case that plays the reference a second time
 
 
 class Measured(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ import msgspec
 
 from harness.measure.capacity_result import CapacityPlan
 from harness.measure.judge.client_time import tolerance_s
-from harness.measure.judge.comparison import ranked
+from harness.measure.judge.comparison import controlled, ranked
 from harness.measure.judge.diagnosis import diagnose
 from harness.measure.judge.headline import findings, headline
 from harness.measure.judge.precision import outcome as precision_outcome
@@ -69,6 +69,8 @@ def summarize_run(directory: Path) -> RunResult:
     precision = None if plan.precision is None else precision_outcome(plan.precision, cases)
     judged = msgspec.structs.replace(judged, reasons=[*judged.reasons, *precision_reasons(precision)])
     schedules = {case.schedule_sha256 for case in plan.cases}
+    # The control repeats a case: it is no strategy to recommend.
+    compared = [case for case in cases if case.name != plan.control]
     result = RunResult(
         schema_version=SCHEMA_VERSION,
         id=plan.id,
@@ -78,12 +80,13 @@ def summarize_run(directory: Path) -> RunResult:
         seed=plan.seed,
         schedule_sha256=schedules.pop() if len(schedules) == 1 else None,
         verdict=judged,
-        headline=headline(cases, judged),
+        headline=headline(compared, judged),
         cases=cases,
         simulated=plan.simulated,
-        findings=findings(cases, judged),
+        findings=findings(compared, judged),
         precision=precision,
-        comparisons=ranked(cases, plan.reference) if plan.kind == "compare" else [],
+        control=controlled(cases, plan.reference, plan.control),
+        comparisons=ranked(compared, plan.reference) if plan.kind == "compare" else [],
     )
     return result if plan.capacity is None else _with_capacity(result, plan, plan.capacity, directory, measured)
 

@@ -4,39 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.experiment.gate import GateSettings, blocks, interleaved
-from harness.experiment.prepare import Run, prepare
-from harness.experiment.settings import RunSettings
+from harness.experiment.gate import blocks, interleaved
+from harness.experiment.gate_settings import GateSettings
 from harness.experiment.simulate.compare import VirtualTime
 from harness.measure.gate_result import Gate
-
-PROFILE = """
-[service]
-base_s = {base_s}
-
-[service.jitter]
-kind = "lognormal"
-cv = 0.1
-
-[capacity]
-workers = 4
-"""
-
-
-def side(folder: Path, name: str, base_s: float, seed: int) -> Run:
-    profile = folder / f"{name}.toml"
-    profile.write_text(PROFILE.format(base_s=base_s))
-    return prepare(
-        RunSettings(
-            strategies=("queue-stream:concurrency=4",),
-            server=str(profile),
-            items=150,
-            seed=seed,
-            out=folder / name,
-            simulated=True,
-            calibrate=False,
-        )
-    )
+from tests.bench.gate_decisions import drifting, side
 
 
 def gate(folder: Path, slower: float, seed: int) -> Gate:
@@ -67,3 +39,11 @@ def test_each_side_begins_as_often_as_the_other() -> None:
     turns = blocks(1)
     first = [next(turns)[0] for _ in range(100)]
     assert sum(first) == 50
+
+
+@pytest.mark.parametrize(("candidate", "right"), [("equal", 0.4), ("slower", 0.4)])
+def test_on_a_drifting_machine_a_gate_is_hardly_ever_wrong(candidate: str, right: float) -> None:
+    """Made-up figures: drift, a shift of 25 % in half of the gates, 2 % of noise in each trial. Many stay undecided."""
+    decisions = [drifting(candidate, seed) for seed in range(100)]
+    assert sum(one.kind == "wrong" for one in decisions) == 0
+    assert sum(one.kind == "right" for one in decisions) >= right * len(decisions)

@@ -1,0 +1,73 @@
+"""report.html of a judgement on two runs: of a gate, or of a difference. Writes it with its Markdown and its chart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.base.files import write_atomically
+from reports import labels
+from reports.drawing import forest
+from reports.drawing.draw import Drawing, drawn
+from reports.formats import html
+from reports.formats.markdown import escaped
+
+CHART = "forest"
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page shows, from top to bottom."""
+
+    title: str
+    style: str  # valid, invalid or inconclusive
+    sign: str
+    status: str
+    headline: str
+    lines: Sequence[str] = ()
+    before: Sequence[html.Grid] = ()  # tables above the chart
+    after: Sequence[html.Grid] = ()
+    drawings: Sequence[Drawing] = ()
+    reports: Sequence[str] = ()  # directories beside the page that have a report of their own
+
+
+def render(page: Page) -> str:
+    """The page; the template escapes all text from outside."""
+    return html.templates().get_template("judgement.html.j2").render(page=page, **html.themes())
+
+
+def grid(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[html.Grid]:
+    """A table with printable cells; none without rows."""
+    return [(title, heads, [[labels.printable(cell) for cell in row] for row in rows])] if rows else []
+
+
+def draw(title: str, rows: Sequence[forest.Row], names: dict[forest.Kind, str]) -> list[Drawing]:
+    """The forest chart; none without an interval. An error is reported on the page."""
+    if not any(row.figure.low is not None or row.figure.high is not None for row in rows):
+        return []
+    how = forest.how(rows)
+    try:
+        words = forest.words(rows)
+        return [drawn(CHART, title, how, words, lambda theme: forest.forest(theme, title, rows, names), png=True)]
+    except Exception as error:
+        return [Drawing(CHART, title, how, "", error=f"{type(error).__name__}: {error}")]
+
+
+def links(drawings: Sequence[Drawing]) -> list[str]:
+    """Pictures for the Markdown."""
+    return [f"![{escaped(one.title)}: {escaped(one.words)}](charts/{one.name}.png)" for one in drawings if one.png]
+
+
+def write(directory: Path, contents: Mapping[str, str | bytes], drawings: Sequence[Drawing]) -> list[Path]:
+    """Write report.SUFFIX for each content, and charts/forest.png if it was drawn. Raises OSError."""
+    written = []
+    for suffix, content in contents.items():
+        written.append(directory / f"report.{suffix}")
+        write_atomically(written[-1], content if isinstance(content, bytes) else content.encode())
+    for drawing in drawings:
+        if drawing.png:
+            (directory / "charts").mkdir(exist_ok=True)
+            written.append(directory / "charts" / f"{drawing.name}.png")
+            write_atomically(written[-1], drawing.png)
+    return written

@@ -1,0 +1,76 @@
+"""The gate's check that the capacity did not fall: ratios of intervals."""
+
+import msgspec
+import pytest
+
+from harness.measure.capacity_result import Capacity, CapacityPlan, CapacityResult
+from harness.measure.gate_result import Gate
+from harness.measure.judge.conditions import Finished
+from harness.measure.judge.gate_capacity import with_capacity
+from harness.measure.result import RunResult, Verdict
+from reports.gate import forest_rows, junit, markdown, text
+
+SLO = "p99<500ms"
+
+
+def search(low: float | None, high: float | None, confirmed: bool = True, ended: str = "answered") -> Finished:
+    """A capacity search by rate with this answer."""
+    answer = Capacity("rate", SLO, ended, low, high, confirmed)  # type: ignore[arg-type] # one of its values
+    found = CapacityResult([answer], [], 60.0, CapacityPlan([SLO], ["rate"]))
+    result = RunResult(1, "search", "", {}, {}, 1, None, Verdict("valid"), "", [], capacity=found)
+    return Finished(result)
+
+
+def gate(candidate: Finished, baseline: Finished | None = None) -> Gate:
+    return with_capacity(None, baseline or search(100, 105), candidate, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "status"),
+    [(100, 105, "passed"), (90, 95, "passed"), (200, None, "passed"), (80, 86, "inconclusive"), (70, 74, "failed"),
+     (None, 20, "failed"), (75, 85, "inconclusive"), (10, None, "inconclusive")],
+)  # fmt: skip
+def test_the_whole_ratio_decides(low: float | None, high: float | None, status: str) -> None:
+    """86/100 is above the bound of 0.8 and 80/105 below it: neither."""
+    found = gate(search(low, high))
+    assert (found.status, [check.status for check in found.checks]) == (status, [status])
+
+
+def test_a_fall_from_a_capacity_that_no_long_run_confirmed_is_inconclusive() -> None:
+    found = gate(search(50, 55), search(100, 105, confirmed=False))
+    assert found.status == "inconclusive"
+    assert "no long run" in found.text
+
+
+def test_a_capacity_without_an_upper_bound_says_what_to_raise() -> None:
+    found = gate(search(4000, None, ended="at_highest"), search(4000, None, ended="at_highest"))
+    assert found.status == "inconclusive"
+    assert "--highest" in found.text
+
+
+@pytest.mark.parametrize("missing", [search(None, None), search(50, 55, ended="invalid")])
+def test_a_side_that_measured_nothing_fails(missing: Finished) -> None:
+    for found in (gate(missing), gate(search(100, 105), missing)):
+        assert found.status == "failed"
+        assert "no such figure" in found.text
+
+
+def test_a_run_that_is_no_search_is_invalid_and_never_passes() -> None:
+    plain = Finished(msgspec.structs.replace(search(1, 2).result, capacity=None))
+    assert gate(plain).status == "invalid"
+    assert with_capacity(None, plain, plain).status == "invalid"
+
+
+def test_simulated_and_real_searches_are_not_compared() -> None:
+    virtual = Finished(msgspec.structs.replace(search(100, 105).result, simulated=True))
+    assert gate(virtual).status == "invalid"
+
+
+def test_every_format_shows_the_ratio() -> None:
+    found = gate(search(70, 74))
+    for shown in (text(found, []), markdown(found), junit(found).decode()):
+        assert "x[0.67, 0.74]" in shown.replace("\\", "")
+        assert "70 to 74/s" in shown
+    (row,) = forest_rows(found)
+    assert row.kind == "bad"
+    assert row.figure.low == pytest.approx(70 / 105)
