@@ -7,6 +7,8 @@ import re
 from typing import Literal
 
 TIME_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+MICRO = str.maketrans({"\u00b5": "u", "\u03bc": "u"})
+"""Microseconds are shown as µs. Both letters of Unicode that look like it are read as u."""
 _NUMBER = r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*"
 _DURATION = re.compile(_NUMBER + r"(us|ms|s|min|m|h)?\s*", re.IGNORECASE)
 _RATE = re.compile(_NUMBER + r"(?:/\s*(s|sec|second|min|m|minute|h|hour))?\s*", re.IGNORECASE)
@@ -46,7 +48,7 @@ def repeats_or_auto(value: str | int) -> int | Literal["auto"]:
 def _split(shape: re.Pattern[str], value: str | float) -> tuple[float, str]:
     if isinstance(value, bool):
         raise ValueError(value)  # noqa: TRY004 - one kind of error for whatever is no quantity
-    found = shape.fullmatch(value) if isinstance(value, str) else None
+    found = shape.fullmatch(value.translate(MICRO)) if isinstance(value, str) else None
     number = float(found[1]) if found else float(value)
     if (found is None and isinstance(value, str)) or not math.isfinite(number):
         raise ValueError(value)

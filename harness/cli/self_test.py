@@ -3,58 +3,83 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.command import Command
+from harness.cli.command import Command, options_of
 
 if TYPE_CHECKING:
-    from harness.measure.judge.self_test import SelfTest
+    from harness.measure.self_test_result import SelfTest
+
+
+def _options(function: Any) -> Any:
+    from harness.experiment.self_test import SelfTestSettings
+
+    return options_of(SelfTestSettings)(function)
 
 
 @click.command("self-test", cls=Command)
+@_options
 @click.option("--json", "as_json", is_flag=True, help="Write the figures as JSON.")
-def command(as_json: bool) -> int:
-    """Measure this machine and this client against servers of known times, in less than 40 seconds.
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+def command(as_json: bool, quiet: bool, **options: Any) -> int:
+    """Measure this machine and this client against servers of known times, in about half a minute.
 
-    The figures are kept in ~/.local/state/paceline/self-test.json. Exit codes: 0 fit, 4 not fit.
+    The last line is the verdict. The figures are kept in ~/.local/state/paceline/self-test, by machine and version, and
+    later runs are compared with them. Exit codes: 0 fit, 4 not fit.
 
     \b
     paceline self-test
+    paceline self-test --full        # and the table of docs/measuring.md
     paceline self-test --json
     """
-    import msgspec
+    from harness.base.options import filled
+    from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
+    from harness.cli.streams import check_json_output
+    from harness.experiment.self_test import SelfTestSettings, self_test
 
-    from harness.experiment.self_test import self_test, state_file, store
+    check_json_output(as_json)
 
-    found = self_test(lambda step: click.echo(f"self-test: {step}", err=True))
-    try:
-        store(found, state_file())
-    except OSError as error:
-        click.echo(f"paceline: {state_file()}: not kept: {error.strerror or error}", err=True)
-    if as_json:
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
-        sys.stdout.flush()
-    else:
-        show(found)
+    def progress(number: int, steps: int, name: str) -> None:
+        if not quiet:
+            click.echo(f"self-test {number}/{steps}: {name}", err=True)
+
+    with stopped_as_by_ctrl_c():
+        found = self_test(progress, filled(SelfTestSettings, options))
+    _keep(found)
+    with reader_may_leave():
+        if as_json:
+            import msgspec
+
+            sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+            sys.stdout.flush()
+        else:
+            show(found)
     return 0 if found.fit else 4
 
 
-def show(found: SelfTest) -> None:
-    """The table, and the verdict on this machine."""
-    from harness.base import units
+def _keep(found: SelfTest) -> None:
+    """Store the figures for later runs. Without a place for them the self-test is shown all the same."""
+    from harness.measure.record.self_test_file import store
 
-    rows = [("ceiling, " + name, units.rate(rate)) for name, rate in found.ceilings_per_s.items()]
-    for law in found.laws:
-        for name, error, limit in law.errors_s:
-            rows.append((f"{law.name}, error of {name}", f"{units.seconds(abs(error))} (limit {units.seconds(limit)})"))
-    rows.append(("sleep too late, p50", units.seconds(found.sleep_late_p50_s)))
-    rows.append(("sleep too late, p99", units.seconds(found.sleep_late_p99_s)))
-    if found.loop_lag_p50_s is not None:
-        rows.append(("event-loop lag, p50", units.seconds(found.loop_lag_p50_s)))
-    if found.run_queue_share is not None:
-        rows.append(("waited for a processor", units.share(found.run_queue_share)))
-    for name, value in rows:
-        click.echo(f"{name:<36} {value}")
-    click.echo(f"This machine is {found.text}")
+    try:
+        path = store(found)
+    except OSError as error:
+        click.echo(f"paceline: {error.filename}: not kept: {error.strerror or error}", err=True)
+    else:
+        click.echo("paceline: not kept: there is no home directory" if path is None else f"kept: {path}", err=True)
+
+
+def show(found: SelfTest) -> None:
+    """The figures, the table of a full self-test, every reason, and the verdict on this machine."""
+    from harness.measure.judge.self_test_words import markdown, rows
+
+    for name, value in rows(found):
+        click.echo(f"{name:<32} {value}")
+    if found.table:
+        click.echo(f"\nError of p50 and p99, measured minus injected (median injected):\n\n{markdown(found.table)}\n")
+    if len(found.reasons) > 1:
+        for reason in found.reasons:
+            click.echo(f"- {reason}")
+    click.echo(f"This machine is {found.text}.")

@@ -47,9 +47,20 @@ def ceilings(
 
 
 def _ceiling(case: CaseSpec, transport: str, url: str, folder: Path) -> float | None:
+    one = probe(case, transport)
+    name = slug(one.name, 0, 0)
+    for stale in folder.glob(f"{name}*"):
+        stale.unlink()
+    if play(one.trial(url, folder)).interrupted:
+        raise KeyboardInterrupt
+    return rate_of(folder / f"{name}.requests")
+
+
+def probe(case: CaseSpec, transport: str) -> CaseSpec:
+    """The case that finds a transport's ceiling."""
     text, items = PROBES[transport]
     strategy = plugins.make("strategy", text)
-    probe = msgspec.structs.replace(
+    return msgspec.structs.replace(
         case,
         name=f"ceiling-{transport}",
         strategy=Named(plugins.name_of(type(strategy)), plugins.settings_of(strategy)),
@@ -60,12 +71,6 @@ def _ceiling(case: CaseSpec, transport: str, url: str, folder: Path) -> float | 
         processes=1,
         scenario="backlog",
     )
-    name = slug(probe.name, 0, 0)
-    for stale in folder.glob(f"{name}*"):
-        stale.unlink()
-    if play(probe.trial(url, folder)).interrupted:
-        raise KeyboardInterrupt
-    return rate_of(folder / f"{name}.requests")
 
 
 def rate_of(path: Path) -> float | None:

@@ -33,6 +33,7 @@ from harness.load.lines import count_lines
 from harness.measure.judge.slo import parse
 from harness.measure.record.files import digest, disk_failed, find
 from harness.measure.record.plan import PLAN_FILE, CaseFacts, Measured, write_facts, write_measured, write_plan
+from harness.measure.record.self_test_file import known_machine
 from harness.measure.reduce.summary import Observed, measure_case, observe, summarize_run, with_write_error
 from harness.measure.result import Case, RunResult, Target, encode
 
@@ -191,7 +192,8 @@ class Session:
 def begin(run: Run, server: Server) -> Measured:
     """Write the plan and the server's description."""
     write_plan(run.plan, run.directory)
-    measured = Measured(Target(server.url, server.profile, server.note))
+    target = Target(server.url, server.profile, server.note)
+    measured = Measured(target, machine=None if run.plan.simulated else known_machine(run.plan.environment))
     write_measured(measured, run.directory)
     return measured
 

@@ -17,7 +17,7 @@ from model_server.work import Batch, Sequence
 if TYPE_CHECKING:
     from model_server.http.app import App
 
-_DURATIONS = tuple(0.000_015 * 1.5**step for step in range(35))  # TEI's buckets: 15 us to 14.6 s
+_DURATIONS = tuple(0.000_015 * 1.5**step for step in range(35))  # TEI's buckets: 15 µs to 14.6 s
 _POWERS = tuple(float(2**step) for step in range(17))  # TEI's buckets of batch sizes and lengths
 _TTFT = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)
 _TPOT = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLE = "Throughput and errors over time"
-HOW = "Answers per second: successes (solid area) and failures on top (hatched). Dotted: items that became due."
+HOW = "Answers per second: successes (solid area) and failures on top (hatched)."
+HOW_DUE = f"{HOW} Dotted: items that became due."
 ORDER = 50
 
 
@@ -50,7 +51,8 @@ def figure(result: RunResult, theme: Theme) -> Figure:
     ]
     if open_loop:
         key.append(("due", {"color": theme.ink, "ls": ":", "lw": 1.3}))
-    return small_multiples(result, theme, TITLE, HOW, "per second", scale, key, _draw)
+    how = HOW_DUE if open_loop else HOW
+    return small_multiples(result, theme, TITLE, how, "per second", scale, key, _draw)
 
 
 def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:

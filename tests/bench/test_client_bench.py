@@ -63,7 +63,7 @@ def test_a_layer_costs_next_to_nothing_on_success(benchmark: Any, name: str) -> 
         benchmark.pedantic(round_, rounds=7, warmup_rounds=1)
     cost_us = (min(rounds) - bare_s) * 1e6
     benchmark.extra_info.update(cost_us=round(cost_us, 3), bare_us=round(bare_s * 1e6, 3))
-    print(f"\n{name}: {cost_us:.2f} us a call over {bare_s * 1e6:.2f} us bare")
+    print(f"\n{name}: {cost_us:.2f} µs a call over {bare_s * 1e6:.2f} µs bare")
     assert cost_us <= microseconds_max
 
 
@@ -120,6 +120,6 @@ def test_the_transport_costs_no_more_than_bare_aiohttp(benchmark: Any) -> None:
     bare_s, ours_s = found[0]
     benchmark.extra_info.update(bare_us=round(bare_s * 1e6, 1), transport_us=round(ours_s * 1e6, 1))
     print(
-        f"\nbare aiohttp {bare_s * 1e6:.0f} us, transport {ours_s * 1e6:.0f} us CPU a request ({ours_s / bare_s:.2f})"
+        f"\nbare aiohttp {bare_s * 1e6:.0f} µs, transport {ours_s * 1e6:.0f} µs CPU a request ({ours_s / bare_s:.2f})"
     )
     assert ours_s <= 1.1 * bare_s

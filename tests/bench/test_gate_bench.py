@@ -79,7 +79,7 @@ def test_gate_and_limit(benchmark: Any, name: str) -> None:
         benchmark.pedantic(lambda: rounds.append(runner.run(layered())), rounds=7, warmup_rounds=1)
     cost_us = (min(rounds) - bare_s) * 1e6
     benchmark.extra_info.update(cost_us=round(cost_us, 3))
-    print(f"\n{name}: {cost_us:.2f} us an attempt")
+    print(f"\n{name}: {cost_us:.2f} µs an attempt")
     assert cost_us <= microseconds_max
 
 
@@ -114,7 +114,7 @@ def test_gate_and_limit_under_load(benchmark: Any) -> None:
     for name in ("fixed", "knee"):
         cost_us = (found[name] - found["bare"]) * 1e6
         benchmark.extra_info[f"{name}_us"] = round(cost_us, 2)
-        print(f"\n{name}, in line: {cost_us:.2f} us an attempt")
+        print(f"\n{name}, in line: {cost_us:.2f} µs an attempt")
         assert cost_us <= 8.0
 
 
@@ -130,5 +130,5 @@ def test_size_of_an_attempt(benchmark: Any) -> None:
     benchmark.pedantic(sampled, rounds=5, warmup_rounds=1)
     cost_us = benchmark.stats.stats.min / CALLS * 1e6
     benchmark.extra_info["cost_us"] = round(cost_us, 3)
-    print(f"\nsize of an attempt: {cost_us:.2f} us")
+    print(f"\nsize of an attempt: {cost_us:.2f} µs")
     assert cost_us <= 2.0

@@ -73,5 +73,5 @@ def test_a_request_costs_less_than_locusts_own_fast_user(benchmark: Any, tmp_pat
     ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
     benchmark.extra_info.update(ours_us=ours, fast_http_us=theirs, ratio=ratio)
     pairs = "  ".join(f"{a:.0f}/{b:.0f}" for a, b in zip(ours, theirs, strict=True))
-    print(f"\nclient CPU per request, us, ours/FastHttpUser: {pairs}  median ratio {ratio:.2f} (at most {RATIO_MAX})")
+    print(f"\nclient CPU per request, µs, ours/FastHttpUser: {pairs}  median ratio {ratio:.2f} (at most {RATIO_MAX})")
     assert ratio <= RATIO_MAX

@@ -75,7 +75,7 @@ def test_what_a_layer_adds_to_a_call(benchmark: Any, name: str) -> None:
         benchmark.pedantic(lambda: rounds.append(runner.run(layered())), rounds=7, warmup_rounds=1)
     cost_us = (min(rounds) - bare_s) * 1e6
     benchmark.extra_info.update(cost_us=round(cost_us, 3))
-    print(f"\n{name}: {cost_us:.2f} us a call")
+    print(f"\n{name}: {cost_us:.2f} µs a call")
     assert cost_us <= microseconds_max
 
 
@@ -100,7 +100,7 @@ def test_a_hit_in_the_file_costs_little_more(benchmark: Any, tmp_path: Path) -> 
 
     benchmark.pedantic(lambda: asyncio.run(main()), rounds=1)
     benchmark.extra_info.update(cost_us=round(took[0] * 1e6, 1))
-    print(f"\nhit in the file: {took[0] * 1e6:.1f} us")
+    print(f"\nhit in the file: {took[0] * 1e6:.1f} µs")
     assert took[0] <= 100e-6
 
 
@@ -142,6 +142,6 @@ def test_a_look_into_a_semantic_cache_of_ten_thousand(benchmark: Any) -> None:
     benchmark.pedantic(look, rounds=3, warmup_rounds=1)
     medians = {name: float(np.median(times)) * 1e6 for name, times in found.items()}
     benchmark.extra_info.update({f"{name}_us": round(value, 1) for name, value in medians.items()})
-    print(f"\nsemantic lookup among 10,000: miss {medians['miss']:.0f} us, hit {medians['hit']:.0f} us")
+    print(f"\nsemantic lookup among 10,000: miss {medians['miss']:.0f} µs, hit {medians['hit']:.0f} µs")
     assert medians["miss"] <= 100
     assert medians["hit"] <= 150

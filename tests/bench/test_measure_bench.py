@@ -23,7 +23,7 @@ ROWS = 1_000_000
 
 
 def test_recording_a_request(benchmark: Any, tmp_path: Path) -> None:
-    """One request through the recorder's layer, less the same call without it: at most 3 us (2 on a quiet machine)."""
+    """One request through the recorder's layer, less the same call without it: at most 3 µs (2 on a quiet machine)."""
     t0 = time.monotonic()
     task: Any = None
     request = Request((Item(1, None, task, 0, t0, t0),), task, "/", b"")
@@ -48,7 +48,7 @@ def test_recording_a_request(benchmark: Any, tmp_path: Path) -> None:
     costs_us = [both() for _ in range(3)]
     costs_us.append(benchmark.pedantic(both, rounds=3))
     benchmark.extra_info["us_per_request"] = round(min(costs_us), 3)
-    print(f"\nrecording costs {min(costs_us):.2f} us a request")
+    print(f"\nrecording costs {min(costs_us):.2f} µs a request")
     assert min(costs_us) < 3.0
 
 

@@ -36,6 +36,7 @@ FULL = case(
         ("p99.9<1s", 1.0, True),
         ("p99_9 < 1 s", 1.0, True),
         ("mean<200001us", 0.200001, True),
+        ("mean<200001µs", 0.200001, True),
         ("max<0.01min", 0.6, False),
         ("service_p95<50.1ms", 0.0501, True),
         ("queue_wait_max<1s", 1.0, True),
@@ -111,6 +112,14 @@ def test_a_condition_is_described_with_value_unit_bound_and_margin() -> None:
     )
     assert describe(SloCheck("rate>20", 12.0, 20.0, False)) == "rate>20 FAILS: 12/s, 8/s below the bound of 20/s"
     assert "no figure" in describe(SloCheck("p99<500ms", None, 0.5, False))
+
+
+def test_microseconds_are_shown_in_one_spelling() -> None:
+    """In the condition, which is typed as `us`, as in its figures."""
+    assert (
+        describe(SloCheck("p99<400us", 307e-6, 400e-6, True))
+        == "p99<400µs holds: 307 µs, 93 µs below the bound of 400 µs"
+    )
 
 
 def test_whether_failures_are_bounded_by_the_user() -> None:

@@ -221,6 +221,10 @@ def test_every_code_is_earned_by_a_test_here() -> None:
         *("schedule", "write_error", "damaged", "unfinished", "interrupted", "partial", "layer_fault"),
         # test_measure_starved.py
         *("client_starved", "client_time", "lag_bound"),
+        # test_measure_bursts.py
+        "bursts",
+        # test_self_test_store.py
+        *("known_ceiling", "known_timing_error"),
         # Of whole searches: test_capacity_probes.py.
         *("capacity", "capacity_invalid"),
         # test_precision.py

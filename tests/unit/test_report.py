@@ -18,6 +18,7 @@ from harness.cli.show import show
 from harness.measure.judge.headline import headline
 from harness.measure.result import Bucket, LayerFigures, Reason, RunResult, SloCheck, Verdict, decode, encode
 from reports import charts, labels, page
+from reports.charts import rate_over_time
 from reports.drawing import draw, panels, placing, sheet
 from reports.drawing.scale import Scale, compact, linear_ticks, log_ticks, scale_for
 from reports.drawing.theme import DARK, LIGHT, Theme
@@ -381,3 +382,12 @@ def test_a_result_of_another_schema_version_is_refused() -> None:
     data = encode(samples.single()).replace(b'"schema_version": 1,', b'"schema_version": 99,')
     with pytest.raises(msgspec.ValidationError, match="schema_version: 99"):
         decode(data)
+
+
+def test_a_chart_explains_only_the_lines_that_it_draws(results: dict[str, RunResult]) -> None:
+    """A backlog has no line of due items."""
+    for kind, found in results.items():
+        arrivals = any(case.load.kind != "backlog" for case in found.cases)
+        if rate_over_time.applies(found):
+            shown = " ".join(text.get_text() for text in rate_over_time.figure(found, LIGHT).texts)
+            assert ("Dotted" in shown) is arrivals, kind

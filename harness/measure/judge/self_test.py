@@ -1,105 +1,127 @@
-"""The self-test's figures, and the verdict on this machine. Pure."""
+"""The verdict of a self-test on this machine, and why a measured time is off. Pure.
+
+Rules of this file
+  1. A machine is fit if every time is within 1 ms or 1 % of the injected one, sleeps end on time, the client had a
+     processor when it needed one, and every larger error with many requests in flight has a known cause.
+  2. A wait for a processor reaches p99 if there was one for 1 % of the time, and p50 if a third of the work waited.
+  3. An answer in a burst waits for those before it. That is a cause if it can be at least half of the error.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import msgspec
 
 from harness.base import units
-from harness.measure.judge.client_time import STARVED_SHARE_MAX
-from harness.measure.judge.verdict import CEILING_SHARE_MAX
+from harness.measure.judge.client_time import CLIENT_SHARE_REPORTED, STARVED_SHARE_MAX
+from harness.measure.judge.verdict import CEILING_SHARE_MAX, STEAL_SHARE_REPORTED
+from harness.measure.self_test_result import Compared, SelfTest
 
-ERROR_SHARE_MAX = 0.01
-ERROR_MIN_S = 0.001
 SLEEP_LATE_MAX_S = 0.005
-
-
-@dataclass(frozen=True)
-class Law:
-    """A known law of times; `figure` is the name of the case's distribution that shows it."""
-
-    name: str
-    figure: str
-    p50_s: float
-    p99_s: float | None
-
-
-class LawFigures(msgspec.Struct, frozen=True):
-    """Injected and measured quantiles; None: not compared, or not measured."""
-
-    name: str
-    injected_p50_s: float
-    injected_p99_s: float | None
-    n: int = 0
-    measured_p50_s: float | None = None
-    measured_p99_s: float | None = None
-
-    @property
-    def errors_s(self) -> list[tuple[str, float, float]]:
-        """(percentile, measured minus injected, tolerance) of every quantile that was measured."""
-        pairs = [
-            ("p50", self.measured_p50_s, self.injected_p50_s),
-            ("p99", self.measured_p99_s, self.injected_p99_s),
-        ]
-        return [
-            (name, measured - injected, max(ERROR_MIN_S, ERROR_SHARE_MAX * injected))
-            for name, measured, injected in pairs
-            if measured is not None and injected is not None
-        ]
-
-
-class SelfTest(msgspec.Struct, frozen=True):
-    """What this machine and this client can do."""
-
-    measured_unix_s: float
-    machine: dict[str, str]
-    took_s: float
-    ceilings_per_s: dict[str, float]
-    laws: list[LawFigures]
-    sleep_late_p50_s: float
-    sleep_late_p99_s: float
-    loop_lag_p50_s: float | None = None
-    run_queue_share: float | None = None
-    fit: bool = False
-    text: str = ""
-    reasons: list[str] = []
+WAIT_SHARE_MIN = 0.01
+WORK_WAIT_SHARE_MIN = 1 / 3
+CLIENT_CODES = ("client_starved", "client_time", "client_ceiling", "lag", "lag_bound", "bursts")
+"""Reasons of a run's verdict that explain a time that is off."""
 
 
 def judged(found: SelfTest) -> SelfTest:
     """The self-test with its verdict."""
-    reasons = [*_of_times(found), *_of_machine(found)]
-    ceiling = found.ceilings_per_s.get("asyncio")
-    worst = max((error for law in found.laws for _, error, _ in law.errors_s), key=abs, default=0.0)
-    if reasons or ceiling is None:
-        return msgspec.structs.replace(found, fit=False, reasons=reasons, text="not fit: " + "; ".join(reasons))
-    text = (
-        f"fit for up to {units.rate(CEILING_SHARE_MAX * ceiling)} for each process; "
-        f"timing error at most {units.seconds(abs(worst))}"
+    reasons = [*_of_times(found), *_of_table(found), *_of_machine(found)]
+    text = f"not fit now: {_worst(found, reasons)}" if reasons else _fit(found)
+    return msgspec.structs.replace(found, fit=not reasons, reasons=reasons, text=text)
+
+
+def causes(compared: Compared, percentile: str) -> list[str]:
+    """What disturbed this measurement enough to explain that the percentile is off."""
+    found = []
+    if _waited(compared, percentile):
+        found.append(
+            f"the client waited for a processor {units.share(compared.client_wait_share)} of the time, "
+            f"the mock {units.share(compared.mock_wait_share)}"
+        )
+    burst_s = compared.burst_p99_s if percentile == "p99" else compared.burst_p50_s
+    error_s = max((abs(error) for name, error, _ in compared.errors_s if name == percentile), default=0.0)
+    if burst_s is not None and burst_s >= error_s / 2 > 0:
+        found.append(f"answers came together and waited up to {units.seconds(burst_s)} for those before them")
+    if (compared.host_steal_share or 0.0) > STEAL_SHARE_REPORTED:
+        found.append(f"the host gave {units.share(compared.host_steal_share)} of the processor to other machines")
+    if codes := [code for code in compared.codes if code in CLIENT_CODES]:
+        found.append(f"the verdict of the run says {', '.join(codes)}")
+    return found
+
+
+def off_text(compared: Compared, name: str, error_s: float, limit_s: float) -> str:
+    """One error beyond its tolerance, with its causes."""
+    said = (
+        f"{compared.name}{_flight(compared)}: {name} is {units.seconds(abs(error_s))} "
+        f"too {'high' if error_s > 0 else 'low'} (limit {units.seconds(limit_s)})"
     )
-    return msgspec.structs.replace(found, fit=True, reasons=[], text=text)
+    found = causes(compared, name)
+    return f"{said}, because {'; '.join(found)}" if found else f"{said}, and no cause was found"
 
 
-def _of_times(found: SelfTest) -> list[str]:
-    reasons = []
+def worst_of(found: SelfTest) -> tuple[Compared, str, float, float] | None:
+    """The law, percentile, error and limit of the largest error in proportion to its limit; None without any."""
+    errors = [(law, *error) for law in found.laws for error in law.errors_s]
+    return max(errors, key=lambda of: abs(of[2]) / of[3], default=None)
+
+
+def _fit(found: SelfTest) -> str:
+    ceiling = found.ceilings["asyncio"].rate_per_s
+    largest = max((abs(error) for law in found.laws for _, error, _ in law.errors_s), default=0.0)
+    return (
+        f"fit for up to {units.rate(CEILING_SHARE_MAX * ceiling)} for each process; "
+        f"timing error at most {units.seconds(largest)}"
+    )
+
+
+def _worst(found: SelfTest, reasons: list[str]) -> str:
+    """The largest error of a time with its causes, and the times that are still right; else the first reason."""
+    worst = worst_of(found)
+    if worst is None or abs(worst[2]) <= worst[3]:
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        return reasons[0] + more
+    largest = max(abs(error) for law in found.laws for _, error, _ in law.errors_s)
+    least_s = largest / CLIENT_SHARE_REPORTED
+    return f"{off_text(*worst)}; times above {units.seconds(least_s)} are right to {units.share(CLIENT_SHARE_REPORTED)}"
+
+
+def _of_times(found: SelfTest) -> Iterator[str]:
     for law in found.laws:
         if not law.errors_s:
-            reasons.append(f"the times of the law '{law.name}' could not be measured")
-        reasons += [
-            f"{law.name}: {name} is {units.seconds(abs(error))} too {'high' if error > 0 else 'low'} "
-            f"(limit {units.seconds(limit)})"
-            for name, error, limit in law.errors_s
-            if abs(error) > limit
-        ]
-    return reasons
+            yield f"the times of the law '{law.name}' could not be measured"
+        for off in law.off:
+            yield off_text(law, *off)
 
 
-def _of_machine(found: SelfTest) -> list[str]:
-    reasons = []
-    if "asyncio" not in found.ceilings_per_s:
-        reasons.append("the rate of the generator could not be measured")
+def _of_table(found: SelfTest) -> Iterator[str]:
+    for cell in found.table:
+        if not cell.errors_s:
+            yield f"the times of {cell.name}{_flight(cell)} could not be measured"
+        for off in cell.off:
+            if not causes(cell, off[0]):
+                yield off_text(cell, *off)
+
+
+def _of_machine(found: SelfTest) -> Iterator[str]:
+    if "asyncio" not in found.ceilings:
+        yield "the rate of the generator could not be measured"
     if (found.run_queue_share or 0.0) > STARVED_SHARE_MAX:
-        reasons.append(f"the client waited for a processor {units.share(found.run_queue_share or 0.0)} of the time")
+        yield f"the client waited for a processor {units.share(found.run_queue_share)} of the time"
     if found.sleep_late_p99_s > SLEEP_LATE_MAX_S:
-        reasons.append(f"sleeps end up to {units.seconds(found.sleep_late_p99_s)} late")
-    return reasons
+        yield f"sleeps end up to {units.seconds(found.sleep_late_p99_s)} late"
+
+
+def _waited(compared: Compared, percentile: str) -> bool:
+    pairs = [
+        (compared.client_wait_share or 0.0, compared.client_cpu_share or 0.0),
+        (compared.mock_wait_share or 0.0, compared.mock_cpu_share or 0.0),
+    ]
+    if percentile == "p99":
+        return sum(wait for wait, _ in pairs) >= WAIT_SHARE_MIN
+    return any(wait > 0 and wait >= WORK_WAIT_SHARE_MIN * (wait + cpu) for wait, cpu in pairs)
+
+
+def _flight(compared: Compared) -> str:
+    return "" if compared.in_flight is None else f" at {compared.in_flight} in flight"

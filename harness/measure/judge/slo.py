@@ -20,7 +20,12 @@ from harness.measure.result import Case, Distribution, SloCheck
 
 # A tail of hours is a typing error.
 TIME_UNITS = {unit: size for unit, size in quantity.TIME_UNITS.items() if unit != "h"}
-_SHAPE = re.compile(r"^\s*([a-z0-9_.]+)\s*(<=|>=|<|>)\s*([0-9.]+(?:e[+-]?\d+)?)\s*([a-z%/]*)\s*$", re.IGNORECASE)
+_SHAPE = re.compile(
+    r"^\s*([a-z0-9_.]+)\s*(<=|>=|<|>)\s*([0-9.]+(?:e[+-]?\d+)?)\s*([a-z\u00b5\u03bc%/]*)\s*$", re.IGNORECASE
+)
+
+# As in every other figure that is shown; a condition itself stays as it was written.
+_MICROSECONDS = re.compile(r"(?<=[0-9. ])us$")
 
 _FAMILIES: dict[str, Callable[[Case], Distribution | None]] = {
     "": lambda case: case.latency_s,
@@ -84,12 +89,13 @@ def describe(checked: SloCheck) -> str:
     match = _SHAPE.match(checked.condition)
     metric = match.group(1).lower() if match else ""
     state = "holds" if checked.passed else "FAILS"
+    condition = _MICROSECONDS.sub("µs", checked.condition)
     if checked.value is None:
-        return f"{checked.condition} {state}: no figure, because there were too few successes"
+        return f"{condition} {state}: no figure, because there were too few successes"
     figure = units.percent if metric == "errors" else units.rate if metric in {*_RATES, "completed"} else units.seconds
     side = "below" if checked.value < checked.limit else "above"
     margin = figure(abs(checked.value - checked.limit))
-    return f"{checked.condition} {state}: {figure(checked.value)}, {margin} {side} the bound of {figure(checked.limit)}"
+    return f"{condition} {state}: {figure(checked.value)}, {margin} {side} the bound of {figure(checked.limit)}"
 
 
 def backlog_warning(conditions: Sequence[Condition], case: Case) -> str:
@@ -182,6 +188,7 @@ def _condition(part: str) -> Condition:
     if match is None:
         raise refuse(f'expected METRIC<VALUE or METRIC>VALUE, such as "p99<500ms"; metrics: {ALLOWED}')
     metric, operator, number, unit = match.groups()
+    unit = unit.lower().translate(quantity.MICRO)
     metric = metric.lower().replace("p99_9", "p99.9")
     try:
         value = float(number)
@@ -194,7 +201,7 @@ def _condition(part: str) -> Condition:
     wanted = ">" if metric in _RATES else "<"
     if operator[0] != wanted:
         raise refuse(f"{metric} takes {wanted} or {wanted}=")
-    return Condition(part, metric, operator, value * _factor(metric, unit.lower(), refuse))
+    return Condition(part, metric, operator, value * _factor(metric, unit, refuse))
 
 
 def _factor(metric: str, unit: str, refuse: Callable[[str], UsageError]) -> float:

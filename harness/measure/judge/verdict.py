@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from harness.base import units
-from harness.measure.judge import client_time
+from harness.measure.judge import bursts, client_time, known_machine
 from harness.measure.reduce.counting import Evidence
 from harness.measure.result import OUTCOME_NAMES, Case, Reason, RunResult, Verdict
 
@@ -69,6 +69,27 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
     "capacity": ("inconclusive", "a capacity search ended before its interval was as narrow as asked for"),
     "capacity_invalid": ("invalid", "a capacity search could not measure the probes that decide"),
     "wide": ("valid", "--repeats auto spent its budget before every interval was as narrow as asked for"),
+    "bursts": (
+        "valid",
+        (
+            "answers came together and waited for those before them to be read, for more than "
+            f"{units.share(bursts.SHARE_REPORTED)} of the same percentile of the service time"
+        ),
+    ),
+    "known_ceiling": (
+        "valid",
+        (
+            f"the client used more than {units.share(known_machine.CEILING_SHARE_MAX)} of the ceiling that "
+            "`paceline self-test` found on this machine"
+        ),
+    ),
+    "known_timing_error": (
+        "valid",
+        (
+            "the timing error that `paceline self-test` found on this machine is more than "
+            f"{units.share(known_machine.ERROR_SHARE_REPORTED)} of the same percentile"
+        ),
+    ),
     "layer_fault": ("valid", "a layer could not do all of its work, for example because its cache file failed"),
 }
 """Every code with the status that it gives the run, and its condition. docs/measuring.md shows this table."""
@@ -138,6 +159,10 @@ def _of_case(
     yield from _server_count(case, proof)
     yield from _client(case)
     yield from client_time.starved(case, lag_tolerance_s)
+    if (case.resources.ceiling_share or 0.0) <= CEILING_SHARE_MAX:
+        yield from bursts.bursts(case, proof.burst_waits_s)
+    if proof.machine is not None and case.counts.ok:
+        yield from known_machine.known_limits(case, proof.machine, proof.transport, proof.processes)
     if case.load.kind != "backlog":
         yield from _lag(case, proof, lag_tolerance_s)
     if not slo_sets_errors:

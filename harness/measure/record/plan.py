@@ -17,6 +17,7 @@ from harness.measure.precision_result import PrecisionPlan
 from harness.measure.record.files import records_in, slug
 from harness.measure.record.sealed_json import DamagedError, read_sealed, write_sealed
 from harness.measure.result import Named, Target
+from harness.measure.self_test_result import KnownMachine
 
 PLAN_FILE = "plan.json"
 MEASURED_FILE = "measured.json"
@@ -119,6 +120,7 @@ class Measured(msgspec.Struct, frozen=True):
 
     target: Target = Target("")
     ceilings: dict[str, float] = {}  # transport (or case name) -> requests/s of one process against a null server
+    machine: KnownMachine | None = None  # from the stored self-test of this machine
 
 
 class CaseFacts(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from harness.measure.record.rows_file import FLAG_CACHED, End
 from harness.measure.reduce.columns import ProcessColumns, Repeat, lag, sent_itself
 from harness.measure.reduce.statistics import percentile_of
 from harness.measure.result import OUTCOME_NAMES, Counts
+from harness.measure.self_test_result import KnownMachine
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -38,6 +39,10 @@ class Evidence(msgspec.Struct, frozen=True):
     exit_codes: list[int] = []  # nonzero exit codes
     lag: tuple[str, float] | None = None  # name and seconds of the highest percentile that n allows, over all rows
     send_share: float | None = None  # actual rate of emitted items / offered rate
+    transport: str = "asyncio"
+    processes: int = 1
+    burst_waits_s: dict[str, float] = {}  # percentile -> wait of an answer for those that came with it, at most
+    machine: KnownMachine | None = None  # the stored self-test of this machine, if there was one
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,8 @@ def evidence(
     }
     return Evidence(
         case=plan.name,
+        transport=plan.transport,
+        processes=plan.processes,
         rows=sum(len(repeat.rows) for repeat in repeats),
         recorded=None if killed or not repeats else sum(end.recorded for end in ends),
         lost_rows=sum(end.lost_rows for end in ends),

@@ -30,6 +30,7 @@ from harness.measure.judge.verdict import verdict
 from harness.measure.record.files import RecordPaths, find, unreadable
 from harness.measure.record.plan import CaseFacts, Measured, Plan, PlanCase, read_facts, read_measured, read_plan
 from harness.measure.record.sealed_json import DamagedError
+from harness.measure.reduce.bursts import bursts
 from harness.measure.reduce.columns import Repeat, exchanges, load_repeat
 from harness.measure.reduce.counting import Evidence, counts, evidence, expected, is_partial
 from harness.measure.reduce.failures import failure_counts, failure_samples
@@ -162,6 +163,8 @@ def _measure(
         return None
     facts = [known[number] for number in recorded] or list(known.values())
     proof = evidence(plan, repeats, facts, damaged, len(torn))
+    waits_s = bursts(repeats, _ceiling(plan, measured.ceilings))
+    proof = msgspec.structs.replace(proof, machine=measured.machine, burst_waits_s=waits_s)
     case = _case(plan, repeats, facts, proof, bounds_s(conditions), measured)
     warning = rough_warning(case)
     case = msgspec.structs.replace(
