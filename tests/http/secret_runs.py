@@ -47,7 +47,7 @@ def disguised(text: str) -> list[str]:
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
-    """Answers some calls well and repeats in all others, in head, body or stream, what it was sent, also in disguise."""
+    """Answers some calls well and repeats in all others, in head, body or stream, what it got, also in disguise."""
 
     protocol_version = "HTTP/1.1"
     calls = 0
