@@ -1,7 +1,8 @@
 """Keeps secrets out of everything that is written or printed, by replacing those that the process uses.
 
 Rules of this file
-  1. A secret is known from the moment it is read (`keep`), in every form in which a server may echo it.
+  1. A secret is known from the moment it is read (`keep`), in every form in which a server may echo it, and in simple
+     disguises. A server that got a secret can always write it in a form that nobody foresees (docs/client.md).
   2. Texts from outside are redacted before they are cut to length: half a secret is a leak as well.
   3. A short secret is replaced only where it stands alone; elsewhere it would tear ordinary words apart.
 """
@@ -52,7 +53,7 @@ def _guarded(form: str) -> str:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """All spellings of a secret: plain, and as URLs, JSON, HTML, Python and base64 write it."""
+    """All spellings of a secret: plain, as URLs, JSON, HTML, Python and base64 write it, and those meant to hide it."""
     for text in {secret, unquote(secret)}:
         quoted = (quote(text, safe=""), quote(text), quote_plus(text))
         yield from (text, *quoted, *(re.sub("%..", lambda m: m[0].lower(), form) for form in quoted))
@@ -62,6 +63,21 @@ def _spellings(secret: str) -> Iterator[str]:
         for encoded in (base64.b64encode(data), base64.urlsafe_b64encode(data)):
             form = encoded.decode()
             yield from {form, form.rstrip("="), quote(form, safe="")}
+        if len(text) >= ALONE_BELOW:
+            yield from _disguises(text, data)
+
+
+def _disguises(text: str, data: bytes) -> Iterator[str]:
+    """A longer secret reversed, in other case, in hex, coded byte by byte, and within base64 of a longer text."""
+    yield from (text[::-1], text.upper(), text.lower(), data.hex(), data.hex().upper(), data.hex(" "), data.hex(":"))
+    yield from (base64.b64encode(data[::-1]).decode().rstrip("="), data[::-1].hex())
+    for form in ("%{:02x}", "%{:02X}", "\\x{:02x}", "\\u{:04x}", "&#{};", "&#x{:x};"):
+        yield "".join(form.format(number) for number in (map(ord, text) if form[1] in "u#" else data))
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        for before in range(3):
+            # The characters that hold nothing but bits of the secret.
+            first, last = -(-8 * before // 6), 8 * (before + len(data)) // 6
+            yield encode(bytes(before) + data).decode()[first:last]
 
 
 def redact(text: str) -> str:

@@ -68,7 +68,7 @@ def test_a_server_is_identified_by_its_address_and_its_models(
     """A restart with another model at the same address is another server; a base URL may end in /v1."""
 
     def seen(routes: dict[str, Any], url: str = "http://h:1") -> str:
-        monkeypatch.setattr(server, "call", lambda asked: routes.get(asked.removeprefix("http://h:1")))
+        monkeypatch.setattr(server, "call", lambda asked, **_: routes.get(asked.removeprefix("http://h:1")))
         return server.identity(url)
 
     assert (seen(one) == seen(other)) is same

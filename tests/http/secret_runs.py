@@ -33,12 +33,21 @@ def needles() -> set[bytes]:
     for text in (PASSWORD, KEY, TOKEN, BAD_KEY, f"{USER}:{PASSWORD}"):
         forms = {text, quote(text), quote(text, safe=""), json.dumps(text)[1:-1], repr(text)[1:-1]}
         forms |= {text.replace("&", "&amp;"), base64.b64encode(text.encode()).decode().rstrip("=")}
-        found |= {form.encode() for form in forms}
+        found |= {form.encode() for form in (*forms, *disguised(text))}
     return found
 
 
+def disguised(text: str) -> list[str]:
+    """Forms that a server has for a secret only if it means to get it past a search."""
+    data = text.encode()
+    coded = ["".join(form.format(byte) for byte in data) for form in ("%{:02X}", "%{:02x}", "\\u{:04x}")]
+    # Base64 of a longer text: the bits that are of the secret alone.
+    within = base64.b64encode(b"x" + data).decode()[2 : 8 * (1 + len(data)) // 6]
+    return [text[::-1], data.hex(), data.hex().upper(), within, *coded]
+
+
 class Echo(http.server.BaseHTTPRequestHandler):
-    """Answers every third call well and repeats in all others, in head and body, what it was sent."""
+    """Answers some calls well and repeats in all others, in head, body or stream, what it got, also in disguise."""
 
     protocol_version = "HTTP/1.1"
     calls = 0
@@ -46,12 +55,23 @@ class Echo(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Good answers, and errors of several kinds that give away the request."""
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         Echo.calls += 1
         Echo.heard.add(f"{self.headers.get('Authorization', '')} by {self.headers.get('User-Agent', '').split('/')[0]}")
-        said = f"{self.requestline} {dict(self.headers)} {_decoded(self.headers.get('Authorization', ''))}"
-        kind = Echo.calls % 6
-        if kind == 0:
+        secret = self.headers.get("Authorization", "").partition(" ")[2]
+        known = [text for text in (secret, _decoded(secret), _decoded(secret).partition(":")[2]) if text]
+        said = f"{self.requestline} {dict(self.headers)} {' '.join(known)}"
+        kind = Echo.calls % 8
+        if kind == 4:
+            # Each time another disguise.
+            self._answer(500, " ".join(disguised(text)[Echo.calls // 8 % 7] for text in known))
+        elif kind == 5:
+            self._answer(
+                400, json.dumps({"error": {"message": " ".join(form for text in known for form in disguised(text))}})
+            )
+        elif kind != 3 and b'"stream":true' in body.replace(b" ", b""):
+            self._stream(kind, said, known)
+        elif kind == 0:
             self._answer(401, json.dumps({"error": said}), [("WWW-Authenticate", f'Basic realm="{said}"')])
         elif kind == 1:
             self._answer(500, "x" * 150 + said)
@@ -63,6 +83,21 @@ class Echo(http.server.BaseHTTPRequestHandler):
             self._answer(200, '{"similarity_score": 0.5, "text": "a", "choices": [{"message": {"content": "a"}}]}')
 
     do_GET = do_POST  # noqa: N815 - the name that http.server looks for
+
+    def _stream(self, kind: int, said: str, known: list[str]) -> None:
+        """An event stream that goes wrong in the middle, or well."""
+        chunk = 'data: {"choices": [{"delta": {"content": "a"}, "text": "a"}], "text": "a", "token": {"text": "a"}}\n\n'
+        error = json.dumps({"error": {"message": f"{said} {' '.join(disguised(known[0])) if known else ''}"}})
+        ends = ["data: [DONE]\n\n", f"event: error\ndata: {error}\n\n", f"data: {error}\n\n", f"data: {said}\n\n"]
+        body = (chunk + ends[kind % 4]).encode()
+        self.send_response(200, said[-60:].replace("\n", " "))
+        self.send_header("Content-Type", "text/event-stream")
+        # Every second one breaks off.
+        self.send_header("Content-Length", str(len(body) + (kind > 4) * 99))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
 
     def _answer(self, status: int, text: str, headers: list[tuple[str, str]] | None = None) -> None:
         body = text.encode()
@@ -76,9 +111,9 @@ class Echo(http.server.BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def _decoded(authorization: str) -> str:
+def _decoded(credentials: str) -> str:
     try:
-        return base64.b64decode(authorization.partition(" ")[2]).decode()
+        return base64.b64decode(credentials, validate=True).decode()
     except ValueError:
         return ""
 
@@ -107,7 +142,7 @@ class Run:
 
 
 def runs(port: int) -> list[Run]:
-    """About forty runs, good and failing ones, of all commands."""
+    """More than forty runs, good and failing ones, of all commands."""
     url = f"http://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
     plain, key = f"http://127.0.0.1:{port}", {"PACELINE_TARGET_KEY": KEY}
     quick = ["--no-calibrate"]
@@ -140,6 +175,10 @@ def runs(port: int) -> list[Run]:
         Run([*compare, "-s", f"sync+semantic-cache:embed={url}", "--target", plain, "--out", "c12"]),
         Run([*compare, *chosen, "--target", url, "--input", f"{TOKEN[:3]}-missing.jsonl", "--out", "c13"]),
         Run(["compare", *chosen, "--items", "12", "--target", url, "--out", "c14", "--quiet"]),
+        Run([*compare, *mix, "--target", plain, "--task", "chat:stream=true", "--items", "24", "--out", "c15"], key),
+        Run(["capacity", "--target", url, "--slo", "p99<1s", "--by", "rate", *quick, "--budget", "4", "--out", "k1"]),
+        Run(["gate", "--baseline-target", url, "--target", plain, "--items", "18", "--pairs", "1", "--pairs-max", "1",
+             *quick, "--out", "g1", "--junit", "g1.xml", "--summary", "g1.md"], key),
         Run(["run", "soak", *chosen, "--duration", "1", "--rate", "15", *quick, "--target", url, "--out", "r1"]),
         Run(["run", "ramp", *chosen, "--duration", "1", "--no-calibrate", "--target", plain, "--out", "r2"], key),
         Run(["run", "nonsense", *chosen, "--target", url, "--out", "r3"]),
@@ -150,6 +189,7 @@ def runs(port: int) -> list[Run]:
         Run([*stop, "--output", "p3.jsonl", "--target", url, "--resume"]),
         Run([*process, "--output", "p4.jsonl", "--target", f"{plain}?token={TOKEN}"]),
         Run([*process, "--output", "p5.jsonl", "-s", "threads:workers=2", "--cache", "p5.sqlite", "--target", url]),
+        Run([*process[:3], "annotate:stream=true", *process[4:], "--output", "p8.jsonl", "--target", url]),
         Run([*process, "--output", "p6.jsonl", "--patience", "0.5", "--target", url.replace(str(port), "1")]),
         Run([*process, "--output", "/nowhere/p7.jsonl", "--target", url], key),
         Run(["simulate", "compare", "--items", "50", "--out", "s1"], key | server),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.client.errors import UsageError
+from harness.client.transport import server
 from harness.client.transport.server import call, check_url
 from harness.experiment import target as targets
 from harness.experiment.ceiling import rate_of
@@ -51,6 +52,27 @@ def test_an_embedded_mock_counts_resets_and_stops(tmp_path: Path) -> None:
     assert server.process is not None
     assert server.process.poll() is not None
     assert server.seen() is None
+
+
+def test_exchanges_without_an_answer_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes connections and says nothing: it is asked by name, models and counts, at start and end."""
+    monkeypatch.setattr(server, "PROBE_S", 0.3)
+    monkeypatch.setattr(targets, "PROBE_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        remote = targets.remote(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert [remote.seen() for _ in range(40)] == [None] * 40
+        assert 0.3 <= time.monotonic() - began < 3.0
+        asked = server.SideCalls(remote.url, 0.3)
+        assert [asked.get("/x") for _ in range(40)] == [None] * 40
+
+
+def test_a_server_that_answers_is_asked_every_time() -> None:
+    """Also after a route that it does not have."""
+    with mock("demo") as embedded:
+        remote = targets.remote(embedded.url)
+        assert [remote.calls.get("/nowhere") for _ in range(20)] == [None] * 20
+        assert [remote.seen() for _ in range(20)] == [0] * 20
 
 
 def test_a_mock_that_refuses_is_answered_with_its_own_line() -> None:

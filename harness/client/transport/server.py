@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import threading
+import time
 import urllib.request
 from http.client import HTTPException
 from typing import Any
@@ -54,11 +55,30 @@ def check_answers(url: str) -> None:
 def identity(url: str) -> str:
     """Identity of a server for stored answers: its address, and the models that it reports."""
     root = root_of(url.rstrip("/"))
-    models, info = call(f"{root}/v1/models"), call(f"{root}/info")
+    calls = SideCalls(root)
+    models, info = calls.get("/v1/models"), calls.get("/info")
     listed = models.get("data") if isinstance(models, dict) else None
     names = [one.get("id") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     fields = {key: info[key] for key in _MODEL if key in info} if isinstance(info, dict) else {}
     return json.dumps([root, sorted(map(str, names)), fields], sort_keys=True)
+
+
+class SideCalls:
+    """Small JSON exchanges with one server beside the load. Those without an answer share one deadline."""
+
+    def __init__(self, root: str, patience_s: float = PROBE_S) -> None:
+        self._root = root
+        self._left_s = patience_s
+
+    def get(self, path: str) -> Any:
+        """The answer; None if there is none, or if earlier exchanges have used up the time."""
+        if self._left_s <= 0:
+            return None
+        began = time.monotonic()
+        answer = call(self._root + path, timeout_s=min(PROBE_S, self._left_s))
+        if answer is None:
+            self._left_s -= time.monotonic() - began
+        return answer
 
 
 def call(url: str, method: str = "GET", timeout_s: float = PROBE_S) -> Any:
