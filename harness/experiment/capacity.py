@@ -27,7 +27,15 @@ from harness.measure.capacity_result import By, CapacityPlan, Probe
 from harness.measure.judge.capacity.answers import rules_of, seen_of
 from harness.measure.judge.capacity.probes import longest_bound_s, requests_needed, tiers_of
 from harness.measure.judge.capacity.search import Ask, next_step
-from harness.measure.reduce.capacity_probes import INVALID_MAX, fault_of, is_short, judged, name_of, trial_samples
+from harness.measure.reduce.capacity_probes import (
+    INVALID_MAX,
+    fault_of,
+    is_short,
+    judged,
+    name_of,
+    tolerated_s,
+    trial_samples,
+)
 from harness.measure.reduce.summary import Observed
 from harness.measure.reduce.trial_samples import TrialSample
 
@@ -101,7 +109,9 @@ def prepare_capacity(settings: RunSettings, wanted: CapacitySettings) -> tuple[R
         return [makers[0].case(by, rules_of(plan, by).start, plan.trial_s, None)]
 
     run = prepare(settings, kind="capacity", planned=planned)
-    run.plan = msgspec.structs.replace(run.plan, capacity=plan)
+    # Each trial is judged while the search runs, so its tolerance is part of the plan.
+    lag_tolerance_s = tolerated_s(settings.lag_tolerance, plan)
+    run.plan = msgspec.structs.replace(run.plan, capacity=plan, lag_tolerance_s=lag_tolerance_s)
     return run, CapacityOrder(run, plan, makers[0], start_given=wanted.start is not None)
 
 

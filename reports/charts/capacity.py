@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TITLE = "Probes of the capacity search"
 HOW = (
     "A point per probe with its 95 % interval over the trials. The dashed line is the SLO's limit, the shaded band the "
-    "answer: from the highest load that passed to the lowest that failed."
+    "answer: from the highest load that passed to the lowest that failed. A ring is a long run."
 )
 ORDER = 1
 HEIGHT, GAP = 2.4, 0.62

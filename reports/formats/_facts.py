@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from harness.base import units
 from harness.measure.judge import comparison_words
@@ -34,6 +35,9 @@ COLUMNS: list[tuple[str, str, Callable[[Case], str]]] = [
 
 SAMPLE_MAX = 300
 """Characters of an example of a failure."""
+
+ENTRIES_MAX = 24
+"""Entries of a mapping that are shown."""
 
 SPARKS = "▁▂▃▄▅▆▇█"
 
@@ -149,8 +153,15 @@ def how_measured(result: RunResult) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = [("run", result.id), ("started", result.started_at), ("seed", str(result.seed))]
     if result.schedule_sha256:
         facts.append(("schedule sha256", result.schedule_sha256))
-    facts += [(name, labels.value_words(value)) for name, value in {**result.tool, **result.environment}.items()]
+    facts += [(name, _value(value)) for name, value in {**result.tool, **result.environment}.items()]
     return [(labels.printable(name).replace("_", " "), labels.printable(value)) for name, value in facts]
+
+
+def _value(value: Any) -> str:
+    """A value on one line; of a long mapping, such as the hashes of all trials, the number."""
+    if isinstance(value, Mapping) and len(value) > ENTRIES_MAX:
+        return f"{len(value)} values, in result.json"
+    return labels.value_words(value)
 
 
 def sparkline(case: Case, width: int = 40) -> str:

@@ -11,7 +11,7 @@ from harness.client.errors import UsageError
 from harness.measure.capacity_result import CapacityPlan, Probe, State
 from harness.measure.judge.capacity.answers import capacity_result
 from harness.measure.judge.capacity.probes import GROWTH, conditions, judge, requests_needed, tiers_of
-from harness.measure.judge.capacity.verdict import capacity_verdict
+from harness.measure.judge.capacity.verdict import capacity_findings, capacity_headline, capacity_verdict
 from harness.measure.judge.capacity.wording import probe_words
 from harness.measure.reduce.share_intervals import mean_interval, quantile_interval, share_interval
 from harness.measure.reduce.statistics import t975
@@ -178,6 +178,11 @@ def test_the_answer_in_a_sentence() -> None:
     (answer,) = capacity_result(PLAN, probes).answers
     assert (answer.low, answer.high, answer.confirmed, answer.ended) == (80.0, 90.0, True, "answered")
     assert answer.text.startswith("holds p99<500ms, errors<1% up to 80–90 requests/s; at 90 p99 is ")
+    found = capacity_result(PLAN, probes)
+    assert capacity_headline(found, Verdict("valid")) == "By rate: holds p99<500ms, errors<1% up to 80–90 requests/s."
+    advice, evidence = capacity_findings(found)
+    assert advice.startswith("Plan for at most 80/s for p99<500ms, errors<1%: at 90 p99 is ")
+    assert "A long run confirmed the lower bound by rate for p99<500ms, errors<1%." in evidence
     assert (
         capacity_verdict(capacity_result(PLAN, probes), Verdict("invalid", [Reason("errors", "x")])).status == "valid"
     )
@@ -196,6 +201,7 @@ def test_a_search_that_could_not_measure_is_invalid_and_says_why() -> None:
     judged = capacity_verdict(found, Verdict("invalid", []))
     assert (judged.status, [reason.code for reason in judged.reasons]) == ("invalid", ["capacity_invalid"])
     assert "rate 10/s is no bound: the server could not be reached" in judged.reasons[0].text
+    assert capacity_findings(found)[-1].startswith("3 trials were left out, because the client was starved or late")
     assert "invalid (0 trials, 3 invalid; the server could not be reached)" in probe_words(gone)
 
 

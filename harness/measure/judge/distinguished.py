@@ -13,10 +13,16 @@ from harness.measure.result import Case
 
 def found_worse(best: Case, others: Sequence[Case], figure: str) -> list[str] | None:
     """The names of the cases that are worse in this figure; None if there are too few repeats to say."""
+    found = decisions(best, others, figure)
+    return None if found is None else [name for name, decision in found.items() if decision == "worse"]
+
+
+def decisions(best: Case, others: Sequence[Case], figure: str) -> dict[str, str] | None:
+    """The decision on each other case: better or worse than `best`, or no difference; None with too few repeats."""
     judged = _judged(best, others, figure)
     if any(one.decision == "not enough repeats" for one in judged):
         return None
-    return [other.name for other, one in zip(others, judged, strict=True) if one.decision == "worse"]
+    return {other.name: one.decision for other, one in zip(others, judged, strict=True)}
 
 
 def no_difference(cases: Sequence[Case], figure: str) -> str:

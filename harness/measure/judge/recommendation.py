@@ -5,8 +5,9 @@ Rules of this file
   2. Of the others, the best has the highest rate^a / tail: Kleinrock's power, the usual definition of a knee. In a
      backlog a = 2 because throughput matters more: twice the rate is worth a tail of up to four times the length.
      Under arrivals a = 1: the load gives the rate, and the tail decides.
-  3. Cases whose scores differ by less than 20 % are recommended together: a single run cannot distinguish them. With
-     enough repeats, so are cases that are not found worse in rate or tail.
+  3. Cases whose scores differ by less than 20 % are recommended together: a single run cannot distinguish them.
+  4. With enough repeats the intervals over them decide: a case that is found worse in neither rate nor tail is
+     recommended with the best one, whatever its score. One that is found worse in either and better in neither is not.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.base import units
-from harness.measure.judge.distinguished import figure_of_tail, found_worse
+from harness.measure.judge.distinguished import decisions, figure_of_tail
 from harness.measure.judge.tails import common_tail, tail_of, tail_words
 from harness.measure.judge.verdict import ERROR_SHARE_MAX
 from harness.measure.result import Case
@@ -75,22 +76,25 @@ def recommend(cases: Sequence[Case]) -> Recommendation | None:
     losing = tuple(case for case in cases if not holds(case))
     tail = common_tail(holding, backlog)
     ranked = sorted(holding, key=lambda case: score(case, tail, backlog), reverse=True)
-    least = (1 - ALIKE) * score(ranked[0], tail, backlog) if ranked else 0.0
-    equal = _not_worse(ranked, tail, backlog)
-    best = tuple(case for case in ranked if score(case, tail, backlog) >= least or case.name in equal)
+    best = tuple(_shared_first(ranked, tail, backlog))
     return Recommendation(best, holding, losing, tail, backlog)
 
 
-def _not_worse(ranked: Sequence[Case], tail: str | None, backlog: bool) -> set[str]:
-    """The cases that were tested against the best one and are worse than it in neither rate nor tail."""
+def _shared_first(ranked: Sequence[Case], tail: str | None, backlog: bool) -> list[Case]:
+    """The best case and those that are recommended with it."""
     if not ranked:
-        return set()
+        return []
+    least = (1 - ALIKE) * score(ranked[0], tail, backlog)
     figures = ["completed", *([figure_of_tail(tail, backlog)] if tail else [])]
-    worse = [found_worse(ranked[0], ranked[1:], figure) for figure in figures]
-    if any(names is None for names in worse):
-        return set()
-    found = {name for names in worse for name in names or ()}
-    return {case.name for case in ranked if case.name not in found}
+    tested = [decisions(ranked[0], ranked[1:], figure) for figure in figures]
+    if any(one is None for one in tested):
+        return [case for case in ranked if score(case, tail, backlog) >= least]
+
+    def shares(case: Case) -> bool:
+        said = {one.get(case.name) for one in tested if one is not None}
+        return "worse" not in said or ("better" in said and score(case, tail, backlog) >= least)
+
+    return [case for case in ranked if shares(case)]
 
 
 def advice(found: Recommendation, purpose: str) -> str:
@@ -124,7 +128,7 @@ def _faster(found: Recommendation) -> str:
     best = found.best[0]
     fastest = max(found.holding, key=lambda case: case.rates_per_s.completed or 0.0)
     gain = _ratio(fastest.rates_per_s.completed, best.rates_per_s.completed)
-    if fastest in found.best or gain < CLEARLY or found.tail is None:
+    if fastest in found.best or gain < CLEARLY or found.tail is None or not _is_better(fastest, best, "completed"):
         return ""
     cost = _ratio(tail_of(fastest, found.tail, found.backlog), tail_of(best, found.tail, found.backlog))
     longer = f"its {tail_words(found.tail, found.backlog)} is {units.times(cost)} as long"
@@ -138,10 +142,18 @@ def _shorter(found: Recommendation) -> str:
     shortest = min(found.holding, key=lambda case: tail_of(case, found.tail, found.backlog) or 0.0)
     shorter_s = tail_of(shortest, found.tail, found.backlog)
     loss = _ratio(shortest.rates_per_s.completed, best.rates_per_s.completed)
-    if shortest in found.best or _ratio(tail_of(best, found.tail, found.backlog), shorter_s) < CLEARLY or loss >= 1:
+    gain = _ratio(tail_of(best, found.tail, found.backlog), shorter_s)
+    figure = figure_of_tail(found.tail, found.backlog)
+    if shortest in found.best or gain < CLEARLY or loss >= 1 or not _is_better(shortest, best, figure):
         return ""
     tail = f"the shortest {tail_words(found.tail, found.backlog)} ({units.seconds(shorter_s)})"
     return f"{shortest.name} has {tail}, but gives only {units.share(loss)} of the rate"
+
+
+def _is_better(case: Case, best: Case, figure: str) -> bool:
+    """Whether repeats show it; with too few repeats, the point values have shown it."""
+    found = decisions(best, [case], figure)
+    return found is None or found[case.name] == "better"
 
 
 def lost(cases: Sequence[Case]) -> str:

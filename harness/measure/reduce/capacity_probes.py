@@ -5,26 +5,30 @@ Rules of this file
      `paceline report` gives the same answer as the search.
   2. A trial whose own verdict is invalid or partial is left out. Failures and unanswered requests are findings, not
      faults of the measurement. A probe of which no trial is left is invalid.
+  3. The SLO sets the tolerance for the client's own part of the times: 5 % of its shortest time, or --lag-tolerance. A
+     trial of a client that was starved or late by more is left out, whether it would pass or fail.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.measure.capacity_result import By, CapacityPlan, CapacityResult, Probe
 from harness.measure.judge.capacity.answers import capacity_result
 from harness.measure.judge.capacity.probes import judge, shortest_bound_s
+from harness.measure.judge.client_time import LAG_MIN_S, LAG_SHARE_MAX
 from harness.measure.judge.verdict import CODES
 from harness.measure.record.plan import Measured, Plan, PlanCase
 from harness.measure.reduce.summary import Observed, observe
 from harness.measure.reduce.trial_samples import TrialSample, samples
-from harness.measure.result import Case
 
 FINDINGS = {"errors", "no_data", "unfinished", "layer_fault"}
 """Codes of a verdict that tell of the server."""
 PARTIAL = {"interrupted", "partial"}
-LAG_SHARE = 0.05
+SPOILED = {"client_time"}
+"""Codes that leave another result valid. Here they say that the client's own time is above the tolerance of the SLO."""
 CONFIRMATION_PARTS = 6
 """Parts of the confirmation run that stand for trials."""
 INVALID_MAX = 3
@@ -53,10 +57,10 @@ def fault_of(observed: Observed, plan: CapacityPlan) -> str:
         return "the server could not be reached"
     if is_short(observed, plan):
         return "the backlog ended within the warm-up"
+    # Waits of the client do not change a share of errors.
+    spoiled = set() if math.isinf(shortest_bound_s(plan.tiers)) else SPOILED
     for reason in observed.verdict.reasons:
-        if reason.code == "lag" and _lag_is_small(case, plan):
-            continue
-        if reason.code in PARTIAL or (CODES[reason.code][0] == "invalid" and reason.code not in FINDINGS):
+        if reason.code in PARTIAL | spoiled or (CODES[reason.code][0] == "invalid" and reason.code not in FINDINGS):
             return reason.text
     return ""
 
@@ -67,14 +71,15 @@ def is_short(observed: Observed, plan: CapacityPlan) -> bool:
     return case is not None and case.load.kind == "backlog" and (case.makespan_s or 0.0) < 1.5 * plan.warmup_s
 
 
-def _lag_is_small(case: Case, plan: CapacityPlan) -> bool:
-    """Whether the generator's lag is at most 5 % of the shortest time that the SLO allows.
+def tolerated_s(given_s: float | None, plan: CapacityPlan) -> float | None:
+    """The lag, and the client's own time, that do not change whether a probe passes.
 
-    Latencies count from the due time, so the lag makes them longer: it cannot turn a failure into a pass.
+    None, so that the latency measured sets it, if the SLO has no time.
     """
-    allowed_s, lag = LAG_SHARE * shortest_bound_s(plan.tiers), case.lag_s
-    tail = lag.p99.value if lag.p99.value is not None else lag.max
-    return tail is not None and tail <= allowed_s
+    shortest_s = shortest_bound_s(plan.tiers)
+    if given_s is not None or math.isinf(shortest_s):
+        return given_s
+    return max(LAG_MIN_S, LAG_SHARE_MAX * shortest_s)
 
 
 def trial_samples(plan: CapacityPlan, case: PlanCase, directory: Path, repeat: int) -> list[TrialSample]:
@@ -100,7 +105,7 @@ def capacity_of(plan: Plan, asked: CapacityPlan, directory: Path, measured: Meas
     for case in plan.cases:
         trials, faults, seconds = list[list[TrialSample]](), list[str](), 0.0
         for repeat in range(case.repeats):
-            observed = observe(case, directory, measured, [], repeat)
+            observed = observe(case, directory, measured, [], repeat, tolerated_s(plan.lag_tolerance_s, asked))
             if observed.case is None:
                 # The run was killed before this trial.
                 continue

@@ -96,13 +96,13 @@ def _with_capacity(
     result: RunResult, plan: Plan, asked: CapacityPlan, directory: Path, measured: Measured
 ) -> RunResult:
     """The result of a capacity search: its probes are no cases to compare, and their failures are findings."""
-    from harness.measure.judge.capacity.verdict import capacity_headline, capacity_verdict
+    from harness.measure.judge.capacity.verdict import capacity_findings, capacity_headline, capacity_verdict
     from harness.measure.reduce.capacity_probes import capacity_of
 
     found = capacity_of(plan, asked, directory, measured)
     judged = capacity_verdict(found, result.verdict)
-    said = capacity_headline(found, judged)
-    return msgspec.structs.replace(result, capacity=found, verdict=judged, headline=said)
+    said = {"headline": capacity_headline(found, judged), "findings": capacity_findings(found)}
+    return msgspec.structs.replace(result, capacity=found, verdict=judged, **said)
 
 
 def with_write_error(result: RunResult, error: str) -> RunResult:

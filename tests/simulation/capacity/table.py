@@ -1,47 +1,59 @@
-"""The table of docs/capacity.md: `python -m tests.simulation.capacity.table [SEEDS]` prints it; it takes minutes.
+"""The table of docs/capacity.md: `python -m tests.simulation.capacity.table [SEEDS [KEPT [hard]]]`; it takes minutes.
 
 Every rule plays against the same ten servers with trials of the same length. A load of a published rule is one trial.
+KEPT is a file of answers: a run that was stopped goes on from there. `hard` plays the profiles of `HARD` instead.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from harness.experiment.run import opened
 from harness.experiment.simulate.compare import VirtualTime
 from harness.measure.judge.capacity.probes import judge
 from harness.measure.judge.capacity.search import Ask
-from tests.simulation.capacity.profiles import PROFILES, Known
+from tests.simulation.capacity.profiles import HARD, PROFILES, Known
 from tests.simulation.capacity.published import Measure, Point, aiperf_monotonic, guidellm_goodput
 from tests.simulation.capacity.searching import prepared, search
 
 Search = Callable[[Measure], tuple[int, list[tuple[int, bool]]]]
 
 
-@dataclass
-class Score:
-    """What a rule answered over all servers and seeds."""
+class Answer(msgspec.Struct, frozen=True):
+    """What a rule answered on one server with one seed."""
 
-    errors: list[float] = field(default_factory=list)
-    above: int = 0  # answers at 1.1 times the capacity or more
-    false: int = 0  # probes that passed there
-    probes: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
+    rule: str
+    profile: str
+    seed: int
+    capacity: float
+    low: float
+    high: float
+    tried: list[tuple[float, bool]]
+    seconds: float
+    ended: str = ""
 
-    def row(self, name: str) -> str:
-        """A line of the table."""
-        sizes = np.abs(self.errors)
-        above = f"{self.above} of {len(self.errors)}"
-        return (
-            f"| {name} | {np.median(sizes):.1%} | {np.max(sizes):.0%} | {above} | {self.false} | "
-            f"{np.mean(self.probes):.0f} | {np.mean(self.seconds):,.0f} |"
-        ).replace("%", " %")
+    def words(self) -> str:
+        """One line of progress."""
+        highest = "" if self.high == self.low else f" to {self.high:g}"
+        return f"{self.profile}, seed {self.seed}, {self.rule}: {self.low:g}{highest}, truth {self.capacity:g}\n"
+
+
+def row(name: str, answers: Sequence[Answer]) -> str:
+    """A line of the table."""
+    sizes = np.abs([one.low / one.capacity - 1 for one in answers])
+    above = sum(one.low >= 1.1 * one.capacity for one in answers)
+    false = sum(passed for one in answers for load, passed in one.tried if load >= 1.1 * one.capacity)
+    probes, seconds = np.mean([len(one.tried) for one in answers]), np.mean([one.seconds for one in answers])
+    return (
+        f"| {name} | {np.median(sizes):.1%} | {np.max(sizes):.0%} | {above} of {len(answers)} | {false} | "
+        f"{probes:.0f} | {seconds:,.0f} |"
+    ).replace("%", " %")
 
 
 def measured(known: Known, load: int, seed: int, out: Path) -> tuple[Point, float]:
@@ -61,7 +73,7 @@ def measured(known: Known, load: int, seed: int, out: Path) -> tuple[Point, floa
     return Point(within / max(sample.scheduled, 1), holds), sample.seconds
 
 
-def published(rule: Search, known: Known, seed: int, score: Score) -> None:
+def published(rule: Search, name: str, known: Known, seed: int) -> Answer:
     """Play a published rule against a server."""
     seconds = 0.0
 
@@ -72,40 +84,65 @@ def published(rule: Search, known: Known, seed: int, score: Score) -> None:
         seconds += took
         return point
 
-    answer, tried = rule(measure)
-    note(score, known, float(answer), [(float(load), passed) for load, passed in tried], seconds)
+    load, tried = rule(measure)
+    shown = [(float(one), passed) for one, passed in tried]
+    return Answer(name, profile(known), seed, known.capacity, float(load), float(load), shown, seconds)
 
 
-def note(score: Score, known: Known, answer: float, tried: list[tuple[float, bool]], seconds: float) -> None:
-    """Add an answer to the score."""
-    score.errors.append(answer / known.capacity - 1)
-    score.above += answer >= 1.1 * known.capacity
-    score.false += sum(passed for load, passed in tried if load >= 1.1 * known.capacity)
-    score.probes.append(len(tried))
-    score.seconds.append(seconds)
+def searched(known: Known, seed: int) -> Answer:
+    """Play paceline's search against a server."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = search(known, Path(folder) / "run", seed)
+    (answer,) = found.answers
+    tried = [(one.load, "passed" in one.states) for one in found.probes]
+    # JSON has no infinity.
+    low, high = answer.low or 0.0, answer.high or 1e9
+    return Answer("paceline", profile(known), seed, known.capacity, low, high, tried, found.seconds, answer.ended)
 
 
-def main(seeds: int) -> None:
-    """Print the table."""
-    scores = {"paceline": Score(), "GuideLLM `goodput`": Score(), "AIPerf `monotonic`": Score()}
-    inside = narrow = 0
-    for seed in range(1, seeds + 1):
-        for known in PROFILES:
-            published(guidellm_goodput, known, seed, scores["GuideLLM `goodput`"])
-            published(aiperf_monotonic, known, seed, scores["AIPerf `monotonic`"])
-            with tempfile.TemporaryDirectory() as folder:
-                found = search(known, Path(folder) / "run", seed)
-            (answer,) = found.answers
-            tried = [(one.load, "passed" in one.states) for one in found.probes]
-            low, high = answer.low or 0.0, answer.high or float("inf")
-            inside += low <= known.capacity <= high
-            narrow += high <= 1.15 * low * (1 + 1e-9)
-            note(scores["paceline"], known, low, tried, found.seconds)
-            say = f"{known.name}, seed {seed}: {low:g} to {high:g}, truth {known.capacity:g}, {answer.ended}\n"
-            sys.stderr.write(say)
-    lines = [score.row(name) for name, score in scores.items()]
-    sys.stdout.write("\n".join(lines) + f"\ninside {inside}, narrow {narrow} of {seeds * len(PROFILES)}\n")
+def profile(known: Known) -> str:
+    """The name, with the warm-up, because one profile may be played with two."""
+    return f"{known.name} ({known.warmup_s:g} s)"
+
+
+RULES: dict[str, Callable[[Known, int], Answer]] = {
+    "paceline": searched,
+    "GuideLLM `goodput`": lambda known, seed: published(guidellm_goodput, "GuideLLM `goodput`", known, seed),
+    "AIPerf `monotonic`": lambda known, seed: published(aiperf_monotonic, "AIPerf `monotonic`", known, seed),
+}
+
+
+def answers(profiles: Sequence[Known], seeds: int, kept: Path) -> list[Answer]:
+    """All answers. Those in the file `kept` are not played again, and new ones are added to it."""
+    lines = kept.read_bytes().splitlines() if kept.exists() else []
+    found = [msgspec.json.decode(line, type=Answer) for line in lines]
+    done = {(one.rule, one.profile, one.seed) for one in found}
+    wanted = [(name, known, seed) for seed in range(1, seeds + 1) for known in profiles for name in RULES]
+    for name, known, seed in wanted:
+        if (name, profile(known), seed) not in done:
+            found.append(RULES[name](known, seed))
+            sys.stderr.write(found[-1].words())
+            with kept.open("ab") as file:
+                file.write(msgspec.json.encode(found[-1]) + b"\n")
+    return [one for one in found if (one.profile, one.seed) in {(profile(known), seed) for _, known, seed in wanted}]
+
+
+def main(seeds: int, kept: Path | None, profiles: Sequence[Known]) -> None:
+    """Print the table, and how often the truth lay in paceline's interval."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = answers(profiles, seeds, kept or Path(folder) / "answers.jsonl")
+    for name in RULES:
+        sys.stdout.write(row(name, [one for one in found if one.rule == name]) + "\n")
+    own = [one for one in found if one.rule == "paceline"]
+    inside = sum(one.low <= one.capacity <= one.high for one in own)
+    narrow = sum(one.high <= 1.15 * one.low * (1 + 1e-9) for one in own)
+    sys.stdout.write(f"inside {inside}, narrow {narrow} of {len(own)}\n")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    given = sys.argv[1:]
+    main(
+        int(given[0]) if given else 3,
+        Path(given[1]) if len(given) > 1 else None,
+        HARD if given[2:] == ["hard"] else PROFILES,
+    )

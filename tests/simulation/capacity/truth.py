@@ -100,12 +100,21 @@ def rate_limit(rate: float, n: int) -> Figures:
 
 def knee(rate: float, n: int) -> Figures:
     """No queue: the time of a call is fixed by the calls present when it arrives, itself included."""
+    return _by_calls(rate, n, lambda calls: 0.05 + 0.0025 * max(0, calls - 20))
+
+
+def knee_exponential(rate: float, n: int) -> Figures:
+    """The same with a time that grows by a tenth for each further call, up to fifty times."""
+    return _by_calls(rate, n, lambda calls: 0.05 * min(50.0, math.exp(0.1 * max(0, calls - 20))))
+
+
+def _by_calls(rate: float, n: int, time_s: Callable[[int], float]) -> Figures:
     ends: list[float] = []
     found = []
     for at in poisson(Random(1), rate, n):
         while ends and ends[0] <= at:
             heapq.heappop(ends)
-        took = 0.05 + 0.0025 * max(0, len(ends) + 1 - 20)
+        took = time_s(len(ends) + 1)
         heapq.heappush(ends, at + took)
         found.append(took)
     return p(settled(found), 0.99), 0.0

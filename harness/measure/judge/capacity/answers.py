@@ -86,6 +86,24 @@ def _text(answer: Capacity, own: Sequence[Probe], tier: int) -> str:
     return f"{said}{tail}"
 
 
+def brief(answer: Capacity) -> str:
+    """The answer without the figure that broke the SLO."""
+    if answer.low is None or answer.high is None or answer.ended != "answered":
+        return answer.text
+    loads = f"{load_words(answer.low)}–{load_words(answer.high)} {QUANTITY[answer.by]}"
+    return f"holds {answer.slo} up to {loads}"
+
+
+def breaches(found: CapacityResult) -> list[str]:
+    """For each answer, the figure that broke the SLO above it; empty without one."""
+    said = []
+    for answer in found.answers:
+        own = [one for one in found.probes if one.by == answer.by]
+        tier = [one for one in found.answers if one.by == answer.by].index(answer)
+        said.append("" if answer.high is None else f"at {load_words(answer.high)} {_breach(own, answer.high, tier)}")
+    return said
+
+
 def load_words(load: float | None) -> str:
     """A load as a number."""
     return units.NONE if load is None else units.significant(load)

@@ -189,7 +189,10 @@ def figure_words(figure: Figure) -> str:
     name = figure.condition.split("<")[0].strip()
     words = _words(figure)
     between = ""
-    if figure.low is not None and figure.high is not None:
+    if figure.low is not None and figure.high is not None and words(figure.low) == words(figure.high):
+        # A server without variance: the interval is the value.
+        between = ""
+    elif figure.low is not None and figure.high is not None:
         between = f" ({words(figure.low)} to {words(figure.high)})"
     elif figure.high is not None:
         between = f" (at most {words(figure.high)})"

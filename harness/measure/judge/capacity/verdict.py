@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from harness.base import units
 from harness.measure.capacity_result import ENDED, Capacity, CapacityResult
+from harness.measure.judge.capacity.answers import breaches, brief, load_words
 from harness.measure.result import Reason, RunResult, Verdict
 
 OF_FILES = {"damaged", "write_error", "conservation", "layer_fault"}
@@ -41,10 +43,36 @@ def _status(reasons: list[Reason]) -> Literal["valid", "invalid", "inconclusive"
 
 
 def capacity_headline(found: CapacityResult, verdict: Verdict) -> str:
-    """One sentence for each answer."""
-    said = [f"By {answer.by}: {answer.text}." for answer in found.answers]
-    trust = {"valid": "The measurement is valid.", "invalid": "Do not trust it: see the verdict."}
-    return " ".join([*said, trust.get(verdict.status, "Not conclusive: see the verdict.")])
+    """One short sentence for each answer; the evidence is below it."""
+    said = [f"By {answer.by}: {brief(answer)}." for answer in found.answers]
+    trust = {"valid": "", "invalid": "Do not trust it: see the verdict."}
+    return " ".join(filter(None, [*said, trust.get(verdict.status, "Not conclusive: see the verdict.")]))
+
+
+def capacity_findings(found: CapacityResult) -> list[str]:
+    """At most three: what to set, the evidence, and what was left out."""
+    trials = sum(probe.trials for probe in found.probes if not probe.confirmation)
+    loads = len([probe for probe in found.probes if not probe.confirmation])
+    confirmed = [f"by {answer.by} for {answer.slo}" for answer in found.answers if answer.confirmed]
+    evidence = f"{units.count(trials)} trials at {loads} loads, {units.seconds(found.seconds)} of load."
+    if confirmed:
+        evidence += f" A long run confirmed the lower bound {units.listing(confirmed)}."
+    invalid = sum(probe.trials_invalid for probe in found.probes)
+    left_out = (
+        f"{units.count(invalid)} trials were left out, because the client was starved or late, or the trial ended "
+        "early; they were played again."
+    )
+    said = " ".join(filter(None, map(_advice, found.answers, breaches(found))))
+    return [finding for finding in (said, evidence, left_out if invalid else "") if finding]
+
+
+def _advice(answer: Capacity, breach: str) -> str:
+    """What to set, with the figure that breaks the SLO above it."""
+    if answer.low is None or answer.high is None:
+        return ""
+    load = load_words(answer.low)
+    what = f"Set the concurrency to at most {load}" if answer.by == "concurrency" else f"Plan for at most {load}/s"
+    return f"{what} for {answer.slo}: {breach}."
 
 
 def capacity_exit_code(result: RunResult) -> int:
