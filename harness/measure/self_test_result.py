@@ -27,8 +27,9 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     mock_wait_share: float | None = None
     client_cpu_share: float | None = None  # of one core
     mock_cpu_share: float | None = None
+    makespan_s: float | None = None  # of the run that measured it
     loop_lag_p50_s: float | None = None
-    # Time for which answers that came together waited until the client had read those before them, at most.
+    # Time for which requests of a burst, or answers that came together, waited for each other in the client, at most.
     burst_p50_s: float | None = None
     burst_p99_s: float | None = None
     host_steal_share: float | None = None

@@ -36,6 +36,7 @@ NOT_RUN = {
     r"^python -m tests\.": "measures for minutes",
     r"^paceline capacity ": "measures for minutes; the search in virtual time is run",
     r"serve model .*--model (sentence-transformers|\./)": "needs weights",
+    r"^paceline self-test": "measures for half a minute, with --full for minutes; tests/http has a short one",
     r"^paceline gate ": "takes two to three minutes; tests/http/test_gate.py plays a short one",
     r"--broker redis://": "needs a Redis of one's own; tests/jobs starts one",
 }

@@ -46,7 +46,10 @@ def test_one_percent_is_allowed_where_it_is_more_than_a_millisecond() -> None:
 
 def test_the_verdict_names_the_largest_error_its_cause_and_the_times_that_are_still_right() -> None:
     """6 ms are 5 % of 120 ms."""
-    laws = [law("constant", 0.02, 0.02, 0.0203, 0.022), law("stall", 0.02, 0.3, 0.026, 0.301, client_wait_share=0.4)]
+    laws = [
+        law("constant", 0.02, 0.02, 0.0203, 0.022),
+        law("stall", 0.02, 0.3, 0.026, 0.301, client_wait_share=0.4, makespan_s=2),
+    ]
     short = found(laws=laws)
     assert short.text == (
         "not fit now: stall: p50 is 6 ms too high (limit 1 ms), because the client waited for a processor 40 % of the "
@@ -59,13 +62,15 @@ def test_the_verdict_names_the_largest_error_its_cause_and_the_times_that_are_st
     ("disturbed", "percentile", "cause"),
     [
         ({}, "p99", None),
-        ({"client_wait_share": 0.006, "mock_wait_share": 0.003}, "p99", None),
-        ({"client_wait_share": 0.006, "mock_wait_share": 0.005}, "p99", "the client waited for a processor 0.6 %"),
-        ({"client_wait_share": 0.01, "client_cpu_share": 0.05}, "p50", None),
-        ({"client_wait_share": 0.03, "client_cpu_share": 0.05}, "p50", "the client waited for a processor 3 %"),
-        ({"mock_wait_share": 0.03, "mock_cpu_share": 0.05}, "p50", "the mock 3 %"),
+        # Together not as long as the error.
+        ({"client_wait_share": 0.006, "mock_wait_share": 0.003, "makespan_s": 1.0}, "p99", None),
+        ({"client_wait_share": 0.006, "mock_wait_share": 0.005, "makespan_s": 1.0}, "p99", "the client waited"),
+        # Half of the requests were 10 of 110 ms late: they saw waits for 4.5 % of the time.
+        ({"client_wait_share": 0.03, "mock_wait_share": 0.015, "makespan_s": 1.0}, "p50", None),
+        ({"client_wait_share": 0.03, "mock_wait_share": 0.016, "makespan_s": 1.0}, "p50", "the client waited"),
+        ({"mock_wait_share": 0.05, "makespan_s": 1.0}, "p50", "the mock 5 %"),
         ({"burst_p50_s": 0.003, "burst_p99_s": 0.004}, "p99", None),
-        ({"burst_p99_s": 0.005}, "p99", "answers came together and waited up to 5 ms"),
+        ({"burst_p99_s": 0.005}, "p99", "requests or answers came together and waited up to 5 ms"),
         ({"burst_p99_s": 0.005}, "p50", None),
         ({"host_steal_share": 0.1}, "p50", "the host gave 10 % of the processor"),
         ({"codes": ["client_time", "server_count"]}, "p50", "the verdict of the run says client_time"),
@@ -99,8 +104,8 @@ def test_the_table_has_a_row_for_each_strategy_and_a_note_for_each_cause() -> No
     """Markdown, as docs/measuring.md shows it."""
     cells = [
         cell("sync", 1, 0.1002, 0.0999),
-        cell("threads", 1, 0.1001, 0.12, client_wait_share=0.1),
-        cell("threads", 10, 0.1001, 0.12, client_wait_share=0.2, burst_p99_s=0.02),
+        cell("threads", 1, 0.1001, 0.12, client_wait_share=0.1, makespan_s=2.0),
+        cell("threads", 10, 0.1001, 0.12, client_wait_share=0.2, makespan_s=2.0, burst_p99_s=0.02),
         cell("batches", 10, 0.1, 0.12),
         cell("adaptive", 10, 0.1, 0.1001, in_flight_mean=4.0),
     ]
@@ -114,7 +119,7 @@ def test_the_table_has_a_row_for_each_strategy_and_a_note_for_each_cause() -> No
         "| jobs | not compared: items wait in the server's job queue, and answers are polled | |",
         "",
         "1. Client or mock waited for a processor.",
-        "2. Answers came together, and each waited until those before it were sent and read.",
+        "2. Requests were sent or answers came together, and waited for each other in the client.",
         "3. No cause was found.",
     ]
 

@@ -141,6 +141,7 @@ def compared(law: Law, played: Played, **more: Any) -> Compared:
         client_cpu_share=use.client_cpu_share,
         mock_wait_share=played.mock.wait_share,
         mock_cpu_share=played.mock.cpu_share,
+        makespan_s=case.makespan_s,
         loop_lag_p50_s=use.loop_lag_p50_s,
         burst_p50_s=played.burst_waits_s.get("p50"),
         burst_p99_s=played.burst_waits_s.get("p99"),

@@ -1,4 +1,4 @@
-"""Whether answers came in bursts, so that the client's own work is a part of the service times. Pure."""
+"""Whether requests or answers came in bursts, so that the client's own work is a part of the service times. Pure."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def bursts(case: Case, waits_s: Mapping[str, float]) -> Iterator[tuple[str, str]
         yield (
             "bursts",
             (
-                f"Answers came together, and the client reads one after another: they waited up to "
-                f"{units.seconds(wait_s)} ({name}) for those before them, {units.share(share)} of the service time of "
+                f"Requests were sent or answers came together, and the client handles one after another: they waited "
+                f"up to {units.seconds(wait_s)} ({name}) for each other, {units.share(share)} of the service time of "
                 f"{units.seconds(service_s)}. Service times may be too high by that."
             ),
         )

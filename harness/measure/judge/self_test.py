@@ -3,8 +3,9 @@
 Rules of this file
   1. A machine is fit if every time is within 1 ms or 1 % of the injected one, sleeps end on time, the client had a
      processor when it needed one, and every larger error with many requests in flight has a known cause.
-  2. A wait for a processor reaches p99 if there was one for 1 % of the time, and p50 if a third of the work waited.
-  3. An answer in a burst waits for those before it. That is a cause if it can be at least half of the error.
+  2. Waits for a processor explain an error only if all of them together are as long as it, and if they would be enough
+     to delay the share of the requests above the percentile, were all requests in flight delayed by each.
+  3. Requests and answers of a burst wait for each other. That is a cause if it can be at least half of the error.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ import msgspec
 from harness.base import units
 from harness.measure.judge.client_time import CLIENT_SHARE_REPORTED, STARVED_SHARE_MAX
 from harness.measure.judge.verdict import CEILING_SHARE_MAX, STEAL_SHARE_REPORTED
+from harness.measure.reduce.statistics import PERCENTILES
 from harness.measure.self_test_result import Compared, SelfTest
 
 SLEEP_LATE_MAX_S = 0.005
-WAIT_SHARE_MIN = 0.01
-WORK_WAIT_SHARE_MIN = 1 / 3
 CLIENT_CODES = ("client_starved", "client_time", "client_ceiling", "lag", "lag_bound", "bursts")
 """Reasons of a run's verdict that explain a time that is off."""
 
@@ -35,15 +35,15 @@ def judged(found: SelfTest) -> SelfTest:
 def causes(compared: Compared, percentile: str) -> list[str]:
     """What disturbed this measurement enough to explain that the percentile is off."""
     found = []
-    if _waited(compared, percentile):
+    error_s = max((abs(error) for name, error, _ in compared.errors_s if name == percentile), default=0.0)
+    if _waited(compared, percentile, error_s):
         found.append(
             f"the client waited for a processor {units.share(compared.client_wait_share)} of the time, "
             f"the mock {units.share(compared.mock_wait_share)}"
         )
     burst_s = compared.burst_p99_s if percentile == "p99" else compared.burst_p50_s
-    error_s = max((abs(error) for name, error, _ in compared.errors_s if name == percentile), default=0.0)
     if burst_s is not None and burst_s >= error_s / 2 > 0:
-        found.append(f"answers came together and waited up to {units.seconds(burst_s)} for those before them")
+        found.append(f"requests or answers came together and waited up to {units.seconds(burst_s)} for each other")
     if (compared.host_steal_share or 0.0) > STEAL_SHARE_REPORTED:
         found.append(f"the host gave {units.share(compared.host_steal_share)} of the processor to other machines")
     if codes := [code for code in compared.codes if code in CLIENT_CODES]:
@@ -113,14 +113,11 @@ def _of_machine(found: SelfTest) -> Iterator[str]:
         yield f"sleeps end up to {units.seconds(found.sleep_late_p99_s)} late"
 
 
-def _waited(compared: Compared, percentile: str) -> bool:
-    pairs = [
-        (compared.client_wait_share or 0.0, compared.client_cpu_share or 0.0),
-        (compared.mock_wait_share or 0.0, compared.mock_cpu_share or 0.0),
-    ]
-    if percentile == "p99":
-        return sum(wait for wait, _ in pairs) >= WAIT_SHARE_MIN
-    return any(wait > 0 and wait >= WORK_WAIT_SHARE_MIN * (wait + cpu) for wait, cpu in pairs)
+def _waited(compared: Compared, percentile: str, error_s: float) -> bool:
+    wait = (compared.client_wait_share or 0.0) + (compared.mock_wait_share or 0.0)
+    above = 1 - PERCENTILES[percentile]
+    time_s = getattr(compared, f"measured_{percentile}_s") or 0.0
+    return 0 < error_s <= wait * (compared.makespan_s or 0.0) and wait * time_s >= above * error_s
 
 
 def _flight(compared: Compared) -> str:

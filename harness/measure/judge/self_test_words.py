@@ -91,7 +91,7 @@ def _kind(cause: str) -> str:
     """A cause without the figures of one cell."""
     kinds = {
         "the client waited": "Client or mock waited for a processor.",
-        "answers came together": "Answers came together, and each waited until those before it were sent and read.",
+        "requests or answers": "Requests were sent or answers came together, and waited for each other in the client.",
         "the host gave": "The host gave processor time to other machines.",
     }
     return next((text for start, text in kinds.items() if cause.startswith(start)), f"{cause[0].upper()}{cause[1:]}.")

@@ -72,7 +72,7 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
     "bursts": (
         "valid",
         (
-            "answers came together and waited for those before them to be read, for more than "
+            "requests were sent or answers came together and waited for each other in the client, for up to more than "
             f"{units.share(bursts.SHARE_REPORTED)} of the same percentile of the service time"
         ),
     ),

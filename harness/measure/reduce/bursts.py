@@ -1,15 +1,20 @@
-"""Answers that come together are read one after another: for how long each of them waited, at most. Pure.
+"""Requests that are sent together, and answers that come together, are handled one after another: for how long they
+waited for each other in the client, at most. Pure.
 
 Rules of this file
-  1. Only the instants at which answers were read are known. While answers follow each other as fast as the client can
-     read them, the later ones may have been there before.
-  2. The estimate is the backlog of a single server with the client's work for a request, `SLACK` times as much, so that
-     answers read at the client's full speed add their whole distance to it, and slower ones less or nothing.
-  3. No answer waited for longer than its own service time.
+  1. The client's work for a request is its time on a processor and waiting for one, at least 1 / its ceiling and at
+     most `COLD` times that: at low rates the rest is not for requests.
+  2. The instants of sending are known. A request of a burst may wait until the whole burst is sent, since a connection
+     is opened in several steps. That takes the backlog of a single server with this work.
+  3. Of an answer only the instant is known at which it was read. While answers follow each other as fast as the client
+     can read them, the later ones may have been there before. The work counts `SLACK` times, so that answers read at
+     full speed add their whole distance to the wait, and slower ones less or nothing.
+  4. No request waited for longer than its own service time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,26 +25,14 @@ from harness.measure.reduce.statistics import LEAST_N, PERCENTILES, rank
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SLACK = 1.5
+COLD = 4.0
 
 
-def burst_delays_s(done_ns: Array, work_s: float) -> Array:
-    """Seconds for which each answer waited for those before it, at most; `done_ns` ascending, of one process.
-
-    `work_s` is the client's work for one request: 1 / its ceiling.
-    """
-    if not len(done_ns):
-        return np.empty(0)
-    steps = SLACK * work_s - np.diff(done_ns) / 1e9
-    walk = np.concatenate(([0.0], np.cumsum(steps)))
-    backlog: Array = walk - np.minimum.accumulate(walk)
-    return backlog / (SLACK - 1)
-
-
-def bursts(repeats: list[Repeat], ceiling_per_s: float | None) -> dict[str, float]:
+def bursts(repeats: Sequence[Repeat], ceiling_per_s: float | None) -> dict[str, float]:
     """p50 and p99 of these waits over all successes, as far as there are enough of them; empty without a ceiling."""
     if ceiling_per_s is None:
         return {}
-    found = [_of_repeat(repeat, 1 / ceiling_per_s) for repeat in repeats]
+    found = [_of_repeat(repeat, _work_s(repeat, 1 / ceiling_per_s)) for repeat in repeats]
     pooled = np.sort(np.concatenate(found)) if found else np.empty(0)
     return {
         name: float(pooled[rank(len(pooled), PERCENTILES[name])])
@@ -48,9 +41,48 @@ def bursts(repeats: list[Repeat], ceiling_per_s: float | None) -> dict[str, floa
     }
 
 
+def sending_waits_s(sent_ns: Array, work_s: float) -> Array:
+    """Seconds until the burst of each request was sent, at most; `sent_ns` ascending."""
+    if not len(sent_ns):
+        return np.empty(0)
+    backlog = _backlog_s(sent_ns, work_s)
+    starts = np.flatnonzero(backlog <= 0)
+    lengths = np.diff(np.append(starts, len(backlog)))
+    waits: Array = np.repeat(np.maximum.reduceat(backlog, starts), lengths)
+    return waits
+
+
+def reading_waits_s(done_ns: Array, work_s: float) -> Array:
+    """Seconds for which each answer waited for those read before it, at most; `done_ns` ascending."""
+    if not len(done_ns):
+        return np.empty(0)
+    backlog = _backlog_s(done_ns, SLACK * work_s)
+    starts = backlog <= 0
+    first = done_ns[starts][np.cumsum(starts) - 1]
+    waits: Array = np.minimum(backlog / (SLACK - 1), (done_ns - first) / 1e9)
+    return waits
+
+
+def _backlog_s(instants_ns: Array, work_s: float) -> Array:
+    """The work that each arrival at a single server finds before it."""
+    walk = np.concatenate(([0.0], np.cumsum(work_s - np.diff(instants_ns) / 1e9)))
+    backlog: Array = walk - np.minimum.accumulate(walk)
+    return backlog
+
+
+def _work_s(repeat: Repeat, at_ceiling_s: float) -> float:
+    """The client's work for a request; processes work side by side."""
+    busy_s = sum(end.cpu_s + (end.run_queue_s or 0.0) for end in repeat.ends)
+    found = busy_s / max(1, len(repeat.rows)) / max(1, len(repeat.ends))
+    return min(max(at_ceiling_s, found), COLD * at_ceiling_s)
+
+
 def _of_repeat(repeat: Repeat, work_s: float) -> Array:
     rows = repeat.ok()
     rows = rows[sent_itself(rows)]
-    rows = rows[np.argsort(rows["done"], kind="stable")]
-    waited: Array = np.minimum(burst_delays_s(rows["done"], work_s), (rows["done"] - rows["sent"]) / 1e9)
-    return waited
+    waits = np.zeros(len(rows))
+    by_sent, by_done = np.argsort(rows["sent"], kind="stable"), np.argsort(rows["done"], kind="stable")
+    waits[by_sent] += sending_waits_s(rows["sent"][by_sent], work_s)
+    waits[by_done] += reading_waits_s(rows["done"][by_done], work_s)
+    most: Array = np.minimum(waits, (rows["done"] - rows["sent"]) / 1e9)
+    return most
