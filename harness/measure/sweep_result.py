@@ -45,7 +45,8 @@ class SweepPoint(msgspec.Struct, frozen=True):
     in_flight: float | None
     little_residual: float | None  # completed_per_s x mean service time / in flight - 1
     kept_up: bool | None = None  # by rate: whether the server completed what was offered
-    slo_failed: list[str] = []  # conditions of --slo that fail here
+    slo: Literal["holds", "unclear", "fails"] | None = None  # unclear: too few requests, or an interval over the limit
+    slo_words: list[str] = []  # conditions of --slo that do not hold for certain
     left_out: str | None = None  # code of the reason why this level is not judged
 
 
@@ -75,5 +76,6 @@ class SweepResult(msgspec.Struct, frozen=True):
     model: Literal["capped-linear", "usl"] | None  # the better model; null if none fits or they cannot be told apart
     fits: list[ModelFit]  # below the cliff, if there is one
     slo: str | None
-    capacity: float | None  # highest level that holds the SLO, as do all below it
-    advice: str  # what to set, in a sentence or two
+    capacity: float | None  # highest level that holds the SLO, below the first that fails it
+    fails_from: float | None  # lowest level that fails the SLO
+    advice: str  # what to set, in a sentence

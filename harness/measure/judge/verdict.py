@@ -69,6 +69,7 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
     "capacity": ("inconclusive", "a capacity search ended before its interval was as narrow as asked for"),
     "capacity_invalid": ("invalid", "a capacity search could not measure the probes that decide"),
     "wide": ("valid", "--repeats auto spent its budget before every interval was as narrow as asked for"),
+    "slo_unclear": ("inconclusive", "a sweep has no level that holds the SLO for certain, and the lowest may hold it"),
     "layer_fault": ("valid", "a layer could not do all of its work, for example because its cache file failed"),
 }
 """Every code with the status that it gives the run, and its condition. docs/measuring.md shows this table."""
@@ -107,6 +108,10 @@ def exit_code(result: RunResult) -> int:
 
     Without a single answer no SLO is judged.
     """
+    if result.sweep is not None:
+        from harness.measure.judge.sweep.verdict import sweep_exit_code
+
+        return sweep_exit_code(result)
     if result.capacity is not None:
         from harness.measure.judge.capacity.verdict import capacity_exit_code
 
