@@ -120,13 +120,21 @@ def test_an_slo_is_unclear_while_its_limit_lies_within_the_interval(p99: Quantil
 def test_the_capacity_lies_below_the_first_level_that_fails() -> None:
     good, bad = Quantile(0.1), Quantile(0.5)
     cases = [case(level, [CAP[level]], bad if level in {8.0, 32.0} else good) for level in LEVELS]
-    cases[1] = case(2.0, [20.0], Quantile())
+    cases[2] = case(4.0, [40.0], Quantile())
     found = judged(cases, "service_p99<200ms")
-    assert (found.capacity, found.fails_from) == (4, 8)
+    assert (found.capacity, found.fails_from) == (2, 8)
+    assert found.advice.startswith("Set concurrency to 2 (20/s, p99 100 ms), the highest level that holds the SLO")
+    assert "throughput still rises up to 8" in found.advice
     assert findings(found)[0] == (
-        "The SLO service_p99<200ms holds up to 4, fails from 8. Unclear at 2: use more --repeats or a longer "
+        "The SLO service_p99<200ms holds up to 2, fails from 8. Unclear at 4: use more --repeats or a longer "
         "--duration."
     )
+
+
+def test_without_a_level_that_holds_the_slo_the_advice_says_so() -> None:
+    found = judged([case(level, [CAP[level]], Quantile(0.5)) for level in LEVELS], "service_p99<200ms")
+    assert (found.capacity, found.fails_from) == (None, 1)
+    assert found.advice.startswith("No level holds the SLO for certain; without it, throughput is highest at 8")
 
 
 def test_a_sweep_without_a_success_recommends_nothing() -> None:

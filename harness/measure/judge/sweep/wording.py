@@ -80,12 +80,28 @@ def _judged(result: SweepResult) -> list[SweepPoint]:
 
 def _concurrency_advice(result: SweepResult) -> str:
     here = next(point for point in result.points if point.level == result.knee)
+    if result.slo and (result.capacity is None or result.capacity < here.level):
+        return _within_slo(result, here)
     set_to = f"Set concurrency to {here.level:,.0f} ({_figures(here)})"
     if result.edge == "highest":
         return f"{set_to}: it is the highest level measured, so a higher one may be better. {_higher(result)}"
     lower = " It is the lowest level tried, so a lower one may be enough: extend --concurrency downwards."
     higher = [point for point in _judged(result) if point.level > here.level]
     return f"{set_to}; {_beyond(result, here, higher[0], higher[-1])}{lower if result.edge == 'lowest' else ''}"
+
+
+def _within_slo(result: SweepResult, knee: SweepPoint) -> str:
+    """The highest level that holds the SLO, and what lies above it."""
+    if result.capacity is None:
+        best = f"throughput is highest at {level_words(result, knee.level)} ({_figures(knee)})"
+        return f"No level holds the SLO for certain; without it, {best}."
+    here = next(point for point in result.points if point.level == result.capacity)
+    set_to = "Set concurrency to" if result.by == "concurrency" else "Offer at most"
+    above = "throughput still rises up to" if result.by == "concurrency" else "the server keeps up with"
+    return (
+        f"{set_to} {level_words(result, here.level)} ({_figures(here)}), the highest level that holds the SLO; "
+        f"{above} {level_words(result, knee.level)} ({_figures(knee)})."
+    )
 
 
 def _higher(result: SweepResult) -> str:
@@ -114,6 +130,8 @@ def _rate_advice(result: SweepResult) -> str:
             f"The server fell behind at the lowest rate tried, {units.rate(judged[0].level)}. Extend --rate downwards."
         )
     here = next(point for point in judged if point.level == result.knee)
+    if result.slo and (result.capacity is None or result.capacity < here.level):
+        return _within_slo(result, here)
     said = f"The server keeps up with {units.rate(result.knee)} ({_tail(here)})"
     if result.edge == "highest":
         return f"{said}, the highest rate measured, so it may stand more. {_higher(result)}"
@@ -136,7 +154,8 @@ def _tail(point: SweepPoint) -> str:
 def _slo_words(result: SweepResult) -> str:
     if not result.slo:
         return ""
-    unclear = [level_words(result, point.level) for point in _judged(result) if point.slo == "unclear"]
+    above = [point for point in _judged(result) if point.level > (result.capacity or 0.0)]
+    unclear = [level_words(result, point.level) for point in above if point.slo == "unclear"]
     open_at = f" Unclear at {units.listing(unclear)}: use more --repeats or a longer --duration." if unclear else ""
     if result.capacity is None:
         failed = next((point for point in result.points if point.level == result.fails_from), None)
