@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.base import units
 from harness.cli.capacity_show import show_capacity
+from harness.cli.sweep_show import show_sweep
 from harness.measure.judge import precision, slo
 from harness.measure.judge.comparison_words import against, noise
 from harness.measure.judge.wording import failure_words, layer_words, pace_row, sample_words
@@ -35,6 +36,8 @@ def show(
     console = _console(to_stderr)
     if result.capacity is not None:
         show_capacity(result.capacity, console, brief)
+    elif result.sweep is not None:
+        show_sweep(result, console, brief, NARROW)
     elif not brief:
         _print_figures(console, result)
     if interrupted:

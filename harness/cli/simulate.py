@@ -10,12 +10,12 @@ import click
 from harness.cli.capacity import capacity_only, of_capacity, search
 from harness.cli.command import Group, duration
 from harness.cli.options import Execute, play, shared
+from harness.cli.sweep import sweep as run_sweep
+from harness.cli.sweep import swept
 
 NOT_SIMULATED = {"target", "processes", "calibrate"}
 """Options of a real run that have no meaning in virtual time."""
-SWEEP_SETS = {"strategies", "variants", "slo", "reference", "control"}
-SWEEP_ITEMS = 5000
-ANY_ERRORS = "errors<100%"
+ONLY_REAL = {"target": None, "processes": 1, "calibrate": False}
 DEFAULT = ("queue-stream:concurrency=16", "adaptive")
 
 
@@ -43,14 +43,6 @@ def simulated(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def swept(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same options without those that a sweep sets itself."""
-    function = simulated(function)
-    parameters = vars(function)["__click_params__"]
-    parameters[:] = [parameter for parameter in parameters if parameter.name not in SWEEP_SETS]
-    return function
-
-
 @click.group("simulate", cls=Group)
 def command() -> None:
     """Compare strategies, or sweep concurrency, in virtual time.
@@ -73,41 +65,18 @@ def compare(**options: Any) -> int:
 
 
 @command.command("sweep")
-@click.option(
-    "--concurrency", default="1:256:x2", show_default=True, help="FIRST:LAST:xFACTOR, FIRST:LAST:+STEP or a list."
-)
-@swept
-def sweep(concurrency: str, **options: Any) -> int:
-    """Find the best fixed concurrency of a simulated server: throughput and latency at each.
-
-    The best is the smallest with 99 % of the highest goodput. Requests that fail at high concurrency are a finding, not
-    a fault of the measurement, so they do not make it invalid.
+@swept(simulated, without={"pause_s"})
+def sweep(**options: Any) -> int:
+    """Measure throughput and latency of a simulated server at each concurrency or rate, and say what to set.
 
     \b
     paceline simulate sweep --server my.toml --concurrency 1:256:x2
-    paceline simulate sweep --server my.toml --concurrency 10,20,50,100,200 --items 20000 --json
+    paceline simulate sweep --server my.toml --rate 10:200:20
     """
-    from harness.cli.levels import levels
+    from harness.experiment.simulate.compare import VirtualTime
 
-    strategies = tuple(f"queue-stream:concurrency={level}" for level in levels(concurrency))
-    options = {
-        **options,
-        "strategies": strategies,
-        "variants": (),
-        "items": SWEEP_ITEMS if options["items"] is None else options["items"],
-        "slo": ANY_ERRORS,
-    }
-    found: list[Any] = []
-    execute = _execute(options)
-
-    def watched(run: Any, progress: Any) -> tuple[Any, bool]:
-        result, interrupted = execute(run, progress)
-        found.append(result)
-        return result, interrupted
-
-    code = play(_settings(options), "backlog", (), watched)
-    _print_best(found[0].cases)
-    return code
+    terms = _terms(options)
+    return run_sweep({**options, **ONLY_REAL, "simulated": True}, lambda run: VirtualTime(run, terms))
 
 
 @command.command("capacity")
@@ -141,19 +110,6 @@ def _terms(options: dict[str, Any]) -> Any:
 
     SimulatedServer(options["server"], options["seed"], options["speed"])
     return Terms(network=options["network"], delay_s=options["network_delay"])
-
-
-def _print_best(cases: list[Any]) -> None:
-    from harness.base import units
-    from harness.measure.judge.sweep import best, curve, edge
-
-    points = curve(cases)
-    chosen = best(points)
-    if chosen is not None:
-        level, case = chosen
-        click.echo(
-            f"best concurrency: {level} (goodput {units.rate(case.rates_per_s.goodput)}){edge(points, level)}", err=True
-        )
 
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:

@@ -114,6 +114,8 @@ class Player(ABC):
         if (offsets := self.schedule.offsets) is not None:
             # Without a drain the last arrival would be cut at the instant at which it is due.
             self._call_at(zero + offsets[-1] + max(self.spec.drain_s, TICK_S), self._cut_all)
+        elif self.spec.stop_s is not None:
+            self._call_at(zero + self.spec.stop_s, self._end_all)
         self.begun.set()
 
     async def play(self, application: ClientApplication) -> None:
@@ -207,6 +209,12 @@ class Player(ABC):
         """Send no further items for any application."""
         for application in self.applications:
             self.leave(application, why)
+
+    def _end_all(self) -> None:
+        """The planned end of a backlog. Items that were given out before it are sent and finished."""
+        for feed in (one.feed for one in self.applications if one.feed is not None):
+            feed.end()
+        self._call_at(clock()() + self.spec.drain_s, self._cut_all)
 
     def _cut(self, application: ClientApplication) -> None:
         """Requests still in flight at the end of the drain count as unfinished."""

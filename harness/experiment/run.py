@@ -199,7 +199,9 @@ def begin(run: Run, server: Server) -> Measured:
 
 
 def _items(trial: Trial) -> int | None:
-    """Number of expected items, for the progress bar."""
+    """Number of expected items, for the progress bar; None if a time ends the load."""
+    if trial.stop_s is not None:
+        return None
     if trial.scheduled is not None:
         return trial.scheduled
     return count_lines(Path(trial.input)) if trial.items is None and trial.input is not None else trial.items

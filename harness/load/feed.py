@@ -79,11 +79,16 @@ class Feed:
         self._part = part
         self._parts = parts
         self._stopped_at: float | None = None
+        self._over = False
         self.pulled = 0
 
     def stop(self, at: float) -> None:
         """Emit no item after this instant. The strategy finishes the items that were emitted before."""
         self._stopped_at = at
+
+    def end(self) -> None:
+        """The planned end of a backlog without a fixed size: emit no further item. Nothing is left unsent."""
+        self._over = True
 
     @property
     def stopped(self) -> bool:
@@ -96,7 +101,7 @@ class Feed:
             last = float("inf") if self._stopped_at is None else self._stopped_at - self._zero
             share = range(self._part, len(offsets), self._parts)
             return sum(1 for i in share if self._since <= offsets[i] <= last)
-        if ended or self._source.items is None:
+        if ended or self._over or self._source.items is None:
             return self.pulled
         return len(range(self._part, self._source.items, self._parts))
 
@@ -108,7 +113,7 @@ class Feed:
         task = self._mix.tasks[0]
         rows = self._mixed_rows() if mixed else self._source.rows(task, self._part, self._parts)
         for index, data, priority in rows:
-            if self._stopped_at is not None:
+            if self._over or self._stopped_at is not None:
                 return
             self.pulled += 1
             yield Item(index, data, self._mix.pick(index) if mixed else task, priority, zero, zero)

@@ -13,6 +13,7 @@ from harness.measure.capacity_result import CapacityResult
 from harness.measure.comparison_result import Comparison, Control
 from harness.measure.precision_result import Precision
 from harness.measure.repeat_figures import RepeatFigures
+from harness.measure.sweep_result import SweepResult
 
 SCHEMA_VERSION = 1
 
@@ -287,6 +288,7 @@ class RunResult(msgspec.Struct, frozen=True):
     headline: str  # one line: a recommendation, or why not to trust the result
     cases: list[Case]
     simulated: bool = False
+    sweep: SweepResult | None = None
     capacity: CapacityResult | None = None  # of a capacity search
     precision: Precision | None = None  # of automatic repeats
     findings: list[str] = []  # at most three, shown below the headline

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 PNG_DPI = 150
 
 
-CAPACITY = "capacity"
-"""The only chart of a capacity search: its probes are no cases to compare."""
+ALONE = {"capacity", "sweep"}
+"""The only charts of a capacity search and of a sweep: their probes and levels are no cases to compare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ def draw_all(result: RunResult, *, png: bool = True, theme: Theme = LIGHT) -> li
     drawings = []
     for name, chart in charts().items():
         try:
-            if chart.applies(result) and (result.capacity is None or name == CAPACITY):
+            judged = result.capacity is not None or result.sweep is not None
+            if chart.applies(result) and (not judged or name in ALONE):
                 drawings.append(draw(name, chart, result, png=png, theme=theme))
         except Exception as error:
             drawings.append(Drawing(name, chart.TITLE, chart.HOW, "", error=f"{type(error).__name__}: {error}"))

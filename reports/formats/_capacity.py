@@ -16,7 +16,10 @@ def capacity_blocks(found: CapacityResult | None) -> list[dict[str, Any]]:
         assert found is not None  # noqa: S101 - as the loop says
         probes = sorted((one for one in found.probes if one.by == by), key=lambda one: (one.load, one.confirmation))
         lines = [line.strip() for answer in found.answers if answer.by == by for line in answer_lines(answer)]
-        blocks.append({"by": by, "lines": lines, "heads": [by, *COLUMNS[1:]], "rows": [row(one) for one in probes]})
+        rows = [row(one) for one in probes]
+        heads = [by, *COLUMNS[1:]]
+        title = f"Capacity by {by}"
+        blocks.append({"title": title, "lines": lines, "heads": heads, "rows": rows, "words": True})
     return blocks
 
 
@@ -24,7 +27,7 @@ def capacity_section(found: CapacityResult, escaped: Callable[[str], str]) -> st
     """The same in Markdown."""
     parts = []
     for block in capacity_blocks(found):
-        parts += [f"## Capacity by {block['by']}", "", *(f"- {escaped(line)}" for line in block["lines"]), ""]
+        parts += [f"## {block['title']}", "", *(f"- {escaped(line)}" for line in block["lines"]), ""]
         parts += ["| " + " | ".join(block["heads"]) + " |", "|---:|---|---:|---:|---:|---|"]
         parts += ["| " + " | ".join(map(escaped, cells)) + " |" for cells in block["rows"]]
         parts.append("")

@@ -13,6 +13,7 @@ from reports.drawing.draw import Drawing
 from reports.drawing.theme import DARK, LIGHT
 from reports.formats import _facts
 from reports.formats._capacity import capacity_blocks
+from reports.formats._sweep import sweep_blocks
 from reports.wording import badge_words, causes_words, pace_words, partial_words, target_notes, target_words
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
             tables=_tables(result),
             noise=_facts.noise(result),
             drawings=drawings,
-            capacity=capacity_blocks(result.capacity),
+            judged=[*capacity_blocks(result.capacity), *sweep_blocks(result.sweep)],
             measured=_facts.how_measured(result),
             glossary=GLOSSARY,
             **themes(),

@@ -26,10 +26,11 @@ OF_EXIT_CODE: dict[int, Status] = {0: "passed", 1: "failure", 4: "error", 5: "sk
 
 def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     """An invalid measurement is an error, a failed condition a failure, an inconclusive one is skipped."""
-    if result.capacity is not None:
-        # Probes above the capacity fail their SLO by design, so only the search as a whole is judged.
-        found = Check("capacity", OF_EXIT_CODE[exit_code(result)], _whole(result), "capacity")
-        return document([Suite("capacity", [found], _run_facts(result))], result.started_at)
+    judged = "capacity" if result.capacity is not None else "sweep" if result.sweep is not None else ""
+    if judged:
+        # Probes above the capacity fail their SLO by design, so only the search or sweep as a whole is judged.
+        found = Check(judged, OF_EXIT_CODE[exit_code(result)], _whole(result), judged)
+        return document([Suite(judged, [found], _run_facts(result))], result.started_at)
     suites = [*_run_suite(result)]
     suites += [_suite(name, case, result) for name, case in zip(names(result.cases), result.cases, strict=True)]
     return document(suites, result.started_at)

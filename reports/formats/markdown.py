@@ -14,6 +14,7 @@ from reports import labels
 from reports.drawing.draw import Drawing
 from reports.formats import _facts
 from reports.formats._capacity import capacity_section
+from reports.formats._sweep import sweep_section
 from reports.wording import badge_words, pace_words, partial_words, target_notes
 
 SUFFIX = "md"
@@ -43,6 +44,9 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
         parts.append("*Simulated in virtual time: no network and no real server took part.*")
     if labels.is_mixed(result.cases) and result.capacity is None:
         parts.append(labels.NOT_COMPARABLE)
+    if result.sweep is not None:
+        parts += [sweep_section(result.sweep, escaped), _charts(drawings), _measured(result)]
+        return _within_size("\n\n".join(part for part in parts if part) + "\n")
     if result.capacity is not None:
         parts += [capacity_section(result.capacity, escaped), _charts(drawings), _measured(result)]
         return _within_size("\n\n".join(part for part in parts if part) + "\n")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from harness.base import quantity, units
 from harness.client.errors import UsageError
 from harness.measure.reduce.statistics import PERCENTILES
-from harness.measure.result import Case, Distribution, SloCheck
+from harness.measure.result import Case, Distribution, Quantile, SloCheck
 
 # A tail of hours is a typing error.
 TIME_UNITS = {unit: size for unit, size in quantity.TIME_UNITS.items() if unit != "h"}
@@ -135,15 +135,21 @@ def value_of(metric: str, case: Case) -> float | None:
         return case.makespan_s if case.counts.ok else None
     if metric in _RATES:
         return _RATES[metric](case)
+    quantile = quantile_of(metric, case)
+    if quantile is not None:
+        return quantile.value
     family, statistic = split_metric(metric)
-    distribution = _FAMILIES[family](case)
-    if distribution is None:
+    value: float | None = getattr(_FAMILIES[family](case), statistic, None)
+    return value
+
+
+def quantile_of(metric: str, case: Case) -> Quantile | None:
+    """The percentile of a condition, with its interval; None if it has another figure, or the case no data."""
+    family, statistic = split_metric(metric)
+    if family == "other" or statistic in {"mean", "max"}:
         return None
-    if statistic in {"mean", "max"}:
-        value: float | None = getattr(distribution, statistic)
-        return value
-    quantile: float | None = getattr(distribution, statistic.replace(".", "_")).value
-    return quantile
+    found: Quantile | None = getattr(_FAMILIES[family](case), statistic.replace(".", "_"), None)
+    return found
 
 
 def sets_errors(conditions: Sequence[Condition]) -> bool:

@@ -90,6 +90,7 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
             f"{units.share(known_machine.ERROR_SHARE_REPORTED)} of the same percentile"
         ),
     ),
+    "slo_unclear": ("inconclusive", "a sweep has no level that holds the SLO for certain, and the lowest may hold it"),
     "layer_fault": ("valid", "a layer could not do all of its work, for example because its cache file failed"),
 }
 """Every code with the status that it gives the run, and its condition. docs/measuring.md shows this table."""
@@ -128,6 +129,10 @@ def exit_code(result: RunResult) -> int:
 
     Without a single answer no SLO is judged.
     """
+    if result.sweep is not None:
+        from harness.measure.judge.sweep.verdict import sweep_exit_code
+
+        return sweep_exit_code(result)
     if result.capacity is not None:
         from harness.measure.judge.capacity.verdict import capacity_exit_code
 

@@ -18,6 +18,7 @@ from harness.measure.record.files import records_in, slug
 from harness.measure.record.sealed_json import DamagedError, read_sealed, write_sealed
 from harness.measure.result import Named, Target
 from harness.measure.self_test_result import KnownMachine
+from harness.measure.sweep_result import SweepPlan
 
 PLAN_FILE = "plan.json"
 MEASURED_FILE = "measured.json"
@@ -61,11 +62,14 @@ class PlanCase(msgspec.Struct, frozen=True):
     scheduled: int | None = None  # arrivals of the schedule; None for a backlog
     scheduled_each: list[int] = []  # by repeat, where the repeats have schedules of their own; empty for a backlog
     span_s: float | None = None  # length of the arrivals
+    stop_s: float | None = None  # planned end of a backlog: no item is given out after it
 
     def __post_init__(self) -> None:
         for name, low, high in (("users", 1, 10_000), ("drain_s", 0, 3_600), ("duration_s", 0.01, 864_000)):
             if not low <= getattr(self, name) <= high:
                 raise UsageError(f"{name}={getattr(self, name)!r} must be between {low:g} and {high:g}")
+        if self.stop_s is not None and not (self.is_backlog and 0.01 <= self.stop_s <= 864_000):
+            raise UsageError(f"stop_s={self.stop_s!r} must be between 0.01 and 864000, and only a backlog has it")
         if self.items is not None and not 1 <= self.items <= 10**12:
             raise UsageError(f"items={self.items} must be at least 1")
 
@@ -113,6 +117,7 @@ class Plan(msgspec.Struct, frozen=True):
     precision: PrecisionPlan | None = None  # of automatic repeats
     reference: str | None = None  # name of the case that the others are compared with; None: the first
     control: str | None = None  # name of the case that plays the reference a second time
+    sweep: SweepPlan | None = None  # of a sweep
 
 
 class Measured(msgspec.Struct, frozen=True):

@@ -53,6 +53,7 @@ from harness.measure.result import (
     RunResult,
     Verdict,
 )
+from harness.measure.sweep_result import SweepPlan
 
 BACKLOG = "backlog"
 
@@ -89,7 +90,22 @@ def summarize_run(directory: Path) -> RunResult:
         control=controlled(cases, plan.reference, plan.control),
         comparisons=ranked(compared, plan.reference) if plan.kind == "compare" else [],
     )
+    if plan.sweep is not None:
+        return _with_sweep(result, plan, plan.sweep, conditions)
     return result if plan.capacity is None else _with_capacity(result, plan, plan.capacity, directory, measured)
+
+
+def _with_sweep(result: RunResult, plan: Plan, swept: SweepPlan, conditions: Sequence[Condition]) -> RunResult:
+    """The result of a sweep: the SLO stands at its points, because a level above the knee is meant to fail it."""
+    from harness.measure.judge.sweep import wording
+    from harness.measure.judge.sweep.judgement import judge
+    from harness.measure.judge.sweep.verdict import sweep_verdict
+
+    found = judge(swept, result.cases, result.verdict, conditions, plan.slo, plan.seed)
+    judged = sweep_verdict(found, result.verdict)
+    cases = [msgspec.structs.replace(case, slo=[]) for case in result.cases]
+    said: dict[str, Any] = {"headline": wording.headline(found, judged), "findings": wording.findings(found)}
+    return msgspec.structs.replace(result, cases=cases, sweep=found, verdict=judged, **said)
 
 
 def _with_capacity(

@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 
 from harness.cli.signals import stopped_as_by_ctrl_c
+from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from harness.experiment.player import STOP_GRACE_S
 from harness.experiment.simulate import SimulatedRun, simulate
+from harness.experiment.simulate.case import play
+from harness.experiment.simulate.simulated_server import SimulatedServer
 from harness.experiment.simulate.virtual_loop import run as run_virtual
+from harness.experiment.spec import CaseSpec
+from harness.measure.record.plan import PlanCase, TaskShare
+from harness.measure.result import Named
 from tests.simulation.kernel import servers
 
 STOP_S = 20.0
@@ -89,3 +95,32 @@ def test_a_stop_that_the_main_task_swallows_still_ends_the_run() -> None:
 
     with stopped_as_by_ctrl_c(), pytest.raises(KeyboardInterrupt):
         run_virtual(main())
+
+
+@pytest.mark.parametrize(("concurrency", "drain_s"), [(8, 30.0), (64, 30.0), (64, 0.1)])
+def test_a_planned_stop_ends_a_backlog_without_unsent_items(tmp_path: Path, concurrency: int, drain_s: float) -> None:
+    """Items given out before it are sent and answered. Only a drain that is too short leaves some."""
+    spec = CaseSpec(
+        name="level",
+        strategy=Named("queue-stream", {"concurrency": concurrency}),
+        tasks=[TaskShare(Named("similarity"))],
+        synthetic={},
+        items=100_000,
+        stop_s=5.0,
+        drain_s=drain_s,
+        transport="simulated",
+    )
+    server = SimulatedServer(servers.written(tmp_path, servers.CONSTANT), seed=1)
+    (tmp_path / "records").mkdir()
+    run = play(spec.trial("simulated:", tmp_path / "records"), server)
+    # Eight workers, 80/s.
+    assert run.end.scheduled == run.end.pulled == run.end.recorded + run.end.not_sent
+    assert run.end.interrupted is None
+    assert (run.end.not_sent + run.count(Outcome.unfinished) > 0) is (drain_s < 1)
+    assert run.count(Outcome.ok) >= 5.0 * 80
+    assert run.virtual_s <= 5.0 + min(drain_s, 3 * concurrency / 80) + 0.1
+
+
+def test_only_a_backlog_has_a_planned_stop() -> None:
+    with pytest.raises(UsageError, match="stop_s=5"):
+        PlanCase(name="a", strategy=Named("sync"), tasks=[], load=Named("poisson", {"rate_per_s": 1.0}), stop_s=5.0)

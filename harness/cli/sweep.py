@@ -1,0 +1,70 @@
+"""`paceline sweep`: throughput and latency over concurrency, or over the arrival rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import click
+
+from harness.cli.command import Command, options_of
+from harness.cli.options import play, shared
+
+SET_BY_SWEEP = {"variants", "rate", "load", "items", "duration", "reference", "control"}
+SET_BY_SWEEP |= {"repeats_width", "repeats_max", "repeats_budget_s"}
+"""Options of a run that the sweep sets itself, or has with another meaning."""
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def swept(options: Decorator, without: Collection[str] = ()) -> Decorator:
+    """Options of a run without those that the sweep sets, and with its own, but not those `without`."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        from harness.experiment.sweep import SweepSettings
+
+        function = options(function)
+        parameters = vars(function)["__click_params__"]
+        parameters[:] = [parameter for parameter in parameters if parameter.name not in SET_BY_SWEEP]
+        return options_of(SweepSettings, without=without)(function)
+
+    return decorate
+
+
+def sweep(options: dict[str, Any], backend: Callable[[Any], Any] | None = None) -> int:
+    """Play the sweep on a backend [default: child processes] and report it."""
+    from harness.base.options import filled
+    from harness.experiment.draining import Draining
+    from harness.experiment.run import execute
+    from harness.experiment.sweep import CLOSED, OPEN, SweepSettings, prepare_sweep
+
+    wanted = filled(SweepSettings, options)
+    orders: list[Any] = []
+
+    def prepared(settings: Any) -> Any:
+        run, order = prepare_sweep(settings, wanted)
+        orders.append(order)
+        return run
+
+    def played(run: Any, progress: Any) -> tuple[Any, bool]:
+        (order,) = orders
+        if backend is not None:
+            return execute(run, progress, backend(run), order)
+        return execute(run, progress, None, Draining(order, wanted.pause_s, run.settings.drain_s))
+
+    plain = {**options, "variants": (), "rate": None, "load": None}
+    return play(plain, "backlog", (CLOSED if wanted.by == "concurrency" else OPEN,), played, prepared)
+
+
+@click.command("sweep", cls=Command)
+@swept(shared)
+def command(**options: Any) -> int:
+    """Measure throughput and latency at each concurrency, or at each arrival rate, and say what to set.
+
+    The first pass ascends and stops at saturation; further repeats play its levels in random order.
+    Exit code: 0 answered, 1 the SLO fails at the lowest level, 4 not measurable, 5 not conclusive.
+
+    \b
+    paceline sweep --concurrency 1:256:x2 --target http://127.0.0.1:8000 --task chat --repeats 3
+    paceline sweep --rate 10:200:20 --arrivals poisson --server structbert-article
+    """
+    return sweep(options)

@@ -1,0 +1,1 @@
+"""The judgement of a sweep: pure functions of the cases of its levels."""

@@ -1,0 +1,66 @@
+"""When a sweep may stop: at saturation, or when errors pass the SLO's limit. Pure.
+
+By concurrency, a level is saturated if it gives no more than the best level of at most half of it (within 5 %), while
+latency is 1.5 times as long or requests fail. By rate, it is saturated if the server completes less than 90 % of
+what is offered. Two saturated levels in a row end the ascent, so that the curve beyond the knee is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from harness.base import units
+from harness.measure.judge.slo import Condition
+from harness.measure.result import Case
+
+ALIKE = 1.05
+SLOWER = 1.5
+FAILED = 0.01
+COMPLETED_SHARE = 0.9
+IN_A_ROW = 2
+
+
+class Seen(NamedTuple):
+    """The first repeat of a level."""
+
+    level: float
+    per_s: float
+    p50_s: float | None
+    errors: float
+
+
+def seen(level: float, case: Case) -> Seen:
+    """The figures of the first repeat of a level."""
+    first = min(case.by_repeat, key=lambda one: one.repeat, default=None)
+    if first is None or not first.scheduled:
+        return Seen(level, 0.0, None, 1.0)
+    return Seen(level, first.completed_per_s or 0.0, first.service_time_s.p50, 1 - first.ok / first.scheduled)
+
+
+def reason_to_stop(
+    by: Literal["concurrency", "rate"], ascent: Sequence[Seen], conditions: Sequence[Condition] = ()
+) -> str | None:
+    """Why no higher level is needed after these, in words; None to go on."""
+    limit = min((one.limit for one in conditions if one.metric == "errors"), default=None)
+    failing = [limit is not None and one.errors > limit for one in ascent]
+    if len(ascent) >= IN_A_ROW and limit is not None and all(failing[-IN_A_ROW:]):
+        return f"{units.share(ascent[-1].errors)} failed, more than the SLO allows"
+    full = [_saturated(by, ascent, at) for at in range(len(ascent))]
+    if len(ascent) < IN_A_ROW or not all(full[-IN_A_ROW:]):
+        return None
+    if by == "rate":
+        return "the server completed less than 90 % of what was offered"
+    return "throughput no longer rose while latency or failures grew"
+
+
+def _saturated(by: str, ascent: Sequence[Seen], at: int) -> bool:
+    here = ascent[at]
+    if by == "rate":
+        return here.per_s < COMPLETED_SHARE * here.level
+    half = [one for one in ascent[:at] if one.level <= here.level / 2]
+    if not half:
+        return False
+    before = max(half, key=lambda one: one.per_s)
+    grew = here.p50_s is None or (before.p50_s is not None and here.p50_s >= SLOWER * before.p50_s)
+    return here.per_s <= ALIKE * before.per_s and (grew or here.errors > FAILED)
