@@ -1,6 +1,6 @@
 """How often a sweep finds the knee and the model of servers whose curve is known.
 
-python -m tests.simulation.sweep.table      # the table of docs/sweep.md; a minute
+python -m tests.simulation.sweep.table      # the table of docs/sweep.md; three minutes
 """
 
 from __future__ import annotations
