@@ -19,6 +19,7 @@ from harness.bulk.row_items import Rows, Ticket
 from harness.bulk.saving import Store
 from harness.bulk.source import InputSource, LineBlock
 from harness.client.types import Item
+from harness.load.lines import LongLine
 
 PENDING_BYTES = 32 * 1024 * 1024
 
@@ -52,7 +53,7 @@ class Intake:
         self._on_blank = on_blank
         self._blocks: AsyncGenerator[LineBlock, None] = source.blocks(store.marks[0], store.read)
         self._reading: asyncio.Task[LineBlock | None] | None = None
-        self._lines: list[bytes | None] = []
+        self._lines: list[bytes | LongLine] = []
         self._first = self._position = 0
         self._stopped = False
         self._wake: asyncio.Future[None] | None = None
@@ -126,7 +127,7 @@ class Intake:
         self._position += 1
         if number in self._store.done:
             return None
-        if raw is not None and not raw.strip():
+        if isinstance(raw, bytes) and not raw.strip():
             self._store.skip(number)
             self._on_blank()
             return None

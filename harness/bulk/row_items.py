@@ -12,7 +12,7 @@ from harness import plugins
 from harness.client.errors import ItemError, UsageError
 from harness.client.items import PRIORITY_FIELD, data_of, priority_of
 from harness.client.types import Item, Outcome, Result, Task
-from harness.load.lines import BOM, LINE_MAX
+from harness.load.lines import BOM, LINE_MAX, LongLine
 
 BAD_LINE = "bad_line"
 
@@ -24,8 +24,8 @@ class Ticket(msgspec.Struct):
 
     # Line number in this run's input.
     line: int
-    # The original row, without its dead letter; None if too long to keep.
-    raw: bytes | None
+    # The original row, without its dead letter.
+    raw: bytes | LongLine
     id: Any = msgspec.UNSET
     # Line number in the input it first came from.
     origin: int = 0
@@ -83,11 +83,11 @@ class Rows:
             "task_field": self._task_field,
         }
 
-    def item(self, line: int, raw: bytes | None) -> tuple[Item | None, Ticket, str]:
+    def item(self, line: int, raw: bytes | LongLine) -> tuple[Item | None, Ticket, str]:
         """The item of a line and its ticket; for a malformed line the reason instead of an item."""
         ticket = Ticket(line, raw, origin=line)
         try:
-            if raw is None:
+            if isinstance(raw, LongLine):
                 raise ItemError(f"longer than {LINE_MAX} bytes")  # noqa: TRY301 - a line's faults end in one place
             if line == 1:
                 raw = ticket.raw = raw.removeprefix(BOM)
@@ -147,10 +147,13 @@ class Rows:
         """The dead letter of a malformed line."""
         letter = {**_letter(ticket, BAD_LINE), "attempts": 0, "error": why}
         raw = ticket.raw
+        if isinstance(raw, LongLine):
+            letter |= {"raw": None, "raw_start": raw.head.decode(errors="replace"), "bytes": [raw.begin, raw.end]}
+            return _encode(letter) + b"\n"
         try:
-            letter["raw"] = None if raw is None else raw.decode()
+            letter["raw"] = raw.decode()
         except UnicodeDecodeError:
-            letter["raw_base64"] = base64.b64encode(raw or b"").decode()
+            letter["raw_base64"] = base64.b64encode(raw).decode()
         return _encode(letter) + b"\n"
 
 
@@ -194,5 +197,5 @@ def _unwrap(letter: Mapping[str, Any], ticket: Ticket) -> dict[str, Any]:
     return msgspec.json.decode(raw, type=dict[str, Any])
 
 
-def _trimmed(raw: bytes | None) -> bytes:
-    return (raw or b"null").strip()
+def _trimmed(raw: bytes | LongLine) -> bytes:
+    return raw.strip() if isinstance(raw, bytes) else b"null"

@@ -21,18 +21,18 @@ from typing import Any
 
 from harness.bulk.journal import Mark
 from harness.client.errors import UsageError
-from harness.load.lines import READ_BYTES, Lines, Unpack, is_packed
+from harness.load.lines import READ_BYTES, Lines, LongLine, Unpack, is_packed
 
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
 
 
 @dataclass(frozen=True)
 class LineBlock:
-    """Lines that were read together; None is one that is too long."""
+    """Lines that were read together."""
 
     # Start of the first line.
     mark: Mark
-    lines: list[bytes | None]
+    lines: list[bytes | LongLine]
     # Start of the line after the last one.
     end: Mark
 
@@ -54,12 +54,16 @@ class InputSource:
             self._fd = _standard_input() if path == "-" else os.open(path, os.O_RDONLY)
             info = os.fstat(self._fd)
             self._blocking = os.get_blocking(self._fd)
+            if stat.S_ISREG(info.st_mode):
+                self._size, self._changed_ns = info.st_size, info.st_mtime_ns
+                # Another encoding is refused before any file is changed.
+                next(Unpack().feed(os.pread(self._fd, READ_BYTES, 0)), b"")
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror or error}") from error
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from error
         if stat.S_ISDIR(info.st_mode):
             raise UsageError(f"{path}: is a directory")
-        if stat.S_ISREG(info.st_mode):
-            self._size, self._changed_ns = info.st_size, info.st_mtime_ns
 
     @property
     def empty(self) -> bool:
@@ -217,6 +221,7 @@ class _Reader:
     def begin_at(self, mark: Mark) -> None:
         """Begin at the mark that the file was positioned at."""
         self._at, self._crc, self.skipping, self.end = mark.offset, mark.crc, False, mark
+        self._lines = Lines(mark.offset)
         # A file was checked by `Source.check`.
         self.checked = True
         self._unpack.plainly()
@@ -268,6 +273,7 @@ class _Reader:
             return b""
         self._check(self._crc, self._mark)
         self.skipping, self.end = False, self._mark
+        self._lines = Lines(self._mark.offset)
         return piece[len(before) :]
 
     @staticmethod

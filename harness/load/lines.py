@@ -2,8 +2,8 @@
 
 Rules of this file
   1. Compression is detected by the first bytes and never by the file name, because a pipe has no name.
-  2. Memory is bounded: a line longer than `LINE_MAX` is skipped and reported as None.
-  3. A UTF-8 byte order mark at the beginning is removed.
+  2. Memory is bounded: of a line longer than `LINE_MAX` only the beginning and the position are kept.
+  3. A UTF-8 byte order mark at the beginning is removed; UTF-16 and UTF-32 are refused by name.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.client.errors import UsageError
 
 # Bytes. A longer line counts as malformed, so that it cannot fill the memory.
 LINE_MAX = 8 * 1024 * 1024
+# Bytes that are kept of a longer line.
+HEAD_BYTES = 4096
 BOM = b"\xef\xbb\xbf"
 READ_BYTES = 256 * 1024
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -24,6 +26,32 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 PIECE = 1 << 20
 # Maximum compressed input for one call: the Zstandard library limits only the size of the input.
 ZSTD_PIECE = 4096
+
+
+class LongLine(NamedTuple):
+    """A line of more than `LINE_MAX` bytes: its beginning, and its range of bytes in the decompressed input."""
+
+    head: bytes
+    begin: int
+    end: int
+
+
+_UTF16 = ([True, False, True, False], [False, True, False, True])
+"""Which bytes of two ASCII characters are not zero, in both byte orders."""
+
+
+def check_encoding(head: bytes) -> None:
+    """Raise UsageError if a text begins as UTF-16 or UTF-32 do."""
+    if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")) or head[:4].count(0) == 3:
+        found = "UTF-32"
+    elif head.startswith((b"\xff\xfe", b"\xfe\xff")) or [bool(byte) for byte in head[:4]] in _UTF16:
+        found = "UTF-16"
+    else:
+        return
+    raise UsageError(
+        f"is not UTF-8 but {found}; convert it with `iconv -f {found} -t UTF-8`. Allowed is UTF-8, with or without a "
+        "byte order mark, also packed with gzip or Zstandard"
+    )
 
 
 def zstandard() -> Any:
@@ -47,13 +75,22 @@ class Unpack:
         self._head = b""
         self._kind: str | None = None
         self._stream: Any = None
+        self._at_start = True
 
     def plainly(self) -> None:
         """Skip detection: the input continues in the middle of uncompressed data."""
         self._kind = "plain"
+        self._at_start = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Decompress a chunk, in pieces. Raises UsageError if the data is damaged."""
+        """Decompress a chunk, in pieces. Raises UsageError if the data is damaged, or is no UTF-8 by its beginning."""
+        for piece in self._decompressed(chunk):
+            if self._at_start and piece:
+                check_encoding(piece)
+                self._at_start = False
+            yield piece
+
+    def _decompressed(self, chunk: bytes) -> Iterator[bytes]:
         if self._kind is None:
             self._head += chunk
             if len(self._head) < 4 and (GZIP.startswith(self._head[:2]) or ZSTD.startswith(self._head)):
@@ -110,51 +147,57 @@ class Unpack:
 
 
 class Lines:
-    """Splits bytes at LF. Lines come without their line break; None stands for a line that is too long."""
+    """Splits bytes at LF. Lines come without their line break."""
 
-    def __init__(self) -> None:
+    def __init__(self, at: int = 0) -> None:
         self._tail: list[bytes] = []
+        # Start of the current line, and its bytes so far.
+        self._begin = at
         self._size = 0
-        self._skipping = False
 
-    def feed(self, chunk: bytes) -> list[bytes | None]:
+    def feed(self, chunk: bytes) -> list[bytes | LongLine]:
         """The lines that this chunk completes."""
         *ended, rest = chunk.split(b"\n")
-        found: list[bytes | None] = list(ended)
+        found: list[bytes | LongLine] = list(ended)
         if ended:
             found[0] = self._whole(ended[0])
-            found[1:] = [line if len(line) <= LINE_MAX else None for line in ended[1:]]
-            self._size = 0
+            # Lines after the first one lie within the chunk.
+            if len(chunk) > LINE_MAX:
+                found[1:] = map(self._whole, ended[1:])
+            else:
+                self._begin += sum(map(len, ended[1:])) + len(ended) - 1
         self._keep(rest)
         return found
 
-    def close(self) -> list[bytes | None]:
+    def close(self) -> list[bytes | LongLine]:
         """The last line, if it has no line break."""
-        unfinished = self._size > 0 or self._skipping
-        return [self._whole(b"")] if unfinished else []
+        return [self._whole(b"")] if self._size else []
 
-    def _whole(self, end: bytes) -> bytes | None:
+    def _whole(self, end: bytes) -> bytes | LongLine:
+        """The current line with its last bytes; the next one begins."""
+        size, begin = self._size + len(end), self._begin
         line = b"".join([*self._tail, end]) if self._tail else end
-        skipped, self._tail, self._skipping = self._skipping, [], False
-        return None if skipped or len(line) > LINE_MAX else line
+        self._tail, self._size, self._begin = [], 0, begin + size + 1
+        return line if size <= LINE_MAX else LongLine(line[:HEAD_BYTES], begin, begin + size)
 
     def _keep(self, rest: bytes) -> None:
+        skipping = self._size > LINE_MAX
         self._size += len(rest)
-        if self._size > LINE_MAX:
-            self._tail, self._skipping = [], True
-        elif rest:
+        if rest and not skipping:
             self._tail.append(rest)
+            if self._size > LINE_MAX:
+                self._tail = [b"".join(self._tail)[:HEAD_BYTES]]
 
 
-def lines_of(path: Path) -> Iterator[bytes | None]:
+def lines_of(path: Path) -> Iterator[bytes | LongLine]:
     """The lines of a file without line breaks. Raises UsageError if it cannot be read or decompressed."""
     splitter, first = Lines(), True
     for piece in _pieces(path):
         for line in splitter.feed(piece):
-            yield line.removeprefix(BOM) if first and line is not None else line
+            yield line.removeprefix(BOM) if first and isinstance(line, bytes) else line
             first = False
     for line in splitter.close():
-        yield line.removeprefix(BOM) if first and line is not None else line
+        yield line.removeprefix(BOM) if first and isinstance(line, bytes) else line
 
 
 def text_of(path: Path) -> str:

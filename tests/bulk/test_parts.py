@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import sys
 import zlib
@@ -16,11 +17,13 @@ from hypothesis import strategies as st
 from harness.bulk import journal
 from harness.bulk.journal import Checkpoint, Journal, Mark
 from harness.bulk.outage import Outage
+from harness.bulk.row_items import Rows
 from harness.bulk.settled import Done
 from harness.bulk.sinks import Sink
+from harness.bulk.source import InputSource
 from harness.bulk.tally import Share, Speed
 from harness.client.errors import UsageError
-from harness.load.lines import LINE_MAX, Lines, Unpack
+from harness.load.lines import HEAD_BYTES, LINE_MAX, Lines, LongLine, Unpack, check_encoding, lines_of, text_of
 
 
 @given(st.permutations(range(1, 30)))
@@ -56,13 +59,68 @@ def test_lines_are_the_same_however_the_bytes_come(texts: list[bytes], step: int
 
 
 def test_a_monstrous_line_takes_no_memory_and_costs_only_itself() -> None:
-    """It is reported as None; the lines around it are whole."""
+    """Its beginning and its range of bytes are kept; the lines around it are whole."""
     splitter = Lines()
     found = splitter.feed(b"a\n")
     for _ in range(9):
         found += splitter.feed(b"x" * (1 << 20))
     found += splitter.feed(b"x\nb\n" + b"y" * (LINE_MAX + 1) + b"\nc")
-    assert found + splitter.close() == [b"a", None, b"b", None, b"c"]
+    first, second = 2 + 9 * (1 << 20) + 1, LINE_MAX + 1
+    assert found + splitter.close() == [
+        b"a",
+        LongLine(b"x" * HEAD_BYTES, 2, first),
+        b"b",
+        LongLine(b"y" * HEAD_BYTES, first + 3, first + 3 + second),
+        b"c",
+    ]
+
+
+@given(st.lists(st.integers(0, 40), max_size=12), st.integers(1, 50), st.booleans())
+def test_ranges_of_long_lines_hold_their_bytes(sizes: list[int], step: int, ended: bool) -> None:
+    """Whatever the chunks, each line or range is what stands between two line breaks."""
+    data = b"\n".join(bytes([97 + n]) * size for n, size in enumerate(sizes)) + b"\n" * ended
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.load.lines.LINE_MAX", 20)
+        patch.setattr("harness.load.lines.HEAD_BYTES", 5)
+        splitter = Lines(1000)
+        chunks = [data[i : i + step] for i in range(0, len(data), step)]
+        found = [line for chunk in chunks for line in splitter.feed(chunk)] + splitter.close()
+    whole = [data[line.begin - 1000 : line.end - 1000] if isinstance(line, LongLine) else line for line in found]
+    assert whole == data.removesuffix(b"\n").split(b"\n") or (not data and whole == [])
+    assert [len(line.head) for line in found if isinstance(line, LongLine)] == [5] * sum(size > 20 for size in sizes)
+
+
+def test_the_dead_letter_of_a_long_line_leads_to_it() -> None:
+    """Its beginning, and its bytes in the input; sent again it stays a dead letter."""
+    rows = Rows(["annotate"])
+    _, ticket, why = rows.item(7, LongLine('{"text": "é'.encode()[:-1], 100, 9_000_000))
+    letter = json.loads(rows.bad_line(ticket, why))
+    assert letter["line"] == 7
+    assert letter["error"] == f"longer than {LINE_MAX} bytes"
+    assert (letter["raw"], letter["raw_start"], letter["bytes"]) == (None, '{"text": "\ufffd', [100, 9_000_000])
+    item, _, why = rows.item(1, json.dumps(letter).encode())
+    assert (item, why) == (None, "a dead letter whose line cannot be read")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("pack", [lambda data: data, gzip.compress], ids=["plain", "gzip"])
+def test_another_encoding_is_refused_by_name(tmp_path: Path, encoding: str, pack) -> None:  # type: ignore[no-untyped-def]
+    """Before anything is written; the message says what is allowed."""
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(pack('{"text": "a"}\n'.encode(encoding)))
+    name = encoding[:6].upper()
+    words = f"in.jsonl: is not UTF-8 but {name}; convert it with `iconv -f {name} -t UTF-8`. Allowed is UTF-8"
+    with pytest.raises(UsageError, match=words):
+        InputSource(str(path))
+    with pytest.raises(UsageError, match=words):
+        list(lines_of(path))
+    with pytest.raises(UsageError, match=words):
+        text_of(path)
+
+
+def test_texts_in_utf_8_are_not_taken_for_others() -> None:
+    for text in ("", "é", "{", "\ufeff{", "ÿþ", "a\n"):
+        check_encoding(text.encode())
 
 
 PACKERS = [

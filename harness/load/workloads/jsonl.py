@@ -11,7 +11,7 @@ import msgspec
 from harness.client.errors import ItemError, UsageError
 from harness.client.items import data_of, priority_of
 from harness.client.types import Task
-from harness.load.lines import LINE_MAX, lines_of
+from harness.load.lines import LINE_MAX, LongLine, lines_of
 
 
 class Jsonl:
@@ -69,14 +69,14 @@ class Jsonl:
         which = "" if self.items is None else f" among the first {lines}"
         return f"no line{which} is an item of this task; {self.first_bad_line}"
 
-    def _lines(self) -> Iterator[tuple[int, bytes | None]]:
-        """Number and bytes of every line that is not blank; None for one that is too long."""
+    def _lines(self) -> Iterator[tuple[int, bytes | LongLine]]:
+        """Number and bytes of every line that is not blank."""
         for number, line in enumerate(lines_of(self.path), 1):
-            if line is None or line.strip():
+            if isinstance(line, LongLine) or line.strip():
                 yield number, line
 
-    def _parse(self, task: Task, line: bytes | None, number: int) -> tuple[Any, int] | None:
-        if line is None:
+    def _parse(self, task: Task, line: bytes | LongLine, number: int) -> tuple[Any, int] | None:
+        if isinstance(line, LongLine):
             self._set_aside(number, f"longer than {LINE_MAX} bytes")
             return None
         try:

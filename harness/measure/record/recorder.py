@@ -2,11 +2,8 @@
 
 Rules of this file
   1. Recording never interrupts the load. After a write error, rows are counted as lost and the end file reports it.
-  2. Rows are packed into a preallocated buffer, and no object of a request is kept in memory. Each flush writes one
-     frame with its checksum.
-  3. One row per item. The HTTP exchanges of a request with several items are counted at its first item (the others have
-     `attempts` 0), so the sum over rows is the number of exchanges.
-  4. Counters may be read from any thread. Use everything else only in the event loop's thread.
+  2. The layer counts what becomes of items; `request_rows` packs and writes their rows.
+  3. Counters may be read from any thread. Use everything else only in the event loop's thread.
 """
 
 from __future__ import annotations
@@ -15,29 +12,20 @@ import asyncio
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
 
 from harness.base.clock import Clock, clock
 from harness.client.figures import LayerCounts
 from harness.client.transport.open_files import TOO_MANY, advice
-from harness.client.types import Answers, Attempt, Outcome, Request, Response, Send
+from harness.client.types import Answers, Outcome, Request, Response, Send
 from harness.measure.record.decisions import DecisionLog
 from harness.measure.record.files import RecordPaths, find, paths, slug
 from harness.measure.record.interim import InterimFile
-from harness.measure.record.rows_file import (
-    ATTEMPT_ROW,
-    FLAG_CACHED,
-    REQUEST_DTYPE,
-    REQUEST_ROW,
-    TIMELINE_ROW,
-    End,
-    Header,
-)
+from harness.measure.record.request_rows import OnRows, RequestRows
+from harness.measure.record.rows_file import ATTEMPT_ROW, REQUEST_ROW, TIMELINE_ROW, End, Header
 from harness.measure.record.rows_writer import RowsWriter
 from harness.measure.record.sealed_json import write_sealed
 from harness.measure.reduce.failures import keep_sample
@@ -45,18 +33,10 @@ from harness.measure.result import FailureSample
 
 __all__ = ["RecordPaths", "Recorder", "find", "paths", "slug"]
 
-BUFFERED_ROWS = 2048
-"""Maximum number of rows between two flushes. A full buffer is written immediately."""
-_ROW_BYTES = REQUEST_ROW.size
-_BUFFER_BYTES = (1 + BUFFERED_ROWS) * _ROW_BYTES  # the head of the frame and the rows
-# Maximum bytes of attempts between two flushes.
-_ATTEMPTS_MAX = 64 * 1024
-
+# Quicker than the attribute of the enumeration.
+_OK = Outcome.ok
 _TOO_MANY_FILES = re.compile("|".join(re.escape(os.strerror(number)) for number in sorted(TOO_MANY)))
 """The system's error messages, found anywhere in the transport's message."""
-
-OnRows = Callable[["np.ndarray[Any, np.dtype[Any]]"], None]
-"""Receives a copy of every batch of request rows, even if it could not be written."""
 
 
 class Recorder:
@@ -82,22 +62,14 @@ class Recorder:
         self.by_outcome = [0] * len(Outcome)
         self.started = 0  # items whose request was started
         self.cancelled_as = Outcome.cancelled  # `unfinished` once the drain at the end is over
-        self.lost_rows = 0
         self.oddities = 0  # deviations in answers that were still valid
         self.failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure with a text
-        self._t0 = t0
-        self._on_rows = on_rows
         self._now: Clock | None = None
         self._bug: str | None = None
         # Requests that failed because this process had too many open files, and the most in flight at that time.
         self._without_file = 0
         self._flight_then = 0
-        self._buffer = bytearray(_BUFFER_BYTES)
-        self._position = _ROW_BYTES
         self._tick = bytearray(2 * TIMELINE_ROW.size)
-        # Attempts since the last flush, after the head of their frame.
-        self._followed = bytearray(ATTEMPT_ROW.size)
-        self._pack = REQUEST_ROW.pack_into
         self._ended = False
         self.decisions = DecisionLog(self.paths.decisions, t0)
         self._interim = InterimFile(self.paths.interim)
@@ -108,6 +80,7 @@ class Recorder:
         self._requests = open_file("requests", self.paths.requests, REQUEST_ROW.size)
         self._attempts = open_file("attempts", self.paths.attempts, ATTEMPT_ROW.size)
         self._timeline = open_file("timeline", self.paths.timeline, TIMELINE_ROW.size)
+        self._rows = RequestRows(self._requests, self._attempts, t0, self._clock, on_rows)
 
     @property
     def ok(self) -> int:
@@ -118,6 +91,11 @@ class Recorder:
     def in_flight(self) -> int:
         """Items whose request was started and has not ended."""
         return self.started - self.done
+
+    @property
+    def lost_rows(self) -> int:
+        """Rows that could not be written."""
+        return self._rows.lost
 
     @property
     def recorded(self) -> int:
@@ -186,23 +164,11 @@ class Recorder:
     def flush(self) -> None:
         """Write the buffered rows to the files. After that, `kill -9` cannot lose them."""
         self.decisions.flush()
-        # Attempts are written first, so that every request in the file has its attempts.
-        self._flush_attempts()
-        end, self._position = self._position, _ROW_BYTES
-        if end == _ROW_BYTES:
-            return
-        self.lost_rows += end // _ROW_BYTES - 1 - self._requests.append(self._buffer, end)
-        if self._on_rows is not None:
-            self._on_rows(np.frombuffer(bytes(self._buffer[_ROW_BYTES:end]), dtype=REQUEST_DTYPE))
+        self._rows.flush()
 
     def keep_interim(self, layers: Callable[[], list[LayerCounts]]) -> None:
         """Write failures and layer figures if they have changed and it is time. `kill -9` loses only later ones."""
         self._interim.update(self.failure_samples, layers)
-
-    def _flush_attempts(self) -> None:
-        if len(self._followed) > ATTEMPT_ROW.size:
-            self._attempts.append(self._followed, len(self._followed))
-            self._followed = bytearray(ATTEMPT_ROW.size)
 
     def end(self, end: End) -> End:
         """Flush, close, and write `*.end.json` with the actual numbers of rows; returns it. Never raises."""
@@ -244,53 +210,10 @@ class Recorder:
         self._append(request, response, user)
 
     def _append(self, request: Request, response: Response, user: int) -> None:
-        """Pack a row per item. `x >= 0.0` is false for NaN (no clock is negative), and cheaper than a call."""
-        t0 = self._t0
-        previous, chunks, outcome = response.previous, response.chunks, response.outcome
-        sent_s, first_byte_s, done_s = response.sent, response.first_byte, response.done
-        done = int((done_s - t0) * 1e9 + 0.5) if done_s >= 0.0 else int((self._clock() - t0) * 1e9 + 0.5)
-        sent = int((sent_s - t0) * 1e9 + 0.5) if sent_s >= 0.0 else -1
-        first_byte = int((first_byte_s - t0) * 1e9 + 0.5) if first_byte_s >= 0.0 else -1
-        first_sent = sent
-        attempts = len(previous) + (sent_s >= 0.0)
-        if previous:
-            of_item = [attempt for attempt in previous if not attempt.own]
-            last = of_item[-1] if of_item and sent < 0 else None
-            if last is not None:
-                # The request was abandoned before its next attempt started, so the previous attempt is its last.
-                sent, first_byte = self._ns(last.sent), self._ns(last.first_byte)
-            first_sent = min(sent, self._ns(of_item[0].sent)) if of_item else sent
-            self._append_attempts(request.items[0].index, [other for other in previous if other is not last])
-        last_chunk = int((chunks[-1] - t0) * 1e9 + 0.5) if chunks else -1
-        flags, cached = FLAG_CACHED if response.from_cache else 0, response.cached_items
-        for item in request.items:
-            due_s, fired_s = item.due, item.fired
-            due = int((due_s - t0) * 1e9 + 0.5) if due_s >= 0.0 else max(first_sent, 0) or done
-            if self._position == _BUFFER_BYTES:
-                self.flush()
-            self._pack(
-                self._buffer,
-                self._position,
-                item.index,
-                due,
-                int((fired_s - t0) * 1e9 + 0.5) if fired_s >= 0.0 else due,
-                first_sent,
-                sent,
-                first_byte,
-                last_chunk,
-                done,
-                outcome,
-                FLAG_CACHED if item.index in cached else flags,
-                response.status,
-                attempts,
-                user,
-                len(chunks),
-                item.priority,
-            )
-            self._position += _ROW_BYTES
-            attempts = 0
-        count = len(request.items)
-        if outcome is not Outcome.ok:
+        """Write the rows of a request that ended, and count its items."""
+        self._rows.add(request, response, user)
+        count, outcome = len(request.items), response.outcome
+        if outcome is not _OK:
             self._failed(response, count)
         self.done += count
         self.by_outcome[outcome] += count
@@ -303,25 +226,3 @@ class Recorder:
         if response.outcome is Outcome.connection_error and _TOO_MANY_FILES.search(response.error or ""):
             self._without_file += count
             self._flight_then = max(self._flight_then, self.in_flight)
-
-    def _append_attempts(self, index: int, followed: Sequence[Attempt]) -> None:
-        rows = bytearray(len(followed) * ATTEMPT_ROW.size)
-        for number, attempt in enumerate(followed):
-            ATTEMPT_ROW.pack_into(
-                rows,
-                number * ATTEMPT_ROW.size,
-                index,
-                self._ns(attempt.sent),
-                self._ns(attempt.first_byte),
-                self._ns(attempt.done),
-                number,
-                attempt.status,
-                attempt.outcome,
-                attempt.own,
-            )
-        self._followed += rows
-        if len(self._followed) > _ATTEMPTS_MAX:
-            self._flush_attempts()
-
-    def _ns(self, instant_s: float) -> int:
-        return -1 if math.isnan(instant_s) else round((instant_s - self._t0) * 1e9)
