@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.base import units
-from harness.measure.judge.self_test import causes
+from harness.measure.judge.self_test import SAYS, causes
 from harness.measure.self_test_result import Ceiling, Compared, SelfTest
 
 LIMITED = {
@@ -80,21 +80,23 @@ def _cell(cell: Compared, marks: list[str]) -> str:
 
 
 def _numbers(of: Sequence[str], marks: list[str]) -> list[int]:
-    kinds = [_kind(cause) for cause in of] or ["No cause was found."]
+    kinds = [kind for cause in of for kind in _kinds(cause)] or ["No cause was found."]
     for kind in kinds:
         if kind not in marks:
             marks.append(kind)
     return [marks.index(kind) + 1 for kind in kinds]
 
 
-def _kind(cause: str) -> str:
-    """A cause without the figures of one cell."""
+def _kinds(cause: str) -> list[str]:
+    """A cause without the figures of one cell; each code of a verdict is one."""
+    if cause.startswith(SAYS):
+        return [f"The verdict of the run says `{code}`." for code in cause.removeprefix(SAYS).split(", ")]
     kinds = {
         "the client waited": "Client or mock waited for a processor.",
         "requests or answers": "Requests were sent or answers came together, and waited for each other in the client.",
         "the host gave": "The host gave processor time to other machines.",
     }
-    return next((text for start, text in kinds.items() if cause.startswith(start)), f"{cause[0].upper()}{cause[1:]}.")
+    return [next((text for start, text in kinds.items() if cause.startswith(start)), cause)]
 
 
 def _ceiling(ceiling: Ceiling) -> str:
