@@ -33,8 +33,10 @@ def rows(found: SelfTest) -> Iterator[tuple[str, str]]:
         "sleep too late, p50 and p99",
         (f"{units.seconds(found.sleep_late_p50_s)}, {units.seconds(found.sleep_late_p99_s)}"),
     )
-    if found.loop_lag_p50_s is not None:
-        yield "event-loop lag, p50", units.seconds(found.loop_lag_p50_s)
+    yield (
+        "event-loop lag, p50 and p99",
+        (f"{units.seconds(found.loop_lag_p50_s)}, {units.seconds(found.loop_lag_p99_s)}"),
+    )
     yield (
         "waited for a processor",
         (f"client {units.share(found.run_queue_share)}, mock {units.share(found.mock_wait_share)} of the time"),
