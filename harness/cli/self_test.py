@@ -22,7 +22,7 @@ def _options(function: Any) -> Any:
 @click.command("self-test", cls=Command)
 @_options
 @click.option("--json", "as_json", is_flag=True, help="Write the figures as JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
 def command(as_json: bool, quiet: bool, **options: Any) -> int:
     """Measure this machine and this client against servers of known times, in about half a minute.
 

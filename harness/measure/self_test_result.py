@@ -96,7 +96,8 @@ class SelfTest(msgspec.Struct, frozen=True, kw_only=True):
     table: list[Compared] = []  # each strategy at several numbers in flight
     sleep_late_p50_s: float
     sleep_late_p99_s: float
-    loop_lag_p50_s: float | None = None
+    loop_lag_p50_s: float | None = None  # of an event loop without work
+    loop_lag_p99_s: float | None = None
     run_queue_share: float | None = None  # of the client
     mock_wait_share: float | None = None
     fit: bool = False

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.experiment.self_test.laws import constant
-from harness.experiment.self_test.machine import mock_ceiling
+from harness.experiment.self_test.machine import loop_lag_s, mock_ceiling, sleep_precision_s
 from harness.experiment.self_test.plain_client import plain_rate
 from harness.experiment.self_test.playing import compared, embedded, play_once, spec_of
 from tests.processes import mock
@@ -28,6 +28,12 @@ def test_a_law_is_measured_with_the_waits_of_client_and_mock(tmp_path: Path) -> 
     assert played.mock_cpu_s > 0
     assert found.burst_p50_s is not None
     assert "server_count" not in found.codes
+
+
+def test_sleeps_and_timers_end_late_and_never_early() -> None:
+    """p50 is at most p99."""
+    for p50_s, p99_s in (sleep_precision_s(), loop_lag_s()):
+        assert 0 <= p50_s <= p99_s
 
 
 def test_the_mocks_own_ceiling_is_found_by_a_client_that_only_counts() -> None:

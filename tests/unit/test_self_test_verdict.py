@@ -107,6 +107,7 @@ def test_the_table_has_a_row_for_each_strategy_and_a_note_for_each_cause() -> No
         cell("threads", 1, 0.1001, 0.12, client_wait_share=0.1, makespan_s=2.0),
         cell("threads", 10, 0.1001, 0.12, client_wait_share=0.2, makespan_s=2.0, burst_p99_s=0.02),
         cell("batches", 10, 0.1, 0.12),
+        cell("priority", 10, 0.1, 0.12, codes=["bursts", "lag_bound", "partial"]),
         cell("adaptive", 10, 0.1, 0.1001, in_flight_mean=4.0),
     ]
     assert markdown(cells).splitlines() == [
@@ -115,12 +116,15 @@ def test_the_table_has_a_row_for_each_strategy_and_a_note_for_each_cause() -> No
         "| sync | +200 µs, -100 µs |  |",
         "| threads | +100 µs, **+20 ms** (1) | +100 µs, **+20 ms** (1, 2) |",
         "| batches |  | +0 ms, **+20 ms** (3) |",
+        "| priority |  | +0 ms, **+20 ms** (4, 5) |",
         "| adaptive |  | +0 ms, +100 µs (mean in flight 4) |",
         "| jobs | not compared: items wait in the server's job queue, and answers are polled | |",
         "",
         "1. Client or mock waited for a processor.",
         "2. Requests were sent or answers came together, and waited for each other in the client.",
         "3. No cause was found.",
+        "4. The verdict of the run says `bursts`.",
+        "5. The verdict of the run says `lag_bound`.",
     ]
 
 

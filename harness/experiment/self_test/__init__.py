@@ -20,7 +20,7 @@ from harness.experiment import target as targets
 from harness.experiment.ceiling import PROBES
 from harness.experiment.self_test import error_table
 from harness.experiment.self_test.laws import Injected, injected
-from harness.experiment.self_test.machine import ceiling, mock_ceiling, sleep_precision_s
+from harness.experiment.self_test.machine import ceiling, loop_lag_s, mock_ceiling, sleep_precision_s
 from harness.experiment.self_test.plain_client import PlainRate
 from harness.experiment.self_test.playing import compared, embedded, play_once, spec_of, work_s
 from harness.measure.judge.self_test import judged
@@ -37,7 +37,7 @@ class SelfTestSettings:
     """What a self-test measures."""
 
     full: bool = option(
-        False, "Measure every strategy at 1, 10, 100 and 500 in flight too, for about four minutes; prints a table."
+        False, "Measure every strategy at 1, 10, 100 and 500 in flight too, for about three minutes; prints a table."
     )
 
 
@@ -50,8 +50,8 @@ def self_test(progress: Progress, settings: SelfTestSettings) -> SelfTest:
     steps = _Steps(progress, 3 + len(laws) + len(planned))
     with tempfile.TemporaryDirectory(prefix="paceline-self-test-") as name:
         folder = Path(name)
-        steps.next("sleep precision")
-        sleep_late_s = sleep_precision_s()
+        steps.next("sleep precision and event-loop lag")
+        sleep_late_s, lag_s = sleep_precision_s(), loop_lag_s()
         ceilings, alone = _ceilings(steps, folder / "null")
         of_laws = [
             one for number, law in enumerate(laws) for one in _law(steps, law, ceilings, folder / f"law-{number}")
@@ -74,7 +74,8 @@ def self_test(progress: Progress, settings: SelfTestSettings) -> SelfTest:
             table=table,
             sleep_late_p50_s=sleep_late_s[0],
             sleep_late_p99_s=sleep_late_s[1],
-            loop_lag_p50_s=_most(law.loop_lag_p50_s for law in of_laws),
+            loop_lag_p50_s=lag_s[0],
+            loop_lag_p99_s=lag_s[1],
             run_queue_share=_most(law.client_wait_share for law in of_laws),
             mock_wait_share=_most(law.mock_wait_share for law in of_laws),
         )

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
 from harness.experiment import target as targets
 from harness.experiment.ceiling import PROBES, probe, rate_of
-from harness.experiment.self_test.laws import Injected
+from harness.experiment.event_loop import new_event_loop
+from harness.experiment.self_test.laws import Injected, quantiles
 from harness.experiment.self_test.plain_client import PlainRate, plain_rate
 from harness.experiment.self_test.playing import play_once, spec_of
 from harness.measure.record.files import paths
 from harness.measure.self_test_result import Ceiling
 
-SLEEPS, SLEEP_S = 200, 0.002
+SLEEPS, SLEEP_S = 300, 0.002
 
 
 def sleep_precision_s() -> tuple[float, float]:
-    """How late a sleep of two milliseconds ends: the median and the 99th percentile."""
+    """How late a sleep of two milliseconds ends: p50 and p99."""
     late = []
     for _ in range(SLEEPS):
         before = time.perf_counter()
         time.sleep(SLEEP_S)
         late.append(time.perf_counter() - before - SLEEP_S)
-    late.sort()
-    return late[SLEEPS // 2], late[SLEEPS * 99 // 100]
+    return quantiles(late)
+
+
+def loop_lag_s() -> tuple[float, float]:
+    """How late a timer of two milliseconds fires on the client's event loop when it has nothing else to do."""
+    late = []
+
+    async def timers() -> None:
+        for _ in range(SLEEPS):
+            before = time.perf_counter()
+            await asyncio.sleep(SLEEP_S)
+            late.append(max(0.0, time.perf_counter() - before - SLEEP_S))
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(timers())
+    return quantiles(late)
 
 
 def ceiling(target: targets.RunningTarget, transport: str, folder: Path) -> Ceiling | None:

@@ -24,6 +24,8 @@ SLEEP_LATE_MAX_S = 0.005
 CLIENT_CODES = ("client_starved", "client_time", "client_ceiling", "lag", "lag_bound", "bursts")
 """Reasons of a run's verdict that explain a time that is off."""
 
+SAYS = "the verdict of the run says "
+
 
 def judged(found: SelfTest) -> SelfTest:
     """The self-test with its verdict."""
@@ -47,7 +49,7 @@ def causes(compared: Compared, percentile: str) -> list[str]:
     if (compared.host_steal_share or 0.0) > STEAL_SHARE_REPORTED:
         found.append(f"the host gave {units.share(compared.host_steal_share)} of the processor to other machines")
     if codes := [code for code in compared.codes if code in CLIENT_CODES]:
-        found.append(f"the verdict of the run says {', '.join(codes)}")
+        found.append(f"{SAYS}{', '.join(codes)}")
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.base import units
-from harness.measure.judge.self_test import causes
+from harness.measure.judge.self_test import SAYS, causes
 from harness.measure.self_test_result import Ceiling, Compared, SelfTest
 
 LIMITED = {
@@ -33,8 +33,10 @@ def rows(found: SelfTest) -> Iterator[tuple[str, str]]:
         "sleep too late, p50 and p99",
         (f"{units.seconds(found.sleep_late_p50_s)}, {units.seconds(found.sleep_late_p99_s)}"),
     )
-    if found.loop_lag_p50_s is not None:
-        yield "event-loop lag, p50", units.seconds(found.loop_lag_p50_s)
+    yield (
+        "event-loop lag, p50 and p99",
+        (f"{units.seconds(found.loop_lag_p50_s)}, {units.seconds(found.loop_lag_p99_s)}"),
+    )
     yield (
         "waited for a processor",
         (f"client {units.share(found.run_queue_share)}, mock {units.share(found.mock_wait_share)} of the time"),
@@ -80,21 +82,23 @@ def _cell(cell: Compared, marks: list[str]) -> str:
 
 
 def _numbers(of: Sequence[str], marks: list[str]) -> list[int]:
-    kinds = [_kind(cause) for cause in of] or ["No cause was found."]
+    kinds = [kind for cause in of for kind in _kinds(cause)] or ["No cause was found."]
     for kind in kinds:
         if kind not in marks:
             marks.append(kind)
     return [marks.index(kind) + 1 for kind in kinds]
 
 
-def _kind(cause: str) -> str:
-    """A cause without the figures of one cell."""
+def _kinds(cause: str) -> list[str]:
+    """A cause without the figures of one cell; each code of a verdict is one."""
+    if cause.startswith(SAYS):
+        return [f"The verdict of the run says `{code}`." for code in cause.removeprefix(SAYS).split(", ")]
     kinds = {
         "the client waited": "Client or mock waited for a processor.",
         "requests or answers": "Requests were sent or answers came together, and waited for each other in the client.",
         "the host gave": "The host gave processor time to other machines.",
     }
-    return next((text for start, text in kinds.items() if cause.startswith(start)), f"{cause[0].upper()}{cause[1:]}.")
+    return [next((text for start, text in kinds.items() if cause.startswith(start)), cause)]
 
 
 def _ceiling(ceiling: Ceiling) -> str:
