@@ -43,8 +43,9 @@ def _status(reasons: list[Reason]) -> Literal["valid", "invalid", "inconclusive"
 
 
 def capacity_headline(found: CapacityResult, verdict: Verdict) -> str:
-    """One short sentence for each answer; the evidence is below it."""
-    said = [f"By {answer.by}: {brief(answer)}." for answer in found.answers]
+    """One short sentence for each quantity; the evidence is below it."""
+    quantities = dict.fromkeys(answer.by for answer in found.answers)
+    said = [f"By {by}: {'; '.join(brief(one) for one in found.answers if one.by == by)}." for by in quantities]
     trust = {"valid": "", "invalid": "Do not trust it: see the verdict."}
     return " ".join(filter(None, [*said, trust.get(verdict.status, "Not conclusive: see the verdict.")]))
 
