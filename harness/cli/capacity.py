@@ -40,7 +40,7 @@ def search(options: dict[str, Any], backend: Callable[[Any], Any] | None = None)
     from harness.base.options import filled
     from harness.experiment.capacity import CapacitySettings, prepare_capacity
     from harness.experiment.run import execute
-    from harness.measure.judge.capacity.wording import probe_words
+    from harness.measure.judge.capacity.wording import plan_words, probe_words
 
     wanted = filled(CapacitySettings, options)
     orders: list[Any] = []
@@ -52,6 +52,7 @@ def search(options: dict[str, Any], backend: Callable[[Any], Any] | None = None)
 
     def played(run: Any, progress: Any) -> tuple[Any, bool]:
         (order,) = orders
+        progress("search", {"text": plan_words(run.plan.capacity)})
         order.tell = lambda probe, number: progress("probe", {"number": number, "text": probe_words(probe)})
         return execute(run, progress, backend(run) if backend is not None else None, order)
 

@@ -83,6 +83,9 @@ class ProgressDisplay:
         if not done:
             self._say(f"  nothing was recorded; see {facts['log']}")
 
+    def _on_search(self, facts: dict[str, Any]) -> None:
+        self._say(f"capacity: {facts['text']}")
+
     def _on_probe(self, facts: dict[str, Any]) -> None:
         self._say(f"probe {facts['number']}: {facts['text']}")
 

@@ -95,6 +95,7 @@ class Probe(msgspec.Struct, frozen=True):
     seconds: float = 0.0  # of load, invalid trials included
     saturated: bool = False  # arrivals piled up in every trial
     confirmation: bool = False  # the one long run at a load that short trials have passed
+    fault: str = ""  # why a trial was invalid: that of the last one
     reason: str = ""  # why it failed, stayed unresolved or is invalid
 
 

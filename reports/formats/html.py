@@ -81,7 +81,19 @@ def templates() -> Environment:
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["svg"] = Markup
     environment.filters["plain"] = labels.printable
+    environment.filters["breakable"] = breakable
     return environment
+
+
+def breakable(name: str) -> Markup:
+    """The name of a case, escaped; a phone may begin a new line after a mark in it, and not within a word."""
+    from markupsafe import escape
+
+    break_ = escape("").__class__("<wbr>")
+    text = escape(name)
+    for mark in (":", ",", "+"):
+        text = text.replace(mark, mark + break_)
+    return text
 
 
 def themes() -> dict[str, Markup]:

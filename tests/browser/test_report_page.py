@@ -24,6 +24,11 @@ PROBE = """<script>addEventListener('load', () => {
 
 def chromium(*more: str, profile: Path, url: str) -> str:
     """Headless Chromium, without its own traffic; returns the page as it stands after loading."""
+    return chromium_logged(*more, profile=profile, url=url)[0]
+
+
+def chromium_logged(*more: str, profile: Path, url: str) -> tuple[str, str]:
+    """The same with the browser's log."""
     binary = shutil.which("chromium") or shutil.which("chromium-browser")
     if binary is None and os.environ.get("CI") != "true":
         pytest.skip("needs chromium on PATH (Debian: apt-get install chromium)")
@@ -31,7 +36,8 @@ def chromium(*more: str, profile: Path, url: str) -> str:
     line = [binary, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
     line += ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"]
     line += [f"--user-data-dir={profile}", *more, "--dump-dom", url]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=True).stdout
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("kind", ["article", "hostile", "many", "llm"])

@@ -15,6 +15,7 @@ from harness.experiment.simulate.compare import VirtualTime
 from harness.experiment.spec import CaseSpec
 from harness.measure.capacity_result import CapacityPlan, Probe
 from harness.measure.judge.capacity.search import Ask
+from harness.measure.judge.capacity.wording import probe_words
 from harness.measure.judge.verdict import verdict
 from harness.measure.reduce.capacity_probes import fault_of, tolerated_s
 from harness.measure.reduce.summary import Observed
@@ -101,6 +102,7 @@ def test_spoiled_trials_are_played_again(tmp_path: Path, load: float, state: str
     assert found.trials_invalid == 2
     assert found.trials == (4 if state == "passed" else 2)
     assert found.states == [state]
+    assert probe_words(found).endswith("; the last invalid trial: The client was starved of its processor")
 
 
 @pytest.mark.parametrize("load", [60.0, 200.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from harness.measure.judge.across_servers import across
@@ -126,6 +127,19 @@ def test_if_every_case_fails_nothing_is_recommended() -> None:
     assert found is not None
     assert advice(found, "a batch job") == ("No strategy keeps failures below 1 %; a failed least (50 % of the items)")
     assert recommend([]) is None
+
+
+def test_if_nothing_failed_but_the_slo_the_closest_case_is_named() -> None:
+    """Not the one that failed least: none did."""
+    cases = [
+        msgspec.structs.replace(case(name, 100, p99_s), slo=[SloCheck("p99<100ms", p99_s, 0.1, False)])
+        for name, p99_s in (("far", 0.3), ("near", 0.12))
+    ]
+    found = recommend(cases)
+    assert found is not None
+    assert advice(found, "a batch job") == (
+        "No strategy meets the SLO; near comes closest (p99<100ms FAILS: 120 ms, 20 ms above the bound of 100 ms)"
+    )
 
 
 def test_the_headline_is_one_line_and_the_findings_are_at_most_three() -> None:

@@ -12,14 +12,16 @@ Rules of this file
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.base import units
 from harness.measure.judge.distinguished import decisions, figure_of_tail
+from harness.measure.judge.slo import describe
 from harness.measure.judge.tails import common_tail, tail_of, tail_words
 from harness.measure.judge.verdict import ERROR_SHARE_MAX
-from harness.measure.result import Case
+from harness.measure.result import Case, SloCheck
 
 RATE_POWER = {True: 2, False: 1}
 """The exponent of the rate: in a backlog, under arrivals."""
@@ -101,9 +103,28 @@ def advice(found: Recommendation, purpose: str) -> str:
     """One line: `Use adaptive for a batch job: 182/s, p99 of service time 78 ms, nothing failed`."""
     if not found.best:
         least = min(found.losing, key=failed_share)
+        if not failed_share(least) and least.slo:
+            return _closest(found.losing)
         needed = "meets the SLO" if any(case.slo for case in found.losing) else "keeps failures below 1 %"
         return f"No strategy {needed}; {least.name} failed least ({units.share(failed_share(least))} of the items)"
     return f"Use {found.names} for {purpose}: {figures(found)}"
+
+
+def _closest(losing: Sequence[Case]) -> str:
+    """The case whose worst figure is nearest to its bound, where nothing failed but the SLO is missed."""
+    nearest = min(losing, key=lambda case: max(_excess(check) for check in case.slo))
+    check = max(nearest.slo, key=_excess)
+    return f"No strategy meets the SLO; {nearest.name} comes closest ({describe(check)})"
+
+
+def _excess(check: SloCheck) -> float:
+    """How far a figure is beyond its bound, as a factor; below 1 if it holds, infinite without a figure."""
+    if check.passed:
+        return 0.0
+    if not check.value or not check.limit:
+        return math.inf
+    ratio = check.value / check.limit
+    return max(ratio, 1 / ratio)
 
 
 def figures(found: Recommendation) -> str:

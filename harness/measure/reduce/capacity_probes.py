@@ -94,8 +94,9 @@ def judged(
     """The probe of a case from its valid trials and the faults of the others."""
     from msgspec.structs import replace
 
-    reason = faults[-1] if faults and not trials else ""
-    probe = replace(probe_of(case), trials_invalid=len(faults), seconds=seconds, reason=reason)
+    fault = faults[-1] if faults else ""
+    reason = "" if trials else fault
+    probe = replace(probe_of(case), trials_invalid=len(faults), seconds=seconds, fault=fault, reason=reason)
     return judge(probe, plan.tiers, [sample for trial in trials for sample in trial])
 
 

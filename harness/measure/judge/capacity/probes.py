@@ -215,6 +215,8 @@ def _reason(probe: Probe) -> str:
     open_ = [figure for figure in probe.figures if figure.state == "unresolved"]
     if failed:
         return "; ".join(f"{figure_words(one)} is above {limit_words(one)}" for one in failed)
+    if probe.saturated and "failed" in probe.states:
+        return "arrivals piled up, or a figure was far above its limit, in every trial"
     if open_ and probe.states and set(probe.states) != {"passed"}:
         return "; ".join(f"{figure_words(one)} is not decided against {limit_words(one)}" for one in open_)
     return ""

@@ -14,6 +14,7 @@ from typing import Literal
 from harness.base import units
 from harness.measure.capacity_result import ENDED, Capacity, CapacityResult
 from harness.measure.judge.capacity.answers import breaches, brief, load_words
+from harness.measure.judge.capacity.wording import cause
 from harness.measure.result import Reason, RunResult, Verdict
 
 OF_FILES = {"damaged", "write_error", "conservation", "layer_fault"}
@@ -43,8 +44,9 @@ def _status(reasons: list[Reason]) -> Literal["valid", "invalid", "inconclusive"
 
 
 def capacity_headline(found: CapacityResult, verdict: Verdict) -> str:
-    """One short sentence for each answer; the evidence is below it."""
-    said = [f"By {answer.by}: {brief(answer)}." for answer in found.answers]
+    """One short sentence for each quantity; the evidence is below it."""
+    quantities = dict.fromkeys(answer.by for answer in found.answers)
+    said = [f"By {by}: {'; '.join(brief(one) for one in found.answers if one.by == by)}." for by in quantities]
     trust = {"valid": "", "invalid": "Do not trust it: see the verdict."}
     return " ".join(filter(None, [*said, trust.get(verdict.status, "Not conclusive: see the verdict.")]))
 
@@ -57,13 +59,19 @@ def capacity_findings(found: CapacityResult) -> list[str]:
     evidence = f"{units.count(trials)} trials at {loads} loads, {units.seconds(found.seconds)} of load."
     if confirmed:
         evidence += f" A long run confirmed the lower bound {units.listing(confirmed)}."
-    invalid = sum(probe.trials_invalid for probe in found.probes)
-    left_out = (
-        f"{units.count(invalid)} trials were left out, because the client was starved or late, or the trial ended "
-        "early; they were played again."
-    )
     said = " ".join(filter(None, map(_advice, found.answers, breaches(found))))
-    return [finding for finding in (said, evidence, left_out if invalid else "") if finding]
+    return [finding for finding in (said, evidence, _left_out(found)) if finding]
+
+
+def _left_out(found: CapacityResult) -> str:
+    """How many trials were invalid, and why the last one was."""
+    spoiled = [probe for probe in found.probes if probe.trials_invalid]
+    if not spoiled:
+        return ""
+    number = sum(probe.trials_invalid for probe in spoiled)
+    trials = f"{units.count(number)} trials were" if number > 1 else "One trial was"
+    last = f" The last one, at {load_words(spoiled[-1].load)}: {cause(spoiled[-1])}." if spoiled[-1].fault else ""
+    return f"{trials} invalid and left out: no bound rests on them.{last}"
 
 
 def _advice(answer: Capacity, breach: str) -> str:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from harness.base import units
-from harness.measure.capacity_result import Capacity, Figure, Probe
+from harness.measure.capacity_result import Capacity, CapacityPlan, Figure, Probe
 from harness.measure.judge.capacity.answers import QUANTITY, load_words
 from harness.measure.judge.capacity.probes import GROWTH, figure_words
 
 COLUMNS = ("load", "state", "trials", "requests", "completed", "figures")
+
+
+def plan_words(plan: CapacityPlan) -> str:
+    """What the search will take, said before it begins."""
+    trial = units.seconds(plan.warmup_s + plan.trial_s)
+    confirmation = f", and a long run of {units.seconds(plan.confirm_s)} for each answer" if plan.confirm_s else ""
+    return (
+        f"{plan.trials} trials of about {trial} for each load{confirmation}; "
+        f"at most {plan.probes_max} loads and {units.seconds(plan.budget_s)} of load; Ctrl-C keeps what is found"
+    )
 
 
 def probe_words(probe: Probe) -> str:
@@ -16,7 +26,13 @@ def probe_words(probe: Probe) -> str:
     if probe.trials_invalid:
         trials += f", {probe.trials_invalid} invalid"
     why = probe.reason if set(probe.states) == {"invalid"} else "; ".join(map(figure_words, _of_slo(probe)))
-    return f"{load_words(probe.load)} {QUANTITY[probe.by]}: {state_words(probe)} ({trials}; {why})"
+    said = f"{load_words(probe.load)} {QUANTITY[probe.by]}: {state_words(probe)} ({trials}; {why})"
+    return f"{said}; the last invalid trial: {cause(probe)}" if probe.fault and probe.trials else said
+
+
+def cause(probe: Probe) -> str:
+    """Why a trial was invalid, in one clause, without the remedy."""
+    return probe.fault.split(". ")[0].removesuffix(".")
 
 
 def state_words(probe: Probe) -> str:

@@ -1,0 +1,127 @@
+"""Each kind of report in a real browser, on a phone and on a desk: no console errors, and nothing cut off."""
+
+from __future__ import annotations
+
+import html as escapes
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from harness.cli.main import cli
+from harness.measure.result import RunResult, decode
+from reports import overview
+from reports.drawing.draw import draw_all
+from reports.formats import html
+from tests import report_samples as samples
+from tests.browser.test_report_page import chromium_logged
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+WIDTHS = (390, 1280)
+MEASURE = """
+const cut = frame => {
+  const doc = frame.contentDocument, width = frame.clientWidth;
+  const beyond = one => { const box = one.getBoundingClientRect(); return box.width && box.right > width + 1; };
+  const parts = [...doc.querySelectorAll('h1,h2,p,li,th,td,dd,summary,svg')].filter(one => !one.closest('.scroll'));
+  const wide = [...doc.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth + 1);
+  const silent = wide.filter(one => {
+    const hint = one.previousElementSibling;
+    return !hint || !hint.classList.contains('hint') || getComputedStyle(hint).display === 'none';
+  });
+  const headline = doc.querySelector('h1').getBoundingClientRect();
+  return {scroll: doc.documentElement.scrollWidth, cut: parts.filter(beyond).map(one => one.tagName),
+    silent: silent.map(one => one.getAttribute('aria-label')), h1: headline.height, top: headline.top};
+};
+onload = () => { document.title = JSON.stringify([...document.querySelectorAll('iframe')].map(cut)); };
+"""
+BROKEN = (
+    "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+    "<h1>One</h1><p style='width: 3000px'>wide</p><div class=scroll style='overflow-x: auto'><p style='width: 3000px'>x"
+    "</p></div><script>1</script>"
+)
+
+
+def page_of(result: RunResult) -> str:
+    return html.render(result, draw_all(result, png=False))
+
+
+def capacity(tmp_path: Path) -> str:
+    """A short search in virtual time."""
+    given = ["simulate", "capacity", "--slo", "p95<200ms", "--server", "structbert-article", "--speed", "6"]
+    given += [
+        "--out",
+        str(tmp_path / "capacity"),
+        "--trial",
+        "1s",
+        "--warmup",
+        "200ms",
+        "--width",
+        "60%",
+        "--no-report",
+    ]
+    CliRunner().invoke(cli, [*given, "--confirm", "2s", "--quiet"], standalone_mode=False)
+    return page_of(decode((tmp_path / "capacity" / "result.json").read_bytes()))
+
+
+def demo(tmp_path: Path) -> str:
+    acts = [
+        overview.Act("one", "Act 1", "A server that accepts all.", samples.single()),
+        overview.Act("two", "Act 2", "A server with bounds.", samples.failures()),
+    ]
+    return overview.render(acts, "two acts")
+
+
+PAGES: dict[str, Callable[[Path], str]] = {
+    "compare": lambda tmp_path: page_of(samples.article()),
+    "run": lambda tmp_path: page_of(samples.stall()),
+    "capacity": capacity,
+    "demo": demo,
+    "broken": lambda tmp_path: BROKEN,
+}
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[tuple[str, int], Any], str]:
+    """What one browser measured of every page at each width, and its log."""
+    folder = tmp_path_factory.mktemp("pages")
+    for name, make in PAGES.items():
+        (folder / f"{name}.html").write_text(make(folder), encoding="utf-8")
+    places = [(name, width) for name in PAGES for width in WIDTHS]
+    frames = "".join(
+        f"<iframe src={name}.html style='width:{width}px;height:900px'></iframe>" for name, width in places
+    )
+    style = "<style>iframe { border: 0; display: block }</style>"
+    (folder / "all.html").write_text(f"{style}{frames}<script>{MEASURE}</script>")
+    more = ["--allow-file-access-from-files", "--window-size=1300,1000", "--enable-logging=stderr"]
+    dom, log = chromium_logged(*more, profile=folder / "profile", url=f"file://{folder}/all.html")
+    found = re.search(r"<title>([^<]+)</title>", dom)
+    assert found
+    return dict(zip(places, json.loads(escapes.unescape(found[1])), strict=True)), log
+
+
+@pytest.mark.parametrize("kind", [name for name in PAGES if name != "broken"])
+def test_nothing_is_cut_and_the_console_is_silent(kind: str, seen: tuple[dict[tuple[str, int], Any], str]) -> None:
+    measured, log = seen
+    for width in WIDTHS:
+        page = measured[kind, width]
+        assert (page["scroll"], page["cut"]) == (width, [])
+        # The headline begins on the first screen and leaves room for the findings.
+        assert page["top"] < 120
+        assert page["h1"] < 220
+    # A part that scrolls sideways on a phone says so.
+    assert measured[kind, 390]["silent"] == []
+    assert not [line for line in log.splitlines() if "CONSOLE" in line and f"{kind}.html" in line]
+
+
+def test_the_check_sees_a_page_that_is_cut_and_one_that_logs(seen: tuple[dict[tuple[str, int], Any], str]) -> None:
+    """Else the test above could not fail."""
+    measured, log = seen
+    page = measured["broken", 390]
+    assert page["scroll"] > 390
+    assert page["cut"] == ["P"]
+    assert page["silent"] == [None]
+    assert any("CONSOLE" in line and "broken.html" in line for line in log.splitlines())
