@@ -41,7 +41,8 @@ class Gate(msgspec.Struct, frozen=True):
     noise_floor: float | None  # the change that the baseline shows against itself; null without pairs of it
     started_at: str = ""  # of the candidate's run; ISO 8601, UTC
     reasons: list[str] = []  # faults that make the measurement invalid
-    notes: list[str] = []  # why the measurement is not whole, such as an interruption
+    notes: list[str] = []  # why the measurement is not whole
+    stopped: bool = False  # before its end, by the user
     changed: list[Changed] = []  # conditions that differ from the baseline's
 
 

@@ -110,13 +110,16 @@ def test_an_invalid_side_decides_nothing() -> None:
 
 
 def test_a_stop_is_inconclusive_unless_something_else_is_invalid() -> None:
-    """A failure before the stop is not confirmed, so it is none."""
+    """Also before the first answer, and whatever the checks say so far."""
     stop = Reason("interrupted", "It was stopped before its end.", "adaptive")
     whole = slower(1.2).result
     stopped = Finished(msgspec.structs.replace(whole, verdict=Verdict("inconclusive", [stop])))
     found = judge(BASE, stopped, confirmed_from=99)
     assert (found.status, EXIT_CODES[found.status]) == ("inconclusive", 5)
     assert found.notes == ["candidate: adaptive: It was stopped before its end."]
+    assert judge(BASE, stopped).status == "inconclusive"
+    early = Finished(msgspec.structs.replace(stopped.result, cases=[]))
+    assert judge(BASE, early).status == "inconclusive"
     bad = Verdict("invalid", [stop, Reason("damaged", "Recorded data is damaged.", "adaptive")])
     assert judge(BASE, Finished(msgspec.structs.replace(whole, verdict=bad)), confirmed_from=99).status == "invalid"
 
