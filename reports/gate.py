@@ -22,7 +22,7 @@ SIGNS = {"passed": "✔", "failed": "✖", "inconclusive": "?", "invalid": "✖"
 STYLES = {"passed": "valid", "failed": "invalid", "inconclusive": "inconclusive", "invalid": "invalid"}
 JUNIT: dict[str, Status] = {"passed": "passed", "failed": "failure", "inconclusive": "skipped"}
 HEADS = ("condition", "", "finding", "case")
-FIGURE_HEADS = ("figure", "", "effect", "95 % interval", "limit", "baseline", "candidate", "from", "case")
+FIGURE_HEADS = ("figure", "", "effect", "90 % interval", "limit", "baseline", "candidate", "from", "case")
 REMARKS = (CROSSES, CONFIRMED, NOT_CONFIRMED)
 TITLE = "Candidate against baseline"
 ORDER = ("failed", "inconclusive", "passed")
@@ -160,10 +160,11 @@ def _page(gate: Gate, directory: Path, drawings: Sequence[Drawing]) -> Page:
 
 
 def _drawings(gate: Gate) -> list[Drawing]:
+    from reports.drawing.forest import HOW_GATE
     from reports.judgement_page import draw
 
     names: dict[Kind, str] = {"good": "passed", "bad": "failed", "unclear": "inconclusive"}
-    return draw(TITLE, forest_rows(gate), names)
+    return draw(TITLE, forest_rows(gate), names, HOW_GATE)
 
 
 def forest_rows(gate: Gate) -> list[Row]:

@@ -42,16 +42,24 @@ def grid(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
     return [(title, heads, [[labels.printable(cell) for cell in row] for row in rows])] if rows else []
 
 
-def draw(title: str, rows: Sequence[forest.Row], names: dict[forest.Kind, str]) -> list[Drawing]:
+def draw(title: str, rows: Sequence[forest.Row], names: dict[forest.Kind, str], how: str = forest.HOW) -> list[Drawing]:
     """The forest chart; none without an interval. An error is reported on the page."""
     if not any(row.figure.low is not None or row.figure.high is not None for row in rows):
         return []
-    how = forest.how(rows)
     try:
         words = forest.words(rows)
-        return [drawn(CHART, title, how, words, lambda theme: forest.forest(theme, title, rows, names), png=True)]
+        return [
+            drawn(
+                CHART,
+                title,
+                forest.how(rows, how),
+                words,
+                lambda theme: forest.forest(theme, title, rows, names, how),
+                png=True,
+            )
+        ]
     except Exception as error:
-        return [Drawing(CHART, title, how, "", error=f"{type(error).__name__}: {error}")]
+        return [Drawing(CHART, title, forest.how(rows, how), "", error=f"{type(error).__name__}: {error}")]
 
 
 def links(drawings: Sequence[Drawing]) -> list[str]:

@@ -95,8 +95,12 @@ def measure(
     other: Sequence[RepeatFigures],
     paired: bool = True,
     limit: float = 0.0,
+    level: float = LEVEL,
 ) -> FigureComparison:
-    """One figure: effect, interval and p. Its decision is made by `decide`, together with the other figures."""
+    """One figure: effect, interval and p. Its decision is made by `decide`, together with the other figures.
+
+    The interval misses the truth in a share of `level` of the experiments.
+    """
     base, mine = _values(figure, reference), _values(figure, other)
     numbers = {repeat.repeat for repeat in reference} | {repeat.repeat for repeat in other}
     both = sorted(base.keys() & mine.keys())
@@ -116,7 +120,7 @@ def measure(
         n_reference=len(first),
         missing=missing,
     )
-    return _tested(blank, figure, first, second, paired) if first and second else blank
+    return _tested(blank, figure, first, second, paired, level) if first and second else blank
 
 
 def decide(figures: Sequence[FigureComparison], paired: bool, level: float = LEVEL) -> list[FigureComparison]:
@@ -167,13 +171,18 @@ def _values(figure: Figure, repeats: Sequence[RepeatFigures]) -> dict[int, float
 
 
 def _tested(
-    blank: FigureComparison, figure: Figure, first: Sequence[float], second: Sequence[float], paired: bool
+    blank: FigureComparison,
+    figure: Figure,
+    first: Sequence[float],
+    second: Sequence[float],
+    paired: bool,
+    level: float,
 ) -> FigureComparison:
     if figure.scale == "ratio":
         first, second = ([math.log(max(value, TINY)) for value in values] for values in (first, second))
     differences = [b - a for a, b in zip(first, second, strict=paired)]
     shifts = signed_rank(differences) if paired else mann_whitney(first, second)
-    low, high = shifts.interval() or (None, None)
+    low, high = shifts.interval(level) or (None, None)
     return msgspec.structs.replace(
         blank,
         effect=_shown(shifts.estimate, blank),

@@ -1,8 +1,8 @@
 """The checks of a gate: each condition of the SLO, and each figure against the baseline. Pure.
 
 Rules of this file
-  1. A check passes if its whole interval is on the harmless side of the limit. It is suspect if the exact one-sided
-     test at 5 % finds a change beyond the limit. All else is inconclusive.
+  1. Both answers are exact one-sided tests at 5 %, so the 90 % interval shows them: a check passes if the whole of it
+     is on the harmless side of the limit, and is suspect if the whole of it is beyond. All else is inconclusive.
   2. A suspect check fails if it repeats itself: the pairs that were played after it was suspected show a change beyond
      the limit, too, and all pairs together find it at 1 %. So a false alarm comes in less than 1 % of gates for each
      figure. There is no further correction for their number, which would hide real changes.
@@ -50,7 +50,11 @@ def regressions(
 ) -> list[GateCheck]:
     """A check for each figure of each case."""
     return [
-        _regression(other.name, measure(figure, one.by_repeat, other.by_repeat, paired, _limit(figure, limit)), paired)
+        _regression(
+            other.name,
+            measure(figure, one.by_repeat, other.by_repeat, paired, _limit(figure, limit), 2 * LEVEL),
+            paired,
+        )
         for one, other in cases
         for figure in figures or figures_for(one)
     ]
@@ -61,7 +65,6 @@ def _limit(figure: Figure, limit: float) -> float:
 
 
 def _regression(case: str, measured: FigureComparison, paired: bool) -> GateCheck:
-    # The test has two sides, of which only the worse one counts.
     (figure,) = decide([measured], paired, 2 * LEVEL)
     status: CheckStatus = "inconclusive"
     if figure.decision == "worse" or figure.effect is None:
