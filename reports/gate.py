@@ -123,9 +123,9 @@ def write(
     """Write report.SUFFIX in each format, and the chart. Raises OSError."""
     from reports import judgement_page
 
-    drawings = _drawings(gate) if charts else []
-    contents = {SUFFIXES[name]: render(gate, directory, name, drawings) for name in formats}
-    return judgement_page.write(directory, contents, drawings)
+    made = drawn(gate) if charts else []
+    contents = {SUFFIXES[name]: render(gate, directory, name, made) for name in formats}
+    return judgement_page.write(directory, contents, made)
 
 
 def render(gate: Gate, directory: Path, name: str, drawings: Sequence[Drawing] = ()) -> str | bytes:
@@ -159,12 +159,13 @@ def _page(gate: Gate, directory: Path, drawings: Sequence[Drawing]) -> Page:
     )
 
 
-def _drawings(gate: Gate) -> list[Drawing]:
+def drawn(gate: Gate, png: bool = True) -> list[Drawing]:
+    """The forest chart, if a figure has an interval."""
     from reports.drawing.forest import HOW_GATE
     from reports.judgement_page import draw
 
     names: dict[Kind, str] = {"good": "passed", "bad": "failed", "unclear": "inconclusive"}
-    return draw(TITLE, forest_rows(gate), names, HOW_GATE)
+    return draw(TITLE, forest_rows(gate), names, HOW_GATE, png)
 
 
 def forest_rows(gate: Gate) -> list[Row]:

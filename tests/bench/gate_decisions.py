@@ -19,6 +19,7 @@ import json
 import math
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -208,6 +209,8 @@ def _range(values: Sequence[float], digits: int) -> str:
 
 def main() -> int:
     """Play the gates that the command line asks for."""
+    # So that SIGTERM, too, ends the gate and the busy loops.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--equal", type=int, default=0, metavar="N", help="Gates of an equal server.")
     parser.add_argument("--slower", type=int, default=0, metavar="N", help="Gates of a server that is 5 %% slower.")
