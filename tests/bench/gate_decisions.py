@@ -167,6 +167,7 @@ def _factor(candidate: str) -> float:
 
 
 def _profile(folder: Path, name: str, base_s: float, workers: int) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / f"{name}.toml"
     path.write_text(PROFILE.format(base_s=base_s, workers=workers), encoding="utf-8")
     return path
