@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.base import units
 from harness.measure.gate_result import Gate, GateCheck, encode
 from harness.measure.judge import comparison_words as words
-from harness.measure.judge.gate_checks import CONFIRMED, CROSSES, NOT_CONFIRMED, basis, limit_words
+from harness.measure.judge.gate_checks import basis, limit_words
 from reports.formats.markdown import escaped
 from reports.junit import Check, Status, Suite, document
 
@@ -23,7 +23,6 @@ STYLES = {"passed": "valid", "failed": "invalid", "inconclusive": "inconclusive"
 JUNIT: dict[str, Status] = {"passed": "passed", "failed": "failure", "inconclusive": "skipped"}
 HEADS = ("condition", "", "finding", "case")
 FIGURE_HEADS = ("figure", "", "effect", "90 % interval", "limit", "baseline", "candidate", "from", "case")
-REMARKS = (CROSSES, CONFIRMED, NOT_CONFIRMED)
 TITLE = "Candidate against baseline"
 ORDER = ("failed", "inconclusive", "passed")
 
@@ -92,7 +91,7 @@ def _figure_rows(checks: Sequence[GateCheck], gate: Gate) -> list[list[str]]:
             limit_words(figure),
             words.value(figure, of_reference=True),
             words.value(figure),
-            "; ".join([*basis(figure, gate.paired), *(word for word in REMARKS if f"; {word}" in check.text)]),
+            "; ".join(filter(None, [*basis(figure, gate.paired), check.remark])),
             check.case,
         ]
         for check in checks

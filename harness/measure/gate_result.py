@@ -21,7 +21,8 @@ class GateCheck(msgspec.Struct, frozen=True):
     kind: Literal["slo", "regression", "capacity"]
     case: str
     status: CheckStatus
-    text: str  # value, interval and limit in one sentence
+    text: str  # value, interval and limit in one sentence, and the remark
+    remark: str = ""  # why it is inconclusive, or that it was confirmed
     figure: FigureComparison | None = None  # of a check against the baseline
 
 

@@ -27,6 +27,8 @@ TINY = 1e-9
 """Stands for 0 in a ratio, so that a repeat without any success is the worst of all and is not left out."""
 FOUND = 0.9
 """Share of experiments that find an effect of the detectable size."""
+DECIDED = 0.8
+"""Share of experiments that decide with the number of repeats that is advised."""
 PAIRS_MIN = least_pairs(LEVEL)
 
 
@@ -145,6 +147,20 @@ def within_limit(figure: FigureComparison) -> bool | None:
 def beyond_limit(figure: FigureComparison) -> bool:
     """Whether the estimate is worse by more than the limit."""
     return figure.effect is not None and _sign(figure) * _scaled(figure.effect, figure) > _bound(figure)
+
+
+def repeats_to_decide(figure: FigureComparison, level: float) -> int | None:
+    """The number of pairs or repeats after which 8 of 10 intervals lie on one side of the limit.
+
+    None without an interval, or if the effect is the limit.
+    """
+    if figure.low is None or figure.high is None or figure.effect is None:
+        return None
+    half = (_scaled(figure.high, figure) - _scaled(figure.low, figure)) / 2
+    distance = abs(_sign(figure) * _scaled(figure.effect, figure) - _bound(figure))
+    normal = NormalDist()
+    factor = 1 + normal.inv_cdf(DECIDED) / normal.inv_cdf(1 - level / 2)
+    return math.ceil(figure.n * (factor * half / distance) ** 2) if distance > TINY else None
 
 
 def noise_floor(ratios: Sequence[float]) -> float | None:
