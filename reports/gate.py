@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.base import units
 from harness.measure.gate_result import Gate, GateCheck, encode
 from harness.measure.judge import comparison_words as words
-from harness.measure.judge.gate_checks import CONFIRMED, CROSSES, NOT_CONFIRMED, basis, limit_words
+from harness.measure.judge.gate_checks import basis, limit_words
 from reports.formats.markdown import escaped
 from reports.junit import Check, Status, Suite, document
 
@@ -22,8 +22,7 @@ SIGNS = {"passed": "✔", "failed": "✖", "inconclusive": "?", "invalid": "✖"
 STYLES = {"passed": "valid", "failed": "invalid", "inconclusive": "inconclusive", "invalid": "invalid"}
 JUNIT: dict[str, Status] = {"passed": "passed", "failed": "failure", "inconclusive": "skipped"}
 HEADS = ("condition", "", "finding", "case")
-FIGURE_HEADS = ("figure", "", "effect", "95 % interval", "limit", "baseline", "candidate", "from", "case")
-REMARKS = (CROSSES, CONFIRMED, NOT_CONFIRMED)
+FIGURE_HEADS = ("figure", "", "effect", "90 % interval", "limit", "baseline", "candidate", "from", "case")
 TITLE = "Candidate against baseline"
 ORDER = ("failed", "inconclusive", "passed")
 
@@ -92,7 +91,7 @@ def _figure_rows(checks: Sequence[GateCheck], gate: Gate) -> list[list[str]]:
             limit_words(figure),
             words.value(figure, of_reference=True),
             words.value(figure),
-            "; ".join([*basis(figure, gate.paired), *(word for word in REMARKS if f"; {word}" in check.text)]),
+            "; ".join(filter(None, [*basis(figure, gate.paired), check.remark])),
             check.case,
         ]
         for check in checks
@@ -123,9 +122,9 @@ def write(
     """Write report.SUFFIX in each format, and the chart. Raises OSError."""
     from reports import judgement_page
 
-    drawings = _drawings(gate) if charts else []
-    contents = {SUFFIXES[name]: render(gate, directory, name, drawings) for name in formats}
-    return judgement_page.write(directory, contents, drawings)
+    made = drawn(gate) if charts else []
+    contents = {SUFFIXES[name]: render(gate, directory, name, made) for name in formats}
+    return judgement_page.write(directory, contents, made)
 
 
 def render(gate: Gate, directory: Path, name: str, drawings: Sequence[Drawing] = ()) -> str | bytes:
@@ -159,11 +158,13 @@ def _page(gate: Gate, directory: Path, drawings: Sequence[Drawing]) -> Page:
     )
 
 
-def _drawings(gate: Gate) -> list[Drawing]:
+def drawn(gate: Gate, png: bool = True) -> list[Drawing]:
+    """The forest chart, if a figure has an interval."""
+    from reports.drawing.forest import HOW_GATE
     from reports.judgement_page import draw
 
     names: dict[Kind, str] = {"good": "passed", "bad": "failed", "unclear": "inconclusive"}
-    return draw(TITLE, forest_rows(gate), names)
+    return draw(TITLE, forest_rows(gate), names, HOW_GATE, png)
 
 
 def forest_rows(gate: Gate) -> list[Row]:

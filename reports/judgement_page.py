@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.base.files import write_atomically
 from reports import labels
 from reports.drawing import forest
 from reports.drawing.draw import Drawing, drawn
+from reports.drawing.theme import Theme
 from reports.formats import html
 from reports.formats.markdown import escaped
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CHART = "forest"
 
@@ -42,16 +47,25 @@ def grid(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
     return [(title, heads, [[labels.printable(cell) for cell in row] for row in rows])] if rows else []
 
 
-def draw(title: str, rows: Sequence[forest.Row], names: dict[forest.Kind, str]) -> list[Drawing]:
+def draw(
+    title: str,
+    rows: Sequence[forest.Row],
+    names: dict[forest.Kind, str],
+    how: str = forest.HOW,
+    png: bool = True,
+) -> list[Drawing]:
     """The forest chart; none without an interval. An error is reported on the page."""
     if not any(row.figure.low is not None or row.figure.high is not None for row in rows):
         return []
-    how = forest.how(rows)
+    how_to_read = forest.how(rows, how)
+
+    def make(theme: Theme) -> Figure:
+        return forest.forest(theme, title, rows, names, how)
+
     try:
-        words = forest.words(rows)
-        return [drawn(CHART, title, how, words, lambda theme: forest.forest(theme, title, rows, names), png=True)]
+        return [drawn(CHART, title, how_to_read, forest.words(rows), make, png=png)]
     except Exception as error:
-        return [Drawing(CHART, title, how, "", error=f"{type(error).__name__}: {error}")]
+        return [Drawing(CHART, title, how_to_read, "", error=f"{type(error).__name__}: {error}")]
 
 
 def links(drawings: Sequence[Drawing]) -> list[str]:

@@ -68,8 +68,7 @@ def command(
     if markdown and as_json:
         raise UsageError("--markdown and --json exclude each other: standard output takes one of them")
     check_json_output(as_json)
-    if out is not None and (out / DIFF_FILE).exists() and not overwrite:
-        raise UsageError(f"--out {out}: holds a diff already; choose another directory or add --overwrite")
+    _check_free(out, overwrite)
     found = diff(read_finished(before), read_finished(after), named(figures) or None, limit)
     if found.obstacles and not force:
         raise UsageError(_refusal(found, before, after))
@@ -83,6 +82,11 @@ def command(
         else:
             show(found, written)
     return EXIT_CODES[found.status]
+
+
+def _check_free(out: Path | None, overwrite: bool) -> None:
+    if out is not None and (out / DIFF_FILE).exists() and not overwrite:
+        raise UsageError(f"--out {out}: holds a diff already; choose another directory or add --overwrite")
 
 
 def _write(found: Diff, out: Path) -> list[Path]:

@@ -123,12 +123,16 @@ def against_run(wanted: GateSettings, run: Run, backend: Backend, baseline: Fini
         side = Side(run, stack.enter_context(opened(run, backend, progress)))
 
         def judged(confirmed_from: int | None = None) -> Gate:
-            candidate = side.finished()
-            _check_comparable(wanted, baseline, candidate)
-            return judge(baseline, candidate, figures, wanted.limit, False, confirmed_from)
+            return judge(baseline, side.finished(), figures, wanted.limit, False, confirmed_from)
 
         def repeats(first: int, last: int) -> bool:
-            return all(side.play(number) for number in range(first, last))
+            for number in range(first, last):
+                if not side.play(number):
+                    return False
+                if number == 0:
+                    # As early as there is something to compare.
+                    _check_comparable(wanted, baseline, side.finished())
+            return True
 
         return decided([wanted.pairs], wanted.pairs, [side], repeats, judged)
 

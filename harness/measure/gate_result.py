@@ -21,7 +21,8 @@ class GateCheck(msgspec.Struct, frozen=True):
     kind: Literal["slo", "regression", "capacity"]
     case: str
     status: CheckStatus
-    text: str  # value, interval and limit in one sentence
+    text: str  # value, interval and limit in one sentence, and the remark
+    remark: str = ""  # why it is inconclusive, or that it was confirmed
     figure: FigureComparison | None = None  # of a check against the baseline
 
 
@@ -41,7 +42,8 @@ class Gate(msgspec.Struct, frozen=True):
     noise_floor: float | None  # the change that the baseline shows against itself; null without pairs of it
     started_at: str = ""  # of the candidate's run; ISO 8601, UTC
     reasons: list[str] = []  # faults that make the measurement invalid
-    notes: list[str] = []  # why the measurement is not whole, such as an interruption
+    notes: list[str] = []  # why the measurement is not whole
+    stopped: bool = False  # before its end, by the user
     changed: list[Changed] = []  # conditions that differ from the baseline's
 
 

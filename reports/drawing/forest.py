@@ -29,6 +29,8 @@ HOW = (
     "A row per figure: a point at the ratio, a bar over its 95 % interval, a line at 1 (no change). The shaded side is "
     "worse, from the limit on if there is one (dashed)."
 )
+HOW_GATE = HOW.replace("95 %", "90 %")
+"""Of a gate, whose tests are one-sided."""
 FLOOR = " Differences within the grey band are noise here."
 PITCH, HEADING, AXIS, GAP = 0.27, 0.27, 0.42, 0.2
 LABEL_MAX = 2.2
@@ -66,12 +68,12 @@ def words(rows: Sequence[Row]) -> str:
     return labels.printable("; ".join(said)) + ("." if said else "")
 
 
-def how(rows: Sequence[Row]) -> str:
+def how(rows: Sequence[Row], words: str = HOW) -> str:
     """How to read it."""
-    return HOW + (FLOOR if any(row.floor for row in rows) else "")
+    return words + (FLOOR if any(row.floor for row in rows) else "")
 
 
-def forest(theme: Theme, title: str, rows: Sequence[Row], names: dict[Kind, str]) -> Figure:
+def forest(theme: Theme, title: str, rows: Sequence[Row], names: dict[Kind, str], words: str = HOW) -> Figure:
     """Ratios in one panel, differences of shares in a second one. `names` are the words of the key."""
     panels = [part for scale in ("ratio", "difference") if (part := [row for row in rows if row.figure.scale == scale])]
     named = f"{title}: {labels.printable(rows[0].group)}"
@@ -81,7 +83,7 @@ def forest(theme: Theme, title: str, rows: Sequence[Row], names: dict[Kind, str]
     title = fitted(title if grouped else named, room, TITLE, "bold")
     heights = [_height(part, grouped) for part in panels]
     body = sum(heights) + len(panels) * (AXIS + GAP) + 0.15
-    sheet = Sheet(theme, title, how(rows), body)
+    sheet = Sheet(theme, title, how(rows, words), body)
     kinds = [kind for kind in MARKS if any(row.kind == kind for row in rows)]
     marks = [(names[kind], {"color": _color(theme, kind), "marker": MARKS[kind], "ls": "", "ms": 6}) for kind in kinds]
     sheet.key(0.06, marks)

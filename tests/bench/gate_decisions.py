@@ -19,6 +19,7 @@ import json
 import math
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -166,6 +167,7 @@ def _factor(candidate: str) -> float:
 
 
 def _profile(folder: Path, name: str, base_s: float, workers: int) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / f"{name}.toml"
     path.write_text(PROFILE.format(base_s=base_s, workers=workers), encoding="utf-8")
     return path
@@ -208,6 +210,8 @@ def _range(values: Sequence[float], digits: int) -> str:
 
 def main() -> int:
     """Play the gates that the command line asks for."""
+    # So that SIGTERM, too, ends the gate and the busy loops.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--equal", type=int, default=0, metavar="N", help="Gates of an equal server.")
     parser.add_argument("--slower", type=int, default=0, metavar="N", help="Gates of a server that is 5 %% slower.")

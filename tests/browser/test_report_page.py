@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from reports import gate
 from reports.drawing.draw import draw_all
 from reports.formats import html
 from tests import report_samples as samples
+from tests.unit.test_gate_judge import gates
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PROBE = """<script>addEventListener('load', () => {
@@ -49,9 +51,20 @@ def test_the_page_fits_and_follows_the_theme(kind: str, width: int, dark: bool, 
     """
     result = getattr(samples, kind)()
     drawings = draw_all(result, png=False)
-    page = re.sub(
-        r"<meta http-equiv[^>]*>", "", html.render(result, drawings)
-    )  # the page forbids scripts; ours measures
+    check(html.render(result, drawings), len(drawings), width, dark, tmp_path)
+
+
+def test_the_page_of_a_gate_fits_a_phone(tmp_path: Path) -> None:
+    """It has one chart."""
+    page = gate.render(gates()[1], tmp_path, "html", gate.drawn(gates()[1], png=False))
+    assert isinstance(page, str)
+    check(page, 1, 500, True, tmp_path)
+
+
+def check(rendered: str, charts: int, width: int, dark: bool, tmp_path: Path) -> None:
+    """The page in a frame of this width, or of a phone's if that is 500."""
+    # The page forbids scripts; ours measures.
+    page = re.sub(r"<meta http-equiv[^>]*>", "", rendered)
     page = page.replace("</head>", PROBE, 1)
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     phone = 390 if width == 500 else width
@@ -65,6 +78,6 @@ def test_the_page_fits_and_follows_the_theme(kind: str, width: int, dark: bool, 
     assert found
     scroll, inner, color, figures, top = found[1].split("|")
     assert int(scroll) <= int(inner) == phone
-    assert int(figures) == len(drawings)
+    assert int(figures) == charts
     assert int(top) < 250
     assert (color == "rgb(20, 24, 29)") is dark

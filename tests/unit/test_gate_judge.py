@@ -1,5 +1,7 @@
 """The gate's decisions on made-up runs."""
 
+import math
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
@@ -110,13 +112,16 @@ def test_an_invalid_side_decides_nothing() -> None:
 
 
 def test_a_stop_is_inconclusive_unless_something_else_is_invalid() -> None:
-    """A failure before the stop is not confirmed, so it is none."""
+    """Also before the first answer, and whatever the checks say so far."""
     stop = Reason("interrupted", "It was stopped before its end.", "adaptive")
     whole = slower(1.2).result
     stopped = Finished(msgspec.structs.replace(whole, verdict=Verdict("inconclusive", [stop])))
     found = judge(BASE, stopped, confirmed_from=99)
     assert (found.status, EXIT_CODES[found.status]) == ("inconclusive", 5)
     assert found.notes == ["candidate: adaptive: It was stopped before its end."]
+    assert judge(BASE, stopped).status == "inconclusive"
+    early = Finished(msgspec.structs.replace(stopped.result, cases=[]))
+    assert judge(BASE, early).status == "inconclusive"
     bad = Verdict("invalid", [stop, Reason("damaged", "Recorded data is damaged.", "adaptive")])
     assert judge(BASE, Finished(msgspec.structs.replace(whole, verdict=bad)), confirmed_from=99).status == "invalid"
 
@@ -220,3 +225,23 @@ def test_a_failure_of_an_unpaired_candidate_is_confirmed_against_the_whole_basel
     candidate = run("branch", bad + (bad if fails_again else calm))
     found = judge(BASE, candidate, paired=False, confirmed_from=8)
     assert (found.status == "failed") is fails_again
+
+
+def test_an_inconclusive_figure_says_how_many_pairs_would_decide() -> None:
+    """So many do decide: the same noise at this number of pairs gives an answer."""
+    noise = (1.0, 1.06, 0.95, 1.04, 0.96, 1.05, 0.97, 1.02)
+    baseline, candidate = [0.1] * 8, [0.1 * one for one in noise]
+    (check, *_) = judge(run("main", baseline), run("branch", candidate)).checks
+    assert check.status == "inconclusive"
+    found = re.search(r"about (\d+) pairs would decide", check.remark)
+    assert found
+    times = math.ceil(int(found[1]) / 8)
+    assert 2 <= times <= 30
+    (decided, *_) = judge(run("main", baseline * times), run("branch", candidate * times)).checks
+    assert decided.status == "passed"
+
+
+def test_a_change_of_the_size_of_the_limit_is_never_decided() -> None:
+    candidate = run("branch", [0.102 * noise for noise in NOISE])
+    (check, *_) = judge(run("main", [0.1] * 8), candidate).checks
+    assert check.remark == "the change is about as large as the limit"

@@ -27,6 +27,8 @@ TINY = 1e-9
 """Stands for 0 in a ratio, so that a repeat without any success is the worst of all and is not left out."""
 FOUND = 0.9
 """Share of experiments that find an effect of the detectable size."""
+DECIDED = 0.8
+"""Share of experiments that decide with the number of repeats that is advised."""
 PAIRS_MIN = least_pairs(LEVEL)
 
 
@@ -95,8 +97,12 @@ def measure(
     other: Sequence[RepeatFigures],
     paired: bool = True,
     limit: float = 0.0,
+    level: float = LEVEL,
 ) -> FigureComparison:
-    """One figure: effect, interval and p. Its decision is made by `decide`, together with the other figures."""
+    """One figure: effect, interval and p. Its decision is made by `decide`, together with the other figures.
+
+    The interval misses the truth in a share of `level` of the experiments.
+    """
     base, mine = _values(figure, reference), _values(figure, other)
     numbers = {repeat.repeat for repeat in reference} | {repeat.repeat for repeat in other}
     both = sorted(base.keys() & mine.keys())
@@ -116,7 +122,7 @@ def measure(
         n_reference=len(first),
         missing=missing,
     )
-    return _tested(blank, figure, first, second, paired) if first and second else blank
+    return _tested(blank, figure, first, second, paired, level) if first and second else blank
 
 
 def decide(figures: Sequence[FigureComparison], paired: bool, level: float = LEVEL) -> list[FigureComparison]:
@@ -143,6 +149,20 @@ def beyond_limit(figure: FigureComparison) -> bool:
     return figure.effect is not None and _sign(figure) * _scaled(figure.effect, figure) > _bound(figure)
 
 
+def repeats_to_decide(figure: FigureComparison, level: float) -> int | None:
+    """The number of pairs or repeats after which 8 of 10 intervals lie on one side of the limit.
+
+    None without an interval, or if the effect is the limit.
+    """
+    if figure.low is None or figure.high is None or figure.effect is None:
+        return None
+    half = (_scaled(figure.high, figure) - _scaled(figure.low, figure)) / 2
+    distance = abs(_sign(figure) * _scaled(figure.effect, figure) - _bound(figure))
+    normal = NormalDist()
+    factor = 1 + normal.inv_cdf(DECIDED) / normal.inv_cdf(1 - level / 2)
+    return math.ceil(figure.n * (factor * half / distance) ** 2) if distance > TINY else None
+
+
 def noise_floor(ratios: Sequence[float]) -> float | None:
     """The effect that equal versions show against each other, as a share; None without a ratio.
 
@@ -167,13 +187,18 @@ def _values(figure: Figure, repeats: Sequence[RepeatFigures]) -> dict[int, float
 
 
 def _tested(
-    blank: FigureComparison, figure: Figure, first: Sequence[float], second: Sequence[float], paired: bool
+    blank: FigureComparison,
+    figure: Figure,
+    first: Sequence[float],
+    second: Sequence[float],
+    paired: bool,
+    level: float,
 ) -> FigureComparison:
     if figure.scale == "ratio":
         first, second = ([math.log(max(value, TINY)) for value in values] for values in (first, second))
     differences = [b - a for a, b in zip(first, second, strict=paired)]
     shifts = signed_rank(differences) if paired else mann_whitney(first, second)
-    low, high = shifts.interval() or (None, None)
+    low, high = shifts.interval(level) or (None, None)
     return msgspec.structs.replace(
         blank,
         effect=_shown(shifts.estimate, blank),

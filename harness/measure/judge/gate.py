@@ -6,6 +6,7 @@ Rules of this file
      beside the limit: where it is larger, most answers will be inconclusive.
   3. An invalid measurement decides nothing. Failures of the candidate do not make it invalid where they are judged:
      they are the finding.
+  4. A gate that was stopped is inconclusive, whatever its checks say so far.
 """
 
 from __future__ import annotations
@@ -50,9 +51,7 @@ def judge(
     checks = [*slo_checks(candidate.result), *regressions(cases, figures, limit, paired)]
     if confirmed_from is not None:
         checks = confirmed(checks, cases, figures, limit, paired, confirmed_from)
-    reasons, notes = _faults(baseline.result, candidate.result, cases, checks)
-    numbers = {repeat.repeat for _, case in cases for repeat in case.by_repeat}
-    confirmation = len([n for n in numbers if confirmed_from is not None and n >= confirmed_from])
+    pairs, confirmation = _played(cases, confirmed_from)
     found = Gate(
         schema_version=GATE_VERSION,
         status="inconclusive",
@@ -61,17 +60,22 @@ def judge(
         baseline=baseline.result.id,
         candidate=candidate.result.id,
         paired=paired,
-        pairs=len(numbers) - confirmation,
+        pairs=pairs,
         confirmation=confirmation,
         limit=limit,
         noise_floor=_floor(cases, figures) if paired else None,
         started_at=candidate.result.started_at,
-        reasons=reasons,
-        notes=notes,
         # Two servers always have two URLs.
         changed=[one for one in changed(baseline, candidate) if not one.name.endswith("server.url")],
     )
-    return concluded(found)
+    return concluded(_with_faults(found, baseline.result, candidate.result, bool(cases)))
+
+
+def _played(cases: Cases, confirmed_from: int | None) -> tuple[int, int]:
+    """The number of repeats until a failure was found, and of those that were to confirm it."""
+    numbers = {repeat.repeat for _, case in cases for repeat in case.by_repeat}
+    confirmation = len([n for n in numbers if confirmed_from is not None and n >= confirmed_from])
+    return len(numbers) - confirmation, confirmation
 
 
 def concluded(gate: Gate) -> Gate:
@@ -91,17 +95,18 @@ def _floor(cases: Cases, figures: Sequence[Figure]) -> float | None:
     return max((floor for floor in floors if floor is not None), default=None)
 
 
-def _faults(
-    baseline: RunResult, candidate: RunResult, cases: Cases, checks: Sequence[GateCheck]
-) -> tuple[list[str], list[str]]:
-    """Why the measurement is invalid, and why it is not whole."""
-    judged = any(check.figure and check.figure.figure == "errors" and check.status == "failed" for check in checks)
-    reasons = [] if cases else ["The two runs have no case in common, so nothing was compared."]
+def _with_faults(gate: Gate, baseline: RunResult, candidate: RunResult, compared: bool) -> Gate:
+    """The gate with what makes its measurement invalid, and why it is not whole."""
+    judged = any(one.figure and one.figure.figure == "errors" and one.status == "failed" for one in gate.checks)
+    stopped = any(reason.code == "interrupted" for run in (baseline, candidate) for reason in run.verdict.reasons)
+    reasons: list[str] = []
     notes: list[str] = []
     for which, run, failures_judged in (("baseline", baseline, False), ("candidate", candidate, judged)):
         for severity, text in _reasons(run, failures_judged):
             (reasons if severity == "invalid" else notes).append(f"{which}: {text}")
-    return reasons, notes
+    if not compared and not stopped:
+        reasons.insert(0, "The two runs have no case in common, so nothing was compared.")
+    return msgspec.structs.replace(gate, reasons=reasons, notes=notes, stopped=stopped)
 
 
 def _reasons(run: RunResult, failures_judged: bool) -> list[tuple[str, str]]:
@@ -119,8 +124,10 @@ def _said(reason: Reason) -> str:
 
 
 def _status(gate: Gate) -> GateStatus:
-    if gate.reasons or not gate.checks:
+    if gate.reasons or not (gate.checks or gate.stopped):
         return "invalid"
+    if gate.stopped:
+        return "inconclusive"
     found = {check.status for check in gate.checks}
     if "failed" in found:
         return "failed"
@@ -134,7 +141,7 @@ def _text(status: GateStatus, gate: Gate) -> str:
     if status == "passed":
         return "The one check passed." if len(checks) == 1 else f"All {len(checks)} checks passed."
     wanted = [check for check in checks if check.status == status]
-    if not wanted:
+    if gate.stopped or not wanted:
         return f"The measurement is not whole: {gate.notes[0]}"
     said = [
         f"{case}: {', '.join(_short(check) for check in wanted if check.case == case)}"

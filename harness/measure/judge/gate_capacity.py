@@ -75,7 +75,7 @@ def _check(by: str, slo: str, before: Capacity | None, after: Capacity | None, l
         return GateCheck(name, "capacity", slo, "failed", text)
     figure = _compared(by, before, after, limit)
     status = _status(figure, before)
-    return GateCheck(name, "capacity", slo, status, _text(by, figure, before, after, status), figure)
+    return GateCheck(name, "capacity", slo, status, _text(by, figure, before, after, status), figure=figure)
 
 
 def _measured(answer: Capacity | None) -> bool:

@@ -1,8 +1,8 @@
 """The checks of a gate: each condition of the SLO, and each figure against the baseline. Pure.
 
 Rules of this file
-  1. A check passes if its whole interval is on the harmless side of the limit. It is suspect if the exact one-sided
-     test at 5 % finds a change beyond the limit. All else is inconclusive.
+  1. Both answers are exact one-sided tests at 5 %, so the 90 % interval shows them: a check passes if the whole of it
+     is on the harmless side of the limit, and is suspect if the whole of it is beyond. All else is inconclusive.
   2. A suspect check fails if it repeats itself: the pairs that were played after it was suspected show a change beyond
      the limit, too, and all pairs together find it at 1 %. So a false alarm comes in less than 1 % of gates for each
      figure. There is no further correction for their number, which would hide real changes.
@@ -21,7 +21,7 @@ from harness.base import units
 from harness.measure.comparison_result import FigureComparison
 from harness.measure.gate_result import CheckStatus, GateCheck
 from harness.measure.judge.compared_figures import BACKLOG, FIGURES, Figure
-from harness.measure.judge.comparison import beyond_limit, decide, measure, within_limit
+from harness.measure.judge.comparison import beyond_limit, decide, measure, repeats_to_decide, within_limit
 from harness.measure.judge.comparison_words import effect, interval, label, value
 from harness.measure.judge.rank_tests import LEVEL
 from harness.measure.judge.slo import describe, parse, value_of
@@ -36,7 +36,7 @@ LEVEL_TOGETHER = 0.01
 """Of the one-sided test on all pairs, those that confirm included."""
 _FIGURES_OF = {True: ("completed", "service_p50", "errors"), False: ("p50", "p95", "errors")}
 """Backlog or arrivals -> figures that are judged, few on purpose."""
-CROSSES = "the interval reaches over the limit"
+PAIRS_SENSIBLE = 500
 CONFIRMED, NOT_CONFIRMED = "confirmed by further pairs", "not confirmed by further pairs"
 
 
@@ -50,7 +50,11 @@ def regressions(
 ) -> list[GateCheck]:
     """A check for each figure of each case."""
     return [
-        _regression(other.name, measure(figure, one.by_repeat, other.by_repeat, paired, _limit(figure, limit)), paired)
+        _regression(
+            other.name,
+            measure(figure, one.by_repeat, other.by_repeat, paired, _limit(figure, limit), 2 * LEVEL),
+            paired,
+        )
         for one, other in cases
         for figure in figures or figures_for(one)
     ]
@@ -61,7 +65,6 @@ def _limit(figure: Figure, limit: float) -> float:
 
 
 def _regression(case: str, measured: FigureComparison, paired: bool) -> GateCheck:
-    # The test has two sides, of which only the worse one counts.
     (figure,) = decide([measured], paired, 2 * LEVEL)
     status: CheckStatus = "inconclusive"
     if figure.decision == "worse" or figure.effect is None:
@@ -69,9 +72,21 @@ def _regression(case: str, measured: FigureComparison, paired: bool) -> GateChec
     elif within_limit(figure) and not figure.missing:
         status = "passed"
     text = _regression_text(figure, paired)
-    if status == "inconclusive" and within_limit(figure) is False:
-        text = f"{text}; {CROSSES}"
-    return GateCheck(f"{label(figure)} against the baseline", "regression", case, status, text, figure)
+    check = GateCheck(f"{label(figure)} against the baseline", "regression", case, status, text, figure=figure)
+    crosses = status == "inconclusive" and within_limit(figure) is False
+    return _remarked(check, _advice(figure, paired)) if crosses else check
+
+
+def _advice(figure: FigureComparison, paired: bool) -> str:
+    """What would decide a figure whose interval reaches over the limit."""
+    needed = repeats_to_decide(figure, 2 * LEVEL)
+    if needed is None or needed > PAIRS_SENSIBLE:
+        return "the change is about as large as the limit"
+    return f"the interval reaches over the limit; about {max(needed, figure.n + 1)} {_unit(paired)} would decide"
+
+
+def _remarked(check: GateCheck, remark: str) -> GateCheck:
+    return msgspec.structs.replace(check, text=f"{check.text}; {remark}", remark=remark)
 
 
 def _regression_text(figure: FigureComparison, paired: bool) -> str:
@@ -84,10 +99,14 @@ def _regression_text(figure: FigureComparison, paired: bool) -> str:
 
 def basis(figure: FigureComparison, paired: bool) -> list[str]:
     """The number of repeats, and what is missing."""
-    found = [f"{figure.n} {'pairs' if paired else 'repeats'}"]
+    found = [f"{figure.n} {_unit(paired)}"]
     if figure.decision == "not enough repeats":
         found[0] += f", {figure.needed} are needed"
     return found + ([f"missing in {figure.missing} repeats"] if figure.missing else [])
+
+
+def _unit(paired: bool) -> str:
+    return "pairs" if paired else "repeats"
 
 
 def limit_words(figure: FigureComparison) -> str:
@@ -184,5 +203,5 @@ def _settled(check: GateCheck, failed_again: bool | None) -> GateCheck:
     if failed_again is None or missing or check.status != "failed":
         return check
     if failed_again:
-        return msgspec.structs.replace(check, text=f"{check.text}; {CONFIRMED}")
-    return msgspec.structs.replace(check, status="inconclusive", text=f"{check.text}; {NOT_CONFIRMED}")
+        return _remarked(check, CONFIRMED)
+    return _remarked(msgspec.structs.replace(check, status="inconclusive"), NOT_CONFIRMED)

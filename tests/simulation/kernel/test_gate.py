@@ -1,13 +1,18 @@
 """The gate on simulated servers: a slower one is flagged, an equal one passes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.experiment.gate import blocks, interleaved
+from harness.client.errors import UsageError
+from harness.experiment.gate import against_run, blocks, interleaved
 from harness.experiment.gate_settings import GateSettings
+from harness.experiment.prepare import prepare
+from harness.experiment.run import execute
 from harness.experiment.simulate.compare import VirtualTime
 from harness.measure.gate_result import Gate
+from harness.measure.reduce.finished import read_finished
 from tests.bench.gate_decisions import drifting, side
 
 
@@ -39,6 +44,31 @@ def test_each_side_begins_as_often_as_the_other() -> None:
     turns = blocks(1)
     first = [next(turns)[0] for _ in range(100)]
     assert sum(first) == 50
+
+
+def against_earlier(folder: Path, slower: float, items: int = 150) -> Gate:
+    """A run of eight repeats, and a candidate that is played after it."""
+    first = prepare(replace(side(folder / "1", "main", 0.1, 1).settings, repeats=8, out=folder / "main"))
+    execute(first, lambda event, facts: None, VirtualTime(first))
+    settings = replace(side(folder / "2", "candidate", 0.1 * slower, 2).settings, out=folder / "candidate", items=items)
+    run = prepare(replace(settings, seed=1))
+    wanted = GateSettings(baseline=str(folder / "main"))
+    baseline = read_finished(folder / "main")
+    return against_run(wanted, run, VirtualTime(run), baseline, lambda event, facts: None)
+
+
+@pytest.mark.parametrize(("slower", "status", "confirmation"), [(1.0, "passed", 0), (1.05, "failed", 8)])
+def test_a_candidate_is_held_against_an_earlier_run(
+    tmp_path: Path, slower: float, status: str, confirmation: int
+) -> None:
+    found = against_earlier(tmp_path, slower)
+    assert (found.status, found.pairs, found.confirmation, found.paired) == (status, 8, confirmation, False)
+
+
+def test_another_load_than_the_baselines_is_refused_after_one_repeat(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Give this command the load of the baseline"):
+        against_earlier(tmp_path, 1.0, items=20)
+    assert len(list((tmp_path / "candidate" / "records").glob("*.end.json"))) == 1
 
 
 @pytest.mark.parametrize(("candidate", "right"), [("equal", 0.4), ("slower", 0.4)])
