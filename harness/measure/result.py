@@ -96,7 +96,7 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """Per second. `completed` and `goodput` count successes only; low and high are their intervals over repeats."""
+    """Per second. `completed` and `goodput` count successes after the warm-up; low and high are their intervals."""
 
     offered: float | None = None  # scheduled / schedule length; null for a backlog
     sent: float | None = None
@@ -196,6 +196,16 @@ class Target(msgspec.Struct, frozen=True):
     note: str | None = None  # e.g. "times divided by 6", "random weights: answers are meaningless"
 
 
+class Warmup(msgspec.Struct, frozen=True):
+    """The start of each repeat that does not count in latencies, rates and in-flight."""
+
+    floor_s: float  # never counts, as asked for
+    removed_s: float  # all that does not count
+    removed: int = 0  # successes that do not count
+    removed_p50_s: float | None = None  # median of their latency
+    settled: bool | None = None  # whether the rest is steady; null: too few requests, or a load that changes
+
+
 class Diagnosis(msgspec.Struct, frozen=True):
     """The limiting factor of this case, with the figures that show it."""
 
@@ -249,6 +259,7 @@ class Case(msgspec.Struct, frozen=True):
     by_repeat: list[RepeatFigures] = []
     layers: dict[str, Any] = {}  # retry, timeout, rate limit ... as configured around the strategy
     counts: Counts = Counts()
+    warmup: Warmup | None = None  # null: everything counts
     makespan_s: float | None = None  # from the load's zero to the last answer
     makespan_low_s: float | None = None  # its interval over repeats
     makespan_high_s: float | None = None
