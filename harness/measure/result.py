@@ -206,6 +206,13 @@ class Warmup(msgspec.Struct, frozen=True):
     settled: bool | None = None  # whether the rest is steady; null: too few requests, or a load that changes
 
 
+class Drift(msgspec.Struct, frozen=True):
+    """A rise or fall over the time of a case that chance does not explain: medians in seconds."""
+
+    first_s: float  # of the first third of each repeat
+    last_s: float  # of the last third
+
+
 class Diagnosis(msgspec.Struct, frozen=True):
     """The limiting factor of this case, with the figures that show it."""
 
@@ -260,6 +267,8 @@ class Case(msgspec.Struct, frozen=True):
     layers: dict[str, Any] = {}  # retry, timeout, rate limit ... as configured around the strategy
     counts: Counts = Counts()
     warmup: Warmup | None = None  # null: everything counts
+    latency_drift: Drift | None = None  # null: none found, or the load is not steady
+    service_drift: Drift | None = None
     makespan_s: float | None = None  # from the load's zero to the last answer
     makespan_low_s: float | None = None  # its interval over repeats
     makespan_high_s: float | None = None

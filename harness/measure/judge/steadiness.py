@@ -23,6 +23,27 @@ def warmup_warning(case: Case) -> str | None:
     return f"warm-up: the first {units.seconds(found.removed_s)}{of} do not count ({removed})"
 
 
+def drifted(case: Case) -> Iterator[tuple[str, str]]:
+    """Latency or service time rose or fell while the load was steady."""
+    found = case.service_drift or case.latency_drift
+    if found is None:
+        return
+    rose, share = found.last_s > found.first_s, abs(found.last_s / found.first_s - 1)
+    what = "service time" if case.service_drift else "latency"
+    causes = [f"the server or the machine became {'slower' if rose else 'faster'}"]
+    if case.load.kind != "backlog":
+        causes.append("more arrived than was answered" if rose else "a queue was worked off")
+    yield (
+        "drift",
+        (
+            f"The {what} {'rose' if rose else 'fell'} by {units.share(share)} during the run: its median was "
+            f"{units.seconds(found.first_s)} in the first third and {units.seconds(found.last_s)} in the last. "
+            f"Possible: {', or '.join(causes)}. "
+            f"The figures are an average over that: a run of another length has others."
+        ),
+    )
+
+
 def unsettled(case: Case) -> Iterator[tuple[str, str]]:
     """Whether the case reached a steady state."""
     if case.warmup is not None and case.warmup.settled is False:

@@ -35,6 +35,7 @@ from harness.measure.record.sealed_json import DamagedError
 from harness.measure.reduce.bursts import bursts
 from harness.measure.reduce.columns import Repeat, exchanges, load_repeat
 from harness.measure.reduce.counting import Evidence, counts, evidence, expected, is_partial
+from harness.measure.reduce.drift import drifts
 from harness.measure.reduce.failures import failure_counts, failure_samples
 from harness.measure.reduce.latencies import by_repeat, distributions
 from harness.measure.reduce.layer_figures import figures
@@ -198,6 +199,7 @@ def _case(
     low_s, high_s = interval(makespan_s, makespans, factor)
     warmup = warmup_of(plan, filled)
     begins_ns = 0 if warmup is None else round(warmup.removed_s * 1e9)
+    counted = [repeat.after(begins_ns) for repeat in filled]
     alone = [by_repeat(repeat, expected(repeat, plan).scheduled, bounds, begins_ns) for repeat in repeats]
     arrivals = None if plan.scheduled is None else sum(one.scheduled for one in alone) / max(len(alone), 1)
     return Case(
@@ -218,7 +220,8 @@ def _case(
         failures=failure_counts(filled),
         failure_samples=failure_samples(filled),
         layer_figures=figures(part for repeat in repeats for process in repeat.processes for part in process.layers),
-        **distributions([repeat.after(begins_ns) for repeat in filled], plan.is_backlog, factor),
+        **distributions(counted, plan.is_backlog, factor),
+        **drifts(plan, counted),
     )
 
 
