@@ -16,6 +16,7 @@ DURATION_HELP = "seconds, or a number with one of us ms s min h, such as 500ms"
 SHARE_HELP = "a share such as 5% or 0.05"
 REPEATS_HELP = "a whole number, or auto"
 AUTO: Literal["auto"] = "auto"
+NONE: Literal["none"] = "none"
 RATE_HELP = "a number per second, or one with /s /min /h, such as 100/s"
 
 
@@ -43,6 +44,11 @@ def share(value: str | float) -> float:
 def repeats_or_auto(value: str | int) -> int | Literal["auto"]:
     """A whole number, or `auto`; raises ValueError."""
     return AUTO if value == AUTO else int(value)
+
+
+def seconds_or_none(value: str | float) -> float | Literal["none"]:
+    """Seconds, or `none`; raises ValueError."""
+    return NONE if value == NONE else duration_s(value)
 
 
 def _split(shape: re.Pattern[str], value: str | float) -> tuple[float, str]:

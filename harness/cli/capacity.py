@@ -11,7 +11,7 @@ from harness.cli.command import Command, options_of
 from harness.cli.options import play, shared
 
 SET_BY_SEARCH = {"strategies", "variants", "slo", "items", "rate", "duration", "load", "reference", "control"}
-SET_BY_SEARCH |= {"repeats", "repeats_width", "repeats_max", "repeats_budget_s"}
+SET_BY_SEARCH |= {"warmup", "repeats", "repeats_width", "repeats_max", "repeats_budget_s"}
 """Options of a run that the search sets itself."""
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

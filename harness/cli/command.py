@@ -20,6 +20,7 @@ from harness.base.quantity import (
     duration_s,
     rate_per_s,
     repeats_or_auto,
+    seconds_or_none,
     share,
 )
 from harness.client.errors import UsageError
@@ -226,6 +227,8 @@ def _kind(declared: Option) -> Any:
         return rate()
     if declared.kind is repeats_or_auto:
         return Quantity("repeats", repeats_or_auto, REPEATS_HELP)
+    if declared.kind is seconds_or_none:
+        return Quantity("duration", seconds_or_none, f"{DURATION_HELP}, or none")
     if declared.kind is share:
         return Quantity("share", share, SHARE_HELP)
     if declared.names is not None:

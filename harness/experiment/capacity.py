@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from harness.base.options import option
-from harness.base.quantity import duration_s, rate_per_s, share
+from harness.base.quantity import NONE, duration_s, rate_per_s, share
 from harness.experiment.cases import cases
 from harness.experiment.prepare import Run, prepare
 from harness.experiment.scenario import Description
@@ -141,7 +141,7 @@ class CaseMaker:
         )
 
     def _one(self, name: str, strategy: str, **more: object) -> CaseSpec:
-        settings = replace(self.settings, strategies=(strategy,), variants=(), **more)  # type: ignore[arg-type] # as above
+        settings = replace(self.settings, strategies=(strategy,), variants=(), warmup=NONE, **more)  # type: ignore[arg-type] # as above
         return cases(settings, self.scenario, name)[0]
 
 

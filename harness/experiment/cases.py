@@ -6,7 +6,7 @@ import os
 from typing import Any, Literal
 
 from harness import plugins
-from harness.base.quantity import AUTO
+from harness.base.quantity import AUTO, NONE
 from harness.client import stack
 from harness.client.errors import UsageError
 from harness.client.layer_settings import NamedLayers
@@ -51,6 +51,7 @@ def cases(settings: RunSettings, scenario: type[Description], name: str | None =
             drain_s=settings.drain_s,
             scenario=settings.scenario,
             repeats=1 if settings.repeats == AUTO else settings.repeats,
+            warmup_s=_warmup_s(settings, load, duration_s),
             repeats_auto=settings.repeats == AUTO,
             transport=_transport(strategy, settings),
             schedule_sha256=schedule.sha256,
@@ -59,6 +60,19 @@ def cases(settings: RunSettings, scenario: type[Description], name: str | None =
         )
         for label, strategy, layers in strategies
     ]
+
+
+def _warmup_s(settings: RunSettings, load: Named, duration_s: float) -> float | None:
+    """The part of the arrivals that never counts; None if everything does."""
+    if settings.warmup == NONE or (load.name == BACKLOG and not settings.warmup):
+        return None
+    if load.name == BACKLOG:
+        raise UsageError(f"--warmup {settings.warmup:g}: a backlog is one job, and all of it counts; choose a --load")
+    if not 0 <= settings.warmup <= duration_s / 2:
+        raise UsageError(
+            f"--warmup {settings.warmup:g}: must be between 0 and half of the arrivals ({duration_s / 2:g} s)"
+        )
+    return settings.warmup
 
 
 def check_simulated(cases: list[CaseSpec]) -> None:

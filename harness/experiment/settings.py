@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.base.options import option
-from harness.base.quantity import AUTO, duration_s, rate_per_s, repeats_or_auto, share
+from harness.base.quantity import AUTO, duration_s, rate_per_s, repeats_or_auto, seconds_or_none, share
 from harness.client.layer_settings import LayerSettings
 from harness.measure.precision_result import PrecisionPlan
 from harness.measure.record.plan import DEFAULT_SEED
@@ -54,6 +54,13 @@ class RunSettings:
     # None: DEFAULT_SEED, and the mock keeps its profile's own.
     seed: int | None = option(
         None, "Seed of schedule, texts and mock [default: 1; the mock's profile has its own].", kind=int
+    )
+    warmup: float | Literal["none"] = option(
+        0.0,
+        "Seconds at the start of arrivals that never count; of a constant or poisson load more are removed, until "
+        "latency and throughput have settled. none: everything counts.",
+        kind=seconds_or_none,
+        metavar="SECONDS|none",
     )
     repeats: int | Literal["auto"] = option(
         1,

@@ -97,7 +97,7 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """Per second. `completed` and `goodput` count successes only; low and high are their intervals over repeats."""
+    """Per second. `completed` and `goodput` count successes after the warm-up; low and high are their intervals."""
 
     offered: float | None = None  # scheduled / schedule length; null for a backlog
     sent: float | None = None
@@ -197,6 +197,23 @@ class Target(msgspec.Struct, frozen=True):
     note: str | None = None  # e.g. "times divided by 6", "random weights: answers are meaningless"
 
 
+class Warmup(msgspec.Struct, frozen=True):
+    """The start of each repeat that does not count in latencies, rates and in-flight."""
+
+    floor_s: float  # never counts, as asked for
+    removed_s: float  # all that does not count
+    removed: int = 0  # successes that do not count
+    removed_p50_s: float | None = None  # median of their latency
+    settled: bool | None = None  # whether the rest is steady; null: too few requests, or a load that changes
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """A rise or fall over the time of a case that chance does not explain: medians in seconds."""
+
+    first_s: float  # of the first third of each repeat
+    last_s: float  # of the last third
+
+
 class Diagnosis(msgspec.Struct, frozen=True):
     """The limiting factor of this case, with the figures that show it."""
 
@@ -250,6 +267,9 @@ class Case(msgspec.Struct, frozen=True):
     by_repeat: list[RepeatFigures] = []
     layers: dict[str, Any] = {}  # retry, timeout, rate limit ... as configured around the strategy
     counts: Counts = Counts()
+    warmup: Warmup | None = None  # null: everything counts
+    latency_drift: Drift | None = None  # null: none found, or the load is not steady
+    service_drift: Drift | None = None
     makespan_s: float | None = None  # from the load's zero to the last answer
     makespan_low_s: float | None = None  # its interval over repeats
     makespan_high_s: float | None = None

@@ -13,7 +13,7 @@ from harness.measure.judge.tails import common_tail
 from harness.measure.reduce import columns
 from harness.measure.reduce.effective_n import LEAST, PIECE, effective_n
 from harness.measure.reduce.statistics import distribution
-from harness.measure.result import Case, Distribution, Load, Named, Target
+from harness.measure.result import Case, Distribution, Load, Named, Quantile, Target
 from reports import labels
 from reports.formats import _facts
 from tests.simulation.statistics.calibration import queue
@@ -113,6 +113,8 @@ def test_a_warning_says_which_percentiles_are_rough_and_reports_mark_them() -> N
     (row,) = _facts.percentiles(once)
     assert row[1:3] == ["5,000", f"{once.latency_s.n_effective:.0f}"]
     assert rough_warning(case(distribution(latencies(0.8, 5_000, 1)))) is None
+    only = msgspec.structs.replace(Distribution(n=5_000, n_effective=500.0), p99_9=Quantile(1.0, rough=True))
+    assert rough_warning(case(only)) is None
 
 
 def test_cases_are_compared_by_a_percentile_that_is_not_rough() -> None:

@@ -227,10 +227,10 @@ def test_every_code_is_earned_by_a_test_here() -> None:
         *("known_ceiling", "known_timing_error"),
         # Of whole searches: test_capacity_probes.py.
         *("capacity", "capacity_invalid"),
-        # test_precision.py
-        "wide",
         # Of a whole sweep: tests/simulation/sweep/test_verdict.py.
         "slo_unclear",
+        # test_precision.py, test_warmup.py, test_drift.py
+        *("wide", "unsettled", "drift"),
     }
     assert tested == set(CODES)
 

@@ -17,8 +17,10 @@ from harness.experiment.run import execute
 from harness.experiment.settings import RunSettings
 from harness.experiment.simulate.compare import VirtualTime
 from harness.experiment.spec import CaseSpec
+from harness.measure.judge.conditions import Finished, obstacles
 from harness.measure.judge.precision import ended, outcome, reasons, widths, words
 from harness.measure.precision_result import Precision, PrecisionPlan
+from harness.measure.record.plan import read_plan, write_plan
 from harness.measure.reduce.summary import Observed, summarize_run
 from harness.measure.repeat_figures import RepeatFigures
 from harness.measure.result import (
@@ -174,8 +176,6 @@ def test_intervals_of_automatic_repeats_are_wider_by_a_tenth(tmp_path: Path) -> 
     result_of(settings(tmp_path, repeats_width=0.5))
     automatic = summarize_run(tmp_path / "run").cases[0].rates_per_s
     plan = tmp_path / "run" / "plan.json"
-    from harness.measure.record.plan import read_plan, write_plan
-
     fixed = read_plan(plan.parent)
     cases = [msgspec.structs.replace(one, repeats_auto=False) for one in fixed.cases]
     write_plan(msgspec.structs.replace(fixed, cases=cases), plan.parent)
@@ -204,3 +204,14 @@ def test_words_name_the_number_of_repeats_the_reason_and_the_widest_interval() -
 def test_numbers_out_of_range_are_refused(field: str, value: float, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"--{field.removesuffix('_s').replace('_', '-')} .*must be between"):
         prepare(settings(tmp_path, **{field: value}))
+
+
+def test_a_run_whose_repeats_share_their_arrivals_is_not_compared_with_one_of_automatic_repeats(tmp_path: Path) -> None:
+    found = []
+    for name, repeats in (("auto", "auto"), ("fixed", 8)):
+        directory = tmp_path / name
+        result = result_of(settings(tmp_path, repeats=repeats, repeats_width=0.5, out=directory))
+        found.append(Finished(result, read_plan(directory)))
+    refused = [one for one in obstacles(*found) if "arrivals of the repeats" in one.name]
+    assert [(one.before, one.after) for one in refused] == [("each its own", "all the same")]
+    assert obstacles(found[0], found[0]) == []

@@ -13,7 +13,7 @@ from harness.measure.record.plan import Plan, PlanCase
 from harness.measure.result import Case, RunResult
 
 _MACHINE = ("cpu_model", "cpu_cores", "cpu_cores_usable", "cgroup_cpu_quota", "memory_gb", "os", "machine", "python")
-_PLANNED = ("tasks", "synthetic", "input", "users", "processes", "drain_s")
+_PLANNED = ("tasks", "synthetic", "input", "users", "processes", "drain_s", "warmup_s")
 _LOAD_OF_PLAN = {"tasks", "synthetic"}
 ABSENT = "–"
 
@@ -77,6 +77,9 @@ def _planned(before: Finished, after: Finished, forbidding: bool) -> Iterator[Ch
                 if (name in _LOAD_OF_PLAN) is forbidding:
                     values = (_of_plan(earlier[case.name], name), _of_plan(case, name))
                     yield from _differing(f"case {case.name}: {name}", *values)
+            if forbidding:
+                arrivals = (_arrivals(earlier[case.name]), _arrivals(case))
+                yield from _differing(f"case {case.name}: arrivals of the repeats", *arrivals)
 
 
 def _schedules(before: RunResult, after: RunResult) -> Iterator[Changed]:
@@ -84,6 +87,11 @@ def _schedules(before: RunResult, after: RunResult) -> Iterator[Changed]:
     hashes = (before.schedule_sha256, after.schedule_sha256)
     if None not in hashes and hashes[0] != hashes[1]:
         yield Changed("schedule", *(f"{str(run.schedule_sha256)[:12]} (seed {run.seed})" for run in (before, after)))
+
+
+def _arrivals(case: PlanCase) -> str:
+    """Whether the repeats had arrivals and texts of their own, as automatic repeats have."""
+    return "each its own" if case.schedules else "all the same"
 
 
 def _of_plan(case: PlanCase, name: str) -> Any:

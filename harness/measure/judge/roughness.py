@@ -13,9 +13,13 @@ def rough_percentiles(spread: Distribution) -> list[str]:
 
 
 def rough_warning(case: Case) -> str | None:
-    """Which percentiles of the latency or service time are rough, why, and the remedy."""
+    """Which percentiles of the latency or service time are rough, why, and the remedy.
+
+    No table of cases shows p99.9, so nothing is said if it is the only one.
+    """
     for words, spread in (("latency", case.latency_s), ("service time", case.service_time_s)):
-        if spread.n_effective is None or not (names := rough_percentiles(spread)):
+        names = rough_percentiles(spread)
+        if spread.n_effective is None or names in ([], ["p99_9"]):
             continue
         shown = units.listing([name.replace("_", ".") for name in names])
         is_, each = ("is", "it needs") if len(names) == 1 else ("are", f"{names[0].replace('_', '.')} needs")

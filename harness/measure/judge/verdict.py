@@ -10,6 +10,7 @@ from typing import Literal
 
 from harness.base import units
 from harness.measure.judge import bursts, client_time, known_machine
+from harness.measure.judge.steadiness import drifted, unsettled
 from harness.measure.reduce.counting import Evidence
 from harness.measure.result import OUTCOME_NAMES, Case, Reason, RunResult, Verdict
 
@@ -68,6 +69,11 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
     "partial": ("inconclusive", "a process was killed, or a repeat is missing"),
     "capacity": ("inconclusive", "a capacity search ended before its interval was as narrow as asked for"),
     "capacity_invalid": ("invalid", "a capacity search could not measure the probes that decide"),
+    "drift": (
+        "valid",
+        "latency or service time rose or fell during a steady load, by 5 % or more (rank test, 1 % level)",
+    ),
+    "unsettled": ("valid", "under a steady load, latency or throughput had not settled by the middle of the run"),
     "wide": ("valid", "--repeats auto spent its budget before every interval was as narrow as asked for"),
     "bursts": (
         "valid",
@@ -177,6 +183,8 @@ def _of_case(
     else:
         yield from _early_end(case, proof)
     yield from _layer_faults(case)
+    yield from unsettled(case)
+    yield from drifted(case)
 
 
 def _stopped_unanswered(case: Case, proof: Evidence) -> bool:

@@ -53,6 +53,7 @@ class PlanCase(msgspec.Struct, frozen=True):
     processes: int = 1  # Locust processes that share them
     drain_s: float = 30.0  # time allowed for in-flight requests after the end or a stop
     scenario: str = "backlog"
+    warmup_s: float | None = None  # of arrivals, that never counts; None: everything counts
     repeats: int = 1
     repeats_auto: bool = False  # the number of repeats depended on their intervals, so the intervals are widened
     transport: Literal["asyncio", "blocking", "simulated"] = "asyncio"

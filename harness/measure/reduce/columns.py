@@ -7,7 +7,7 @@ memory-mapped and checked, and their rows are copied out of the frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,10 @@ class Repeat:
     def makespan_ns(self) -> int:
         """From the load's zero to the last outcome of a request."""
         return max(int(self.rows["done"].max()), 1) if len(self.rows) else 0
+
+    def after(self, begins_ns: int) -> Repeat:
+        """The requests that were due from this instant on."""
+        return self if begins_ns <= 0 else replace(self, rows=self.rows[self.rows["due"] >= begins_ns])
 
     def ok(self) -> Array:
         """The rows of successes."""

@@ -67,17 +67,20 @@ def _itl(rows: Array) -> Array:
     return gaps.round().astype(np.int64)
 
 
-def by_repeat(repeat: Repeat, scheduled: int, bounds: Bounds) -> RepeatFigures:
-    """The figures of one repeat alone."""
-    parts, makespan_s = _parts(repeat), repeat.makespan_ns / 1e9
-    ok, good = len(parts["latency_s"]), within(repeat, bounds)
+def by_repeat(repeat: Repeat, scheduled: int, bounds: Bounds, begins_ns: int = 0) -> RepeatFigures:
+    """The figures of one repeat alone. Latencies and rates are of what was due from `begins_ns` on."""
+    counted = repeat.after(begins_ns)
+    parts, makespan_s = _parts(counted), repeat.makespan_ns / 1e9
+    ok, good, counted_s = len(parts["latency_s"]), within(counted, bounds), makespan_s - begins_ns / 1e9
     return RepeatFigures(
         repeat=repeat.number,
         scheduled=scheduled,
-        ok=ok,
+        ok=len(repeat.ok()),
+        warmup_s=begins_ns / 1e9,
+        ok_in_warmup=len(repeat.ok()) - ok,
         makespan_s=makespan_s or None,
-        completed_per_s=ok / makespan_s if makespan_s else None,
-        goodput_per_s=good / makespan_s if makespan_s else None,
+        completed_per_s=ok / counted_s if counted_s > 0 else None,
+        goodput_per_s=good / counted_s if counted_s > 0 else None,
         good=good,
         latency_s=_points(parts["latency_s"]),
         service_time_s=_points(parts["service_time_s"]),

@@ -12,7 +12,9 @@ from harness.measure.result import Rates
 def rates(
     scheduled: float | None, span_s: float | None, sent: int, repeats: Sequence[RepeatFigures], factor: float = 1.0
 ) -> Rates:
-    """Rates over the makespans of all repeats together; intervals come from the rates of each repeat.
+    """Rates over all repeats together; intervals come from the rates of each repeat.
+
+    `sent` is over the makespans, `completed` and `goodput` over what follows the warm-ups.
 
     Args:
         scheduled: Arrivals of the schedule, of several the mean; None for a backlog.
@@ -25,8 +27,9 @@ def rates(
     makespans_s = sum(one.makespan_s or 0.0 for one in filled)
     if makespans_s <= 0:
         return Rates()
-    completed = sum(one.ok for one in filled) / makespans_s
-    goodput = sum(one.good for one in filled) / makespans_s
+    counted_s = makespans_s - sum(one.warmup_s for one in filled)
+    completed = sum(one.ok - one.ok_in_warmup for one in filled) / counted_s if counted_s > 0 else None
+    goodput = sum(one.good for one in filled) / counted_s if counted_s > 0 else None
     completed_low, completed_high = interval(completed, [one.completed_per_s for one in filled], factor)
     goodput_low, goodput_high = interval(goodput, [one.goodput_per_s for one in filled], factor)
     return Rates(

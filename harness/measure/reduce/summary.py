@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 from harness.measure.capacity_result import CapacityPlan
 from harness.measure.judge.client_time import tolerance_s
@@ -26,6 +27,7 @@ from harness.measure.judge.precision import outcome as precision_outcome
 from harness.measure.judge.precision import reasons as precision_reasons
 from harness.measure.judge.roughness import rough_warning
 from harness.measure.judge.slo import Bounds, Condition, backlog_warning, bounds_s, check, parse, sets_errors
+from harness.measure.judge.steadiness import warmup_warning
 from harness.measure.judge.verdict import verdict
 from harness.measure.record.files import RecordPaths, find, unreadable
 from harness.measure.record.plan import CaseFacts, Measured, Plan, PlanCase, read_facts, read_measured, read_plan
@@ -33,6 +35,7 @@ from harness.measure.record.sealed_json import DamagedError
 from harness.measure.reduce.bursts import bursts
 from harness.measure.reduce.columns import Repeat, exchanges, load_repeat
 from harness.measure.reduce.counting import Evidence, counts, evidence, expected, is_partial
+from harness.measure.reduce.drift import drifts
 from harness.measure.reduce.failures import failure_counts, failure_samples
 from harness.measure.reduce.latencies import by_repeat, distributions
 from harness.measure.reduce.layer_figures import figures
@@ -41,6 +44,7 @@ from harness.measure.reduce.rates import rates
 from harness.measure.reduce.resources import resources
 from harness.measure.reduce.statistics import LEAST_N, WIDENED, interval
 from harness.measure.reduce.timeline import buckets, in_flight
+from harness.measure.reduce.warmup import warmup_of
 from harness.measure.result import (
     SCHEMA_VERSION,
     Bucket,
@@ -182,10 +186,8 @@ def _measure(
     waits_s = bursts(repeats, _ceiling(plan, measured.ceilings))
     proof = msgspec.structs.replace(proof, machine=measured.machine, burst_waits_s=waits_s)
     case = _case(plan, repeats, facts, proof, bounds_s(conditions), measured)
-    warning = rough_warning(case)
-    case = msgspec.structs.replace(
-        case, limit=limit_log(list(recorded.values())), warnings=[*case.warnings, *([warning] if warning else [])]
-    )
+    warnings = [*case.warnings, *filter(None, [warmup_warning(case), rough_warning(case)])]
+    case = msgspec.structs.replace(case, limit=limit_log(list(recorded.values())), warnings=warnings)
     return _with_slo(case, conditions), proof
 
 
@@ -211,18 +213,22 @@ def _case(
     makespan_s = sum(makespans) / len(makespans) if makespans else None
     factor = WIDENED if plan.repeats_auto else 1.0
     low_s, high_s = interval(makespan_s, makespans, factor)
-    alone = [by_repeat(repeat, expected(repeat, plan).scheduled, bounds) for repeat in repeats]
+    warmup = warmup_of(plan, filled)
+    begins_ns = 0 if warmup is None else round(warmup.removed_s * 1e9)
+    counted = [repeat.after(begins_ns) for repeat in filled]
+    alone = [by_repeat(repeat, expected(repeat, plan).scheduled, bounds, begins_ns) for repeat in repeats]
     arrivals = None if plan.scheduled is None else sum(one.scheduled for one in alone) / max(len(alone), 1)
     return Case(
         **_identity(plan, measured),
         repeats=len(repeats),
         by_repeat=alone,
         counts=number,
+        warmup=warmup,
         makespan_s=makespan_s,
         makespan_low_s=low_s,
         makespan_high_s=high_s,
         rates_per_s=rates(arrivals, plan.span_s, number.sent, alone, factor),
-        in_flight=_in_flight(filled),
+        in_flight=_in_flight(filled, begins_ns),
         resources=_resources(plan, filled, number, sum(makespans), measured.ceilings),
         timeline=_timeline(filled),
         warnings=_warnings(number, proof, repeats),
@@ -230,7 +236,8 @@ def _case(
         failures=failure_counts(filled),
         failure_samples=failure_samples(filled),
         layer_figures=figures(part for repeat in repeats for process in repeat.processes for part in process.layers),
-        **distributions(filled, plan.is_backlog, factor),
+        **distributions(counted, plan.is_backlog, factor),
+        **drifts(plan, counted),
     )
 
 
@@ -256,8 +263,15 @@ def _with_slo(case: Case, conditions: Sequence[Condition]) -> Case:
     return msgspec.structs.replace(case, slo=check(conditions, case), warnings=warnings)
 
 
-def _in_flight(repeats: list[Repeat]) -> InFlight:
-    found = [in_flight(*exchanges(repeat), repeat.makespan_ns) for repeat in repeats]
+def _in_flight(repeats: list[Repeat], begins_ns: int) -> InFlight:
+    """From `begins_ns` on."""
+    found = [
+        in_flight(
+            np.maximum(starts, begins_ns)[ends > begins_ns], ends[ends > begins_ns], repeat.makespan_ns - begins_ns
+        )
+        for repeat in repeats
+        for starts, ends in [exchanges(repeat)]
+    ]
     means = [one.mean for one in found if one.mean is not None]
     peaks = [one.max for one in found if one.max is not None]
     return InFlight(sum(means) / len(means), max(peaks)) if means else InFlight()

@@ -1,0 +1,133 @@
+"""The warm-up of a case: a fixed time that never counts, and what MSER-5 removes beyond it. Pure.
+
+MSER-5 (White 1997; Hoad and Robinson 2011) cuts a series of batch means where the standard error of the mean of the
+rest is least. The series are medians of the latency of a few neighbouring requests, and their throughput.
+
+Rules of this file
+  1. Medians, because one outlier in the middle of a series of raw latencies moves the cut there.
+  2. Repeats are averaged before the cut is sought, so that all of them have the same.
+  3. A cut counts only if the removed part differs from the rest by more than chance explains. Without this rule MSER-5
+     finds a warm-up in a fifth of short stationary runs.
+  4. A cut beyond the half of the run is none: the run has not settled, and only the fixed time is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from harness.measure.record.plan import PlanCase
+from harness.measure.reduce.columns import Repeat, latency
+from harness.measure.reduce.effective_n import effective_n
+from harness.measure.result import Warmup
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+STATIONARY = {"constant", "poisson"}
+"""Loads in which every part is like every other, once the system has settled."""
+BATCH = 5
+BATCHES_LEAST = 20
+BATCHES_MOST = 100
+SLICE_LEAST = 3
+"""Requests of a slice; five slices are a batch."""
+ALMOST = 1.05
+SURE = 4.0
+"""Standard errors by which the removed part must differ from the rest."""
+
+
+class Cut(NamedTuple):
+    """Where the counted part begins, and whether the series has settled; None if there is too little to tell."""
+
+    begins_ns: int
+    settled: bool | None
+
+
+def cut(repeats: Sequence[tuple[Array, Array, Array]], floor_ns: int) -> Cut:
+    """The warm-up of repeats, each given as (due, done, latency) of its successes in order of due."""
+    counted = [(due[keep], done[keep], late[keep]) for due, done, late in repeats for keep in [due >= floor_ns]]
+    slices = _slices(min((len(due) for due, _, _ in counted), default=0))
+    if not slices:
+        return Cut(floor_ns, None)
+    begins, settled = floor_ns, True
+    for series in (_latency, _throughput):
+        means = np.mean([series(due, done, late, slices) for due, done, late in counted], axis=0)
+        batches = means.reshape(-1, BATCH).mean(axis=1)
+        last = mser(batches)
+        place = mser(batches, len(batches) // 2)
+        if not _differs(batches, place):
+            place = 0
+        if last > len(batches) // 2 and _differs(batches[place:], last - place):
+            settled = False
+        elif place:
+            begins = max(begins, *(int(due[place * BATCH * (len(due) // slices)]) for due, _, _ in counted))
+    # Fixed time and cut together leave half of the arrivals at least.
+    settled = settled and (begins == floor_ns or begins <= max(int(due[-1]) for due, _, _ in counted) // 2)
+    return Cut(begins if settled else floor_ns, settled)
+
+
+def warmup_of(plan: PlanCase, repeats: Sequence[Repeat]) -> Warmup | None:
+    """The warm-up of a case; None if everything counts."""
+    if plan.warmup_s is None or not repeats:
+        return None
+    floor_ns = round(plan.warmup_s * 1e9)
+    series = [_series(repeat) for repeat in repeats]
+    found = cut(series, floor_ns) if plan.load.name in STATIONARY else Cut(floor_ns, None)
+    removed = np.concatenate([late[due < found.begins_ns] for due, _, late in series])
+    median = float(np.median(removed)) / 1e9 if len(removed) else None
+    return Warmup(plan.warmup_s, found.begins_ns / 1e9, len(removed), median, found.settled)
+
+
+def _series(repeat: Repeat) -> tuple[Array, Array, Array]:
+    """Due, done and latency of the successes, in order of due."""
+    ok = repeat.ok()
+    order = np.argsort(ok["due"], kind="stable")
+    return ok["due"][order], ok["done"][order], latency(ok)[order]
+
+
+def mser(batches: Array, most: int | None = None) -> int:
+    """The number of batches to cut, at most `most`: where the standard error of the mean of the rest is least.
+
+    Once it has settled the error hardly changes, so the first place counts that is almost as good as the best.
+    """
+    n = len(batches)
+    rest = np.arange(n, 0, -1)
+    sums, squares = (np.cumsum(values[::-1])[::-1] for values in (batches, batches**2))
+    # The last batches are too few for a standard error.
+    last = min(n - BATCH, n if most is None else most + 1)
+    errors = (squares - sums**2 / rest)[:last] / rest[:last] ** 2
+    return int(np.argmax(errors <= ALMOST * errors.min()))
+
+
+def _slices(requests: int) -> int:
+    """The number of slices: a multiple of BATCH, or 0 if there are too few requests."""
+    batches = min(requests // (BATCH * SLICE_LEAST), BATCHES_MOST)
+    return batches * BATCH if batches >= BATCHES_LEAST else 0
+
+
+def _latency(due: Array, done: Array, late: Array, slices: int) -> Array:
+    """Logarithm of the median latency of each slice of requests."""
+    size = len(late) // slices
+    medians: Array = np.log(np.maximum(np.median(late[: size * slices].reshape(slices, size), axis=1), 1.0))
+    return medians
+
+
+def _throughput(due: Array, done: Array, late: Array, slices: int) -> Array:
+    """Logarithm of the time that each slice of answers took, with the arrivals' own rhythm removed."""
+    size = len(done) // slices
+    edges = np.arange(1, slices) * size
+    took, asked = (np.diff(np.sort(instants)[edges], prepend=instants.min()) for instants in (done, due))
+    ratio = np.log(np.maximum(took, 1.0)) - np.log(np.maximum(asked, 1.0))
+    series: Array = np.concatenate([ratio, ratio[-1:]])
+    return series
+
+
+def _differs(batches: Array, place: int) -> bool:
+    """Whether the mean of the first batches differs from that of the rest by more than chance explains."""
+    if not place:
+        return False
+    rest = batches[place:]
+    independent = (effective_n([rest]) or len(rest)) / len(rest)
+    error = float(np.std(rest, ddof=1)) * np.sqrt((1 / place + 1 / len(rest)) / independent)
+    return bool(abs(batches[:place].mean() - rest.mean()) > SURE * error)
