@@ -186,7 +186,7 @@ def test_replay_says_in_a_line_what_is_wrong_with_the_file(tmp_path: Path) -> No
     with pytest.raises(UsageError, match="No such file"):
         arrivals(Replay(str(tmp_path / "missing")), 1.0)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(UsageError, match="decode"):
+    with pytest.raises(UsageError, match="is not UTF-8 but UTF-16"):
         arrivals(Replay(str(tmp_path / "binary")), 1.0)
 
 
