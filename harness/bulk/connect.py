@@ -10,7 +10,6 @@ from harness.bulk.server_watch import Alive
 from harness.bulk.settings import ProcessSettings
 from harness.client.errors import UsageError
 from harness.client.transport.choice import transport_of
-from harness.client.transport.endpoint import access_to
 from harness.client.transport.server import check_answers, check_url, identity
 from harness.client.types import Send, Strategy
 
@@ -25,14 +24,14 @@ async def connected(
     """
     if settings.target is None:
         raise UsageError("--target URL is missing: the server to send to")
-    to = access_to(settings.target)
+    to = settings.connection.access(settings.target)
     url = check_url(to.url)
-    await asyncio.to_thread(check_answers, url)
-    server = await asyncio.to_thread(identity, url) if named else url
+    await asyncio.to_thread(check_answers, url, to)
+    server = await asyncio.to_thread(identity, url, to) if named else url
 
     async def alive() -> bool:
         with contextlib.suppress(UsageError):
-            await asyncio.to_thread(check_answers, url)
+            await asyncio.to_thread(check_answers, url, to)
             return True
         return False
 

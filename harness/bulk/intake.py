@@ -127,6 +127,9 @@ class Intake:
         self._position += 1
         if number in self._store.done:
             return None
+        if self._rows.is_header(number):
+            self._store.skip(number)
+            return None
         if isinstance(raw, bytes) and not raw.strip():
             self._store.skip(number)
             self._on_blank()

@@ -33,6 +33,7 @@ from harness.client.redaction import one_line, shown
 from harness.client.stack import compose
 from harness.client.transport.open_files import explained, raise_limit
 from harness.client.types import Outcome, Request, Response, Result, Send, Strategy
+from harness.load.rows import RowReader, columns_of
 from harness.measure.reduce.layer_figures import figures
 
 Tell = Callable[[str, dict[str, Any]], None]
@@ -67,6 +68,8 @@ class Process:
             settings.task_field,
             settings.priority_field,
             self._priority_settled,
+            settings.http,
+            RowReader(settings.input, columns_of(settings.columns)),
         )
         self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)
         self._share = Share(settings.errors_max, settings.errors_least)

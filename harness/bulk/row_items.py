@@ -11,8 +11,10 @@ import msgspec
 from harness import plugins
 from harness.client.errors import ItemError, UsageError
 from harness.client.items import PRIORITY_FIELD, data_of, priority_of
+from harness.client.tasks.http import Http
 from harness.client.types import Item, Outcome, Result, Task
 from harness.load.lines import BOM, LINE_MAX, LongLine
+from harness.load.rows import RowReader
 
 BAD_LINE = "bad_line"
 
@@ -60,8 +62,12 @@ class Rows:
         priority_field: str = PRIORITY_FIELD,
         # Whether the strategy uses priorities.
         priorities: bool = False,
+        # Files that describe tasks.
+        http: Sequence[str] = (),
+        reader: RowReader | None = None,
     ) -> None:
-        built = [plugins.make("task", text) for text in tasks]
+        self._reader = reader or RowReader("-")
+        built = [*(plugins.make("task", text) for text in tasks), *map(Http, http)]
         self._tasks: dict[str, Task] = {task.name: task for task in built}
         if len(self._tasks) < len(built):
             raise UsageError("--task: each task once; a row tells tasks apart by their names")
@@ -81,25 +87,36 @@ class Rows:
             "id_field": self._id_field,
             "with_input": self._with_input,
             "task_field": self._task_field,
+            **({"columns": self._reader.columns} if self._reader.columns else {}),
         }
 
     def item(self, line: int, raw: bytes | LongLine) -> tuple[Item | None, Ticket, str]:
         """The item of a line and its ticket; for a malformed line the reason instead of an item."""
         ticket = Ticket(line, raw, origin=line)
+        row: dict[str, Any] = {}
         try:
             if isinstance(raw, LongLine):
                 raise ItemError(f"longer than {LINE_MAX} bytes")  # noqa: TRY301 - a line's faults end in one place
             if line == 1:
                 raw = ticket.raw = raw.removeprefix(BOM)
-            row = msgspec.json.decode(raw, type=dict[str, Any])
-            if _is_letter(row):
+            row = self._reader.row(raw)
+            if self._reader.has_header:
+                ticket.raw = _encode(row)
+            elif _is_letter(row):
                 row = _unwrap(row, ticket)
+            row = self._reader.mapped(row)
             ticket.id = row.get(self._id_field, msgspec.UNSET)
             task = self._only or self._named(row)
             priority = priority_of(row, self._priority_field, self._priorities)
             return Item(line, data_of(task, row), task, priority), ticket, ""
-        except (ItemError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except ItemError as error:
+            return None, ticket, str(self._reader.explained(error, row))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return None, ticket, str(error)
+
+    def is_header(self, line: int) -> bool:
+        """Whether this line holds the names of columns."""
+        return line == 1 and self._reader.has_header
 
     def _named(self, row: Mapping[str, Any]) -> Task:
         name, field = row.get(self._task_field), self._task_field

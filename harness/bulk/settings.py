@@ -9,6 +9,7 @@ from harness.base.quantity import duration_s, share
 from harness.client.checks import at_least, between
 from harness.client.errors import SettingError, UsageError
 from harness.client.layer_settings import LayerSettings
+from harness.client.transport.connection_settings import ConnectionSettings
 
 SUFFIX_DEAD = ".dead.jsonl"
 
@@ -29,6 +30,17 @@ class ProcessSettings:
         metavar="NAME[:...]",
         names="task",
     )
+    http: tuple[str, ...] = option(
+        (),
+        "TOML file that describes the requests and answers of your API, in place of --task. Repeatable.",
+        metavar="FILE.toml",
+    )
+    columns: tuple[str, ...] = option(
+        (),
+        "Fields of the task, and the columns of INPUT that they are taken from. Repeatable.",
+        flag="--map",
+        metavar="FIELD=COLUMN[,...]",
+    )
     strategy: str = option(
         "adaptive",
         "Client strategy; `priority` lets urgent lines overtake.",
@@ -37,6 +49,7 @@ class ProcessSettings:
         names="strategy",
     )
     layers: LayerSettings = field(default_factory=lambda: LayerSettings(retries=3))
+    connection: ConnectionSettings = field(default_factory=ConnectionSettings)
     resume: bool = option(False, "Continue an earlier run, if there was one; else begin.")
     overwrite: bool = option(False, "Start over and replace an earlier output.")
     dead_letter: str | None = option(

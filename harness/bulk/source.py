@@ -15,13 +15,14 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from harness.bulk.journal import Mark
 from harness.client.errors import UsageError
-from harness.load.lines import READ_BYTES, Lines, LongLine, Unpack, is_packed
+from harness.load.lines import READ_BYTES, Lines, LongLine, Splitter, Unpack, is_packed
+from harness.load.rows import Records, kind_of_file
 
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
 
@@ -42,6 +43,7 @@ class InputSource:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._splitter: Callable[[int], Splitter] = Lines if kind_of_file(path) == "jsonl" else Records
         self._fd = -1
         # None for a pipe.
         self._size: int | None = None
@@ -109,7 +111,7 @@ class InputSource:
         """Read a file once more up to a mark; raises UsageError if its bytes have changed. A pipe is checked later."""
         if self._size is None or not read.offset:
             return
-        reader = _Reader(read)
+        reader = _Reader(read, rows=self._splitter)
         try:
             os.lseek(self._fd, 0, os.SEEK_SET)
             while reader.skipping and (chunk := os.read(self._fd, READ_BYTES)):
@@ -138,7 +140,7 @@ class InputSource:
 
         Lines of a pipe are given out only after a check up to `read`.
         """
-        reader = _Reader(mark, read or mark)
+        reader = _Reader(mark, read or mark, self._splitter)
         if self._size is not None:
             blocks = self._of_file(reader, mark)
             while (block := await asyncio.to_thread(next, blocks, None)) is not None:
@@ -207,12 +209,13 @@ def _once(ready: asyncio.Future[None]) -> None:
 class _Reader:
     """Turns chunks of the file into blocks; up to the mark it only computes the checksum."""
 
-    def __init__(self, mark: Mark, read: Mark | None = None) -> None:
+    def __init__(self, mark: Mark, read: Mark | None = None, rows: Callable[[int], Splitter] = Lines) -> None:
         self._mark = mark
         self._read = read or mark
         self.checked = self._read.offset <= mark.offset
         self._unpack = Unpack()
-        self._lines = Lines()
+        self._rows = rows
+        self._lines = rows(0)
         # Position and checksum in the unpacked bytes.
         self._at = self._crc = 0
         self.skipping = mark.offset > 0
@@ -221,7 +224,7 @@ class _Reader:
     def begin_at(self, mark: Mark) -> None:
         """Begin at the mark that the file was positioned at."""
         self._at, self._crc, self.skipping, self.end = mark.offset, mark.crc, False, mark
-        self._lines = Lines(mark.offset)
+        self._lines = self._rows(mark.offset)
         # A file was checked by `Source.check`.
         self.checked = True
         self._unpack.plainly()
@@ -250,14 +253,14 @@ class _Reader:
         if not self.checked and self._at + len(piece) >= self._read.offset:
             self._check(zlib.crc32(memoryview(piece)[: self._read.offset - self._at], self._crc), self._read)
             self.checked = True
-        ended = piece.rfind(b"\n") + 1
+        lines = self._lines.feed(piece)
+        ended = len(piece) - self._lines.unfinished if lines else 0
         begin = self.end
         if ended:
             crc = zlib.crc32(memoryview(piece)[:ended], self._crc)
             self._crc = zlib.crc32(memoryview(piece)[ended:], crc)
         else:
             self._crc = zlib.crc32(piece, self._crc)
-        lines = self._lines.feed(piece)
         if lines:
             self.end = Mark(begin.line + len(lines), self._at + ended, crc)
             self._at += len(piece)
@@ -273,7 +276,7 @@ class _Reader:
             return b""
         self._check(self._crc, self._mark)
         self.skipping, self.end = False, self._mark
-        self._lines = Lines(self._mark.offset)
+        self._lines = self._rows(self._mark.offset)
         return piece[len(before) :]
 
     @staticmethod

@@ -24,6 +24,7 @@ from harness.client.transport.open_files import explained
 EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED = 2, 3, 5
 
 COMMANDS = {
+    "check": "Send one item to your server: request, answer, and what to change.",
     "compare": "Compare client strategies on one server, under one identical load.",
     "capacity": "Find the highest rate and concurrency at which a server holds an SLO, as intervals.",
     "process": "Send every line of a file and write the answers; resumable after a stop or crash.",

@@ -31,11 +31,12 @@ _OUTPUT = (
 def shared(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of commands that play a load."""
     from harness.client.layer_settings import LayerSettings
+    from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.settings import RunSettings
 
     for option in reversed(_OUTPUT):
         function = option(function)
-    return options_of(RunSettings)(layer_options(function, LayerSettings))
+    return options_of(RunSettings, ConnectionSettings)(layer_options(function, LayerSettings))
 
 
 def layer_options(function: Callable[..., Any], settings: type[Any], **defaults: Any) -> Callable[..., Any]:
@@ -85,6 +86,7 @@ def settings_of(options: dict[str, Any], scenario: str, default_strategies: tupl
     """The settings of the run that the options describe. Raises UsageError."""
     from harness.client import stack
     from harness.client.layer_settings import LayerSettings
+    from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.settings import RunSettings
 
     return filled(
@@ -92,6 +94,7 @@ def settings_of(options: dict[str, Any], scenario: str, default_strategies: tupl
         {**options, "strategies": options["strategies"] or default_strategies},
         scenario=scenario,
         layers=filled(LayerSettings, options, named=stack.parse(options["layer"])),
+        connection=filled(ConnectionSettings, options),
         simulated=options.get("simulated", False),
         command="paceline " + _quoted(sys.argv[1:]),
     )

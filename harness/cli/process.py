@@ -26,8 +26,11 @@ def _options(function: Any) -> Any:
     """Add the options of the command."""
     from harness.bulk import ProcessSettings
     from harness.client.layer_settings import LayerSettings
+    from harness.client.transport.connection_settings import ConnectionSettings
 
-    return options_of(ProcessSettings, defaults={"target": REQUIRED})(layer_options(function, LayerSettings, retries=3))
+    return options_of(ProcessSettings, ConnectionSettings, defaults={"target": REQUIRED})(
+        layer_options(function, LayerSettings, retries=3)
+    )
 
 
 @click.command("process", cls=Command)
@@ -71,6 +74,7 @@ def _settings(options: dict[str, Any]) -> ProcessSettings:
     from harness.bulk import ProcessSettings
     from harness.client import stack
     from harness.client.layer_settings import LayerSettings
+    from harness.client.transport.connection_settings import ConnectionSettings
 
     layers = [*options["layer"], *([f"cache:path={options['cache']}"] if options["cache"] else [])]
     return filled(
@@ -78,6 +82,7 @@ def _settings(options: dict[str, Any]) -> ProcessSettings:
         options,
         input=options["input"],
         layers=filled(LayerSettings, options, named=stack.parse(layers)),
+        connection=filled(ConnectionSettings, options),
     )
 
 

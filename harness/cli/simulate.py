@@ -13,7 +13,7 @@ from harness.cli.options import Execute, play, shared
 from harness.cli.sweep import sweep as run_sweep
 from harness.cli.sweep import swept
 
-NOT_SIMULATED = {"target", "processes", "calibrate"}
+NOT_SIMULATED = {"target", "processes", "calibrate", "headers", "ca", "cert", "key", "insecure", "proxy"}
 """Options of a real run that have no meaning in virtual time."""
 ONLY_REAL = {"target": None, "processes": 1, "calibrate": False}
 DEFAULT = ("queue-stream:concurrency=16", "adaptive")
@@ -105,10 +105,14 @@ def _execute(options: dict[str, Any]) -> Execute:
 
 def _terms(options: dict[str, Any]) -> Any:
     """The network of a simulation. An error in the profile leaves no run directory behind."""
+    from harness.client.tasks.http import Http
+    from harness.experiment.simulate.routes import check_route
     from harness.experiment.simulate.simulated_server import SimulatedServer
     from harness.experiment.simulate.terms import Terms
 
-    SimulatedServer(options["server"], options["seed"], options["speed"])
+    server = SimulatedServer(options["server"], options["seed"], options["speed"])
+    if options["http"] is not None:
+        check_route(Http(options["http"]), server)
     return Terms(network=options["network"], delay_s=options["network_delay"])
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # isort: off
     # Transports
     from harness.client.transport.async_http import HttpTransport as HttpTransport
     from harness.client.transport.blocking import BlockingTransport as BlockingTransport
+    from harness.client.transport.tls import Tls as Tls
+    from harness.client.transport.proxy import Proxy as Proxy, proxy_of as proxy_of
 
     # Types and protocols
     from harness.client.types import Item as Item, Request as Request, Response as Response, Result as Result
@@ -50,6 +52,7 @@ if TYPE_CHECKING:  # isort: off
     from harness.client.tasks.chat import Chat as Chat
     from harness.client.tasks.embed import Embed as Embed
     from harness.client.tasks.fill_mask import FillMask as FillMask
+    from harness.client.tasks.http import Http as Http
     from harness.client.tasks.similarity import Similarity as Similarity
     from harness.client.tasks.zero_shot import ZeroShot as ZeroShot
 

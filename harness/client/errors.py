@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.client.outcome import Outcome
+
 
 class PacelineError(Exception):
     """Base of every error this package raises on purpose."""
@@ -20,4 +22,14 @@ class ItemError(PacelineError):
 
 
 class BadResponse(PacelineError):  # noqa: N818 - named after the outcome it becomes
-    """A body that violates the API; becomes the outcome `bad_response`."""
+    """An answer that is not a success although its status is one: a body that violates the API.
+
+    Args:
+        message: Reason, one line for people.
+        outcome: Outcome of the exchange, for an API that says in its body that it is overloaded or failed. Default
+            `Outcome.bad_response`.
+    """
+
+    def __init__(self, message: str, outcome: Outcome = Outcome.bad_response) -> None:
+        super().__init__(message)
+        self.outcome = outcome

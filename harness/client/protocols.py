@@ -42,6 +42,14 @@ class JoiningTask(TextTask, Protocol):
 
 
 @runtime_checkable
+class BatchedTask(Protocol):
+    """A task with an upper bound of items in a request."""
+
+    @property
+    def items_max(self) -> int: ...
+
+
+@runtime_checkable
 class SampledTask(Protocol):
     """A task with a temperature: None leaves it to the server, above 0 equal requests may get unequal answers."""
 

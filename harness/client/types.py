@@ -47,6 +47,41 @@ class AttemptProgress(msgspec.Struct):
     first_byte: float = math.nan
 
 
+class EventSplitter(Protocol):
+    """Splits the bytes of a streamed answer into the payloads of its events."""
+
+    plain: bytearray | None
+    """The body, if the server sent a whole answer in place of a stream."""
+
+    def feed(self, chunk: bytes, /) -> list[bytes]:
+        """The payloads that these bytes complete."""
+        ...
+
+    def close(self) -> list[bytes]:
+        """The stream is over: the payloads that its end completes; raises `BadResponse` if it broke off."""
+        ...
+
+
+class EventForm(Protocol):
+    """The form of a streamed answer."""
+
+    def splitter(self) -> EventSplitter:
+        """A new splitter, for one answer."""
+        ...
+
+    def is_content(self, payload: bytes, /) -> bool:
+        """Whether an event carries a piece of the answer; only such events count for times to and between tokens."""
+        ...
+
+    def is_end(self, payload: bytes, /) -> bool:
+        """Whether an event without content is the last one, whatever the connection does after it."""
+        ...
+
+
+ANSWERED = frozenset({200, 202})
+"""Statuses of an answer, unless the request names others."""
+
+
 class Request(msgspec.Struct, frozen=True):
     """One call for one or more items, its body already encoded.
 
@@ -55,12 +90,15 @@ class Request(msgspec.Struct, frozen=True):
         task: Task that reads the answer.
         path: Path and query of the route, from the base URL.
         body: Body as it is sent.
-        stream: Whether the answer comes as server-sent events. Default False.
+        stream: Whether the answer comes as a stream of events. Default False.
         deadline: Instant after which no attempt may start, in seconds on the loop's clock. Default inf.
         idempotent: Whether the request may be sent twice. Default True.
         headers: Headers for this request only. Default None.
         progress: Progress of the attempt, written by the transport for a layer that needs it. Default None.
         method: HTTP method. Default "POST".
+        answered: Statuses of an answer; the task reads the body. Default frozenset({200, 202}).
+        events: Form of a streamed answer. Default None: server-sent events as OpenAI's API has them.
+        cache_key: Key under which layers keep the answer, in place of path, body and headers. Default None.
     """
 
     items: tuple[Item, ...]
@@ -73,6 +111,9 @@ class Request(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] | None = None
     progress: AttemptProgress | None = None
     method: str = "POST"
+    answered: frozenset[int] = ANSWERED
+    events: EventForm | None = None
+    cache_key: bytes | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from typing import Any
 
 from harness.base.clock import clock
 from harness.client.transport.choice import MakeExecutor, transport_of
-from harness.client.transport.endpoint import access_to
+from harness.client.transport.connection_settings import target_access
 from harness.client.transport.open_files import raise_limit
 from harness.client.transport.server import identity
 from harness.client.types import Send, Strategy
@@ -47,11 +47,13 @@ class RealPlayer(Player):
         self._executor = executor
 
     def _transport(self, strategy: Strategy) -> AbstractAsyncContextManager[Send]:
-        return transport_of(strategy, access_to(self.spec.target), self.spec.layers.timeout_s, self._executor)
+        return transport_of(strategy, target_access(self.spec.target), self.spec.layers.timeout_s, self._executor)
 
     async def _server(self) -> str:
         target = self.spec.target
-        return await asyncio.to_thread(identity, target) if self.spec.layers.keeps_answers else target
+        if not self.spec.layers.keeps_answers:
+            return target
+        return await asyncio.to_thread(identity, target, target_access(target))
 
     def _call_at(self, when: float, call: Callable[[], None]) -> None:
         self._loop.call_at(when, call)

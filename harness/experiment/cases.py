@@ -11,11 +11,13 @@ from harness.client import stack
 from harness.client.errors import UsageError
 from harness.client.layer_settings import NamedLayers
 from harness.client.protocols import RealTimeOnly, provides, uses_priorities
+from harness.client.tasks.http import Http
 from harness.client.transport.endpoint import check_headers
 from harness.client.types import Item, Task
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
+from harness.load.rows import columns_of
 from harness.load.schedule import BACKLOG, check, compute
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
@@ -43,6 +45,7 @@ def cases(settings: RunSettings, scenario: type[Description], name: str | None =
             duration_s=duration_s,
             items=items,
             input=source,
+            columns=columns_of(settings.columns),
             synthetic=synthetic,
             layers=settings.layers.around(layers),
             seed=seed,
@@ -156,6 +159,8 @@ def _load(settings: RunSettings, scenario: type[Description]) -> Named:
 
 
 def _tasks(settings: RunSettings, scenario: type[Description]) -> list[TaskShare]:
+    if settings.http is not None:
+        return [_described(settings.http, settings.task)]
     mix = {settings.task: 1.0} if settings.task else scenario.mix
     shares = []
     for text, weight in mix.items():
@@ -164,9 +169,19 @@ def _tasks(settings: RunSettings, scenario: type[Description]) -> list[TaskShare
     return shares
 
 
+def _described(file: str, task: str | None) -> TaskShare:
+    """The task that a TOML file describes; its text becomes part of the plan."""
+    if task is not None:
+        raise UsageError("--http and --task exclude each other: the file describes the task")
+    made = Http(file)
+    return TaskShare(Named("http", plugins.settings_of(made)), label=made.name)
+
+
 def _workload(settings: RunSettings, tasks: list[TaskShare]) -> tuple[str | None, dict[str, Any] | None]:
     if settings.input is not None and settings.synthetic is not None:
         raise UsageError("--input and --synthetic exclude each other")
+    if settings.columns and settings.input is None:
+        raise UsageError("--map needs --input: it names columns of that file")
     if settings.synthetic is not None:
         distribution, given = plugins.split_spec(settings.synthetic)
         values = {"distribution": distribution, **given} if distribution else given
@@ -194,7 +209,7 @@ def _check_workload(
             data = Synthetic(**(synthetic or {})).data(task, 0, settings.effective_seed)
         else:
             priorities = any(uses_priorities(plugins.build("strategy", one.name, one.settings)) for one in strategies)
-            _, data, _ = next(iter(Jsonl(source, settings.items, priorities).rows(task)))
+            _, data, _ = next(iter(Jsonl(source, settings.items, priorities, columns_of(settings.columns)).rows(task)))
         _check_request(task, data)
 
 

@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,13 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def environment(trial: Trial, case_file: Path, status_fd: int, authorization: str | None = None) -> dict[str, str]:
+def environment(
+    trial: Trial,
+    case_file: Path,
+    status_fd: int,
+    authorization: str | None = None,
+    connection: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """The child's environment: the case, the status pipe, and no monkey-patching where one process suffices.
 
     Settings for the user's own Locust (`LOCUST_RUN_TIME` ...) are left out: the case holds every setting. Credentials
@@ -72,13 +78,22 @@ def environment(trial: Trial, case_file: Path, status_fd: int, authorization: st
     env |= {"PACELINE_CASE": str(case_file), "PACELINE_SCENARIO": trial.scenario, "PACELINE_STATUS_FD": str(status_fd)}
     if authorization is not None:
         env[AUTHORIZATION_VARIABLE] = authorization
+    env |= connection or {}
     if trial.processes == 1:
         env["LOCUST_SKIP_MONKEY_PATCH"] = "1"
     return env
 
 
-def play(trial: Trial, watch: Watch | None = None, authorization: str | None = None) -> Played:
-    """Run the child to its end. On KeyboardInterrupt it stops and drains; its records are kept."""
+def play(
+    trial: Trial,
+    watch: Watch | None = None,
+    authorization: str | None = None,
+    connection: Mapping[str, str] | None = None,
+) -> Played:
+    """Run the child to its end. On KeyboardInterrupt it stops and drains; its records are kept.
+
+    `authorization` and `connection` are credentials and settings of the connection, for the child's environment.
+    """
     records, stem = Path(trial.records), slug(trial.name, trial.repeat, 0)
     case_file, log = records / f"{stem}.trial.json", records / f"{stem}.locust.log"
     case_file.write_bytes(msgspec.json.format(msgspec.json.encode(trial)))
@@ -91,7 +106,7 @@ def play(trial: Trial, watch: Watch | None = None, authorization: str | None = N
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=environment(trial, case_file, write_fd, authorization),
+            env=environment(trial, case_file, write_fd, authorization, connection),
             pass_fds=[write_fd],
             start_new_session=True,
         )

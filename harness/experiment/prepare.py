@@ -14,7 +14,8 @@ import msgspec
 from harness.base.files import write_atomically
 from harness.client.errors import UsageError
 from harness.client.redaction import redact
-from harness.client.transport.endpoint import access_to
+from harness.client.transport.connection_settings import facts
+from harness.client.transport.endpoint import Access
 from harness.client.transport.server import check_answers, check_url
 from harness.experiment.cases import cases, check_numbers, check_simulated, describe
 from harness.experiment.directory_lock import DirectoryLock
@@ -37,9 +38,14 @@ class Run:
     directory: Path
     cases: list[CaseSpec]
     plan: Plan
-    # The Authorization header for the target. It is written to no file.
-    authorization: str | None = field(default=None, repr=False)
+    # Headers, TLS and proxy for the target. Their secrets are written to no file.
+    access: Access = field(default_factory=lambda: Access(""), repr=False)
     lock: DirectoryLock | None = field(default=None, repr=False)
+
+    @property
+    def authorization(self) -> str | None:
+        """The Authorization header for the target."""
+        return self.access.authorization
 
     @property
     def records(self) -> Path:
@@ -86,16 +92,18 @@ def prepare(
     found = [*found, control] if control is not None else found
     if settings.simulated:
         check_simulated(found)
-    to = access_to(settings.target or "")
+    to = settings.connection.access(settings.target or "")
+    if settings.target is None and settings.connection.any:
+        raise UsageError("--header, --ca, --cert, --key, --insecure and --proxy need --target: the mock takes none")
     target = None if settings.target is None else check_url(to.url)
     settings = replace(settings, target=target, command=redact(settings.command))
     directory = _directory(settings, settings.scenario if kind == "compare" else kind)
     plan = _plan(settings, directory, found, kind)
     if control is not None:
         plan = msgspec.structs.replace(plan, control=control.name)
-    run = Run(settings, directory, found, plan, to.authorization)
+    run = Run(settings, directory, found, plan, to)
     if target is not None and settings.overwrite:
-        check_answers(target)
+        check_answers(target, to)
     # With --overwrite this deletes the old run, so everything was checked before.
     run.lock = _lay_out(directory)
     return run
@@ -132,6 +140,7 @@ def _plan(settings: RunSettings, directory: Path, cases: list[CaseSpec], kind: R
         kind=kind,
         reference=settings.reference,
         precision=settings.precision,
+        connection=facts(settings.connection),
     )
 
 

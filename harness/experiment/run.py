@@ -252,7 +252,7 @@ class ChildProcesses:
 
     def play(self, trial: Trial, watch: Watch) -> Played:
         """In a child process."""
-        return play(trial, watch, self._run.authorization)
+        return play(trial, watch, self._run.authorization, self._run.settings.connection.for_child())
 
 
 def open_server(run: Run) -> targets.RunningTarget:
@@ -261,7 +261,7 @@ def open_server(run: Run) -> targets.RunningTarget:
     try:
         check_open_files(run.cases)
         if settings.target is not None:
-            return targets.remote(settings.target)
+            return targets.remote(settings.target, run.access)
         return targets.embedded(settings.server, settings.speed, settings.seed, run.records / "mock_server.log")
     except (UsageError, KeyboardInterrupt):
         if not (run.directory / PLAN_FILE).exists():

@@ -9,6 +9,7 @@ from typing import Literal
 from harness.base.options import option
 from harness.base.quantity import AUTO, duration_s, rate_per_s, repeats_or_auto, seconds_or_none, share
 from harness.client.layer_settings import LayerSettings
+from harness.client.transport.connection_settings import ConnectionSettings
 from harness.measure.precision_result import PrecisionPlan
 from harness.measure.record.plan import DEFAULT_SEED
 
@@ -33,13 +34,23 @@ class RunSettings:
     task: str | None = option(
         None, "Task of every item [default: the scenario's own].", metavar="NAME[:...]", names="task"
     )
+    http: str | None = option(
+        None, "TOML file that describes the requests and answers of your API, in place of --task.", metavar="FILE.toml"
+    )
     load: str | None = option(
         None, "Arrival pattern: when each request is scheduled.", metavar="NAME[:...]", names="load"
     )
     input: str | None = option(
         None,
-        "File with the items, one JSON object a line [default: made-up texts, or pairs that we ship].",
-        metavar="FILE.jsonl",
+        "File with the items: JSONL (one JSON object a line), CSV or TSV [default: made-up texts, or pairs that we "
+        "ship].",
+        metavar="FILE",
+    )
+    columns: tuple[str, ...] = option(
+        (),
+        "Fields of the task, and the columns of --input that they are taken from. Repeatable.",
+        flag="--map",
+        metavar="FIELD=COLUMN[,...]",
     )
     synthetic: str | None = option(
         None, "Made-up texts: constant, uniform or lognormal.", metavar="DIST[:mean=,sigma=]"
@@ -84,6 +95,7 @@ class RunSettings:
     users: int = option(1, "Client applications that share the load.")
     processes: int = option(1, "Locust processes that share the users.")
     layers: LayerSettings = field(default_factory=LayerSettings)
+    connection: ConnectionSettings = field(default_factory=ConnectionSettings)
     variants: tuple[str, ...] = option(
         (), "Add each strategy once more with these layers; repeatable.", flag="--variant", metavar="LAYER[+LAYER]"
     )

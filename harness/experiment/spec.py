@@ -54,7 +54,7 @@ class CaseSpec(PlanCase, frozen=True):
         """A fresh reader of the workload, for a client application with this strategy."""
         jsonl = None
         if self.input is not None:
-            jsonl = Jsonl(self.input, self.items if self.is_backlog else None, uses_priorities(strategy))
+            jsonl = Jsonl(self.input, self.items if self.is_backlog else None, uses_priorities(strategy), self.columns)
         synthetic: Synthetic = Synthetic(**(self.synthetic or {}))
         return Source(jsonl, synthetic, self.items, self.seed)
 

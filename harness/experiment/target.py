@@ -14,7 +14,8 @@ from types import TracebackType
 
 from harness.client.errors import UsageError
 from harness.client.redaction import redact
-from harness.client.transport.server import PROBE_S, SideCalls, call, check_answers, check_url, root_of
+from harness.client.transport.endpoint import Access
+from harness.client.transport.server import PROBE_S, SideCalls, call, check_answers, check_url, root_of, route
 from harness.experiment import children
 
 START_S = 20.0
@@ -29,11 +30,12 @@ class RunningTarget:
     profile: str | None = None
     note: str | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    access: Access | None = field(default=None, repr=False)
     calls: SideCalls = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # An embedded mock always answers in the end.
-        self.calls = SideCalls(self.root, math.inf if self.embedded else PROBE_S)
+        self.calls = SideCalls(self.root, math.inf if self.embedded else PROBE_S, self.access)
 
     def __enter__(self) -> RunningTarget:
         return self
@@ -69,7 +71,7 @@ class RunningTarget:
     def reset(self) -> None:
         """Reset the embedded mock's schedule and counts, so that each case meets the same server."""
         if self.embedded:
-            call(f"{self.root}/debug/reset", "POST")
+            call(route(self.root, "/debug/reset"), "POST")
 
     def seen(self) -> int | None:
         """HTTP exchanges on work routes that the server has counted; None if it does not report them."""
@@ -80,11 +82,11 @@ class RunningTarget:
         return seen if type(seen) is int and 0 <= seen < _MOST_SEEN else None
 
 
-def remote(url: str) -> RunningTarget:
-    """A user's server; raises UsageError if it does not answer."""
+def remote(url: str, to: Access | None = None) -> RunningTarget:
+    """A user's server, reached with these headers, TLS and proxy; raises UsageError if it does not answer."""
     url = check_url(url)
-    check_answers(url)
-    target = RunningTarget(url)
+    check_answers(url, to)
+    target = RunningTarget(url, access=to)
     info = target.calls.get("/info")
     note = info.get("note") if isinstance(info, dict) else None
     target.note = redact(note) if isinstance(note, str) else None

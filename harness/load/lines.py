@@ -11,7 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from harness.client.errors import UsageError
 
@@ -155,6 +155,11 @@ class Lines:
         self._begin = at
         self._size = 0
 
+    @property
+    def unfinished(self) -> int:
+        """Bytes after the last line break."""
+        return self._size
+
     def feed(self, chunk: bytes) -> list[bytes | LongLine]:
         """The lines that this chunk completes."""
         *ended, rest = chunk.split(b"\n")
@@ -189,9 +194,25 @@ class Lines:
                 self._tail = [b"".join(self._tail)[:HEAD_BYTES]]
 
 
-def lines_of(path: Path) -> Iterator[bytes | LongLine]:
-    """The lines of a file without line breaks. Raises UsageError if it cannot be read or decompressed."""
-    splitter, first = Lines(), True
+class Splitter(Protocol):
+    """Cuts bytes into rows."""
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes after the last complete row."""
+
+    def feed(self, chunk: bytes) -> list[bytes | LongLine]:
+        """The rows that this chunk completes."""
+        ...
+
+    def close(self) -> list[bytes | LongLine]:
+        """The last row, if it has no line break."""
+        ...
+
+
+def lines_of(path: Path, rows: Splitter | None = None) -> Iterator[bytes | LongLine]:
+    """The lines of a file without line breaks, or its rows. Raises UsageError if it cannot be read or decompressed."""
+    splitter, first = rows or Lines(), True
     for piece in _pieces(path):
         for line in splitter.feed(piece):
             yield line.removeprefix(BOM) if first and isinstance(line, bytes) else line

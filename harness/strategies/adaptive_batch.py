@@ -13,6 +13,7 @@ from harness.client.checks import between, positive
 from harness.client.errors import SettingError
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.limits.fixed import Fixed
+from harness.client.protocols import BatchedTask, provides
 from harness.client.types import Item, Layers, Outcome, Request, Response, Result, Send, Task, no_layers, result_of
 from harness.strategies._batch_size import BatchSize
 from harness.strategies._outbox import Outbox
@@ -137,7 +138,9 @@ class _Run:
         """The queued items of one task, up to the size."""
         batch = [self._queue.popleft()]
         task = batch[0].task
-        if task in self._single:
+        if provides(task, BatchedTask):
+            size = min(size, task.items_max)
+        if size == 1 or task in self._single:
             return task.request(batch)
         while self._queue and len(batch) < size and self._queue[0].task == task:
             batch.append(self._queue.popleft())

@@ -98,6 +98,13 @@ class App:
         """The route at a plain path, and the decoder of its bodies."""
         return self._table.get(path, {}).get(method)
 
+    def methods(self, path: str) -> list[str]:
+        """The methods that a path takes; none if there is no such route."""
+        found = self._table.get(path)
+        if found is None:
+            found = next((methods for pattern, methods in self._patterns if pattern.fullmatch(path)), {})
+        return sorted(found)
+
     def job_endpoints(self) -> list[str]:
         """Paths whose bodies can be items of a job."""
         return [route.path for route in self.routes if route.method == "POST" and route.work]

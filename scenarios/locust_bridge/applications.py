@@ -82,6 +82,11 @@ def _arguments(parser: Any, **_: Any) -> None:
 
 @events.init.add_listener
 def _init(environment: Environment, runner: Any, **_: Any) -> None:
+    if command_line.parents_trial() is None:
+        try:
+            command_line.export_connection(environment.parsed_options)
+        except UsageError as error:
+            _refuse(error)
     if not isinstance(runner, WorkerRunner):
         if command_line.parents_trial() is None:
             _prepare(environment)

@@ -14,11 +14,14 @@ from harness import plugins
 from harness.base.options import add_options, filled
 from harness.client.errors import UsageError
 from harness.client.layer_settings import LayerSettings
+from harness.client.transport.connection_settings import ConnectionSettings
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import Trial
 
 CASE_VARIABLE = "PACELINE_CASE"
+FIELDS = ("task", "http", "rate", "items", "duration", "input", "columns", "server", "seed", "drain_s")
+"""Settings of a run that plain Locust has options for."""
 
 
 def add_arguments(parser: Any, **_: Any) -> None:
@@ -27,10 +30,28 @@ def add_arguments(parser: Any, **_: Any) -> None:
     group.add_argument(
         "--strategy", default="queue-stream:concurrency=20", help="Client strategy, NAME[:key=value,...][+LAYER...]."
     )
-    add_options(group, RunSettings, only=("task", "rate", "items", "duration", "input", "server", "seed", "drain_s"))
+    add_options(group, RunSettings, only=FIELDS)
     add_options(group, LayerSettings, only=("retries", "timeout_s"), flags={"timeout_s": "--request-timeout"})
+    # Not in the web UI: a header may hold a secret. `--header` and TLS are the same for all workers.
+    add_options(_Hidden(group), ConnectionSettings)
     # A text: Locust hands the options on to its workers as plain values.
     group.add_argument("--out", default=None, help="Run directory [default: runs/<time>-<scenario>].")
+
+
+class _Hidden:
+    """A group of options that the web UI does not show."""
+
+    def __init__(self, group: Any) -> None:
+        self._group = group
+
+    def add_argument(self, *flags: str, **more: Any) -> None:
+        """Add the option. Locust reads the mark from it."""
+        self._group.add_argument(*flags, **more).include_in_web_ui = False
+
+
+def export_connection(options: Namespace) -> None:
+    """Give headers, TLS and proxy to the transports of this process. Raises UsageError."""
+    os.environ.update(filled(ConnectionSettings, vars(options)).for_child())
 
 
 def parents_trial() -> Trial | None:
@@ -66,6 +87,7 @@ def settings_from(options: Namespace, scenario: type[Description], target: str |
         target=target,
         users=options.num_users or 1,
         layers=filled(LayerSettings, values),
+        connection=filled(ConnectionSettings, values),
         calibrate=False,
         command="locust " + " ".join(sys.argv[1:]),
         notes=("played by plain Locust: the client's ceiling was not calibrated",),

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.test_docs import PAGES, write_own_files
+from tests.docs.test_docs import PAGES, blocks, write_own_files
+from tests.http.foreign import KEY, served_beside
 from tests.processes import BUSY, ROOT, mock, without_coverage
 
 pytestmark = pytest.mark.slow
@@ -83,8 +84,8 @@ def test_every_reason_is_needed() -> None:
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, str]]:
     """A mock of each kind that the examples talk to: base URLs by name."""
-    with mock("demo", speed=20.0) as pairs, mock("llm-annotation", speed=100.0) as texts:
-        yield {"pairs": pairs.url, "texts": texts.url}
+    with mock("demo", speed=20.0) as pairs, mock("llm-annotation", speed=100.0) as texts, served_beside() as foreign:
+        yield {"pairs": pairs.url, "texts": texts.url, "foreign": foreign}
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,8 @@ def folder(tmp_path: Path) -> Path:
     mixed += [f'{{"task": "similarity", "text1": "a {n}", "text2": "b"}}' for n in range(9)]
     files = {"pairs.jsonl": pairs, "in.jsonl": texts, "dead.jsonl": [dead], "mixed.jsonl": mixed}
     files["mine.toml"] = ["[service]", "base_s = 0.01"]
+    files["questions.csv"] = ["id,question1,question2", *(f'{n},"What, is {n}?",What is it?' for n in range(400))]
+    files["score.toml"] = blocks(ROOT / "docs" / "http-tasks.md", "toml")[0].splitlines()
     files["trace.txt"] = [f"{number / 20:.2f}" for number in range(100)]
     for name, lines in files.items():
         (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -126,7 +129,7 @@ def free_port() -> int:
 def environment(folder: Path) -> dict[str, str]:
     """With this virtual environment's commands first on the path; other tests cover the same lines."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**without_coverage(), "PATH": path, "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
+    return {**without_coverage(), "PATH": path, "SCORE_KEY": KEY, "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
 
 
 @pytest.mark.parametrize("line", [line for line in commands() if reason(line) is None])
@@ -148,7 +151,9 @@ def test_a_command_of_the_docs_does_what_it_says(
     if line.startswith("paceline process bad.jsonl"):
         (folder / "dead.jsonl").rename(folder / "bad.jsonl")
     target = servers["texts" if "annotate" in line else "pairs"]
-    done = run(line.replace("http://127.0.0.1:8000", target), folder)
+    done = run(
+        line.replace("http://127.0.0.1:8000", target).replace("https://models.internal", servers["foreign"]), folder
+    )
     if done.returncode == 4 and reasons(folder) <= BUSY:
         return
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -214,11 +214,18 @@ def test_a_fault_of_a_layer_is_said_and_leaves_the_run_valid() -> None:
     assert verdict([faulty], [msgspec.structs.replace(SOUND, errors=["KeyError: x"])]).status == "invalid"
 
 
+def test_certificates_that_were_not_checked_are_named_once_for_the_run() -> None:
+    """The figures are as good as others; whose they are is open."""
+    found = verdict([case(), case()], [SOUND, SOUND], insecure=True)
+    assert (found.status, [reason.code for reason in found.reasons]) == ("valid", ["insecure"])
+    assert "--insecure" in found.reasons[0].text
+
+
 def test_every_code_is_earned_by_a_test_here() -> None:
     """The table of codes has no dead entry."""
     tested = {
         *("no_data", "conservation", "server_count", "client_ceiling", "lag", "errors", "engine_error"),
-        *("schedule", "write_error", "damaged", "unfinished", "interrupted", "partial", "layer_fault"),
+        *("schedule", "write_error", "damaged", "unfinished", "interrupted", "partial", "layer_fault", "insecure"),
         # test_measure_starved.py
         *("client_starved", "client_time", "lag_bound"),
         # test_measure_bursts.py

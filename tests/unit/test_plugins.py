@@ -23,11 +23,12 @@ def test_every_plugin_is_listed_and_has_a_line(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["strategy", "task", "limit", "load"])
-def test_every_plugin_with_settings_builds_and_tells_them(kind: str) -> None:
+def test_every_plugin_with_settings_builds_and_tells_them(kind: str, tmp_path: Path) -> None:
     """What is listed can be built from its name; its settings survive JSON."""
+    (tmp_path / "t.toml").write_text('answer = ""\nbody = { a = "{{ a }}" }\n')
+    needed = {"replay": ":path=trace.txt", "http": f":file={tmp_path / 't.toml'}"}
     for name in plugins.names(kind):
-        needed = ":path=trace.txt" if name == "replay" else ""
-        plugin = plugins.make(kind, name + needed)
+        plugin = plugins.make(kind, name + needed.get(name, ""))
         assert plugins.name_of(type(plugin)) == name
         assert plugins.build(kind, name, plugins.settings_of(plugin)) == plugin or kind == "limit"
 

@@ -1,7 +1,8 @@
 """Decides which requests are equal and which answers may be reused; pure.
 
 The body of a request is all that the server sees: the model, every parameter and the text. So two requests are equal
-if path, body and headers are equal. There is no list of parameters that could be incomplete.
+if method, path, body and headers are equal. There is no list of parameters that could be incomplete. A task may set a
+key of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ _UNFINISHED = frozenset({"tool_calls", "function_call", "content_filter"})
 
 def key_of(request: Request, scope: bytes = b"") -> bytes:
     """Key of 16 bytes, the same for equal requests only; `scope` separates tenants, servers or versions."""
+    if request.cache_key is not None:
+        return blake2b(request.cache_key, digest_size=16, key=scope, person=b"cache key").digest()
     digest = blake2b(request.body, digest_size=16, key=scope)
+    if request.method != "POST":
+        digest.update(request.method.encode())
     digest.update(request.path.encode())
     if request.headers:
         digest.update(repr(sorted(request.headers.items())).encode())
@@ -54,7 +59,8 @@ def singles(request: Request) -> Iterator[tuple[Item, Request]]:
     """One request per item of a request for several items, with the same headers, deadline and other fields."""
     for item in request.items:
         single = request.task.request((item,))
-        yield item, msgspec.structs.replace(request, items=(item,), body=single.body, path=single.path)
+        own = {"items": (item,), "body": single.body, "path": single.path, "cache_key": single.cache_key}
+        yield item, msgspec.structs.replace(request, **own)
 
 
 def answered(answers: tuple[Any, ...], now: float) -> Response:

@@ -29,27 +29,28 @@ from yarl import URL
 from harness.client.errors import BadResponse, SettingError
 from harness.client.transport.answer_reader import HEADERS_MAX, LINE_MAX
 from harness.client.transport.attempt import AttemptSend
-from harness.client.transport.connection_errors import connection_fault, tls_context
-from harness.client.transport.connections import ConnectionLostError, KeptConnector
+from harness.client.transport.connection_errors import connection_fault
+from harness.client.transport.connections import ConnectionLostError, KeptConnector, KeptUnixConnector
 from harness.client.transport.encodings import Decoder, decoder
-from harness.client.transport.endpoint import access, own_headers
+from harness.client.transport.endpoint import access, merged, own_headers
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
 from harness.client.transport.outcomes import (
-    ANSWERED,
     END_WAIT_S,
-    SseSplitter,
     answers_of,
     base_url,
-    is_content,
-    is_end,
+    event_form,
     joined,
     plain_answers_of,
     refuse,
 )
+from harness.client.transport.proxy import Proxy
+from harness.client.transport.tls import Tls
+from harness.client.transport.unix_socket import http_of, socket_of
 from harness.client.types import Attempt, Outcome, Request, Response
 
 SMALL_DIGITS = 5  # of a Content-Length; a body that is no longer is read at once
 _SERVER_TIMING = istr("Server-Timing")
+URLS_MAX = 256  # that are kept; a task may put a field of each item into its path
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
 
 
@@ -65,6 +66,9 @@ class HttpTransport(AttemptSend):
             key says.
         headers: Further headers for every request; those of a request itself win. They are checked, and their values
             are replaced by `***` in errors, records and reports. Default None: no further headers.
+        tls: Trusted issuers, the client's own certificate. Default None: the system's issuers, no certificate.
+        proxy: HTTP proxy (`harness.client.transport.proxy.proxy_of`). Default None: no proxy, whatever the environment
+            says.
     """
 
     faults = (aiohttp.ClientError, OSError, BadResponse, ValueError)
@@ -78,28 +82,37 @@ class HttpTransport(AttemptSend):
         api_key: str | None = None,
         authorization: str | None = None,
         headers: Mapping[str, str] | None = None,
+        tls: Tls | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         if not timeout_s > 0:
             raise SettingError(f"timeout_s={timeout_s!r} must be above 0")
         if connections < 0:
             raise SettingError(f"connections={connections!r} must be at least 0")
         to = access(url, api_key)
-        self._base = base_url(to.url)
-        self._tls = tls_context() if self._base.startswith("https:") else True
+        self._base, self._socket = base_url(http_of(to.url)), socket_of(to.url)
+        self._tls = (tls or Tls()).context() if self._base.startswith("https:") else True
+        self._proxy = proxy
         super().__init__(timeout_s)
         self._connections = connections
         self._headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
         self._headers.update(own_headers(headers, authorization or to.authorization))
         self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
-        self._connector: KeptConnector | None = None
+        self._connector: KeptConnector | KeptUnixConnector | None = None
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        self._connector = KeptConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S, ssl=self._tls)
+        kept = {"limit": self._connections, "keepalive_timeout": KEEPALIVE_S}
+        if self._socket is None:
+            self._connector = KeptConnector(ssl=self._tls, **kept)
+        else:
+            self._connector = KeptUnixConnector(self._socket, **kept)
+        proxy = self._proxy
         self._session = aiohttp.ClientSession(
             connector=self._connector,
-            headers=self._headers,
+            # aiohttp would send the headers of a session to the proxy as well, and with them the server's key.
+            headers=None if proxy is not None else self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # see harness.client.transport.timeouts
             auto_decompress=False,
@@ -107,6 +120,7 @@ class HttpTransport(AttemptSend):
             max_line_size=LINE_MAX,
             max_field_size=LINE_MAX,
             max_headers=HEADERS_MAX,
+            proxy=None if proxy is None else URL(proxy.secret_url),
         )
         return self
 
@@ -119,9 +133,12 @@ class HttpTransport(AttemptSend):
 
     def _outcome_of(self, error: Exception) -> tuple[Outcome, str]:
         """The outcome of an exchange that this error ended, and the reason in words."""
-        if isinstance(error, BadResponse | ConnectionLostError):
-            lost = isinstance(error, ConnectionLostError)
-            return Outcome.connection_error if lost else Outcome.bad_response, str(error)
+        if isinstance(error, BadResponse):
+            return error.outcome, str(error)
+        if isinstance(error, ConnectionLostError):
+            return Outcome.connection_error, str(error)
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return Outcome.connection_error, f"the proxy answered {error.status}: {error.message}"
         if isinstance(error, aiohttp.ClientResponseError):  # the answer is not HTTP
             return Outcome.bad_response, f"{type(error).__name__}: {error.message}"
         if isinstance(error, aiohttp.ClientError | OSError):
@@ -134,7 +151,9 @@ class HttpTransport(AttemptSend):
         assert session is not None  # noqa: S101
         url = self._urls.get(request.path)
         if url is None:
-            url = self._urls[request.path] = URL(joined(self._base, request.path), encoded=True)
+            url = URL(joined(self._base, request.path), encoded=True)
+            if len(self._urls) < URLS_MAX:
+                self._urls[request.path] = url
         try:
             answer = await self._send(session, url, request)
         except ConnectionLostError as error:
@@ -146,7 +165,7 @@ class HttpTransport(AttemptSend):
             response.first_byte = self._now()
             response.headers = answer.headers
             response.server_timing = answer.headers.get(_SERVER_TIMING)
-            if answer.status not in ANSWERED:
+            if answer.status not in request.answered:
                 await self._refused(answer, response)
             elif request.stream:
                 await self._stream(answer, request, response)
@@ -161,11 +180,11 @@ class HttpTransport(AttemptSend):
             answer.close()
             raise
 
-    @staticmethod
-    def _send(session: aiohttp.ClientSession, url: URL, request: Request) -> Awaitable[aiohttp.ClientResponse]:
-        return session.request(
-            request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
-        )
+    def _send(self, session: aiohttp.ClientSession, url: URL, request: Request) -> Awaitable[aiohttp.ClientResponse]:
+        headers = request.headers
+        if self._proxy is not None:
+            headers = merged(self._headers, headers or {})
+        return session.request(request.method, url, data=request.body or None, headers=headers, allow_redirects=False)
 
     async def _send_again(
         self, session: aiohttp.ClientSession, url: URL, request: Request, response: Response
@@ -190,7 +209,8 @@ class HttpTransport(AttemptSend):
         refuse(response, answer.status, answer.headers, body, time.time())
 
     async def _stream(self, answer: aiohttp.ClientResponse, request: Request, response: Response) -> None:
-        splitter, events, stamps = SseSplitter(), list[bytes](), list[float]()
+        form, events, stamps = event_form(request), list[bytes](), list[float]()
+        splitter = form.splitter()
         decode = decoder(answer.headers.get(hdrs.CONTENT_ENCODING))
         ended = False
         with Held(BODY_MAX) as held:
@@ -200,16 +220,16 @@ class HttpTransport(AttemptSend):
                 held.add(EVENT_COST * len(found))
                 for event in found:
                     events.append(event)
-                    if is_content(event):
+                    if form.is_content(event):
                         stamps.append(at)
                         if request.progress is not None and len(stamps) == 1:
                             request.progress.first_byte = at
-                    elif ended := is_end(event):
+                    elif ended := form.is_end(event):
                         break
                 if ended:
                     break
         if not ended:
-            splitter.close()
+            events += splitter.close()
         response.done = self._now()
         response.chunks = tuple(stamps)
         if stamps:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -28,23 +29,23 @@ from harness.client.checks import between, positive
 from harness.client.errors import BadResponse
 from harness.client.transport.answer_reader import AnswerReader
 from harness.client.transport.attempt import fail, timed_out, too_late
-from harness.client.transport.blocking_link import Exchange, Link, connected
-from harness.client.transport.connection_errors import IDLE_CLOSE, connection_fault, tls_context
+from harness.client.transport.blocking_link import Exchange, Link, connected, connected_unix, tunnel
+from harness.client.transport.connection_errors import IDLE_CLOSE, connection_fault
 from harness.client.transport.encodings import decoder
 from harness.client.transport.endpoint import access, merged, own_headers
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
 from harness.client.transport.outcomes import (
-    ANSWERED,
     END_WAIT_S,
-    SseSplitter,
     answers_of,
     base_url,
-    is_content,
-    is_end,
+    event_form,
     joined,
     plain_answers_of,
     refuse,
 )
+from harness.client.transport.proxy import Proxy
+from harness.client.transport.tls import Tls
+from harness.client.transport.unix_socket import http_of, socket_of
 from harness.client.types import Attempt, Outcome, Request, Response
 
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
@@ -64,6 +65,9 @@ class BlockingTransport:
             key says.
         headers: Further headers for every request; those of a request itself win. They are checked, and their values
             are replaced by `***` in errors, records and reports. Default None: no further headers.
+        tls: Trusted issuers, the client's own certificate. Default None: the system's issuers, no certificate.
+        proxy: HTTP proxy (`harness.client.transport.proxy.proxy_of`). Default None: no proxy, whatever the environment
+            says.
     """
 
     def __init__(
@@ -76,17 +80,24 @@ class BlockingTransport:
         api_key: str | None = None,
         authorization: str | None = None,
         headers: Mapping[str, str] | None = None,
+        tls: Tls | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         self.threads = threads
         self.timeout_s = timeout_s
         between(self, 1, 10_000, "threads")
         positive(self, "timeout_s")
         to = access(url, api_key)
-        parts = urlsplit(base_url(to.url))
+        base = base_url(http_of(to.url))
+        parts = urlsplit(base)
+        self._socket = socket_of(to.url)
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._path = parts.path
-        self._tls = tls_context() if parts.scheme == "https" else None
+        self._tls = (tls or Tls()).context() if parts.scheme == "https" else None
+        self._proxy = proxy
+        # Without a tunnel, a proxy gets the whole URL (RFC 9112, section 3.2.2).
+        self._base = base if proxy is not None and self._tls is None else self._path
         common = {
             "Host": parts.netloc.rpartition("@")[2],
             "User-Agent": "paceline",
@@ -94,8 +105,11 @@ class BlockingTransport:
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",
         }
+        if proxy is not None and proxy.authorization and self._tls is None:
+            common["Proxy-Authorization"] = proxy.authorization
         self._headers = merged(common, own_headers(headers, authorization or to.authorization))
         self._fixed = _header_lines(self._headers)
+        self._last_headers: tuple[dict[str, str], bytes] | None = None
         self._executor = executor
         self._idle: dict[int, tuple[float, Link]] = {}  # by thread
         self._running: set[Exchange] = set()
@@ -164,7 +178,7 @@ class BlockingTransport:
         except TimeoutError:
             timed_out(response, sent, time.monotonic())
         except BadResponse as error:
-            fail(response, Outcome.bad_response, str(error), time.monotonic())
+            fail(response, error.outcome, str(error), time.monotonic())
         except OSError as error:  # before ValueError, because an error of a certificate is both
             exchange.idle_close = link is not None and link.closed_idle(error)
             fault = IDLE_CLOSE if exchange.idle_close else connection_fault(error, self._host)
@@ -187,13 +201,28 @@ class BlockingTransport:
                 link.close()
                 link = None
         if link is None:
-            sock = connected(self._host, self._port, exchange)
-            if self._tls is not None:
-                sock = self._tls.wrap_socket(sock, server_hostname=self._host)
-            link = Link(sock, exchange)
+            link = Link(self._connected(exchange), exchange)
             link.early = self._tls is None and not link.silent()  # under TLS it may be the session tickets
         exchange.sock = link.sock
         return link
+
+    def _connected(self, exchange: Exchange) -> socket.socket:
+        """A new connection to the server: direct, over a Unix socket, or through a proxy."""
+        if self._socket is not None:
+            return connected_unix(self._socket, exchange)
+        if self._proxy is None:
+            sock = connected(self._host, self._port, exchange)
+        else:
+            sock = connected(self._proxy.host, self._proxy.port, exchange)
+        if self._tls is None:
+            return sock
+        try:
+            if self._proxy is not None:
+                tunnel(sock, self._host, self._port, self._proxy.authorization)
+            return self._tls.wrap_socket(sock, server_hostname=self._host)
+        except BaseException:
+            sock.close()
+            raise
 
     def _put_back(self, link: Link, reusable: bool) -> None:
         if reusable:
@@ -215,7 +244,7 @@ class BlockingTransport:
         if request.progress is not None and not request.stream:
             request.progress.first_byte = response.first_byte
         with Held(BODY_MAX) as held:
-            if reader.status not in ANSWERED:
+            if reader.status not in request.answered:
                 self._refused(reader, response, held)
             elif request.stream:
                 self._stream(exchange, reader, response, held)
@@ -227,13 +256,20 @@ class BlockingTransport:
 
     def _message(self, request: Request) -> bytes:
         """The request as it goes over the wire."""
-        fixed = self._fixed
-        if request.headers is not None:
-            fixed = _header_lines(merged(self._headers, request.headers))
+        fixed = self._fixed if request.headers is None else self._lines_with(request.headers)
         body = request.body
         length = b"" if not body and request.method in _BODILESS_METHODS else b"Content-Length: %d\r\n" % len(body)
-        first = f"{request.method} {joined(self._path, request.path)} HTTP/1.1\r\n".encode()
+        first = f"{request.method} {joined(self._base, request.path) or '/'} HTTP/1.1\r\n".encode()
         return b"%b%b%b\r\n%b" % (first, fixed, length, body)
+
+    def _lines_with(self, headers: Mapping[str, str]) -> bytes:
+        """The header lines of a request with headers of its own, which are mostly those of the last one."""
+        last = self._last_headers
+        if last is not None and last[0] == headers:
+            return last[1]
+        lines = _header_lines(merged(self._headers, headers))
+        self._last_headers = dict(headers), lines
+        return lines
 
     def _refused(self, reader: AnswerReader, response: Response, held: Held) -> None:
         try:
@@ -245,18 +281,19 @@ class BlockingTransport:
 
     def _stream(self, exchange: Exchange, reader: AnswerReader, response: Response, held: Held) -> None:
         request = exchange.request
-        splitter, events, stamps = SseSplitter(), list[bytes](), list[float]()
+        form, events, stamps = event_form(request), list[bytes](), list[float]()
+        splitter = form.splitter()
         pieces = _pieces(reader, held)
         ended = False
         for piece, at in pieces:
             for event in splitter.feed(piece):
                 held.add(EVENT_COST)
                 events.append(event)
-                if is_content(event):
+                if form.is_content(event):
                     stamps.append(at)
                     if request.progress is not None:
                         request.progress.first_byte = stamps[0]
-                elif ended := is_end(event):
+                elif ended := form.is_end(event):
                     break
             if ended:
                 break
@@ -265,7 +302,7 @@ class BlockingTransport:
         if stamps:
             response.first_byte = stamps[0]
         if not ended:
-            splitter.close()
+            events += splitter.close()
         response.answers = answers_of(request, splitter, events)
         response.outcome = Outcome.ok
         exchange.until = min(exchange.until, response.done + END_WAIT_S)

@@ -10,6 +10,7 @@ import ssl
 import time
 from typing import Any
 
+from harness.client.errors import BadResponse
 from harness.client.transport.answer_reader import AnswerReader, ClosedError
 from harness.client.transport.outcomes import LOOPBACK
 from harness.client.types import Request
@@ -120,6 +121,35 @@ def connected(host: str, port: int, exchange: Exchange) -> socket.socket:
         else:
             return sock
     raise first or OSError(f"no address for {host}")
+
+
+def connected_unix(path: str, exchange: Exchange) -> socket.socket:
+    """A connection to a Unix socket."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(max(1e-3, exchange.until - time.monotonic()))
+        sock.connect(path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def tunnel(sock: socket.socket, host: str, port: int, authorization: str | None) -> None:
+    """Ask a proxy for a connection to the server; raises OSError if it refuses."""
+    at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    line = f"CONNECT {at} HTTP/1.1\r\nHost: {at}\r\n"
+    if authorization:
+        line += f"Proxy-Authorization: {authorization}\r\n"
+    sock.sendall(f"{line}\r\n".encode())
+    # Byte by byte at the end of the head: what follows belongs to TLS.
+    reader = AnswerReader(lambda size: sock.recv(1))
+    try:
+        reader.head()
+    except BadResponse as error:
+        raise OSError(f"the proxy did not answer in HTTP: {error}") from error
+    if not 200 <= reader.status <= 299:
+        raise OSError(f"the proxy answered {reader.status}")
 
 
 def _addresses(host: str, port: int) -> list[tuple[int, Any]]:

@@ -20,11 +20,25 @@ def transport_of(
     if not strategy.blocking:
         from harness.client.transport.async_http import HttpTransport
 
-        return HttpTransport(to.url, timeout_s=timeout_s, authorization=to.authorization)
+        return HttpTransport(
+            to.url,
+            timeout_s=timeout_s,
+            authorization=to.authorization,
+            headers=to.headers,
+            tls=to.tls,
+            proxy=to.proxy,
+        )
     from harness.client.transport.blocking import BlockingTransport
 
     threads = strategy.threads if provides(strategy, ThreadedStrategy) else 1
     made = executor(threads) if executor else None
     return BlockingTransport(
-        to.url, threads=threads, timeout_s=timeout_s, executor=made, authorization=to.authorization
+        to.url,
+        threads=threads,
+        timeout_s=timeout_s,
+        executor=made,
+        authorization=to.authorization,
+        headers=to.headers,
+        tls=to.tls,
+        proxy=to.proxy,
     )

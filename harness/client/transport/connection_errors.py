@@ -4,23 +4,10 @@ from __future__ import annotations
 
 import os
 import ssl
-from pathlib import Path
 
-from harness.client.errors import SettingError
 from harness.client.transport.open_files import TOO_MANY, advice
 
 IDLE_CLOSE = "the server closed the kept-alive connection before it answered"
-
-
-def tls_context() -> ssl.SSLContext:
-    """Check certificates with those of the system, or with SSL_CERT_FILE and SSL_CERT_DIR if set."""
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-        path = os.environ.get(name)
-        if path and not Path(path).exists():
-            raise SettingError(f"{name}={path!r}: there is no such file; expected certificates in PEM format")
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def connection_fault(error: BaseException, host: str) -> str:
@@ -46,7 +33,7 @@ def _tls_fault(error: ssl.SSLError, host: str) -> str:
         why = getattr(error, "verify_message", "") or str(error)
         return (
             f"TLS: the certificate of {host} is not accepted: {why.rstrip('.')}. To trust its issuer, "
-            "set SSL_CERT_FILE to a file with the issuer's certificate in PEM format"
+            "give --ca (or SSL_CERT_FILE) a file with the issuer's certificate in PEM format"
         )
     reason = (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
     if "wrong version number" in reason or "record layer failure" in reason or "http request" in reason:

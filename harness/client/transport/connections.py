@@ -180,6 +180,20 @@ class KeptConnector(aiohttp.TCPConnector):
                 protocol.close()
 
 
+class KeptUnixConnector(aiohttp.UnixConnector):
+    """A connector of such connections to a Unix socket."""
+
+    def __init__(self, path: str, **settings: Any) -> None:
+        super().__init__(path, **settings)
+        self._factory = functools.partial(KeptProtocol, loop=asyncio.get_running_loop())  # type: ignore[assignment]
+
+    def drop_idle(self) -> None:
+        """Close all idle connections."""
+        for kept in self._conns.values():
+            for protocol, _ in kept:
+                protocol.close()
+
+
 class _Resolver(AbstractResolver):
     """Resolve `localhost` to both loopback addresses without a thread; leave every other name to the system."""
 

@@ -16,10 +16,16 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from harness.client.errors import SettingError
 from harness.client.redaction import keep, keep_from_texts, keep_userinfo, shown
+from harness.client.transport.unix_socket import is_unix, joined_unix, split_unix
+
+if TYPE_CHECKING:
+    from harness.client.transport.proxy import Proxy
+    from harness.client.transport.tls import Tls
 
 KEY_VARIABLE = "PACELINE_TARGET_KEY"
 AUTHORIZATION_VARIABLE = "PACELINE_TARGET_AUTHORIZATION"
@@ -39,16 +45,22 @@ _STRIPPED = " \t\r\n\f\v\ufeff\u00a0\u200b"
 
 @dataclass(frozen=True)
 class Access:
-    """A base URL without secrets, and the value of `Authorization` that belongs to it."""
+    """A base URL without secrets, and what belongs to it: `Authorization`, further headers, TLS, a proxy."""
 
     url: str
     authorization: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tls: Tls | None = None
+    proxy: Proxy | None = None
 
 
 def access(url: str, api_key: str | None = None, name: str = "api_key", where: str = "url") -> Access:
     """The URL's user and password, or else the key, as a header; raises SettingError that names the mistake."""
     keep_from_texts([url])
     url = url.strip()
+    if is_unix(url):
+        key = None if api_key is None else checked_key(api_key, name)
+        return Access(joined_unix(*split_unix(url, where)), f"Bearer {key}" if key else None)
     scheme, _, rest = url.partition("://")
     if "?" in rest or "#" in rest:
         raise SettingError(
@@ -102,10 +114,17 @@ def own_headers(headers: Mapping[str, str] | None, authorization: str | None) ->
 
     Raises SettingError that names the header and never holds its value.
     """
-    made: dict[str, str] = {}
     for name, value in (headers or {}).items():
-        made[name] = _checked_header(name, value)
-        _keep_header(name.lower(), made[name])
+        _keep_header(name.lower(), _checked_header(name, value))
+    made = checked_headers(headers or {})
+    if authorization and any(name.lower() == "authorization" for name in made):
+        raise SettingError("headers: Authorization is given twice; leave out the key, or the user in the URL")
+    return made | ({"Authorization": authorization} if authorization else {})
+
+
+def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers that can be sent, without blanks around their values; raises SettingError that names the header."""
+    made = {name: _checked_header(name, value) for name, value in headers.items()}
     lower = [name.lower() for name in made]
     if len(set(lower)) < len(lower):
         raise SettingError("headers: a name is given twice, in different spellings")
@@ -114,9 +133,7 @@ def own_headers(headers: Mapping[str, str] | None, authorization: str | None) ->
         raise SettingError(
             f"headers: {len(made)} of {size} characters; at most {HEADERS_MOST} of {HEADERS_BYTES_MAX} are allowed"
         )
-    if authorization and "authorization" in lower:
-        raise SettingError("headers: Authorization is given twice; leave out the key, or the user in the URL")
-    return made | ({"Authorization": authorization} if authorization else {})
+    return made
 
 
 def merged(headers: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:

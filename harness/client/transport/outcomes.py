@@ -16,10 +16,9 @@ import msgspec
 from harness.client.errors import BadResponse, SettingError
 from harness.client.redaction import excerpt, shown
 from harness.client.transport.retry_after import retry_after_s
-from harness.client.types import Answers, Outcome, Request, Response, oddities_of
+from harness.client.types import ANSWERED, Answers, EventForm, EventSplitter, Outcome, Request, Response, oddities_of
 
 DONE = b"[DONE]"
-ANSWERED = frozenset({200, 202})
 END_WAIT_S = 0.1  # time for the connection to end the body after the stream's own end mark
 LOOPBACK = ("127.0.0.1", "::1")  # addresses of `localhost`, in the order in which they are tried
 _EXCERPT = 200  # bytes of a refusal that are kept for messages
@@ -39,7 +38,7 @@ def joined(base: str, path: str) -> str:
 
     OpenAI's base URLs end in `/v1`, which the paths of its routes begin with.
     """
-    shared = path
+    shared = path.partition("?")[0]
     while shared:
         if base.endswith(shared):
             return base + path[len(shared) :]
@@ -65,7 +64,9 @@ def outcome_of_status(status: int) -> Outcome:
 
 def refuse(response: Response, status: int, headers: Mapping[str, str], body: bytes, now_unix_s: float) -> None:
     """Fill in a response with a status other than 200; the keys of `headers` are case-insensitive."""
-    response.outcome = outcome_of_status(status)
+    outcome = outcome_of_status(status)
+    # The task does not take this status for an answer.
+    response.outcome = Outcome.client_error if outcome is Outcome.ok else outcome
     response.retry_after_s = retry_after_s(headers, now_unix_s)
     response.error = f"HTTP {status}: {_redirect(status, headers)}{excerpt(body, _EXCERPT)}"
 
@@ -130,7 +131,7 @@ def _is_beside(payload: bytes) -> bool:
     return _BESIDE.issuperset(event) or event.get("type") in _KEEPS_ALIVE
 
 
-def answers_of(request: Request, splitter: SseSplitter, events: Sequence[bytes]) -> tuple[Any, ...]:
+def answers_of(request: Request, splitter: EventSplitter, events: Sequence[bytes]) -> tuple[Any, ...]:
     """The answers of a finished stream, or of the plain answer that came in its place; raises BadResponse."""
     if splitter.plain is None:
         return _checked(request, request.task.answer_stream, events)
@@ -272,9 +273,24 @@ class SseSplitter:
             self.plain = bytearray()
         return chunk
 
-    def close(self) -> None:
+    def close(self) -> list[bytes]:
         """The stream is over; raises BadResponse if it broke off inside an event."""
-        if self._done:
-            return
-        if self._data or any(self._tail):
+        if not self._done and (self._data or any(self._tail)):
             raise BadResponse("the event stream broke off inside an event")
+        return []
+
+
+class _ServerSentEvents:
+    """Server-sent events with the payloads of OpenAI's API."""
+
+    splitter = SseSplitter
+    is_content = staticmethod(is_content)
+    is_end = staticmethod(is_end)
+
+
+_SERVER_SENT_EVENTS = _ServerSentEvents()
+
+
+def event_form(request: Request) -> EventForm:
+    """The form of the events that answer this request."""
+    return request.events or _SERVER_SENT_EVENTS

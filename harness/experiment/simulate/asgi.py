@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 from harness.base.clock import Clock
-from harness.client.transport.outcomes import SseSplitter, is_content
+from harness.client.transport.outcomes import event_form
 from harness.client.types import Request
 from model_server.errors import Header
 from model_server.http.exchange import CONNECTION
 
-OK = 200
 _PLAIN: tuple[Header, ...] = ((b"content-type", b"application/json"),)
 
 
@@ -23,6 +23,7 @@ class Wire:
     """One exchange; it is its own `model_server.http.exchange.Connection`."""
 
     __slots__ = (
+        "_form",
         "_request",
         "_time",
         "arrived",
@@ -53,7 +54,8 @@ class Wire:
         self.head_at = float("nan")
         self.headers: list[Header] = []
         self.parts: list[bytes] = []
-        self.splitter = SseSplitter()
+        self._form = event_form(request)
+        self.splitter = self._form.splitter()
         # Payloads of a stream in order of arrival.
         self.events: list[bytes] = []
         # Arrival times of payloads with content.
@@ -62,11 +64,12 @@ class Wire:
         fields = list(_PLAIN)
         if given:
             fields += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in given.items()]
+        path, _, query = request.path.partition("?")
         self.scope: dict[str, Any] = {
             "type": "http",
-            "method": "POST",
-            "path": request.path,
-            "query_string": b"",
+            "method": request.method,
+            "path": unquote(path),
+            "query_string": query.encode(),
             "headers": fields,
             "extensions": {CONNECTION: self},
         }
@@ -80,7 +83,7 @@ class Wire:
         if message["type"] == "http.response.start":
             self.status, self.headers, self.head_at = message["status"], message["headers"], self._time()
         elif part := message.get("body", b""):
-            if self._request.stream and self.status == OK:
+            if self._request.stream and self.status in self._request.answered:
                 self._feed(part)
             else:
                 self.parts.append(part)
@@ -89,7 +92,7 @@ class Wire:
         progress = self._request.progress
         for payload in self.splitter.feed(part):
             self.events.append(payload)
-            if is_content(payload):
+            if self._form.is_content(payload):
                 self.stamps.append(self._time())
                 if progress is not None and len(self.stamps) == 1:
                     progress.first_byte = self.stamps[0]

@@ -89,7 +89,7 @@ class VirtualPlayer(Player):
         source = super()._source(strategy)
         if (plain := source.jsonl) is None:
             return source
-        return replace(source, jsonl=CachedJsonl(plain.path, plain.items, plain.priorities))
+        return replace(source, jsonl=CachedJsonl(plain.path, plain.items, plain.priorities, plain.columns))
 
     async def play_all(self) -> End:
         """Play every application to its end; raises the first error of one."""

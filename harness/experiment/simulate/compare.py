@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.client.errors import UsageError
+from harness.client.tasks.http import Http
 from harness.client.types import Outcome
 from harness.experiment.child_process import Played, Watch
 from harness.experiment.prepare import Run
 from harness.experiment.simulate.case import play
 from harness.experiment.simulate.results import SimulatedRun
+from harness.experiment.simulate.routes import check_route
 from harness.experiment.simulate.simulated_server import SimulatedServer
 from harness.experiment.simulate.terms import Terms
 from harness.experiment.simulate.virtual_loop import DeadlockError, NotSimulated
@@ -69,6 +71,8 @@ class VirtualTime:
         if terms.network != "none":
             note += f"; HTTP over a network in memory, {terms.delay_s * 1e3:g} ms each way"
         self._server = MockInProcess(self._run, note)
+        for share in (share for case in self._run.cases for share in case.tasks if share.task.name == "http"):
+            check_route(Http(**share.task.settings), self._server.mock)
         yield self._server
 
     def ceilings(self) -> dict[str, float]:

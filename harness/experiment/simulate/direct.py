@@ -19,7 +19,7 @@ from multidict import CIMultiDict
 from harness.client.errors import BadResponse
 from harness.client.tasks.similarity import Similarity
 from harness.client.transport.attempt import AttemptSend
-from harness.client.transport.outcomes import answers_of, outcome_of_status, plain_answers_of, refuse
+from harness.client.transport.outcomes import answers_of, plain_answers_of, refuse
 from harness.client.types import Outcome, Request, Response
 from harness.experiment.simulate.asgi import Broken, Wire
 from model_server.errors import ApiError
@@ -48,7 +48,7 @@ class DirectSend(AttemptSend):
         return self._plain(request, response) if plain else self._whole(request, response)
 
     def _outcome_of(self, error: Exception) -> tuple[Outcome, str]:
-        return Outcome.connection_error if isinstance(error, Broken) else Outcome.bad_response, str(error)
+        return error.outcome if isinstance(error, BadResponse) else Outcome.connection_error, str(error)
 
     async def _plain(self, request: Request, response: Response) -> None:
         """One pair of texts to a server without limits and faults: straight into the queue."""
@@ -92,7 +92,7 @@ class DirectSend(AttemptSend):
             raise Broken(wire.broken)
         response.headers = headers = _headers(wire.headers)
         response.server_timing = headers.get("Server-Timing")
-        if outcome_of_status(wire.status) is not Outcome.ok:
+        if wire.status not in request.answered:
             response.done = self._now()
             refuse(response, wire.status, headers, b"".join(wire.parts), 0.0)
         elif request.stream:
@@ -105,7 +105,7 @@ class DirectSend(AttemptSend):
             response.done = self._now()
 
     def _stream(self, request: Request, response: Response, wire: Wire) -> None:
-        wire.splitter.close()
+        wire.events += wire.splitter.close()
         response.chunks = tuple(wire.stamps)
         if wire.stamps:
             response.first_byte = wire.stamps[0]

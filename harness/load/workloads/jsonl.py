@@ -1,8 +1,8 @@
-"""Items from a JSONL file, read line by line: memory use does not depend on the file's size."""
+"""Items from an input file, read row by row: memory use does not depend on the file's size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,33 @@ from harness.client.errors import ItemError, UsageError
 from harness.client.items import data_of, priority_of
 from harness.client.types import Task
 from harness.load.lines import LINE_MAX, LongLine, lines_of
+from harness.load.rows import RowReader
 
 
 class Jsonl:
-    """Rows of a JSONL file as checked data. Malformed lines are counted. They are an error only if no line is valid.
+    """Rows of a file (JSONL, CSV, TSV) as checked data. Malformed lines are counted.
+
+    They are an error only if no line is valid.
 
     Each line is counted once, even if the file is read several times, and only by the part that it belongs to. The sum
     of `bad_lines` over all parts is the number of malformed lines of the file.
     """
 
-    def __init__(self, path: Path | str, items: int | None = None, priorities: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        items: int | None = None,
+        priorities: bool = False,
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
         self.path = Path(path)
         self.items = items
         # If a strategy uses priorities, a line with an invalid priority is malformed.
         self.priorities = priorities
         self.bad_lines = 0
         self.first_bad: tuple[int, str] | None = None  # line number and reason
+        self.columns = dict(columns or {})
+        self._reader = RowReader(self.path, self.columns)
         self._read_through = False
 
     @property
@@ -65,24 +76,33 @@ class Jsonl:
 
     def _no_good_line(self, lines: int) -> str:
         if self.first_bad_line is None:
-            return "the file is empty; it needs one JSON object per line"
+            needs = "rows below the names of its columns" if self._reader.has_header else "one JSON object per line"
+            return f"the file is empty; it needs {needs}"
         which = "" if self.items is None else f" among the first {lines}"
         return f"no line{which} is an item of this task; {self.first_bad_line}"
 
     def _lines(self) -> Iterator[tuple[int, bytes | LongLine]]:
         """Number and bytes of every line that is not blank."""
-        for number, line in enumerate(lines_of(self.path), 1):
+        header = self._reader.has_header
+        for number, line in enumerate(lines_of(self.path, self._reader.splitter()), 1):
             if isinstance(line, LongLine) or line.strip():
-                yield number, line
+                if not header:
+                    yield number, line
+                header = False
 
     def _parse(self, task: Task, line: bytes | LongLine, number: int) -> tuple[Any, int] | None:
         if isinstance(line, LongLine):
             self._set_aside(number, f"longer than {LINE_MAX} bytes")
             return None
+        read: dict[str, Any] = {}
         try:
-            row = msgspec.json.decode(line, type=dict[str, Any])
+            read = self._reader.row(line)
+            row = self._reader.mapped(read)
             return data_of(task, row), priority_of(row, checked=self.priorities)
-        except (ItemError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except ItemError as error:
+            self._set_aside(number, str(self._reader.explained(error, read)))
+            return None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._set_aside(number, str(error))
             return None
 

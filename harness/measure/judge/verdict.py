@@ -97,6 +97,7 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
         ),
     ),
     "slo_unclear": ("inconclusive", "a sweep has no level that holds the SLO for certain, and the lowest may hold it"),
+    "insecure": ("valid", "the certificate of the server was not checked (--insecure)"),
     "layer_fault": ("valid", "a layer could not do all of its work, for example because its cache file failed"),
 }
 """Every code with the status that it gives the run, and its condition. docs/measuring.md shows this table."""
@@ -110,11 +111,12 @@ def verdict(
     not_run: Sequence[str] = (),
     slo_sets_errors: bool = False,
     lag_tolerance_s: float | None = None,
+    insecure: bool = False,
 ) -> Verdict:
     """The verdict on a run.
 
     `not_run` lists planned cases that were not started. `lag_tolerance_s` is the lag that does not matter to the
-    question; None: derived from the latency measured.
+    question; None: derived from the latency measured. `insecure`: no certificate was checked.
     """
     reasons: list[Reason] = []
     if not cases:
@@ -127,6 +129,9 @@ def verdict(
     if not_run:
         text = f"{len(not_run)} of {len(not_run) + len(cases)} planned cases were not run: {', '.join(not_run)}."
         reasons.append(Reason("interrupted", text))
+    if insecure:
+        text = "The certificate of the server was not checked (--insecure): another server may have answered."
+        reasons.append(Reason("insecure", text))
     return Verdict(_status(reasons), reasons)
 
 

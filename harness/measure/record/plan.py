@@ -12,6 +12,7 @@ import msgspec
 
 from harness.client.errors import UsageError
 from harness.client.layer_settings import LayerSettings
+from harness.client.transport.connection_settings import ConnectionFacts
 from harness.measure.capacity_result import CapacityPlan
 from harness.measure.precision_result import PrecisionPlan
 from harness.measure.record.files import records_in, slug
@@ -30,6 +31,7 @@ class TaskShare(msgspec.Struct, frozen=True):
 
     task: Named
     weight: float = 1.0
+    label: str | None = None  # what results show; None: the task's name
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
@@ -46,6 +48,7 @@ class PlanCase(msgspec.Struct, frozen=True):
     duration_s: float = 30.0  # of arrivals
     items: int | None = None
     input: str | None = None
+    columns: dict[str, str] = {}  # field of the task -> column of `input`
     synthetic: dict[str, Any] | None = None  # settings of the synthetic workload; None: use `input`
     layers: LayerSettings = LayerSettings()
     seed: int = DEFAULT_SEED
@@ -90,7 +93,7 @@ class PlanCase(msgspec.Struct, frozen=True):
     @property
     def task(self) -> str:
         """The names of its tasks."""
-        return " + ".join(share.task.name for share in self.tasks)
+        return " + ".join(share.label or share.task.name for share in self.tasks)
 
 
 PLAN_VERSION = 2
@@ -116,6 +119,7 @@ class Plan(msgspec.Struct, frozen=True):
     kind: RunKind = "compare"
     capacity: CapacityPlan | None = None  # of a capacity search
     precision: PrecisionPlan | None = None  # of automatic repeats
+    connection: ConnectionFacts | None = None  # None: no headers, the system's certificates, no proxy
     reference: str | None = None  # name of the case that the others are compared with; None: the first
     control: str | None = None  # name of the case that plays the reference a second time
     sweep: SweepPlan | None = None  # of a sweep

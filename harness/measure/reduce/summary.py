@@ -71,7 +71,9 @@ def summarize_run(directory: Path) -> RunResult:
     not_run = [case.name for case, pair in zip(plan.cases, found, strict=True) if pair is None]
     cases = diagnose([case for case, _ in present])
     tolerated_s = tolerance_s(plan.lag_tolerance_s, conditions)
-    judged = verdict(cases, [proof for _, proof in present], not_run, sets_errors(conditions), tolerated_s)
+    insecure = plan.connection is not None and plan.connection.insecure
+    proofs = [proof for _, proof in present]
+    judged = verdict(cases, proofs, not_run, sets_errors(conditions), tolerated_s, insecure)
     precision = None if plan.precision is None else precision_outcome(plan.precision, cases)
     judged = msgspec.structs.replace(judged, reasons=[*judged.reasons, *precision_reasons(precision)])
     schedules = {case.schedule_sha256 for case in plan.cases}

@@ -1,0 +1,297 @@
+"""The answer in a body: what counts as a success, where the answer is, and the server's token counts.
+
+Rules of this file
+  1. Everything is checked; there are no defaults. A body that does not have the answer is a bad response that says what
+     it has instead.
+  2. The conditions of success are judged first: `200 {"error": ...}` is a failure, with the server's own message.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from harness.client.errors import BadResponse
+from harness.client.outcome import Outcome
+from harness.client.redaction import excerpt
+from harness.client.tasks._said import Usage
+from harness.client.tasks.http.pointer import MISSING, Tokens, found, kind_of, pointer, why_missing
+
+_decode = msgspec.json.Decoder().decode
+_MARK = b"\xef\xbb\xbf"
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """An answer with the server's token counts."""
+
+    value: Any
+    usage: Usage | None = None
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A value of the answer: its place, its type, its range."""
+
+    tokens: Tokens
+    kind: str = "any"
+    optional: bool = False
+    low: float | None = None
+    high: float | None = None
+
+    def read(self, body: Any) -> Any:
+        """The value in a body; raises BadResponse."""
+        value = found(body, self.tokens)
+        if value is MISSING or (value is None and (self.optional or self.kind != "any")):
+            if self.optional:
+                return None
+            missing = why_missing(body, self.tokens) if value is MISSING else "it is null"
+            raise BadResponse(f"{self.name} is missing: {missing}")
+        if self.kind != "any":
+            value = READERS[self.kind](value, self.name)
+        if self.low is not None or self.high is not None:
+            self._check_range(value)
+        return value
+
+    @property
+    def name(self) -> str:
+        """The place, for messages."""
+        return pointer(self.tokens) or "the answer"
+
+    def _check_range(self, value: Any) -> None:
+        for each in value if isinstance(value, list) else (value,):
+            if isinstance(each, bool) or not isinstance(each, int | float):
+                raise BadResponse(f"{self.name}: is {kind_of(each)}, not a number")
+            low, high = self.low, self.high
+            if (low is not None and each < low) or (high is not None and each > high):
+                between = (
+                    f"between {low:g} and {high:g}"
+                    if low is not None and high is not None
+                    else (f"at least {low:g}" if low is not None else f"at most {high:g}")
+                )
+                raise BadResponse(f"{self.name} = {each!r} is not {between}")
+
+
+# Types.
+
+
+def _number(value: Any, name: str) -> int | float:
+    if type(value) is str and _NUMBER.fullmatch(value):
+        value = float(value) if not value.strip().lstrip("+-").isdecimal() else int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        shown = f" {value[:40]!r}" if isinstance(value, str) else ""
+        raise BadResponse(f"{name}: is {kind_of(value)}{shown}, not a number")
+    if not math.isfinite(value):
+        raise BadResponse(f"{name}: is a number that is not finite")
+    return value
+
+
+def _integer(value: Any, name: str) -> int:
+    number = _number(value, name)
+    if number != int(number):
+        raise BadResponse(f"{name}: {number!r} is not a whole number")
+    return int(number)
+
+
+def _of(kind: type[Any], word: str) -> Callable[[Any, str], Any]:
+    def read(value: Any, name: str) -> Any:
+        if not isinstance(value, kind):
+            raise BadResponse(f"{name}: is {kind_of(value)}, not {word}")
+        return value
+
+    return read
+
+
+def _json(value: Any, name: str) -> Any:
+    """The JSON in a text, as language models write it."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith("```"):
+        text = text.strip("`").removeprefix("json").strip()
+    try:
+        return _decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadResponse(f"{name}: is a text that is no JSON: {error}: {excerpt(value, 80)!r}") from error
+
+
+def _numbers(value: Any, name: str) -> list[int | float]:
+    if not isinstance(value, list) or not value:
+        raise BadResponse(f"{name}: is {kind_of(value) if value != [] else 'an empty list'}, not a list of numbers")
+    return [_number(each, f"{name}/{place}") for place, each in enumerate(value)]
+
+
+READERS: dict[str, Callable[[Any, str], Any]] = {
+    "any": lambda value, name: value,
+    "text": _of(str, "a text"),
+    "number": _number,
+    "integer": _integer,
+    "boolean": _of(bool, "true or false"),
+    "list": _of(list, "a list"),
+    "numbers": _numbers,
+    "object": _of(dict, "an object"),
+    "json": _json,
+}
+"""Types of values of an answer."""
+
+
+# Conditions.
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """A condition on the body."""
+
+    tokens: Tokens
+    test: str  # exists, equals, not_equals, one_of
+    value: Any
+
+    def holds(self, body: Any) -> bool:
+        """Whether the body meets it; null counts as missing for `exists`."""
+        value = found(body, self.tokens)
+        if self.test == "exists":
+            return (value is not MISSING and value is not None) is self.value
+        if self.test == "equals":
+            return _same(value, self.value)
+        if self.test == "not_equals":
+            return not _same(value, self.value)
+        return any(_same(value, each) for each in self.value)
+
+    def fault(self, body: Any) -> str:
+        """Why it does not hold."""
+        value = found(body, self.tokens)
+        name = pointer(self.tokens) or "the answer"
+        if self.test == "exists":
+            return f"{name} is missing" if self.value else f"{name} is there: {_shown(value)}"
+        wanted = {"equals": "", "not_equals": "anything but ", "one_of": "one of "}[self.test] + _shown(self.value)
+        return f"{name} is {'missing' if value is MISSING else _shown(value)}, expected {wanted}"
+
+
+def _same(value: Any, other: Any) -> bool:
+    return value is not MISSING and isinstance(value, bool) == isinstance(other, bool) and bool(value == other)
+
+
+def _shown(value: Any) -> str:
+    return excerpt(msgspec.json.encode(value).decode(), 160)
+
+
+class Success(msgspec.Struct, frozen=True):
+    """What counts as a success beside the status, and the outcome of anything else."""
+
+    conditions: tuple[Condition, ...] = ()
+    message: Tokens | None = None
+    otherwise: Outcome = Outcome.bad_response
+
+    def check(self, body: Any) -> None:
+        """Raise BadResponse unless every condition holds."""
+        for condition in self.conditions:
+            if not condition.holds(body):
+                said = "" if self.message is None else found(body, self.message)
+                text = f": {excerpt(said if isinstance(said, str) else _shown(said), 200)}" if said else ""
+                text = "" if said is MISSING else text
+                raise BadResponse(f"not a success: {condition.fault(body)}{text}", self.otherwise)
+
+
+# The answer.
+
+
+class OnePlace(msgspec.Struct, frozen=True):
+    """The answer is one value."""
+
+    place: Place
+
+    def read(self, body: Any) -> Any:
+        """The value; raises BadResponse."""
+        return self.place.read(body)
+
+
+class SeveralPlaces(msgspec.Struct, frozen=True):
+    """The answer is an object of several values."""
+
+    places: Mapping[str, Place]
+
+    def read(self, body: Any) -> dict[str, Any]:
+        """The values by name; raises BadResponse."""
+        return {name: place.read(body) for name, place in self.places.items()}
+
+
+AnswerPlaces = OnePlace | SeveralPlaces
+
+
+class UsagePlaces(msgspec.Struct, frozen=True):
+    """Where the server's token counts are."""
+
+    places: Mapping[str, Tokens]
+
+    def read(self, body: Any) -> Usage | None:
+        """The counts; None if there are none."""
+        counts = {name: _count(found(body, tokens)) for name, tokens in self.places.items()}
+        return Usage(**counts) if any(count is not None for count in counts.values()) else None
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != value // 1:
+        return None
+    return int(value)
+
+
+class BatchAnswers(msgspec.Struct, frozen=True):
+    """Where the answers of the items of one request are: a list, in their order or with an index each."""
+
+    tokens: Tokens
+    index: Tokens | None = None
+
+    def read(self, body: Any, items: int) -> list[Any]:
+        """One element for each item; raises BadResponse."""
+        elements = found(body, self.tokens)
+        name = pointer(self.tokens) or "the answer"
+        if not isinstance(elements, list):
+            missing = why_missing(body, self.tokens) if elements is MISSING else f"it is {kind_of(elements)}"
+            raise BadResponse(f"{name} is not the list of answers: {missing}")
+        if len(elements) != items:
+            raise BadResponse(f"{name}: {len(elements)} answers for {items} items")
+        return elements if self.index is None else self._ordered(elements, name)
+
+    def _ordered(self, elements: Sequence[Any], name: str) -> list[Any]:
+        assert self.index is not None  # noqa: S101 - the caller has looked
+        ordered: list[Any] = [MISSING] * len(elements)
+        for element in elements:
+            index = found(element, self.index)
+            if type(index) is not int or not 0 <= index < len(ordered) or ordered[index] is not MISSING:
+                raise BadResponse(
+                    f"{name}: index {_shown(index) if index is not MISSING else 'missing'}, twice or out "
+                    f"of place among {len(ordered)} items"
+                )
+            ordered[index] = element
+        return ordered
+
+
+def document(body: bytes, form: str) -> Any:
+    """The body as JSON, or as text; raises BadResponse that says what came instead."""
+    body = body.removeprefix(_MARK)
+    if form == "text":
+        try:
+            return body.decode()
+        except UnicodeDecodeError as error:
+            raise BadResponse(f"the answer is not UTF-8: {error}") from error
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadResponse(f"{_what(body, str(error))}: {excerpt(body, 120)!r}") from error
+
+
+def _what(body: bytes, error: str) -> str:
+    begins = body.lstrip()[:200].lower()
+    if not begins:
+        return 'the answer is empty; answer_format = "text" accepts that'
+    if begins.startswith((b"<!doctype html", b"<html")):
+        return "the answer is an HTML page, not JSON"
+    if begins.startswith(b"<"):
+        return 'the answer is XML, not JSON; XML is not read (answer_format = "text" keeps it as a text)'
+    if begins.startswith((b"data:", b"event:", b":")):
+        return "the answer is a stream of server-sent events, not JSON; describe it under [stream]"
+    if error.startswith("JSON is malformed: trailing") and b"\n" in body.strip():
+        return 'the answer is several JSON documents; a stream of them is [stream] with format = "json-lines"'
+    return f"the answer is not JSON ({error})"

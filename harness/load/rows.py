@@ -1,0 +1,199 @@
+"""Rows of an input file, by its ending: JSONL, CSV (.csv) or TSV (.tsv), also packed with gzip or Zstandard.
+
+This is the one place that knows a form of input: `splitter` cuts bytes into raw rows, `row` reads one of them. A raw
+row of CSV may hold line breaks within quotes. CSV and TSV begin with a line of column names, and all their values are
+texts.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from harness.client.errors import ItemError, UsageError
+from harness.client.tasks.http.pointer import MISSING, found, tokens_of
+from harness.load.lines import HEAD_BYTES, LINE_MAX, Lines, LongLine, lines_of
+
+_PACKED = re.compile(r"\.(gz|zst|zstd)$", re.I)
+_DELIMITERS = (",", ";", "\t", "|")
+_COLUMNS_SHOWN = 12
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+Columns = dict[str, str]
+"""Field of the task -> column of the input, or a JSON Pointer into the row."""
+
+
+def columns_of(texts: Iterable[str]) -> Columns:
+    """The columns that `FIELD=COLUMN,...` names; raises UsageError."""
+    columns: Columns = {}
+    for text in texts:
+        for part in text.split(","):
+            field, equals, column = (piece.strip() for piece in part.partition("="))
+            if not equals or not field or not column:
+                raise UsageError(f"--map {text}: {part!r} is not FIELD=COLUMN")
+            if field in columns:
+                raise UsageError(f"--map {text}: {field} is given twice")
+            if column.startswith("/"):
+                tokens_of(column, f"--map {field}")
+            columns[field] = column
+    return columns
+
+
+class Records:
+    """Splits bytes of CSV into rows: a line break within quotes does not end a row."""
+
+    def __init__(self, at: int = 0) -> None:
+        self._lines = Lines(at)
+        # Lines of the row that has not ended, its start, and its bytes so far.
+        self._open: list[bytes] = []
+        self._begin = at
+        self._size = 0
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes after the last complete row."""
+        return self._size + self._lines.unfinished
+
+    def feed(self, chunk: bytes) -> list[bytes | LongLine]:
+        """The rows that this chunk completes."""
+        return [row for line in self._lines.feed(chunk) for row in self._rows(line)]
+
+    def close(self) -> list[bytes | LongLine]:
+        """The last row, if it has no line break or its quotes are not closed."""
+        rows = [row for line in self._lines.close() for row in self._rows(line)]
+        if self._open:
+            rows.append(b"\n".join(self._open))
+            self._next()
+        return rows
+
+    def _rows(self, line: bytes | LongLine) -> list[bytes | LongLine]:
+        if isinstance(line, LongLine):
+            row = LongLine(line.head, self._begin, line.end)
+            self._size += line.end - line.begin + 1
+            self._next()
+            return [row]
+        inside = bool(self._open)
+        self._open.append(line)
+        self._size += len(line) + 1
+        # Quotes within a quoted value are doubled, so their number is even where a row ends.
+        if (line.count(b'"') % 2 == 1) == inside:
+            whole: bytes | LongLine = b"\n".join(self._open)
+        elif self._size <= LINE_MAX:
+            return []
+        else:
+            whole = LongLine(self._open[0][:HEAD_BYTES], self._begin, self._begin + self._size - 1)
+        self._next()
+        return [whole]
+
+    def _next(self) -> None:
+        self._begin += self._size
+        self._open, self._size = [], 0
+
+
+class RowReader:
+    """Reads the rows of one input file."""
+
+    def __init__(self, path: Path | str, columns: Mapping[str, str] | None = None) -> None:
+        self.path = str(path)
+        self.columns = dict(columns or {})
+        self.kind = kind_of_file(self.path)
+        self._pointers = {
+            field: tokens_of(column, f"--map {field}")
+            for field, column in self.columns.items()
+            if column.startswith("/")
+        }
+        self._names: list[str] = []
+        self._delimiter = ","
+        if self.has_header:
+            self._read_header()
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the first row holds the names of columns."""
+        return self.kind != "jsonl"
+
+    def splitter(self) -> Lines | Records:
+        """Cuts bytes into raw rows."""
+        return Records() if self.has_header else Lines()
+
+    def row(self, raw: bytes) -> dict[str, Any]:
+        """A raw row as an object; raises ItemError or `msgspec.MsgspecError`."""
+        return self._cells(raw) if self.has_header else _decode(raw)
+
+    def mapped(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with the fields that --map names."""
+        if not self.columns:
+            return row
+        made = dict(row)
+        for field, column in self.columns.items():
+            value = found(row, self._pointers[field]) if field in self._pointers else row.get(column, MISSING)
+            if value is not MISSING:
+                made[field] = value
+            elif field != column:
+                made.pop(field, None)
+        return made
+
+    def explained(self, error: ItemError, row: Mapping[str, Any]) -> ItemError:
+        """The error of a row, with the column that its field is taken from."""
+        field = str(error).partition(":")[0]
+        if field not in self.columns or not str(error).endswith("is missing"):
+            return error
+        return ItemError(f"{error} (--map {field}={self.columns[field]}; the row has {_few(list(row))})")
+
+    def _read_header(self) -> None:
+        rows = lines_of(Path(self.path), Records())
+        first = next((raw for raw in rows if isinstance(raw, LongLine) or raw.strip()), b"")
+        if isinstance(first, LongLine):
+            raise UsageError(f"{self.path}: the first line is longer than {LINE_MAX} bytes")
+        if not first:
+            raise UsageError(f"{self.path}: is empty; the first line must hold the names of columns")
+        text = self._text(first)
+        self._delimiter = "\t" if self.kind == "tsv" else max(_DELIMITERS, key=lambda mark: _outside(text, mark))
+        names = [name.strip() for name in self._split(text)]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UsageError(f"{self.path}: the column {twice!r} is there twice")
+        self._names = names
+        for field, column in self.columns.items():
+            if field not in self._pointers and column not in names:
+                raise UsageError(f"--map {field}={column}: {self.path} has no such column; it has {_few(names)}")
+
+    def _cells(self, raw: bytes) -> dict[str, Any]:
+        cells = self._split(self._text(raw))
+        if len(cells) != len(self._names):
+            raise ItemError(f"has {len(cells)} values, where the header names {len(self._names)} columns")
+        return dict(zip(self._names, cells, strict=True))
+
+    def _split(self, text: str) -> list[str]:
+        csv.field_size_limit(LINE_MAX)
+        try:
+            return next(csv.reader([text], delimiter=self._delimiter, strict=True), [])
+        except csv.Error as error:
+            raise ItemError(f"is not {self.kind.upper()}: {error}") from error
+
+    def _text(self, raw: bytes) -> str:
+        try:
+            return raw.decode().removesuffix("\r")
+        except UnicodeDecodeError as error:
+            raise ItemError(f"is not UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def kind_of_file(path: str) -> Literal["jsonl", "csv", "tsv"]:
+    """The form of a file, by its ending."""
+    plain = _PACKED.sub("", path).lower()
+    return "csv" if plain.endswith(".csv") else "tsv" if plain.endswith((".tsv", ".tab")) else "jsonl"
+
+
+def _outside(text: str, mark: str) -> int:
+    """How often a mark stands outside of quotes."""
+    return sum(part.count(mark) for part in text.split('"')[::2])
+
+
+def _few(names: list[str]) -> str:
+    more = ", ..." if len(names) > _COLUMNS_SHOWN else ""
+    return ", ".join(names[:_COLUMNS_SHOWN]) + more if names else "none"

@@ -1,0 +1,150 @@
+"""The in-house API of another team, from nothing to a comparison: a TOML file of nine lines and no Python."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.http.foreign import IN_HOUSE, KEY, environment_with_key, score_of, served_beside
+from tests.processes import ROOT, went_well
+from tests.unit.test_cli import run
+
+QUESTIONS = "id,question1,question2\n" + "".join(f'{n},"What, is ""{n}""?","line\nbreak {n}"\n' for n in range(40))
+MAP = ["--map", "a=question1,b=question2", "--header", "X-Team: search", "--input", "questions.csv"]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The foreign server."""
+    with served_beside() as found:
+        yield found
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the user has: a file of questions, and the file that describes the API."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FOREIGN_KEY", KEY)
+    monkeypatch.delenv("PACELINE_TARGET_KEY", raising=False)
+    (tmp_path / "questions.csv").write_text(QUESTIONS)
+    (tmp_path / "score.toml").write_text(IN_HOUSE)
+    assert len(IN_HOUSE.splitlines()) <= 12
+    return tmp_path
+
+
+def no_secret_in(folder: Path) -> None:
+    """Neither plan, records, results, reports nor logs hold the key."""
+    assert [path for path in folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.slow
+def test_two_strategies_are_compared_on_a_foreign_api(url: str, folder: Path) -> None:
+    """As a user types it; the definition is in the plan, the key nowhere."""
+    line = ["harness", "compare", "--target", url, "--http", "score.toml", *MAP, "-s", "sync", "-s", "adaptive"]
+    done = subprocess.run(
+        [sys.executable, "-m", *line, "--out", "out", "--no-calibrate"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**environment_with_key(), "PYTHONPATH": str(ROOT)},
+        timeout=120,
+    )
+    went_well(done, folder / "out")
+    result = json.loads((folder / "out" / "result.json").read_text())
+    assert [case["counts"]["ok"] for case in result["cases"]] == [40, 40]
+    assert [case["task"] for case in result["cases"]] == ["score", "score"]
+    plan = json.loads((folder / "out" / "plan.json").read_text())
+    plan = plan.get("content", plan)
+    assert "${FOREIGN_KEY}" in json.dumps(plan)
+    no_secret_in(folder)
+
+
+def test_process_writes_the_answers_of_a_foreign_api(
+    url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ids are kept; a second call with another definition is refused."""
+    line = ["process", "questions.csv", "--output", "out.jsonl", "--target", url, "--http", "score.toml", *MAP[:4]]
+    code, _, err = run(capsys, *line)
+    assert code == 0, err
+    answers = [json.loads(text) for text in (folder / "out.jsonl").read_text().splitlines()]
+    assert answers[7] == {"line": 9, "id": "7", "answer": score_of('What, is "7"?', "line\nbreak 7")}
+    assert len(answers) == 40
+    (folder / "score.toml").write_text(IN_HOUSE.replace("/data/score", "/data"))
+    code, _, err = run(capsys, *line, "--resume")
+    assert (code, "--resume: tasks was" in err) == (2, True), err
+    no_secret_in(folder)
+
+
+def test_process_continues_within_a_file_of_columns(url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """More rows at its end: only they are sent."""
+    line = ["process", "questions.csv", "--output", "out.jsonl", "--target", url, "--http", "score.toml", *MAP[:4]]
+    assert run(capsys, *line)[0] == 0
+    with (folder / "questions.csv").open("a") as file:
+        file.write('x,"a\nb",c\n')
+    code, _, err = run(capsys, *line, "--resume")
+    assert code == 0, err
+    answers = [json.loads(text) for text in (folder / "out.jsonl").read_text().splitlines()]
+    assert len(answers) == 41
+    assert answers[-1] == {"line": 42, "id": "x", "answer": 0.0}
+
+
+def test_check_shows_a_good_item(url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Request, answer, its form and the time; no secret."""
+    code, out, _ = run(capsys, "check", "--target", url, "--http", "score.toml", *MAP, "--row", "3")
+    assert code == 0, out
+    assert f"POST {url}/api/v2/score" in out
+    assert "Authorization: ***" in out
+    assert "X-Team: search" in out
+    assert '"a": "What, is \\"2\\"?"' in out
+    assert "/data/score  a number      0.0" in out
+    assert "ok: the task reads 0.0" in out
+    assert KEY not in out
+
+
+CHECKS = [
+    ("X-Team", "X-Tem", "client_error: HTTP 401", "The key that was sent is not accepted"),
+    ("/api/v2/score", "/api/v3/score", "client_error: HTTP 404", "look at `path` in score.toml"),
+    ("/api/v2/score", "/search", "client_error: HTTP 405", "it takes GET,HEAD: look at `method` in score.toml"),
+    ("/api/v2/score", "/xml", "the answer is XML, not JSON", "Compare the request and the answer above"),
+    ("/data/score", "/data/Score", "/data has only score", '"/data/score" (a number, 0.'),
+    ("/api/v2/score", "/sse-to", "HTTP 404", "look at `path`"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "error", "hint"), CHECKS)
+def test_check_says_what_to_change(
+    old: str, new: str, error: str, hint: str, url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1; the reason, and a sentence that helps."""
+    (folder / "score.toml").write_text(IN_HOUSE.replace(old, new))
+    headers = [] if old == "X-Team" else MAP[2:4]
+    code, out, _ = run(capsys, "check", "--target", url, "--http", "score.toml", *headers)
+    assert code == 1, out
+    assert error in out
+    assert hint in out
+    assert KEY not in out
+
+
+def test_check_knows_streams_and_servers_that_are_not_there(
+    url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stream that is taken for an answer; nothing at the port."""
+    (folder / "sse.toml").write_text('path = "/sse"\nanswer = "/x"\nbody = { prompt = "{{ p }}" }\n')
+    code, out, _ = run(capsys, "check", "--target", url, "--http", "sse.toml")
+    assert (code, "describe it under [stream]" in out) == (1, True), out
+    (folder / "sse.toml").write_text(
+        'path = "/sse"\nstream = { text = "/tok/word", end = "close" }\nbody = { prompt = "{{ p }}" }\n'
+    )
+    code, out, _ = run(capsys, "check", "--target", url, "--http", "sse.toml")
+    assert code == 1
+    assert "without a piece of text at /tok/word; events have tok" in out
+    assert "/tok/t" in out, "the form of an event"
+    code, out, _ = run(capsys, "check", "--target", "http://127.0.0.1:1", "--json")
+    found = json.loads(out)
+    assert (code, found["outcome"], found["answer"]) == (1, "connection_error", None)
+    assert "is the server running" in found["hints"][0]
