@@ -162,6 +162,7 @@ def app() -> web.Application:
             web.post("/echo", _echo),
             web.post("/v1/echo", _echo),
             web.get("/echo", _echo),
+            web.get("/", _echo),
         ]
     )
     return made

@@ -214,6 +214,18 @@ async def test_a_target_may_have_a_path(kind: str, base: str, path: str) -> None
     assert response.answers[0]["path"] == path
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("base", ["", "/", "/echo", "/echo/"])
+async def test_a_task_may_have_no_path_of_its_own(kind: str, base: str) -> None:
+    """Then it is the target's, with the query."""
+    task = Http(text='method = "GET"\nanswer = "/path"\nquery = { q = "{{ q }}" }\n')
+    async with served() as server:
+        made = HttpTransport(server + base) if kind == "asyncio" else BlockingTransport(server + base)
+        async with made as send:
+            response = await send(task.request((Item(0, task.parse({"q": "a/v1"}), task),)))
+    assert response.answers == ((base.rstrip("/") or "/") + "?q=a%2Fv1",), response.error
+
+
 def test_settings_reach_a_child_without_a_secret_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Values are resolved once; the facts for the result have names only."""
     monkeypatch.setenv("TEAM_KEY", "abc-${OTHER}-secret")

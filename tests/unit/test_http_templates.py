@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -13,11 +14,13 @@ from hypothesis import strategies as some
 from harness import plugins
 from harness.client.cache.equality import key_of, singles
 from harness.client.errors import BadResponse, ItemError, SettingError
+from harness.client.items import items
 from harness.client.redaction import redact
 from harness.client.tasks.http import Http
 from harness.client.tasks.http.answers import document
 from harness.client.tasks.http.events import LineSplitter
-from harness.client.types import Item, Request
+from harness.client.types import Item, Outcome, Request, Response
+from harness.strategies.adaptive_batch import AdaptiveBatch
 
 TEXTS = some.text(max_size=30).filter(lambda text: text.isprintable() or text.isascii())
 VALUES = some.recursive(
@@ -201,3 +204,21 @@ def test_lines_are_whole_however_they_arrive(lines: list[bytes], size: int) -> N
     for start in range(0, len(data), size):
         found += splitter.feed(data[start : start + size])
     assert found + splitter.close() == lines
+
+
+async def test_a_batch_never_has_more_items_than_the_file_allows() -> None:
+    """Whatever the strategy's own bound; a task without [batch] gets one item a request."""
+    text = 'answer = ""\nbatch = { over = "/a", max = 3 }\nbody = { a = ["{{ t }}"] }\n'
+    for task, most in ((Http(text=text), 3), (Http(text='answer = ""\nbody = { a = "{{ t }}" }\n'), 1)):
+        sizes: list[int] = []
+
+        async def send(request: Request, /, sizes: list[int] = sizes) -> Response:
+            await asyncio.sleep(0)
+            sizes.append(len(request.items))
+            return Response(Outcome.ok, 200, (None,) * len(request.items), 0.0, 0.0, 0.0)
+
+        strategy = AdaptiveBatch(concurrency=2, size=16)
+        rows = ({"t": f"t{n}"} for n in range(20))
+        results = [result async for result in strategy.stream(items(task, rows), send)]
+        assert len(results) == sum(sizes) == 20
+        assert max(sizes) == most

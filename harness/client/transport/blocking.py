@@ -259,7 +259,7 @@ class BlockingTransport:
         fixed = self._fixed if request.headers is None else self._lines_with(request.headers)
         body = request.body
         length = b"" if not body and request.method in _BODILESS_METHODS else b"Content-Length: %d\r\n" % len(body)
-        first = f"{request.method} {joined(self._base, request.path) or '/'} HTTP/1.1\r\n".encode()
+        first = f"{request.method} {joined(self._base, request.path)} HTTP/1.1\r\n".encode()
         return b"%b%b%b\r\n%b" % (first, fixed, length, body)
 
     def _lines_with(self, headers: Mapping[str, str]) -> bytes:

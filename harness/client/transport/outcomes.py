@@ -38,6 +38,10 @@ def joined(base: str, path: str) -> str:
 
     OpenAI's base URLs end in `/v1`, which the paths of its routes begin with.
     """
+    if not path.startswith("/"):
+        # The target's own path, which is at least a slash.
+        place = base.partition("://")[2] if "://" in base else base
+        return base + path if "/" in place else f"{base}/{path}"
     shared = path.partition("?")[0]
     while shared:
         if base.endswith(shared):
