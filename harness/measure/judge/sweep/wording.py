@@ -6,7 +6,6 @@ from harness.base import units
 from harness.measure.result import Verdict
 from harness.measure.sweep_result import Estimate, ModelFit, SweepPoint, SweepResult
 
-FAILED = 0.01
 UNMEASURED = "No level has a success that can be judged: there is nothing to recommend."
 
 
@@ -51,6 +50,7 @@ def _marks(result: SweepResult, point: SweepPoint) -> list[str]:
     marks += [f"SLO {point.slo}"] if point.slo else []
     marks += ["cliff"] if point.level == result.cliff else []
     marks += ["fell behind"] if point.kept_up is False else []
+    marks += ["too many failures"] if point.failing else []
     return marks + ([f"not judged: {point.left_out}"] if point.left_out else [])
 
 
@@ -115,10 +115,12 @@ def _beyond(result: SweepResult, here: SweepPoint, following: SweepPoint, last: 
     if result.cliff is not None:
         fallen = next(point for point in result.points if point.level == result.cliff)
         return f"throughput collapses at {result.cliff:,.0f} ({_figures(fallen)}): stay below it."
+    if following.failing:
+        return f"at {following.level:,.0f} too many requests fail ({_figures(following)})."
     start, end = here.goodput_per_s.value or 0.0, last.goodput_per_s.value or 0.0
-    if end < (1 - 2 * result.noise) * start:
+    if end < (1 - 2 * result.noise) * start and not last.failing:
         return f"beyond it throughput falls: {last.level:,.0f} gives {_figures(last)}."
-    more = "requests fail" if (last.errors or 0.0) > FAILED > (here.errors or 0.0) else "you only add latency"
+    more = "requests fail" if last.failing else "you only add latency"
     # Between the knee and the next level, the grid shows nothing.
     return f"beyond {following.level:,.0f} {more}: {last.level:,.0f} gives {_figures(last)}."
 
@@ -136,6 +138,8 @@ def _rate_advice(result: SweepResult) -> str:
     if result.edge == "highest":
         return f"{said}, the highest rate measured, so it may stand more. {_higher(result)}"
     behind = next(point for point in judged if point.level > result.knee)
+    if behind.failing:
+        return f"{said}; at {units.rate(behind.level)} too many requests fail ({_figures(behind)})."
     return f"{said}; at {units.rate(behind.level)} a queue grows: it completes {_figures(behind)}."
 
 
