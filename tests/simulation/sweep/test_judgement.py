@@ -136,6 +136,9 @@ def test_without_a_level_that_holds_the_slo_the_advice_says_so() -> None:
     found = judged([case(level, [CAP[level]], Quantile(0.5)) for level in LEVELS], "service_p99<200ms")
     assert (found.capacity, found.fails_from) == (None, 1)
     assert found.advice.startswith("No level holds the SLO for certain; without it, throughput is highest at 8")
+    assert findings(found)[0] == (
+        "The SLO is service_p99<200ms. At 1 service_p99<200ms FAILS: 500 ms, 300 ms above the bound of 200 ms."
+    )
 
 
 def test_a_sweep_without_a_success_recommends_nothing() -> None:

@@ -106,7 +106,9 @@ def _within_slo(result: SweepResult, knee: SweepPoint) -> str:
 
 def _higher(result: SweepResult) -> str:
     """How to see more of the curve."""
-    if any(point.left_out for point in result.points) or (result.not_played and result.stopped is None):
+    if result.not_played and result.stopped is None:
+        return "The levels above it were not played."
+    if any(point.left_out for point in result.points):
         return "Measure the levels above it again."
     return f"Extend --{result.by} upwards."
 
@@ -163,8 +165,8 @@ def _slo_words(result: SweepResult) -> str:
     open_at = f" Unclear at {units.listing(unclear)}: use more --repeats or a longer --duration." if unclear else ""
     if result.capacity is None:
         failed = next((point for point in result.points if point.level == result.fails_from), None)
-        why = f": at {level_words(result, failed.level)} {failed.slo_words[0]}" if failed and failed.slo_words else ""
-        return f"No level holds the SLO {result.slo} for certain{why}.{open_at}"
+        why = f" At {level_words(result, failed.level)} {failed.slo_words[0]}." if failed and failed.slo_words else ""
+        return f"The SLO is {result.slo}.{why}{open_at}"
     until = f", fails from {level_words(result, result.fails_from)}" if result.fails_from is not None else ""
     return f"The SLO {result.slo} holds up to {level_words(result, result.capacity)}{until}.{open_at}"
 
