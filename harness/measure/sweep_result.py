@@ -45,6 +45,7 @@ class SweepPoint(msgspec.Struct, frozen=True):
     in_flight: float | None
     little_residual: float | None  # completed_per_s x mean service time / in flight - 1
     kept_up: bool | None = None  # by rate: whether the server completed what was offered
+    failing: bool = False  # more requests fail than at the lowest level: neither the knee nor part of a fit
     slo: Literal["holds", "unclear", "fails"] | None = None  # unclear: too few requests, or an interval over the limit
     slo_words: list[str] = []  # conditions of --slo that do not hold for certain
     left_out: str | None = None  # code of the reason why this level is not judged

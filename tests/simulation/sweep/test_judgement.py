@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from harness.measure.judge.slo import parse
 from harness.measure.judge.sweep.judgement import edge
 from harness.measure.judge.sweep.stopping import Seen, reason_to_stop
 from harness.measure.judge.sweep.wording import columns, findings, rows
@@ -135,6 +136,9 @@ def test_without_a_level_that_holds_the_slo_the_advice_says_so() -> None:
     found = judged([case(level, [CAP[level]], Quantile(0.5)) for level in LEVELS], "service_p99<200ms")
     assert (found.capacity, found.fails_from) == (None, 1)
     assert found.advice.startswith("No level holds the SLO for certain; without it, throughput is highest at 8")
+    assert findings(found)[0] == (
+        "The SLO is service_p99<200ms. At 1 service_p99<200ms FAILS: 500 ms, 300 ms above the bound of 200 ms."
+    )
 
 
 def test_a_sweep_without_a_success_recommends_nothing() -> None:
@@ -144,10 +148,20 @@ def test_a_sweep_without_a_success_recommends_nothing() -> None:
     assert judged([]).advice == found.advice
 
 
-def test_failures_beyond_the_knee_are_said() -> None:
-    cases = [case(level, [rate], failed=500 if level > 8 else 0) for level, rate in CAP.items()]
-    assert "beyond 16 requests fail: 64 gives 80/s" in judged(cases).advice
-    assert "33.3 % failed" in judged(cases).advice
+def test_a_level_with_more_failures_than_the_lowest_is_never_recommended() -> None:
+    """A server that refuses is quick: its rate at such a level counts for nothing, in the fits neither."""
+    cases = [case(level, [10 * level], failed=9000 if level > 8 else 0) for level in LEVELS]
+    found = judged(cases)
+    assert (found.knee, found.best, found.cliff) == (8, 8, None)
+    assert [point.level for point in found.points if point.failing] == [16, 32, 64]
+    assert "at 16 too many requests fail (160/s, p95 200 ms, 90 % failed)" in found.advice
+    assert all(set(fit.residuals) <= {f"concurrency={level:g}" for level in LEVELS[:4]} for fit in found.fits)
+
+
+def test_failures_that_do_not_grow_with_the_load_are_no_reason_against_a_level() -> None:
+    found = judged([case(level, [rate], failed=100) for level, rate in CAP.items()])
+    assert (found.knee, [point for point in found.points if point.failing]) == (8, [])
+    assert "beyond 16 you only add latency: 64 gives 80/s, p95 1.6 s, 9.1 % failed" in found.advice
 
 
 def test_a_row_for_each_level() -> None:
@@ -163,6 +177,14 @@ def test_two_saturated_levels_in_a_row_end_the_ascent() -> None:
     assert reason_to_stop("concurrency", [*ascent, Seen(8, 40, 0.2, 0.0)]) is None
     # After a fall the rate may rise again, far below the best.
     assert reason_to_stop("concurrency", [*ascent, Seen(8, 5, 1.6, 0.0), Seen(16, 10, 1.6, 0.0)]) is not None
+
+
+def test_two_levels_that_fail_end_the_ascent() -> None:
+    ascent = [Seen(1, 10, 0.1, 0.1), Seen(2, 20, 0.1, 0.15), Seen(4, 40, 0.1, 0.12)]
+    assert reason_to_stop("concurrency", ascent) is None
+    assert "than the SLO allows" in (reason_to_stop("concurrency", ascent, parse("errors<1%")) or "")
+    failing = [*ascent, Seen(8, 80, 0.1, 0.3), Seen(16, 160, 0.1, 0.5)]
+    assert "50 % of the requests failed, more than at the lowest" in (reason_to_stop("concurrency", failing) or "")
 
 
 def test_by_rate_a_server_that_completes_less_than_is_offered_ends_the_ascent() -> None:

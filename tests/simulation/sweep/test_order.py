@@ -117,6 +117,7 @@ def test_a_stop_keeps_what_was_measured_and_marks_it(tmp_path: Path) -> None:
     assert result.sweep.not_played == [8, 16, 32, 64]
     assert result.verdict.status == "inconclusive"
     assert exit_code(result) == 5
+    assert "The levels above it were not played." in result.headline
     assert any("8, 16, 32 and 64 not played" in one.text for one in result.verdict.reasons)
 
 

@@ -3,6 +3,7 @@
 Rules of this file
   1. The knee by concurrency is the smallest level whose goodput is within the noise of the best. The noise comes from
      the spread of the repeats, and is 5 % without repeats. By rate the knee is the highest rate that was kept up with.
+     A level at which more requests fail than at the lowest one is never the knee, because its rate counts for nothing.
   2. A model is chosen by AICc with a margin, and only if its residuals are below 10 %. A steep fall that no model
      explains is a cliff: the models then describe the levels below it.
   3. No peak is reported outside the measured range.
@@ -38,11 +39,12 @@ def judge(
     """The judgement of a sweep from the cases of its levels."""
     found = points(plan, cases, judged, conditions)
     kept = [one for one in found if one.left_out is None]
+    sound = [one for one in kept if not one.failing]
     named = {case.name: case for case in cases}
-    noise = noise_of(kept, named)
-    best = max(kept, key=lambda one: one.goodput_per_s.value or 0.0, default=None)
+    noise = noise_of(sound, named)
+    best = max(sound, key=lambda one: one.goodput_per_s.value or 0.0, default=None)
     knee = _knee(plan, kept, best, noise)
-    cliff, model, fitted = models(plan, kept, named, seed)
+    cliff, model, fitted = models(plan, sound, named, seed)
     played = {one.level for one in found}
     ascent = [seen(one.level, named[one.case]) for one in found]
     stopped = None if plan.every_level else reason_to_stop(plan.by, ascent, conditions)
@@ -56,7 +58,7 @@ def judge(
         knee=knee,
         edge=edge(plan.by, [one.level for one in kept], knee),
         cliff=cliff,
-        peak=_peak(model, fitted, kept),
+        peak=_peak(model, fitted, sound),
         model=model,
         fits=fitted,
         slo=slo,
@@ -93,11 +95,11 @@ def noise_of(kept: Sequence[SweepPoint], named: dict[str, Case]) -> float:
 
 def _knee(plan: SweepPlan, kept: Sequence[SweepPoint], best: SweepPoint | None, noise: float) -> float | None:
     if plan.by == "rate":
-        return _highest(kept, [bool(one.kept_up) for one in kept])
+        return _highest(kept, [bool(one.kept_up) and not one.failing for one in kept])
     if best is None or not best.goodput_per_s.value:
         return None
     enough = (1 - noise) * best.goodput_per_s.value
-    return next(one.level for one in kept if (one.goodput_per_s.value or 0.0) >= enough)
+    return next(one.level for one in kept if not one.failing and (one.goodput_per_s.value or 0.0) >= enough)
 
 
 def _capacity(kept: Sequence[SweepPoint]) -> float | None:

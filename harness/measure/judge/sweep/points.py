@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
+
 from harness.measure.judge.slo import Condition, describe, quantile_of
+from harness.measure.judge.sweep.stopping import errors_allowed
 from harness.measure.result import Case, Quantile, Verdict
 from harness.measure.sweep_result import Estimate, SweepPlan, SweepPoint
 
@@ -27,10 +30,12 @@ def points(
     left_out |= {case.name: "interrupted" for case in cases if case.name in cut and case.repeats < 2}
     played = [(one.level, named[one.case]) for one in plan.levels if one.case in named]
     calm_s = next((case.latency_s.max for _, case in played if case.latency_s.max), 0.0)
-    return [
+    found = [
         _point(plan, level, case, left_out.get(case.name), _kept_up(case, calm_s or 0.0), conditions)
         for level, case in played
     ]
+    most = errors_allowed(next((one.errors for one in found if one.left_out is None), None) or 0.0)
+    return [msgspec.structs.replace(one, failing=(one.errors or 0.0) > most) for one in found]
 
 
 def _point(
@@ -97,4 +102,6 @@ def _kept_up(case: Case, calm_s: float) -> bool:
     counts, span_s, makespan_s = case.counts, case.load.duration_s, case.makespan_s
     if not counts.scheduled or not span_s or makespan_s is None:
         return False
-    return counts.ok >= KEPT_UP_SHARE * counts.scheduled and makespan_s <= span_s / KEPT_UP_SHARE + calm_s
+    unanswered = counts.not_sent + counts.timed_out + counts.cancelled + counts.unfinished
+    answered = counts.scheduled - unanswered
+    return answered >= KEPT_UP_SHARE * counts.scheduled and makespan_s <= span_s / KEPT_UP_SHARE + calm_s

@@ -1,8 +1,9 @@
-"""When a sweep may stop: at saturation, or when errors pass the SLO's limit. Pure.
+"""When a sweep may stop: at saturation, or when too many requests fail. Pure.
 
 By concurrency, a level is saturated if it gives no more than the best level of at most half of it (within 5 %), while
 latency is 1.5 times as long or requests fail. By rate, it is saturated if the server completes less than 90 % of
-what is offered. Two saturated levels in a row end the ascent, so that the curve beyond the knee is seen.
+what is offered. Two saturated levels in a row end the ascent, so that the curve beyond the knee is seen. So do two
+levels at which more requests fail than the SLO allows or, without an SLO, than at the lowest level.
 """
 
 from __future__ import annotations
@@ -42,16 +43,23 @@ def reason_to_stop(
     by: Literal["concurrency", "rate"], ascent: Sequence[Seen], conditions: Sequence[Condition] = ()
 ) -> str | None:
     """Why no higher level is needed after these, in words; None to go on."""
+    if len(ascent) < IN_A_ROW:
+        return None
     limit = min((one.limit for one in conditions if one.metric == "errors"), default=None)
-    failing = [limit is not None and one.errors > limit for one in ascent]
-    if len(ascent) >= IN_A_ROW and limit is not None and all(failing[-IN_A_ROW:]):
-        return f"{units.share(ascent[-1].errors)} failed, more than the SLO allows"
-    full = [_saturated(by, ascent, at) for at in range(len(ascent))]
-    if len(ascent) < IN_A_ROW or not all(full[-IN_A_ROW:]):
+    most = errors_allowed(ascent[0].errors) if limit is None else limit
+    if all(one.errors > most for one in ascent[-IN_A_ROW:]):
+        than = "at the lowest level" if limit is None else "the SLO allows"
+        return f"{units.share(ascent[-1].errors)} of the requests failed, more than {than}"
+    if not all(_saturated(by, ascent, at) for at in range(len(ascent) - IN_A_ROW, len(ascent))):
         return None
     if by == "rate":
         return "the server completed less than 90 % of what was offered"
     return "throughput no longer rose while latency or failures grew"
+
+
+def errors_allowed(lowest: float) -> float:
+    """The share of failures up to which a level is no worse than the lowest one, at which `lowest` fail."""
+    return 1.5 * lowest + FAILED
 
 
 def _saturated(by: str, ascent: Sequence[Seen], at: int) -> bool:

@@ -6,7 +6,6 @@ from harness.base import units
 from harness.measure.result import Verdict
 from harness.measure.sweep_result import Estimate, ModelFit, SweepPoint, SweepResult
 
-FAILED = 0.01
 UNMEASURED = "No level has a success that can be judged: there is nothing to recommend."
 
 
@@ -51,6 +50,7 @@ def _marks(result: SweepResult, point: SweepPoint) -> list[str]:
     marks += [f"SLO {point.slo}"] if point.slo else []
     marks += ["cliff"] if point.level == result.cliff else []
     marks += ["fell behind"] if point.kept_up is False else []
+    marks += ["too many failures"] if point.failing else []
     return marks + ([f"not judged: {point.left_out}"] if point.left_out else [])
 
 
@@ -106,7 +106,9 @@ def _within_slo(result: SweepResult, knee: SweepPoint) -> str:
 
 def _higher(result: SweepResult) -> str:
     """How to see more of the curve."""
-    if any(point.left_out for point in result.points) or (result.not_played and result.stopped is None):
+    if result.not_played and result.stopped is None:
+        return "The levels above it were not played."
+    if any(point.left_out for point in result.points):
         return "Measure the levels above it again."
     return f"Extend --{result.by} upwards."
 
@@ -115,10 +117,12 @@ def _beyond(result: SweepResult, here: SweepPoint, following: SweepPoint, last: 
     if result.cliff is not None:
         fallen = next(point for point in result.points if point.level == result.cliff)
         return f"throughput collapses at {result.cliff:,.0f} ({_figures(fallen)}): stay below it."
+    if following.failing:
+        return f"at {following.level:,.0f} too many requests fail ({_figures(following)})."
     start, end = here.goodput_per_s.value or 0.0, last.goodput_per_s.value or 0.0
-    if end < (1 - 2 * result.noise) * start:
+    if end < (1 - 2 * result.noise) * start and not last.failing:
         return f"beyond it throughput falls: {last.level:,.0f} gives {_figures(last)}."
-    more = "requests fail" if (last.errors or 0.0) > FAILED > (here.errors or 0.0) else "you only add latency"
+    more = "requests fail" if last.failing else "you only add latency"
     # Between the knee and the next level, the grid shows nothing.
     return f"beyond {following.level:,.0f} {more}: {last.level:,.0f} gives {_figures(last)}."
 
@@ -136,6 +140,8 @@ def _rate_advice(result: SweepResult) -> str:
     if result.edge == "highest":
         return f"{said}, the highest rate measured, so it may stand more. {_higher(result)}"
     behind = next(point for point in judged if point.level > result.knee)
+    if behind.failing:
+        return f"{said}; at {units.rate(behind.level)} too many requests fail ({_figures(behind)})."
     return f"{said}; at {units.rate(behind.level)} a queue grows: it completes {_figures(behind)}."
 
 
@@ -159,8 +165,8 @@ def _slo_words(result: SweepResult) -> str:
     open_at = f" Unclear at {units.listing(unclear)}: use more --repeats or a longer --duration." if unclear else ""
     if result.capacity is None:
         failed = next((point for point in result.points if point.level == result.fails_from), None)
-        why = f": at {level_words(result, failed.level)} {failed.slo_words[0]}" if failed and failed.slo_words else ""
-        return f"No level holds the SLO {result.slo} for certain{why}.{open_at}"
+        why = f" At {level_words(result, failed.level)} {failed.slo_words[0]}." if failed and failed.slo_words else ""
+        return f"The SLO is {result.slo}.{why}{open_at}"
     until = f", fails from {level_words(result, result.fails_from)}" if result.fails_from is not None else ""
     return f"The SLO {result.slo} holds up to {level_words(result, result.capacity)}{until}.{open_at}"
 
