@@ -30,8 +30,10 @@ class GateSettings:
     )
     pairs: int = option(8, "Pairs of the first stage, or repeats of the candidate.", least=1, most=500)
     pairs_max: int = option(16, "Pairs after the second stage.", least=1, most=500)
-    baseline_capacity: str | None = option(None, "Capacity search of the baseline, a run directory.", metavar="DIR")
-    candidate_capacity: str | None = option(None, "Capacity search of the candidate, a run directory.", metavar="DIR")
+    baseline_capacity: str | None = option(
+        None, "Capacity search or sweep of the baseline, a run directory.", metavar="DIR"
+    )
+    candidate_capacity: str | None = option(None, "Capacity search or sweep of the candidate.", metavar="DIR")
     capacity_limit: float = option(CAPACITY_LIMIT, "Fall of the capacity that does not count.", kind=share)
 
     @property

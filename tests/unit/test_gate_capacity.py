@@ -1,5 +1,7 @@
 """The gate's check that the capacity did not fall: ratios of intervals."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -8,6 +10,7 @@ from harness.measure.gate_result import Gate
 from harness.measure.judge.conditions import Finished
 from harness.measure.judge.gate_capacity import with_capacity
 from harness.measure.result import RunResult, Verdict
+from harness.measure.sweep_result import Estimate, SweepPoint, SweepResult
 from reports.gate import forest_rows, junit, markdown, text
 
 SLO = "p99<500ms"
@@ -74,3 +77,52 @@ def test_every_format_shows_the_ratio() -> None:
     (row,) = forest_rows(found)
     assert row.kind == "bad"
     assert row.figure.low == pytest.approx(70 / 105)
+
+
+def swept(knee: float | None, goodput: float, repeats: int = 3, **changes: Any) -> Finished:
+    """A sweep by rate, or by concurrency, over 10, 20, 40 with this knee and this highest goodput."""
+    spread = 0.02 * goodput if repeats > 1 else None
+    best = Estimate(goodput, None if spread is None else goodput - spread, None if spread is None else goodput + spread)
+    points = [
+        SweepPoint(level, f"{level:g}", repeats, best, best, Estimate(), Estimate(), Estimate(), 0.0, None, None)
+        for level in (10.0, 20.0, 40.0)
+    ]
+    plain = SweepResult("rate", points, [], None, 0.05, 20.0, knee, None, None, None, None, [], None, None, None, "")
+    found = msgspec.structs.replace(plain, **changes)
+    return Finished(RunResult(1, "sweep", "", {}, {}, 1, None, Verdict("valid"), "", [], sweep=found))
+
+
+@pytest.mark.parametrize(
+    ("knee", "status"), [(20.0, "inconclusive"), (40.0, "passed"), (10.0, "inconclusive"), (None, "failed")]
+)
+def test_the_knee_by_rate_lies_between_two_levels(knee: float | None, status: str) -> None:
+    """20 was kept up with and 40 was not, so two equal sweeps on so coarse a grid decide little."""
+    found = gate(swept(knee, 100), swept(20.0, 100))
+    assert [(check.name, check.status) for check in found.checks] == [("knee by rate against the baseline", status)]
+
+
+@pytest.mark.parametrize(("goodput", "status"), [(100, "passed"), (90, "passed"), (81, "inconclusive"), (70, "failed")])
+def test_by_concurrency_the_highest_goodput_counts(goodput: float, status: str) -> None:
+    """Also if the knee has moved to another concurrency."""
+    before, after = swept(20.0, 100, by="concurrency"), swept(10.0, goodput, by="concurrency")
+    found = gate(after, before)
+    assert [(check.name, check.status) for check in found.checks] == [("highest goodput against the baseline", status)]
+
+
+def test_a_sweep_without_repeats_decides_nothing() -> None:
+    before, after = swept(20.0, 100, repeats=1, by="concurrency"), swept(20.0, 50, repeats=1, by="concurrency")
+    found = gate(after, before)
+    assert found.status == "inconclusive"
+    assert "--repeats" in found.text
+    found = gate(swept(None, 100, repeats=1), swept(20.0, 100, repeats=1))
+    assert found.status == "inconclusive"
+    assert "one repeat a level" in found.text
+
+
+def test_the_capacity_of_a_sweep_under_an_slo_is_checked_too() -> None:
+    slo = {"slo": SLO, "capacity": 10.0, "fails_from": 20.0}
+    found = gate(swept(40.0, 100, **slo), swept(40.0, 100, **{**slo, "capacity": 40.0, "fails_from": None}))
+    assert {check.name: check.status for check in found.checks} == {
+        "knee by rate against the baseline": "inconclusive",
+        "capacity by rate against the baseline": "failed",
+    }
