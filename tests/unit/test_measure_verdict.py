@@ -10,6 +10,7 @@ import pytest
 from harness.measure.judge.headline import headline
 from harness.measure.judge.verdict import CODES, exit_code, verdict
 from harness.measure.reduce.counting import Evidence
+from harness.measure.reduce.silence import Silence
 from harness.measure.result import (
     Case,
     Counts,
@@ -60,7 +61,7 @@ def test_no_success_is_no_data() -> None:
     none = case(counts=Counts(scheduled=9, connection_error=9, attempts=9))
     found = verdict([none], [msgspec.structs.replace(SOUND, answered=0, exit_codes=[1])])
     assert found.status == "invalid"
-    assert "(9 connection error)" in found.reasons[0].text
+    assert ": 9 connection errors." in found.reasons[0].text
     assert "exit code 1" in found.reasons[0].text
     assert verdict([], []).reasons[0].code == "no_data"
 
@@ -176,8 +177,29 @@ def test_failures_beyond_one_in_a_hundred_are_invalid_unless_the_user_bounds_the
     assert codes(case(counts=failed), slo_sets_errors=True) == []
     assert codes(case(counts=counted(ok=990, rejected=10))) == []
     (reason,) = verdict([case(counts=failed)], [SOUND]).reasons
-    assert reason.text.startswith("50 % of the requests failed, most of them rejected (429 or 503) (490)")
+    assert reason.text.startswith(
+        "50 % of the requests failed (500 of 1000; the limit is 1 %), 490 of them rejected (429 or 503)."
+    )
     assert "the 500 successes only" in reason.text
+
+
+def test_a_server_that_is_gone_is_invalid_whatever_the_user_bounds() -> None:
+    """One reason for its failures. A server that only hangs is reported with the failures."""
+    failed = counted(ok=600, connection_error=400)
+    gone, hung = Silence(1.5, 400, refused=True), Silence(1.5, 400, refused=False)
+    assert codes(case(counts=failed), False, silence=gone) == ["server_gone"]
+    assert codes(case(counts=failed), slo_sets_errors=True, silence=gone) == ["server_gone"]
+    assert codes(case(counts=failed), silence=hung) == ["errors"]
+    (reason,) = verdict([case(counts=failed)], [msgspec.structs.replace(SOUND, silence=hung)]).reasons
+    assert "400 of 1000" in reason.text
+    assert "nothing was answered after 1.5 s" in reason.text
+
+
+def test_reasons_that_decide_come_first() -> None:
+    """Invalid, inconclusive, valid; the first line is what a person reads."""
+    layer = LayerFigures("cache", {}, {}, ["its file failed"])
+    left = counted(ok=500, rejected=400, unfinished=100)
+    assert codes(case(counts=left, layer_figures=[layer])) == ["errors", "unfinished", "layer_fault"]
 
 
 def test_what_was_left_at_the_end_is_inconclusive() -> None:
@@ -217,8 +239,8 @@ def test_a_fault_of_a_layer_is_said_and_leaves_the_run_valid() -> None:
 def test_every_code_is_earned_by_a_test_here() -> None:
     """The table of codes has no dead entry."""
     tested = {
-        *("no_data", "conservation", "server_count", "client_ceiling", "lag", "errors", "engine_error"),
-        *("schedule", "write_error", "damaged", "unfinished", "interrupted", "partial", "layer_fault"),
+        *("no_data", "conservation", "server_count", "client_ceiling", "lag", "errors", "server_gone"),
+        *("schedule", "engine_error", "write_error", "damaged", "unfinished", "interrupted", "partial", "layer_fault"),
         # test_measure_starved.py
         *("client_starved", "client_time", "lag_bound"),
         # test_measure_bursts.py

@@ -123,7 +123,8 @@ class HttpTransport(AttemptSend):
             lost = isinstance(error, ConnectionLostError)
             return Outcome.connection_error if lost else Outcome.bad_response, str(error)
         if isinstance(error, aiohttp.ClientResponseError):  # the answer is not HTTP
-            return Outcome.bad_response, f"{type(error).__name__}: {error.message}"
+            said = " ".join(error.message.replace("^", " ").split())
+            return Outcome.bad_response, f"the answer is not valid HTTP: {said}"
         if isinstance(error, aiohttp.ClientError | OSError):
             return Outcome.connection_error, connection_fault(error, URL(self._base).host or "")
         return Outcome.bad_response, f"{type(error).__name__}: {error}"  # a chunk that is too long

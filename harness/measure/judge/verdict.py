@@ -1,6 +1,7 @@
 """The verdict: whether a result can be trusted. A pure function of the cases and their evidence.
 
-A reason states the finding, the limit and the remedy. `invalid` takes precedence over `inconclusive`.
+A reason states the finding, the limit and the remedy. `invalid` takes precedence over `inconclusive`, and reasons that
+decide come first.
 """
 
 from __future__ import annotations
@@ -10,13 +11,20 @@ from typing import Literal
 
 from harness.base import units
 from harness.measure.judge import bursts, client_time, known_machine
+from harness.measure.judge.failing import (
+    before_the_first_answer,
+    is_gone,
+    no_success,
+    server_gone,
+    stopped_unanswered,
+    too_many_failed,
+)
 from harness.measure.judge.steadiness import drifted, unsettled
 from harness.measure.reduce.counting import Evidence
 from harness.measure.result import OUTCOME_NAMES, Case, Reason, RunResult, Verdict
 
 CEILING_SHARE_MAX = 0.7
 CPU_SHARE_MAX = 0.8
-ERROR_SHARE_MAX = 0.01
 SEND_SHARE_MIN = 0.99
 STEAL_SHARE_REPORTED = 0.02
 UNFINISHED_SHARE_MAX = 0.01
@@ -55,6 +63,10 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
     ),
     "lag_bound": ("valid", "the lag is tolerated, but above 1 ms: its effect on the latencies is given as a bound"),
     "errors": ("invalid", "more than 1 % failed, and no --slo sets a limit for errors"),
+    "server_gone": (
+        "invalid",
+        "the server was there and then was not: after its last answer every connection was refused or broke",
+    ),
     "engine_error": ("invalid", "the client itself failed"),
     "write_error": ("invalid", "records could not be written"),
     "damaged": (
@@ -101,7 +113,7 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
 }
 """Every code with the status that it gives the run, and its condition. docs/measuring.md shows this table."""
 
-_FAILURES = ("rejected", "timed_out", "server_error", "client_error", "connection_error", "bad_response", "cancelled")
+_RANK = {"invalid": 0, "inconclusive": 1, "valid": 2}
 
 
 def verdict(
@@ -127,6 +139,7 @@ def verdict(
     if not_run:
         text = f"{len(not_run)} of {len(not_run) + len(cases)} planned cases were not run: {', '.join(not_run)}."
         reasons.append(Reason("interrupted", text))
+    reasons.sort(key=lambda reason: _RANK[CODES[reason.code][0]])
     return Verdict(_status(reasons), reasons)
 
 
@@ -160,9 +173,9 @@ def _status(reasons: Sequence[Reason]) -> Literal["valid", "invalid", "inconclus
 def _of_case(
     case: Case, proof: Evidence, slo_sets_errors: bool, lag_tolerance_s: float | None
 ) -> Iterator[tuple[str, str]]:
-    unanswered = case.counts.ok == 0 and _stopped_unanswered(case, proof)
+    unanswered = case.counts.ok == 0 and stopped_unanswered(case, proof)
     if case.counts.ok == 0 and not unanswered:
-        yield "no_data", _no_data(case, proof)
+        yield "no_data", no_success(case, proof)
     yield from _recording(proof)
     if proof.other_schedules:
         yield "schedule", _other_schedule(proof)
@@ -176,30 +189,17 @@ def _of_case(
         yield from known_machine.known_limits(case, proof.machine, proof.transport, proof.processes)
     if case.load.kind != "backlog":
         yield from _lag(case, proof, lag_tolerance_s)
-    if not slo_sets_errors:
-        yield from _errors(case)
+    yield from server_gone(proof)
+    # The requests after the server was gone are reported once.
+    if not slo_sets_errors and not is_gone(proof):
+        yield from too_many_failed(case, proof)
     if unanswered:
-        yield "interrupted", f"It was stopped before the first answer ({proof.interrupted[0]}). Run it again."
+        yield "interrupted", before_the_first_answer(case, proof)
     else:
         yield from _early_end(case, proof)
     yield from _layer_faults(case)
     yield from unsettled(case)
     yield from drifted(case)
-
-
-def _stopped_unanswered(case: Case, proof: Evidence) -> bool:
-    """Whether a case without a success has none because it was stopped: nothing failed until then."""
-    failed = any(getattr(case.counts, name) for name in _FAILURES if name != "cancelled")
-    return bool(proof.interrupted) and not failed and not proof.errors
-
-
-def _no_data(case: Case, proof: Evidence) -> str:
-    counts = case.counts
-    worst = max(OUTCOME_NAMES[1:], key=lambda name: getattr(counts, name))
-    most = getattr(counts, worst)
-    said = f"No success among {counts.scheduled} items" + (f" ({most} {_words(worst)})" if most else "")
-    ended = f", and the client ended with exit code {proof.exit_codes[0]}; see its log" if proof.exit_codes else ""
-    return f"{said}{ended}: there is nothing to measure. Check the target, the task and the time allowed."
 
 
 def _recording(proof: Evidence) -> Iterator[tuple[str, str]]:
@@ -306,23 +306,6 @@ def _lag(case: Case, proof: Evidence, tolerance_s: float | None) -> Iterator[tup
         yield from client_time.lag_bound(case, proof.lag)
 
 
-def _errors(case: Case) -> Iterator[tuple[str, str]]:
-    counts = case.counts
-    failures = {name: getattr(counts, name) for name in _FAILURES}
-    failed = sum(failures.values())
-    if not counts.ok or failed <= ERROR_SHARE_MAX * (failed + counts.ok):
-        return
-    worst = max(failures, key=lambda name: failures[name])
-    yield (
-        "errors",
-        (
-            f"{units.share(failed / (failed + counts.ok))} of the requests failed, most of them {_words(worst)} "
-            f"({failures[worst]}); the limit is {units.share(ERROR_SHARE_MAX)}. Rates and latencies count "
-            f'the {counts.ok} successes only. Lower the load, or allow more failures with --slo "errors<N%".'
-        ),
-    )
-
-
 def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
     counts = case.counts
     left = counts.unfinished + counts.not_sent
@@ -359,7 +342,3 @@ def _stolen(share: float | None) -> str:
     if share is None or share < STEAL_SHARE_REPORTED:
         return ""
     return f"The host gave {units.share(share)} of the requested CPU time to other machines (steal). "
-
-
-def _words(outcome: str) -> str:
-    return {"rejected": "rejected (429 or 503)", "ok": "ok"}.get(outcome, outcome.replace("_", " "))

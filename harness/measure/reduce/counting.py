@@ -12,6 +12,7 @@ from harness.client.types import Outcome
 from harness.measure.record.plan import CaseFacts, PlanCase
 from harness.measure.record.rows_file import FLAG_CACHED, End
 from harness.measure.reduce.columns import ProcessColumns, Repeat, lag, sent_itself
+from harness.measure.reduce.silence import Silence, silence
 from harness.measure.reduce.statistics import percentile_of
 from harness.measure.result import OUTCOME_NAMES, Counts
 from harness.measure.self_test_result import KnownMachine
@@ -43,6 +44,7 @@ class Evidence(msgspec.Struct, frozen=True):
     processes: int = 1
     burst_waits_s: dict[str, float] = {}  # percentile -> wait of an answer for those that came with it, at most
     machine: KnownMachine | None = None  # the stored self-test of this machine, if there was one
+    silence: Silence | None = None  # of the first repeat in which the server stopped answering
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ def evidence(
         exit_codes=[fact.exit_code for fact in known if fact.exit_code],
         lag=percentile_of(np.concatenate(lags)) if lags else None,
         send_share=min((share for repeat in repeats if (share := _send_share(repeat)) is not None), default=None),
+        silence=next((found for repeat in repeats if (found := silence(repeat)) is not None), None),
     )
 
 
