@@ -38,6 +38,9 @@ def connection_fault(error: BaseException, host: str) -> str:
             return f"the name {host} cannot be resolved: {cause.strerror or cause}"
         if isinstance(cause, OSError) and cause.errno in _PLAIN:
             return f"{os.strerror(cause.errno)} ({host})"
+        if isinstance(cause, ConnectionError) and cause.errno is None and str(cause):
+            # Our own words.
+            return str(cause)
     return f"{type(error).__name__}: {error}"
 
 

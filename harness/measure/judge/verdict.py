@@ -19,6 +19,7 @@ from harness.measure.judge.failing import (
     stopped_unanswered,
     too_many_failed,
 )
+from harness.measure.judge.lost import killed
 from harness.measure.judge.steadiness import drifted, unsettled
 from harness.measure.reduce.counting import Evidence
 from harness.measure.result import OUTCOME_NAMES, Case, Reason, RunResult, Verdict
@@ -313,8 +314,7 @@ def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
         text = f"It was stopped before its end ({proof.interrupted[0]}): {left} of {counts.scheduled} items were left."
         yield "interrupted", text
     if proof.killed or (not proof.rows and not proof.interrupted):
-        ended = f" (exit code {proof.exit_codes[0]})" if proof.exit_codes else ""
-        yield "partial", f"A client process ended without its final record{ended}; earlier records are used."
+        yield "partial", killed(case, proof)
     elif proof.unattended and not proof.interrupted:
         yield "partial", "The run was killed during this case; the client's records are used."
     elif proof.missing_repeats and not proof.interrupted:
