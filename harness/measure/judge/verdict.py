@@ -241,6 +241,7 @@ def _conservation(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
         yield "conservation", f"{proof.repeated} items were recorded more than once; a strategy sent them twice."
     if counts.locust_seen is not None and not proof.killed and counts.locust_seen != proof.on_wire:
         text = f"Locust counted {counts.locust_seen} requests, the records hold {proof.on_wire}: one of them lost some."
+        text += " Workers on other machines need a directory (--out) that all of them share."
         yield "conservation", text
 
 
