@@ -217,10 +217,8 @@ def _case(
     warmup = warmup_of(plan, filled)
     begins_ns = 0 if warmup is None else round(warmup.removed_s * 1e9)
     counted = [repeat.after(begins_ns) for repeat in filled]
-    alone = [
-        by_repeat(repeat, expected(repeat, plan, fact).scheduled, bounds, begins_ns)
-        for repeat, fact in zip(repeats, facts, strict=False)
-    ]
+    goals = [expected(repeat, plan, fact).scheduled for repeat, fact in zip(repeats, facts, strict=False)]
+    alone = [by_repeat(repeat, goal, bounds, begins_ns) for repeat, goal in zip(repeats, goals, strict=True)]
     arrivals = None if plan.scheduled is None else sum(one.scheduled for one in alone) / max(len(alone), 1)
     return Case(
         **_identity(plan, measured),
