@@ -66,6 +66,14 @@ def test_no_success_is_no_data() -> None:
     assert verdict([], []).reasons[0].code == "no_data"
 
 
+def test_a_client_that_failed_is_not_blamed_on_the_server() -> None:
+    """No advice about the target where the client has an error of its own."""
+    none = case(counts=Counts(scheduled=9, connection_error=9, attempts=9))
+    found = verdict([none], [msgspec.structs.replace(SOUND, answered=0, errors=["no free file descriptor"])])
+    assert [reason.code for reason in found.reasons][:2] == ["no_data", "engine_error"]
+    assert found.reasons[0].text.endswith("The client itself failed, see below.")
+
+
 @pytest.mark.parametrize(
     ("counts", "proof", "expected"),
     [
@@ -122,6 +130,9 @@ def test_the_servers_count_must_be_ours(seen: int | None, proof: dict[str, Any],
     """Exactly, but for exchanges whose fate nobody can know."""
     of = case(counts=counted(server_seen=seen), partial=bool(proof.get("killed")))
     assert codes(of, **proof) == expected
+    if expected == ["server_count"]:
+        (reason,) = verdict([of], [msgspec.structs.replace(SOUND, **proof)]).reasons
+        assert ("The server was restarted" if (seen or 0) < 1000 else "Another client uses the server") in reason.text
 
 
 @pytest.mark.parametrize(

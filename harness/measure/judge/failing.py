@@ -50,6 +50,8 @@ def no_success(case: Case, proof: Evidence) -> str:
     said = units.listing([_counted(case, name, getattr(case.counts, name)) for name in most[:3]])
     ended = f" The client ended with exit code {proof.exit_codes[0]}; see its log." if proof.exit_codes else ""
     remedy = _remedy(case, most[0]) if most else "Check the target, the task and the time allowed."
+    if proof.errors:
+        remedy = "The client itself failed, see below."
     items = f"No success among {case.counts.scheduled} items" + (f": {said}." if said else ".")
     return f"{items}{ended} There is nothing to measure. {remedy}"
 

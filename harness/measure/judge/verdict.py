@@ -11,6 +11,7 @@ from typing import Literal
 
 from harness.base import units
 from harness.measure.judge import bursts, client_time, known_machine
+from harness.measure.judge.conserved import conservation, other_schedule, server_count
 from harness.measure.judge.failing import (
     before_the_first_answer,
     is_gone,
@@ -22,7 +23,7 @@ from harness.measure.judge.failing import (
 from harness.measure.judge.lost import killed
 from harness.measure.judge.steadiness import drifted, unsettled
 from harness.measure.reduce.counting import Evidence
-from harness.measure.result import OUTCOME_NAMES, Case, Reason, RunResult, Verdict
+from harness.measure.result import Case, Reason, RunResult, Verdict
 
 CEILING_SHARE_MAX = 0.7
 CPU_SHARE_MAX = 0.8
@@ -179,9 +180,13 @@ def _of_case(
         yield "no_data", no_success(case, proof)
     yield from _recording(proof)
     if proof.other_schedules:
-        yield "schedule", _other_schedule(proof)
-    yield from _conservation(case, proof)
-    yield from _server_count(case, proof)
+        yield "schedule", other_schedule(proof)
+    yield from conservation(case, proof)
+    yield from server_count(case, proof)
+    yield from server_gone(proof)
+    # The requests after the server was gone are reported once.
+    if not slo_sets_errors and not is_gone(proof):
+        yield from too_many_failed(case, proof)
     yield from _client(case)
     yield from client_time.starved(case, lag_tolerance_s)
     if (case.resources.ceiling_share or 0.0) <= CEILING_SHARE_MAX:
@@ -190,10 +195,6 @@ def _of_case(
         yield from known_machine.known_limits(case, proof.machine, proof.transport, proof.processes)
     if case.load.kind != "backlog":
         yield from _lag(case, proof, lag_tolerance_s)
-    yield from server_gone(proof)
-    # The requests after the server was gone are reported once.
-    if not slo_sets_errors and not is_gone(proof):
-        yield from too_many_failed(case, proof)
     if unanswered:
         yield "interrupted", before_the_first_answer(case, proof)
     else:
@@ -211,55 +212,6 @@ def _recording(proof: Evidence) -> Iterator[tuple[str, str]]:
     if proof.damaged:
         more = f" and {len(proof.damaged) - 1} more" if len(proof.damaged) > 1 else ""
         yield "damaged", f"Recorded data is damaged: {proof.damaged[0]}{more}. Copy the run again, or run it again."
-
-
-def _other_schedule(proof: Evidence) -> str:
-    return (
-        f"A process played another load than the planned one (its schedule is {proof.other_schedules[0][:12]}): "
-        "options were changed after the plan was written. Run it again."
-    )
-
-
-def _conservation(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
-    counts = case.counts
-    total = sum(getattr(counts, name) for name in OUTCOME_NAMES)
-    if proof.lost_rows or proof.damaged:
-        # Another reason reports this already.
-        return
-    if total != counts.scheduled:
-        yield (
-            "conservation",
-            (
-                f"{counts.scheduled} items were scheduled but {total} have an outcome: every item must have exactly "
-                "one. The client or a strategy lost or duplicated some; please report it."
-            ),
-        )
-    if proof.recorded is not None and proof.recorded != proof.rows:
-        text = f"The processes wrote {proof.recorded} rows but the files hold {proof.rows}. Were records copied or cut?"
-        yield "conservation", text
-    if proof.repeated:
-        yield "conservation", f"{proof.repeated} items were recorded more than once; a strategy sent them twice."
-    if counts.locust_seen is not None and not proof.killed and counts.locust_seen != proof.on_wire:
-        text = f"Locust counted {counts.locust_seen} requests, the records hold {proof.on_wire}: one of them lost some."
-        text += " Workers on other machines need a directory (--out) that all of them share."
-        yield "conservation", text
-
-
-def _server_count(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
-    """Compare with the server's count: exchanges with a status are certain, those cut or without a status are not."""
-    seen = case.counts.server_seen
-    if seen is None or proof.killed or proof.lost_rows or proof.damaged:
-        return
-    least, most = proof.answered, case.counts.attempts + proof.cut
-    if not least <= seen <= most:
-        wanted = f"{most}" if least == most else f"{least} to {most}"
-        yield (
-            "server_count",
-            (
-                f"The server counted {seen} exchanges, the client made {wanted}. "
-                "Another client uses the server, or a proxy retries or drops requests."
-            ),
-        )
 
 
 def _client(case: Case) -> Iterator[tuple[str, str]]:
