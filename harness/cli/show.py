@@ -51,6 +51,10 @@ def show(
     for reason in result.verdict.reasons:
         where = f"{reason.case}: " if reason.case else ""
         console.print(Text(f"  {where}{reason.text}"))
+    if brief and status == "invalid":
+        for case in result.cases:
+            for line in sample_words(case):
+                console.print(Text(f"  {case.name}: {line}"))
     files = [("report", path) for path in written if path.name.startswith("report.")]
     for name, path in [*files, ("result", directory / "result.json")]:
         # A full disk may have refused it.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,8 +30,9 @@ from harness.experiment.order import Interleaved, Order, UntilNarrow
 from harness.experiment.prepare import Run
 from harness.experiment.spec import CaseSpec, Trial
 from harness.load.lines import count_lines
+from harness.load.workloads.jsonl import Jsonl
 from harness.measure.judge.slo import parse
-from harness.measure.record.files import digest, disk_failed, find
+from harness.measure.record.files import RecordPaths, digest, disk_failed, find
 from harness.measure.record.plan import PLAN_FILE, CaseFacts, Measured, write_facts, write_measured, write_plan
 from harness.measure.record.self_test_file import known_machine
 from harness.measure.reduce.summary import Observed, measure_case, observe, summarize_run, with_write_error
@@ -207,6 +208,17 @@ def _items(trial: Trial) -> int | None:
     return count_lines(Path(trial.input)) if trial.items is None and trial.input is not None else trial.items
 
 
+def _workload(trial: Trial, processes: Sequence[RecordPaths]) -> int | None:
+    """The rows of the input of a repeat that lost a process; None where it is not needed or not readable."""
+    whole = len(processes) >= trial.processes and all(process.end.exists() for process in processes)
+    if whole or trial.items is not None or not trial.is_backlog or trial.input is None:
+        return None
+    try:
+        return Jsonl(trial.input).count()
+    except UsageError:
+        return None
+
+
 class ExternalFacts:
     """External facts of one repeat of a case; written at its end."""
 
@@ -230,6 +242,7 @@ class ExternalFacts:
             server_seen=None if seen is None or self._seen is None else seen - self._seen,
             wall_s=time.monotonic() - self._started,
             records_sha256=digest(processes) if processes else None,
+            workload=_workload(trial, processes or []),
         )
         write_facts(facts, self._directory)
 

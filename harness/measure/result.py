@@ -11,6 +11,7 @@ import msgspec
 
 from harness.measure.capacity_result import CapacityResult
 from harness.measure.comparison_result import Comparison, Control
+from harness.measure.lost_result import Lost
 from harness.measure.precision_result import Precision
 from harness.measure.repeat_figures import RepeatFigures
 from harness.measure.sweep_result import SweepResult
@@ -292,6 +293,7 @@ class Case(msgspec.Struct, frozen=True):
     layer_figures: list[LayerFigures] = []  # of the layers that have figures, from outside in
     warnings: list[str] = []
     partial: bool = False
+    lost: Lost | None = None  # client processes that were killed
 
 
 class RunResult(msgspec.Struct, frozen=True):

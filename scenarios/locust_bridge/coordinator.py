@@ -176,7 +176,8 @@ class Coordinator:
                 self.lost.add(node)
                 users = {user for user, at in self.node_of.items() if at == node}
                 if users - self.done:
-                    logger.error("worker %s is gone: the rest of its load is lost", node)
+                    process = self.runner.get_worker_index(node)
+                    logger.error("worker %d (%s) is gone: the rest of its load is lost", process, node)
                 self.left |= users
                 if users >= set(self.slot_of):
                     # After the last worker, Locust itself stops the test.

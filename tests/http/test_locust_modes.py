@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -16,7 +17,9 @@ from harness.client.types import Outcome
 from harness.experiment import target as targets
 from harness.experiment.spec import Trial
 from harness.measure.record.files import find
+from harness.measure.record.plan import CaseFacts, Measured, write_facts
 from harness.measure.record.rows_file import read
+from harness.measure.reduce.summary import observe
 from harness.measure.result import Named
 from tests.http.test_conservation import LOCUST, SLOW, agree, finished, locusts_total, recorded, two, two_processes
 from tests.processes import FAULTY, ROOT, case_file, mock, spec, start
@@ -99,13 +102,34 @@ def test_a_worker_that_is_killed_takes_its_share_and_not_the_test(tmp_path: Path
         under_way(server, 0.5)
         os.kill(workers_of(child.pid)[0], signal.SIGKILL)
         text = finished(child, 40)
-    assert "is gone: the rest of its load is lost" in text
+        seen = server.seen() or 0
+    assert re.search(r"worker [01] \(\S+\) is gone: the rest of its load is lost", text)
     rows = recorded(tmp_path / "r")
     whole = [share for share in (0, 1) if sum(index % 2 == share for index, _ in rows) == 300]
     assert len(whole) == 1
     assert 300 < len(rows) < 600
     ends = [part.end.exists() for part in find(tmp_path / "r")["case"][0]]
     assert sorted(ends) == [False, True]
+    loss_is_counted(case, tmp_path / "r", ends.index(False), 1 - whole[0], seen)
+
+
+def loss_is_counted(of: Trial, records: Path, process: int, user: int, seen: int) -> None:
+    """Every item has an outcome, the server's surplus is named, and so is the worker."""
+    rows = len(recorded(records))
+    write_facts(CaseFacts(of.name, of.repeat, exit_code=0, server_seen=seen), records)
+    case, verdict = observe(of, records, Measured(), [], of.repeat)
+    assert case is not None
+    assert case.lost is not None
+    (lost,) = case.lost.processes
+    assert (lost.process, lost.users, case.lost.exchanges) == (process, [user], seen - rows)
+    assert lost.recorded == rows - 300
+    counts = case.counts
+    assert (counts.scheduled, counts.ok + counts.unfinished + counts.not_sent) == (600, 600)
+    assert 0 < seen - rows <= counts.unfinished
+    (text,) = [reason.text for reason in verdict.reasons if reason.code == "partial"]
+    assert f"client process p{process} of 2 at " in text
+    assert f"The server counted {seen - rows} exchanges that no record holds" in text
+    assert f"{counts.unfinished} were under way" in text
 
 
 def test_retries_are_attempts_of_one_request_in_every_process(tmp_path: Path) -> None:

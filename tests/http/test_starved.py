@@ -23,13 +23,19 @@ PROFILE = "# Answers after two milliseconds.\n[service]\nbase_s = 0.002\n"
 
 
 @contextmanager
-def busy_loops(core: int, number: int) -> Iterator[None]:
-    """Processes that want all of this processor. Each says when it runs, and ends with its input."""
+def busy_loops(core: int, number: int, apart: bool = False) -> Iterator[None]:
+    """Processes that want all of this processor. Each says when it runs, and ends after 20 seconds at the latest.
+
+    `apart`: each in a session of its own, as programs of other users are; the scheduler may share by sessions.
+    """
     code = (
         f"import os, threading, sys\nos.sched_setaffinity(0, {{{core}}})\nprint(flush=True)\n"
         "threading.Timer(20, os._exit, [0]).start()\nwhile True: pass"
     )
-    loops = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(number)]
+    loops = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=apart)
+        for _ in range(number)
+    ]
     try:
         for loop in loops:
             assert loop.stdout is not None

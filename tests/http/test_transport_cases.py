@@ -58,7 +58,7 @@ CASES: dict[str, tuple[list[Piece], Outcome, str]] = {
     "HTTP/1.0": ([head("200 OK", None, "Connection: close").replace(b"1.1", b"1.0") + GOOD], OK, ""),
     "lines that end with LF": ([head().replace(b"\r\n", b"\n") + GOOD], OK, ""),
     "a header without a colon": ([head("200 OK", len(GOOD), "nonsense") + GOOD], BAD, ""),
-    "not HTTP": ([b"SSH-2.0-OpenSSH_9.6\r\n\r\n", 0.2], BAD, ""),
+    "not HTTP": ([b"SSH-2.0-OpenSSH_9.6\r\n\r\n", 0.2], BAD, "HTTP"),
     "HTTP/2": ([b"HTTP/2 200\r\n\r\n", 0.2], BAD, ""),
     "an alert of TLS": ([b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n", 0.2], BAD, ""),
     "103 alone": ([head("103 Early Hints", None), RESET], LOST, ""),

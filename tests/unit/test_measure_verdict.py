@@ -10,6 +10,7 @@ import pytest
 from harness.measure.judge.headline import headline
 from harness.measure.judge.verdict import CODES, exit_code, verdict
 from harness.measure.reduce.counting import Evidence
+from harness.measure.reduce.silence import Silence
 from harness.measure.result import (
     Case,
     Counts,
@@ -60,9 +61,17 @@ def test_no_success_is_no_data() -> None:
     none = case(counts=Counts(scheduled=9, connection_error=9, attempts=9))
     found = verdict([none], [msgspec.structs.replace(SOUND, answered=0, exit_codes=[1])])
     assert found.status == "invalid"
-    assert "(9 connection error)" in found.reasons[0].text
+    assert ": 9 connection errors." in found.reasons[0].text
     assert "exit code 1" in found.reasons[0].text
     assert verdict([], []).reasons[0].code == "no_data"
+
+
+def test_a_client_that_failed_is_not_blamed_on_the_server() -> None:
+    """No advice about the target where the client has an error of its own."""
+    none = case(counts=Counts(scheduled=9, connection_error=9, attempts=9))
+    found = verdict([none], [msgspec.structs.replace(SOUND, answered=0, errors=["no free file descriptor"])])
+    assert [reason.code for reason in found.reasons][:2] == ["no_data", "engine_error"]
+    assert found.reasons[0].text.endswith("The client itself failed, see below.")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +130,9 @@ def test_the_servers_count_must_be_ours(seen: int | None, proof: dict[str, Any],
     """Exactly, but for exchanges whose fate nobody can know."""
     of = case(counts=counted(server_seen=seen), partial=bool(proof.get("killed")))
     assert codes(of, **proof) == expected
+    if expected == ["server_count"]:
+        (reason,) = verdict([of], [msgspec.structs.replace(SOUND, **proof)]).reasons
+        assert ("The server was restarted" if (seen or 0) < 1000 else "Another client uses the server") in reason.text
 
 
 @pytest.mark.parametrize(
@@ -176,8 +188,29 @@ def test_failures_beyond_one_in_a_hundred_are_invalid_unless_the_user_bounds_the
     assert codes(case(counts=failed), slo_sets_errors=True) == []
     assert codes(case(counts=counted(ok=990, rejected=10))) == []
     (reason,) = verdict([case(counts=failed)], [SOUND]).reasons
-    assert reason.text.startswith("50 % of the requests failed, most of them rejected (429 or 503) (490)")
+    assert reason.text.startswith(
+        "50 % of the requests failed (500 of 1000; the limit is 1 %), 490 of them rejected (429 or 503)."
+    )
     assert "the 500 successes only" in reason.text
+
+
+def test_a_server_that_is_gone_is_invalid_whatever_the_user_bounds() -> None:
+    """One reason for its failures. A server that only hangs is reported with the failures."""
+    failed = counted(ok=600, connection_error=400)
+    gone, hung = Silence(1.5, 400, refused=True), Silence(1.5, 400, refused=False)
+    assert codes(case(counts=failed), False, silence=gone) == ["server_gone"]
+    assert codes(case(counts=failed), slo_sets_errors=True, silence=gone) == ["server_gone"]
+    assert codes(case(counts=failed), silence=hung) == ["errors"]
+    (reason,) = verdict([case(counts=failed)], [msgspec.structs.replace(SOUND, silence=hung)]).reasons
+    assert "400 of 1000" in reason.text
+    assert "nothing was answered after 1.5 s" in reason.text
+
+
+def test_reasons_that_decide_come_first() -> None:
+    """Invalid, inconclusive, valid; the first line is what a person reads."""
+    layer = LayerFigures("cache", {}, {}, ["its file failed"])
+    left = counted(ok=500, rejected=400, unfinished=100)
+    assert codes(case(counts=left, layer_figures=[layer])) == ["errors", "unfinished", "layer_fault"]
 
 
 def test_what_was_left_at_the_end_is_inconclusive() -> None:
@@ -224,8 +257,9 @@ def test_certificates_that_were_not_checked_are_named_once_for_the_run() -> None
 def test_every_code_is_earned_by_a_test_here() -> None:
     """The table of codes has no dead entry."""
     tested = {
-        *("no_data", "conservation", "server_count", "client_ceiling", "lag", "errors", "engine_error"),
-        *("schedule", "write_error", "damaged", "unfinished", "interrupted", "partial", "layer_fault", "insecure"),
+        *("no_data", "conservation", "server_count", "client_ceiling", "lag", "errors", "server_gone"),
+        *("schedule", "engine_error", "write_error", "damaged", "unfinished", "interrupted", "partial", "layer_fault"),
+        "insecure",
         # test_measure_starved.py
         *("client_starved", "client_time", "lag_bound"),
         # test_measure_bursts.py

@@ -140,7 +140,8 @@ class HttpTransport(AttemptSend):
         if isinstance(error, aiohttp.ClientHttpProxyError):
             return Outcome.connection_error, f"the proxy answered {error.status}: {error.message}"
         if isinstance(error, aiohttp.ClientResponseError):  # the answer is not HTTP
-            return Outcome.bad_response, f"{type(error).__name__}: {error.message}"
+            said = " ".join(error.message.replace("^", " ").split())
+            return Outcome.bad_response, f"the answer is not valid HTTP: {said}"
         if isinstance(error, aiohttp.ClientError | OSError):
             return Outcome.connection_error, connection_fault(error, URL(self._base).host or "")
         return Outcome.bad_response, f"{type(error).__name__}: {error}"  # a chunk that is too long

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import ssl
 
 from harness.client.transport.open_files import TOO_MANY, advice
 
+# The system's own words say it; the classes of the libraries add nothing.
+_PLAIN = {errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.EHOSTUNREACH, errno.ENETUNREACH}
 IDLE_CLOSE = "the server closed the kept-alive connection before it answered"
 
 
@@ -17,6 +21,13 @@ def connection_fault(error: BaseException, host: str) -> str:
             return _tls_fault(cause, host)
         if isinstance(cause, OSError) and cause.errno in TOO_MANY:
             return f"{os.strerror(cause.errno)}: too few file descriptors; {advice()}"
+        if isinstance(cause, socket.gaierror):
+            return f"the name {host} cannot be resolved: {cause.strerror or cause}"
+        if isinstance(cause, OSError) and cause.errno in _PLAIN:
+            return f"{os.strerror(cause.errno)} ({host})"
+        if isinstance(cause, ConnectionError) and cause.errno is None and str(cause):
+            # Our own words.
+            return str(cause)
     return f"{type(error).__name__}: {error}"
 
 

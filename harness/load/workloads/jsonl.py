@@ -74,6 +74,10 @@ class Jsonl:
             if self.items is None:
                 return
 
+    def count(self) -> int:
+        """The number of its rows, valid or not; reads the whole file. Raises UsageError if it cannot be read."""
+        return sum(1 for _ in self._lines())
+
     def _no_good_line(self, lines: int) -> str:
         if self.first_bad_line is None:
             needs = "rows below the names of its columns" if self._reader.has_header else "one JSON object per line"

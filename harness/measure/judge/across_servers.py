@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.base import units
+from harness.measure.judge.failing import ERROR_SHARE_MAX
 from harness.measure.judge.recommendation import ALIKE, Recommendation, failed_share, holds, recommend, score
-from harness.measure.judge.verdict import ERROR_SHARE_MAX
 from harness.measure.result import Case, RunResult
 
 

@@ -139,7 +139,12 @@ def diagnosis(case: Case, known: Floor | None) -> Diagnosis:
     if not case.counts.ok or known is None:
         return Diagnosis("unknown", "No request was answered, so the limiting factor is unknown.")
     return (
-        _client(case) or _in_step(case, known) or _load(case, known) or _server(case, known) or _strategy(case, known)
+        _client(case)
+        or _mostly_failed(case)
+        or _in_step(case, known)
+        or _load(case, known)
+        or _server(case, known)
+        or _strategy(case, known)
     )
 
 
@@ -159,6 +164,17 @@ def _client(case: Case) -> Diagnosis | None:
     else:
         return None
     return Diagnosis("client", f"The client used {figure}: the client was the limit.")
+
+
+def _mostly_failed(case: Case) -> Diagnosis | None:
+    """More failures than answers, other than refusals: a server that is gone or hangs has no limit."""
+    counts = case.counts
+    failed = counts.timed_out + counts.server_error + counts.client_error + counts.connection_error
+    failed += counts.bad_response
+    if failed <= counts.ok:
+        return None
+    text = f"{failed:,} of {counts.scheduled:,} requests failed: the figures of the others do not show a limit."
+    return Diagnosis("unknown", text)
 
 
 def _in_step(case: Case, known: Floor) -> Diagnosis | None:

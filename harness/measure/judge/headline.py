@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from harness.base import units
 from harness.measure.judge.distinguished import figure_of_tail, found_worse, no_difference
+from harness.measure.judge.failing import nothing_succeeded
 from harness.measure.judge.recommendation import advice, failed_share, holds, lost, reasons, recommend
 from harness.measure.judge.slo import outcome
 from harness.measure.judge.tails import common_tail, tail_of, tail_words
@@ -48,9 +49,9 @@ def findings(cases: Sequence[Case], verdict: Verdict) -> list[str]:
 
 def _advice(cases: Sequence[Case], verdict: Verdict) -> str:
     if not any(case.counts.ok for case in cases):
-        stopped = verdict.status == "inconclusive"
-        said = "It was stopped before the first answer" if stopped else "No request succeeded"
-        return f"{said}: there is nothing to compare."
+        if verdict.status == "inconclusive":
+            return "It was stopped before the first answer: there is nothing to compare."
+        return nothing_succeeded(cases)
     sound = _sound(cases, verdict)
     if verdict.status != "valid":
         return _first_sentence(_trust(verdict, bool(sound)))

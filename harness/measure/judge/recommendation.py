@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 from harness.base import units
 from harness.measure.judge.distinguished import decisions, figure_of_tail
+from harness.measure.judge.failing import ERROR_SHARE_MAX
 from harness.measure.judge.slo import describe
 from harness.measure.judge.tails import common_tail, tail_of, tail_words
-from harness.measure.judge.verdict import ERROR_SHARE_MAX
 from harness.measure.result import Case, SloCheck
 
 RATE_POWER = {True: 2, False: 1}

@@ -1,6 +1,7 @@
 """The verdict: whether a result can be trusted. A pure function of the cases and their evidence.
 
-A reason states the finding, the limit and the remedy. `invalid` takes precedence over `inconclusive`.
+A reason states the finding, the limit and the remedy. `invalid` takes precedence over `inconclusive`, and reasons that
+decide come first.
 """
 
 from __future__ import annotations
@@ -10,13 +11,22 @@ from typing import Literal
 
 from harness.base import units
 from harness.measure.judge import bursts, client_time, known_machine
+from harness.measure.judge.conserved import conservation, other_schedule, server_count
+from harness.measure.judge.failing import (
+    before_the_first_answer,
+    is_gone,
+    no_success,
+    server_gone,
+    stopped_unanswered,
+    too_many_failed,
+)
+from harness.measure.judge.lost import killed
 from harness.measure.judge.steadiness import drifted, unsettled
 from harness.measure.reduce.counting import Evidence
-from harness.measure.result import OUTCOME_NAMES, Case, Reason, RunResult, Verdict
+from harness.measure.result import Case, Reason, RunResult, Verdict
 
 CEILING_SHARE_MAX = 0.7
 CPU_SHARE_MAX = 0.8
-ERROR_SHARE_MAX = 0.01
 SEND_SHARE_MIN = 0.99
 STEAL_SHARE_REPORTED = 0.02
 UNFINISHED_SHARE_MAX = 0.01
@@ -55,6 +65,10 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
     ),
     "lag_bound": ("valid", "the lag is tolerated, but above 1 ms: its effect on the latencies is given as a bound"),
     "errors": ("invalid", "more than 1 % failed, and no --slo sets a limit for errors"),
+    "server_gone": (
+        "invalid",
+        "the server was there and then was not: after its last answer every connection was refused or broke",
+    ),
     "engine_error": ("invalid", "the client itself failed"),
     "write_error": ("invalid", "records could not be written"),
     "damaged": (
@@ -102,7 +116,7 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
 }
 """Every code with the status that it gives the run, and its condition. docs/measuring.md shows this table."""
 
-_FAILURES = ("rejected", "timed_out", "server_error", "client_error", "connection_error", "bad_response", "cancelled")
+_RANK = {"invalid": 0, "inconclusive": 1, "valid": 2}
 
 
 def verdict(
@@ -132,6 +146,7 @@ def verdict(
     if insecure:
         text = "The certificate of the server was not checked (--insecure): another server may have answered."
         reasons.append(Reason("insecure", text))
+    reasons.sort(key=lambda reason: _RANK[CODES[reason.code][0]])
     return Verdict(_status(reasons), reasons)
 
 
@@ -165,14 +180,18 @@ def _status(reasons: Sequence[Reason]) -> Literal["valid", "invalid", "inconclus
 def _of_case(
     case: Case, proof: Evidence, slo_sets_errors: bool, lag_tolerance_s: float | None
 ) -> Iterator[tuple[str, str]]:
-    unanswered = case.counts.ok == 0 and _stopped_unanswered(case, proof)
+    unanswered = case.counts.ok == 0 and stopped_unanswered(case, proof)
     if case.counts.ok == 0 and not unanswered:
-        yield "no_data", _no_data(case, proof)
+        yield "no_data", no_success(case, proof)
     yield from _recording(proof)
     if proof.other_schedules:
-        yield "schedule", _other_schedule(proof)
-    yield from _conservation(case, proof)
-    yield from _server_count(case, proof)
+        yield "schedule", other_schedule(proof)
+    yield from conservation(case, proof)
+    yield from server_count(case, proof)
+    yield from server_gone(proof)
+    # The requests after the server was gone are reported once.
+    if not slo_sets_errors and not is_gone(proof):
+        yield from too_many_failed(case, proof)
     yield from _client(case)
     yield from client_time.starved(case, lag_tolerance_s)
     if (case.resources.ceiling_share or 0.0) <= CEILING_SHARE_MAX:
@@ -181,30 +200,13 @@ def _of_case(
         yield from known_machine.known_limits(case, proof.machine, proof.transport, proof.processes)
     if case.load.kind != "backlog":
         yield from _lag(case, proof, lag_tolerance_s)
-    if not slo_sets_errors:
-        yield from _errors(case)
     if unanswered:
-        yield "interrupted", f"It was stopped before the first answer ({proof.interrupted[0]}). Run it again."
+        yield "interrupted", before_the_first_answer(case, proof)
     else:
         yield from _early_end(case, proof)
     yield from _layer_faults(case)
     yield from unsettled(case)
     yield from drifted(case)
-
-
-def _stopped_unanswered(case: Case, proof: Evidence) -> bool:
-    """Whether a case without a success has none because it was stopped: nothing failed until then."""
-    failed = any(getattr(case.counts, name) for name in _FAILURES if name != "cancelled")
-    return bool(proof.interrupted) and not failed and not proof.errors
-
-
-def _no_data(case: Case, proof: Evidence) -> str:
-    counts = case.counts
-    worst = max(OUTCOME_NAMES[1:], key=lambda name: getattr(counts, name))
-    most = getattr(counts, worst)
-    said = f"No success among {counts.scheduled} items" + (f" ({most} {_words(worst)})" if most else "")
-    ended = f", and the client ended with exit code {proof.exit_codes[0]}; see its log" if proof.exit_codes else ""
-    return f"{said}{ended}: there is nothing to measure. Check the target, the task and the time allowed."
 
 
 def _recording(proof: Evidence) -> Iterator[tuple[str, str]]:
@@ -215,54 +217,6 @@ def _recording(proof: Evidence) -> Iterator[tuple[str, str]]:
     if proof.damaged:
         more = f" and {len(proof.damaged) - 1} more" if len(proof.damaged) > 1 else ""
         yield "damaged", f"Recorded data is damaged: {proof.damaged[0]}{more}. Copy the run again, or run it again."
-
-
-def _other_schedule(proof: Evidence) -> str:
-    return (
-        f"A process played another load than the planned one (its schedule is {proof.other_schedules[0][:12]}): "
-        "options were changed after the plan was written. Run it again."
-    )
-
-
-def _conservation(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
-    counts = case.counts
-    total = sum(getattr(counts, name) for name in OUTCOME_NAMES)
-    if proof.lost_rows or proof.damaged:
-        # Another reason reports this already.
-        return
-    if total != counts.scheduled:
-        yield (
-            "conservation",
-            (
-                f"{counts.scheduled} items were scheduled but {total} have an outcome: every item must have exactly "
-                "one. The client or a strategy lost or duplicated some; please report it."
-            ),
-        )
-    if proof.recorded is not None and proof.recorded != proof.rows:
-        text = f"The processes wrote {proof.recorded} rows but the files hold {proof.rows}. Were records copied or cut?"
-        yield "conservation", text
-    if proof.repeated:
-        yield "conservation", f"{proof.repeated} items were recorded more than once; a strategy sent them twice."
-    if counts.locust_seen is not None and not proof.killed and counts.locust_seen != proof.on_wire:
-        text = f"Locust counted {counts.locust_seen} requests, the records hold {proof.on_wire}: one of them lost some."
-        yield "conservation", text
-
-
-def _server_count(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
-    """Compare with the server's count: exchanges with a status are certain, those cut or without a status are not."""
-    seen = case.counts.server_seen
-    if seen is None or proof.killed or proof.lost_rows or proof.damaged:
-        return
-    least, most = proof.answered, case.counts.attempts + proof.cut
-    if not least <= seen <= most:
-        wanted = f"{most}" if least == most else f"{least} to {most}"
-        yield (
-            "server_count",
-            (
-                f"The server counted {seen} exchanges, the client made {wanted}. "
-                "Another client uses the server, or a proxy retries or drops requests."
-            ),
-        )
 
 
 def _client(case: Case) -> Iterator[tuple[str, str]]:
@@ -311,23 +265,6 @@ def _lag(case: Case, proof: Evidence, tolerance_s: float | None) -> Iterator[tup
         yield from client_time.lag_bound(case, proof.lag)
 
 
-def _errors(case: Case) -> Iterator[tuple[str, str]]:
-    counts = case.counts
-    failures = {name: getattr(counts, name) for name in _FAILURES}
-    failed = sum(failures.values())
-    if not counts.ok or failed <= ERROR_SHARE_MAX * (failed + counts.ok):
-        return
-    worst = max(failures, key=lambda name: failures[name])
-    yield (
-        "errors",
-        (
-            f"{units.share(failed / (failed + counts.ok))} of the requests failed, most of them {_words(worst)} "
-            f"({failures[worst]}); the limit is {units.share(ERROR_SHARE_MAX)}. Rates and latencies count "
-            f'the {counts.ok} successes only. Lower the load, or allow more failures with --slo "errors<N%".'
-        ),
-    )
-
-
 def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
     counts = case.counts
     left = counts.unfinished + counts.not_sent
@@ -335,8 +272,7 @@ def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
         text = f"It was stopped before its end ({proof.interrupted[0]}): {left} of {counts.scheduled} items were left."
         yield "interrupted", text
     if proof.killed or (not proof.rows and not proof.interrupted):
-        ended = f" (exit code {proof.exit_codes[0]})" if proof.exit_codes else ""
-        yield "partial", f"A client process ended without its final record{ended}; earlier records are used."
+        yield "partial", killed(case, proof)
     elif proof.unattended and not proof.interrupted:
         yield "partial", "The run was killed during this case; the client's records are used."
     elif proof.missing_repeats and not proof.interrupted:
@@ -364,7 +300,3 @@ def _stolen(share: float | None) -> str:
     if share is None or share < STEAL_SHARE_REPORTED:
         return ""
     return f"The host gave {units.share(share)} of the requested CPU time to other machines (steal). "
-
-
-def _words(outcome: str) -> str:
-    return {"rejected": "rejected (429 or 503)", "ok": "ok"}.get(outcome, outcome.replace("_", " "))

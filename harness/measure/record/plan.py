@@ -143,6 +143,7 @@ class CaseFacts(msgspec.Struct, frozen=True):
     server_seen: int | None = None  # exchanges that the server counted during the repeat
     wall_s: float | None = None
     records_sha256: str | None = None  # of the request and attempt rows of all its processes
+    workload: int | None = None  # rows of the input, counted where a process was killed and nothing else gives them
 
 
 def write_plan(plan: Plan, directory: Path) -> None:

@@ -41,6 +41,8 @@ class ProcessColumns:
     timeline: Array
     end: End | None  # None: it was killed
     interim: Interim = field(default_factory=Interim)  # what it has left, if it was killed
+    recorded: int = 0  # its rows
+    users: tuple[int, ...] = ()  # client applications of these rows, if it was killed
 
     @property
     def failure_samples(self) -> dict[str, FailureSample]:
@@ -104,7 +106,8 @@ def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
         if not decisions.is_sound(process.decisions, end is not None, None if end is None else end.decision_rows):
             damaged.append(f"lines are damaged, or some are missing ({process.decisions.name})")
         interim = read_interim(process.interim, damaged) if end is None else Interim()
-        found.append(ProcessColumns(process.process, timeline, end, interim))
+        users = tuple(np.unique(requests["user"]).tolist()) if end is None else ()
+        found.append(ProcessColumns(process.process, timeline, end, interim, len(requests), users))
     return Repeat(number, _join(rows, REQUEST_DTYPE), _join(attempts, ATTEMPT_DTYPE), found, tuple(damaged))
 
 

@@ -12,6 +12,8 @@ from harness.client.types import Outcome
 from harness.measure.record.plan import CaseFacts, PlanCase
 from harness.measure.record.rows_file import FLAG_CACHED, End
 from harness.measure.reduce.columns import ProcessColumns, Repeat, lag, sent_itself
+from harness.measure.reduce.losses import losses, unrecorded
+from harness.measure.reduce.silence import Silence, silence
 from harness.measure.reduce.statistics import percentile_of
 from harness.measure.result import OUTCOME_NAMES, Counts
 from harness.measure.self_test_result import KnownMachine
@@ -43,6 +45,7 @@ class Evidence(msgspec.Struct, frozen=True):
     processes: int = 1
     burst_waits_s: dict[str, float] = {}  # percentile -> wait of an answer for those that came with it, at most
     machine: KnownMachine | None = None  # the stored self-test of this machine, if there was one
+    silence: Silence | None = None  # of the first repeat in which the server stopped answering
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,14 @@ class Expected:
     unfinished: int
 
 
-def expected(repeat: Repeat, plan: PlanCase) -> Expected:
+def expected(repeat: Repeat, plan: PlanCase, fact: CaseFacts | None = None) -> Expected:
     """The expected items: for arrivals the whole schedule, for a backlog the sum over the processes' end files.
 
-    Items that a killed process had emitted but not recorded are unfinished. Items that no process emitted are not sent.
+    Items that a killed process had emitted but not recorded are unfinished, and at least those that the server saw.
+    Items that no process emitted are not sent.
     """
     ends, rows, planned = repeat.ends, len(repeat.rows), plan.scheduled_in(repeat.number)
+    items = plan.items or (fact.workload if fact is not None else None) or 0
     killed = len(ends) < len(repeat.processes)
     if planned is None and not killed and len(repeat.processes) >= plan.processes:
         return Expected(sum(end.scheduled for end in ends), sum(end.not_sent for end in ends), 0)
@@ -68,10 +73,18 @@ def expected(repeat: Repeat, plan: PlanCase) -> Expected:
     if planned is not None:
         scheduled = planned
     elif killed:
-        scheduled = max(plan.items or 0, rows + unfinished)
+        scheduled = max(items, rows + unfinished)
     else:
-        scheduled = max(sum(end.scheduled for end in ends), (plan.items or 0) - sum(end.bad_lines for end in ends))
-    return Expected(scheduled, max(scheduled - rows - unfinished, 0), unfinished)
+        scheduled = max(sum(end.scheduled for end in ends), items - sum(end.bad_lines for end in ends))
+    without_row = max(scheduled - rows, 0)
+    if killed and (seen := unrecorded(repeat, fact)) is not None and not _sent_again(repeat):
+        unfinished = max(unfinished, min(seen, without_row))
+    return Expected(scheduled, max(without_row - unfinished, 0), unfinished)
+
+
+def _sent_again(repeat: Repeat) -> bool:
+    """Whether an item had more than one exchange: then those that only the server knows are no number of items."""
+    return bool(len(repeat.attempts)) or bool((repeat.rows["attempts"] > 1).any())
 
 
 def _pulled(process: ProcessColumns) -> int:
@@ -81,8 +94,8 @@ def _pulled(process: ProcessColumns) -> int:
 
 
 def counts(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFacts | None]) -> Counts:
-    """Items over all repeats. Every scheduled item has exactly one outcome."""
-    goals = [expected(repeat, plan) for repeat in repeats]
+    """Items over all repeats. Every scheduled item has exactly one outcome. `facts` has one entry for each repeat."""
+    goals = [expected(repeat, plan, fact) for repeat, fact in zip(repeats, facts, strict=False)]
     tally = sum(
         (np.bincount(repeat.rows["outcome"], minlength=len(Outcome)) for repeat in repeats),
         start=np.zeros(len(Outcome), np.int64),
@@ -122,7 +135,9 @@ def evidence(
     """
     ends = [end for repeat in repeats for end in repeat.ends]
     known = [fact for fact in facts if fact is not None]
-    killed = sum(len(repeat.processes) - len(repeat.ends) for repeat in repeats) + torn
+    lost = losses(plan, repeats, facts)
+    # The number of a process with a torn header is missing, too.
+    killed = max(len(lost.processes) if lost is not None else 0, torn)
     reasons = [end.interrupted for end in ends] + [fact.interrupted for fact in known]
     lags = [lag(repeat.rows) for repeat in repeats]
     played = {
@@ -153,6 +168,7 @@ def evidence(
         exit_codes=[fact.exit_code for fact in known if fact.exit_code],
         lag=percentile_of(np.concatenate(lags)) if lags else None,
         send_share=min((share for repeat in repeats if (share := _send_share(repeat)) is not None), default=None),
+        silence=next((found for repeat in repeats if (found := silence(repeat)) is not None), None),
     )
 
 

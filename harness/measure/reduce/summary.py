@@ -40,6 +40,7 @@ from harness.measure.reduce.failures import failure_counts, failure_samples
 from harness.measure.reduce.latencies import by_repeat, distributions
 from harness.measure.reduce.layer_figures import figures
 from harness.measure.reduce.limit_changes import limit_log
+from harness.measure.reduce.losses import losses
 from harness.measure.reduce.rates import rates
 from harness.measure.reduce.resources import resources
 from harness.measure.reduce.statistics import LEAST_N, WIDENED, interval
@@ -218,7 +219,8 @@ def _case(
     warmup = warmup_of(plan, filled)
     begins_ns = 0 if warmup is None else round(warmup.removed_s * 1e9)
     counted = [repeat.after(begins_ns) for repeat in filled]
-    alone = [by_repeat(repeat, expected(repeat, plan).scheduled, bounds, begins_ns) for repeat in repeats]
+    goals = [expected(repeat, plan, fact).scheduled for repeat, fact in zip(repeats, facts, strict=False)]
+    alone = [by_repeat(repeat, goal, bounds, begins_ns) for repeat, goal in zip(repeats, goals, strict=True)]
     arrivals = None if plan.scheduled is None else sum(one.scheduled for one in alone) / max(len(alone), 1)
     return Case(
         **_identity(plan, measured),
@@ -235,6 +237,7 @@ def _case(
         timeline=_timeline(filled),
         warnings=_warnings(number, proof, repeats),
         partial=is_partial(proof),
+        lost=losses(plan, repeats, facts),
         failures=failure_counts(filled),
         failure_samples=failure_samples(filled),
         layer_figures=figures(part for repeat in repeats for process in repeat.processes for part in process.layers),
