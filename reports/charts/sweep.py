@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -23,16 +24,18 @@ if TYPE_CHECKING:
 TITLE = "Throughput and latency against load"
 HOW = (
     "A point per level; bands are 95 % intervals over the repeats. The solid line marks the knee, the dotted one the "
-    "highest level that holds the SLO. Hollow points are not judged. At the bottom, what each model leaves unexplained."
+    "highest level that holds the SLO. Hollow points are not judged, or have too many failures."
 )
+UNEXPLAINED = " At the bottom, what each model leaves unexplained."
 ORDER = 5
 LEFT, GAP = 0.78, 0.3
 HEIGHTS = (2.0, 2.0, 0.95)
 CURVE = 120
 KEY_COLUMNS = 5
 LABELS = {"capped-linear": "capped linear", "usl": "scalability law"}
-GEOMETRIC = 1.6
-"""Levels whose steps grow by more than this factor on average are drawn on a logarithmic axis."""
+GEOMETRIC = 2.0
+"""Levels whose last step is longer than the first by this factor are drawn on a logarithmic axis."""
+LESS = 0.99
 
 
 def applies(result: RunResult) -> bool:
@@ -47,7 +50,9 @@ def figure(result: RunResult, theme: Theme) -> Figure:
     heights = HEIGHTS if found.fits else HEIGHTS[:2]
     key = _key(found, theme)
     top = 0.2 + 0.19 * math.ceil(len(key) / KEY_COLUMNS)
-    sheet = Sheet(theme, TITLE, HOW, top + sum(heights) + GAP * len(heights) + 0.3)
+    sheet = Sheet(
+        theme, TITLE, HOW + (UNEXPLAINED if found.fits else ""), top + sum(heights) + GAP * len(heights) + 0.3
+    )
     across = _across(found)
     panels = []
     for height in heights:
@@ -68,8 +73,8 @@ def figure(result: RunResult, theme: Theme) -> Figure:
 
 def _across(found: SweepResult) -> Scale:
     levels = [point.level for point in found.points]
-    steps = len(levels) - 1
-    log = steps > 0 and (max(levels) / min(levels)) ** (1 / steps) > GEOMETRIC
+    steps = [right - left for left, right in itertools.pairwise(levels)]
+    log = len(steps) > 1 and steps[-1] > GEOMETRIC * steps[0]
     if log:
         return Scale(min(levels) / 1.25, max(levels) * 1.25, log=True)
     margin = 0.06 * (max(levels) - min(levels)) or 1.0
@@ -97,7 +102,7 @@ def _throughput(axes: Axes, found: SweepResult, theme: Theme) -> None:
     ends = [end for point in found.points for end in (point.completed_per_s.value, point.completed_per_s.high)]
     scale_for(ends, log=False).apply(axes.yaxis, 5)
     limit = axes.get_ylim()
-    if any((point.errors or 0.0) > 0 for point in found.points):
+    if _has_goodput(found):
         _series(axes, found.points, lambda point: point.goodput_per_s, theme.sky, "s")
     _series(axes, found.points, lambda point: point.completed_per_s, theme.blue, "o")
     for fit in found.fits:
@@ -107,6 +112,12 @@ def _throughput(axes: Axes, found: SweepResult, theme: Theme) -> None:
         axes.plot(xs, ys, color=color, lw=1.0, ls=(0, (4, 2)) if chosen else (0, (1, 2)), zorder=1)
     axes.set_ylim(limit)
     axes.set_ylabel("successes/s", labelpad=4)
+
+
+def _has_goodput(found: SweepResult) -> bool:
+    """Whether the goodput is another line than the successes."""
+    pairs = ((point.goodput_per_s.value, point.completed_per_s.value) for point in found.points)
+    return any((good or 0.0) < LESS * (done or 0.0) for good, done in pairs)
 
 
 def _curve(found: SweepResult, fit: ModelFit) -> tuple[list[float], list[float]]:
@@ -144,13 +155,14 @@ def _series(
     """A line through the points with a value, with a band where there are intervals."""
     known = [(point, value) for point in points if (value := figure_of(point).value) is not None]
     axes.plot([point.level for point, _ in known], [value for _, value in known], color=color, lw=1.4)
-    banded = [(point.level, figure_of(point)) for point, _ in known if figure_of(point).low is not None]
-    if len(banded) > 1:
-        lows = [one.low or 0.0 for _, one in banded]
-        highs = [one.high if one.high is not None else one.value or 0.0 for _, one in banded]
-        axes.fill_between([level for level, _ in banded], lows, highs, color=color, alpha=0.22, lw=0)
+    # Without both ends at a level, the band has a gap there: it claims nothing.
+    ends = [(one.low, one.high) for one in (figure_of(point) for point, _ in known)]
+    lows, highs = ([math.nan if None in pair else pair[end] for pair in ends] for end in (0, 1))
+    levels = [point.level for point, _ in known]
+    axes.fill_between(levels, lows, highs, color=color, alpha=0.22, lw=0)  # type: ignore[arg-type] # no None is left
+    axes.vlines(levels, lows, highs, color=color, lw=1.0, alpha=0.6)  # type: ignore[arg-type] # as above
     for point, value in known:
-        face = color if point.left_out is None else "none"
+        face = color if point.left_out is None and not point.failing else "none"
         axes.plot([point.level], [value], color=color, marker=marker, ms=4.5, mfc=face, ls="")
 
 
@@ -182,7 +194,7 @@ def _marks(axes: Axes, found: SweepResult, theme: Theme) -> None:
 
 def _key(found: SweepResult, theme: Theme) -> list[tuple[str, dict[str, object]]]:
     entries: list[tuple[str, dict[str, object]]] = [("successes/s", {"color": theme.blue, "marker": "o", "ls": "-"})]
-    if any((point.errors or 0.0) > 0 for point in found.points):
+    if _has_goodput(found):
         entries.append(("goodput", {"color": theme.sky, "marker": "s", "ls": "-"}))
     entries += [(name, {"color": color, "marker": marker, "ls": "-"}) for name, color, marker in _tails(theme)]
     for fit in found.fits:
