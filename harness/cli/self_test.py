@@ -78,7 +78,8 @@ def show(found: SelfTest) -> None:
     for name, value in rows(found):
         click.echo(f"{name:<32} {value}")
     if found.table:
-        click.echo(f"\nError of p50 and p99, measured minus injected (median injected):\n\n{markdown(found.table)}\n")
+        click.echo("\nError of p50 and p99, measured minus injected (in brackets: the mean injected time):\n")
+        click.echo(f"{markdown(found.table)}\n")
     if len(found.reasons) > 1:
         for reason in found.reasons:
             click.echo(f"- {reason}")

@@ -21,8 +21,9 @@ from harness.measure.reduce.statistics import PERCENTILES
 from harness.measure.self_test_result import Compared, SelfTest
 
 SLEEP_LATE_MAX_S = 0.005
-CLIENT_CODES = ("client_starved", "client_time", "client_ceiling", "lag", "lag_bound", "bursts")
-"""Reasons of a run's verdict that explain a time that is off."""
+CLIENT_CODES = ("client_starved", "client_time", "client_ceiling", "bursts")
+LAG_CODES = ("lag", "lag_bound")
+"""Reasons of a run's verdict that explain a time that is off. Lag is a part of the latency and not of other times."""
 
 SAYS = "the verdict of the run says "
 
@@ -48,7 +49,8 @@ def causes(compared: Compared, percentile: str) -> list[str]:
         found.append(f"requests or answers came together and waited up to {units.seconds(burst_s)} for each other")
     if (compared.host_steal_share or 0.0) > STEAL_SHARE_REPORTED:
         found.append(f"the host gave {units.share(compared.host_steal_share)} of the processor to other machines")
-    if codes := [code for code in compared.codes if code in CLIENT_CODES]:
+    telling = CLIENT_CODES + (LAG_CODES if compared.figure == "latency_s" else ())
+    if codes := [code for code in compared.codes if code in telling]:
         found.append(f"{SAYS}{', '.join(codes)}")
     return found
 
