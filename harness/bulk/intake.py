@@ -55,7 +55,7 @@ class Intake:
         self._reading: asyncio.Task[LineBlock | None] | None = None
         self._lines: list[bytes | LongLine] = []
         self._first = self._position = 0
-        self._stopped = False
+        self.stopped = False
         self._wake: asyncio.Future[None] | None = None
 
     def settled(self, line: int) -> None:
@@ -70,7 +70,7 @@ class Intake:
 
     def stop(self) -> None:
         """Give out no more items."""
-        self._stopped = True
+        self.stopped = True
         self._wake_up()
 
     def _wake_up(self) -> None:
@@ -91,7 +91,7 @@ class Intake:
         return self
 
     async def __anext__(self) -> Item:
-        while not self._stopped:
+        while not self.stopped:
             wait_s = self._wait_s()
             if wait_s is not None and wait_s <= 0:
                 item = self.again.popleft()

@@ -2,15 +2,14 @@
 
 Rules of this file
   1. A result is saved (journal, output or dead-letter file) before another call takes its place in flight.
-  2. After a stop only answers count: failures may be caused by the stop, so those lines remain to be done.
-  3. However the run ends, its results are kept, and the same settings with `resume` continue from there.
+  2. However the run ends, its results are kept, and the same settings with `resume` continue from there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
@@ -19,12 +18,13 @@ from harness.base.clock import clock
 from harness.bulk import paths, resume, tally
 from harness.bulk.ending import Summary, summary
 from harness.bulk.intake import Intake
-from harness.bulk.row_items import BAD_LINE, DeadLetterReason, Rows, Ticket
+from harness.bulk.results import Results, Tell
+from harness.bulk.row_items import Rows, Ticket
 from harness.bulk.saving import Store
 from harness.bulk.server_watch import Alive, ServerWatch
 from harness.bulk.settings import ProcessSettings
 from harness.bulk.source import InputSource
-from harness.bulk.tally import ExchangeMeter, RowCounts, Share, Speed
+from harness.bulk.tally import ExchangeMeter, RowCounts, Speed
 from harness.client import stack
 from harness.client.errors import UsageError
 from harness.client.figures import counts_of
@@ -32,12 +32,9 @@ from harness.client.protocols import BatchingStrategy, provides, uses_priorities
 from harness.client.redaction import one_line, shown
 from harness.client.stack import compose
 from harness.client.transport.open_files import explained, raise_limit
-from harness.client.types import Outcome, Request, Response, Result, Send, Strategy
+from harness.client.types import Outcome, Request, Response, Send, Strategy
 from harness.load.rows import RowReader, columns_of
 from harness.measure.reduce.layer_figures import figures
-
-Tell = Callable[[str, dict[str, Any]], None]
-"""Gets events: `begin`, `status` twice a second, `waiting` for a server, `stopping`, `note`."""
 
 _STATUS_S = 0.5
 
@@ -59,20 +56,17 @@ class Process:
         paths.check_apart(settings, self._around.named)
         if provides(self._strategy, BatchingStrategy) and self._strategy.size > settings.window:
             raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
-        # Also true after the note that the strategy ignores priorities.
-        self._priority_settled = uses_priorities(self._strategy)
         self._rows = Rows(
             settings.tasks,
             settings.id_field,
             settings.with_input,
             settings.task_field,
             settings.priority_field,
-            self._priority_settled,
+            uses_priorities(self._strategy),
             settings.http,
             RowReader(settings.input, columns_of(settings.columns)),
         )
         self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)
-        self._share = Share(settings.errors_max, settings.errors_least)
         self._closing = AsyncExitStack()
         self._built: stack.Built = []
         self._intake: Intake | None = None
@@ -152,6 +146,7 @@ class Process:
         self.counts.sessions += 1
         self._meter = ExchangeMeter(transport, self.counts)
         self._server = ServerWatch(self.settings.patience_s, alive, self._tickets, self._waiting, self._gone)
+        results = Results(self.settings, self._rows, self._store, self.counts, self._server, self._tell, self.stop)
         self._intake = intake = Intake(
             source,
             self._rows,
@@ -159,26 +154,16 @@ class Process:
             window=self.settings.window,
             ordered=self.settings.order == "input",
             probe=self._server.probe,
-            on_bad=self._bad,
-            on_blank=self._blank,
+            on_bad=results.bad,
+            on_blank=results.blank,
         )
         if self._stopped is not None:
             intake.stop()
         self._tell("begin", {"resumed": self._before.settled, "resumable": self._store.resumable})
         keeper = asyncio.create_task(self._keep(source))
-        self._work = asyncio.create_task(self._through(intake, self._meter))
+        self._work = asyncio.create_task(self._through(intake, self._meter, results))
         try:
-            await self._work
-            # The strategy lost items, so the run is not complete.
-            if intake.out and self._stopped is None:
-                text = f"{self.settings.strategy} gave no result for {len(intake.out)} lines"
-                self._stopped = ("strategy", text)
-        except asyncio.CancelledError:
-            self._stopped = self._stopped or ("interrupted", "cancelled")
-        except OSError as error:
-            self._broken(error)
-        except UsageError as error:
-            self._stopped = self._stopped or ("input", f"{self.settings.input}: {error}")
+            await self._to_the_end(intake, self._work)
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
@@ -193,6 +178,21 @@ class Process:
             raise asyncio.CancelledError
         return self._summary()
 
+    async def _to_the_end(self, intake: Intake, work: asyncio.Task[None]) -> None:
+        """Wait for the work, and keep the reason of an early end."""
+        try:
+            await work
+            # The strategy lost items, so the run is not complete.
+            if intake.out and self._stopped is None:
+                text = f"{self.settings.strategy} gave no result for {len(intake.out)} lines"
+                self._stopped = ("strategy", text)
+        except asyncio.CancelledError:
+            self._stopped = self._stopped or ("interrupted", "cancelled")
+        except OSError as error:
+            self._broken(error)
+        except UsageError as error:
+            self._stopped = self._stopped or ("input", f"{self.settings.input}: {error}")
+
     def _finish(self) -> None:
         """Write the last checkpoint, unless a disk error ended the run."""
         if self._stopped is None or self._stopped[0] not in {"disk", "reader"}:
@@ -202,13 +202,13 @@ class Process:
                 self._stopped = None
                 self._broken(error)
 
-    async def _through(self, intake: Intake, send: ExchangeMeter) -> None:
+    async def _through(self, intake: Intake, send: ExchangeMeter, results: Results) -> None:
         """Run the strategy over all items, and again over items to be sent again."""
         while True:
-            async with aclosing(self._strategy.stream(intake, send, self._layers)) as results:
-                async for result in results:
+            async with aclosing(self._strategy.stream(intake, send, self._layers)) as stream:
+                async for result in stream:
                     send.unkept = 0
-                    self._settle(intake, result)
+                    results.settle(intake, result)
             if not intake.again or self._stopped is not None:
                 return
 
@@ -234,52 +234,6 @@ class Process:
             return response
 
         return entrance
-
-    # Results.
-
-    def _settle(self, intake: Intake, result: Result) -> None:
-        line = result.item.index
-        ticket = intake.out.get(line)
-        # A strategy returned a result twice: the first is kept.
-        if ticket is None:
-            return
-        text, result = self._rows.written(ticket, result)
-        outcome, response = result.response.outcome, result.response
-        if outcome is Outcome.ok:
-            if not response.from_cache:
-                self._server.answered()
-            self._store.ok(line, text)
-            self.counts.ok += 1
-            self.counts.from_cache += response.from_cache
-            self._share.add(False)
-        elif self._stopped is not None:
-            return
-        elif outcome is Outcome.connection_error and self._server.comes_again(ticket, response.error):
-            intake.send_again(result.item)
-            return
-        else:
-            if outcome not in {Outcome.connection_error, Outcome.not_sent}:
-                self._server.answered()
-            self._store.dead(line, text)
-            self._count_dead(DeadLetterReason(outcome.name, ticket.origin, response.status, response.error))
-        if result.item.priority and not self._priority_settled:
-            self._priority_settled = True
-            self._tell("note", {"text": f"{self.settings.strategy} ignores priorities; use -s priority"})
-        intake.settled(line)
-
-    def _bad(self, ticket: Ticket, why: str) -> None:
-        self._store.dead(ticket.line, self._rows.bad_line(ticket, why))
-        self._count_dead(DeadLetterReason(BAD_LINE, ticket.origin, error=why))
-
-    def _blank(self) -> None:
-        self.counts.blank += 1
-
-    def _count_dead(self, reason: DeadLetterReason) -> None:
-        tally.add_dead(self.counts, reason)
-        self._share.add(True)
-        if self._share.exceeded:
-            share, bound = self._share, self.settings.errors_max
-            self.stop("errors", f"{share.dead} of the last {share.lines} lines are dead letters, more than {bound:.3g}")
 
     # Outages of the server.
 

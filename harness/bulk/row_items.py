@@ -78,7 +78,7 @@ class Rows:
         self._with_input = with_input
         self._task_field = task_field
         self._priority_field = priority_field
-        self._priorities = priorities
+        self.priorities = priorities
 
     def fingerprint(self) -> dict[str, Any]:
         """Settings that affect the answers and the form of the output."""
@@ -107,7 +107,7 @@ class Rows:
             row = self._reader.mapped(row)
             ticket.id = row.get(self._id_field, msgspec.UNSET)
             task = self._only or self._named(row)
-            priority = priority_of(row, self._priority_field, self._priorities)
+            priority = priority_of(row, self._priority_field, self.priorities)
             return Item(line, data_of(task, row), task, priority), ticket, ""
         except ItemError as error:
             return None, ticket, str(self._reader.explained(error, row))

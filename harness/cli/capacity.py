@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.cli.command import Command, options_of
+from harness.cli.command import Command, left_out, options_of
 from harness.cli.options import play, shared
 
 SET_BY_SEARCH = {"strategies", "variants", "slo", "items", "rate", "duration", "load", "reference", "control"}
@@ -18,14 +18,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 def capacity_only(options: Decorator) -> Decorator:
     """The same options without those that the search sets."""
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        function = options(function)
-        parameters = vars(function)["__click_params__"]
-        parameters[:] = [parameter for parameter in parameters if parameter.name not in SET_BY_SEARCH]
-        return function
-
-    return decorate
+    return lambda function: left_out(options(function), SET_BY_SEARCH)
 
 
 def of_capacity(function: Callable[..., Any]) -> Callable[..., Any]:

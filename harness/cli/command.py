@@ -203,6 +203,13 @@ def options_of(
     return decorate
 
 
+def left_out(function: Callable[..., Any], fields: Collection[str]) -> Callable[..., Any]:
+    """The decorated function without its options for these fields."""
+    parameters = vars(function)["__click_params__"]
+    parameters[:] = [parameter for parameter in parameters if parameter.name not in fields]
+    return function
+
+
 def _as_click(declared: Option, default: Any) -> dict[str, Any]:
     more: dict[str, Any] = {"help": declared.help}
     if declared.kind is bool:

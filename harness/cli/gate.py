@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.command import Command, options_of
+from harness.cli.command import Command, left_out, options_of
 from harness.cli.options import settings_of, shared
 from harness.client.errors import UsageError
 
@@ -24,10 +24,7 @@ SETS = {"repeats", "repeats_width", "repeats_max", "repeats_budget_s", "referenc
 def _gate_only(function: Any) -> Any:
     from harness.experiment.gate_settings import GateSettings
 
-    function = shared(function)
-    parameters = vars(function)["__click_params__"]
-    parameters[:] = [parameter for parameter in parameters if parameter.name not in SETS]
-    return options_of(GateSettings)(function)
+    return options_of(GateSettings)(left_out(shared(function), SETS))
 
 
 @click.command("gate", cls=Command)

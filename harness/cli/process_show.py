@@ -6,11 +6,11 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from harness.base import units
 from harness.bulk.ending import START_AGAIN
+from harness.cli.progress import Display
 from harness.client.redaction import one_line, redact, shown
 from harness.measure.judge.wording import layer_words
 
@@ -21,35 +21,15 @@ if TYPE_CHECKING:
 EVERY_S = 10.0
 
 
-class Show:
+class Show(Display):
     """Shows events of the run on stderr."""
 
     def __init__(self, settings: ProcessSettings, quiet: bool = False) -> None:
+        super().__init__(quiet)
         self._settings = settings
-        self._quiet = quiet
-        self._bar: Any = None
-        self._task: Any = None
         self._said_at = time.monotonic()
         # Lines settled at the start of an outage.
         self._down_at: int | None = None
-
-    def __enter__(self) -> Show:
-        if not self._quiet and sys.stderr.isatty():
-            from harness.cli.progress import bar
-
-            self._bar = bar()
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def __call__(self, event: str, facts: dict[str, Any]) -> None:
-        getattr(self, f"_on_{event}")(facts)
 
     def say(self, text: str, always: bool = False) -> None:
         """Print a line."""

@@ -5,23 +5,20 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from harness.base import units
 
 
-class ProgressDisplay:
-    """Shows events of the run (`harness.experiment.run.Progress`)."""
+class Display:
+    """Shows events on stderr, each with its method `_on_EVENT`; at a terminal with a live bar, within `with`."""
 
-    def __init__(self, quiet: bool | None = None) -> None:
-        self._quiet = bool(quiet)
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._bar: Any = None
         self._task: Any = None
-        self._case: dict[str, Any] = {}
-        self._last: dict[str, Any] = {}
-        self._started = 0.0
 
-    def __enter__(self) -> ProgressDisplay:
+    def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
             self._bar = bar()
             self._bar.start()
@@ -32,10 +29,24 @@ class ProgressDisplay:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+            self._bar = None
+
+    def __call__(self, event: str, facts: dict[str, Any]) -> None:
+        getattr(self, f"_on_{event}")(facts)
+
+
+class ProgressDisplay(Display):
+    """Shows events of the run (`harness.experiment.run.Progress`)."""
+
+    def __init__(self, quiet: bool | None = None) -> None:
+        super().__init__(bool(quiet))
+        self._case: dict[str, Any] = {}
+        self._last: dict[str, Any] = {}
+        self._started = 0.0
 
     def __call__(self, event: str, facts: dict[str, Any]) -> None:
         if not self._quiet:
-            getattr(self, f"_on_{event}")(facts)
+            super().__call__(event, facts)
 
     def _say(self, text: str) -> None:
         if self._bar is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from harness.cli.capacity import capacity_only, of_capacity, search
-from harness.cli.command import Group, duration
+from harness.cli.command import Group, duration, left_out
 from harness.cli.options import Execute, play, shared
 from harness.cli.sweep import sweep as run_sweep
 from harness.cli.sweep import swept
@@ -37,10 +37,7 @@ def simulated(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options of every command that plays a load, without those for real machines only."""
     for option in _NETWORK:
         function = option(function)
-    function = shared(function)
-    parameters = vars(function)["__click_params__"]
-    parameters[:] = [parameter for parameter in parameters if parameter.name not in NOT_SIMULATED]
-    return function
+    return left_out(shared(function), NOT_SIMULATED)
 
 
 @click.group("simulate", cls=Group)

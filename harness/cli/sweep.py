@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.cli.command import Command, options_of
+from harness.cli.command import Command, left_out, options_of
 from harness.cli.options import play, shared
 
 SET_BY_SWEEP = {"variants", "rate", "load", "items", "duration", "reference", "control"}
@@ -22,10 +22,7 @@ def swept(options: Decorator, without: Collection[str] = ()) -> Decorator:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         from harness.experiment.sweep import SweepSettings
 
-        function = options(function)
-        parameters = vars(function)["__click_params__"]
-        parameters[:] = [parameter for parameter in parameters if parameter.name not in SET_BY_SWEEP]
-        return options_of(SweepSettings, without=without)(function)
+        return options_of(SweepSettings, without=without)(left_out(options(function), SET_BY_SWEEP))
 
     return decorate
 

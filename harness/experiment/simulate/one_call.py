@@ -6,7 +6,7 @@ import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from harness import plugins
 from harness.client import stack
@@ -55,27 +55,27 @@ def simulate(
     files go to `records`, or nowhere.
     """
     named, instance, own = _chosen(strategy)
-    pacer = Named(BACKLOG) if rate_per_s is None else Named(load, {"rate_per_s": rate_per_s})
+    more = {"layers": (layers or LayerSettings()).around(own), **_load(load, rate_per_s, items), **_workload(task)}
+    more |= {"duration_s": duration_s, "seed": seed, "users": clients, "drain_s": drain_s}
+    terms = Terms(tuple(joins_s), stop_s, instance, network, delay_s)
     with tempfile.TemporaryDirectory(prefix="paceline-simulate-") as scratch:
-        spec = Trial(
-            name=named.name,
-            target="simulated:",
-            strategy=named,
-            tasks=[TaskShare(Named(*plugins.split_spec(task)))],
-            records=str(records or scratch),
-            load=pacer,
-            duration_s=duration_s,
-            items=items or (ENDLESS if rate_per_s is None else None),
-            input=str(SAMPLE_PAIRS) if task == "similarity" else None,
-            synthetic=None if task == "similarity" else {},
-            layers=(layers or LayerSettings()).around(own),
-            seed=seed,
-            users=clients,
-            drain_s=drain_s,
-        )
-        return play(
-            spec, SimulatedServer(server, seed, speed), Terms(tuple(joins_s), stop_s, instance, network, delay_s)
-        )
+        spec = Trial(name=named.name, target="simulated:", strategy=named, records=str(records or scratch), **more)
+        return play(spec, SimulatedServer(server, seed, speed), terms)
+
+
+def _load(name: str, rate_per_s: float | None, items: int | None) -> dict[str, Any]:
+    """A backlog without a rate, else arrivals."""
+    if rate_per_s is None:
+        return {"load": Named(BACKLOG), "items": items or ENDLESS}
+    return {"load": Named(name, {"rate_per_s": rate_per_s}), "items": items}
+
+
+def _workload(task: str) -> dict[str, Any]:
+    """The task, and the shipped pairs or made-up texts as its data."""
+    share = [TaskShare(Named(*plugins.split_spec(task)))]
+    if task == "similarity":
+        return {"tasks": share, "input": str(SAMPLE_PAIRS)}
+    return {"tasks": share, "synthetic": {}}
 
 
 def _chosen(strategy: str | Strategy) -> tuple[Named, Strategy | None, NamedLayers]:

@@ -140,12 +140,6 @@ def evidence(
     killed = max(len(lost.processes) if lost is not None else 0, torn)
     reasons = [end.interrupted for end in ends] + [fact.interrupted for fact in known]
     lags = [lag(repeat.rows) for repeat in repeats]
-    played = {
-        end.schedule_sha256
-        for repeat in repeats
-        for end in repeat.ends
-        if end.schedule_sha256 != plan.schedule_of(repeat.number)
-    }
     return Evidence(
         case=plan.name,
         transport=plan.transport,
@@ -161,7 +155,7 @@ def evidence(
         killed=killed,
         missing_repeats=max(plan.repeats - len(repeats), 0),
         unattended=len(repeats) - len(known) if repeats else 0,
-        other_schedules=sorted(sha for sha in played if sha is not None),
+        other_schedules=_other_schedules(plan, repeats),
         interrupted=list(dict.fromkeys(reason for reason in reasons if reason)),
         errors=_errors(end for end in ends if not end.write_failed),
         write_errors=_errors(end for end in ends if end.write_failed),
@@ -170,6 +164,12 @@ def evidence(
         send_share=min((share for repeat in repeats if (share := _send_share(repeat)) is not None), default=None),
         silence=next((found for repeat in repeats if (found := silence(repeat)) is not None), None),
     )
+
+
+def _other_schedules(plan: PlanCase, repeats: Sequence[Repeat]) -> list[str]:
+    """Hashes of schedules that were played and are not those of the plan."""
+    played = {(end.schedule_sha256, plan.schedule_of(repeat.number)) for repeat in repeats for end in repeat.ends}
+    return sorted({found for found, planned in played if found is not None and found != planned})
 
 
 def _side_attempts(repeat: Repeat) -> int:
