@@ -108,7 +108,7 @@ def case_file(folder: Path, of: Trial) -> dict[str, str]:
     return {"PACELINE_CASE": str(path)}
 
 
-BUSY = {"lag", "client_ceiling", "client_starved", "client_time", "lag_bound", "bursts"}
+BUSY = {"lag", "client_ceiling", "client_starved", "client_time", "lag_bound", "bursts", "drift", "unsettled"}
 """Reasons of a verdict that a loaded machine brings about; everything else is a fault of the program."""
 
 

@@ -18,7 +18,7 @@ TITLE = "Latency over time"
 HOW = (
     "Of the items that were due in each slice of time: median and p99 of latency from due time and of service time. "
     "A slice with fewer than 100 answers has no p99. Where latency rises and service time does not, "
-    "items waited in the client for a server that had stopped."
+    "items waited in the client for a server that had stopped. A shaded start is warm-up, which does not count."
 )
 ORDER = 60
 
@@ -45,6 +45,8 @@ def figure(result: RunResult, theme: Theme) -> Figure:
 
 
 def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:
+    if case.warmup is not None and case.warmup.removed_s:
+        axes.axvspan(0, case.warmup.removed_s, color=theme.muted, alpha=0.2, lw=0)
     axes.plot(*middles(buckets, lambda bucket: bucket.latency_p50_s), color=theme.blue, lw=1.3)
     axes.plot(*middles(buckets, lambda bucket: bucket.latency_p99_s), color=theme.vermillion, lw=1.3, marker="o", ms=3)
     axes.plot(*middles(buckets, lambda bucket: bucket.service_p50_s), color=theme.green, lw=1.3, ls=":")

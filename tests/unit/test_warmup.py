@@ -169,3 +169,16 @@ def test_a_warm_up_of_a_backlog_or_of_more_than_half_is_refused(tmp_path: Path) 
         prepare(settings(tmp_path, load=None, rate=None, duration=None, items=100, warmup=3.0))
     with pytest.raises(UsageError, match=r"--warmup 8: must be between 0 and half of the arrivals \(7.5 s\)"):
         prepare(settings(tmp_path, warmup=8.0))
+
+
+def test_the_chart_over_time_shades_the_warm_up(tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    from reports.charts.latency_over_time import _draw
+    from reports.drawing.theme import LIGHT
+
+    for warmup, shaded in ((3.0, 1), ("none", 0)):
+        case = case_of(settings(tmp_path, warmup=warmup, overwrite=True))
+        axes = Figure().subplots()
+        _draw(axes, case, case.timeline, LIGHT)
+        assert len(axes.patches) == shaded
