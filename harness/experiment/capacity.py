@@ -135,7 +135,9 @@ class CaseMaker:
             return self._one(
                 name, OPEN, load="poisson", rate=load, items=items, duration=3 * items / load + 60, drain_s=drain_s
             )
-        items = math.ceil(max(CYCLES * load, needed + 2 * load, (per_s or 0.0) * seconds))
+        # What is answered within the warm-up does not count.
+        uncounted = 2 * load + (per_s or 0.0) * self.plan.warmup_s
+        items = math.ceil(max(CYCLES * load, needed + uncounted, (per_s or 0.0) * seconds))
         return self._one(
             name, f"{CLOSED}:concurrency={load:.0f}", load=None, items=items, drain_s=self.settings.drain_s
         )

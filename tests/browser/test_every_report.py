@@ -9,16 +9,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from harness.cli.main import cli
-from harness.measure.result import RunResult, decode
+from harness.measure.capacity_result import Probe
+from harness.measure.judge.capacity.answers import capacity_result
+from harness.measure.judge.capacity.probes import judge
+from harness.measure.judge.capacity.verdict import capacity_findings, capacity_headline
+from harness.measure.result import RunResult, Verdict, decode
 from reports import overview
+from reports.diff import write as write_diff
 from reports.drawing.draw import draw_all
 from reports.formats import html
+from reports.gate import write as write_gate
 from tests import report_samples as samples
 from tests.browser.test_report_page import chromium_logged
+from tests.comparison_samples import case
+from tests.unit.test_capacity_probes import PLAN, TIER, trials
+from tests.unit.test_diff import BASE, SLOWER, between, run
+from tests.unit.test_gate_judge import gates
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 WIDTHS = (390, 1280)
@@ -50,21 +61,33 @@ def page_of(result: RunResult) -> str:
 
 
 def capacity(tmp_path: Path) -> str:
-    """A short search in virtual time."""
-    given = ["simulate", "capacity", "--slo", "p95<200ms", "--server", "structbert-article", "--speed", "6"]
-    given += [
-        "--out",
-        str(tmp_path / "capacity"),
-        "--trial",
-        "1s",
-        "--warmup",
-        "200ms",
-        "--width",
-        "60%",
-        "--no-report",
+    """An answer by rate from made-up trials."""
+    probes = [
+        judge(Probe(f"rate {load:g}/s", "rate", load), [TIER], trials(1, scale))
+        for load, scale in ((40.0, 0.04), (80.0, 0.05), (90.0, 0.2), (85.0, 0.1))
     ]
-    CliRunner().invoke(cli, [*given, "--confirm", "2s", "--quiet"], standalone_mode=False)
-    return page_of(decode((tmp_path / "capacity" / "result.json").read_bytes()))
+    found = capacity_result(PLAN, probes)
+    said = {"headline": capacity_headline(found, Verdict("valid")), "findings": capacity_findings(found)}
+    return page_of(msgspec.structs.replace(samples.single(), capacity=found, **said))
+
+
+def sweep(tmp_path: Path) -> str:
+    given = ["simulate", "sweep", "--server", "structbert-article", "--concurrency", "1:8:x2", "--duration", "1"]
+    CliRunner().invoke(cli, [*given, "--out", str(tmp_path / "sweep"), "--quiet", "--no-report"], standalone_mode=False)
+    return page_of(decode((tmp_path / "sweep" / "result.json").read_bytes()))
+
+
+def gate(tmp_path: Path) -> str:
+    """One that failed: the report of each side is not there."""
+    files = write_gate(gates()[1], tmp_path, ("html",))
+    return next(path for path in files if path.suffix == ".html").read_text(encoding="utf-8")
+
+
+def difference(tmp_path: Path) -> str:
+    """Of two runs on machines that differ."""
+    after = run(case("queue-stream:concurrency=50", SLOWER), environment={"cpu_model": "B", "libraries": {"a": "1"}})
+    write_diff(between(run(case("queue-stream:concurrency=50", BASE)), after), tmp_path)
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def demo(tmp_path: Path) -> str:
@@ -79,6 +102,9 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "compare": lambda tmp_path: page_of(samples.article()),
     "run": lambda tmp_path: page_of(samples.stall()),
     "capacity": capacity,
+    "sweep": sweep,
+    "gate": gate,
+    "diff": difference,
     "demo": demo,
     "broken": lambda tmp_path: BROKEN,
 }
@@ -109,9 +135,9 @@ def test_nothing_is_cut_and_the_console_is_silent(kind: str, seen: tuple[dict[tu
     for width in WIDTHS:
         page = measured[kind, width]
         assert (page["scroll"], page["cut"]) == (width, [])
-        # The headline begins on the first screen and leaves room for the findings.
+        # The headline leaves more than half of a phone's first screen to the findings.
         assert page["top"] < 120
-        assert page["h1"] < 220
+        assert page["h1"] < 300
     # A part that scrolls sideways on a phone says so.
     assert measured[kind, 390]["silent"] == []
     assert not [line for line in log.splitlines() if "CONSOLE" in line and f"{kind}.html" in line]

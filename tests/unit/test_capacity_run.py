@@ -11,16 +11,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness.cli.main import cli
-from harness.experiment.capacity import CapacitySettings, prepare_capacity
+from harness.experiment.capacity import CapacitySettings, CaseMaker, prepare_capacity
 from harness.experiment.child_process import Played, Watch
 from harness.experiment.run import execute
 from harness.experiment.settings import RunSettings
 from harness.experiment.simulate.compare import VirtualTime
 from harness.experiment.spec import Trial
+from harness.measure.judge.capacity.probes import requests_needed
 from harness.measure.judge.verdict import exit_code
 from harness.measure.record.plan import read_plan
 from harness.measure.reduce.summary import summarize_run
 from harness.measure.result import RunResult, decode
+from scenarios.backlog import Backlog
 
 SERVER = "# Two workers of 20 ms: 100/s.\n[service]\nbase_s = 0.02\n[capacity]\nworkers = 2\nqueue_max = 1000\n"
 QUICK = ["--trial", "2s", "--warmup", "200ms", "--confirm", "4s", "--quiet", "--start", "60", "--trials-max", "16"]
@@ -197,3 +199,14 @@ def test_a_server_faster_than_expected_gets_a_longer_backlog(tmp_path: Path) -> 
     assert capacity is not None
     assert capacity.probes[0].trials_invalid == 1
     assert [probe.states for probe in capacity.probes] == [["passed"], ["passed"]]
+
+
+def test_a_backlog_holds_what_an_interval_needs_besides_the_warm_up(tmp_path: Path) -> None:
+    """At 30/s and two seconds of warm-up, sixty items of a trial do not count."""
+    (tmp_path / "mine.toml").write_text(SERVER)
+    settings = RunSettings(strategies=("queue-stream",), server=str(tmp_path / "mine.toml"), simulated=True)
+    plan = CapacitySettings(slo=("p99<500ms",), by="concurrency", trial_s=1.0).plan()
+    made = CaseMaker(settings, Backlog, plan).case("concurrency", 8, plan.trial_s, 30.0)
+    needed = requests_needed(plan.tiers, plan.trials) / plan.trials
+    assert made.items is not None
+    assert made.items - 30 * plan.warmup_s >= needed
