@@ -151,5 +151,5 @@ def test_a_task_of_a_file_costs_at_most_five_microseconds_more(benchmark: Any) -
     ours = benchmark.pedantic(lambda: _task_cost_s(described, row, body), rounds=1)
     more_us = (ours - own) * 1e6
     benchmark.extra_info.update(built_in_us=round(own * 1e6, 3), more_us=round(more_us, 3))
-    print(f"\na task of a file: {more_us:.2f} us more than {own * 1e6:.2f} us")
+    print(f"\na task of a file: {more_us:.2f} µs more than {own * 1e6:.2f} µs")
     assert more_us <= 5.0
