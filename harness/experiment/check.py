@@ -103,7 +103,9 @@ def check(settings: CheckSettings) -> Checked:
         proxy=to.proxy,
     )
     keeper = _Keeper()
-    asked: Any = msgspec.structs.replace(request, task=keeper, answered=_EVERY_STATUS)
+    # A refusal of a stream is no stream: the transport keeps its beginning.
+    answered = request.answered if request.stream else _EVERY_STATUS
+    asked: Any = msgspec.structs.replace(request, task=keeper, answered=answered)
     with closing(transport):
         response = transport.exchange(asked)
     return _checked(task, request, to, keeper, response)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,9 @@ from harness.client.errors import SettingError
 from harness.client.tasks.http import Http
 from harness.client.tasks.http.answers import READERS
 from harness.client.tasks.http.fields import KINDS
+from harness.client.types import Item
 from tests.docs.test_docs import ROOT, blocks
+from tests.http.foreign import KEY, served_beside
 
 PAGE = ROOT / "docs" / "http-tasks.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -23,8 +26,6 @@ def test_every_example_is_a_task(number: int, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(name, "a-secret-value")
     task = Http(text=blocks(PAGE, "toml")[number])
     row = dict.fromkeys((field.source for field in task.made.fields.all), "1")
-    from harness.client.types import Item
-
     assert task.request((Item(0, task.parse(row), task),)).path
 
 
@@ -51,3 +52,16 @@ def test_every_type_is_named() -> None:
     named = set(re.findall(r"`([\w-]+)`", TEXT))
     assert set(KINDS) - {"any"} <= named
     assert set(READERS) - {"any"} <= named
+
+
+def test_the_example_of_ones_own_code_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Against the foreign server."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SCORE_KEY", KEY)
+    (tmp_path / "score.toml").write_text(blocks(PAGE, "toml")[0])
+    (code,) = blocks(PAGE, "python")
+    with served_beside() as url:
+        exec(code.replace("https://models.internal", url), {"__name__": "__main__"})  # noqa: S102 - the docs' own code
+    assert float(capsys.readouterr().out) > 0

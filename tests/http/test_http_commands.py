@@ -144,7 +144,29 @@ def test_check_knows_streams_and_servers_that_are_not_there(
     assert code == 1
     assert "without a piece of text at /tok/word; events have tok" in out
     assert "/tok/t" in out, "the form of an event"
+    (folder / "sse.toml").write_text('path = "/none"\nstream = { text = "/t" }\nbody = { prompt = "{{ p }}" }\n')
+    code, out, _ = run(capsys, "check", "--target", url, "--http", "sse.toml")
+    assert (code, "HTTP 404: 404: Not Found" in out, "look at `path` in sse.toml" in out) == (1, True, True), out
     code, out, _ = run(capsys, "check", "--target", "http://127.0.0.1:1", "--json")
     found = json.loads(out)
     assert (code, found["outcome"], found["answer"]) == (1, "connection_error", None)
     assert "is the server running" in found["hints"][0]
+
+
+def test_a_simulation_of_a_described_task_is_that_of_the_built_in_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The mock's own route, described by a file: the same arrivals, waits and answers in virtual time."""
+    text = (
+        'path = "/similarity"\nanswer = "/similarity_score"\nbody = { text1 = "{{ text1 }}", text2 = "{{ text2 }}" }\n'
+    )
+    (folder / "similarity.toml").write_text(text)
+    (folder / "pairs.jsonl").write_text("".join(f'{{"text1": "a {n}", "text2": "b c {n}"}}\n' for n in range(50)))
+    common = ["-s", "adaptive", "--input", "pairs.jsonl", "--rate", "40", "--duration", "5", "--no-report", "--quiet"]
+    found = []
+    for name, task in (("own", ["--http", "similarity.toml"]), ("built-in", ["--task", "similarity"])):
+        code, _, err = run(capsys, "simulate", "compare", *common, *task, "--out", name)
+        assert code == 0, err
+        (case,) = json.loads((folder / name / "result.json").read_text())["cases"]
+        found.append((case["counts"], case["makespan_s"], case["latency_s"]))
+    assert found[0] == found[1]

@@ -49,36 +49,35 @@ class Place(msgspec.Struct, frozen=True):
             if self.optional:
                 return None
             missing = why_missing(body, self.tokens) if value is MISSING else "it is null"
-            raise BadResponse(f"{self.name} is missing: {missing}")
+            raise BadResponse(f"{self} is missing: {missing}")
         if self.kind != "any":
-            value = READERS[self.kind](value, self.name)
+            # Its name is made only for an error.
+            value = READERS[self.kind](value, self)
         if self.low is not None or self.high is not None:
-            self._check_range(value)
+            for each in value if type(value) is list else (value,):
+                self._check_range(each)
         return value
 
-    @property
-    def name(self) -> str:
-        """The place, for messages."""
+    def __str__(self) -> str:
         return pointer(self.tokens) or "the answer"
 
     def _check_range(self, value: Any) -> None:
-        for each in value if isinstance(value, list) else (value,):
-            if isinstance(each, bool) or not isinstance(each, int | float):
-                raise BadResponse(f"{self.name}: is {kind_of(each)}, not a number")
-            low, high = self.low, self.high
-            if (low is not None and each < low) or (high is not None and each > high):
-                between = (
-                    f"between {low:g} and {high:g}"
-                    if low is not None and high is not None
-                    else (f"at least {low:g}" if low is not None else f"at most {high:g}")
-                )
-                raise BadResponse(f"{self.name} = {each!r} is not {between}")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise BadResponse(f"{self}: is {kind_of(value)}, not a number")
+        low, high = self.low, self.high
+        if (low is None or value >= low) and (high is None or value <= high):
+            return
+        bounds = [f"at least {low:g}"] if low is not None else []
+        bounds += [f"at most {high:g}"] if high is not None else []
+        raise BadResponse(f"{self} = {value!r} is not {' and '.join(bounds)}")
 
 
 # Types.
 
 
-def _number(value: Any, name: str) -> int | float:
+def _number(value: Any, name: object) -> int | float:
+    if type(value) is float and math.isfinite(value):
+        return value
     if type(value) is str and _NUMBER.fullmatch(value):
         value = float(value) if not value.strip().lstrip("+-").isdecimal() else int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -89,15 +88,15 @@ def _number(value: Any, name: str) -> int | float:
     return value
 
 
-def _integer(value: Any, name: str) -> int:
+def _integer(value: Any, name: object) -> int:
     number = _number(value, name)
     if number != int(number):
         raise BadResponse(f"{name}: {number!r} is not a whole number")
     return int(number)
 
 
-def _of(kind: type[Any], word: str) -> Callable[[Any, str], Any]:
-    def read(value: Any, name: str) -> Any:
+def _of(kind: type[Any], word: str) -> Callable[[Any, object], Any]:
+    def read(value: Any, name: object) -> Any:
         if not isinstance(value, kind):
             raise BadResponse(f"{name}: is {kind_of(value)}, not {word}")
         return value
@@ -105,7 +104,7 @@ def _of(kind: type[Any], word: str) -> Callable[[Any, str], Any]:
     return read
 
 
-def _json(value: Any, name: str) -> Any:
+def _json(value: Any, name: object) -> Any:
     """The JSON in a text, as language models write it."""
     if not isinstance(value, str):
         return value
@@ -118,13 +117,15 @@ def _json(value: Any, name: str) -> Any:
         raise BadResponse(f"{name}: is a text that is no JSON: {error}: {excerpt(value, 80)!r}") from error
 
 
-def _numbers(value: Any, name: str) -> list[int | float]:
+def _numbers(value: Any, name: object) -> list[int | float]:
     if not isinstance(value, list) or not value:
         raise BadResponse(f"{name}: is {kind_of(value) if value != [] else 'an empty list'}, not a list of numbers")
+    if set(map(type, value)) == {float} and all(map(math.isfinite, value)):
+        return value
     return [_number(each, f"{name}/{place}") for place, each in enumerate(value)]
 
 
-READERS: dict[str, Callable[[Any, str], Any]] = {
+READERS: dict[str, Callable[[Any, object], Any]] = {
     "any": lambda value, name: value,
     "text": _of(str, "a text"),
     "number": _number,

@@ -22,13 +22,14 @@ from typing import Any
 import msgspec
 
 from harness.client.errors import ItemError, SettingError
-from harness.client.tasks._decode import checked_text
+from harness.client.tasks._decode import TEXT_MAX, checked_text
 from harness.client.tasks.http.pointer import MISSING, Tokens, found, kind_of, tokens_of
 
 UNSET: Any = msgspec.UNSET
 """The value of an optional field that a row does not have."""
 FILE_MAX = 32 * 1024 * 1024  # bytes of a file that an item names
 
+_TEXTUAL = frozenset({"any", "text"})
 _FIELD = re.compile(
     r"\s*(?P<source>/[^:?=\s]*|[^:?={}\"\s][^:?={}\"]*?)\s*(?::\s*(?P<kind>[\w-]+)\s*)?(?P<optional>\?)?\s*"
     r"(?:=\s*(?P<default>.+?))?\s*",
@@ -49,6 +50,8 @@ class Field(msgspec.Struct, frozen=True):
     def value(self, row: Mapping[str, Any]) -> Any:
         """The value in a row, as its type; UNSET for an optional one that is missing. Raises ItemError."""
         value = row.get(self.source, MISSING)
+        if type(value) is str and len(value) <= TEXT_MAX and value.isascii() and self.kind in _TEXTUAL:
+            return value
         if value is MISSING and self.source.startswith("/"):
             value = found(row, self.tokens)
         if value is MISSING or (value is None and (self.optional or self.default is not UNSET)):

@@ -1,0 +1,149 @@
+"""The keys of a task's file that read an answer: success, places of the answer, usage, stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.client.errors import SettingError
+from harness.client.outcome import Outcome
+from harness.client.tasks._said import Usage
+from harness.client.tasks.http.answers import (
+    READERS,
+    AnswerPlaces,
+    Condition,
+    OnePlace,
+    Place,
+    SeveralPlaces,
+    Success,
+    UsagePlaces,
+)
+from harness.client.tasks.http.events import StreamForm
+from harness.client.tasks.http.pointer import tokens_of
+from harness.client.tasks.http.table import Table, type_word
+from harness.client.types import ANSWERED
+
+OUTCOMES = ("bad_response", "rejected", "server_error", "client_error", "timed_out")
+_TESTS = ("exists", "equals", "not_equals", "one_of")
+
+
+def success_of(table: Table) -> tuple[Success, frozenset[int]]:
+    """What counts as a success, and the statuses of an answer."""
+    inner = table.table("success")
+    if inner is None:
+        return Success(), ANSWERED
+    answered = _statuses(inner)
+    when = inner.value("when", [])
+    conditions = tuple(_condition(inner, "when", one) for one in (when if isinstance(when, list) else [when]))
+    message = inner.text("message")
+    otherwise = inner.text("otherwise", "bad_response", OUTCOMES)
+    made = Success(
+        conditions, None if message is None else tokens_of(message, inner.where("message")), Outcome[otherwise]
+    )
+    inner.end()
+    return made, answered
+
+
+def _statuses(inner: Table) -> frozenset[int]:
+    value = inner.value("status")
+    if value is None:
+        return ANSWERED
+    statuses = value if isinstance(value, list) else [value]
+    for status in statuses:
+        if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
+            raise inner.error("status", f"{status!r} is not a status of HTTP from 200 to 599")
+    if not statuses:
+        raise inner.error("status", "is an empty list: no answer could be a success")
+    return frozenset(statuses)
+
+
+def _condition(inner: Table, key: str, value: Any) -> Condition:
+    if not isinstance(value, dict):
+        raise inner.error(key, f'is {type_word(value)}; expected {{ at = "/code", equals = 0 }}')
+    table = Table(inner.where(key), value)
+    at = tokens_of(table.value("at", ""), table.where("at"))
+    tests = [test for test in _TESTS if table.has(test)]
+    if len(tests) != 1:
+        found = f"has {' and '.join(tests)}" if tests else "has no test"
+        raise SettingError(f"{inner.where(key)}: {found}; expected one of {', '.join(_TESTS)}")
+    test = tests[0]
+    wanted = table.boolean(test, True) if test == "exists" else table.value(test)
+    if test == "one_of" and (not isinstance(wanted, list) or not wanted):
+        raise table.error(test, f"is {type_word(wanted)}; expected a list of values")
+    for other in _TESTS:
+        table.value(other)
+    table.end()
+    return Condition(at, test, wanted)
+
+
+def answer_of(table: Table, form: str) -> AnswerPlaces | None:
+    """Where the answer is; None if the file does not say."""
+    value = table.value("answer")
+    if value is None:
+        return None
+    where = table.where("answer")
+    if isinstance(value, str) or (isinstance(value, dict) and "at" in value):
+        return OnePlace(_place(value, where))
+    if not isinstance(value, dict) or not value:
+        raise table.error("answer", f"is {type_word(value)}; expected a JSON Pointer, or a table of names and pointers")
+    return SeveralPlaces({name: _place(one, f"{where}.{name}") for name, one in value.items()})
+
+
+def _place(value: Any, where: str) -> Place:
+    if isinstance(value, str):
+        return Place(tokens_of(value, where))
+    if not isinstance(value, dict):
+        raise SettingError(
+            f"{where}: is {type_word(value)}; expected a JSON Pointer, or {{ at = POINTER, type = ... }}"
+        )
+    table = Table(where, value)
+    tokens = tokens_of(table.value("at", ""), table.where("at"))
+    kind = table.text("type", "any", tuple(READERS))
+    place = Place(tokens, kind, table.boolean("optional", False), table.number("min"), table.number("max"))
+    table.end()
+    if place.low is not None and place.high is not None and place.low > place.high:
+        raise table.error("min", f"must be at most max = {place.high:g}")
+    return place
+
+
+def usage_of(table: Table) -> UsagePlaces | None:
+    """Where the server's token counts are, or none."""
+    inner = table.table("usage")
+    if inner is None:
+        return None
+    places = {
+        name: tokens_of(at, inner.where(name))
+        for name in Usage.__struct_fields__
+        if (at := inner.value(name)) is not None
+    }
+    inner.end()
+    if not places:
+        raise SettingError(f"{table.where('[usage]')}: is empty; known are {', '.join(Usage.__struct_fields__)}")
+    return UsagePlaces(places)
+
+
+def stream_of(table: Table, usage: UsagePlaces | None) -> StreamForm | None:
+    """The form of a stream, or none."""
+    inner = table.table("stream")
+    if inner is None:
+        return None
+    lines = inner.text("format", "sse", ("sse", "json-lines")) == "json-lines"
+    text = inner.value("text")
+    if text is None and lines:
+        raise SettingError(f"{inner.where('text')}: is missing: the place of the text in each line, such as '/delta'")
+    end: Any = inner.value("end", "close" if lines else "[DONE]")
+    if isinstance(end, dict):
+        end = _condition(inner, "end", end)
+    elif not isinstance(end, str) or not end:
+        raise inner.error("end", 'expected "close", a payload such as "[DONE]", or { at = "/done", equals = true }')
+    elif end != "close":
+        end = end.encode()
+    error = inner.value("error", "/error")
+    form = StreamForm(
+        lines,
+        None if text is None else tokens_of(text, inner.where("text")),
+        end,
+        tokens_of(error, inner.where("error")),
+        usage,
+    )
+    inner.end()
+    return form
