@@ -47,7 +47,9 @@ def command(
     if (directory / "gate.json").is_file():
         return _gate(directory, formats, output, charts, as_json, quiet)
     if not (directory / "plan.json").is_file():
-        raise UsageError(f"{directory}: not a run directory (it has no plan.json)")
+        runs = sorted(str(plan.parent) for plan in directory.glob("*/plan.json"))
+        inside = f"; runs in it: {', '.join(runs)}" if runs else ""
+        raise UsageError(f"{directory}: not a run directory (it has no plan.json){inside}")
     _check_version(directory / "result.json")
     result = summarize_run(directory)
     data = encode(result)

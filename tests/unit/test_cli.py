@@ -243,6 +243,16 @@ def test_a_value_for_all_commands_is_refused_by_those_that_it_does_not_suit(
     assert run(capsys, "list")[0] == 0
 
 
+def test_a_directory_of_runs_names_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as the one of a demo, or of a gate that was killed."""
+    for side in ("candidate", "baseline"):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "plan.json").touch()
+    code, _, err = run(capsys, "report", str(tmp_path))
+    assert code == 2
+    assert f"(it has no plan.json); runs in it: {tmp_path / 'baseline'}, {tmp_path / 'candidate'}" in err
+
+
 def test_list_shows_everything_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     """All kinds, one kind, and as JSON."""
     code, out, _ = run(capsys, "list")

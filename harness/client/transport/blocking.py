@@ -39,17 +39,16 @@ from harness.client.transport.outcomes import (
     answers_of,
     base_url,
     event_form,
-    joined,
     plain_answers_of,
     refuse,
 )
 from harness.client.transport.proxy import Proxy
+from harness.client.transport.request_message import RequestMessage
 from harness.client.transport.tls import Tls
 from harness.client.transport.unix_socket import http_of, socket_of
 from harness.client.types import Attempt, Outcome, Request, Response
 
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
-_BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})  # without a Content-Length where there is no body
 
 
 class BlockingTransport:
@@ -97,7 +96,7 @@ class BlockingTransport:
         self._tls = (tls or Tls()).context() if parts.scheme == "https" else None
         self._proxy = proxy
         # Without a tunnel, a proxy gets the whole URL (RFC 9112, section 3.2.2).
-        self._base = base if proxy is not None and self._tls is None else self._path
+        target = base if proxy is not None and self._tls is None else self._path
         common = {
             "Host": parts.netloc.rpartition("@")[2],
             "User-Agent": "paceline",
@@ -108,8 +107,7 @@ class BlockingTransport:
         if proxy is not None and proxy.authorization and self._tls is None:
             common["Proxy-Authorization"] = proxy.authorization
         self._headers = merged(common, own_headers(headers, authorization or to.authorization))
-        self._fixed = _header_lines(self._headers)
-        self._last_headers: tuple[dict[str, str], bytes] | None = None
+        self._message = RequestMessage(target, self._headers)
         self._executor = executor
         self._idle: dict[int, tuple[float, Link]] = {}  # by thread
         self._running: set[Exchange] = set()
@@ -235,7 +233,7 @@ class BlockingTransport:
         request, reader = exchange.request, link.reader
         reader.heard = reader.in_step = False
         exchange.allow()
-        link.sock.sendall(self._message(request))
+        link.sock.sendall(self._message.of(request))
         reader.head()
         response.first_byte = time.monotonic()
         response.status = reader.status
@@ -253,23 +251,6 @@ class BlockingTransport:
                 response.done = time.monotonic()
                 response.answers = plain_answers_of(request, body)
                 response.outcome = Outcome.ok
-
-    def _message(self, request: Request) -> bytes:
-        """The request as it goes over the wire."""
-        fixed = self._fixed if request.headers is None else self._lines_with(request.headers)
-        body = request.body
-        length = b"" if not body and request.method in _BODILESS_METHODS else b"Content-Length: %d\r\n" % len(body)
-        first = f"{request.method} {joined(self._base, request.path)} HTTP/1.1\r\n".encode()
-        return b"%b%b%b\r\n%b" % (first, fixed, length, body)
-
-    def _lines_with(self, headers: Mapping[str, str]) -> bytes:
-        """The header lines of a request with headers of its own, which are mostly those of the last one."""
-        last = self._last_headers
-        if last is not None and last[0] == headers:
-            return last[1]
-        lines = _header_lines(merged(self._headers, headers))
-        self._last_headers = dict(headers), lines
-        return lines
 
     def _refused(self, reader: AnswerReader, response: Response, held: Held) -> None:
         try:
@@ -323,12 +304,3 @@ def _pieces(reader: AnswerReader, held: Held) -> Iterator[tuple[bytes, float]]:
             yield decode.feed(piece, held), at
     if decode is not None:
         decode.close()
-
-
-def _header_lines(headers: dict[str, str]) -> bytes:
-    lines = []
-    for name, value in headers.items():
-        if any(mark in name + value for mark in "\r\n\0"):
-            raise ValueError(f"the header {name!r} holds a line end or a NUL")
-        lines.append(f"{name}: {value}\r\n")
-    return "".join(lines).encode()

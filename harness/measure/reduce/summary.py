@@ -1,22 +1,15 @@
 """Computes result.json from the record files, offline and repeatably.
 
-Rules of this file
-  1. Latency and its four parts (lag, queue wait, retry time, service time) are of successes; failures are in `counts`.
-     Service and retry time exclude successes that were never sent (cache hits).
-  2. Rates are over the makespan and, except for `sent`, of successes. Repeats are pooled: counts add up, makespan is
-     their mean, and intervals come from their spread.
-  3. Missing or incomplete files make a case partial. Damaged files make the run invalid and are listed.
+Missing or incomplete files make a case partial. Damaged files make the run invalid and are listed.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 
 from harness.measure.capacity_result import CapacityPlan
 from harness.measure.judge.client_time import tolerance_s
@@ -26,41 +19,19 @@ from harness.measure.judge.headline import findings, headline
 from harness.measure.judge.precision import outcome as precision_outcome
 from harness.measure.judge.precision import reasons as precision_reasons
 from harness.measure.judge.roughness import rough_warning
-from harness.measure.judge.slo import Bounds, Condition, backlog_warning, bounds_s, check, parse, sets_errors
+from harness.measure.judge.slo import Condition, backlog_warning, bounds_s, check, parse, sets_errors
 from harness.measure.judge.steadiness import warmup_warning
 from harness.measure.judge.verdict import verdict
 from harness.measure.record.files import RecordPaths, find, unreadable
 from harness.measure.record.plan import CaseFacts, Measured, Plan, PlanCase, read_facts, read_measured, read_plan
 from harness.measure.record.sealed_json import DamagedError
 from harness.measure.reduce.bursts import bursts
-from harness.measure.reduce.columns import Repeat, exchanges, load_repeat
-from harness.measure.reduce.counting import Evidence, counts, evidence, expected, is_partial
-from harness.measure.reduce.drift import drifts
-from harness.measure.reduce.failures import failure_counts, failure_samples
-from harness.measure.reduce.latencies import by_repeat, distributions
-from harness.measure.reduce.layer_figures import figures
+from harness.measure.reduce.case_figures import case_of, ceiling_of
+from harness.measure.reduce.columns import load_repeat
+from harness.measure.reduce.counting import Evidence, evidence
 from harness.measure.reduce.limit_changes import limit_log
-from harness.measure.reduce.losses import losses
-from harness.measure.reduce.rates import rates
-from harness.measure.reduce.resources import resources
-from harness.measure.reduce.statistics import LEAST_N, WIDENED, interval
-from harness.measure.reduce.timeline import buckets, in_flight
-from harness.measure.reduce.warmup import warmup_of
-from harness.measure.result import (
-    SCHEMA_VERSION,
-    Bucket,
-    Case,
-    Counts,
-    InFlight,
-    Load,
-    Reason,
-    Resources,
-    RunResult,
-    Verdict,
-)
+from harness.measure.result import SCHEMA_VERSION, Case, Reason, RunResult, Verdict
 from harness.measure.sweep_result import SweepPlan
-
-BACKLOG = "backlog"
 
 
 def summarize_run(directory: Path) -> RunResult:
@@ -186,9 +157,9 @@ def _measure(
         return None
     facts = [known[number] for number in recorded] or list(known.values())
     proof = evidence(plan, repeats, facts, damaged, len(torn))
-    waits_s = bursts(repeats, _ceiling(plan, measured.ceilings))
+    waits_s = bursts(repeats, ceiling_of(plan, measured.ceilings))
     proof = msgspec.structs.replace(proof, machine=measured.machine, burst_waits_s=waits_s)
-    case = _case(plan, repeats, facts, proof, bounds_s(conditions), measured)
+    case = case_of(plan, repeats, facts, proof, bounds_s(conditions), measured)
     warnings = [*case.warnings, *filter(None, [warmup_warning(case), rough_warning(case)])]
     case = msgspec.structs.replace(case, limit=limit_log(list(recorded.values())), warnings=warnings)
     return _with_slo(case, conditions), proof
@@ -202,63 +173,6 @@ def _facts(directory: Path, case: str, repeat: int, damaged: list[str]) -> CaseF
         return None
 
 
-def _case(
-    plan: PlanCase,
-    repeats: list[Repeat],
-    facts: list[CaseFacts | None],
-    proof: Evidence,
-    bounds: Bounds,
-    measured: Measured,
-) -> Case:
-    number = counts(plan, repeats, facts)
-    filled = [repeat for repeat in repeats if len(repeat.rows)]
-    makespans = [repeat.makespan_ns / 1e9 for repeat in filled]
-    makespan_s = sum(makespans) / len(makespans) if makespans else None
-    factor = WIDENED if plan.repeats_auto else 1.0
-    low_s, high_s = interval(makespan_s, makespans, factor)
-    warmup = warmup_of(plan, filled)
-    begins_ns = 0 if warmup is None else round(warmup.removed_s * 1e9)
-    counted = [repeat.after(begins_ns) for repeat in filled]
-    goals = [expected(repeat, plan, fact).scheduled for repeat, fact in zip(repeats, facts, strict=False)]
-    alone = [by_repeat(repeat, goal, bounds, begins_ns) for repeat, goal in zip(repeats, goals, strict=True)]
-    arrivals = None if plan.scheduled is None else sum(one.scheduled for one in alone) / max(len(alone), 1)
-    return Case(
-        **_identity(plan, measured),
-        repeats=len(repeats),
-        by_repeat=alone,
-        counts=number,
-        warmup=warmup,
-        makespan_s=makespan_s,
-        makespan_low_s=low_s,
-        makespan_high_s=high_s,
-        rates_per_s=rates(arrivals, plan.span_s, number.sent, alone, factor),
-        in_flight=_in_flight(filled, begins_ns),
-        resources=_resources(plan, filled, number, sum(makespans), measured.ceilings),
-        timeline=_timeline(filled),
-        warnings=_warnings(number, proof, repeats),
-        partial=is_partial(proof),
-        lost=losses(plan, repeats, facts),
-        failures=failure_counts(filled),
-        failure_samples=failure_samples(filled),
-        layer_figures=figures(part for repeat in repeats for process in repeat.processes for part in process.layers),
-        **distributions(counted, plan.is_backlog, factor),
-        **drifts(plan, counted),
-    )
-
-
-def _identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
-    duration_s = None if plan.is_backlog else plan.duration_s
-    return {
-        "name": plan.name,
-        "strategy": plan.strategy,
-        "load": Load(plan.load.name, plan.load.settings, plan.items, duration_s),
-        "task": plan.task,
-        "target": measured.target,
-        "scenario": plan.scenario,
-        "layers": plan.layers.as_report(),
-    }
-
-
 def _with_slo(case: Case, conditions: Sequence[Condition]) -> Case:
     """The case with its checks, and a warning about conditions that mean little for its load."""
     if not conditions:
@@ -266,40 +180,6 @@ def _with_slo(case: Case, conditions: Sequence[Condition]) -> Case:
     warning = backlog_warning(conditions, case)
     warnings = [*case.warnings, warning] if warning else case.warnings
     return msgspec.structs.replace(case, slo=check(conditions, case), warnings=warnings)
-
-
-def _in_flight(repeats: list[Repeat], begins_ns: int) -> InFlight:
-    """From `begins_ns` on."""
-    found = [
-        in_flight(
-            np.maximum(starts, begins_ns)[ends > begins_ns], ends[ends > begins_ns], repeat.makespan_ns - begins_ns
-        )
-        for repeat in repeats
-        for starts, ends in [exchanges(repeat)]
-    ]
-    means = [one.mean for one in found if one.mean is not None]
-    peaks = [one.max for one in found if one.max is not None]
-    return InFlight(sum(means) / len(means), max(peaks)) if means else InFlight()
-
-
-def _timeline(repeats: list[Repeat]) -> list[Bucket]:
-    """The timeline of the repeat with the median makespan. An average of repeats would be no observed run."""
-    ordered = sorted(repeats, key=lambda repeat: repeat.makespan_ns)
-    return buckets(ordered[(len(ordered) - 1) // 2]) if ordered else []
-
-
-def _resources(
-    plan: PlanCase, repeats: list[Repeat], number: Counts, makespans_s: float, ceilings: dict[str, float]
-) -> Resources:
-    """Unknown in a simulation: virtual time has no CPU."""
-    if plan.transport == "simulated":
-        return Resources()
-    return resources(repeats, number, makespans_s, _ceiling(plan, ceilings))
-
-
-def _ceiling(plan: PlanCase, ceilings: dict[str, float]) -> float | None:
-    ceiling = ceilings.get(plan.name, ceilings.get(plan.transport))
-    return None if ceiling is None or not math.isfinite(ceiling) or ceiling <= 0 else ceiling * plan.processes
 
 
 def _environment(plan: Plan, directory: Path) -> dict[str, Any]:
@@ -317,20 +197,3 @@ def _digests(plan: Plan, directory: Path) -> dict[str, str]:
     trials = [(case.name, repeat) for case in plan.cases for repeat in recorded.get(case.name, {})]
     facts = {f"{name}/{repeat}": _facts(directory, name, repeat, []) for name, repeat in trials}
     return {trial: of.records_sha256 for trial, of in facts.items() if of is not None and of.records_sha256}
-
-
-def _warnings(number: Counts, proof: Evidence, repeats: Sequence[Repeat]) -> list[str]:
-    found = []
-    if 0 < number.ok < LEAST_N["p99"]:
-        found.append(f"p99 not reported: needs {LEAST_N['p99']} successful requests, got {number.ok}")
-    if number.ok and number.ok < number.scheduled:
-        found.append(f"latencies are of the {number.ok} successes of {number.scheduled} items")
-    if number.bad_lines:
-        first = next((end.first_bad_line for repeat in repeats for end in repeat.ends if end.first_bad_line), None)
-        lines = "1 malformed input line" if number.bad_lines == 1 else f"{number.bad_lines} malformed input lines"
-        found.append(f"skipped {lines}" + (f"; the first: {first}" if first else ""))
-    if oddities := sum(end.oddities for repeat in repeats for end in repeat.ends):
-        found.append(f"answers had {oddities} harmless deviations from the API; they were ignored")
-    if proof.exit_codes:
-        found.append("the client process ended with exit code " + ", ".join(map(str, proof.exit_codes)))
-    return found

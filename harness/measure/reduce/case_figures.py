@@ -1,0 +1,142 @@
+"""The figures of a case from the records of its repeats. Pure.
+
+Rules of this file
+  1. Latency and its four parts (lag, queue wait, retry time, service time) are of successes; failures are in `counts`.
+     Service and retry time exclude successes that were never sent (cache hits).
+  2. Rates are over the makespan and, except for `sent`, of successes. Repeats are pooled: counts add up, makespan is
+     their mean, and intervals come from their spread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.measure.judge.slo import Bounds
+from harness.measure.record.plan import CaseFacts, Measured, PlanCase
+from harness.measure.reduce.columns import Repeat, exchanges
+from harness.measure.reduce.counting import Evidence, counts, expected, is_partial
+from harness.measure.reduce.drift import drifts
+from harness.measure.reduce.failures import failure_counts, failure_samples
+from harness.measure.reduce.latencies import by_repeat, distributions
+from harness.measure.reduce.layer_figures import figures
+from harness.measure.reduce.losses import losses
+from harness.measure.reduce.rates import rates
+from harness.measure.reduce.resources import resources
+from harness.measure.reduce.statistics import LEAST_N, WIDENED, interval
+from harness.measure.reduce.timeline import buckets, in_flight
+from harness.measure.reduce.warmup import warmup_of
+from harness.measure.result import Bucket, Case, Counts, InFlight, Load, Resources
+
+
+def case_of(
+    plan: PlanCase,
+    repeats: list[Repeat],
+    facts: list[CaseFacts | None],
+    proof: Evidence,
+    bounds: Bounds,
+    measured: Measured,
+) -> Case:
+    """The case, without what is judged."""
+    number = counts(plan, repeats, facts)
+    filled = [repeat for repeat in repeats if len(repeat.rows)]
+    makespans = [repeat.makespan_ns / 1e9 for repeat in filled]
+    makespan_s = sum(makespans) / len(makespans) if makespans else None
+    factor = WIDENED if plan.repeats_auto else 1.0
+    low_s, high_s = interval(makespan_s, makespans, factor)
+    warmup = warmup_of(plan, filled)
+    begins_ns = 0 if warmup is None else round(warmup.removed_s * 1e9)
+    counted = [repeat.after(begins_ns) for repeat in filled]
+    goals = [expected(repeat, plan, fact).scheduled for repeat, fact in zip(repeats, facts, strict=False)]
+    alone = [by_repeat(repeat, goal, bounds, begins_ns) for repeat, goal in zip(repeats, goals, strict=True)]
+    arrivals = None if plan.scheduled is None else sum(one.scheduled for one in alone) / max(len(alone), 1)
+    return Case(
+        **_identity(plan, measured),
+        repeats=len(repeats),
+        by_repeat=alone,
+        counts=number,
+        warmup=warmup,
+        makespan_s=makespan_s,
+        makespan_low_s=low_s,
+        makespan_high_s=high_s,
+        rates_per_s=rates(arrivals, plan.span_s, number.sent, alone, factor),
+        in_flight=_in_flight(filled, begins_ns),
+        resources=_resources(plan, filled, number, sum(makespans), measured.ceilings),
+        timeline=_timeline(filled),
+        warnings=_warnings(number, proof, repeats),
+        partial=is_partial(proof),
+        lost=losses(plan, repeats, facts),
+        failures=failure_counts(filled),
+        failure_samples=failure_samples(filled),
+        layer_figures=figures(part for repeat in repeats for process in repeat.processes for part in process.layers),
+        **distributions(counted, plan.is_backlog, factor),
+        **drifts(plan, counted),
+    )
+
+
+def _identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
+    duration_s = None if plan.is_backlog else plan.duration_s
+    return {
+        "name": plan.name,
+        "strategy": plan.strategy,
+        "load": Load(plan.load.name, plan.load.settings, plan.items, duration_s),
+        "task": plan.task,
+        "target": measured.target,
+        "scenario": plan.scenario,
+        "layers": plan.layers.as_report(),
+    }
+
+
+def _in_flight(repeats: list[Repeat], begins_ns: int) -> InFlight:
+    """From `begins_ns` on."""
+    found = [
+        in_flight(
+            np.maximum(starts, begins_ns)[ends > begins_ns], ends[ends > begins_ns], repeat.makespan_ns - begins_ns
+        )
+        for repeat in repeats
+        for starts, ends in [exchanges(repeat)]
+    ]
+    means = [one.mean for one in found if one.mean is not None]
+    peaks = [one.max for one in found if one.max is not None]
+    return InFlight(sum(means) / len(means), max(peaks)) if means else InFlight()
+
+
+def _timeline(repeats: list[Repeat]) -> list[Bucket]:
+    """The timeline of the repeat with the median makespan. An average of repeats would be no observed run."""
+    ordered = sorted(repeats, key=lambda repeat: repeat.makespan_ns)
+    return buckets(ordered[(len(ordered) - 1) // 2]) if ordered else []
+
+
+def _resources(
+    plan: PlanCase, repeats: list[Repeat], number: Counts, makespans_s: float, ceilings: dict[str, float]
+) -> Resources:
+    """Unknown in a simulation: virtual time has no CPU."""
+    if plan.transport == "simulated":
+        return Resources()
+    return resources(repeats, number, makespans_s, ceiling_of(plan, ceilings))
+
+
+def ceiling_of(plan: PlanCase, ceilings: dict[str, float]) -> float | None:
+    """The calibrated ceiling of all processes of a case."""
+    ceiling = ceilings.get(plan.name, ceilings.get(plan.transport))
+    return None if ceiling is None or not math.isfinite(ceiling) or ceiling <= 0 else ceiling * plan.processes
+
+
+def _warnings(number: Counts, proof: Evidence, repeats: Sequence[Repeat]) -> list[str]:
+    found = []
+    if 0 < number.ok < LEAST_N["p99"]:
+        found.append(f"p99 not reported: needs {LEAST_N['p99']} successful requests, got {number.ok}")
+    if number.ok and number.ok < number.scheduled:
+        found.append(f"latencies are of the {number.ok} successes of {number.scheduled} items")
+    if number.bad_lines:
+        first = next((end.first_bad_line for repeat in repeats for end in repeat.ends if end.first_bad_line), None)
+        lines = "1 malformed input line" if number.bad_lines == 1 else f"{number.bad_lines} malformed input lines"
+        found.append(f"skipped {lines}" + (f"; the first: {first}" if first else ""))
+    if oddities := sum(end.oddities for repeat in repeats for end in repeat.ends):
+        found.append(f"answers had {oddities} harmless deviations from the API; they were ignored")
+    if proof.exit_codes:
+        found.append("the client process ended with exit code " + ", ".join(map(str, proof.exit_codes)))
+    return found
