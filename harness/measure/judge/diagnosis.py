@@ -15,6 +15,7 @@ import msgspec
 
 from harness.base import units
 from harness.measure.judge.client_time import BUSY_SHARE_MAX, STARVED_WAIT_SHARE_MIN, busy_share
+from harness.measure.judge.diagnosis_beside import SERVER, flight, in_flight, place, with_room, without_room
 from harness.measure.judge.steps import Step, median, steps
 from harness.measure.judge.verdict import CEILING_SHARE_MAX, CPU_SHARE_MAX
 from harness.measure.result import Case, Diagnosis, Quantile
@@ -24,13 +25,8 @@ INFLATED = 1.5
 SURELY_INFLATED = 3.0
 """The same factor if the floor is only the fastest answer, which jitter makes too low."""
 REJECTED_SHARE = 0.05
-SAME_RATE_SHARE = 0.95
-"""Two rates count as equal if one is at least this share of the other."""
-MORE_SHARE = 1.2
-"""A rate of at least this many times another one counts as higher."""
 DRAIN_SHARE_MAX = 0.05
 GROWTH_MAX = 1.5
-_SERVER = ": the server was the limit."
 
 
 @dataclass(frozen=True)
@@ -52,8 +48,8 @@ class Floor:
 
 def diagnose(cases: Sequence[Case]) -> list[Case]:
     """The same cases, each with its diagnosis."""
-    floors = {_place(case): floor([other for other in cases if _place(other) == _place(case)]) for case in cases}
-    alone = [msgspec.structs.replace(case, diagnosis=diagnosis(case, floors[_place(case)])) for case in cases]
+    floors = {place(case): floor([other for other in cases if place(other) == place(case)]) for case in cases}
+    alone = [msgspec.structs.replace(case, diagnosis=diagnosis(case, floors[place(case)])) for case in cases]
     return [msgspec.structs.replace(case, diagnosis=_with_apart(case, _beside(case, alone))) for case in alone]
 
 
@@ -72,56 +68,10 @@ def _with_apart(case: Case, found: Diagnosis) -> Diagnosis:
 def _beside(case: Case, others: Sequence[Case]) -> Diagnosis:
     """The diagnosis of a case compared to others of its load: a server has room only if more in flight gives more."""
     if case.diagnosis.limited_by == "strategy":
-        return _without_room(case, others)
+        return without_room(case, others)
     if case.diagnosis.limited_by == "server" and not _refused(case) and not _sent_again(case):
-        return _with_room(case, others)
+        return with_room(case, others)
     return case.diagnosis
-
-
-def _without_room(case: Case, others: Sequence[Case]) -> Diagnosis:
-    """A strategy is not the limit if another case had more in flight and reached no higher rate."""
-    rate = case.rates_per_s.completed or 0.0
-    for other in others:
-        most = other.rates_per_s.completed
-        found = other.diagnosis.limited_by == "server" and _pressed_harder(other, case)
-        if most is not None and found and rate >= SAME_RATE_SHARE * most:
-            return Diagnosis(
-                "server",
-                f"It gave {units.rate(rate)} with {_flight(case)} in flight; {other.name} had {_flight(other)} and "
-                f"gave {units.rate(most)}, so more in flight gives no more{_SERVER}",
-            )
-    return case.diagnosis
-
-
-def _with_room(case: Case, others: Sequence[Case]) -> Diagnosis:
-    """A server is not the limit if another case with the same arrivals reached a much higher rate.
-
-    This does not apply to a backlog: flooding a batching server always gives a higher rate, at a much longer service
-    time.
-    """
-    if case.load.kind == "backlog":
-        return case.diagnosis
-    rate = case.rates_per_s.completed or 0.0
-    harder = [other for other in others if _pressed_harder(other, case)]
-    best = max(harder, key=lambda other: other.rates_per_s.completed or 0.0, default=None)
-    if best is None or (most := best.rates_per_s.completed or 0.0) < MORE_SHARE * rate:
-        return case.diagnosis
-    return Diagnosis(
-        "strategy",
-        f"{case.diagnosis.text.removesuffix(_SERVER)}; {best.name} had {_flight(best)} in flight and gave "
-        f"{units.rate(most)}: the server had room, the strategy's {_flight(case)} in flight were the limit.",
-    )
-
-
-def _pressed_harder(other: Case, case: Case) -> bool:
-    """Whether the other case had more in flight on the same server, under the same load, with nearly no failures."""
-    return (
-        (other.load == case.load or other.load.kind == case.load.kind == "backlog")
-        and _place(other) == _place(case)
-        and other.layers == case.layers
-        and other.counts.ok >= SAME_RATE_SHARE * other.counts.scheduled
-        and _in_flight(other) > _in_flight(case)
-    )
 
 
 def floor(cases: Sequence[Case]) -> Floor | None:
@@ -146,10 +96,6 @@ def diagnosis(case: Case, known: Floor | None) -> Diagnosis:
         or _server(case, known)
         or _strategy(case, known)
     )
-
-
-def _place(case: Case) -> tuple[str, str | None, str]:
-    return case.target.url, case.target.server, case.task
 
 
 def _client(case: Case) -> Diagnosis | None:
@@ -277,7 +223,7 @@ def _sent_again(case: Case) -> float:
 
 def _server(case: Case, known: Floor) -> Diagnosis | None:
     if refused := _refused(case):
-        return Diagnosis("server", f"It refused {units.share(refused)} of the requests (429 or 503){_SERVER}")
+        return Diagnosis("server", f"It refused {units.share(refused)} of the requests (429 or 503){SERVER}")
     inflation = _inflation(case, known)
     if inflation < INFLATED or (case.in_flight.mean or 0.0) < INFLATED:
         return None
@@ -291,8 +237,8 @@ def _server(case: Case, known: Floor) -> Diagnosis | None:
     return Diagnosis(
         "server",
         f"{_little(case, known)}; it gave {units.rate(case.rates_per_s.completed or 0.0)} because its service "
-        f"time rose to {units.seconds(typical)} ({units.times(inflation)}) with {_flight(case)} in flight"
-        f"{_client_use(case)}{_SERVER}",
+        f"time rose to {units.seconds(typical)} ({units.times(inflation)}) with {flight(case)} in flight"
+        f"{_client_use(case)}{SERVER}",
     )
 
 
@@ -300,31 +246,20 @@ def _strategy(case: Case, known: Floor) -> Diagnosis:
     """The server had room, so the strategy's concurrency determined the rate."""
     if extra := _sent_again(case):
         return Diagnosis(
-            "server", f"It took {units.significant(extra)} attempts a request, and the pauses between them{_SERVER}"
+            "server", f"It took {units.significant(extra)} attempts a request, and the pauses between them{SERVER}"
         )
     gave = f"it gave {units.rate(case.rates_per_s.completed or 0.0)}{_client_use(case)}"
     room = "the server had room, the strategy's"
     if case.in_flight.max == 1:
         return Diagnosis("strategy", f"{_little(case, known)}; {gave}: {room} one request at a time was the limit.")
-    kept = f"{_flight(case)} in flight were the limit"
+    kept = f"{flight(case)} in flight were the limit"
     return Diagnosis("strategy", f"{_little(case, known)}; {gave}, with the service time at that floor: {room} {kept}.")
 
 
-def _flight(case: Case) -> str:
-    """Requests in flight: the maximum if the average is near it, else the average."""
-    flight = _in_flight(case)
-    return units.count(flight) if flight >= 10 or case.in_flight.max == 1 else units.significant(flight, 2)
-
-
-def _in_flight(case: Case) -> float:
-    mean, most = case.in_flight.mean or 0.0, float(case.in_flight.max or 0)
-    return most if mean >= 0.75 * most else mean
-
-
 def _little(case: Case, known: Floor) -> str:
-    allowed = units.rate(_in_flight(case) / known.value_s)
+    allowed = units.rate(in_flight(case) / known.value_s)
     idle = f"{units.seconds(known.value_s)} this server {known.words}"
-    return f"Little's law allows {allowed} for {_flight(case)} in flight at the {idle}"
+    return f"Little's law allows {allowed} for {flight(case)} in flight at the {idle}"
 
 
 def _client_use(case: Case) -> str:
