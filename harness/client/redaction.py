@@ -57,14 +57,23 @@ def _spellings(secret: str) -> Iterator[str]:
     for text in {secret, unquote(secret)}:
         quoted = (quote(text, safe=""), quote(text), quote_plus(text))
         yield from (text, *quoted, *(re.sub("%..", lambda m: m[0].lower(), form) for form in quoted))
-        yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
-        yield from (html.escape(text), repr(text)[1:-1])
+        yield from (html.escape(text), repr(text)[1:-1], *_in_json(text))
         data = text.encode("utf-8", "surrogateescape")
         for encoded in (base64.b64encode(data), base64.urlsafe_b64encode(data)):
             form = encoded.decode()
             yield from {form, form.rstrip("="), quote(form, safe="")}
         if len(text) >= ALONE_BELOW:
             yield from _disguises(text, data)
+
+
+def _in_json(text: str) -> Iterator[str]:
+    """The text in JSON, and in up to two more layers: an error's message holds the request, a gateway's the error."""
+    layer = {text}
+    for _ in range(3):
+        layer = {json.dumps(one, ensure_ascii=ascii_only)[1:-1] for one in layer for ascii_only in (True, False)}
+        yield from (
+            form for one in layer for form in (one, html.escape(one), html.escape(one, quote=False), quote(one))
+        )
 
 
 def _disguises(text: str, data: bytes) -> Iterator[str]:

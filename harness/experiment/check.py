@@ -229,7 +229,7 @@ def _masked(headers: dict[str, str]) -> dict[str, str]:
 def _pretty(body: bytes) -> str:
     try:
         text = msgspec.json.format(body, indent=2) if body[:1] in (b"{", b"[") else body
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         text = body
     shown = excerpt(text, BODY_SHOWN)
     return shown if len(text) <= BODY_SHOWN else f"{shown} ... ({len(body)} bytes in all)"

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from harness.measure import json_files
 from harness.measure.comparison_result import FigureComparison
 from harness.measure.diff_result import Changed
 
@@ -54,4 +55,11 @@ def encode(gate: Gate) -> bytes:
 
 def decode(data: bytes) -> Gate:
     """Read gate.json. Raises msgspec.ValidationError or DecodeError with the location."""
-    return msgspec.json.decode(data, type=Gate)
+    version = json_files.decode(data, _Version).schema_version
+    if version != GATE_VERSION:
+        raise msgspec.ValidationError(f"schema_version: {version}, expected {GATE_VERSION}")
+    return json_files.decode(data, Gate)
+
+
+class _Version(msgspec.Struct):
+    schema_version: int

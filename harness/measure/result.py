@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from harness.measure import json_files
 from harness.measure.capacity_result import CapacityResult
 from harness.measure.comparison_result import Comparison, Control
 from harness.measure.lost_result import Lost
@@ -326,7 +327,7 @@ def encode(result: RunResult) -> bytes:
 def decode(data: bytes) -> RunResult:
     """Read result.json. Raises msgspec.ValidationError or DecodeError with the location."""
     check_version(data)
-    return msgspec.json.decode(data, type=RunResult)
+    return json_files.decode(data, RunResult)
 
 
 class _Version(msgspec.Struct):
@@ -335,7 +336,7 @@ class _Version(msgspec.Struct):
 
 def check_version(data: bytes) -> None:
     """Raise msgspec.ValidationError if the result has an unsupported version."""
-    version = msgspec.json.decode(data, type=_Version).schema_version
+    version = json_files.decode(data, _Version).schema_version
     if version != SCHEMA_VERSION:
         raise msgspec.ValidationError(f"schema_version: {version}, expected {SCHEMA_VERSION}")
 

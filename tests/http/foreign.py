@@ -132,6 +132,10 @@ async def _xml(request: web.Request) -> web.Response:
     return web.Response(text='<?xml version="1.0"?><score>0.5</score>', content_type="application/xml")
 
 
+async def _deep(request: web.Request) -> web.Response:
+    return web.Response(text='{"data":' * 5000 + "1" + "}" * 5000, content_type="application/json")
+
+
 async def _echo(request: web.Request) -> web.Response:
     """What arrived, for tests of headers."""
     return web.json_response({"path": request.path_qs, "headers": dict(request.headers)})
@@ -159,6 +163,7 @@ def app() -> web.Application:
             web.post("/gzip", _gzip),
             web.post("/numbers", _numbers),
             web.post("/xml", _xml),
+            web.post("/deep", _deep),
             web.post("/echo", _echo),
             web.post("/v1/echo", _echo),
             web.get("/echo", _echo),

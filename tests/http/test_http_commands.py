@@ -111,6 +111,7 @@ CHECKS = [
     ("/api/v2/score", "/api/v3/score", "client_error: HTTP 404", "look at `path` in score.toml"),
     ("/api/v2/score", "/search", "client_error: HTTP 405", "it takes GET,HEAD: look at `method` in score.toml"),
     ("/api/v2/score", "/xml", "the answer is XML, not JSON", "Compare the request and the answer above"),
+    ("/api/v2/score", "/deep", "the answer is not JSON", "Compare the request and the answer above"),
     ("/data/score", "/data/Score", "/data has only score", '"/data/score" (a number, 0.'),
     ("/api/v2/score", "/sse-to", "HTTP 404", "look at `path`"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 from pathlib import Path
 from urllib.parse import quote
@@ -193,6 +194,18 @@ def test_a_secret_in_disguise_is_replaced(secret: str) -> None:
             whole = base64.b64encode(b"x" * before + secret.encode() + b"y" * after).decode()
             left = redact(whole).replace("***", "")
             assert len(whole) - len(left) >= 8 * len(secret.encode()) // 6 - 1, (before, after, left)
+
+
+@pytest.mark.parametrize("secret", ['sig"quoted"4711', "back\\slash-4711", "ключ-секрет", "a<b>&'c'-4711"])
+def test_a_secret_is_replaced_in_json_within_json(secret: str) -> None:
+    """An error's message holds the request's body, a gateway's message holds the error, and a page shows it."""
+    keep(secret)
+    for ascii_only in (True, False):
+        written = json.dumps({"auth": f"user:{secret}"}, ensure_ascii=ascii_only)
+        for _ in range(2):
+            written = json.dumps({"message": written}, ensure_ascii=ascii_only)
+            for shown_as in (written, html.escape(written), html.escape(written, quote=False), quote(written)):
+                assert "user:***" in redact(shown_as).replace("%3A", ":"), shown_as
 
 
 def test_a_short_secret_tears_no_word_apart() -> None:

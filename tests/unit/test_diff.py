@@ -214,6 +214,8 @@ def test_markdown_shows_that_it_was_forced() -> None:
         (("x", "x", "--figure", "speed"), "figure 'speed': unknown; figures: completed"),
         (("x", "x", "--limit", "much"), "'much' is not a share such as 5% or 0.05"),
         (("bad", "x"), "bad/result.json: Input data was truncated"),
+        (("latin", "x"), "latin/result.json: not UTF-8"),
+        (("deep", "x"), "deep/result.json: nested too deeply"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -227,6 +229,10 @@ def test_a_mistake_is_one_line(
     saved(tmp_path, "x", run(case("a", BASE)))
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "result.json").write_text("{")
+    (tmp_path / "latin").mkdir()
+    (tmp_path / "latin" / "result.json").write_bytes(b'{"schema_version": 1, "id": "\xff"}')
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "result.json").write_text('{"schema_version": 1, "id": ' + "[" * 5000 + "]" * 5000 + "}")
     assert command(*arguments) == 2
     said = capsys.readouterr().err
     assert says in said

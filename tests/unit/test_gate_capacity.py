@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from harness.measure.capacity_result import Capacity, CapacityPlan, CapacityResult
-from harness.measure.gate_result import Gate
+from harness.measure.gate_result import Gate, decode, encode
 from harness.measure.judge.conditions import Finished
 from harness.measure.judge.gate_capacity import with_capacity
 from harness.measure.result import RunResult, Verdict
@@ -67,6 +67,13 @@ def test_a_run_that_is_no_search_is_invalid_and_never_passes() -> None:
 def test_simulated_and_real_searches_are_not_compared() -> None:
     virtual = Finished(msgspec.structs.replace(search(100, 105).result, simulated=True))
     assert gate(virtual).status == "invalid"
+
+
+def test_a_gate_of_another_schema_version_is_refused() -> None:
+    """By name; nothing of it is shown as if it were understood."""
+    data = encode(gate(search(10.0, 11.0))).replace(b'"schema_version": 1,', b'"schema_version": 99,', 1)
+    with pytest.raises(msgspec.ValidationError, match="schema_version: 99, expected 1"):
+        decode(data)
 
 
 def test_every_format_shows_the_ratio() -> None:

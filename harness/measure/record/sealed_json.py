@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from harness.base.files import write_atomically
+from harness.measure import json_files
 
 T = TypeVar("T")
 _KEY = b',\n  "crc32": "'
@@ -41,6 +42,6 @@ def read_sealed(path: Path, kind: type[T]) -> T:
     if _KEY not in data or data != body + _tail(body):
         raise DamagedError("its checksum does not match its content")
     try:
-        return msgspec.json.decode(data, type=kind)
+        return json_files.decode(data, kind)
     except msgspec.MsgspecError as error:
         raise DamagedError(str(error)) from error

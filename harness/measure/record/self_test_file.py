@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from harness.base.files import write_atomically
+from harness.measure import json_files
 from harness.measure.self_test_result import SCHEMA_VERSION, KnownMachine, SelfTest, known
 
 FACTS = ("cpu_model", "cpu_cores", "cpu_cores_usable", "cgroup_cpu_quota", "os", "machine", "python")
@@ -59,7 +60,7 @@ def load(environment: Mapping[str, Any]) -> SelfTest | None:
     if path is None:
         return None
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=SelfTest)
+        found = json_files.decode(path.read_bytes(), SelfTest)
     except (OSError, msgspec.MsgspecError):
         return None
     same = (found.machine, found.version, found.schema_version) == (machine, version, SCHEMA_VERSION)

@@ -13,6 +13,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -129,5 +130,15 @@ def _differs(batches: Array, place: int) -> bool:
         return False
     rest = batches[place:]
     independent = (effective_n([rest]) or len(rest)) / len(rest)
-    error = float(np.std(rest, ddof=1)) * np.sqrt((1 / place + 1 / len(rest)) / independent)
-    return bool(abs(batches[:place].mean() - rest.mean()) > SURE * error)
+    error = float(np.std(rest, ddof=1)) * math.sqrt((1 / place + 1 / len(rest)) / independent)
+    difference = abs(float(batches[:place].mean() - rest.mean()))
+    return _deviation(difference / error, independent * len(rest) - 1) > SURE if error > 0 else difference > 0
+
+
+def _deviation(t: float, degrees: float) -> float:
+    """The standard deviations of a normal law that are as rare as Student's t (Wallace 1959).
+
+    A short rest says little about its own spread, and it was chosen because its spread is small.
+    """
+    degrees = max(degrees, 1.0)
+    return (8 * degrees + 1) / (8 * degrees + 3) * math.sqrt(degrees * math.log1p(t * t / degrees))
