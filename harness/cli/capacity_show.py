@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from harness.measure.capacity_result import CapacityResult, Probe
-from harness.measure.judge.capacity.wording import COLUMNS, answer_lines, row
+from harness.measure.judge.capacity.wording import answer_lines, columns, row
 
+LEFT = (1, 5)
+"""The places of the states and the figures, which are texts."""
 STYLES = {"passed": "green", "failed": "red", "unresolved": "yellow", "invalid": "magenta"}
 
 
@@ -16,21 +18,20 @@ def show_capacity(found: CapacityResult, console: Any, brief: bool) -> None:
 
     for by in dict.fromkeys(answer.by for answer in found.answers):
         if not brief:
-            console.print(_table(by, [probe for probe in found.probes if probe.by == by]))
+            console.print(_table(columns(by, found), [probe for probe in found.probes if probe.by == by]))
         for answer in found.answers:
             if answer.by == by:
                 for line in answer_lines(answer):
                     console.print(Text(line, style="" if line.startswith(" ") else "bold"))
 
 
-def _table(by: str, probes: list[Probe]) -> Any:
+def _table(heads: list[str], probes: list[Probe]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, column in enumerate(COLUMNS):
-        heading = by if number == 0 else column
-        table.add_column(heading, justify="left" if column in {"state", "figures"} else "right", overflow="fold")
+    for number, head in enumerate(heads):
+        table.add_column(head, justify="left" if number in LEFT else "right", overflow="fold")
     for probe in sorted(probes, key=lambda one: (one.load, one.confirmation)):
         cells = [Text(cell) for cell in row(probe)]
         cells[1].stylize(STYLES[probe.states[0]] if probe.states else "")

@@ -210,6 +210,14 @@ def left_out(function: Callable[..., Any], fields: Collection[str]) -> Callable[
     return function
 
 
+def described(function: Callable[..., Any], texts: Mapping[str, str], **metavars: str) -> Callable[..., Any]:
+    """The decorated function with other help for these fields, where they mean something else in this command."""
+    for option in vars(function)["__click_params__"]:
+        option.help = texts.get(option.name, option.help)
+        option.metavar = metavars.get(option.name, option.metavar)
+    return function
+
+
 def _as_click(declared: Option, default: Any) -> dict[str, Any]:
     more: dict[str, Any] = {"help": declared.help}
     if declared.kind is bool:

@@ -76,7 +76,7 @@ def command(items: int, out: Path, overwrite: bool, simulated: bool) -> int:
             result, interrupted = _play(scene, items, out / scene.profile, overwrite, simulated, progress)
         page.write(result, out / scene.profile)
         acts.append(overview.Act(scene.profile, scene.title, scene.about, result))
-        show_act(result, scene.title)
+        show_act(result, f"{scene.title} (SLO: {SLO})")
         if interrupted:
             break
     written = overview.write(acts, TITLE, out)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.command import Command, left_out, options_of
+from harness.cli.command import Command, described, left_out, options_of
 from harness.cli.options import settings_of, shared
 from harness.client.errors import UsageError
 
@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 DEFAULT = ("queue-stream:concurrency=16",)
 SETS = {"repeats", "repeats_width", "repeats_max", "repeats_budget_s", "reference", "control"}
 """Options of a run that the gate sets itself."""
+HELP = {
+    "strategies": "Client strategy, with layers around it if you like; repeat to judge several "
+    f"[default: {DEFAULT[0]}].",
+    "slo": 'Conditions for the candidate, such as "p99<500ms,errors<1%", for a backlog "service_p99<500ms"; each is a '
+    "check of the gate, judged by its interval.",
+}
+"""What shared options mean in a gate."""
 
 
 def _gate_only(function: Any) -> Any:
     from harness.experiment.gate_settings import GateSettings
 
-    return options_of(GateSettings)(left_out(shared(function), SETS))
+    return options_of(GateSettings)(described(left_out(shared(function), SETS), HELP))
 
 
 @click.command("gate", cls=Command)

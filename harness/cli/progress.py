@@ -56,7 +56,9 @@ class ProgressDisplay(Display):
 
     def _on_target(self, facts: dict[str, Any]) -> None:
         what = f"mock server {facts['profile']!r}" if facts["profile"] else "server"
-        self._say(f"{what} at {facts['url']}" + (f" ({facts['note']})" if facts["note"] else ""))
+        # In virtual time there is no address; the note says so.
+        where = f" at {facts['url']}" if "//" in facts["url"] else ""
+        self._say(what + where + (f" ({facts['note']})" if facts["note"] else ""))
 
     def _on_calibrating(self, facts: dict[str, Any]) -> None:
         self._begin(f"calibrating the {facts['transport']} client", None)

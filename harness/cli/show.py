@@ -94,7 +94,8 @@ def show_act(result: RunResult, title: str) -> None:
     console = _console()
     console.print(Text(f"\n{title}", style="bold"))
     console.print(_table(result.cases, narrow=console.width < NARROW))
-    if summed := slo.outcome(result.cases):
+    # The headline begins with an SLO that failed.
+    if (summed := slo.outcome(result.cases)) and not result.headline.startswith(summed):
         console.print(Text(summed))
     console.print(Text(result.headline, style="bold"))
     for finding in result.findings:

@@ -7,12 +7,20 @@ from typing import Any
 
 import click
 
-from harness.cli.command import Command, left_out, options_of
+from harness.cli.command import Command, described, left_out, options_of
 from harness.cli.options import play, shared
 
 SET_BY_SWEEP = {"variants", "rate", "load", "items", "duration", "reference", "control"}
 SET_BY_SWEEP |= {"repeats_width", "repeats_max", "repeats_budget_s"}
 """Options of a run that the sweep sets itself, or has with another meaning."""
+HELP = {
+    "strategies": "The one strategy of the sweep; by concurrency one with the setting `concurrency` "
+    "[default: queue-stream by concurrency, unbounded by rate].",
+    "repeats": "Repeats of each level, in a random order after the first; they give the intervals.",
+    "slo": 'Conditions such as "p99<500ms,errors<1%", judged at each level; exit code 1 if the lowest level fails. '
+    "By concurrency p99 is that of the service time.",
+}
+"""What shared options mean in a sweep."""
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -22,7 +30,8 @@ def swept(options: Decorator, without: Collection[str] = ()) -> Decorator:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         from harness.experiment.sweep import SweepSettings
 
-        return options_of(SweepSettings, without=without)(left_out(options(function), SET_BY_SWEEP))
+        of_run = described(left_out(options(function), SET_BY_SWEEP), HELP, repeats="N")
+        return options_of(SweepSettings, without=without)(of_run)
 
     return decorate
 

@@ -10,7 +10,7 @@ from harness.measure.sweep_result import SweepResult
 
 WIDE_ONLY = {"95 % interval", "p95", "in flight"}
 """Hidden on a narrow terminal."""
-STYLES = {"knee": "green", "cliff": "red"}
+STYLES = {"knee": "green", "highest measured": "green", "lowest measured": "green", "cliff": "red"}
 
 
 def show_sweep(result: RunResult, console: Any, brief: bool, narrow: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.base import units
 from harness.measure.judge.sweep.fits import predicted
-from harness.measure.judge.sweep.wording import level_words, rows
+from harness.measure.judge.sweep.wording import knee_name, level_words, rows
 from harness.measure.result import RunResult
 from harness.measure.sweep_result import Estimate, ModelFit, SweepPoint, SweepResult
 from reports import labels
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 TITLE = "Throughput and latency against load"
 HOW = (
-    "A point per level; bands are 95 % intervals over the repeats. The solid line marks the knee, the dotted one the "
-    "highest level that holds the SLO. Hollow points are not judged, or have too many failures."
+    "A point per level; bands are 95 % intervals over the repeats. The solid line marks the knee, or the end of the "
+    "levels if the best is there; the dotted one the highest level that holds the SLO. Hollow points are not judged, "
+    "or have too many failures."
 )
 UNEXPLAINED = " At the bottom, what each model leaves unexplained."
 ORDER = 5
@@ -204,8 +205,12 @@ def _key(found: SweepResult, theme: Theme) -> list[tuple[str, dict[str, object]]
             "ls": (0, (4, 2)) if chosen else (0, (1, 2)),
         }
         entries.append((LABELS[fit.model] + (" (chosen)" if chosen else ""), style))
-    marks = ((found.knee, "knee", theme.purple, "-"), (found.capacity, "SLO holds to", theme.ink, (0, (1, 1.5))))
-    for level, words, color, ls in (*marks, (found.cliff, "cliff", theme.vermillion, (0, (6, 2)))):
+    marks: tuple[tuple[float | None, str, str, object], ...] = (
+        (found.knee, knee_name(found), theme.purple, "-"),
+        (found.capacity, "SLO holds to", theme.ink, (0, (1, 1.5))),
+        (found.cliff, "cliff", theme.vermillion, (0, (6, 2))),
+    )
+    for level, words, color, ls in marks:
         if level is not None:
             entries.append((f"{words} {level_words(found, level)}", {"color": color, "ls": ls}))
     return entries

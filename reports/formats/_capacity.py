@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.measure.capacity_result import CapacityResult
-from harness.measure.judge.capacity.wording import COLUMNS, answer_lines, row
+from harness.measure.judge.capacity.wording import answer_lines, columns, row
 
 
 def capacity_blocks(found: CapacityResult | None) -> list[dict[str, Any]]:
@@ -17,7 +17,7 @@ def capacity_blocks(found: CapacityResult | None) -> list[dict[str, Any]]:
         probes = sorted((one for one in found.probes if one.by == by), key=lambda one: (one.load, one.confirmation))
         lines = [line.strip() for answer in found.answers if answer.by == by for line in answer_lines(answer)]
         rows = [row(one) for one in probes]
-        heads = [by, *COLUMNS[1:]]
+        heads = columns(by, found)
         title = f"Capacity by {by}"
         blocks.append({"title": title, "lines": lines, "heads": heads, "rows": rows, "words": True})
     return blocks
@@ -28,7 +28,7 @@ def capacity_section(found: CapacityResult, escaped: Callable[[str], str]) -> st
     parts = []
     for block in capacity_blocks(found):
         parts += [f"## {block['title']}", "", *(f"- {escaped(line)}" for line in block["lines"]), ""]
-        parts += ["| " + " | ".join(block["heads"]) + " |", "|---:|---|---:|---:|---:|---|"]
+        parts += ["| " + " | ".join(map(escaped, block["heads"])) + " |", "|---:|---|---:|---:|---:|---|"]
         parts += ["| " + " | ".join(map(escaped, cells)) + " |" for cells in block["rows"]]
         parts.append("")
     return "\n".join(parts).strip()

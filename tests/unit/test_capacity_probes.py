@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,11 +13,12 @@ from harness.measure.capacity_result import CapacityPlan, Probe, State
 from harness.measure.judge.capacity.answers import capacity_result
 from harness.measure.judge.capacity.probes import GROWTH, conditions, judge, requests_needed, tiers_of
 from harness.measure.judge.capacity.verdict import capacity_findings, capacity_headline, capacity_verdict
-from harness.measure.judge.capacity.wording import probe_words
+from harness.measure.judge.capacity.wording import columns, probe_words
 from harness.measure.reduce.share_intervals import mean_interval, quantile_interval, share_interval
 from harness.measure.reduce.statistics import t975
 from harness.measure.reduce.trial_samples import TrialSample
 from harness.measure.result import Reason, Verdict
+from reports.formats._capacity import capacity_blocks
 
 TIER = "p99<500ms,errors<1%"
 RATE = Probe("rate 80/s", "rate", 80.0)
@@ -205,6 +207,22 @@ def test_a_search_that_could_not_measure_is_invalid_and_says_why() -> None:
     assert "invalid (0 trials, 3 invalid; the server could not be reached)" in probe_words(gone)
 
 
+def test_one_invalid_trial_is_named_with_its_load_and_unit() -> None:
+    spoiled = Probe("rate 10/s", "rate", 10.0, ["passed"], trials=4, trials_invalid=1, fault="it was late. Do this.")
+    found = capacity_result(PLAN, [spoiled])
+    words = "One trial was invalid and left out: no bound rests on it. The last one, at 10 requests/s: it was late."
+    assert capacity_findings(found)[-1] == words
+
+
+def test_the_head_of_the_states_names_several_slos_in_their_order() -> None:
+    one = capacity_result(PLAN, searched((80.0, "passed", False)))
+    again = msgspec.structs.replace(one.answers[0], slo="p99<2s, errors<1%")
+    two = msgspec.structs.replace(one, answers=[one.answers[0], again])
+    assert columns("rate", one)[:2] == ["rate", "state"]
+    assert columns("rate", two)[1] == "p99<500ms / p99<2s"
+    assert capacity_blocks(two)[0]["heads"] == columns("rate", two)
+
+
 def test_damaged_records_make_the_search_invalid() -> None:
     found = capacity_result(PLAN, searched((80.0, "passed", False), (80.0, "passed", True), (90.0, "failed", False)))
     assert capacity_verdict(found, Verdict("invalid", [Reason("damaged", "x")])).status == "invalid"
@@ -216,5 +234,5 @@ def test_odd_and_undecided_loads_are_noted() -> None:
     )
     (answer,) = capacity_result(PLAN, probes).answers
     assert any("not monotonic: 80 passed although 60 failed" in note for note in answer.notes)
-    assert any("part of the interval: 50" in note for note in answer.notes)
+    assert any("part of the interval: 50 requests/s" in note for note in answer.notes)
     assert any("not confirmed" in note for note in answer.notes)

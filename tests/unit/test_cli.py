@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from harness.base.units import seconds
 from harness.cli.main import COMMANDS, cli, main
+from harness.cli.progress import ProgressDisplay
 from tests.processes import ROOT
 
 
@@ -500,3 +501,18 @@ def test_a_simulation_that_takes_no_time_at_all_has_a_timeline(
     line = ["simulate", "compare", "--network", "memory", "--items", "3", "-s", "sync", "--server", "null"]
     code, _, err = run(capsys, *line, "--no-report", "--out", str(tmp_path / "run"))
     assert (code, "Warning" in err) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("simulated:", "mock server 'demo' (simulated in virtual time)\n"),
+        ("http://127.0.0.1:1", "mock server 'demo' at http://127.0.0.1:1 (simulated in virtual time)\n"),
+    ],
+)
+def test_the_progress_names_an_address_only_where_there_is_one(
+    url: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ProgressDisplay(quiet=False) as progress:
+        progress("target", {"url": url, "profile": "demo", "note": "simulated in virtual time"})
+    assert capsys.readouterr().err == expected

@@ -73,7 +73,7 @@ def test_the_same_run_is_no_worse() -> None:
     figure = found.comparisons[0].figures[0]
     assert figure.detectable is not None
     assert 0.03 < figure.detectable < 0.1
-    assert interval(figure) == "[0.97, 1.03]"
+    assert interval(figure) == "[0.971, 1.030]"
 
 
 def test_a_better_run_is_no_worse() -> None:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from harness.base.options import add_options, filled, option, options
 from harness.base.quantity import duration_s
 from harness.cli.command import options_of
+from harness.cli.main import cli
 from mock_server.main import OPTIONS as MOCK
 from model_server.main import OPTIONS as MODEL
 
@@ -96,3 +97,17 @@ def test_defaults_and_names_can_be_replaced() -> None:
     assert CliRunner().invoke(command, []).output == "2\n"
     assert CliRunner().invoke(command, ["-a", "3"]).output == "3\n"
     assert {field.name for field in fields(Some)} > {one.field for one in options(Some)}
+
+
+@pytest.mark.parametrize(
+    ("command", "texts"),
+    [
+        ("sweep", ["The one strategy of the sweep", "--repeats N ", "judged at each level"]),
+        ("gate", ["repeat to judge several", "check of the gate"]),
+        ("compare", ["repeat to compare several", "--repeats N|auto", "exit code 1 if one fails"]),
+    ],
+)
+def test_the_help_of_a_shared_option_is_true_for_each_command(command: str, texts: list[str]) -> None:
+    """A sweep takes one strategy and a number of repeats; a gate judges."""
+    said = " ".join(CliRunner().invoke(cli, [command, "--help"]).output.split())
+    assert [text for text in texts if text not in f"{said} "] == []

@@ -188,7 +188,8 @@ def test_intervals_of_automatic_repeats_are_wider_by_a_tenth(tmp_path: Path) -> 
 def test_words_name_the_number_of_repeats_the_reason_and_the_widest_interval() -> None:
     found = outcome(ASKED, [case("a", 0.08), case("b", 0.05)])
     assert words(found) == (
-        "Repeats: 8, then every interval was within ±10 %. The widest interval is that of p90 of latency of a: ±8 %."
+        "Repeats: 8, then every judged interval was within ±10 %. "
+        "The widest judged interval is that of p90 of latency of a: ±8 %."
     )
     stopped = outcome(ASKED, [case("a", None, repeats=3)])
     assert (stopped.ended, stopped.widest) == ("stopped", None)

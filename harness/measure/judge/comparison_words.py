@@ -12,6 +12,7 @@ HEADS = ("strategy", "figure", "reference", "value", "effect", "95 % interval", 
 
 
 FOUND = ("better", "worse")
+NEAR = 0.06
 NOISE = ", but within the noise of the control"
 
 
@@ -32,10 +33,12 @@ def effect(figure: FigureComparison) -> str:
 
 
 def interval(figure: FigureComparison) -> str:
-    """[1.02, 1.13]; empty without one."""
+    """[1.021, 1.130]; empty without one."""
     if figure.low is None or figure.high is None:
         return ""
-    return f"[{_number(figure.low, figure)}, {_number(figure.high, figure)}]"
+    # Both ends have the same number of decimals.
+    fine = _near_one(figure.low) or _near_one(figure.high)
+    return f"[{_number(figure.low, figure, fine=fine)}, {_number(figure.high, figure, fine=fine)}]"
 
 
 def value(figure: FigureComparison, of_reference: bool = False) -> str:
@@ -58,7 +61,7 @@ def finding(figure: FigureComparison) -> str:
 
 
 def sentence(figure: FigureComparison) -> str:
-    """throughput x1.08 [1.02, 1.13] better; p99 no difference found (an effect of 6 % would have been seen)."""
+    """throughput x1.08 [1.021, 1.130] better; p99 no difference found (an effect of 6 % would have been seen)."""
     if figure.decision in ("better", "worse"):
         return f"{label(figure)} {effect(figure)} {interval(figure)} {figure.decision}"
     return f"{label(figure)} {finding(figure)}"
@@ -115,11 +118,16 @@ def rows(comparisons: Sequence[Comparison], control: Control | None = None) -> l
     ]
 
 
-def _number(number: float, figure: FigureComparison, signed: bool = False) -> str:
+def _near_one(number: float) -> bool:
+    """Whether a ratio is so near to 1 that a limit of a few per cent needs three decimals."""
+    return abs(number - 1) < NEAR
+
+
+def _number(number: float, figure: FigureComparison, signed: bool = False, fine: bool = False) -> str:
     if figure.scale == "difference":
         points = f"{100 * number:+.3g}" if number else "0"
         return f"{points} points" if signed else points
-    shown = f"{number:.3g}" if number < 0.1 else f"{number:.2f}" if abs(number - 1) >= 0.02 else f"{number:.3f}"
+    shown = f"{number:.3g}" if number < 0.1 else f"{number:.{3 if fine or _near_one(number) else 2}f}"
     return f"x{shown}" if signed else shown
 
 

@@ -73,7 +73,7 @@ def outcome(asked: PrecisionPlan, cases: Sequence[Case]) -> Precision:
 def words(found: Precision) -> str:
     """How many repeats were played, why no more, and the widest interval."""
     cause = {
-        "narrow": f"then every interval was within ±{units.share(found.width)}",
+        "narrow": f"then every judged interval was within ±{units.share(found.width)}",
         "repeats": "the most that are allowed",
         "time": "then the time was spent",
         "stopped": "then the run was stopped",
@@ -84,7 +84,7 @@ def words(found: Precision) -> str:
 def _widest(found: Precision) -> str:
     if found.figure is None:
         return ""
-    what = f"The widest interval is that of {found.figure} of {found.case}"
+    what = f"The widest judged interval is that of {found.figure} of {found.case}"
     return f"{what}: ±{units.share(found.widest)}." if found.widest is not None else f"{what}: it has an open end."
 
 

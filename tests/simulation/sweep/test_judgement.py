@@ -39,6 +39,9 @@ def test_a_best_level_at_the_edge_of_the_grid_says_so(levels: list[float], best:
     assert (found.knee, found.edge) == (best, said)
     assert ("highest level measured" in found.advice) is (said == "highest")
     assert ("lowest level tried" in found.advice) is (said == "lowest")
+    # It is no knee that was seen, so the table does not call it one.
+    (marked,) = [cells for cells in rows(found) if "knee" in cells[-1] or "measured" in cells[-1]]
+    assert (marked[0], marked[-1]) == (f"{best:g}", f"{said} measured" if said else "knee")
 
 
 def test_by_rate_the_lowest_rate_is_an_edge_only_if_it_is_not_kept_up_with() -> None:

@@ -13,7 +13,9 @@ from harness.measure.judge.sweep.verdict import sweep_verdict
 from harness.measure.judge.sweep.wording import findings, headline
 from harness.measure.result import Quantile, RunResult
 from harness.measure.sweep_result import SweepResult
+from reports.charts.sweep import _key
 from reports.drawing.draw import draw_all
+from reports.drawing.theme import LIGHT
 from reports.formats import html, junit, markdown
 from tests.simulation.sweep.made_up import VALID, case, curve, judged
 from tests.simulation.sweep.test_judgement import CAP, LEVELS
@@ -74,6 +76,31 @@ def test_a_sweep_without_a_success_has_a_report_without_a_chart() -> None:
     empty = result_of(judged([case(level, [0.0], failed=10) for level in LEVELS]))
     assert draw_all(empty, png=False) == []
     assert "nothing to recommend" in markdown.render(empty)
+
+
+def test_the_key_of_the_chart_calls_the_end_of_the_grid_an_end() -> None:
+    rising, bent = judged(curve({1.0: 10.0, 2.0: 20.0, 4.0: 40.0})), judged(curve(CAP))
+    assert "highest measured 4" in [words for words, _ in _key(rising, LIGHT)]
+    assert "knee 8" in [words for words, _ in _key(bent, LIGHT)]
+
+
+def test_an_slo_that_fails_for_a_growing_queue_says_so() -> None:
+    """Its latencies within the limit would contradict the finding."""
+    points = [
+        msgspec.structs.replace(point, kept_up=point.level < 16, slo="holds" if point.level < 16 else "fails")
+        for point in judged(curve(CAP)).points
+    ]
+    found = msgspec.structs.replace(
+        judged(curve(CAP)), by="rate", points=points, slo="p95<3s", capacity=8.0, fails_from=16.0
+    )
+    expected = (
+        "The SLO p95<3s holds up to 8/s, fails from 16/s: a queue grows there, so latencies depend on its length."
+    )
+    assert findings(found)[0] == expected
+    late = [msgspec.structs.replace(point, slo_words=["p95 4 s"]) for point in points]
+    assert "fails from 16/s." in findings(msgspec.structs.replace(found, points=late))[0]
+    none = msgspec.structs.replace(found, capacity=None, fails_from=16.0)
+    assert findings(none)[0] == "The SLO is p95<3s. At 16/s a queue grows."
 
 
 def test_junit_judges_the_sweep_as_a_whole(result: RunResult) -> None:

@@ -136,7 +136,8 @@ def _notes(own: Sequence[Probe], limits: Bounds, tier: int, plan: CapacityPlan) 
     if undecided:
         loads = units.listing([load_words(load) for load in undecided])
         found.append(
-            f"undecided after {_trials(own, undecided)} trials or a long run, so part of the interval: {loads}"
+            f"undecided after {_trials(own, undecided)} trials or a long run, so part of the interval: {loads} "
+            f"{QUANTITY[own[0].by]}"
         )
     invalid = [one for one in own if one.states and one.states[tier] == "invalid"]
     found += [f"{one.case} is no bound: {one.reason}" for one in invalid]

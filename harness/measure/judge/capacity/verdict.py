@@ -13,7 +13,7 @@ from typing import Literal
 
 from harness.base import units
 from harness.measure.capacity_result import ENDED, Capacity, CapacityResult
-from harness.measure.judge.capacity.answers import breaches, brief, load_words
+from harness.measure.judge.capacity.answers import QUANTITY, breaches, brief, load_words
 from harness.measure.judge.capacity.wording import cause
 from harness.measure.result import Reason, RunResult, Verdict
 
@@ -69,9 +69,11 @@ def _left_out(found: CapacityResult) -> str:
     if not spoiled:
         return ""
     number = sum(probe.trials_invalid for probe in spoiled)
-    trials = f"{units.count(number)} trials were" if number > 1 else "One trial was"
-    last = f" The last one, at {load_words(spoiled[-1].load)}: {cause(spoiled[-1])}." if spoiled[-1].fault else ""
-    return f"{trials} invalid and left out: no bound rests on them.{last}"
+    trials, them = (f"{units.count(number)} trials were", "them") if number > 1 else ("One trial was", "it")
+    latest = spoiled[-1]
+    at = f"{load_words(latest.load)} {QUANTITY[latest.by]}"
+    last = f" The last one, at {at}: {cause(latest)}." if latest.fault else ""
+    return f"{trials} invalid and left out: no bound rests on {them}.{last}"
 
 
 def _advice(answer: Capacity, breach: str) -> str:

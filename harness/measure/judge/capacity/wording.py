@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from harness.base import units
-from harness.measure.capacity_result import Capacity, CapacityPlan, Figure, Probe
+from harness.measure.capacity_result import Capacity, CapacityPlan, CapacityResult, Figure, Probe
 from harness.measure.judge.capacity.answers import QUANTITY, load_words
 from harness.measure.judge.capacity.probes import GROWTH, figure_words
 
 COLUMNS = ("load", "state", "trials", "requests", "completed", "figures")
+
+
+def columns(by: str, found: CapacityResult) -> list[str]:
+    """The heads of the table; with several tiers that of the states names what differs between them, in their order."""
+    tiers = [answer.slo.split(", ") for answer in found.answers if answer.by == by]
+    shared = set.intersection(*map(set, tiers)) if tiers else set[str]()
+    own = [", ".join(part for part in tier if part not in shared) or ", ".join(tier) for tier in tiers]
+    return [by, " / ".join(own) if len(own) > 1 else "state", *COLUMNS[2:]]
 
 
 def plan_words(plan: CapacityPlan) -> str:

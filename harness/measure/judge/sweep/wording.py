@@ -46,12 +46,17 @@ def _row(result: SweepResult, point: SweepPoint) -> list[str]:
 
 
 def _marks(result: SweepResult, point: SweepPoint) -> list[str]:
-    marks = ["knee"] if point.level == result.knee else []
+    marks = [knee_name(result)] if point.level == result.knee else []
     marks += [f"SLO {point.slo}"] if point.slo else []
     marks += ["cliff"] if point.level == result.cliff else []
     marks += ["fell behind"] if point.kept_up is False else []
     marks += ["too many failures"] if point.failing else []
     return marks + ([f"not judged: {point.left_out}"] if point.left_out else [])
+
+
+def knee_name(result: SweepResult) -> str:
+    """What the level of the knee is called: at the end of the levels that were measured, it is only that end."""
+    return f"{result.edge} measured" if result.edge else "knee"
 
 
 def headline(result: SweepResult, verdict: Verdict) -> str:
@@ -163,12 +168,22 @@ def _slo_words(result: SweepResult) -> str:
     above = [point for point in _judged(result) if point.level > (result.capacity or 0.0)]
     unclear = [level_words(result, point.level) for point in above if point.slo == "unclear"]
     open_at = f" Unclear at {units.listing(unclear)}: use more --repeats or a longer --duration." if unclear else ""
+    failed = next((point for point in result.points if point.level == result.fails_from), None)
     if result.capacity is None:
-        failed = next((point for point in result.points if point.level == result.fails_from), None)
-        why = f" At {level_words(result, failed.level)} {failed.slo_words[0]}." if failed and failed.slo_words else ""
+        cause = "a queue grows" if failed and _only_behind(failed) else "".join(failed.slo_words[:1] if failed else ())
+        why = f" At {level_words(result, failed.level)} {cause}." if failed and cause else ""
         return f"The SLO is {result.slo}.{why}{open_at}"
-    until = f", fails from {level_words(result, result.fails_from)}" if result.fails_from is not None else ""
-    return f"The SLO {result.slo} holds up to {level_words(result, result.capacity)}{until}.{open_at}"
+    fails = f", fails from {level_words(result, failed.level)}{_why(failed)}" if failed else ""
+    return f"The SLO {result.slo} holds up to {level_words(result, result.capacity)}{fails}.{open_at}"
+
+
+def _why(failed: SweepPoint) -> str:
+    """Why a level fails, where its figures hold and so do not show it."""
+    return ": a queue grows there, so latencies depend on its length" if _only_behind(failed) else ""
+
+
+def _only_behind(failed: SweepPoint) -> bool:
+    return failed.kept_up is False and not failed.slo_words
 
 
 def _stop_words(result: SweepResult) -> str:
