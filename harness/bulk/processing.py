@@ -56,6 +56,7 @@ class Process:
         paths.check_apart(settings, self._around.named)
         if provides(self._strategy, BatchingStrategy) and self._strategy.size > settings.window:
             raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
+        self._reader = RowReader(settings.input, columns_of(settings.columns), settings.reading)
         self._rows = Rows(
             settings.tasks,
             settings.id_field,
@@ -64,7 +65,7 @@ class Process:
             settings.priority_field,
             uses_priorities(self._strategy),
             settings.http,
-            RowReader(settings.input, columns_of(settings.columns)),
+            self._reader,
         )
         self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)
         self._closing = AsyncExitStack()
@@ -105,9 +106,11 @@ class Process:
 
     async def run(self) -> Summary:
         """Process the remaining lines. Raises UsageError only before any file is changed."""
-        source = InputSource(self.settings.input)
+        source = InputSource(self.settings.input, self._reader)
         self._empty = source.empty
         try:
+            if self._reader.has_header and self.settings.input == "-":
+                self._reader.read_header(await source.first_row())
             ours = resume.fingerprint(self.settings, source, self._rows)
             past = self._store.past() if self.settings.resume else None
             if past is not None:

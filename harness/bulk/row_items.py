@@ -88,6 +88,7 @@ class Rows:
             "with_input": self._with_input,
             "task_field": self._task_field,
             **({"columns": self._reader.columns} if self._reader.columns else {}),
+            **self._reader.settings.fingerprint(),
         }
 
     def item(self, line: int, raw: bytes | LongLine) -> tuple[Item | None, Ticket, str]:

@@ -8,6 +8,7 @@ from harness.base.options import REQUIRED, option
 from harness.base.quantity import duration_s, share
 from harness.client.checks import at_least, between
 from harness.client.errors import SettingError, UsageError
+from harness.client.input_settings import InputSettings
 from harness.client.layer_settings import LayerSettings
 from harness.client.transport.connection_settings import ConnectionSettings
 
@@ -48,6 +49,7 @@ class ProcessSettings:
         metavar="NAME[:...][+LAYER...]",
         names="strategy",
     )
+    reading: InputSettings = field(default_factory=InputSettings)
     layers: LayerSettings = field(default_factory=lambda: LayerSettings(retries=3))
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
     resume: bool = option(False, "Continue an earlier run, if there was one; else begin.")

@@ -21,8 +21,9 @@ from typing import Any
 
 from harness.bulk.journal import Mark
 from harness.client.errors import UsageError
+from harness.load import forms
 from harness.load.lines import READ_BYTES, Lines, LongLine, Splitter, Unpack, is_packed
-from harness.load.rows import Records, kind_of_file
+from harness.load.rows import RowReader
 
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
 
@@ -41,9 +42,12 @@ class LineBlock:
 class InputSource:
     """`-` is standard input; anything else a path. Use it once."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, rows: RowReader | None = None) -> None:
         self.path = path
-        self._splitter: Callable[[int], Splitter] = Lines if kind_of_file(path) == "jsonl" else Records
+        self._rows = rows or RowReader(path)
+        self._encoding = self._rows.settings.encoding
+        # Bytes of a pipe that were read to find its first row.
+        self._ahead: list[bytes] = []
         self._fd = -1
         # None for a pipe.
         self._size: int | None = None
@@ -59,13 +63,19 @@ class InputSource:
             if stat.S_ISREG(info.st_mode):
                 self._size, self._changed_ns = info.st_size, info.st_mtime_ns
                 # Another encoding is refused before any file is changed.
-                next(Unpack().feed(os.pread(self._fd, READ_BYTES, 0)), b"")
+                if not self._converted:
+                    next(Unpack(self._encoding).feed(os.pread(self._fd, READ_BYTES, 0)), b"")
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror or error}") from error
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from error
         if stat.S_ISDIR(info.st_mode):
             raise UsageError(f"{path}: is a directory")
+
+    @property
+    def _converted(self) -> bool:
+        """Whether the rows are made from the file, and are not its own bytes."""
+        return forms.is_converted(self._rows.form)
 
     @property
     def empty(self) -> bool:
@@ -111,11 +121,12 @@ class InputSource:
         """Read a file once more up to a mark; raises UsageError if its bytes have changed. A pipe is checked later."""
         if self._size is None or not read.offset:
             return
-        reader = _Reader(read, rows=self._splitter)
+        reader = self._reader(read)
         try:
-            os.lseek(self._fd, 0, os.SEEK_SET)
-            while reader.skipping and (chunk := os.read(self._fd, READ_BYTES)):
+            for chunk in self._chunks():
                 for _ in reader.feed(chunk):
+                    break
+                if not reader.skipping:
                     break
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror or error}") from error
@@ -125,7 +136,7 @@ class InputSource:
     def lines_expected(self) -> float | None:
         """Estimated total number of lines, from the lines read so far; None for a pipe."""
         if self._size is None or not self._read or self._end.line == 1:
-            return None
+            return self._rows.count
         return (self._end.line - 1) * max(1.0, self._size / self._read)
 
     # Reading.
@@ -140,7 +151,7 @@ class InputSource:
 
         Lines of a pipe are given out only after a check up to `read`.
         """
-        reader = _Reader(mark, read or mark, self._splitter)
+        reader = self._reader(mark, read or mark)
         if self._size is not None:
             blocks = self._of_file(reader, mark)
             while (block := await asyncio.to_thread(next, blocks, None)) is not None:
@@ -149,7 +160,7 @@ class InputSource:
             return
         # At most a window of lines lies between the two marks.
         held: list[LineBlock] = []
-        while chunk := await self._from_pipe():
+        while chunk := await self._next_chunk():
             self._read += len(chunk)
             for block in reader.feed(chunk):
                 self._end = reader.end
@@ -163,16 +174,43 @@ class InputSource:
 
     def _of_file(self, reader: _Reader, mark: Mark) -> Iterator[LineBlock]:
         try:
-            if mark.offset and not is_packed(os.pread(self._fd, 4, 0)):
+            own = not self._converted and self._encoding is None
+            if own and mark.offset and not is_packed(os.pread(self._fd, 4, 0)):
                 reader.begin_at(mark)
                 self._read = mark.offset
-            os.lseek(self._fd, self._read, os.SEEK_SET)
-            while chunk := os.read(self._fd, READ_BYTES):
-                self._read += len(chunk)
+            for chunk in self._chunks(self._read):
+                if not self._converted:
+                    self._read += len(chunk)
                 yield from reader.feed(chunk)
             yield from reader.close()
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror or error}") from error
+
+    def _reader(self, mark: Mark, read: Mark | None = None) -> _Reader:
+        return _Reader(mark, read, self._rows.splitter, self._encoding if not self._converted else None)
+
+    def _chunks(self, at: int = 0) -> Iterator[bytes]:
+        """The bytes of a file from this position; of a form that is converted all its rows as JSON."""
+        if self._converted:
+            yield from forms.pieces(self.path, self._rows.form, self._encoding)
+            return
+        os.lseek(self._fd, at, os.SEEK_SET)
+        while chunk := os.read(self._fd, READ_BYTES):
+            yield chunk
+
+    async def first_row(self) -> bytes | LongLine:
+        """The first row of a pipe that is not blank; it is read again by `blocks`. Empty if there is none."""
+        unpack, splitter = Unpack(self._encoding), self._rows.splitter()
+        while chunk := await self._from_pipe():
+            self._ahead.append(chunk)
+            for piece in unpack.feed(chunk):
+                for row in splitter.feed(piece):
+                    if isinstance(row, LongLine) or row.strip():
+                        return row
+        return next(iter((*splitter.feed(unpack.close()), *splitter.close())), b"")
+
+    async def _next_chunk(self) -> bytes:
+        return self._ahead.pop(0) if self._ahead else await self._from_pipe()
 
     async def _from_pipe(self) -> bytes:
         loop = asyncio.get_running_loop()
@@ -209,11 +247,17 @@ def _once(ready: asyncio.Future[None]) -> None:
 class _Reader:
     """Turns chunks of the file into blocks; up to the mark it only computes the checksum."""
 
-    def __init__(self, mark: Mark, read: Mark | None = None, rows: Callable[[int], Splitter] = Lines) -> None:
+    def __init__(
+        self,
+        mark: Mark,
+        read: Mark | None = None,
+        rows: Callable[[int], Splitter] = Lines,
+        encoding: str | None = None,
+    ) -> None:
         self._mark = mark
         self._read = read or mark
         self.checked = self._read.offset <= mark.offset
-        self._unpack = Unpack()
+        self._unpack = Unpack(encoding)
         self._rows = rows
         self._lines = rows(0)
         # Position and checksum in the unpacked bytes.

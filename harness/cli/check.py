@@ -17,10 +17,11 @@ EXIT_FAILED = 1
 
 
 def _options(function: Any) -> Any:
+    from harness.client.input_settings import InputSettings
     from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.check import CheckSettings
 
-    return options_of(CheckSettings, ConnectionSettings, defaults={"target": REQUIRED})(function)
+    return options_of(CheckSettings, InputSettings, ConnectionSettings, defaults={"target": REQUIRED})(function)
 
 
 @click.command("check", cls=Command)
@@ -35,10 +36,12 @@ def command(as_json: bool, **options: Any) -> int:
     paceline check --target http://127.0.0.1:8000
     paceline check --target https://models.internal --http score.toml --input pairs.csv --map a=question1,b=question2
     """
+    from harness.client.input_settings import InputSettings
     from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.check import CheckSettings, check
 
-    checked = check(filled(CheckSettings, options, connection=filled(ConnectionSettings, options)))
+    reading, connection = filled(InputSettings, options), filled(ConnectionSettings, options)
+    checked = check(filled(CheckSettings, options, reading=reading, connection=connection))
     if as_json:
         import msgspec
 

@@ -25,10 +25,11 @@ EXIT_FAILED = 1
 def _options(function: Any) -> Any:
     """Add the options of the command."""
     from harness.bulk import ProcessSettings
+    from harness.client.input_settings import InputSettings
     from harness.client.layer_settings import LayerSettings
     from harness.client.transport.connection_settings import ConnectionSettings
 
-    return options_of(ProcessSettings, ConnectionSettings, defaults={"target": REQUIRED})(
+    return options_of(ProcessSettings, InputSettings, ConnectionSettings, defaults={"target": REQUIRED})(
         layer_options(function, LayerSettings, retries=3)
     )
 
@@ -40,7 +41,7 @@ def _options(function: Any) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="Write a summary as JSON to stdout.")
 @click.option("--quiet", is_flag=True, help="Print only what went wrong.")
 def command(**options: Any) -> int:
-    """Send every line of INPUT (JSONL, also gzip or Zstandard; - is stdin) and write the answers to a file.
+    """Send every row of INPUT (JSONL, CSV, Parquet, ...; - is stdin) and write the answers to a file.
 
     Memory stays the same whatever the size. Killed at any moment and called again with --resume, it loses nothing and
     writes nothing twice. Lines that get no answer go to the dead-letter file, which is itself an INPUT.
@@ -73,6 +74,7 @@ def command(**options: Any) -> int:
 def _settings(options: dict[str, Any]) -> ProcessSettings:
     from harness.bulk import ProcessSettings
     from harness.client import stack
+    from harness.client.input_settings import InputSettings
     from harness.client.layer_settings import LayerSettings
     from harness.client.transport.connection_settings import ConnectionSettings
 
@@ -83,6 +85,7 @@ def _settings(options: dict[str, Any]) -> ProcessSettings:
         input=options["input"],
         layers=filled(LayerSettings, options, named=stack.parse(layers)),
         connection=filled(ConnectionSettings, options),
+        reading=filled(InputSettings, options),
     )
 
 

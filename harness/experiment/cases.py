@@ -9,6 +9,7 @@ from harness import plugins
 from harness.base.quantity import AUTO, NONE
 from harness.client import stack
 from harness.client.errors import UsageError
+from harness.client.input_settings import InputSettings
 from harness.client.layer_settings import NamedLayers
 from harness.client.protocols import RealTimeOnly, provides, uses_priorities
 from harness.client.tasks.http import Http
@@ -46,6 +47,7 @@ def cases(settings: RunSettings, scenario: type[Description], name: str | None =
             items=items,
             input=source,
             columns=columns_of(settings.columns),
+            reading=settings.reading,
             synthetic=synthetic,
             layers=settings.layers.around(layers),
             seed=seed,
@@ -182,6 +184,8 @@ def _workload(settings: RunSettings, tasks: list[TaskShare]) -> tuple[str | None
         raise UsageError("--input and --synthetic exclude each other")
     if settings.columns and settings.input is None:
         raise UsageError("--map needs --input: it names columns of that file")
+    if settings.reading != InputSettings() and settings.input is None:
+        raise UsageError(f"{settings.reading.first_flag} needs --input: it says how that file is read")
     if settings.synthetic is not None:
         distribution, given = plugins.split_spec(settings.synthetic)
         values = {"distribution": distribution, **given} if distribution else given
@@ -209,7 +213,8 @@ def _check_workload(
             data = Synthetic(**(synthetic or {})).data(task, 0, settings.effective_seed)
         else:
             priorities = any(uses_priorities(plugins.build("strategy", one.name, one.settings)) for one in strategies)
-            _, data, _ = next(iter(Jsonl(source, settings.items, priorities, columns_of(settings.columns)).rows(task)))
+            columns = columns_of(settings.columns)
+            _, data, _ = next(iter(Jsonl(source, settings.items, priorities, columns, settings.reading).rows(task)))
         _check_request(task, data)
 
 

@@ -19,6 +19,7 @@ from harness import plugins
 from harness.base.options import REQUIRED, option
 from harness.base.quantity import duration_s
 from harness.client.errors import BadResponse, UsageError
+from harness.client.input_settings import InputSettings
 from harness.client.redaction import MASK, excerpt, redact
 from harness.client.tasks.http import Http
 from harness.client.tasks.http.pointer import kind_of, places
@@ -49,7 +50,7 @@ class CheckSettings:
         None, "TOML file that describes the requests and answers of your API, in place of --task.", metavar="FILE.toml"
     )
     input: str | None = option(
-        None, "File with items (JSONL, CSV, TSV); the first one is sent [default: a made-up one].", metavar="FILE"
+        None, "File with items (docs/data.md); the first one is sent [default: a made-up one].", metavar="FILE"
     )
     columns: tuple[str, ...] = option(
         (),
@@ -59,6 +60,7 @@ class CheckSettings:
     )
     row: int = option(1, "Which good row of --input is sent, from 1.", least=1, most=10**9)
     timeout_s: float = option(60.0, "Seconds that the exchange may take.", kind=duration_s, least=0.001)
+    reading: InputSettings = field(default_factory=InputSettings)
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
 
 
@@ -124,8 +126,10 @@ def _item(settings: CheckSettings, task: Task) -> Item:
     if settings.input is None:
         if settings.columns:
             raise UsageError("--map needs --input: it names columns of that file")
+        if flag := settings.reading.first_flag:
+            raise UsageError(f"{flag} needs --input: it says how that file is read")
         return Item(0, Synthetic().data(task, 0, 1), task)
-    rows = Jsonl(settings.input, columns=columns_of(settings.columns))
+    rows = Jsonl(settings.input, columns=columns_of(settings.columns), reading=settings.reading)
     for number, (_, data, _) in enumerate(rows.rows(task), 1):
         if number == settings.row:
             return Item(0, data, task)

@@ -29,7 +29,6 @@ from harness.experiment.file_limit import check as check_open_files
 from harness.experiment.order import Interleaved, Order, UntilNarrow
 from harness.experiment.prepare import Run
 from harness.experiment.spec import CaseSpec, Trial
-from harness.load.lines import count_lines
 from harness.load.workloads.jsonl import Jsonl
 from harness.measure.judge.slo import parse
 from harness.measure.record.files import RecordPaths, digest, disk_failed, find
@@ -205,7 +204,9 @@ def _items(trial: Trial) -> int | None:
         return None
     if trial.scheduled is not None:
         return trial.scheduled
-    return count_lines(Path(trial.input)) if trial.items is None and trial.input is not None else trial.items
+    if trial.items is not None or trial.input is None:
+        return trial.items
+    return Jsonl(trial.input, columns=trial.columns, reading=trial.reading).expected()
 
 
 def _workload(trial: Trial, processes: Sequence[RecordPaths]) -> int | None:
@@ -214,7 +215,7 @@ def _workload(trial: Trial, processes: Sequence[RecordPaths]) -> int | None:
     if whole or trial.items is not None or not trial.is_backlog or trial.input is None:
         return None
     try:
-        return Jsonl(trial.input).count()
+        return Jsonl(trial.input, columns=trial.columns, reading=trial.reading).count()
     except UsageError:
         return None
 

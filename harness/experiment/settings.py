@@ -8,6 +8,7 @@ from typing import Literal
 
 from harness.base.options import option
 from harness.base.quantity import AUTO, duration_s, rate_per_s, repeats_or_auto, seconds_or_none, share
+from harness.client.input_settings import InputSettings
 from harness.client.layer_settings import LayerSettings
 from harness.client.transport.connection_settings import ConnectionSettings
 from harness.measure.precision_result import PrecisionPlan
@@ -42,8 +43,8 @@ class RunSettings:
     )
     input: str | None = option(
         None,
-        "File with the items: JSONL (one JSON object a line), CSV or TSV [default: made-up texts, or pairs that we "
-        "ship].",
+        "File with the items: JSONL (one JSON object a line), CSV, Parquet and others (docs/data.md) [default: made-up "
+        "texts, or pairs that we ship].",
         metavar="FILE",
     )
     columns: tuple[str, ...] = option(
@@ -94,6 +95,7 @@ class RunSettings:
     )
     users: int = option(1, "Client applications that share the load.")
     processes: int = option(1, "Locust processes that share the users.")
+    reading: InputSettings = field(default_factory=InputSettings)
     layers: LayerSettings = field(default_factory=LayerSettings)
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
     variants: tuple[str, ...] = option(

@@ -54,7 +54,8 @@ class CaseSpec(PlanCase, frozen=True):
         """A fresh reader of the workload, for a client application with this strategy."""
         jsonl = None
         if self.input is not None:
-            jsonl = Jsonl(self.input, self.items if self.is_backlog else None, uses_priorities(strategy), self.columns)
+            items = self.items if self.is_backlog else None
+            jsonl = Jsonl(self.input, items, uses_priorities(strategy), self.columns, self.reading)
         synthetic: Synthetic = Synthetic(**(self.synthetic or {}))
         return Source(jsonl, synthetic, self.items, self.seed)
 

@@ -8,8 +8,9 @@ Rules of this file
 
 from __future__ import annotations
 
+import codecs
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -50,7 +51,7 @@ def check_encoding(head: bytes) -> None:
         return
     raise UsageError(
         f"is not UTF-8 but {found}; convert it with `iconv -f {found} -t UTF-8`. Allowed is UTF-8, with or without a "
-        "byte order mark, also packed with gzip or Zstandard"
+        f"byte order mark, also packed with gzip or Zstandard; --encoding {found.lower()} reads items as they are"
     )
 
 
@@ -71,11 +72,13 @@ def is_packed(head: bytes) -> bool:
 class Unpack:
     """Decompresses gzip (any number of members) and Zstandard (any number of frames); passes plain bytes through."""
 
-    def __init__(self) -> None:
+    def __init__(self, encoding: str | None = None) -> None:
         self._head = b""
         self._kind: str | None = None
         self._stream: Any = None
-        self._at_start = True
+        self._at_start = encoding is None
+        self._encoding = encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)() if encoding else None
 
     def plainly(self) -> None:
         """Skip detection: the input continues in the middle of uncompressed data."""
@@ -88,7 +91,16 @@ class Unpack:
             if self._at_start and piece:
                 check_encoding(piece)
                 self._at_start = False
-            yield piece
+            yield piece if self._decoder is None else self._recoded(piece)
+
+    def _recoded(self, piece: bytes, final: bool = False) -> bytes:
+        """The piece in UTF-8."""
+        assert self._decoder is not None  # noqa: S101 - the caller checked it
+        try:
+            return self._decoder.decode(piece, final).encode()
+        except UnicodeError as error:
+            reason = getattr(error, "reason", error)
+            raise UsageError(f"is not {self._encoding}, as --encoding says: {reason}") from None
 
     def _decompressed(self, chunk: bytes) -> Iterator[bytes]:
         if self._kind is None:
@@ -109,7 +121,7 @@ class Unpack:
         if self._stream is not None:
             raise UsageError(f"the input breaks off in the middle of its {self._kind} data")
         head, self._head = self._head, b""
-        return head
+        return head if self._decoder is None else self._recoded(head, final=True)
 
     def _gzip(self, chunk: bytes) -> Iterator[bytes]:
         try:
@@ -210,10 +222,15 @@ class Splitter(Protocol):
         ...
 
 
-def lines_of(path: Path, rows: Splitter | None = None) -> Iterator[bytes | LongLine]:
-    """The lines of a file without line breaks, or its rows. Raises UsageError if it cannot be read or decompressed."""
-    splitter, first = rows or Lines(), True
-    for piece in _pieces(path):
+def lines_of(path: Path, encoding: str | None = None) -> Iterator[bytes | LongLine]:
+    """The lines of a file without line breaks. Raises UsageError if it cannot be read or decompressed."""
+    return split(pieces_of(path, encoding), Lines())
+
+
+def split(pieces: Iterable[bytes], splitter: Splitter) -> Iterator[bytes | LongLine]:
+    """The rows of a text in pieces."""
+    first = True
+    for piece in pieces:
         for line in splitter.feed(piece):
             yield line.removeprefix(BOM) if first and isinstance(line, bytes) else line
             first = False
@@ -223,7 +240,7 @@ def lines_of(path: Path, rows: Splitter | None = None) -> Iterator[bytes | LongL
 
 def text_of(path: Path) -> str:
     """A whole file as text. Raises UsageError if it cannot be read or decompressed, or is not UTF-8."""
-    data = b"".join(_pieces(path))
+    data = b"".join(pieces_of(path))
     try:
         return data.removeprefix(BOM).decode()
     except UnicodeDecodeError as error:
@@ -246,9 +263,9 @@ def count_lines(path: Path, at_most_bytes: int = 256 * 1024 * 1024) -> int:
     return lines if read >= size else round(lines * size / read)
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
-    """The decompressed file in pieces of any size."""
-    unpack = Unpack()
+def pieces_of(path: Path, encoding: str | None = None) -> Iterator[bytes]:
+    """The decompressed file in pieces of any size, in UTF-8 if its encoding is given."""
+    unpack = Unpack(encoding)
     try:
         with path.open("rb") as file:
             while chunk := file.read(READ_BYTES):

@@ -1,25 +1,25 @@
-"""Rows of an input file, by its ending: JSONL, CSV (.csv) or TSV (.tsv), also packed with gzip or Zstandard.
+"""Rows of an input file, by its form: JSONL, CSV or TSV, also packed with gzip or Zstandard.
 
-This is the one place that knows a form of input: `splitter` cuts bytes into raw rows, `row` reads one of them. A raw
-row of CSV may hold line breaks within quotes. CSV and TSV begin with a line of column names, and all their values are
-texts.
+Other forms are turned into JSONL by `harness.load.forms`. This is the one place that knows rows: `splitter` cuts bytes
+into raw rows, `row` reads one of them. A raw row of CSV may hold line breaks within quotes. CSV and TSV begin with a
+line of column names, and all their values are texts.
 """
 
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from harness.client.errors import ItemError, UsageError
+from harness.client.input_settings import InputSettings
 from harness.client.tasks.http.pointer import MISSING, found, tokens_of
-from harness.load.lines import HEAD_BYTES, LINE_MAX, Lines, LongLine, lines_of
+from harness.load import forms
+from harness.load.lines import BOM, HEAD_BYTES, LINE_MAX, Lines, LongLine, split
 
-_PACKED = re.compile(r"\.(gz|zst|zstd)$", re.I)
 _DELIMITERS = (",", ";", "\t", "|")
 _COLUMNS_SHOWN = 12
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -98,10 +98,16 @@ class Records:
 class RowReader:
     """Reads the rows of one input file."""
 
-    def __init__(self, path: Path | str, columns: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        columns: Mapping[str, str] | None = None,
+        settings: InputSettings | None = None,
+    ) -> None:
         self.path = str(path)
         self.columns = dict(columns or {})
-        self.kind = kind_of_file(self.path)
+        self.settings = settings or InputSettings()
+        self.form = forms.form_of(self.path, self.settings)
         self._pointers = {
             field: tokens_of(column, f"--map {field}")
             for field, column in self.columns.items()
@@ -109,17 +115,27 @@ class RowReader:
         }
         self._names: list[str] = []
         self._delimiter = ","
-        if self.has_header:
-            self._read_header()
+        # Number of rows, where the file says it.
+        self.count: int | None = None
+        if (table := forms.table_of(self.path, self.form)) is not None:
+            self.count = table.count
+            self._check_columns(table.names)
+        # The first row of standard input is not read here.
+        elif self.has_header and self.path != "-":
+            self.read_header(next((raw for raw in self.raw_rows() if isinstance(raw, LongLine) or raw.strip()), b""))
 
     @property
     def has_header(self) -> bool:
         """Whether the first row holds the names of columns."""
-        return self.kind != "jsonl"
+        return self.form in {"csv", "tsv"}
 
-    def splitter(self) -> Lines | Records:
+    def raw_rows(self) -> Iterator[bytes | LongLine]:
+        """The raw rows of the file. Raises UsageError if it cannot be read or decompressed."""
+        return split(forms.pieces(self.path, self.form, self.settings.encoding), self.splitter())
+
+    def splitter(self, at: int = 0) -> Lines | Records:
         """Cuts bytes into raw rows."""
-        return Records() if self.has_header else Lines()
+        return Records(at) if self.has_header else Lines(at)
 
     def row(self, raw: bytes) -> dict[str, Any]:
         """A raw row as an object; raises ItemError or `msgspec.MsgspecError`."""
@@ -145,20 +161,28 @@ class RowReader:
             return error
         return ItemError(f"{error} (--map {field}={self.columns[field]}; the row has {_few(list(row))})")
 
-    def _read_header(self) -> None:
-        rows = lines_of(Path(self.path), Records())
-        first = next((raw for raw in rows if isinstance(raw, LongLine) or raw.strip()), b"")
+    def read_header(self, first: bytes | LongLine) -> None:
+        """Take the names of columns from the first row. Raises UsageError."""
         if isinstance(first, LongLine):
             raise UsageError(f"{self.path}: the first line is longer than {LINE_MAX} bytes")
-        if not first:
+        if not first.strip():
             raise UsageError(f"{self.path}: is empty; the first line must hold the names of columns")
-        text = self._text(first)
-        self._delimiter = "\t" if self.kind == "tsv" else max(_DELIMITERS, key=lambda mark: _outside(text, mark))
-        names = [name.strip() for name in self._split(text)]
+        try:
+            text = self._text(first.removeprefix(BOM))
+            self._delimiter = self.settings.mark or self._found_delimiter(text)
+            names = [name.strip() for name in self._split(text)]
+        except ItemError as error:
+            raise UsageError(f"{self.path}: the line with the names of columns {error}") from error
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise UsageError(f"{self.path}: the column {twice!r} is there twice")
         self._names = names
+        self._check_columns(names)
+
+    def _found_delimiter(self, text: str) -> str:
+        return "\t" if self.form == "tsv" else max(_DELIMITERS, key=lambda mark: _outside(text, mark))
+
+    def _check_columns(self, names: list[str]) -> None:
         for field, column in self.columns.items():
             if field not in self._pointers and column not in names:
                 raise UsageError(f"--map {field}={column}: {self.path} has no such column; it has {_few(names)}")
@@ -174,19 +198,13 @@ class RowReader:
         try:
             return next(csv.reader([text], delimiter=self._delimiter, strict=True), [])
         except csv.Error as error:
-            raise ItemError(f"is not {self.kind.upper()}: {error}") from error
+            raise ItemError(f"is not {self.form.upper()}: {error}") from error
 
     def _text(self, raw: bytes) -> str:
         try:
             return raw.decode().removesuffix("\r")
         except UnicodeDecodeError as error:
-            raise ItemError(f"is not UTF-8: {error.reason} at byte {error.start}") from error
-
-
-def kind_of_file(path: str) -> Literal["jsonl", "csv", "tsv"]:
-    """The form of a file, by its ending."""
-    plain = _PACKED.sub("", path).lower()
-    return "csv" if plain.endswith(".csv") else "tsv" if plain.endswith((".tsv", ".tab")) else "jsonl"
+            raise ItemError(f"{forms.NOT_UTF8} ({error.reason} at byte {error.start})") from error
 
 
 def _outside(text: str, mark: str) -> int:

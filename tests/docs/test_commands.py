@@ -114,9 +114,23 @@ def folder(tmp_path: Path) -> Path:
     for name, lines in files.items():
         (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(("\n".join(pairs) + "\n").encode()))
+    legacy = "id;text\n" + "".join(f'{n};"Grüße;\nNr. {n}"\n' for n in range(20))
+    (tmp_path / "legacy.csv.gz").write_bytes(gzip.compress(legacy.encode("latin-1")))
+    write_table(tmp_path / "tickets.parquet")
     write_own_files(tmp_path)
     (tmp_path / "scenarios").symlink_to(ROOT / "scenarios")
     return tmp_path
+
+
+def write_table(path: Path) -> None:
+    """Tickets in a Parquet file, where pyarrow is installed."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        return
+    rows = [{"id": f"t{n}", "body": f"Ticket {n}\nis late.", "language": "en" if n % 2 else "de"} for n in range(40)]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
 
 
 def free_port() -> int:
@@ -142,6 +156,8 @@ def test_a_command_of_the_docs_does_what_it_says(
             pytest.importorskip("torch", reason="serve model needs the model extra")
         serves(line, folder)
         return
+    if ".parquet" in line:
+        pytest.importorskip("pyarrow", reason="needs the parquet extra")
     if line.startswith("paceline diff"):
         shutil.copytree(two_runs, folder / "runs")
     if line.startswith("paceline report"):

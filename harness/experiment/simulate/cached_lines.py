@@ -18,7 +18,7 @@ class CachedJsonl(Jsonl):
         """(index, data, priority) of every good line whose number is `part` modulo `parts`."""
         if self.items is None or not self.path.is_file() or self.path.stat().st_size > BYTES_MAX:
             return super().rows(task, part, parts)
-        once = Jsonl(self.path, priorities=self.priorities, columns=self.columns)
+        once = Jsonl(self.path, priorities=self.priorities, columns=self.columns, reading=self.reading)
         lines = [(data, priority) for _, data, priority in once.rows(task)]
         if once.bad_lines:
             return super().rows(task, part, parts)

@@ -89,7 +89,8 @@ class VirtualPlayer(Player):
         source = super()._source(strategy)
         if (plain := source.jsonl) is None:
             return source
-        return replace(source, jsonl=CachedJsonl(plain.path, plain.items, plain.priorities, plain.columns))
+        cached = CachedJsonl(plain.path, plain.items, plain.priorities, plain.columns, plain.reading)
+        return replace(source, jsonl=cached)
 
     async def play_all(self) -> End:
         """Play every application to its end; raises the first error of one."""

@@ -9,14 +9,16 @@ from typing import Any
 import msgspec
 
 from harness.client.errors import ItemError, UsageError
+from harness.client.input_settings import InputSettings
 from harness.client.items import data_of, priority_of
 from harness.client.types import Task
-from harness.load.lines import LINE_MAX, LongLine, lines_of
+from harness.load import forms
+from harness.load.lines import LINE_MAX, LongLine, count_lines
 from harness.load.rows import RowReader
 
 
 class Jsonl:
-    """Rows of a file (JSONL, CSV, TSV) as checked data. Malformed lines are counted.
+    """Rows of a file of any form as checked data. Malformed lines are counted.
 
     They are an error only if no line is valid.
 
@@ -30,6 +32,7 @@ class Jsonl:
         items: int | None = None,
         priorities: bool = False,
         columns: Mapping[str, str] | None = None,
+        reading: InputSettings | None = None,
     ) -> None:
         self.path = Path(path)
         self.items = items
@@ -38,7 +41,8 @@ class Jsonl:
         self.bad_lines = 0
         self.first_bad: tuple[int, str] | None = None  # line number and reason
         self.columns = dict(columns or {})
-        self._reader = RowReader(self.path, self.columns)
+        self.reading = reading or InputSettings()
+        self._reader = RowReader(self.path, self.columns, self.reading)
         self._read_through = False
 
     @property
@@ -78,6 +82,12 @@ class Jsonl:
         """The number of its rows, valid or not; reads the whole file. Raises UsageError if it cannot be read."""
         return sum(1 for _ in self._lines())
 
+    def expected(self) -> int | None:
+        """About how many rows it has, for progress; None if that is not known without reading all of them."""
+        if forms.is_converted(self._reader.form) or self.reading.encoding is not None:
+            return self._reader.count
+        return count_lines(self.path)
+
     def _no_good_line(self, lines: int) -> str:
         if self.first_bad_line is None:
             needs = "rows below the names of its columns" if self._reader.has_header else "one JSON object per line"
@@ -88,7 +98,7 @@ class Jsonl:
     def _lines(self) -> Iterator[tuple[int, bytes | LongLine]]:
         """Number and bytes of every line that is not blank."""
         header = self._reader.has_header
-        for number, line in enumerate(lines_of(self.path, self._reader.splitter()), 1):
+        for number, line in enumerate(self._reader.raw_rows(), 1):
             if isinstance(line, LongLine) or line.strip():
                 if not header:
                     yield number, line

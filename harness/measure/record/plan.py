@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from harness.client.errors import UsageError
+from harness.client.input_settings import InputSettings
 from harness.client.layer_settings import LayerSettings
 from harness.client.transport.connection_settings import ConnectionFacts
 from harness.measure.capacity_result import CapacityPlan
@@ -49,6 +50,7 @@ class PlanCase(msgspec.Struct, frozen=True):
     items: int | None = None
     input: str | None = None
     columns: dict[str, str] = {}  # field of the task -> column of `input`
+    reading: InputSettings = InputSettings()  # how `input` is read
     synthetic: dict[str, Any] | None = None  # settings of the synthetic workload; None: use `input`
     layers: LayerSettings = LayerSettings()
     seed: int = DEFAULT_SEED

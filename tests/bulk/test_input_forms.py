@@ -1,0 +1,118 @@
+"""`process` on inputs of other forms than JSONL: the same guarantees."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.client.input_settings import InputSettings
+from harness.client.types import Outcome
+from tests.bulk.helpers import Server, go, refusal, rows, settings
+
+ROWS = [{"id": f"i{n}", "text": f"a b\n{n} é"} for n in range(1, 1501)]
+
+
+def write(folder: Path, name: str) -> Path:
+    """The rows in the form of the name."""
+    path = folder / name
+    if name.endswith(".json"):
+        path.write_text(json.dumps(ROWS, indent=1))
+    elif name.endswith(".csv"):
+        path.write_text("id;text\n" + "".join(f'{row["id"]};"{row["text"]}"\n' for row in ROWS), encoding="latin-1")
+    else:
+        arrow = pytest.importorskip("pyarrow")
+        pytest.importorskip("pyarrow.parquet").write_table(arrow.Table.from_pylist(ROWS), path, row_group_size=400)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "reading"),
+    [
+        ("in.parquet", 1, InputSettings()),
+        ("in.json", 1, InputSettings()),
+        ("in.csv", 2, InputSettings(encoding="latin-1")),
+    ],
+)
+def test_a_run_that_stops_is_resumed(name: str, first: int, reading: InputSettings, tmp_path: Path) -> None:
+    """It gives each row one answer under its number, and repeats none."""
+    path = write(tmp_path, name)
+
+    def fails(index: int, call: int) -> Outcome:
+        return Outcome.client_error if 700 <= index < 900 else Outcome.ok
+
+    wanted = settings(tmp_path, input=str(path), reading=reading, errors_max=0.1, window=100)
+    stopped = go(wanted, Server(fails))
+    assert stopped.stopped == "errors"
+    again = settings(tmp_path, input=str(path), reading=reading, resume=True, errors_max=1.0)
+    server = Server()
+    go(again, server)
+    answers = rows(tmp_path / "out.jsonl")
+    dead = rows(tmp_path / "bad.jsonl")
+    assert {row["id"] for row in answers} | {row["id"] for row in dead} == {row["id"] for row in ROWS}
+    assert len(answers) + len(dead) == len(ROWS)
+    assert all(row["id"] == f"i{row['line'] - first + 1}" for row in answers)
+    assert min(server.calls) > 600
+    other = settings(tmp_path, input=str(path), reading=InputSettings(encoding="cp1252"), resume=True)
+    if name.endswith(".csv"):
+        assert "encoding was" in (refusal(other) or "")
+
+
+def test_a_table_that_was_changed_is_refused(tmp_path: Path) -> None:
+    """Also if it has the same size."""
+    path = write(tmp_path, "in.parquet")
+    go(settings(tmp_path, input=str(path)))
+    data = bytearray(path.read_bytes())
+    data[-12] ^= 1
+    path.write_bytes(data)
+    assert refusal(settings(tmp_path, input=str(path), resume=True)) is not None
+
+
+def through_a_pipe(data: bytes, monkeypatch: pytest.MonkeyPatch, run: Any) -> Any:
+    """Run with these bytes on standard input."""
+    reading, writing = os.pipe()
+    os.write(writing, data)
+    os.close(writing)
+    with io.FileIO(reading) as raw:
+        monkeypatch.setattr(sys, "stdin", raw)
+        return run()
+
+
+def test_csv_comes_from_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first row names the columns; a wrong --map is refused before anything is written; a run can be resumed."""
+    data = '\ufefffrage;id\r\n"a;\nb";x\r\nc é;y\r\n'.encode("utf-16")
+    reading = InputSettings(input_format="csv", encoding="utf-16")
+
+    def wanted(column: str, resume: bool = False) -> Any:
+        return settings(tmp_path, input="-", reading=reading, columns=(f"text={column}",), resume=resume)
+
+    said = through_a_pipe(data, monkeypatch, lambda: refusal(wanted("question")))
+    assert said == "--map text=question: - has no such column; it has frage, id"
+    assert not (tmp_path / "out.jsonl").exists()
+    through_a_pipe(data, monkeypatch, lambda: go(wanted("frage")))
+    found = [(row["line"], row["id"], row["answer"]) for row in rows(tmp_path / "out.jsonl")]
+    assert [row[:2] for row in found] == [(2, "x"), (3, "y")]
+    assert "a;\nb" in found[0][2]
+    assert "c é" in found[1][2]
+
+
+def test_csv_on_standard_input_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of its columns are read again, though its rows are skipped."""
+    data = ("text;id\n" + "".join(f"t;i{n}\n" for n in range(2, 400))).encode()
+    more: dict[str, Any] = {"input": "-", "reading": InputSettings(input_format="csv"), "window": 20}
+
+    def fails(index: int, call: int) -> Outcome:
+        return Outcome.client_error if 200 <= index < 210 else Outcome.ok
+
+    first = settings(tmp_path, **more, errors_max=0.01)
+    assert through_a_pipe(data, monkeypatch, lambda: go(first, Server(fails))).stopped == "errors"
+    server = Server()
+    assert through_a_pipe(data, monkeypatch, lambda: go(settings(tmp_path, **more, resume=True), server)).complete
+    assert min(server.calls) >= 200
+    lines = [(row["line"], row["id"]) for name in ("out.jsonl", "bad.jsonl") for row in rows(tmp_path / name)]
+    assert sorted(lines) == [(n, f"i{n}") for n in range(2, 400)]
