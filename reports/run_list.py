@@ -118,6 +118,9 @@ def _groups(trends: Sequence[Trend], links: dict[str, str]) -> list[dict[str, An
     """The trends by case, each with its charts and with what differs between its runs."""
     groups: dict[tuple[str, str, str, bool], list[Trend]] = {}
     for trend in trends:
+        # One run is no trend; its figures are in the table.
+        if len(trend.points) < 2:
+            continue
         groups.setdefault((trend.case, trend.scenario, trend.task, trend.simulated), []).append(trend)
     return [
         {

@@ -74,12 +74,12 @@ def _point(
 
 
 def _lines(points: Sequence[TrendPoint], x: Callable[[float], float], y: Callable[[float], float]) -> list[str]:
-    """A line through every stretch of comparable points that have a value."""
+    """A line through every stretch of comparable points that have a value. Nothing follows from an invalid one."""
     stretches: list[list[str]] = [[]]
     for place, point in enumerate(points):
         if point.broken or point.value is None:
             stretches.append([])
-        if point.value is not None:
+        if point.value is not None and point.status != "invalid":
             stretches[-1].append(f"{x(place):.1f},{y(point.value):.1f}")
     return [" ".join(stretch) for stretch in stretches if len(stretch) > 1]
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "diff": "Compare two finished runs: what changed, and whether it is more than noise.",
     "gate": "Decide in CI: SLO and regression against a baseline, played in alternation.",
     "runs": "List the runs of a folder, as a table or a page with the trend of each case.",
+    "export": "Write every request of a run into one table, as Parquet or CSV.",
     "sweep": "Measure throughput and latency at each concurrency or rate, and say what to set.",
     "simulate": "Compare strategies, sweep concurrency or search capacity in virtual time, bit for bit.",
     "self-test": "Measure this machine and this client against servers of known times.",

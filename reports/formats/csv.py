@@ -25,11 +25,12 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     writer = csv.DictWriter(out, list(COLUMNS), lineterminator="\n")
     writer.writeheader()
     for row in rows(result):
-        writer.writerow({column: _cell(value) for column, value in row.items()})
+        writer.writerow({column: cell(value) for column, value in row.items()})
     return out.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
+    """As a spreadsheet reads it: no text is a formula."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_SIGNS) else value

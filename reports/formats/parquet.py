@@ -18,7 +18,7 @@ CHARTS = False
 
 def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> bytes:
     """The whole file. Raises UsageError without pyarrow."""
-    arrow, parquet = _pyarrow()
+    arrow, parquet = pyarrow_modules()
     types = {str: arrow.string(), bool: arrow.bool_(), int: arrow.int64(), float: arrow.float64()}
     schema = arrow.schema([(column, types[kind]) for column, kind in COLUMNS.items()])
     out = arrow.BufferOutputStream()
@@ -26,7 +26,8 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> bytes:
     return bytes(out.getvalue().to_pybytes())
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def pyarrow_modules() -> tuple[Any, Any]:
+    """pyarrow and pyarrow.parquet. Raises UsageError without them."""
     try:
         import pyarrow
         import pyarrow.parquet

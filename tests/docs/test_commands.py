@@ -162,7 +162,12 @@ def test_a_command_of_the_docs_does_what_it_says(
         pytest.importorskip("pyarrow", reason="needs the parquet extra")
     if line.startswith("paceline diff"):
         shutil.copytree(request.getfixturevalue("two_runs"), folder / "runs")
-    if line.startswith("paceline report"):
+    if line.startswith("paceline runs"):
+        for place in ("runs", "runs/nightly"):
+            shutil.copytree(request.getfixturevalue("two_runs"), folder / place)
+    if line.startswith("paceline export") and "csv" not in line:
+        pytest.importorskip("pyarrow", reason="needs the parquet extra")
+    if line.startswith(("paceline report", "paceline export")):
         directory = line.split()[2]
         prepare = f"paceline simulate compare -s sync --server demo --items 50 --out {directory}"
         run(prepare, folder)

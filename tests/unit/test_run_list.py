@@ -229,6 +229,15 @@ def test_the_page_draws_points_with_intervals_and_breaks_the_line(
     assert all((tmp_path / link).is_file() for link in links)
 
 
+def test_no_line_leads_through_an_invalid_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is drawn as a cross, and the runs beside it stay connected."""
+    for day in range(1, 6):
+        saved(tmp_path, f"n{day}", night(day, verdict=Verdict("invalid" if day == 3 else "valid")))
+    chart = page_of(tmp_path, capsys).split('<div class="trend">')[1]
+    assert chart.count('class="cross"') == 1
+    assert [line.count(",") for line in re.findall(r'points="([^"]+)"', chart)] == [4]
+
+
 def test_the_page_needs_nothing_from_outside_and_escapes_every_text(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

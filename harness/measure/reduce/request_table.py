@@ -1,0 +1,139 @@
+"""Every request of a run as blocks of named columns, in constant memory: one block for each frame of a record file.
+
+Rules of this file
+  1. Instants are seconds since the load's zero of their repeat, on one axis for all its processes, as in `columns`.
+     What did not happen is null.
+  2. Rows are given as they were recorded, warm-up and failures included. No figure is computed but the parts of each
+     latency, with the definitions of `columns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from harness.client.types import Outcome
+from harness.measure.record.files import RecordPaths, find, read_header
+from harness.measure.record.frames import sound_rows
+from harness.measure.record.rows_file import FLAG_CACHED, KINDS, REQUEST_DTYPE, End
+from harness.measure.record.sealed_json import DamagedError, read_sealed
+from harness.measure.reduce import columns
+from harness.measure.reduce.columns import Array
+
+BLOCK_ROWS = 8192
+
+
+class Column(NamedTuple):
+    """A column of the table."""
+
+    kind: type
+    unit: str  # s, or empty
+    meaning: str
+
+
+COLUMNS = {
+    "case": Column(str, "", "name of the case"),
+    "repeat": Column(int, "", "from 0"),
+    "process": Column(int, "", "client process, from 0"),
+    "user": Column(int, "", "client application in the process"),
+    "index": Column(int, "", "position of the item in the input"),
+    "outcome": Column(str, "", "ok, rejected, timed_out ..."),
+    "status": Column(int, "", "HTTP status; null if none arrived"),
+    "attempts": Column(int, "", "HTTP exchanges; 0 for an item that shares a request with an earlier one"),
+    "cached": Column(bool, "", "answered by a cache of the client"),
+    "priority": Column(int, "", "of the item"),
+    "chunks": Column(int, "", "content events of a stream"),
+    "zero_unix_s": Column(float, "s", "the load's zero, as seconds since 1970"),
+    "due_s": Column(float, "s", "when the item was due"),
+    "fired_s": Column(float, "s", "when the load emitted it"),
+    "first_sent_s": Column(float, "s", "start of the first attempt"),
+    "sent_s": Column(float, "s", "start of the last attempt"),
+    "first_byte_s": Column(float, "s", "first byte of the answer; of a stream its first content event"),
+    "last_chunk_s": Column(float, "s", "last content event of a stream"),
+    "done_s": Column(float, "s", "when the outcome was known"),
+    "latency_s": Column(float, "s", "done - due; the sum of the next four"),
+    "lag_s": Column(float, "s", "fired - due"),
+    "queue_wait_s": Column(float, "s", "first_sent - fired"),
+    "retry_time_s": Column(float, "s", "sent - first_sent"),
+    "service_time_s": Column(float, "s", "done - sent; null if nothing was sent"),
+}
+"""Name -> what it holds, in the order of the table."""
+_INSTANTS = ("due", "fired", "first_sent", "sent", "first_byte", "last_chunk", "done")
+_ALWAYS = {"due", "fired", "done"}
+_PLAIN = ("user", "index", "attempts", "priority", "chunks")
+_NAMES = {outcome.value: outcome.name for outcome in Outcome}
+
+Block = dict[str, list[Any]]
+
+
+class Table:
+    """The requests of a run directory. `damaged` names the defects that were met so far."""
+
+    def __init__(self, directory: Path, cases: Sequence[str] = ()) -> None:
+        self._found = find(directory, cases)
+        self.damaged: list[str] = []
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows, case by case, repeat by repeat, process by process. Raises OSError."""
+        for case, repeats in self._found.items():
+            for repeat, processes in repeats.items():
+                zeros = [read_header(process.requests)[0].t0_unix_s for process in processes]
+                for process, zero in zip(processes, zeros, strict=True):
+                    same = {"case": case, "repeat": repeat, "process": process.process, "zero_unix_s": min(zeros)}
+                    for rows in self._rows(process):
+                        yield _block(rows, same, round((zero - min(zeros)) * 1e9))
+
+    def _rows(self, process: RecordPaths) -> Iterator[Array]:
+        """The sound rows of one process, some thousand at a time."""
+        path = process.requests
+        header, start = read_header(path)
+        if KINDS.get(header.kind) != REQUEST_DTYPE or header.row_bytes != REQUEST_DTYPE.itemsize:
+            self.damaged.append(f"rows of {header.row_bytes} bytes, expected {REQUEST_DTYPE.itemsize} ({path.name})")
+            return
+        if path.stat().st_size <= start:
+            return
+        body = np.memmap(path, np.uint8, "r", start)
+        found, sound = sound_rows(np.asarray(body).data, REQUEST_DTYPE.itemsize)
+        written = _written(process.end)
+        there = sum(end - begin for begin, end in found) // REQUEST_DTYPE.itemsize
+        if not sound or written not in {None, there}:
+            self.damaged.append(f"rows are damaged, or some are missing ({path.name})")
+        size = BLOCK_ROWS * REQUEST_DTYPE.itemsize
+        for begin, end in found:
+            for first in range(begin, end, size):
+                yield np.array(body[first : min(first + size, end)]).view(REQUEST_DTYPE)
+
+
+def _written(path: Path) -> int | None:
+    """How many rows the process says it has written; None if it was killed, or its word is damaged."""
+    try:
+        return read_sealed(path, End).recorded
+    except (OSError, DamagedError):
+        return None
+
+
+def _block(rows: Array, same: dict[str, Any], shift_ns: int) -> Block:
+    sent = columns.was_sent(rows)
+    found: Block = {name: [value] * len(rows) for name, value in same.items()}
+    found |= {name: rows[name].tolist() for name in _PLAIN}
+    found["outcome"] = [_NAMES.get(code, str(code)) for code in rows["outcome"].tolist()]
+    found["status"] = [status or None for status in rows["status"].tolist()]
+    found["cached"] = ((rows["flags"] & FLAG_CACHED) > 0).tolist()
+    for name in _INSTANTS:
+        happened = np.full(len(rows), True) if name in _ALWAYS else rows[name] >= 0
+        found[f"{name}_s"] = _seconds(rows[name] + shift_ns, happened)
+    always = np.full(len(rows), True)
+    for name in ("latency", "lag", "queue_wait", "retry_time"):
+        found[f"{name}_s"] = _seconds(getattr(columns, name)(rows), always)
+    found["service_time_s"] = _seconds(columns.service_time(rows), sent)
+    return {name: found[name] for name in COLUMNS}
+
+
+def _seconds(ns: Array, happened: Array) -> list[float | None]:
+    """Seconds with nine decimals, so that a table in CSV shows the recorded instant and no binary rest."""
+    return [
+        round(value / 1e9, 9) if is_so else None for value, is_so in zip(ns.tolist(), happened.tolist(), strict=True)
+    ]
