@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 MARK = b"\x8fPLF"
 _HEAD = struct.Struct("<4sIII")  # mark, rows, CRC-32 of the rows, place
@@ -33,33 +35,51 @@ def frame(rows: Bytes, row_bytes: int, place: int = 0) -> bytes:
 
 
 def sound_rows(body: Bytes, row_bytes: int) -> tuple[list[tuple[int, int]], bool]:
-    """Begin and end, in bytes, of the rows of all sound frames, and whether all frames are sound.
+    """Begin and end, in bytes, of the rows of all sound frames, and whether all frames are sound."""
+    rows, sound = list[tuple[int, int]](), True
+    for found in walk(lambda at, size: body[at : at + size], len(body), row_bytes):
+        if found.rows is not None:
+            rows.append((found.begin, found.end))
+        sound = sound and found.sound
+    return rows, sound
+
+
+class Found(NamedTuple):
+    """A frame, or a row's length without a sound head."""
+
+    begin: int  # of the rows, in bytes
+    end: int
+    rows: Bytes | None  # None if they are damaged
+    sound: bool  # whether they are whole and no frame before them is missing
+
+
+def walk(read: Callable[[int, int], Bytes], size: int, row_bytes: int) -> Iterator[Found]:
+    """The frames of a body of `size` bytes one by one; `read` gives the bytes at a place.
 
     The last frame may be incomplete (`kill -9`, a full disk). It is left out and does not count as damage. After a
     damaged head, the search continues at the next sound head.
     """
-    rows, sound, place, at = list[tuple[int, int]](), True, 0, 0
-    while at + row_bytes <= len(body):
-        head = _head(body, at)
+    place, at = 0, 0
+    while at + row_bytes <= size:
+        head = _head(read(at, row_bytes))
         if head is None:
-            sound, at = False, at + row_bytes
+            at += row_bytes
+            yield Found(at, at, None, False)
             continue
         count, checksum, number = head
         begin, end = at + row_bytes, at + row_bytes * (count + 1)
-        if end > len(body):
+        if end > size:
             break
-        as_written = zlib.crc32(body[begin:end]) == checksum
-        if as_written:
-            rows.append((begin, end))
-        sound = sound and as_written and number == place
+        rows = read(begin, end - begin)
+        as_written = zlib.crc32(rows) == checksum
+        yield Found(begin, end, rows if as_written else None, as_written and number == place)
         place, at = number + 1, end
-    return rows, sound
 
 
-def _head(body: Bytes, at: int) -> tuple[int, int, int] | None:
+def _head(head: Bytes) -> tuple[int, int, int] | None:
     """Number of rows, checksum and frame number; None if there is no sound head."""
-    mark, rows, checksum, place = _HEAD.unpack_from(body, at)
-    (check,) = _CHECK.unpack_from(body, at + _CHECKED)
-    if mark != MARK or check != zlib.crc32(body[at : at + _CHECKED]):
+    mark, rows, checksum, place = _HEAD.unpack_from(head)
+    (check,) = _CHECK.unpack_from(head, _CHECKED)
+    if mark != MARK or check != zlib.crc32(head[:_CHECKED]):
         return None
     return rows, checksum, place

@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.client.types import Outcome
 from harness.measure.record.files import RecordPaths, find, read_header
-from harness.measure.record.frames import sound_rows
+from harness.measure.record.frames import walk
 from harness.measure.record.rows_file import FLAG_CACHED, KINDS, REQUEST_DTYPE, End
 from harness.measure.record.sealed_json import DamagedError, read_sealed
 from harness.measure.reduce import columns
@@ -93,18 +93,21 @@ class Table:
         if KINDS.get(header.kind) != REQUEST_DTYPE or header.row_bytes != REQUEST_DTYPE.itemsize:
             self.damaged.append(f"rows of {header.row_bytes} bytes, expected {REQUEST_DTYPE.itemsize} ({path.name})")
             return
-        if path.stat().st_size <= start:
-            return
-        body = np.memmap(path, np.uint8, "r", start)
-        found, sound = sound_rows(np.asarray(body).data, REQUEST_DTYPE.itemsize)
-        written = _written(process.end)
-        there = sum(end - begin for begin, end in found) // REQUEST_DTYPE.itemsize
-        if not sound or written not in {None, there}:
+        there, sound = 0, True
+        with path.open("rb") as file:
+
+            def read(at: int, size: int) -> bytes:
+                file.seek(start + at)
+                return file.read(size)
+
+            for found in walk(read, path.stat().st_size - start, REQUEST_DTYPE.itemsize):
+                sound = sound and found.sound
+                if found.rows is not None:
+                    rows = np.frombuffer(found.rows, REQUEST_DTYPE)
+                    there += len(rows)
+                    yield from (rows[first : first + BLOCK_ROWS] for first in range(0, len(rows), BLOCK_ROWS))
+        if not sound or _written(process.end) not in {None, there}:
             self.damaged.append(f"rows are damaged, or some are missing ({path.name})")
-        size = BLOCK_ROWS * REQUEST_DTYPE.itemsize
-        for begin, end in found:
-            for first in range(begin, end, size):
-                yield np.array(body[first : min(first + size, end)]).view(REQUEST_DTYPE)
 
 
 def _written(path: Path) -> int | None:
