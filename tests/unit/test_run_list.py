@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from harness.cli.main import main
+from harness.measure.capacity_result import Capacity, CapacityPlan, CapacityResult
 from harness.measure.gate_result import Gate
 from harness.measure.gate_result import encode as encode_gate
 from harness.measure.reduce.run_list import read_folder
@@ -149,6 +151,23 @@ def test_a_gate_is_listed_with_its_verdict_and_the_figures_of_its_candidate(
     assert [run.path for run in listed(capsys, tmp_path, "--kind", "gate").runs] == ["ci", "alone"]
     assert [run.path for run in listed(capsys, tmp_path, "--case", CASE).runs] == ["ci", "run"]
     assert listed(capsys, tmp_path, "--case", "no such case").runs == []
+
+
+def test_a_capacity_search_is_listed_with_its_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its probes are no cases of a trend."""
+    answer = Capacity("rate", "p99<1s", "answered", 40.0, 44.0, text="The server holds p99<1s up to 40 to 44/s.")
+    found = CapacityResult([answer], [], 60.0, CapacityPlan(["p99<1s"], ["rate"]))
+    saved(tmp_path, "a", night(1, capacity=found))
+    saved(tmp_path, "b", night(2, capacity=found, headline=""))
+    saved(tmp_path, "c", night(3))
+    result = listed(capsys, tmp_path, "--kind", "capacity")
+    assert [(run.path, run.kind, run.text) for run in result.runs] == [
+        ("b", "capacity", answer.text),
+        ("a", "capacity", answer.text),
+    ]
+    assert result.trends == []
+    assert answer.text in runs(capsys, tmp_path)[1]
+    assert page_of(tmp_path, capsys).count(html.escape(answer.text)) == 2
 
 
 @pytest.mark.parametrize(
