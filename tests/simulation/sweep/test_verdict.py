@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from harness.measure.judge.sweep.verdict import sweep_verdict
@@ -86,3 +87,13 @@ def test_levels_above_saturation_are_not_missing() -> None:
 def test_the_slo_at_the_lowest_level_decides_the_exit_code(lowest: Quantile, expected: tuple[str, int]) -> None:
     cases = [case(level, [CAP[level]], lowest if level == 1 else Quantile(0.5)) for level in LEVELS]
     assert code_of(judged(cases, "service_p99<200ms")) == expected
+
+
+def test_what_a_growing_queue_looks_like_is_said_once() -> None:
+    """A rate that the server fell behind with does not settle; a rate that it kept up with should."""
+    found = judged(curve(CAP))
+    points = [msgspec.structs.replace(point, kept_up=point.level < 32) for point in found.points]
+    found = msgspec.structs.replace(found, by="rate", points=points)
+    slow = [Reason(code, "x", f"concurrency={level}") for code in ("drift", "unsettled") for level in (8, 32, 64)]
+    left = sweep_verdict(found, Verdict("valid", slow)).reasons
+    assert [(one.code, one.case) for one in left] == [("drift", "concurrency=8"), ("unsettled", "concurrency=8")]

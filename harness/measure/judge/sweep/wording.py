@@ -74,13 +74,23 @@ def findings(result: SweepResult) -> list[str]:
 
 def advice(result: SweepResult) -> str:
     """What to set, and what happens beyond."""
-    if not any(point.goodput_per_s.value for point in _judged(result)):
+    if not any(point.completed_per_s.value for point in _judged(result)):
         return UNMEASURED
+    if not any(point.goodput_per_s.value for point in _judged(result)):
+        return _too_slow(result)
     return _rate_advice(result) if result.by == "rate" else _concurrency_advice(result)
 
 
 def _judged(result: SweepResult) -> list[SweepPoint]:
     return [point for point in result.points if point.left_out is None]
+
+
+def _too_slow(result: SweepResult) -> str:
+    """Every level was answered, and no answer within the SLO."""
+    lowest = _judged(result)[0]
+    lower = "" if result.by == "concurrency" and lowest.level == 1 else f", extend --{result.by} downwards,"
+    at = f"{level_words(result, lowest.level)} ({_figures(lowest)})"
+    return f"No answer is within the SLO, even at {at}: choose another SLO{lower} or make the server faster."
 
 
 def _concurrency_advice(result: SweepResult) -> str:
