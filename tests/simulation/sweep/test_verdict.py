@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from harness.measure.judge.sweep.verdict import sweep_verdict
-from harness.measure.judge.sweep.wording import headline
+from harness.measure.judge.sweep.wording import headline, rows
 from harness.measure.judge.verdict import exit_code
 from harness.measure.result import Quantile, Reason, RunResult, Verdict
 from harness.measure.sweep_result import SweepResult
@@ -54,6 +54,15 @@ def test_levels_at_which_the_client_was_starved(levels: list[float], expected: t
     assert code_of(found, of_cases) == expected
     if expected[0] == "inconclusive":
         assert "Measure the levels above it again." in found.advice
+
+
+def test_a_level_that_is_not_judged_has_no_finding_on_the_slo() -> None:
+    """Below the highest level it does not ask for the levels above to be measured again, either."""
+    rising = curve({1.0: 10.0, 2.0: 20.0, 4.0: 40.0, 8.0: 80.0})
+    found = judged(rising, "service_p50<1s", verdict=reasons("lag", [2]))
+    marks = {cells[0]: cells[-1] for cells in rows(found)}
+    assert (marks["1"], marks["2"]) == ("SLO holds", "not judged: lag")
+    assert found.advice.endswith("Extend --concurrency upwards.")
 
 
 def test_damaged_records_make_it_invalid() -> None:

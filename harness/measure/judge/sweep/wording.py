@@ -47,7 +47,7 @@ def _row(result: SweepResult, point: SweepPoint) -> list[str]:
 
 def _marks(result: SweepResult, point: SweepPoint) -> list[str]:
     marks = [knee_name(result)] if point.level == result.knee else []
-    marks += [f"SLO {point.slo}"] if point.slo else []
+    marks += [f"SLO {point.slo}"] if point.slo and point.left_out is None else []
     marks += ["cliff"] if point.level == result.cliff else []
     marks += ["fell behind"] if point.kept_up is False else []
     marks += ["too many failures"] if point.failing else []
@@ -123,7 +123,7 @@ def _higher(result: SweepResult) -> str:
     """How to see more of the curve."""
     if result.not_played and result.stopped is None:
         return "The levels above it were not played."
-    if any(point.left_out for point in result.points):
+    if any(point.left_out and point.level > (result.knee or 0.0) for point in result.points):
         return "Measure the levels above it again."
     return f"Extend --{result.by} upwards."
 
