@@ -41,6 +41,8 @@ def text(gate: Gate, written: Sequence[Path], brief: bool = False) -> str:
     # The findings are listed above.
     if gate.status not in ("passed", "invalid"):
         verdict = f"gate: {gate.status}, {_share(gate)}"
+    if gate.status == "invalid" and gate.reasons:
+        verdict = "gate: invalid, for the reason above" if len(gate.reasons) == 1 else "gate: invalid, see above"
     lines += [played(gate), verdict, *(f"{_kind(path)}: {path}" for path in written)]
     return "\n".join(line for line in lines if line) + "\n"
 

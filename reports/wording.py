@@ -15,6 +15,8 @@ VERDICT_WORDS = {
     "invalid": ("✖", "Invalid", "do not draw conclusions from these numbers"),
     "inconclusive": ("?", "Inconclusive", "there is not enough data for a conclusion"),
 }
+VIRTUAL = "simulated in virtual time"
+"""How the note on a simulated server begins."""
 
 
 def verdict_words(verdict: Verdict) -> tuple[str, str, str]:
@@ -72,9 +74,11 @@ def target_words(case: Case) -> str:
 
 
 def target_notes(result: RunResult) -> list[str]:
-    """Every note on a server, once each: scaled times, random weights."""
+    """Every note on a server, once each: scaled times, random weights. Virtual time has a line of its own."""
     notes = [labels.printable(case.target.note) for case in result.cases if case.target.note]
-    return list(dict.fromkeys(notes))
+    if result.simulated:
+        notes = [note.removeprefix(VIRTUAL).removeprefix("; ") for note in notes]
+    return list(dict.fromkeys(filter(None, notes)))
 
 
 def causes_words(case: Case) -> str:

@@ -16,7 +16,7 @@ SET_BY_SWEEP |= {"repeats_width", "repeats_max", "repeats_budget_s"}
 HELP = {
     "strategies": "The one strategy of the sweep; by concurrency one with the setting `concurrency` "
     "[default: queue-stream by concurrency, unbounded by rate].",
-    "repeats": "Repeats of each level, in a random order after the first; they give the intervals.",
+    "repeats": "Repeats of each level, in a random order after the first; three or more give intervals.",
     "slo": 'Conditions such as "p99<500ms,errors<1%", judged at each level; exit code 1 if the lowest level fails. '
     "By concurrency p99 is that of the service time.",
 }

@@ -44,6 +44,7 @@ def _range(text: str, whole: bool) -> list[float]:
         return []
     found, value = {first, last}, first
     while value < last and len(found) <= LEVELS_MAX:
-        found.add(float(round(value)) if whole else float(f"{value:.6g}"))
+        # Three figures, as the table shows them and the case is named.
+        found.add(float(round(value)) if whole else float(f"{value:{'.3g' if factor > 1 else '.6g'}}"))
         value = value * factor + step
     return sorted(found)

@@ -14,7 +14,7 @@ from harness.measure.judge.gate import EXIT_CODES, judge
 from harness.measure.judge.slo import check, parse
 from harness.measure.repeat_figures import Points, RepeatFigures
 from harness.measure.result import Case, Counts, Distribution, Load, Named, Quantile, Reason, RunResult, Target, Verdict
-from reports.gate import junit, markdown
+from reports.gate import junit, markdown, text
 from tests.unit.test_export_formats import valid_junit
 
 NOISE = (1.0, 1.002, 0.999, 1.001, 0.998, 1.003, 1.0, 0.997)
@@ -110,6 +110,10 @@ def test_an_invalid_side_decides_nothing() -> None:
     found = judge(BASE, Finished(msgspec.structs.replace(slower(1.2).result, verdict=bad)))
     assert found.status == "invalid"
     assert found.reasons == ["candidate: adaptive: The load generator fell behind schedule."]
+    # The terminal has the reason once.
+    shown = text(found, [])
+    assert shown.count("The load generator fell behind schedule.") == 1
+    assert "gate: invalid, for the reason above" in shown
 
 
 def test_a_stop_is_inconclusive_unless_something_else_is_invalid() -> None:

@@ -23,6 +23,7 @@ from reports.drawing import draw, panels, placing, sheet
 from reports.drawing.scale import Scale, compact, linear_ticks, log_ticks, scale_for
 from reports.drawing.theme import DARK, LIGHT, Theme
 from reports.formats import _facts, html, markdown
+from reports.wording import target_notes
 from tests import report_samples as samples
 
 KINDS: dict[str, Callable[[], RunResult]] = {
@@ -391,3 +392,14 @@ def test_a_chart_explains_only_the_lines_that_it_draws(results: dict[str, RunRes
         if rate_over_time.applies(found):
             shown = " ".join(text.get_text() for text in rate_over_time.figure(found, LIGHT).texts)
             assert ("Dotted" in shown) is arrivals, kind
+
+
+def test_a_simulated_server_is_said_to_be_simulated_once() -> None:
+    plain = samples.single()
+    target = msgspec.structs.replace(plain.cases[0].target, note="simulated in virtual time; times divided by 6")
+    case = msgspec.structs.replace(plain.cases[0], target=target)
+    result = msgspec.structs.replace(plain, cases=[case], simulated=True)
+    assert target_notes(result) == ["times divided by 6"]
+    assert markdown.render(result).lower().count("in virtual time") == 1
+    bare = msgspec.structs.replace(case, target=msgspec.structs.replace(target, note="simulated in virtual time"))
+    assert target_notes(msgspec.structs.replace(result, cases=[bare])) == []

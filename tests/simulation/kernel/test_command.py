@@ -144,6 +144,8 @@ def test_levels_of_a_sweep() -> None:
     assert levels("50,10,20,10") == [10, 20, 50]
     assert levels("10:50:20") == [10, 30, 50]
     assert levels("0.5:2:x2", "--rate", whole=False) == [0.5, 1, 2]
+    assert levels("50:300:x1.5", "--rate", whole=False) == [50, 75, 112, 169, 253, 300]
+    assert levels("1000:1002:1", "--rate", whole=False) == [1000, 1001, 1002]
     for wrong in ("", "0:4:x2", "1:4", "1:4:x1", "4:1:+1", "a,b", "1:100000:+1"):
         with pytest.raises(UsageError, match="--concurrency"):
             levels(wrong)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 
 from harness.measure.judge.slo import parse
 from harness.measure.judge.sweep.judgement import edge
 from harness.measure.judge.sweep.stopping import Seen, reason_to_stop
-from harness.measure.judge.sweep.wording import columns, findings, rows
+from harness.measure.judge.sweep.wording import advice, columns, findings, rows
 from harness.measure.result import Quantile, Reason, Verdict
+from harness.measure.sweep_result import Estimate
 from tests.simulation.sweep.made_up import case, curve, judged
 
 LEVELS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
@@ -142,6 +144,17 @@ def test_without_a_level_that_holds_the_slo_the_advice_says_so() -> None:
     assert findings(found)[0] == (
         "The SLO is service_p99<200ms. At 1 service_p99<200ms FAILS: 500 ms, 300 ms above the bound of 200 ms."
     )
+
+
+def test_levels_that_answer_but_never_within_the_slo_are_measured() -> None:
+    found = judged(curve({2.0: 20.0, 4.0: 40.0, 8.0: 50.0}))
+    slow = [msgspec.structs.replace(point, goodput_per_s=Estimate(0.0)) for point in found.points]
+    advised = advice(msgspec.structs.replace(found, points=slow))
+    assert advised.startswith("No answer is within the SLO, even at 2 (20/s, p95 ")
+    assert advised.endswith(": choose another SLO, extend --concurrency downwards, or make the server faster.")
+    lowest = [msgspec.structs.replace(slow[0], level=1.0), *slow[1:]]
+    advised = advice(msgspec.structs.replace(found, points=lowest))
+    assert advised.endswith(": choose another SLO or make the server faster.")
 
 
 def test_a_sweep_without_a_success_recommends_nothing() -> None:

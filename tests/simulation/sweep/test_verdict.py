@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from harness.measure.judge.sweep.verdict import sweep_verdict
-from harness.measure.judge.sweep.wording import headline
+from harness.measure.judge.sweep.wording import headline, rows
 from harness.measure.judge.verdict import exit_code
 from harness.measure.result import Quantile, Reason, RunResult, Verdict
 from harness.measure.sweep_result import SweepResult
@@ -55,6 +56,15 @@ def test_levels_at_which_the_client_was_starved(levels: list[float], expected: t
         assert "Measure the levels above it again." in found.advice
 
 
+def test_a_level_that_is_not_judged_has_no_finding_on_the_slo() -> None:
+    """Below the highest level it does not ask for the levels above to be measured again, either."""
+    rising = curve({1.0: 10.0, 2.0: 20.0, 4.0: 40.0, 8.0: 80.0})
+    found = judged(rising, "service_p50<1s", verdict=reasons("lag", [2]))
+    marks = {cells[0]: cells[-1] for cells in rows(found)}
+    assert (marks["1"], marks["2"]) == ("SLO holds", "not judged: lag")
+    assert found.advice.endswith("Extend --concurrency upwards.")
+
+
 def test_damaged_records_make_it_invalid() -> None:
     of_cases = reasons("damaged", [4])
     status, code = code_of(judged(curve(CAP), verdict=of_cases), of_cases)
@@ -86,3 +96,13 @@ def test_levels_above_saturation_are_not_missing() -> None:
 def test_the_slo_at_the_lowest_level_decides_the_exit_code(lowest: Quantile, expected: tuple[str, int]) -> None:
     cases = [case(level, [CAP[level]], lowest if level == 1 else Quantile(0.5)) for level in LEVELS]
     assert code_of(judged(cases, "service_p99<200ms")) == expected
+
+
+def test_what_a_growing_queue_looks_like_is_said_once() -> None:
+    """A rate that the server fell behind with does not settle; a rate that it kept up with should."""
+    found = judged(curve(CAP))
+    points = [msgspec.structs.replace(point, kept_up=point.level < 32) for point in found.points]
+    found = msgspec.structs.replace(found, by="rate", points=points)
+    slow = [Reason(code, "x", f"concurrency={level}") for code in ("drift", "unsettled") for level in (8, 32, 64)]
+    left = sweep_verdict(found, Verdict("valid", slow)).reasons
+    assert [(one.code, one.case) for one in left] == [("drift", "concurrency=8"), ("unsettled", "concurrency=8")]

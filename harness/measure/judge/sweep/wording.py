@@ -47,7 +47,7 @@ def _row(result: SweepResult, point: SweepPoint) -> list[str]:
 
 def _marks(result: SweepResult, point: SweepPoint) -> list[str]:
     marks = [knee_name(result)] if point.level == result.knee else []
-    marks += [f"SLO {point.slo}"] if point.slo else []
+    marks += [f"SLO {point.slo}"] if point.slo and point.left_out is None else []
     marks += ["cliff"] if point.level == result.cliff else []
     marks += ["fell behind"] if point.kept_up is False else []
     marks += ["too many failures"] if point.failing else []
@@ -74,13 +74,23 @@ def findings(result: SweepResult) -> list[str]:
 
 def advice(result: SweepResult) -> str:
     """What to set, and what happens beyond."""
-    if not any(point.goodput_per_s.value for point in _judged(result)):
+    if not any(point.completed_per_s.value for point in _judged(result)):
         return UNMEASURED
+    if not any(point.goodput_per_s.value for point in _judged(result)):
+        return _too_slow(result)
     return _rate_advice(result) if result.by == "rate" else _concurrency_advice(result)
 
 
 def _judged(result: SweepResult) -> list[SweepPoint]:
     return [point for point in result.points if point.left_out is None]
+
+
+def _too_slow(result: SweepResult) -> str:
+    """Every level was answered, and no answer within the SLO."""
+    lowest = _judged(result)[0]
+    lower = "" if result.by == "concurrency" and lowest.level == 1 else f", extend --{result.by} downwards,"
+    at = f"{level_words(result, lowest.level)} ({_figures(lowest)})"
+    return f"No answer is within the SLO, even at {at}: choose another SLO{lower} or make the server faster."
 
 
 def _concurrency_advice(result: SweepResult) -> str:
@@ -113,7 +123,7 @@ def _higher(result: SweepResult) -> str:
     """How to see more of the curve."""
     if result.not_played and result.stopped is None:
         return "The levels above it were not played."
-    if any(point.left_out for point in result.points):
+    if any(point.left_out and point.level > (result.knee or 0.0) for point in result.points):
         return "Measure the levels above it again."
     return f"Extend --{result.by} upwards."
 
