@@ -159,6 +159,7 @@ class Process:
             probe=self._server.probe,
             on_bad=results.bad,
             on_blank=results.blank,
+            on_left_out=results.left_out,
         )
         if self._stopped is not None:
             intake.stop()

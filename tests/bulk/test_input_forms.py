@@ -116,3 +116,19 @@ def test_csv_on_standard_input_is_resumed(tmp_path: Path, monkeypatch: pytest.Mo
     assert min(server.calls) >= 200
     lines = [(row["line"], row["id"]) for name in ("out.jsonl", "bad.jsonl") for row in rows(tmp_path / name)]
     assert sorted(lines) == [(n, f"i{n}") for n in range(2, 400)]
+
+
+def test_rows_that_are_not_wanted_are_counted_and_a_changed_template_is_refused(tmp_path: Path) -> None:
+    """They get no line anywhere; the template's content is one of the settings of a run."""
+    (tmp_path / "in.csv").write_text("id,body\n" + "".join(f"i{n},text {n}\n" for n in range(50)))
+    (tmp_path / "t.j2").write_text("Say {{ body }}")
+    reading = InputSettings(where="body != 'text 7'", template=str(tmp_path / "t.j2"))
+    wanted: dict[str, Any] = {"input": str(tmp_path / "in.csv"), "reading": reading}
+    done = go(settings(tmp_path, **wanted))
+    assert (done.complete, done.counts["ok"], done.counts["left_out"]) == (True, 49, 1)
+    answers = rows(tmp_path / "out.jsonl")
+    assert "Say text 3" in answers[3]["answer"]
+    assert [row["id"] for row in answers] == [f"i{n}" for n in range(50) if n != 7]
+    assert go(settings(tmp_path, **wanted, resume=True)).nothing_to_do
+    (tmp_path / "t.j2").write_text("Shout {{ body }}")
+    assert "template's content was" in (refusal(settings(tmp_path, **wanted, resume=True)) or "")
