@@ -17,7 +17,7 @@ import msgspec
 from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.tasks.http.pointer import MISSING, found, tokens_of
-from harness.load import chat_rows, forms
+from harness.load import chat_rows, folder, forms
 from harness.load.lines import BOM, HEAD_BYTES, LINE_MAX, Lines, LongLine, split
 from harness.load.templates import Template, Where, check_columns
 
@@ -108,7 +108,10 @@ class RowReader:
         self.path = str(path)
         self.columns = dict(columns or {})
         self.settings = settings or InputSettings()
-        self.form = forms.form_of(self.path, self.settings)
+        self.is_folder = Path(self.path).is_dir()
+        self.form = "jsonl" if self.is_folder else forms.form_of(self.path, self.settings)
+        if self.is_folder:
+            folder.files_of(self.path)
         self._pointers = {
             field: tokens_of(column, f"--map {field}")
             for field, column in self.columns.items()
@@ -136,7 +139,18 @@ class RowReader:
 
     def raw_rows(self) -> Iterator[bytes | LongLine]:
         """The raw rows of the file. Raises UsageError if it cannot be read or decompressed."""
-        return split(forms.pieces(self.path, self.form, self.settings.encoding), self.splitter())
+        return split(self.pieces(), self.splitter())
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether `pieces` are made from the file, and are not its own bytes."""
+        return self.is_folder or forms.is_converted(self.form)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The file as JSONL, CSV or TSV in UTF-8, in pieces of any size."""
+        if self.is_folder:
+            return folder.pieces(self.path, self.settings)
+        return forms.pieces(self.path, self.form, self.settings.encoding)
 
     def splitter(self, at: int = 0) -> Lines | Records:
         """Cuts bytes into raw rows."""
@@ -144,7 +158,12 @@ class RowReader:
 
     def row(self, raw: bytes) -> dict[str, Any]:
         """A raw row as an object; raises ItemError or `msgspec.MsgspecError`."""
-        return self._cells(raw) if self.has_header else _decode(raw)
+        if self.has_header:
+            return self._cells(raw)
+        row = _decode(raw)
+        if self.is_folder and folder.BAD in row:
+            raise ItemError(row[folder.BAD])
+        return row
 
     def mapped(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row with the fields that --map and --template make; raises ItemError."""

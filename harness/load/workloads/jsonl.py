@@ -12,7 +12,6 @@ from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.items import data_of, priority_of
 from harness.client.types import Task
-from harness.load import forms
 from harness.load.lines import LINE_MAX, LongLine, count_lines
 from harness.load.rows import RowReader
 
@@ -84,7 +83,7 @@ class Jsonl:
 
     def expected(self) -> int | None:
         """About how many rows it has, for progress; None if that is not known without reading all of them."""
-        if forms.is_converted(self._reader.form) or self.reading.encoding is not None:
+        if self._reader.is_converted or self.reading.encoding is not None:
             return self._reader.count
         return count_lines(self.path)
 
