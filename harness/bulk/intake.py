@@ -40,6 +40,7 @@ class Intake:
         probe: Callable[[Ticket], Awaitable[None]],
         on_bad: BadLine,
         on_blank: Callable[[], None],
+        on_left_out: Callable[[], None],
     ) -> None:
         self.out: dict[int, Ticket] = {}
         self.again: deque[Item] = deque()
@@ -51,6 +52,7 @@ class Intake:
         self._probe = probe
         self._on_bad = on_bad
         self._on_blank = on_blank
+        self._on_left_out = on_left_out
         self._blocks: AsyncGenerator[LineBlock, None] = source.blocks(store.marks[0], store.read)
         self._reading: asyncio.Task[LineBlock | None] | None = None
         self._lines: list[bytes | LongLine] = []
@@ -121,7 +123,7 @@ class Intake:
         )
 
     def _take(self) -> Item | None:
-        """The next line's item; None if it is blank, malformed or settled."""
+        """The next line's item; None if it is blank, not wanted, malformed or settled."""
         number, raw = self._first + self._position, self._lines[self._position]
         self._lines[self._position] = b""
         self._position += 1
@@ -135,7 +137,12 @@ class Intake:
             self._on_blank()
             return None
         item, ticket, why = self._rows.item(number, raw)
+        if item is None and why is None:
+            self._store.skip(number)
+            self._on_left_out()
+            return None
         if item is None:
+            assert why is not None  # noqa: S101 - the case above
             self._on_bad(ticket, why)
             return None
         self.out[number] = ticket

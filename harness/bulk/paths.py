@@ -16,9 +16,15 @@ SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
 """Suffixes of the files that SQLite keeps beside a database."""
 
 
-def check_apart(settings: ProcessSettings, layers: Mapping[str, Mapping[str, Any]]) -> None:
+def check_apart(settings: ProcessSettings, layers: Mapping[str, Mapping[str, Any]], table: str | None = None) -> None:
     """Raise UsageError if two files of the run are one; links and standard streams are followed."""
-    files = [(what, path, _identity(what, path)) for what, path in _files(settings, layers)]
+    named = [*_files(settings, layers), *([("the table", table)] if table is not None else [])]
+    files = [(what, path, _identity(what, path)) for what, path in named]
+    if os.path.isdir(settings.input):
+        inside = os.path.realpath(settings.input)
+        for what, path, _ in files[1:]:
+            if path != "-" and os.path.dirname(os.path.realpath(path)) == inside:
+                raise UsageError(f"{what} {path} is in the folder {settings.input}, whose files are all read as input")
     for (one, path, identity), (other, other_path, other_identity) in combinations(files, 2):
         if identity & other_identity:
             raise UsageError(

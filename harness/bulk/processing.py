@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
@@ -24,6 +25,7 @@ from harness.bulk.saving import Store
 from harness.bulk.server_watch import Alive, ServerWatch
 from harness.bulk.settings import ProcessSettings
 from harness.bulk.source import InputSource
+from harness.bulk.table_output import table_output
 from harness.bulk.tally import ExchangeMeter, RowCounts, Speed
 from harness.client import stack
 from harness.client.errors import UsageError
@@ -45,6 +47,11 @@ class Process:
     def __init__(
         self, settings: ProcessSettings, send: Send | None = None, alive: Alive | None = None, tell: Tell | None = None
     ) -> None:
+        self._table = table_output(settings.output)
+        if self._table is not None:
+            # Dead letters keep the name that belongs to the table.
+            lines, dead = self._table.lines, settings.dead_letter_path
+            settings = dataclasses.replace(settings, output=lines, dead_letter=dead)
         self.settings = settings
         self.counts = RowCounts()
         self._send = send
@@ -53,7 +60,7 @@ class Process:
         strategy, own_layers = stack.split(settings.strategy)
         self._strategy: Strategy = plugins.make("strategy", strategy)
         self._around = settings.layers.around(stack.parse(own_layers))
-        paths.check_apart(settings, self._around.named)
+        paths.check_apart(settings, self._around.named, self._table.path if self._table else None)
         if provides(self._strategy, BatchingStrategy) and self._strategy.size > settings.window:
             raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
         self._reader = RowReader(settings.input, columns_of(settings.columns), settings.reading)
@@ -106,6 +113,22 @@ class Process:
 
     async def run(self) -> Summary:
         """Process the remaining lines. Raises UsageError only before any file is changed."""
+        if self._table is None:
+            return await self._run()
+        if not (self.settings.resume or self.settings.overwrite):
+            self._table.check_free()
+        summary = await self._run()
+        if not summary.complete:
+            self._tell("note", {"text": f"{self._table.path} is made at the end; answers so far: {self._table.lines}"})
+        elif not summary.nothing_to_do or self._table.is_old:
+            try:
+                await asyncio.to_thread(self._table.make)
+            except OSError as error:
+                self._broken(error)
+                return self._summary()
+        return summary
+
+    async def _run(self) -> Summary:
         source = InputSource(self.settings.input, self._reader)
         self._empty = source.empty
         try:
@@ -159,6 +182,7 @@ class Process:
             probe=self._server.probe,
             on_bad=results.bad,
             on_blank=results.blank,
+            on_left_out=results.left_out,
         )
         if self._stopped is not None:
             intake.stop()

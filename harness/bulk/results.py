@@ -81,6 +81,10 @@ class Results:
         """Count a blank line."""
         self._counts.blank += 1
 
+    def left_out(self) -> None:
+        """Count a row that --where leaves out."""
+        self._counts.left_out += 1
+
     def _dead(self, ticket: Ticket, text: bytes, reason: DeadLetterReason) -> None:
         self._store.dead(ticket.line, text)
         tally.add_dead(self._counts, reason)

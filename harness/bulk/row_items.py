@@ -74,6 +74,7 @@ class Rows:
         self._only: Task | None = built[0] if len(built) == 1 else None
         # Only the named tasks are allowed.
         self._closed = bool(built)
+        self._reader.settings.check_tasks([task.name for task in built] or ["named by each row"])
         self._id_field = id_field
         self._with_input = with_input
         self._task_field = task_field
@@ -87,12 +88,11 @@ class Rows:
             "id_field": self._id_field,
             "with_input": self._with_input,
             "task_field": self._task_field,
-            **({"columns": self._reader.columns} if self._reader.columns else {}),
-            **self._reader.settings.fingerprint(),
+            **self._reader.fingerprint(),
         }
 
-    def item(self, line: int, raw: bytes | LongLine) -> tuple[Item | None, Ticket, str]:
-        """The item of a line and its ticket; for a malformed line the reason instead of an item."""
+    def item(self, line: int, raw: bytes | LongLine) -> tuple[Item | None, Ticket, str | None]:
+        """The item of a line and its ticket; for a malformed line the reason instead, and None for an unwanted one."""
         ticket = Ticket(line, raw, origin=line)
         row: dict[str, Any] = {}
         try:
@@ -105,6 +105,8 @@ class Rows:
                 ticket.raw = _encode(row)
             elif _is_letter(row):
                 row = _unwrap(row, ticket)
+            if not self._reader.wanted(row):
+                return None, ticket, None
             row = self._reader.mapped(row)
             ticket.id = row.get(self._id_field, msgspec.UNSET)
             task = self._only or self._named(row)

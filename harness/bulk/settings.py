@@ -21,7 +21,11 @@ class ProcessSettings:
 
     # A path, or - for standard input; gzip and Zstandard are known by their content.
     input: str
-    output: str = option(REQUIRED, "File of answers, one JSON object a line; - is stdout.", metavar="FILE")
+    output: str = option(
+        REQUIRED,
+        "File of answers, one JSON object a line, or a table by its ending (.csv, .parquet); - is stdout.",
+        metavar="FILE",
+    )
     # Without a base URL a `send` is given.
     target: str | None = option(None, "Server to send to.", metavar="URL")
     tasks: tuple[str, ...] = option(

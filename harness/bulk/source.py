@@ -21,7 +21,7 @@ from typing import Any
 
 from harness.bulk.journal import Mark
 from harness.client.errors import UsageError
-from harness.load import forms
+from harness.load import folder
 from harness.load.lines import READ_BYTES, Lines, LongLine, Splitter, Unpack, is_packed
 from harness.load.rows import RowReader
 
@@ -46,6 +46,8 @@ class InputSource:
         self.path = path
         self._rows = rows or RowReader(path)
         self._encoding = self._rows.settings.encoding
+        # Checksum of a folder.
+        self._folder = ""
         # Bytes of a pipe that were read to find its first row.
         self._ahead: list[bytes] = []
         self._fd = -1
@@ -60,7 +62,9 @@ class InputSource:
             self._fd = _standard_input() if path == "-" else os.open(path, os.O_RDONLY)
             info = os.fstat(self._fd)
             self._blocking = os.get_blocking(self._fd)
-            if stat.S_ISREG(info.st_mode):
+            if self._rows.is_folder:
+                self._size, self._changed_ns, self._folder = folder.fingerprint(path)
+            elif stat.S_ISREG(info.st_mode):
                 self._size, self._changed_ns = info.st_size, info.st_mtime_ns
                 # Another encoding is refused before any file is changed.
                 if not self._converted:
@@ -69,13 +73,11 @@ class InputSource:
             raise UsageError(f"{path}: {error.strerror or error}") from error
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from error
-        if stat.S_ISDIR(info.st_mode):
-            raise UsageError(f"{path}: is a directory")
 
     @property
     def _converted(self) -> bool:
         """Whether the rows are made from the file, and are not its own bytes."""
-        return forms.is_converted(self._rows.form)
+        return self._rows.is_converted
 
     @property
     def empty(self) -> bool:
@@ -99,6 +101,8 @@ class InputSource:
 
     def _sample(self, size: int) -> str:
         """Checksum of samples of the first `size` bytes."""
+        if self._folder:
+            return self._folder
         digest = hashlib.sha256()
         for number in range(_SAMPLES + 1):
             start = max(0, size - _SAMPLE_BYTES) * number // _SAMPLES
@@ -107,6 +111,8 @@ class InputSource:
 
     def _ended(self) -> bool:
         """Whether appended data begins a new line. In packed data it does: an unfinished line is refused."""
+        if self._folder:
+            return False
         return not self._size or is_packed(os.pread(self._fd, 4, 0)) or os.pread(self._fd, 1, self._size - 1) == b"\n"
 
     def same(self, old: dict[str, Any]) -> bool:
@@ -192,7 +198,7 @@ class InputSource:
     def _chunks(self, at: int = 0) -> Iterator[bytes]:
         """The bytes of a file from this position; of a form that is converted all its rows as JSON."""
         if self._converted:
-            yield from forms.pieces(self.path, self._rows.form, self._encoding)
+            yield from self._rows.pieces()
             return
         os.lseek(self._fd, at, os.SEEK_SET)
         while chunk := os.read(self._fd, READ_BYTES):

@@ -32,6 +32,8 @@ class RowCounts(msgspec.Struct):
     # Class -> text of its first dead letter.
     samples: dict[str, str] = {}
     blank: int = 0
+    # Rows for which --where does not hold.
+    left_out: int = 0
     from_cache: int = 0
     # Harmless deviations of answers from the API.
     oddities: int = 0
@@ -46,6 +48,11 @@ class RowCounts(msgspec.Struct):
     @property
     def dead_lines(self) -> int:
         return sum(self.dead.values())
+
+    @property
+    def passed_over(self) -> int:
+        """Lines that are no items."""
+        return self.blank + self.left_out
 
     @property
     def settled(self) -> int:

@@ -59,11 +59,13 @@ class Show(Display):
             self.say("the server answers again")
         if self._bar is not None and self._task is not None:
             total = round(facts["lines"]) if facts["lines"] else None
-            self._bar.update(self._task, completed=counts.settled + counts.blank, total=total, facts=_facts(facts))
+            self._bar.update(
+                self._task, completed=counts.settled + counts.passed_over, total=total, facts=_facts(facts)
+            )
         elif time.monotonic() - self._said_at >= EVERY_S:
             self._said_at = time.monotonic()
             of = f" of about {units.count(facts['lines'])}" if facts["lines"] else ""
-            self.say(f"{counts.settled + counts.blank:,}{of} lines, {_facts(facts)}{_left(facts)}")
+            self.say(f"{counts.settled + counts.passed_over:,}{of} lines, {_facts(facts)}{_left(facts)}")
 
     def _on_waiting(self, facts: dict[str, Any]) -> None:
         if self._down_at is None:
@@ -96,6 +98,8 @@ class Show(Display):
             return
         cached = f", {counts['from_cache']:,} of them from the cache" if counts["from_cache"] else ""
         self.say(f"{settings.output}: {counts['ok']:,} answers{cached}{_pace(summary)}")
+        if counts["left_out"]:
+            self.say(f"--where left out {counts['left_out']:,} rows")
         if dead:
             kinds = ", ".join(f"{kind} {n:,}" for kind, n in sorted(counts["dead"].items(), key=lambda e: -e[1]))
             self.say(f"{settings.dead_letter_path}: {dead:,} dead letters ({kinds}); as INPUT they are sent again")
@@ -159,7 +163,9 @@ def _left(facts: dict[str, Any]) -> str:
     counts = facts["counts"]
     if not facts["lines"] or facts["rate_per_s"] <= 0:
         return ""
-    return f", {units.seconds(max(0.0, facts['lines'] - counts.settled - counts.blank) / facts['rate_per_s'])} left"
+    return (
+        f", {units.seconds(max(0.0, facts['lines'] - counts.settled - counts.passed_over) / facts['rate_per_s'])} left"
+    )
 
 
 def _pace(summary: Summary) -> str:

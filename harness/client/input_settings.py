@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from harness.base.options import option, options
 from harness.client.errors import UsageError
@@ -25,6 +27,22 @@ class InputSettings:
     encoding: str | None = option(
         None, "Encoding of a text, such as latin-1 or utf-16 [default: UTF-8].", metavar="NAME"
     )
+    where: str | None = option(
+        None, "Only rows for which this holds, such as 'language == \"en\"' (jinja2).", metavar="EXPRESSION"
+    )
+    template: str | None = option(
+        None,
+        "Template (jinja2) that makes the prompt or text of each row from its columns, or another FIELD.",
+        metavar="[FIELD=]FILE",
+    )
+    system: str | None = option(None, "System message of each row of the task chat.", metavar="TEXT")
+    parameters: tuple[str, ...] = option(
+        (),
+        "Parameter of the task chat for rows without their own, such as temperature=0, response_format=@schema.json. "
+        "Repeatable.",
+        flag="--param",
+        metavar="NAME=VALUE",
+    )
 
     def __post_init__(self) -> None:
         if self.input_format is not None and self.input_format not in FORMS:
@@ -44,9 +62,16 @@ class InputSettings:
         """The first option that was given."""
         return next((one.flag for one in options(type(self)) if getattr(self, one.field) != one.default), "")
 
-    def fingerprint(self) -> dict[str, str]:
+    def fingerprint(self) -> dict[str, Any]:
         """The settings that were given: a resumed run must have the same."""
-        return {one.field: value for one in options(type(self)) if (value := getattr(self, one.field)) is not None}
+        values = {one.field: getattr(self, one.field) for one in options(type(self))}
+        return {name: list(value) if type(value) is tuple else value for name, value in values.items() if value}
+
+    def check_tasks(self, names: Iterable[str]) -> None:
+        """Raise UsageError if an option of the task chat is given for another task."""
+        if (self.system is not None or self.parameters) and (other := [name for name in names if name != "chat"]):
+            flag = "--param" if self.system is None else "--system"
+            raise UsageError(f"{flag}: belongs to the task chat; the task is {other[0]}")
 
     @staticmethod
     def _check_encoding(name: str) -> None:

@@ -63,15 +63,18 @@ def form_of(path: str, settings: InputSettings | None = None) -> str:
     if settings is not None and settings.input_format is not None:
         form = settings.input_format
     else:
+        check_ending(path, "read", "JSONL, JSON, CSV, TSV, text, Parquet and Arrow (--input-format names the form)")
         ending = Path(_PACKED.sub("", path)).suffix.lower()
-        if ending in _FOREIGN:
-            raise UsageError(
-                f"{path}: {ending} is not read; allowed are JSONL, JSON, CSV, TSV, text, Parquet and Arrow "
-                "(--input-format names the form of a file with another ending)"
-            )
         form = _ENDINGS.get(ending, "jsonl")
     _check(path, form, settings or InputSettings())
     return form
+
+
+def check_ending(path: str, verb: str, allowed: str) -> None:
+    """Raise UsageError for the name of a file of another program."""
+    ending = Path(_PACKED.sub("", path)).suffix.lower()
+    if ending in _FOREIGN:
+        raise UsageError(f"{path}: {ending} is not {verb}; allowed are {allowed}")
 
 
 def _check(path: str, form: str, settings: InputSettings) -> None:

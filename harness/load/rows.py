@@ -17,8 +17,9 @@ import msgspec
 from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.tasks.http.pointer import MISSING, found, tokens_of
-from harness.load import forms
+from harness.load import chat_rows, folder, forms
 from harness.load.lines import BOM, HEAD_BYTES, LINE_MAX, Lines, LongLine, split
+from harness.load.templates import Template, Where, check_columns
 
 _DELIMITERS = (",", ";", "\t", "|")
 _COLUMNS_SHOWN = 12
@@ -107,7 +108,10 @@ class RowReader:
         self.path = str(path)
         self.columns = dict(columns or {})
         self.settings = settings or InputSettings()
-        self.form = forms.form_of(self.path, self.settings)
+        self.is_folder = Path(self.path).is_dir()
+        self.form = "jsonl" if self.is_folder else forms.form_of(self.path, self.settings)
+        if self.is_folder:
+            folder.files_of(self.path)
         self._pointers = {
             field: tokens_of(column, f"--map {field}")
             for field, column in self.columns.items()
@@ -115,6 +119,10 @@ class RowReader:
         }
         self._names: list[str] = []
         self._delimiter = ","
+        given = self.settings
+        self._where = Where(given.where) if given.where is not None else None
+        self._template = Template(given.template) if given.template is not None else None
+        self._parameters = chat_rows.parameters_of(given.parameters)
         # Number of rows, where the file says it.
         self.count: int | None = None
         if (table := forms.table_of(self.path, self.form)) is not None:
@@ -131,7 +139,18 @@ class RowReader:
 
     def raw_rows(self) -> Iterator[bytes | LongLine]:
         """The raw rows of the file. Raises UsageError if it cannot be read or decompressed."""
-        return split(forms.pieces(self.path, self.form, self.settings.encoding), self.splitter())
+        return split(self.pieces(), self.splitter())
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether `pieces` are made from the file, and are not its own bytes."""
+        return self.is_folder or forms.is_converted(self.form)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The file as JSONL, CSV or TSV in UTF-8, in pieces of any size."""
+        if self.is_folder:
+            return folder.pieces(self.path, self.settings)
+        return forms.pieces(self.path, self.form, self.settings.encoding)
 
     def splitter(self, at: int = 0) -> Lines | Records:
         """Cuts bytes into raw rows."""
@@ -139,20 +158,50 @@ class RowReader:
 
     def row(self, raw: bytes) -> dict[str, Any]:
         """A raw row as an object; raises ItemError or `msgspec.MsgspecError`."""
-        return self._cells(raw) if self.has_header else _decode(raw)
+        if self.has_header:
+            return self._cells(raw)
+        row = _decode(raw)
+        if self.is_folder and folder.BAD in row:
+            raise ItemError(row[folder.BAD])
+        return row
 
     def mapped(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row with the fields that --map names."""
-        if not self.columns:
+        """The row with the fields that --map and --template make; raises ItemError."""
+        row = chat_rows.unfolded(row)
+        if not (self.columns or self._template or self._parameters or self.settings.system is not None):
             return row
         made = dict(row)
+        self._map(row, made)
+        if self._template is not None:
+            self._template.fill(made)
+            if self._template.is_prompt:
+                chat_rows.drop_parameters(made, self.columns)
+        chat_rows.add(made, self.settings.system, self._parameters)
+        return made
+
+    def _map(self, row: dict[str, Any], made: dict[str, Any]) -> None:
         for field, column in self.columns.items():
             value = found(row, self._pointers[field]) if field in self._pointers else row.get(column, MISSING)
             if value is not MISSING:
                 made[field] = value
             elif field != column:
                 made.pop(field, None)
-        return made
+
+    @property
+    def chooses(self) -> bool:
+        """Whether only some of the rows are wanted."""
+        return self._where is not None
+
+    def wanted(self, row: dict[str, Any]) -> bool:
+        """Whether --where holds; raises ItemError."""
+        return self._where is None or self._where.holds(row)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What affects the items: a resumed run must have the same."""
+        found: dict[str, Any] = {**({"columns": self.columns} if self.columns else {}), **self.settings.fingerprint()}
+        if self._template is not None:
+            found["template's content"] = self._template.sha256
+        return found | ({"values of --param": self._parameters} if self._parameters else {})
 
     def explained(self, error: ItemError, row: Mapping[str, Any]) -> ItemError:
         """The error of a row, with the column that its field is taken from."""
@@ -186,6 +235,11 @@ class RowReader:
         for field, column in self.columns.items():
             if field not in self._pointers and column not in names:
                 raise UsageError(f"--map {field}={column}: {self.path} has no such column; it has {_few(names)}")
+        if self._where is not None:
+            check_columns("--where", self._where.columns, names, self.path, _few(names))
+        if self._template is not None:
+            used = self._template.columns - self.columns.keys()
+            check_columns(f"--template {self._template.file}", used, names, self.path, _few(names))
 
     def _cells(self, raw: bytes) -> dict[str, Any]:
         cells = self._split(self._text(raw))

@@ -20,7 +20,7 @@ class Table:
     def __init__(self, path: str, form: str) -> None:
         self.path = path
         self._form = form
-        self._arrow = _pyarrow(path)
+        self._arrow = pyarrow_for(path)
         with self._named():
             file = self._open()
             self.names: list[str] = list((file.schema_arrow if form == "parquet" else file.schema).names)
@@ -78,7 +78,8 @@ class _Named:
             raise UsageError(f"{self._path}: {error.strerror or error}") from error
 
 
-def _pyarrow(path: str) -> Any:
+def pyarrow_for(path: str) -> Any:
+    """The library. Raises UsageError with the install command if it is missing."""
     try:
         import pyarrow
         import pyarrow.ipc

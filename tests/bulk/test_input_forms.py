@@ -13,7 +13,7 @@ import pytest
 
 from harness.client.input_settings import InputSettings
 from harness.client.types import Outcome
-from tests.bulk.helpers import Server, go, refusal, rows, settings
+from tests.bulk.helpers import Server, go, refusal, rows, settings, write_input
 
 ROWS = [{"id": f"i{n}", "text": f"a b\n{n} é"} for n in range(1, 1501)]
 
@@ -116,3 +116,53 @@ def test_csv_on_standard_input_is_resumed(tmp_path: Path, monkeypatch: pytest.Mo
     assert min(server.calls) >= 200
     lines = [(row["line"], row["id"]) for name in ("out.jsonl", "bad.jsonl") for row in rows(tmp_path / name)]
     assert sorted(lines) == [(n, f"i{n}") for n in range(2, 400)]
+
+
+def test_rows_that_are_not_wanted_are_counted_and_a_changed_template_is_refused(tmp_path: Path) -> None:
+    """They get no line anywhere; the template's content is one of the settings of a run."""
+    (tmp_path / "in.csv").write_text("id,body\n" + "".join(f"i{n},text {n}\n" for n in range(50)))
+    (tmp_path / "t.j2").write_text("Say {{ body }}")
+    reading = InputSettings(where="body != 'text 7'", template=str(tmp_path / "t.j2"))
+    wanted: dict[str, Any] = {"input": str(tmp_path / "in.csv"), "reading": reading}
+    done = go(settings(tmp_path, **wanted))
+    assert (done.complete, done.counts["ok"], done.counts["left_out"]) == (True, 49, 1)
+    answers = rows(tmp_path / "out.jsonl")
+    assert "Say text 3" in answers[3]["answer"]
+    assert [row["id"] for row in answers] == [f"i{n}" for n in range(50) if n != 7]
+    assert go(settings(tmp_path, **wanted, resume=True)).nothing_to_do
+    (tmp_path / "t.j2").write_text("Shout {{ body }}")
+    assert "template's content was" in (refusal(settings(tmp_path, **wanted, resume=True)) or "")
+
+
+def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
+    """Each in its form; a row without an id gets its file and line; a bad row names its place; it is resumed."""
+    inside = tmp_path / "in"
+    inside.mkdir()
+    (inside / ".hidden").write_text("x")
+    (inside / "a.csv").write_text("text;x\nfrom csv;1\nbad\n")
+    (inside / "b.jsonl").write_text('\ufeff{"text": "from jsonl", "id": "own"}\n\n{"text": 3}\n')
+    (inside / "c.json").write_text(json.dumps([{"text": f"t{n}"} for n in range(300)]))
+    more: dict[str, Any] = {"input": str(inside), "errors_max": 0.5, "window": 20}
+
+    def fails(index: int, call: int) -> Outcome:
+        return Outcome.client_error if index > 150 else Outcome.ok
+
+    assert go(settings(tmp_path, **more), Server(fails)).stopped == "errors"
+    server = Server()
+    assert go(settings(tmp_path, **more, resume=True), server).complete
+    answers, dead = rows(tmp_path / "out.jsonl"), rows(tmp_path / "bad.jsonl")
+    assert [row["id"] for row in answers[:3]] == ["a.csv:2", "own", "c.json:1"]
+    assert dead[0]["error"] == "a.csv, line 3: has 1 values, where the header names 2 columns"
+    assert sorted(row["line"] for row in (*answers, *dead)) == list(range(1, 305))
+    assert min(server.calls) > 150
+    assert go(settings(tmp_path, **more, resume=True)).nothing_to_do
+    (inside / "d.txt").write_text("more\n")
+    assert "is not the input" in (refusal(settings(tmp_path, **more, resume=True)) or "")
+
+
+def test_a_folder_holds_no_output_and_at_least_a_file(tmp_path: Path) -> None:
+    """Else a later session would read its own answers."""
+    (tmp_path / "in").mkdir()
+    assert "in: has no file" in (refusal(settings(tmp_path, input=str(tmp_path / "in"))) or "")
+    write_input(tmp_path / "a.jsonl", 1)
+    assert "whose files are all read as input" in (refusal(settings(tmp_path, input=str(tmp_path))) or "")

@@ -113,6 +113,7 @@ def folder(tmp_path: Path) -> Path:
     files["questions.csv"] = ["id,question1,question2", *(f'{n},"What, is {n}?",What is it?' for n in range(400))]
     files["score.toml"] = blocks(ROOT / "docs" / "http-tasks.md", "toml")[0].splitlines()
     files["trace.txt"] = [f"{number / 20:.2f}" for number in range(100)]
+    files["prompt.j2"] = ["Which product is this ticket about? {{ body | trim }}"]
     for name, lines in files.items():
         (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(("\n".join(pairs) + "\n").encode()))
@@ -173,7 +174,7 @@ def test_a_command_of_the_docs_does_what_it_says(
         run(prepare, folder)
     if line.startswith("paceline process bad.jsonl"):
         (folder / "dead.jsonl").rename(folder / "bad.jsonl")
-    target = servers["texts" if "annotate" in line else "pairs"]
+    target = servers["texts" if "annotate" in line or "--task chat" in line else "pairs"]
     done = run(
         line.replace("http://127.0.0.1:8000", target).replace("https://models.internal", servers["foreign"]), folder
     )

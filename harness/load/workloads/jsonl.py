@@ -12,7 +12,6 @@ from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.items import data_of, priority_of
 from harness.client.types import Task
-from harness.load import forms
 from harness.load.lines import LINE_MAX, LongLine, count_lines
 from harness.load.rows import RowReader
 
@@ -84,11 +83,13 @@ class Jsonl:
 
     def expected(self) -> int | None:
         """About how many rows it has, for progress; None if that is not known without reading all of them."""
-        if forms.is_converted(self._reader.form) or self.reading.encoding is not None:
+        if self._reader.is_converted or self.reading.encoding is not None:
             return self._reader.count
         return count_lines(self.path)
 
     def _no_good_line(self, lines: int) -> str:
+        if self.first_bad_line is None and self._reader.chooses:
+            return f"--where {self.reading.where!r} holds for no row"
         if self.first_bad_line is None:
             needs = "rows below the names of its columns" if self._reader.has_header else "one JSON object per line"
             return f"the file is empty; it needs {needs}"
@@ -96,13 +97,22 @@ class Jsonl:
         return f"no line{which} is an item of this task; {self.first_bad_line}"
 
     def _lines(self) -> Iterator[tuple[int, bytes | LongLine]]:
-        """Number and bytes of every line that is not blank."""
+        """Number and bytes of every line that is wanted and not blank."""
         header = self._reader.has_header
         for number, line in enumerate(self._reader.raw_rows(), 1):
             if isinstance(line, LongLine) or line.strip():
-                if not header:
+                if not header and self._wanted(line):
                     yield number, line
                 header = False
+
+    def _wanted(self, line: bytes | LongLine) -> bool:
+        """Whether --where holds for the row; also true for a malformed one, so that it is counted."""
+        if not self._reader.chooses or isinstance(line, LongLine):
+            return True
+        try:
+            return self._reader.wanted(self._reader.row(line))
+        except (ItemError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return True
 
     def _parse(self, task: Task, line: bytes | LongLine, number: int) -> tuple[Any, int] | None:
         if isinstance(line, LongLine):
@@ -111,6 +121,7 @@ class Jsonl:
         read: dict[str, Any] = {}
         try:
             read = self._reader.row(line)
+            self._reader.wanted(read)
             row = self._reader.mapped(read)
             return data_of(task, row), priority_of(row, checked=self.priorities)
         except ItemError as error:
