@@ -141,7 +141,7 @@ def test_a_stop_in_the_middle_loses_no_slow_request(how: str, processes: int, tm
     with mock(SLOW, tmp_path) as server:
         case = spec(server.url, tmp_path / "r", "queue-stream:concurrency=10", items=1000, users=2)
         more = two() if processes == 2 else []
-        child = locust(case, tmp_path, *more, *(["-t", "3s"] if how == "run-time" else []))
+        child = locust(case, tmp_path, *more, *(["-t", "5s"] if how == "run-time" else []))
         if how == "sigterm":
             while not server.seen():
                 time.sleep(0.05)

@@ -53,9 +53,15 @@ def lateness(loop: str, disturb: Callable[[], float]) -> tuple[float, float, flo
 def test_the_lag_of_the_client_is_seen_for_the_most_part_and_never_more(
     loop: str, disturb: Callable[[], float]
 ) -> None:
-    added_s, lag_s, raw_s = lateness(loop, disturb)
-    assert added_s > 0.2 * raw_s  # it was disturbed indeed
-    assert 0.4 * added_s <= lag_s <= 1.2 * added_s
+    found = []
+    # Other programs delay client and server at different times: one measurement of three has to be undisturbed.
+    for _ in range(3):
+        added_s, lag_s, raw_s = lateness(loop, disturb)
+        assert added_s > 0.2 * raw_s  # it was disturbed indeed
+        found.append(lag_s / added_s)
+        if 0.4 <= found[-1] <= 1.2:
+            return
+    pytest.fail(f"lag / delay added by the client: {found}")
 
 
 @pytest.mark.slow
