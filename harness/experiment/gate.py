@@ -120,6 +120,7 @@ def against_run(wanted: GateSettings, run: Run, backend: Backend, baseline: Fini
     figures = named(wanted.figures)
     with ExitStack() as stack:
         stack.callback(run.release)
+        _check_cases(wanted, baseline, run)
         side = Side(run, stack.enter_context(opened(run, backend, progress)))
 
         def judged(confirmed_from: int | None = None) -> Gate:
@@ -135,6 +136,16 @@ def against_run(wanted: GateSettings, run: Run, backend: Backend, baseline: Fini
             return True
 
         return decided([wanted.pairs], wanted.pairs, [side], repeats, judged)
+
+
+def _check_cases(wanted: GateSettings, baseline: Finished, run: Run) -> None:
+    """Refuse a gate whose cases the baseline does not have, before anything is played."""
+    before, here = ([case.name for case in cases] for cases in (baseline.result.cases, run.cases))
+    if not set(before) & set(here):
+        raise UsageError(
+            f"--baseline {wanted.baseline} has the cases {', '.join(before)}, and this gate would play "
+            f"{', '.join(here)}: name the strategies of the baseline with -s"
+        )
 
 
 def _check_comparable(wanted: GateSettings, baseline: Finished, candidate: Finished) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,12 +47,12 @@ def test_each_side_begins_as_often_as_the_other() -> None:
     assert sum(first) == 50
 
 
-def against_earlier(folder: Path, slower: float, items: int = 150) -> Gate:
+def against_earlier(folder: Path, slower: float, items: int = 150, **more: Any) -> Gate:
     """A run of eight repeats, and a candidate that is played after it."""
     first = prepare(replace(side(folder / "1", "main", 0.1, 1).settings, repeats=8, out=folder / "main"))
     execute(first, lambda event, facts: None, VirtualTime(first))
     settings = replace(side(folder / "2", "candidate", 0.1 * slower, 2).settings, out=folder / "candidate", items=items)
-    run = prepare(replace(settings, seed=1))
+    run = prepare(replace(settings, seed=1, **more))
     wanted = GateSettings(baseline=str(folder / "main"))
     baseline = read_finished(folder / "main")
     return against_run(wanted, run, VirtualTime(run), baseline, lambda event, facts: None)
@@ -69,6 +70,12 @@ def test_another_load_than_the_baselines_is_refused_after_one_repeat(tmp_path: P
     with pytest.raises(UsageError, match="Give this command the load of the baseline"):
         against_earlier(tmp_path, 1.0, items=20)
     assert len(list((tmp_path / "candidate" / "records").glob("*.end.json"))) == 1
+
+
+def test_other_strategies_than_the_baselines_are_refused_before_anything_is_played(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"would play sync: name the strategies of the baseline with -s"):
+        against_earlier(tmp_path, 1.0, strategies=("sync",))
+    assert not list((tmp_path / "candidate" / "records").glob("*"))
 
 
 @pytest.mark.parametrize(("candidate", "right"), [("equal", 0.4), ("slower", 0.4)])
