@@ -21,6 +21,8 @@ class Table:
         self.path = path
         self._form = form
         self._arrow = pyarrow_for(path)
+        # Batches are read in changing threads; the library's own allocator keeps memory for each of them.
+        self._arrow.set_memory_pool(self._arrow.system_memory_pool())
         with self._named():
             file = self._open()
             self.names: list[str] = list((file.schema_arrow if form == "parquet" else file.schema).names)
@@ -42,10 +44,12 @@ class Table:
         if self._form == "parquet":
             # Without a buffer for a whole group of rows, which may be the whole file.
             return arrow.parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 16)
-        source = arrow.memory_map(self.path)
+        # Pages of a mapped file would count as memory of this process.
+        source = arrow.OSFile(self.path)
         try:
             return arrow.ipc.open_file(source)
         except arrow.ArrowInvalid:
+            source.seek(0)
             return arrow.ipc.open_stream(source)
 
     def _batches(self, file: Any) -> Iterator[Any]:

@@ -1,4 +1,6 @@
-"""Memory of reading one million rows of Parquet or Arrow, by hand: `python -m tests.bench.data_memory [parquet|arrow]`.
+"""Memory of reading one million rows of Parquet or Arrow, by hand.
+
+    python -m tests.bench.data_memory [parquet|arrow] [read|process]
 
 It writes a file of a million rows into a temporary folder, and reads it in a process of its own as `process` and
 `compare` do. The figure is how far the resident memory rises from the 10,000th row to its highest value.
@@ -6,6 +8,7 @@ It writes a file of a million rows into a temporary folder, and reads it in a pr
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import tempfile
@@ -46,21 +49,51 @@ def growth_mb(path: Path, begin: int = 10_000) -> tuple[int, float]:
     return rows, (high - low) / 1e6
 
 
-def main(form: str = "parquet", rows: int = 1_000_000) -> None:
+def growth_of_process_mb(path: Path, begin: int = 10_000) -> tuple[int, float]:
+    """Rows answered by `process`, with a send that answers at once, and how far the memory rose after row `begin`."""
+    import psutil
+
+    from harness.bulk import Process, ProcessSettings
+    from harness.client.types import Outcome, Request, Response
+
+    this, seen = psutil.Process(), list[int]()
+    low = high = 0
+
+    async def send(request: Request, /) -> Response:
+        nonlocal low, high
+        seen[:] = [sum(seen) + 1]
+        if seen[0] == begin:
+            low = high = this.memory_info().rss
+        elif seen[0] % 5_000 == 0 and low:
+            high = max(high, this.memory_info().rss)
+        await asyncio.sleep(0)
+        return Response(Outcome.ok, 200, ("answer",))
+
+    settings = ProcessSettings(
+        input=str(path), output=f"{path}.jsonl", tasks=("embed",), strategy="queue-stream:concurrency=50"
+    )
+    counts = asyncio.run(Process(settings, send).run()).counts
+    return counts["ok"], (high - low) / 1e6
+
+
+def main(form: str = "parquet", how: str = "read", rows: int = 1_000_000) -> None:
     """Write, measure, print; exit code 1 if it grew by more than allowed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"rows.{form}"
         write(path, rows)
         done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.data_memory", "--read", str(path)], check=True, capture_output=True
+            [sys.executable, "-m", "tests.bench.data_memory", f"--{how}", str(path)], check=True, capture_output=True
         )
         read, grown = done.stdout.decode().split()
-        print(f"{form}, {int(read):,} rows, {path.stat().st_size / 1e6:.0f} MB on disk: memory grew by {grown} MB")
+        print(
+            f"{how} {form}, {int(read):,} rows, {path.stat().st_size / 1e6:.0f} MB on disk: memory grew by {grown} MB"
+        )
         sys.exit(float(grown) > GROWTH_MAX_MB or int(read) != rows)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--read"]:
-        print(*[f"{value:.1f}" if isinstance(value, float) else value for value in growth_mb(Path(sys.argv[2]))])
+    measures = {"--read": growth_mb, "--process": growth_of_process_mb}
+    if (wanted := measures.get("".join(sys.argv[1:2]))) is not None:
+        print(*[f"{value:.1f}" if isinstance(value, float) else value for value in wanted(Path(sys.argv[2]))])
     else:
-        main(*sys.argv[1:2])
+        main(*sys.argv[1:3])
