@@ -43,6 +43,8 @@ BOUND_TIMES = 20.0
 """A trial lasts this many times the longest time of the SLO."""
 CYCLES = 20
 """Items of a backlog for each call in flight, at least."""
+ITEMS_MOST = 10_000_000
+"""Items of a backlog that was made longer because it ended early, as one does that a server refuses at once."""
 START_SHARE = 0.5
 """The search by rate begins at this share of the throughput that the search by concurrency found."""
 OPEN, CLOSED = "unbounded", "queue-stream"
@@ -192,7 +194,8 @@ class CapacityOrder:
         trials.seconds += 0.0 if observed.case is None else observed.case.makespan_s or 0.0
         if is_short(observed, self._plan) and observed.case is not None and observed.case.makespan_s:
             longer = (self._plan.trial_s + self._plan.warmup_s) / observed.case.makespan_s
-            trials.case = msgspec.structs.replace(case, items=math.ceil((case.items or 1) * longer))
+            items = min(math.ceil((case.items or 1) * longer), ITEMS_MOST)
+            trials.case = msgspec.structs.replace(case, items=max(items, case.items or 1))
         if fault := fault_of(observed, self._plan):
             trials.faults.append(fault)
         else:

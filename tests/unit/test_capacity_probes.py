@@ -112,6 +112,7 @@ def test_tiers_are_split_and_judged_apart() -> None:
     [
         ("", "capacity needs --slo"),
         ("rate>5", "rate cannot bound a capacity"),
+        ("errors<0%", "no probe can show so few failures"),
         ("makespan<5s", "makespan cannot bound a capacity"),
         ("max<5s", "max cannot bound a capacity"),
         ("queue_wait_p99<1s", "in a backlog every item waits"),

@@ -201,6 +201,16 @@ def test_a_server_faster_than_expected_gets_a_longer_backlog(tmp_path: Path) -> 
     assert [probe.states for probe in capacity.probes] == [["passed"], ["passed"]]
 
 
+def test_a_server_that_refuses_everything_at_once_gets_no_longer_backlog(tmp_path: Path) -> None:
+    """Its failures are the answer; a backlog as long as they are quick would have billions of items."""
+    done = called(tmp_path, profile=SERVER + '[[faults]]\nkind = "status"\nstatus = 500\n')
+    assert done.return_value == 1, done.output
+    found = result_of(tmp_path)
+    assert found.capacity is not None
+    assert {one.low for one in found.capacity.answers} == {None}
+    assert max(case.counts.scheduled for case in found.cases) < 100_000
+
+
 def test_a_backlog_holds_what_an_interval_needs_besides_the_warm_up(tmp_path: Path) -> None:
     """At 30/s and two seconds of warm-up, sixty items of a trial do not count."""
     (tmp_path / "mine.toml").write_text(SERVER)

@@ -66,9 +66,14 @@ def fault_of(observed: Observed, plan: CapacityPlan) -> str:
 
 
 def is_short(observed: Observed, plan: CapacityPlan) -> bool:
-    """Whether a backlog was done before it could be measured: the server is faster than expected."""
+    """Whether a backlog was done before it could be measured: the server is faster than expected.
+
+    One that failed as a whole shows enough: a server that refuses is quick, however long the backlog is.
+    """
     case = observed.case
-    return case is not None and case.load.kind == "backlog" and (case.makespan_s or 0.0) < 1.5 * plan.warmup_s
+    if case is None or case.load.kind != "backlog" or not case.counts.ok:
+        return False
+    return (case.makespan_s or 0.0) < 1.5 * plan.warmup_s
 
 
 def tolerated_s(given_s: float | None, plan: CapacityPlan) -> float | None:

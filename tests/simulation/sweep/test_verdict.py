@@ -37,6 +37,14 @@ def test_failures_at_high_levels_are_findings() -> None:
     assert code_of(judged(curve(CAP), verdict=of_cases), of_cases) == ("valid", 0)
 
 
+@pytest.mark.parametrize("levels", [LEVELS, LEVELS[:1]])
+def test_failures_at_the_lowest_level_make_it_invalid(levels: Sequence[float]) -> None:
+    """The load is not their cause: a level with 95 % of failures must not be advised with exit code 0."""
+    found = judged([case(level, [rate], failed=19_000) for level, rate in CAP.items()])
+    assert code_of(found, reasons("errors", levels)) == ("invalid", 4)
+    assert [one.case for one in sweep_verdict(found, reasons("errors", levels)).reasons] == ["concurrency=1"]
+
+
 def test_a_sweep_without_a_success_is_invalid() -> None:
     of_cases = reasons("no_data", LEVELS)
     found = judged([case(level, [0.0], failed=10) for level in LEVELS])

@@ -28,6 +28,8 @@ from harness.measure.reduce.trial_samples import TrialSample
 GROWTH = "backlog growth"
 GROWTH_MAX = 0.03
 ERRORS = "errors<1%"
+ERRORS_LEAST = 1e-4
+"""A smaller limit for errors needs more than 100,000 requests in each probe."""
 FAR = 2.0
 """A figure of this many times its limit is far outside."""
 CUT_SHORT = 2
@@ -54,6 +56,11 @@ def _check(condition: Condition, by: Sequence[By]) -> None:
         raise UsageError(
             f"--slo {condition.text!r}: {condition.metric} cannot bound a capacity: it depends on the load or on the "
             "number of requests. Use percentiles or means of times, or errors"
+        )
+    if condition.metric == "errors" and condition.limit < ERRORS_LEAST:
+        raise UsageError(
+            f"--slo {condition.text!r}: no probe can show so few failures; give a limit of at least "
+            f"{units.share(ERRORS_LEAST)}"
         )
     if family == "queue_wait_" and "concurrency" in by:
         raise UsageError(f"--slo {condition.text!r}: in a backlog every item waits. Use --by rate, or service_p99")

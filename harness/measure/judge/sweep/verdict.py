@@ -25,7 +25,8 @@ def sweep_verdict(found: SweepResult, judged: Verdict) -> Verdict:
     reasons = [
         one
         for one in judged.reasons
-        if one.code not in _findings(found) and not (one.code in GROWING and one.case in behind)
+        if _is_of_lowest(found, one)
+        or (one.code not in _findings(found) and not (one.code in GROWING and one.case in behind))
     ]
     if found.not_played and found.stopped is None:
         missing = units.listing([level_words(found, level) for level in found.not_played])
@@ -38,6 +39,12 @@ def sweep_verdict(found: SweepResult, judged: Verdict) -> Verdict:
 def _is_unclear(found: SweepResult) -> bool:
     lowest = next((point for point in found.points if point.left_out is None), None)
     return lowest is not None and lowest.slo == "unclear" and found.capacity is None
+
+
+def _is_of_lowest(found: SweepResult, reason: Reason) -> bool:
+    """Whether too many requests fail at the lowest level: then load is not their cause, and no level can be advised."""
+    lowest = next((point for point in found.points if point.left_out is None), None)
+    return reason.code == "errors" and lowest is not None and reason.case == lowest.case
 
 
 def _findings(found: SweepResult) -> tuple[str, ...]:

@@ -151,7 +151,8 @@ def _rate_advice(result: SweepResult) -> str:
     here = next(point for point in judged if point.level == result.knee)
     if result.slo and (result.capacity is None or result.capacity < here.level):
         return _within_slo(result, here)
-    said = f"The server keeps up with {units.rate(result.knee)} ({_tail(here)})"
+    failed = f", {units.share(here.errors)} failed" if here.errors else ""
+    said = f"The server keeps up with {units.rate(result.knee)} ({_tail(here)}{failed})"
     if result.edge == "highest":
         return f"{said}, the highest rate measured, so it may stand more. {_higher(result)}"
     behind = next(point for point in judged if point.level > result.knee)
