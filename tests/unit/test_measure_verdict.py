@@ -150,6 +150,14 @@ def test_a_client_at_its_ceiling_measures_itself(kind: str, use: dict[str, float
     assert codes(case(kind, resources=Resources(**use))) == expected
 
 
+@pytest.mark.parametrize(("rejected", "code"), [(999, "refusals"), (501, "refusals"), (499, "client_ceiling")])
+def test_a_client_that_is_refused_at_once_runs_at_its_ceiling(rejected: int, code: str) -> None:
+    """The rate of refusals is its own; what the server answered is not."""
+    counts = counted(ok=1000 - rejected, rejected=rejected)
+    of = case(counts=counts, resources=Resources(ceiling_share=0.9, ceiling_per_s=100.0))
+    assert codes(of, slo_sets_errors=True) == [code]
+
+
 @pytest.mark.parametrize(
     ("lag_s", "p50_s", "expected"),
     [
@@ -258,6 +266,7 @@ def test_every_code_is_earned_by_a_test_here() -> None:
     """The table of codes has no dead entry."""
     tested = {
         *("no_data", "conservation", "server_count", "client_ceiling", "lag", "errors", "server_gone"),
+        "refusals",
         *("schedule", "engine_error", "write_error", "damaged", "unfinished", "interrupted", "partial", "layer_fault"),
         "insecure",
         # test_measure_starved.py

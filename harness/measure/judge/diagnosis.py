@@ -16,6 +16,7 @@ import msgspec
 from harness.base import units
 from harness.measure.judge.client_time import BUSY_SHARE_MAX, STARVED_WAIT_SHARE_MIN, busy_share
 from harness.measure.judge.diagnosis_beside import SERVER, flight, in_flight, place, with_room, without_room
+from harness.measure.judge.failing import mostly_refused
 from harness.measure.judge.steps import Step, median, steps
 from harness.measure.judge.verdict import CEILING_SHARE_MAX, CPU_SHARE_MAX
 from harness.measure.result import Case, Diagnosis, Quantile
@@ -100,6 +101,8 @@ def diagnosis(case: Case, known: Floor | None) -> Diagnosis:
 
 def _client(case: Case) -> Diagnosis | None:
     use = case.resources
+    if mostly_refused(case):
+        return None
     if use.ceiling_share is not None and use.ceiling_share > CEILING_SHARE_MAX:
         figure = f"{units.share(use.ceiling_share)} of the rate it reaches against a server that answers at once"
     elif use.client_cpu_share is not None and use.client_cpu_share > CPU_SHARE_MAX:

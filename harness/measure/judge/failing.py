@@ -44,6 +44,11 @@ _OF_STATUS = {
 }
 
 
+def mostly_refused(case: Case) -> bool:
+    """Whether the server refused more requests than it answered: the client's rate is then that of the refusals."""
+    return case.counts.rejected > case.counts.ok > 0
+
+
 def no_success(case: Case, proof: Evidence) -> str:
     """The text of `no_data`."""
     most = _most_frequent([case])

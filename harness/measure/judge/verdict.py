@@ -15,6 +15,7 @@ from harness.measure.judge.conserved import conservation, other_schedule, server
 from harness.measure.judge.failing import (
     before_the_first_answer,
     is_gone,
+    mostly_refused,
     no_success,
     server_gone,
     stopped_unanswered,
@@ -42,6 +43,10 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
             f"the client used more than {units.share(CEILING_SHARE_MAX)} of its calibrated ceiling, or under arrivals "
             f"{units.share(CPU_SHARE_MAX)} of a core"
         ),
+    ),
+    "refusals": (
+        "valid",
+        "the client was at its ceiling while the server refused more requests than it answered",
     ),
     "lag": (
         "invalid",
@@ -223,6 +228,16 @@ def _client(case: Case) -> Iterator[tuple[str, str]]:
     use = case.resources
     if use.ceiling_share is not None and use.ceiling_share > CEILING_SHARE_MAX:
         of = f" of {units.rate(use.ceiling_per_s)}" if use.ceiling_per_s else ""
+        if mostly_refused(case):
+            yield (
+                "refusals",
+                (
+                    f"The server refused {case.counts.rejected:,} of {case.counts.scheduled:,} items, and the client "
+                    f"ran at {units.share(use.ceiling_share)} of its ceiling{of}: how fast the server refuses is the "
+                    "client's figure. The share that failed and the successes are the server's."
+                ),
+            )
+            return
         yield (
             "client_ceiling",
             (
