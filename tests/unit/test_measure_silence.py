@@ -1,4 +1,4 @@
-"""A server that stopped answering is told from one that fails, is slow, or is only cut at the end of a run."""
+"""A server that stopped answering is distinguished from one that fails, is slow, or is only cut at the end of a run."""
 
 from __future__ import annotations
 

@@ -156,6 +156,9 @@ def test_a_client_that_is_refused_at_once_runs_at_its_ceiling(rejected: int, cod
     counts = counted(ok=1000 - rejected, rejected=rejected)
     of = case(counts=counts, resources=Resources(ceiling_share=0.9, ceiling_per_s=100.0))
     assert codes(of, slo_sets_errors=True) == [code]
+    # Arrivals have a schedule, which a busy core delays, refused or not.
+    busy = Resources(ceiling_share=0.9, ceiling_per_s=100.0, client_cpu_share=0.9)
+    assert set(codes(case("poisson", counts=counts, resources=busy), slo_sets_errors=True)) == {code, "client_ceiling"}
 
 
 @pytest.mark.parametrize(

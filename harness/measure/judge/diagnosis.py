@@ -101,9 +101,9 @@ def diagnosis(case: Case, known: Floor | None) -> Diagnosis:
 
 def _client(case: Case) -> Diagnosis | None:
     use = case.resources
-    if mostly_refused(case):
-        return None
-    if use.ceiling_share is not None and use.ceiling_share > CEILING_SHARE_MAX:
+    at_ceiling = use.ceiling_share is not None and use.ceiling_share > CEILING_SHARE_MAX
+    # A client that is refused at once runs at its ceiling, which then limits the refusals alone.
+    if at_ceiling and not mostly_refused(case):
         figure = f"{units.share(use.ceiling_share)} of the rate it reaches against a server that answers at once"
     elif use.client_cpu_share is not None and use.client_cpu_share > CPU_SHARE_MAX:
         figure = f"{units.share(use.client_cpu_share)} of a core"

@@ -226,18 +226,18 @@ def _recording(proof: Evidence) -> Iterator[tuple[str, str]]:
 
 def _client(case: Case) -> Iterator[tuple[str, str]]:
     use = case.resources
-    if use.ceiling_share is not None and use.ceiling_share > CEILING_SHARE_MAX:
-        of = f" of {units.rate(use.ceiling_per_s)}" if use.ceiling_per_s else ""
-        if mostly_refused(case):
-            yield (
-                "refusals",
-                (
-                    f"The server refused {case.counts.rejected:,} of {case.counts.scheduled:,} items, and the client "
-                    f"ran at {units.share(use.ceiling_share)} of its ceiling{of}: how fast the server refuses is the "
-                    "client's figure. The share that failed and the successes are the server's."
-                ),
-            )
-            return
+    at_ceiling = use.ceiling_share is not None and use.ceiling_share > CEILING_SHARE_MAX
+    of = f" of {units.rate(use.ceiling_per_s)}" if use.ceiling_per_s else ""
+    if at_ceiling and mostly_refused(case):
+        yield (
+            "refusals",
+            (
+                f"The server refused {case.counts.rejected:,} of {case.counts.scheduled:,} items, and the client "
+                f"ran at {units.share(use.ceiling_share)} of its ceiling{of}: how fast the server refuses is the "
+                "client's figure. The share that failed and the successes are the server's."
+            ),
+        )
+    elif at_ceiling:
         yield (
             "client_ceiling",
             (
@@ -246,7 +246,8 @@ def _client(case: Case) -> Iterator[tuple[str, str]]:
                 "Use more --processes, a faster machine, or a lower rate."
             ),
         )
-    elif case.load.kind != "backlog" and use.client_cpu_share is not None and use.client_cpu_share > CPU_SHARE_MAX:
+        return
+    if case.load.kind != "backlog" and use.client_cpu_share is not None and use.client_cpu_share > CPU_SHARE_MAX:
         yield (
             "client_ceiling",
             (

@@ -42,7 +42,7 @@ def row(profile: str, wanted: SweepSettings) -> str:
 
 def main() -> None:
     """Print the table."""
-    print("| server | true knee | knee within one step | right model | cliff told right | no false peak |")
+    print("| server | true knee | knee within one step | right model | cliff right | no false peak |")
     print("|---|---:|---:|---:|---:|---:|")
     for profile, wanted in CASES:
         print(row(profile, wanted), flush=True)

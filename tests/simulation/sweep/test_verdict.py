@@ -56,7 +56,7 @@ def test_a_sweep_without_a_success_is_invalid() -> None:
     [([64], ("valid", 0)), ([16, 32, 64], ("inconclusive", 5)), ([4, 8, 16, 32, 64], ("invalid", 4))],
 )
 def test_levels_at_which_the_client_was_starved(levels: list[float], expected: tuple[str, int]) -> None:
-    """Without them the knee stands, lies at the edge of what is left, or cannot be told."""
+    """Without them the knee stands, lies at the edge of what is left, or cannot be found."""
     of_cases = reasons("client_starved", levels)
     found = judged(curve(CAP), verdict=of_cases)
     assert code_of(found, of_cases) == expected

@@ -93,7 +93,7 @@ def aicc(residual: float, n: int, parameters: int) -> float | None:
 
 
 def resampled(rates: Rates, seed: int) -> list[Rates]:
-    """Bootstrap samples: the repeats of each level are drawn anew; none if a level has a single repeat.
+    """Bootstrap samples: the repeats of each level are drawn with replacement; none if a level has a single repeat.
 
     Deviations are widened by sqrt(n / (n - 1)), because n repeats spread less around their own mean.
     """
