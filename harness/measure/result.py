@@ -156,6 +156,7 @@ class Bucket(msgspec.Struct, frozen=True):
     cpu_share: float | None = None
     rss_mb: float | None = None
     loop_lag_s: float | None = None
+    output_tokens: float | None = None  # that arrived in it; null: the answers have none
 
 
 class LimitChange(msgspec.Struct, frozen=True):

@@ -54,14 +54,6 @@ class LengthBin(msgspec.Struct, frozen=True):
     e2e_p95_s: float | None = None
 
 
-class TokenBucket(msgspec.Struct, frozen=True):
-    """One slice of the timeline of the repeat with the median makespan."""
-
-    t_s: float
-    width_s: float
-    output: float  # tokens that arrived in it; of an answer that came whole, all of them
-
-
 class TokenFigures(msgspec.Struct, frozen=True):
     """Tokens of a case, of successes after the warm-up that the server answered."""
 
@@ -77,5 +69,4 @@ class TokenFigures(msgspec.Struct, frozen=True):
     reasoning: TokenCount | None = None  # of the output
     per_s: TokenRates = TokenRates()
     by_prompt_length: list[LengthBin] = []
-    timeline: list[TokenBucket] = []
     absent: dict[str, str] = {}  # figure -> why it is null

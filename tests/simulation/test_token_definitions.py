@@ -17,8 +17,9 @@ from harness.experiment.simulate.network import Pipe
 from harness.experiment.simulate.virtual_loop import VirtualLoop, run
 from harness.measure.record.recorder import Recorder
 from harness.measure.record.rows_file import End
-from harness.measure.reduce.columns import load_repeat
+from harness.measure.reduce.columns import Repeat, load_repeat
 from harness.measure.reduce.latencies import distributions
+from harness.measure.reduce.timeline import buckets
 from harness.measure.reduce.token_figures import token_figures
 from tests.bench.token_counts import count
 
@@ -74,8 +75,14 @@ def used(prompt: int, completion: int, cached: int = 0, reasoning: int = 0) -> d
     }
 
 
-def measured(tmp_path: Path, events: Sequence[tuple[float, Any]], streams: int = 1) -> tuple[dict[str, Any], Any]:
-    """Distributions and token figures of some equal streams, one after the other, through the real HTTP client."""
+def measured(tmp_path: Path, events: Sequence[tuple[float, Any]]) -> tuple[dict[str, Any], Any]:
+    """Distributions and token figures of one stream."""
+    repeat = played(tmp_path, events)
+    return distributions([repeat], backlog=True), token_figures([repeat], [])
+
+
+def played(tmp_path: Path, events: Sequence[tuple[float, Any]], streams: int = 1) -> Repeat:
+    """The records of some equal streams, one after the other, through the real HTTP client."""
     recorder = Recorder(tmp_path, case="stream", t0=0.0, t0_unix_s=0.0)
     task = Chat(stream=True)
 
@@ -90,8 +97,7 @@ def measured(tmp_path: Path, events: Sequence[tuple[float, Any]], streams: int =
 
     run(play())
     recorder.end(End(streams, streams, recorder.recorded, 0))
-    repeat = load_repeat(0, [recorder.paths])
-    return distributions([repeat], backlog=True), token_figures([repeat], [], repeat)
+    return load_repeat(0, [recorder.paths])
 
 
 KNOWN = [
@@ -127,9 +133,10 @@ def test_times_are_those_of_the_known_stamps(tmp_path: Path) -> None:
 
 def test_tokens_over_time_arrive_when_their_events_do(tmp_path: Path) -> None:
     """The sum over the slices is the output; each slice has the tokens of its instants."""
-    _, tokens = measured(tmp_path, KNOWN, 3)
-    assert sum(bucket.output for bucket in tokens.timeline) == pytest.approx(12)
-    full = [round(bucket.t_s + bucket.width_s / 2, 2) for bucket in tokens.timeline if bucket.output]
+    repeat = played(tmp_path, KNOWN, 3)
+    timeline = buckets(repeat)
+    assert sum(bucket.output_tokens or 0 for bucket in timeline) == pytest.approx(12)
+    full = [round(bucket.t_s + bucket.width_s / 2, 2) for bucket in timeline if bucket.output_tokens]
     expected = [0.5 * k + at for k in range(3) for at in (0.120, 0.150, 0.250, 0.270)]
     assert full == pytest.approx(expected, abs=0.03)
 

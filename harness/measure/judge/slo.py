@@ -96,7 +96,8 @@ def describe(checked: SloCheck) -> str:
     state = "holds" if checked.passed else "FAILS"
     condition = _MICROSECONDS.sub("µs", checked.condition)
     if checked.value is None:
-        return f"{condition} {state}: no figure, because there were too few successes"
+        lacking = "streams with it" if split_metric(metric)[0] in _OF_STREAMS else "successes"
+        return f"{condition} {state}: no figure, because there were too few {lacking}"
     figure = units.percent if metric == "errors" else units.rate if metric in {*_RATES, "completed"} else units.seconds
     side = "below" if checked.value < checked.limit else "above"
     margin = figure(abs(checked.value - checked.limit))

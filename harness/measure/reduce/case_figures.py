@@ -73,7 +73,7 @@ def case_of(
         failures=failure_counts(filled),
         failure_samples=failure_samples(filled),
         layer_figures=figures(part for repeat in repeats for process in repeat.processes for part in process.layers),
-        tokens=token_figures(counted, alone, _middle(filled), factor),
+        tokens=token_figures(counted, alone, factor),
         **distributions(counted, plan.is_backlog, factor),
         **drifts(plan, counted),
     )
@@ -108,14 +108,8 @@ def _in_flight(repeats: list[Repeat], begins_ns: int) -> InFlight:
 
 def _timeline(repeats: list[Repeat]) -> list[Bucket]:
     """The timeline of the repeat with the median makespan. An average of repeats would be no observed run."""
-    middle = _middle(repeats)
-    return [] if middle is None else buckets(middle)
-
-
-def _middle(repeats: list[Repeat]) -> Repeat | None:
-    """The repeat with the median makespan."""
     ordered = sorted(repeats, key=lambda repeat: repeat.makespan_ns)
-    return ordered[(len(ordered) - 1) // 2] if ordered else None
+    return buckets(ordered[(len(ordered) - 1) // 2]) if ordered else []
 
 
 def _resources(

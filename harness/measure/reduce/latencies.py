@@ -15,8 +15,7 @@ from harness.measure.judge.slo import Bounds
 from harness.measure.reduce import columns
 from harness.measure.reduce.columns import Array, Repeat
 from harness.measure.reduce.statistics import LEAST_N, PERCENTILES, distribution, quantile
-from harness.measure.reduce.streams import e2e, gaps, mean_gap, outputs, tpot
-from harness.measure.reduce.token_figures import counted, total
+from harness.measure.reduce.streams import counted, e2e, gaps, mean_gap, outputs, total, tpot
 from harness.measure.repeat_figures import Points, RepeatFigures
 
 

@@ -8,11 +8,36 @@ ITL is every gap between two content events that follow one another.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from harness.client.types import Outcome
 from harness.measure.reduce import columns
 from harness.measure.reduce.columns import Array, Repeat
+
+
+class Counted(NamedTuple):
+    """Successes with tokens: rows of requests and of tokens, side by side, and the gaps of all requests."""
+
+    rows: Array
+    tokens: Array
+    gaps: Array
+
+
+def counted(repeat: Repeat) -> Counted:
+    """The successes of a repeat that have tokens."""
+    tokens = repeat.tokens.counts
+    rows = repeat.rows[tokens["row"]]
+    kept = (rows["outcome"] == Outcome.ok) & columns.was_sent(rows)
+    return Counted(rows[kept], tokens[kept], repeat.tokens.gaps)
+
+
+def total(repeat: Repeat, name: str) -> int | None:
+    """The sum of a count over successes; None if it is known of none."""
+    values = counted(repeat).tokens[name]
+    known = values[values >= 0]
+    return int(known.sum(dtype=np.int64)) if len(known) else None
 
 
 def e2e_ends(rows: Array) -> Array:

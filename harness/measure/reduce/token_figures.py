@@ -2,66 +2,32 @@
 
 Rules of this file
   1. Only successes that were sent count; their tokens count whole, when the answer is complete. The timeline alone
-     spreads them over the arrivals of their events.
+     spreads them over the arrivals of their events (`token_arrivals`).
   2. A count that the server does not give is null with a reason. Only the output has a stand-in: content events.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from harness.client.types import Outcome
 from harness.measure.record.rows_file import TOKENS_ARE_EVENTS
-from harness.measure.reduce import columns
 from harness.measure.reduce.columns import Array, Repeat
 from harness.measure.reduce.statistics import LEAST_N, PERCENTILES, interval, quantile, rank
-from harness.measure.reduce.streams import e2e, e2e_ends, tpot
-from harness.measure.reduce.timeline import width_s
+from harness.measure.reduce.streams import counted, e2e, tpot
 from harness.measure.repeat_figures import RepeatFigures
-from harness.measure.token_result import LengthBin, RateSpread, TokenBucket, TokenCount, TokenFigures, TokenRates
+from harness.measure.token_result import LengthBin, RateSpread, TokenCount, TokenFigures, TokenRates
 
 COUNTS = ("prompt", "output", "cached", "reasoning")
 
 
-class Counted(NamedTuple):
-    """Successes with tokens: rows of requests and of tokens, side by side, and the gaps of all requests."""
-
-    rows: Array
-    tokens: Array
-    gaps: Array
-
-    @property
-    def streams(self) -> Array:
-        """Whether each of them is a stream."""
-        streamed: Array = self.rows["chunks"] > 0
-        return streamed
-
-
-def counted(repeat: Repeat) -> Counted:
-    """The successes of a repeat that have tokens."""
-    tokens = repeat.tokens.counts
-    rows = repeat.rows[tokens["row"]]
-    kept = (rows["outcome"] == Outcome.ok) & columns.was_sent(rows)
-    return Counted(rows[kept], tokens[kept], repeat.tokens.gaps)
-
-
-def total(repeat: Repeat, name: str) -> int | None:
-    """The sum of a count over successes; None if it is known of none."""
-    values = counted(repeat).tokens[name]
-    known = values[values >= 0]
-    return int(known.sum(dtype=np.int64)) if len(known) else None
-
-
 def token_figures(
-    repeats: Sequence[Repeat], alone: Sequence[RepeatFigures], middle: Repeat | None, factor: float = 1.0
+    repeats: Sequence[Repeat], alone: Sequence[RepeatFigures], factor: float = 1.0
 ) -> TokenFigures | None:
     """The figures over all repeats, cut at the warm-up; None if no request has tokens.
 
-    `alone` are the figures of each repeat, `middle` is the whole repeat whose timeline is shown, and `factor` widens
-    intervals.
+    `alone` are the figures of each repeat, and `factor` widens intervals.
     """
     parts = [counted(repeat) for repeat in repeats]
     if not any(len(part.rows) for part in parts):
@@ -82,7 +48,6 @@ def token_figures(
         bundled=int((streams & ~from_events & (output > events)).sum()),
         per_s=per_s,
         by_prompt_length=_by_length(rows, tokens),
-        timeline=[] if middle is None else _timeline(middle),
         absent=_absent(counts, streams, per_s),
         **counts,
     )
@@ -165,43 +130,3 @@ def _ttft(rows: Array) -> Array:
     known = (rows["chunks"] > 0) & (rows["first_byte"] >= 0)
     found: Array = np.where(known, rows["first_byte"] - rows["sent"], -1)
     return found
-
-
-def _timeline(repeat: Repeat) -> list[TokenBucket]:
-    """Output tokens by arrival: those of a stream are shared out equally to its content events."""
-    part = counted(repeat)
-    known = part.tokens["output"] > 0
-    rows, tokens = part.rows[known], part.tokens[known]
-    makespan_s = repeat.makespan_ns / 1e9
-    if not len(rows) or makespan_s <= 0:
-        return []
-    width = width_s(makespan_s)
-    count = max(1, int(np.ceil(makespan_s / width - 1e-9)))
-    share = tokens["output"] / np.maximum(rows["chunks"], 1)
-    streams = rows["chunks"] > 0
-    firsts = np.where(streams, rows["first_byte"], e2e_ends(rows))
-    instants, weights = [firsts / 1e9], [share]
-    of = np.full(len(repeat.rows), -1)
-    of[tokens["row"]] = np.arange(len(tokens))
-    gaps = part.gaps[of[part.gaps["row"]] >= 0]
-    if len(gaps):
-        at, place = _arrivals(gaps, firsts / 1e9, of)
-        instants.append(at)
-        weights.append(share[place])
-    places = np.clip((np.concatenate(instants) / width).astype(np.int64), 0, count - 1)
-    sums = np.bincount(places, np.concatenate(weights), count)
-    return [TokenBucket(round(k * width, 9), width, round(float(value), 3)) for k, value in enumerate(sums)]
-
-
-def _arrivals(gaps: Array, firsts_s: Array, of: Array) -> tuple[Array, Array]:
-    """The instant of each content event after the first, and the place of its stream."""
-    order = np.argsort(gaps["row"], kind="stable")
-    values = gaps["gaps"][order].astype(np.float64)
-    place = np.repeat(of[gaps["row"][order]], values.shape[1])
-    flat = values.ravel()
-    real = ~np.isnan(flat)
-    place, flat = place[real], flat[real]
-    since = np.cumsum(flat)
-    starts = np.flatnonzero(np.diff(place, prepend=-1))
-    before = since[starts] - flat[starts]
-    return firsts_s[place] + since - np.repeat(before, np.diff([*starts.tolist(), len(place)])), place
