@@ -11,10 +11,11 @@ from harness.client.answers import Usage
 from harness.client.errors import UsageError
 from harness.experiment.streaming import streamed
 from harness.measure.judge.compared_figures import named
-from harness.measure.judge.slo import Bounds, bounds_s, check, describe, of_streams, parse
+from harness.measure.judge.slo import _FAMILIES, Bounds, bounds_s, check, describe, of_streams, parse
 from harness.measure.reduce.columns import load_repeat
 from harness.measure.reduce.latencies import within
 from harness.measure.reduce.summary import summarize_run
+from harness.measure.reduce.trial_samples import samples_of
 from harness.measure.result import Case, SloCheck
 from harness.plugins import make
 from tests.unit.recorded import Exchange, end, plan, plan_case, record, recorder, write_case
@@ -90,6 +91,22 @@ def test_repeats_have_the_figures_that_comparisons_need(tmp_path: Path) -> None:
     values = [figure.of(repeat) for figure in named(["tpot_p50", "e2e_p95", "tokens"])]
     assert values == pytest.approx([0.02, 0.28, 1000 / (9.9 + 0.28)], rel=1e-3)
     assert (repeat.output_tokens, repeat.prompt_tokens) == (1000, 1000)
+
+
+def test_a_capacity_search_knows_every_family_of_times(tmp_path: Path) -> None:
+    """A trial has the values of each, and those of its parts add up."""
+    into = recorder(tmp_path)
+    record(into, [stream(0.1, 0.02, 10, sent=0.1 * k) for k in range(20)])
+    end(into)
+    repeat, planned = load_repeat(0, [into.paths]), plan_case()
+    (whole,) = samples_of(repeat, planned, 0.0)
+    halves = samples_of(repeat, planned, 0.0, 2)
+    assert {family: len(values) for family, values in whole.values.items()} == {
+        "": 20, "service_": 20, "queue_wait_": 20, "ttft_": 20, "itl_": 180, "tpot_": 20, "e2e_": 20,
+    }  # fmt: skip
+    assert sum(len(half.values["itl_"]) for half in halves) == 180
+    assert whole.values["tpot_"] == pytest.approx([0.02] * 20)
+    assert set(whole.values) == set(_FAMILIES)
 
 
 def test_a_task_streams_where_the_slo_asks_for_it() -> None:

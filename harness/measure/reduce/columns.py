@@ -88,8 +88,11 @@ class Repeat:
         """The requests that were due from this instant on."""
         if begins_ns <= 0:
             return self
-        counted = self.rows["due"] >= begins_ns
-        return replace(self, rows=self.rows[counted], tokens=self.tokens.kept(counted))
+        return self.only(self.rows["due"] >= begins_ns)
+
+    def only(self, mask: Array) -> Repeat:
+        """The requests for which the mask is true."""
+        return replace(self, rows=self.rows[mask], tokens=self.tokens.kept(mask))
 
     def ok(self) -> Array:
         """The rows of successes."""
