@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
+from harness.client.answers import Usage
 from harness.client.checks import between
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
 from harness.client.tasks._conversation import Conversation, Message, conversation, parameters_of
 from harness.client.tasks._decode import decode, encode, events_in, one
-from harness.client.tasks._said import Completion, Oddities, Said, ToolCall, Usage, joined_completion
-from harness.client.transport.outcomes import DONE
+from harness.client.tasks._said import Completion, Oddities, Said, ToolCall, joined_completion
+from harness.client.transport.outcomes import DONE, is_content
 from harness.client.types import Answers, Item, Request, oddities_of
 
 __all__ = ["Chat", "Completion", "Conversation", "Message", "ToolCall", "Usage"]
@@ -93,6 +94,8 @@ class Chat:
         """The deltas joined; a stream without a finish reason or end mark broke off and is not an answer."""
         odd = Oddities()
         said, reason, usage, done = Said(odd), None, None, False
+        first: int | None = None
+        begun = False
         for payload in events:
             if payload == DONE:
                 done = True
@@ -102,6 +105,9 @@ class Chat:
                 continue
             _refuse_error(event)
             usage = odd.usage(event.get("usage")) or usage
+            if not begun and is_content(payload):
+                # A server that counts event by event says here how many tokens came at once.
+                begun, first = True, None if usage is None else usage.completion_tokens
             for choice in _choices(event, odd):
                 delta = choice.get("delta")
                 if isinstance(delta, dict):
@@ -111,7 +117,7 @@ class Chat:
                 reason = odd.reason(choice.get("finish_reason")) or reason
         if not (done and reason is not None):
             raise BadResponse(f"the stream broke off after {len(events)} events, without its end mark")
-        return _answers(said.completion(reason, usage), odd.count)
+        return _answers(said.completion(reason, usage), odd.count, first)
 
     def text_of(self, data: tuple[Message, ...], /) -> str | None:
         """The last message, if it is a text of the user."""
@@ -129,8 +135,8 @@ class Chat:
         return (Message("user", words(max(1, length))),)
 
 
-def _answers(completion: Completion, oddities: int) -> tuple[Completion]:
-    return Answers((completion,), oddities)
+def _answers(completion: Completion, oddities: int, first_tokens: int | None = None) -> tuple[Completion]:
+    return Answers((completion,), oddities, completion.usage, first_tokens)
 
 
 def _choices(event: dict[str, Any], odd: Oddities) -> list[dict[str, Any]]:
