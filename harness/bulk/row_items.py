@@ -74,7 +74,9 @@ class Rows:
         self._only: Task | None = built[0] if len(built) == 1 else None
         # Only the named tasks are allowed.
         self._closed = bool(built)
-        self._reader.settings.check_tasks([task.name for task in built] or ["named by each row"])
+        self._reader.settings.check_tasks(built)
+        if not built and (flag := self._reader.settings.task_flag):
+            raise UsageError(f"{flag}: belongs to a task; name it with --task or --http")
         self._id_field = id_field
         self._with_input = with_input
         self._task_field = task_field

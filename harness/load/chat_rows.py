@@ -17,7 +17,10 @@ _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "ass
 
 
 def parameters_of(texts: Iterable[str]) -> dict[str, Any]:
-    """The parameters that `NAME=VALUE` gives: JSON where it is JSON, else a text; `@FILE` is a file of JSON."""
+    """The parameters that `NAME=VALUE` gives: JSON where it is JSON, else a text; `@FILE` is a file of JSON.
+
+    Whether the task has them is checked by `InputSettings.check_tasks`.
+    """
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -25,12 +28,6 @@ def parameters_of(texts: Iterable[str]) -> dict[str, Any]:
             raise UsageError(f"--param {text}: is not NAME=VALUE or NAME=@FILE.json")
         if name in found:
             raise UsageError(f"--param {text}: {name} is given twice")
-        if name in REFUSED:
-            raise UsageError(f"--param {text}: {REFUSED[name]}")
-        if name not in SENT:
-            raise UsageError(
-                f"--param {text}: {name} is no parameter of the task chat; it has {', '.join(sorted(SENT))}"
-            )
         found[name] = _from_file(text, value[1:]) if value.startswith("@") else _value(value)
     return found
 
