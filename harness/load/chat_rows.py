@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from harness.client.errors import UsageError
+from harness.client.errors import ItemError, UsageError
 from harness.client.tasks._conversation import REFUSED, SENT
 from harness.load.lines import text_of
 
@@ -70,10 +70,15 @@ def _is_system(message: Any) -> bool:
 
 
 def unfolded(row: dict[str, Any]) -> dict[str, Any]:
-    """The row of a line of an OpenAI batch file, or of a conversation of ShareGPT; any other row as it is."""
+    """The row of a line of an OpenAI batch file, or of a conversation of ShareGPT; any other row as it is.
+
+    Raises ItemError.
+    """
     body = row.get("body")
     if isinstance(body, dict) and "custom_id" in row:
-        return {**body, "id": row["custom_id"]}
+        if row.get("method", "POST") != "POST":
+            raise ItemError(f"method: is {str(row['method'])[:20]!r}; the requests of a batch file are POST")
+        return {**body, "id": row["custom_id"], **({"url": row["url"]} if "url" in row else {})}
     return _from_sharegpt(row)
 
 

@@ -21,11 +21,19 @@ Texts = Filled | Annotated[list[Filled | TokenId | Ids], SOME]
 """A text, a list of texts, the token ids of one text, or those of several."""
 
 
-class ContentPart(msgspec.Struct):
-    """One part of a message; only text is supported."""
+class ImageUrl(msgspec.Struct):
+    """An image: a data URL, or an address, which is not fetched."""
 
-    text: str
-    type: Literal["text"] = "text"
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ContentPart(msgspec.Struct):
+    """One part of a message: `text`, or `image_url` if the model reads images, which the mock's does."""
+
+    type: Literal["text", "image_url"] = "text"
+    text: str | None = None
+    image_url: ImageUrl | str | None = None
 
 
 class ChatMessage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

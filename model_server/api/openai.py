@@ -15,6 +15,7 @@ from model_server.api import _checks as check
 from model_server.api import _openai_types as types
 from model_server.api import _token_ids as token_ids
 from model_server.api._generation import DONE, Prompts, begin, collect, events_of
+from model_server.api._images import part_text
 from model_server.errors import ApiError
 from model_server.http.exchange import Exchange
 from model_server.http.reply import Reply, StreamReply
@@ -31,7 +32,7 @@ async def chat(app: App, exchange: Exchange, body: types.ChatBody) -> Reply:
     check.served(app, "generate")
     check.unsupported(body)
     check.count(app, len(body.messages), "messages")
-    messages = [said(message) for message in body.messages]
+    messages = [said(app, message, number) for number, message in enumerate(body.messages)]
     whole = "".join([content + _fields(more) if more else content for _, content, more in messages])
     check.text(app, whole, "messages")
     prompt = app.engine.prompt(messages)
@@ -126,19 +127,20 @@ async def _complete(
     return Reply(_encode({**head, "object": shape.whole, "choices": choices, "usage": _usage(sequences)}))
 
 
-def _content(message: types.ChatMessage) -> str:
+def _content(app: App, message: types.ChatMessage, number: int) -> str:
     if isinstance(message.content, list):
-        return "".join(part.text for part in message.content)
+        field = f"messages[{number}].content"
+        return "".join([part_text(app, part, f"{field}[{place}]") for place, part in enumerate(message.content)])
     return message.content or ""
 
 
-def said(message: types.ChatMessage) -> tuple[str, str, dict[str, Any]]:
-    """Role, content and the other fields of a message."""
-    values = _more(message)
+def said(app: App, message: types.ChatMessage, number: int) -> tuple[str, str, dict[str, Any]]:
+    """Role, content and the other fields of a message, which is the request's message of this number."""
+    values, content = _more(message), _content(app, message, number)
     if values.count(None) == len(values):
-        return message.role, _content(message), {}
+        return message.role, content, {}
     more = {name: value for name, value in zip(_MORE, values, strict=True) if value is not None}
-    return message.role, _content(message), more
+    return message.role, content, more
 
 
 _MORE = tuple(name for name in types.ChatMessage.__struct_fields__ if name not in ("role", "content"))

@@ -93,7 +93,7 @@ WRONG_TYPES = [
     Wrong("a role nobody has", "/v1/chat/completions", {"messages": [{"role": "boss", "content": "x"}]}, 400,
           "invalid_value", "messages[0].role"),
     Wrong("an image", "/v1/chat/completions",
-          {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+          {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]},
           400, "invalid_value", "messages[0].content[0].type"),
     Wrong("a prompt of texts and ids", "/v1/completions", {"prompt": ["a", 2]}, 400, "invalid_value", "prompt"),
     Wrong("a negative token id", "/v1/embeddings", {"input": [1, -2]}, 400, "invalid_value", "input[1]"),

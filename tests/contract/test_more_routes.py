@@ -90,3 +90,29 @@ def test_vllms_classes_agree_with_teis(call: Caller) -> None:
     assert good(call, "/classify", {"input": "a cat"})["data"] == [
         {**answer["data"][0], "probs": pytest.approx(answer["data"][0]["probs"], abs=0.02)}
     ]
+
+
+def test_images_in_a_chat_are_read_by_the_mock_only(call: Caller) -> None:
+    """Each changes the answer and counts its tokens; the models of the model server read texts."""
+
+    def chat(*content: dict[str, Any]) -> Any:
+        return call.post("/v1/chat/completions", {"messages": [{"role": "user", "content": content}], "max_tokens": 4})
+
+    text = {"type": "text", "text": "What is it?"}
+    cat, dog = (
+        {"type": "image_url", "image_url": {"url": f"https://example.com/{name}.png"}} for name in ("cat", "dog")
+    )
+    answer = chat(text, cat)
+    if answer.status == 400:
+        assert checked_error(answer, 400, "unsupported_parameter")["param"] == "messages[0].content[1]"
+        assert "reads no images" in answer.json["error"]["message"]
+        return
+    assert answer.json["usage"]["prompt_tokens"] == chat(text).json["usage"]["prompt_tokens"] + 85
+    said = [each.json["choices"][0]["message"]["content"] for each in (answer, chat(text, dog), chat(text, cat))]
+    assert said[0] == said[2] != said[1]
+    for part, param in [
+        ({"type": "image_url"}, "image_url"),
+        ({"type": "image_url", "image_url": {"url": "cat.png"}}, "image_url.url"),
+        ({"type": "text"}, "text"),
+    ]:
+        assert checked_error(chat(text, part), 400)["param"] == f"messages[0].content[1].{param}"
