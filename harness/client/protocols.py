@@ -151,6 +151,14 @@ class BatchingStrategy(Protocol):
 
 
 @runtime_checkable
+class RoutedStrategy(Protocol):
+    """A strategy that needs a route of the server beside those of its tasks, which answers GET."""
+
+    @property
+    def needs_route(self) -> str: ...
+
+
+@runtime_checkable
 class PriorityStrategy(Protocol):
     """A strategy that sends urgent items first if `priority` is true."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from harness.client.tasks.http import Http
 from harness.client.transport.async_http import HttpTransport
 from harness.client.transport.blocking import BlockingTransport
 from harness.client.types import Item, Response, Send, Task
+from tests.http.foreign import PIXEL
 from tests.server_helpers import null_app, served
 
 DOCUMENTS = ["the cat sleeps", "a small cat", "cheese is made of milk"]
@@ -91,3 +93,16 @@ async def test_a_system_message_is_an_item_of_a_response(url: str) -> None:
     (response,) = (await sent("asyncio", url, given, {"messages": messages})).answers
     (chat,) = (await sent("asyncio", url, text, {"messages": messages})).answers
     assert (response.text, response.usage) == (chat.text, chat.usage)
+
+
+async def test_images_of_files_and_addresses_reach_the_model(url: str, tmp_path: Path) -> None:
+    """The answer depends on them, and the server counts their tokens."""
+    (tmp_path / "pixel.png").write_bytes(PIXEL)
+    task = plugins.make("task", "chat:image=photo,max_tokens=4")
+    rows = [
+        {"prompt": "What is it?", "photo": photo} for photo in (None, str(tmp_path / "pixel.png"), "https://a/b.png")
+    ]
+    answers = [(await sent("asyncio", url, task, row)).answers[0] for row in rows]
+    assert len({answer.text for answer in answers}) == 3
+    counts = [answer.usage.prompt_tokens for answer in answers]
+    assert counts == [counts[0], counts[0] + 85, counts[0] + 85]

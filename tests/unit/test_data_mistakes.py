@@ -37,6 +37,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ([*PROCESS, "chat", "t.csv", "--map", "prompt=text"], "t.csv has no such column; it has id, body"),
         ([*PROCESS, "chat", "t.csv", "--where", "body =="], "--where 'body =='"),
         ([*PROCESS, "chat", "t.csv", "--where", "lang == 1"], "--where uses the column 'lang'"),
+        (
+            [*PROCESS, "chat", "t.csv", "u.csv"],
+            "INPUT: one file, folder or -, and 2 are given (t.csv, u.csv);",
+        ),
         ([*PROCESS, "chat", "t.csv", "--param", "heat=2"], "heat is no parameter of the task chat"),
         ([*PROCESS, "chat", "t.csv", "--param", "tools=@none.json"], "none.json: No such file"),
         ([*PROCESS, "annotate", "t.csv", "--system", "Be kind."], "--system: belongs to the tasks chat and responses"),
