@@ -221,6 +221,8 @@ class EngineInfo(msgspec.Struct, frozen=True):
     limits: dict[str, int] = {}
     # Whether messages of a chat may hold images.
     images: bool = False
+    # Whether a chat may ask for thinking and calls of tools.
+    tools: bool = False
 
     def tokens_max(self, kind: str) -> int:
         """The longest input of this kind."""

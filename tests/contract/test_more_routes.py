@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import openai
@@ -116,3 +117,87 @@ def test_images_in_a_chat_are_read_by_the_mock_only(call: Caller) -> None:
         ({"type": "text"}, "text"),
     ]:
         assert checked_error(chat(text, part), 400)["param"] == f"messages[0].content[1].{param}"
+
+
+TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+
+
+def asked(more: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": "Weather?"}], "max_tokens": 6, **more}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"reasoning_effort": "low"},
+        {"chat_template_kwargs": {"enable_thinking": True}},
+        {"tools": [TOOL], "tool_choice": "required"},
+        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "get_weather"}}},
+        {"tools": [TOOL], "tool_choice": "required", "reasoning_effort": "high", "stop": "no such text"},
+    ],
+)
+def test_the_mock_thinks_and_calls_tools_whole_and_in_pieces(call: Caller, more: dict[str, Any]) -> None:
+    """The pieces make the whole message; each token is one piece. The models of the model server refuse it by name."""
+    answer = call.post("/v1/chat/completions", asked(more))
+    if answer.status == 400:
+        assert checked_error(answer, 400, "unsupported_parameter")["param"] in more
+        return
+    (choice,) = answer.json["choices"]
+    message, usage = choice["message"], answer.json["usage"]
+    events = call.post("/v1/chat/completions", asked({**more, "stream": True})).events
+    deltas = [event["choices"][0]["delta"] for event in events]
+    assert len([delta for delta in deltas if delta]) == 6
+    thinks = "reasoning_effort" in more or "chat_template_kwargs" in more
+    thinking = "".join(delta.get("reasoning_content", "") for delta in deltas)
+    assert thinking.strip() == message.get("reasoning_content", "").strip()
+    assert bool(thinking) is thinks
+    assert usage["completion_tokens_details"] == {"reasoning_tokens": 3 if thinks else 0}
+    if "tools" not in more:
+        assert "".join(delta.get("content", "") for delta in deltas) == message["content"]
+        assert choice["finish_reason"] == events[-1]["choices"][0]["finish_reason"] == "length"
+        return
+    (called,) = message["tool_calls"]
+    pieces = [delta["tool_calls"][0] for delta in deltas if delta.get("tool_calls")]
+    assert pieces[0]["function"]["name"] == called["function"]["name"] == "get_weather"
+    assert "".join(piece["function"]["arguments"] for piece in pieces) == called["function"]["arguments"]
+    assert set(json.loads(called["function"]["arguments"])) == {"text"}
+    assert choice["finish_reason"] == events[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    assert message["content"] is None
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"reasoning_effort": "some"}, "reasoning_effort"),
+        ({"chat_template_kwargs": [1]}, "chat_template_kwargs"),
+        ({"tools": [{"type": "function"}]}, "tools"),
+        ({"tools": "all"}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "other"}}}, "tool_choice"),
+    ],
+)
+def test_what_asks_for_thinking_or_tools_wrongly_is_refused_by_name(
+    call: Caller, more: dict[str, Any], param: str
+) -> None:
+    """By both servers; to the model server the first of them is a parameter that it does not support."""
+    error = checked_error(call.post("/v1/chat/completions", asked(more)), 400)
+    assert error["param"] == (next(iter(more)) if error["code"] == "unsupported_parameter" else param)
+
+
+def test_a_call_that_a_stop_text_cuts_short_is_still_json(call: Caller) -> None:
+    """Its last piece closes it."""
+    more = {"tools": [TOOL], "tool_choice": "required"}
+    first = call.post("/v1/chat/completions", asked(more))
+    if first.status == 400:
+        return
+    words = json.loads(first.json["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"])["text"].split()
+    events = call.post("/v1/chat/completions", asked({**more, "stop": words[2], "stream": True})).events
+    pieces = [event["choices"][0]["delta"].get("tool_calls", []) for event in events]
+    text = "".join(piece["function"]["arguments"] for found in pieces for piece in found)
+    assert json.loads(text)["text"].split() == words[:2]
+
+
+def test_without_a_choice_of_a_tool_the_mock_answers_in_text(call: Caller) -> None:
+    """As a model may."""
+    answer = call.post("/v1/chat/completions", asked({"tools": [TOOL], "tool_choice": "auto"}))
+    assert answer.status == 400 or answer.json["choices"][0]["finish_reason"] == "length"

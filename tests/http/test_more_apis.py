@@ -106,3 +106,19 @@ async def test_images_of_files_and_addresses_reach_the_model(url: str, tmp_path:
     assert len({answer.text for answer in answers}) == 3
     counts = [answer.usage.prompt_tokens for answer in answers]
     assert counts == [counts[0], counts[0] + 85, counts[0] + 85]
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "blocking"])
+async def test_thinking_and_calls_of_tools_are_output(kind: str, url: str) -> None:
+    """Each of their tokens is a content event, and both are in the answer."""
+    tools = [{"type": "function", "function": {"name": "get_weather"}}]
+    row = {"prompt": "Weather?", "tools": tools, "tool_choice": "required", "reasoning_effort": "low"}
+    (whole,) = (await sent(kind, url, plugins.make("task", "chat:max_tokens=8"), row)).answers
+    response = await sent(kind, url, plugins.make("task", "chat:max_tokens=8,stream=true"), row)
+    (pieces,) = response.answers
+    assert len(response.chunks) == whole.usage.completion_tokens == pieces.usage.completion_tokens == 8
+    assert (pieces.text, pieces.finish_reason, pieces.reasoning.split()) == ("", "tool_calls", whole.reasoning.split())
+    assert len(pieces.reasoning.split()) == 4
+    assert [(call.name, call.arguments) for call in pieces.tool_calls] == [
+        (call.name, call.arguments) for call in whole.tool_calls
+    ]
