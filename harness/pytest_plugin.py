@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 BENCHMARK = "benchmark"
 TIME_PER_SUCCESS = "time_per_success"
 POINTS = ("p50", "p90", "p95", "p99", "p99_9", "mean", "max")
-FAMILIES = {"service_": "service_time_s", "ttft_": "ttft_s", "itl_": "itl_s", "": "latency_s"}
+FAMILIES = {
+    "service_": "service_time_s",
+    "ttft_": "ttft_s",
+    "itl_": "itl_s",
+    "tpot_": "tpot_s",
+    "e2e_": "e2e_s",
+    "": "latency_s",
+}
 
 
 class FigureClock:
@@ -201,7 +208,8 @@ def figures(case: Case, figure: str) -> list[float]:
     prefix = next(prefix for prefix in FAMILIES if figure.startswith(prefix))
     name = figure.removeprefix(prefix).replace(".", "_")
     if name not in POINTS:
-        expected = "time_per_success, makespan, p50 p90 p95 p99 p99.9 mean max (also with service_, ttft_ or itl_)"
+        families = "service_, ttft_, itl_, tpot_ or e2e_"
+        expected = f"time_per_success, makespan, p50 p90 p95 p99 p99.9 mean max (also with {families})"
         raise pytest.UsageError(f"paceline_load: figure={figure!r}: expected one of {expected}")
     points = [getattr(one, FAMILIES[prefix]) for one in case.by_repeat]
     return [value for one in points if one is not None and (value := getattr(one, name)) is not None]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.base import units
 from harness.measure.gate_result import Gate, GateCheck, encode
 from harness.measure.judge import comparison_words as words
+from harness.measure.judge.gate_advice import advice
 from harness.measure.judge.gate_checks import basis, limit_words
 from reports.formats.markdown import escaped
 from reports.junit import Check, Status, Suite, document
@@ -43,7 +44,7 @@ def text(gate: Gate, written: Sequence[Path], brief: bool = False) -> str:
         verdict = f"gate: {gate.status}, {_share(gate)}"
     if gate.status == "invalid" and gate.reasons:
         verdict = "gate: invalid, for the reason above" if len(gate.reasons) == 1 else "gate: invalid, see above"
-    lines += [played(gate), verdict, *(f"{_kind(path)}: {path}" for path in written)]
+    lines += [played(gate), verdict, advice(gate), *(f"{_kind(path)}: {path}" for path in written)]
     return "\n".join(line for line in lines if line) + "\n"
 
 
@@ -68,9 +69,8 @@ def played(gate: Gate) -> str:
 def _noise(gate: Gate) -> str:
     if gate.noise_floor is None:
         return ""
-    large = gate.noise_floor > gate.limit
-    advice = ", more than the limit: longer trials or more pairs decide more often" if large else ""
-    return f"; two repeats of the baseline differ by up to {units.share(gate.noise_floor)}{advice}"
+    large = ", more than the limit" if gate.noise_floor > gate.limit else ""
+    return f"; two repeats of the baseline differ by up to {units.share(gate.noise_floor)}{large}"
 
 
 def tables(gate: Gate) -> list[tuple[str, Sequence[str], list[list[str]]]]:
@@ -108,7 +108,7 @@ def markdown(gate: Gate, charts: Sequence[str] = ()) -> str:
     for title, heads, cells in tables(gate):
         body = ["| " + " | ".join(map(escaped, row)) + " |" for row in cells]
         parts.append("\n".join([f"## {title}", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|", *body]))
-    parts += [escaped(played(gate)), *charts]
+    parts += [escaped(played(gate)), escaped(advice(gate)), *charts]
     changed = [f"- {escaped(one.name)}: {escaped(one.before)}, now {escaped(one.after)}" for one in gate.changed]
     parts.append("\n".join(["## What differs in the conditions", "", *changed]) if changed else "")
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -152,7 +152,7 @@ def _page(gate: Gate, directory: Path, drawings: Sequence[Drawing]) -> Page:
         sign=SIGNS[gate.status],
         status=f"gate {gate.status}",
         headline=gate.text,
-        lines=[line for line in (*gate.reasons, *gate.notes, played(gate)) if line],
+        lines=[line for line in (*gate.reasons, *gate.notes, played(gate), advice(gate)) if line],
         before=[one for table in tables(gate) for one in grid(*table)],
         after=grid("What differs in the conditions", ("", "baseline", "candidate"), changed),
         drawings=drawings,

@@ -29,6 +29,7 @@ from harness.measure.result import (
     Target,
     Verdict,
 )
+from harness.measure.token_result import LengthBin, RateSpread, TokenCount, TokenFigures, TokenRates
 
 LEAST_N = {"p50": 11, "p90": 29, "p95": 59, "p99": 299, "p99_9": 2995}
 HOSTILE = "<script>alert(1)</script>"
@@ -342,8 +343,30 @@ def llm() -> RunResult:
         )
         ttft = spread([rng.lognormvariate(-2, 0.5) * (1 + slots / 20) for _ in range(720)])
         itl = spread([rng.lognormvariate(-4.2, 0.3) * (1 + slots / 50) for _ in range(9000)])
-        cases.append(msgspec.structs.replace(base, ttft_s=ttft, itl_s=itl))
+        tpot = spread([rng.lognormvariate(-4.15, 0.1) * (1 + slots / 50) for _ in range(720)])
+        timeline = [msgspec.structs.replace(one, output_tokens=48.0 * one.ok) for one in base.timeline]
+        tokens = token_figures(slots, rng)
+        more = {"tpot_s": tpot, "e2e_s": base.service_time_s, "tokens": tokens, "timeline": timeline}
+        cases.append(msgspec.structs.replace(base, ttft_s=ttft, itl_s=itl, **more))
     return run_of(cases, "16 in flight is the knee: more raises time to first token, not throughput.", simulated=True)
+
+
+def token_figures(slots: int, rng: random.Random) -> TokenFigures:
+    """Prompts of 16 to 2,000 tokens; longer ones take longer. The server does not count cached tokens."""
+    found = TokenCount(720, 720 * 310, 310.0, 17, 240, 1100, 1970)
+    output = TokenCount(720, 720 * 48, 48.0, 48, 48, 48, 48)
+    factor = 1 + slots / 20
+    bins = []
+    for place in range(4, 11):
+        n = round(300 * rng.uniform(0.1, 1.0))
+        first, tail = factor * (0.08 + 2**place / 4000), 1.6 if n >= 59 else None
+        token = 0.016 * (1 + slots / 50)
+        times = (first, tail and first * tail, token, tail and token * 1.2, first + 47 * token)
+        bins.append(LengthBin(2**place, 2 ** (place + 1) - 1, n, *times, tail and first * tail + 47 * token))
+    rates = TokenRates(200.0 * slots**0.6, None, None, 1300.0 * slots**0.6, 1500.0 * slots**0.6,
+                       RateSpread(720, 61.0, 31.0, 40.0, 60.0, 70.0, 72.0))  # fmt: skip
+    why = {"cached": "the answers have no count of cached tokens"}
+    return TokenFigures(720, 720, 0, 720, 3, 0, found, output, None, None, rates, bins, why)
 
 
 def partial() -> RunResult:

@@ -73,14 +73,17 @@ def _keep(found: SelfTest) -> None:
 
 def show(found: SelfTest) -> None:
     """The figures, the table of a full self-test, every reason, and the verdict on this machine."""
-    from harness.measure.judge.self_test_words import markdown, rows
+    from harness.measure.judge.self_test_words import advice, markdown, rows
 
     for name, value in rows(found):
         click.echo(f"{name:<32} {value}")
     if found.table:
         click.echo("\nError of p50 and p99, measured minus injected (in brackets: the mean injected time):\n")
         click.echo(f"{markdown(found.table)}\n")
-    if len(found.reasons) > 1:
-        for reason in found.reasons:
+    for reason in found.reasons:
+        # The verdict has the worst of them.
+        if reason not in found.text:
             click.echo(f"- {reason}")
     click.echo(f"This machine is {found.text}.")
+    if not found.fit:
+        click.echo(advice(found))

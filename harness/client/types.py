@@ -9,11 +9,13 @@ Rules of this file
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
+from harness.client.answers import Answers as Answers  # noqa: PLC0414 - re-exported
+from harness.client.answers import oddities_of as oddities_of  # noqa: PLC0414 - re-exported
 from harness.client.outcome import SIGNALS as SIGNALS  # noqa: PLC0414 - re-exported
 from harness.client.outcome import Outcome as Outcome  # noqa: PLC0414 - re-exported
 from harness.client.outcome import Signal as Signal  # noqa: PLC0414 - re-exported
@@ -135,22 +137,6 @@ class Attempt(msgspec.Struct, frozen=True):
     outcome: Outcome
     status: int
     own: bool = False
-
-
-class Answers(tuple[Any, ...]):
-    """Answers, with the number of harmless deviations from the API in them."""
-
-    oddities: int
-
-    def __new__(cls, answers: Iterable[Any], oddities: int = 0) -> Answers:
-        made = super().__new__(cls, answers)
-        made.oddities = oddities
-        return made
-
-
-def oddities_of(answers: tuple[Any, ...]) -> int:
-    """The count that `Answers` carry; 0 for a plain tuple."""
-    return answers.oddities if isinstance(answers, Answers) else 0
 
 
 class Response(msgspec.Struct):

@@ -18,6 +18,7 @@ from harness.client.types import Item, Task
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
+from harness.experiment.streaming import streamed
 from harness.load.rows import columns_of
 from harness.load.schedule import BACKLOG, check, compute
 from harness.load.workloads.jsonl import Jsonl
@@ -166,7 +167,7 @@ def _tasks(settings: RunSettings, scenario: type[Description]) -> list[TaskShare
     mix = {settings.task: 1.0} if settings.task else scenario.mix
     shares = []
     for text, weight in mix.items():
-        task = plugins.make("task", text)
+        task = streamed(plugins.make("task", text), text, settings.slo)
         shares.append(TaskShare(Named(plugins.name_of(type(task)), plugins.settings_of(task)), weight))
     return shares
 

@@ -104,7 +104,8 @@ class RunSettings:
     drain_s: float = option(30.0, "Seconds to wait for in-flight requests at the end.", kind=duration_s)
     slo: str | None = option(
         None,
-        'Conditions such as "p99<500ms,errors<1%", for a backlog "service_p99<500ms"; exit code 1 if one fails.',
+        'Conditions such as "p99<500ms,errors<1%", for a backlog "service_p99<500ms", for streams '
+        '"ttft_p95<500ms,tpot_p95<40ms,goodput>3.5"; exit code 1 if one fails.',
         metavar="CONDITIONS",
     )
     lag_tolerance: float | None = option(

@@ -16,6 +16,7 @@ from harness.measure.lost_result import Lost
 from harness.measure.precision_result import Precision
 from harness.measure.repeat_figures import RepeatFigures
 from harness.measure.sweep_result import SweepResult
+from harness.measure.token_result import TokenFigures
 
 SCHEMA_VERSION = 1
 
@@ -155,6 +156,7 @@ class Bucket(msgspec.Struct, frozen=True):
     cpu_share: float | None = None
     rss_mb: float | None = None
     loop_lag_s: float | None = None
+    output_tokens: float | None = None  # that arrived in it; null: the answers have none
 
 
 class LimitChange(msgspec.Struct, frozen=True):
@@ -282,7 +284,10 @@ class Case(msgspec.Struct, frozen=True):
     retry_time_s: Distribution = Distribution()
     lag_s: Distribution = Distribution()
     ttft_s: Distribution | None = None  # streams only
-    itl_s: Distribution | None = None
+    itl_s: Distribution | None = None  # every gap between content events
+    tpot_s: Distribution | None = None  # mean time per output token of each stream, after its first
+    e2e_s: Distribution | None = None  # from sent to the last content event; requests with tokens only
+    tokens: TokenFigures | None = None  # null: the answers have no tokens
     in_flight: InFlight = InFlight()
     resources: Resources = Resources()
     diagnosis: Diagnosis = Diagnosis()

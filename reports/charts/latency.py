@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from harness.base import units
 from harness.measure.result import Case, Distribution, RunResult
-from reports import labels
+from reports.drawing.grid import Axis, grid, height
 from reports.drawing.rows import note
 from reports.drawing.scale import Scale, scale_for
-from reports.drawing.sheet import EDGE, SMALL, TEXT, WIDTH, Sheet, fitted
+from reports.drawing.sheet import SMALL, Sheet
 from reports.drawing.theme import Theme
 from reports.wording import per_case, percentiles_words
 
@@ -23,7 +22,7 @@ HOW = (
     "was due. Dashed: service time, from sent to done. The gap between the two is the wait in the client."
 )
 ORDER = 20
-HEIGHT, PITCH = 1.25, 1.85
+SHARES = Scale(0.0, 1.04, log=False, words=lambda share: f"{share:.0%}")
 
 
 def applies(result: RunResult) -> bool:
@@ -47,9 +46,7 @@ def cumulative(spread: Distribution) -> tuple[list[float], list[float]]:
 def figure(result: RunResult, theme: Theme) -> Figure:
     """A panel per case over one logarithmic axis."""
     cases = result.cases
-    columns = 1 if len(cases) == 1 else 2
-    lines = math.ceil(len(cases) / columns)
-    sheet = Sheet(theme, TITLE, note(result, HOW), lines * PITCH + 0.42)
+    sheet = Sheet(theme, TITLE, note(result, HOW), height(cases))
     sheet.key(
         0.06,
         [
@@ -58,24 +55,11 @@ def figure(result: RunResult, theme: Theme) -> Figure:
             ("p50 and p99", {"color": theme.muted, "ls": "", "marker": "o", "ms": 4}),
         ],
     )
-    scale = _scale(cases)
-    width = (WIDTH - EDGE) / columns - 0.62
-    for number, (case, name) in enumerate(zip(cases, labels.case_labels(cases), strict=True)):
-        left = 0.56 + (number % columns) * (width + 0.62)
-        top = 0.5 + (number // columns) * PITCH
-        sheet.text(left, sheet.top + top - 0.11, fitted(name, width, TEXT, "bold"), weight="bold")
-        axes = sheet.axes(left, top, width, HEIGHT)
-        scale.apply(axes.xaxis, 5)
-        Scale(0.0, 1.04, log=False, words=lambda share: f"{share:.0%}").apply(axes.yaxis, 5)
-        if number >= len(cases) - columns:
-            axes.set_xlabel("time, log scale", labelpad=3)
-        if number % columns == 0:
-            axes.set_ylabel("share of successes")
-            axes.yaxis.set_label_coords(-0.41 / width, 0.5)
+    for case, axes in grid(sheet, cases, Axis(_scale(cases), "time, log scale"), Axis(SHARES, "share of successes")):
         if not case.latency_s.n:
             axes.text(0.5, 0.5, "no success", transform=axes.transAxes, ha="center", color=theme.muted, size=SMALL)
-        _curve(axes, case.latency_s, theme.blue, "-")
-        _curve(axes, case.service_time_s, theme.orange, (0, (4, 2)))
+        curve(axes, case.latency_s, theme.blue, "-")
+        curve(axes, case.service_time_s, theme.orange, (0, (4, 2)))
     return sheet.figure
 
 
@@ -90,7 +74,8 @@ def _scale(cases: list[Case]) -> Scale:
     return scale_for(ends, units.seconds, log=True)
 
 
-def _curve(axes: object, spread: Distribution, color: str, style: object) -> None:
+def curve(axes: object, spread: Distribution, color: str, style: object) -> None:
+    """The cumulative distribution, with its median and p99."""
     edges, shares = cumulative(spread)
     if not edges:
         return

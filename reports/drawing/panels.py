@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.base import units
@@ -58,7 +58,13 @@ def _merged(part: Sequence[Bucket]) -> Bucket:
         cpu_share=worst("cpu_share"),
         rss_mb=worst("rss_mb"),
         loop_lag_s=worst("loop_lag_s"),
+        output_tokens=_sum(bucket.output_tokens for bucket in part),
     )
+
+
+def _sum(counts: Iterable[float | None]) -> float | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 def steps(buckets: Sequence[Bucket], value: Callable[[Bucket], float | None]) -> tuple[list[float], list[float]]:

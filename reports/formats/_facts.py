@@ -12,6 +12,7 @@ from harness.measure.judge.steps import steps
 from harness.measure.judge.wording import layer_words, pace_row
 from harness.measure.result import OUTCOME_NAMES, Case, Distribution, RunResult
 from reports import labels
+from reports.formats import _tokens
 
 
 def _speed(case: Case) -> str:
@@ -129,8 +130,7 @@ def percentiles(case: Case) -> list[list[str]]:
         ("queue wait", case.queue_wait_s),
         ("retry time", case.retry_time_s),
         ("lag", case.lag_s),
-        ("time to first token", case.ttft_s),
-        ("inter-token latency", case.itl_s),
+        *_tokens.spread_of(case),
     ]
     rows = []
     for name, spread in named:

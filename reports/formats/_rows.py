@@ -10,15 +10,23 @@ from harness.measure.result import Case, Distribution, RunResult
 from reports import labels
 
 POINTS = Points.__struct_fields__
-SPREADS = {"latency": "latency_s", "service_time": "service_time_s", "ttft": "ttft_s", "itl": "itl_s"}
+SPREADS = {
+    "latency": "latency_s",
+    "service_time": "service_time_s",
+    "ttft": "ttft_s",
+    "itl": "itl_s",
+    "tpot": "tpot_s",
+    "e2e": "e2e_s",
+}
 TEXTS = ("run", "started_at", "verdict", "case", "strategy", "strategy_settings", "task", "scenario", "load",
          "load_settings", "target", "server", "schedule_sha256")  # fmt: skip
 COUNTS = ("seed", "repeat", "scheduled", "ok")
+TOKENS = ("prompt_tokens", "output_tokens")
 NUMBERS = ("makespan_s", "completed_per_s", "goodput_per_s",
-           *(f"{spread}_{point}_s" for spread in SPREADS for point in POINTS))  # fmt: skip
+           *(f"{spread}_{point}_s" for spread in SPREADS for point in POINTS), "output_tokens_per_s")  # fmt: skip
 COLUMNS: dict[str, type] = {
     **dict.fromkeys(TEXTS, str), "simulated": bool, "partial": bool,
-    **dict.fromkeys(COUNTS, int), **dict.fromkeys(NUMBERS, float),
+    **dict.fromkeys(COUNTS, int), **dict.fromkeys(NUMBERS, float), **dict.fromkeys(TOKENS, int),
 }  # fmt: skip
 """Column -> the type of its values; every value may be null."""
 
@@ -60,6 +68,9 @@ def _of_repeat(repeat: RepeatFigures) -> dict[str, Any]:
         "makespan_s": repeat.makespan_s,
         "completed_per_s": repeat.completed_per_s,
         "goodput_per_s": repeat.goodput_per_s,
+        "prompt_tokens": repeat.prompt_tokens,
+        "output_tokens": repeat.output_tokens,
+        "output_tokens_per_s": repeat.output_tokens_per_s,
     }
     for name, attribute in SPREADS.items():
         points: Points | None = getattr(repeat, attribute)

@@ -11,7 +11,7 @@ from harness.measure.result import RunResult
 from reports import labels
 from reports.drawing.draw import Drawing
 from reports.drawing.theme import DARK, LIGHT
-from reports.formats import _facts
+from reports.formats import _facts, _tokens
 from reports.formats._capacity import capacity_blocks
 from reports.formats._sweep import sweep_blocks
 from reports.wording import badge_words, causes_words, pace_words, partial_words, target_notes, target_words
@@ -111,6 +111,7 @@ def _tables(result: RunResult) -> dict[str, list[Grid]]:
         ("What set the pace", _facts.PACE, _facts.pace(cases)),
         ("Failures", _facts.FAILURES, _facts.failures(cases)),
         ("Steps of the load", _facts.STEPS, _facts.step_rows(cases)),
+        (_tokens.TITLE, _tokens.HEADS, _tokens.rows(cases)),
     ]
     after: list[Grid] = [("What the layers counted", ("strategy", "layer", "figures"), _facts.layers(cases))]
     return {"before": [one for one in before if one[2]], "after": [one for one in after if one[2]]}
@@ -131,7 +132,7 @@ def _case(name: str, case: Any) -> dict[str, Any]:
         "outcomes": _facts.outcomes(case),
         "counts": _facts.more_counts(case),
         "percentiles": _facts.percentiles(case),
-        "warnings": [labels.printable(warning) for warning in case.warnings],
+        "warnings": [labels.printable(warning) for warning in [*case.warnings, *_tokens.notes(case)]],
         "slo": [labels.printable(slo.describe(c)) for c in case.slo],
         "failures": labels.printable(failure_words(case)),
         "samples": [labels.printable(line) for line in sample_words(case)],

@@ -12,7 +12,7 @@ from harness.measure.judge.wording import failure_words
 from harness.measure.result import Case, RunResult
 from reports import labels
 from reports.drawing.draw import Drawing
-from reports.formats import _facts
+from reports.formats import _facts, _tokens
 from reports.formats._capacity import capacity_section
 from reports.formats._sweep import sweep_section
 from reports.wording import badge_words, pace_words, partial_words, target_notes
@@ -54,7 +54,14 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     parts.append(_grid(escaped(_facts.against_title(result)), comparison_words.HEADS, _facts.against(result)))
     parts.append("\n".join(f"- {escaped(line)}" for line in _facts.noise(result)))
     names = labels.case_labels(result.cases)
-    parts += [_pace(result), _charts(drawings), _failures(result), _outcomes(result, names), _steps(result)]
+    parts += [
+        _pace(result),
+        _of_tokens(result),
+        _charts(drawings),
+        _failures(result),
+        _outcomes(result, names),
+        _steps(result),
+    ]
     parts += [_layers(result), _limits(result, names), _over_time(result, names), _why(result, names)]
     parts.append(_measured(result))
     return _within_size("\n\n".join(part for part in parts if part) + "\n")
@@ -95,6 +102,10 @@ def _steps(result: RunResult) -> str:
     return _grid("Steps of the load", _facts.STEPS, _facts.step_rows(result.cases))
 
 
+def _of_tokens(result: RunResult) -> str:
+    return _grid(_tokens.TITLE, _tokens.HEADS, _tokens.rows(result.cases))
+
+
 def _why(result: RunResult, names: list[str]) -> str:
     """The limiting factor of each case in full."""
     lines = [f"- **{escaped(n)}**: {escaped(pace_words(c))}" for n, c in zip(names, result.cases, strict=True)]
@@ -113,7 +124,7 @@ def _outcomes(result: RunResult, names: list[str]) -> str:
         found = ", ".join(f"{number} {words}" for words, number in _facts.outcomes(case)) or "nothing"
         checks = "".join(f"; SLO {escaped(slo.describe(check))}" for check in case.slo)
         checks += f"; failed: {escaped(failure_words(case))}" if case.failures else ""
-        warnings = "".join(f"; {warning}" for warning in case.warnings)
+        warnings = "".join(f"; {warning}" for warning in [*case.warnings, *_tokens.notes(case)])
         of = units.count(case.counts.scheduled)
         lines.append(f"- **{escaped(name)}**: {found} of {of} scheduled{checks}{escaped(warnings)}")
     return "\n".join(lines)

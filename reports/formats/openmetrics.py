@@ -27,11 +27,14 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
         ("paceline_latency_seconds", "latency_s", "Latency from due time"),
         ("paceline_service_time_seconds", "service_time_s", "From sent to done"),
         ("paceline_time_to_first_token_seconds", "ttft_s", "Time to first token"),
-        ("paceline_inter_token_latency_seconds", "itl_s", "Time between tokens"),
+        ("paceline_inter_token_latency_seconds", "itl_s", "Gaps between content events"),
+        ("paceline_time_per_output_token_seconds", "tpot_s", "Mean time per output token after the first"),
+        ("paceline_end_to_end_seconds", "e2e_s", "From sent to the last content event"),
     ):
         samples = [sample for label, case in cases for sample in _percentiles(label, getattr(case, attribute))]
         lines += _family(name, "seconds", words, samples)
     lines += _family("paceline_completed_per_second", "", "Successes per second", _rates(cases))
+    lines += _family("paceline_output_tokens_per_second", "", "Output tokens per second of successes", _tokens(cases))
     lines += _family("paceline_failed_ratio", "ratio", "Share of scheduled items that did not end ok", _shares(cases))
     lines += _family("paceline_slo_held", "", "1 if the condition holds, else 0", _slo(cases))
     return "\n".join([*lines, "# EOF"]) + "\n"
@@ -62,6 +65,11 @@ def _percentiles(name: str, spread: Distribution | None) -> Iterator[Sample]:
 
 def _rates(cases: Sequence[tuple[str, Case]]) -> list[Sample]:
     rates = [(name, case.rates_per_s.completed) for name, case in cases]
+    return [({"case": name}, rounded(rate)) for name, rate in rates if rate is not None]
+
+
+def _tokens(cases: Sequence[tuple[str, Case]]) -> list[Sample]:
+    rates = [(name, case.tokens.per_s.output) for name, case in cases if case.tokens is not None]
     return [({"case": name}, rounded(rate)) for name, rate in rates if rate is not None]
 
 

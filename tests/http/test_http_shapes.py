@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.client.tasks._said import Usage
+from harness.client.answers import Usage, usage_of
 from harness.client.tasks.http import Counted, Http
 from harness.client.transport.async_http import HttpTransport
 from harness.client.transport.blocking import BlockingTransport
@@ -80,3 +80,20 @@ def test_usage_stands_beside_a_plain_answer() -> None:
     request = task.request((Item(0, task.parse({"a": 1}), task),))
     assert task.answer(request, b'{"x": 5, "u": {"p": 7}}') == (Counted(5, Usage(7, None)),)
     assert task.answer(request, b'{"x": 5}') == (Counted(5, None),)
+
+
+def test_a_request_of_several_items_has_one_usage() -> None:
+    """Of the whole body, with cached and reasoning tokens where the file says."""
+    task = Http(
+        text="""
+        answer = "/x"
+        path = "/batch"
+        body = { all = [{ a = "{{ a }}" }] }
+        batch = { over = "/all", answers = "/out" }
+        usage = { prompt_tokens = "/u/p", cached_tokens = "/u/d/c", reasoning_tokens = "/u/r" }
+        """
+    )
+    items = tuple(Item(n, task.parse({"a": n}), task) for n in range(2))
+    answers = task.answer(task.request(items), b'{"out": [{"x": 1}, {"x": 2}], "u": {"p": 7, "d": {"c": 4}, "r": 1}}')
+    assert answers == (1, 2)
+    assert usage_of(answers) == Usage(7, None, 4, 1)

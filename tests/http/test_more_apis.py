@@ -92,7 +92,8 @@ async def test_a_system_message_is_an_item_of_a_response(url: str) -> None:
     given, text = plugins.make("task", "responses"), plugins.make("task", "chat")
     (response,) = (await sent("asyncio", url, given, {"messages": messages})).answers
     (chat,) = (await sent("asyncio", url, text, {"messages": messages})).answers
-    assert (response.text, response.usage) == (chat.text, chat.usage)
+    assert response.text == chat.text
+    assert response.usage.prompt_tokens == chat.usage.prompt_tokens
 
 
 async def test_images_of_files_and_addresses_reach_the_model(url: str, tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ async def test_thinking_and_calls_of_tools_are_output(kind: str, url: str) -> No
     (pieces,) = response.answers
     assert len(response.chunks) == whole.usage.completion_tokens == pieces.usage.completion_tokens == 8
     assert (pieces.text, pieces.finish_reason, pieces.reasoning.split()) == ("", "tool_calls", whole.reasoning.split())
-    assert len(pieces.reasoning.split()) == 4
+    assert len(pieces.reasoning.split()) == whole.usage.reasoning_tokens == pieces.usage.reasoning_tokens == 4
     assert [(call.name, call.arguments) for call in pieces.tool_calls] == [
         (call.name, call.arguments) for call in whole.tool_calls
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.client.answers import Answers, Usage
 from harness.client.types import Attempt, Item, Outcome, Request, Response
 from harness.measure.record.plan import (
     PLAN_VERSION,
@@ -43,6 +44,8 @@ class Exchange:
     chunks: tuple[float, ...] = ()
     cached: bool = False
     error: str | None = None
+    usage: Usage | None = None
+    first_tokens: int | None = None
 
     def response(self) -> Response:
         """As a transport and its layers hand it out."""
@@ -59,6 +62,7 @@ class Exchange:
             chunks=tuple(T0 + chunk for chunk in self.chunks),
             from_cache=self.cached,
             error=self.error,
+            answers=() if self.usage is None else Answers(("x",), usage=self.usage, first_tokens=self.first_tokens),
         )
 
 

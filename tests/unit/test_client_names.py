@@ -28,7 +28,9 @@ def test_importing_the_client_loads_none_of_its_names() -> None:
     loaded = _modules_after("import harness.client")
     assert not {"aiohttp", "asyncio", "numpy"} & loaded
     ours = {name for name in loaded if name.startswith("harness.")}
-    assert ours == {f"harness.client{end}" for end in ("", "._lazy", ".errors", ".items", ".outcome", ".types")}
+    assert ours == {
+        f"harness.client{end}" for end in ("", "._lazy", ".answers", ".errors", ".items", ".outcome", ".types")
+    }
 
 
 def test_the_names_are_found_under_a_loader_that_gives_no_source() -> None:

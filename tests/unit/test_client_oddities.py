@@ -66,6 +66,27 @@ HI = Completion("hi", "stop", Usage(3, 4))
         ({"prompt_tokens": 3.5, "completion_tokens": "4"}, None, 3),
         ({"prompt_tokens": -1, "completion_tokens": 4}, Usage(None, 4), 1),
         ({**USAGE, "prompt_tokens_details": None, "cost": 0.1}, Usage(3, 4), 0),
+        (
+            {
+                **USAGE,
+                "prompt_tokens_details": {"cached_tokens": 2, "audio_tokens": 0},
+                "completion_tokens_details": {"reasoning_tokens": 1},
+            },
+            Usage(3, 4, 2, 1),
+            0,
+        ),
+        (
+            {
+                "input_tokens": 3,
+                "output_tokens": 4,
+                "input_tokens_details": {"cached_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": 3},
+            },
+            Usage(3, 4, 0, 3),
+            0,
+        ),
+        ({**USAGE, "prompt_cache_hit_tokens": 1}, Usage(3, 4, 1), 0),
+        ({**USAGE, "prompt_tokens_details": {"cached_tokens": "2"}}, Usage(3, 4), 1),
     ],
 )
 def test_usage_is_read_as_far_as_it_goes(usage: Any, read: Usage | None, odd: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 from harness.measure.gate_result import Gate
 from harness.measure.judge.conditions import Finished
 from harness.measure.judge.gate import EXIT_CODES, judge
+from harness.measure.judge.gate_advice import advice
 from harness.measure.judge.slo import check, parse
 from harness.measure.repeat_figures import Points, RepeatFigures
 from harness.measure.result import Case, Counts, Distribution, Load, Named, Quantile, Reason, RunResult, Target, Verdict
@@ -251,3 +252,30 @@ def test_a_change_of_the_size_of_the_limit_is_never_decided() -> None:
     candidate = run("branch", [0.102 * noise for noise in NOISE])
     (check, *_) = judge(run("main", [0.1] * 8), candidate).checks
     assert check.remark == "the change is about as large as the limit"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "expected"),
+    [
+        (slower(1.0), ""),
+        (slower(1.05), ""),
+        (slower(1.02), "choose another --limit"),
+        (run("branch", [0.1 * noise for noise in NOISE[:3]]), "use at least --pairs 5"),
+        (run("branch", [0.1] * 8, "p50<100ms", Quantile(0.1, 0.09, 0.11)), "for an SLO whose interval contains"),
+    ],
+)
+def test_an_inconclusive_gate_says_what_to_do(candidate: Finished, expected: str) -> None:
+    found = advice(judge(BASE, candidate))
+    assert expected in found
+    assert bool(expected) == bool(found)
+
+
+def test_a_noisy_baseline_asks_for_longer_trials_and_more_pairs() -> None:
+    noisy = [0.1 * (1 + 20 * (noise - 1)) for noise in NOISE]
+    gate = judge(run("main", noisy), run("branch", noisy[::-1]))
+    found = advice(gate)
+    assert gate.status == "inconclusive"
+    assert "make them longer" in found
+    assert re.search(r"about --pairs-max \d+ would decide", found)
+    assert found in text(gate, [])
+    assert found in markdown(gate)

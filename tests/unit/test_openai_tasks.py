@@ -208,6 +208,7 @@ def test_a_whole_response_is_read() -> None:
     found = answer(asked, RESPONSE)
     assert (found.text, found.reasoning, found.finish_reason) == ("In a peaceful grove", "A story.", "stop")
     assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (36, 87)
+    assert (found.usage.cached_tokens, found.usage.reasoning_tokens) == (0, 12)
     found = answer(asked, {**RESPONSE, "output": [{"type": "web_search_call", "id": "ws_1"}, CALL]})
     assert found.tool_calls == (ToolCall(CALL["name"], CALL["arguments"], CALL["call_id"]),)
     cut = {**RESPONSE, "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}

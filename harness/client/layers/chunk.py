@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from typing import ClassVar
 
+from harness.client.answers import Answers, summed, usage_of
 from harness.client.checks import between
 from harness.client.figures import Ratio
 from harness.client.text.chunks import chunks
@@ -128,7 +129,8 @@ class _Pieces:
             whole.error = f"piece {number} of {len(self._requests)}: {whole.error or whole.outcome.name}"
             return whole
         whole = _with_all(max(responses, key=lambda response: response.done), responses)
-        whole.answers = (joined(self._requests[0], [response.answers[0] for response in responses], self._join),)
+        answer = joined(self._requests[0], [response.answers[0] for response in responses], self._join)
+        whole.answers = Answers((answer,), usage=summed(usage_of(response.answers) for response in responses))
         whole.chunks = ()
         return whole
 

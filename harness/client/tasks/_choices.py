@@ -36,6 +36,6 @@ def refuse_error(answer: dict[str, Any]) -> None:
         raise BadResponse(f"an error in place of an answer: {excerpt(str(answer['error']), 200)}")
 
 
-def one_answer(completion: Completion, oddities: int) -> tuple[Completion]:
-    """The answers of a request for one item."""
-    return Answers((completion,), oddities)
+def one_answer(completion: Completion, oddities: int, first_tokens: int | None = None) -> tuple[Completion]:
+    """The answers of a request for one item, with the server's counts of tokens."""
+    return Answers((completion,), oddities, completion.usage, first_tokens)

@@ -9,11 +9,12 @@ Rules of this file
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from harness.client.answers import Usage, summed
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
 
@@ -22,11 +23,13 @@ _TEXT_PARTS = frozenset({"text", "output_text", "refusal"})
 _THINKING_PARTS = frozenset({"thinking", "reasoning"})
 
 
-class Usage(msgspec.Struct, frozen=True):
-    """The server's token counts; None if it did not count."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+_COUNTS = (
+    ("prompt_tokens", "input_tokens"),
+    ("completion_tokens", "output_tokens"),
+    ("prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens", "prompt_cache_hit_tokens"),
+    ("completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens", "reasoning_tokens"),
+)
+"""Names of each count of `Usage`: OpenAI's chat and Responses APIs, then those of DeepSeek and others."""
 
 
 class ToolCall(msgspec.Struct, frozen=True):
@@ -49,20 +52,13 @@ class Completion(msgspec.Struct, frozen=True):
 
 def joined_completion(answers: Sequence[Completion], separator: str) -> Completion:
     """Join completions: texts in order, the sum of tokens, and the first reason that is not `stop`."""
-    used = [answer.usage for answer in answers if answer.usage is not None]
-    usage = Usage(_sum(u.prompt_tokens for u in used), _sum(u.completion_tokens for u in used)) if used else None
+    usage = summed(answer.usage for answer in answers)
     thinking = [answer.reasoning for answer in answers if answer.reasoning]
     calls = tuple(call for answer in answers for call in answer.tool_calls)
     reasons = [answer.finish_reason for answer in answers]
     reason = next((reason for reason in reasons if reason != "stop"), "stop")
     text = separator.join(answer.text for answer in answers)
     return Completion(text, reason, usage, separator.join(thinking) or None, calls)
-
-
-def _sum(counts: Iterable[int | None]) -> int | None:
-    """The sum of counts; None if one of them is unknown."""
-    known = list(counts)
-    return None if None in known else sum(filter(None, known))
 
 
 class Oddities:
@@ -87,11 +83,20 @@ class Oddities:
         found = self.object(value)
         if found is None:
             return None
-        read = Usage(self._tokens(found.get("prompt_tokens")), self._tokens(found.get("completion_tokens")))
+        read = Usage(*(self._first(found, names) for names in _COUNTS))
         if read == Usage():
             self.count += 1
             return None
         return read
+
+    def _first(self, usage: Mapping[str, Any], names: Sequence[str]) -> int | None:
+        """The first of these counts that is there; `details.name` is inside of an object that may be missing."""
+        for name in names:
+            outer, _, inner = name.rpartition(".")
+            within = usage.get(outer) if outer else usage
+            if isinstance(within, dict) and within.get(inner) is not None:
+                return self._tokens(within[inner])
+        return None
 
     def _tokens(self, value: Any) -> int | None:
         if type(value) is int and value >= 0:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from harness.client.answers import Usage
 from harness.client.checks import between
 from harness.client.errors import BadResponse, ItemError
 from harness.client.tasks._choices import first_choice, one_answer, pieces_of, refuse_error
@@ -22,8 +23,8 @@ from harness.client.tasks._conversation import (
 )
 from harness.client.tasks._decode import decode, encode, events_in, one
 from harness.client.tasks._images import image_parts, with_images
-from harness.client.tasks._said import Completion, Oddities, Said, ToolCall, Usage, joined_completion
-from harness.client.transport.outcomes import DONE
+from harness.client.tasks._said import Completion, Oddities, Said, ToolCall, joined_completion
+from harness.client.transport.outcomes import DONE, is_content
 from harness.client.types import Item, Request, oddities_of
 
 __all__ = ["Chat", "Completion", "Conversation", "Message", "ToolCall", "Usage"]
@@ -112,6 +113,8 @@ class Chat:
         """The deltas joined; a stream without a finish reason or end mark broke off and is not an answer."""
         odd = Oddities()
         said, reason, usage, done = Said(odd), None, None, False
+        first: int | None = None
+        begun = False
         for payload in events:
             if payload == DONE:
                 done = True
@@ -121,6 +124,9 @@ class Chat:
                 continue
             refuse_error(event)
             usage = odd.usage(event.get("usage")) or usage
+            if not begun and is_content(payload):
+                # A server that counts event by event says here how many tokens came at once.
+                begun, first = True, None if usage is None else usage.completion_tokens
             for choice in pieces_of(event, odd):
                 delta = choice.get("delta")
                 if isinstance(delta, dict):
@@ -130,7 +136,7 @@ class Chat:
                 reason = odd.reason(choice.get("finish_reason")) or reason
         if not (done and reason is not None):
             raise BadResponse(f"the stream broke off after {len(events)} events, without its end mark")
-        return one_answer(said.completion(reason, usage), odd.count)
+        return one_answer(said.completion(reason, usage), odd.count, first)
 
     def text_of(self, data: tuple[Message, ...], /) -> str | None:
         """The last message, if it is a text of the user."""

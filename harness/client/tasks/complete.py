@@ -14,7 +14,7 @@ from harness.client.tasks import _conversation as conversation
 from harness.client.tasks._choices import first_choice, one_answer, pieces_of, refuse_error
 from harness.client.tasks._decode import decode, encode, events_in, filled_text, one
 from harness.client.tasks._said import Completion, Oddities, Said, joined_completion
-from harness.client.transport.outcomes import DONE
+from harness.client.transport.outcomes import DONE, is_content
 from harness.client.types import Item, Request, oddities_of
 
 SENT = conversation.SENT - {
@@ -98,6 +98,7 @@ class Complete:
         """The pieces joined; a stream without a finish reason or end mark broke off and is not an answer."""
         odd = Oddities()
         said, reason, usage, done = Said(odd), None, None, False
+        begun, first = False, None
         for payload in events:
             if payload == DONE:
                 done = True
@@ -107,13 +108,16 @@ class Complete:
                 continue
             refuse_error(event)
             usage = odd.usage(event.get("usage")) or usage
+            if not begun and is_content(payload):
+                # A server that counts event by event says here how many tokens came at once.
+                begun, first = True, None if usage is None else usage.completion_tokens
             for choice in pieces_of(event, odd):
                 if choice.get("text") is not None:
                     said.add({"content": choice["text"]}, "choices[0].text")
                 reason = odd.reason(choice.get("finish_reason")) or reason
         if not (done and reason is not None):
             raise BadResponse(f"the stream broke off after {len(events)} events, without its end mark")
-        return one_answer(said.completion(reason, usage), odd.count)
+        return one_answer(said.completion(reason, usage), odd.count, first)
 
     def text_of(self, data: Prompt, /) -> str | None:
         return data.prompt if isinstance(data.prompt, str) else None

@@ -214,31 +214,38 @@ class HttpTransport(AttemptSend):
         splitter = form.splitter()
         decode = decoder(answer.headers.get(hdrs.CONTENT_ENCODING))
         ended = False
-        with Held(BODY_MAX) as held:
-            async for chunk in answer.content.iter_any():
-                at = self._now()
-                found = splitter.feed(_plain(chunk, decode, held))
-                held.add(EVENT_COST * len(found))
-                for event in found:
-                    events.append(event)
-                    if form.is_content(event):
-                        stamps.append(at)
-                        if request.progress is not None and len(stamps) == 1:
-                            request.progress.first_byte = at
-                    elif ended := form.is_end(event):
+        try:
+            with Held(BODY_MAX) as held:
+                async for chunk in answer.content.iter_any():
+                    at = self._now()
+                    found = splitter.feed(_plain(chunk, decode, held))
+                    held.add(EVENT_COST * len(found))
+                    for event in found:
+                        events.append(event)
+                        if form.is_content(event):
+                            stamps.append(at)
+                            if request.progress is not None and len(stamps) == 1:
+                                request.progress.first_byte = at
+                        elif ended := form.is_end(event):
+                            break
+                    if ended:
                         break
-                if ended:
-                    break
+        finally:
+            # A stream that is cut off has begun all the same.
+            _stamp(response, stamps)
         if not ended:
             events += splitter.close()
         response.done = self._now()
-        response.chunks = tuple(stamps)
-        if stamps:
-            response.first_byte = stamps[0]
         response.answers = answers_of(request, splitter, events)
         response.outcome = Outcome.ok
         if not answer.content.at_eof():
             await _end_of(answer)
+
+
+def _stamp(response: Response, stamps: list[float]) -> None:
+    response.chunks = tuple(stamps)
+    if stamps:
+        response.first_byte = stamps[0]
 
 
 async def _end_of(answer: aiohttp.ClientResponse) -> None:

@@ -266,22 +266,25 @@ class BlockingTransport:
         splitter = form.splitter()
         pieces = _pieces(reader, held)
         ended = False
-        for piece, at in pieces:
-            for event in splitter.feed(piece):
-                held.add(EVENT_COST)
-                events.append(event)
-                if form.is_content(event):
-                    stamps.append(at)
-                    if request.progress is not None:
-                        request.progress.first_byte = stamps[0]
-                elif ended := form.is_end(event):
+        try:
+            for piece, at in pieces:
+                for event in splitter.feed(piece):
+                    held.add(EVENT_COST)
+                    events.append(event)
+                    if form.is_content(event):
+                        stamps.append(at)
+                        if request.progress is not None:
+                            request.progress.first_byte = stamps[0]
+                    elif ended := form.is_end(event):
+                        break
+                if ended:
                     break
-            if ended:
-                break
+        finally:
+            # A stream that is cut off has begun all the same.
+            response.chunks = tuple(stamps)
+            if stamps:
+                response.first_byte = stamps[0]
         response.done = time.monotonic()
-        response.chunks = tuple(stamps)
-        if stamps:
-            response.first_byte = stamps[0]
         if not ended:
             events += splitter.close()
         response.answers = answers_of(request, splitter, events)

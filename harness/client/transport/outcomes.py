@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from harness.client.answers import usage_of
 from harness.client.errors import BadResponse, SettingError
 from harness.client.redaction import excerpt, shown
 from harness.client.transport.retry_after import retry_after_s
@@ -140,7 +141,7 @@ def answers_of(request: Request, splitter: EventSplitter, events: Sequence[bytes
     if splitter.plain is None:
         return _checked(request, request.task.answer_stream, events)
     answers = plain_answers_of(request, bytes(splitter.plain))
-    return Answers(answers, 1 + oddities_of(answers))
+    return Answers(answers, 1 + oddities_of(answers), usage_of(answers))
 
 
 def plain_answers_of(request: Request, body: bytes) -> tuple[Any, ...]:

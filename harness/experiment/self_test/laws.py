@@ -103,7 +103,7 @@ def stream(ttft_s: float, itl_s: float, items: int) -> Injected:
     """Generated tokens, one by one."""
     return Injected(
         profile=f"# A stream.\n[generation]\nttft_base_s = {ttft_s}\nitl_base_s = {itl_s}\n",
-        laws=(Law("first token", "ttft_s", ttft_s, ttft_s), Law("between tokens", "itl_s", itl_s, itl_s)),
+        laws=(Law("first token", "ttft_s", ttft_s, ttft_s), Law("between tokens", "tpot_s", itl_s, itl_s)),
         items=items,
         task=STREAM,
         strategy="queue-stream:concurrency=8",

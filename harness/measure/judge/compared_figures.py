@@ -61,6 +61,9 @@ _ALL = [
     *_percentiles("service_", "service ", lambda repeat: repeat.service_time_s),
     *_percentiles("ttft_", "TTFT ", lambda repeat: repeat.ttft_s),
     *_percentiles("itl_", "ITL ", lambda repeat: repeat.itl_s),
+    *_percentiles("tpot_", "TPOT ", lambda repeat: repeat.tpot_s),
+    *_percentiles("e2e_", "E2E ", lambda repeat: repeat.e2e_s),
+    Figure("tokens", "output tokens/s", "higher", "ratio", lambda repeat: repeat.output_tokens_per_s),
 ]
 FIGURES = {figure.name: figure for figure in _ALL}
 """Every figure by name."""

@@ -69,5 +69,6 @@ WORDS = {
     "latency_s": "latency",
     "ttft_s": "time to first token",
     "itl_s": "time between tokens",
+    "tpot_s": "time per output token",
 }
 """The figures that a self-test compares, in words."""

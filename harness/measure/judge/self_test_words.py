@@ -46,6 +46,15 @@ def rows(found: SelfTest) -> Iterator[tuple[str, str]]:
     yield "the self-test took", units.seconds(found.took_s)
 
 
+def advice(found: SelfTest) -> str:
+    """What to do about a machine that is not fit: all causes known here are others who use its processors."""
+    busy = "" if found.load_average_1m is None else f" (load average {units.significant(found.load_average_1m)})"
+    return (
+        f"What to do: end other programs{busy} or use a machine with more free processors, and run it again. "
+        "Until then, compare figures only within one run, as ratios."
+    )
+
+
 def signed(error_s: float) -> str:
     """An error with its sign."""
     return f"{'+' if error_s >= 0 else '-'}{units.seconds(abs(error_s))}"

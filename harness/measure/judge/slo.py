@@ -33,7 +33,11 @@ _FAMILIES: dict[str, Callable[[Case], Distribution | None]] = {
     "queue_wait_": lambda case: case.queue_wait_s,
     "ttft_": lambda case: case.ttft_s,
     "itl_": lambda case: case.itl_s,
+    "tpot_": lambda case: case.tpot_s,
+    # An answer that came whole ends with its last byte.
+    "e2e_": lambda case: case.e2e_s or case.service_time_s,
 }
+_OF_STREAMS = ("ttft_", "itl_", "tpot_")
 _STATISTICS = [*(name.replace("p99_9", "p99.9") for name in PERCENTILES), "mean", "max"]
 _TIMES = [f"{family}{statistic}" for family in _FAMILIES for statistic in _STATISTICS] + ["makespan"]
 _RATES: dict[str, Callable[[Case], float | None]] = {
@@ -41,7 +45,8 @@ _RATES: dict[str, Callable[[Case], float | None]] = {
     "goodput": lambda case: case.rates_per_s.goodput,
 }
 ALLOWED = (
-    "p50 p90 p95 p99 p99.9 mean max (also with service_, queue_wait_, ttft_ or itl_), makespan, errors, rate, goodput"
+    "p50 p90 p95 p99 p99.9 mean max (also with service_, queue_wait_, ttft_, itl_, tpot_ or e2e_), makespan, errors, "
+    "rate, goodput"
 )
 
 
@@ -91,7 +96,8 @@ def describe(checked: SloCheck) -> str:
     state = "holds" if checked.passed else "FAILS"
     condition = _MICROSECONDS.sub("µs", checked.condition)
     if checked.value is None:
-        return f"{condition} {state}: no figure, because there were too few successes"
+        lacking = "streams with it" if split_metric(metric)[0] in _OF_STREAMS else "successes"
+        return f"{condition} {state}: no figure, because there were too few {lacking}"
     figure = units.percent if metric == "errors" else units.rate if metric in {*_RATES, "completed"} else units.seconds
     side = "below" if checked.value < checked.limit else "above"
     margin = figure(abs(checked.value - checked.limit))
@@ -162,11 +168,13 @@ class Bounds(NamedTuple):
 
     latency: float | None = None
     ttft: float | None = None
-    itl: float | None = None  # mean of one stream
+    itl: float | None = None  # mean gap of one stream
+    tpot: float | None = None
+    e2e: float | None = None
 
 
 def bounds_s(conditions: Sequence[Condition]) -> Bounds:
-    """The bounds on latency, time to first token and inter-token latency.
+    """The bounds on latency and on the times of language models, which a request must meet all together.
 
     The strictest of several bounds applies: with "p50<100ms,p99<500ms" an answer after 300 ms is not within it.
     """
@@ -176,7 +184,12 @@ def bounds_s(conditions: Sequence[Condition]) -> Bounds:
         limits = [limit for (of, statistic), limit in split if of == family and statistic != "mean"]
         return min(limits, default=None)
 
-    return Bounds(strictest(""), strictest("ttft_"), strictest("itl_"))
+    return Bounds(*(strictest(family) for family in ("", "ttft_", "itl_", "tpot_", "e2e_")))
+
+
+def of_streams(conditions: Sequence[Condition]) -> list[Condition]:
+    """The conditions on figures that only a streamed answer has."""
+    return [condition for condition in conditions if split_metric(condition.metric)[0] in _OF_STREAMS]
 
 
 def split_metric(metric: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 runs/x/plan.json, measured.json, result.json
 runs/x/records/<slug>.requests|.attempts|.timeline|.end.json     one set for each process of each repeat of each case
+runs/x/records/<slug>.tokens|.gaps                               token counts and gaps between tokens, if any
 runs/x/records/<slug>.decisions.jsonl                            changes of its limits, if any
 runs/x/records/<slug>.interim.json                               its failures and layer figures until its end, if any
 runs/x/records/<slug of process 0>.facts.json                    facts observed from outside, one file per repeat
@@ -35,6 +36,8 @@ class RecordPaths:
     end: Path
     decisions: Path
     interim: Path
+    tokens: Path
+    gaps: Path
 
 
 def slug(case: str, repeat: int, process: int) -> str:
@@ -50,7 +53,7 @@ def paths(directory: Path, case: str, repeat: int, process: int) -> RecordPaths:
     """The files of one process, existing or not. `directory` is the run directory or its `records`."""
     base = records_in(directory)
     name = slug(case, repeat, process)
-    kinds = ("requests", "attempts", "timeline", "end.json", "decisions.jsonl", "interim.json")
+    kinds = ("requests", "attempts", "timeline", "end.json", "decisions.jsonl", "interim.json", "tokens", "gaps")
     return RecordPaths(case, repeat, process, *(base / f"{name}.{kind}" for kind in kinds))
 
 
@@ -85,10 +88,11 @@ def find(directory: Path, order: Iterable[str] = ()) -> dict[str, dict[int, list
 
 
 def digest(processes: Iterable[RecordPaths]) -> str:
-    """SHA-256 of the rows of every request and attempt of these processes. Raises OSError."""
+    """SHA-256 of the rows of every request, attempt and stream of these processes. Raises OSError."""
     sha256 = hashlib.sha256()
     for process in processes:
-        for path in (process.requests, process.attempts):
+        streams = (path for path in (process.tokens, process.gaps) if path.exists())
+        for path in (process.requests, process.attempts, *streams):
             with path.open("rb") as file:
                 while block := file.read(1 << 20):
                     sha256.update(block)

@@ -25,9 +25,18 @@ from harness.measure.record.decisions import DecisionLog
 from harness.measure.record.files import RecordPaths, find, paths, slug
 from harness.measure.record.interim import InterimFile
 from harness.measure.record.request_rows import OnRows, RequestRows
-from harness.measure.record.rows_file import ATTEMPT_ROW, REQUEST_ROW, TIMELINE_ROW, End, Header
-from harness.measure.record.rows_writer import RowsWriter
+from harness.measure.record.rows_file import (
+    ATTEMPT_ROW,
+    GAP_DTYPE,
+    REQUEST_ROW,
+    TIMELINE_ROW,
+    TOKEN_ROW,
+    End,
+    Header,
+)
+from harness.measure.record.rows_writer import LateRowsWriter, RowsWriter
 from harness.measure.record.sealed_json import write_sealed
+from harness.measure.record.token_rows import TokenRows
 from harness.measure.reduce.failures import keep_sample
 from harness.measure.result import FailureSample
 
@@ -80,7 +89,11 @@ class Recorder:
         self._requests = open_file("requests", self.paths.requests, REQUEST_ROW.size)
         self._attempts = open_file("attempts", self.paths.attempts, ATTEMPT_ROW.size)
         self._timeline = open_file("timeline", self.paths.timeline, TIMELINE_ROW.size)
-        self._rows = RequestRows(self._requests, self._attempts, t0, self._clock, on_rows)
+        self._tokens = TokenRows(
+            LateRowsWriter(self.paths.tokens, Header("tokens", case, repeat, process, t0_unix_s, TOKEN_ROW.size)),
+            LateRowsWriter(self.paths.gaps, Header("gaps", case, repeat, process, t0_unix_s, GAP_DTYPE.itemsize)),
+        )
+        self._rows = RequestRows(self._requests, self._attempts, self._tokens, t0, self._clock, on_rows)
 
     @property
     def ok(self) -> int:
@@ -111,7 +124,8 @@ class Recorder:
 
     @property
     def _write_error(self) -> str | None:
-        files = (self._requests, self._attempts, self._timeline, self.decisions)
+        tokens = (self._tokens.tokens, self._tokens.gaps)
+        files = (self._requests, self._attempts, self._timeline, self.decisions, *tokens)
         return next((file.error for file in files if file.error), None)
 
     def _too_many_files(self) -> str | None:
@@ -181,6 +195,8 @@ class Recorder:
             lost_rows=self.lost_rows,
             attempt_rows=self._attempts.rows,
             tick_rows=self._timeline.rows,
+            token_rows=self._tokens.tokens.rows,
+            gap_rows=self._tokens.gaps.rows,
             decision_rows=self.decisions.rows,
             oddities=self.oddities,
             failure_samples=self.failure_samples,
@@ -195,7 +211,7 @@ class Recorder:
             except OSError as failure:
                 # Without this file the case counts as partial, which is correct.
                 self._bug = self._bug or f"could not write {self.paths.end.name}: {failure.strerror or failure}"
-            for file in (self._requests, self._attempts, self._timeline):
+            for file in (self._requests, self._attempts, self._timeline, self._tokens.tokens, self._tokens.gaps):
                 file.close()
         return end
 

@@ -5,7 +5,7 @@ Rules of this file
      frame with its checksum.
   2. One row per item. The HTTP exchanges of a request with several items are counted at its first item (the others have
      `attempts` 0), so the sum over rows is the number of exchanges.
-  3. Attempts are written first, so that every request in the file has its attempts.
+  3. Attempts and tokens are written first, so that every request in the file has its attempts and tokens.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from harness.client.answers import Answers
 from harness.client.types import Attempt, Request, Response
 from harness.measure.record.rows_file import ATTEMPT_ROW, FLAG_CACHED, REQUEST_DTYPE, REQUEST_ROW
 from harness.measure.record.rows_writer import RowsWriter
+from harness.measure.record.token_rows import TokenRows
 
 BUFFERED_ROWS = 2048
 """Maximum number of rows between two flushes. A full buffer is written immediately."""
@@ -33,14 +35,22 @@ OnRows = Callable[["np.ndarray[Any, np.dtype[Any]]"], None]
 
 
 class RequestRows:
-    """The buffer of both files. `t0` is the load's zero on the clock `now`, which has no negative instants."""
+    """The buffers of these files. `t0` is the load's zero on the clock `now`, which has no negative instants."""
 
     def __init__(
-        self, requests: RowsWriter, attempts: RowsWriter, t0: float, now: Callable[[], float], on_rows: OnRows | None
+        self,
+        requests: RowsWriter,
+        attempts: RowsWriter,
+        tokens: TokenRows,
+        t0: float,
+        now: Callable[[], float],
+        on_rows: OnRows | None,
     ) -> None:
         self.lost = 0  # rows that could not be written
         self._requests = requests
         self._attempts = attempts
+        self._tokens = tokens
+        self._flushed = 0  # rows packed before the last flush
         self._t0 = t0
         self._now = now
         self._on_rows = on_rows
@@ -60,6 +70,8 @@ class RequestRows:
         if previous:
             first_sent, sent, first_byte = self._with_previous(request, previous, sent, first_byte)
         last_chunk = int((chunks[-1] - t0) * 1e9 + 0.5) if chunks else -1
+        if chunks or type(response.answers) is Answers:
+            self._tokens.add(request, response, self._flushed + self._position // _ROW_BYTES - 1)
         flags, cached = FLAG_CACHED if response.from_cache else 0, response.cached_items
         for item in request.items:
             due_s, fired_s = item.due, item.fired
@@ -100,9 +112,11 @@ class RequestRows:
     def flush(self) -> None:
         """Write the buffered rows to the files. After that, `kill -9` cannot lose them."""
         self._flush_attempts()
+        self._tokens.flush()
         end, self._position = self._position, _ROW_BYTES
         if end == _ROW_BYTES:
             return
+        self._flushed += end // _ROW_BYTES - 1
         self.lost += end // _ROW_BYTES - 1 - self._requests.append(self._buffer, end)
         if self._on_rows is not None:
             self._on_rows(np.frombuffer(bytes(self._buffer[_ROW_BYTES:end]), dtype=REQUEST_DTYPE))

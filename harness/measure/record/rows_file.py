@@ -82,11 +82,42 @@ TIMELINE_DTYPE = np.dtype(
 """One row per client application process and tick (about 20 a second)."""
 TIMELINE_ROW = struct.Struct("<8d")
 
-KINDS: dict[str, np.dtype[Any]] = {"requests": REQUEST_DTYPE, "attempts": ATTEMPT_DTYPE, "timeline": TIMELINE_DTYPE}
+TOKEN_DTYPE = np.dtype(
+    [
+        ("row", "<u8"),  # place of the request's first row among the rows of its process, from 0
+        ("index", "<u8"),  # of that row
+        ("prompt", "<i4"),  # tokens; -1: not known
+        ("output", "<i4"),
+        ("cached", "<i4"),  # of the prompt
+        ("reasoning", "<i4"),  # of the output
+        ("first", "<u2"),  # tokens, else content events, that came at the instant of the first one; 0: no stream
+        ("flags", "u1"),  # TOKENS_*
+        ("pad", "V5"),
+    ]
+)
+"""One row per request that streamed or whose server counted tokens. A request of several items has one."""
+TOKEN_ROW = struct.Struct("<2Q4iHB5x")
+TOKENS_ARE_EVENTS = 1
+"""The server did not count the output: the content events of the stream are counted."""
+FIRST_IS_COUNTED = 2
+"""The server said how many tokens the first content event carried."""
+
+GAPS = 14
+GAP_DTYPE = np.dtype([("row", "<u8"), ("gaps", "<f4", (GAPS,))])
+"""Seconds between the content events of one stream, in their order; as many rows as it takes, filled up with NaN."""
+
+KINDS: dict[str, np.dtype[Any]] = {
+    "requests": REQUEST_DTYPE,
+    "attempts": ATTEMPT_DTYPE,
+    "timeline": TIMELINE_DTYPE,
+    "tokens": TOKEN_DTYPE,
+    "gaps": GAP_DTYPE,
+}
 
 assert REQUEST_ROW.size == REQUEST_DTYPE.itemsize  # noqa: S101 - the two descriptions of one row must agree
 assert ATTEMPT_ROW.size == ATTEMPT_DTYPE.itemsize  # noqa: S101 - as above
 assert TIMELINE_ROW.size == TIMELINE_DTYPE.itemsize  # noqa: S101 - as above
+assert TOKEN_ROW.size == TOKEN_DTYPE.itemsize  # noqa: S101 - as above
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -125,6 +156,8 @@ class End(msgspec.Struct, frozen=True):
     lost_rows: int = 0  # rows missing from the files because they could not be written (disk full)
     attempt_rows: int | None = None  # rows of the attempts file
     tick_rows: int | None = None  # rows of the timeline file
+    token_rows: int | None = None  # rows of the tokens file, which is missing if there are none; None: not recorded
+    gap_rows: int | None = None  # rows of the gaps file, likewise
     decision_rows: int | None = None  # decisions in the log of limits
     oddities: int = 0  # harmless deviations from the API in answers
     failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure with a text

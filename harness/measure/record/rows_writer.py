@@ -45,3 +45,36 @@ class RowsWriter:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class LateRowsWriter:
+    """The same, for a file that is created with its first frame: without rows there is no file."""
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self._path = path
+        self._header = header
+        self._writer: RowsWriter | None = None
+        self._open_error: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows written to the file."""
+        return 0 if self._writer is None else self._writer.rows
+
+    @property
+    def error(self) -> str | None:
+        """The first error of creating or writing the file."""
+        return self._open_error if self._writer is None else self._writer.error
+
+    def append(self, buffer: bytearray, end: int) -> int:
+        """Write a frame, as `RowsWriter` does."""
+        if self._writer is None and self._open_error is None:
+            try:
+                self._writer = RowsWriter(self._path, self._header)
+            except OSError as error:
+                self._open_error = f"could not create {self._path.name}: {error.strerror or error}"
+        return 0 if self._writer is None else self._writer.append(buffer, end)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()

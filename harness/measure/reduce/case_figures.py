@@ -28,6 +28,7 @@ from harness.measure.reduce.rates import rates
 from harness.measure.reduce.resources import resources
 from harness.measure.reduce.statistics import LEAST_N, WIDENED, interval
 from harness.measure.reduce.timeline import buckets, in_flight
+from harness.measure.reduce.token_figures import token_figures
 from harness.measure.reduce.warmup import warmup_of
 from harness.measure.result import Bucket, Case, Counts, InFlight, Load, Resources
 
@@ -72,6 +73,7 @@ def case_of(
         failures=failure_counts(filled),
         failure_samples=failure_samples(filled),
         layer_figures=figures(part for repeat in repeats for process in repeat.processes for part in process.layers),
+        tokens=token_figures(counted, alone, factor),
         **distributions(counted, plan.is_backlog, factor),
         **drifts(plan, counted),
     )
@@ -137,6 +139,8 @@ def _warnings(number: Counts, proof: Evidence, repeats: Sequence[Repeat]) -> lis
         found.append(f"skipped {lines}" + (f"; the first: {first}" if first else ""))
     if oddities := sum(end.oddities for repeat in repeats for end in repeat.ends):
         found.append(f"answers had {oddities} harmless deviations from the API; they were ignored")
+    if any((repeat.rows["chunks"] > 1).any() and not len(repeat.tokens.counts) for repeat in repeats):
+        found.append("an earlier version of paceline recorded these streams, without tokens and gaps between tokens")
     if proof.exit_codes:
         found.append("the client process ended with exit code " + ", ".join(map(str, proof.exit_codes)))
     return found

@@ -20,14 +20,17 @@ from harness.measure.record.files import RecordPaths, read_header
 from harness.measure.record.interim import Interim, read_interim
 from harness.measure.record.rows_file import (
     ATTEMPT_DTYPE,
+    GAP_DTYPE,
     KINDS,
     REQUEST_DTYPE,
     TIMELINE_DTYPE,
+    TOKEN_DTYPE,
     End,
     TornHeaderError,
     rows_in,
 )
 from harness.measure.record.sealed_json import DamagedError, read_sealed
+from harness.measure.reduce.token_columns import NO_TOKENS, TokenColumns, joined, matched
 from harness.measure.result import FailureSample
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -64,6 +67,7 @@ class Repeat:
     attempts: Array
     processes: list[ProcessColumns]
     damaged: tuple[str, ...] = ()  # defects, each with its file
+    tokens: TokenColumns = NO_TOKENS
 
     @property
     def complete(self) -> bool:
@@ -82,7 +86,13 @@ class Repeat:
 
     def after(self, begins_ns: int) -> Repeat:
         """The requests that were due from this instant on."""
-        return self if begins_ns <= 0 else replace(self, rows=self.rows[self.rows["due"] >= begins_ns])
+        if begins_ns <= 0:
+            return self
+        return self.only(self.rows["due"] >= begins_ns)
+
+    def only(self, mask: Array) -> Repeat:
+        """The requests for which the mask is true."""
+        return replace(self, rows=self.rows[mask], tokens=self.tokens.kept(mask))
 
     def ok(self) -> Array:
         """The rows of successes."""
@@ -94,11 +104,15 @@ def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
     """Read the records of a repeat's processes, complete or not."""
     zeros = [read_header(process.requests)[0].t0_unix_s for process in processes]
     rows, attempts, found, damaged = list[Array](), list[Array](), list[ProcessColumns](), list[str]()
+    tokens = list[tuple[TokenColumns, int]]()
     for process, zero in zip(processes, zeros, strict=True):
         shift_s = zero - min(zeros)
         end = _end(process.end, damaged)
         requests = _rows(process.requests, REQUEST_DTYPE, damaged, None if end is None else end.recorded)
         rows.append(_shifted(requests, _REQUEST_INSTANTS, shift_s))
+        counts = _optional(process.tokens, TOKEN_DTYPE, damaged, None if end is None else end.token_rows)
+        gaps = _optional(process.gaps, GAP_DTYPE, damaged, None if end is None else end.gap_rows)
+        tokens.append((matched(requests, counts, gaps), len(requests)))
         of_attempts = _rows(process.attempts, ATTEMPT_DTYPE, damaged, None if end is None else end.attempt_rows)
         attempts.append(_shifted(of_attempts, _ATTEMPT_INSTANTS, shift_s))
         timeline = _rows(process.timeline, TIMELINE_DTYPE, damaged, None if end is None else end.tick_rows)
@@ -108,7 +122,8 @@ def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
         interim = read_interim(process.interim, damaged) if end is None else Interim()
         users = tuple(np.unique(requests["user"]).tolist()) if end is None else ()
         found.append(ProcessColumns(process.process, timeline, end, interim, len(requests), users))
-    return Repeat(number, _join(rows, REQUEST_DTYPE), _join(attempts, ATTEMPT_DTYPE), found, tuple(damaged))
+    both = _join(rows, REQUEST_DTYPE), _join(attempts, ATTEMPT_DTYPE)
+    return Repeat(number, *both, found, tuple(damaged), joined(tokens))
 
 
 _REQUEST_INSTANTS = ("due", "fired", "first_sent", "sent", "first_byte", "last_chunk", "done")
@@ -137,6 +152,11 @@ def _rows(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int | 
     if not sound or (expected is not None and expected != len(rows)):
         damaged.append(f"rows are damaged, or some are missing ({path.name})")
     return rows
+
+
+def _optional(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int | None) -> Array:
+    """The same for a file that exists only if there are rows; an earlier version of paceline did not write it."""
+    return _rows(path, dtype, damaged, expected) if expected or path.exists() else np.empty(0, dtype)
 
 
 def _shifted(rows: Array, instants: Sequence[str], shift_s: float) -> Array:

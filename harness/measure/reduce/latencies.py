@@ -1,7 +1,6 @@
 """The latencies of a case: over all its repeats, and for each repeat alone. Pure functions of the rows.
 
-TTFT is the time from the last attempt's `sent` to the first content event. It excludes lag, queue wait and retry time.
-ITL is one mean per stream: (last - first) / (events - 1).
+The times of language models are defined in `streams`.
 """
 
 from __future__ import annotations
@@ -11,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from harness.client.types import Outcome
 from harness.measure.judge.slo import Bounds
 from harness.measure.reduce import columns
 from harness.measure.reduce.columns import Array, Repeat
 from harness.measure.reduce.statistics import LEAST_N, PERCENTILES, distribution, quantile
+from harness.measure.reduce.streams import counted, e2e, gaps, mean_gap, outputs, total, tpot
 from harness.measure.repeat_figures import Points, RepeatFigures
 
 
@@ -33,7 +34,7 @@ def distributions(repeats: Sequence[Repeat], backlog: bool, factor: float = 1.0)
 
 
 _ALWAYS = ("latency_s", "service_time_s", "queue_wait_s", "retry_time_s", "lag_s")
-_OF_STREAMS = ("ttft_s", "itl_s")
+_OF_STREAMS = ("ttft_s", "itl_s", "tpot_s", "e2e_s")
 _SEQUENCES = frozenset({"latency_s", "service_time_s", *_OF_STREAMS})
 """Quantities that server and queue decide. Under arrivals they have an effective n."""
 
@@ -46,7 +47,6 @@ def _parts(repeat: Repeat) -> dict[str, Array]:
     ok = repeat.ok()
     wired = ok[columns.was_sent(ok)]
     streams = wired[(wired["chunks"] > 0) & (wired["first_byte"] >= 0)]
-    several = streams[(streams["chunks"] > 1) & (streams["last_chunk"] >= 0)]
     return {
         "latency_s": columns.latency(ok)[_order(ok, "due")],
         "service_time_s": columns.service_time(wired)[_order(wired, "sent")],
@@ -54,24 +54,30 @@ def _parts(repeat: Repeat) -> dict[str, Array]:
         "retry_time_s": columns.retry_time(wired),
         "lag_s": columns.lag(ok),
         "ttft_s": (streams["first_byte"] - streams["sent"])[_order(streams, "sent")],
-        "itl_s": _itl(several)[_order(several, "sent")],
+        "itl_s": gaps(repeat),
+        **_of_tokens(repeat),
     }
+
+
+def _of_tokens(repeat: Repeat) -> dict[str, Array]:
+    """TPOT and E2E of the successes that have tokens."""
+    part = counted(repeat)
+    order = _order(part.rows, "sent")
+    rows, output = part.rows[order], part.tokens["output"][order]
+    each = tpot(rows, output)
+    return {"tpot_s": each[each >= 0], "e2e_s": e2e(rows)}
 
 
 def _order(rows: Array, instant: str) -> Array:
     return np.argsort(rows[instant], kind="stable")
 
 
-def _itl(rows: Array) -> Array:
-    gaps: Array = (rows["last_chunk"] - rows["first_byte"]) / (np.maximum(rows["chunks"], 2) - 1.0)
-    return gaps.round().astype(np.int64)
-
-
 def by_repeat(repeat: Repeat, scheduled: int, bounds: Bounds, begins_ns: int = 0) -> RepeatFigures:
     """The figures of one repeat alone. Latencies and rates are of what was due from `begins_ns` on."""
-    counted = repeat.after(begins_ns)
-    parts, makespan_s = _parts(counted), repeat.makespan_ns / 1e9
-    ok, good, counted_s = len(parts["latency_s"]), within(counted, bounds), makespan_s - begins_ns / 1e9
+    counted_part = repeat.after(begins_ns)
+    parts, makespan_s = _parts(counted_part), repeat.makespan_ns / 1e9
+    ok, good, counted_s = len(parts["latency_s"]), within(counted_part, bounds), makespan_s - begins_ns / 1e9
+    made = total(counted_part, "output")
     return RepeatFigures(
         repeat=repeat.number,
         scheduled=scheduled,
@@ -86,6 +92,11 @@ def by_repeat(repeat: Repeat, scheduled: int, bounds: Bounds, begins_ns: int = 0
         service_time_s=_points(parts["service_time_s"]),
         ttft_s=_points(parts["ttft_s"]) if len(parts["ttft_s"]) else None,
         itl_s=_points(parts["itl_s"]) if len(parts["itl_s"]) else None,
+        tpot_s=_points(parts["tpot_s"]) if len(parts["tpot_s"]) else None,
+        e2e_s=_points(parts["e2e_s"]) if len(parts["e2e_s"]) else None,
+        output_tokens=made,
+        prompt_tokens=total(counted_part, "prompt"),
+        output_tokens_per_s=made / counted_s if made is not None and counted_s > 0 else None,
     )
 
 
@@ -98,16 +109,19 @@ def _points(values: Array) -> Points:
 
 
 def within(repeat: Repeat, bounds: Bounds) -> int:
-    """Number of successes within the SLO's bounds for one request; all of them without bounds."""
-    latency_s, ttft_s, itl_s = bounds
-    ok = repeat.ok()
-    good = np.ones(len(ok), bool)
-    if latency_s is not None:
-        good &= columns.latency(ok) <= latency_s * 1e9
-    if ttft_s is not None:
-        good &= (ok["chunks"] > 0) & (ok["first_byte"] - ok["sent"] <= ttft_s * 1e9)
-    if itl_s is not None:
+    """Number of successes within all of the SLO's bounds for one request; all of them without bounds."""
+    rows = repeat.rows
+    good, streamed = rows["outcome"] == Outcome.ok, rows["chunks"] > 0
+    if bounds.latency is not None:
+        good &= columns.latency(rows) <= bounds.latency * 1e9
+    if bounds.ttft is not None:
+        good &= streamed & (rows["first_byte"] - rows["sent"] <= bounds.ttft * 1e9)
+    if bounds.itl is not None:
         # A stream with one event has no gap.
-        alone = ok["chunks"] == 1
-        good &= alone | ((ok["chunks"] > 1) & (_itl(ok) <= itl_s * 1e9))
+        good &= streamed & ((rows["chunks"] == 1) | (mean_gap(rows) <= bounds.itl * 1e9))
+    if bounds.tpot is not None:
+        # A stream without a second token, or with one event, has no time per token.
+        good &= streamed & (tpot(rows, outputs(repeat)) <= bounds.tpot * 1e9)
+    if bounds.e2e is not None:
+        good &= columns.was_sent(rows) & (e2e(rows) <= bounds.e2e * 1e9)
     return int(good.sum())

@@ -11,27 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from harness.client.types import Outcome
 from harness.measure.record.files import RecordPaths, find, read_header
 from harness.measure.record.frames import walk
-from harness.measure.record.rows_file import FLAG_CACHED, KINDS, REQUEST_DTYPE, End
+from harness.measure.record.rows_file import FLAG_CACHED, KINDS, REQUEST_DTYPE, TOKEN_DTYPE, End
 from harness.measure.record.sealed_json import DamagedError, read_sealed
 from harness.measure.reduce import columns
 from harness.measure.reduce.columns import Array
+from harness.measure.reduce.token_cells import TOKEN_COLUMNS, Column, TokensBeside, seconds, token_cells
 
 BLOCK_ROWS = 8192
-
-
-class Column(NamedTuple):
-    """A column of the table."""
-
-    kind: type
-    unit: str  # s, or empty
-    meaning: str
 
 
 COLUMNS = {
@@ -59,6 +52,7 @@ COLUMNS = {
     "queue_wait_s": Column(float, "s", "first_sent - fired"),
     "retry_time_s": Column(float, "s", "sent - first_sent"),
     "service_time_s": Column(float, "s", "done - sent; null if nothing was sent"),
+    **TOKEN_COLUMNS,
 }
 """Name -> what it holds, in the order of the table."""
 _INSTANTS = ("due", "fired", "first_sent", "sent", "first_byte", "last_chunk", "done")
@@ -83,15 +77,34 @@ class Table:
                 zeros = [read_header(process.requests)[0].t0_unix_s for process in processes]
                 for process, zero in zip(processes, zeros, strict=True):
                     same = {"case": case, "repeat": repeat, "process": process.process, "zero_unix_s": min(zeros)}
+                    beside = TokensBeside(self._tokens(process))
                     for rows in self._rows(process):
-                        yield _block(rows, same, round((zero - min(zeros)) * 1e9))
+                        tokens = token_cells(rows, beside.of(rows))
+                        yield _block(rows, same, round((zero - min(zeros)) * 1e9), tokens)
+                    beside.finish()
 
     def _rows(self, process: RecordPaths) -> Iterator[Array]:
         """The sound rows of one process, some thousand at a time."""
-        path = process.requests
-        header, start = read_header(path)
-        if KINDS.get(header.kind) != REQUEST_DTYPE or header.row_bytes != REQUEST_DTYPE.itemsize:
-            self.damaged.append(f"rows of {header.row_bytes} bytes, expected {REQUEST_DTYPE.itemsize} ({path.name})")
+        for rows in self._sound(process.requests, REQUEST_DTYPE, _written(process.end, "recorded")):
+            yield from (rows[first : first + BLOCK_ROWS] for first in range(0, len(rows), BLOCK_ROWS))
+
+    def _tokens(self, process: RecordPaths) -> Iterator[Array]:
+        """The sound rows of its token counts; none if it recorded none."""
+        written = _written(process.end, "token_rows")
+        if written or process.tokens.exists():
+            yield from self._sound(process.tokens, TOKEN_DTYPE, written)
+
+    def _sound(self, path: Path, dtype: np.dtype[Any], written: int | None) -> Iterator[Array]:
+        """The sound frames of a file. Defects are noted; `written` is the number of rows that there should be."""
+        try:
+            header, start = read_header(path)
+        except (ValueError, OSError) as error:
+            if dtype is REQUEST_DTYPE:
+                raise
+            self.damaged.append(f"{str(error).removeprefix(f'{path}: ')} ({path.name})")
+            return
+        if KINDS.get(header.kind) != dtype or header.row_bytes != dtype.itemsize:
+            self.damaged.append(f"rows of {header.row_bytes} bytes, expected {dtype.itemsize} ({path.name})")
             return
         there, sound = 0, True
         with path.open("rb") as file:
@@ -100,25 +113,26 @@ class Table:
                 file.seek(start + at)
                 return file.read(size)
 
-            for found in walk(read, path.stat().st_size - start, REQUEST_DTYPE.itemsize):
+            for found in walk(read, path.stat().st_size - start, dtype.itemsize):
                 sound = sound and found.sound
                 if found.rows is not None:
-                    rows = np.frombuffer(found.rows, REQUEST_DTYPE)
+                    rows = np.frombuffer(found.rows, dtype)
                     there += len(rows)
-                    yield from (rows[first : first + BLOCK_ROWS] for first in range(0, len(rows), BLOCK_ROWS))
-        if not sound or _written(process.end) not in {None, there}:
+                    yield rows
+        if not sound or written not in {None, there}:
             self.damaged.append(f"rows are damaged, or some are missing ({path.name})")
 
 
-def _written(path: Path) -> int | None:
+def _written(path: Path, field: str) -> int | None:
     """How many rows the process says it has written; None if it was killed, or its word is damaged."""
     try:
-        return read_sealed(path, End).recorded
+        found: int | None = getattr(read_sealed(path, End), field)
     except (OSError, DamagedError):
         return None
+    return found
 
 
-def _block(rows: Array, same: dict[str, Any], shift_ns: int) -> Block:
+def _block(rows: Array, same: dict[str, Any], shift_ns: int, tokens: Block) -> Block:
     sent = columns.was_sent(rows)
     found: Block = {name: [value] * len(rows) for name, value in same.items()}
     found |= {name: rows[name].tolist() for name in _PLAIN}
@@ -127,16 +141,10 @@ def _block(rows: Array, same: dict[str, Any], shift_ns: int) -> Block:
     found["cached"] = ((rows["flags"] & FLAG_CACHED) > 0).tolist()
     for name in _INSTANTS:
         happened = np.full(len(rows), True) if name in _ALWAYS else rows[name] >= 0
-        found[f"{name}_s"] = _seconds(rows[name] + shift_ns, happened)
+        found[f"{name}_s"] = seconds(rows[name] + shift_ns, happened)
     always = np.full(len(rows), True)
     for name in ("latency", "lag", "queue_wait", "retry_time"):
-        found[f"{name}_s"] = _seconds(getattr(columns, name)(rows), always)
-    found["service_time_s"] = _seconds(columns.service_time(rows), sent)
+        found[f"{name}_s"] = seconds(getattr(columns, name)(rows), always)
+    found["service_time_s"] = seconds(columns.service_time(rows), sent)
+    found |= tokens
     return {name: found[name] for name in COLUMNS}
-
-
-def _seconds(ns: Array, happened: Array) -> list[float | None]:
-    """Seconds with nine decimals, so that a table in CSV shows the recorded instant and no binary rest."""
-    return [
-        round(value / 1e9, 9) if is_so else None for value, is_so in zip(ns.tolist(), happened.tolist(), strict=True)
-    ]

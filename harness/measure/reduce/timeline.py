@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.client.types import Outcome
 from harness.measure.reduce.columns import ProcessColumns, Repeat, exchanges, latency, service_time, was_sent
+from harness.measure.reduce.token_arrivals import output_tokens
 from harness.measure.result import Bucket, InFlight
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -73,6 +74,7 @@ def buckets(repeat: Repeat) -> list[Bucket]:
         columns[f"latency_{name}_s"] = _quantiles(latency(ok), place(ok["due"]), count, p, least)
         columns[f"service_{name}_s"] = _quantiles(service_time(sent_ok), place(sent_ok["done"]), count, p, least)
     columns |= _ticks(repeat.processes, width, count)
+    columns["output_tokens"] = output_tokens(repeat, width, count) or [None] * count
     names = list(columns)
     return [
         Bucket(t_s=round(number * width, 9), width_s=width, **dict(zip(names, values, strict=True)))

@@ -17,15 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.client.types import Outcome
 from harness.measure.record.files import find
 from harness.measure.record.plan import PlanCase
 from harness.measure.reduce import columns
 from harness.measure.reduce.columns import Array, Repeat, load_repeat
 from harness.measure.reduce.counting import expected
+from harness.measure.reduce.streams import counted, e2e, gaps, tpot
 
 GROWTH_ROWS_MIN = 20
-FAMILIES = ("", "service_", "queue_wait_", "ttft_", "itl_")
 
 
 @dataclass(frozen=True)
@@ -55,21 +54,21 @@ def samples_of(repeat: Repeat, plan: PlanCase, warmup_s: float, parts: int = 1) 
     without_row = max(expected(repeat, plan).scheduled - len(rows), 0)
     found = []
     for part, (start, end) in enumerate(pairwise(edges)):
-        kept = rows[(began >= start) & (began < end)]
+        kept = repeat.only((began >= start) & (began < end))
         one = _sample(kept, start, without_row if part == parts - 1 else 0)
-        growth = None if plan.is_backlog else _growth(rows, kept)
+        growth = None if plan.is_backlog else _growth(rows, kept.rows)
         found.append(replace(one, growth=growth, seconds=repeat.makespan_ns / 1e9 / parts))
     return found
 
 
-def _sample(kept: Array, start_ns: int, without_row: int) -> TrialSample:
-    ok = kept[kept["outcome"] == Outcome.ok]
-    span_s = (int(kept["done"].max()) - start_ns) / 1e9 if len(kept) else 0.0
+def _sample(kept: Repeat, start_ns: int, without_row: int) -> TrialSample:
+    rows, ok = kept.rows, kept.ok()
+    span_s = (int(rows["done"].max()) - start_ns) / 1e9 if len(rows) else 0.0
     return TrialSample(
-        scheduled=len(kept) + without_row,
-        failed=len(kept) - len(ok) + without_row,
+        scheduled=len(rows) + without_row,
+        failed=len(rows) - len(ok) + without_row,
         completed_per_s=len(ok) / span_s if span_s > 0 else None,
-        values=_values(ok),
+        values=_values(kept),
     )
 
 
@@ -87,16 +86,19 @@ def _growth(rows: Array, kept: Array) -> float | None:
     return (present(end) - present(middle)) / later if later else None
 
 
-def _values(ok: Array) -> dict[str, Array]:
+def _values(kept: Repeat) -> dict[str, Array]:
+    ok = kept.ok()
     wired = ok[columns.was_sent(ok)]
     streams = wired[(wired["chunks"] > 0) & (wired["first_byte"] >= 0)]
-    several = streams[(streams["chunks"] > 1) & (streams["last_chunk"] >= 0)]
-    gaps = (several["last_chunk"] - several["first_byte"]) / (np.maximum(several["chunks"], 2) - 1.0)
-    found = (
-        columns.latency(ok),
-        columns.service_time(wired),
-        columns.queue_wait(ok),
-        streams["first_byte"] - streams["sent"],
-        gaps,
-    )
-    return {name: np.sort(values) / 1e9 for name, values in zip(FAMILIES, found, strict=True)}
+    part = counted(kept)
+    each = tpot(part.rows, part.tokens["output"])
+    found = {
+        "": columns.latency(ok),
+        "service_": columns.service_time(wired),
+        "queue_wait_": columns.queue_wait(ok),
+        "ttft_": streams["first_byte"] - streams["sent"],
+        "itl_": gaps(kept),
+        "tpot_": each[each >= 0],
+        "e2e_": e2e(wired),
+    }
+    return {name: np.sort(values) / 1e9 for name, values in found.items()}

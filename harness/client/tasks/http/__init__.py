@@ -13,7 +13,7 @@ from harness.client.tasks.http.definition import Definition, definition
 from harness.client.tasks.http.fields import UNSET
 from harness.client.tasks.http.shipped import file_text
 from harness.client.tasks.http.template import Constant, Values
-from harness.client.types import Item, Request
+from harness.client.types import Answers, Item, Request
 
 __all__ = ["Counted", "Http"]
 
@@ -159,8 +159,8 @@ class Http:
             return (value,)
         counts = made.usage.read(read)
         if made.stream is not None and isinstance(value, str):
-            return (Completion(value, usage=counts),)
-        return (Counted(value, counts),)
+            return Answers((Completion(value, usage=counts),), usage=counts)
+        return Answers((Counted(value, counts),), usage=counts)
 
     def _batch_answers(self, read: Any, items: int) -> tuple[Any, ...]:
         made = self.made
@@ -172,14 +172,14 @@ class Http:
                 answers.append(made.answer.read(element))
             except BadResponse as error:
                 raise BadResponse(f"answer {place + 1} of {items}: {error}", error.outcome) from error
-        return tuple(answers)
+        return tuple(answers) if made.usage is None else Answers(answers, usage=made.usage.read(read))
 
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Any, ...]:
         made = self.made
         if made.stream is None:
             raise BadResponse("the answer is a stream; describe it under [stream]")
         text, usage = made.stream.read(events)
-        return (text,) if made.usage is None else (Completion(text, usage=usage),)
+        return (text,) if made.usage is None else Answers((Completion(text, usage=usage),), usage=usage)
 
     def text_of(self, data: Values, /) -> str | None:
         """The field that `text` names, for layers that compare texts."""

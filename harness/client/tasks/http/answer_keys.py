@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.client.answers import Usage
 from harness.client.errors import SettingError
 from harness.client.outcome import Outcome
-from harness.client.tasks._said import Usage
 from harness.client.tasks.http.answers import (
     READERS,
     AnswerPlaces,

@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
+from harness.client.answers import Usage
 from harness.client.errors import BadResponse
 from harness.client.outcome import Outcome
 from harness.client.redaction import excerpt
-from harness.client.tasks._said import Usage
 from harness.client.tasks.http.pointer import MISSING, Tokens, found, kind_of, pointer, why_missing
 
 _decode = msgspec.json.Decoder().decode

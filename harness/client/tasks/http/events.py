@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from harness.client.answers import Usage
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
-from harness.client.tasks._said import Usage
 from harness.client.tasks.http.answers import Condition, UsagePlaces
 from harness.client.tasks.http.pointer import MISSING, Tokens, found, kind_of, pointer
 from harness.client.transport.outcomes import SseSplitter

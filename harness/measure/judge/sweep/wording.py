@@ -99,7 +99,7 @@ def _concurrency_advice(result: SweepResult) -> str:
         return _within_slo(result, here)
     set_to = f"Set concurrency to {here.level:,.0f} ({_figures(here)})"
     if result.edge == "highest":
-        return f"{set_to}: it is the highest level measured, so a higher one may be better. {_higher(result)}"
+        return f"{set_to}: it is the highest level measured{_open_end(result, 'a higher one may be better')}"
     lower = " It is the lowest level tried, so a lower one may be enough: extend --concurrency downwards."
     higher = [point for point in _judged(result) if point.level > here.level]
     return f"{set_to}; {_beyond(result, here, higher[0], higher[-1])}{lower if result.edge == 'lowest' else ''}"
@@ -117,6 +117,13 @@ def _within_slo(result: SweepResult, knee: SweepPoint) -> str:
         f"{set_to} {level_words(result, here.level)} ({_figures(here)}), the highest level that holds the SLO; "
         f"{above} {level_words(result, knee.level)} ({_figures(knee)})."
     )
+
+
+def _open_end(result: SweepResult, hope: str) -> str:
+    """What is known of higher levels: why the sweep ended here, or how to see more."""
+    if result.stopped is not None:
+        return f". The sweep ended because {result.stopped}. {_higher(result)}".rstrip()
+    return f", so {hope}. {_higher(result)}"
 
 
 def _higher(result: SweepResult) -> str:
@@ -154,7 +161,7 @@ def _rate_advice(result: SweepResult) -> str:
     failed = f", {units.share(here.errors)} failed" if here.errors else ""
     said = f"The server keeps up with {units.rate(result.knee)} ({_tail(here)}{failed})"
     if result.edge == "highest":
-        return f"{said}, the highest rate measured, so it may stand more. {_higher(result)}"
+        return f"{said}, the highest rate measured{_open_end(result, 'it may stand more')}"
     behind = next(point for point in judged if point.level > result.knee)
     if behind.failing:
         return f"{said}; at {units.rate(behind.level)} too many requests fail ({_figures(behind)})."

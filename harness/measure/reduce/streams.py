@@ -1,0 +1,84 @@
+"""Times of a request to a language model, in ns, from its rows. Pure.
+
+TTFT is from the last attempt's `sent` to the first content event; it excludes lag, queue wait and retry time.
+E2E is from the same instant to the last content event; of an answer that came whole, to its last byte.
+TPOT is (E2E - TTFT) / (output tokens - 1), of streams with two tokens or more in two content events or more.
+ITL is every gap between two content events that follow one another.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.client.types import Outcome
+from harness.measure.reduce import columns
+from harness.measure.reduce.columns import Array, Repeat
+
+
+class Counted(NamedTuple):
+    """Successes with tokens: rows of requests and of tokens, side by side, and the gaps of all requests."""
+
+    rows: Array
+    tokens: Array
+    gaps: Array
+
+
+def counted(repeat: Repeat) -> Counted:
+    """The successes of a repeat that have tokens."""
+    tokens = repeat.tokens.counts
+    rows = repeat.rows[tokens["row"]]
+    kept = (rows["outcome"] == Outcome.ok) & columns.was_sent(rows)
+    return Counted(rows[kept], tokens[kept], repeat.tokens.gaps)
+
+
+def total(repeat: Repeat, name: str) -> int | None:
+    """The sum of a count over successes; None if it is known of none."""
+    values = counted(repeat).tokens[name]
+    known = values[values >= 0]
+    return int(known.sum(dtype=np.int64)) if len(known) else None
+
+
+def e2e_ends(rows: Array) -> Array:
+    """The instant of the last content event, else of the last byte."""
+    ends: Array = np.where(rows["last_chunk"] >= 0, rows["last_chunk"], rows["done"])
+    return ends
+
+
+def e2e(rows: Array) -> Array:
+    """E2E; -1 if nothing was sent."""
+    found: Array = np.where(columns.was_sent(rows), e2e_ends(rows) - rows["sent"], -1)
+    return found
+
+
+def tpot(rows: Array, output: Array) -> Array:
+    """TPOT of each row, by its number of output tokens; -1 where there is none."""
+    known = (output > 1) & (rows["chunks"] > 1) & (rows["first_byte"] >= 0) & (rows["last_chunk"] >= 0)
+    decoding = rows["last_chunk"] - rows["first_byte"]
+    found: Array = np.where(known, np.rint(decoding / np.maximum(output - 1.0, 1.0)), -1).astype(np.int64)
+    return found
+
+
+def outputs(repeat: Repeat) -> Array:
+    """Output tokens of each row of a repeat; -1 where they are not known."""
+    found = np.full(len(repeat.rows), -1, np.int64)
+    found[repeat.tokens.counts["row"]] = repeat.tokens.counts["output"]
+    return found
+
+
+def gaps(repeat: Repeat) -> Array:
+    """All gaps between content events of successes, stream by stream in the order in which they were sent."""
+    rows = repeat.tokens.gaps
+    of = repeat.rows[rows["row"]]
+    good = (of["outcome"] == Outcome.ok) & columns.was_sent(of)
+    rows, sent = rows[good], of["sent"][good]
+    flat = rows["gaps"][np.argsort(sent, kind="stable")].ravel()
+    found: Array = np.rint(flat[~np.isnan(flat)].astype(np.float64) * 1e9).astype(np.int64)
+    return found
+
+
+def mean_gap(rows: Array) -> Array:
+    """The mean gap of each stream: (last - first) / (events - 1)."""
+    found: Array = (rows["last_chunk"] - rows["first_byte"]) / (np.maximum(rows["chunks"], 2) - 1.0)
+    return found.round().astype(np.int64)

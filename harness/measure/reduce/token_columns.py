@@ -1,0 +1,61 @@
+"""Token counts and gaps of one repeat as columns, matched to the rows of its requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.measure.record.rows_file import GAP_DTYPE, TOKEN_DTYPE
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class TokenColumns:
+    """Rows of both files; `row` is the place of the request among the rows of the repeat."""
+
+    counts: Array
+    gaps: Array
+
+    def kept(self, mask: Array) -> TokenColumns:
+        """What belongs to the requests for which the mask is true, with their places among these."""
+        places = np.cumsum(mask) - 1
+        return TokenColumns(*(_moved(part[mask[part["row"]]], places) for part in (self.counts, self.gaps)))
+
+
+NO_TOKENS = TokenColumns(np.empty(0, TOKEN_DTYPE), np.empty(0, GAP_DTYPE))
+
+
+def _moved(part: Array, places: Array) -> Array:
+    part = part.copy()
+    part["row"] = places[part["row"]]
+    return part
+
+
+def matched(requests: Array, counts: Array, gaps: Array) -> TokenColumns:
+    """The rows whose request is there. A request may be missing if its process was killed or its file is damaged."""
+    there = counts["row"] < len(requests)
+    counts = counts[there]
+    counts = counts[requests["index"][counts["row"]] == counts["index"]]
+    return TokenColumns(counts, gaps[np.isin(gaps["row"], counts["row"])])
+
+
+def joined(parts: Sequence[tuple[TokenColumns, int]]) -> TokenColumns:
+    """Several processes together, each with its number of requests, whose rows follow one another."""
+    if not any(len(part.counts) for part, _ in parts):
+        return NO_TOKENS
+    starts = np.cumsum([0, *(size for _, size in parts)]).tolist()
+
+    def together(of: Callable[[TokenColumns], Array]) -> Array:
+        moved = []
+        for (part, _), start in zip(parts, starts, strict=False):
+            rows = of(part).copy()
+            rows["row"] += np.uint64(start)
+            moved.append(rows)
+        whole: Array = np.concatenate(moved)
+        return whole
+
+    return TokenColumns(together(lambda part: part.counts), together(lambda part: part.gaps))
