@@ -40,7 +40,9 @@ class SimulatedEngine:
         self._armed = math.inf
         details = {"profile": profile.name, "speed": profile.speed}
         note = f"simulated: answers are made up{scale_note(profile.speed)}"
-        self.info = EngineInfo(profile.model, answers.KINDS, profile.input_tokens_max, note, details=details)
+        self.info = EngineInfo(
+            profile.model, answers.KINDS, profile.input_tokens_max, note, details=details, images=True, tools=True
+        )
         # open() sets it before the first request.
         self.timers: Timers = None  # type: ignore[assignment]
         self.reseed(seed)

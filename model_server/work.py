@@ -219,6 +219,10 @@ class EngineInfo(msgspec.Struct, frozen=True):
     details: dict[str, Any] = {}
     # Kinds of work with another bound than `input_tokens_max`.
     limits: dict[str, int] = {}
+    # Whether messages of a chat may hold images.
+    images: bool = False
+    # Whether a chat may ask for thinking and calls of tools.
+    tools: bool = False
 
     def tokens_max(self, kind: str) -> int:
         """The longest input of this kind."""

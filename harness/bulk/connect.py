@@ -10,7 +10,7 @@ from harness.bulk.server_watch import Alive
 from harness.bulk.settings import ProcessSettings
 from harness.client.errors import UsageError
 from harness.client.transport.choice import transport_of
-from harness.client.transport.server import check_answers, check_url, identity
+from harness.client.transport.server import check_answers, check_route, check_url, identity
 from harness.client.types import Send, Strategy
 
 
@@ -27,6 +27,7 @@ async def connected(
     to = settings.connection.access(settings.target)
     url = check_url(to.url)
     await asyncio.to_thread(check_answers, url, to)
+    await asyncio.to_thread(check_route, url, strategy, settings.strategy.partition(":")[0], to)
     server = await asyncio.to_thread(identity, url, to) if named else url
 
     async def alive() -> bool:

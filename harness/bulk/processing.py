@@ -20,6 +20,7 @@ from harness.bulk import paths, resume, tally
 from harness.bulk.ending import EarlyEnd, Summary, summary
 from harness.bulk.entrance import entrance
 from harness.bulk.intake import Intake
+from harness.bulk.openai_batch import BatchRows
 from harness.bulk.results import Results, Tell
 from harness.bulk.row_items import Rows, Ticket
 from harness.bulk.saving import Store
@@ -49,6 +50,8 @@ class Process:
         self, settings: ProcessSettings, send: Send | None = None, alive: Alive | None = None, tell: Tell | None = None
     ) -> None:
         self._table = table_output(settings.output)
+        if self._table is not None and settings.output_format is not None:
+            raise UsageError(f"--output-format {settings.output_format}: is JSONL; {settings.output} would be a table")
         if self._table is not None:
             # Dead letters keep the name that belongs to the table.
             lines, dead = self._table.lines, settings.dead_letter_path
@@ -65,15 +68,16 @@ class Process:
         if provides(self._strategy, BatchingStrategy) and self._strategy.size > settings.window:
             raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
         self._reader = RowReader(settings.input, columns_of(settings.columns), settings.reading)
-        self._rows = Rows(
+        kind = Rows if settings.output_format is None else BatchRows
+        self._rows = kind(
             settings.tasks,
             settings.id_field,
             settings.with_input,
             settings.task_field,
             settings.priority_field,
             uses_priorities(self._strategy),
-            settings.http,
-            self._reader,
+            http=settings.http,
+            reader=self._reader,
         )
         self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)
         self._closing = AsyncExitStack()

@@ -74,12 +74,18 @@ class Rows:
         self._only: Task | None = built[0] if len(built) == 1 else None
         # Only the named tasks are allowed.
         self._closed = bool(built)
-        self._reader.settings.check_tasks([task.name for task in built] or ["named by each row"])
+        self._check_options(built)
         self._id_field = id_field
         self._with_input = with_input
         self._task_field = task_field
         self._priority_field = priority_field
         self.priorities = priorities
+
+    def _check_options(self, built: Sequence[Task]) -> None:
+        """Raise UsageError for an option that belongs to a task, without such a task."""
+        self._reader.settings.check_tasks(built)
+        if not built and (flag := self._reader.settings.task_flag):
+            raise UsageError(f"{flag}: belongs to a task; name it with --task or --http")
 
     def fingerprint(self) -> dict[str, Any]:
         """Settings that affect the answers and the form of the output."""
@@ -88,6 +94,7 @@ class Rows:
             "id_field": self._id_field,
             "with_input": self._with_input,
             "task_field": self._task_field,
+            "output_format": None,
             **self._reader.fingerprint(),
         }
 
@@ -109,7 +116,7 @@ class Rows:
                 return None, ticket, None
             row = self._reader.mapped(row)
             ticket.id = row.get(self._id_field, msgspec.UNSET)
-            task = self._only or self._named(row)
+            task = self._task_of(row)
             priority = priority_of(row, self._priority_field, self.priorities)
             return Item(line, data_of(task, row), task, priority), ticket, ""
         except ItemError as error:
@@ -120,6 +127,9 @@ class Rows:
     def is_header(self, line: int) -> bool:
         """Whether this line holds the names of columns."""
         return line == 1 and self._reader.has_header
+
+    def _task_of(self, row: Mapping[str, Any]) -> Task:
+        return self._only or self._named(row)
 
     def _named(self, row: Mapping[str, Any]) -> Task:
         name, field = row.get(self._task_field), self._task_field
@@ -178,8 +188,14 @@ class Rows:
 
 
 def reason_of(dead_line: bytes) -> DeadLetterReason:
-    """The reason in a dead letter."""
-    return msgspec.json.decode(dead_line, type=DeadLetterReason)
+    """The reason in a dead letter, also in one with the fields of a batch file."""
+    letter = msgspec.json.decode(dead_line)
+    error, response = letter["error"], letter.get("response")
+    if isinstance(response, dict):
+        error = response["body"]["error"]["message"]
+    elif isinstance(error, dict):
+        error = error["message"]
+    return DeadLetterReason(letter["class"], letter["line"], letter.get("status", 0), error)
 
 
 def _letter(ticket: Ticket, kind: str) -> dict[str, Any]:

@@ -26,6 +26,11 @@ class ProcessSettings:
         "File of answers, one JSON object a line, or a table by its ending (.csv, .parquet); - is stdout.",
         metavar="FILE",
     )
+    output_format: str | None = option(
+        None,
+        "openai-batch: the output is an OpenAI batch file, with the body of each answer; INPUT may be one.",
+        choices=("openai-batch",),
+    )
     # Without a base URL a `send` is given.
     target: str | None = option(None, "Server to send to.", metavar="URL")
     tasks: tuple[str, ...] = option(

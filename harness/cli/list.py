@@ -16,6 +16,7 @@ from harness.client.errors import UsageError
 PLURALS = {
     "strategies": "strategy",
     "tasks": "task",
+    "http": "http",
     "limits": "limit",
     "layers": "layer",
     "loads": "load",
@@ -35,6 +36,10 @@ def entries(kind: str) -> dict[str, Entry]:
         from mock_server import profiles
 
         return {name: {"summary": profiles.summary(name), "settings": {}} for name in profiles.names()}
+    if kind == "http":
+        from harness.client.tasks.http import shipped
+
+        return {name: {"summary": shipped.summary(name), "settings": _fields(name)} for name in shipped.names()}
     from harness import plugins
     from harness.client import stack
 
@@ -77,6 +82,20 @@ def _settings(kind: str, name: str) -> dict[str, Entry]:
         for field in dataclasses.fields(cls)
         if field.init
     }
+
+
+def _fields(name: str) -> dict[str, Entry]:
+    """The fields of the rows of a task that is a TOML file."""
+    from harness.client.tasks.http import Http
+    from harness.client.tasks.http.fields import UNSET
+
+    found: dict[str, Entry] = {}
+    for field in Http(name).made.fields.all:
+        entry: Entry = {"type": field.kind}
+        if field.optional or field.default is not UNSET:
+            entry["default"] = None if field.default is UNSET else field.default
+        found[field.source] = entry
+    return found
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
@@ -123,7 +142,8 @@ def _of_scenario(cls: type[Any]) -> dict[str, Entry]:
 def command(what: str | None, as_json: bool) -> None:
     """List strategies, tasks, limits, layers, loads, scenarios, profiles, faults, charts and formats.
 
-    Settings with their defaults follow each name; ! marks a required setting. Layers are listed from outside in.
+    Settings with their defaults follow each name; ! marks a required setting. Layers are listed from outside in. http
+    are the tasks that --http knows by name, with the fields of their rows.
     """
     kinds = [what] if what else list(PLURALS)
     table = {kind: entries(PLURALS[kind]) for kind in kinds}

@@ -17,12 +17,15 @@ SAMPLES = {"scenarios/data/pairs.jsonl": "Sentence pairs: the input of similarit
 
 def files() -> dict[str, str]:
     """Name -> one-line description; the name is the file's path below the folder of the packages."""
+    from harness.client.tasks.http.shipped import names as task_names
+    from harness.client.tasks.http.shipped import summary as tasks_summary
     from mock_server import profiles
 
     stems = {name: name.replace("-", "_") for name in plugins.names("scenario")}
     scenarios = {f"scenarios/{stem}.py": plugins.summary("scenario", name) for name, stem in stems.items()}
     shipped = {f"mock_server/profiles/{name}.toml": profiles.summary(name) for name in profiles.names()}
-    return scenarios | SAMPLES | shipped
+    tasks = {f"harness/client/tasks/http/shipped/{name}.toml": tasks_summary(name) for name in task_names()}
+    return scenarios | SAMPLES | shipped | tasks
 
 
 def locate(name: str) -> Path:
@@ -42,7 +45,8 @@ def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[st
 def command(name: str | None) -> None:
     """Print the path of a file that comes with paceline; without NAME, list them all.
 
-    Scenarios are locustfiles, pairs.jsonl is a sample input, profiles describe servers for the mock.
+    Scenarios are locustfiles, pairs.jsonl is a sample input, profiles describe servers for the mock, and the TOML files
+    of tasks are those that --http knows by name.
 
     \b
     locust -f $(paceline path scenarios/spike.py) --headless -u 2 -r 2 -t 10s

@@ -35,12 +35,12 @@ def _options(function: Any) -> Any:
 
 
 @click.command("process", cls=Command)
-@click.argument("input", metavar="INPUT")
+@click.argument("inputs", metavar="INPUT", nargs=-1, required=True)
 @_options
 @click.option("--cache", metavar="FILE", help="File that stores answers for later calls (the layer cache).")
 @click.option("--json", "as_json", is_flag=True, help="Write a summary as JSON to stdout.")
 @click.option("--quiet", is_flag=True, help="Print only what went wrong.")
-def command(**options: Any) -> int:
+def command(inputs: tuple[str, ...], **options: Any) -> int:
     """Send every row of INPUT (JSONL, CSV, Parquet, ...; - is stdin) and write the answers to a file.
 
     Memory stays the same whatever the size. Killed at any moment and called again with --resume, it loses nothing and
@@ -48,6 +48,7 @@ def command(**options: Any) -> int:
 
     \b
     paceline process in.jsonl --output out.jsonl --target http://127.0.0.1:8000 --task annotate --resume
+    paceline process batch.jsonl --output out.jsonl --output-format openai-batch --target http://127.0.0.1:8000
     zcat in.gz | paceline process - --output out.jsonl.zst --target URL --task similarity -s queue-stream:concurrency=50
 
     \b
@@ -57,7 +58,7 @@ def command(**options: Any) -> int:
     from harness.cli.process_show import Show
     from harness.experiment.event_loop import new_event_loop
 
-    settings = _settings(options)
+    settings = _settings(options | {"input": _input(inputs)})
     if options["as_json"] and settings.output == "-":
         raise UsageError("--json and --output - both write to stdout")
     check_json_output(options["as_json"])
@@ -69,6 +70,16 @@ def command(**options: Any) -> int:
 
         click.echo(msgspec.json.encode(summary).decode())
     return exit_code(summary)
+
+
+def _input(inputs: tuple[str, ...]) -> str:
+    """The one input. Raises UsageError for several: resuming needs one order of all rows."""
+    if len(inputs) > 1:
+        raise UsageError(
+            f"INPUT: one file, folder or -, and {len(inputs)} are given ({', '.join(inputs[:3])}); put files into a "
+            "folder of their own, or join them: cat FILE... | paceline process -"
+        )
+    return inputs[0]
 
 
 def _settings(options: dict[str, Any]) -> ProcessSettings:

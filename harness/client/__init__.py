@@ -50,9 +50,11 @@ if TYPE_CHECKING:  # isort: off
     # Tasks
     from harness.client.tasks.annotate import Annotate as Annotate
     from harness.client.tasks.chat import Chat as Chat
+    from harness.client.tasks.complete import Complete as Complete
     from harness.client.tasks.embed import Embed as Embed
     from harness.client.tasks.fill_mask import FillMask as FillMask
     from harness.client.tasks.http import Http as Http
+    from harness.client.tasks.responses import Responses as Responses
     from harness.client.tasks.similarity import Similarity as Similarity
     from harness.client.tasks.zero_shot import ZeroShot as ZeroShot
 

@@ -9,9 +9,13 @@ from typing import Any
 
 from harness.base.options import option, options
 from harness.client.errors import UsageError
+from harness.client.protocols import ParameterTask, provides
+from harness.client.types import Task
 
 FORMS = ("jsonl", "json", "csv", "tsv", "text", "parquet", "arrow")
 """Forms of input files."""
+CONVERSATIONS = ("chat", "responses")
+"""Tasks whose rows may have a system message."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,11 @@ class InputSettings:
         "Template (jinja2) that makes the prompt or text of each row from its columns, or another FIELD.",
         metavar="[FIELD=]FILE",
     )
-    system: str | None = option(None, "System message of each row of the task chat.", metavar="TEXT")
+    system: str | None = option(None, "System message of each row of the task chat or responses.", metavar="TEXT")
     parameters: tuple[str, ...] = option(
         (),
-        "Parameter of the task chat for rows without their own, such as temperature=0, response_format=@schema.json. "
-        "Repeatable.",
+        "Parameter of the API for rows without their own, such as temperature=0, response_format=@schema.json; with "
+        "--http a field of the row. Repeatable.",
         flag="--param",
         metavar="NAME=VALUE",
     )
@@ -62,16 +66,25 @@ class InputSettings:
         """The first option that was given."""
         return next((one.flag for one in options(type(self)) if getattr(self, one.field) != one.default), "")
 
+    @property
+    def task_flag(self) -> str:
+        """The option that belongs to a task, if one was given."""
+        return "--system" if self.system is not None else "--param" if self.parameters else ""
+
     def fingerprint(self) -> dict[str, Any]:
         """The settings that were given: a resumed run must have the same."""
         values = {one.field: getattr(self, one.field) for one in options(type(self))}
         return {name: list(value) if type(value) is tuple else value for name, value in values.items() if value}
 
-    def check_tasks(self, names: Iterable[str]) -> None:
-        """Raise UsageError if an option of the task chat is given for another task."""
-        if (self.system is not None or self.parameters) and (other := [name for name in names if name != "chat"]):
-            flag = "--param" if self.system is None else "--system"
-            raise UsageError(f"{flag}: belongs to the task chat; the task is {other[0]}")
+    def check_tasks(self, tasks: Iterable[Task]) -> None:
+        """Raise UsageError if a system message or a parameter is given for a task that does not have it."""
+        for task in tasks:
+            if self.system is not None and task.name not in CONVERSATIONS:
+                raise UsageError(
+                    f"--system: belongs to the tasks {' and '.join(CONVERSATIONS)}; the task is {task.name}"
+                )
+            for text in self.parameters:
+                _check_parameter(text, text.partition("=")[0], task)
 
     @staticmethod
     def _check_encoding(name: str) -> None:
@@ -82,3 +95,14 @@ class InputSettings:
         # Codecs from bytes to bytes, such as zip, are no encodings of texts.
         if known is None or not getattr(known, "_is_text_encoding", True):
             raise UsageError(f"--encoding {name}: is not known; such as utf-8, latin-1, cp1252, utf-16, shift_jis")
+
+
+def _check_parameter(text: str, name: str, task: Task) -> None:
+    task_name = task.name
+    if not provides(task, ParameterTask):
+        raise UsageError(f"--param {text}: the task {task_name} has no parameters")
+    if name in task.refused_parameters:
+        raise UsageError(f"--param {text}: {task.refused_parameters[name]}")
+    if name not in task.parameter_names:
+        known = ", ".join(sorted(task.parameter_names)) or "none"
+        raise UsageError(f"--param {text}: {name} is no parameter of the task {task_name}; it has {known}")

@@ -27,4 +27,5 @@ def max_tokens_of(item: Item) -> int:
     """The most tokens that the answer to an item may have; 0 if no text is generated."""
     own = parameters_of(item)
     of_task = item.task.max_tokens if provides(item.task, GeneratingTask) else 0
-    return int(own.get("max_completion_tokens") or own.get("max_tokens", of_task) or 0)
+    given = own.get("max_completion_tokens") or own.get("max_output_tokens") or own.get("max_tokens", of_task)
+    return int(given or 0)

@@ -5,7 +5,7 @@ Nothing needs to inherit from these protocols. `provides` is the one test for th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from harness.client.types import Limit, Request, Response, Strategy
@@ -61,6 +61,18 @@ class GeneratingTask(Protocol):
     """A task that bounds the tokens of a generated answer."""
 
     max_tokens: int
+
+
+@runtime_checkable
+class ParameterTask(Protocol):
+    """A task whose rows may set parameters of the API, which `--param` sets for rows without their own."""
+
+    @property
+    def parameter_names(self) -> Collection[str]: ...
+    @property
+    def refused_parameters(self) -> Mapping[str, str]:
+        """Names of the API that change the answer in an unsupported way, and why."""
+        ...
 
 
 @runtime_checkable
@@ -136,6 +148,14 @@ class BatchingStrategy(Protocol):
 
     @property
     def size(self) -> int: ...
+
+
+@runtime_checkable
+class RoutedStrategy(Protocol):
+    """A strategy that needs a route of the server beside those of its tasks, which answers GET."""
+
+    @property
+    def needs_route(self) -> str: ...
 
 
 @runtime_checkable

@@ -192,7 +192,7 @@ def _workload(settings: RunSettings, tasks: list[TaskShare]) -> tuple[str | None
         values = {"distribution": distribution, **given} if distribution else given
         return None, plugins.settings_of(plugins.fill(Synthetic, "--synthetic", values))
     if settings.input is not None:
-        settings.reading.check_tasks(share.task.name for share in tasks)
+        settings.reading.check_tasks(plugins.build("task", share.task.name, share.task.settings) for share in tasks)
         if len(tasks) > 1:
             raise UsageError("--input has lines for one task; a mix of tasks has made-up texts")
         return settings.input, None

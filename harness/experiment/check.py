@@ -129,7 +129,7 @@ def _item(settings: CheckSettings, task: Task) -> Item:
         if flag := settings.reading.first_flag:
             raise UsageError(f"{flag} needs --input: it says how that file is read")
         return Item(0, Synthetic().data(task, 0, 1), task)
-    settings.reading.check_tasks([task.name])
+    settings.reading.check_tasks([task])
     rows = Jsonl(settings.input, columns=columns_of(settings.columns), reading=settings.reading)
     for number, (_, data, _) in enumerate(rows.rows(task), 1):
         if number == settings.row:

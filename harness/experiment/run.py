@@ -22,6 +22,7 @@ import msgspec
 
 from harness.base.files import write_atomically
 from harness.client.errors import UsageError
+from harness.client.transport.server import check_route
 from harness.experiment import target as targets
 from harness.experiment.ceiling import ceilings
 from harness.experiment.child_process import Played, Watch, play
@@ -275,7 +276,10 @@ def open_server(run: Run) -> targets.RunningTarget:
     try:
         check_open_files(run.cases)
         if settings.target is not None:
-            return targets.remote(settings.target, run.access)
+            found = targets.remote(settings.target, run.access)
+            for case in run.cases:
+                check_route(found.url, case.build_strategy(), case.strategy.name, run.access)
+            return found
         return targets.embedded(settings.server, settings.speed, settings.seed, run.records / "mock_server.log")
     except (UsageError, KeyboardInterrupt):
         if not (run.directory / PLAN_FILE).exists():

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from harness.client.errors import UsageError
+from harness.client.errors import ItemError, UsageError
 from harness.client.tasks._conversation import REFUSED, SENT
 from harness.load.lines import text_of
 
@@ -17,7 +17,10 @@ _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "ass
 
 
 def parameters_of(texts: Iterable[str]) -> dict[str, Any]:
-    """The parameters that `NAME=VALUE` gives: JSON where it is JSON, else a text; `@FILE` is a file of JSON."""
+    """The parameters that `NAME=VALUE` gives: JSON where it is JSON, else a text; `@FILE` is a file of JSON.
+
+    Whether the task has them is checked by `InputSettings.check_tasks`.
+    """
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -25,12 +28,6 @@ def parameters_of(texts: Iterable[str]) -> dict[str, Any]:
             raise UsageError(f"--param {text}: is not NAME=VALUE or NAME=@FILE.json")
         if name in found:
             raise UsageError(f"--param {text}: {name} is given twice")
-        if name in REFUSED:
-            raise UsageError(f"--param {text}: {REFUSED[name]}")
-        if name not in SENT:
-            raise UsageError(
-                f"--param {text}: {name} is no parameter of the task chat; it has {', '.join(sorted(SENT))}"
-            )
         found[name] = _from_file(text, value[1:]) if value.startswith("@") else _value(value)
     return found
 
@@ -73,10 +70,15 @@ def _is_system(message: Any) -> bool:
 
 
 def unfolded(row: dict[str, Any]) -> dict[str, Any]:
-    """The row of a line of an OpenAI batch file, or of a conversation of ShareGPT; any other row as it is."""
+    """The row of a line of an OpenAI batch file, or of a conversation of ShareGPT; any other row as it is.
+
+    Raises ItemError.
+    """
     body = row.get("body")
     if isinstance(body, dict) and "custom_id" in row:
-        return {**body, "id": row["custom_id"]}
+        if row.get("method", "POST") != "POST":
+            raise ItemError(f"method: is {str(row['method'])[:20]!r}; the requests of a batch file are POST")
+        return {**body, "id": row["custom_id"], **({"url": row["url"]} if "url" in row else {})}
     return _from_sharegpt(row)
 
 

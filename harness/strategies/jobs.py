@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from harness.client.checks import at_least, between
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
-from harness.client.jobs import JobSend, Polling
+from harness.client.jobs import PATH, JobSend, Polling
 from harness.client.limits.fixed import Fixed
 from harness.client.types import Item, Layers, Result, Send, no_layers
 from harness.strategies._workers import Workers
@@ -32,6 +32,7 @@ class Jobs:
     poll_s: float = 0.02
     poll_max_s: float = 1.0
     blocking: ClassVar[bool] = False
+    needs_route: ClassVar[str] = PATH
     needs_real_time: ClassVar[str] = "a simulated server has no job queue; use a strategy that sends requests"
 
     def __post_init__(self) -> None:

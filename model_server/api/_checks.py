@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -66,13 +66,13 @@ def shortened(vector: list[float], dimensions: int | None) -> list[float]:
     return [value / length for value in cut]
 
 
-def unsupported(body: Asked) -> None:
-    """Refuse unsupported fields, unless their value is one of `neutral`, which has no effect."""
+def unsupported(body: Asked, but: Set[str] = frozenset()) -> None:
+    """Refuse unsupported fields but these, unless their value is one of `neutral`, which has no effect."""
     values = _values_of(type(body))(body)
     if values.count(None) == len(values):
         return
     for value, (name, neutral) in zip(values, body.neutral.items(), strict=True):
-        if value is not None and value not in neutral:
+        if value is not None and value not in neutral and name not in but:
             raise invalid(f"{name}: is not supported by this server; leave it out", name, "unsupported_parameter")
 
 

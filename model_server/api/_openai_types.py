@@ -14,18 +14,26 @@ from model_server.api._asked import Asked, Neutral, NoEffect, PositiveInt, Unsup
 from model_server.api._texts import SOME, Filled
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
 Ids = Annotated[list[TokenId], SOME]
 Texts = Filled | Annotated[list[Filled | TokenId | Ids], SOME]
 """A text, a list of texts, the token ids of one text, or those of several."""
 
 
-class ContentPart(msgspec.Struct):
-    """One part of a message; only text is supported."""
+class ImageUrl(msgspec.Struct):
+    """An image: a data URL, or an address, which is not fetched."""
 
-    text: str
-    type: Literal["text"] = "text"
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ContentPart(msgspec.Struct):
+    """One part of a message: `text`, or `image_url` if the model reads images, which the mock's does."""
+
+    type: Literal["text", "image_url"] = "text"
+    text: str | None = None
+    image_url: ImageUrl | str | None = None
 
 
 class ChatMessage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -64,6 +72,7 @@ class ChatBody(Asked, kw_only=True):
         "logprobs": (False,),
         "top_logprobs": (0,),
         "chat_template_kwargs": ({},),
+        "reasoning_effort": ("none",),
         "add_generation_prompt": (True,),
         "continue_final_message": (False,),
     }
@@ -82,6 +91,7 @@ class ChatBody(Asked, kw_only=True):
     logprobs: Unsupported = None
     top_logprobs: Unsupported = None
     chat_template_kwargs: Unsupported = None
+    reasoning_effort: Unsupported = None
     add_generation_prompt: Unsupported = None
     continue_final_message: Unsupported = None
     parallel_tool_calls: NoEffect = None
@@ -109,19 +119,44 @@ class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True):
     user: NoEffect = None
 
 
+class CompletionDetails(msgspec.Struct):
+    """Of the completion's tokens, those of the thinking."""
+
+    reasoning_tokens: int
+
+
 class Usage(msgspec.Struct):
     """Token counts of a generation."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    completion_tokens_details: CompletionDetails | UnsetType = UNSET
+
+
+class FunctionCall(msgspec.Struct):
+    """A function and its arguments as JSON, or a piece of them."""
+
+    arguments: str
+    name: str | UnsetType = UNSET
+
+
+class ToolCall(msgspec.Struct):
+    """A call of a tool, or a piece of one."""
+
+    function: FunctionCall
+    index: int | UnsetType = UNSET
+    id: str | UnsetType = UNSET
+    type: Literal["function"] | UnsetType = UNSET
 
 
 class AssistantMessage(msgspec.Struct):
-    """The answer of the model."""
+    """The answer of the model; the mock also thinks and calls tools."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
+    reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[ToolCall] | UnsetType = UNSET
 
 
 class ChatChoice(msgspec.Struct):
@@ -145,10 +180,12 @@ class Chat(msgspec.Struct):
 
 
 class Delta(msgspec.Struct):
-    """The text that a chunk adds."""
+    """The text, thinking or piece of a call that a chunk adds."""
 
     role: Literal["assistant"] | UnsetType = UNSET
-    content: str | UnsetType = UNSET
+    content: str | UnsetType | None = UNSET
+    reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[ToolCall] | UnsetType = UNSET
 
 
 class ChatChunkChoice(msgspec.Struct):

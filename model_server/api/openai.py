@@ -15,6 +15,8 @@ from model_server.api import _checks as check
 from model_server.api import _openai_types as types
 from model_server.api import _token_ids as token_ids
 from model_server.api._generation import DONE, Prompts, begin, collect, events_of
+from model_server.api._images import part_text
+from model_server.api._spoken import FIELDS, Spoken, Wanted, wanted
 from model_server.errors import ApiError
 from model_server.http.exchange import Exchange
 from model_server.http.reply import Reply, StreamReply
@@ -29,14 +31,14 @@ _encode = msgspec.json.Encoder().encode
 
 async def chat(app: App, exchange: Exchange, body: types.ChatBody) -> Reply:
     check.served(app, "generate")
-    check.unsupported(body)
+    check.unsupported(body, FIELDS if app.engine.info.tools else frozenset())
     check.count(app, len(body.messages), "messages")
-    messages = [said(message) for message in body.messages]
+    messages = [said(app, message, number) for number, message in enumerate(body.messages)]
     whole = "".join([content + _fields(more) if more else content for _, content, more in messages])
     check.text(app, whole, "messages")
     prompt = app.engine.prompt(messages)
     asked = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-    return await _complete(app, exchange, body, [prompt], asked, ChatShape)
+    return await _complete(app, exchange, body, [prompt], asked, ChatShape, wanted(app, body))
 
 
 async def completions(app: App, exchange: Exchange, body: types.CompletionBody) -> Reply:
@@ -52,21 +54,33 @@ class ChatShape:
     tokens_default = 128
     whole, chunk, prefix = "chat.completion", "chat.completion.chunk", "chatcmpl"
 
-    def __init__(self, head: dict[str, Any], options: types.StreamOptions | None, sequences: list[Sequence]) -> None:
+    def __init__(
+        self,
+        head: dict[str, Any],
+        options: types.StreamOptions | None,
+        sequences: list[Sequence],
+        asked: Wanted | None = None,
+    ) -> None:
+        # Of the only sequence, in a chat that asks for more than text.
+        self.spoken = None if asked is None else Spoken(asked, sequences[0])
         self.head = {**head, "object": self.chunk}
         self.usage = options is not None and options.include_usage
         self.extra: dict[str, Any] = {"usage": None} if self.usage else {}
         self.counted = sequences if options is not None and options.continuous_usage_stats and self.usage else None
 
-    @staticmethod
-    def choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
+    def choice(self, index: int, text: str, reason: str | None) -> dict[str, Any]:
         """The whole answer."""
-        message = {"role": "assistant", "content": text}
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        if self.spoken is not None:
+            message, reason = self.spoken.message(text), self.spoken.reason(reason)
         return {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
 
     def delta(self, index: int, text: str | None, reason: str | None) -> dict[str, Any]:
         """A part of it."""
-        delta = {} if text is None else {"role": "assistant", "content": text}
+        delta: dict[str, Any] = {} if text is None else {"role": "assistant", "content": text}
+        if self.spoken is not None:
+            delta = self.spoken.end() if text is None else self.spoken.delta(text)
+            reason = reason and self.spoken.reason(reason)
         return {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
 
     def piece(self, index: int, text: str) -> bytes:
@@ -76,10 +90,14 @@ class ChatShape:
         return self._event([self.delta(index, None, sequence.finish_reason)], self._so_far(index))
 
     def _so_far(self, index: int) -> dict[str, Any]:
-        return self.extra if self.counted is None else {"usage": _usage([self.counted[index]])}
+        return self.extra if self.counted is None else {"usage": self.usage_of([self.counted[index]])}
+
+    def usage_of(self, sequences: list[Sequence]) -> dict[str, Any]:
+        """The token counts."""
+        return _usage(sequences) | (self.spoken.counts() if self.spoken is not None else {})
 
     def close(self, sequences: list[Sequence]) -> bytes:
-        return self._event([], {"usage": _usage(sequences)}) + DONE if self.usage else DONE
+        return self._event([], {"usage": self.usage_of(sequences)}) + DONE if self.usage else DONE
 
     def _event(self, choices: list[Any], extra: dict[str, Any]) -> bytes:
         return b"data: " + _encode({**self.head, "choices": choices, **extra}) + b"\n\n"
@@ -91,8 +109,7 @@ class TextShape(ChatShape):
     tokens_default = 16
     whole, chunk, prefix = "text_completion", "text_completion", "cmpl"
 
-    @staticmethod
-    def choice(index: int, text: str, reason: str | None) -> dict[str, Any]:
+    def choice(self, index: int, text: str, reason: str | None) -> dict[str, Any]:
         """The whole answer."""
         return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
 
@@ -108,6 +125,7 @@ async def _complete(
     prompts: Prompts,
     asked: int | None,
     shape: type[ChatShape],
+    more: Wanted | None = None,
 ) -> Reply:
     sequences = await begin(app, exchange, prompts, body, asked, shape.tokens_default)
     head = {
@@ -115,30 +133,31 @@ async def _complete(
         "created": int(time.time()),
         "model": body.model or app.engine.info.model,
     }
+    shaped = shape(head, body.stream_options, sequences, more)
     if body.stream:
-        shaped = shape(head, body.stream_options, sequences)
         return StreamReply(events_of(app, exchange, sequences, shaped))
     texts = await collect(app, exchange, sequences)
     choices = [
-        shape.choice(index, text, sequence.finish_reason)
+        shaped.choice(index, text, sequence.finish_reason)
         for index, (text, sequence) in enumerate(zip(texts, sequences, strict=True))
     ]
-    return Reply(_encode({**head, "object": shape.whole, "choices": choices, "usage": _usage(sequences)}))
+    return Reply(_encode({**head, "object": shape.whole, "choices": choices, "usage": shaped.usage_of(sequences)}))
 
 
-def _content(message: types.ChatMessage) -> str:
+def _content(app: App, message: types.ChatMessage, number: int) -> str:
     if isinstance(message.content, list):
-        return "".join(part.text for part in message.content)
+        field = f"messages[{number}].content"
+        return "".join([part_text(app, part, f"{field}[{place}]") for place, part in enumerate(message.content)])
     return message.content or ""
 
 
-def said(message: types.ChatMessage) -> tuple[str, str, dict[str, Any]]:
-    """Role, content and the other fields of a message."""
-    values = _more(message)
+def said(app: App, message: types.ChatMessage, number: int) -> tuple[str, str, dict[str, Any]]:
+    """Role, content and the other fields of a message, which is the request's message of this number."""
+    values, content = _more(message), _content(app, message, number)
     if values.count(None) == len(values):
-        return message.role, _content(message), {}
+        return message.role, content, {}
     more = {name: value for name, value in zip(_MORE, values, strict=True) if value is not None}
-    return message.role, _content(message), more
+    return message.role, content, more
 
 
 _MORE = tuple(name for name in types.ChatMessage.__struct_fields__ if name not in ("role", "content"))

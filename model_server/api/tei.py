@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from model_server.api import _checks as check
+from model_server.api._scores import sigmoid
 from model_server.api._texts import SOME, Filled, FilledTexts
 from model_server.errors import invalid
 from model_server.http.exchange import Exchange
@@ -151,7 +151,7 @@ def _predict_inputs(inputs: str | list[str | list[str]]) -> tuple[list[tuple[str
 
 
 def _score(logit: float, raw: bool) -> float:
-    return logit if raw else 1 / (1 + math.exp(-logit))
+    return logit if raw else sigmoid(logit)
 
 
 async def info(app: App, exchange: Exchange, body: None) -> Reply:

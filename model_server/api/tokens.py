@@ -86,7 +86,7 @@ async def tokenize(app: App, exchange: Exchange, body: TokenizeBody) -> Reply:
     text = body.prompt
     if body.messages is not None:
         check.count(app, len(body.messages), "messages")
-        text = app.engine.prompt([said(message) for message in body.messages])
+        text = app.engine.prompt([said(app, message, number) for number, message in enumerate(body.messages)])
     found = await _tokens(app, "generate", text or "", body, forms[0])
     return Reply(_encode(Counted(len(found), app.engine.info.tokens_max("generate"), [token.id for token in found])))
 

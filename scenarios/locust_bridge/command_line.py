@@ -13,6 +13,7 @@ import msgspec
 from harness import plugins
 from harness.base.options import add_options, filled
 from harness.client.errors import UsageError
+from harness.client.input_settings import InputSettings
 from harness.client.layer_settings import LayerSettings
 from harness.client.transport.connection_settings import ConnectionSettings
 from harness.experiment.scenario import Description
@@ -32,6 +33,8 @@ def add_arguments(parser: Any, **_: Any) -> None:
     )
     add_options(group, RunSettings, only=FIELDS)
     add_options(group, LayerSettings, only=("retries", "timeout_s"), flags={"timeout_s": "--request-timeout"})
+    # How --input is read belongs to the command line, as the file does.
+    add_options(_Hidden(group), InputSettings)
     # Not in the web UI: a header may hold a secret. `--header` and TLS are the same for all workers.
     add_options(_Hidden(group), ConnectionSettings)
     # A text: Locust hands the options on to its workers as plain values.
@@ -87,6 +90,7 @@ def settings_from(options: Namespace, scenario: type[Description], target: str |
         target=target,
         users=options.num_users or 1,
         layers=filled(LayerSettings, values),
+        reading=filled(InputSettings, values),
         connection=filled(ConnectionSettings, values),
         calibrate=False,
         command="locust " + " ".join(sys.argv[1:]),

@@ -109,11 +109,24 @@ class Answer:
         """The server-sent events; raises if they are not of the form that clients expect, the end included."""
         assert self.headers["content-type"].startswith("text/event-stream")
         text = self.body.decode()
+        if text.startswith("event: "):
+            return self._named_events(text)
         assert text.endswith("data: [DONE]\n\n"), text[-200:]
         lines = text.removesuffix("data: [DONE]\n\n").split("\n\n")
         assert lines.pop() == ""
         assert all(line.startswith("data: ") and "\n" not in line for line in lines)
         return [json.loads(line.removeprefix("data: ")) for line in lines]
+
+    @staticmethod
+    def _named_events(text: str) -> list[Any]:
+        """Events whose name is their type; the last of them is the end."""
+        *parts, rest = text.split("\n\n")
+        assert rest == ""
+        pairs = [part.removeprefix("event: ").split("\ndata: ") for part in parts]
+        events = [json.loads(data) for _, data in pairs]
+        assert [event["type"] for event in events] == [name for name, _ in pairs]
+        assert events[-1]["type"] in {"response.completed", "response.incomplete"}
+        return events
 
 
 class Caller:

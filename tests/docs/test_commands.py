@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.test_docs import PAGES, blocks, write_own_files
-from tests.http.foreign import KEY, served_beside
+from tests.http.foreign import KEY, PIXEL, served_beside
 from tests.processes import BUSY, ROOT, mock, without_coverage
 
 pytestmark = pytest.mark.slow
@@ -116,6 +116,10 @@ def folder(tmp_path: Path) -> Path:
     files["score.toml"] = blocks(ROOT / "docs" / "http-tasks.md", "toml")[0].splitlines()
     files["trace.txt"] = [f"{number / 20:.2f}" for number in range(100)]
     files["prompt.j2"] = ["Which product is this ticket about? {{ body | trim }}"]
+    files["photos.csv"] = blocks(ROOT / "docs" / "tasks.md", "text")[0].splitlines()
+    (tmp_path / "cat.png").write_bytes(PIXEL)
+    chat = '"url": "/v1/chat/completions", "body": {"messages": [{"role": "user", "content": "Hello."}]}'
+    files["batch.jsonl"] = [f'{{"custom_id": "request-{n}", "method": "POST", {chat}}}' for n in range(9)]
     for name, lines in files.items():
         (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(("\n".join(pairs) + "\n").encode()))
@@ -176,7 +180,7 @@ def test_a_command_of_the_docs_does_what_it_says(
         run(prepare, folder)
     if line.startswith("paceline process bad.jsonl"):
         (folder / "dead.jsonl").rename(folder / "bad.jsonl")
-    target = servers["texts" if "annotate" in line or "--task chat" in line else "pairs"]
+    target = servers["texts" if re.search("annotate|--task chat|batch", line) else "pairs"]
     done = run(
         line.replace("http://127.0.0.1:8000", target).replace("https://models.internal", servers["foreign"]), folder
     )

@@ -93,6 +93,19 @@ def test_process_continues_within_a_file_of_columns(url: str, folder: Path, caps
     assert answers[-1] == {"line": 42, "id": "x", "answer": 0.0}
 
 
+@pytest.mark.parametrize("command", ["process", "compare"])
+def test_a_job_queue_that_the_server_does_not_have_is_one_line(
+    command: str, url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In place of a failure for each item; nothing is written."""
+    given = {"process": ["questions.csv", "--output", "out.jsonl", *MAP[:4]], "compare": [*MAP, "--out", "out"]}
+    line = [command, *given[command], "--target", url, "--http", "score.toml", "-s", "jobs:size=10"]
+    code, _, err = run(capsys, *line)
+    assert (code, err.count("\n")) == (2, 1), err
+    assert f"-s jobs: needs a server with the route /v1/jobs, and {url} answers 404 there; a strategy that sends" in err
+    assert not list(folder.glob("out*"))
+
+
 def test_check_shows_a_good_item(url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Request, answer, its form and the time; no secret."""
     code, out, _ = run(capsys, "check", "--target", url, "--http", "score.toml", *MAP, "--row", "3")

@@ -27,6 +27,10 @@ SPECS = [
     "chat",
     "chat:stream=true",
     "embed",
+    "complete",
+    "complete:stream=true",
+    "responses",
+    "responses:stream=true",
 ]
 
 

@@ -20,7 +20,9 @@ TABLE = "id,lang,body,n\n1,en,Late parcel,3\n2,de,Paket,4\n3,en,No parcel,x\n"
 
 def bodies(path: Path, columns: tuple[str, ...] = (), **more: Any) -> tuple[list[dict[str, Any]], Jsonl]:
     """The bodies of requests of the task chat, and the file that was read."""
-    rows, task = Jsonl(path, columns=columns_of(columns), reading=InputSettings(**more)), plugins.make("task", "chat")
+    task = plugins.make("task", "chat")
+    rows = Jsonl(path, columns=columns_of(columns), reading=InputSettings(**more))
+    rows.reading.check_tasks([task])
     return [json.loads(task.request([Item(0, data, task)]).body) for _, data, _ in rows.rows(task)], rows
 
 
@@ -142,7 +144,11 @@ def test_a_mistake_is_one_line(columns: str, more: dict[str, Any], said: str, ta
 
 def test_options_of_chat_are_refused_for_other_tasks() -> None:
     """They would be ignored."""
-    with pytest.raises(UsageError, match="--system: belongs to the task chat; the task is embed"):
-        InputSettings(system="a").check_tasks(["embed"])
-    with pytest.raises(UsageError, match="--param: belongs to the task chat; the task is embed"):
-        InputSettings(parameters=("seed=1",)).check_tasks(["chat", "embed"])
+    chat, embed, rerank = (plugins.make("task", text) for text in ("chat", "embed", "http:file=rerank"))
+    with pytest.raises(UsageError, match="--system: belongs to the tasks chat and responses; the task is embed"):
+        InputSettings(system="a").check_tasks([embed])
+    with pytest.raises(UsageError, match="--param seed=1: the task embed has no parameters"):
+        InputSettings(parameters=("seed=1",)).check_tasks([chat, embed])
+    with pytest.raises(UsageError, match="seed is no parameter of the task rerank; it has documents, model, query"):
+        InputSettings(parameters=("seed=1",)).check_tasks([rerank])
+    InputSettings(parameters=("model=m", "top_n=3")).check_tasks([rerank])

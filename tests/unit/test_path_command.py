@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from harness import plugins
 from harness.cli.main import cli
+from harness.client.tasks.http import shipped
 from mock_server import profiles
 from tests.processes import ROOT
 from tests.unit.test_cli import run
@@ -20,7 +21,7 @@ def test_without_a_name_everything_is_listed(capsys: pytest.CaptureFixture[str])
     assert (code, err) == (0, "")
     lines = [line.split(maxsplit=1) for line in out.splitlines()]
     assert all(len(line) == 2 for line in lines)
-    assert len(lines) == len(plugins.names("scenario")) + len(profiles.names()) + 1
+    assert len(lines) == len(plugins.names("scenario")) + len(profiles.names()) + len(shipped.names()) + 1
     for name, _ in lines:
         code, out, _ = run(capsys, "path", name)
         assert code == 0

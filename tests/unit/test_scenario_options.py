@@ -62,6 +62,22 @@ def test_without_options_the_scenario_decides() -> None:
     assert both.input is None
 
 
+def test_options_of_the_input_are_those_of_the_command() -> None:
+    """How the file is read, and what is made of its rows."""
+    line = ["--input", "my.jsonl", "--task", "chat", "--where", "text1 == 'a'", "--system", "Be brief."]
+    made = case(Pile, *line, "--param", "temperature=0", "--param", "seed=1", "--input-format", "jsonl")
+    assert (made.reading.where, made.reading.system, made.reading.input_format) == (
+        "text1 == 'a'",
+        "Be brief.",
+        "jsonl",
+    )
+    assert made.reading.parameters == ("temperature=0", "seed=1")
+    with pytest.raises(UsageError, match="--where needs --input"):
+        case(Pile, "--where", "text == 'a'")
+    with pytest.raises(UsageError, match="--param heat=1: heat is no parameter of the task chat"):
+        case(Pile, *line, "--param", "heat=1")
+
+
 def test_options_override_it() -> None:
     """Each where it belongs."""
     line = "--rate 9 --duration 3 --items 5 --strategy sync --retries 2 --request-timeout 4 --drain 1 --seed 8 -u 6"

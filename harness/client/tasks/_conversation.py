@@ -8,6 +8,7 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ SENT = frozenset(
         *("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format"),
         *("guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs", "reasoning_effort"),
         *("chat_template", "chat_template_kwargs", "add_generation_prompt", "continue_final_message"),
-        *("truncate_prompt_tokens", "service_tier", "stream"),
+        *("truncate_prompt_tokens", "service_tier", "stream", "extra_body"),
     }
 )
 """Parameters of the API that a row may set; they take precedence over the task's settings."""
@@ -44,8 +45,14 @@ REFUSED = {
     "dimensions": "that is a parameter of embeddings",
 }
 """Parameters that change the answer in an unsupported way. Their neutral values are allowed."""
+_KINDS: Mapping[str, tuple[type, str]] = {
+    "stream": (bool, "a boolean"),
+    "model": (str, "a text"),
+    "extra_body": (dict, "an object"),
+}
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {"n": (1,), "best_of": (1,), "modalities": (["text"],)}
 
+_SET_BY_THE_TASK = dict.fromkeys(("messages", "prompt", "input", "stream", "stream_options"), "it is set by the task")
 _MESSAGE = ("role", "content", "name", "tool_calls", "tool_call_id", "refusal", "function_call")
 _THINKING = ("reasoning_content", "reasoning")
 
@@ -86,26 +93,44 @@ def conversation(row: Mapping[str, Any]) -> tuple[Message, ...]:
         messages = _messages(row["messages"])
     else:
         messages = (Message("user", filled_text(row, "prompt" if "prompt" in row else "text")),)
-    parameters = _parameters(row)
+    parameters = checked_parameters(row, SENT, REFUSED)
     return Conversation(messages, parameters) if parameters else messages
 
 
-def _parameters(row: Mapping[str, Any]) -> dict[str, Any]:
-    for field, why in REFUSED.items():
-        value = row.get(field)
-        if value and value not in _NEUTRAL.get(field, ()):
-            raise ItemError(f"{field}: {why}, so this row is not sent with it")
-    found = {field: row[field] for field in row if field in SENT and row[field] is not None}
-    for field in ("max_tokens", "max_completion_tokens"):
+def checked_parameters(row: Mapping[str, Any], sent: AbstractSet[str], refused: Mapping[str, str]) -> dict[str, Any]:
+    """The parameters of a row; raises ItemError for one that is refused, or of another type."""
+    _refuse(row, refused, "")
+    found = {field: row[field] for field in row if field in sent and row[field] is not None}
+    for field in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
         if field in found:
             tokens(found[field], field)
     temperature = found.get("temperature", 0)
     if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 <= temperature <= 2:
         raise ItemError("temperature: must be a number between 0 and 2")
-    for field, kind, name in (("stream", bool, "a boolean"), ("model", str, "a text")):
+    for field, kind, name in (
+        ("stream", bool, "a boolean"),
+        ("model", str, "a text"),
+        ("extra_body", dict, "an object"),
+    ):
         if field in found and not isinstance(found[field], kind):
             raise ItemError(f"{field}: is {type(found[field]).__name__}, not {name}")
+    if "extra_body" in found:
+        _refuse(found["extra_body"], refused, "extra_body.")
+        _refuse(found["extra_body"], _SET_BY_THE_TASK, "extra_body.")
     return found
+
+
+def _refuse(row: Mapping[str, Any], refused: Mapping[str, str], where: str) -> None:
+    for field, why in refused.items():
+        value = row.get(field)
+        if value and value not in _NEUTRAL.get(field, ()):
+            raise ItemError(f"{where}{field}: {why}, so this row is not sent with it")
+
+
+def with_extra(body: dict[str, Any]) -> dict[str, Any]:
+    """The body with the fields of its `extra_body`, as OpenAI's client merges them."""
+    extra = body.pop("extra_body", None)
+    return body if extra is None else body | extra
 
 
 def tokens(value: Any, field: str) -> int:

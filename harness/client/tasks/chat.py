@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from harness.client.answers import Usage
 from harness.client.checks import between
-from harness.client.errors import BadResponse
-from harness.client.redaction import excerpt
-from harness.client.tasks._conversation import Conversation, Message, conversation, parameters_of
+from harness.client.errors import BadResponse, ItemError
+from harness.client.tasks._choices import first_choice, one_answer, pieces_of, refuse_error
+from harness.client.tasks._conversation import (
+    REFUSED,
+    SENT,
+    Conversation,
+    Message,
+    conversation,
+    parameters_of,
+    with_extra,
+)
 from harness.client.tasks._decode import decode, encode, events_in, one
+from harness.client.tasks._images import image_parts, with_images
 from harness.client.tasks._said import Completion, Oddities, Said, ToolCall, joined_completion
 from harness.client.transport.outcomes import DONE, is_content
-from harness.client.types import Answers, Item, Request, oddities_of
+from harness.client.types import Item, Request, oddities_of
 
 __all__ = ["Chat", "Completion", "Conversation", "Message", "ToolCall", "Usage"]
 
@@ -34,12 +43,17 @@ class Chat:
             False.
         model: Name of the model. Default None: the server's own choice.
         temperature: Sampling temperature, 0 to 2. Default None: the server's own choice.
+        image: Field of the row with an image, or a list of them: paths of files, or URLs. They are sent with the last
+            message of the user. Default None: no images.
     """
 
     max_tokens: int = 64
     stream: bool = False
     model: str | None = None
     temperature: float | None = None
+    image: str | None = None
+    parameter_names: ClassVar[frozenset[str]] = SENT
+    refused_parameters: ClassVar[Mapping[str, str]] = REFUSED
 
     def __post_init__(self) -> None:
         between(self, 1, 1_000_000, "max_tokens")
@@ -52,7 +66,18 @@ class Chat:
 
     def parse(self, row: Mapping[str, Any], /) -> tuple[Message, ...]:
         """{"messages": [...]}, or {"prompt"} or {"text"} as one message of the user; and parameters of the API."""
-        return conversation(row)
+        data = conversation(row)
+        return data if self.image is None else self._with_images(data, row, self.image)
+
+    def _with_images(self, data: tuple[Message, ...], row: Mapping[str, Any], field: str) -> tuple[Message, ...]:
+        parts = image_parts(row, field)
+        place = max((n for n, message in enumerate(data) if message.role == "user"), default=None)
+        if not parts:
+            return data
+        if place is None:
+            raise ItemError(f"{field}: no message of the user goes with the image")
+        message = msgspec.structs.replace(data[place], content=with_images(data[place].content, parts))
+        return Conversation((*data[:place], message, *data[place + 1 :]), parameters_of(data))
 
     def request(self, items: Sequence[Item], /) -> Request:
         item = one(items)
@@ -66,21 +91,15 @@ class Chat:
         body.pop("stream", None)
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        return Request((item,), self, "/v1/chat/completions", encode(body), stream=stream)
+        return Request((item,), self, "/v1/chat/completions", encode(with_extra(body)), stream=stream)
 
     def answer(self, request: Request, body: bytes, /) -> tuple[Completion]:
         """The first choice; an empty message is an answer if the server gives a finish reason."""
         if (events := events_in(body)) is not None:
             answers = self.answer_stream(request, events)
-            return _answers(answers[0], 1 + oddities_of(answers))
+            return one_answer(answers[0], 1 + oddities_of(answers))
         answer, odd = decode(_body, body), Oddities()
-        _refuse_error(answer)
-        choices = answer.get("choices")
-        if not isinstance(choices, list) or not choices:
-            raise BadResponse("choices: is missing or empty" if choices in (None, []) else "choices: is not a list")
-        first = next(
-            (choice for choice in choices if isinstance(choice, dict) and choice.get("index") == 0), choices[0]
-        )
+        first = first_choice(answer)
         message = first.get("message") if isinstance(first, dict) else None
         if not isinstance(message, dict):
             raise BadResponse("choices[0].message: is missing")
@@ -88,7 +107,7 @@ class Chat:
         said.add(message, "choices[0].message")
         if not said.anything and reason is None:
             raise BadResponse("choices[0].message: has no content")
-        return _answers(said.completion(reason, odd.usage(answer.get("usage"))), odd.count)
+        return one_answer(said.completion(reason, odd.usage(answer.get("usage"))), odd.count)
 
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Completion]:
         """The deltas joined; a stream without a finish reason or end mark broke off and is not an answer."""
@@ -103,12 +122,12 @@ class Chat:
             event = odd.object(decode(_event, payload) if payload else None)
             if event is None:
                 continue
-            _refuse_error(event)
+            refuse_error(event)
             usage = odd.usage(event.get("usage")) or usage
             if not begun and is_content(payload):
                 # A server that counts event by event says here how many tokens came at once.
                 begun, first = True, None if usage is None else usage.completion_tokens
-            for choice in _choices(event, odd):
+            for choice in pieces_of(event, odd):
                 delta = choice.get("delta")
                 if isinstance(delta, dict):
                     said.add(delta, "choices[0].delta")
@@ -117,7 +136,7 @@ class Chat:
                 reason = odd.reason(choice.get("finish_reason")) or reason
         if not (done and reason is not None):
             raise BadResponse(f"the stream broke off after {len(events)} events, without its end mark")
-        return _answers(said.completion(reason, usage), odd.count, first)
+        return one_answer(said.completion(reason, usage), odd.count, first)
 
     def text_of(self, data: tuple[Message, ...], /) -> str | None:
         """The last message, if it is a text of the user."""
@@ -133,23 +152,3 @@ class Chat:
 
     def synthetic(self, words: Callable[[int], str], length: int, /) -> tuple[Message, ...]:
         return (Message("user", words(max(1, length))),)
-
-
-def _answers(completion: Completion, oddities: int, first_tokens: int | None = None) -> tuple[Completion]:
-    return Answers((completion,), oddities, completion.usage, first_tokens)
-
-
-def _choices(event: dict[str, Any], odd: Oddities) -> list[dict[str, Any]]:
-    """The pieces of the first choice in an event; others are ignored."""
-    choices = event.get("choices")
-    if not isinstance(choices, list):
-        odd.count += 1
-        return []
-    found = [choice for choice in choices if isinstance(choice, dict)]
-    odd.count += len(choices) - len(found)
-    return [choice for choice in found if choice.get("index") in (0, None)]
-
-
-def _refuse_error(answer: dict[str, Any]) -> None:
-    if answer.get("error"):
-        raise BadResponse(f"an error in place of an answer: {excerpt(str(answer['error']), 200)}")

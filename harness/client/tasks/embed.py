@@ -6,7 +6,7 @@ import base64
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -23,6 +23,7 @@ class _Body(msgspec.Struct, omit_defaults=True):
     input: str | list[str]
     model: str | None = None
     dimensions: int | None = None
+    encoding_format: str | None = None
 
 
 class _Row(msgspec.Struct):
@@ -46,10 +47,13 @@ class Embed:
     Args:
         model: Name of the model. Default None: the server's own choice.
         dimensions: Length of the vectors. Default None: as the model makes them.
+        encoding_format: "float", or "base64", which makes answers smaller: float32 in little-endian order. Default
+            "float".
     """
 
     model: str | None = None
     dimensions: int | None = None
+    encoding_format: Literal["float", "base64"] = "float"
 
     def __post_init__(self) -> None:
         if self.dimensions is not None:
@@ -61,7 +65,8 @@ class Embed:
 
     def parse(self, row: Mapping[str, Any], /) -> str:
         """{"text"}, or {"input"} as OpenAI calls it; not blank."""
-        same = {"model": self.model, "dimensions": self.dimensions, "encoding_format": "float", "truncate": False}
+        same = {"model": self.model, "dimensions": self.dimensions, "encoding_format": self.encoding_format}
+        same["truncate"] = False
         for field in _ELSEWHERE:
             if row.get(field) is not None and row[field] != same.get(field):
                 raise ItemError(f"{field}: is not sent for a single row; {_hint(field)}")
@@ -71,7 +76,9 @@ class Embed:
         if not items:
             raise ValueError("a request needs at least one item")
         texts = items[0].data if len(items) == 1 else [item.data for item in items]
-        return Request(tuple(items), self, "/v1/embeddings", encode(_Body(texts, self.model, self.dimensions)))
+        encoding = self.encoding_format if self.encoding_format != "float" else None
+        body = encode(_Body(texts, self.model, self.dimensions, encoding))
+        return Request(tuple(items), self, "/v1/embeddings", body)
 
     def answer(self, request: Request, body: bytes, /) -> tuple[Vector, ...]:
         """One vector an item, put in the order of the items by its index."""
@@ -84,7 +91,8 @@ class Embed:
             odd.count += unnumbered or type(index) is float
             if not isinstance(index, int | float) or index not in range(expected) or vectors[int(index)] is not None:
                 raise BadResponse(f"data: index {index!r} twice or out of place among {expected} items")
-            vectors[int(index)] = _vector(row.embedding, f"data[{index}].embedding", odd)
+            odd.count += isinstance(row.embedding, str) is not (self.encoding_format == "base64")
+            vectors[int(index)] = _vector(row.embedding, f"data[{index}].embedding")
         whole = tuple(vector for vector in vectors if vector is not None)
         if len(whole) != expected:
             raise BadResponse(f"data: {len(whole)} vectors for {expected} items")
@@ -109,14 +117,13 @@ class Embed:
 
 
 def _hint(field: str) -> str:
-    known = field in ("model", "dimensions")
+    known = field in ("model", "dimensions", "encoding_format")
     return f"set it for all of them with --task embed:{field}=..." if known else "leave the column out"
 
 
-def _vector(value: Any, field: str, odd: Oddities) -> Vector:
+def _vector(value: Any, field: str) -> Vector:
     """Numbers as a list, or as float32 in base64 (OpenAI's other encoding); raises BadResponse for anything else."""
     if isinstance(value, str):
-        odd.count += 1
         try:
             data = base64.b64decode(value, validate=True)
         except ValueError:

@@ -184,12 +184,15 @@ class SseSplitter:
 
     - `[DONE]` is given out as soon as its line is there, blank line or not, and everything after it is ignored;
     - the data of an event that is named as a ping is empty, and that of one named `error` an object with `error`;
-    - a stream that begins as a JSON document is one (`plain`): the server does not stream.
+    - a stream that begins as a JSON document is one (`plain`): the server does not stream;
+    - an event named `end_name` is followed by `[DONE]`, and its data is given out if `keeps_end`.
     """
 
-    __slots__ = ("_begun", "_data", "_done", "_name", "_skip_lf", "_tail", "plain")
+    __slots__ = ("_begun", "_data", "_done", "_end_name", "_keeps_end", "_name", "_skip_lf", "_tail", "plain")
 
-    def __init__(self) -> None:
+    def __init__(self, end_name: bytes | None = None, keeps_end: bool = True) -> None:
+        self._end_name = end_name
+        self._keeps_end = keeps_end
         self._tail: list[bytes] = []  # pieces of the line that has not ended
         self._data: list[bytes] = []  # `data` lines of the event that has not ended
         self._skip_lf = False  # the last chunk ended in CR: a LF at the start of the next belongs to it
@@ -236,6 +239,8 @@ class SseSplitter:
             elif line == b"data":
                 data.append(b"")
             elif not line:
+                if self._end_name is not None and self._name == self._end_name:
+                    return [*payloads, *self._named_end()]
                 if data:
                     payloads.append(self._payload(data[0] if len(data) == 1 else b"\n".join(data)))
                     data.clear()
@@ -243,6 +248,13 @@ class SseSplitter:
             elif line.startswith(b"event:"):
                 self._name = line[6:].strip().lower()
         return payloads
+
+    def _named_end(self) -> list[bytes]:
+        """The event whose name ends the stream: its data, and the end mark."""
+        kept = [b"\n".join(self._data)] if self._data and self._keeps_end else []
+        self._done = True
+        self._data, self._tail = [], []
+        return [*kept, DONE]
 
     def _payload(self, data: bytes) -> bytes:
         """The data of an event, by its name."""

@@ -12,10 +12,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.client.errors import UsageError
+from harness.client.protocols import RoutedStrategy, provides
 from harness.client.redaction import shown
 from harness.client.transport.endpoint import Access, access
 from harness.client.transport.unix_socket import is_unix, joined_unix, split_unix
-from harness.client.types import Request
+from harness.client.types import Request, Strategy
 
 _NO_URL = "--target {!r}: expected http://HOST[:PORT], https://HOST[:PORT] or unix:/PATH/OF/SOCKET"
 _API = re.compile(r"/v1(/.*)?$")
@@ -72,6 +73,30 @@ def _check_socket(url: str) -> None:
             probe.connect(path)
     except OSError as error:
         raise UsageError(f"target {url}: {error.strerror or error}; is the server running?") from error
+
+
+def check_route(url: str, strategy: Strategy, name: str, to: Access | None = None) -> None:
+    """Raise UsageError if the server says that it does not have the route that this strategy needs."""
+    if not provides(strategy, RoutedStrategy):
+        return
+    path = strategy.needs_route
+    status = _status(url, path, to or Access(url))
+    if status in {404, 405}:
+        raise UsageError(
+            f"-s {name}: needs a server with the route {path}, and {url} answers {status} there; a strategy that sends "
+            "requests itself, such as adaptive, needs none"
+        )
+
+
+def _status(url: str, path: str, to: Access) -> int:
+    """The status of a GET; 0 if there was no answer in time."""
+    from harness.client.transport.blocking import BlockingTransport
+
+    transport = BlockingTransport(
+        url, timeout_s=PROBE_S, authorization=to.authorization, headers=to.headers, tls=to.tls, proxy=to.proxy
+    )
+    with closing(transport):
+        return transport.exchange(Request((), _JSON, path, b"", method="GET")).status
 
 
 def identity(url: str, to: Access | None = None) -> str:

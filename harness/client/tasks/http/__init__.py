@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from harness.client.errors import BadResponse, SettingError
 from harness.client.tasks._said import Completion
 from harness.client.tasks.http.answers import Counted, document
-from harness.client.tasks.http.definition import Definition, definition, file_text
+from harness.client.tasks.http.definition import Definition, definition
 from harness.client.tasks.http.fields import UNSET
+from harness.client.tasks.http.shipped import file_text
 from harness.client.tasks.http.template import Constant, Values
 from harness.client.types import Answers, Item, Request
 
@@ -22,7 +23,7 @@ class Http:
     """Any HTTP API, described by a TOML file (docs/http-tasks.md); the answer is what the file says.
 
     Args:
-        file: TOML file. Default "": `text` is given.
+        file: TOML file, or the name of one that is shipped (`tei-rerank`). Default "": `text` is given.
         text: The file's text, for a task without a file. Default None: it is read from `file`.
     """
 
@@ -51,6 +52,16 @@ class Http:
     @property
     def name(self) -> str:
         return self.made.name
+
+    @property
+    def parameter_names(self) -> frozenset[str]:
+        """Fields of an item that `--param` may set."""
+        return frozenset(field.source for field in self.made.fields.all)
+
+    @property
+    def refused_parameters(self) -> dict[str, str]:
+        """None."""
+        return {}
 
     @property
     def items_max(self) -> int:
@@ -142,6 +153,8 @@ class Http:
                 raise BadResponse("the answer came whole, not as a stream; `answer` says where the text is then")
             return (read,)
         value = made.answer.read(read)
+        if made.one_for is not None:
+            made.one_for.check(read, request.items[0].data)
         if made.usage is None:
             return (value,)
         counts = made.usage.read(read)

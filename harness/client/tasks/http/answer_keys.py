@@ -18,8 +18,11 @@ from harness.client.tasks.http.answers import (
     UsagePlaces,
 )
 from harness.client.tasks.http.events import StreamForm
+from harness.client.tasks.http.one_for import ONE_FOR, OneFor
 from harness.client.tasks.http.pointer import tokens_of
 from harness.client.tasks.http.table import Table, type_word
+from harness.client.tasks.http.template import Fields
+from harness.client.transport.outcomes import DONE
 from harness.client.types import ANSWERED
 
 OUTCOMES = ("bad_response", "rejected", "server_error", "client_error", "timed_out")
@@ -75,17 +78,55 @@ def _condition(inner: Table, key: str, value: Any) -> Condition:
     return Condition(at, test, wanted)
 
 
-def answer_of(table: Table, form: str) -> AnswerPlaces | None:
+def answer_of(table: Table) -> AnswerPlaces | None:
     """Where the answer is; None if the file does not say."""
     value = table.value("answer")
     if value is None:
         return None
-    where = table.where("answer")
-    if isinstance(value, str) or (isinstance(value, dict) and "at" in value):
+    return _places({key: one for key, one in value.items() if key not in ONE_FOR} if _is_place(value) else value, table)
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, dict) and "at" in value
+
+
+def _places(value: Any, table: Table, key: str = "answer") -> AnswerPlaces:
+    """One place, or a table of names and places."""
+    where = table.where(key)
+    if isinstance(value, str) or _is_place(value):
         return OnePlace(_place(value, where))
     if not isinstance(value, dict) or not value:
-        raise table.error("answer", f"is {type_word(value)}; expected a JSON Pointer, or a table of names and pointers")
+        raise table.error(key, f"is {type_word(value)}; expected a JSON Pointer, or a table of names and pointers")
     return SeveralPlaces({name: _place(one, f"{where}.{name}") for name, one in value.items()})
+
+
+def one_for_of(table: Table, fields: Fields) -> OneFor | None:
+    """The field whose elements the answer's list is about, or none."""
+    value = table.value("answer")
+    if not _is_place(value) or not ONE_FOR.intersection(value):
+        return None
+    inner = Table(table.where("answer"), value)
+    at = tokens_of(inner.text("at"), inner.where("at"))
+    source, index, most = inner.text("one_for"), inner.text("index"), inner.text("most")
+    if source is None:
+        raise SettingError(
+            f"{inner.where('one_for')}: is missing: the field of the item that `index` or `most` is about"
+        )
+    return OneFor(
+        at,
+        _field_at(inner, "one_for", source, fields),
+        None if index is None else tokens_of(index, inner.where("index")),
+        None if most is None else _field_at(inner, "most", most, fields),
+        source,
+    )
+
+
+def _field_at(inner: Table, key: str, source: str, fields: Fields) -> int:
+    place = next((n for n, field in enumerate(fields.all) if field.source == source), None)
+    if place is None:
+        known = ", ".join(sorted({field.source for field in fields.all})) or "none"
+        raise inner.error(key, f"is not a field of the templates; fields: {known}")
+    return place
 
 
 def _place(value: Any, where: str) -> Place:
@@ -98,7 +139,17 @@ def _place(value: Any, where: str) -> Place:
     table = Table(where, value)
     tokens = tokens_of(table.value("at", ""), table.where("at"))
     kind = table.text("type", "any", tuple(READERS))
-    place = Place(tokens, kind, table.boolean("optional", False), table.number("min"), table.number("max"))
+    each = _places(table.value("each"), table, "each") if table.has("each") else None
+    if each is not None and kind not in ("any", "list"):
+        raise table.error("type", "excludes `each`, which reads a list")
+    place = Place(
+        tokens,
+        "list" if each is not None else kind,
+        table.boolean("optional", False),
+        table.number("min"),
+        table.number("max"),
+        each,
+    )
     table.end()
     if place.low is not None and place.high is not None and place.low > place.high:
         raise table.error("min", f"must be at most max = {place.high:g}")
@@ -131,10 +182,15 @@ def stream_of(table: Table, usage: UsagePlaces | None) -> StreamForm | None:
     if text is None and lines:
         raise SettingError(f"{inner.where('text')}: is missing: the place of the text in each line, such as '/delta'")
     end: Any = inner.value("end", "close" if lines else "[DONE]")
-    if isinstance(end, dict):
+    end_name = _end_name(inner, end, lines)
+    if end_name is not None:
+        end = DONE
+    elif isinstance(end, dict):
         end = _condition(inner, "end", end)
     elif not isinstance(end, str) or not end:
-        raise inner.error("end", 'expected "close", a payload such as "[DONE]", or { at = "/done", equals = true }')
+        raise inner.error(
+            "end", 'expected "close", a payload such as "[DONE]", { event = "end" }, or { at = "/done", equals = true }'
+        )
     elif end != "close":
         end = end.encode()
     error = inner.value("error", "/error")
@@ -144,6 +200,19 @@ def stream_of(table: Table, usage: UsagePlaces | None) -> StreamForm | None:
         end,
         tokens_of(error, inner.where("error")),
         usage,
+        end_name,
     )
     inner.end()
     return form
+
+
+def _end_name(inner: Table, end: Any, lines: bool) -> bytes | None:
+    """The name of the event that ends the stream, as in `event: end`; None if it ends in another way."""
+    if not isinstance(end, dict) or "event" not in end:
+        return None
+    table = Table(inner.where("end"), end)
+    name = table.text("event")
+    table.end()
+    if not name.strip() or lines:
+        raise table.error("event", "JSON lines have no names" if lines else "is blank; expected the name of an event")
+    return str(name).strip().lower().encode()

@@ -41,6 +41,8 @@ class Place(msgspec.Struct, frozen=True):
     optional: bool = False
     low: float | None = None
     high: float | None = None
+    # Of each element of a list.
+    each: AnswerPlaces | None = None
 
     def read(self, body: Any) -> Any:
         """The value in a body; raises BadResponse."""
@@ -56,7 +58,14 @@ class Place(msgspec.Struct, frozen=True):
         if self.low is not None or self.high is not None:
             for each in value if type(value) is list else (value,):
                 self._check_range(each)
-        return value
+        return value if self.each is None else [self._element(place, each) for place, each in enumerate(value)]
+
+    def _element(self, place: int, element: Any) -> Any:
+        assert self.each is not None  # noqa: S101 - the caller has looked
+        try:
+            return self.each.read(element)
+        except BadResponse as error:
+            raise BadResponse(f"{pointer(self.tokens)}/{place}: {error}") from error
 
     def __str__(self) -> str:
         return pointer(self.tokens) or "the answer"

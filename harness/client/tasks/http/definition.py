@@ -11,15 +11,15 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from harness.client.errors import ItemError, SettingError
-from harness.client.tasks.http.answer_keys import answer_of, stream_of, success_of, usage_of
+from harness.client.tasks.http.answer_keys import answer_of, one_for_of, stream_of, success_of, usage_of
 from harness.client.tasks.http.answers import AnswerPlaces, Success, UsagePlaces
 from harness.client.tasks.http.events import StreamForm
+from harness.client.tasks.http.one_for import OneFor
 from harness.client.tasks.http.request_keys import Batch, batch_of, body_of, headers_of, pairs_of, path_of
 from harness.client.tasks.http.table import Table
 from harness.client.tasks.http.template import Constant, Fields, Make, Part, text_part
@@ -43,6 +43,7 @@ class Definition(msgspec.Struct, frozen=True):
     idempotent: bool
     form: str
     answer: AnswerPlaces | None
+    one_for: OneFor | None
     success: Success
     stream: StreamForm | None
     batch: Batch | None
@@ -88,7 +89,8 @@ def definition(text: str, file: str) -> Definition:
         answered=answered,
         idempotent=table.boolean("idempotent", True),
         form=form,
-        answer=answer_of(table, form),
+        answer=answer_of(table),
+        one_for=one_for_of(table, fields),
         success=success,
         stream=stream,
         batch=batch,
@@ -155,6 +157,8 @@ def _check(made: Definition, table: Table) -> None:
         raise SettingError(f"{table.where('answer_format')} = 'text': [success] when, [usage] and [batch] need JSON")
     if made.batch is not None and made.stream is not None:
         raise SettingError(f"{table.where('[batch]')}: a stream answers one item; leave out [batch] or [stream]")
+    if made.batch is not None and made.one_for is not None:
+        raise SettingError(f"{table.where('answer')}: one_for excludes [batch]: it is about one item")
     if made.batch is not None and (
         made.item_headers or isinstance(made.path, Constant) is False or _varies(made.query)
     ):
@@ -167,16 +171,3 @@ def _check(made: Definition, table: Table) -> None:
 
 def _varies(part: Part | None) -> bool:
     return part is not None and not isinstance(part, Constant)
-
-
-def file_text(file: str) -> str:
-    """The text of a task's file; raises SettingError."""
-    path = Path(file)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SettingError(f"{file}: {error.strerror or error}") from error
-    try:
-        return data.removeprefix(b"\xef\xbb\xbf").decode()
-    except UnicodeDecodeError as error:
-        raise SettingError(f"{file}: is not UTF-8: {error}") from error

@@ -51,12 +51,14 @@ class StreamForm(msgspec.Struct, frozen=True):
     end: bytes | Condition | Literal["close"] = b"[DONE]"
     error: Tokens = ("error",)
     usage: UsagePlaces | None = None
+    # Name of the server-sent event that ends the stream; then `end` is DONE.
+    end_name: bytes | None = None
 
     # As the transports use it (harness.client.types.EventForm).
 
     def splitter(self) -> EventSplitter:
         """A new splitter, for one answer."""
-        return LineSplitter() if self.lines else SseSplitter()
+        return LineSplitter() if self.lines else SseSplitter(self.end_name, keeps_end=self.text is not None)
 
     def is_content(self, payload: bytes, /) -> bool:
         """Whether an event carries a piece of the text."""
