@@ -37,6 +37,9 @@ from harness.load.workloads.synthetic import Synthetic
 
 BODY_SHOWN = 2_000
 PLACES_SHOWN = 24
+NUMBERS_SHOWN = 4  # of a list of numbers
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_decode = msgspec.json.Decoder().decode
 _EVERY_STATUS = frozenset(range(200, 600))
 
 
@@ -47,7 +50,11 @@ class CheckSettings:
     target: str = option(REQUIRED, "Server to ask.", metavar="URL")
     task: str | None = option(None, "Task of the item [default: similarity].", metavar="NAME[:...]", names="task")
     http: str | None = option(
-        None, "TOML file that describes the requests and answers of your API, in place of --task.", metavar="FILE.toml"
+        None,
+        "TOML file that describes the requests and answers of your API, in place of --task, or the name of one of "
+        "`paceline list http`; FIELD=VALUE sets a field.",
+        metavar="FILE.toml[:FIELD=VALUE,...]",
+        names="http",
     )
     input: str | None = option(
         None, "File with items (docs/data.md); the first one is sent [default: a made-up one].", metavar="FILE"
@@ -192,7 +199,7 @@ def _judged(
             answers = task.answer_stream(request, keeper.events)
         else:
             answers = task.answer(request, keeper.body)
-        return Outcome.ok, None, excerpt(msgspec.json.encode(answers[0]).decode(), BODY_SHOWN)
+        return Outcome.ok, None, excerpt(_encode(_folded(msgspec.to_builtins(answers[0]))).decode(), BODY_SHOWN)
     except BadResponse as error:
         return error.outcome, str(error), None
     # A task of the user's own may raise anything.
@@ -233,11 +240,22 @@ def _masked(headers: dict[str, str]) -> dict[str, str]:
 
 def _pretty(body: bytes) -> str:
     try:
-        text = msgspec.json.format(body, indent=2) if body[:1] in (b"{", b"[") else body
-    except (msgspec.DecodeError, RecursionError):
+        text = msgspec.json.format(_encode(_folded(_decode(body))), indent=2) if body[:1] in (b"{", b"[") else body
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = body
     shown = excerpt(text, BODY_SHOWN)
     return shown if len(text) <= BODY_SHOWN else f"{shown} ... ({len(body)} bytes in all)"
+
+
+def _folded(value: Any) -> Any:
+    """The value with the beginning of each long list of numbers, such as a vector."""
+    if isinstance(value, dict):
+        return {key: _folded(inner) for key, inner in value.items()}
+    if not isinstance(value, list):
+        return value
+    if len(value) > NUMBERS_SHOWN and all(type(each) in (int, float) for each in value):
+        return [*value[:NUMBERS_SHOWN], f"... {len(value)} numbers in all"]
+    return [_folded(inner) for inner in value]
 
 
 def _json(body: bytes) -> Any:
