@@ -99,7 +99,8 @@ class Show(Display):
         cached = f", {counts['from_cache']:,} of them from the cache" if counts["from_cache"] else ""
         self.say(f"{settings.output}: {counts['ok']:,} answers{cached}{_pace(summary)}")
         if counts["left_out"]:
-            self.say(f"--where left out {counts['left_out']:,} rows")
+            rows = counts["left_out"]
+            self.say(f"--where left out {rows:,} row{'' if rows == 1 else 's'}")
         if dead:
             kinds = ", ".join(f"{kind} {n:,}" for kind, n in sorted(counts["dead"].items(), key=lambda e: -e[1]))
             self.say(f"{settings.dead_letter_path}: {dead:,} dead letters ({kinds}); as INPUT they are sent again")
