@@ -29,6 +29,7 @@ async def _in_house(request: web.Request) -> web.Response:
     if request.headers.get("Authorization") != f"Bearer {KEY}" or request.headers.get("X-Team") != "search":
         return web.json_response({"error": "who are you?"}, status=401)
     body = await request.json()
+    await asyncio.sleep(0.004)
     return web.json_response({"data": {"score": score_of(body["a"], body["b"])}})
 
 
@@ -132,6 +133,18 @@ async def _xml(request: web.Request) -> web.Response:
     return web.Response(text='<?xml version="1.0"?><score>0.5</score>', content_type="application/xml")
 
 
+async def _pipeline(request: web.Request) -> web.Response:
+    """A pipeline of transformers behind FastAPI: one label for each text, or FastAPI's own refusal."""
+    body = await request.json()
+    texts = body.get("texts")
+    if not isinstance(texts, list):
+        where = {"type": "missing", "loc": ["body", "texts"], "msg": "Field required", "input": body}
+        return web.json_response({"detail": [where]}, status=422)
+    await asyncio.sleep(0.004 + 0.001 * len(texts))
+    good = ["good" in text or "love" in text for text in texts]
+    return web.json_response([{"label": "POSITIVE" if one else "NEGATIVE", "score": 0.9987} for one in good])
+
+
 async def _deep(request: web.Request) -> web.Response:
     return web.Response(text='{"data":' * 5000 + "1" + "}" * 5000, content_type="application/json")
 
@@ -164,6 +177,7 @@ def app() -> web.Application:
             web.post("/numbers", _numbers),
             web.post("/xml", _xml),
             web.post("/deep", _deep),
+            web.post("/classify", _pipeline),
             web.post("/echo", _echo),
             web.post("/v1/echo", _echo),
             web.get("/echo", _echo),
