@@ -52,7 +52,8 @@ def _model(task: Task, status: int, error: str) -> list[str]:
     if status not in (400, 404, 422) or "model" not in error.lower():
         return []
     if isinstance(task, Http):
-        if "model" not in task.made.fields.sources | {field.source for field in task.made.fields.all}:
+        made = task.made.fields
+        if all(field.source != "model" for field in (*made.all, *made.constant.values())):
             return []
         return [f"If it is about the name of the model: --http {task.file.partition(':')[0]}:model=NAME sets it."]
     if not is_dataclass(task) or all(field.name != "model" for field in fields(task)):

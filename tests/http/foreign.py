@@ -145,6 +145,14 @@ async def _pipeline(request: web.Request) -> web.Response:
     return web.json_response([{"label": "POSITIVE" if one else "NEGATIVE", "score": 0.9987} for one in good])
 
 
+async def _no_model(request: web.Request) -> web.Response:
+    """Refusals of a model's name, as Ollama and OpenAI write them."""
+    if request.path == "/api/chat":
+        name = (await request.json())["model"]
+        return web.json_response({"error": f"model '{name}' not found"}, status=404)
+    return web.json_response({"error": {"message": "you must provide a model parameter"}}, status=400)
+
+
 async def _deep(request: web.Request) -> web.Response:
     return web.Response(text='{"data":' * 5000 + "1" + "}" * 5000, content_type="application/json")
 
@@ -178,6 +186,8 @@ def app() -> web.Application:
             web.post("/xml", _xml),
             web.post("/deep", _deep),
             web.post("/classify", _pipeline),
+            web.post("/api/chat", _no_model),
+            web.post("/v1/chat/completions", _no_model),
             web.post("/echo", _echo),
             web.post("/v1/echo", _echo),
             web.get("/echo", _echo),

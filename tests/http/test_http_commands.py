@@ -167,6 +167,28 @@ def test_check_knows_streams_and_servers_that_are_not_there(
     assert "is the server running" in found["hints"][0]
 
 
+def test_check_says_where_the_name_of_a_model_is_set(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server refuses it, or has none of that name."""
+    code, out, _ = run(capsys, "check", "--target", url, "--http", "ollama-chat:max_tokens=3")
+    assert (code, "model 'llama3.2' not found" in out, "--http ollama-chat:model=NAME sets it" in out) == (
+        1,
+        True,
+        True,
+    )
+    code, out, _ = run(capsys, "check", "--target", f"{url}/v1", "--task", "chat")
+    assert (code, "--task chat:model=NAME sets it; GET /v1/models" in out) == (1, True), out
+
+
+def test_a_missing_field_says_how_its_column_is_named(
+    url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the columns that there are."""
+    line = ["--target", url, "--http", "score.toml", "--header", "X-Team: search"]
+    code, _, err = run(capsys, "process", "questions.csv", "--output", "out.jsonl", *line)
+    said = "a: is missing (--map a=COLUMN takes it from another column; the row has id, question1, question2)"
+    assert (code, said in err) == (1, True), err
+
+
 def test_a_simulation_of_a_described_task_is_that_of_the_built_in_one(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,6 +90,10 @@ OPTIONS: list[tuple[list[str], str]] = [
     (["--http", "good.toml:a=1,a=2"], "good.toml:a=1,a=2: a is given twice"),
     (["--http", "ollama-chat:max_tokens=few"], "num_predict: max_tokens=few: max_tokens: 'few' is not a number"),
     (["--http", "kserve-text:model=.."], "model: '..' cannot be a part of a path"),
+    (
+        ["--http", "ollama-embed", "--input", "q.csv", "--map", "text=q", "--param", "model=m"],
+        "model is the same for all rows; set it with --http ollama-embed:model=VALUE",
+    ),
     (["--http", "good.toml", "--task", "similarity"], "--http and --task exclude each other"),
     (["--http", "good.toml", "--map", "a=q"], "--map needs --input"),
     (["--http", "good.toml", "--input", "q.csv", "--map", "a"], "--map a: 'a' is not FIELD=COLUMN"),

@@ -62,8 +62,10 @@ class Http:
 
     @property
     def refused_parameters(self) -> dict[str, str]:
-        """None."""
-        return {}
+        """Fields that are the same for all items of a request."""
+        name = self.file.partition(":")[0]
+        how = f"is the same for all rows; set it with --http {name}"
+        return {source: f"{source} {how}:{source}=VALUE" for source in self.made.fields.constant}
 
     @property
     def items_max(self) -> int:
