@@ -151,14 +151,14 @@ def servers() -> Iterator[Kitchen]:
         yield Kitchen(stack.enter_context(served_beside()), stack.enter_context(mock("llm-annotation", speed=50.0)).url)
 
 
-def played(recipe: Recipe, kitchen: Kitchen, folder: Path) -> list[tuple[Step, str]]:
-    """Each step with what its commands print."""
+def played(recipe: Recipe, kitchen: Kitchen, folder: Path) -> list[tuple[Step, dict[str, str]]]:
+    """Each step with what each of its commands prints."""
     for name, text in recipe.files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text.replace('duration = "10s"', 'duration = "4s"'), encoding="utf-8")
     environment: dict[str, str] = {}
     return [
-        (step, "".join(kitchen.run(line, recipe.title, environment) for line in step.commands)) for step in recipe.steps
+        (step, {line: kitchen.run(line, recipe.title, environment) for line in step.commands}) for step in recipe.steps
     ]
 
 
@@ -175,13 +175,12 @@ def test_a_recipe_works_from_nothing(
     """Its files and commands do what it shows: every line of its excerpts is printed, but for figures."""
     monkeypatch.chdir(tmp_path)
     for step, said in played(recipe, kitchen, tmp_path):
-        measures = any(MEASURES.match(line) for line in step.commands)
-        printed = [form(line) for line in said.splitlines()]
-        names = {line.partition(" ")[0] for line in printed}
+        printed = {form(line) for output in said.values() for line in output.splitlines()}
+        # What is measured differs in more than figures, so its cases and headings are compared.
+        measured = [output for command, output in said.items() if MEASURES.match(command)]
+        names = {form(line).partition(" ")[0] for output in measured for line in output.splitlines()}
         for line in filter(None, map(form, step.shown)):
-            if line != "...":
-                # What is measured differs in more than figures, so its cases and headings are compared.
-                assert line.partition(" ")[0] in names if measures else line in printed, f"{line}\n{said}"
+            assert line == "..." or line in printed or line.partition(" ")[0] in names, f"{line}\n{said}"
 
 
 def test_there_are_twelve_recipes_of_one_form() -> None:
@@ -207,5 +206,6 @@ if __name__ == "__main__":
     chosen = recipes()[int(sys.argv[1]) - 1]
     with servers() as kitchen_of_all, tempfile.TemporaryDirectory() as place:
         os.chdir(place)
-        for shown_step, output in played(chosen, kitchen_of_all, Path(place)):
-            print("\n".join(f"$ {line}" for line in shown_step.commands), output, sep="\n")
+        for _, outputs in played(chosen, kitchen_of_all, Path(place)):
+            for command, output in outputs.items():
+                print(f"$ {command}\n{output}")
