@@ -133,8 +133,7 @@ def _item(settings: CheckSettings, task: Task) -> Item:
     if settings.input is None:
         if settings.columns:
             raise UsageError("--map needs --input: it names columns of that file")
-        if flag := settings.reading.first_flag:
-            raise UsageError(f"{flag} needs --input: it says how that file is read")
+        settings.reading.check_unused()
         return Item(0, Synthetic().data(task, 0, 1), task)
     settings.reading.check_tasks([task])
     rows = Jsonl(settings.input, columns=columns_of(settings.columns), reading=settings.reading)
