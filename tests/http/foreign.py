@@ -98,7 +98,7 @@ async def _image(request: web.Request) -> web.Response:
 async def _batch(request: web.Request) -> web.Response:
     body = await request.json()
     rows = [{"i": n, "n": len(text["t"])} for n, text in enumerate(body["rows"])]
-    return web.json_response({"rows": rows[::-1]})
+    return web.json_response({"rows": rows[::-1], "few": rows[:1]})
 
 
 async def _key_header(request: web.Request) -> web.Response:

@@ -167,6 +167,41 @@ def test_check_knows_streams_and_servers_that_are_not_there(
     assert "is the server running" in found["hints"][0]
 
 
+BATCH = 'path = "/batch"\nanswer = "/n"\nbody = { rows = [{ t = "{{ text }}" }] }\nbatch = { over = "/rows"%s }\n'
+
+
+@pytest.mark.parametrize(
+    ("keys", "texts", "code", "said"),
+    [
+        (', answers = "/rows", index = "/i"', "a\nbbb\n", 0, "ok: 2 items in one request are read, too"),
+        (', answers = "/rows", index = "/i"', "a\n", 0, "ok: 2 items in one request are read, too"),
+        (
+            ', answers = "/rows"',
+            "a\nbbb\n",
+            1,
+            "two items come in another order than the items\n  - Name the place of each",
+        ),
+        (', answers = "/rows"', "a\na\n", 0, "ok: 2 items in one request"),
+        (', answers = "/rows", index = "/i", max = 1', "a\nbbb\n", 0, "ok: the task reads 1"),
+        (
+            ', answers = "/few"',
+            "a\nbbb\n",
+            1,
+            "/few: 1 answers for 2 items\n  - One item in a request is read well, and two",
+        ),
+    ],
+)
+def test_check_sends_two_items_to_an_api_of_lists(
+    keys: str, texts: str, code: int, said: str, url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lists of one hide a wrong order, and answers for one item only."""
+    (folder / "batch.toml").write_text(BATCH % keys)
+    (folder / "texts.csv").write_text("text\n" + texts)
+    found, out, _ = run(capsys, "check", "--target", url, "--http", "batch.toml", "--input", "texts.csv")
+    assert (found, said in out) == (code, True), out
+    assert ("items in one request are read" in out) is ("max = 1" not in keys and code == 0)
+
+
 def test_check_says_where_the_name_of_a_model_is_set(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A server refuses it, or has none of that name."""
     code, out, _ = run(capsys, "check", "--target", url, "--http", "ollama-chat:max_tokens=3")
