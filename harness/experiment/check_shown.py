@@ -76,12 +76,31 @@ def _masked(headers: dict[str, str]) -> dict[str, str]:
 
 
 def _pretty(body: bytes) -> str:
+    if not _is_text(body):
+        body = _without_files(body) if body.startswith(b"--") else b"(%d bytes that are no text)" % len(body)
     try:
         text = msgspec.json.format(encode(folded(_decode(body))), indent=2) if body[:1] in (b"{", b"[") else body
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = body
     shown = excerpt(text, BODY_SHOWN)
     return shown if len(text) <= BODY_SHOWN else f"{shown} ... ({len(body)} bytes in all)"
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return "\0" not in data.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def _without_files(body: bytes) -> bytes:
+    """The parts of a form; of a file its size."""
+    mark = b"\r\n" + body.partition(b"\r\n")[0]
+    parts = [part.partition(b"\r\n\r\n") for part in body.split(mark)]
+    return mark.join(
+        head + blank + (data if _is_text(data) else b"(%d bytes that are no text)" % len(data))
+        for head, blank, data in parts
+    )
 
 
 def folded(value: Any) -> Any:

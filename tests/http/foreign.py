@@ -85,6 +85,16 @@ async def _form(request: web.Request) -> web.Response:
     return web.json_response({"echo": form["text"], "tags": form.getall("tag")})
 
 
+async def _transcribe(request: web.Request) -> web.Response:
+    """As OpenAI's transcriptions take a file."""
+    form = await request.post()
+    file = form["file"]
+    assert isinstance(file, web.FileField)
+    data = file.file.read()
+    tags = [str(tag) for tag in form.getall("tag")]
+    return web.json_response({"name": file.filename, "type": file.content_type, "bytes": len(data), "tags": tags})
+
+
 async def _query(request: web.Request) -> web.Response:
     return web.json_response({"hits": [request.query["q"], request.query.get("page", "1")]})
 
@@ -175,6 +185,7 @@ def app() -> web.Application:
             web.post("/sse", _sse),
             web.post("/lines", _json_lines),
             web.post("/form", _form),
+            web.post("/transcribe", _transcribe),
             web.get("/search", _query),
             web.post("/image", _image),
             web.post("/batch", _batch),
@@ -298,6 +309,20 @@ form = { text = "{{ text }}", tag = "{{ tags:list }}", none = "{{ nothing? }}" }
 """,
         {"text": "ü & = ?", "tags": ["a", "b"]},
         {"text": "ü & = ?", "tags": ["a", "b"]},
+    ),
+    Shape(
+        "file in multipart",
+        """
+path = "/transcribe"
+answer = ""
+[multipart]
+file = "{{ path:file }}"
+tag = "{{ tags:list }}"
+note = "{{ note? }}"
+model = "whisper-1"
+""",
+        {"path": "pixel.png", "tags": ["ü", 'a "b"']},
+        {"name": "pixel.png", "type": "image/png", "bytes": len(PIXEL), "tags": ["ü", 'a "b"']},
     ),
     Shape(
         "GET with query",

@@ -167,6 +167,24 @@ def test_check_knows_streams_and_servers_that_are_not_there(
     assert "is the server running" in found["hints"][0]
 
 
+def test_check_shows_the_size_of_a_file_in_place_of_its_bytes(
+    url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Parts with texts are shown, and a file that is not there is a bad row."""
+    (folder / "t.toml").write_text(
+        'path = "/transcribe"\nanswer = ""\nmultipart = { tag = "x", file = "{{ f:file }}" }\n'
+    )
+    (folder / "a.wav").write_bytes(b"RIFF\0\xff" * 500)
+    (folder / "f.csv").write_text("f\na.wav\n")
+    code, out, _ = run(capsys, "check", "--target", url, "--http", "t.toml", "--input", "f.csv")
+    assert code == 0, out
+    assert 'name="file"; filename="a.wav"\n  Content-Type: audio/x-wav\n  \n  (3000 bytes that are no text)\n' in out
+    assert '"bytes": 3000' in out
+    (folder / "f.csv").write_text("f\nb.wav\n")
+    code, _, err = run(capsys, "check", "--target", url, "--http", "t.toml", "--input", "f.csv")
+    assert (code, "line 2: f: 'b.wav': No such file or directory" in err) == (2, True), err
+
+
 BATCH = 'path = "/batch"\nanswer = "/n"\nbody = { rows = [{ t = "{{ text }}" }] }\nbatch = { over = "/rows"%s }\n'
 
 

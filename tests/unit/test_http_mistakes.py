@@ -43,6 +43,15 @@ FILES: list[tuple[str, str]] = [
     (GOOD + 'stream = { format = "json" }', "did you mean 'json-lines'? expected one of sse, json-lines"),
     (GOOD + 'stream = { format = "json-lines" }', "[stream] text: is missing"),
     (GOOD + "stream = { end = 3 }", 'expected "close", a payload such as "[DONE]"'),
+    (GOOD + 'multipart = { b = "c" }', "t.toml: multipart: excludes body: a request has one body"),
+    ('answer = "/x"\nbody = { a = "{{ a:file }}" }', "body.a: {{ a:file }}: a part of [multipart] alone may be a file"),
+    ('answer = "/x"\nmultipart = { a = "x {{ a:file }}" }', "[multipart].a: {{ a:file }}: a part of [multipart] alone"),
+    ('answer = "/x"\nmultipart = {}', "[multipart]: has no part"),
+    ('answer = "/x"\nmultipart = { a = "{{ a }}", api_key = "sk-123456789" }', "api_key: has a secret's name"),
+    (
+        'answer = "/x"\nmultipart = { a = "{{ a }}" }\nheaders = { content-type = "a/b" }',
+        "[headers] content-type: [multipart] sets it, with the boundary of the parts",
+    ),
     (GOOD + 'batch = { over = "/b" }', "[batch] over = '/b': t.toml: body has no 'b'"),
     (
         'path = "/{{ m }}"\nanswer = "/x"\nbody = { a = ["{{ a }}"] }\nbatch = { over = "/a" }',

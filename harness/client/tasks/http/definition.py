@@ -75,7 +75,12 @@ def definition(text: str, file: str, settings: Mapping[str, str] | None = None) 
     headers, item_headers = headers_of(table, common)
     fields.constant |= common.constant
     body, content_type = body_of(table, method, fields, batch)
-    if content_type not in (None, "application/json") and not any(name.lower() == "content-type" for name in headers):
+    own_type = next((name for name in headers if name.lower() == "content-type"), None)
+    if own_type is not None and table.has("multipart"):
+        raise SettingError(
+            f"{table.where('[headers]')} {own_type}: [multipart] sets it, with the boundary of the parts"
+        )
+    if content_type not in (None, "application/json") and own_type is None:
         headers["Content-Type"] = content_type
     success, answered = success_of(table)
     usage = usage_of(table)
@@ -89,7 +94,7 @@ def definition(text: str, file: str, settings: Mapping[str, str] | None = None) 
         headers=headers,
         item_headers=item_headers,
         body=body,
-        form_body=table.has("form"),
+        form_body=table.has("form") or table.has("multipart"),
         answered=answered,
         idempotent=table.boolean("idempotent", True),
         form=form,

@@ -17,6 +17,7 @@ from harness.client.errors import ItemError, SettingError
 from harness.client.redaction import keep
 from harness.client.tasks.http.answers import BatchAnswers
 from harness.client.tasks.http.batches import Repeated, batched
+from harness.client.tasks.http.multipart import multipart_of
 from harness.client.tasks.http.pointer import Tokens, tokens_of
 from harness.client.tasks.http.table import Table, type_word
 from harness.client.tasks.http.template import (
@@ -36,7 +37,7 @@ from harness.client.transport.environment_values import has_variable
 
 BODYLESS = frozenset({"GET", "DELETE"})
 BATCH_MAX = 100_000
-BODY_KEYS = ("body", "form", "body_text")
+BODY_KEYS = ("body", "form", "multipart", "body_text")
 _SECRET_KEYS = frozenset(
     {"api_key", "apikey", "api-key", "password", "passwd", "secret", "client_secret", "access_token"}
 )
@@ -143,6 +144,8 @@ def body_of(
     if batch is not None and given != ["body"]:
         raise SettingError(f"{table.where('[batch]')}: needs a body with the lists of [batch] over")
     body, form, text = table.value("body"), pairs_of(table, "form", fields), table.text("body_text")
+    if (parts := _parts_of(table)) is not None:
+        return multipart_of(parts, fields, table.where("[multipart]"))
     if form is not None:
         return _texts(form), "application/x-www-form-urlencoded"
     if text is not None:
@@ -154,6 +157,18 @@ def body_of(
     if batch is not None:
         return body_part(batched(template, batch.repeated, fields, where)), "application/json"
     return body_part(value_part(template, fields, where)), "application/json"
+
+
+def _parts_of(table: Table) -> dict[str, Any] | None:
+    inner = table.table("multipart")
+    if inner is None:
+        return None
+    parts = inner.items()
+    if not parts:
+        raise SettingError(f"{table.where('[multipart]')}: has no part")
+    for name, value in parts.items():
+        _check_secret(inner.where(name), name, value)
+    return dict(parts)
 
 
 def _texts(part: Part) -> Callable[[Any], bytes]:

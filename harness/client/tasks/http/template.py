@@ -46,11 +46,16 @@ class Fields:
         self.all: list[Field] = []
         self.settings = dict(settings or {})
         self._fixed = fixed
+        # Only parts of a body of the type multipart/form-data carry the bytes of a file.
+        self.files_allowed = False
         # The constant ones by their sources.
         self.constant: dict[str, Field] = {}
 
     def part(self, field: Field, where: str, make: Callable[[int], Make]) -> Part:
         """The part of a template that is this field: a constant, or made from the value at its place."""
+        if field.kind == "file" and not (self.files_allowed and make is itemgetter):
+            how = "a part of [multipart] alone may be a file; in JSON it is text, by base64 or data-url"
+            raise SettingError(f"{where}: {{{{ {field.source}:file }}}}: {how}")
         if field.source in self.settings or (self._fixed and field.default is not UNSET):
             self.constant[field.source] = field
             return Constant(_set_value(field, self.settings.get(field.source), where))
