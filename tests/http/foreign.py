@@ -107,6 +107,8 @@ async def _image(request: web.Request) -> web.Response:
 
 async def _batch(request: web.Request) -> web.Response:
     body = await request.json()
+    if not all(text["t"] for text in body["rows"]):
+        return web.json_response({"error": "a row is empty"}, status=400)
     rows = [{"i": n, "n": len(text["t"])} for n, text in enumerate(body["rows"])]
     return web.json_response({"rows": rows[::-1], "few": rows[:1]})
 
