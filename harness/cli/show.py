@@ -11,6 +11,7 @@ from harness.cli.capacity_show import show_capacity
 from harness.cli.sweep_show import show_sweep
 from harness.measure.judge import precision, slo
 from harness.measure.judge.comparison_words import against, noise
+from harness.measure.judge.prompt_words import lines as prompt_lines
 from harness.measure.judge.wording import failure_words, layer_words, pace_row, sample_words
 from harness.measure.result import Case, Quantile, RunResult
 
@@ -82,9 +83,19 @@ def _print_figures(console: Any, result: RunResult) -> None:
     for line in noise(result.control) if result.control is not None else []:
         console.print(Text(f"  {line}"))
     console.print(_pace(result.cases))
+    for line in _prompts(result.cases):
+        console.print(Text(f"  {line}"))
     for case in result.cases:
         for text, style in _words(case):
             console.print(Text(f"  {case.name}: {text}", style=style))
+
+
+def _prompts(cases: list[Case]) -> list[str]:
+    """Lines about made-up prompts, once if they are the same for all cases."""
+    found = [[] if case.prompts is None else prompt_lines(case.prompts) for case in cases]
+    if found and found.count(found[0]) == len(found):
+        return found[0]
+    return [f"{case.name}: {line}" for case, lines in zip(cases, found, strict=True) for line in lines]
 
 
 def show_act(result: RunResult, title: str) -> None:

@@ -62,6 +62,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
         _outcomes(result, names),
         _steps(result),
     ]
+    parts.append(_grid("Lengths of prompts and answers", _facts.PROMPTS, _facts.prompts(result.cases)))
     parts += [_layers(result), _limits(result, names), _over_time(result, names), _why(result, names)]
     parts.append(_measured(result))
     return _within_size("\n\n".join(part for part in parts if part) + "\n")

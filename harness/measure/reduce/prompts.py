@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.base import units
+from harness.measure.judge.prompt_words import percent
 from harness.measure.prompt_result import PromptFigures, PromptPlan, TokenLengths, TokenSums
 
 ERROR_MAX = 0.02
@@ -52,8 +53,3 @@ def _off(lengths: TokenLengths) -> str:
     return (
         f"{counted} tokens in the mean by the server's count, where {asked} were asked for ({percent(lengths.error)})"
     )
-
-
-def percent(error: float) -> str:
-    """An error with its sign, as `+1.5 %`."""
-    return f"{error * 100:+.1f} %"
