@@ -248,3 +248,20 @@ def test_a_simulated_run_says_what_was_asked_for_and_counted(
     assert first.input.asked_mean == pytest.approx(300, abs=25)
     assert first.calibration.source == "usage"
     assert first.calibration.full_length
+
+
+@pytest.mark.parametrize(("choice", "full"), [("auto", True), ("no", False)])
+def test_answers_that_would_end_by_themselves_have_their_length_with_ignore_eos(
+    choice: str, full: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without it they are shorter, and a warning says so."""
+    (tmp_path / "own.toml").write_text("[generation]\nanswer_tokens_mean = 15\n")
+    line = ["simulate", "compare", "--task", "chat", "-s", "unbounded", "--server", str(tmp_path / "own.toml")]
+    asked = ["--input-tokens", "50", "--output-tokens", "40", "--ignore-eos", choice, "--items", "100", "--no-report"]
+    code, out, err = run(capsys, *line, *asked, "--out", str(tmp_path / "r"))
+    assert code == 0, err
+    (case,) = msgspec.json.decode((tmp_path / "r" / "result.json").read_bytes(), type=RunResult).cases
+    assert case.prompts is not None
+    assert case.prompts.output is not None
+    assert (case.prompts.output.error == 0) == full
+    assert ("ignore_eos was not sent" in out) != full
