@@ -28,7 +28,8 @@ TRIES = 5
 PAUSE_S = 0.2
 _PLAIN = WordRule()
 _TRANSIENT = {Outcome.rejected, Outcome.timed_out, Outcome.server_error, Outcome.connection_error}
-_FULL = ("ignore_eos", "min_tokens")
+SHORT = {"max_tokens": 1}
+FULL = {"ignore_eos": True, "min_tokens": 1}
 _SMALL = 8
 
 
@@ -67,16 +68,18 @@ def _check(made: Prompts, task: Task) -> None:
     try:
         made.data(task, 0, 1)
     except ItemError as error:
-        raise UsageError(
-            f"--input-tokens: the task {task.name} takes no prompt ({error}); such as --task chat"
-        ) from error
-    if made.output is not None and not _takes(task, {"max_tokens": 7}):
+        if made.output is None and str(error).startswith("max_tokens"):
+            text = f"--input-tokens: the task {task.name} needs max_tokens, too; add --output-tokens"
+        else:
+            text = f"--input-tokens: the task {task.name} takes no prompt ({error}); such as --task chat"
+        raise UsageError(text) from error
+    if made.output is not None and not _takes(task, {"max_tokens": 7}, {"max_tokens": 8}):
         raise UsageError(f"--output-tokens: the task {task.name} sends no max_tokens; such as --task chat")
 
 
-def _takes(task: Task, parameters: Mapping[str, Any]) -> bool:
-    """Whether parameters of a row become part of the request."""
-    return _request(task, "a", parameters).body != _request(task, "a", {}).body
+def _takes(task: Task, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether parameters of a row become part of the request: two rows give different ones."""
+    return _request(task, "a", one).body != _request(task, "a", other).body
 
 
 def _request(task: Task, text: str, parameters: Mapping[str, Any]) -> Request:
@@ -105,11 +108,11 @@ async def _full_length(plan: PromptPlan, prober: Prober) -> tuple[bool, str | No
         return False, None
     if wanted == "no":
         return False, "--ignore-eos no"
-    if not _takes(prober.task, {"ignore_eos": True, "min_tokens": 1}):
+    if not _takes(prober.task, SHORT, {**SHORT, **FULL}):
         if wanted == "yes":
             raise UsageError(f"--ignore-eos: the task {prober.task.name} sends no such parameter; such as --task chat")
         return False, f"the task {prober.task.name} sends no such parameter"
-    response = await prober.response(_SMALL, {"ignore_eos": True, "min_tokens": 1})
+    response = await prober.response(_SMALL, FULL)
     if response.outcome is Outcome.ok:
         return True, None
     if response.outcome is Outcome.client_error and wanted == "auto":
@@ -179,10 +182,9 @@ class Prober:
     async def response(self, words: int, parameters: Mapping[str, Any]) -> Response:
         """The response to a new prompt; an overloaded server is asked again."""
         text = self._texts.text(words, f"probe/{self.sent}")
-        one = {"max_tokens": 1} if _takes(self.task, {"max_tokens": 7}) else {}
         for number in range(TRIES):
             self.sent += 1
-            response = await self._send(_request(self.task, text, {**one, **parameters}))
+            response = await self._send(_request(self.task, text, {**SHORT, **parameters}))
             if response.outcome not in _TRANSIENT:
                 break
             await asyncio.sleep(PAUSE_S * 2**number)

@@ -17,7 +17,8 @@ FORMS = ("64", "normal:mean=300,stdev=60,min=60,max=600", "lognormal:mean=200,si
 
 def main() -> None:
     """Serve, play, print."""
-    served = [sys.executable, "-m", "model_server", "--task", "chat", "--port", "0", "--exit-with-stdin"]
+    served = [sys.executable, "-m", "model_server", "--task", "chat", "--random-weights", "--port", "0"]
+    served.append("--exit-with-stdin")
     with (
         subprocess.Popen(served, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server,
         tempfile.TemporaryDirectory() as folder,

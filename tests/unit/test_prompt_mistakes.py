@@ -11,6 +11,17 @@ from tests.unit.test_cli import run
 COMPARE = ["simulate", "compare", "-s", "sync", "--task", "chat"]
 PROMPTS = [*COMPARE, "--input-tokens", "100"]
 
+OWN = """
+path = "/v1/completions"
+answer = "/choices/0/text"
+[body]
+prompt = "{{ prompt }}"
+max_tokens = "{{ max_tokens:integer }}"
+[usage]
+prompt_tokens = "/usage/prompt_tokens"
+completion_tokens = "/usage/completion_tokens"
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -22,6 +33,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "none.csv").write_text("input_tokens\n")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "own.toml").write_text(OWN)
+    (tmp_path / "fixed.toml").write_text(OWN.replace('"{{ max_tokens:integer }}"', "16"))
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -81,6 +94,11 @@ MISTAKES = [
     ([*PROMPTS, "--tokenizer", "tokenizer.json"], "--tokenizer tokenizer.json: is no tokenizer.json"),
     ([*COMPARE[:-2], "--input-tokens", "9"], "--input-tokens: the task similarity takes no prompt (text1"),
     ([*COMPARE[:-1], "embed", "--input-tokens", "9", "--output-tokens", "9"], "the task embed sends no max_tokens"),
+    ([*COMPARE[:-2], "--http", "own.toml", "--input-tokens", "9"], "the task own needs max_tokens, too; add --output"),
+    (
+        [*COMPARE[:-2], "--http", "fixed.toml", "--input-tokens", "9", "--output-tokens", "9"],
+        "--output-tokens: the task fixed sends no max_tokens",
+    ),
     ([*COMPARE[:-1], "annotate", "--input-tokens", "9"], "the task annotate have no usage.prompt_tokens"),
 ]
 

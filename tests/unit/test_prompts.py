@@ -14,7 +14,8 @@ from harness.client.errors import UsageError
 from harness.client.prompt_settings import PromptSettings
 from harness.client.tasks.annotate import Annotate
 from harness.client.tasks.chat import Chat
-from harness.client.types import Outcome, Request, Response
+from harness.client.tasks.http import Http
+from harness.client.types import Item, Outcome, Request, Response
 from harness.experiment.prompts import PAUSE_S, built, calibrated, fitted
 from harness.load.tokenizer import one_token_words, words_of
 from harness.load.workloads.synthetic import WORDS
@@ -22,6 +23,7 @@ from harness.measure.prompt_result import PromptPlan, TokenSums
 from harness.measure.reduce.prompts import figures_of, warnings
 from harness.measure.result import RunResult
 from tests.unit.test_cli import run
+from tests.unit.test_prompt_mistakes import OWN
 from tests.virtual_time import virtually
 
 Count = Callable[[str], int]
@@ -163,6 +165,30 @@ def test_with_a_tokenizer_lengths_are_exact(tmp_path: Path) -> None:
     for index in range(60):
         row = prompts.row(index, 1)
         assert 21 + len(made.encode(row["prompt"]).ids) == prompts.lengths(index, 1)[0]
+
+
+@pytest.mark.parametrize("fields", ["", 'ignore_eos = "{{ ignore_eos:boolean = false }}"'])
+def test_an_http_task_gets_the_fields_that_it_has(fields: str) -> None:
+    """Its template says which; ignore_eos is sent only if it is one of them."""
+    text = OWN.replace("[usage]", f"{fields}\n[usage]")
+    plan = PromptPlan(PromptSettings(input_tokens="50", output_tokens="uniform:min=3,max=9"))
+    plan = virtually(calibrated(plan, Http(text=text), CompletionServer()))
+    assert plan.calibration is not None
+    assert (plan.calibration.fixed, plan.calibration.full_length) == (2.0, bool(fields))
+    task = Http(text=text)
+    body = json.loads(task.request((Item(0, built(plan).data(task, 0, 1), task),)).body)
+    assert len(body["prompt"].split()) == 48
+    assert 3 <= body["max_tokens"] <= 9
+
+
+class CompletionServer:
+    """Answers text completions; two tokens more than words."""
+
+    async def __call__(self, request: Request, /) -> Response:
+        body = json.loads(request.body)
+        usage = {"prompt_tokens": 2 + len(body["prompt"].split()), "completion_tokens": body["max_tokens"]}
+        answer = msgspec.json.encode({"choices": [{"text": "a"}], "usage": usage})
+        return Response(Outcome.ok, 200, request.task.answer(request, answer))
 
 
 def test_words_whose_tokens_depend_on_their_neighbours_are_refused() -> None:
