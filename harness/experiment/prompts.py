@@ -16,13 +16,13 @@ from typing import Any
 import msgspec
 
 from harness.client.errors import ItemError, UsageError
-from harness.client.protocols import CountedAnswer, provides
 from harness.client.types import Item, Outcome, Request, Response, Send, Task
 from harness.experiment.settings import RunSettings
 from harness.load.token_text import TokenText, WordRule
 from harness.load.tokenizer import words_of
 from harness.load.workloads.prompts import Prompts, prompts
 from harness.measure.prompt_result import PromptCalibration, PromptPlan
+from harness.measure.record.token_tally import usage_in
 
 TRIES = 5
 PAUSE_S = 0.2
@@ -73,13 +73,15 @@ def _check(made: Prompts, task: Task) -> None:
         else:
             text = f"--input-tokens: the task {task.name} takes no prompt ({error}); such as --task chat"
         raise UsageError(text) from error
-    if made.output is not None and not _takes(task, {"max_tokens": 7}, {"max_tokens": 8}):
+    if made.output is not None and not _takes(task, {"max_tokens": 7}):
         raise UsageError(f"--output-tokens: the task {task.name} sends no max_tokens; such as --task chat")
 
 
-def _takes(task: Task, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether parameters of a row become part of the request: two rows give different ones."""
-    return _request(task, "a", one).body != _request(task, "a", other).body
+def _takes(task: Task, parameters: Mapping[str, Any]) -> bool:
+    """Whether parameters of a row become part of the request."""
+    # The request of a described API may need it.
+    plain = {"max_tokens": _SMALL}
+    return _request(task, "a", {**plain, **parameters}).body != _request(task, "a", plain).body
 
 
 def _request(task: Task, text: str, parameters: Mapping[str, Any]) -> Request:
@@ -108,7 +110,7 @@ async def _full_length(plan: PromptPlan, prober: Prober) -> tuple[bool, str | No
         return False, None
     if wanted == "no":
         return False, "--ignore-eos no"
-    if not _takes(prober.task, SHORT, {**SHORT, **FULL}):
+    if not _takes(prober.task, FULL):
         if wanted == "yes":
             raise UsageError(f"--ignore-eos: the task {prober.task.name} sends no such parameter; such as --task chat")
         return False, f"the task {prober.task.name} sends no such parameter"
@@ -175,8 +177,7 @@ class Prober:
         response = await self.response(words, {})
         if response.outcome is not Outcome.ok:
             raise UsageError(_failed(response, f"of {words} words"))
-        answer = response.answers[0]
-        usage = answer.usage if provides(answer, CountedAnswer) else None
+        usage = usage_in(response.answers)
         return None if usage is None else usage.prompt_tokens
 
     async def response(self, words: int, parameters: Mapping[str, Any]) -> Response:

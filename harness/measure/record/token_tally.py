@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from harness.client.protocols import CountedAnswer, provides
+from harness.client.answers import usage_of
+from harness.client.protocols import CountedAnswer, TokenCounts, provides
 from harness.client.types import Outcome, Request, Response
 from harness.measure.prompt_result import TokenSums
 
@@ -22,14 +24,12 @@ class TokenTally:
 
     def add(self, request: Request, response: Response) -> None:
         """Count a request that ended."""
-        if response.outcome is not Outcome.ok:
+        if response.outcome is not Outcome.ok or response.from_cache:
             return
-        for item, answer in zip(request.items, response.answers, strict=False):
-            usage = answer.usage if provides(answer, CountedAnswer) else None
-            if usage is not None:
-                asked = self._asked(item.index)
-                _add(self._input, asked[0], usage.prompt_tokens)
-                _add(self._output, asked[1], usage.completion_tokens)
+        if (usage := usage_in(response.answers)) is not None:
+            asked = [self._asked(item.index) for item in request.items]
+            _add(self._input, [one for one, _ in asked], usage.prompt_tokens)
+            _add(self._output, [one for _, one in asked if one is not None], usage.completion_tokens)
 
     @property
     def sums(self) -> TokenSums:
@@ -37,8 +37,15 @@ class TokenTally:
         return TokenSums(*self._input, *self._output)
 
 
-def _add(sums: list[int], asked: int | None, counted: int | None) -> None:
-    if asked is not None and counted is not None:
-        sums[0] += 1
-        sums[1] += asked
+def usage_in(answers: tuple[Any, ...]) -> TokenCounts | None:
+    """The server's counts of a whole request; None if it did not count."""
+    if len(answers) == 1 and provides(answers[0], CountedAnswer):
+        return answers[0].usage
+    return usage_of(answers)
+
+
+def _add(sums: list[int], asked: list[int], counted: int | None) -> None:
+    if asked and counted is not None:
+        sums[0] += len(asked)
+        sums[1] += sum(asked)
         sums[2] += counted
