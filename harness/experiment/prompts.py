@@ -20,7 +20,7 @@ from harness.client.types import Item, Outcome, Request, Response, Send, Task
 from harness.experiment.settings import RunSettings
 from harness.load.token_text import TokenText, WordRule
 from harness.load.tokenizer import words_of
-from harness.load.workloads.prompts import Prompts, prompts
+from harness.load.workloads.prompts import Prompts, length_name, named, prompts
 from harness.measure.prompt_result import PromptCalibration, PromptPlan
 from harness.measure.record.token_tally import usage_in
 
@@ -85,7 +85,8 @@ def _takes(task: Task, parameters: Mapping[str, Any]) -> bool:
 
 
 def _request(task: Task, text: str, parameters: Mapping[str, Any]) -> Request:
-    return task.request((Item(0, task.parse({"prompt": text, "text": text, **parameters}), task),))
+    row = named({"prompt": text, "text": text, **parameters}, length_name(task))
+    return task.request((Item(0, task.parse(row), task),))
 
 
 # With the server.

@@ -181,6 +181,14 @@ def test_an_http_task_gets_the_fields_that_it_has(fields: str) -> None:
     assert 3 <= body["max_tokens"] <= 9
 
 
+def test_the_length_of_an_answer_has_the_name_that_the_api_has_for_it() -> None:
+    """OpenAI's Responses API calls it max_output_tokens."""
+    task = Http(text=OWN.replace("{{ max_tokens:integer }}", "{{ max_output_tokens:integer }}"))
+    prompts = built(PromptPlan(PromptSettings(input_tokens="9", output_tokens="5")))
+    body = json.loads(task.request((Item(0, prompts.data(task, 0, 1), task),)).body)
+    assert body["max_tokens"] == 5
+
+
 class CompletionServer:
     """Answers text completions; two tokens more than words."""
 

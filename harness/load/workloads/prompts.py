@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from harness.client.errors import ItemError
 from harness.client.prompt_settings import PromptSettings
 from harness.client.types import Task
 from harness.load.lengths import INPUT_NAMES, OUTPUT_NAMES, Lengths, drawn, parse
@@ -39,6 +40,8 @@ class Prompts:
     prefix_pool: int = 1
     prefix_share: float = 1.0
     salt: str = ""
+    # Of each task, by its identity: it is found out once.
+    _names: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
 
     def lengths(self, index: int, seed: int) -> tuple[int, int | None]:
         """Tokens of the prompt and of the answer of an item."""
@@ -67,12 +70,38 @@ class Prompts:
 
     def data(self, task: Task, index: int, seed: int) -> Any:
         """The data of item `index`; raises ItemError if the task takes no prompt."""
-        return task.parse(self.row(index, seed))
+        if (name := self._names.get(id(task))) is None:
+            name = self._names[id(task)] = length_name(task)
+        return task.parse(named(self.row(index, seed), name))
 
     def rows(self, task: Task, items: int, seed: int, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Any, int]]:
         """(index, data, priority) of every item whose index is `part` modulo `parts`."""
         for index in range(part, items, parts):
             yield index, self.data(task, index, seed), 0
+
+
+LENGTH_NAMES = ("max_tokens", "max_output_tokens")
+"""Names of the bound of an answer's length: of most APIs, and of OpenAI's Responses API."""
+
+
+def named(row: dict[str, Any], name: str) -> dict[str, Any]:
+    """The row with the length of the answer under this name."""
+    if "max_tokens" not in row or name == "max_tokens":
+        return row
+    return {name if key == "max_tokens" else key: value for key, value in row.items()}
+
+
+def length_name(task: Task) -> str:
+    """The first name for the length of an answer that the task does not refuse."""
+    return next((name for name in LENGTH_NAMES if _takes(task, name)), LENGTH_NAMES[0])
+
+
+def _takes(task: Task, name: str) -> bool:
+    try:
+        task.parse({"prompt": "a", "text": "a", name: 1})
+    except ItemError:
+        return False
+    return True
 
 
 def prompts(settings: PromptSettings, texts: TokenText, full: bool = False, salt: str = "") -> Prompts:
