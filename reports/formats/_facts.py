@@ -78,8 +78,12 @@ def layers(cases: list[Case]) -> list[tuple[str, str, str]]:
 PROMPTS = ("strategy", *prompt_words.HEADS)
 
 
-def prompts(cases: list[Case]) -> list[list[str]]:
-    """Rows for the made-up prompts of each case: lengths asked for and counted; none without such prompts."""
+def prompts(result: RunResult) -> list[list[str]]:
+    """Rows for the made-up prompts: lengths asked for and counted, by case, of a sweep or search together."""
+    cases = result.cases
+    if result.sweep is not None or result.capacity is not None:
+        whole = prompt_words.together([case.prompts for case in cases])
+        return [] if whole is None else [["all loads", *map(labels.printable, row)] for row in prompt_words.rows(whole)]
     return [
         [name, *(labels.printable(cell) for cell in row)]
         for name, case in zip(labels.case_labels(cases), cases, strict=True)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from harness.base import units
 from harness.client.errors import UsageError
 from harness.client.prompt_settings import PromptSettings
 from harness.client.tasks.annotate import Annotate
@@ -19,9 +20,12 @@ from harness.client.types import Item, Outcome, Request, Response
 from harness.experiment.prompts import PAUSE_S, built, calibrated, fitted
 from harness.load.tokenizer import one_token_words, words_of
 from harness.load.workloads.synthetic import WORDS
+from harness.measure.judge.prompt_words import together
 from harness.measure.prompt_result import PromptPlan, TokenSums
 from harness.measure.reduce.prompts import figures_of, warnings
 from harness.measure.result import RunResult
+from reports.formats._facts import prompts as prompt_rows
+from reports.formats.markdown import render as markdown
 from tests.unit.test_cli import run
 from tests.unit.test_prompt_mistakes import OWN
 from tests.virtual_time import virtually
@@ -282,6 +286,23 @@ def test_a_simulated_run_says_what_was_asked_for_and_counted(
     assert first.input.asked_mean == pytest.approx(300, abs=25)
     assert first.calibration.source == "usage"
     assert first.calibration.full_length
+
+
+def test_the_levels_of_a_sweep_are_shown_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At the terminal and in the report: one fact for all of them."""
+    line = ["simulate", "sweep", "--task", "chat", "--concurrency", "1,2", "--duration", "3", "--input-tokens", "90"]
+    code, out, err = run(capsys, *line, "--out", str(tmp_path / "r"), "--no-report")
+    assert code == 0, err
+    assert "prompts: 90 tokens asked for, 90 counted (0 %); calibrated by the server's count, 1 token per word" in out
+    result = msgspec.json.decode((tmp_path / "r" / "result.json").read_bytes(), type=RunResult)
+    assert len(result.cases) == 2
+    whole = together([case.prompts for case in result.cases])
+    assert whole is not None
+    assert whole.input is not None
+    assert whole.input.n == sum(case.counts.ok for case in result.cases)
+    ((name, _, requests, *_),) = prompt_rows(result)
+    assert (name, requests) == ("all loads", units.count(whole.input.n))
+    assert "| all loads | prompts |" in markdown(result)
 
 
 @pytest.mark.parametrize(("choice", "full"), [("auto", True), ("no", False)])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from harness.base import units
 
@@ -38,7 +41,7 @@ def made(found: PromptFigures) -> str:
     if rule.source == "tokenizer":
         said = "exact by the tokenizer"
     else:
-        said = f"calibrated by the server's count, {units.significant(rule.per_word, 4)} tokens per word"
+        said = f"calibrated by the server's count, {per_word(rule.per_word)} per word"
     said += f", {units.level(rule.fixed)} of the template"
     if rule.error is not None:
         said += f", error on other texts {units.share(rule.error)}"
@@ -48,11 +51,36 @@ def made(found: PromptFigures) -> str:
     return f"{said}; {units.share(found.prefix_share)} begin with {pool} of {units.count(found.prefix_tokens)} tokens"
 
 
+def per_word(tokens: float) -> str:
+    """`1.25 tokens`, `1 token`."""
+    return f"{units.significant(tokens, 4)} token{'' if tokens == 1 else 's'}"
+
+
 def full_length(found: PromptFigures) -> str:
     """How answers get their length."""
     if found.calibration.full_length:
         return "max_tokens, min_tokens and ignore_eos"
     return "max_tokens only" + (f": {found.calibration.note}" if found.calibration.note else "")
+
+
+def together(found: Sequence[PromptFigures | None]) -> PromptFigures | None:
+    """The prompts of several cases of one run as one: all levels of a sweep, all probes of a search."""
+    known = [one for one in found if one is not None]
+    if not known:
+        return None
+    both = {name: _pooled([getattr(one, name) for one in known]) for name in ("input", "output")}
+    return msgspec.structs.replace(known[0], **both)
+
+
+def _pooled(found: list[TokenLengths | None]) -> TokenLengths | None:
+    known = [one for one in found if one is not None]
+    if not known:
+        return None
+    n = sum(one.n for one in known)
+    asked, counted = (sum(getattr(one, name) * one.n for one in known) for name in ("asked_mean", "counted_mean"))
+    return msgspec.structs.replace(
+        known[0], n=n, asked_mean=asked / n, counted_mean=counted / n, error=counted / asked - 1
+    )
 
 
 def lines(found: PromptFigures) -> list[str]:
