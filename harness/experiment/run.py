@@ -42,7 +42,10 @@ from harness.measure.result import Case, RunResult, Target, encode
 
 T = TypeVar("T")
 Progress = Callable[[str, dict[str, Any]], None]
-"""Gets each event and its facts. Events: target, calibrating, calibrated, case, status, case_done."""
+"""Gets each event and its facts.
+
+Events: target, counting, counted, calibrating, calibrated, case, status, case_done.
+"""
 
 
 class Server(Protocol):
@@ -145,7 +148,7 @@ def opened(run: Run, backend: Backend, progress: Progress) -> Iterator[Session]:
     run.records.mkdir(parents=True, exist_ok=True)
     with backend.server() as server:
         progress("target", {"url": server.url, "profile": server.profile, "note": server.note})
-        _calibrate_prompts(run, server)
+        _calibrate_prompts(run, server, progress)
         yield Session(run, server, backend, progress, begin(run, server))
 
 
@@ -199,10 +202,14 @@ class Session:
         return observe(case, self._run.directory, self._measured, conditions, repeat, self._run.plan.lag_tolerance_s)
 
 
-def _calibrate_prompts(run: Run, server: Server) -> None:
-    """The same; an error or a stop removes the directory of a run without a plan."""
+def _calibrate_prompts(run: Run, server: Server, progress: Progress) -> None:
+    """The same, shown; an error or a stop removes the directory of a run without a plan."""
+    if all(case.prompts is None for case in run.cases):
+        return
+    progress("counting", {})
     try:
         calibrate_prompts(run, server)
+        progress("counted", {})
     except (UsageError, KeyboardInterrupt):
         _remove_unplanned(run)
         raise
