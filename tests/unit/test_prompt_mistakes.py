@@ -99,6 +99,7 @@ MISTAKES = [
         [*COMPARE[:-2], "--http", "fixed.toml", "--input-tokens", "9", "--output-tokens", "9"],
         "--output-tokens: the task fixed sends no max_tokens",
     ),
+    (tokens("9000"), "a prompt of 9000 words, to calibrate lengths before the load, failed: HTTP 400"),
     ([*COMPARE[:-1], "annotate", "--input-tokens", "9"], "the task annotate have no usage.prompt_tokens"),
 ]
 
