@@ -21,7 +21,7 @@ from harness.experiment.prompts import PAUSE_S, built, calibrated, fitted
 from harness.load.tokenizer import one_token_words, words_of
 from harness.load.workloads.synthetic import WORDS
 from harness.measure.judge.prompt_words import together
-from harness.measure.prompt_result import PromptPlan, TokenSums
+from harness.measure.prompt_result import PromptPlan, TokenLengths, TokenSums
 from harness.measure.reduce.prompts import figures_of, warnings
 from harness.measure.result import RunResult
 from reports.formats._facts import prompts as prompt_rows
@@ -286,6 +286,20 @@ def test_a_simulated_run_says_what_was_asked_for_and_counted(
     assert first.input.asked_mean == pytest.approx(300, abs=25)
     assert first.calibration.source == "usage"
     assert first.calibration.full_length
+
+
+@pytest.mark.parametrize("task", ["complete", "responses:stream=true"])
+def test_other_tasks_of_language_models_take_prompts_too(
+    task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each with its own name for the length of an answer."""
+    line = ["simulate", "compare", "--task", task, "-s", "unbounded", "--items", "40", "--no-report"]
+    code, _, err = run(capsys, *line, "--input-tokens", "70", "--output-tokens", "9", "--out", str(tmp_path / "r"))
+    assert code == 0, err
+    (case,) = msgspec.json.decode((tmp_path / "r" / "result.json").read_bytes(), type=RunResult).cases
+    assert case.prompts is not None
+    assert case.prompts.input == TokenLengths(40, 70.0, 70.0, 0.0)
+    assert case.prompts.output == TokenLengths(40, 9.0, 9.0, 0.0)
 
 
 def test_the_levels_of_a_sweep_are_shown_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

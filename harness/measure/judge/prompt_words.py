@@ -59,8 +59,10 @@ def per_word(tokens: float) -> str:
 def full_length(found: PromptFigures) -> str:
     """How answers get their length."""
     if found.calibration.full_length:
-        return "max_tokens, min_tokens and ignore_eos"
-    return "max_tokens only" + (f": {found.calibration.note}" if found.calibration.note else "")
+        return "the whole length, by ignore_eos"
+    return "at most this length, ignore_eos is not sent" + (
+        f": {found.calibration.note}" if found.calibration.note else ""
+    )
 
 
 def together(found: Sequence[PromptFigures | None]) -> PromptFigures | None:
