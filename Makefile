@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTED := $(VENV)/.installed-for-tests
 # The model extra is installed for Python 3.11 only (torch is pinned); elsewhere the tests that need it are skipped.
-EXTRAS = dev,celery,zst,parquet$(shell $(PYTHON) -c 'import sys; print(",model" if sys.version_info[:2] == (3, 11) else "")')
+EXTRAS = dev,celery,zst,parquet,tokens$(shell $(PYTHON) -c 'import sys; print(",model" if sys.version_info[:2] == (3, 11) else "")')
 
 # Compiled modules are kept in any case: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE

@@ -146,6 +146,12 @@ def pieces(prompt: str, sampling: Sampling = GREEDY) -> Iterator[str]:
         yield _WORDS[(state >> 16) % len(_WORDS)] + " "
 
 
+def own_length(prompt: str, mean: float) -> int:
+    """Tokens after which the answer to a prompt ends by itself: exponentially distributed over prompts, at least 1."""
+    share = (crc32(f"end\0{prompt}".encode()) + 0.5) / 2**32
+    return max(1, math.ceil(-mean * math.log(share)))
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "similarity": similarity,
     "embed": embed,

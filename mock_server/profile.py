@@ -85,6 +85,9 @@ class Generation(Section, frozen=True):
     itl_per_running_s: Annotated[Seconds, Meta(description="for each other running sequence")] = 0.0
     ttft_jitter: Annotated[Jitter, Meta(description="jitter of the time to first token")] = Constant()
     itl_jitter: Annotated[Jitter, Meta(description="jitter of the time between tokens")] = Constant()
+    answer_tokens_mean: Annotated[
+        float, Meta(ge=0, le=1e6, description="mean tokens after which an answer ends by itself; 0: at max_tokens only")
+    ] = 0.0
     running_max: Annotated[Count, Meta(description="concurrent sequences; 0: no bound")] = 0
     queue_max: Annotated[Count, Meta(description="sequences that may wait; more are refused with 503")] = 4096
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import islice
 from random import Random
 
 from mock_server import answers
@@ -137,7 +138,15 @@ class SimulatedEngine:
             + generation.ttft_per_running_s * (self.running - 1)
         )
         first = self.pauses.ends(sequence.started, seconds * self._ttft_jitter() / self.speed)
-        self.timers.at(first, self._token, sequence, answers.pieces(str(sequence.prompt), sequence.sampling), first)
+        self.timers.at(first, self._token, sequence, self._text(sequence), first)
+
+    def _text(self, sequence: Sequence) -> Iterator[str]:
+        """The tokens of an answer, to its own end if it has one."""
+        prompt, sampling = str(sequence.prompt), sequence.sampling
+        mean, pieces = self.profile.generation.answer_tokens_mean, answers.pieces(prompt, sampling)
+        if not mean or sampling.ignore_end:
+            return pieces
+        return islice(pieces, max(answers.own_length(prompt, mean), sampling.tokens_min))
 
     def _token(self, sequence: Sequence, text: Iterator[str], due: float) -> None:
         generation = self.profile.generation
@@ -145,7 +154,11 @@ class SimulatedEngine:
             if sequence.cancelled:
                 self._end(sequence, "cancelled", self.timers.clock())
                 return
-            sequence.emit(next(text), due)
+            if (piece := next(text, None)) is None:
+                # The step that makes the end token takes its time, too.
+                self._end(sequence, "stop", due)
+                return
+            sequence.emit(piece, due)
             if sequence.tokens >= sequence.tokens_max or sequence.stopped:
                 self._end(sequence, "length", due)
                 return

@@ -32,12 +32,15 @@ def shared(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of commands that play a load."""
     from harness.client.input_settings import InputSettings
     from harness.client.layer_settings import LayerSettings
+    from harness.client.prompt_settings import PromptSettings
     from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.settings import RunSettings
 
     for option in reversed(_OUTPUT):
         function = option(function)
-    return options_of(RunSettings, InputSettings, ConnectionSettings)(layer_options(function, LayerSettings))
+    return options_of(RunSettings, InputSettings, PromptSettings, ConnectionSettings)(
+        layer_options(function, LayerSettings)
+    )
 
 
 def layer_options(function: Callable[..., Any], settings: type[Any], **defaults: Any) -> Callable[..., Any]:
@@ -88,6 +91,7 @@ def settings_of(options: dict[str, Any], scenario: str, default_strategies: tupl
     from harness.client import stack
     from harness.client.input_settings import InputSettings
     from harness.client.layer_settings import LayerSettings
+    from harness.client.prompt_settings import PromptSettings
     from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.settings import RunSettings
 
@@ -98,6 +102,7 @@ def settings_of(options: dict[str, Any], scenario: str, default_strategies: tupl
         layers=filled(LayerSettings, options, named=stack.parse(options["layer"])),
         connection=filled(ConnectionSettings, options),
         reading=filled(InputSettings, options),
+        prompts=filled(PromptSettings, options),
         simulated=options.get("simulated", False),
         command="paceline " + _quoted(sys.argv[1:]),
     )

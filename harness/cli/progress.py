@@ -60,6 +60,12 @@ class ProgressDisplay(Display):
         where = f" at {facts['url']}" if "//" in facts["url"] else ""
         self._say(what + where + (f" ({facts['note']})" if facts["note"] else ""))
 
+    def _on_counting(self, facts: dict[str, Any]) -> None:
+        self._begin("asking the server how it counts tokens", None)
+
+    def _on_counted(self, facts: dict[str, Any]) -> None:
+        self._finish()
+
     def _on_calibrating(self, facts: dict[str, Any]) -> None:
         self._begin(f"calibrating the {facts['transport']} client", None)
 

@@ -11,6 +11,8 @@ from harness.cli.capacity_show import show_capacity
 from harness.cli.sweep_show import show_sweep
 from harness.measure.judge import precision, slo
 from harness.measure.judge.comparison_words import against, noise
+from harness.measure.judge.prompt_words import lines as prompt_lines
+from harness.measure.judge.prompt_words import together
 from harness.measure.judge.wording import failure_words, layer_words, pace_row, sample_words
 from harness.measure.result import Case, Quantile, RunResult
 
@@ -40,6 +42,7 @@ def show(
         show_sweep(result, console, brief, NARROW)
     elif not brief:
         _print_figures(console, result)
+    _print_prompts(console, result, brief)
     if interrupted:
         console.print(Text("interrupted: the records until then are kept, marked partial", style="yellow"))
     status = result.verdict.status
@@ -85,6 +88,25 @@ def _print_figures(console: Any, result: RunResult) -> None:
     for case in result.cases:
         for text, style in _words(case):
             console.print(Text(f"  {case.name}: {text}", style=style))
+
+
+def _print_prompts(console: Any, result: RunResult, brief: bool) -> None:
+    from rich.text import Text
+
+    for line in () if brief else _prompts(result):
+        console.print(Text(f"  {line}"))
+
+
+def _prompts(result: RunResult) -> list[str]:
+    """Lines about made-up prompts, once if they are the same for all cases. Those of a sweep or search are levels."""
+    cases = result.cases
+    if result.capacity is not None or result.sweep is not None:
+        whole = together([case.prompts for case in cases])
+        return [] if whole is None else prompt_lines(whole)
+    found = [[] if case.prompts is None else prompt_lines(case.prompts) for case in cases]
+    if found and found.count(found[0]) == len(found):
+        return found[0]
+    return [f"{case.name}: {line}" for case, lines in zip(cases, found, strict=True) for line in lines]
 
 
 def show_act(result: RunResult, title: str) -> None:

@@ -29,4 +29,9 @@ def between(settings: Any, low: float, high: float, *fields: str) -> None:
     for field in fields:
         value = getattr(settings, field)
         if not low <= value <= high:
-            raise SettingError(f"{field}={value!r} must be between {low:g} and {high:g}")
+            raise SettingError(f"{field}={value!r} must be between {_shown(low)} and {_shown(high)}")
+
+
+def _shown(bound: float) -> str:
+    """A bound as people write it: 1000000, not 1e+06."""
+    return f"{bound:.0f}" if bound == round(bound) and abs(bound) < 1e12 else f"{bound:g}"

@@ -14,6 +14,7 @@ from harness.client.protocols import RealTimeOnly, provides, uses_priorities
 from harness.client.tasks.http import Http
 from harness.client.transport.endpoint import check_headers
 from harness.client.types import Item, Task
+from harness.experiment.prompts import planned
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
@@ -32,9 +33,11 @@ ITEMS = 1000
 def cases(settings: RunSettings, scenario: type[Description], name: str | None = None) -> list[CaseSpec]:
     """The cases that the settings describe, under one schedule; raises UsageError."""
     load, tasks, seed = _load(settings, scenario), _tasks(settings, scenario), settings.effective_seed
-    source, synthetic = _workload(settings, tasks)
+    prompts = planned(settings, [plugins.build("task", share.task.name, share.task.settings) for share in tasks])
+    source, synthetic = (None, None) if prompts is not None else _workload(settings, tasks)
     strategies = _strategies(settings)
-    _check_workload(settings, tasks, source, synthetic, [named for _, named, _ in strategies])
+    if prompts is None:
+        _check_workload(settings, tasks, source, synthetic, [named for _, named, _ in strategies])
     duration_s, items = settings.duration or scenario.duration_s, _items(settings, scenario, load)
     schedule = compute(load.name, load.settings, duration_s, items, seed)
     return [
@@ -49,6 +52,7 @@ def cases(settings: RunSettings, scenario: type[Description], name: str | None =
             columns=columns_of(settings.columns),
             reading=settings.reading,
             synthetic=synthetic,
+            prompts=prompts,
             layers=settings.layers.around(layers),
             seed=seed,
             users=settings.users,

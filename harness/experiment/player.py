@@ -31,6 +31,7 @@ from harness.load.timer import Alarm
 from harness.load.workloads.jsonl import Jsonl
 from harness.measure.record.recorder import Recorder
 from harness.measure.record.rows_file import End
+from harness.measure.record.token_tally import TokenTally
 
 TICK_S = 0.05
 STOP_GRACE_S = 0.25
@@ -110,6 +111,8 @@ class Player(ABC):
     def begin(self, zero: float, recorder: Recorder) -> None:
         """The load begins at `zero`; applications that wait for it start."""
         self._zero, self.recorder = zero, recorder
+        if (prompts := self.spec.build_prompts()) is not None:
+            recorder.tally = TokenTally(lambda index: prompts.lengths(index, self.spec.seed))
         # A backlog has no offsets and ends when it is done.
         if (offsets := self.schedule.offsets) is not None:
             # Without a drain the last arrival would be cut at the instant at which it is due.

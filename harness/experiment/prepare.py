@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -23,11 +24,15 @@ from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
 from harness.measure.judge import slo as slos
+from harness.measure.prompt_result import PromptPlan
 from harness.measure.record.environment import environment, simulated_environment
-from harness.measure.record.plan import PLAN_VERSION, Plan, RunKind
+from harness.measure.record.plan import PLAN_VERSION, Plan, PlanCase, RunKind
 
 CONTROL_REPEATS = 6
 """Below 6 pairs there is no interval of the noise."""
+
+
+C = TypeVar("C", bound=PlanCase)
 
 
 @dataclass
@@ -41,6 +46,8 @@ class Run:
     # Headers, TLS and proxy for the target. Their secrets are written to no file.
     access: Access = field(default_factory=lambda: Access(""), repr=False)
     lock: DirectoryLock | None = field(default=None, repr=False)
+    # Made-up prompts, calibrated with the server.
+    prompts: PromptPlan | None = field(default=None, repr=False)
 
     @property
     def authorization(self) -> str | None:
@@ -55,6 +62,12 @@ class Run:
         """Let other runs have the directory: all of this one is written."""
         if self.lock is not None:
             self.lock.release()
+
+    def with_prompts(self, case: C) -> C:
+        """The case with its prompts as they were calibrated."""
+        if case.prompts is None or self.prompts is None:
+            return case
+        return msgspec.structs.replace(case, prompts=self.prompts)
 
     def add(self, case: CaseSpec) -> bool:
         """Add a case to the plan, or replace the one of its name; false if nothing changes."""

@@ -13,22 +13,24 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from harness.base.files import write_atomically
 from harness.client.errors import UsageError
 from harness.client.transport.server import check_route
+from harness.client.types import Send
 from harness.experiment import target as targets
 from harness.experiment.ceiling import ceilings
 from harness.experiment.child_process import Played, Watch, play
 from harness.experiment.file_limit import check as check_open_files
 from harness.experiment.order import Interleaved, Order, UntilNarrow
 from harness.experiment.prepare import Run
+from harness.experiment.prompts import calibrated
 from harness.experiment.spec import CaseSpec, Trial
 from harness.load.workloads.jsonl import Jsonl
 from harness.measure.judge.slo import parse
@@ -38,8 +40,12 @@ from harness.measure.record.self_test_file import known_machine
 from harness.measure.reduce.summary import Observed, measure_case, observe, summarize_run, with_write_error
 from harness.measure.result import Case, RunResult, Target, encode
 
+T = TypeVar("T")
 Progress = Callable[[str, dict[str, Any]], None]
-"""Gets each event and its facts. Events: target, calibrating, calibrated, case, status, case_done."""
+"""Gets each event and its facts.
+
+Events: target, counting, counted, calibrating, calibrated, case, status, case_done.
+"""
 
 
 class Server(Protocol):
@@ -54,6 +60,9 @@ class Server(Protocol):
 
     def seen(self) -> int | None:
         """Exchanges that the server counted; None if it does not report them."""
+
+    def ask(self, dialogue: Callable[[Send], Awaitable[T]]) -> T:
+        """A few requests beside the load."""
 
 
 class Backend(Protocol):
@@ -139,6 +148,7 @@ def opened(run: Run, backend: Backend, progress: Progress) -> Iterator[Session]:
     run.records.mkdir(parents=True, exist_ok=True)
     with backend.server() as server:
         progress("target", {"url": server.url, "profile": server.profile, "note": server.note})
+        _calibrate_prompts(run, server, progress)
         yield Session(run, server, backend, progress, begin(run, server))
 
 
@@ -161,6 +171,8 @@ class Session:
     def play(self, case: CaseSpec, repeat: int, order: Order) -> bool:
         """Play one repeat of a case and report it to the order; false if it was interrupted. Raises OSError."""
         run = self._run
+        # A case that an order made before the server was there.
+        case = run.with_prompts(case)
         if run.add(case):
             write_plan(run.plan, run.directory)
         if self._interrupted(case.trial(self._server.url, run.records, repeat)):
@@ -188,6 +200,29 @@ class Session:
         """The figures of one repeat that was played, with the verdict on them."""
         conditions = parse(self._run.plan.slo) if self._run.plan.slo else []
         return observe(case, self._run.directory, self._measured, conditions, repeat, self._run.plan.lag_tolerance_s)
+
+
+def _calibrate_prompts(run: Run, server: Server, progress: Progress) -> None:
+    """The same, shown; an error or a stop removes the directory of a run without a plan."""
+    if all(case.prompts is None for case in run.cases):
+        return
+    progress("counting", {})
+    try:
+        calibrate_prompts(run, server)
+        progress("counted", {})
+    except (UsageError, KeyboardInterrupt):
+        _remove_unplanned(run)
+        raise
+
+
+def calibrate_prompts(run: Run, server: Server) -> None:
+    """Find out how this server counts the tokens of made-up prompts, if the run has some. Raises UsageError."""
+    case = next((case for case in run.cases if case.prompts is not None), None)
+    if case is None or case.prompts is None:
+        return
+    plan, (task,) = case.prompts, case.build_mix().tasks
+    run.prompts = server.ask(lambda send: calibrated(plan, task, send))
+    run.plan = msgspec.structs.replace(run.plan, cases=[run.with_prompts(case) for case in run.plan.cases])
 
 
 def begin(run: Run, server: Server) -> Measured:
@@ -282,6 +317,10 @@ def open_server(run: Run) -> targets.RunningTarget:
             return found
         return targets.embedded(settings.server, settings.speed, settings.seed, run.records / "mock_server.log")
     except (UsageError, KeyboardInterrupt):
-        if not (run.directory / PLAN_FILE).exists():
-            shutil.rmtree(run.directory, ignore_errors=True)
+        _remove_unplanned(run)
         raise
+
+
+def _remove_unplanned(run: Run) -> None:
+    if not (run.directory / PLAN_FILE).exists():
+        shutil.rmtree(run.directory, ignore_errors=True)

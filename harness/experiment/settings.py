@@ -10,6 +10,7 @@ from harness.base.options import option
 from harness.base.quantity import AUTO, duration_s, rate_per_s, repeats_or_auto, seconds_or_none, share
 from harness.client.input_settings import InputSettings
 from harness.client.layer_settings import LayerSettings
+from harness.client.prompt_settings import PromptSettings
 from harness.client.transport.connection_settings import ConnectionSettings
 from harness.measure.precision_result import PrecisionPlan
 from harness.measure.record.plan import DEFAULT_SEED
@@ -100,6 +101,7 @@ class RunSettings:
     users: int = option(1, "Client applications that share the load.")
     processes: int = option(1, "Locust processes that share the users.")
     reading: InputSettings = field(default_factory=InputSettings)
+    prompts: PromptSettings = field(default_factory=PromptSettings)
     layers: LayerSettings = field(default_factory=LayerSettings)
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
     variants: tuple[str, ...] = option(

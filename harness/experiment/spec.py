@@ -9,9 +9,11 @@ import msgspec
 from harness import plugins
 from harness.client.protocols import uses_priorities
 from harness.client.types import Strategy, Task
+from harness.experiment.prompts import built
 from harness.load.feed import Mix, Source
 from harness.load.schedule import Schedule, compute
 from harness.load.workloads.jsonl import Jsonl
+from harness.load.workloads.prompts import Prompts
 from harness.load.workloads.synthetic import Synthetic
 from harness.measure.record.plan import PlanCase
 
@@ -56,8 +58,15 @@ class CaseSpec(PlanCase, frozen=True):
         if self.input is not None:
             items = self.items if self.is_backlog else None
             jsonl = Jsonl(self.input, items, uses_priorities(strategy), self.columns, self.reading)
-        synthetic: Synthetic = Synthetic(**(self.synthetic or {}))
-        return Source(jsonl, synthetic, self.items, self.seed)
+        return Source(jsonl, self.build_prompts() or Synthetic(**(self.synthetic or {})), self.items, self.seed)
+
+    def build_prompts(self) -> Prompts | None:
+        """The made-up prompts, if their lengths are in tokens. Cases and repeats have other words of equal lengths."""
+        return None if self.prompts is None else built(self.prompts, self._salt)
+
+    @property
+    def _salt(self) -> str:
+        return self.name
 
     def build_schedule(self) -> Schedule:
         """The whole load's due times."""
@@ -70,3 +79,7 @@ class Trial(CaseSpec, frozen=True, kw_only=True):
     target: str  # the server's URL
     records: str  # directory of the record files
     repeat: int = 0
+
+    @property
+    def _salt(self) -> str:
+        return f"{self.name}/{self.repeat}"

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import selectors
 import subprocess
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any, TypeVar
 
 from harness.client.errors import UsageError
 from harness.client.redaction import redact
 from harness.client.transport.endpoint import Access
 from harness.client.transport.server import PROBE_S, SideCalls, call, check_answers, check_url, root_of, route
+from harness.client.types import Send
 from harness.experiment import children
 
+T = TypeVar("T")
 START_S = 20.0
 _MOST_SEEN = 2**63
 
@@ -72,6 +77,24 @@ class RunningTarget:
         """Reset the embedded mock's schedule and counts, so that each case meets the same server."""
         if self.embedded:
             call(route(self.root, "/debug/reset"), "POST")
+
+    def ask(self, dialogue: Callable[[Send], Awaitable[T]]) -> T:
+        """A few requests beside the load, with the headers, TLS and proxy of the load."""
+        from harness.client.transport.async_http import HttpTransport
+
+        to = self.access or Access(self.url)
+
+        async def whole() -> T:
+            more: dict[str, Any] = {
+                "authorization": to.authorization,
+                "headers": to.headers,
+                "tls": to.tls,
+                "proxy": to.proxy,
+            }
+            async with HttpTransport(self.url, **more) as send:
+                return await dialogue(send)
+
+        return asyncio.run(whole())
 
     def seen(self) -> int | None:
         """HTTP exchanges on work routes that the server has counted; None if it does not report them."""

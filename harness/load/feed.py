@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from harness.base.clock import clock
 from harness.client.types import Item, Task
 from harness.load.schedule import Schedule
 from harness.load.timer import SleepUntil
 from harness.load.workloads.jsonl import Jsonl
-from harness.load.workloads.synthetic import Synthetic
+
+
+class MadeUp(Protocol):
+    """A workload without a file."""
+
+    def data(self, task: Task, index: int, seed: int) -> Any:
+        """The data of item `index`."""
+        ...
+
+    def rows(self, task: Task, items: int, seed: int, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Any, int]]:
+        """(index, data, priority) of every item whose index is `part` modulo `parts`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -20,7 +31,7 @@ class Source:
     """Origin of the items' data: a JSONL file or a synthetic workload."""
 
     jsonl: Jsonl | None
-    synthetic: Synthetic
+    synthetic: MadeUp
     items: int | None  # None: all lines of the file
     seed: int
 

@@ -14,6 +14,7 @@ from harness.measure.capacity_result import CapacityResult
 from harness.measure.comparison_result import Comparison, Control
 from harness.measure.lost_result import Lost
 from harness.measure.precision_result import Precision
+from harness.measure.prompt_result import PromptFigures
 from harness.measure.repeat_figures import RepeatFigures
 from harness.measure.sweep_result import SweepResult
 from harness.measure.token_result import TokenFigures
@@ -297,6 +298,7 @@ class Case(msgspec.Struct, frozen=True):
     timeline: list[Bucket] = []
     limit: LimitLog | None = None  # of a strategy with an adaptive limit
     layer_figures: list[LayerFigures] = []  # of the layers that have figures, from outside in
+    prompts: PromptFigures | None = None  # made-up prompts with lengths in tokens
     warnings: list[str] = []
     partial: bool = False
     lost: Lost | None = None  # client processes that were killed

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.base import units
-from harness.measure.judge import comparison_words
+from harness.measure.judge import comparison_words, prompt_words
 from harness.measure.judge.steps import steps
 from harness.measure.judge.wording import layer_words, pace_row
 from harness.measure.result import OUTCOME_NAMES, Case, Distribution, RunResult
@@ -72,6 +72,23 @@ def layers(cases: list[Case]) -> list[tuple[str, str, str]]:
         for name, case in zip(labels.case_labels(cases), cases, strict=True)
         for layer in case.layer_figures
         if layer.figures
+    ]
+
+
+PROMPTS = ("strategy", *prompt_words.HEADS)
+
+
+def prompts(result: RunResult) -> list[list[str]]:
+    """Rows for the made-up prompts: lengths asked for and counted, by case, of a sweep or search together."""
+    cases = result.cases
+    if result.sweep is not None or result.capacity is not None:
+        whole = prompt_words.together([case.prompts for case in cases])
+        return [] if whole is None else [["all loads", *map(labels.printable, row)] for row in prompt_words.rows(whole)]
+    return [
+        [name, *(labels.printable(cell) for cell in row)]
+        for name, case in zip(labels.case_labels(cases), cases, strict=True)
+        if case.prompts is not None
+        for row in prompt_words.rows(case.prompts)
     ]
 
 

@@ -113,7 +113,8 @@ def _tables(result: RunResult) -> dict[str, list[Grid]]:
         ("Steps of the load", _facts.STEPS, _facts.step_rows(cases)),
         (_tokens.TITLE, _tokens.HEADS, _tokens.rows(cases)),
     ]
-    after: list[Grid] = [("What the layers counted", ("strategy", "layer", "figures"), _facts.layers(cases))]
+    after: list[Grid] = [("Lengths of prompts and answers", _facts.PROMPTS, _facts.prompts(result))]
+    after += [("What the layers counted", ("strategy", "layer", "figures"), _facts.layers(cases))]
     return {"before": [one for one in before if one[2]], "after": [one for one in after if one[2]]}
 
 

@@ -44,11 +44,12 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
         parts.append("*Simulated in virtual time: no network and no real server took part.*")
     if labels.is_mixed(result.cases) and result.capacity is None:
         parts.append(labels.NOT_COMPARABLE)
+    lengths = _grid("Lengths of prompts and answers", _facts.PROMPTS, _facts.prompts(result))
     if result.sweep is not None:
-        parts += [sweep_section(result.sweep, escaped), _charts(drawings), _measured(result)]
+        parts += [sweep_section(result.sweep, escaped), _charts(drawings), lengths, _measured(result)]
         return _within_size("\n\n".join(part for part in parts if part) + "\n")
     if result.capacity is not None:
-        parts += [capacity_section(result.capacity, escaped), _charts(drawings), _measured(result)]
+        parts += [capacity_section(result.capacity, escaped), _charts(drawings), lengths, _measured(result)]
         return _within_size("\n\n".join(part for part in parts if part) + "\n")
     parts.append(_table(result.cases))
     parts.append(_grid(escaped(_facts.against_title(result)), comparison_words.HEADS, _facts.against(result)))
@@ -62,6 +63,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
         _outcomes(result, names),
         _steps(result),
     ]
+    parts.append(lengths)
     parts += [_layers(result), _limits(result, names), _over_time(result, names), _why(result, names)]
     parts.append(_measured(result))
     return _within_size("\n\n".join(part for part in parts if part) + "\n")

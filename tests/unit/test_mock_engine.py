@@ -332,3 +332,29 @@ def test_a_client_that_leaves_a_running_stream_ends_it_at_its_next_token(tmp_pat
 def test_a_wrong_speed_is_refused_before_anything_runs() -> None:
     with pytest.raises(ProfileError, match="speed = 0"):
         create(load("null"), speed=0)
+
+
+def test_an_answer_with_its_own_end_stops_there_unless_the_caller_wants_it_longer(tmp_path: Path) -> None:
+    """The end depends on the prompt; min_tokens moves it, ignore_eos removes it, max_tokens bounds it."""
+    app = app_of(tmp_path, "[generation]\nitl_base_s = 0.01\nanswer_tokens_mean = 20")
+
+    async def main() -> None:
+        lengths = []
+        for number in range(100):
+            body = {"messages": [{"role": "user", "content": f"q{number}"}], "max_tokens": 400}
+            own = await tokens(app, body)
+            lengths.append(own[0])
+            assert own == await tokens(app, body)
+            assert own[1] == "stop"
+            assert await tokens(app, {**body, "min_tokens": 50}) == (max(50, own[0]), "stop")
+            assert await tokens(app, {**body, "ignore_eos": True, "max_tokens": 70}) == (70, "length")
+            assert await tokens(app, {**body, "max_tokens": 1}) == (1, "length")
+        assert sum(lengths) / len(lengths) == pytest.approx(20, rel=0.25)
+
+    virtually(main())
+
+
+async def tokens(app: App, body: dict[str, Any]) -> tuple[int, str]:
+    """Tokens of an answer, and why it ended."""
+    answered = (await call(app, "/v1/chat/completions", body)).json
+    return answered["usage"]["completion_tokens"], answered["choices"][0]["finish_reason"]

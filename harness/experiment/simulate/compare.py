@@ -7,23 +7,26 @@ directory and in `started_at`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.client.errors import UsageError
 from harness.client.tasks.http import Http
-from harness.client.types import Outcome
+from harness.client.types import Outcome, Send
 from harness.experiment.child_process import Played, Watch
 from harness.experiment.prepare import Run
 from harness.experiment.simulate.case import play
+from harness.experiment.simulate.direct import DirectSend
 from harness.experiment.simulate.results import SimulatedRun
 from harness.experiment.simulate.routes import check_route
 from harness.experiment.simulate.simulated_server import SimulatedServer
 from harness.experiment.simulate.terms import Terms
 from harness.experiment.simulate.virtual_loop import DeadlockError, NotSimulated
+from harness.experiment.simulate.virtual_loop import run as run_virtual
 from harness.experiment.spec import Trial
 
+T = TypeVar("T")
 URL = "simulated:"
 
 
@@ -47,6 +50,15 @@ class MockInProcess:
     def reset(self) -> None:
         """Restart its schedule and counts."""
         self.fresh()
+
+    def ask(self, dialogue: Callable[[Send], Awaitable[T]]) -> T:
+        """A few requests to a mock of their own, in virtual time."""
+
+        async def whole() -> T:
+            async with DirectSend(self.fresh().app) as send:
+                return await dialogue(send)
+
+        return run_virtual(whole())
 
     def seen(self) -> int:
         """Exchanges that it counted."""

@@ -16,6 +16,7 @@ from harness.client.layer_settings import LayerSettings
 from harness.client.transport.connection_settings import ConnectionFacts
 from harness.measure.capacity_result import CapacityPlan
 from harness.measure.precision_result import PrecisionPlan
+from harness.measure.prompt_result import PromptPlan
 from harness.measure.record.files import records_in, slug
 from harness.measure.record.sealed_json import DamagedError, read_sealed, write_sealed
 from harness.measure.result import Named, Target
@@ -52,6 +53,7 @@ class PlanCase(msgspec.Struct, frozen=True):
     columns: dict[str, str] = {}  # field of the task -> column of `input`
     reading: InputSettings = InputSettings()  # how `input` is read
     synthetic: dict[str, Any] | None = None  # settings of the synthetic workload; None: use `input`
+    prompts: PromptPlan | None = None  # made-up prompts with lengths in tokens, in place of `synthetic`
     layers: LayerSettings = LayerSettings()
     seed: int = DEFAULT_SEED
     users: int = 1  # client applications

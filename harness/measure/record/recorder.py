@@ -37,6 +37,7 @@ from harness.measure.record.rows_file import (
 from harness.measure.record.rows_writer import LateRowsWriter, RowsWriter
 from harness.measure.record.sealed_json import write_sealed
 from harness.measure.record.token_rows import TokenRows
+from harness.measure.record.token_tally import TokenTally
 from harness.measure.reduce.failures import keep_sample
 from harness.measure.result import FailureSample
 
@@ -73,6 +74,7 @@ class Recorder:
         self.cancelled_as = Outcome.cancelled  # `unfinished` once the drain at the end is over
         self.oddities = 0  # deviations in answers that were still valid
         self.failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure with a text
+        self.tally: TokenTally | None = None  # of made-up prompts whose lengths are in tokens
         self._now: Clock | None = None
         self._bug: str | None = None
         # Requests that failed because this process had too many open files, and the most in flight at that time.
@@ -200,6 +202,7 @@ class Recorder:
             decision_rows=self.decisions.rows,
             oddities=self.oddities,
             failure_samples=self.failure_samples,
+            tokens=None if self.tally is None else self.tally.sums,
             error=error,
             write_failed=self._write_error is not None,
         )
@@ -233,6 +236,8 @@ class Recorder:
             self._failed(response, count)
         self.done += count
         self.by_outcome[outcome] += count
+        if self.tally is not None:
+            self.tally.add(request, response)
         if type(response.answers) is Answers:
             self.oddities += response.oddities
 

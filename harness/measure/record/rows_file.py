@@ -20,6 +20,7 @@ import numpy as np
 
 from harness.client.errors import UsageError
 from harness.client.figures import LayerCounts
+from harness.measure.prompt_result import TokenSums
 from harness.measure.record.frames import sound_rows
 from harness.measure.result import FailureSample
 
@@ -161,6 +162,7 @@ class End(msgspec.Struct, frozen=True):
     decision_rows: int | None = None  # decisions in the log of limits
     oddities: int = 0  # harmless deviations from the API in answers
     failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure with a text
+    tokens: TokenSums | None = None  # of made-up prompts whose lengths are in tokens
     layers: list[LayerCounts] = []  # counters of the layers of this process's client applications
 
 

@@ -24,6 +24,8 @@ from harness.measure.reduce.failures import failure_counts, failure_samples
 from harness.measure.reduce.latencies import by_repeat, distributions
 from harness.measure.reduce.layer_figures import figures
 from harness.measure.reduce.losses import losses
+from harness.measure.reduce.prompts import figures_of
+from harness.measure.reduce.prompts import warnings as prompt_warnings
 from harness.measure.reduce.rates import rates
 from harness.measure.reduce.resources import resources
 from harness.measure.reduce.statistics import LEAST_N, WIDENED, interval
@@ -54,6 +56,7 @@ def case_of(
     goals = [expected(repeat, plan, fact).scheduled for repeat, fact in zip(repeats, facts, strict=False)]
     alone = [by_repeat(repeat, goal, bounds, begins_ns) for repeat, goal in zip(repeats, goals, strict=True)]
     arrivals = None if plan.scheduled is None else sum(one.scheduled for one in alone) / max(len(alone), 1)
+    prompts = figures_of(plan.prompts, (end.tokens for repeat in repeats for end in repeat.ends))
     return Case(
         **_identity(plan, measured),
         repeats=len(repeats),
@@ -67,7 +70,8 @@ def case_of(
         in_flight=_in_flight(filled, begins_ns),
         resources=_resources(plan, filled, number, sum(makespans), measured.ceilings),
         timeline=_timeline(filled),
-        warnings=_warnings(number, proof, repeats),
+        warnings=_warnings(number, proof, repeats) + (prompt_warnings(prompts) if number.ok else []),
+        prompts=prompts,
         partial=is_partial(proof),
         lost=losses(plan, repeats, facts),
         failures=failure_counts(filled),

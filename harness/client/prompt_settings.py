@@ -1,0 +1,65 @@
+"""How made-up prompts are set: lengths in tokens, shared prefixes, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.base.options import option
+from harness.base.quantity import share
+from harness.client.errors import UsageError
+
+IGNORE_EOS = ("auto", "yes", "no")
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """Made-up prompts with lengths in tokens. Without `input_tokens` there are none."""
+
+    input_tokens: str | None = option(
+        None,
+        "Tokens of each made-up prompt: 512, normal:mean=512,stdev=100, lognormal:mean=,sigma=, uniform:min=,max=, or "
+        "file:FILE (docs/prompts.md).",
+        metavar="N|DIST:...",
+    )
+    output_tokens: str | None = option(
+        None, "Tokens of each answer, in the same forms; sent as max_tokens.", metavar="N|DIST:..."
+    )
+    prefix_tokens: int | None = option(
+        None, "Tokens at the beginning of a prompt that it shares with others.", kind=int
+    )
+    prefix_pool: int | None = option(None, "Number of different prefixes [default: 1].", kind=int)
+    prefix_share: float | None = option(
+        None, "Share of the prompts that begin with one of them [default: all].", kind=share, metavar="SHARE"
+    )
+    ignore_eos: str | None = option(
+        None,
+        "Whether ignore_eos and min_tokens are sent, so that answers have their whole length; auto: if the server "
+        "takes them [default: auto].",
+        choices=IGNORE_EOS,
+        bare="yes",
+    )
+    tokenizer: str | None = option(
+        None,
+        "tokenizer.json of the model, or its folder: lengths are exact [default: calibrated by the server's count].",
+        metavar="PATH",
+    )
+
+    def __post_init__(self) -> None:
+        given = [name for name in _FLAGS if getattr(self, name) is not None]
+        if given and self.input_tokens is None:
+            raise UsageError(f"--{given[0].replace('_', '-')} needs --input-tokens: it belongs to made-up prompts")
+        if self.prefix_tokens is None:
+            for name in ("prefix_pool", "prefix_share"):
+                if getattr(self, name) is not None:
+                    raise UsageError(f"--{name.replace('_', '-')} needs --prefix-tokens, the length of a prefix")
+        if self.ignore_eos is not None and self.output_tokens is None:
+            raise UsageError("--ignore-eos needs --output-tokens: it makes answers as long as these")
+        if self.prefix_tokens is not None and not 1 <= self.prefix_tokens <= TOKENS_MAX:
+            raise UsageError(f"--prefix-tokens {self.prefix_tokens}: must be between 1 and {TOKENS_MAX}")
+        if self.prefix_pool is not None and not 1 <= self.prefix_pool <= POOL_MAX:
+            raise UsageError(f"--prefix-pool {self.prefix_pool}: must be between 1 and {POOL_MAX}")
+
+
+TOKENS_MAX = 1_000_000
+POOL_MAX = 1_000_000_000
+_FLAGS = ("output_tokens", "prefix_tokens", "prefix_pool", "prefix_share", "ignore_eos", "tokenizer")
