@@ -11,6 +11,7 @@ from harness.cli.capacity_show import show_capacity
 from harness.cli.sweep_show import show_sweep
 from harness.measure.judge import precision, slo
 from harness.measure.judge.comparison_words import against, noise
+from harness.measure.judge.token_words import token_words
 from harness.measure.judge.wording import failure_words, layer_words, pace_row, sample_words
 from harness.measure.result import Case, Quantile, RunResult
 
@@ -150,6 +151,8 @@ def _words(case: Case) -> Iterator[tuple[str, str]]:
         yield f"failed: {failure_words(case)}", "yellow"
     for line in sample_words(case):
         yield line, "yellow"
+    if said := token_words(case):
+        yield f"tokens: {said}", ""
     for layer in case.layer_figures:
         if any(layer.figures.values()):
             yield f"layer {layer.name}: {layer_words(layer)}", ""
