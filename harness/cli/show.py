@@ -13,6 +13,7 @@ from harness.measure.judge import precision, slo
 from harness.measure.judge.comparison_words import against, noise
 from harness.measure.judge.prompt_words import lines as prompt_lines
 from harness.measure.judge.prompt_words import together
+from harness.measure.judge.token_words import token_words
 from harness.measure.judge.wording import failure_words, layer_words, pace_row, sample_words
 from harness.measure.result import Case, Quantile, RunResult
 
@@ -172,6 +173,8 @@ def _words(case: Case) -> Iterator[tuple[str, str]]:
         yield f"failed: {failure_words(case)}", "yellow"
     for line in sample_words(case):
         yield line, "yellow"
+    if said := token_words(case):
+        yield f"tokens: {said}", ""
     for layer in case.layer_figures:
         if any(layer.figures.values()):
             yield f"layer {layer.name}: {layer_words(layer)}", ""

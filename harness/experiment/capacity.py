@@ -145,7 +145,9 @@ class CaseMaker:
         )
 
     def _one(self, name: str, strategy: str, **more: object) -> CaseSpec:
-        settings = replace(self.settings, strategies=(strategy,), variants=(), warmup=NONE, **more)  # type: ignore[arg-type] # as above
+        # The search judges the tiers by itself; here they say whether the task streams.
+        more |= {"slo": ",".join(self.plan.tiers), "strategies": (strategy,), "variants": (), "warmup": NONE}
+        settings = replace(self.settings, **more)  # type: ignore[arg-type] # as above
         return cases(settings, self.scenario, name)[0]
 
 

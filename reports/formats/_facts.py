@@ -147,7 +147,7 @@ def percentiles(case: Case) -> list[list[str]]:
         ("queue wait", case.queue_wait_s),
         ("retry time", case.retry_time_s),
         ("lag", case.lag_s),
-        *_tokens.spread_of(case),
+        *_tokens.spreads(case),
     ]
     rows = []
     for name, spread in named:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.measure.judge import comparison_words, precision, slo
+from harness.measure.judge.token_words import token_notes
 from harness.measure.judge.wording import failure_words, sample_words
 from harness.measure.result import RunResult
 from reports import labels
@@ -111,7 +112,7 @@ def _tables(result: RunResult) -> dict[str, list[Grid]]:
         ("What set the pace", _facts.PACE, _facts.pace(cases)),
         ("Failures", _facts.FAILURES, _facts.failures(cases)),
         ("Steps of the load", _facts.STEPS, _facts.step_rows(cases)),
-        (_tokens.TITLE, _tokens.HEADS, _tokens.rows(cases)),
+        *_tokens.tables(cases),
     ]
     after: list[Grid] = [("Lengths of prompts and answers", _facts.PROMPTS, _facts.prompts(result))]
     after += [("What the layers counted", ("strategy", "layer", "figures"), _facts.layers(cases))]
@@ -133,7 +134,7 @@ def _case(name: str, case: Any) -> dict[str, Any]:
         "outcomes": _facts.outcomes(case),
         "counts": _facts.more_counts(case),
         "percentiles": _facts.percentiles(case),
-        "warnings": [labels.printable(warning) for warning in [*case.warnings, *_tokens.notes(case)]],
+        "warnings": [labels.printable(warning) for warning in [*case.warnings, *token_notes(case)]],
         "slo": [labels.printable(slo.describe(c)) for c in case.slo],
         "failures": labels.printable(failure_words(case)),
         "samples": [labels.printable(line) for line in sample_words(case)],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from harness.base import units
 from harness.client.cause import text_of
 from harness.measure.judge import comparison_words, precision, slo
+from harness.measure.judge.token_words import token_notes
 from harness.measure.judge.wording import failure_words
 from harness.measure.result import Case, RunResult
 from reports import labels
@@ -105,7 +106,7 @@ def _steps(result: RunResult) -> str:
 
 
 def _of_tokens(result: RunResult) -> str:
-    return _grid(_tokens.TITLE, _tokens.HEADS, _tokens.rows(result.cases))
+    return "\n\n".join(filter(None, (_grid(*table) for table in _tokens.tables(result.cases))))
 
 
 def _why(result: RunResult, names: list[str]) -> str:
@@ -126,7 +127,7 @@ def _outcomes(result: RunResult, names: list[str]) -> str:
         found = ", ".join(f"{number} {words}" for words, number in _facts.outcomes(case)) or "nothing"
         checks = "".join(f"; SLO {escaped(slo.describe(check))}" for check in case.slo)
         checks += f"; failed: {escaped(failure_words(case))}" if case.failures else ""
-        warnings = "".join(f"; {warning}" for warning in [*case.warnings, *_tokens.notes(case)])
+        warnings = "".join(f"; {warning}" for warning in [*case.warnings, *token_notes(case)])
         of = units.count(case.counts.scheduled)
         lines.append(f"- **{escaped(name)}**: {found} of {of} scheduled{checks}{escaped(warnings)}")
     return "\n".join(lines)

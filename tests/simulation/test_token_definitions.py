@@ -6,15 +6,18 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from harness.client.layer_settings import LayerSettings
 from harness.client.tasks.chat import Chat
 from harness.client.transport.async_http import HttpTransport
-from harness.client.types import Item
+from harness.client.types import Item, Outcome
+from harness.experiment.simulate import simulate
 from harness.experiment.simulate.network import Pipe
 from harness.experiment.simulate.virtual_loop import VirtualLoop, run
+from harness.measure.record.files import find
 from harness.measure.record.recorder import Recorder
 from harness.measure.record.rows_file import End
 from harness.measure.reduce.columns import Repeat, load_repeat
@@ -22,6 +25,7 @@ from harness.measure.reduce.latencies import distributions
 from harness.measure.reduce.timeline import buckets
 from harness.measure.reduce.token_figures import token_figures
 from tests.bench.token_counts import count
+from tests.simulation.kernel import servers
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -181,3 +185,26 @@ def test_token_counts_are_those_of_the_mock(tmp_path: Path) -> None:
     assert (sums.prompt, sums.output) == sums.of_the_mock
     assert sums.events == sums.output
     assert sums.gaps == sums.events - sums.streams
+
+
+@pytest.mark.parametrize("network", ["none", "memory"])
+def test_a_stream_that_is_given_up_keeps_the_tokens_that_came(
+    tmp_path: Path, network: Literal["none", "memory"]
+) -> None:
+    """First token after 50 ms, then one each 20 ms, and the client waits for 100 ms: three events, no success."""
+    profile = servers.written(tmp_path, "[generation]\nttft_base_s = 0.05\nitl_base_s = 0.02\n")
+    (tmp_path / "records").mkdir()
+    run = simulate(
+        "sync",
+        profile,
+        items=5,
+        task="chat:stream=true,max_tokens=16",
+        layers=LayerSettings(timeout_s=0.1),
+        network=network,
+        records=tmp_path / "records",
+    )
+    assert run.count(Outcome.timed_out) == 5
+    ((case,),) = [list(found.values()) for found in find(tmp_path / "records").values()]
+    repeat = load_repeat(0, case)
+    assert repeat.tokens.counts["output"].tolist() == [3] * 5
+    assert token_figures([repeat], []) is None

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from harness.client.answers import Usage
+from harness.measure.judge.token_words import token_notes, token_words
 from harness.measure.reduce import request_table
 from harness.measure.reduce.request_table import Table
 from harness.measure.reduce.summary import summarize_run
@@ -36,8 +37,9 @@ def result_of(tmp_path: Path, exchanges: list[Exchange]) -> RunResult:
 def test_a_case_with_tokens_has_a_row_and_charts(tmp_path: Path) -> None:
     """Totals, the mean of a request, who counted, rates, and the percentiles of each time."""
     result = result_of(tmp_path, [stream(0.05 * k, prompt=8 * (1 + k % 20)) for k in range(300)])
-    (row,) = _tokens.rows(result.cases)
-    cells = dict(zip(_tokens.HEADS, row, strict=True))
+    cells = dict[str, str]()
+    for _, heads, (row,) in _tokens.tables(result.cases):
+        cells |= zip(heads, row, strict=True)
     assert cells["prompt tokens"] == "25,200 (84 each)"
     assert cells["output tokens"] == "1,800 (6 each)"
     assert (cells["counted by"], cells["reasoning"], cells["cached"]) == ("server", "–", "1,200 (4 each)")
@@ -46,6 +48,10 @@ def test_a_case_with_tokens_has_a_row_and_charts(tmp_path: Path) -> None:
         "20 ms",
         "20 ms",
         "50",
+    )
+    assert token_words(result.cases[0]) == (
+        "119/s output tokens (50/s each user); 84 prompt and 6 output tokens a request, counted by server; "
+        "TTFT p50 100 ms, p95 100 ms; TPOT p50 20 ms, p95 20 ms; ITL p50 20 ms, p95 20 ms"
     )
     assert [name for name in CHARTS if charts.charts()[name].applies(result)] == list(CHARTS)
     for render in (html.render, markdown.render):
@@ -57,7 +63,8 @@ def test_without_tokens_nothing_is_shown(tmp_path: Path) -> None:
     """Neither table nor chart."""
     result = result_of(tmp_path, [Exchange(0, 0, 0.1)] * 300)
     assert result.cases[0].tokens is None
-    assert not _tokens.rows(result.cases)
+    assert [rows for _, _, rows in _tokens.tables(result.cases)] == [[], []]
+    assert token_words(result.cases[0]) == ""
     assert not [name for name in CHARTS if charts.charts()[name].applies(result)]
     assert "## Tokens" not in markdown.render(result, [])
 
@@ -65,7 +72,7 @@ def test_without_tokens_nothing_is_shown(tmp_path: Path) -> None:
 def test_missing_figures_and_bundled_tokens_are_said(tmp_path: Path) -> None:
     """In the list of warnings of a case."""
     exchanges = [stream(k, usage=Usage(None, 12), first_tokens=3) for k in range(5)]
-    notes = _tokens.notes(result_of(tmp_path, exchanges).cases[0])
+    notes = token_notes(result_of(tmp_path, exchanges).cases[0])
     assert "no prompt: the answers have no count of prompt tokens" in notes
     assert any(note.startswith("the first chunk of 5 of 5 streams brought several tokens") for note in notes)
     assert any(note.startswith("5 of 5 streams had fewer content events than tokens") for note in notes)

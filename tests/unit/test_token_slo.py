@@ -9,6 +9,8 @@ import pytest
 
 from harness.client.answers import Usage
 from harness.client.errors import UsageError
+from harness.experiment.capacity import CapacitySettings, CaseMaker
+from harness.experiment.settings import RunSettings
 from harness.experiment.streaming import streamed
 from harness.measure.judge.compared_figures import named
 from harness.measure.judge.slo import _FAMILIES, Bounds, bounds_s, check, describe, of_streams, parse
@@ -18,6 +20,7 @@ from harness.measure.reduce.summary import summarize_run
 from harness.measure.reduce.trial_samples import samples_of
 from harness.measure.result import Case, SloCheck
 from harness.plugins import make
+from scenarios.backlog import Backlog
 from tests.unit.recorded import Exchange, end, plan, plan_case, record, recorder, write_case
 
 
@@ -133,3 +136,12 @@ def test_only_times_of_streams_ask_for_a_stream() -> None:
         "itl_max",
     ]
     assert bounds_s(parse("e2e_p50<1s")) == Bounds(e2e=1.0)
+
+
+def test_a_capacity_search_streams_for_its_tiers() -> None:
+    """In the cases of all its probes, which have no SLO of their own."""
+    wanted = CapacitySettings(slo=("p99<1s;tpot_p95<40ms",))
+    maker = CaseMaker(RunSettings(task="chat", simulated=True), Backlog, wanted.plan())
+    for case in (maker.case("rate", 4.0, 1.0, None), maker.case("concurrency", 4.0, 1.0, None)):
+        (share,) = case.tasks
+        assert share.task.settings["stream"] is True

@@ -85,9 +85,13 @@ class DirectSend(AttemptSend):
     async def _whole(self, request: Request, response: Response) -> None:
         """Any call, with the bodies as sent over HTTP."""
         wire = Wire(request, self._now)
-        await self._app(wire.scope, wire.receive, wire.send)
-        response.status = wire.status
-        response.first_byte = wire.head_at
+        try:
+            await self._app(wire.scope, wire.receive, wire.send)
+        finally:
+            # A stream that is cut off has begun all the same.
+            response.status = wire.status
+            response.chunks = tuple(wire.stamps)
+            response.first_byte = wire.stamps[0] if wire.stamps else wire.head_at
         if wire.broken:
             raise Broken(wire.broken)
         response.headers = headers = _headers(wire.headers)
@@ -106,9 +110,6 @@ class DirectSend(AttemptSend):
 
     def _stream(self, request: Request, response: Response, wire: Wire) -> None:
         wire.events += wire.splitter.close()
-        response.chunks = tuple(wire.stamps)
-        if wire.stamps:
-            response.first_byte = wire.stamps[0]
         response.answers = answers_of(request, wire.splitter, wire.events)
         response.outcome = Outcome.ok
         response.done = self._now()
