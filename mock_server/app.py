@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from mock_server.forms import ROUTES as FORMS
 from mock_server.intercept import Intercept
 from mock_server.profile import Profile, scaled
 from mock_server.profiles import ProfileError, load
@@ -61,7 +62,7 @@ def create(
         running_max=effective.generation.running_max,
         running_queue_max=effective.generation.queue_max,
         around=None if intercept.idle else intercept,
-        extra_routes=[_reset_route(reset)],
+        extra_routes=[*FORMS, _reset_route(reset)],
         jobs=jobs,
     )
     intercept.bind(app)

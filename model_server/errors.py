@@ -53,11 +53,12 @@ class ApiError(Exception):
         self.retry_after_s = retry_after_s
         self.extra_headers = headers
         self.error_type: str | None = None  # on TEI routes
+        self._as_text = False
 
     def body(self) -> bytes:
         """The JSON body of the error."""
         error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        content: dict[str, Any] = {"error": error}
+        content: dict[str, Any] = {"error": self.message if self._as_text else error}
         if self.error_type is not None:
             content["error_type"] = self.error_type
         return _encode(content)
@@ -71,6 +72,11 @@ class ApiError(Exception):
             self.status, self.error_type = 422 if self.status == 400 else self.status, "Validation"
         else:
             self.error_type = "Overloaded" if self.status in (429, 503, 504) else "Backend"
+        return self
+
+    def as_text(self) -> ApiError:
+        """This error with a text as its body: `{"error": "..."}`, as other servers have it; changed in place."""
+        self._as_text = True
         return self
 
     def headers(self) -> list[Header]:

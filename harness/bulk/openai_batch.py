@@ -182,7 +182,7 @@ def _head(ticket: Ticket) -> dict[str, Any]:
     custom_id = f"line-{ticket.origin}" if given is msgspec.UNSET or given is None else str(given)
     return {
         "id": f"batch_req_{ticket.origin}",
-        "custom_id": custom_id if isinstance(custom_id, str) else str(custom_id),
+        "custom_id": custom_id,
     }
 
 

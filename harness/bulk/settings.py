@@ -42,8 +42,10 @@ class ProcessSettings:
     )
     http: tuple[str, ...] = option(
         (),
-        "TOML file that describes the requests and answers of your API, in place of --task. Repeatable.",
-        metavar="FILE.toml",
+        "TOML file that describes the requests and answers of your API, in place of --task, or the name of one of "
+        "`paceline list http`; FIELD=VALUE sets a field. Repeatable.",
+        metavar="FILE.toml[:FIELD=VALUE,...]",
+        names="http",
     )
     columns: tuple[str, ...] = option(
         (),

@@ -11,7 +11,8 @@ from harness.base.options import REQUIRED, filled
 from harness.cli.command import Command, options_of
 
 if TYPE_CHECKING:
-    from harness.experiment.check import Checked, Shown
+    from harness.experiment.check import Checked
+    from harness.experiment.check_shown import Shown
 
 EXIT_FAILED = 1
 
@@ -29,6 +30,8 @@ def _options(function: Any) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="Write what was found as JSON to stdout.")
 def command(as_json: bool, **options: Any) -> int:
     """Send one item to a server and show the request, the answer, its form and time, and what to change.
+
+    To an API that takes several items a request, two are sent after the first.
 
     Secrets are hidden. Nothing is measured or written. Exit codes: 0 the answer is one, 1 it is not, 2 usage.
 
@@ -67,6 +70,8 @@ def _show(checked: Checked) -> None:
     click.echo()
     if checked.ok:
         click.secho(f"ok: the task reads {checked.value}", fg="green")
+        if checked.together is not None:
+            click.echo(f"ok: {checked.together} items in one request are read, too")
         return
     click.secho(f"{checked.outcome}: {checked.error}", fg="red")
     for hint in checked.hints:

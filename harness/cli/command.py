@@ -180,6 +180,22 @@ class ProfileName(click.ParamType[str]):
         return [CompletionItem(name) for name in profiles.names() if name.startswith(incomplete)]
 
 
+class HttpTaskName(click.ParamType[str]):
+    """A TOML file that describes an API, or one that comes with paceline."""
+
+    name = "text"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Those that come with paceline."""
+        from harness.client.tasks.http import shipped
+
+        return [CompletionItem(name) for name in shipped.names() if name.startswith(incomplete)]
+
+
+_OWN_NAMES: dict[str, type[click.ParamType[str]]] = {"profile": ProfileName, "http": HttpTaskName}
+"""Names that are no plug-ins."""
+
+
 def options_of(
     *classes: type[Any],
     names: Mapping[str, Sequence[str]] | None = None,
@@ -247,7 +263,7 @@ def _kind(declared: Option) -> Any:
     if declared.kind is share:
         return Quantity("share", share, SHARE_HELP)
     if declared.names is not None:
-        return ProfileName() if declared.names == "profile" else PluginName(declared.names)
+        return _OWN_NAMES[declared.names]() if declared.names in _OWN_NAMES else PluginName(declared.names)
     if declared.kind is int and (declared.least, declared.most) != (None, None):
         return click.IntRange(_whole(declared.least), _whole(declared.most))
     return click.Path(path_type=Path) if declared.kind is Path else declared.kind

@@ -90,7 +90,8 @@ def _fields(name: str) -> dict[str, Entry]:
     from harness.client.tasks.http.fields import UNSET
 
     found: dict[str, Entry] = {}
-    for field in Http(name).made.fields.all:
+    fields = Http(name).made.fields
+    for field in (*fields.all, *fields.constant.values()):
         entry: Entry = {"type": field.kind}
         if field.optional or field.default is not UNSET:
             entry["default"] = None if field.default is UNSET else field.default

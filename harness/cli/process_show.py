@@ -94,17 +94,22 @@ class Show(Display):
             self.say(f"nothing to do: {settings.input} is empty")
             return
         if summary.nothing_to_do:
-            self.say(f"nothing to do: {settings.output} is complete ({counts['ok']:,} answers, {dead:,} dead letters)")
+            found = f"{_many(counts['ok'], 'answer')}, {_many(dead, 'dead letter')}"
+            self.say(f"nothing to do: {settings.output} is complete ({found})")
             return
         cached = f", {counts['from_cache']:,} of them from the cache" if counts["from_cache"] else ""
-        self.say(f"{settings.output}: {counts['ok']:,} answers{cached}{_pace(summary)}")
+        self.say(f"{settings.output}: {_many(counts['ok'], 'answer')}{cached}{_pace(summary)}")
         if counts["left_out"]:
-            self.say(f"--where left out {counts['left_out']:,} rows")
+            self.say(f"--where left out {_many(counts['left_out'], 'row')}")
         if dead:
             kinds = ", ".join(f"{kind} {n:,}" for kind, n in sorted(counts["dead"].items(), key=lambda e: -e[1]))
-            self.say(f"{settings.dead_letter_path}: {dead:,} dead letters ({kinds}); as INPUT they are sent again")
+            self.say(
+                f"{settings.dead_letter_path}: {_many(dead, 'dead letter')} ({kinds}); as INPUT they are sent again"
+            )
             for line in _reasons(counts):
                 self.say(line, always=failed or not summary.passed)
+            if counts["dead"].get("client_error") and settings.strategy.startswith("adaptive-batch"):
+                self.say("one bad item refuses all items of its request; as INPUT, -s adaptive sends them one by one")
         if counts["oddities"]:
             self.say(f"answers held {counts['oddities']:,} things that are not as the API says; they were ignored")
         if counts["failed_attempts"]:
@@ -166,6 +171,10 @@ def _left(facts: dict[str, Any]) -> str:
     return (
         f", {units.seconds(max(0.0, facts['lines'] - counts.settled - counts.passed_over) / facts['rate_per_s'])} left"
     )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _pace(summary: Summary) -> str:

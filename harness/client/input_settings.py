@@ -66,6 +66,16 @@ class InputSettings:
         """The first option that was given."""
         return next((one.flag for one in options(type(self)) if getattr(self, one.field) != one.default), "")
 
+    def check_unused(self) -> None:
+        """Raise UsageError if an option was given, though no file is read."""
+        flag = self.first_flag
+        if flag == "--param":
+            name, _, value = self.parameters[0].partition("=")
+            own = f"--task NAME:{name}={value} or --http NAME:{name}={value}"
+            raise UsageError(f"--param needs --input: it completes rows of that file. Made-up items have {own}")
+        if flag:
+            raise UsageError(f"{flag} needs --input: it says how that file is read")
+
     @property
     def task_flag(self) -> str:
         """The option that belongs to a task, if one was given."""

@@ -9,7 +9,6 @@ from harness import plugins
 from harness.base.quantity import AUTO, NONE
 from harness.client import stack
 from harness.client.errors import UsageError
-from harness.client.input_settings import InputSettings
 from harness.client.layer_settings import NamedLayers
 from harness.client.protocols import RealTimeOnly, provides, uses_priorities
 from harness.client.tasks.http import Http
@@ -185,8 +184,8 @@ def _workload(settings: RunSettings, tasks: list[TaskShare]) -> tuple[str | None
         raise UsageError("--input and --synthetic exclude each other")
     if settings.columns and settings.input is None:
         raise UsageError("--map needs --input: it names columns of that file")
-    if settings.reading != InputSettings() and settings.input is None:
-        raise UsageError(f"{settings.reading.first_flag} needs --input: it says how that file is read")
+    if settings.input is None:
+        settings.reading.check_unused()
     if settings.synthetic is not None:
         distribution, given = plugins.split_spec(settings.synthetic)
         values = {"distribution": distribution, **given} if distribution else given

@@ -1,7 +1,8 @@
 """`paceline check`: one item through the whole way to a server, and what is wrong with it.
 
 Rules of this file
-  1. One request is sent, once: no retry, no load, no file.
+  1. One request is sent, once: no retry, no load, no file. To an API of lists a second one goes, with two items: lists
+     of one hide a wrong order, and a number of items that is fixed.
   2. What is shown has no secret: values of headers with a secret's name, and all that redaction knows, are replaced.
 """
 
@@ -11,6 +12,7 @@ import math
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -20,23 +22,32 @@ from harness.base.options import REQUIRED, option
 from harness.base.quantity import duration_s
 from harness.client.errors import BadResponse, UsageError
 from harness.client.input_settings import InputSettings
-from harness.client.redaction import MASK, excerpt, redact
+from harness.client.protocols import BatchedTask, provides
+from harness.client.redaction import excerpt, redact
 from harness.client.tasks.http import Http
-from harness.client.tasks.http.pointer import kind_of, places
 from harness.client.transport.blocking import BlockingTransport
-from harness.client.transport.connection_settings import SECRET_NAME, ConnectionSettings
-from harness.client.transport.endpoint import Access, merged
-from harness.client.transport.outcomes import joined, outcome_of_status
+from harness.client.transport.connection_settings import ConnectionSettings
+from harness.client.transport.endpoint import Access
+from harness.client.transport.outcomes import outcome_of_status
 from harness.client.transport.server import check_url
-from harness.client.transport.unix_socket import http_of
 from harness.client.types import Item, Outcome, Request, Response, Task
 from harness.experiment.check_hints import hints
+from harness.experiment.check_shown import (
+    BODY_SHOWN,
+    Keeper,
+    Shown,
+    decoded,
+    encode,
+    folded,
+    places_of,
+    sample_of,
+    shown_answer,
+    shown_request,
+)
 from harness.load.rows import columns_of
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
 
-BODY_SHOWN = 2_000
-PLACES_SHOWN = 24
 _EVERY_STATUS = frozenset(range(200, 600))
 
 
@@ -47,7 +58,11 @@ class CheckSettings:
     target: str = option(REQUIRED, "Server to ask.", metavar="URL")
     task: str | None = option(None, "Task of the item [default: similarity].", metavar="NAME[:...]", names="task")
     http: str | None = option(
-        None, "TOML file that describes the requests and answers of your API, in place of --task.", metavar="FILE.toml"
+        None,
+        "TOML file that describes the requests and answers of your API, in place of --task, or the name of one of "
+        "`paceline list http`; FIELD=VALUE sets a field.",
+        metavar="FILE.toml[:FIELD=VALUE,...]",
+        names="http",
     )
     input: str | None = option(
         None, "File with items (docs/data.md); the first one is sent [default: a made-up one].", metavar="FILE"
@@ -64,15 +79,6 @@ class CheckSettings:
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
 
 
-class Shown(msgspec.Struct, frozen=True):
-    """A request or an answer, for people: no secret, bounded."""
-
-    first: str
-    headers: dict[str, str]
-    body: str
-    size: int
-
-
 class Checked(msgspec.Struct, frozen=True):
     """What came of it."""
 
@@ -87,6 +93,8 @@ class Checked(msgspec.Struct, frozen=True):
     value: str | None
     """The answer as the task reads it, as JSON."""
     hints: list[str]
+    together: int | None = None
+    """Items of a second request that was good as well, for an API that takes several."""
 
 
 def check(settings: CheckSettings) -> Checked:
@@ -94,8 +102,7 @@ def check(settings: CheckSettings) -> Checked:
     to = settings.connection.access(settings.target)
     url = check_url(to.url)
     task = _task(settings)
-    item = _item(settings, task)
-    request = task.request((item,))
+    items = _items(settings, task)
     transport = BlockingTransport(
         url,
         timeout_s=settings.timeout_s,
@@ -104,12 +111,37 @@ def check(settings: CheckSettings) -> Checked:
         tls=to.tls,
         proxy=to.proxy,
     )
-    keeper = _Keeper()
+    with closing(transport):
+        one, answers = _exchanged(task, items[:1], to, transport)
+        if not one.ok or _items_max(task) == 1:
+            return one
+        two, both = _exchanged(task, items, to, transport)
+    if two.ok and both[1] == answers[0] != both[0]:
+        said = "the answers of two items come in another order than the items"
+        index = "Name the place of each item's position: [batch] index."
+        return msgspec.structs.replace(two, ok=False, outcome=Outcome.bad_response.name, error=said, hints=[index])
+    if not two.ok:
+        return msgspec.structs.replace(two, hints=[_TOGETHER, *two.hints])
+    return msgspec.structs.replace(one, together=len(items))
+
+
+def _items_max(task: Task) -> int:
+    return task.items_max if provides(task, BatchedTask) else 1
+
+
+_TOGETHER = "One item in a request is read well, and two are not: look at [batch], or at the server's bound on lists."
+
+
+def _exchanged(
+    task: Task, items: Sequence[Item], to: Access, transport: BlockingTransport
+) -> tuple[Checked, tuple[Any, ...]]:
+    """One request, judged, and its answers."""
+    request = task.request(items)
+    keeper = Keeper()
     # A refusal of a stream is no stream: the transport keeps its beginning.
     answered = request.answered if request.stream else _EVERY_STATUS
     asked: Any = msgspec.structs.replace(request, task=keeper, answered=answered)
-    with closing(transport):
-        response = transport.exchange(asked)
+    response = transport.exchange(asked)
     return _checked(task, request, to, keeper, response)
 
 
@@ -122,151 +154,76 @@ def _task(settings: CheckSettings) -> Task:
     return made
 
 
-def _item(settings: CheckSettings, task: Task) -> Item:
+def _items(settings: CheckSettings, task: Task) -> list[Item]:
+    """The item that was asked for, and the next one; the same again where there is none."""
     if settings.input is None:
         if settings.columns:
             raise UsageError("--map needs --input: it names columns of that file")
-        if flag := settings.reading.first_flag:
-            raise UsageError(f"{flag} needs --input: it says how that file is read")
-        return Item(0, Synthetic().data(task, 0, 1), task)
+        settings.reading.check_unused()
+        return [Item(index, Synthetic().data(task, index, 1), task) for index in range(2)]
     settings.reading.check_tasks([task])
     rows = Jsonl(settings.input, columns=columns_of(settings.columns), reading=settings.reading)
-    for number, (_, data, _) in enumerate(rows.rows(task), 1):
-        if number == settings.row:
-            return Item(0, data, task)
-    raise UsageError(f"--row {settings.row}: {settings.input} has fewer good rows")
+    first = settings.row - 1
+    data = [data for _, data, _ in islice(rows.rows(task), first, first + 2)]
+    if not data:
+        raise UsageError(f"--row {settings.row}: {settings.input} has fewer good rows")
+    return [Item(index, each, task) for index, each in enumerate([*data, data[0]][:2])]
 
 
-class _Keeper:
-    """Takes any body in the place of the task, so that it can be shown."""
-
-    name = "check"
-
-    def __init__(self) -> None:
-        self.body = b""
-        self.events: list[bytes] | None = None
-
-    def answer(self, request: Request, body: bytes, /) -> tuple[Any, ...]:
-        """Keep a whole body."""
-        self.body = body
-        return (None,)
-
-    def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Any, ...]:
-        """Keep the events."""
-        self.events = list(events)
-        self.body = b"\n".join(events)
-        return (None,)
-
-
-def _checked(task: Task, request: Request, to: Access, keeper: _Keeper, response: Response) -> Checked:
-    outcome, error, value = _judged(task, request, keeper, response)
-    document = None if keeper.events is not None else _json(keeper.body)
+def _checked(
+    task: Task, request: Request, to: Access, keeper: Keeper, response: Response
+) -> tuple[Checked, tuple[Any, ...]]:
+    judged = _judged(task, request, keeper, response)
+    outcome, error = judged.outcome, judged.error
+    document = None if keeper.events is not None else decoded(keeper.body)
     answered = response.status > 0
-    return Checked(
+    checked = Checked(
         ok=outcome is Outcome.ok,
-        request=_shown_request(request, to),
-        answer=_shown_answer(response, keeper) if answered else None,
+        request=shown_request(request, to),
+        answer=shown_answer(response, keeper) if answered else None,
         outcome=outcome.name,
         error=None if error is None else redact(error),
         times_s=_times(response),
-        places=_places(keeper, document),
-        value=value,
+        places=places_of(keeper, document),
+        value=judged.value,
         hints=[]
         if outcome is Outcome.ok
-        else hints(task, request, to, response, outcome, error or "", _sample(keeper, document)),
+        else hints(task, request, to, response, outcome, error or "", sample_of(keeper, document)),
     )
+    return checked, judged.answers
 
 
-def _judged(
-    task: Task, request: Request, keeper: _Keeper, response: Response
-) -> tuple[Outcome, str | None, str | None]:
-    """Outcome, reason and answer, as in a run."""
+class _Judged(msgspec.Struct, frozen=True):
+    """Outcome, reason and answers, as in a run."""
+
+    outcome: Outcome
+    error: str | None = None
+    answers: tuple[Any, ...] = ()
+    value: str | None = None  # the first answer, as JSON
+
+
+def _judged(task: Task, request: Request, keeper: Keeper, response: Response) -> _Judged:
     if response.outcome is not Outcome.ok:
-        return response.outcome, response.error, None
+        return _Judged(response.outcome, response.error)
     if response.status not in request.answered:
         outcome = outcome_of_status(response.status)
         text = f"HTTP {response.status}: {excerpt(keeper.body, 200)}"
-        return (Outcome.client_error if outcome is Outcome.ok else outcome), text, None
+        return _Judged(Outcome.client_error if outcome is Outcome.ok else outcome, text)
     try:
         if keeper.events is not None:
             answers = task.answer_stream(request, keeper.events)
         else:
             answers = task.answer(request, keeper.body)
-        return Outcome.ok, None, excerpt(msgspec.json.encode(answers[0]).decode(), BODY_SHOWN)
+        value = encode(folded(msgspec.to_builtins(answers[0]))).decode()
+        return _Judged(Outcome.ok, None, answers, excerpt(value, BODY_SHOWN))
     except BadResponse as error:
-        return error.outcome, str(error), None
+        return _Judged(error.outcome, str(error))
     # A task of the user's own may raise anything.
     except Exception as error:
-        return Outcome.bad_response, f"task {task.name} cannot read the answer: {type(error).__name__}: {error}", None
+        said = f"task {task.name} cannot read the answer: {type(error).__name__}: {error}"
+        return _Judged(Outcome.bad_response, said)
 
 
 def _times(response: Response) -> dict[str, float]:
     times = {"first byte": response.first_byte - response.sent, "whole answer": response.done - response.sent}
     return {name: seconds for name, seconds in times.items() if not math.isnan(seconds)}
-
-
-# What is shown.
-
-
-def _shown_request(request: Request, to: Access) -> Shown:
-    headers = {"Content-Type": "application/json"} if request.body else {}
-    headers = merged(headers, {**to.headers, **({"Authorization": MASK} if to.authorization else {})})
-    headers = merged(headers, request.headers or {})
-    first = f"{request.method} {joined(http_of(to.url).rstrip('/'), request.path)}"
-    return Shown(redact(first), _masked(headers), _pretty(request.body), len(request.body))
-
-
-def _shown_answer(response: Response, keeper: _Keeper) -> Shown:
-    kept = ("Content-Type", "Content-Length", "Content-Encoding", "Server-Timing", "Retry-After", "Location", "Allow")
-    given = response.headers or {}
-    headers = {name: given[name] for name in kept if name in given}
-    body = keeper.body if keeper.events is None else b"\n".join(keeper.events)
-    first = f"HTTP {response.status}"
-    if keeper.events is not None:
-        first += f", a stream of {len(keeper.events)} events, {len(response.chunks)} with a piece of the answer"
-    return Shown(first, _masked(headers), _pretty(body), len(body))
-
-
-def _masked(headers: dict[str, str]) -> dict[str, str]:
-    return {name: MASK if SECRET_NAME.search(name) else redact(value) for name, value in headers.items()}
-
-
-def _pretty(body: bytes) -> str:
-    try:
-        text = msgspec.json.format(body, indent=2) if body[:1] in (b"{", b"[") else body
-    except (msgspec.DecodeError, RecursionError):
-        text = body
-    shown = excerpt(text, BODY_SHOWN)
-    return shown if len(text) <= BODY_SHOWN else f"{shown} ... ({len(body)} bytes in all)"
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def _sample(keeper: _Keeper, document: Any) -> Any:
-    """The answer, or the first event of a stream that is an object."""
-    if keeper.events is None:
-        return document
-    return next((read for read in map(_json, keeper.events) if isinstance(read, dict)), None)
-
-
-def _places(keeper: _Keeper, document: Any) -> list[tuple[str, str, str]]:
-    """The form of the answer: its places with types; of a stream that of its first event."""
-    sample = _sample(keeper, document)
-    if sample is None:
-        return []
-    found: list[tuple[str, str, str]] = []
-    for at, value in places(sample):
-        if len(found) == PLACES_SHOWN:
-            found.append(("...", "", ""))
-            break
-        if isinstance(value, dict) and value:
-            continue
-        kind = f"a list of {len(value)}" if isinstance(value, list) else kind_of(value)
-        example = "" if isinstance(value, list | dict) else excerpt(msgspec.json.encode(value).decode(), 60)
-        found.append((redact(at) or '""', kind, example))
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ def hints(
     if response.status == 0:
         made = _connection(to, outcome, error)
     elif response.status not in request.answered:
-        made = _status(task, request, to, response)
+        made = _model(task, response.status, error) or _status(task, request, to, response)
     else:
         made = _answer(task, outcome, document)
     return [*made, *_general(request, response, document)] or [
@@ -44,6 +45,22 @@ def _connection(to: Access, outcome: Outcome, error: str) -> list[str]:
     if outcome is Outcome.bad_response:
         return ["Something other than an HTTP server answers there: look at the port of --target."]
     return ["Nothing answers there: is the server running, and is --target its address and port?"]
+
+
+def _model(task: Task, status: int, error: str) -> list[str]:
+    """A server that misses the name of a model, or does not know it."""
+    if status not in (400, 404, 422) or "model" not in error.lower():
+        return []
+    if isinstance(task, Http):
+        made = task.made.fields
+        if all(field.source != "model" for field in (*made.all, *made.constant.values())):
+            return []
+        return [f"If it is about the name of the model: --http {task.file.partition(':')[0]}:model=NAME sets it."]
+    if not is_dataclass(task) or all(field.name != "model" for field in fields(task)):
+        return []
+    return [
+        f"If it is about the name of the model: --task {task.name}:model=NAME sets it; GET /v1/models has the names."
+    ]
 
 
 def _status(task: Task, request: Request, to: Access, response: Response) -> list[str]:

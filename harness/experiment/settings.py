@@ -36,7 +36,11 @@ class RunSettings:
         None, "Task of every item [default: the scenario's own].", metavar="NAME[:...]", names="task"
     )
     http: str | None = option(
-        None, "TOML file that describes the requests and answers of your API, in place of --task.", metavar="FILE.toml"
+        None,
+        "TOML file that describes the requests and answers of your API, in place of --task, or the name of one of "
+        "`paceline list http`; FIELD=VALUE sets a field.",
+        metavar="FILE.toml[:FIELD=VALUE,...]",
+        names="http",
     )
     load: str | None = option(
         None, "Arrival pattern: when each request is scheduled.", metavar="NAME[:...]", names="load"

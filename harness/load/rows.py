@@ -8,6 +8,7 @@ line of column names, and all their values are texts.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -204,11 +205,13 @@ class RowReader:
         return found | ({"values of --param": self._parameters} if self._parameters else {})
 
     def explained(self, error: ItemError, row: Mapping[str, Any]) -> ItemError:
-        """The error of a row, with the column that its field is taken from."""
+        """The error of a row; of a missing field also what the row has, and how the field is taken from it."""
         field = str(error).partition(":")[0]
-        if field not in self.columns or not str(error).endswith("is missing"):
+        if not str(error).endswith(": is missing") or field in row or not re.fullmatch(r"[\w -]+", field):
             return error
-        return ItemError(f"{error} (--map {field}={self.columns[field]}; the row has {_few(list(row))})")
+        way = f"--map {field}={self.columns.get(field, 'COLUMN')}"
+        how = way if field in self.columns else f"{way} takes it from another column"
+        return ItemError(f"{error} ({how}; the row has {_few(list(row))})")
 
     def read_header(self, first: bytes | LongLine) -> None:
         """Take the names of columns from the first row. Raises UsageError."""

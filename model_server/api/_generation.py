@@ -23,6 +23,11 @@ Prompts = list[str | tuple[int, ...]]
 DONE = b"data: [DONE]\n\n"
 
 
+def failed_event(error: ApiError) -> bytes:
+    """An error as a server-sent event."""
+    return b"data: " + error.body() + b"\n\n"
+
+
 class Shape(Protocol):
     """Format of a route's events; `index` identifies a sequence of the request."""
 
@@ -36,6 +41,10 @@ class Shape(Protocol):
 
     def close(self, sequences: list[Sequence]) -> bytes:
         """The last event of the stream."""
+        ...
+
+    def failed(self, error: ApiError) -> bytes:
+        """The event of an error, which ends the stream."""
         ...
 
 
@@ -125,16 +134,16 @@ async def events_of(
                 if not started:
                     exchange.timing = _timing(sequences, sequences[index].first)
                     started = True
-                if pieces:
-                    yield b"".join([shape.piece(index, piece) for piece in pieces])
-                else:
-                    yield shape.end(index, sequences[index])
-        yield shape.close(sequences)
+                made = [shape.piece(index, piece) for piece in pieces] or [shape.end(index, sequences[index])]
+                if event := b"".join(made):
+                    yield event
+        if event := shape.close(sequences):
+            yield event
     except ApiError as error:
         if not started:
             raise
         exchange.outcome = "failed"
-        yield b"data: " + error.body() + b"\n\n"
+        yield shape.failed(error)
     finally:
         _end(app, sequences)
 

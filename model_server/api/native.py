@@ -9,9 +9,9 @@ import msgspec
 from model_server.api import _checks as check
 from model_server.api import zero_shot
 from model_server.api._asked import Asked
-from model_server.api._generation import DONE, begin, collect, events_of
+from model_server.api._generation import DONE, begin, collect, events_of, failed_event
 from model_server.api._texts import SOME, Filled, FilledTexts
-from model_server.errors import invalid
+from model_server.errors import ApiError, invalid
 from model_server.http.exchange import Exchange
 from model_server.http.reply import Reply, StreamReply
 from model_server.http.routes import Route
@@ -196,6 +196,9 @@ class _AnnotateShape:
 
     def close(self, sequences: list[Sequence]) -> bytes:
         return DONE
+
+    def failed(self, error: ApiError) -> bytes:
+        return failed_event(error)
 
 
 ROUTES = [

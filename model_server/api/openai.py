@@ -14,7 +14,7 @@ import msgspec
 from model_server.api import _checks as check
 from model_server.api import _openai_types as types
 from model_server.api import _token_ids as token_ids
-from model_server.api._generation import DONE, Prompts, begin, collect, events_of
+from model_server.api._generation import DONE, Prompts, begin, collect, events_of, failed_event
 from model_server.api._images import part_text
 from model_server.api._spoken import FIELDS, Spoken, Wanted, wanted
 from model_server.errors import ApiError
@@ -98,6 +98,9 @@ class ChatShape:
 
     def close(self, sequences: list[Sequence]) -> bytes:
         return self._event([], {"usage": self.usage_of(sequences)}) + DONE if self.usage else DONE
+
+    def failed(self, error: ApiError) -> bytes:
+        return failed_event(error)
 
     def _event(self, choices: list[Any], extra: dict[str, Any]) -> bytes:
         return b"data: " + _encode({**self.head, "choices": choices, **extra}) + b"\n\n"

@@ -10,7 +10,8 @@ import msgspec
 
 from model_server.api import _checks as check
 from model_server.api import _responses_types as types
-from model_server.api._generation import begin, collect, events_of
+from model_server.api._generation import begin, collect, events_of, failed_event
+from model_server.errors import ApiError
 from model_server.http.exchange import Exchange
 from model_server.http.reply import Reply, StreamReply
 from model_server.http.routes import Route
@@ -118,6 +119,9 @@ class _ResponsesShape:
 
     def close(self, sequences: list[Sequence]) -> bytes:
         return b""
+
+    def failed(self, error: ApiError) -> bytes:
+        return failed_event(error)
 
     def _event(self, kind: Any, **fields: Any) -> bytes:
         event = types.ResponsesEvent(type=kind, sequence_number=self._number, **fields)

@@ -98,6 +98,13 @@ class App:
         """The route at a plain path, and the decoder of its bodies."""
         return self._table.get(path, {}).get(method)
 
+    def _pattern_of(self, path: str) -> str:
+        """The path of the route with a parameter that this path fits, under which it is counted; else the path."""
+        for pattern, methods in self._patterns:
+            if pattern.fullmatch(path):
+                return next(iter(methods.values()))[0].path
+        return path
+
     def methods(self, path: str) -> list[str]:
         """The methods that a path takes; none if there is no such route."""
         found = self._table.get(path)
@@ -145,7 +152,7 @@ class App:
         if self._cors is not None:
             exchange.cors = self._cors.headers(exchange)
         methods = self._table.get(scope["path"])
-        book = self.counts.routes.get(scope["path"])
+        book = self.counts.routes.get(scope["path"] if methods is not None else self._pattern_of(scope["path"]))
         if book is None:
             await self._converse(exchange, methods)
             return
@@ -277,8 +284,10 @@ def create_app(
 
 
 def _refusal(error: ApiError, route: Route | None, exchange: Exchange) -> Reply:
-    tei = exchange.tei or (route is not None and route.tells_as_tei(error))
-    sent = error.for_tei() if tei else error
+    if route is not None and route.translate is not None:
+        sent = route.translate(error)
+    else:
+        sent = error.for_tei() if exchange.tei or (route is not None and route.tells_as_tei(error)) else error
     return Reply(sent.body(), sent.status, sent.headers())
 
 

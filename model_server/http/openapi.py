@@ -24,9 +24,9 @@ class ErrorDetail(msgspec.Struct):
 
 
 class ErrorBody(msgspec.Struct):
-    """The body of every error; TEI routes add `error_type`."""
+    """The body of every error; TEI routes add `error_type`. On the routes of other servers `error` is a text."""
 
-    error: ErrorDetail
+    error: ErrorDetail | str
     error_type: str | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -163,8 +163,8 @@ def statuses_of(route: Route) -> list[int]:
 def _operation(route: Route, request: Any, answer: Any, event: Any) -> dict[str, Any]:
     content = {route.content_type: {"schema": answer}}
     if event is not None:
-        # `event` describes the text between "data: " and the empty line; the last event is the word [DONE].
-        content["text/event-stream"] = {"schema": {"type": "string"}, "x-event": event}
+        # `event` describes the text between "data: " and the empty line, or a line; the last event may be [DONE].
+        content[route.event_type] = {"schema": {"type": "string"}, "x-event": event}
     parameters = ["RequestId", "RequestTimeoutMs"] if route.work else ["RequestId"]
     errors = {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses_of(route)}
     headers: dict[str, Any] = dict(_ANSWER_HEADERS)

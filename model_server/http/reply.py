@@ -46,12 +46,13 @@ class Reply:
 
 
 class StreamReply(Reply):
-    """A stream of server-sent events: every item of `events` is one or more encoded events."""
+    """A stream of server-sent events, or of lines: every item of `events` is one or more encoded events."""
 
     __slots__ = ("events",)
 
-    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
-        super().__init__(b"", headers=list(SSE_HEADERS[1:]), content_type=SSE_HEADERS[0])
+    def __init__(self, events: AsyncGenerator[bytes, None], content_type: bytes | None = None) -> None:
+        kind = SSE_HEADERS[0] if content_type is None else (b"content-type", content_type)
+        super().__init__(b"", headers=list(SSE_HEADERS[1:]), content_type=kind)
         self.events = events
 
     async def write(self, exchange: Exchange) -> None:

@@ -41,6 +41,8 @@ class Route:
     content_type: str = "application/json"
     status: int = 200  # status of a successful answer
     statuses: tuple[int, ...] = ()  # error statuses besides those of its kind of route, for OpenAPI
+    event_type: str = "text/event-stream"  # content type of its streams
+    translate: Callable[[ApiError], ApiError] | None = None  # into the errors of another server
     tei_param: str | None = None  # the field that identifies TEI's body format, if a path takes several
 
     def tells_as_tei(self, error: ApiError) -> bool:

@@ -25,7 +25,7 @@ def test_every_example_is_a_task(number: int, monkeypatch: pytest.MonkeyPatch) -
     for name in ("SCORE_KEY", "SEARCH_KEY"):
         monkeypatch.setenv(name, "a-secret-value")
     task = Http(text=blocks(PAGE, "toml")[number])
-    values = {"list": "[1]"}
+    values = {"list": "[1]", "file": str(PAGE)}
     row = {field.source: values.get(field.kind, "1") for field in task.made.fields.all}
     assert task.request((Item(0, task.parse(row), task),)).path
 

@@ -29,6 +29,7 @@ async def _in_house(request: web.Request) -> web.Response:
     if request.headers.get("Authorization") != f"Bearer {KEY}" or request.headers.get("X-Team") != "search":
         return web.json_response({"error": "who are you?"}, status=401)
     body = await request.json()
+    await asyncio.sleep(0.004)
     return web.json_response({"data": {"score": score_of(body["a"], body["b"])}})
 
 
@@ -84,6 +85,16 @@ async def _form(request: web.Request) -> web.Response:
     return web.json_response({"echo": form["text"], "tags": form.getall("tag")})
 
 
+async def _transcribe(request: web.Request) -> web.Response:
+    """As OpenAI's transcriptions take a file."""
+    form = await request.post()
+    file = form["file"]
+    assert isinstance(file, web.FileField)
+    data = file.file.read()
+    tags = [str(tag) for tag in form.getall("tag")]
+    return web.json_response({"name": file.filename, "type": file.content_type, "bytes": len(data), "tags": tags})
+
+
 async def _query(request: web.Request) -> web.Response:
     return web.json_response({"hits": [request.query["q"], request.query.get("page", "1")]})
 
@@ -96,8 +107,10 @@ async def _image(request: web.Request) -> web.Response:
 
 async def _batch(request: web.Request) -> web.Response:
     body = await request.json()
+    if not all(text["t"] for text in body["rows"]):
+        return web.json_response({"error": "a row is empty"}, status=400)
     rows = [{"i": n, "n": len(text["t"])} for n, text in enumerate(body["rows"])]
-    return web.json_response({"rows": rows[::-1]})
+    return web.json_response({"rows": rows[::-1], "few": rows[:1]})
 
 
 async def _key_header(request: web.Request) -> web.Response:
@@ -132,6 +145,26 @@ async def _xml(request: web.Request) -> web.Response:
     return web.Response(text='<?xml version="1.0"?><score>0.5</score>', content_type="application/xml")
 
 
+async def _pipeline(request: web.Request) -> web.Response:
+    """A pipeline of transformers behind FastAPI: one label for each text, or FastAPI's own refusal."""
+    body = await request.json()
+    texts = body.get("texts")
+    if not isinstance(texts, list):
+        where = {"type": "missing", "loc": ["body", "texts"], "msg": "Field required", "input": body}
+        return web.json_response({"detail": [where]}, status=422)
+    await asyncio.sleep(0.004 + 0.001 * len(texts))
+    good = ["good" in text or "love" in text for text in texts]
+    return web.json_response([{"label": "POSITIVE" if one else "NEGATIVE", "score": 0.9987} for one in good])
+
+
+async def _no_model(request: web.Request) -> web.Response:
+    """Refusals of a model's name, as Ollama and OpenAI write them."""
+    if request.path == "/api/chat":
+        name = (await request.json())["model"]
+        return web.json_response({"error": f"model '{name}' not found"}, status=404)
+    return web.json_response({"error": {"message": "you must provide a model parameter"}}, status=400)
+
+
 async def _deep(request: web.Request) -> web.Response:
     return web.Response(text='{"data":' * 5000 + "1" + "}" * 5000, content_type="application/json")
 
@@ -154,6 +187,7 @@ def app() -> web.Application:
             web.post("/sse", _sse),
             web.post("/lines", _json_lines),
             web.post("/form", _form),
+            web.post("/transcribe", _transcribe),
             web.get("/search", _query),
             web.post("/image", _image),
             web.post("/batch", _batch),
@@ -164,6 +198,9 @@ def app() -> web.Application:
             web.post("/numbers", _numbers),
             web.post("/xml", _xml),
             web.post("/deep", _deep),
+            web.post("/classify", _pipeline),
+            web.post("/api/chat", _no_model),
+            web.post("/v1/chat/completions", _no_model),
             web.post("/echo", _echo),
             web.post("/v1/echo", _echo),
             web.get("/echo", _echo),
@@ -274,6 +311,20 @@ form = { text = "{{ text }}", tag = "{{ tags:list }}", none = "{{ nothing? }}" }
 """,
         {"text": "ü & = ?", "tags": ["a", "b"]},
         {"text": "ü & = ?", "tags": ["a", "b"]},
+    ),
+    Shape(
+        "file in multipart",
+        """
+path = "/transcribe"
+answer = ""
+[multipart]
+file = "{{ path:file }}"
+tag = "{{ tags:list }}"
+note = "{{ note? }}"
+model = "whisper-1"
+""",
+        {"path": "pixel.png", "tags": ["ü", 'a "b"']},
+        {"name": "pixel.png", "type": "image/png", "bytes": len(PIXEL), "tags": ["ü", 'a "b"']},
     ),
     Shape(
         "GET with query",

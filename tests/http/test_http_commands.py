@@ -167,6 +167,94 @@ def test_check_knows_streams_and_servers_that_are_not_there(
     assert "is the server running" in found["hints"][0]
 
 
+def test_check_shows_the_size_of_a_file_in_place_of_its_bytes(
+    url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Parts with texts are shown, and a file that is not there is a bad row."""
+    (folder / "t.toml").write_text(
+        'path = "/transcribe"\nanswer = ""\nmultipart = { tag = "x", file = "{{ f:file }}" }\n'
+    )
+    (folder / "a.wav").write_bytes(b"RIFF\0\xff" * 500)
+    (folder / "f.csv").write_text("f\na.wav\n")
+    code, out, _ = run(capsys, "check", "--target", url, "--http", "t.toml", "--input", "f.csv")
+    assert code == 0, out
+    assert 'name="file"; filename="a.wav"\n  Content-Type: audio/x-wav\n  \n  (3000 bytes that are no text)\n' in out
+    assert '"bytes": 3000' in out
+    (folder / "f.csv").write_text("f\nb.wav\n")
+    code, _, err = run(capsys, "check", "--target", url, "--http", "t.toml", "--input", "f.csv")
+    assert (code, "line 2: f: 'b.wav': No such file or directory" in err) == (2, True), err
+
+
+BATCH = 'path = "/batch"\nanswer = "/n"\nbody = { rows = [{ t = "{{ text }}" }] }\nbatch = { over = "/rows"%s }\n'
+
+
+@pytest.mark.parametrize(
+    ("keys", "texts", "code", "said"),
+    [
+        (', answers = "/rows", index = "/i"', "a\nbbb\n", 0, "ok: 2 items in one request are read, too"),
+        (', answers = "/rows", index = "/i"', "a\n", 0, "ok: 2 items in one request are read, too"),
+        (
+            ', answers = "/rows"',
+            "a\nbbb\n",
+            1,
+            "two items come in another order than the items\n  - Name the place of each",
+        ),
+        (', answers = "/rows"', "a\na\n", 0, "ok: 2 items in one request"),
+        (', answers = "/rows", index = "/i", max = 1', "a\nbbb\n", 0, "ok: the task reads 1"),
+        (
+            ', answers = "/few"',
+            "a\nbbb\n",
+            1,
+            "/few: 1 answers for 2 items\n  - One item in a request is read well, and two",
+        ),
+    ],
+)
+def test_check_sends_two_items_to_an_api_of_lists(
+    keys: str, texts: str, code: int, said: str, url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lists of one hide a wrong order, and answers for one item only."""
+    (folder / "batch.toml").write_text(BATCH % keys)
+    (folder / "texts.csv").write_text("text\n" + texts)
+    found, out, _ = run(capsys, "check", "--target", url, "--http", "batch.toml", "--input", "texts.csv")
+    assert (found, said in out) == (code, True), out
+    assert ("items in one request are read" in out) is ("max = 1" not in keys and code == 0)
+
+
+def test_process_says_that_one_bad_item_refuses_those_of_its_request(
+    url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it says, the dead letters are sent again one by one, and only the bad one is left."""
+    (folder / "batch.toml").write_text(BATCH % ', answers = "/rows", index = "/i"')
+    (folder / "texts.csv").write_text('text\na\n""\nbbb\n')
+    line = ["--target", url, "--http", "batch.toml", "--errors-max", "1"]
+    code, _, err = run(capsys, "process", "texts.csv", "--output", "o.jsonl", *line, "-s", "adaptive-batch")
+    assert (code, "one bad item refuses all items of its request" in err) == (1, True), err
+    code, _, err = run(capsys, "process", "o.jsonl.dead.jsonl", "--output", "p.jsonl", *line, "-s", "adaptive")
+    assert (code, "p.jsonl.dead.jsonl: 1 dead letter (client_error 1)" in err) == (0, True), err
+
+
+def test_check_says_where_the_name_of_a_model_is_set(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server refuses it, or has none of that name."""
+    code, out, _ = run(capsys, "check", "--target", url, "--http", "ollama-chat:max_tokens=3")
+    assert (code, "model 'llama3.2' not found" in out, "--http ollama-chat:model=NAME sets it" in out) == (
+        1,
+        True,
+        True,
+    )
+    code, out, _ = run(capsys, "check", "--target", f"{url}/v1", "--task", "chat")
+    assert (code, "--task chat:model=NAME sets it; GET /v1/models" in out) == (1, True), out
+
+
+def test_a_missing_field_says_how_its_column_is_named(
+    url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the columns that there are."""
+    line = ["--target", url, "--http", "score.toml", "--header", "X-Team: search"]
+    code, _, err = run(capsys, "process", "questions.csv", "--output", "out.jsonl", *line)
+    said = "a: is missing (--map a=COLUMN takes it from another column; the row has id, question1, question2)"
+    assert (code, said in err) == (1, True), err
+
+
 def test_a_simulation_of_a_described_task_is_that_of_the_built_in_one(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

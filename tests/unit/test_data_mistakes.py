@@ -58,6 +58,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ([*COMPARE, "--template", "good.j2"], "--template needs --input"),
         ([*COMPARE, "--encoding", "latin-1"], "--encoding needs --input"),
         (
+            [*COMPARE, "--task", "chat", "--param", "seed=1"],
+            "--param needs --input: it completes rows of that file. Made-up items have --task NAME:seed=1",
+        ),
+        (
             [*COMPARE, "--task", "embed", "--input", "t.csv", "--param", "seed=1"],
             "--param seed=1: the task embed has no parameters",
         ),

@@ -43,7 +43,36 @@ FILES: list[tuple[str, str]] = [
     (GOOD + 'stream = { format = "json" }', "did you mean 'json-lines'? expected one of sse, json-lines"),
     (GOOD + 'stream = { format = "json-lines" }', "[stream] text: is missing"),
     (GOOD + "stream = { end = 3 }", 'expected "close", a payload such as "[DONE]"'),
+    (GOOD + 'multipart = { b = "c" }', "t.toml: multipart: excludes body: a request has one body"),
+    ('answer = "/x"\nbody = { a = "{{ a:file }}" }', "body.a: {{ a:file }}: a part of [multipart] alone may be a file"),
+    ('answer = "/x"\nmultipart = { a = "x {{ a:file }}" }', "[multipart].a: {{ a:file }}: a part of [multipart] alone"),
+    ('answer = "/x"\nmultipart = {}', "[multipart]: has no part"),
+    ('answer = "/x"\nmultipart = { a = "{{ a }}", api_key = "sk-123456789" }', "api_key: has a secret's name"),
+    (
+        'answer = "/x"\nmultipart = { a = "{{ a }}" }\nheaders = { content-type = "a/b" }',
+        "[headers] content-type: [multipart] sets it, with the boundary of the parts",
+    ),
     (GOOD + 'batch = { over = "/b" }', "[batch] over = '/b': t.toml: body has no 'b'"),
+    (
+        'path = "/{{ m }}"\nanswer = "/x"\nbody = { a = ["{{ a }}"] }\nbatch = { over = "/a" }',
+        "all items of a request, and {{ m }} stands in them: set it with --http t.toml:m=VALUE, or give it a default",
+    ),
+    (
+        'answer = "/x"\nbody = { a = ["{{ a }}"], m = "{{ m }}" }\nbatch = { over = "/a" }',
+        "body.m: {{ m }} stands outside of the lists of [batch] over: one request has several items; give it a default",
+    ),
+    (
+        'answer = "/x"\nbody = { a = ["{{ a }}"], n = [true] }\nbatch = { over = "/a", count = "/n/0" }',
+        "body.n.0: is a boolean; [batch] count needs the number of items, which is 1",
+    ),
+    (
+        'answer = "/x"\nbody = { a = ["{{ a }}"] }\nbatch = { over = "/a", count = "/a" }',
+        "one of its places lies in another, or in one of count",
+    ),
+    (
+        'answer = "/x"\nbody = { a = ["{{ a }}"] }\nbatch = { over = "/a", index = "/i", flat = true }',
+        "[batch] flat = true: excludes index",
+    ),
     (GOOD + 'batch = { over = "/a" }', "body.a: is a text; [batch] over needs a list of one element"),
     (GOOD + 'batch = { over = "/a", max = 0 }', "[batch] max = 0: must be between 1 and 100000"),
     (GOOD + 'usage = { tokens = "/u" }', "[usage] tokens: unknown key; did you mean prompt_tokens"),
@@ -64,6 +93,16 @@ FILES: list[tuple[str, str]] = [
 
 OPTIONS: list[tuple[list[str], str]] = [
     (["--http", "nowhere.toml"], "nowhere.toml: No such file or directory"),
+    (["--http", "olama-chat"], "olama-chat: No such file or directory; did you mean ollama-chat or"),
+    (["--http", "ollama-chat:modle=x"], "ollama-chat: has no field modle to set; did you mean model?"),
+    (["--http", "good.toml:a"], "good.toml:a: 'a' is not field=value"),
+    (["--http", "good.toml:a=1,a=2"], "good.toml:a=1,a=2: a is given twice"),
+    (["--http", "ollama-chat:max_tokens=few"], "num_predict: max_tokens=few: max_tokens: 'few' is not a number"),
+    (["--http", "kserve-text:model=.."], "model: '..' cannot be a part of a path"),
+    (
+        ["--http", "ollama-embed", "--input", "q.csv", "--map", "text=q", "--param", "model=m"],
+        "model is the same for all rows; set it with --http ollama-embed:model=VALUE",
+    ),
     (["--http", "good.toml", "--task", "similarity"], "--http and --task exclude each other"),
     (["--http", "good.toml", "--map", "a=q"], "--map needs --input"),
     (["--http", "good.toml", "--input", "q.csv", "--map", "a"], "--map a: 'a' is not FIELD=COLUMN"),

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from harness.client.errors import BadResponse, SettingError
 from harness.client.tasks._said import Completion
+from harness.client.tasks.http import shipped
 from harness.client.tasks.http.answers import Counted, document
 from harness.client.tasks.http.definition import Definition, definition
 from harness.client.tasks.http.fields import UNSET
-from harness.client.tasks.http.shipped import file_text
 from harness.client.tasks.http.template import Constant, Values
 from harness.client.types import Answers, Item, Request
 
@@ -23,7 +23,8 @@ class Http:
     """Any HTTP API, described by a TOML file (docs/http-tasks.md); the answer is what the file says.
 
     Args:
-        file: TOML file, or the name of one that is shipped (`tei-rerank`). Default "": `text` is given.
+        file: TOML file, or the name of one that comes with paceline; `FILE:field=value,...` also sets fields, for all
+            rows. Default "": `text` is given.
         text: The file's text, for a task without a file. Default None: it is read from `file`.
     """
 
@@ -33,9 +34,10 @@ class Http:
     def __post_init__(self) -> None:
         if not self.file and self.text is None:
             raise SettingError("needs file=FILE.toml, which describes the requests and answers of your API")
+        file, settings = shipped.split(self.file)
         if self.text is None:
-            object.__setattr__(self, "text", file_text(self.file))
-        made = definition(self.text or "", self.file or "text")
+            object.__setattr__(self, "text", shipped.file_text(file))
+        made = definition(self.text or "", file or "text", settings)
         object.__setattr__(self, "made", made)
         # Path and headers that are the same for every item.
         fixed = made.path.value if isinstance(made.path, Constant) else None
@@ -60,8 +62,10 @@ class Http:
 
     @property
     def refused_parameters(self) -> dict[str, str]:
-        """None."""
-        return {}
+        """Fields that are the same for all items of a request."""
+        name = self.file.partition(":")[0]
+        how = f"is the same for all rows; set it with --http {name}"
+        return {source: f"{source} {how}:{source}=VALUE" for source in self.made.fields.constant}
 
     @property
     def items_max(self) -> int:

@@ -248,10 +248,14 @@ def _count(value: Any) -> int | None:
 
 
 class BatchAnswers(msgspec.Struct, frozen=True):
-    """Where the answers of the items of one request are: a list, in their order or with an index each."""
+    """Where the answers of the items of one request are: a list, in their order or with an index each.
+
+    A flat list has the same number of values for each item, as the data of a tensor: one is the answer, several a list.
+    """
 
     tokens: Tokens
     index: Tokens | None = None
+    flat: bool = False
 
     def read(self, body: Any, items: int) -> list[Any]:
         """One element for each item; raises BadResponse."""
@@ -260,8 +264,11 @@ class BatchAnswers(msgspec.Struct, frozen=True):
         if not isinstance(elements, list):
             missing = why_missing(body, self.tokens) if elements is MISSING else f"it is {kind_of(elements)}"
             raise BadResponse(f"{name} is not the list of answers: {missing}")
+        if self.flat and elements and len(elements) % items == 0:
+            return _cut(elements, len(elements) // items)
         if len(elements) != items:
-            raise BadResponse(f"{name}: {len(elements)} answers for {items} items")
+            what = "values, which cannot be shared out among" if self.flat else "answers for"
+            raise BadResponse(f"{name}: {len(elements)} {what} {items} items")
         return elements if self.index is None else self._ordered(elements, name)
 
     def _ordered(self, elements: Sequence[Any], name: str) -> list[Any]:
@@ -276,6 +283,13 @@ class BatchAnswers(msgspec.Struct, frozen=True):
                 )
             ordered[index] = element
         return ordered
+
+
+def _cut(elements: list[Any], size: int) -> list[Any]:
+    """Pieces of a flat list; a piece of one value is the value."""
+    if size == 1:
+        return elements
+    return [elements[at : at + size] for at in range(0, len(elements), size)]
 
 
 def document(body: bytes, form: str) -> Any:

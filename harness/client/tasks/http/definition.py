@@ -8,9 +8,10 @@ Rules of this file
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -62,16 +63,24 @@ def parsed(text: str, file: str) -> dict[str, Any]:
         raise SettingError(f"{file}: not valid TOML: {error}") from error
 
 
-def definition(text: str, file: str) -> Definition:
-    """Compile a task; raises SettingError for the first mistake."""
-    table, fields = Table(file, parsed(text, file)), Fields()
+def definition(text: str, file: str, settings: Mapping[str, str] | None = None) -> Definition:
+    """Compile a task, with some fields set; raises SettingError for the first mistake."""
+    table, fields = Table(file, parsed(text, file)), Fields(settings)
     method = table.text("method", "POST", METHODS)
-    path = path_of(table, fields)
-    query = pairs_of(table, "query", fields)
-    headers, item_headers = headers_of(table, fields)
     batch = batch_of(table)
+    # Path, query and headers of several items are the same for all of them.
+    common = fields if batch is None else Fields(settings, fixed=True)
+    path = path_of(table, common)
+    query = pairs_of(table, "query", common)
+    headers, item_headers = headers_of(table, common)
+    fields.constant |= common.constant
     body, content_type = body_of(table, method, fields, batch)
-    if content_type not in (None, "application/json") and not any(name.lower() == "content-type" for name in headers):
+    own_type = next((name for name in headers if name.lower() == "content-type"), None)
+    if own_type is not None and table.has("multipart"):
+        raise SettingError(
+            f"{table.where('[headers]')} {own_type}: [multipart] sets it, with the boundary of the parts"
+        )
+    if content_type not in (None, "application/json") and own_type is None:
         headers["Content-Type"] = content_type
     success, answered = success_of(table)
     usage = usage_of(table)
@@ -85,7 +94,7 @@ def definition(text: str, file: str) -> Definition:
         headers=headers,
         item_headers=item_headers,
         body=body,
-        form_body=table.has("form"),
+        form_body=table.has("form") or table.has("multipart"),
         answered=answered,
         idempotent=table.boolean("idempotent", True),
         form=form,
@@ -101,7 +110,8 @@ def definition(text: str, file: str) -> Definition:
         example=_example(table, fields),
     )
     table.end()
-    _check(made, table)
+    _check_settings(fields, file)
+    _check(made, table, common)
     return made
 
 
@@ -145,7 +155,17 @@ def _example(table: Table, fields: Fields) -> dict[str, Any] | None:
     return example
 
 
-def _check(made: Definition, table: Table) -> None:
+def _check_settings(fields: Fields, file: str) -> None:
+    """Every field that is set is one of the templates."""
+    known = sorted({*fields.constant, *(field.source for field in fields.all)})
+    for name in fields.settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SettingError(f"{file}: has no field {name} to set{hint}; its fields are {', '.join(known)}")
+
+
+def _check(made: Definition, table: Table, common: Fields) -> None:
     """Parts that exclude or need each other."""
     if made.answer is None and made.stream is None and made.form == "json":
         raise SettingError(
@@ -159,15 +179,11 @@ def _check(made: Definition, table: Table) -> None:
         raise SettingError(f"{table.where('[batch]')}: a stream answers one item; leave out [batch] or [stream]")
     if made.batch is not None and made.one_for is not None:
         raise SettingError(f"{table.where('answer')}: one_for excludes [batch]: it is about one item")
-    if made.batch is not None and (
-        made.item_headers or isinstance(made.path, Constant) is False or _varies(made.query)
-    ):
+    if made.batch is not None and common.all:
+        name = common.all[0].source
         raise SettingError(
-            f"{table.where('[batch]')}: path, query and headers are of all items: no {{{{ field }}}} in them"
+            f"{table.where('[batch]')}: path, query and headers are the same for all items of a request, and "
+            f"{{{{ {name} }}}} stands in them: set it with --http {table.file}:{name}=VALUE, or give it a default"
         )
     if not made.fields.all:
         raise SettingError(f"{table.where('body')}: no template has a {{{{ field }}}}: every request would be the same")
-
-
-def _varies(part: Part | None) -> bool:
-    return part is not None and not isinstance(part, Constant)

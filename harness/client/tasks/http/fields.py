@@ -162,9 +162,27 @@ def _object(value: Any, source: str) -> dict[str, Any]:
     return read
 
 
+class File(msgspec.Struct, frozen=True):
+    """A file that a field names."""
+
+    name: str
+    kind: str
+    data: bytes
+
+
+def _file(value: Any, source: str) -> File:
+    """The file that the field names, with the media type of its ending."""
+    name = as_text(value, source)
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return File(Path(name).name, kind, _bytes(name, source))
+
+
 def _base64(value: Any, source: str) -> str:
     """The bytes of the file that the field names."""
-    path = as_text(value, source)
+    return base64.b64encode(_bytes(as_text(value, source), source)).decode()
+
+
+def _bytes(path: str, source: str) -> bytes:
     try:
         with Path(path).open("rb") as file:
             data = file.read(FILE_MAX + 1)
@@ -172,7 +190,7 @@ def _base64(value: Any, source: str) -> str:
         raise ItemError(f"{source}: {path[:80]!r}: {getattr(error, 'strerror', None) or error}") from error
     if len(data) > FILE_MAX:
         raise ItemError(f"{source}: {path[:80]!r}: has more than {FILE_MAX} bytes")
-    return base64.b64encode(data).decode()
+    return data
 
 
 def _data_url(value: Any, source: str) -> str:
@@ -192,5 +210,6 @@ KINDS: dict[str, Callable[[Any, str], Any]] = {
     "json": _parsed,
     "base64": _base64,
     "data-url": _data_url,
+    "file": _file,
 }
 """Types of fields."""

@@ -16,6 +16,8 @@ import msgspec
 from harness.client.errors import ItemError, SettingError
 from harness.client.redaction import keep
 from harness.client.tasks.http.answers import BatchAnswers
+from harness.client.tasks.http.batches import Repeated, batched
+from harness.client.tasks.http.multipart import multipart_of
 from harness.client.tasks.http.pointer import Tokens, tokens_of
 from harness.client.tasks.http.table import Table, type_word
 from harness.client.tasks.http.template import (
@@ -23,7 +25,6 @@ from harness.client.tasks.http.template import (
     Fields,
     Make,
     Part,
-    batched,
     body_part,
     pairs_part,
     path_part,
@@ -36,7 +37,7 @@ from harness.client.transport.environment_values import has_variable
 
 BODYLESS = frozenset({"GET", "DELETE"})
 BATCH_MAX = 100_000
-BODY_KEYS = ("body", "form", "body_text")
+BODY_KEYS = ("body", "form", "multipart", "body_text")
 _SECRET_KEYS = frozenset(
     {"api_key", "apikey", "api-key", "password", "passwd", "secret", "client_secret", "access_token"}
 )
@@ -45,7 +46,7 @@ _SECRET_KEYS = frozenset(
 class Batch(msgspec.Struct, frozen=True):
     """Several items a request."""
 
-    over: tuple[Tokens, ...]
+    repeated: Repeated
     answers: BatchAnswers
     most: int
 
@@ -143,6 +144,8 @@ def body_of(
     if batch is not None and given != ["body"]:
         raise SettingError(f"{table.where('[batch]')}: needs a body with the lists of [batch] over")
     body, form, text = table.value("body"), pairs_of(table, "form", fields), table.text("body_text")
+    if (parts := _parts_of(table)) is not None:
+        return multipart_of(parts, fields, table.where("[multipart]"))
     if form is not None:
         return _texts(form), "application/x-www-form-urlencoded"
     if text is not None:
@@ -152,8 +155,20 @@ def body_of(
     template, where = _json_template(table, body), table.where("body")
     _check_secrets_in(where, template)
     if batch is not None:
-        return body_part(batched(template, batch.over, fields, where)), "application/json"
+        return body_part(batched(template, batch.repeated, fields, where)), "application/json"
     return body_part(value_part(template, fields, where)), "application/json"
+
+
+def _parts_of(table: Table) -> dict[str, Any] | None:
+    inner = table.table("multipart")
+    if inner is None:
+        return None
+    parts = inner.items()
+    if not parts:
+        raise SettingError(f"{table.where('[multipart]')}: has no part")
+    for name, value in parts.items():
+        _check_secret(inner.where(name), name, value)
+    return dict(parts)
 
 
 def _texts(part: Part) -> Callable[[Any], bytes]:
@@ -189,23 +204,32 @@ def batch_of(table: Table) -> Batch | None:
     over = inner.value("over")
     if over is None:
         raise SettingError(f"{inner.where('over')}: is missing: the place of the list in the body, such as '/inputs'")
-    places = over if isinstance(over, list) else [over]
-    if not places:
+    tokens = _places(inner, "over", over)
+    if not tokens:
         raise inner.error("over", "is an empty list")
-    tokens = tuple(tokens_of(place, inner.where("over")) for place in places)
-    for one in tokens:
-        if any(one != other and other[: len(one)] == one for other in tokens) or tokens.count(one) > 1:
-            raise inner.error("over", "one of its places lies in another")
+    count = _places(inner, "count", inner.value("count", []))
+    for one in (*tokens, *count):
+        if sum(other[: len(one)] == one for other in (*tokens, *count)) > 1:
+            raise inner.error("over", "one of its places lies in another, or in one of count")
     answers = inner.text("answers", "")
     index = inner.text("index")
     most = inner.integer("max", 1, BATCH_MAX, 64)
+    flat = inner.boolean("flat", False)
+    if flat and index is not None:
+        raise inner.error("flat", "excludes index: a flat list has no elements that could have one")
     made = Batch(
-        tokens,
+        Repeated(tokens, count),
         BatchAnswers(
             tokens_of(answers, inner.where("answers")),
             None if index is None else tokens_of(index, inner.where("index")),
+            flat,
         ),
         most or 64,
     )
     inner.end()
     return made
+
+
+def _places(table: Table, key: str, value: Any) -> tuple[Tokens, ...]:
+    """One place, or a list of them."""
+    return tuple(tokens_of(place, table.where(key)) for place in (value if isinstance(value, list) else [value]))

@@ -13,19 +13,20 @@ class Table:
     """A table of the file. Every key is read once; `end` refuses the others."""
 
     def __init__(self, where: str, values: Mapping[str, Any], section: str = "") -> None:
-        self._file = where
+        self.file = where
         self._section = section
         self._values = dict(values)
         self._known: list[str] = []
 
     def where(self, key: str) -> str:
         """The place of a key, for messages."""
-        return f"{self._file}: {f'[{self._section}] ' if self._section else ''}{key}"
+        return f"{self.file}: {f'[{self._section}] ' if self._section else ''}{key}"
 
     def error(self, key: str, text: str) -> SettingError:
         """The error for the value of a key."""
         value = self._values.get(key)
-        shown = f" = {value!r}" if isinstance(value, str | int | float) and len(str(value)) <= 60 else ""
+        written = str(value).lower() if isinstance(value, bool) else repr(value)
+        shown = f" = {written}" if isinstance(value, str | int | float) and len(str(value)) <= 60 else ""
         return SettingError(f"{self.where(key)}{shown}: {text}")
 
     def has(self, key: str) -> bool:
@@ -82,7 +83,7 @@ class Table:
             return None
         if not isinstance(value, dict):
             raise self.error(key, f"is {type_word(value)}, not a table; expected [{key}] or {{ ... }}")
-        return Table(self._file, value, f"{self._section}.{key}" if self._section else key)
+        return Table(self.file, value, f"{self._section}.{key}" if self._section else key)
 
     def items(self) -> dict[str, Any]:
         """All keys and values, of a table whose keys are names of the author's own."""

@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from operator import itemgetter
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -20,8 +22,7 @@ from urllib.parse import quote, quote_plus
 import msgspec
 
 from harness.client.errors import ItemError, SettingError
-from harness.client.tasks.http.fields import UNSET, Field, as_text, field_of
-from harness.client.tasks.http.pointer import Tokens, kind_of, pointer
+from harness.client.tasks.http.fields import KINDS, UNSET, Field, as_text, field_of
 from harness.client.transport.environment_values import with_variables
 
 Values = tuple[Any, ...]
@@ -35,10 +36,30 @@ _SAFE_PATH = "/-._~!$&'()*+,;=:@%"
 
 
 class Fields:
-    """The fields of all templates of a task, each once, with its place among an item's values."""
+    """The fields of all templates of a task, each once, with its place among an item's values.
 
-    def __init__(self) -> None:
+    A field in `settings` has this value for all items, so it is a constant. With `fixed`, other fields with a default
+    are constants as well.
+    """
+
+    def __init__(self, settings: Mapping[str, str] | None = None, *, fixed: bool = False) -> None:
         self.all: list[Field] = []
+        self.settings = dict(settings or {})
+        self._fixed = fixed
+        # Only parts of a body of the type multipart/form-data carry the bytes of a file.
+        self.files_allowed = False
+        # The constant ones by their sources.
+        self.constant: dict[str, Field] = {}
+
+    def part(self, field: Field, where: str, make: Callable[[int], Make]) -> Part:
+        """The part of a template that is this field: a constant, or made from the value at its place."""
+        if field.kind == "file" and not (self.files_allowed and make is itemgetter):
+            how = "a part of [multipart] alone may be a file; in JSON it is text, by base64 or data-url"
+            raise SettingError(f"{where}: {{{{ {field.source}:file }}}}: {how}")
+        if field.source in self.settings or (self._fixed and field.default is not UNSET):
+            self.constant[field.source] = field
+            return Constant(_set_value(field, self.settings.get(field.source), where))
+        return Varying(make(self.place(field)), field.optional)
 
     def place(self, field: Field) -> int:
         """The place of a field; a new one is added."""
@@ -49,6 +70,20 @@ class Fields:
     def values(self, row: Mapping[str, Any]) -> Values:
         """The values of a row; raises ItemError that names the field."""
         return tuple([field.value(row) for field in self.all])
+
+
+def _set_value(field: Field, given: str | None, where: str) -> Any:
+    """The value of a field that is the same for all items; without a type it is JSON where it is JSON."""
+    if given is None:
+        return field.default
+    value: Any = given
+    if field.kind == "any":
+        with suppress(msgspec.DecodeError):
+            value = msgspec.json.decode(given)
+    try:
+        return KINDS[field.kind](value, field.source)
+    except ItemError as error:
+        raise SettingError(f"{where}: {field.source}={given}: {error}") from error
 
 
 class Constant(msgspec.Struct, frozen=True):
@@ -100,8 +135,7 @@ def _text_value(text: str, fields: Fields, where: str) -> Part:
     """A text that is one field gives the field's value with its type; every other one a text."""
     alone = _PLACE.fullmatch(text.strip())
     if alone is not None and text.count("{{") == 1 and not _LITERAL.fullmatch(alone[1]):
-        field = field_of(alone[1], where)
-        return Varying(itemgetter(fields.place(field)), field.optional)
+        return fields.part(field_of(alone[1], where), where, itemgetter)
     return text_part(text, fields, where)
 
 
@@ -112,7 +146,7 @@ def _object(template: Mapping[str, Any], fields: Fields, where: str) -> Part:
     parts = {key: value_part(value, fields, f"{where}.{key}") for key, value in template.items()}
     if all(isinstance(part, Constant) for part in parts.values()):
         return Constant(dict(template) if not parts else {key: part.value for key, part in parts.items()})  # type: ignore[union-attr]
-    made = [(key, _maker(part)) for key, part in parts.items()]
+    made = [(key, maker(part)) for key, part in parts.items()]
     if not any(isinstance(part, Varying) and part.optional for part in parts.values()):
         return Varying(lambda values: {key: make(values) for key, make in made})
 
@@ -125,11 +159,11 @@ def _object(template: Mapping[str, Any], fields: Fields, where: str) -> Part:
 def _list(parts: Sequence[Part]) -> Part:
     if all(isinstance(part, Constant) for part in parts):
         return Constant([part.value for part in parts])  # type: ignore[union-attr]
-    made = [_maker(part) for part in parts]
+    made = [maker(part) for part in parts]
     return Varying(lambda values: [value for make in made if (value := make(values)) is not UNSET])
 
 
-def _maker(part: Part) -> Make:
+def maker(part: Part) -> Make:
     """Constants are encoded once."""
     if isinstance(part, Varying):
         return part.make
@@ -150,11 +184,16 @@ def text_part(text: str, fields: Fields, where: str) -> Part:
         elif (literal := _LITERAL.fullmatch(piece)) is not None:
             pieces.append(Constant(_unquoted(literal[0].strip(), where)))
         else:
-            pieces.append(Varying(_in_text(fields.place(field_of(piece, where)))))
+            pieces.append(_as_text(fields.part(field_of(piece, where), where, _in_text)))
     if all(isinstance(piece, Constant) for piece in pieces):
         return Constant("".join(piece.value for piece in pieces))  # type: ignore[union-attr]
-    made = [_maker(piece) for piece in pieces if piece != Constant("")]
+    made = [maker(piece) for piece in pieces if piece != Constant("")]
     return made_text(made)
+
+
+def _as_text(part: Part) -> Part:
+    """A constant value as it stands in a text."""
+    return Constant(_in_text(0)((part.value,))) if isinstance(part, Constant) else part
 
 
 def made_text(made: Sequence[Make]) -> Varying:
@@ -200,10 +239,18 @@ def path_part(path: str, fields: Fields, where: str) -> Part:
             field = field_of(piece, where)
             if field.optional:
                 raise SettingError(f"{where}: {{{{{piece}}}}}: a part of a path cannot be left out")
-            pieces.append(Varying(_in_path(fields.place(field), field.source)))
+            part = fields.part(field, where, partial(_in_path, source=field.source))
+            pieces.append(part if isinstance(part, Varying) else Constant(_path_constant(part.value, field, where)))
     if all(isinstance(piece, Constant) for piece in pieces):
         return Constant("".join(piece.value for piece in pieces))  # type: ignore[union-attr]
-    return made_text([_maker(piece) for piece in pieces if piece != Constant("")])
+    return made_text([maker(piece) for piece in pieces if piece != Constant("")])
+
+
+def _path_constant(value: Any, field: Field, where: str) -> str:
+    try:
+        return str(_in_path(0, field.source)((value,)))
+    except ItemError as error:
+        raise SettingError(f"{where}: {error}") from error
 
 
 def _in_path(place: int, source: str) -> Make:
@@ -249,44 +296,3 @@ def _pair(name: str, value: Any, where: str) -> str:
     if isinstance(value, dict):
         raise ItemError(f"{where}: is an object, which a query or form cannot carry")
     return f"{name}={quote_plus(value if type(value) is str else as_text(value, where))}"
-
-
-# Batches.
-
-
-def batched(template: Any, over: Sequence[Tokens], fields: Fields, where: str) -> Part:
-    """A value whose list at each of these places is repeated for the items of a request.
-
-    The list has one element in the template. Other parts are the same for all items, so they have no fields.
-    """
-    before = len(fields.all)
-    part = _with_lists(template, (), over, fields, where)
-    if len(fields.all) == before:
-        raise SettingError(f"{where}: the lists of [batch] over have no field of the item in them")
-    return part
-
-
-def _with_lists(template: Any, at: Tokens, over: Sequence[Tokens], fields: Fields, where: str) -> Part:
-    if at in over:
-        if not isinstance(template, list) or len(template) != 1:
-            what = f"a list of {len(template)}" if isinstance(template, list) else kind_of(template)
-            raise SettingError(f"{where}: is {what}; [batch] over needs a list of one element, that of one item")
-        each = value_part(template[0], fields, f"{where}[0]")
-        make = _maker(each)
-        return Varying(lambda items: [make(values) for values in items])
-    deeper = [place for place in over if place[: len(at)] == at]
-    if not deeper:
-        fixed = Fields()
-        part = value_part(template, fixed, where)
-        if fixed.all:
-            text = f"{{{{ {fixed.all[0].source} }}}} stands outside of the lists of [batch] over"
-            raise SettingError(f"{where}: {text}: one request has several items")
-        return part
-    if not isinstance(template, dict):
-        raise SettingError(f"[batch] over = {pointer(deeper[0])!r}: {where} is {kind_of(template)}, not an object")
-    for place in deeper:
-        if place[len(at)] not in template:
-            raise SettingError(f"[batch] over = {pointer(place)!r}: {where} has no {place[len(at)]!r}")
-    parts = {key: _with_lists(value, (*at, key), over, fields, f"{where}.{key}") for key, value in template.items()}
-    made = [(key, _maker(part)) for key, part in parts.items()]
-    return Varying(lambda items: {key: make(items) for key, make in made})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 
 from harness.client.errors import SettingError
@@ -19,6 +20,23 @@ def names() -> list[str]:
 def summary(name: str) -> str:
     """The first line of a file, which is a comment."""
     return (_FOLDER / f"{name}{_SUFFIX}").read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+
+
+def split(given: str) -> tuple[str, dict[str, str]]:
+    """File or name, and the fields that `FILE:field=value,...` sets; raises SettingError."""
+    if Path(given).is_file():
+        return given, {}
+    match = re.fullmatch(r"(.*?\.toml|[^:]*)(?::(.*))?", given, re.S)
+    assert match is not None  # noqa: S101 - the pattern fits every text
+    fields: dict[str, str] = {}
+    for part in filter(None, map(str.strip, (match[2] or "").split(","))):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not name:
+            raise SettingError(f"{given}: {part!r} is not field=value")
+        if name in fields:
+            raise SettingError(f"{given}: {name} is given twice")
+        fields[name] = value
+    return match[1], fields
 
 
 def file_text(file: str) -> str:
