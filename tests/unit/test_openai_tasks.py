@@ -324,7 +324,7 @@ def test_vectors_in_base64_are_decoded_and_checked() -> None:
     whole = {"object": "list", "model": "text-embedding-3-small", "usage": {"prompt_tokens": 1, "total_tokens": 1}}
     found = request_answers(asked, {**whole, "data": [{"object": "embedding", "index": 0, "embedding": packed}]})
     assert found == ((0.5, -1.0, 0.25),)
-    assert found.oddities == 0
+    assert (found.oddities, found.usage.prompt_tokens) == (0, 1)
     as_numbers = request_answers(asked, {**whole, "data": [{"index": 0, "embedding": [0.5, -1.0, 0.25]}]})
     assert as_numbers.oddities == 1
     for wrong, said in [(packed[:-4], "no float32 numbers in base64"), ("AAAAAA==", "vectors of 1 numbers, where 3")]:

@@ -33,6 +33,7 @@ class _Row(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     data: list[_Row]
+    usage: Any = None
 
 
 _answer = msgspec.json.Decoder(_Answer)
@@ -84,7 +85,8 @@ class Embed:
         """One vector an item, put in the order of the items by its index."""
         expected, odd = len(request.items), Oddities()
         vectors: list[Vector | None] = [None] * expected
-        rows = decode(_answer, body).data
+        answer = decode(_answer, body)
+        rows = answer.data
         unnumbered = bool(rows) and all(row.index is None for row in rows)
         for place, row in enumerate(rows):
             index = place if unnumbered else row.index
@@ -101,7 +103,7 @@ class Embed:
             raise BadResponse("data: vectors of different lengths")
         if self.dimensions is not None and sizes != {self.dimensions}:
             raise BadResponse(f"data: vectors of {sizes.pop()} numbers, where {self.dimensions} were asked for")
-        return Answers(whole, odd.count)
+        return Answers(whole, odd.count, odd.usage(answer.usage))
 
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Any, ...]:
         no_stream(self.name)
