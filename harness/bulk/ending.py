@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from harness.bulk.tally import RowCounts, as_builtins
+from harness.client.transport.open_files import explained
 from harness.measure.result import LayerFigures
 
 # Counts that are tables, not numbers.
@@ -49,6 +50,34 @@ class Summary(msgspec.Struct, frozen=True):
         if self.stopped == "errors" and not self.counts["ok"]:
             return START_AGAIN, "no line got an answer, so there is nothing to resume; fix the cause first"
         return _ADVICE[self.stopped]
+
+
+class EarlyEnd:
+    """Reason why a run ends before its input does. The first one is kept."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+        # A word of `Summary.stopped`, and its explanation.
+        self.reason: tuple[str, str] | None = None
+
+    def __bool__(self) -> bool:
+        return self.reason is not None
+
+    def because(self, why: str, text: str) -> None:
+        """Give a reason."""
+        self.reason = self.reason or (why, text)
+
+    def broken(self, error: OSError) -> None:
+        """The output, the dead letters or the journal cannot be written."""
+        if isinstance(error, BrokenPipeError):
+            self.because("reader", "the reader of the output has gone")
+        what = error.filename or self._output
+        self.because("disk", explained(error) or f"{what}: cannot be written: {error.strerror or error}")
+
+    @property
+    def is_of_output(self) -> bool:
+        """Whether nothing more can be written."""
+        return self.reason is not None and self.reason[0] in {"disk", "reader"}
 
 
 def summary(

@@ -15,9 +15,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from harness.base.clock import clock
+from harness.bulk.block_reader import LineBlock
 from harness.bulk.row_items import Rows, Ticket
 from harness.bulk.saving import Store
-from harness.bulk.source import InputSource, LineBlock
+from harness.bulk.source import InputSource
 from harness.client.types import Item
 from harness.load.lines import LongLine
 

@@ -17,7 +17,8 @@ from typing import Any
 from harness import plugins
 from harness.base.clock import clock
 from harness.bulk import paths, resume, tally
-from harness.bulk.ending import Summary, summary
+from harness.bulk.ending import EarlyEnd, Summary, summary
+from harness.bulk.entrance import entrance
 from harness.bulk.intake import Intake
 from harness.bulk.results import Results, Tell
 from harness.bulk.row_items import Rows, Ticket
@@ -33,8 +34,8 @@ from harness.client.figures import counts_of
 from harness.client.protocols import BatchingStrategy, provides, uses_priorities
 from harness.client.redaction import one_line, shown
 from harness.client.stack import compose
-from harness.client.transport.open_files import explained, raise_limit
-from harness.client.types import Outcome, Request, Response, Send, Strategy
+from harness.client.transport.open_files import raise_limit
+from harness.client.types import Send, Strategy
 from harness.load.rows import RowReader, columns_of
 from harness.measure.reduce.layer_figures import figures
 
@@ -80,7 +81,8 @@ class Process:
         self._intake: Intake | None = None
         self._meter: ExchangeMeter | None = None
         self._work: asyncio.Task[None] | None = None
-        self._stopped: tuple[str, str] | None = None
+        self._beginning: asyncio.Task[None] | None = None
+        self._end = EarlyEnd(settings.output)
         self._began = 0.0
         self._before = RowCounts()
         self._server_name = ""
@@ -91,9 +93,11 @@ class Process:
 
     def stop(self, why: str = "interrupted", text: str = "interrupted") -> None:
         """Stop sending; in-flight requests may take `drain_s`. The first reason is kept."""
-        if self._stopped is not None:
+        if self._end:
             return
-        self._stopped = (why, text)
+        self._end.because(why, text)
+        if self._beginning is not None:
+            self._beginning.cancel()
         if self._intake is not None:
             self._intake.stop()
         asyncio.get_running_loop().call_later(self.settings.drain_s, self.cut)
@@ -118,22 +122,19 @@ class Process:
         if not (self.settings.resume or self.settings.overwrite):
             self._table.check_free()
         summary = await self._run()
-        if not summary.complete:
-            self._tell("note", {"text": f"{self._table.path} is made at the end; answers so far: {self._table.lines}"})
-        elif not summary.nothing_to_do or self._table.is_old:
-            try:
-                await asyncio.to_thread(self._table.make)
-            except OSError as error:
-                self._broken(error)
-                return self._summary()
+        try:
+            await self._table.finish(summary, self._tell)
+        except OSError as error:
+            self._end.broken(error)
+            return self._summary()
         return summary
 
     async def _run(self) -> Summary:
         source = InputSource(self.settings.input, self._reader)
         self._empty = source.empty
         try:
-            if self._reader.has_header and self.settings.input == "-":
-                self._reader.read_header(await source.first_row())
+            if source.waits and not await self._has_begun(source):
+                return self._summary()
             ours = resume.fingerprint(self.settings, source, self._rows)
             past = self._store.past() if self.settings.resume else None
             if past is not None:
@@ -155,6 +156,20 @@ class Process:
                     self._store.close()
         finally:
             source.close()
+
+    async def _has_begun(self, source: InputSource) -> bool:
+        """Wait for the beginning of a pipe, which may be refused, before any file is made. False for an early end."""
+        if self._end:
+            return False
+        self._beginning = asyncio.create_task(source.begin())
+        try:
+            await self._beginning
+        except asyncio.CancelledError:
+            if not self._end:
+                raise
+        finally:
+            self._beginning = None
+        return not self._end
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[Send, Alive | None, str]]:
@@ -184,7 +199,7 @@ class Process:
             on_blank=results.blank,
             on_left_out=results.left_out,
         )
-        if self._stopped is not None:
+        if self._end:
             intake.stop()
         self._tell("begin", {"resumed": self._before.settled, "resumable": self._store.resumable})
         keeper = asyncio.create_task(self._keep(source))
@@ -210,24 +225,24 @@ class Process:
         try:
             await work
             # The strategy lost items, so the run is not complete.
-            if intake.out and self._stopped is None:
-                text = f"{self.settings.strategy} gave no result for {len(intake.out)} lines"
-                self._stopped = ("strategy", text)
+            if intake.out:
+                self._end.because("strategy", f"{self.settings.strategy} gave no result for {len(intake.out)} lines")
         except asyncio.CancelledError:
-            self._stopped = self._stopped or ("interrupted", "cancelled")
+            self._end.because("interrupted", "cancelled")
         except OSError as error:
-            self._broken(error)
+            self._end.broken(error)
         except UsageError as error:
-            self._stopped = self._stopped or ("input", f"{self.settings.input}: {error}")
+            self._end.because("input", f"{self.settings.input}: {error}")
 
     def _finish(self) -> None:
         """Write the last checkpoint, unless a disk error ended the run."""
-        if self._stopped is None or self._stopped[0] not in {"disk", "reader"}:
-            try:
-                self._store.finish(complete=self._stopped is None)
-            except OSError as error:
-                self._stopped = None
-                self._broken(error)
+        if self._end.is_of_output:
+            return
+        try:
+            self._store.finish(complete=not self._end)
+        except OSError as error:
+            self._end = EarlyEnd(self.settings.output)
+            self._end.broken(error)
 
     async def _through(self, intake: Intake, send: ExchangeMeter, results: Results) -> None:
         """Run the strategy over all items, and again over items to be sent again."""
@@ -236,31 +251,13 @@ class Process:
                 async for result in stream:
                     send.unkept = 0
                     results.settle(intake, result)
-            if not intake.again or self._stopped is not None:
+            if not intake.again or self._end:
                 return
 
     def _layers(self, send: Send) -> Send:
         inner = compose(send, self._around, self.settings.seed, self._closing, self._server_name, self._built)
-        server, meter = self._server, self._meter
-        assert meter is not None  # noqa: S101 - it is what `send` stands on
-
-        async def entrance(request: Request, /) -> Response:
-            while server.down and self._stopped is None:
-                await server.back()
-            if self._stopped is not None:
-                return Response(Outcome.not_sent)
-            try:
-                response = await inner(request)
-            except (OSError, UsageError):
-                raise
-            # An error of a user's layer.
-            except Exception as error:
-                response = tally.broken(error)
-            self.counts.oddities += response.oddities
-            meter.unkept += 1
-            return response
-
-        return entrance
+        assert self._meter is not None  # noqa: S101 - it is what `send` stands on
+        return entrance(inner, self._server, self._end, self._meter, self.counts)
 
     # Outages of the server.
 
@@ -282,7 +279,7 @@ class Process:
         try:
             await self._store.keep()
         except OSError as error:
-            self._broken(error)
+            self._end.broken(error)
             self.cut()
         finally:
             watch.cancel()
@@ -294,13 +291,6 @@ class Process:
             facts = {"counts": self.counts, "in_flight": self.in_flight, "lines": source.lines_expected()}
             self._tell("status", {"rate_per_s": speed.add(now(), self.counts.settled), **facts})
             await asyncio.sleep(_STATUS_S)
-
-    def _broken(self, error: OSError) -> None:
-        if isinstance(error, BrokenPipeError):
-            self._stopped = self._stopped or ("reader", "the reader of the output has gone")
-        what = error.filename or self.settings.output
-        why = explained(error) or f"{what}: cannot be written: {error.strerror or error}"
-        self._stopped = self._stopped or ("disk", why)
 
     def _counts_now(self) -> RowCounts:
         now = copy.copy(self.counts)
@@ -316,7 +306,9 @@ class Process:
     def _summary(self, nothing_to_do: bool = False) -> Summary:
         more = {"resumable": self._store.resumable, "nothing_to_do": nothing_to_do, "empty": self._empty}
         layers = figures(counts_of(self._built))
-        return summary(self._stopped, self._counts_now(), self._before, self.settings.errors_max, layers=layers, **more)
+        return summary(
+            self._end.reason, self._counts_now(), self._before, self.settings.errors_max, layers=layers, **more
+        )
 
 
 async def process(

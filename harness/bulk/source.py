@@ -2,9 +2,8 @@
 
 Rules of this file
   1. The loop never waits for a disk or a pipe: files are read and unpacked in a thread, a pipe when it is readable.
-  2. A mark is a place where a line begins, with the checksum of all bytes before it. A resumed run checks the earlier
-     bytes against the last mark: a file first of all (`check`), a pipe before a line of it is given out. So a
-     different input, or one edited in place, is detected.
+  2. A resumed run checks the bytes that were read before: a file first of all (`check`), a pipe before a line of it is
+     given out.
 """
 
 from __future__ import annotations
@@ -14,29 +13,19 @@ import hashlib
 import os
 import stat
 import sys
-import zlib
-from collections.abc import AsyncGenerator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
+from harness.bulk.block_reader import BlockReader, LineBlock
 from harness.bulk.journal import Mark
 from harness.client.errors import UsageError
 from harness.load import folder
-from harness.load.lines import READ_BYTES, Lines, LongLine, Splitter, Unpack, is_packed
+from harness.load.lines import READ_BYTES, LongLine, Unpack, is_packed
 from harness.load.rows import RowReader
 
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
-
-
-@dataclass(frozen=True)
-class LineBlock:
-    """Lines that were read together."""
-
-    # Start of the first line.
-    mark: Mark
-    lines: list[bytes | LongLine]
-    # Start of the line after the last one.
-    end: Mark
+# So many bytes show the encoding and the packing.
+_HEAD_BYTES = 4
 
 
 class InputSource:
@@ -48,7 +37,7 @@ class InputSource:
         self._encoding = self._rows.settings.encoding
         # Checksum of a folder.
         self._folder = ""
-        # Bytes of a pipe that were read to find its first row.
+        # Bytes of a pipe that were read before `blocks`, which reads them again.
         self._ahead: list[bytes] = []
         self._fd = -1
         # None for a pipe.
@@ -178,7 +167,7 @@ class InputSource:
         for block in [*held, *reader.close()]:
             yield block
 
-    def _of_file(self, reader: _Reader, mark: Mark) -> Iterator[LineBlock]:
+    def _of_file(self, reader: BlockReader, mark: Mark) -> Iterator[LineBlock]:
         try:
             own = not self._converted and self._encoding is None
             if own and mark.offset and not is_packed(os.pread(self._fd, 4, 0)):
@@ -192,8 +181,8 @@ class InputSource:
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror or error}") from error
 
-    def _reader(self, mark: Mark, read: Mark | None = None) -> _Reader:
-        return _Reader(mark, read, self._rows.splitter, self._encoding if not self._converted else None)
+    def _reader(self, mark: Mark, read: Mark | None = None) -> BlockReader:
+        return BlockReader(mark, read, self._rows.splitter, self._encoding if not self._converted else None)
 
     def _chunks(self, at: int = 0) -> Iterator[bytes]:
         """The bytes of a file from this position; of a form that is converted all its rows as JSON."""
@@ -204,15 +193,31 @@ class InputSource:
         while chunk := os.read(self._fd, READ_BYTES):
             yield chunk
 
-    async def first_row(self) -> bytes | LongLine:
-        """The first row of a pipe that is not blank; it is read again by `blocks`. Empty if there is none."""
+    async def begin(self) -> None:
+        """Wait for the first bytes of a pipe and the names of its columns. Raises UsageError if they are not usable."""
+        head = b""
+        while len(head) < _HEAD_BYTES and (chunk := await self._from_pipe()):
+            head += chunk
+        self._ahead.append(head)
+        try:
+            next(Unpack(self._encoding).feed(head), b"")
+        except UsageError as error:
+            raise UsageError(f"{self.path}: {error}") from error
+        # Those of a named pipe were read with its form.
+        if self._rows.has_header and self.path == "-":
+            self._rows.read_header(await self._first_row())
+
+    async def _first_row(self) -> bytes | LongLine:
+        """The first row of a pipe that is not blank, after `begin`; empty if there is none."""
         unpack, splitter = Unpack(self._encoding), self._rows.splitter()
-        while chunk := await self._from_pipe():
-            self._ahead.append(chunk)
+        chunk = self._ahead[0]
+        while chunk:
             for piece in unpack.feed(chunk):
                 for row in splitter.feed(piece):
                     if isinstance(row, LongLine) or row.strip():
                         return row
+            chunk = await self._from_pipe()
+            self._ahead.append(chunk)
         return next(iter((*splitter.feed(unpack.close()), *splitter.close())), b"")
 
     async def _next_chunk(self) -> bytes:
@@ -248,88 +253,3 @@ def _standard_input() -> int:
 def _once(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
-
-
-class _Reader:
-    """Turns chunks of the file into blocks; up to the mark it only computes the checksum."""
-
-    def __init__(
-        self,
-        mark: Mark,
-        read: Mark | None = None,
-        rows: Callable[[int], Splitter] = Lines,
-        encoding: str | None = None,
-    ) -> None:
-        self._mark = mark
-        self._read = read or mark
-        self.checked = self._read.offset <= mark.offset
-        self._unpack = Unpack(encoding)
-        self._rows = rows
-        self._lines = rows(0)
-        # Position and checksum in the unpacked bytes.
-        self._at = self._crc = 0
-        self.skipping = mark.offset > 0
-        self.end = Mark()
-
-    def begin_at(self, mark: Mark) -> None:
-        """Begin at the mark that the file was positioned at."""
-        self._at, self._crc, self.skipping, self.end = mark.offset, mark.crc, False, mark
-        self._lines = self._rows(mark.offset)
-        # A file was checked by `Source.check`.
-        self.checked = True
-        self._unpack.plainly()
-
-    def feed(self, chunk: bytes) -> Iterator[LineBlock]:
-        """The blocks that these bytes complete."""
-        for piece in self._unpack.feed(chunk):
-            yield from self._piece(piece)
-
-    def close(self) -> Iterator[LineBlock]:
-        """The remaining block at the end of the input."""
-        yield from self._piece(self._unpack.close())
-        if self.skipping or not self.checked:
-            line = self._mark.line if self.skipping else self._read.line
-            raise UsageError(f"the input ends before line {line}, up to which it was read in the session before")
-        mark = self.end
-        if last := self._lines.close():
-            self.end = Mark(mark.line + 1, self._at, self._crc)
-            yield LineBlock(mark, last, self.end)
-
-    def _piece(self, piece: bytes) -> Iterator[LineBlock]:
-        if self.skipping:
-            piece = self._skip(piece)
-        if not piece:
-            return
-        if not self.checked and self._at + len(piece) >= self._read.offset:
-            self._check(zlib.crc32(memoryview(piece)[: self._read.offset - self._at], self._crc), self._read)
-            self.checked = True
-        lines = self._lines.feed(piece)
-        ended = len(piece) - self._lines.unfinished if lines else 0
-        begin = self.end
-        if ended:
-            crc = zlib.crc32(memoryview(piece)[:ended], self._crc)
-            self._crc = zlib.crc32(memoryview(piece)[ended:], crc)
-        else:
-            self._crc = zlib.crc32(piece, self._crc)
-        if lines:
-            self.end = Mark(begin.line + len(lines), self._at + ended, crc)
-            self._at += len(piece)
-            yield LineBlock(begin, lines, self.end)
-        else:
-            self._at += len(piece)
-
-    def _skip(self, piece: bytes) -> bytes:
-        before = piece[: self._mark.offset - self._at]
-        self._crc = zlib.crc32(before, self._crc)
-        self._at += len(before)
-        if self._at < self._mark.offset:
-            return b""
-        self._check(self._crc, self._mark)
-        self.skipping, self.end = False, self._mark
-        self._lines = self._rows(self._mark.offset)
-        return piece[len(before) :]
-
-    @staticmethod
-    def _check(crc: int, mark: Mark) -> None:
-        if crc != mark.crc:
-            raise UsageError(f"the first {mark.line - 1} lines of the input are not those of the run it resumes")

@@ -10,6 +10,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import csv
 import os
@@ -20,6 +21,8 @@ from typing import Any
 
 import msgspec
 
+from harness.bulk.ending import Summary
+from harness.bulk.results import Tell
 from harness.client.errors import UsageError
 from harness.load.forms import check_ending
 from harness.load.lines import lines_of
@@ -45,6 +48,13 @@ class TableOutput:
         """Raise UsageError if the file is there already."""
         if os.path.exists(self.path):
             raise UsageError(f"{self.path}: exists already; --resume continues it, --overwrite starts over")
+
+    async def finish(self, summary: Summary, tell: Tell) -> None:
+        """After a session: make the table if all lines are done, or say where they are. Raises OSError."""
+        if not summary.complete:
+            tell("note", {"text": f"{self.path} is made at the end; answers so far: {self.lines}"})
+        elif not summary.nothing_to_do or self.is_old:
+            await asyncio.to_thread(self.make)
 
     @property
     def is_old(self) -> bool:

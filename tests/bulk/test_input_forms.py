@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import io
 import json
 import os
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from harness.bulk import Process, Summary
 from harness.client.input_settings import InputSettings
 from harness.client.types import Outcome
 from tests.bulk.helpers import Server, go, refusal, rows, settings, write_input
@@ -99,6 +102,45 @@ def test_csv_comes_from_standard_input(tmp_path: Path, monkeypatch: pytest.Monke
     assert [row[:2] for row in found] == [(2, "x"), (3, "y")]
     assert "a;\nb" in found[0][2]
     assert "c é" in found[1][2]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_another_encoding_on_a_pipe_is_refused_before_a_file_is_made(
+    pack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is for a file; and it is read where --encoding names it."""
+    data = pack('{"text": "a"}\n'.encode("utf-16"))
+    said = through_a_pipe(data, monkeypatch, lambda: refusal(settings(tmp_path, input="-")))
+    assert said is not None
+    assert said.startswith("-: is not UTF-8 but UTF-16")
+    assert list(tmp_path.iterdir()) == []
+    named = settings(tmp_path, input="-", reading=InputSettings(encoding="utf-16"))
+    assert through_a_pipe(data, monkeypatch, lambda: go(named)).counts["ok"] == 1
+
+
+async def _stopped_in_wait(run: Process) -> Summary:
+    """Stop a session that waits for the first bytes of its pipe."""
+    session = asyncio.create_task(run.run())
+    await asyncio.sleep(0.02)
+    run.stop()
+    return await session
+
+
+@pytest.mark.parametrize("form", [None, "csv"])
+def test_a_stop_ends_the_wait_for_a_silent_pipe(
+    form: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once: nothing is in flight, and no file was made, so the same command can be given again."""
+    wanted = settings(tmp_path, input="-", reading=InputSettings(input_format=form), resume=True)
+    reading, writing = os.pipe()
+    with io.FileIO(reading) as raw:
+        monkeypatch.setattr(sys, "stdin", raw)
+        done = asyncio.run(_stopped_in_wait(Process(wanted, Server())))
+    os.close(writing)
+    assert (done.stopped, done.counts["ok"]) == ("interrupted", 0)
+    assert list(tmp_path.iterdir()) == []
+    text = ("text;id\n" if form else "") + ("a;i1\n" if form else '{"text": "a"}\n')
+    assert through_a_pipe(text.encode(), monkeypatch, lambda: go(wanted)).counts["ok"] == 1
 
 
 def test_csv_on_standard_input_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
