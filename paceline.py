@@ -7,7 +7,6 @@ can report that.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 
@@ -16,17 +15,21 @@ MARK = b'"""Part of paceline: '
 """Beginning of the `__init__.py` of each of our packages."""
 ROOT = os.path.dirname(os.path.abspath(__file__))
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 5
 _MISSING = "(no __init__.py)"
 
 
 def main() -> None:
-    """Entry point of the script that pip installs."""
-    problem = collision()
-    if problem is not None:
-        sys.stderr.write(f"paceline: {problem}\n")
-        sys.exit(EXIT_USAGE)
-    from harness.__main__ import main as command
-
+    """Entry point of the script that pip installs. Ctrl-C is one line, also before anything was imported."""
+    try:
+        problem = collision()
+        if problem is not None:
+            sys.stderr.write(f"paceline: {problem}\n")
+            sys.exit(EXIT_USAGE)
+        from harness.__main__ import main as command
+    except KeyboardInterrupt:
+        sys.stderr.write("paceline: interrupted\n")
+        sys.exit(EXIT_INTERRUPTED)
     command()
 
 
@@ -46,7 +49,10 @@ def collision() -> str | None:
 
 def _place(name: str) -> str | None:
     """The file that `import NAME` would run first; its name is `_MISSING` for a folder without `__init__.py`."""
-    spec = importlib.util.find_spec(name)
+    # Here, so that an interruption of this import is caught as well.
+    from importlib.util import find_spec
+
+    spec = find_spec(name)
     if spec is None:
         return None
     if spec.origin is None and spec.submodule_search_locations:

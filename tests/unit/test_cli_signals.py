@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 
 from harness.cli import main as command
 from harness.cli.signals import STOPS, reader_may_leave, stopped_as_by_ctrl_c
+from tests.processes import without_coverage
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,19 +46,24 @@ def test_other_ends_and_errors_pass() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_ctrl_c_while_modules_are_imported_is_one_line() -> None:
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [("harness.__main__", "click"), ("paceline", "click"), ("paceline", "harness"), ("paceline", "importlib.util")],
+)
+def test_ctrl_c_while_modules_are_imported_is_one_line(entry: str, name: str) -> None:
     """The first 50 ms of the command: a module that is interrupted in its import stands for all of them."""
     code = (
-        "import sys, types\n"
+        "import sys\n"
         "class Interrupted:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'click':\n"
+        f"        if name == {name!r}:\n"
         "            raise KeyboardInterrupt\n"
+        f"from {entry} import main\n"
         "sys.meta_path.insert(0, Interrupted())\n"
-        "from harness.__main__ import main\n"
+        f"sys.modules.pop({name!r}, None)\n"
         "main()\n"
     )
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**without_coverage(), "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (5, "paceline: interrupted\n")
 
