@@ -7,7 +7,10 @@ TESTED := $(VENV)/.installed-for-tests
 # The model extra is installed for Python 3.11 only (torch is pinned); elsewhere the tests that need it are skipped.
 EXTRAS = dev,celery,zst,parquet$(shell $(PYTHON) -c 'import sys; print(",model" if sys.version_info[:2] == (3, 11) else "")')
 
-.PHONY: demo test unit lint bench docs clean
+# Compiled modules are kept in any case: the tests start hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test unit lint style types rules collected bench docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,30 +20,44 @@ help:
 	@echo "make bench   measured claims: hot paths and the generator's cost beside Locust's own user"
 	@echo "make docs    write the generated tables in docs/ again"
 
-$(STAMP): pyproject.toml constraints.txt
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "paceline needs Python 3.11 or newer; PYTHON=/path/to/python3.11 make ... chooses one")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-$(TESTED): $(STAMP)
+$(TESTED): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
-	@touch $@
+	@touch $(STAMP) $@
 
 demo: $(STAMP)
 	$(BIN)/paceline demo --out runs/demo --overwrite
 
 lint: $(TESTED)
+	@$(MAKE) --no-print-directory -j2 types style rules
+
+style: $(TESTED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(TESTED)
 	$(BIN)/mypy
+
+rules: $(TESTED)
 	$(BIN)/lint-imports
+
+# Once for all workers: pytest rewrites the tests' assertions and keeps the modules.
+collected: $(TESTED)
+	@$(BIN)/pytest --collect-only -qq >/dev/null || $(BIN)/pytest --collect-only -qq
 
 unit: $(TESTED)
 	$(BIN)/pytest tests/unit -q -m "not slow"
 
-test: lint
-	$(BIN)/pytest -n 3 --dist worksteal --cov --cov-report= -q
+test: $(TESTED)
+	@$(MAKE) --no-print-directory -j2 types style rules collected
+	$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report= -q
 	$(BIN)/coverage report --skip-covered --fail-under=95
 
 bench: $(TESTED)
