@@ -90,6 +90,16 @@ def without_coverage() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("COV")}
 
 
+@contextmanager
+def uncovered_children() -> Iterator[None]:
+    """Processes that are started meanwhile are not measured."""
+    taken = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("COV")}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
+
+
 def paceline(
     *arguments: str, cwd: Path, timeout_s: float = 90.0, covered: bool = True
 ) -> subprocess.CompletedProcess[str]:

@@ -216,6 +216,8 @@ def serves(line: str, folder: Path) -> None:
     line = re.sub(r"--port \d+", f"--port {port}", line)
     if "--port" not in line:
         line += f" --port {port}"
+    if "--random-weights" in line:
+        line += " --warm-up 0.5s"
     process = subprocess.Popen(
         ["bash", "-c", f"exec {line}"],
         cwd=folder,

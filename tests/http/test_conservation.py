@@ -26,7 +26,7 @@ from harness.measure.result import Named
 from tests.processes import BUSY, FAULTY, ROOT, case_file, mock, spec, start
 from tests.raw_records import percentiles, pooled
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.uncovered]
 LOCUST = ["locust", "--headless", "--only-summary", "--loglevel", "WARNING"]
 SLOW = "# one second\n[service]\nbase_s = 1.0\n"
 

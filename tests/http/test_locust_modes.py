@@ -24,7 +24,7 @@ from harness.measure.result import Named
 from tests.http.test_conservation import LOCUST, SLOW, agree, finished, locusts_total, recorded, two, two_processes
 from tests.processes import FAULTY, ROOT, case_file, mock, spec, start
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.uncovered]
 TWO = ["two worker processes"]  # each test's on a port of their own: tests run beside each other
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from random import Random
 from statistics import fmean, median
 
@@ -12,20 +13,26 @@ from hypothesis import strategies as st
 from harness.client.errors import SettingError
 from harness.client.limits.knee import Knee
 from harness.client.types import Outcome, Sample
-from tests.simulation.limits.run import play, reference, scores
+from tests.simulation.limits.run import Played, Scores, play, reference, scores
 from tests.simulation.limits.server import shapes
 
 SHAPES = {shape.name: shape for shape in shapes()}
+
+
+@cache
+def beside_the_best(name: str) -> tuple[Played, Scores]:
+    """A run of the limit on a shape, and its scores beside the best static limit."""
+    shape = SHAPES[name]
+    played = play(shape, Knee, 7)
+    return played, scores(played, shape, reference(shape, 7, grid=(int(shape.expect["best"]),)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_it_stays_within_what_a_shape_expects(name: str) -> None:
     """The ranges in the shapes' files: of the best static limit, without knowing it, whatever happens on the way."""
-    shape = SHAPES[name]
-    expected = shape.expect
-    played = play(shape, Knee, 7)
-    found = scores(played, shape, reference(shape, 7, grid=(int(expected["best"]),)))
+    expected = SHAPES[name].expect
+    played, found = beside_the_best(name)
     assert found.efficiency >= expected["efficiency"]
     assert found.p50 <= expected["p50"]
     assert played.refused <= expected["refusals"] * played.ok
@@ -34,10 +41,7 @@ def test_it_stays_within_what_a_shape_expects(name: str) -> None:
 @pytest.mark.slow
 def test_over_all_shapes_it_comes_near_the_best_static_limits() -> None:
     """Most of the best static limits' successes, at a median latency near theirs."""
-    found = []
-    for shape in SHAPES.values():
-        best = reference(shape, 7, grid=(int(shape.expect["best"]),))
-        found.append(scores(play(shape, Knee, 7), shape, best))
+    found = [beside_the_best(name)[1] for name in SHAPES]
     assert fmean(one.score for one in found) >= 0.91
     assert fmean(one.efficiency for one in found) >= 0.93
     assert median(one.p50 for one in found) <= 1.3
