@@ -31,7 +31,7 @@ from harness.experiment.prepare import Run
 from harness.experiment.spec import CaseSpec, Trial
 from harness.load.workloads.jsonl import Jsonl
 from harness.measure.judge.slo import parse
-from harness.measure.record.files import RecordPaths, digest, disk_failed, find
+from harness.measure.record.files import RecordPaths, digest, disk_failed, find_case
 from harness.measure.record.plan import PLAN_FILE, CaseFacts, Measured, write_facts, write_measured, write_plan
 from harness.measure.record.self_test_file import known_machine
 from harness.measure.reduce.summary import Observed, measure_case, observe, summarize_run, with_write_error
@@ -234,7 +234,7 @@ class ExternalFacts:
     def end(self, exit_code: int, interrupted: bool = False) -> None:
         """The repeat is over."""
         trial, seen = self._trial, self._server.seen()
-        processes = find(Path(trial.records)).get(trial.name, {}).get(trial.repeat)
+        processes = find_case(Path(trial.records), trial.name, trial.repeat).get(trial.repeat)
         facts = CaseFacts(
             case=trial.name,
             repeat=trial.repeat,

@@ -19,7 +19,7 @@ from harness.experiment.child_process import play
 from harness.experiment.run import ExternalFacts
 from harness.experiment.self_test.laws import Injected, Law, settings_of_load
 from harness.experiment.spec import CaseSpec
-from harness.measure.record.files import find
+from harness.measure.record.files import find_case
 from harness.measure.record.plan import Measured, TaskShare
 from harness.measure.record.run_queue import RunQueueSampler
 from harness.measure.reduce.bursts import bursts
@@ -152,5 +152,5 @@ def compared(law: Law, played: Played, **more: Any) -> Compared:
 
 def _bursts(folder: Path, name: str, work_s: float) -> dict[str, float]:
     """p50 and p99 of the time for which an answer waited for those before it, at most."""
-    processes = find(folder).get(name, {}).get(0)
+    processes = find_case(folder, name, 0).get(0)
     return bursts([load_repeat(0, processes)], 1 / work_s) if processes else {}

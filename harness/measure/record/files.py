@@ -10,10 +10,12 @@ runs/x/records/<slug of process 0>.facts.json                    facts observed 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,12 +43,16 @@ class RecordPaths:
 
 
 def slug(case: str, repeat: int, process: int) -> str:
-    """A file stem that is safe on every filesystem and unique for each case."""
+    """A file name that is safe on every filesystem and unique for each case, without its ending."""
+    return f"{_stem(case)}.r{repeat}.p{process}"
+
+
+def _stem(case: str) -> str:
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", case)[:SLUG_CHARACTERS].strip("-")
     # Add a hash if characters were replaced, or if a case-insensitive filesystem could confuse two names.
     if stem != case or stem != stem.lower():
         stem = f"{stem}-{hashlib.sha256(case.encode()).hexdigest()[:8]}".lstrip("-")
-    return f"{stem}.r{repeat}.p{process}"
+    return stem
 
 
 def paths(directory: Path, case: str, repeat: int, process: int) -> RecordPaths:
@@ -70,21 +76,42 @@ def find(directory: Path, order: Iterable[str] = ()) -> dict[str, dict[int, list
     them. Raises UsageError for files of an older format.
     """
     found: dict[str, dict[int, list[RecordPaths]]] = {}
-    for path in sorted(records_in(directory).glob("*.requests")):
-        try:
-            header = read_header(path)[0]
-        except (ValueError, OSError):
-            continue
+    for header in _headers(directory):
         of_process = paths(directory, header.case, header.repeat, header.process)
         found.setdefault(header.case, {}).setdefault(header.repeat, []).append(of_process)
     places = {name: place for place, name in enumerate(order)}
     names = sorted(found, key=lambda name: (places.get(name, len(places)), name))
-    return {
-        name: {
-            repeat: sorted(found[name][repeat], key=lambda process: process.process) for repeat in sorted(found[name])
-        }
-        for name in names
-    }
+    return {name: _in_order(found[name]) for name in names}
+
+
+def find_case(directory: Path, case: str, repeat: int | None = None) -> dict[int, list[RecordPaths]]:
+    """Recorded files of one case, or of one repeat of it: repeat -> processes. Other files are not opened."""
+    beginning = f"{_stem(case)}." if repeat is None else slug(case, repeat, 0).removesuffix("0")
+    found: dict[int, list[RecordPaths]] = {}
+    for header in _headers(directory, beginning):
+        if header.case == case and repeat in (None, header.repeat):
+            found.setdefault(header.repeat, []).append(paths(directory, case, header.repeat, header.process))
+    return _in_order(found)
+
+
+def _headers(directory: Path, beginning: str = "") -> Iterator[Header]:
+    """The readable headers of the request files whose name begins so, by name."""
+    for path in _request_files(directory, beginning):
+        with contextlib.suppress(ValueError, OSError):
+            yield read_header(path)[0]
+
+
+def _request_files(directory: Path, beginning: str = "") -> list[Path]:
+    base = records_in(directory)
+    try:
+        names = os.listdir(base)
+    except OSError:
+        return []
+    return [base / name for name in sorted(names) if name.startswith(beginning) and name.endswith(".requests")]
+
+
+def _in_order(found: dict[int, list[RecordPaths]]) -> dict[int, list[RecordPaths]]:
+    return {repeat: sorted(found[repeat], key=lambda process: process.process) for repeat in sorted(found)}
 
 
 def digest(processes: Iterable[RecordPaths]) -> str:
@@ -105,8 +132,8 @@ def unreadable(directory: Path, case: str) -> tuple[list[str], list[str]]:
     Without a header, the file name identifies the case.
     """
     torn, damaged = list[str](), list[str]()
-    mine = re.compile(re.escape(slug(case, 0, 0).removesuffix(".r0.p0")) + r"\.r\d+\.p\d+\.requests")
-    for path in sorted(records_in(directory).glob("*.requests")):
+    mine = re.compile(re.escape(_stem(case)) + r"\.r\d+\.p\d+\.requests")
+    for path in _request_files(directory, f"{_stem(case)}."):
         if mine.fullmatch(path.name):
             try:
                 read_header(path)

@@ -22,7 +22,7 @@ from harness.measure.judge.roughness import rough_warning
 from harness.measure.judge.slo import Condition, backlog_warning, bounds_s, check, parse, sets_errors
 from harness.measure.judge.steadiness import warmup_warning
 from harness.measure.judge.verdict import verdict
-from harness.measure.record.files import RecordPaths, find, unreadable
+from harness.measure.record.files import RecordPaths, find, find_case, unreadable
 from harness.measure.record.plan import CaseFacts, Measured, Plan, PlanCase, read_facts, read_measured, read_plan
 from harness.measure.record.sealed_json import DamagedError
 from harness.measure.reduce.bursts import bursts
@@ -123,8 +123,7 @@ def observe(
     lag_tolerance_s: float | None = None,
 ) -> Observed:
     """The figures of one repeat of a case, while the run is going on."""
-    alone = find(directory).get(plan.name, {}).get(repeat)
-    recorded = {} if alone is None else {repeat: alone}
+    recorded = find_case(directory, plan.name, repeat)
     found = _measure(msgspec.structs.replace(plan, repeats=1), directory, recorded, [repeat], measured, conditions)
     if found is None:
         return Observed(None, verdict([], []))
@@ -137,7 +136,7 @@ def measure_case(
     plan: PlanCase, directory: Path, measured: Measured, conditions: Sequence[Condition]
 ) -> tuple[Case, Evidence] | None:
     """A case and its evidence; None if it was not started."""
-    recorded = find(directory).get(plan.name, {})
+    recorded = find_case(directory, plan.name)
     return _measure(plan, directory, recorded, range(plan.repeats), measured, conditions)
 
 

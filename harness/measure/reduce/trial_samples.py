@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.measure.record.files import find
+from harness.measure.record.files import find_case
 from harness.measure.record.plan import PlanCase
 from harness.measure.reduce import columns
 from harness.measure.reduce.columns import Array, Repeat, load_repeat
@@ -41,7 +41,7 @@ class TrialSample:
 
 def samples(plan: PlanCase, directory: Path, repeat: int, warmup_s: float, parts: int = 1) -> list[TrialSample]:
     """The samples of a repeat of a case, cut into equal parts of time; none if it has no records."""
-    processes = find(directory).get(plan.name, {}).get(repeat)
+    processes = find_case(directory, plan.name, repeat).get(repeat)
     return [] if processes is None else samples_of(load_repeat(repeat, processes), plan, warmup_s, parts)
 
 
