@@ -92,12 +92,20 @@ class Repeat:
 
     def only(self, mask: Array) -> Repeat:
         """The requests for which the mask is true."""
-        return replace(self, rows=self.rows[mask], tokens=self.tokens.kept(mask))
+        return replace(self, rows=chosen(self.rows, mask), tokens=self.tokens.kept(mask))
 
     def ok(self) -> Array:
-        """The rows of successes."""
-        rows: Array = self.rows[self.rows["outcome"] == Outcome.ok]
+        """The rows of successes, for reading only."""
+        return chosen(self.rows, self.rows["outcome"] == Outcome.ok)
+
+
+def chosen(rows: Array, which: Array) -> Array:
+    """The rows of a mask, for reading only: all of them are no copy."""
+    if which.all():
         return rows
+    # NumPy copies records field by field, and plain bytes ten times as fast.
+    plain: Array = rows.view(np.dtype((np.void, rows.dtype.itemsize)))[which]
+    return plain.view(rows.dtype)
 
 
 def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:

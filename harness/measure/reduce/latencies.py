@@ -45,8 +45,8 @@ def _parts(repeat: Repeat) -> dict[str, Array]:
     Requests that were never sent have no service time.
     """
     ok = repeat.ok()
-    wired = ok[columns.was_sent(ok)]
-    streams = wired[(wired["chunks"] > 0) & (wired["first_byte"] >= 0)]
+    wired = columns.chosen(ok, columns.was_sent(ok))
+    streams = columns.chosen(wired, (wired["chunks"] > 0) & (wired["first_byte"] >= 0))
     return {
         "latency_s": columns.latency(ok)[_order(ok, "due")],
         "service_time_s": columns.service_time(wired)[_order(wired, "sent")],
