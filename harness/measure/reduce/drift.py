@@ -53,7 +53,7 @@ def in_order(instants: Array, values: Array) -> Array:
 def _service(repeat: Repeat) -> Array:
     """Service times in order of sending."""
     ok = repeat.ok()
-    wired = ok[columns.was_sent(ok)]
+    wired = columns.chosen(ok, columns.was_sent(ok))
     return in_order(wired["sent"], columns.service_time(wired))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.client.types import Outcome
-from harness.measure.reduce.columns import ProcessColumns, Repeat, exchanges, latency, service_time, was_sent
+from harness.measure.reduce.columns import ProcessColumns, Repeat, chosen, exchanges, latency, service_time, was_sent
 from harness.measure.reduce.token_arrivals import output_tokens
 from harness.measure.result import Bucket, InFlight
 
@@ -61,7 +61,7 @@ def buckets(repeat: Repeat) -> list[Bucket]:
         return counts
 
     rows, ok = repeat.rows, repeat.ok()
-    sent_ok = ok[was_sent(ok)]
+    sent_ok = chosen(ok, was_sent(ok))
     failed = rows[rows["outcome"] != Outcome.ok]
     columns: dict[str, list[Any]] = {
         "due": tally(rows["due"]),

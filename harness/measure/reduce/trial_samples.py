@@ -88,7 +88,7 @@ def _growth(rows: Array, kept: Array) -> float | None:
 
 def _values(kept: Repeat) -> dict[str, Array]:
     ok = kept.ok()
-    wired = ok[columns.was_sent(ok)]
+    wired = columns.chosen(ok, columns.was_sent(ok))
     streams = wired[(wired["chunks"] > 0) & (wired["first_byte"] >= 0)]
     part = counted(kept)
     each = tpot(part.rows, part.tokens["output"])
