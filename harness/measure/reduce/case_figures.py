@@ -55,7 +55,7 @@ def case_of(
     alone = [by_repeat(repeat, goal, bounds, begins_ns) for repeat, goal in zip(repeats, goals, strict=True)]
     arrivals = None if plan.scheduled is None else sum(one.scheduled for one in alone) / max(len(alone), 1)
     return Case(
-        **_identity(plan, measured),
+        **identity(plan, measured),
         repeats=len(repeats),
         by_repeat=alone,
         counts=number,
@@ -79,7 +79,8 @@ def case_of(
     )
 
 
-def _identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
+def identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
+    """What a case is, in the words of a result."""
     duration_s = None if plan.is_backlog else plan.duration_s
     return {
         "name": plan.name,
