@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ import pytest
 
 from tests.docs.test_docs import PAGES, blocks, write_own_files
 from tests.http.foreign import KEY, served_beside
-from tests.processes import BUSY, ROOT, mock, without_coverage
+from tests.processes import BUSY, ROOT, free_port, mock, without_coverage
 
 pytestmark = pytest.mark.slow
 
@@ -136,13 +135,6 @@ def write_table(path: Path) -> None:
         return
     rows = [{"id": f"t{n}", "body": f"Ticket {n}\nis late.", "language": "en" if n % 2 else "de"} for n in range(40)]
     parquet.write_table(pyarrow.Table.from_pylist(rows), path)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def environment(folder: Path) -> dict[str, str]:
