@@ -148,7 +148,7 @@ def opened(run: Run, backend: Backend, progress: Progress) -> Iterator[Session]:
     run.records.mkdir(parents=True, exist_ok=True)
     with backend.server() as server:
         progress("target", {"url": server.url, "profile": server.profile, "note": server.note})
-        _calibrate_prompts(run, server, progress)
+        calibrate_prompts(run, server, progress)
         yield Session(run, server, backend, progress, begin(run, server))
 
 
@@ -203,26 +203,22 @@ class Session:
         return observe(case, self._run.directory, self._measured, conditions, repeat, self._run.plan.lag_tolerance_s)
 
 
-def _calibrate_prompts(run: Run, server: Server, progress: Progress) -> None:
-    """The same, shown; an error or a stop removes the directory of a run without a plan."""
-    if all(case.prompts is None for case in run.cases):
-        return
-    progress("counting", {})
-    try:
-        calibrate_prompts(run, server)
-        progress("counted", {})
-    except (UsageError, KeyboardInterrupt):
-        _remove_unplanned(run)
-        raise
+def calibrate_prompts(run: Run, server: Server, progress: Progress = lambda event, facts: None) -> None:
+    """Find out how this server counts the tokens of made-up prompts, if the run has some. Raises UsageError.
 
-
-def calibrate_prompts(run: Run, server: Server) -> None:
-    """Find out how this server counts the tokens of made-up prompts, if the run has some. Raises UsageError."""
+    An error or a stop removes the directory of a run without a plan.
+    """
     case = next((case for case in run.cases if case.prompts is not None), None)
     if case is None or case.prompts is None:
         return
     plan, (task,) = case.prompts, case.build_mix().tasks
-    run.prompts = server.ask(lambda send: calibrated(plan, task, send))
+    progress("counting", {})
+    try:
+        run.prompts = server.ask(lambda send: calibrated(plan, task, send))
+    except (UsageError, KeyboardInterrupt):
+        _remove_unplanned(run)
+        raise
+    progress("counted", {})
     run.plan = msgspec.structs.replace(run.plan, cases=[run.with_prompts(case) for case in run.plan.cases])
 
 

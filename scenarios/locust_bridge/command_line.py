@@ -15,6 +15,7 @@ from harness.base.options import add_options, filled
 from harness.client.errors import UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.layer_settings import LayerSettings
+from harness.client.prompt_settings import PromptSettings
 from harness.client.transport.connection_settings import ConnectionSettings
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
@@ -35,6 +36,7 @@ def add_arguments(parser: Any, **_: Any) -> None:
     add_options(group, LayerSettings, only=("retries", "timeout_s"), flags={"timeout_s": "--request-timeout"})
     # How --input is read belongs to the command line, as the file does.
     add_options(_Hidden(group), InputSettings)
+    add_options(_Hidden(group), PromptSettings)
     # Not in the web UI: a header may hold a secret. `--header` and TLS are the same for all workers.
     add_options(_Hidden(group), ConnectionSettings)
     # A text: Locust hands the options on to its workers as plain values.
@@ -91,6 +93,7 @@ def settings_from(options: Namespace, scenario: type[Description], target: str |
         users=options.num_users or 1,
         layers=filled(LayerSettings, values),
         reading=filled(InputSettings, values),
+        prompts=filled(PromptSettings, values),
         connection=filled(ConnectionSettings, values),
         calibrate=False,
         command="locust " + " ".join(sys.argv[1:]),

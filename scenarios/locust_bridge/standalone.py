@@ -14,7 +14,7 @@ from harness.client.redaction import keep_from_texts
 from harness.client.transport.endpoint import access_to
 from harness.experiment.cases import cases
 from harness.experiment.prepare import prepare
-from harness.experiment.run import ExternalFacts, begin, open_server, summarized
+from harness.experiment.run import ExternalFacts, begin, calibrate_prompts, open_server, summarized
 from harness.experiment.scenario import Description
 from harness.measure.judge.verdict import exit_code
 from scenarios.locust_bridge import command_line
@@ -35,9 +35,11 @@ class Standalone:
         if given:
             environment.host = self._run.settings.target
         self._server = open_server(self._run)
+        calibrate_prompts(self._run, self._server)
         begin(self._run, self._server)
+        self._case = self._run.with_prompts(self._run.cases[0])
         # With the original target: it may hold credentials, so it is not written to a file.
-        self.trial = self._run.cases[0].trial(given or self._server.url, self._run.records)
+        self.trial = self._case.trial(given or self._server.url, self._run.records)
         self._environment = environment
         self._finished = False
         self._tests = 0
@@ -45,7 +47,7 @@ class Standalone:
 
     def test_started(self) -> None:
         """A test begins."""
-        trial = self._run.cases[0].trial(self._server.url, self._run.records, self._tests)
+        trial = self._case.trial(self._server.url, self._run.records, self._tests)
         self._facts = ExternalFacts(trial, self._run.directory, self._server)
 
     def test_stopped(self) -> None:

@@ -62,6 +62,15 @@ def test_without_options_the_scenario_decides() -> None:
     assert both.input is None
 
 
+def test_options_of_made_up_prompts_are_those_of_the_command() -> None:
+    """Their lengths and prefixes; a mistake is the same line."""
+    made = case(Pile, "--task", "chat", "--input-tokens", "90", "--output-tokens", "9", "--ignore-eos")
+    assert made.prompts is not None
+    assert (made.prompts.settings.output_tokens, made.prompts.settings.ignore_eos) == ("9", "yes")
+    with pytest.raises(UsageError, match="--prefix-tokens needs --input-tokens"):
+        case(Pile, "--prefix-tokens", "9")
+
+
 def test_options_of_the_input_are_those_of_the_command() -> None:
     """How the file is read, and what is made of its rows."""
     line = ["--input", "my.jsonl", "--task", "chat", "--where", "text1 == 'a'", "--system", "Be brief."]
