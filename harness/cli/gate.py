@@ -15,6 +15,7 @@ from harness.client.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.measure.gate_result import Gate
+    from harness.measure.result import RunResult
 
 DEFAULT = ("queue-stream:concurrency=16",)
 SETS = {"repeats", "repeats_width", "repeats_max", "repeats_budget_s", "reference", "control"}
@@ -54,6 +55,7 @@ def command(junit: Path | None, summary: Path | None, **options: Any) -> int:
     paceline gate --baseline-capacity runs/main --candidate-capacity runs/branch --capacity-limit 20%
     """
     from harness.base.options import filled
+    from harness.cli.live import live_view, where_is
     from harness.cli.progress import ProgressDisplay
     from harness.cli.signals import reader_may_leave
     from harness.cli.streams import check_json_output
@@ -66,13 +68,23 @@ def command(junit: Path | None, summary: Path | None, **options: Any) -> int:
     wanted = filled(GateSettings, options)
     directory = options["out"] or Path("runs") / f"{dt.datetime.now().astimezone():%Y%m%d-%H%M%S}-gate"
     settings = settings_of({**options, "repeats": 1}, "backlog", DEFAULT)
-    with ProgressDisplay(quiet=options["quiet"] or None) as progress:
-        gate = play(wanted, settings, directory, progress)
+    with live_view(options["live"], options["quiet"]) as live, ProgressDisplay(quiet=options["quiet"] or None) as shown:
+        gate = play(wanted, settings, directory, live.beside(shown))
+        live.tell("gate", {"gate": gate, "sides": _sides(directory)})
         reports = write(gate, directory, ("html", "markdown", "junit")) if options["report"] else []
+        live.over("the gate is over", *where_is(directory, reports))
     _export(gate, junit, summary)
     with reader_may_leave():
         _show(gate, [*reports, directory / "gate.json"], options["as_json"], options["quiet"])
     return EXIT_CODES[gate.status]
+
+
+def _sides(directory: Path) -> dict[str, RunResult]:
+    """The results of the sides that were played."""
+    from harness.measure.result import decode
+
+    files = {side: directory / side / "result.json" for side in ("baseline", "candidate")}
+    return {side: decode(path.read_bytes()) for side, path in files.items() if path.exists()}
 
 
 def _export(gate: Gate, junit: Path | None, summary: Path | None) -> None:

@@ -35,12 +35,12 @@ def shared(function: Callable[..., Any]) -> Callable[..., Any]:
     from harness.client.prompt_settings import PromptSettings
     from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.settings import RunSettings
+    from harness.live.settings import LiveSettings
 
     for option in reversed(_OUTPUT):
         function = option(function)
-    return options_of(RunSettings, InputSettings, PromptSettings, ConnectionSettings)(
-        layer_options(function, LayerSettings)
-    )
+    classes = (RunSettings, InputSettings, PromptSettings, ConnectionSettings, LiveSettings)
+    return options_of(*classes)(layer_options(function, LayerSettings))
 
 
 def layer_options(function: Callable[..., Any], settings: type[Any], **defaults: Any) -> Callable[..., Any]:
@@ -59,7 +59,7 @@ def play(
 
     `prepared` and `execute` lay out and play the run [default: the cases of the settings, for real].
     """
-    from harness.cli.progress import ProgressDisplay
+    from harness.cli.live import live_view
     from harness.cli.show import show
     from harness.cli.signals import reader_may_leave
     from harness.experiment import run as real
@@ -69,14 +69,9 @@ def play(
 
     check_json_output(options["as_json"])
     settings = settings_of(options, scenario, default_strategies)
-    run = (prepared or prepare)(settings)
-    with ProgressDisplay(quiet=options["quiet"] or None) as progress:
-        with _hint(run.directory, "plan.json", "`paceline report {}` makes the result from the records"):
-            result, interrupted = (execute or real.execute)(run, progress)
-        written = []
-        if options["report"]:
-            progress("reporting", {})
-            written = _report(result, run.directory)
+    with live_view(options.get("live"), options["quiet"]) as live:
+        run = (prepared or prepare)(settings)
+        result, interrupted, written = _played(run, options, execute or real.execute, live)
     with _hint(run.directory, "result.json", "{}/result.json is complete"), reader_may_leave():
         if options["as_json"]:
             sys.stdout.buffer.write(encode(result))
@@ -84,6 +79,24 @@ def play(
         where = {"to_stderr": options["as_json"], "brief": options["quiet"], "interrupted": interrupted}
         show(result, run.directory, written, **where)
     return exit_code(result)
+
+
+def _played(run: Any, options: dict[str, Any], execute: Execute, live: Any) -> tuple[Any, bool, list[Path]]:
+    """The result of a run, whether it was interrupted, and the files of its report."""
+    from harness.cli.live import where_is
+    from harness.cli.progress import ProgressDisplay
+
+    with ProgressDisplay(quiet=options["quiet"] or None) as shown:
+        progress = live.beside(shown)
+        with _hint(run.directory, "plan.json", "`paceline report {}` makes the result from the records"):
+            result, interrupted = execute(run, progress)
+        live.tell("result", {"result": result})
+        written = []
+        if options["report"]:
+            progress("reporting", {})
+            written = _report(result, run.directory)
+        live.over("the run is over", *where_is(run.directory, written))
+    return result, interrupted, written
 
 
 def settings_of(options: dict[str, Any], scenario: str, default_strategies: tuple[str, ...]) -> Any:
@@ -104,7 +117,7 @@ def settings_of(options: dict[str, Any], scenario: str, default_strategies: tupl
         reading=filled(InputSettings, options),
         prompts=filled(PromptSettings, options),
         simulated=options.get("simulated", False),
-        command="paceline " + _quoted(sys.argv[1:]),
+        command="paceline " + quoted(sys.argv[1:]),
     )
 
 
@@ -137,7 +150,8 @@ def _report(result: Any, directory: Path) -> list[Path]:
         return []
 
 
-def _quoted(arguments: list[str]) -> str:
+def quoted(arguments: list[str]) -> str:
+    """A command line in one line, without secrets."""
     import shlex
 
     from harness.client.redaction import redact

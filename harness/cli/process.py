@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,8 @@ from harness.client.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.bulk import ProcessSettings, Summary
+    from harness.cli.live import View
+    from harness.cli.process_show import Show
 
 EXIT_FAILED = 1
 
@@ -28,10 +31,10 @@ def _options(function: Any) -> Any:
     from harness.client.input_settings import InputSettings
     from harness.client.layer_settings import LayerSettings
     from harness.client.transport.connection_settings import ConnectionSettings
+    from harness.live.settings import LiveSettings
 
-    return options_of(ProcessSettings, InputSettings, ConnectionSettings, defaults={"target": REQUIRED})(
-        layer_options(function, LayerSettings, retries=3)
-    )
+    classes = (ProcessSettings, InputSettings, ConnectionSettings, LiveSettings)
+    return options_of(*classes, defaults={"target": REQUIRED})(layer_options(function, LayerSettings, retries=3))
 
 
 @click.command("process", cls=Command)
@@ -55,15 +58,19 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
     Exit codes: 0 all lines done; 1 too many dead letters, or no answer at all; 2 usage;
     5 stopped before the end (Ctrl-C, server gone, disk full): --resume continues.
     """
+    from harness.cli.live import live_view
     from harness.cli.process_show import Show
-    from harness.experiment.event_loop import new_event_loop
+    from harness.live.process_board import ProcessBoard
 
     settings = _settings(options | {"input": _input(inputs)})
     if options["as_json"] and settings.output == "-":
         raise UsageError("--json and --output - both write to stdout")
     check_json_output(options["as_json"])
-    with Show(settings, quiet=options["quiet"]) as show, asyncio.Runner(loop_factory=new_event_loop) as runner:
-        summary = runner.run(_run(settings, show))
+    # The senders are in this process, so the page has the same priority.
+    with live_view(options["live"], options["quiet"], ProcessBoard, polite=False) as live:
+        show = Show(settings, quiet=options["quiet"])
+        summary = _played(settings, show, live)
+        live.over("the processing is over", f"answers: {Path(settings.output).absolute()}")
     show.end(summary, sys.argv[1:])
     if options["as_json"]:
         import msgspec
@@ -98,6 +105,22 @@ def _settings(options: dict[str, Any]) -> ProcessSettings:
         connection=filled(ConnectionSettings, options),
         reading=filled(InputSettings, options),
     )
+
+
+def _played(settings: ProcessSettings, show: Show, live: View) -> Summary:
+    """Run the session, with its events on the terminal and the live page."""
+    from harness.bulk.tally import as_builtins
+    from harness.experiment.event_loop import new_event_loop
+
+    def plain(facts: dict[str, Any]) -> dict[str, Any]:
+        # The counts go on changing while the page reads them.
+        return {**facts, "counts": as_builtins(facts["counts"])} if "counts" in facts else facts
+
+    with show, asyncio.Runner(loop_factory=new_event_loop) as runner:
+        summary = runner.run(_run(settings, live.beside(show, plain)))
+    end = {"passed": summary.passed, "stopped": summary.stopped, "text": summary.text}
+    live.tell("summary", {**end, "counts": summary.counts})
+    return summary
 
 
 async def _run(settings: ProcessSettings, show: Any) -> Summary:

@@ -6,18 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.base import units
 from harness.cli.capacity_show import show_capacity
 from harness.cli.sweep_show import show_sweep
 from harness.measure.judge import precision, slo
+from harness.measure.judge.case_row import COLUMNS, figures_row
 from harness.measure.judge.comparison_words import against, noise
 from harness.measure.judge.prompt_words import lines as prompt_lines
 from harness.measure.judge.prompt_words import together
 from harness.measure.judge.token_words import token_words
 from harness.measure.judge.wording import failure_words, layer_words, pace_row, sample_words
-from harness.measure.result import Case, Quantile, RunResult
+from harness.measure.result import Case, RunResult
 
-COLUMNS = ("makespan", "ok/s", "p50", "p95", "p99", "service p99", "in flight", "failed", "cpu/req", "memory")
 WIDE_ONLY = {"p95", "cpu/req", "memory"}
 """Hidden on a narrow terminal. The service time stays: a backlog is judged by it."""
 # Columns below which a terminal is narrow; columns of a file or pipe.
@@ -193,31 +192,6 @@ def _table(cases: list[Case], narrow: bool) -> Any:
     for column in shown:
         table.add_column(column, justify="right", no_wrap=True)
     for case in cases:
-        name, *cells = _row(case)
+        name, *cells = figures_row(case)
         table.add_row(name, *(cell for column, cell in zip(COLUMNS, cells, strict=True) if column in shown))
     return table
-
-
-def _row(case: Case) -> list[str]:
-    counts, resources, speed = case.counts, case.resources, case.rates_per_s
-    failed = counts.scheduled - counts.ok
-    share = units.share(failed / counts.scheduled) if failed and counts.scheduled else "0"
-    return [
-        case.name + (" (partial)" if case.partial else ""),
-        units.seconds(case.makespan_s),
-        units.plus_minus(units.level(speed.completed), speed.completed, speed.completed_low, speed.completed_high),
-        _percentile(case.latency_s.p50),
-        _percentile(case.latency_s.p95),
-        _percentile(case.latency_s.p99),
-        _percentile(case.service_time_s.p99),
-        units.level(case.in_flight.mean),
-        share,
-        units.microseconds(resources.client_cpu_us_per_request),
-        units.megabytes(resources.client_rss_max_mb),
-    ]
-
-
-def _percentile(found: Quantile) -> str:
-    """With its interval over repeats, if there is one; `~` marks a rough one."""
-    text = ("~" if found.rough else "") + units.seconds(found.value)
-    return units.plus_minus(text, found.value, found.low, found.high)

@@ -12,8 +12,9 @@ from harness.cli.command import Group, duration, left_out
 from harness.cli.options import Execute, play, shared
 from harness.cli.sweep import sweep as run_sweep
 from harness.cli.sweep import swept
+from harness.client.errors import UsageError
 
-NOT_SIMULATED = {"target", "processes", "calibrate", "headers", "ca", "cert", "key", "insecure", "proxy"}
+NOT_SIMULATED = {"target", "processes", "calibrate", "headers", "ca", "cert", "key", "insecure", "proxy", "live"}
 """Options of a real run that have no meaning in virtual time."""
 ONLY_REAL = {"target": None, "processes": 1, "calibrate": False}
 DEFAULT = ("queue-stream:concurrency=16", "adaptive")
@@ -30,7 +31,19 @@ _NETWORK = (
         show_default=True,
         help="none: direct calls of the server; memory: real HTTP client and server over a network in memory.",
     ),
+    # Its own name, because the option of real runs is left out.
+    click.option(
+        "--live", "no_live", hidden=True, expose_value=False, callback=lambda context, option, value: _refuse(value)
+    ),
 )
+
+
+def _refuse(value: str | None) -> None:
+    if value is not None:
+        raise UsageError(
+            "--live shows a run in real time, and simulate plays in virtual time: leave it out, or play for real with "
+            "compare, sweep or capacity"
+        )
 
 
 def simulated(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -83,10 +83,16 @@ def _played(
         candidate = _side(settings, directory / "candidate", url)
         if baseline is not None:
             run = prepare(candidate)
-            return against_run(wanted, run, ChildProcesses(run, progress), baseline, progress)
+            return against_run(wanted, run, ChildProcesses(run, _of_side(run, progress)), baseline, progress)
         base = target("--baseline-cmd", wanted.baseline_cmd, wanted.baseline_target, "baseline.log")
         runs = [prepare(_side(settings, directory / "baseline", base)), prepare(candidate)]
-        return interleaved(wanted, runs, [ChildProcesses(run, progress) for run in runs], progress)
+        backends = [ChildProcesses(run, _of_side(run, progress)) for run in runs]
+        return interleaved(wanted, runs, backends, progress)
+
+
+def _of_side(run: Run, progress: Progress) -> Progress:
+    """The events of one side, with its name."""
+    return lambda event, facts: progress(event, {**facts, "side": run.directory.name})
 
 
 def _side(settings: RunSettings, out: Path, target: str | None) -> RunSettings:
@@ -121,7 +127,7 @@ def against_run(wanted: GateSettings, run: Run, backend: Backend, baseline: Fini
     with ExitStack() as stack:
         stack.callback(run.release)
         _check_cases(wanted, baseline, run)
-        side = Side(run, stack.enter_context(opened(run, backend, progress)))
+        side = Side(run, stack.enter_context(opened(run, backend, _of_side(run, progress))))
 
         def judged(confirmed_from: int | None = None) -> Gate:
             return judge(baseline, side.finished(), figures, wanted.limit, False, confirmed_from)
@@ -164,7 +170,8 @@ def interleaved(wanted: GateSettings, runs: Sequence[Run], backends: Sequence[Ba
         for run in runs:
             stack.callback(run.release)
         sides = [
-            Side(run, stack.enter_context(opened(run, to, progress))) for run, to in zip(runs, backends, strict=True)
+            Side(run, stack.enter_context(opened(run, to, _of_side(run, progress))))
+            for run, to in zip(runs, backends, strict=True)
         ]
 
         def judged(confirmed_from: int | None = None) -> Gate:

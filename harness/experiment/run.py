@@ -187,6 +187,7 @@ class Session:
             "repeat": trial.repeat,
             "repeats": 0 if trial.repeats_auto else trial.repeats,
             "items": _items(trial),
+            "records": trial.records,
         }
         self._progress("case", started)
         facts = ExternalFacts(trial, self._run.directory, self._server)

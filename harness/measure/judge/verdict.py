@@ -155,6 +155,16 @@ def verdict(
     return Verdict(_status(reasons), reasons)
 
 
+def so_far(case: Case, proof: Evidence, slo_sets_errors: bool, lag_tolerance_s: float | None) -> Verdict:
+    """The verdict on a case that is being played: too many failures, and a client that does not keep up."""
+    found = [] if slo_sets_errors else list(too_many_failed(case, proof))
+    found += _client(case)
+    if case.load.kind != "backlog":
+        found += _lag(case, proof, lag_tolerance_s)
+    reasons = [Reason(code, text, case.name) for code, text in found]
+    return Verdict(_status(reasons), reasons)
+
+
 def exit_code(result: RunResult) -> int:
     """0 pass, 1 an SLO failed, 4 invalid, 5 inconclusive; a failed SLO ranks below invalid and above inconclusive.
 

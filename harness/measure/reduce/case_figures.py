@@ -58,7 +58,7 @@ def case_of(
     arrivals = None if plan.scheduled is None else sum(one.scheduled for one in alone) / max(len(alone), 1)
     prompts = figures_of(plan.prompts, (end.tokens for repeat in repeats for end in repeat.ends))
     return Case(
-        **_identity(plan, measured),
+        **identity(plan, measured),
         repeats=len(repeats),
         by_repeat=alone,
         counts=number,
@@ -83,7 +83,8 @@ def case_of(
     )
 
 
-def _identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
+def identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
+    """What a case is, in the words of a result."""
     duration_s = None if plan.is_backlog else plan.duration_s
     return {
         "name": plan.name,

@@ -1,0 +1,266 @@
+"""What is known of a run while it is played, and its result at the end.
+
+Rules of this file
+  1. Figures come from the record files and from the status lines that the client processes send anyway.
+  2. Repeats that have ended are judged as at the end (`summary.observe`), by the caller; the one that is played is
+     judged by `verdict.so_far`. A sweep and a search judge their levels at the end.
+  3. At the end everything shown comes from the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness.base import units
+from harness.client.errors import UsageError
+from harness.client.redaction import one_line
+from harness.live import words
+from harness.live.case_so_far import CaseSoFar
+from harness.live.exposition import Family
+from harness.live.final import of_gate, of_result, reason_words
+from harness.live.page_state import PageState, Row, Table, VerdictState
+from harness.live.run_metrics import families
+from harness.live.tail import TrialTail
+from harness.measure.gate_result import Gate
+from harness.measure.judge import slo
+from harness.measure.judge.client_time import tolerance_s
+from harness.measure.judge.verdict import so_far
+from harness.measure.record.plan import Measured, Plan, read_measured, read_plan
+from harness.measure.reduce.summary import Observed
+from harness.measure.result import Case, RunResult
+
+LINES_MAX = 30
+Key = tuple[str, str]
+"""Side of a gate ("" elsewhere) and name of a case."""
+
+
+class RunBoard:
+    """The board of a run, a sweep, a search or a gate."""
+
+    def __init__(self, run: str, title: str, command: str) -> None:
+        self._run = run
+        self._title = one_line(title)
+        self._command = one_line(command)
+        self._phase, self._said = "starting", "starting"
+        self._target = ""
+        self._plans: dict[str, Plan] = {}
+        self._measured: dict[str, Measured] = {}
+        self._cases: dict[Key, CaseSoFar] = {}
+        self._seen: dict[tuple[Key, int], Observed] = {}
+        self._key: Key | None = None
+        self._tail: TrialTail | None = None
+        self._status: dict[str, Any] = {}
+        self._expected: int | None = None
+        self._lines: list[str] = []
+        self._result: RunResult | None = None
+        self._gate: tuple[Gate, dict[str, RunResult]] | None = None
+        self._report = ""
+        self._has_report = False
+        self._calibrating = self._asked = False
+
+    @property
+    def stoppable(self) -> bool:
+        """While the client is calibrated or a trial is played: in between, a stop could hit the making of a result."""
+        return (self._calibrating or self._tail is not None) and not self._asked
+
+    def on(self, event: str, facts: dict[str, Any]) -> None:
+        """An event of the run (`experiment.run.Progress`), or of its end."""
+        handle = getattr(self, f"_on_{event}", None)
+        if handle is not None:
+            handle(facts)
+
+    def _on_target(self, facts: dict[str, Any]) -> None:
+        what = f"mock server {facts['profile']}" if facts["profile"] else "server"
+        where = f"{what} at {facts['url']}" + (f" ({facts['note']})" if facts["note"] else "")
+        self._target = self._target or one_line(where)
+        self._line(where)
+
+    def _on_calibrating(self, facts: dict[str, Any]) -> None:
+        self._calibrating, self._said = True, one_line(f"calibrating the {facts['transport']} client")
+
+    def _on_calibrated(self, facts: dict[str, Any]) -> None:
+        self._calibrating = False
+        if facts:
+            found = ", ".join(f"{name} {units.rate(rate)}" for name, rate in sorted(facts.items()))
+            self._line(f"client ceiling: {found}")
+
+    def _on_case(self, facts: dict[str, Any]) -> None:
+        side, records = facts.get("side", ""), Path(facts["records"])
+        key = side, facts["name"]
+        try:
+            self._plans[side] = read_plan(records.parent)
+            self._measured[side] = read_measured(records.parent)
+        except UsageError as error:
+            self._line(str(error))
+        known = self._plans[side].cases if side in self._plans else []
+        plan = next((case for case in known if case.name == facts["name"]), None)
+        if plan is None:
+            return
+        so_far = self._cases.setdefault(key, CaseSoFar(plan))
+        so_far.begin(facts["repeat"])
+        self._tail = TrialTail(records, facts["name"], facts["repeat"])
+        scheduled = plan.scheduled_in(facts["repeat"])
+        self._key, self._status, self._expected = key, {}, facts["items"] or scheduled
+        of = f" of {facts['repeats']}" if facts["repeats"] else ""
+        repeat = f", repeat {facts['repeat'] + 1}{of}" if facts["repeats"] != 1 else ""
+        self._phase, self._said = "playing", one_line(f"playing {_shown(key)}{repeat}")
+
+    def _on_status(self, facts: dict[str, Any]) -> None:
+        self._status = facts
+
+    def _on_case_done(self, facts: dict[str, Any]) -> None:
+        self.read()
+        if self._key is None:
+            return
+        if facts.get("observed") is not None:
+            self._seen[self._key, facts["repeat"]] = facts["observed"]
+        done = self._cases[self._key]
+        failed = done.rows - done.ok
+        self._line(f"{_shown(self._key)}: {units.count(done.ok)} ok" + (f", {failed:,} failed" if failed else ""))
+        self._tail = None
+        self._said = "between two trials, or computing the result"
+
+    def _on_search(self, facts: dict[str, Any]) -> None:
+        self._line(f"capacity: {facts['text']}")
+
+    def _on_probe(self, facts: dict[str, Any]) -> None:
+        self._line(f"probe {facts['number']}: {facts['text']}")
+
+    def _on_stop_asked(self, facts: dict[str, Any]) -> None:
+        self._asked = True
+        self._said = "stopping: requests in flight are drained"
+        self._line("stopped from this page")
+
+    def _on_reporting(self, facts: dict[str, Any]) -> None:
+        self._phase, self._said = "ending", "drawing the report"
+
+    def _on_result(self, facts: dict[str, Any]) -> None:
+        self._phase, self._said = "ending", "the result is there"
+        self._result = facts["result"]
+
+    def _on_gate(self, facts: dict[str, Any]) -> None:
+        self._phase, self._said = "ending", "the gate is decided"
+        self._gate = facts["gate"], facts["sides"]
+
+    def _on_over(self, facts: dict[str, Any]) -> None:
+        self._phase, self._said = "over", one_line(facts["text"])
+        self._report, self._has_report = facts["report"], facts["page"]
+
+    def _line(self, text: str) -> None:
+        self._lines = [*self._lines, one_line(text)][-LINES_MAX:]
+
+    def read(self) -> None:
+        """Read what the client processes have written."""
+        if self._tail is None or self._key is None:
+            return
+        case = self._cases[self._key]
+        for fresh in self._tail.read():
+            case.add(fresh)
+        case.series.settle()
+
+    # What is shown.
+
+    def state(self) -> PageState:
+        """The result if it is there, else what is known so far."""
+        more = self._final() or self._so_far()
+        return PageState(
+            run=self._run,
+            title=self._title,
+            command=self._command,
+            phase=self._phase,
+            said=self._said,
+            stoppable=self.stoppable,
+            lines=self._lines,
+            report=self._report,
+            has_report=self._has_report,
+            **more,
+        )
+
+    def _so_far(self) -> dict[str, Any]:
+        cases = {key: case.case(self._measured.get(key[0], Measured())) for key, case in self._cases.items()}
+        more: dict[str, Any] = {"verdict": self._verdict(cases), "tables": self._tables(cases)}
+        if self._key is not None:
+            case, playing = cases[self._key], self._cases[self._key]
+            points = list(playing.series.points)
+            more["tiles"] = words.tiles(case, points, running=self._tail is not None)
+            more["charts"] = words.charts(points, words.is_backlog(case))
+            more["seconds"] = [point.t_s for point in points]
+            more["share"] = self._share(playing) if self._tail is not None else None
+            more["findings"] = self._slo(case)
+        return more
+
+    def _share(self, playing: CaseSoFar) -> float | None:
+        """How much of the trial is played; by its time if that ends it."""
+        plan, done = playing.plan, float(self._status.get("done") or 0)
+        if plan.stop_s is not None:
+            return min(1.0, float(self._status.get("t_s") or 0.0) / plan.stop_s)
+        return min(1.0, done / self._expected) if self._expected else None
+
+    def _slo(self, case: Case) -> list[str]:
+        plan = self._plan
+        if plan is None or not plan.slo or plan.sweep is not None or plan.capacity is not None:
+            return []
+        checked = slo.check(slo.parse(plan.slo), case)
+        return [f"so far: {slo.describe(one)}" for one in checked if one.value is not None]
+
+    @property
+    def _plan(self) -> Plan | None:
+        return None if self._key is None else self._plans.get(self._key[0])
+
+    def _verdict(self, cases: dict[Key, Case]) -> VerdictState:
+        plan = self._plan
+        if plan is None or self._key is None:
+            return VerdictState("none", "nothing was measured yet")
+        reasons = {
+            (key, reason.code): reason for (key, _), seen in self._seen.items() for reason in seen.verdict.reasons
+        }
+        statuses = {one.verdict.status for one in self._seen.values()}
+        if self._tail is not None and cases[self._key].counts.ok:
+            conditions = slo.parse(plan.slo) if plan.slo else []
+            tolerated_s = tolerance_s(plan.lag_tolerance_s, conditions)
+            proof = self._cases[self._key].evidence()
+            now = so_far(cases[self._key], proof, slo.sets_errors(conditions), tolerated_s)
+            statuses.add(now.status)
+            reasons |= {(self._key, reason.code): reason for reason in now.reasons}
+        texts = [reason_words(reason) for reason in reasons.values()]
+        if plan.sweep is not None or plan.capacity is not None:
+            return VerdictState("none", "judged at the end, over all levels", texts)
+        status = next((one for one in ("invalid", "inconclusive", "valid") if one in statuses), None)
+        return VerdictState(status or "none", f"{status} so far" if status else "nothing was measured yet", texts)
+
+    def _tables(self, cases: dict[Key, Case]) -> list[Table]:
+        rows: list[Row] = []
+        for key in self._planned():
+            if key not in cases:
+                rows.append(words.waiting_row(_shown(key)))
+                continue
+            state = "running" if key == self._key and self._tail is not None else "played"
+            rows.append(words.case_row(cases[key], state, _shown(key)))
+        title = "Cases so far, warm-up included; percentiles to 1 %"
+        named = [(_shown(key), case) for key, case in cases.items()]
+        return [words.cases_table(rows, title), *words.outcomes_table(named)] if rows else []
+
+    def _planned(self) -> list[Key]:
+        """All cases in the order of the plan; a search adds to it."""
+        planned = [(side, case.name) for side, plan in self._plans.items() for case in plan.cases]
+        return planned + [key for key in self._cases if key not in planned]
+
+    def _final(self) -> dict[str, Any] | None:
+        if self._gate is not None:
+            return of_gate(*self._gate)
+        return None if self._result is None else of_result(self._result)
+
+    def families(self) -> Iterable[Family]:
+        """The metrics of all cases."""
+        status = "none" if self._result is None else self._result.verdict.status
+        phases = {"phase": self._phase, "verdict": status}
+        flight = float(self._status.get("in_flight") or 0.0) if self._tail is not None else 0.0
+        named = {_shown(key): case for key, case in self._cases.items()}
+        return families(named, _shown(self._key) if self._key is not None else None, flight, phases)
+
+
+def _shown(key: Key) -> str:
+    side, name = key
+    return f"{side}: {name}" if side else name
