@@ -48,6 +48,8 @@ class RunBoard:
         self._plans: dict[str, Plan] = {}
         self._measured: dict[str, Measured] = {}
         self._cases: dict[Key, CaseSoFar] = {}
+        # Those that are not played at present, because making them takes time.
+        self._resting: dict[Key, Case] = {}
         self._seen: dict[tuple[Key, int], Observed] = {}
         self._key: Key | None = None
         self._tail: TrialTail | None = None
@@ -89,6 +91,7 @@ class RunBoard:
     def _on_case(self, facts: dict[str, Any]) -> None:
         side, records = facts.get("side", ""), Path(facts["records"])
         key = side, facts["name"]
+        self._measured.setdefault(side, Measured())
         try:
             self._plans[side] = read_plan(records.parent)
             self._measured[side] = read_measured(records.parent)
@@ -100,6 +103,7 @@ class RunBoard:
             return
         so_far = self._cases.setdefault(key, CaseSoFar(plan))
         so_far.begin(facts["repeat"])
+        self._resting.pop(key, None)
         self._tail = TrialTail(records, facts["name"], facts["repeat"])
         scheduled = plan.scheduled_in(facts["repeat"])
         self._key, self._status, self._expected = key, {}, facts["items"] or scheduled
@@ -119,6 +123,7 @@ class RunBoard:
         done = self._cases[self._key]
         failed = done.rows - done.ok
         self._line(f"{_shown(self._key)}: {units.count(done.ok)} ok" + (f", {failed:,} failed" if failed else ""))
+        self._resting[self._key] = done.case(self._measured[self._key[0]])
         self._tail = None
         self._said = "between two trials, or computing the result"
 
@@ -179,7 +184,7 @@ class RunBoard:
         )
 
     def _so_far(self) -> dict[str, Any]:
-        cases = {key: case.case(self._measured.get(key[0], Measured())) for key, case in self._cases.items()}
+        cases = {key: self._resting.get(key) or case.case(self._measured[key[0]]) for key, case in self._cases.items()}
         more: dict[str, Any] = {"verdict": self._verdict(cases), "tables": self._tables(cases)}
         if self._key is not None:
             case, playing = cases[self._key], self._cases[self._key]

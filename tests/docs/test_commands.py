@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ import pytest
 from harness.load.workloads.synthetic import WORDS
 from tests.docs.test_docs import PAGES, blocks, write_own_files
 from tests.http.foreign import KEY, PIXEL, served_beside
-from tests.processes import BUSY, ROOT, mock, without_coverage
+from tests.processes import BUSY, ROOT, free_port, mock, without_coverage
 
 pytestmark = pytest.mark.slow
 
@@ -155,13 +154,6 @@ def write_tokenizer(path: Path) -> None:
     made = Tokenizer(models.WordLevel({word: number for number, word in enumerate([*WORDS, "?"])}, unk_token="?"))  # noqa: S106
     made.pre_tokenizer = pre_tokenizers.Whitespace()
     made.save(str(path))
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from harness.measure.record.rows_file import read
 from harness.measure.reduce.summary import observe
 from harness.measure.result import Named
 from tests.http.test_conservation import LOCUST, SLOW, agree, finished, locusts_total, recorded, two, two_processes
-from tests.processes import FAULTY, ROOT, case_file, mock, spec, start
+from tests.processes import FAULTY, ROOT, case_file, free_port, mock, result_of, spec, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.uncovered]
 TWO = ["two worker processes"]  # each test's on a port of their own: tests run beside each other
@@ -202,3 +204,36 @@ def test_a_shape_outlived_by_its_load_ends_when_the_schedule_does(tmp_path: Path
         agree(text, tmp_path / "r", server, None)
     assert time.monotonic() - start_s < 45, "the shape would go on for 60 s"
     assert len(recorded(tmp_path / "r")) > 100
+
+
+def test_a_test_that_locusts_own_page_starts_is_played_to_its_end_and_recorded(tmp_path: Path) -> None:
+    """Its page is there, its figures are ours, and the result has them when Locust quits."""
+    port, items = free_port(), 40
+    line = ["locust", "-f", str(ROOT / "scenarios" / "backlog.py"), "--web-host", "127.0.0.1", "--web-port", str(port)]
+    with mock() as server:
+        options = ["--host", server.url, "--items", str(items), "--out", str(tmp_path / "run")]
+        locust = start([*line, *options])
+        try:
+            assert "Locust" in _locusts_page(port, "/")
+            assert json.loads(_locusts_page(port, "/swarm", b"user_count=1&spawn_rate=1"))["success"] is True
+            deadline = time.monotonic() + 30
+            while (seen := json.loads(_locusts_page(port, "/stats/requests")))["stats"][-1]["num_requests"] < items:
+                assert time.monotonic() < deadline, seen
+                time.sleep(0.1)
+        finally:
+            locust.send_signal(signal.SIGTERM)
+            said = locust.communicate(timeout=60)[0]
+    counts = result_of(tmp_path / "run")["cases"][0]["counts"]
+    assert (counts["ok"], counts["locust_seen"]) == (items, items), said
+
+
+def _locusts_page(port: int, path: str, form: bytes | None = None) -> str:
+    """What Locust's web UI answers, as soon as it is there."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", form, timeout=20) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
