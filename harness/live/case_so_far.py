@@ -45,7 +45,7 @@ class CaseSoFar:
     def begin(self, repeat: int) -> None:
         """Another repeat begins."""
         self._repeat, self.series, self._now = repeat, Series(self.plan.is_backlog), {}
-        self.in_flight = self.rss_bytes = 0.0
+        self.in_flight = 0.0
 
     def add(self, fresh: Fresh) -> None:
         """Count what a process has written."""

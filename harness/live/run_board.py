@@ -15,11 +15,11 @@ from typing import Any
 
 from harness.base import units
 from harness.client.errors import UsageError
-from harness.client.redaction import one_line
+from harness.client.redaction import one_line, redact
 from harness.live import words
 from harness.live.case_so_far import CaseSoFar
 from harness.live.exposition import Family
-from harness.live.final import of_gate, of_result, reason_words
+from harness.live.final import of_gate, of_result
 from harness.live.page_state import PageState, Row, Table, VerdictState
 from harness.live.run_metrics import families
 from harness.live.tail import TrialTail
@@ -229,7 +229,7 @@ class RunBoard:
             now = so_far(cases[self._key], proof, slo.sets_errors(conditions), tolerated_s)
             statuses.add(now.status)
             reasons |= {(self._key, reason.code): reason for reason in now.reasons}
-        texts = [reason_words(reason) for reason in reasons.values()]
+        texts = [redact(f"{_shown(key)}: {reason.text}") for (key, _), reason in reasons.items()]
         if plan.sweep is not None or plan.capacity is not None:
             return VerdictState("none", "judged at the end, over all levels", texts)
         status = next((one for one in ("invalid", "inconclusive", "valid") if one in statuses), None)

@@ -114,7 +114,7 @@ def test_sides_of_one_name_are_kept_apart_and_each_repeat_is_judged(tmp_path: Pa
         assert board.state().verdict.words == words
     state = board.state()
     assert [row.cells[0] for row in state.tables[0].rows] == ["baseline: sync", "candidate: sync"]
-    assert state.verdict.reasons == ["sync: It was late."]
+    assert state.verdict.reasons == ["candidate: sync: It was late."]
 
 
 def test_reading_a_row_costs_little() -> None:

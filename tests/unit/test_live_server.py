@@ -111,6 +111,16 @@ def test_a_taken_port_is_one_line_and_exit_code_2_and_leaves_no_directory(
     assert not (tmp_path / "run").exists()
 
 
+def test_another_mistake_beside_a_live_page_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The address is not printed before the settings are known to be right."""
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "--rate", "5", "--live", "0", "--out", str(tmp_path / "run")])
+    err = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert err.startswith("paceline: a backlog has no --rate")
+    assert err.count("\n") == 1
+
+
 def test_a_name_that_nobody_knows_is_one_line() -> None:
     with pytest.raises(UsageError, match=r"--live no\.such\.host\.invalid:1: cannot listen there: "):
         listening(parse("no.such.host.invalid:1"))
