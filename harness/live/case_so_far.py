@@ -11,12 +11,16 @@ from harness.live.series import Series
 from harness.live.spread import Spread
 from harness.live.tail import Fresh
 from harness.measure.record.plan import Measured, PlanCase
-from harness.measure.reduce import columns
+from harness.measure.reduce import columns, streams
 from harness.measure.reduce.case_figures import ceiling_of, identity
 from harness.measure.reduce.counting import Evidence
 from harness.measure.result import OUTCOME_NAMES, Case, Counts, InFlight, Rates, Resources
+from harness.measure.token_result import TokenFigures, TokenRates
 
-QUANTITIES = ("latency_s", "service_time_s", "queue_wait_s", "lag_s", "ttft_s")
+Array = np.ndarray[Any, np.dtype[Any]]
+
+QUANTITIES = ("latency_s", "service_time_s", "queue_wait_s", "lag_s", "ttft_s", "tpot_s")
+OF_STREAMS = ("ttft_s", "tpot_s")
 
 
 class CaseSoFar:
@@ -30,6 +34,7 @@ class CaseSoFar:
         self.rows = 0
         self.sent = 0
         self.attempts = 0
+        self.output_tokens = 0
         self.rss_bytes = 0.0
         # Over all processes: items in flight and its limit at the last tick.
         self.in_flight = 0.0
@@ -49,15 +54,16 @@ class CaseSoFar:
 
     def add(self, fresh: Fresh) -> None:
         """Count what a process has written."""
-        self._rows(fresh.rows, fresh.shift_s)
+        self._rows(fresh.rows, fresh.output, fresh.shift_s)
         self._ticks(fresh)
 
-    def _rows(self, rows: Any, shift_s: float) -> None:
+    def _rows(self, rows: Array, output: Array, shift_s: float) -> None:
         if not len(rows):
             return
-        ok = rows[rows["outcome"] == Outcome.ok]
+        good = rows["outcome"] == Outcome.ok
+        ok, each = rows[good], streams.tpot(rows[good], output[good])
         wired = ok[columns.was_sent(ok)]
-        streams = wired[(wired["chunks"] > 0) & (wired["first_byte"] >= 0)]
+        streamed = wired[(wired["chunks"] > 0) & (wired["first_byte"] >= 0)]
         self.rows += len(rows)
         self.sent += int((rows["first_sent"] >= 0).sum())
         self.attempts += int(rows["attempts"].sum())
@@ -68,12 +74,15 @@ class CaseSoFar:
             ("service_time_s", columns.service_time(wired)),
             ("queue_wait_s", columns.queue_wait(ok)),
             ("lag_s", columns.lag(ok)),
-            ("ttft_s", streams["first_byte"] - streams["sent"]),
+            ("ttft_s", streamed["first_byte"] - streamed["sent"]),
+            ("tpot_s", each[each >= 0]),
         ):
             self.spreads[name].add(values)
         last_s = float(rows["done"].max()) / 1e9 + shift_s
         self._spans[self._repeat] = max(self._spans.get(self._repeat, 0.0), last_s)
-        self.series.add_rows(rows, shift_s)
+        tokens = np.where(good & (output > 0), output, 0)
+        self.output_tokens += int(tokens.sum())
+        self.series.add_rows(rows, tokens, shift_s)
 
     def _ticks(self, fresh: Fresh) -> None:
         ticks = fresh.ticks
@@ -110,8 +119,13 @@ class CaseSoFar:
         span_s = sum(self._spans.values())
         by_outcome = dict(zip(OUTCOME_NAMES, self.outcomes.tolist(), strict=True))
         spreads: dict[str, Any] = {name: spread.distribution() for name, spread in self.spreads.items()}
-        if not self.spreads["ttft_s"].n:
-            spreads.pop("ttft_s")
+        if self.output_tokens:
+            output_per_s = self.output_tokens / span_s if span_s > 0 else None
+            # Who counted them is said at the end.
+            spreads["tokens"] = TokenFigures(0, 0, 0, 0, 0, 0, per_s=TokenRates(output=output_per_s))
+        for name in OF_STREAMS:
+            if not self.spreads[name].n:
+                spreads.pop(name)
         ticks, flight, peak = self._flight
         mean = flight / ticks * max(len(self._now), 1) if ticks else None
         return Case(

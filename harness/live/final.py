@@ -23,10 +23,10 @@ def of_result(result: RunResult) -> dict[str, Any]:
     broken = slo.failed(cases)
     rows = [words.case_row(case, "result") for case in cases]
     status = result.verdict.status
+    style = "failed" if broken and status != "invalid" else status
+    reasons = [reason_words(one) for one in result.verdict.reasons]
     return {
-        "verdict": VerdictState(
-            status, status + (", SLO failed" if broken else ""), [reason_words(one) for one in result.verdict.reasons]
-        ),
+        "verdict": VerdictState(style, status + (", SLO failed" if broken else ""), reasons),
         "headline": redact(result.headline),
         "findings": [
             *map(redact, result.findings),

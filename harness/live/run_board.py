@@ -29,7 +29,7 @@ from harness.measure.judge.client_time import tolerance_s
 from harness.measure.judge.verdict import so_far
 from harness.measure.record.plan import Measured, Plan, read_measured, read_plan
 from harness.measure.reduce.summary import Observed
-from harness.measure.result import Case, RunResult
+from harness.measure.result import Case, Reason, RunResult, SloCheck, Verdict
 
 LINES_MAX = 30
 Key = tuple[str, str]
@@ -193,7 +193,7 @@ class RunBoard:
             more["charts"] = words.charts(points, words.is_backlog(case))
             more["seconds"] = [point.t_s for point in points]
             more["share"] = self._share(playing) if self._tail is not None else None
-            more["findings"] = self._slo(case)
+            more["findings"] = [f"so far: {slo.describe(one)}" for one in self._slo(case)]
         return more
 
     def _share(self, playing: CaseSoFar) -> float | None:
@@ -203,12 +203,12 @@ class RunBoard:
             return min(1.0, float(self._status.get("t_s") or 0.0) / plan.stop_s)
         return min(1.0, done / self._expected) if self._expected else None
 
-    def _slo(self, case: Case) -> list[str]:
+    def _slo(self, case: Case) -> list[SloCheck]:
+        """The conditions that have a figure. A sweep and a search ask for levels that fail them."""
         plan = self._plan
         if plan is None or not plan.slo or plan.sweep is not None or plan.capacity is not None:
             return []
-        checked = slo.check(slo.parse(plan.slo), case)
-        return [f"so far: {slo.describe(one)}" for one in checked if one.value is not None]
+        return [one for one in slo.check(slo.parse(plan.slo), case) if one.value is not None]
 
     @property
     def _plan(self) -> Plan | None:
@@ -222,18 +222,30 @@ class RunBoard:
             (key, reason.code): reason for (key, _), seen in self._seen.items() for reason in seen.verdict.reasons
         }
         statuses = {one.verdict.status for one in self._seen.values()}
-        if self._tail is not None and cases[self._key].counts.ok:
-            conditions = slo.parse(plan.slo) if plan.slo else []
-            tolerated_s = tolerance_s(plan.lag_tolerance_s, conditions)
-            proof = self._cases[self._key].evidence()
-            now = so_far(cases[self._key], proof, slo.sets_errors(conditions), tolerated_s)
+        if self._tail is not None and (now := self._judged_now(plan, cases[self._key])) is not None:
             statuses.add(now.status)
             reasons |= {(self._key, reason.code): reason for reason in now.reasons}
         texts = [redact(f"{_shown(key)}: {reason.text}") for (key, _), reason in reasons.items()]
         if plan.sweep is not None or plan.capacity is not None:
             return VerdictState("none", "judged at the end, over all levels", texts)
         status = next((one for one in ("invalid", "inconclusive", "valid") if one in statuses), None)
-        return VerdictState(status or "none", f"{status} so far" if status else "nothing was measured yet", texts)
+        if status is None:
+            return VerdictState("none", "nothing was measured yet")
+        fails = any(not one.passed for one in self._slo(cases[self._key]))
+        style = "failed" if fails and status != "invalid" else status
+        return VerdictState(style, f"{status} so far" + (", SLO fails" if fails else ""), texts)
+
+    def _judged_now(self, plan: Plan, case: Case) -> Verdict | None:
+        """The verdict on what is played at present; None before anything ended."""
+        assert self._key is not None  # noqa: S101 - something is played
+        if not case.counts.scheduled:
+            return None
+        if not case.counts.ok:
+            text = f"No success among {case.counts.scheduled:,} items so far."
+            return Verdict("invalid", [Reason("no_data", text, case.name)])
+        conditions = slo.parse(plan.slo) if plan.slo else []
+        tolerated_s = tolerance_s(plan.lag_tolerance_s, conditions)
+        return so_far(case, self._cases[self._key].evidence(), slo.sets_errors(conditions), tolerated_s)
 
     def _tables(self, cases: dict[Key, Case]) -> list[Table]:
         rows: list[Row] = []

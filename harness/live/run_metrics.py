@@ -14,6 +14,7 @@ _SPREADS = {
     "service_time_s": ("paceline_service_time_seconds", "From the last attempt to done, of successes"),
     "lag_s": ("paceline_client_lag_seconds", "How late the load generator was, of successes"),
     "ttft_s": ("paceline_time_to_first_token_seconds", "From the last attempt to the first event of a stream"),
+    "tpot_s": ("paceline_time_per_output_token_seconds", "Mean of a stream, after its first token"),
 }
 
 
@@ -32,6 +33,8 @@ def families(
     yield Family("paceline_items_total", "counter", "Items that ended, by outcome", items)
     attempts = [(of, float(case.attempts)) for of, case in named]
     yield Family("paceline_attempts_total", "counter", "HTTP exchanges of items that ended", attempts)
+    tokens = [(of, float(case.output_tokens)) for of, case in named if case.output_tokens]
+    yield Family("paceline_output_tokens_total", "counter", "Output tokens of successes", tokens)
     flight = [({"case": playing}, in_flight)] if playing is not None else []
     yield Family("paceline_in_flight", "gauge", "Requests sent and not answered, of the case that is played", flight)
     for quantity, (name, words) in _SPREADS.items():

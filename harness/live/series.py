@@ -29,6 +29,7 @@ class Point:
     t_s: int
     ok: int = 0
     failed: int = 0
+    tokens: int = 0  # output of what ended
     in_flight: float | None = None
     limit: float | None = None
     p50_s: float | None = None
@@ -41,6 +42,7 @@ class Point:
 class _Second:
     ok: int = 0
     failed: int = 0
+    tokens: int = 0
     latencies: list[Array] = field(default_factory=list)
     # By process: number of ticks, sum of in flight, sum of limits.
     ticks: dict[int, tuple[int, float, float]] = field(default_factory=dict)
@@ -61,19 +63,21 @@ class Series:
         # By process: time and CPU seconds of its last tick.
         self._last: dict[int, tuple[float, float]] = {}
 
-    def add_rows(self, rows: Array, shift_s: float) -> None:
-        """Requests that have ended."""
+    def add_rows(self, rows: Array, tokens: Array, shift_s: float) -> None:
+        """Requests that have ended, and the output tokens of each."""
         if not len(rows):
             return
         seconds = ((rows["done"] + round(shift_s * 1e9)) // 1_000_000_000).clip(0)
         for second in np.unique(seconds).tolist():
             if second < self._next:
                 continue
-            part = rows[seconds == second]
+            here = seconds == second
+            part = rows[here]
             ok = part[part["outcome"] == Outcome.ok]
             into = self._open.setdefault(second, _Second())
             into.ok += len(ok)
             into.failed += len(part) - len(ok)
+            into.tokens += int(tokens[here].sum())
             into.latencies.append(self._measure(ok))
 
     def add_ticks(self, process: int, ticks: Array, shift_s: float) -> None:
@@ -118,6 +122,7 @@ class Series:
             t_s=self._next,
             ok=second.ok,
             failed=second.failed,
+            tokens=second.tokens,
             in_flight=sum(flight / number for number, flight, _ in second.ticks.values()) if second.ticks else None,
             limit=sum(limits) if limits else None,
             p50_s=_percentile(pooled, "p50"),

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.measure.record.files import paths, read_header, slug
+from harness.measure.record.files import RecordPaths, paths, read_header, slug
 from harness.measure.record.frames import walk
-from harness.measure.record.rows_file import KINDS, REQUEST_DTYPE, TIMELINE_DTYPE
+from harness.measure.record.rows_file import KINDS, REQUEST_DTYPE, TIMELINE_DTYPE, TOKEN_DTYPE
 
 BLOCK = 4 * 1024 * 1024
 """More than the largest frame, so that each reading makes progress."""
@@ -68,8 +68,49 @@ class Fresh(NamedTuple):
 
     process: int
     rows: Array
+    output: Array  # output tokens of each row; -1: not known
     ticks: Array
     shift_s: float  # to be added to the instants
+
+
+_NO_ROWS, _NO_TICKS, _NO_TOKENS = (np.empty(0, dtype) for dtype in (REQUEST_DTYPE, TIMELINE_DTYPE, TOKEN_DTYPE))
+_NO_OUTPUT = np.empty(0, np.int64)
+
+
+class _ProcessTail:
+    """The files of one process of a trial."""
+
+    def __init__(self, number: int, of: RecordPaths) -> None:
+        self._number = number
+        self._requests, self._timeline, self._tokens = map(FileTail, (of.requests, of.timeline, of.tokens))
+        # Rows of requests so far, and tokens whose row was not read yet: they are written before it.
+        self._place = 0
+        self._ahead: Array = _NO_TOKENS
+
+    def read(self, zero_s: float | None) -> Iterator[Fresh]:
+        """What is new, block by block. `zero_s` is the zero of the first process; None: this is the first one."""
+        for rows in self._requests.read():
+            yield Fresh(self._number, rows, self._output_of(rows), _NO_TICKS, self._shift_s(zero_s))
+        for ticks in self._timeline.read():
+            yield Fresh(self._number, _NO_ROWS, _NO_OUTPUT, ticks, self._shift_s(zero_s))
+
+    @property
+    def zero_s(self) -> float | None:
+        """The wall clock at this process's zero; None until its header is there."""
+        return self._requests.t0_unix_s or None
+
+    def _shift_s(self, zero_s: float | None) -> float:
+        return 0.0 if zero_s is None else self._requests.t0_unix_s - zero_s
+
+    def _output_of(self, rows: Array) -> Array:
+        tokens = np.concatenate([self._ahead, *self._tokens.read()])
+        found = np.full(len(rows), -1, np.int64)
+        places = tokens["row"].astype(np.int64) - self._place
+        mine = (places >= 0) & (places < len(rows))
+        found[places[mine]] = tokens["output"][mine]
+        self._ahead = tokens[places >= len(rows)]
+        self._place += len(rows)
+        return found
 
 
 class TrialTail:
@@ -81,29 +122,22 @@ class TrialTail:
         self._repeat = repeat
         stem = slug(case, repeat, 0).removesuffix("p0")
         self._pattern = re.compile(re.escape(stem) + r"p(\d+)\.requests")
-        self._files: dict[int, tuple[FileTail, FileTail]] = {}
+        self._processes: dict[int, _ProcessTail] = {}
         self._zero_s: float | None = None
 
     def read(self) -> Iterator[Fresh]:
         """What is new, process by process, block by block."""
         self._find()
-        for process, (requests, timeline) in sorted(self._files.items()):
-            for kind, file in ((REQUEST_DTYPE, requests), (TIMELINE_DTYPE, timeline)):
-                for rows in file.read():
-                    self._zero_s = file.t0_unix_s if self._zero_s is None else self._zero_s
-                    shift_s = file.t0_unix_s - self._zero_s
-                    if kind is REQUEST_DTYPE:
-                        yield Fresh(process, rows, np.empty(0, TIMELINE_DTYPE), shift_s)
-                    else:
-                        yield Fresh(process, np.empty(0, REQUEST_DTYPE), rows, shift_s)
+        for _, process in sorted(self._processes.items()):
+            yield from process.read(self._zero_s)
+            self._zero_s = process.zero_s if self._zero_s is None else self._zero_s
 
     def _find(self) -> None:
         try:
-            names = sorted(path.name for path in self._records.iterdir())
+            names = [path.name for path in self._records.iterdir()]
         except OSError:
             return
         for found in filter(None, map(self._pattern.fullmatch, names)):
             number = int(found[1])
-            if number not in self._files:
-                of = paths(self._records, self._case, self._repeat, number)
-                self._files[number] = FileTail(of.requests), FileTail(of.timeline)
+            if number not in self._processes:
+                self._processes[number] = _ProcessTail(number, paths(self._records, self._case, self._repeat, number))

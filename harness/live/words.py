@@ -36,6 +36,8 @@ def _work(case: Case, points: Sequence[Point], running: bool) -> Iterator[Tile]:
     shown = rates.completed if now is None else now
     yield Tile("throughput", "throughput (ok)", units.rate(shown), ", ".join(filter(None, [so_far, offered])))
     failed = counts.scheduled - counts.ok
+    if case.tokens is not None:
+        yield Tile("tokens", "output tokens", units.rate(case.tokens.per_s.output), "so far" if running else "")
     of = f"of {units.count(counts.scheduled)} " + ("ended so far" if running else "items")
     yield Tile("ok", "ok", units.count(counts.ok), of)
     share = units.share(failed / counts.scheduled) if failed and counts.scheduled else ""
@@ -53,9 +55,10 @@ def _times(case: Case) -> Iterator[Tile]:
     name, spread = ("service time", case.service_time_s) if is_backlog(case) else ("latency", case.latency_s)
     for percentile in ("p50", "p95", "p99"):
         yield Tile(percentile, f"{name} {percentile}", *_quantile(spread, percentile))
-    if case.ttft_s is not None:
-        for percentile in ("p50", "p99"):
-            yield Tile(f"ttft_{percentile}", f"first token {percentile}", *_quantile(case.ttft_s, percentile))
+    for key, label, found in (("ttft", "TTFT", case.ttft_s), ("tpot", "TPOT", case.tpot_s)):
+        if found is not None:
+            for percentile in ("p50", "p95"):
+                yield Tile(f"{key}_{percentile}", f"{label} {percentile}", *_quantile(found, percentile))
 
 
 def _quantile(spread: Distribution, percentile: str) -> tuple[str, str]:
@@ -78,6 +81,7 @@ def _client(case: Case) -> Iterator[Tile]:
 def charts(points: Sequence[Point], backlog: bool) -> list[Chart]:
     """The last minutes of a trial."""
     name = "service time" if backlog else "latency"
+    tokens = [float(p.tokens) for p in points] if any(p.tokens for p in points) else []
     return [
         chart(
             "rate",
@@ -107,6 +111,7 @@ def charts(points: Sequence[Point], backlog: bool) -> list[Chart]:
             units.level,
             [("in flight", "ok", [p.in_flight for p in points]), ("limit", "quiet", [p.limit for p in points])],
         ),
+        chart("tokens", "output tokens", "per second", units.rate, [("tokens", "ok", tokens)]),
         chart(
             "cpu",
             "client CPU",
@@ -144,6 +149,7 @@ def values(case: Case) -> dict[str, float | None]:
         "latency_p50_s": case.latency_s.p50.value,
         "latency_p95_s": case.latency_s.p95.value,
         "latency_p99_s": case.latency_s.p99.value,
+        "output_tokens_per_s": case.tokens.per_s.output if case.tokens is not None else None,
         "service_p99_s": case.service_time_s.p99.value,
         "in_flight_mean": case.in_flight.mean,
         "client_cpu_us_per_request": case.resources.client_cpu_us_per_request,

@@ -121,6 +121,7 @@ def _figures(case: dict[str, Any]) -> dict[str, Any]:
         "latency_p50_s": case["latency_s"]["p50"]["value"],
         "latency_p95_s": case["latency_s"]["p95"]["value"],
         "latency_p99_s": case["latency_s"]["p99"]["value"],
+        "output_tokens_per_s": None,
         "service_p99_s": case["service_time_s"]["p99"]["value"],
         "in_flight_mean": case["in_flight"]["mean"],
         "client_cpu_us_per_request": case["resources"]["client_cpu_us_per_request"],

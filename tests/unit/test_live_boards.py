@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from harness.bulk.tally import RowCounts, as_builtins
+from harness.client.types import Outcome
 from harness.live.case_so_far import CaseSoFar
 from harness.live.exposition import render
 from harness.live.page_state import PageState
@@ -117,6 +118,27 @@ def test_sides_of_one_name_are_kept_apart_and_each_repeat_is_judged(tmp_path: Pa
     assert state.verdict.reasons == ["candidate: sync: It was late."]
 
 
+def test_a_server_that_answers_nothing_and_a_broken_slo_show_at_once(tmp_path: Path) -> None:
+    plan(tmp_path, plan_case(), slo="service_p50<10ms,errors<60%")
+    into, board = recorder(tmp_path), RunBoard("1", "x", "x")
+    facts = {"name": "sync", "repeat": 0, "repeats": 1, "items": 10, "records": str(tmp_path / "records")}
+    board.on("case", facts)
+    assert board.state().verdict.words == "nothing was measured yet"
+    for exchange, words in (
+        (Exchange(0.0, 0.0, 0.02, Outcome.server_error, 500), "invalid so far, SLO fails"),
+        (Exchange(0.0, 0.0, 0.02), "valid so far, SLO fails"),
+    ):
+        record(into, [exchange] * 5)
+        into.flush()
+        board.read()
+        assert board.state().verdict.words == words
+    assert board.state().verdict.status == "failed"
+    assert [line.split(":")[1] for line in board.state().findings] == [
+        " service_p50<10ms FAILS",
+        " errors<60% holds",
+    ]
+
+
 def test_reading_a_row_costs_little() -> None:
     """100,000 rows of 100 s, second by second, as a page would get them."""
     case = CaseSoFar(PlanCase("x", strategy=Named("sync"), tasks=[]))
@@ -128,7 +150,7 @@ def test_reading_a_row_costs_little() -> None:
     ticks["t"] = np.arange(2_000) * 0.05
     began = time.process_time()
     for part, part_ticks in zip(np.array_split(rows, 100), np.array_split(ticks, 100), strict=True):
-        case.add(Fresh(0, part, part_ticks, 0.0))
+        case.add(Fresh(0, part, np.full(len(part), 3), part_ticks, 0.0))
         case.series.settle()
     assert (time.process_time() - began) / len(rows) * 1e6 < COST_US_MAX
     assert case.ok == len(rows)

@@ -24,7 +24,7 @@ from harness.live.series import Series
 from harness.live.spread import BOUNDS_S, Spread
 from harness.live.tail import FileTail, TrialTail
 from harness.measure.judge.case_row import figures_row
-from harness.measure.record.plan import PlanCase
+from harness.measure.record.plan import Measured, PlanCase
 from harness.measure.record.rows_file import REQUEST_DTYPE, TIMELINE_DTYPE
 from harness.measure.result import Named, RunResult
 from tests.contract.test_metrics import Exposition
@@ -88,6 +88,27 @@ def test_the_processes_of_a_trial_share_one_zero_and_other_trials_are_left_alone
     assert [(one.process, len(one.rows), round(one.shift_s, 3)) for one in fresh] == [(0, 5, 0.0), (1, 5, 0.5)]
 
 
+def test_tokens_belong_to_their_requests_however_the_files_grow(tmp_path: Path) -> None:
+    """A stream of n events without the server's count has n tokens; other requests have none."""
+    into = recorder(tmp_path)
+    tail, output = TrialTail(tmp_path / "records", "sync", 0), []
+    case = CaseSoFar(PlanCase("sync", strategy=Named("sync"), tasks=[]))
+    for part in range(3):
+        chunks = tuple(0.01 * (1 + k) for k in range(part + 2))
+        record(into, [Exchange(0.0, 0.0, 0.2, chunks=chunks), Exchange(0.0, 0.0, 0.2)], 2 * part)
+        # Tokens are on disk before their request.
+        into._rows._tokens.flush()
+        if part != 1:
+            into.flush()
+            for fresh in tail.read():
+                output += fresh.output.tolist()
+                case.add(fresh)
+    assert output == [2, -1, 3, -1, 4, -1]
+    assert (case.output_tokens, case.spreads["tpot_s"].n) == (9, 3)
+    assert case.spreads["tpot_s"].max_s == pytest.approx(0.01, abs=1e-6)
+    assert case.case(Measured()).tokens.per_s.output == pytest.approx(9 / 0.2)  # type: ignore[union-attr] # there are
+
+
 def test_a_spread_is_within_one_percent_and_its_buckets_are_exact() -> None:
     """Of 20,000 lognormal times; a percentile of too few values is none."""
     rng = random.Random(1)
@@ -116,11 +137,12 @@ def test_a_second_becomes_a_point_when_its_records_are_complete() -> None:
     ticks["t"], ticks["in_flight"], ticks["limit"] = np.arange(60) * 0.05, 4, 8
     ticks["cpu"] = ticks["t"] * 0.25
     series = Series(backlog=False)
-    series.add_rows(rows, 0.0)
+    series.add_rows(rows, np.full(30, 2), 0.0)
     series.add_ticks(0, ticks, 0.0)
     series.settle()
     first, second = series.points
     assert (first.ok, first.failed, second.ok, second.failed) == (7, 3, 10, 0)
+    assert (first.tokens, second.tokens) == (20, 20)
     assert (first.in_flight, first.limit, second.p50_s, second.p99_s) == (4.0, 8.0, 0.005, None)
     assert second.cpu_share == pytest.approx(0.25)
 
@@ -132,9 +154,9 @@ def test_counts_add_up_over_repeats_and_their_series_begins_again() -> None:
     rows["done"] = 1_000_000_000
     for repeat in range(2):
         case.begin(repeat)
-        case._rows(rows, 0.0)
+        case._rows(rows, np.full(10, 5), 0.0)
         assert len(case.series.points) == 0
-    assert (case.rows, case.ok) == (20, 20)
+    assert (case.rows, case.ok, case.output_tokens) == (20, 20, 100)
 
 
 def test_the_figures_so_far_are_those_of_the_records(tmp_path: Path) -> None:
