@@ -70,7 +70,8 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
     with live_view(options["live"], options["quiet"], ProcessBoard, polite=False) as live:
         show = Show(settings, quiet=options["quiet"])
         summary = _played(settings, show, live)
-        live.over("the processing is over", f"answers: {Path(settings.output).absolute()}")
+        where = "" if settings.output == "-" else f"answers: {Path(settings.output).absolute()}"
+        live.over("the processing is over", where)
     show.end(summary, sys.argv[1:])
     if options["as_json"]:
         import msgspec

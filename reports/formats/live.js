@@ -3,7 +3,7 @@
 const $ = id => document.getElementById(id);
 const meta = name => document.querySelector(`meta[name="paceline-${name}"]`).content;
 const SVG = "http://www.w3.org/2000/svg", WIDTH = 600, HEIGHT = 160;
-let over = false;
+let over = false, paused = false, latest = null;
 
 function make(tag, attributes = {}, ...children) {
   const svg = ["svg", "polyline", "circle", "line"].includes(tag);
@@ -112,9 +112,11 @@ events.onmessage = message => {
   const state = JSON.parse(message.data);
   // The address serves another run now.
   if (state.run !== meta("run")) return location.reload();
-  draw(state);
+  latest = state;
+  if (!paused || state.phase === "over") draw(state);
   if (state.phase === "over") {
     over = true;
+    $("pause").hidden = true;
     events.close();
     keepReport(state);
   }
@@ -126,6 +128,12 @@ events.addEventListener("failed", message => {
 events.onerror = () => {
   if (!over) $("said").textContent = "no connection to the run: it may have ended";
   $("stop").disabled = true;
+};
+$("pause").onclick = () => {
+  // Only the page: for readers, screen readers and those who copy a figure.
+  paused = !paused;
+  $("pause").setAttribute("aria-pressed", paused);
+  if (!paused && latest) draw(latest);
 };
 $("stop").onclick = async () => {
   if (!confirm("Stop the run? Its result is kept and marked as partial.")) return;

@@ -23,6 +23,7 @@ BEYOND = """[...document.querySelectorAll('h1,h2,p,li,dd,dt,figure,figure svg,bu
   const box = one.getBoundingClientRect(); return box.width && box.right > innerWidth + 1; }).map(one => one.tagName)"""
 ROWS = """[...document.querySelectorAll('#table-cases tbody tr')].map(row => (
   {cells: [...row.cells].map(cell => cell.textContent), values: JSON.parse(row.dataset.values)}))"""
+OK = "document.querySelector('#tiles [data-key=ok] dd').textContent"
 LIGHT, DARK = "rgb(255, 255, 255)", "rgb(20, 24, 29)"
 
 
@@ -56,6 +57,7 @@ async def test_a_run_is_watched_stopped_from_the_page_and_ends_as_its_result(tmp
             await page.until(SHOWN)
             for width, dark in ((390, True), (1280, False)):
                 await _fits(page, width, dark)
+            await _pauses(page)
             await _stop(page)
             await page.until(OVER)
             ended = await asyncio.wait_for(run.communicate(), 60)
@@ -84,6 +86,16 @@ async def _fits(page: Tab, width: int, dark: bool) -> None:
     assert await page.ask("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
     assert await page.ask(BEYOND) == []
     assert await page.ask("getComputedStyle(document.body).backgroundColor") == (DARK if dark else LIGHT)
+
+
+async def _pauses(page: Tab) -> None:
+    """The figures stand still until the reader goes on."""
+    await page.ask("document.getElementById('pause').click()")
+    before = await page.ask("document.getElementById('tiles').textContent")
+    await page.until(f"latest.tiles.find(one => one.key === 'ok').text !== {OK}")
+    assert await page.ask("document.getElementById('tiles').textContent") == before
+    await page.ask("document.getElementById('pause').click()")
+    assert await page.ask(f"latest.tiles.find(one => one.key === 'ok').text === {OK}")
 
 
 async def _stop(page: Tab) -> None:
