@@ -39,9 +39,8 @@ def shared(function: Callable[..., Any]) -> Callable[..., Any]:
 
     for option in reversed(_OUTPUT):
         function = option(function)
-    return options_of(RunSettings, InputSettings, PromptSettings, ConnectionSettings, LiveSettings)(
-        layer_options(function, LayerSettings)
-    )
+    classes = (RunSettings, InputSettings, PromptSettings, ConnectionSettings, LiveSettings)
+    return options_of(*classes)(layer_options(function, LayerSettings))
 
 
 def layer_options(function: Callable[..., Any], settings: type[Any], **defaults: Any) -> Callable[..., Any]:
