@@ -197,8 +197,9 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """In a shell, as a reader would."""
     for pattern, shorter in SHORTER.items() if "--slo" not in line else ():
         line = re.sub(pattern, shorter, line)
-    # The ceiling and the pages have tests of their own.
+    # The ceiling and the pages have tests of their own, and `demo` writes pages.
     line = re.sub(r"^(paceline (?:compare|run) .*?)(?: --no-calibrate)?$", r"\1 --no-calibrate --no-report", line)
+    line = re.sub(r"^(paceline (?:sweep|simulate \w+) .*)$", r"\1 --no-report", line)
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"],
         cwd=folder,
