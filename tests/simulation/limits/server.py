@@ -39,6 +39,9 @@ class Shape:
     error_share: float = 0.0  # of answers that are a 500, at random
     stall_every_s: float | None = None
     stall_s: float = 1.0
+    outages: tuple[tuple[float, float], ...] = ()  # (begin, end): every new job is refused
+    crash: bool = False  # what is in service or waits when an outage begins is lost
+    outage_as: str = "rejected"  # the outcome of what is refused or lost, or connection_error
     steps: tuple[tuple[float, int], ...] = ()  # (when, workers)
     slower: tuple[tuple[float, float], ...] = ()  # (when, factor of the service time)
     demand: int | None = None  # most that the application ever has in flight
@@ -51,7 +54,7 @@ class Shape:
 def load(path: Path) -> Shape:
     """A shape from its TOML file."""
     data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    for key in ("steps", "slower"):
+    for key in ("steps", "slower", "outages"):
         if key in data:
             data[key] = tuple(tuple(pair) for pair in data[key])
     return Shape(name=path.stem, **data)
@@ -80,12 +83,17 @@ class Server:
             for k in range(1, math.ceil(shape.duration_s / shape.stall_every_s)):
                 changes += [(k * shape.stall_every_s, "stall", 1.0)]
                 changes += [(k * shape.stall_every_s + shape.stall_s, "stall", 0.0)]
+        if shape.crash:
+            changes += [(begin, "crash", 0.0) for begin, _ in shape.outages]
         self._changes = deque(sorted(changes))
         self._stalled = False
+        self.lost: list[int] = []  # jobs that a crash ended, until the caller takes them
 
     def offer(self, job: int, now: float) -> bool:
         """Take a job, or refuse it."""
         shape = self.shape
+        if any(begin <= now < end for begin, end in shape.outages):
+            return False
         if shape.rate_per_s is not None:
             self._tokens = min(shape.burst, self._tokens + (now - self._tokens_at) * shape.rate_per_s)
             self._tokens_at = now
@@ -117,6 +125,10 @@ class Server:
                 self._workers = int(value)
             elif what == "slower":
                 self._factor = value
+            elif what == "crash":
+                self.lost = [*(job for _, job in self._serving), *self._waiting]
+                self._serving.clear()
+                self._waiting.clear()
             else:
                 self._stalled = value > 0
             self._fill()

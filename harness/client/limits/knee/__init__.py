@@ -93,13 +93,21 @@ class Knee:
         current = sample.generation == search.changes
         if sample.outcome is Outcome.ok:
             search.done.append(sample.done)
+            before = search.before_failures
+            if before is not None and refusals.accepted(search, before, sample):
+                self.cause, self.rate_per_s = search.cause, search.rate_per_s
+                return
+            search.outage.count += 1
         elif sample.signal is Signal.ignored:
             # The time that it held a slot is taken out of the measurement. The comparison is false for NaN.
-            if search.accepted is None and sample.latency_s >= 0.0:
+            if search.pacing is None and sample.latency_s >= 0.0:
                 search.block.add(sample, current)
             return
-        if search.accepted is not None:
-            refusals.follow_pace(search, search.accepted, sample)
+        elif refusals.failed(search, sample):
+            self.cause, self.rate_per_s = search.cause, search.rate_per_s
+            return
+        if search.pacing is not None:
+            refusals.follow_pace(search, search.pacing, sample)
         elif sample.outcome in OVERLOAD:
             search.block.add(sample, False)
             if not (current and search.ceiling.refused(sample, search.value, search.curve.free(search.value))):

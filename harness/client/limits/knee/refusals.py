@@ -1,11 +1,16 @@
-"""Reaction of `knee` to refusals: lower the limit, or follow the rate that the server accepts."""
+"""Reaction of `knee` to refusals: lower the limit, follow the rate that the server accepts, or wait for the server."""
 
 from __future__ import annotations
 
+import copy
+
 from harness.client.cause import Cause
-from harness.client.limits.knee.ceiling import Accepted
-from harness.client.limits.knee.search import Search
+from harness.client.limits.knee.pacing import Pacing
+from harness.client.limits.knee.search import BeforeFailures, Search
 from harness.client.types import Outcome, Sample
+
+# So many older attempts ended, and that share of the limit, before a new one was accepted: the server was not full.
+FREED_MIN, FREED_SHARE = 8, 0.5
 
 
 def lower(search: Search, now: float) -> None:
@@ -24,20 +29,73 @@ def lower(search: Search, now: float) -> None:
     if least or len(search.done) < 2:
         search.move(float(least), Cause.refused, now)
         return
-    search.accepted = Accepted(search.done, now)
-    search.rate_per_s = search.accepted.rate_per_s
+    _pace(search, len(search.done) / max(1e-9, now - search.done[0]), now)
+
+
+def _pace(search: Search, rate_per_s: float, now: float) -> None:
+    search.pacing = Pacing(rate_per_s, now)
+    search.rate_per_s = rate_per_s
     search.move(2.0 * search.value + 4, Cause.paced, now)
 
 
-def follow_pace(search: Search, accepted: Accepted, sample: Sample) -> None:
+def follow_pace(search: Search, pacing: Pacing, sample: Sample) -> None:
     """Adjust the pace. Stop pacing once the number in flight, and not the pace, has been the bound for long."""
-    if accepted.add(sample):
-        search.rate_per_s = accepted.rate_per_s
+    if pacing.add(sample):
+        search.rate_per_s = pacing.rate_per_s
         search.cause = Cause.pace_changed
     bounded = sample.outcome is Outcome.ok and sample.in_flight >= search.value
     search.unpaced = search.unpaced + 1 if bounded else 0
     if search.unpaced > 3 * search.value + 30:
-        search.accepted, search.unpaced = None, 0
+        search.pacing, search.unpaced = None, 0
         search.ceiling.lift()
         search.calibrated = False
         search.move(search.wanted, Cause.pace_ended, sample.done)
+
+
+def failed(search: Search, sample: Sample) -> bool:
+    """An attempt failed. True if nothing is accepted: then only probes are sent, and nothing is learnt."""
+    if search.before_failures is None:
+        search.before_failures = _state(search, sample.done)
+    if search.outage.failed(sample):
+        search.rate_per_s = 1.0 / search.outage.interval_s
+        search.cause = Cause.outage
+    return search.outage.active
+
+
+def accepted(search: Search, before: BeforeFailures, sample: Sample) -> bool:
+    """An attempt succeeded after failures. True if nothing was accepted for a while: go on as before that."""
+    now = sample.done
+    if sample.sent <= before.at:
+        before.freed.append(now)
+        return False
+    search.before_failures = None
+    # A server that is merely full takes an attempt for each one that ends.
+    free = sum(freed <= sample.sent for freed in before.freed)
+    if search.outage.active:
+        search.outage.end(now)
+    elif free < max(FREED_MIN, FREED_SHARE * before.wanted):
+        return False
+    _restore(search, before, now)
+    quota_per_s = search.outage.quota_per_s()
+    if search.pacing is None and 0.0 < quota_per_s < float("inf"):
+        search.outage.forget_periods()
+        _pace(search, quota_per_s, now)
+    return True
+
+
+def _state(search: Search, now: float) -> BeforeFailures:
+    return BeforeFailures(
+        now, search.wanted, search.phase, search.calibrated, copy.copy(search.ceiling), search.pacing, search.rate_per_s
+    )
+
+
+def _restore(search: Search, before: BeforeFailures, now: float) -> None:
+    search.ceiling, search.pacing, search.rate_per_s = before.ceiling, before.pacing, before.rate_per_s
+    search.phase = "start" if before.phase == "start" else "rest"
+    search.calibrated = before.calibrated
+    search.done.clear()
+    if search.pacing is not None:
+        search.pacing.begin(now)
+    search.move(before.wanted, Cause.outage_ended, now)
+    if search.phase == "rest":
+        search.timetable.first(now, search.curve.free(search.value))

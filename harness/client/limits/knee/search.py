@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.client.cause import Cause
 from harness.client.limits.knee.block import Block
-from harness.client.limits.knee.ceiling import Accepted, Ceiling
+from harness.client.limits.knee.ceiling import Ceiling
 from harness.client.limits.knee.curve import Curve
+from harness.client.limits.knee.outage import Outage
+from harness.client.limits.knee.pacing import Pacing
 from harness.client.limits.knee.timetable import Timetable
 
 Phase = Literal["start", "rest", "fewer", "more"]
@@ -44,12 +46,50 @@ WIDE_RATIO = 1.7
 BURST = 1.5
 
 
+@dataclass(frozen=True)
+class BeforeFailures:
+    """The state before the first failure, until the server accepts an attempt that was sent after it."""
+
+    at: float
+    wanted: float
+    phase: Phase
+    calibrated: bool
+    ceiling: Ceiling
+    pacing: Pacing | None
+    rate_per_s: float
+    # When attempts that were sent before it succeeded.
+    freed: list[float] = field(default_factory=list)
+
+
 class Search:
     """The measurements of the server, the present limit, and the moves between limits."""
 
     __slots__ = (
-        *("accepted", "base_s", "block", "calibrated", "cause", "ceiling", "changes", "curve", "done", "drained_from"),
-        *("maximum", "minimum", "news", "phase", "probing_since", "rate_per_s", "reference", "seek", "surprised"),
+        *(
+            "base_s",
+            "before_failures",
+            "block",
+            "calibrated",
+            "cause",
+            "ceiling",
+            "changes",
+            "curve",
+            "done",
+            "drained_from",
+        ),
+        *(
+            "maximum",
+            "minimum",
+            "news",
+            "outage",
+            "pacing",
+            "phase",
+            "probing_since",
+            "rate_per_s",
+            "reference",
+            "seek",
+            "surprised",
+        ),
         *("timetable", "unpaced", "value", "wanted"),
     )
 
@@ -70,8 +110,10 @@ class Search:
         self.done: deque[float] = deque(maxlen=80)
         # Set while the server limits a rate, with the number of successive responses that were bounded by the number
         # in flight and not by the pace.
-        self.accepted: Accepted | None = None
+        self.pacing: Pacing | None = None
         self.unpaced = 0
+        self.outage = Outage()
+        self.before_failures: BeforeFailures | None = None
         # The least base latency of recent probes.
         self.base_s = math.inf
         # The first probe after the start is done.
@@ -92,7 +134,7 @@ class Search:
         if not probe:
             self.wanted = wanted
         value = max(self.minimum, math.floor(wanted + 1e-9))
-        if self.accepted is None:
+        if self.pacing is None:
             rate_per_s = BURST * max(value, self.value) / self.curve.free(value)
             self.rate_per_s = rate_per_s if self.ceiling.met else math.inf
         before, self.value = self.value, value

@@ -1,0 +1,41 @@
+"""Whether the server accepts nothing at all: failures in a row, with no older attempt under way; pure.
+
+Rules of this file
+  1. A streak begins with a failure and ends with the next attempt that the server accepts.
+  2. While an attempt is in flight that was admitted before the streak, the server may merely be full: that attempt may
+     still succeed. Only when all of them have ended, without a success, is it certain that nothing is accepted.
+  3. Attempts are told apart by an epoch, which grows with each streak. So an attempt needs no entry in a list.
+"""
+
+from __future__ import annotations
+
+
+class Streak:
+    """Counts failures in a row. Attempts carry the `epoch` in which they were admitted."""
+
+    __slots__ = ("_failures", "_older", "epoch")
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self._failures = 0
+        # Attempts in flight that were admitted before the streak.
+        self._older = 0
+
+    def accepted(self) -> None:
+        """The server accepted an attempt."""
+        self._failures = 0
+
+    def failed(self, epoch: int, others: int) -> int:
+        """An attempt failed while `others` are in flight. Failures in a row; 0 while one of before is under way."""
+        if not self._failures:
+            self.epoch += 1
+            self._older = others
+        elif epoch < self.epoch:
+            self._older -= 1
+        self._failures += 1
+        return 0 if self._older else self._failures
+
+    def left(self, epoch: int) -> None:
+        """An attempt ended that says nothing about the server."""
+        if self._failures and epoch < self.epoch:
+            self._older -= 1

@@ -1,0 +1,70 @@
+"""The pace of attempts at a server that limits a rate: found by being refused now and then; pure.
+
+Rules of this file
+  1. The first pace is the rate that the server accepted. A window of answers judges it: of 50 answers, or of 2 s.
+  2. A window with refusals lowers the pace to the accepted rate, by 30 % at most: one bad moment is not the rate.
+  3. Below 90 % of the pace that was last refused, it is regained by half in each window; from there on it grows slowly.
+  4. A pace that was not used has shown nothing, and does not grow.
+"""
+
+from __future__ import annotations
+
+from harness.client.limits.knee.ceiling import OVERLOAD
+from harness.client.types import Outcome, Sample
+
+# Refusals per accepted attempt up to which the pace still grows; it must be slightly too high to learn anything.
+REFUSED_MAX = 0.02
+STEP, STEP_GROWTH, STEP_MAX = 0.01, 1.25, 0.25
+FALL_MAX, REGAIN, REGAIN_UP_TO = 0.7, 1.5, 0.9
+# A pace is used if attempts come at this share of it.
+USED = 0.7
+# A window ends after so many answers and seconds, or after more seconds with fewer answers.
+ANSWERS, WINDOW_S = 50, 0.5
+ANSWERS_MIN, WINDOW_MAX_S = 4, 2.0
+
+
+class Pacing:
+    """The rate at which attempts start."""
+
+    def __init__(self, rate_per_s: float, now: float) -> None:
+        self.rate_per_s = rate_per_s
+        # The pace that was last refused.
+        self._refused_per_s = rate_per_s
+        self._step = STEP
+        self.begin(now)
+
+    def begin(self, now: float) -> None:
+        """Begin a new window."""
+        self._since, self._ok, self._refused = now, 0, 0
+
+    def add(self, sample: Sample) -> bool:
+        """Count an attempt that ended; True if the rate has changed."""
+        if sample.outcome is Outcome.ok:
+            self._ok += 1
+        elif sample.outcome in OVERLOAD:
+            self._refused += 1
+        span_s, count = sample.done - self._since, self._ok + self._refused
+        full = count >= ANSWERS and span_s >= WINDOW_S
+        if not full and (count < ANSWERS_MIN or span_s < WINDOW_MAX_S):
+            return False
+        before = self.rate_per_s
+        used = count >= USED * before * span_s
+        if self._refused > REFUSED_MAX * self._ok:
+            self._fall(span_s)
+        elif used:
+            self._grow()
+        self.begin(sample.done)
+        return self.rate_per_s != before
+
+    def _fall(self, span_s: float) -> None:
+        self._refused_per_s = self.rate_per_s
+        self.rate_per_s = min(self.rate_per_s, max(FALL_MAX * self.rate_per_s, self._ok / span_s))
+        self._step = STEP
+
+    def _grow(self) -> None:
+        known = REGAIN_UP_TO * self._refused_per_s
+        if self.rate_per_s < known:
+            self.rate_per_s = min(known, REGAIN * self.rate_per_s)
+            return
+        self.rate_per_s *= 1 + self._step
+        self._step = STEP if self._refused else min(STEP_MAX, STEP_GROWTH * self._step)
