@@ -13,29 +13,29 @@ from __future__ import annotations
 class Streak:
     """Counts failures in a row. Attempts carry the `epoch` in which they were admitted."""
 
-    __slots__ = ("_failures", "_older", "epoch")
+    __slots__ = ("_older", "epoch", "failures")
 
     def __init__(self) -> None:
         self.epoch = 0
-        self._failures = 0
+        self.failures = 0
         # Attempts in flight that were admitted before the streak.
         self._older = 0
 
     def accepted(self) -> None:
         """The server accepted an attempt."""
-        self._failures = 0
+        self.failures = 0
 
     def failed(self, epoch: int, others: int) -> int:
         """An attempt failed while `others` are in flight. Failures in a row; 0 while one of before is under way."""
-        if not self._failures:
+        if not self.failures:
             self.epoch += 1
             self._older = others
         elif epoch < self.epoch:
             self._older -= 1
-        self._failures += 1
-        return 0 if self._older else self._failures
+        self.failures += 1
+        return 0 if self._older else self.failures
 
     def left(self, epoch: int) -> None:
         """An attempt ended that says nothing about the server."""
-        if self._failures and epoch < self.epoch:
+        if self.failures and epoch < self.epoch:
             self._older -= 1

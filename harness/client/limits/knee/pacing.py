@@ -3,7 +3,7 @@
 Rules of this file
   1. The first pace is the rate that the server accepted. A window of answers judges it: of 50 answers, or of 2 s.
   2. A window with refusals lowers the pace to the accepted rate, by 30 % at most: one bad moment is not the rate.
-  3. Below 90 % of the pace that was last refused, it is regained by half in each window; from there on it grows slowly.
+  3. Up to 90 % of the pace at which refusals last began, it is regained by half in each window; then it grows slowly.
   4. A pace that was not used has shown nothing, and does not grow.
 """
 
@@ -28,8 +28,9 @@ class Pacing:
 
     def __init__(self, rate_per_s: float, now: float) -> None:
         self.rate_per_s = rate_per_s
-        # The pace that was last refused.
+        # The pace at which refusals last began.
         self._refused_per_s = rate_per_s
+        self._falling = False
         self._step = STEP
         self.begin(now)
 
@@ -57,11 +58,14 @@ class Pacing:
         return self.rate_per_s != before
 
     def _fall(self, span_s: float) -> None:
-        self._refused_per_s = self.rate_per_s
+        if not self._falling:
+            self._refused_per_s = self.rate_per_s
+        self._falling = True
         self.rate_per_s = min(self.rate_per_s, max(FALL_MAX * self.rate_per_s, self._ok / span_s))
         self._step = STEP
 
     def _grow(self) -> None:
+        self._falling = False
         known = REGAIN_UP_TO * self._refused_per_s
         if self.rate_per_s < known:
             self.rate_per_s = min(known, REGAIN * self.rate_per_s)
