@@ -36,6 +36,8 @@ class Shape:
     retry_after_s: float | None = None  # what a refusal says
     rate_per_s: float | None = None  # token bucket
     burst: int = 20
+    quota: tuple[int, float] | None = None  # so many requests are accepted in each window of so many seconds
+    refused_share: float = 0.0  # of requests, at random, whatever is in flight
     error_share: float = 0.0  # of answers that are a 500, at random
     stall_every_s: float | None = None
     stall_s: float = 1.0
@@ -57,6 +59,8 @@ def load(path: Path) -> Shape:
     for key in ("steps", "slower", "outages"):
         if key in data:
             data[key] = tuple(tuple(pair) for pair in data[key])
+    if "quota" in data:
+        data["quota"] = tuple(data["quota"])
     return Shape(name=path.stem, **data)
 
 
@@ -77,6 +81,7 @@ class Server:
         self._at = 0.0  # real time up to which it is right
         self._serving: list[tuple[float, int]] = []  # (virtual end, job)
         self._waiting: deque[int] = deque()
+        self._window, self._window_used = -1, 0
         self._tokens, self._tokens_at = float(shape.burst), 0.0
         changes = [(at, "workers", float(n)) for at, n in shape.steps] + [(at, "slower", f) for at, f in shape.slower]
         if shape.stall_every_s:
@@ -94,6 +99,15 @@ class Server:
         shape = self.shape
         if any(begin <= now < end for begin, end in shape.outages):
             return False
+        if shape.refused_share and self._rng.random() < shape.refused_share:
+            return False
+        if shape.quota is not None:
+            window = int(now // shape.quota[1])
+            if window != self._window:
+                self._window, self._window_used = window, 0
+            if self._window_used >= shape.quota[0]:
+                return False
+            self._window_used += 1
         if shape.rate_per_s is not None:
             self._tokens = min(shape.burst, self._tokens + (now - self._tokens_at) * shape.rate_per_s)
             self._tokens_at = now

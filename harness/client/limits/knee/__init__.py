@@ -98,6 +98,8 @@ class Knee:
                 self.cause, self.rate_per_s = search.cause, search.rate_per_s
                 return
             search.outage.count += 1
+            if search.tolerance.share:
+                search.tolerance.accepted()
         elif sample.signal is Signal.ignored:
             # The time that it held a slot is taken out of the measurement. The comparison is false for NaN.
             if search.pacing is None and sample.latency_s >= 0.0:
@@ -110,6 +112,8 @@ class Knee:
             refusals.follow_pace(search, search.pacing, sample)
         elif sample.outcome in OVERLOAD:
             search.block.add(sample, False)
+            if search.tolerance.share and search.tolerance.excuses(sample.done):
+                return
             if not (current and search.ceiling.refused(sample, search.value, search.curve.free(search.value))):
                 return
             refusals.lower(search, sample.done)

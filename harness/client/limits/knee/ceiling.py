@@ -34,6 +34,8 @@ class Ceiling:
         self._cut_at = -math.inf
         self._cut_to = 0
         self._cuts = 0
+        # The limit before the first of the cuts in a row.
+        self.cut_from = 1
         self._first_at = self._last_at = -math.inf
         self._apart = 0
         self._count = 0
@@ -62,7 +64,9 @@ class Ceiling:
     def cut(self, value: int, now: float) -> int:
         """The limit to fall to; 0 if that was done often enough, so that the server limits a rate."""
         self.met = True
-        self._cuts = self._cuts + 1 if value <= self._cut_to else 1
+        self._cuts = self._cuts + 1 if value <= max(1, self._cut_to) else 1
+        if self._cuts == 1:
+            self.cut_from = value
         self._cut_at = now
         if self._cuts >= CUTS_OF_A_RATE:
             self._cuts = 0

@@ -5,6 +5,7 @@ Rules of this file
   2. A window with refusals lowers the pace to the accepted rate, by 30 % at most: one bad moment is not the rate.
   3. Up to 90 % of the pace at which refusals last began, it is regained by half in each window; then it grows slowly.
   4. A pace that was not used has shown nothing, and does not grow.
+  5. If half of the first pace is refused as often, sending less does not help (`in_vain`; tolerance.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ USED = 0.7
 # A window ends after so many answers and seconds, or after more seconds with fewer answers.
 ANSWERS, WINDOW_S = 50, 0.5
 ANSWERS_MIN, WINDOW_MAX_S = 4, 2.0
+# Share of the first pace, and of the first share of refusals, at which lowering the pace has been in vain.
+HALF = 0.5
 
 
 class Pacing:
@@ -32,6 +35,11 @@ class Pacing:
         self._refused_per_s = rate_per_s
         self._falling = False
         self._step = STEP
+        self._first_per_s = rate_per_s
+        # The share that was refused in the first window with refusals; 0 before it.
+        self._first_share = 0.0
+        # The share that is refused at any pace; 0: it falls with the pace, or that is not known.
+        self.in_vain = 0.0
         self.begin(now)
 
     def begin(self, now: float) -> None:
@@ -58,6 +66,10 @@ class Pacing:
         return self.rate_per_s != before
 
     def _fall(self, span_s: float) -> None:
+        share = self._refused / (self._ok + self._refused)
+        self._first_share = self._first_share or share
+        if self.rate_per_s <= HALF * self._first_per_s and HALF * self._first_share <= share < 1.0:
+            self.in_vain = share
         if not self._falling:
             self._refused_per_s = self.rate_per_s
         self._falling = True

@@ -9,9 +9,6 @@ from harness.client.limits.knee.pacing import Pacing
 from harness.client.limits.knee.search import BeforeFailures, Search
 from harness.client.types import Outcome, Sample
 
-# So many older attempts ended, and that share of the limit, before a new one was accepted: the server was not full.
-FREED_MIN, FREED_SHARE = 8, 0.5
-
 
 def lower(search: Search, now: float) -> None:
     """Lower the limit to what was accepted. If that was done repeatedly, the server limits a rate: pace attempts."""
@@ -43,13 +40,21 @@ def follow_pace(search: Search, pacing: Pacing, sample: Sample) -> None:
     if pacing.add(sample):
         search.rate_per_s = pacing.rate_per_s
         search.cause = Cause.pace_changed
+    if pacing.in_vain:
+        search.tolerance.begin(pacing.in_vain, sample.done)
+        _end_pace(search, search.ceiling.cut_from, sample.done)
+        return
     bounded = sample.outcome is Outcome.ok and sample.in_flight >= search.value
     search.unpaced = search.unpaced + 1 if bounded else 0
     if search.unpaced > 3 * search.value + 30:
-        search.pacing, search.unpaced = None, 0
-        search.ceiling.lift()
-        search.calibrated = False
-        search.move(search.wanted, Cause.pace_ended, sample.done)
+        _end_pace(search, search.wanted, sample.done)
+
+
+def _end_pace(search: Search, wanted: float, now: float) -> None:
+    search.pacing, search.unpaced = None, 0
+    search.ceiling.lift()
+    search.calibrated = False
+    search.move(wanted, Cause.pace_ended, now)
 
 
 def failed(search: Search, sample: Sample) -> bool:
@@ -65,16 +70,13 @@ def failed(search: Search, sample: Sample) -> bool:
 def accepted(search: Search, before: BeforeFailures, sample: Sample) -> bool:
     """An attempt succeeded after failures. True if nothing was accepted for a while: go on as before that."""
     now = sample.done
-    if sample.sent <= before.at:
-        before.freed.append(now)
+    if search.outage.active and sample.sent > before.at:
+        search.outage.end(now)
+    elif not before.had_room(sample):
+        if before.is_over:
+            search.before_failures = None
         return False
     search.before_failures = None
-    # A server that is merely full takes an attempt for each one that ends.
-    free = sum(freed <= sample.sent for freed in before.freed)
-    if search.outage.active:
-        search.outage.end(now)
-    elif free < max(FREED_MIN, FREED_SHARE * before.wanted):
-        return False
     _restore(search, before, now)
     quota_per_s = search.outage.quota_per_s()
     if search.pacing is None and 0.0 < quota_per_s < float("inf"):

@@ -1,0 +1,50 @@
+"""Refusals that do not depend on the load, such as those of one broken replica of several; pure.
+
+Rules of this file
+  1. A server that is full, or limits a rate, refuses less when less is sent. If the same share is refused at half of the
+     pace, sending less does not help, and that share is tolerated.
+  2. Each success allows for so many refusals. What goes beyond is counted as before.
+  3. The share is measured again each minute, and forgotten if refusals became much rarer.
+"""
+
+from __future__ import annotations
+
+AGAIN_S = 60.0
+# Refusals allowed, in multiples of the tolerated share, and those that may come together.
+ALLOWANCE, TOGETHER = 1.5, 8.0
+# The share of the known share below which it is forgotten.
+RARER = 0.5
+
+
+class Tolerance:
+    """The share of attempts that is refused whatever the load."""
+
+    __slots__ = ("_allowed", "_ok", "_refused", "_until", "share")
+
+    def __init__(self) -> None:
+        self.share = 0.0
+        self._allowed = 0.0
+        self._ok = self._refused = 0
+        self._until = 0.0
+
+    def begin(self, share: float, now: float) -> None:
+        """Tolerate this share, below 1, from now on."""
+        self.share, self._allowed = share, TOGETHER
+        self._ok = self._refused = 0
+        self._until = now + AGAIN_S
+
+    def accepted(self) -> None:
+        """An attempt succeeded."""
+        self._ok += 1
+        self._allowed = min(TOGETHER, self._allowed + ALLOWANCE * self.share / (1.0 - self.share))
+
+    def excuses(self, now: float) -> bool:
+        """An attempt was refused. True if that is no more than the tolerated share."""
+        self._refused += 1
+        if now >= self._until:
+            share = self._refused / (self._ok + self._refused)
+            self.begin(share if RARER * self.share <= share < 1.0 else 0.0, now)
+        if not self.share or self._allowed < 1.0:
+            return False
+        self._allowed -= 1.0
+        return True
