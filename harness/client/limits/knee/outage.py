@@ -16,7 +16,7 @@ import math
 
 from harness.client.types import Sample
 
-# Failures in a row that are no accident.
+# Failures in a row that are no accident, where failures are rare.
 LEAST = 3
 PROBE_FIRST_S, PROBE_GROWTH, PROBE_MAX_S = 0.1, 1.5, 2.0
 HINT_MAX_S = 60.0
@@ -44,10 +44,10 @@ class Outage:
         """Whether the server accepts nothing now."""
         return self.interval_s > 0.0
 
-    def failed(self, sample: Sample) -> bool:
-        """An attempt failed. True if the interval changed: an outage begins, or a probe failed."""
+    def failed(self, sample: Sample, least: int = LEAST) -> bool:
+        """An attempt failed. True if the interval changed: an outage of `least` failures begins, or a probe failed."""
         if not self.active:
-            if sample.streak < LEAST:
+            if sample.streak < least:
                 return False
             self._begun = sample.done
             self.interval_s = PROBE_FIRST_S

@@ -11,6 +11,7 @@ Rules of this file
 from __future__ import annotations
 
 from harness.client.limits.knee.ceiling import OVERLOAD
+from harness.client.limits.knee.tolerance import SHARE_MAX
 from harness.client.types import Outcome, Sample
 
 # Refusals per accepted attempt up to which the pace still grows; it must be slightly too high to learn anything.
@@ -24,6 +25,8 @@ ANSWERS, WINDOW_S = 50, 0.5
 ANSWERS_MIN, WINDOW_MAX_S = 4, 2.0
 # Share of the first pace, and of the first share of refusals, at which lowering the pace has been in vain.
 HALF = 0.5
+# Answers from which a share of refusals is known well enough.
+POOLED = 30
 
 
 class Pacing:
@@ -40,6 +43,7 @@ class Pacing:
         self._first_share = 0.0
         # The share that is refused at any pace; 0: it falls with the pace, or that is not known.
         self.in_vain = 0.0
+        self._in_all = self._refused_in_all = 0
         self.begin(now)
 
     def begin(self, now: float) -> None:
@@ -56,6 +60,8 @@ class Pacing:
         full = count >= ANSWERS and span_s >= WINDOW_S
         if not full and (count < ANSWERS_MIN or span_s < WINDOW_MAX_S):
             return False
+        self._in_all += count
+        self._refused_in_all += self._refused
         before = self.rate_per_s
         used = count >= USED * before * span_s
         if self._refused > REFUSED_MAX * self._ok:
@@ -68,8 +74,10 @@ class Pacing:
     def _fall(self, span_s: float) -> None:
         share = self._refused / (self._ok + self._refused)
         self._first_share = self._first_share or share
-        if self.rate_per_s <= HALF * self._first_per_s and HALF * self._first_share <= share < 1.0:
-            self.in_vain = share
+        pooled = self._refused_in_all / self._in_all
+        low = self.rate_per_s <= HALF * self._first_per_s
+        if low and self._in_all >= POOLED and share >= HALF * self._first_share and pooled <= SHARE_MAX:
+            self.in_vain = pooled
         if not self._falling:
             self._refused_per_s = self.rate_per_s
         self._falling = True

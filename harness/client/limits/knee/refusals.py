@@ -32,7 +32,9 @@ def lower(search: Search, now: float) -> None:
 def _pace(search: Search, rate_per_s: float, now: float) -> None:
     search.pacing = Pacing(rate_per_s, now)
     search.rate_per_s = rate_per_s
-    search.move(2.0 * search.value + 4, Cause.paced, now)
+    # The pace is the bound now, so the number in flight must not be one.
+    search.ceiling.lift()
+    search.move(max(2.0 * search.value + 4, search.ceiling.cut_from), Cause.paced, now)
 
 
 def follow_pace(search: Search, pacing: Pacing, sample: Sample) -> None:
@@ -61,7 +63,7 @@ def failed(search: Search, sample: Sample) -> bool:
     """An attempt failed. True if nothing is accepted: then only probes are sent, and nothing is learnt."""
     if search.before_failures is None:
         search.before_failures = _state(search, sample.done)
-    if search.outage.failed(sample):
+    if search.outage.failed(sample, search.tolerance.streak_min):
         search.rate_per_s = 1.0 / search.outage.interval_s
         search.cause = Cause.outage
     return search.outage.active

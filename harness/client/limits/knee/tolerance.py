@@ -1,19 +1,27 @@
 """Refusals that do not depend on the load, such as those of one broken replica of several; pure.
 
 Rules of this file
-  1. A server that is full, or limits a rate, refuses less when less is sent. If the same share is refused at half of the
-     pace, sending less does not help, and that share is tolerated.
+  1. A server that is full, or limits a rate, refuses less when less is sent. If the same share is refused at half of
+     the pace, sending less does not help, and that share is tolerated.
   2. Each success allows for so many refusals. What goes beyond is counted as before.
   3. The share is measured again each minute, and forgotten if refusals became much rarer.
 """
 
 from __future__ import annotations
 
+import math
+
+from harness.client.limits.knee.outage import LEAST
+
 AGAIN_S = 60.0
+# Probability at which a row of failures is no accident.
+ACCIDENT = 0.001
 # Refusals allowed, in multiples of the tolerated share, and those that may come together.
 ALLOWANCE, TOGETHER = 1.5, 8.0
 # The share of the known share below which it is forgotten.
 RARER = 0.5
+# A larger share of refusals is an outage.
+SHARE_MAX = 0.9
 
 
 class Tolerance:
@@ -33,6 +41,11 @@ class Tolerance:
         self._ok = self._refused = 0
         self._until = now + AGAIN_S
 
+    @property
+    def streak_min(self) -> int:
+        """Failures in a row that are no accident at this share."""
+        return LEAST if not self.share else max(LEAST, math.ceil(math.log(ACCIDENT) / math.log(self.share)))
+
     def accepted(self) -> None:
         """An attempt succeeded."""
         self._ok += 1
@@ -43,7 +56,7 @@ class Tolerance:
         self._refused += 1
         if now >= self._until:
             share = self._refused / (self._ok + self._refused)
-            self.begin(share if RARER * self.share <= share < 1.0 else 0.0, now)
+            self.begin(share if RARER * self.share <= share <= SHARE_MAX else 0.0, now)
         if not self.share or self._allowed < 1.0:
             return False
         self._allowed -= 1.0
