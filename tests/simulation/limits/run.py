@@ -49,12 +49,14 @@ class _Client:
 
 def play(shape: Shape, new_limit: Callable[[], Limit], seed: int) -> Played:
     """One run: an endless backlog (or as much as `demand` says), one slot for each attempt, no retry inside it."""
-    rng = random.Random(seed)
+    # With the name, so that shapes of one law do not all replay one stream.
+    rng = random.Random(f"{shape.name}:{seed}")
     server = Server(shape, rng)
     clients = [_Client(new_limit(), k * shape.stagger_s) for k in range(shape.clients)]
     played = Played(by_client=[0] * len(clients), limits=[(0.0, clients[0].value, "start")])
     jobs: dict[int, tuple[_Client, float, int, int, int, int]] = {}
     refusals: list[tuple[float, int]] = []
+    dropped: set[int] = set()
     starts = [(client.start, k) for k, client in enumerate(clients)]  # a heap: of who has to send, and when
     number = 0
     now = 0.0
@@ -74,7 +76,10 @@ def play(shape: Shape, new_limit: Callable[[], Limit], seed: int) -> Played:
             number += 1
             client.in_flight += 1
             jobs[number] = (client, now, client.in_flight, client.value, client.generation, client.streak.epoch)
-            if not server.offer(number, now):
+            if server.drops:
+                dropped.add(number)
+                heapq.heappush(refusals, (now + shape.timeout_s, number))
+            elif not server.offer(number, now):
                 heapq.heappush(refusals, (now + REFUSED_AFTER_S, number))
 
     def fails(now: float) -> Outcome:
@@ -120,7 +125,7 @@ def play(shape: Shape, new_limit: Callable[[], Limit], seed: int) -> Played:
             admit(client)
         elif refusal <= event:
             job = heapq.heappop(refusals)[1]
-            learn(job, fails(jobs[job][1]))
+            learn(job, Outcome.timed_out if job in dropped else fails(jobs[job][1]))
         else:
             job = server.step(now)
             lost, server.lost = server.lost, []

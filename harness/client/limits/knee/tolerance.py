@@ -17,7 +17,7 @@ AGAIN_S = 60.0
 # Probability at which a row of failures is no accident.
 ACCIDENT = 0.001
 # Refusals allowed, in multiples of the tolerated share, and those that may come together.
-ALLOWANCE, TOGETHER = 1.5, 8.0
+ALLOWANCE, TOGETHER = 2.0, 16.0
 # The share of the known share below which it is forgotten.
 RARER = 0.5
 # A larger share of refusals is an outage.
