@@ -48,7 +48,7 @@ from harness.client.checks import between
 from harness.client.errors import SettingError
 from harness.client.limits.knee import phases, refusals
 from harness.client.limits.knee.ceiling import OVERLOAD
-from harness.client.limits.knee.search import REST_MIN, SEEK, Search
+from harness.client.limits.knee.search import SEEK, Search
 from harness.client.types import Outcome, Sample, Signal
 
 
@@ -90,37 +90,34 @@ class Knee:
     def update(self, sample: Sample, /) -> None:
         """Learn from one attempt, in constant time except for the fit after a probe."""
         search = self._search
-        current = sample.generation == search.changes
-        if sample.outcome is Outcome.ok:
-            search.done.append(sample.done)
-            before = search.before_failures
-            if before is not None and refusals.accepted(search, before, sample):
-                self.cause, self.rate_per_s = search.cause, search.rate_per_s
-                return
-            search.outage.count += 1
-            if search.tolerance.share:
-                search.tolerance.accepted()
-        elif sample.signal is Signal.ignored:
-            # The time that it held a slot is taken out of the measurement. The comparison is false for NaN.
-            if search.pacing is None and sample.latency_s >= 0.0:
-                search.block.add(sample, current)
-            return
-        elif refusals.failed(search, sample):
+        if _learn(search, sample):
             self.cause, self.rate_per_s = search.cause, search.rate_per_s
-            return
-        if search.pacing is not None:
-            refusals.follow_pace(search, search.pacing, sample)
-        elif sample.outcome in OVERLOAD:
-            search.block.add(sample, False)
-            if search.tolerance.share and search.tolerance.excuses(sample.done):
-                return
-            if not (current and search.ceiling.refused(sample, search.value, search.curve.free(search.value))):
-                return
-            refusals.lower(search, sample.done)
-        elif search.block.add(sample, current):
-            phases.judge(search, sample.done)
-        elif sample.done >= search.timetable.at and search.phase == "rest" and search.block.seen >= REST_MIN / 2:
-            phases.probe_fewer(search, sample.done)
-        else:
-            return
-        self.cause, self.rate_per_s = search.cause, search.rate_per_s
+
+
+def _learn(search: Search, sample: Sample) -> bool:
+    """Learn from one attempt. True if the limit or the pace may have changed."""
+    current = sample.generation == search.changes
+    if sample.outcome is Outcome.ok:
+        search.done.append(sample.done)
+        search.outage.count += 1
+        if search.tolerance.share:
+            search.tolerance.accepted()
+        before = search.before_failures
+        if before is not None and refusals.accepted(search, before, sample):
+            return True
+    elif sample.signal is Signal.ignored:
+        # The time that it held a slot is taken out of the measurement. The comparison is false for NaN.
+        if search.pacing is None and sample.latency_s >= 0.0:
+            search.block.add(sample, current)
+        return False
+    elif refusals.failed(search, sample):
+        return True
+    if search.pacing is not None:
+        refusals.follow_pace(search, search.pacing, sample)
+        return True
+    if sample.outcome in OVERLOAD:
+        return refusals.refused(search, sample, current)
+    if search.block.add(sample, current):
+        phases.judge(search, sample.done)
+        return True
+    return search.phase == "rest" and phases.probe_if_due(search, sample.done)

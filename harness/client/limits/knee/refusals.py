@@ -10,6 +10,17 @@ from harness.client.limits.knee.search import BeforeFailures, Search
 from harness.client.types import Outcome, Sample
 
 
+def refused(search: Search, sample: Sample, current: bool) -> bool:
+    """An attempt was refused, while others are accepted. True if the limit fell."""
+    search.block.add(sample, False)
+    if search.tolerance.share and search.tolerance.excuses(sample.done):
+        return False
+    counts = current and search.ceiling.refused(sample, search.value, search.curve.free(search.value))
+    if counts:
+        lower(search, sample.done)
+    return counts
+
+
 def lower(search: Search, now: float) -> None:
     """Lower the limit to what was accepted. If that was done repeatedly, the server limits a rate: pace attempts."""
     if search.phase == "start":

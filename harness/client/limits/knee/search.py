@@ -94,32 +94,9 @@ class Search:
     """The measurements of the server, the present limit, and the moves between limits."""
 
     __slots__ = (
-        *(
-            "base_s",
-            "before_failures",
-            "block",
-            "calibrated",
-            "cause",
-            "ceiling",
-            "changes",
-            "curve",
-            "done",
-            "drained_from",
-        ),
-        *(
-            "maximum",
-            "minimum",
-            "news",
-            "outage",
-            "pacing",
-            "phase",
-            "probing_since",
-            "rate_per_s",
-            "reference",
-            "seek",
-            "surprised",
-        ),
-        *("timetable", "tolerance", "unpaced", "value", "wanted"),
+        *("base_s", "before_failures", "block", "calibrated", "cause", "ceiling", "changes", "curve", "done"),
+        *("drained_from", "maximum", "minimum", "news", "outage", "pacing", "phase", "probing_since", "rate_per_s"),
+        *("reference", "seek", "surprised", "timetable", "tolerance", "unpaced", "value", "wanted"),
     )
 
     def __init__(self, initial: int, minimum: int, maximum: int, seek: Seek) -> None:
