@@ -68,22 +68,29 @@ def test_a_pace_that_was_not_used_does_not_grow() -> None:
 def test_a_streak_is_certain_when_the_attempts_of_before_are_back() -> None:
     """Three were in flight at the first failure; one of them is cancelled, the others fail."""
     streak = Streak()
-    assert streak.failed(0, others=3) == 0
+    assert streak.failed(0, others=3, sent=1.0) == 0
     assert streak.epoch == 1
-    assert streak.failed(1, others=3) == 0
+    assert streak.failed(1, others=3, sent=1.1) == 0
     streak.left(0)
-    assert streak.failed(0, others=3) == 0
-    assert streak.failed(0, others=3) == 4
-    assert streak.failed(1, others=3) == 5
-    streak.accepted()
-    assert streak.failed(1, others=1) == 0
+    assert streak.failed(0, others=3, sent=0.9) == 0
+    assert streak.failed(0, others=3, sent=0.9) == 4
+    assert streak.failed(1, others=3, sent=1.2) == 5
+    streak.accepted(1.3)
+    assert streak.failed(1, others=1, sent=1.4) == 0
     assert streak.epoch == 2
 
 
 def test_an_attempt_that_is_cancelled_without_a_streak_changes_nothing() -> None:
     streak = Streak()
     streak.left(0)
-    assert streak.failed(0, others=0) == 1
+    assert streak.failed(0, others=0, sent=1.0) == 1
+
+
+def test_a_time_out_of_an_attempt_from_before_the_last_accepted_one_is_no_failure_of_now() -> None:
+    streak = Streak()
+    streak.accepted(10.0)
+    assert [streak.failed(0, others=0, sent=5.0) for _ in range(3)] == [0, 0, 0]
+    assert streak.failed(0, others=0, sent=10.1) == 1
 
 
 def test_probes_of_an_outage_become_rarer_and_obey_retry_after() -> None:

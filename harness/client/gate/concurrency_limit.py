@@ -79,8 +79,8 @@ class ConcurrencyLimit(Slots):
             streak = 0
             if response.outcome is not _OK:
                 streak = self._count_failure(response, epoch)
-            elif self._streak.failures:
-                self._streak.accepted()
+            else:
+                self._streak.accepted(response.sent)
             sample = self._sample(request, response, in_flight, size, generation, streak)
             if sample is not None:
                 limit, paced = self.limit, self._paced
@@ -123,9 +123,9 @@ class ConcurrencyLimit(Slots):
     def _count_failure(self, response: Response, epoch: int) -> int:
         """Failures in a row, if nothing else may still be accepted; 0 for an attempt that is no failure."""
         if SIGNALS[response.outcome] is Signal.overload:
-            return self._streak.failed(epoch, self.in_flight - 1)
+            return self._streak.failed(epoch, self.in_flight - 1, response.sent)
         if response.outcome in ACCEPTED:
-            self._streak.accepted()
+            self._streak.accepted(response.sent)
         else:
             self._streak.left(epoch)
         return 0

@@ -92,9 +92,9 @@ def play(shape: Shape, new_limit: Callable[[], Limit], seed: int) -> Played:
         client.in_flight -= 1
         streak = 0
         if outcome is Outcome.ok:
-            client.streak.accepted()
+            client.streak.accepted(sent)
         else:
-            streak = client.streak.failed(epoch, client.in_flight)
+            streak = client.streak.failed(epoch, client.in_flight, sent)
         retry_after_s = shape.retry_after_s if outcome is Outcome.rejected else None
         client.limit.update(Sample(outcome, sent, now, in_flight, value, generation, retry_after_s, streak=streak))
         if outcome is Outcome.ok:

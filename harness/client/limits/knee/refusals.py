@@ -15,6 +15,9 @@ def refused(search: Search, sample: Sample, current: bool) -> bool:
     search.block.add(sample, False)
     if search.tolerance.share and search.tolerance.excuses(sample.done):
         return False
+    if sample.outcome is Outcome.timed_out:
+        # It was admitted long ago, and still counts if no more are admitted now.
+        current = sample.in_flight <= search.value
     counts = current and search.ceiling.refused(sample, search.value, search.curve.free(search.value))
     if counts:
         lower(search, sample.done)
