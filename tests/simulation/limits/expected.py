@@ -28,8 +28,7 @@ def quantile(values: Sequence[float]) -> float:
 def ranges(shape: Shape) -> str:
     """The line of the shape's file."""
     known = int(shape.expect["best"])
-    best = reference(shape, SEEDS[0], grid=(known,))
-    found = [scores(play(shape, Knee, seed), shape, best) for seed in SEEDS]
+    found = [scores(play(shape, Knee, seed), shape, reference(shape, seed, grid=(known,))) for seed in SEEDS]
     efficiency = math.floor(100 * quantile([one.efficiency for one in found])) / 100
     p50 = math.ceil(-10 * quantile([-one.p50 for one in found])) / 10
     refusals = math.ceil(-100 * quantile([-one.refusals for one in found])) / 100

