@@ -1,7 +1,7 @@
 """Rewrites the expected ranges of the shapes: `python -m tests.simulation.limits.expected [SHAPE ...]`.
 
 A range ends at the worst of 20 seeds, none of which the tests play: about one run in twenty is worse, so the median of
-the tests' three is worse once in a hundred. A change of `knee` is not hidden by a margin, and one lucky seed is no claim.
+the tests' three is worse once in a hundred. So no margin hides a change of `knee`, and no lucky seed is a claim.
 """
 
 from __future__ import annotations

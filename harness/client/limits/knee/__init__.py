@@ -29,7 +29,12 @@ learned again; with more in flight it may be caused by other clients, and the pr
 *Refusals and time-outs* (ceiling.py, refusals.py). More than a few of them lower the limit to what was in flight before
 the refused attempt. That limit is not tried again for 2 s, growing to 30 s, and not before the server's Retry-After.
 Refused three times in a row with ever fewer in flight, the server limits a rate, not a number: attempts are then paced
-(`rate_per_s`). The pace grows slowly and falls back to the accepted rate after a refusal.
+(`rate_per_s`, pacing.py). If half of the pace is refused as often, refusals do not depend on the load, and their share
+is tolerated (tolerance.py).
+
+*Outages* (outage.py). If nothing at all is accepted, that is an outage or a spent quota, and says nothing about the
+number in flight. The state from before the first failure is restored when the server accepts an attempt again; until
+then probes are sent, at intervals that grow.
 
 *Ignored outcomes.* Outcomes that the caller caused (client_error, cancelled, not_sent, bad_response) never move the
 limit. Errors of the server only cost throughput. Latency is divided by the relative size of an attempt, and the
