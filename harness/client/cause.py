@@ -49,6 +49,9 @@ class Cause(enum.StrEnum):
     paced = "paced", Family.refused, "paced: the server limits the rate"
     pace_changed = "pace_changed", Family.refused, "the pace changed"
     pace_ended = "pace_ended", Family.refused, "the pace no longer limits"
+    # A server that accepts nothing.
+    outage = "outage", Family.refused, "the server accepts nothing: probes only"
+    outage_ended = "outage_ended", Family.more, "the server accepts again"
 
 
 def family_of(code: str) -> Family | None:

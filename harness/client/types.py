@@ -229,6 +229,8 @@ class Sample(msgspec.Struct, frozen=True):
         work: Cost relative to an average attempt; see `harness.client.gate.size`. Default 1.0.
         lag_s: Part of `done - sent` attributed to delay of the client's own event loop, in seconds. Default
             0.0.
+        streak: Of a failure: failures in a row, this one included, if no attempt from before them is in flight.
+            Then the server accepts nothing. Default 0.
     """
 
     outcome: Outcome
@@ -240,6 +242,7 @@ class Sample(msgspec.Struct, frozen=True):
     retry_after_s: float | None = None
     work: float = 1.0
     lag_s: float = 0.0
+    streak: int = 0
 
     @property
     def signal(self) -> Signal:

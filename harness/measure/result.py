@@ -176,6 +176,7 @@ class LimitLog(msgspec.Struct, frozen=True):
     dropped: int  # decisions that did not fit into the records
     causes: dict[str, int]
     timeline: list[LimitChange]
+    applications: int = 1  # client applications with a limit of their own, in the timeline
 
 
 class Named(msgspec.Struct, frozen=True):

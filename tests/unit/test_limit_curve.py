@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import pytest
 
 from harness.client.limits.knee.block import Block
-from harness.client.limits.knee.ceiling import Accepted, Ceiling
+from harness.client.limits.knee.ceiling import Ceiling
 from harness.client.limits.knee.curve import Curve
 from harness.client.types import Outcome, Sample
 
@@ -126,17 +124,3 @@ def test_three_cuts_in_a_row_are_a_rate() -> None:
         cuts.append(ceiling.cut(value, at))
         value = cuts[-1] or value
     assert cuts == [15, 14, 0]
-
-
-def test_the_pace_follows_what_is_accepted() -> None:
-    """It grows slowly while nothing is refused, and falls back to what got through."""
-    accepted = Accepted(deque([0.0, 1.0, 2.0]), 2.0)
-    assert accepted.rate_per_s == pytest.approx(1.5)
-    accepted.rate_per_s = 100.0
-    for k in range(60):
-        accepted.add(answer(2.0 + (k + 1) / 100))
-    grown = accepted.rate_per_s
-    for k in range(60):
-        accepted.add(answer(3.0 + k / 50) if k % 2 else refusal(3.0 + k / 50))
-    assert 100 < grown < 103
-    assert accepted.rate_per_s < 40

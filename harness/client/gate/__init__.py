@@ -7,5 +7,6 @@
   the server reports in its headers (quota_headers.py);
 * sampler.py: turns each response into a `Sample` for the limit, with the client's own lateness (lateness.py) and the
   size of the request (size.py);
+* streak.py: whether the server accepts nothing at all, an outage or a spent quota;
 * observer.py: notifies an observer of every change of the limit.
 """

@@ -12,9 +12,10 @@ from harness.client.gate.pause import PROBE
 from harness.client.gate.quota_headers import QuotaReader
 from harness.client.gate.sampler import Sampler
 from harness.client.gate.slots import Slots
+from harness.client.gate.streak import Streak
 from harness.client.limits.fixed import Fixed
 from harness.client.protocols import PacedLimit, SizedLimit
-from harness.client.types import Limit, Outcome, Request, Response, Send
+from harness.client.types import SIGNALS, Limit, Outcome, Request, Response, Send, Signal
 
 _OK, _REJECTED = Outcome.ok, Outcome.rejected
 ACCEPTED = frozenset({Outcome.ok, Outcome.client_error, Outcome.bad_response})
@@ -48,6 +49,7 @@ class ConcurrencyLimit(Slots):
         self._accepted_at = -math.inf
         # The lateness of the loop is being measured (`lateness.Owner`).
         self.sampled = False
+        self._streak = Streak()
         self._sampler = Sampler()
         self._sample = self._sampler.sample
         self._describe()
@@ -68,9 +70,18 @@ class ConcurrencyLimit(Slots):
                 return await self._inner(request)
             if not self.sampled:
                 self._sampler.lateness = lag_for(self)
-            in_flight, size, generation = self.in_flight, self._size, self.generation
-            response = await self._inner(request)
-            sample = self._sample(request, response, in_flight, size, generation)
+            in_flight, size, generation, epoch = self.in_flight, self._size, self.generation, self._streak.epoch
+            try:
+                response = await self._inner(request)
+            except BaseException:
+                self._streak.left(epoch)
+                raise
+            streak = 0
+            if response.outcome is not _OK:
+                streak = self._count_failure(response, epoch)
+            else:
+                self._streak.accepted(response.sent)
+            sample = self._sample(request, response, in_flight, size, generation, streak)
             if sample is not None:
                 limit, paced = self.limit, self._paced
                 limit.update(sample)
@@ -108,6 +119,16 @@ class ConcurrencyLimit(Slots):
             self._resize(limit.value)
         if self._paced is not None and self._paced.rate_per_s != self._turnstile.rate_per_s:
             self._pace(self._paced.rate_per_s)
+
+    def _count_failure(self, response: Response, epoch: int) -> int:
+        """Failures in a row, if nothing else may still be accepted; 0 for an attempt that is no failure."""
+        if SIGNALS[response.outcome] is Signal.overload:
+            return self._streak.failed(epoch, self.in_flight - 1, response.sent)
+        if response.outcome in ACCEPTED:
+            self._streak.accepted(response.sent)
+        else:
+            self._streak.left(epoch)
+        return 0
 
     def _on_outcome(self, response: Response) -> None:
         """A response that was accepted or refused may open or close the turnstile."""

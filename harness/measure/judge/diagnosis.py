@@ -17,6 +17,7 @@ from harness.base import units
 from harness.measure.judge.client_time import BUSY_SHARE_MAX, STARVED_WAIT_SHARE_MIN, busy_share
 from harness.measure.judge.diagnosis_beside import SERVER, flight, in_flight, place, with_room, without_room
 from harness.measure.judge.failing import mostly_refused
+from harness.measure.judge.held_back import held_back
 from harness.measure.judge.steps import Step, median, steps
 from harness.measure.judge.verdict import CEILING_SHARE_MAX, CPU_SHARE_MAX
 from harness.measure.result import Case, Diagnosis, Quantile
@@ -55,13 +56,14 @@ def diagnose(cases: Sequence[Case]) -> list[Case]:
 
 
 def _with_apart(case: Case, found: Diagnosis) -> Diagnosis:
-    """Add the calls and cache hits that explain a difference between rates and attempts."""
+    """Add the calls and cache hits that explain a difference between rates and attempts, and what held the limit."""
     calls, hits = case.counts.own_calls, case.counts.cache_hits
     said = [
         f" Layers made {calls:,} calls of their own in addition; these are not attempts of a request." if calls else "",
         f" {hits:,} items were answered without an exchange of their own, from a cache or with an equal one."
         if hits
         else "",
+        held_back(case),
     ]
     return Diagnosis(found.limited_by, found.text + "".join(said))
 

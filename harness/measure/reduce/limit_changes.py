@@ -16,7 +16,7 @@ POINTS_MAX = 500  # of a timeline in the result
 def limit_log(repeats: Sequence[Sequence[RecordPaths]]) -> LimitLog | None:
     """Counts over all repeats and the timeline of the first one; None if there was no decision."""
     causes: Counter[str] = Counter()
-    dropped, timeline = 0, list[LimitChange]()
+    dropped, applications, timeline = 0, 1, list[LimitChange]()
     for number, processes in enumerate(repeats):
         logs = [read(process.decisions) for process in processes]
         dropped += sum(lost for _, lost in logs)
@@ -24,12 +24,13 @@ def limit_log(repeats: Sequence[Sequence[RecordPaths]]) -> LimitLog | None:
             causes.update(decision.cause for decision in decisions)
         if not number:
             zeros = [read_header(process.requests)[0].t0_unix_s for process in processes]
+            applications = len({(of, one.application) for of, (found, _) in enumerate(logs) for one in found})
             of_process = (decisions for decisions, _ in logs)
             timeline = _timeline([(zero - min(zeros), of) for zero, of in zip(zeros, of_process, strict=True)])
     if not causes:
         return None
     ordered = dict(sorted(causes.items(), key=lambda entry: (-entry[1], entry[0])))
-    return LimitLog(decisions=causes.total(), dropped=dropped, causes=ordered, timeline=thinned(timeline))
+    return LimitLog(causes.total(), dropped, ordered, thinned(timeline), applications)
 
 
 def _timeline(processes: Sequence[tuple[float, list[Decision]]]) -> list[LimitChange]:

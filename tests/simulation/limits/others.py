@@ -1,7 +1,7 @@
 """Limits on shapes outside the list: `python -m tests.simulation.limits.others [LIMIT ...]`.
 
 Those of `others/` that are called `on_the_way_*` were looked at while our limit was built, `last_*` were first played
-after its last change.
+after that work. `realistic_*` came later: mixtures of sizes, neighbours, quotas, outages, answers that never come.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(names: list[str]) -> None:
             scored = {kind.name: fmean(one.score for one in runs) for kind, runs in zip(kinds, found, strict=True)}
             for shape, score in scored.items():
                 print(f"{name:10} {shape:26} {score:.2f}")
-            for prefix in ("on_the_way", "last"):
+            for prefix in ("on_the_way", "last", "realistic"):
                 mean = fmean(score for shape, score in scored.items() if shape.startswith(prefix))
                 print(f"{name:10} mean of {prefix:18} {mean:.2f}")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from statistics import median
 
+from harness.client.gate.streak import Streak
 from harness.client.limits.fixed import Fixed
 from harness.client.types import Limit, Outcome, Sample
 from tests.simulation.limits.server import Server, Shape
@@ -35,24 +36,27 @@ class Played:
 
 
 class _Client:
-    __slots__ = ("generation", "in_flight", "limit", "next_at", "start", "value", "waking")
+    __slots__ = ("generation", "in_flight", "limit", "next_at", "start", "streak", "value", "waking")
 
     def __init__(self, limit: Limit, start: float) -> None:
         self.limit, self.start = limit, start
         self.value = limit.value
         self.generation = self.in_flight = 0
+        self.streak = Streak()
         self.next_at = 0.0  # when it may send again, if the limit paces
         self.waking = False
 
 
 def play(shape: Shape, new_limit: Callable[[], Limit], seed: int) -> Played:
     """One run: an endless backlog (or as much as `demand` says), one slot for each attempt, no retry inside it."""
-    rng = random.Random(seed)
+    # With the name, so that shapes of one law do not all replay one stream.
+    rng = random.Random(f"{shape.name}:{seed}")
     server = Server(shape, rng)
     clients = [_Client(new_limit(), k * shape.stagger_s) for k in range(shape.clients)]
     played = Played(by_client=[0] * len(clients), limits=[(0.0, clients[0].value, "start")])
-    jobs: dict[int, tuple[_Client, float, int, int, int]] = {}
+    jobs: dict[int, tuple[_Client, float, int, int, int, int]] = {}
     refusals: list[tuple[float, int]] = []
+    dropped: set[int] = set()
     starts = [(client.start, k) for k, client in enumerate(clients)]  # a heap: of who has to send, and when
     number = 0
     now = 0.0
@@ -71,15 +75,28 @@ def play(shape: Shape, new_limit: Callable[[], Limit], seed: int) -> Played:
                 client.next_at = max(client.next_at, now) + 1.0 / rate_per_s
             number += 1
             client.in_flight += 1
-            jobs[number] = (client, now, client.in_flight, client.value, client.generation)
-            if not server.offer(number, now):
+            jobs[number] = (client, now, client.in_flight, client.value, client.generation, client.streak.epoch)
+            if server.drops:
+                dropped.add(number)
+                heapq.heappush(refusals, (now + shape.timeout_s, number))
+            elif not server.offer(number, now):
                 heapq.heappush(refusals, (now + REFUSED_AFTER_S, number))
 
+    def fails(now: float) -> Outcome:
+        if any(begin <= now < end for begin, end in shape.outages):
+            return Outcome[shape.outage_as]
+        return Outcome.rejected
+
     def learn(job: int, outcome: Outcome) -> None:
-        client, sent, in_flight, value, generation = jobs.pop(job)
+        client, sent, in_flight, value, generation, epoch = jobs.pop(job)
         client.in_flight -= 1
+        streak = 0
+        if outcome is Outcome.ok:
+            client.streak.accepted(sent)
+        else:
+            streak = client.streak.failed(epoch, client.in_flight, sent)
         retry_after_s = shape.retry_after_s if outcome is Outcome.rejected else None
-        client.limit.update(Sample(outcome, sent, now, in_flight, value, generation, retry_after_s))
+        client.limit.update(Sample(outcome, sent, now, in_flight, value, generation, retry_after_s, streak=streak))
         if outcome is Outcome.ok:
             played.ok += 1
             played.by_client[clients.index(client)] += 1
@@ -107,9 +124,13 @@ def play(shape: Shape, new_limit: Callable[[], Limit], seed: int) -> Played:
             client.waking = False
             admit(client)
         elif refusal <= event:
-            learn(heapq.heappop(refusals)[1], Outcome.rejected)
+            job = heapq.heappop(refusals)[1]
+            learn(job, Outcome.timed_out if job in dropped else fails(jobs[job][1]))
         else:
             job = server.step(now)
+            lost, server.lost = server.lost, []
+            for one in lost:
+                learn(one, Outcome[shape.outage_as])
             if job is not None:
                 wrong = shape.error_share and rng.random() < shape.error_share
                 learn(job, Outcome.server_error if wrong else Outcome.ok)

@@ -13,6 +13,7 @@ import math
 import random
 import tomllib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,17 +29,26 @@ class Shape:
     about: str = ""
     workers: int = 16  # in service at once; what comes on top waits
     service_s: float = 0.1  # mean, of one alone
-    law: str = "exponential"  # or constant, lognormal
+    law: str = "exponential"  # or constant, lognormal, mixture, bimodal, pareto
     sigma: float = 1.0  # of the lognormal
+    long_share: float = 0.02  # of the mixture: this share of jobs is 50 times as long as the others
+    neighbours: int = 0  # workers that others take and give back at random, for 4 s in the mean
+    drop_over: int | None = None  # of more jobs than these at the server, the newest is never answered
+    timeout_s: float = 5.0  # of the client, for what is never answered
     contention: float = 0.0  # each other one in service makes all slower by this share
     coherence: float = 0.0  # the same, by n (n - 1): the universal scalability law
     queue: int | None = None  # waiting places; none: endless
     retry_after_s: float | None = None  # what a refusal says
     rate_per_s: float | None = None  # token bucket
     burst: int = 20
+    quota: tuple[int, float] | None = None  # so many requests are accepted in each window of so many seconds
+    refused_share: float = 0.0  # of requests, at random, whatever is in flight
     error_share: float = 0.0  # of answers that are a 500, at random
     stall_every_s: float | None = None
     stall_s: float = 1.0
+    outages: tuple[tuple[float, float], ...] = ()  # (begin, end): every new job is refused
+    crash: bool = False  # what is in service or waits when an outage begins is lost
+    outage_as: str = "rejected"  # the outcome of what is refused or lost, or connection_error
     steps: tuple[tuple[float, int], ...] = ()  # (when, workers)
     slower: tuple[tuple[float, float], ...] = ()  # (when, factor of the service time)
     demand: int | None = None  # most that the application ever has in flight
@@ -51,9 +61,11 @@ class Shape:
 def load(path: Path) -> Shape:
     """A shape from its TOML file."""
     data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    for key in ("steps", "slower"):
+    for key in ("steps", "slower", "outages"):
         if key in data:
             data[key] = tuple(tuple(pair) for pair in data[key])
+    if "quota" in data:
+        data["quota"] = tuple(data["quota"])
     return Shape(name=path.stem, **data)
 
 
@@ -74,18 +86,40 @@ class Server:
         self._at = 0.0  # real time up to which it is right
         self._serving: list[tuple[float, int]] = []  # (virtual end, job)
         self._waiting: deque[int] = deque()
+        self._window, self._window_used = -1, 0
         self._tokens, self._tokens_at = float(shape.burst), 0.0
         changes = [(at, "workers", float(n)) for at, n in shape.steps] + [(at, "slower", f) for at, f in shape.slower]
         if shape.stall_every_s:
             for k in range(1, math.ceil(shape.duration_s / shape.stall_every_s)):
                 changes += [(k * shape.stall_every_s, "stall", 1.0)]
                 changes += [(k * shape.stall_every_s + shape.stall_s, "stall", 0.0)]
+        changes += _of_neighbours(shape, rng)
+        if shape.crash:
+            changes += [(begin, "crash", 0.0) for begin, _ in shape.outages]
         self._changes = deque(sorted(changes))
         self._stalled = False
+        self.lost: list[int] = []  # jobs that a crash ended, until the caller takes them
+
+    @property
+    def drops(self) -> bool:
+        """Whether a job that is offered now is never answered."""
+        most = self.shape.drop_over
+        return most is not None and len(self._serving) + len(self._waiting) >= most
 
     def offer(self, job: int, now: float) -> bool:
         """Take a job, or refuse it."""
         shape = self.shape
+        if any(begin <= now < end for begin, end in shape.outages):
+            return False
+        if shape.refused_share and self._rng.random() < shape.refused_share:
+            return False
+        if shape.quota is not None:
+            window = int(now // shape.quota[1])
+            if window != self._window:
+                self._window, self._window_used = window, 0
+            if self._window_used >= shape.quota[0]:
+                return False
+            self._window_used += 1
         if shape.rate_per_s is not None:
             self._tokens = min(shape.burst, self._tokens + (now - self._tokens_at) * shape.rate_per_s)
             self._tokens_at = now
@@ -117,6 +151,10 @@ class Server:
                 self._workers = int(value)
             elif what == "slower":
                 self._factor = value
+            elif what == "crash":
+                self.lost = [*(job for _, job in self._serving), *self._waiting]
+                self._serving.clear()
+                self._waiting.clear()
             else:
                 self._stalled = value > 0
             self._fill()
@@ -145,9 +183,30 @@ class Server:
 
     def _draw(self) -> float:
         shape = self.shape
-        mean_s = shape.service_s * self._factor
-        if shape.law == "constant":
-            return mean_s
-        if shape.law == "lognormal":
-            return self._rng.lognormvariate(math.log(mean_s) - shape.sigma**2 / 2, shape.sigma)
-        return self._rng.expovariate(1.0 / mean_s)
+        return LAWS[shape.law](self._rng, shape) * shape.service_s * self._factor
+
+
+def _of_neighbours(shape: Shape, rng: random.Random) -> list[tuple[float, str, float]]:
+    """Changes of the number of workers by others: they take some and give them back."""
+    found, at, free = list[tuple[float, str, float]](), 0.0, shape.workers
+    while shape.neighbours and (at := at + rng.expovariate(0.25)) < shape.duration_s:
+        free = shape.workers if free < shape.workers else shape.workers - shape.neighbours
+        found.append((at, "workers", float(free)))
+    return found
+
+
+def _mixture(rng: random.Random, shape: Shape) -> float:
+    short = 1.0 / (1.0 + 49.0 * shape.long_share)
+    return short * (50.0 if rng.random() < shape.long_share else 1.0)
+
+
+LAWS: dict[str, Callable[[random.Random, Shape], float]] = {
+    "constant": lambda rng, shape: 1.0,
+    "exponential": lambda rng, shape: rng.expovariate(1.0),
+    "lognormal": lambda rng, shape: rng.lognormvariate(-(shape.sigma**2) / 2, shape.sigma),
+    "mixture": _mixture,
+    "bimodal": lambda rng, shape: 0.2 if rng.random() < 0.5 else 1.8,
+    # Alpha 1.7; the mean of the uncut law is 1.
+    "pareto": lambda rng, shape: min(100.0, 0.7 / 1.7 * rng.paretovariate(1.7)),
+}
+"""Service times with a mean of 1."""

@@ -13,38 +13,38 @@ from hypothesis import strategies as st
 from harness.client.errors import SettingError
 from harness.client.limits.knee import Knee
 from harness.client.types import Outcome, Sample
-from tests.simulation.limits.run import Played, Scores, play, reference, scores
+from tests.simulation.limits.run import Scores, play, reference, scores
 from tests.simulation.limits.server import shapes
 
 SHAPES = {shape.name: shape for shape in shapes()}
 
 
 @cache
-def beside_the_best(name: str) -> tuple[Played, Scores]:
-    """A run of the limit on a shape, and its scores beside the best static limit."""
+def beside_the_best(name: str, seed: int) -> Scores:
+    """The scores of the limit on a shape, beside the best static limit."""
     shape = SHAPES[name]
-    played = play(shape, Knee, 7)
-    return played, scores(played, shape, reference(shape, 7, grid=(int(shape.expect["best"]),)))
+    best = reference(shape, seed, grid=(int(shape.expect["best"]),))
+    return scores(play(shape, Knee, seed), shape, best)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_it_stays_within_what_a_shape_expects(name: str) -> None:
-    """The ranges in the shapes' files: of the best static limit, without knowing it, whatever happens on the way."""
+    """The median of three seeds, by the ranges in the shape's file (expected.py): the worst of twenty other seeds."""
     expected = SHAPES[name].expect
-    played, found = beside_the_best(name)
-    assert found.efficiency >= expected["efficiency"]
-    assert found.p50 <= expected["p50"]
-    assert played.refused <= expected["refusals"] * played.ok
+    found = [beside_the_best(name, seed) for seed in ((1, 2, 3) if SHAPES[name].law != "constant" else (1,))]
+    assert median(one.efficiency for one in found) >= expected["efficiency"]
+    assert median(one.p50 for one in found) <= expected["p50"]
+    assert median(one.refusals for one in found) <= expected["refusals"]
 
 
 @pytest.mark.slow
 def test_over_all_shapes_it_comes_near_the_best_static_limits() -> None:
     """Most of the best static limits' successes, at a median latency near theirs."""
-    found = [beside_the_best(name)[1] for name in SHAPES]
-    assert fmean(one.score for one in found) >= 0.91
+    found = [beside_the_best(name, 1) for name in SHAPES]
+    assert fmean(one.score for one in found) >= 0.90
     assert fmean(one.efficiency for one in found) >= 0.93
-    assert median(one.p50 for one in found) <= 1.3
+    assert median(one.p50 for one in found) <= 1.4
 
 
 def test_an_idle_client_learns_nothing_about_a_higher_limit() -> None:

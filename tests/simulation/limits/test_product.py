@@ -1,7 +1,8 @@
 """The lean model and the product speak of the same servers: what one says of a shape, the other says too.
 
 The two draw their random numbers in different orders, so they agree as two runs of one server do: with static limits,
-over two seeds, within 3 % of throughput and 6 % of the median; with limits that learn within 0.08 of efficiency.
+over two seeds, within 3 % of throughput (lognormal times: 8 %, three standard errors) and 6 % of the median; with
+limits that learn within 0.08 of efficiency.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def test_a_static_limit_gets_the_same_of_both(name: str) -> None:
     """Below the knee and beyond it: successes, median, refusals and errors."""
     for limit in REFUSING.get(name, ("12", "40")):
         lean, real = zip(*(both(SHORT[name], limit, seed) for seed in (1, 2)), strict=True)
-        assert sum(run.ok for run in real) == pytest.approx(sum(run.ok for run in lean), rel=0.03)
+        assert sum(run.ok for run in real) == pytest.approx(
+            sum(run.ok for run in lean), rel=0.08 if name.startswith("lognormal") else 0.03
+        )
         assert fmean(run.p50_s for run in real) == pytest.approx(fmean(run.p50_s for run in lean), rel=0.06)
         assert sum(run.refused for run in real) == pytest.approx(sum(run.refused for run in lean), rel=0.15, abs=10)
         assert sum(run.errors for run in real) == pytest.approx(sum(run.errors for run in lean), rel=0.3)

@@ -29,7 +29,12 @@ learned again; with more in flight it may be caused by other clients, and the pr
 *Refusals and time-outs* (ceiling.py, refusals.py). More than a few of them lower the limit to what was in flight before
 the refused attempt. That limit is not tried again for 2 s, growing to 30 s, and not before the server's Retry-After.
 Refused three times in a row with ever fewer in flight, the server limits a rate, not a number: attempts are then paced
-(`rate_per_s`). The pace grows slowly and falls back to the accepted rate after a refusal.
+(`rate_per_s`, pacing.py). If half of the pace is refused as often, refusals do not depend on the load, and their share
+is tolerated (tolerance.py).
+
+*Outages* (outage.py). If nothing at all is accepted, that is an outage or a spent quota, and says nothing about the
+number in flight. The state from before the first failure is restored when the server accepts an attempt again; until
+then probes are sent, at intervals that grow.
 
 *Ignored outcomes.* Outcomes that the caller caused (client_error, cancelled, not_sent, bad_response) never move the
 limit. Errors of the server only cost throughput. Latency is divided by the relative size of an attempt, and the
@@ -48,7 +53,7 @@ from harness.client.checks import between
 from harness.client.errors import SettingError
 from harness.client.limits.knee import phases, refusals
 from harness.client.limits.knee.ceiling import OVERLOAD
-from harness.client.limits.knee.search import REST_MIN, SEEK, Search
+from harness.client.limits.knee.search import SEEK, Search
 from harness.client.types import Outcome, Sample, Signal
 
 
@@ -90,25 +95,34 @@ class Knee:
     def update(self, sample: Sample, /) -> None:
         """Learn from one attempt, in constant time except for the fit after a probe."""
         search = self._search
-        current = sample.generation == search.changes
-        if sample.outcome is Outcome.ok:
-            search.done.append(sample.done)
-        elif sample.signal is Signal.ignored:
-            # The time that it held a slot is taken out of the measurement. The comparison is false for NaN.
-            if search.accepted is None and sample.latency_s >= 0.0:
-                search.block.add(sample, current)
-            return
-        if search.accepted is not None:
-            refusals.follow_pace(search, search.accepted, sample)
-        elif sample.outcome in OVERLOAD:
-            search.block.add(sample, False)
-            if not (current and search.ceiling.refused(sample, search.value, search.curve.free(search.value))):
-                return
-            refusals.lower(search, sample.done)
-        elif search.block.add(sample, current):
-            phases.judge(search, sample.done)
-        elif sample.done >= search.timetable.at and search.phase == "rest" and search.block.seen >= REST_MIN / 2:
-            phases.probe_fewer(search, sample.done)
-        else:
-            return
-        self.cause, self.rate_per_s = search.cause, search.rate_per_s
+        if _learn(search, sample):
+            self.cause, self.rate_per_s = search.cause, search.rate_per_s
+
+
+def _learn(search: Search, sample: Sample) -> bool:
+    """Learn from one attempt. True if the limit or the pace may have changed."""
+    current = sample.generation == search.changes
+    if sample.outcome is Outcome.ok:
+        search.done.append(sample.done)
+        search.outage.count += 1
+        if search.tolerance.share:
+            search.tolerance.accepted()
+        before = search.before_failures
+        if before is not None and refusals.accepted(search, before, sample):
+            return True
+    elif sample.signal is Signal.ignored:
+        # The time that it held a slot is taken out of the measurement. The comparison is false for NaN.
+        if search.pacing is None and sample.latency_s >= 0.0:
+            search.block.add(sample, current)
+        return False
+    elif refusals.failed(search, sample):
+        return True
+    if search.pacing is not None:
+        refusals.follow_pace(search, search.pacing, sample)
+        return True
+    if sample.outcome in OVERLOAD:
+        return refusals.refused(search, sample, current)
+    if search.block.add(sample, current):
+        phases.judge(search, sample.done)
+        return True
+    return search.phase == "rest" and phases.probe_if_due(search, sample.done)

@@ -26,6 +26,8 @@ VARIATION_MIN = 0.8
 LATENCY_MIN_S = 1e-6
 # The least relative standard error of a measurement.
 NOISE_MIN = 0.02
+# Beyond it a measurement says nothing.
+NOISE_MAX = 10.0
 
 
 class Block:
@@ -105,6 +107,10 @@ class Block:
 
     def measured(self, now: float) -> tuple[float, float]:
         """Mean latency in seconds and its relative standard error; some responses were counted."""
+        mean_s, noise = self._measured(now)
+        return mean_s, min(NOISE_MAX, noise)
+
+    def _measured(self, now: float) -> tuple[float, float]:
         mean_s = self._sum_s / max(1, self.timed)
         variation = self.variation
         if self.timed and variation < (EVEN if math.isnan(self._begun) else EVEN_AT_ONCE):

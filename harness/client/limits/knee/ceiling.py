@@ -5,28 +5,22 @@ Rules of this file
      they recur within two latencies and are at least two and 8 % of the limit.
   2. The limit falls to the number in flight just before the refused attempt, because the server accepted that many.
   3. A refused limit is avoided for a while, longer each time, and at least for the server's Retry-After.
-  4. Refused three times in a row, each time with fewer in flight: the server limits a rate and not a number. The
-     accepted rate is then the pace. It grows slowly and falls back to the accepted rate when it is refused.
+  4. Refused three times in a row, each time with fewer in flight: the server limits a rate (pacing.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 
 from harness.client.types import Outcome, Sample
 
-OVERLOAD = frozenset({Outcome.rejected, Outcome.timed_out})
+OVERLOAD = frozenset({Outcome.rejected, Outcome.timed_out, Outcome.connection_error})
 # The least share of the limit that must be refused.
 SHARE = 0.08
 # In latencies: refusals within the first belong together; those closer than the second count as one.
 WITHIN, APART = 2.0, 0.1
 HOLD_S, HOLD_GROWTH, HOLD_MAX_S = 2.0, 1.7, 30.0
 CUTS_OF_A_RATE = 3
-# Refusals per accepted attempt up to which the pace still grows; it must be slightly too high to learn anything.
-REFUSED_MAX = 0.02
-PACE_STEP, PACE_STEP_GROWTH, PACE_STEP_MAX = 0.01, 1.25, 0.25
-PACE_SAMPLES, PACE_WINDOW_S = 50, 0.5
 
 
 class Ceiling:
@@ -40,6 +34,8 @@ class Ceiling:
         self._cut_at = -math.inf
         self._cut_to = 0
         self._cuts = 0
+        # The limit before the first of the cuts in a row.
+        self.cut_from = 1
         self._first_at = self._last_at = -math.inf
         self._apart = 0
         self._count = 0
@@ -68,7 +64,9 @@ class Ceiling:
     def cut(self, value: int, now: float) -> int:
         """The limit to fall to; 0 if that was done often enough, so that the server limits a rate."""
         self.met = True
-        self._cuts = self._cuts + 1 if value <= self._cut_to else 1
+        self._cuts = self._cuts + 1 if value <= max(1, self._cut_to) else 1
+        if self._cuts == 1:
+            self.cut_from = value
         self._cut_at = now
         if self._cuts >= CUTS_OF_A_RATE:
             self._cuts = 0
@@ -97,31 +95,3 @@ class Ceiling:
     def lift(self) -> None:
         """Forget the ceiling."""
         self.at, self._until, self._hold_s = math.inf, 0.0, HOLD_S
-
-
-class Accepted:
-    """The rate at which a server that limits a rate accepts."""
-
-    def __init__(self, done: deque[float], now: float) -> None:
-        self.rate_per_s = len(done) / max(1e-9, now - done[0])
-        self._since = now
-        self._ok = self._refused = 0
-        self._step = PACE_STEP
-
-    def add(self, sample: Sample) -> bool:
-        """Count an attempt that ended; True if the rate has changed."""
-        if sample.outcome is Outcome.ok:
-            self._ok += 1
-        elif sample.outcome in OVERLOAD:
-            self._refused += 1
-        span_s = sample.done - self._since
-        if self._ok + self._refused < PACE_SAMPLES or span_s < PACE_WINDOW_S:
-            return False
-        if self._refused > REFUSED_MAX * self._ok:
-            self.rate_per_s = min(self.rate_per_s, max(self._ok, 1) / span_s)
-            self._step = PACE_STEP
-        else:
-            self.rate_per_s *= 1 + self._step
-            self._step = PACE_STEP if self._refused else min(PACE_STEP_MAX, PACE_STEP_GROWTH * self._step)
-        self._since, self._ok, self._refused = sample.done, 0, 0
-        return True

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from harness.client.cause import Cause
-from harness.client.limits.knee.search import BEHIND, Phase, Search
+from harness.client.limits.knee.search import BEHIND, REST_MIN, Phase, Search
 
 # Start: a block may grow to this many responses, in multiples of the limit, before its end is believed.
 START_AGAIN, START_AGAIN_MAX = 24, 96
@@ -131,6 +131,14 @@ def _on_faster(search: Search, mean_s: float, noise: float, now: float) -> None:
 
 
 # Probes: first at fewer, then at more.
+
+
+def probe_if_due(search: Search, now: float) -> bool:
+    """Begin the probe that is due, if this block has enough answers to compare it with. True if it begins."""
+    if now < search.timetable.at or search.block.seen < REST_MIN / 2:
+        return False
+    probe_fewer(search, now)
+    return True
 
 
 def probe_fewer(search: Search, now: float) -> None:

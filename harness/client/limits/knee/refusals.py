@@ -1,11 +1,27 @@
-"""Reaction of `knee` to refusals: lower the limit, or follow the rate that the server accepts."""
+"""Reaction of `knee` to refusals: lower the limit, follow the rate that the server accepts, or wait for the server."""
 
 from __future__ import annotations
 
+import copy
+
 from harness.client.cause import Cause
-from harness.client.limits.knee.ceiling import Accepted
-from harness.client.limits.knee.search import Search
+from harness.client.limits.knee.pacing import Pacing
+from harness.client.limits.knee.search import BeforeFailures, Search
 from harness.client.types import Outcome, Sample
+
+
+def refused(search: Search, sample: Sample, current: bool) -> bool:
+    """An attempt was refused, while others are accepted. True if the limit fell."""
+    search.block.add(sample, False)
+    if search.tolerance.share and search.tolerance.excuses(sample.done):
+        return False
+    if sample.outcome is Outcome.timed_out:
+        # It was admitted long ago, and still counts if no more are admitted now.
+        current = sample.in_flight <= search.value
+    counts = current and search.ceiling.refused(sample, search.value, search.curve.free(search.value))
+    if counts:
+        lower(search, sample.done)
+    return counts
 
 
 def lower(search: Search, now: float) -> None:
@@ -24,20 +40,80 @@ def lower(search: Search, now: float) -> None:
     if least or len(search.done) < 2:
         search.move(float(least), Cause.refused, now)
         return
-    search.accepted = Accepted(search.done, now)
-    search.rate_per_s = search.accepted.rate_per_s
-    search.move(2.0 * search.value + 4, Cause.paced, now)
+    _pace(search, len(search.done) / max(1e-9, now - search.done[0]), now)
 
 
-def follow_pace(search: Search, accepted: Accepted, sample: Sample) -> None:
+def _pace(search: Search, rate_per_s: float, now: float) -> None:
+    search.pacing = Pacing(rate_per_s, now)
+    search.rate_per_s = rate_per_s
+    # The pace is the bound now, so the number in flight must not be one.
+    search.ceiling.lift()
+    search.move(max(2.0 * search.value + 4, search.ceiling.cut_from), Cause.paced, now)
+
+
+def follow_pace(search: Search, pacing: Pacing, sample: Sample) -> None:
     """Adjust the pace. Stop pacing once the number in flight, and not the pace, has been the bound for long."""
-    if accepted.add(sample):
-        search.rate_per_s = accepted.rate_per_s
+    if pacing.add(sample):
+        search.rate_per_s = pacing.rate_per_s
         search.cause = Cause.pace_changed
+    if pacing.in_vain:
+        search.tolerance.begin(pacing.in_vain, sample.done)
+        _end_pace(search, search.ceiling.cut_from, sample.done)
+        return
     bounded = sample.outcome is Outcome.ok and sample.in_flight >= search.value
     search.unpaced = search.unpaced + 1 if bounded else 0
     if search.unpaced > 3 * search.value + 30:
-        search.accepted, search.unpaced = None, 0
-        search.ceiling.lift()
-        search.calibrated = False
-        search.move(search.wanted, Cause.pace_ended, sample.done)
+        _end_pace(search, search.wanted, sample.done)
+
+
+def _end_pace(search: Search, wanted: float, now: float) -> None:
+    search.pacing, search.unpaced = None, 0
+    search.ceiling.lift()
+    search.calibrated = False
+    search.move(wanted, Cause.pace_ended, now)
+
+
+def failed(search: Search, sample: Sample) -> bool:
+    """An attempt failed. True if nothing is accepted: then only probes are sent, and nothing is learnt."""
+    if search.before_failures is None:
+        search.before_failures = _state(search, sample.done)
+    if search.outage.failed(sample, search.tolerance.streak_min):
+        search.rate_per_s = 1.0 / search.outage.interval_s
+        search.cause = Cause.outage
+    return search.outage.active
+
+
+def accepted(search: Search, before: BeforeFailures, sample: Sample) -> bool:
+    """An attempt succeeded after failures. True if nothing was accepted for a while: go on as before that."""
+    now = sample.done
+    if search.outage.active and sample.sent > before.at:
+        search.outage.end(now)
+    elif not before.had_room(sample):
+        if before.is_over:
+            search.before_failures = None
+        return False
+    search.before_failures = None
+    _restore(search, before, now)
+    quota_per_s = search.outage.quota_per_s()
+    if search.pacing is None and 0.0 < quota_per_s < float("inf"):
+        search.outage.forget_periods()
+        _pace(search, quota_per_s, now)
+    return True
+
+
+def _state(search: Search, now: float) -> BeforeFailures:
+    return BeforeFailures(
+        now, search.wanted, search.phase, search.calibrated, copy.copy(search.ceiling), search.pacing, search.rate_per_s
+    )
+
+
+def _restore(search: Search, before: BeforeFailures, now: float) -> None:
+    search.ceiling, search.pacing, search.rate_per_s = before.ceiling, before.pacing, before.rate_per_s
+    search.phase = "start" if before.phase == "start" else "rest"
+    search.calibrated = before.calibrated
+    search.done.clear()
+    if search.pacing is not None:
+        search.pacing.begin(now)
+    search.move(before.wanted, Cause.outage_ended, now)
+    if search.phase == "rest":
+        search.timetable.first(now, search.curve.free(search.value))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.client.cause import Cause
 from harness.client.limits.knee.block import Block
-from harness.client.limits.knee.ceiling import Accepted, Ceiling
+from harness.client.limits.knee.ceiling import Ceiling
 from harness.client.limits.knee.curve import Curve
+from harness.client.limits.knee.outage import Outage
+from harness.client.limits.knee.pacing import Pacing
 from harness.client.limits.knee.timetable import Timetable
+from harness.client.limits.knee.tolerance import Tolerance
+from harness.client.types import Sample
 
 Phase = Literal["start", "rest", "fewer", "more"]
 
@@ -43,14 +47,56 @@ WIDE_RATIO = 1.7
 # Once an attempt was refused, bound the rate at this multiple of the expected rate, so that no burst is sent.
 BURST = 1.5
 
+# So many older attempts ended, and that share of the limit, before a new one was accepted: the server was not full.
+FREED_MIN, FREED_SHARE = 8, 0.5
+# Successes to await, and as a share of the limit.
+SUCCESSES_MIN, SUCCESSES_SHARE = 4, 0.33
+
+
+@dataclass
+class BeforeFailures:
+    """The state before the first failure, kept until it is known whether the server was full or accepted nothing."""
+
+    at: float
+    wanted: float
+    phase: Phase
+    calibrated: bool
+    ceiling: Ceiling
+    pacing: Pacing | None
+    rate_per_s: float
+    # When attempts that were sent before it succeeded.
+    freed: list[float] = field(default_factory=list)
+    # Successes of attempts that were sent after it, and when the first of these was sent.
+    successes: int = 0
+    first_sent: float = math.inf
+
+    def had_room(self, sample: Sample) -> bool:
+        """Count a success. True if the server had room and accepted nothing for a while.
+
+        A server that is merely full accepts an attempt for each one that ends. The first that it accepts need not be
+        the first to return, so some are awaited.
+        """
+        if sample.sent <= self.at:
+            self.freed.append(sample.done)
+            return False
+        self.successes += 1
+        self.first_sent = min(self.first_sent, sample.sent)
+        free = sum(freed <= self.first_sent for freed in self.freed)
+        return self.is_over and free >= max(FREED_MIN, FREED_SHARE * self.wanted)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether enough attempts were accepted again to tell."""
+        return self.successes >= max(SUCCESSES_MIN, SUCCESSES_SHARE * self.wanted)
+
 
 class Search:
     """The measurements of the server, the present limit, and the moves between limits."""
 
     __slots__ = (
-        *("accepted", "base_s", "block", "calibrated", "cause", "ceiling", "changes", "curve", "done", "drained_from"),
-        *("maximum", "minimum", "news", "phase", "probing_since", "rate_per_s", "reference", "seek", "surprised"),
-        *("timetable", "unpaced", "value", "wanted"),
+        *("base_s", "before_failures", "block", "calibrated", "cause", "ceiling", "changes", "curve", "done"),
+        *("drained_from", "maximum", "minimum", "news", "outage", "pacing", "phase", "probing_since", "rate_per_s"),
+        *("reference", "seek", "surprised", "timetable", "tolerance", "unpaced", "value", "wanted"),
     )
 
     def __init__(self, initial: int, minimum: int, maximum: int, seek: Seek) -> None:
@@ -70,8 +116,11 @@ class Search:
         self.done: deque[float] = deque(maxlen=80)
         # Set while the server limits a rate, with the number of successive responses that were bounded by the number
         # in flight and not by the pace.
-        self.accepted: Accepted | None = None
+        self.pacing: Pacing | None = None
         self.unpaced = 0
+        self.outage = Outage()
+        self.tolerance = Tolerance()
+        self.before_failures: BeforeFailures | None = None
         # The least base latency of recent probes.
         self.base_s = math.inf
         # The first probe after the start is done.
@@ -92,7 +141,7 @@ class Search:
         if not probe:
             self.wanted = wanted
         value = max(self.minimum, math.floor(wanted + 1e-9))
-        if self.accepted is None:
+        if self.pacing is None:
             rate_per_s = BURST * max(value, self.value) / self.curve.free(value)
             self.rate_per_s = rate_per_s if self.ceiling.met else math.inf
         before, self.value = self.value, value

@@ -1,0 +1,63 @@
+"""Refusals that do not depend on the load, such as those of one broken replica of several; pure.
+
+Rules of this file
+  1. A server that is full, or limits a rate, refuses less when less is sent. If the same share is refused at half of
+     the pace, sending less does not help, and that share is tolerated.
+  2. Each success allows for so many refusals. What goes beyond is counted as before.
+  3. The share is measured again each minute, and forgotten if refusals became much rarer.
+"""
+
+from __future__ import annotations
+
+import math
+
+from harness.client.limits.knee.outage import LEAST
+
+AGAIN_S = 60.0
+# Probability at which a row of failures is no accident.
+ACCIDENT = 0.001
+# Refusals allowed, in multiples of the tolerated share, and those that may come together.
+ALLOWANCE, TOGETHER = 2.0, 16.0
+# The share of the known share below which it is forgotten.
+RARER = 0.5
+# A larger share of refusals is an outage.
+SHARE_MAX = 0.9
+
+
+class Tolerance:
+    """The share of attempts that is refused whatever the load."""
+
+    __slots__ = ("_allowed", "_ok", "_refused", "_until", "share")
+
+    def __init__(self) -> None:
+        self.share = 0.0
+        self._allowed = 0.0
+        self._ok = self._refused = 0
+        self._until = 0.0
+
+    def begin(self, share: float, now: float) -> None:
+        """Tolerate this share, below 1, from now on."""
+        self.share, self._allowed = share, TOGETHER
+        self._ok = self._refused = 0
+        self._until = now + AGAIN_S
+
+    @property
+    def streak_min(self) -> int:
+        """Failures in a row that are no accident at this share."""
+        return LEAST if not self.share else max(LEAST, math.ceil(math.log(ACCIDENT) / math.log(self.share)))
+
+    def accepted(self) -> None:
+        """An attempt succeeded."""
+        self._ok += 1
+        self._allowed = min(TOGETHER, self._allowed + ALLOWANCE * self.share / (1.0 - self.share))
+
+    def excuses(self, now: float) -> bool:
+        """An attempt was refused. True if that is no more than the tolerated share."""
+        self._refused += 1
+        if now >= self._until:
+            share = self._refused / (self._ok + self._refused)
+            self.begin(share if RARER * self.share <= share <= SHARE_MAX else 0.0, now)
+        if not self.share or self._allowed < 1.0:
+            return False
+        self._allowed -= 1.0
+        return True

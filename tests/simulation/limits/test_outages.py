@@ -1,0 +1,21 @@
+"""After an outage `adaptive` goes on as before, within five seconds, whatever form the outage had."""
+
+import pytest
+
+from tests.simulation.limits.outages import FAULTS, KINDS, OURS, STATIC, lean, product
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("seconds", [0.2, 1.0, 5.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_rate_is_back_within_seconds(kind: str, seconds: float) -> None:
+    """It was minutes: a window in which all was refused had set the pace."""
+    assert lean(KINDS[kind], seconds, seeds=1) <= 5.0
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_job_takes_hardly_longer_than_with_the_static_limit_that_someone_guessed(fault: str) -> None:
+    """The real strategy, retries and mock; both meet the same second of refusals or resets."""
+    ours, static = (product(FAULTS[fault], 1.0, name, seeds=1, items=3_000) for name in (OURS, STATIC))
+    assert ours <= static + 6.0
