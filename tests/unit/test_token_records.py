@@ -13,7 +13,9 @@ from harness.client.answers import Usage
 from harness.client.types import Outcome
 from harness.measure.record import token_rows
 from harness.measure.record.rows_file import FIRST_IS_COUNTED, GAPS, TOKENS_ARE_EVENTS, End, read
+from harness.measure.reduce import token_arrivals
 from harness.measure.reduce.columns import Repeat, load_repeat
+from harness.measure.reduce.token_arrivals import output_tokens
 from tests.unit.recorded import Exchange, end, one_by_one, record, recorder, request
 
 USAGE = Usage(7, 5, 3, 2)
@@ -174,3 +176,19 @@ def test_several_items_of_one_request_share_its_row(tmp_path: Path) -> None:
     end(into)
     counts = load_repeat(0, [into.paths]).tokens.counts
     assert counts[["row", "output"]].tolist() == [(0, 5)]
+
+
+def test_tokens_over_time_are_the_same_however_many_are_worked_on_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams of one to four rows of gaps, some of them failures; the sum is the output of the successes."""
+    outcomes = [Outcome.ok, Outcome.ok, Outcome.timed_out]
+    exchanges = [
+        stream([0.01] * (7 * (k % 8)), Usage(1, 1 + 14 * (k % 8)), sent=0.1 * k, outcome=outcomes[k % 3])
+        for k in range(40)
+    ]
+    repeat = loaded(tmp_path, exchanges)
+    whole = output_tokens(repeat, 0.1, 60)
+    monkeypatch.setattr(token_arrivals, "PIECE", 3)
+    assert output_tokens(repeat, 0.1, 60) == pytest.approx(whole)
+    assert sum(whole or []) == pytest.approx(sum(1 + 14 * (k % 8) for k in range(40) if k % 3 < 2), abs=0.1)
