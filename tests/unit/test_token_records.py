@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
-from harness.client.answers import Usage
-from harness.client.types import Outcome
+from harness.client.answers import Usage, usage_of
+from harness.client.transport.task_answers import plain_answers_of
+from harness.client.types import Item, Outcome, Request
 from harness.measure.record import token_rows
 from harness.measure.record.rows_file import FIRST_IS_COUNTED, GAPS, TOKENS_ARE_EVENTS, End, read
+from harness.measure.reduce import token_arrivals
 from harness.measure.reduce.columns import Repeat, load_repeat
+from harness.measure.reduce.token_arrivals import output_tokens
 from tests.unit.recorded import Exchange, end, one_by_one, record, recorder, request
 
 USAGE = Usage(7, 5, 3, 2)
@@ -174,3 +177,69 @@ def test_several_items_of_one_request_share_its_row(tmp_path: Path) -> None:
     end(into)
     counts = load_repeat(0, [into.paths]).tokens.counts
     assert counts[["row", "output"]].tolist() == [(0, 5)]
+
+
+def test_tokens_over_time_are_the_same_however_many_are_worked_on_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams of one to four rows of gaps, some of them failures; the sum is the output of the successes."""
+    outcomes = [Outcome.ok, Outcome.ok, Outcome.timed_out]
+    exchanges = [
+        stream([0.01] * (7 * (k % 8)), Usage(1, 1 + 14 * (k % 8)), sent=0.1 * k, outcome=outcomes[k % 3])
+        for k in range(40)
+    ]
+    repeat = loaded(tmp_path, exchanges)
+    whole = output_tokens(repeat, 0.1, 60)
+    monkeypatch.setattr(token_arrivals, "PIECE", 3)
+    assert output_tokens(repeat, 0.1, 60) == pytest.approx(whole)
+    assert sum(whole or []) == pytest.approx(sum(1 + 14 * (k % 8) for k in range(40) if k % 3 < 2), abs=0.1)
+
+
+class Own(NamedTuple):
+    """Token counts of a task of one's own."""
+
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+class OwnAnswer(NamedTuple):
+    """An answer of such a task."""
+
+    usage: Own | None
+
+
+class OwnTask:
+    """It gives its answers as a plain tuple."""
+
+    name = "own"
+
+    def __init__(self, *usages: Own | None) -> None:
+        self.answers = tuple(map(OwnAnswer, usages))
+
+    def answer(self, request: Request, body: bytes, /) -> tuple[Any, ...]:
+        return self.answers
+
+
+@pytest.mark.parametrize(
+    ("usages", "expected"),
+    [
+        ([Own(3, 4)], Usage(3, 4)),
+        ([Own(3, 4), Own(1, 2)], Usage(4, 6)),
+        ([Own(3, None), None], Usage(3)),
+        ([None], None),
+    ],
+)
+def test_the_counts_of_a_task_of_ones_own_are_read(usages: list[Own | None], expected: Usage | None) -> None:
+    """From the ability `usage` of its answers, summed over the items of a request."""
+    task: Any = OwnTask(*usages)
+    asked = Request(tuple(Item(k, None, task) for k in range(len(usages))), task, "/", b"")
+    answers = plain_answers_of(asked, b"")
+    assert answers == task.answers
+    assert usage_of(answers) == expected
+
+
+@pytest.mark.parametrize("wrong", ["7", 7.5, -1, True])
+def test_counts_that_are_no_whole_numbers_are_not_known(tmp_path: Path, wrong: Any) -> None:
+    """Whatever a task of one's own gives, recording goes on."""
+    counts = loaded(tmp_path, [stream([0.1], Usage(wrong, 5), first_tokens=wrong)]).tokens.counts
+    assert counts[["prompt", "output", "first"]].tolist() == [(-1, 5, 1)]

@@ -34,16 +34,9 @@ from harness.client.transport.connections import ConnectionLostError, KeptConnec
 from harness.client.transport.encodings import Decoder, decoder
 from harness.client.transport.endpoint import access, merged, own_headers
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
-from harness.client.transport.outcomes import (
-    END_WAIT_S,
-    answers_of,
-    base_url,
-    event_form,
-    joined,
-    plain_answers_of,
-    refuse,
-)
+from harness.client.transport.outcomes import END_WAIT_S, base_url, event_form, joined, refuse
 from harness.client.transport.proxy import Proxy
+from harness.client.transport.task_answers import answers_of, plain_answers_of
 from harness.client.transport.tls import Tls
 from harness.client.transport.unix_socket import http_of, socket_of
 from harness.client.types import Attempt, Outcome, Request, Response

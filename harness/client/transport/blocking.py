@@ -34,16 +34,10 @@ from harness.client.transport.connection_errors import IDLE_CLOSE, connection_fa
 from harness.client.transport.encodings import decoder
 from harness.client.transport.endpoint import access, merged, own_headers
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
-from harness.client.transport.outcomes import (
-    END_WAIT_S,
-    answers_of,
-    base_url,
-    event_form,
-    plain_answers_of,
-    refuse,
-)
+from harness.client.transport.outcomes import END_WAIT_S, base_url, event_form, refuse
 from harness.client.transport.proxy import Proxy
 from harness.client.transport.request_message import RequestMessage
+from harness.client.transport.task_answers import answers_of, plain_answers_of
 from harness.client.transport.tls import Tls
 from harness.client.transport.unix_socket import http_of, socket_of
 from harness.client.types import Attempt, Outcome, Request, Response

@@ -8,16 +8,15 @@ Rules of this file
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from harness.client.answers import usage_of
 from harness.client.errors import BadResponse, SettingError
 from harness.client.redaction import excerpt, shown
 from harness.client.transport.retry_after import retry_after_s
-from harness.client.types import ANSWERED, Answers, EventForm, EventSplitter, Outcome, Request, Response, oddities_of
+from harness.client.types import ANSWERED, EventForm, Outcome, Request, Response
 
 DONE = b"[DONE]"
 END_WAIT_S = 0.1  # time for the connection to end the body after the stream's own end mark
@@ -134,34 +133,6 @@ def _is_beside(payload: bytes) -> bool:
     """Whether an event without text and choices is known not to be part of the answer: a ping or token counts."""
     event = _any.decode(payload)
     return _BESIDE.issuperset(event) or event.get("type") in _KEEPS_ALIVE
-
-
-def answers_of(request: Request, splitter: EventSplitter, events: Sequence[bytes]) -> tuple[Any, ...]:
-    """The answers of a finished stream, or of the plain answer that came in its place; raises BadResponse."""
-    if splitter.plain is None:
-        return _checked(request, request.task.answer_stream, events)
-    answers = plain_answers_of(request, bytes(splitter.plain))
-    return Answers(answers, 1 + oddities_of(answers), usage_of(answers))
-
-
-def plain_answers_of(request: Request, body: bytes) -> tuple[Any, ...]:
-    """The answers in a body; raises BadResponse."""
-    return _checked(request, request.task.answer, body)
-
-
-def _checked(request: Request, read: Callable[[Request, Any], tuple[Any, ...]], what: Any) -> tuple[Any, ...]:
-    """The answers that the task reads; an exception of a user-defined task is a bad response."""
-    try:
-        answers = read(request, what)
-        found = len(answers)
-    except BadResponse:
-        raise
-    except Exception as error:
-        why = f"{type(error).__name__}: {error}"
-        raise BadResponse(f"task {request.task.name} cannot read the answer: {why}") from error
-    if request.items and found != len(request.items):  # requests about jobs have no items
-        raise BadResponse(f"task {request.task.name} read {found} answers for {len(request.items)} items")
-    return answers
 
 
 def is_end(payload: bytes) -> bool:

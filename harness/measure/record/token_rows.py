@@ -53,10 +53,10 @@ class TokenRows:
             cached, reasoning = usage.cached_tokens, usage.reasoning_tokens
         flags, first = 0, 0
         if chunks:
-            if output is None:
+            if type(output) is not int:
                 output, flags = len(chunks), TOKENS_ARE_EVENTS
             first = _first_events(chunks)
-            if counted is not None and counted.first_tokens:
+            if counted is not None and type(counted.first_tokens) is int and counted.first_tokens > 0:
                 first, flags = max(first, counted.first_tokens), flags | FIRST_IS_COUNTED
         self._tokens += TOKEN_ROW.pack(
             row, request.items[0].index, _count(prompt), _count(output), _count(cached), _count(reasoning),
@@ -87,7 +87,8 @@ class TokenRows:
 
 
 def _count(tokens: int | None) -> int:
-    return -1 if tokens is None else min(tokens, _COUNT_MAX)
+    """What a task of the user gives may be anything; only whole numbers are counts."""
+    return min(tokens, _COUNT_MAX) if type(tokens) is int and tokens >= 0 else -1
 
 
 def _first_events(chunks: tuple[float, ...]) -> int:

@@ -69,12 +69,14 @@ def outputs(repeat: Repeat) -> Array:
 
 def gaps(repeat: Repeat) -> Array:
     """All gaps between content events of successes, stream by stream in the order in which they were sent."""
-    rows = repeat.tokens.gaps
-    of = repeat.rows[rows["row"]]
-    good = (of["outcome"] == Outcome.ok) & columns.was_sent(of)
-    rows, sent = rows[good], of["sent"][good]
-    flat = rows["gaps"][np.argsort(sent, kind="stable")].ravel()
-    found: Array = np.rint(flat[~np.isnan(flat)].astype(np.float64) * 1e9).astype(np.int64)
+    rows, places = repeat.tokens.gaps["gaps"], repeat.tokens.gaps["row"]
+    sent = repeat.rows["sent"][places]
+    good = np.flatnonzero((repeat.rows["outcome"][places] == Outcome.ok) & (sent >= 0))
+    flat = rows[good[np.argsort(sent[good], kind="stable")]].ravel()
+    # There may be millions: each step frees the one before.
+    exact = flat[~np.isnan(flat)].astype(np.float64)
+    exact *= 1e9
+    found: Array = np.rint(exact, out=exact).astype(np.int64)
     return found
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import numpy as np
 
 from harness.measure.reduce.columns import Array, Repeat
 from harness.measure.reduce.streams import counted, e2e_ends
+
+PIECE = 1 << 14
+"""Rows of gaps that are worked on at once, so that memory is bounded."""
 
 
 def output_tokens(repeat: Repeat, width_s: float, count: int) -> list[float] | None:
@@ -21,23 +27,35 @@ def output_tokens(repeat: Repeat, width_s: float, count: int) -> list[float] | N
         return None
     share = tokens["output"] / np.maximum(rows["chunks"], 1)
     firsts = np.where(rows["chunks"] > 0, rows["first_byte"], e2e_ends(rows)) / 1e9
-    instants, weights = [firsts], [share]
+    sums = _tally(firsts, share, width_s, count)
     of = np.full(len(repeat.rows), -1)
     of[tokens["row"]] = np.arange(len(tokens))
-    gaps = part.gaps[of[part.gaps["row"]] >= 0]
-    if len(gaps):
-        at, place = _arrivals(gaps, firsts, of)
-        instants.append(at)
-        weights.append(share[place])
-    places = np.clip((np.concatenate(instants) / width_s).astype(np.int64), 0, count - 1)
-    return [round(float(value), 3) for value in np.bincount(places, np.concatenate(weights), count)]
+    for piece in _pieces(part.gaps):
+        known = of[piece["row"]] >= 0
+        if known.any():
+            at, place = _arrivals(piece[known], firsts, of)
+            sums += _tally(at, share[place], width_s, count)
+    return [round(float(value), 3) for value in sums]
+
+
+def _tally(instants_s: Array, weights: Array, width_s: float, count: int) -> Array:
+    places = np.clip((instants_s / width_s).astype(np.int64), 0, count - 1)
+    sums: Array = np.bincount(places, weights, count)
+    return sums
+
+
+def _pieces(gaps: Array) -> Iterator[Array]:
+    """Some thousand rows at a time, with streams whole. The rows of a stream follow one another in the file."""
+    begins = gaps["row"][::PIECE]
+    edges = np.unique(np.append(np.searchsorted(gaps["row"], begins), len(gaps))).tolist()
+    for begin, end in pairwise(edges):
+        yield gaps[begin:end]
 
 
 def _arrivals(gaps: Array, firsts_s: Array, of: Array) -> tuple[Array, Array]:
     """The instant of each content event after the first, and the place of its stream."""
-    order = np.argsort(gaps["row"], kind="stable")
-    values = gaps["gaps"][order].astype(np.float64)
-    place = np.repeat(of[gaps["row"][order]], values.shape[1])
+    values = gaps["gaps"].astype(np.float64)
+    place = np.repeat(of[gaps["row"]], values.shape[1])
     flat = values.ravel()
     real = ~np.isnan(flat)
     place, flat = place[real], flat[real]

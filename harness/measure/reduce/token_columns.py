@@ -23,30 +23,42 @@ class TokenColumns:
     def kept(self, mask: Array) -> TokenColumns:
         """What belongs to the requests for which the mask is true, with their places among these."""
         places = np.cumsum(mask) - 1
-        return TokenColumns(*(_moved(part[mask[part["row"]]], places) for part in (self.counts, self.gaps)))
+        return TokenColumns(*(_moved(_those(part, mask[part["row"]]), places) for part in (self.counts, self.gaps)))
 
 
 NO_TOKENS = TokenColumns(np.empty(0, TOKEN_DTYPE), np.empty(0, GAP_DTYPE))
 
 
+def _those(part: Array, mask: Array) -> Array:
+    """A copy of the rows for which the mask is true."""
+    chosen: Array = part[mask]
+    return chosen
+
+
 def _moved(part: Array, places: Array) -> Array:
-    part = part.copy()
     part["row"] = places[part["row"]]
     return part
 
 
 def matched(requests: Array, counts: Array, gaps: Array) -> TokenColumns:
     """The rows whose request is there. A request may be missing if its process was killed or its file is damaged."""
-    there = counts["row"] < len(requests)
-    counts = counts[there]
+    counts = counts[counts["row"] < len(requests)]
     counts = counts[requests["index"][counts["row"]] == counts["index"]]
-    return TokenColumns(counts, gaps[np.isin(gaps["row"], counts["row"])])
+    known = np.zeros(len(requests), bool)
+    known[counts["row"]] = True
+    inside = gaps["row"] < len(requests)
+    # Millions of gaps are copied only where some have to go.
+    gaps = gaps if inside.all() else gaps[inside]
+    there = known[gaps["row"]]
+    return TokenColumns(counts, gaps if there.all() else gaps[there])
 
 
 def joined(parts: Sequence[tuple[TokenColumns, int]]) -> TokenColumns:
     """Several processes together, each with its number of requests, whose rows follow one another."""
     if not any(len(part.counts) for part, _ in parts):
         return NO_TOKENS
+    if len(parts) == 1:
+        return parts[0][0]
     starts = np.cumsum([0, *(size for _, size in parts)]).tolist()
 
     def together(of: Callable[[TokenColumns], Array]) -> Array:

@@ -1,0 +1,49 @@
+"""The answers that a task reads from a body or a stream, with the server's token counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from harness.client.answers import Answers, Usage, oddities_of, summed, usage_of
+from harness.client.errors import BadResponse
+from harness.client.protocols import CountedAnswer, provides
+from harness.client.types import EventSplitter, Request
+
+
+def answers_of(request: Request, splitter: EventSplitter, events: Sequence[bytes]) -> tuple[Any, ...]:
+    """The answers of a finished stream, or of the plain answer that came in its place; raises BadResponse."""
+    if splitter.plain is None:
+        return _checked(request, request.task.answer_stream, events)
+    answers = plain_answers_of(request, bytes(splitter.plain))
+    return Answers(answers, 1 + oddities_of(answers), usage_of(answers))
+
+
+def plain_answers_of(request: Request, body: bytes) -> tuple[Any, ...]:
+    """The answers in a body; raises BadResponse."""
+    return _checked(request, request.task.answer, body)
+
+
+def _checked(request: Request, read: Callable[[Request, Any], tuple[Any, ...]], what: Any) -> tuple[Any, ...]:
+    """The answers that the task reads; an exception of a user-defined task is a bad response."""
+    try:
+        answers = read(request, what)
+        found = len(answers)
+    except BadResponse:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise BadResponse(f"task {request.task.name} cannot read the answer: {why}") from error
+    if request.items and found != len(request.items):  # requests about jobs have no items
+        raise BadResponse(f"task {request.task.name} read {found} answers for {len(request.items)} items")
+    if type(answers) is Answers or not answers or type(answers[0]) is float or not provides(answers[0], CountedAnswer):
+        return answers
+    return Answers(answers, usage=summed(_usage(answer) for answer in answers))
+
+
+def _usage(answer: Any) -> Usage | None:
+    """The counts of an answer of a user-defined task, which may have a form of their own."""
+    counts = answer.usage
+    if counts is None or isinstance(counts, Usage):
+        return counts
+    return Usage(counts.prompt_tokens, counts.completion_tokens)
