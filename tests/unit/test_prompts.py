@@ -347,3 +347,14 @@ def test_answers_that_would_end_by_themselves_have_their_length_with_ignore_eos(
     assert case.prompts.output is not None
     assert (case.prompts.output.error == 0) == full
     assert ("ignore_eos was not sent" in out) != full
+
+
+def test_runs_with_other_lengths_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Longer prompts are another load; another tokenizer or calibration is not."""
+    for name, tokens in (("short", "50"), ("long", "90"), ("same", "90")):
+        line = ["simulate", "compare", "--task", "chat", "-s", "unbounded", "--items", "30", "--no-report"]
+        assert run(capsys, *line, "--input-tokens", tokens, "--out", str(tmp_path / name))[0] == 0
+    code, out, err = run(capsys, "diff", str(tmp_path / "short"), str(tmp_path / "long"))
+    assert code == 2, out + err
+    assert "prompts.input_tokens" in out + err
+    assert "prompts" not in "".join(run(capsys, "diff", str(tmp_path / "same"), str(tmp_path / "long"))[1:])
