@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from harness.client.errors import ItemError, UsageError
+from harness.client.redaction import excerpt, redact
 from harness.client.types import Item, Outcome, Request, Response, Send, Task
 from harness.experiment.settings import RunSettings
 from harness.load.token_text import TokenText, WordRule
@@ -119,7 +120,7 @@ async def _full_length(plan: PromptPlan, prober: Prober) -> tuple[bool, str | No
     if response.outcome is Outcome.ok:
         return True, None
     if response.outcome is Outcome.client_error and wanted == "auto":
-        return False, f"the server refused it: {response.error}"
+        return False, f"the server refused it: {excerpt(redact(response.error or ''), 200)}"
     raise UsageError(_failed(response, "with ignore_eos and min_tokens"))
 
 

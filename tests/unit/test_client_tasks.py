@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import plugins
+from harness.client.answers import Usage, usage_of
 from harness.client.errors import BadResponse, ItemError
 from harness.client.hooks import BadRow, SkippedRows
 from harness.client.items import items
@@ -343,3 +344,12 @@ def test_the_front_door_holds_what_it_names() -> None:
     assert callable(client.items)
     with pytest.raises(AttributeError, match="Nonsense"):
         client.Nonsense  # noqa: B018 - the access is the test
+
+
+def test_embeddings_carry_the_servers_count_of_the_whole_request() -> None:
+    """OpenAI's usage; without one there is none."""
+    asked = request("embed", {"text": "a b"}, {"text": "c"})
+    rows = [{"embedding": [1.0], "index": index} for index in range(2)]
+    body = {"data": rows, "usage": {"prompt_tokens": 8, "total_tokens": 8}}
+    assert usage_of(asked.task.answer(asked, json.dumps(body).encode())) == Usage(prompt_tokens=8)
+    assert usage_of(asked.task.answer(asked, json.dumps({"data": rows}).encode())) is None

@@ -302,6 +302,19 @@ def test_other_tasks_of_language_models_take_prompts_too(
     assert case.prompts.output == TokenLengths(40, 9.0, 9.0, 0.0)
 
 
+def test_prompts_of_embeddings_are_counted_by_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Several texts share a request, and the server counts them together."""
+    line = ["simulate", "compare", "--task", "embed", "-s", "batches:size=8", "--items", "48", "--no-report"]
+    code, _, err = run(capsys, *line, "--input-tokens", "uniform:min=20,max=90", "--out", str(tmp_path / "r"))
+    assert code == 0, err
+    (case,) = msgspec.json.decode((tmp_path / "r" / "result.json").read_bytes(), type=RunResult).cases
+    assert case.prompts is not None
+    assert case.prompts.input is not None
+    assert (case.prompts.input.n, case.prompts.input.error, case.prompts.output) == (48, 0.0, None)
+    assert case.tokens is not None
+    assert list(case.tokens.absent) == ["output"]
+
+
 def test_the_levels_of_a_sweep_are_shown_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """At the terminal and in the report: one fact for all of them."""
     line = ["simulate", "sweep", "--task", "chat", "--concurrency", "1,2", "--duration", "3", "--input-tokens", "90"]
@@ -334,3 +347,14 @@ def test_answers_that_would_end_by_themselves_have_their_length_with_ignore_eos(
     assert case.prompts.output is not None
     assert (case.prompts.output.error == 0) == full
     assert ("ignore_eos was not sent" in out) != full
+
+
+def test_runs_with_other_lengths_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Longer prompts are another load; another tokenizer or calibration is not."""
+    for name, tokens in (("short", "50"), ("long", "90"), ("same", "90")):
+        line = ["simulate", "compare", "--task", "chat", "-s", "unbounded", "--items", "30", "--no-report"]
+        assert run(capsys, *line, "--input-tokens", tokens, "--out", str(tmp_path / name))[0] == 0
+    code, out, err = run(capsys, "diff", str(tmp_path / "short"), str(tmp_path / "long"))
+    assert code == 2, out + err
+    assert "prompts.input_tokens" in out + err
+    assert "prompts" not in "".join(run(capsys, "diff", str(tmp_path / "same"), str(tmp_path / "long"))[1:])

@@ -13,8 +13,9 @@ from harness.measure.record.plan import Plan, PlanCase
 from harness.measure.result import Case, RunResult
 
 _MACHINE = ("cpu_model", "cpu_cores", "cpu_cores_usable", "cgroup_cpu_quota", "memory_gb", "os", "machine", "python")
-_PLANNED = ("tasks", "synthetic", "input", "users", "processes", "drain_s", "warmup_s")
-_LOAD_OF_PLAN = {"tasks", "synthetic"}
+_PLANNED = ("tasks", "synthetic", "prompts", "input", "users", "processes", "drain_s", "warmup_s")
+_LOAD_OF_PLAN = {"tasks", "synthetic", "prompts"}
+_LENGTHS = ("input_tokens", "output_tokens", "prefix_tokens", "prefix_pool", "prefix_share")
 ABSENT = "–"
 
 
@@ -95,7 +96,17 @@ def _arrivals(case: PlanCase) -> str:
 
 
 def _of_plan(case: PlanCase, name: str) -> Any:
+    if name == "prompts":
+        return _lengths(case)
     return msgspec.to_builtins(getattr(case, name))
+
+
+def _lengths(case: PlanCase) -> dict[str, Any]:
+    """What made-up prompts ask of a server; how they are made may differ."""
+    if (plan := case.prompts) is None:
+        return {}
+    asked: dict[str, Any] = {name: getattr(plan.settings, name) for name in _LENGTHS}
+    return asked | {"ignore_eos": plan.calibration is not None and plan.calibration.full_length}
 
 
 def _differing(name: str, before: Any, after: Any) -> Iterator[Changed]:

@@ -91,13 +91,13 @@ def _rates(alone: Sequence[RepeatFigures], per_user: RateSpread | None, factor: 
 
 
 def _absent(counts: dict[str, TokenCount | None], streams: Array, per_s: TokenRates) -> dict[str, str]:
-    """Why figures are null."""
+    """Why figures are null. Where nothing is generated, as for embeddings, one reason is enough."""
+    if counts["output"] is None and not streams.any():
+        return {"output": "the answers have no count of output tokens, and were no streams"}
     found = {}
     for name in ("prompt", "cached", "reasoning"):
         if counts[name] is None:
             found[name] = f"the answers have no count of {name} tokens"
-    if counts["output"] is None:
-        found["output"] = "the answers have no count of output tokens, and were no streams"
     if not streams.any():
         found |= dict.fromkeys(("ttft_s", "itl_s", "tpot_s", "per_user"), "the answers came whole, not as streams")
     elif per_s.per_user is None:
