@@ -80,45 +80,23 @@ def _client(case: Case) -> Iterator[Tile]:
 
 def charts(points: Sequence[Point], backlog: bool) -> list[Chart]:
     """The last minutes of a trial."""
-    name = "service time" if backlog else "latency"
+    failed = [float(p.failed) for p in points] if any(p.failed for p in points) else []
     tokens = [float(p.tokens) for p in points] if any(p.tokens for p in points) else []
+    ended = [("ok", "ok", [float(p.ok) for p in points]), ("failed", "bad", failed)]
+    flight = [("in flight", "ok", [p.in_flight for p in points]), ("limit", "quiet", [p.limit for p in points])]
+    cpu = [("busiest process", "ok", [p.cpu_share for p in points])]
+    times = [
+        ("p50", "ok", [p.p50_s for p in points]),
+        ("p99", "mid", [p.p99_s for p in points]),
+        ("max", "quiet", [p.max_s for p in points]),
+    ]
+    window = f"of what ended in the last {WINDOW_S} s"
     return [
-        chart(
-            "rate",
-            "requests that ended",
-            "per second",
-            units.rate,
-            [
-                ("ok", "ok", [float(p.ok) for p in points]),
-                ("failed", "bad", [float(p.failed) for p in points] if any(p.failed for p in points) else []),
-            ],
-        ),
-        chart(
-            "latency",
-            name,
-            f"of what ended in the last {WINDOW_S} s",
-            units.seconds,
-            [
-                ("p50", "ok", [p.p50_s for p in points]),
-                ("p99", "mid", [p.p99_s for p in points]),
-                ("max", "quiet", [p.max_s for p in points]),
-            ],
-        ),
-        chart(
-            "in_flight",
-            "in flight",
-            "mean of each second",
-            units.level,
-            [("in flight", "ok", [p.in_flight for p in points]), ("limit", "quiet", [p.limit for p in points])],
-        ),
+        chart("rate", "requests that ended", "per second", units.rate, ended),
+        chart("latency", "service time" if backlog else "latency", window, units.seconds, times),
+        chart("in_flight", "in flight", "mean of each second", units.level, flight),
         chart("tokens", "output tokens", "per second", units.rate, [("tokens", "ok", tokens)]),
-        chart(
-            "cpu",
-            "client CPU",
-            "share of a core",
-            units.share,
-            [("busiest process", "ok", [p.cpu_share for p in points])],
-        ),
+        chart("cpu", "client CPU", "share of a core", units.share, cpu),
     ]
 
 
