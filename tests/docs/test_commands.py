@@ -212,9 +212,9 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         line = re.sub(pattern, shorter, line)
     # Another test may have the port.
     line = re.sub(r"--live \S+", "--live 0", line)
-    # The ceiling and the pages have tests of their own.
+    # The ceiling and the pages have tests of their own, and `demo` writes pages.
     line = re.sub(r"^(paceline (?:compare|run) .*?)(?: --no-calibrate)?$", r"\1 --no-calibrate --no-report", line)
-    line = re.sub(r"^(paceline simulate \w+ .*--input-tokens .*)$", r"\1 --no-report", line)
+    line = re.sub(r"^(paceline (?:sweep|simulate \w+) .*)$", r"\1 --no-report", line)
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"],
         cwd=folder,

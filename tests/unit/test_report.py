@@ -306,13 +306,18 @@ def test_text_that_would_turn_the_page_around_is_made_plain(results: dict[str, R
         assert "\x1b" not in text
 
 
-def test_a_picture_of_an_earlier_report_does_not_stay(results: dict[str, RunResult], tmp_path: Path) -> None:
+def test_a_picture_of_an_earlier_report_does_not_stay(
+    results: dict[str, RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A chart that no longer applies is removed; a stranger's file is left alone."""
+    two = {name: chart for name, chart in charts.charts().items() if name in {"throughput", "latency_over_time"}}
+    monkeypatch.setattr("reports.drawing.draw.charts", lambda: two)
     page.write(results["stall"], tmp_path)
     (tmp_path / "charts" / "mine.png").write_bytes(b"x")
     assert (tmp_path / "charts" / "latency_over_time.png").exists()
     page.write(results["article"], tmp_path)
     assert not (tmp_path / "charts" / "latency_over_time.png").exists()
+    assert (tmp_path / "charts" / "throughput.png").exists()
     assert (tmp_path / "charts" / "mine.png").exists()
 
 
