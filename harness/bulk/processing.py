@@ -20,9 +20,9 @@ from harness.bulk import paths, resume, tally
 from harness.bulk.ending import EarlyEnd, Summary, summary
 from harness.bulk.entrance import entrance
 from harness.bulk.intake import Intake
-from harness.bulk.openai_batch import BatchRows
+from harness.bulk.output_forms import rows_for
 from harness.bulk.results import Results, Tell
-from harness.bulk.row_items import Rows, Ticket
+from harness.bulk.row_items import Ticket
 from harness.bulk.saving import Store
 from harness.bulk.server_watch import Alive, ServerWatch
 from harness.bulk.settings import ProcessSettings
@@ -68,17 +68,7 @@ class Process:
         if provides(self._strategy, BatchingStrategy) and self._strategy.size > settings.window:
             raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
         self._reader = RowReader(settings.input, columns_of(settings.columns), settings.reading)
-        kind = Rows if settings.output_format is None else BatchRows
-        self._rows = kind(
-            settings.tasks,
-            settings.id_field,
-            settings.with_input,
-            settings.task_field,
-            settings.priority_field,
-            uses_priorities(self._strategy),
-            http=settings.http,
-            reader=self._reader,
-        )
+        self._rows = rows_for(settings, self._reader, uses_priorities(self._strategy))
         self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)
         self._closing = AsyncExitStack()
         self._built: stack.Built = []
