@@ -28,7 +28,7 @@ class MadeUp(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """Origin of the items' data: a JSONL file or a synthetic workload."""
+    """Origin of the items' data: a JSONL file, or made-up texts, also those of a trace."""
 
     jsonl: Jsonl | None
     synthetic: MadeUp

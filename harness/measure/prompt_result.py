@@ -29,6 +29,7 @@ class PromptPlan(msgspec.Struct, frozen=True):
     settings: PromptSettings
     calibration: PromptCalibration | None = None  # null until the server is there
     words: list[str] = []  # words that are one token each for --tokenizer; empty: our own words
+    option: str = "--input-tokens"  # whose lengths they are; of --trace the settings have the means only
 
 
 class TokenSums(msgspec.Struct, frozen=True):

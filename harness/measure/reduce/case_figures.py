@@ -93,6 +93,7 @@ def identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
         "task": plan.task,
         "target": measured.target,
         "scenario": plan.scenario,
+        "trace": plan.trace,
         "layers": plan.layers.as_report(),
     }
 
