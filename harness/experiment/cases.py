@@ -98,8 +98,11 @@ def _replay(settings: RunSettings, scenario: type[Description], tasks: list[Task
     settings.reading.check_tasks(plugins.build("task", share.task.name, share.task.settings) for share in tasks)
     if settings.rate is not None:
         raise UsageError("--rate: a trace has its own rate; --speed scales it")
-    if settings.trace.trace_sessions == "closed" and settings.processes > 1:
-        raise UsageError("--trace-sessions closed needs --processes 1: one process knows which turns are answered")
+    if settings.trace.trace_sessions == "closed" and settings.users > 1:
+        raise UsageError(
+            f"--users {settings.users}: --trace-sessions closed needs 1, the application that knows which turns are "
+            "answered"
+        )
     return replayed.replay_of(settings.trace, settings.reading)
 
 

@@ -101,7 +101,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ([*PLAY, "good.jsonl", "--map", "a=b"], "the columns of a trace are named with --columns"),
         ([*PLAY, "good.jsonl", "--task", "similarity"], "--task: given 2 times"),
         ([*PLAY[:-3], "--task", "similarity", "--trace", "good.jsonl"], "task similarity takes no prompts of a trace"),
-        ([*RUN, "--trace", "good.jsonl", "--trace-sessions", "closed", "--processes", "2"], "--processes 1"),
+        ([*RUN, "--trace", "good.jsonl", "--trace-sessions", "closed", "--users", "2"], "closed needs 1"),
         (
             ["simulate", "compare", "--speed", "2"],
             "--speed 2: needs --trace; --server-speed is the speed of",
