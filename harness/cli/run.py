@@ -21,4 +21,6 @@ def command(scenario: str, **options: Any) -> int:
     paceline run spike -s queue-stream:concurrency=20 -s unbounded --rate 50 --duration 30
     paceline run replay --trace mooncake.jsonl --speed 2 --task chat -s unbounded
     """
-    return play(options, scenario, ("queue-stream:concurrency=20",))
+    # A trace has its own concurrency, which no strategy may bound unless it is asked to.
+    default = "unbounded" if scenario == "replay" else "queue-stream:concurrency=20"
+    return play(options, scenario, (default,))

@@ -5,6 +5,16 @@ from __future__ import annotations
 import msgspec
 
 
+class Instants(msgspec.Struct, frozen=True):
+    """How late the requests of a trace were sent, after the instants at which they were due."""
+
+    n: int
+    within_share: float  # sent within 1 ms
+    p50_s: float
+    p99_s: float
+    max_s: float
+
+
 class TraceFacts(msgspec.Struct, frozen=True):
     """A replayed trace. Times are of the trace, before `speed`."""
 
@@ -24,3 +34,4 @@ class TraceFacts(msgspec.Struct, frozen=True):
     keeps_history: bool = True
     closed: bool = False  # whether a turn waits for the answer to the turn before it
     changes: list[str] = []  # what was changed, in words; empty: nothing
+    instants: Instants | None = None  # measured; null in a plan, and if nothing was sent

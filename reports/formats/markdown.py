@@ -16,7 +16,7 @@ from reports.drawing.draw import Drawing
 from reports.formats import _facts, _tokens
 from reports.formats._capacity import capacity_section
 from reports.formats._sweep import sweep_section
-from reports.wording import badge_words, pace_words, partial_words, target_notes
+from reports.wording import badge_words, pace_words, partial_words, target_notes, trace_lines
 
 SUFFIX = "md"
 CHARTS = True
@@ -56,6 +56,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     parts.append(_grid(escaped(_facts.against_title(result)), comparison_words.HEADS, _facts.against(result)))
     parts.append("\n".join(f"- {escaped(line)}" for line in _facts.noise(result)))
     names = labels.case_labels(result.cases)
+    parts.append(_traces(result, names))
     parts += [
         _pace(result),
         _of_tokens(result),
@@ -91,6 +92,13 @@ def _grid(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> st
     lines = ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in rows]
     head = [f"## {title}", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     return "\n".join([*head, *lines]) if lines else ""
+
+
+def _traces(result: RunResult, names: list[str]) -> str:
+    """What was replayed, and at which instants."""
+    named = zip(names, result.cases, strict=True)
+    lines = [f"- **{escaped(name)}**: {escaped('; '.join(trace_lines(case)))}" for name, case in named if case.trace]
+    return "\n".join(["## Trace", "", *lines]) if lines else ""
 
 
 def _pace(result: RunResult) -> str:
