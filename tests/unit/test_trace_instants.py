@@ -61,4 +61,4 @@ def test_the_verdict_says_why_requests_were_not_sent_at_their_instants(share: fl
     assert (judged.status, [reason.code for reason in judged.reasons]) == ("valid", codes)
     if codes:
         assert "Only 98 % of the requests were sent within 1 ms of their instant" in judged.reasons[0].text
-        assert "the client's lag was up to 4.1 ms." in judged.reasons[0].text
+        assert "late): they were released up to 4.1 ms late. Latencies" in judged.reasons[0].text

@@ -37,7 +37,8 @@ def off_instants(case: Case) -> Iterator[tuple[str, str]]:
     """The reason of a verdict if the requests were not sent at the instants of the trace."""
     if (trace := case.trace) is None or trace.instants is None or trace.instants.within_share >= WITHIN_SHARE_MIN:
         return
-    parts = ((case.lag_s, "the client's lag"), (case.queue_wait_s, "the strategy's wait"))
-    why = " and ".join(f"{name} was up to {units.seconds(part.max)}" for part, name in parts if part.n)
+    parts = ((case.lag_s, "they were released"), (case.queue_wait_s, "and then sent"))
+    why = ", ".join(f"{what} up to {units.seconds(part.max)} late" for part, what in parts if part.n)
     text = f"Only {instants_words(trace)}{f': {why}' if why else ''}. Latencies count from the instants all the same. "
-    yield "instants", text + "Use a quieter machine, a lower --speed, or the strategy unbounded, which never waits."
+    other = "" if case.strategy.name == "unbounded" else ", or the strategy unbounded, which never makes a request wait"
+    yield "instants", f"{text}Use a quieter machine{' or' if not other else ','} a lower --speed{other}."
