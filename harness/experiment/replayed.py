@@ -22,7 +22,7 @@ from harness.measure.trace_result import TraceFacts
 
 DURATION_MAX_S = 864_000.0
 DURATION_MIN_S = 0.01
-IDS_COUNTED_MAX = 2_000_000
+IDS_COUNTED_MAX = 1_000_000
 """Different ids of blocks up to which the shared part of the prompts is computed."""
 
 
@@ -129,11 +129,12 @@ def _shared(rows: Rows, played: Played, count: int, block_tokens: int, keeps: bo
 
 
 def _shared_blocks(rows: Rows, played: Played, count: int, block_tokens: int) -> int | None:
-    seen: set[tuple[int, int]] = set()
+    seen: set[int | tuple[int, int]] = set()
     shared = 0
     for position in range(count):
         row, copy = played.row[position], played.copy_of(position)
-        blocks, known = [(one, copy) for one in rows.blocks(row)], 0
+        ids, known = rows.blocks(row), 0
+        blocks: list[int | tuple[int, int]] = [(one, copy) for one in ids] if copy else list(ids)
         while known < len(blocks) and blocks[known] in seen:
             known += 1
         shared += min(known * block_tokens, rows.inputs[row])
