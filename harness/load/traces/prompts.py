@@ -20,6 +20,9 @@ from harness.load.token_text import Key, TokenText
 from harness.load.traces.playing import Played
 from harness.load.traces.reading import Rows
 
+AHEAD = 32
+"""Prompts that may be made before they are due: traces have many arrivals of one instant, and long prompts."""
+
 
 class TracePrompts:
     """Makes the data of the items of a replayed trace: a workload like `Prompts`.
@@ -34,6 +37,8 @@ class TracePrompts:
         salt: Changes all words and no length, so that a server finds no prompt of an earlier case in its cache.
         parameters: Further fields of every row.
     """
+
+    ahead = AHEAD
 
     def __init__(
         self,

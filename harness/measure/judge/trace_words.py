@@ -16,9 +16,9 @@ def trace_words(trace: TraceFacts) -> str:
     """What was replayed, and what was changed about it."""
     tokens_in, tokens_out = units.significant(trace.input_tokens_mean), units.significant(trace.output_tokens_mean)
     of = f"{trace.file} ({trace.form}): {units.count(trace.played)} requests"
-    said = [f"{of}, in the mean {tokens_in} tokens in and {tokens_out} out"]
+    said = [f"{of} with {tokens_in} input and {tokens_out} output tokens in the mean"]
     if trace.shared_share is not None:
-        said.append(f"{units.share(trace.shared_share)} of the tokens in begin an earlier prompt, too")
+        said.append(f"{units.share(trace.shared_share)} of the input tokens begin an earlier prompt as well")
     if trace.sessions:
         kind = "closed" if trace.closed else "open"
         said.append(f"{units.count(trace.sessions)} sessions of several turns ({kind})")
