@@ -128,3 +128,20 @@ def test_simulate_compare_replays_a_trace_for_every_strategy(
         assert (case.trace.form, case.trace.played) == ("mooncake", 60)
         assert case.trace.changes == ["played 2 times as fast"]
         assert case.load.kind == "replay"
+
+
+def test_an_api_of_ones_own_replays_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the fields `prompt` and `max_tokens`; what its file does not send is not claimed."""
+    (tmp_path / "own.toml").write_text(
+        'path = "/v1/completions"\nanswer = "/choices/0/text"\n[body]\nprompt = "{{ prompt }}"\n'
+        'max_tokens = "{{ max_tokens }}"\n[usage]\nprompt_tokens = "/usage/prompt_tokens"\n'
+        'completion_tokens = "/usage/completion_tokens"\n'
+    )
+    line = ["simulate", "compare", "--trace", str(BURSTGPT), "--http", str(tmp_path / "own.toml"), "-s", "unbounded"]
+    code, _, err = run(capsys, *line, "--server", "llm-chat", "--no-report", "--out", str(tmp_path / "run"))
+    assert code == 0, err
+    (case,) = summarize_run(tmp_path / "run").cases
+    assert case.prompts is not None
+    assert not case.prompts.calibration.full_length
+    assert case.prompts.input is not None
+    assert (case.prompts.input.n, case.prompts.input.error) == (78, 0)
