@@ -137,6 +137,9 @@ async def _by_usage(prober: Prober, mean: int) -> PromptCalibration:
     """A line through the server's counts of short, middle and mean texts; checked with two others."""
     sizes = sorted({_SMALL, max(_SMALL * 2, mean // 2), max(_SMALL * 4, mean)})
     counts = [(words, await prober.tokens(words)) for words in sizes]
+    if None in [tokens for _, tokens in counts] and prober.option == "--trace":
+        # Arrivals and lengths of answers are of use without exact prompts.
+        return PromptCalibration("none")
     if None in [tokens for _, tokens in counts]:
         text = f"{prober.option}: the answers of the task {prober.task.name} have no usage.prompt_tokens"
         raise UsageError(f"{text} to calibrate by; give --tokenizer FILE")

@@ -13,7 +13,8 @@ class PromptCalibration(msgspec.Struct, frozen=True):
     """What a few requests before the load found out about the server. A text of n words has `fixed + per_word * n`
     tokens."""
 
-    source: Literal["tokenizer", "usage"]  # where the rule comes from: --tokenizer, or the server's own counts
+    # Where the rule comes from: --tokenizer, or the server's own counts; none: a word is taken as a token.
+    source: Literal["tokenizer", "usage", "none"]
     fixed: float = 0.0  # tokens that the server adds to each prompt, such as those of a chat template
     per_word: float = 1.0
     probes: int = 0  # requests that were sent for it

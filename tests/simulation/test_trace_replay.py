@@ -145,3 +145,17 @@ def test_an_api_of_ones_own_replays_a_trace(tmp_path: Path, capsys: pytest.Captu
     assert not case.prompts.calibration.full_length
     assert case.prompts.input is not None
     assert (case.prompts.input.n, case.prompts.input.error) == (78, 0)
+
+
+def test_a_server_without_counts_gets_words_for_tokens_and_the_result_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Arrivals are replayed all the same."""
+    line = ["simulate", "compare", "--trace", str(BURSTGPT), "--task", "annotate", "-s", "unbounded"]
+    code, out, err = run(capsys, *line, "--server", "null", "--no-report", "--out", str(tmp_path / "run"))
+    assert code == 0, err
+    assert "a word was taken as a token, because the server counts none" in " ".join(out.split())
+    (case,) = summarize_run(tmp_path / "run").cases
+    assert case.prompts is not None
+    assert (case.prompts.calibration.source, case.prompts.input) == ("none", None)
+    assert any("their lengths could not be checked" in warning for warning in case.warnings)
