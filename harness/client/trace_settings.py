@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from harness.base.options import option, options
 from harness.base.quantity import duration_s
@@ -139,9 +138,3 @@ def trace_columns(texts: Iterable[str]) -> dict[str, str]:
     if texts and (missing := [field for field in FIELDS[:3] if field not in columns]):
         raise UsageError(f"--columns: {' and '.join(missing)} missing; needed are arrival, input and output")
     return columns
-
-
-def any_given(settings: TraceSettings) -> dict[str, Any]:
-    """The options that were given, by field."""
-    values = {one.field: getattr(settings, one.field) for one in options(type(settings))}
-    return {name: value for name, value in values.items() if value not in (None, (), False)}
