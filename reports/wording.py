@@ -7,7 +7,6 @@ from collections.abc import Callable
 from harness.base import units
 from harness.client.cause import text_of
 from harness.measure.judge import slo
-from harness.measure.judge.trace_words import instants_words, trace_words
 from harness.measure.result import Case, Distribution, RunResult, Verdict
 from reports import labels
 
@@ -44,11 +43,6 @@ def percentiles_words(spread: Distribution, names: tuple[str, ...] = ("p50", "p9
     if not spread.n:
         return "no data"
     return ", ".join(f"{name.replace('_', '.')} {labels.percentile(spread, name)}" for name in names)
-
-
-def trace_lines(case: Case) -> list[str]:
-    """Sentences about a replayed trace; none without one."""
-    return [] if case.trace is None else [words for of in (trace_words, instants_words) if (words := of(case.trace))]
 
 
 def is_partial(result: RunResult) -> bool:

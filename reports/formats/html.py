@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.measure.judge import comparison_words, precision, slo
 from harness.measure.judge.token_words import token_notes
+from harness.measure.judge.trace_words import trace_lines
 from harness.measure.judge.wording import failure_words, sample_words
 from harness.measure.result import RunResult
 from reports import labels
@@ -22,7 +23,6 @@ from reports.wording import (
     partial_words,
     target_notes,
     target_words,
-    trace_lines,
 )
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from harness.base import units
 from harness.client.cause import text_of
 from harness.measure.judge import comparison_words, precision, slo
 from harness.measure.judge.token_words import token_notes
+from harness.measure.judge.trace_words import trace_lines
 from harness.measure.judge.wording import failure_words
 from harness.measure.result import Case, RunResult
 from reports import labels
@@ -16,7 +17,7 @@ from reports.drawing.draw import Drawing
 from reports.formats import _facts, _tokens
 from reports.formats._capacity import capacity_section
 from reports.formats._sweep import sweep_section
-from reports.wording import badge_words, pace_words, partial_words, target_notes, trace_lines
+from reports.wording import badge_words, pace_words, partial_words, target_notes
 
 SUFFIX = "md"
 CHARTS = True

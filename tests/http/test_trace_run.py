@@ -53,6 +53,7 @@ def test_a_trace_is_replayed_at_its_instants_with_its_lengths_and_its_shared_pre
     # The probes before the load are a few short and middle prompts more.
     assert TOKENS <= seen["prompt_tokens_total"] <= TOKENS + probes * 1_200
     shared = seen["prefix_cache_hits_total"] / TOKENS
+    assert case["tokens"]["cached"]["total"] == seen["prefix_cache_hits_total"]
     assert case["trace"]["shared_share"] - 0.08 <= shared <= case["trace"]["shared_share"] + 0.01
 
 

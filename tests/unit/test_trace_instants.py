@@ -8,12 +8,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from harness.measure.judge.trace_words import instants_words, trace_words
+from harness.measure.judge.trace_words import instants_words, kept_words, trace_lines, trace_words
 from harness.measure.judge.verdict import verdict
 from harness.measure.record.rows_file import REQUEST_DTYPE
 from harness.measure.reduce.columns import Repeat
 from harness.measure.reduce.instants import with_instants
 from harness.measure.result import Distribution
+from harness.measure.token_result import TokenCount, TokenFigures
 from harness.measure.trace_result import Instants, TraceFacts
 from tests.unit.test_measure_verdict import SOUND, case
 
@@ -50,6 +51,16 @@ def test_words_say_what_was_replayed() -> None:
     )
     changed = msgspec.structs.replace(TRACE, changes=["played 2 times as fast", "cut 9 s after its first arrival"])
     assert trace_words(changed).endswith("; played 2 times as fast; cut 9 s after its first arrival")
+
+
+def test_words_say_what_the_server_had_kept() -> None:
+    """By its own count, where it gives one."""
+    counted = TokenFigures(60, 60, 0, 0, 0, 0, TokenCount(60, 1000, 17, 1, 17, 20, 30), None, None)
+    assert kept_words(msgspec.structs.replace(case(), tokens=counted)) == ""
+    counted = msgspec.structs.replace(counted, cached=TokenCount(60, 276, 5, 0, 5, 9, 9))
+    known = msgspec.structs.replace(case(), tokens=counted, trace=TRACE)
+    assert trace_lines(known) == [trace_words(TRACE), "27.6 % of the input tokens were cached by the server's count"]
+    assert trace_lines(case()) == []
 
 
 @pytest.mark.parametrize(("share", "codes"), [(1.0, []), (0.99, []), (0.98, ["instants"])])

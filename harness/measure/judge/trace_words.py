@@ -33,6 +33,22 @@ def instants_words(trace: TraceFacts) -> str:
     return f"{units.share(of.within_share)} of the requests were sent within 1 ms of their instant ({late})"
 
 
+def kept_words(case: Case) -> str:
+    """The share of the input tokens that the server had kept from earlier prompts; empty if it does not say it."""
+    tokens = case.tokens
+    if tokens is None or tokens.cached is None or tokens.prompt is None or not tokens.prompt.total:
+        return ""
+    share = units.share(tokens.cached.total / tokens.prompt.total)
+    return f"{share} of the input tokens were cached by the server's count"
+
+
+def trace_lines(case: Case) -> list[str]:
+    """Sentences about a replayed trace; none without one."""
+    if case.trace is None:
+        return []
+    return [words for words in (trace_words(case.trace), kept_words(case), instants_words(case.trace)) if words]
+
+
 def off_instants(case: Case) -> Iterator[tuple[str, str]]:
     """The reason of a verdict if the requests were not sent at the instants of the trace."""
     if (trace := case.trace) is None or trace.instants is None or trace.instants.within_share >= WITHIN_SHARE_MIN:
