@@ -19,6 +19,7 @@ from harness.client.types import Task
 from harness.load.token_text import Key, TokenText
 from harness.load.traces.playing import Played
 from harness.load.traces.reading import Rows
+from harness.load.workloads.prompts import length_name, named
 
 AHEAD = 32
 """Prompts that may be made before they are due: traces have many arrivals of one instant, and long prompts."""
@@ -58,6 +59,8 @@ class TracePrompts:
         self._full = full
         self._salt = salt
         self._parameters = dict(parameters or {})
+        # Of each task, by its identity: it is found out once.
+        self._names: dict[int, str] = {}
         self._roots = roots(rows, played) if keeps_history and rows.sessions and not rows.hashes else None
 
     def lengths(self, index: int, seed: int) -> tuple[int, int]:
@@ -74,8 +77,10 @@ class TracePrompts:
 
     def data(self, task: Task, index: int, seed: int) -> Any:
         """The data of one item. Raises UsageError if the task has no use for a prompt."""
+        if (name := self._names.get(id(task))) is None:
+            name = self._names[id(task)] = length_name(task)
         try:
-            return data_of(task, self.row(index, seed))
+            return data_of(task, named(self.row(index, seed), name))
         except ItemError as error:
             raise UsageError(f"--trace: the task {task.name} takes no prompts of a trace: {error}") from error
 
