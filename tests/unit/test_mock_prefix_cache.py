@@ -70,6 +70,18 @@ def test_kept_tokens_are_in_usage_and_metrics_and_take_no_time(tmp_path: Path) -
     assert b'vllm:prefix_cache_hits_total{model_name="simulated",engine="0"} 96' in metrics.body
 
 
+def test_the_responses_api_counts_kept_tokens_as_well(tmp_path: Path) -> None:
+    """As part of its input tokens."""
+    made = app(tmp_path, prefix_cache_tokens=1000)
+    body = {"input": words(0, 97), "max_output_tokens": 1}
+
+    async def main() -> list[Answered]:
+        return [await call(made, "/v1/responses", body) for _ in range(2)]
+
+    usages = [json.loads(answer.body)["usage"] for answer in virtually(main())]
+    assert [usage["input_tokens_details"]["cached_tokens"] for usage in usages] == [0, 96]
+
+
 def test_without_a_cache_usage_says_nothing_of_kept_tokens(tmp_path: Path) -> None:
     made = app(tmp_path)
 

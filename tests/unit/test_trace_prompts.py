@@ -8,7 +8,11 @@ from random import Random
 import pytest
 
 from harness import plugins
+from harness.client.input_settings import InputSettings
+from harness.client.trace_settings import TraceSettings
 from harness.experiment import replayed
+from harness.experiment.cases import cases, describe
+from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
 from harness.load.token_text import TokenText, WordRule
 from harness.load.traces.playing import Changes, played
@@ -97,6 +101,19 @@ def test_a_prompt_goes_to_any_task_that_takes_one() -> None:
     made = TracePrompts(rows, played(rows, Changes(), Random(1), "a"), TokenText(), 512)
     for name in ("chat", "embed", "annotate"):
         assert made.data(plugins.make("task", name), 0, 1)
+
+
+def test_a_parameter_is_part_of_every_request() -> None:
+    """Of the task chat."""
+    settings = RunSettings(
+        strategies=("unbounded",),
+        scenario="replay",
+        reading=InputSettings(parameters=("temperature=0",)),
+        trace=TraceSettings(trace=str(DATA / "azure.csv")),
+    )
+    made = cases(settings, describe("replay"))[0].build_prompts()
+    assert made is not None
+    assert made.data(CHAT, 3, 1).parameters == {"max_tokens": made.lengths(3, 1)[1], "temperature": 0}
 
 
 # The facts in the result.
