@@ -88,6 +88,12 @@ class Generation(Section, frozen=True):
     answer_tokens_mean: Annotated[
         float, Meta(ge=0, le=1e6, description="mean tokens after which an answer ends by itself; 0: at max_tokens only")
     ] = 0.0
+    prefix_cache_tokens: Annotated[
+        int, Meta(ge=0, le=1_000_000_000, description="tokens of prompts that are kept and need no time again; 0: none")
+    ] = 0
+    prefix_block_tokens: Annotated[
+        PositiveCount, Meta(description="tokens of a kept block; only whole blocks are found again")
+    ] = 16
     running_max: Annotated[Count, Meta(description="concurrent sequences; 0: no bound")] = 0
     queue_max: Annotated[Count, Meta(description="sequences that may wait; more are refused with 503")] = 4096
 

@@ -17,6 +17,7 @@ from random import Random
 
 from mock_server import answers
 from mock_server.pauses import Pauses
+from mock_server.prefix_cache import Keys, PrefixCache
 from mock_server.profile import Profile
 from mock_server.sharing import Sharing
 from mock_server.timers import Timers
@@ -37,6 +38,8 @@ class SimulatedEngine:
         growth = profile.service.growth
         shared = profile.service.growth_by == "running"
         self._shared = Sharing[_Job](lambda n: growth.apply(1.0, n)) if shared else None
+        of = profile.generation
+        self._prefixes = PrefixCache(of.prefix_cache_tokens, of.prefix_block_tokens) if of.prefix_cache_tokens else None
         # The earliest timer that is set for the shared batches.
         self._armed = math.inf
         details = {"profile": profile.name, "speed": profile.speed}
@@ -49,7 +52,9 @@ class SimulatedEngine:
         self.reseed(seed)
 
     def reseed(self, seed: int) -> None:
-        """Restart all random sequences."""
+        """Restart all random sequences, with no prefix kept."""
+        if self._prefixes is not None:
+            self._prefixes.clear()
         generation = self.profile.generation
         self._jitter = self.profile.service.jitter.sampler(Random(f"{seed}/service"))
         self._ttft_jitter = generation.ttft_jitter.sampler(Random(f"{seed}/ttft"))
@@ -132,13 +137,20 @@ class SimulatedEngine:
         """Emit the first token after the TTFT, the others at their inter-token times."""
         generation = self.profile.generation
         self.running += 1
+        keys: Keys = []
+        if self._prefixes is not None:
+            keys = self._prefixes.keys(str(sequence.prompt))
+            sequence.cached_tokens = self._prefixes.cached_tokens(keys)
         seconds = (
             generation.ttft_base_s
-            + generation.ttft_per_prompt_token_s * sequence.prompt_tokens
+            + generation.ttft_per_prompt_token_s * (sequence.prompt_tokens - (sequence.cached_tokens or 0))
             + generation.ttft_per_running_s * (self.running - 1)
         )
         first = self.pauses.ends(sequence.started, seconds * self._ttft_jitter() / self.speed)
-        self.timers.at(first, self._token, sequence, self._text(sequence), first)
+        if keys:
+            self.timers.at(first, self._computed, sequence, self._text(sequence), first, keys)
+        else:
+            self.timers.at(first, self._token, sequence, self._text(sequence), first)
 
     def _text(self, sequence: Sequence) -> Iterator[str]:
         """The tokens of an answer, to its own end if it has one."""
@@ -147,6 +159,12 @@ class SimulatedEngine:
         if not mean or sampling.ignore_end:
             return pieces
         return islice(pieces, max(answers.own_length(prompt, mean), sampling.tokens_min))
+
+    def _computed(self, sequence: Sequence, text: Iterator[str], due: float, keys: Keys) -> None:
+        """The prompt is computed: it is kept, and the first token is there."""
+        if self._prefixes is not None:
+            self._prefixes.keep(keys)
+        self._token(sequence, text, due)
 
     def _token(self, sequence: Sequence, text: Iterator[str], due: float) -> None:
         generation = self.profile.generation

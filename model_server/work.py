@@ -122,6 +122,7 @@ class Sequence:
         "_stops",
         "_waiter",
         "arrived",
+        "cached_tokens",
         "cancelled",
         "deadline",
         "ended",
@@ -140,6 +141,8 @@ class Sequence:
     def __init__(self, prompt: str | tuple[int, ...], prompt_tokens: int, tokens_max: int, arrived: float) -> None:
         self.prompt = prompt
         self.prompt_tokens = prompt_tokens
+        # Tokens of the prompt that the engine had kept from earlier ones; None if it keeps none.
+        self.cached_tokens: int | None = None
         self.tokens_max = tokens_max
         self.sampling: Sampling = GREEDY
         self.arrived = arrived

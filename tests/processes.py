@@ -127,6 +127,7 @@ def case_file(folder: Path, of: Trial) -> dict[str, str]:
 
 
 BUSY = {"lag", "client_ceiling", "client_starved", "client_time", "lag_bound", "bursts", "drift", "unsettled"}
+BUSY |= {"instants"}
 """Reasons of a verdict that a loaded machine brings about; everything else is a fault of the program."""
 
 

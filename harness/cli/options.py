@@ -43,6 +43,13 @@ def shared(function: Callable[..., Any]) -> Callable[..., Any]:
     return options_of(*classes)(layer_options(function, LayerSettings))
 
 
+def replaying(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a recorded trace."""
+    from harness.client.trace_settings import TraceSettings
+
+    return options_of(TraceSettings)(function)
+
+
 def layer_options(function: Callable[..., Any], settings: type[Any], **defaults: Any) -> Callable[..., Any]:
     """Add the options of layers."""
     return options_of(settings, defaults=defaults)(_LAYER(function))
@@ -105,6 +112,7 @@ def settings_of(options: dict[str, Any], scenario: str, default_strategies: tupl
     from harness.client.input_settings import InputSettings
     from harness.client.layer_settings import LayerSettings
     from harness.client.prompt_settings import PromptSettings
+    from harness.client.trace_settings import TraceSettings
     from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.settings import RunSettings
 
@@ -116,6 +124,7 @@ def settings_of(options: dict[str, Any], scenario: str, default_strategies: tupl
         connection=filled(ConnectionSettings, options),
         reading=filled(InputSettings, options),
         prompts=filled(PromptSettings, options),
+        trace=filled(TraceSettings, options),
         simulated=options.get("simulated", False),
         command="paceline " + quoted(sys.argv[1:]),
     )

@@ -14,6 +14,7 @@ from harness.measure.judge.comparison_words import against, noise
 from harness.measure.judge.prompt_words import lines as prompt_lines
 from harness.measure.judge.prompt_words import together
 from harness.measure.judge.token_words import token_words
+from harness.measure.judge.trace_words import trace_lines
 from harness.measure.judge.wording import failure_words, layer_words, pace_row, sample_words
 from harness.measure.result import Case, RunResult
 
@@ -163,6 +164,8 @@ def _pace(cases: list[Case]) -> Any:
 
 def _words(case: Case) -> Iterator[tuple[str, str]]:
     """Lines about a case below the table, each with its style."""
+    for line in trace_lines(case):
+        yield line, ""
     for warning in case.warnings:
         yield warning, "yellow"
     for check in case.slo:

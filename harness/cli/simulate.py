@@ -9,7 +9,7 @@ import click
 
 from harness.cli.capacity import capacity_only, of_capacity, search
 from harness.cli.command import Group, duration, left_out
-from harness.cli.options import Execute, play, shared
+from harness.cli.options import Execute, play, replaying, shared
 from harness.cli.sweep import sweep as run_sweep
 from harness.cli.sweep import swept
 from harness.client.errors import UsageError
@@ -64,12 +64,14 @@ def command() -> None:
 
 @command.command("compare")
 @simulated
+@replaying
 def compare(**options: Any) -> int:
     """Compare client strategies on a simulated server, under one identical load.
 
     \b
     paceline simulate compare -s adaptive -s queue-stream:concurrency=16 --server my.toml --items 100000 --seed 7
     paceline simulate compare -s adaptive --server my.toml --rate 50 --duration 600
+    paceline simulate compare -s adaptive --server llm-annotation --trace mooncake.jsonl --task chat --speed 2
     """
     return play(_settings(options), "backlog", DEFAULT, _execute(options))
 
@@ -129,5 +131,6 @@ def _terms(options: dict[str, Any]) -> Any:
 def _settings(options: dict[str, Any]) -> dict[str, Any]:
     """Settings of a real run; a rate without --load means Poisson arrivals."""
     arrivals = options.get("rate") is not None or options.get("duration") is not None
+    arrivals = arrivals and options.get("trace") is None
     load = options.get("load") or ("poisson" if arrivals else None)
     return {**options, "load": load, "target": None, "processes": 1, "calibrate": False, "simulated": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.base.options import option
@@ -45,21 +46,30 @@ class PromptSettings:
     )
 
     def __post_init__(self) -> None:
-        given = [name for name in _FLAGS if getattr(self, name) is not None]
-        if given and self.input_tokens is None:
-            raise UsageError(f"--{given[0].replace('_', '-')} needs --input-tokens: it belongs to made-up prompts")
+        if self.input_tokens is None:
+            self._refuse(_LENGTHS, "--input-tokens: it belongs to made-up prompts")
         if self.prefix_tokens is None:
             for name in ("prefix_pool", "prefix_share"):
                 if getattr(self, name) is not None:
                     raise UsageError(f"--{name.replace('_', '-')} needs --prefix-tokens, the length of a prefix")
-        if self.ignore_eos is not None and self.output_tokens is None:
+        if self.ignore_eos is not None and self.output_tokens is None and self.input_tokens is not None:
             raise UsageError("--ignore-eos needs --output-tokens: it makes answers as long as these")
         if self.prefix_tokens is not None and not 1 <= self.prefix_tokens <= TOKENS_MAX:
             raise UsageError(f"--prefix-tokens {self.prefix_tokens}: must be between 1 and {TOKENS_MAX}")
         if self.prefix_pool is not None and not 1 <= self.prefix_pool <= POOL_MAX:
             raise UsageError(f"--prefix-pool {self.prefix_pool}: must be between 1 and {POOL_MAX}")
 
+    def check_alone(self) -> None:
+        """Raise UsageError if an option was given that needs prompts with lengths, of --input-tokens or a trace."""
+        self._refuse(_FLAGS, "--input-tokens: it belongs to made-up prompts")
+
+    def _refuse(self, names: Iterable[str], needed: str) -> None:
+        for name in names:
+            if getattr(self, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')} needs {needed}")
+
 
 TOKENS_MAX = 1_000_000
 POOL_MAX = 1_000_000_000
-_FLAGS = ("output_tokens", "prefix_tokens", "prefix_pool", "prefix_share", "ignore_eos", "tokenizer")
+_LENGTHS = ("output_tokens", "prefix_tokens", "prefix_pool", "prefix_share")
+_FLAGS = (*_LENGTHS, "ignore_eos", "tokenizer")

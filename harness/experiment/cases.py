@@ -14,15 +14,18 @@ from harness.client.protocols import RealTimeOnly, provides, uses_priorities
 from harness.client.tasks.http import Http
 from harness.client.transport.endpoint import check_headers
 from harness.client.types import Item, Task
+from harness.experiment import replayed
 from harness.experiment.prompts import planned
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
 from harness.experiment.streaming import streamed
+from harness.load.pacers.replay import Replay
 from harness.load.rows import columns_of
 from harness.load.schedule import BACKLOG, check, compute
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
+from harness.measure.prompt_result import PromptPlan
 from harness.measure.record.plan import TaskShare
 from harness.measure.result import Named
 
@@ -32,15 +35,16 @@ ITEMS = 1000
 
 def cases(settings: RunSettings, scenario: type[Description], name: str | None = None) -> list[CaseSpec]:
     """The cases that the settings describe, under one schedule; raises UsageError."""
-    load, tasks, seed = _load(settings, scenario), _tasks(settings, scenario), settings.effective_seed
-    prompts = planned(settings, [plugins.build("task", share.task.name, share.task.settings) for share in tasks])
-    source, synthetic = (None, None) if prompts is not None else _workload(settings, tasks)
+    tasks, seed = _tasks(settings, scenario), settings.effective_seed
+    replay = _replay(settings, scenario, tasks)
+    load = _load(settings, scenario) if replay is None else Named("replay", replayed.changed_settings(replay))
+    prompts, source, synthetic = _workload(settings, tasks) if replay is None else (None, None, None)
     strategies = _strategies(settings)
-    if prompts is None:
-        _check_workload(settings, tasks, source, synthetic, [named for _, named, _ in strategies])
-    duration_s, items = settings.duration or scenario.duration_s, _items(settings, scenario, load)
+    duration_s, items = _duration_s(settings, scenario, replay), _items(settings, scenario, load)
     schedule = compute(load.name, load.settings, duration_s, items, seed)
-    return [
+    trace = None if replay is None else replayed.facts(replay, settings.trace, seed, len(schedule))
+    prompts = prompts if trace is None else replayed.prompt_plan(settings.prompts, trace)
+    found = [
         CaseSpec(
             name=name or label,
             strategy=strategy,
@@ -53,6 +57,7 @@ def cases(settings: RunSettings, scenario: type[Description], name: str | None =
             reading=settings.reading,
             synthetic=synthetic,
             prompts=prompts,
+            trace=trace,
             layers=settings.layers.around(layers),
             seed=seed,
             users=settings.users,
@@ -69,6 +74,44 @@ def cases(settings: RunSettings, scenario: type[Description], name: str | None =
         )
         for label, strategy, layers in strategies
     ]
+    _check_workload(settings, found[0], [case.strategy for case in found])
+    return found
+
+
+def _replay(settings: RunSettings, scenario: type[Description], tasks: list[TaskShare]) -> Replay | None:
+    """The trace that is replayed, if there is one."""
+    if settings.trace.trace is None:
+        if scenario.needs_trace:
+            raise UsageError("the scenario replay needs --trace FILE: the recorded arrivals and lengths")
+        return None
+    if len(tasks) > 1:
+        raise UsageError("--trace has prompts for one task; choose it with --task")
+    others = {"--input": settings.input, "--synthetic": settings.synthetic, "--load": settings.load}
+    for flag, value in others.items():
+        if value is not None:
+            raise UsageError(f"{flag} and --trace exclude each other: the trace has the arrivals and the lengths")
+    if settings.columns:
+        raise UsageError("--map needs --input; the columns of a trace are named with --columns")
+    for flag, value in {"--template": settings.reading.template, "--system": settings.reading.system}.items():
+        if value is not None:
+            raise UsageError(f"{flag} needs --input; the prompts of a trace are made up by their lengths")
+    settings.reading.check_tasks(plugins.build("task", share.task.name, share.task.settings) for share in tasks)
+    if settings.rate is not None:
+        raise UsageError("--rate: a trace has its own rate; --speed scales it")
+    if settings.trace.trace_sessions == "closed" and settings.users > 1:
+        raise UsageError(
+            f"--users {settings.users}: --trace-sessions closed needs 1, the application that knows which turns are "
+            "answered"
+        )
+    return replayed.replay_of(settings.trace, settings.reading)
+
+
+def _duration_s(settings: RunSettings, scenario: type[Description], replay: Replay | None) -> float:
+    """Seconds of arrivals: as asked for, else as long as the trace, else the scenario's own."""
+    if replay is None:
+        return settings.duration or scenario.duration_s
+    whole_s = replayed.duration_s(replay, settings.effective_seed)
+    return min(settings.duration or whole_s, whole_s)
 
 
 def _warmup_s(settings: RunSettings, load: Named, duration_s: float) -> float | None:
@@ -137,7 +180,7 @@ def check_numbers(settings: RunSettings) -> None:
         ("--repeats-budget", settings.repeats_budget_s, 1, 864_000),
         ("--users", settings.users, 1, 10_000),
         ("--processes", settings.processes, 1, 64),
-        ("--speed", settings.speed, 1e-3, 1e6),
+        ("--server-speed", settings.speed, 1e-3, 1e6),
     ]
     for name, value, low, high in checks:
         if value is not None and not low <= value <= high:
@@ -183,7 +226,14 @@ def _described(file: str, task: str | None) -> TaskShare:
     return TaskShare(Named("http", plugins.settings_of(made)), label=made.name)
 
 
-def _workload(settings: RunSettings, tasks: list[TaskShare]) -> tuple[str | None, dict[str, Any] | None]:
+Workload = tuple[PromptPlan | None, str | None, dict[str, Any] | None]
+"""Prompts with lengths in tokens, an input file, or settings of synthetic texts."""
+
+
+def _workload(settings: RunSettings, tasks: list[TaskShare]) -> Workload:
+    built = [plugins.build("task", share.task.name, share.task.settings) for share in tasks]
+    if (prompts := planned(settings, built)) is not None:
+        return prompts, None, None
     if settings.input is not None and settings.synthetic is not None:
         raise UsageError("--input and --synthetic exclude each other")
     if settings.columns and settings.input is None:
@@ -193,33 +243,27 @@ def _workload(settings: RunSettings, tasks: list[TaskShare]) -> tuple[str | None
     if settings.synthetic is not None:
         distribution, given = plugins.split_spec(settings.synthetic)
         values = {"distribution": distribution, **given} if distribution else given
-        return None, plugins.settings_of(plugins.fill(Synthetic, "--synthetic", values))
+        return None, None, plugins.settings_of(plugins.fill(Synthetic, "--synthetic", values))
     if settings.input is not None:
         settings.reading.check_tasks(plugins.build("task", share.task.name, share.task.settings) for share in tasks)
         if len(tasks) > 1:
             raise UsageError("--input has lines for one task; a mix of tasks has made-up texts")
-        return settings.input, None
+        return None, settings.input, None
     if [share.task.name for share in tasks] == ["similarity"]:
-        return str(SAMPLE_PAIRS), None
-    return None, {}
+        return None, str(SAMPLE_PAIRS), None
+    return None, None, {}
 
 
-def _check_workload(
-    settings: RunSettings,
-    tasks: list[TaskShare],
-    source: str | None,
-    synthetic: dict[str, Any] | None,
-    strategies: list[Named],
-) -> None:
+def _check_workload(settings: RunSettings, case: CaseSpec, strategies: list[Named]) -> None:
     """One good item at least, and one that can be sent, before anything is started."""
-    for share in tasks:
-        task = plugins.build("task", share.task.name, share.task.settings)
-        if source is None:
-            data = Synthetic(**(synthetic or {})).data(task, 0, settings.effective_seed)
+    made = case.build_prompts() or Synthetic(**(case.synthetic or {}))
+    for task in case.build_mix().tasks:
+        if case.input is None:
+            data = made.data(task, 0, settings.effective_seed)
         else:
             priorities = any(uses_priorities(plugins.build("strategy", one.name, one.settings)) for one in strategies)
-            columns = columns_of(settings.columns)
-            _, data, _ = next(iter(Jsonl(source, settings.items, priorities, columns, settings.reading).rows(task)))
+            rows = Jsonl(case.input, settings.items, priorities, case.columns, settings.reading).rows(task)
+            _, data, _ = next(iter(rows))
         _check_request(task, data)
 
 

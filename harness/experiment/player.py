@@ -68,6 +68,9 @@ class Player(ABC):
         self.spec = spec
         self.schedule = spec.build_schedule()
         self.mix = spec.build_mix()
+        # All applications share them: those of a trace are large.
+        self._prompts = spec.build_prompts()
+        self._turns = spec.build_turns()
         self.applications: list[ClientApplication] = []
         self.recorder: Recorder | None = None
         self.begun = asyncio.Event()
@@ -99,7 +102,7 @@ class Player(ABC):
 
     def _source(self, strategy: Strategy) -> Source:
         """The data of one application's items."""
-        return self.spec.build_source(strategy)
+        return self.spec.build_source(strategy, self._prompts)
 
     # The load.
 
@@ -111,7 +114,7 @@ class Player(ABC):
     def begin(self, zero: float, recorder: Recorder) -> None:
         """The load begins at `zero`; applications that wait for it start."""
         self._zero, self.recorder = zero, recorder
-        if (prompts := self.spec.build_prompts()) is not None:
+        if (prompts := self._prompts) is not None:
             recorder.tally = TokenTally(lambda index: prompts.lengths(index, self.spec.seed))
         # A backlog has no offsets and ends when it is done.
         if (offsets := self.schedule.offsets) is not None:
@@ -178,7 +181,8 @@ class Player(ABC):
                 open_still = application.closes == math.inf or now() <= application.closes
                 return inner(request) if open_still else _not_sent()
 
-            return recorder.layer(entrance, application.slot)
+            outer = entrance if self._turns is None else self._turns.layer(entrance)
+            return recorder.layer(outer, application.slot)
 
         return layers
 

@@ -36,10 +36,19 @@ _SMALL = 8
 
 def built(plan: PromptPlan, salt: str = "") -> Prompts:
     """The workload of a plan; before its calibration a word is a token."""
+    return prompts(plan.settings, texts_of(plan), is_full(plan), salt)
+
+
+def texts_of(plan: PromptPlan) -> TokenText:
+    """What makes the texts of a plan; before its calibration a word is a token."""
     found = plan.calibration
     rule = _PLAIN if found is None else WordRule(found.fixed, found.per_word)
-    texts = TokenText(rule, plan.words) if plan.words else TokenText(rule)
-    return prompts(plan.settings, texts, found is not None and found.full_length, salt)
+    return TokenText(rule, plan.words) if plan.words else TokenText(rule)
+
+
+def is_full(plan: PromptPlan) -> bool:
+    """Whether answers are asked to have their whole length."""
+    return plan.calibration is not None and plan.calibration.full_length
 
 
 # Before the run.
@@ -49,6 +58,7 @@ def planned(settings: RunSettings, tasks: Sequence[Task]) -> PromptPlan | None:
     """The prompts that the options describe; None without --input-tokens. Raises UsageError."""
     wanted = settings.prompts
     if wanted.input_tokens is None:
+        wanted.check_alone()
         return None
     if settings.input is not None:
         raise UsageError("--input and --input-tokens exclude each other: the file has the prompts")
@@ -95,7 +105,7 @@ def _request(task: Task, text: str, parameters: Mapping[str, Any]) -> Request:
 
 async def calibrated(plan: PromptPlan, task: Task, send: Send) -> PromptPlan:
     """The plan with the rule that holds for this server. Raises UsageError if it does not answer or count."""
-    prober = Prober(task, send, TokenText(words=plan.words) if plan.words else TokenText())
+    prober = Prober(task, send, TokenText(words=plan.words) if plan.words else TokenText(), plan.option)
     full, note = await _full_length(plan, prober)
     if plan.words:
         found = await _with_tokenizer(prober, round(built(plan).input.mean))
@@ -121,17 +131,20 @@ async def _full_length(plan: PromptPlan, prober: Prober) -> tuple[bool, str | No
         return True, None
     if response.outcome is Outcome.client_error and wanted == "auto":
         return False, f"the server refused it: {excerpt(redact(response.error or ''), 200)}"
-    raise UsageError(_failed(response, "with ignore_eos and min_tokens"))
+    raise UsageError(_failed(response, "with ignore_eos and min_tokens", prober.option))
 
 
 async def _by_usage(prober: Prober, mean: int) -> PromptCalibration:
     """A line through the server's counts of short, middle and mean texts; checked with two others."""
     sizes = sorted({_SMALL, max(_SMALL * 2, mean // 2), max(_SMALL * 4, mean)})
     counts = [(words, await prober.tokens(words)) for words in sizes]
+    if None in [tokens for _, tokens in counts] and prober.option == "--trace":
+        # Arrivals and lengths of answers are of use without exact prompts.
+        return PromptCalibration("none")
     if None in [tokens for _, tokens in counts]:
-        text = f"--input-tokens: the answers of the task {prober.task.name} have no usage.prompt_tokens"
+        text = f"{prober.option}: the answers of the task {prober.task.name} have no usage.prompt_tokens"
         raise UsageError(f"{text} to calibrate by; give --tokenizer FILE")
-    rule = fitted([(words, tokens) for words, tokens in counts if tokens is not None])
+    rule = fitted([(words, tokens) for words, tokens in counts if tokens is not None], prober.option)
     error = await _error(prober, rule, (max(_SMALL * 3, mean), max(_SMALL * 2, mean // 3)))
     return PromptCalibration("usage", rule.fixed, rule.per_word, error=error)
 
@@ -151,7 +164,7 @@ async def _error(prober: Prober, rule: WordRule, sizes: Sequence[int]) -> float 
     return max((abs(rule.tokens(words) - counted) / counted for words, counted in counts if counted), default=None)
 
 
-def fitted(counts: Sequence[tuple[int, int]]) -> WordRule:
+def fitted(counts: Sequence[tuple[int, int]], option: str = "--input-tokens") -> WordRule:
     """The rule through pairs of words and tokens (least squares). Raises UsageError if it is no plausible one."""
     mean_words = sum(words for words, _ in counts) / len(counts)
     mean_tokens = sum(tokens for _, tokens in counts) / len(counts)
@@ -160,7 +173,7 @@ def fitted(counts: Sequence[tuple[int, int]]) -> WordRule:
     fixed = max(0.0, mean_tokens - per_word * mean_words)
     if not 0.1 <= per_word <= 20:
         shown = ", ".join(f"{words} words {tokens} tokens" for words, tokens in counts)
-        text = f"--input-tokens: the server's usage.prompt_tokens does not grow with the prompt ({shown})"
+        text = f"{option}: the server's usage.prompt_tokens does not grow with the prompt ({shown})"
         raise UsageError(f"{text}; give --tokenizer FILE")
     return WordRule(round(fixed, 3), round(per_word, 5))
 
@@ -168,8 +181,10 @@ def fitted(counts: Sequence[tuple[int, int]]) -> WordRule:
 class Prober:
     """Sends requests with prompts of a number of words, one after another."""
 
-    def __init__(self, task: Task, send: Send, texts: TokenText) -> None:
+    def __init__(self, task: Task, send: Send, texts: TokenText, option: str = "--input-tokens") -> None:
         self.task = task
+        # Whose prompts they are, for errors.
+        self.option = option
         self.sent = 0
         self._send = send
         self._texts = texts
@@ -178,7 +193,7 @@ class Prober:
         """The server's count of a prompt; None if it does not count. Raises UsageError if it does not answer."""
         response = await self.response(words, {})
         if response.outcome is not Outcome.ok:
-            raise UsageError(_failed(response, f"of {words} words"))
+            raise UsageError(_failed(response, f"of {words} words", self.option))
         usage = usage_in(response.answers)
         return None if usage is None else usage.prompt_tokens
 
@@ -194,6 +209,6 @@ class Prober:
         return response
 
 
-def _failed(response: Response, what: str) -> str:
+def _failed(response: Response, what: str, option: str) -> str:
     why = response.error or f"HTTP {response.status}"
-    return f"--input-tokens: a prompt {what}, to calibrate lengths before the load, failed: {why}"
+    return f"{option}: a prompt {what}, to calibrate lengths before the load, failed: {why}"

@@ -10,6 +10,8 @@ class Description:
 
     # Arrival pattern; None is a backlog: every item due at once.
     load: ClassVar[Any] = None
+    # Whether the arrivals are those of --trace.
+    needs_trace: ClassVar[bool] = False
     # Duration of arrivals without --duration or -t.
     duration_s: ClassVar[float] = 20.0
     # Items of a backlog without --items.

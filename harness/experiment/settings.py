@@ -11,6 +11,7 @@ from harness.base.quantity import AUTO, duration_s, rate_per_s, repeats_or_auto,
 from harness.client.input_settings import InputSettings
 from harness.client.layer_settings import LayerSettings
 from harness.client.prompt_settings import PromptSettings
+from harness.client.trace_settings import TraceSettings
 from harness.client.transport.connection_settings import ConnectionSettings
 from harness.measure.precision_result import PrecisionPlan
 from harness.measure.record.plan import DEFAULT_SEED
@@ -32,7 +33,9 @@ class RunSettings:
     scenario: str = "backlog"
     target: str | None = option(None, "Server to measure [default: an embedded mock, on a free port].", metavar="URL")
     server: str = option(DEFAULT_SERVER, "Profile of the embedded mock, or a TOML file.", names="profile")
-    speed: float | None = option(None, "Speed of the embedded mock relative to its profile's own.", kind=float)
+    speed: float | None = option(
+        None, "Speed of the embedded mock relative to its profile's own.", flag="--server-speed", kind=float
+    )
     task: str | None = option(
         None, "Task of every item [default: the scenario's own].", metavar="NAME[:...]", names="task"
     )
@@ -102,6 +105,7 @@ class RunSettings:
     processes: int = option(1, "Locust processes that share the users.")
     reading: InputSettings = field(default_factory=InputSettings)
     prompts: PromptSettings = field(default_factory=PromptSettings)
+    trace: TraceSettings = field(default_factory=TraceSettings)
     layers: LayerSettings = field(default_factory=LayerSettings)
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
     variants: tuple[str, ...] = option(

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import msgspec
 
 from harness import plugins
+from harness.client.prompt_settings import PromptSettings
 from harness.client.protocols import uses_priorities
 from harness.client.types import Strategy, Task
-from harness.experiment.prompts import built
-from harness.load.feed import Mix, Source
+from harness.experiment.prompts import built, is_full, texts_of
+from harness.load.chat_rows import parameters_of
+from harness.load.feed import MadeUp, Mix, Source
+from harness.load.pacers.replay import Replay
 from harness.load.schedule import Schedule, compute
+from harness.load.traces.prompts import TracePrompts, befores
+from harness.load.traces.turns import Turns
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.prompts import Prompts
 from harness.load.workloads.synthetic import Synthetic
+from harness.measure.prompt_result import PromptPlan
 from harness.measure.record.plan import PlanCase
 
 SAMPLE_PAIRS = Path(__file__).parents[2] / "scenarios" / "data" / "pairs.jsonl"
@@ -52,17 +59,43 @@ class CaseSpec(PlanCase, frozen=True):
         ]
         return Mix(tasks, self.seed)
 
-    def build_source(self, strategy: Strategy) -> Source:
+    def build_source(self, strategy: Strategy, prompts: MadeUp | None = None) -> Source:
         """A fresh reader of the workload, for a client application with this strategy."""
         jsonl = None
         if self.input is not None:
             items = self.items if self.is_backlog else None
             jsonl = Jsonl(self.input, items, uses_priorities(strategy), self.columns, self.reading)
-        return Source(jsonl, self.build_prompts() or Synthetic(**(self.synthetic or {})), self.items, self.seed)
+        made = prompts or Synthetic(**(self.synthetic or {}))
+        return Source(jsonl, made, self.items, self.seed)
 
-    def build_prompts(self) -> Prompts | None:
+    def build_prompts(self) -> Prompts | TracePrompts | None:
         """The made-up prompts, if their lengths are in tokens. Cases and repeats have other words of equal lengths."""
+        if self.trace is not None:
+            replay, trace = self._replay(), self.trace
+            made = replay.played(Random(self.seed))
+            plan = self.prompts or PromptPlan(PromptSettings())
+            return TracePrompts(
+                replay.rows(),
+                made,
+                texts_of(plan),
+                trace.block_tokens,
+                keeps_history=trace.keeps_history,
+                full=is_full(plan),
+                salt=self._salt,
+                parameters=parameters_of(self.reading.parameters),
+            )
         return None if self.prompts is None else built(self.prompts, self._salt)
+
+    def build_turns(self) -> Turns | None:
+        """The order of turns in closed sessions; None without them."""
+        if self.trace is None or not self.trace.closed:
+            return None
+        replay = self._replay()
+        return Turns(befores(replay.rows(), replay.played(Random(self.seed))))
+
+    def _replay(self) -> Replay:
+        replay: Replay = plugins.build("load", self.load.name, self.load.settings)
+        return replay
 
     @property
     def _salt(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
@@ -13,9 +15,17 @@ from harness.load.schedule import Schedule
 from harness.load.timer import SleepUntil
 from harness.load.workloads.jsonl import Jsonl
 
+AHEAD_S = 0.005
+"""Nothing is made ahead so shortly before an arrival, so that it is not late."""
+
 
 class MadeUp(Protocol):
     """A workload without a file."""
+
+    @property
+    def ahead(self) -> int:
+        """Items that may be made before they are due, because making one takes long; 0: none."""
+        ...
 
     def data(self, task: Task, index: int, seed: int) -> Any:
         """The data of item `index`."""
@@ -28,7 +38,7 @@ class MadeUp(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """Origin of the items' data: a JSONL file or a synthetic workload."""
+    """Origin of the items' data: a JSONL file, or made-up texts, also those of a trace."""
 
     jsonl: Jsonl | None
     synthetic: MadeUp
@@ -42,6 +52,30 @@ class Source:
         if self.items is None:
             raise ValueError("a synthetic workload needs a number of items")
         return self.synthetic.rows(task, self.items, self.seed, part, parts)
+
+
+class Ahead:
+    """Rows of arrivals; some are made in the time until the next one is due, so that those of one instant go together.
+
+    They are made one at a time, with other tasks of the loop between them.
+    """
+
+    def __init__(self, rows: Iterator[tuple[Task, Any, int]], most: int) -> None:
+        self._rows = rows
+        self._most = most
+        self._made: deque[tuple[Task, Any, int]] = deque()
+
+    def next(self) -> tuple[Task, Any, int] | None:
+        """The next row; None after the last."""
+        return self._made.popleft() if self._made else next(self._rows, None)
+
+    async def fill(self, due: float, now: Callable[[], float]) -> None:
+        """Make rows until shortly before an instant."""
+        while len(self._made) < self._most and now() < due - AHEAD_S:
+            if (row := next(self._rows, None)) is None:
+                return
+            self._made.append(row)
+            await asyncio.sleep(0)
 
 
 class Mix:
@@ -137,9 +171,9 @@ class Feed:
     async def _arrivals(self) -> AsyncIterator[Item]:
         offsets, now, zero = self._schedule.offsets, clock(), self._zero
         assert offsets is not None  # noqa: S101 - __aiter__ checked it
-        rows = self._rows_for(len(offsets))
+        rows = Ahead(self._rows_for(len(offsets)), 0 if self._source.jsonl else self._source.synthetic.ahead)
         for position in range(self._part, len(offsets), self._parts):
-            row = next(rows, None)
+            row = rows.next()
             if row is None:
                 return
             if offsets[position] < self._since:
@@ -147,6 +181,7 @@ class Feed:
             due = zero + offsets[position]
             late = now() >= due
             if not late:
+                await rows.fill(due, now)
                 await self._sleep_until(due)
             if self._stopped_at is not None and due > self._stopped_at:
                 return

@@ -11,14 +11,24 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from harness import plugins
 from harness.client.errors import UsageError
+from harness.client.protocols import provides
 
 BACKLOG = "backlog"
 # 160 MB of offsets. A longer load must be split into several runs.
 ARRIVALS_MAX = 20_000_000
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """A pacer whose arrivals carry recorded lengths."""
+
+    def fingerprint(self, count: int, rng: Random) -> bytes:
+        """Digest of what the first `count` arrivals carry."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,8 @@ def compute(kind: str, settings: Mapping[str, Any], duration_s: float, items: in
     if not offsets:
         raise UsageError(f"load {kind}: no arrival in {duration_s:g} s; raise --rate or --duration")
     span_s = _span_s(offsets, duration_s) if cut else duration_s
-    return Schedule(kind, offsets, hashlib.sha256(identity + offsets.tobytes()).hexdigest(), span_s)
+    carried = pacer.fingerprint(len(offsets), Random(seed)) if provides(pacer, Recorded) else b""
+    return Schedule(kind, offsets, hashlib.sha256(identity + offsets.tobytes() + carried).hexdigest(), span_s)
 
 
 def _span_s(offsets: array[float], duration_s: float) -> float:

@@ -13,7 +13,8 @@ class PromptCalibration(msgspec.Struct, frozen=True):
     """What a few requests before the load found out about the server. A text of n words has `fixed + per_word * n`
     tokens."""
 
-    source: Literal["tokenizer", "usage"]  # where the rule comes from: --tokenizer, or the server's own counts
+    # Where the rule comes from: --tokenizer, or the server's own counts; none: a word is taken as a token.
+    source: Literal["tokenizer", "usage", "none"]
     fixed: float = 0.0  # tokens that the server adds to each prompt, such as those of a chat template
     per_word: float = 1.0
     probes: int = 0  # requests that were sent for it
@@ -29,6 +30,7 @@ class PromptPlan(msgspec.Struct, frozen=True):
     settings: PromptSettings
     calibration: PromptCalibration | None = None  # null until the server is there
     words: list[str] = []  # words that are one token each for --tokenizer; empty: our own words
+    option: str = "--input-tokens"  # whose lengths they are; of --trace the settings have the means only
 
 
 class TokenSums(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from harness.measure.prompt_result import PromptFigures
 from harness.measure.repeat_figures import RepeatFigures
 from harness.measure.sweep_result import SweepResult
 from harness.measure.token_result import TokenFigures
+from harness.measure.trace_result import TraceFacts
 
 SCHEMA_VERSION = 1
 
@@ -269,6 +270,7 @@ class Case(msgspec.Struct, frozen=True):
     task: str
     target: Target
     scenario: str = "backlog"
+    trace: TraceFacts | None = None  # of a replayed trace
     repeats: int = 1
     by_repeat: list[RepeatFigures] = []
     layers: dict[str, Any] = {}  # retry, timeout, rate limit ... as configured around the strategy

@@ -125,12 +125,19 @@ class CompletionDetails(msgspec.Struct):
     reasoning_tokens: int
 
 
+class PromptDetails(msgspec.Struct):
+    """Of the prompt's tokens, those that were kept from earlier prompts."""
+
+    cached_tokens: int
+
+
 class Usage(msgspec.Struct):
-    """Token counts of a generation."""
+    """Token counts of a generation; `prompt_tokens_details` from servers that keep prefixes."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptDetails | UnsetType = UNSET
     completion_tokens_details: CompletionDetails | UnsetType = UNSET
 
 

@@ -171,10 +171,17 @@ def _fields(more: dict[str, Any]) -> str:
     return _encode(more).decode()
 
 
-def _usage(sequences: list[Sequence]) -> dict[str, int]:
+def _usage(sequences: list[Sequence]) -> dict[str, Any]:
     prompt = sum(sequence.prompt_tokens for sequence in sequences)
     completion = sum(sequence.tokens for sequence in sequences)
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    usage: dict[str, Any] = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+    if cached := [sequence.cached_tokens for sequence in sequences if sequence.cached_tokens is not None]:
+        usage["prompt_tokens_details"] = {"cached_tokens": sum(cached)}
+    return usage
 
 
 async def embeddings(app: App, exchange: Exchange, body: types.EmbeddingsBody) -> Reply:

@@ -71,7 +71,12 @@ class _ResponsesShape:
         """The finished response."""
         cut = sequence.finish_reason == "length"
         status: Any = "incomplete" if cut else "completed"
-        usage = types.ResponsesUsage(sequence.prompt_tokens, sequence.tokens, sequence.prompt_tokens + sequence.tokens)
+        usage = types.ResponsesUsage(
+            sequence.prompt_tokens,
+            sequence.tokens,
+            sequence.prompt_tokens + sequence.tokens,
+            types.InputDetails(sequence.cached_tokens or 0),
+        )
         return msgspec.structs.replace(
             self._opened,
             status=status,

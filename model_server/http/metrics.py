@@ -96,6 +96,9 @@ class Metrics:
         self.failures = dict.fromkeys(_FAILURES, 0)
         self.reasons = dict.fromkeys(("stop", "length", "abort"), 0)
         self.prompt_tokens = 0
+        # Tokens of prompts of engines that keep prefixes, and those of them that were kept.
+        self.prefix_queries = 0
+        self.prefix_hits = 0
         self.generation_tokens = 0
         self.histograms = {name: Histogram(bounds) for name, (bounds, _) in _HISTOGRAMS.items()}
         self._duration = self.histograms["te_request_duration"].add
@@ -132,6 +135,9 @@ class Metrics:
         reason = sequence.finish_reason
         self.reasons[reason if reason in ("stop", "length") else "abort"] += 1
         self.prompt_tokens += sequence.prompt_tokens
+        if sequence.cached_tokens is not None:
+            self.prefix_queries += sequence.prompt_tokens
+            self.prefix_hits += sequence.cached_tokens
         self.generation_tokens += sequence.tokens
         if not sequence.tokens:
             return
@@ -181,6 +187,18 @@ def _simple(app: App) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
     yield "vllm:num_requests_running", "gauge", "Sequences that generate", [(model, lane.running)]
     yield "vllm:num_requests_waiting", "gauge", "Sequences that wait for a slot", [(model, lane.waiting)]
     yield "vllm:prompt_tokens_total", "counter", "Tokens of prompts", [(model, metrics.prompt_tokens)]
+    yield (
+        "vllm:prefix_cache_queries_total",
+        "counter",
+        "Tokens of prompts that were looked for among the kept prefixes",
+        [(model, metrics.prefix_queries)],
+    )
+    yield (
+        "vllm:prefix_cache_hits_total",
+        "counter",
+        "Of these, tokens that were found",
+        [(model, metrics.prefix_hits)],
+    )
     yield "vllm:generation_tokens_total", "counter", "Tokens generated", [(model, metrics.generation_tokens)]
     yield "vllm:request_success_total", "counter", "Generations by finish reason", reasons
     yield "paceline_exchanges_total", "counter", "Exchanges by route and outcome, as in /debug/counts", exchanges

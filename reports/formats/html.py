@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.measure.judge import comparison_words, precision, slo
 from harness.measure.judge.token_words import token_notes
+from harness.measure.judge.trace_words import trace_lines
 from harness.measure.judge.wording import failure_words, sample_words
 from harness.measure.result import RunResult
 from reports import labels
@@ -15,7 +16,14 @@ from reports.drawing.theme import DARK, LIGHT
 from reports.formats import _facts, _tokens
 from reports.formats._capacity import capacity_blocks
 from reports.formats._sweep import sweep_blocks
-from reports.wording import badge_words, causes_words, pace_words, partial_words, target_notes, target_words
+from reports.wording import (
+    badge_words,
+    causes_words,
+    pace_words,
+    partial_words,
+    target_notes,
+    target_words,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -126,6 +134,7 @@ def _case(name: str, case: Any) -> dict[str, Any]:
         "limited_by": case.diagnosis.limited_by,
         "strategy": labels.named_words(case.strategy),
         "load": labels.load_words(case.load),
+        "trace": [labels.printable(words) for words in trace_lines(case)],
         "task": labels.printable(case.task),
         "target": target_words(case),
         "repeats": case.repeats,

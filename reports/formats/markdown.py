@@ -9,6 +9,7 @@ from harness.base import units
 from harness.client.cause import text_of
 from harness.measure.judge import comparison_words, precision, slo
 from harness.measure.judge.token_words import token_notes
+from harness.measure.judge.trace_words import trace_lines
 from harness.measure.judge.wording import failure_words
 from harness.measure.result import Case, RunResult
 from reports import labels
@@ -56,6 +57,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     parts.append(_grid(escaped(_facts.against_title(result)), comparison_words.HEADS, _facts.against(result)))
     parts.append("\n".join(f"- {escaped(line)}" for line in _facts.noise(result)))
     names = labels.case_labels(result.cases)
+    parts.append(_traces(result, names))
     parts += [
         _pace(result),
         _of_tokens(result),
@@ -91,6 +93,13 @@ def _grid(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> st
     lines = ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in rows]
     head = [f"## {title}", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     return "\n".join([*head, *lines]) if lines else ""
+
+
+def _traces(result: RunResult, names: list[str]) -> str:
+    """What was replayed, and at which instants."""
+    named = zip(names, result.cases, strict=True)
+    lines = [f"- **{escaped(name)}**: {escaped('; '.join(trace_lines(case)))}" for name, case in named if case.trace]
+    return "\n".join(["## Trace", "", *lines]) if lines else ""
 
 
 def _pace(result: RunResult) -> str:

@@ -16,6 +16,7 @@ from harness.client.errors import UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.layer_settings import LayerSettings
 from harness.client.prompt_settings import PromptSettings
+from harness.client.trace_settings import TraceSettings
 from harness.client.transport.connection_settings import ConnectionSettings
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
@@ -34,9 +35,10 @@ def add_arguments(parser: Any, **_: Any) -> None:
     )
     add_options(group, RunSettings, only=FIELDS)
     add_options(group, LayerSettings, only=("retries", "timeout_s"), flags={"timeout_s": "--request-timeout"})
-    # How --input is read belongs to the command line, as the file does.
+    # How a file is read belongs to the command line, as the file does.
     add_options(_Hidden(group), InputSettings)
     add_options(_Hidden(group), PromptSettings)
+    add_options(_Hidden(group), TraceSettings)
     # Not in the web UI: a header may hold a secret. `--header` and TLS are the same for all workers.
     add_options(_Hidden(group), ConnectionSettings)
     # A text: Locust hands the options on to its workers as plain values.
@@ -70,17 +72,22 @@ def take_run_time(options: Namespace, scenario: type[Description]) -> None:
 
     As a limit it would cut the last of them, because the load begins only when all users are there.
     """
-    if options.run_time and scenario.load is not None and not options.duration:
+    if options.run_time and _has_arrivals(options, scenario) and not options.duration:
         options.duration, options.run_time = float(options.run_time), None
+
+
+def _has_arrivals(options: Namespace, scenario: type[Description]) -> bool:
+    """Whether items have due times; else all of them are due at once."""
+    return scenario.load is not None or scenario.needs_trace or options.trace is not None
 
 
 def settings_from(options: Namespace, scenario: type[Description], target: str | None = None) -> RunSettings:
     """The settings of a run that plain Locust's options describe; raises UsageError."""
-    if scenario.load is None:
+    if not _has_arrivals(options, scenario):
         for name in ("rate", "duration"):
             if getattr(options, name):
                 raise UsageError(f"--{name}: every item of a backlog is due at once; choose a scenario with arrivals")
-    elif options.rate:
+    elif options.rate and scenario.load is not None:
         values = {**plugins.settings_of(scenario.load), "rate_per_s": options.rate}
         plugins.build("load", plugins.name_of(type(scenario.load)), values)
     values = vars(options)
@@ -94,6 +101,7 @@ def settings_from(options: Namespace, scenario: type[Description], target: str |
         layers=filled(LayerSettings, values),
         reading=filled(InputSettings, values),
         prompts=filled(PromptSettings, values),
+        trace=filled(TraceSettings, values),
         connection=filled(ConnectionSettings, values),
         calibrate=False,
         command="locust " + " ".join(sys.argv[1:]),

@@ -32,6 +32,7 @@ NOT_RUN = {
     r"^pytest test_service": "tests/unit/test_pytest_plugin.py runs it",
     r"^git ": "needs the address of the repository",
     r"^paceline compare .*--repeats 8": "plays sixteen repeats, for a minute; the simulated command beside it is run",
+    r"^(paceline (run|compare)|locust) .*--trace (mooncake|azure)": "tests/http/test_trace_run.py plays such traces",
     r"^make demo": "CI runs it from a fresh clone; it installs a virtual environment",
     r"^make test": "it is what runs this test",
     r"^python -m tests\.": "measures for minutes",
@@ -117,6 +118,7 @@ def folder(tmp_path: Path) -> Path:
     files["score.toml"] = blocks(ROOT / "docs" / "http-tasks.md", "toml")[0].splitlines()
     files["lengths.csv"] = ["input_tokens,output_tokens", *(f"{50 + n},{5 + n % 20}" for n in range(100))]
     files["trace.txt"] = [f"{number / 20:.2f}" for number in range(100)]
+    files["gateway.csv"] = ["ts,user,prompt_tokens,gen_tokens", *(f"{40 * n},u{n % 7},{90 + n},5" for n in range(50))]
     files["prompt.j2"] = ["Which product is this ticket about? {{ body | trim }}"]
     files["photos.csv"] = blocks(ROOT / "docs" / "tasks.md", "text")[0].splitlines()
     (tmp_path / "cat.png").write_bytes(PIXEL)
@@ -124,6 +126,8 @@ def folder(tmp_path: Path) -> Path:
     files["batch.jsonl"] = [f'{{"custom_id": "request-{n}", "method": "POST", {chat}}}' for n in range(9)]
     for name, lines in files.items():
         (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for name in ("mooncake.jsonl", "burstgpt.csv", "azure.csv"):
+        shutil.copy(ROOT / "scenarios" / "data" / name, tmp_path / name)
     (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(("\n".join(pairs) + "\n").encode()))
     legacy = "id;text\n" + "".join(f'{n};"Grüße;\nNr. {n}"\n' for n in range(20))
     (tmp_path / "legacy.csv.gz").write_bytes(gzip.compress(legacy.encode("latin-1")))

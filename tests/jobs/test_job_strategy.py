@@ -140,8 +140,9 @@ async def test_a_job_is_of_one_path() -> None:
 @pytest.mark.slow
 def test_jobs_beside_others_in_a_comparison(tmp_path: Path) -> None:
     """Every item counted once by client and server; the verdict is valid."""
-    line = ["compare", "--server", "fill-mask", "--speed", "4", "--task", "fill-mask", "--items", "120", "-s", "sync"]
-    done = paceline(*line, "-s", "jobs:size=30,jobs=2", "--out", str(tmp_path / "run"), "--quiet", cwd=tmp_path)
+    line = ["compare", "--server", "fill-mask", "--server-speed", "4", "--task", "fill-mask", "--items", "120"]
+    line += ["-s", "sync", "-s", "jobs:size=30,jobs=2"]
+    done = paceline(*line, "--out", str(tmp_path / "run"), "--quiet", cwd=tmp_path)
     went_well(done, tmp_path / "run")
     jobs = result_of(tmp_path / "run")["cases"][1]
     assert jobs["counts"]["ok"] == jobs["counts"]["server_seen"] == jobs["counts"]["attempts"] == 120

@@ -419,7 +419,7 @@ def test_every_duration_and_rate_takes_a_unit() -> None:
 def test_a_profiles_own_seed_and_speed_hold_unless_an_option_says_otherwise(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`--speed` multiplies the profile's; `--seed` replaces the profile's, which is another server otherwise."""
+    """`--server-speed` multiplies the profile's; `--seed` replaces the profile's, which is another server otherwise."""
 
     def played(seed: int, *options: str) -> tuple[float, str]:
         (tmp_path / "own.toml").write_text(
@@ -445,8 +445,8 @@ def test_a_profiles_own_seed_and_speed_hold_unless_an_option_says_otherwise(
     (plain, seven), (_, eight) = played(7), played(8)
     assert seven != eight
     assert played(7, "--seed", "3") == played(8, "--seed", "3")
-    assert played(7, "--speed", "1") == (plain, seven)
-    assert played(7, "--speed", "2")[0] == pytest.approx(plain / 2, rel=0.01)
+    assert played(7, "--server-speed", "1") == (plain, seven)
+    assert played(7, "--server-speed", "2")[0] == pytest.approx(plain / 2, rel=0.01)
 
 
 def test_serve_mock_and_an_embedded_one_pass_only_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from harness import plugins
 from harness.client.errors import UsageError
-from harness.client.types import Item
+from harness.client.types import Item, Task
 from harness.load.feed import Feed, Mix, Source
 from harness.load.schedule import Schedule, compute
 from harness.load.timer import Alarm, sleep_until
@@ -81,6 +82,30 @@ def test_late_pulls_have_no_lag_and_early_ones_are_never_before_time(rate: float
         assert number == len(schedule)
 
     virtually(main())
+
+
+class Slow(Synthetic):
+    """Texts that are made ahead; it notes when."""
+
+    ahead = 3
+    made: ClassVar[dict[int, float]] = {}
+
+    def data(self, task: Task, index: int, seed: int) -> Any:
+        self.made[index] = asyncio.get_running_loop().time()
+        return super().data(task, index, seed)
+
+
+def test_rows_that_take_long_are_made_before_they_are_due() -> None:
+    """At most so many, in order, and none shortly before an arrival; the items are the same."""
+
+    async def main() -> list[Item]:
+        feed = Feed(Source(None, Slow(mean=3.0), None, 1), ONE_TASK, constant(2.0, 4.0), ZERO, sleep_until)
+        return [item async for item in feed]
+
+    (plain,) = shares(synthetic(), ONE_TASK, constant(2.0, 4.0), 1)
+    assert virtually(main()) == plain
+    # Before the first one the next three, then one for each that is given out.
+    assert [Slow.made[index] for index in range(8)] == [0.0, 0.0, 0.0, 0.0, *(ZERO + n / 2 for n in range(4))]
 
 
 def test_a_timer_that_wakes_late_is_the_generators_lag() -> None:

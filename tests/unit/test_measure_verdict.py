@@ -274,6 +274,8 @@ def test_every_code_is_earned_by_a_test_here() -> None:
         "insecure",
         # test_measure_starved.py
         *("client_starved", "client_time", "lag_bound"),
+        # test_trace_instants.py
+        "instants",
         # test_measure_bursts.py
         "bursts",
         # test_self_test_store.py

@@ -21,6 +21,8 @@ from harness.measure.result import Named
 from scenarios.locust_bridge import command_line
 from tests.processes import spec
 
+TRACE = SAMPLE_PAIRS.parent / "mooncake.jsonl"
+
 
 class Steady(Description):
     load = Poisson(rate_per_s=7.0)
@@ -143,7 +145,7 @@ def test_every_scenario_describes_itself_without_locust(name: str) -> None:
     """`paceline list` and `paceline run` read it as plain data; its case can be built."""
     scenario: Any = plugins.load("scenario", name)
     assert "locust" not in sys.modules
-    made = case(scenario)
+    made = case(scenario, *(("--trace", str(TRACE)) if scenario.needs_trace else ()))
     assert made.build_strategy()
     assert len(made.build_schedule()) > 0 or made.load.name == "backlog"
 
@@ -166,6 +168,6 @@ def test_options_that_would_have_no_effect_are_refused() -> None:
 def test_locusts_run_time_is_the_duration_of_arrivals() -> None:
     """Of a backlog it stays a limit, and so it does beside --duration."""
     for scenario, duration, after in ((Steady, 0.0, (3.0, None)), (Steady, 9.0, (9.0, 3)), (Pile, 0.0, (0.0, 3))):
-        options = argparse.Namespace(run_time=3, duration=duration)
+        options = argparse.Namespace(run_time=3, duration=duration, trace=None)
         command_line.take_run_time(options, scenario)
         assert (options.duration, options.run_time) == after

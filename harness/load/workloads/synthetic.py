@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from harness.client.checks import at_least, between, positive
 from harness.client.errors import SettingError
@@ -25,6 +25,8 @@ WORDS = (
 class Synthetic:
     """Texts of random words. Lengths are in words, about one token each."""
 
+    # Making one takes microseconds.
+    ahead: ClassVar[int] = 0
     distribution: Literal["constant", "uniform", "lognormal"] = "lognormal"
     mean: float = 24.0
     sigma: float = 0.5  # of the logarithm, for lognormal

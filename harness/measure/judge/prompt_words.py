@@ -38,6 +38,8 @@ def _cells(lengths: TokenLengths | None) -> tuple[str, str, str, str]:
 def made(found: PromptFigures) -> str:
     """How the lengths of prompts were made, and their prefixes."""
     rule = found.calibration
+    if rule.source == "none":
+        return "a word was taken as a token, because the server counts none; --tokenizer makes lengths exact"
     if rule.source == "tokenizer":
         said = "exact by the tokenizer"
     else:

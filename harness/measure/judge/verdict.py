@@ -23,6 +23,7 @@ from harness.measure.judge.failing import (
 )
 from harness.measure.judge.lost import killed
 from harness.measure.judge.steadiness import drifted, unsettled
+from harness.measure.judge.trace_words import off_instants
 from harness.measure.reduce.counting import Evidence
 from harness.measure.result import Case, Reason, RunResult, Verdict
 
@@ -69,6 +70,7 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
         "event-loop lag or waits for a processor were more than 5 % of the mean service time",
     ),
     "lag_bound": ("valid", "the lag is tolerated, but above 1 ms: its effect on the latencies is given as a bound"),
+    "instants": ("valid", "fewer than 99 % of the requests of a trace were sent within 1 ms of their instants"),
     "errors": ("invalid", "more than 1 % failed, and no --slo sets a limit for errors"),
     "server_gone": (
         "invalid",
@@ -215,6 +217,7 @@ def _of_case(
         yield from known_machine.known_limits(case, proof.machine, proof.transport, proof.processes)
     if case.load.kind != "backlog":
         yield from _lag(case, proof, lag_tolerance_s)
+    yield from off_instants(case)
     if unanswered:
         yield "interrupted", before_the_first_answer(case, proof)
     else:

@@ -22,6 +22,7 @@ from harness.measure.record.sealed_json import DamagedError, read_sealed, write_
 from harness.measure.result import Named, Target
 from harness.measure.self_test_result import KnownMachine
 from harness.measure.sweep_result import SweepPlan
+from harness.measure.trace_result import TraceFacts
 
 PLAN_FILE = "plan.json"
 MEASURED_FILE = "measured.json"
@@ -54,6 +55,7 @@ class PlanCase(msgspec.Struct, frozen=True):
     reading: InputSettings = InputSettings()  # how `input` is read
     synthetic: dict[str, Any] | None = None  # settings of the synthetic workload; None: use `input`
     prompts: PromptPlan | None = None  # made-up prompts with lengths in tokens, in place of `synthetic`
+    trace: TraceFacts | None = None  # the load is a trace, and so are the lengths of prompts and answers
     layers: LayerSettings = LayerSettings()
     seed: int = DEFAULT_SEED
     users: int = 1  # client applications

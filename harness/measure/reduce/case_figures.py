@@ -21,6 +21,7 @@ from harness.measure.reduce.columns import Repeat, exchanges
 from harness.measure.reduce.counting import Evidence, counts, expected, is_partial
 from harness.measure.reduce.drift import drifts
 from harness.measure.reduce.failures import failure_counts, failure_samples
+from harness.measure.reduce.instants import with_instants
 from harness.measure.reduce.latencies import by_repeat, distributions
 from harness.measure.reduce.layer_figures import figures
 from harness.measure.reduce.losses import losses
@@ -59,6 +60,7 @@ def case_of(
     prompts = figures_of(plan.prompts, (end.tokens for repeat in repeats for end in repeat.ends))
     return Case(
         **identity(plan, measured),
+        trace=with_instants(plan.trace, filled),
         repeats=len(repeats),
         by_repeat=alone,
         counts=number,

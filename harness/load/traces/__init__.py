@@ -1,0 +1,1 @@
+"""Recorded traces: arrivals with the lengths of prompts and answers, shared prefixes and sessions."""
