@@ -127,13 +127,14 @@ def _of_scenario(cls: type[Any]) -> dict[str, Entry]:
     """The defaults of a scenario, which options override."""
     from harness import plugins
 
-    load = "backlog"
+    load = "replay" if cls.needs_trace else "backlog"
     if cls.load is not None:
         given = ",".join(f"{key}={_text(value)}" for key, value in plugins.settings_of(cls.load).items())
         load = f"{plugins.name_of(type(cls.load))}:{given}"
     tasks = " + ".join(f"{task}*{weight:g}" if len(cls.mix) > 1 else task for task, weight in cls.mix.items())
     facts: dict[str, Any] = {"load": load, "task": tasks}
-    facts |= {"items": cls.items} if cls.load is None else {"duration": cls.duration_s}
+    if not cls.needs_trace:
+        facts |= {"items": cls.items} if cls.load is None else {"duration": cls.duration_s}
     return {key: {"type": type(value).__name__, "default": value} for key, value in facts.items() if value is not None}
 
 
