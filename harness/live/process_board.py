@@ -9,45 +9,35 @@ from typing import Any
 
 from harness.base import units
 from harness.client.redaction import one_line
+from harness.live.event_board import EventBoard
 from harness.live.exposition import Family
 from harness.live.page_state import Chart, PageState, Row, Table, Tile, VerdictState, chart
 from harness.live.series import SHOWN_S
 
-LINES_MAX = 30
 LEAST_S = 0.9
 
 
-class ProcessBoard:
+class ProcessBoard(EventBoard):
     """The board of bulk processing. There is no verdict: it measures nothing."""
 
     def __init__(self, run: str, title: str, command: str, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(run, title, command)
         self._now = now
-        self._run = run
-        self._title = one_line(title)
-        self._command = one_line(command)
-        self._phase, self._said = "starting", "starting"
         self._counts: dict[str, Any] = {}
         self._status: dict[str, Any] = {}
-        self._lines: list[str] = []
         self._findings: list[str] = []
         self._verdict = VerdictState("none", "no answers yet")
-        self._report = ""
-        self._has_report = False
         # Answers and dead letters of each second, and the exchanges in flight at its end.
         self._points: deque[tuple[int, float, float, float]] = deque(maxlen=SHOWN_S)
         self._before: tuple[float, int, int] | None = None
         self._began_s = 0.0
+        # Answers at the start of an outage of the server.
+        self._down_at: int | None = None
 
     @property
     def stoppable(self) -> bool:
         """Until it is stopped or has ended."""
         return self._phase == "playing"
-
-    def on(self, event: str, facts: dict[str, Any]) -> None:
-        """An event of the processing, with the counts as plain data."""
-        handle = getattr(self, f"_on_{event}", None)
-        if handle is not None:
-            handle(facts)
 
     def _on_begin(self, facts: dict[str, Any]) -> None:
         self._phase, self._said = "playing", "processing"
@@ -59,14 +49,15 @@ class ProcessBoard:
 
     def _on_status(self, facts: dict[str, Any]) -> None:
         self._status, self._counts = facts, facts["counts"]
-        if self._phase == "playing":
-            self._said = "processing"
+        if self._down_at is not None and self._counts["ok"] > self._down_at and self._phase == "playing":
+            self._down_at, self._said = None, "processing"
+            self._line("the server answers again")
 
     def _on_waiting(self, facts: dict[str, Any]) -> None:
-        said = one_line("the server takes no connections: " + (facts.get("error") or "waiting"))
-        if self._said != said:
-            self._said = said
-            self._line(said)
+        if self._down_at is None:
+            self._down_at = int(facts["ok"])
+            self._said = one_line("the server takes no connections: " + (facts.get("error") or "waiting"))
+            self._line(self._said)
 
     def _on_stopping(self, facts: dict[str, Any]) -> None:
         self._phase, self._said = "ending", one_line(f"stopping: {facts['text']}")
@@ -82,13 +73,6 @@ class ProcessBoard:
         words = "passed" if facts["passed"] else "stopped before the end" if facts["stopped"] else "failed"
         self._verdict = VerdictState("passed" if facts["passed"] else "failed", words)
         self._findings = [one_line(facts["text"])] if facts["text"] else []
-
-    def _on_over(self, facts: dict[str, Any]) -> None:
-        self._phase, self._said = "over", one_line(facts["text"])
-        self._report, self._has_report = facts["report"], facts["page"]
-
-    def _line(self, text: str) -> None:
-        self._lines = [*self._lines, one_line(text)][-LINES_MAX:]
 
     @property
     def _dead(self) -> int:
@@ -115,12 +99,7 @@ class ProcessBoard:
         if verdict.status == "none" and self._counts:
             verdict = VerdictState("none", "in progress")
         return PageState(
-            run=self._run,
-            title=self._title,
-            command=self._command,
-            phase=self._phase,
-            said=self._said,
-            stoppable=self.stoppable,
+            **self._common(),
             verdict=verdict,
             share=self._share(),
             tiles=list(self._tiles()) if self._counts else [],
@@ -128,9 +107,6 @@ class ProcessBoard:
             charts=self._charts(),
             tables=self._tables(),
             findings=self._findings,
-            lines=self._lines,
-            report=self._report,
-            has_report=self._has_report,
         )
 
     def _share(self) -> float | None:

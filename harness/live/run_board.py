@@ -18,6 +18,7 @@ from harness.client.errors import UsageError
 from harness.client.redaction import one_line, redact
 from harness.live import words
 from harness.live.case_so_far import CaseSoFar
+from harness.live.event_board import EventBoard
 from harness.live.exposition import Family
 from harness.live.final import of_gate, of_result
 from harness.live.page_state import PageState, Row, Table, VerdictState
@@ -31,20 +32,15 @@ from harness.measure.record.plan import Measured, Plan, read_measured, read_plan
 from harness.measure.reduce.summary import Observed
 from harness.measure.result import Case, Reason, RunResult, SloCheck, Verdict
 
-LINES_MAX = 30
 Key = tuple[str, str]
 """Side of a gate ("" elsewhere) and name of a case."""
 
 
-class RunBoard:
+class RunBoard(EventBoard):
     """The board of a run, a sweep, a search or a gate."""
 
     def __init__(self, run: str, title: str, command: str) -> None:
-        self._run = run
-        self._title = one_line(title)
-        self._command = one_line(command)
-        self._phase, self._said = "starting", "starting"
-        self._target = ""
+        super().__init__(run, title, command)
         self._plans: dict[str, Plan] = {}
         self._measured: dict[str, Measured] = {}
         self._cases: dict[Key, CaseSoFar] = {}
@@ -55,11 +51,8 @@ class RunBoard:
         self._tail: TrialTail | None = None
         self._status: dict[str, Any] = {}
         self._expected: int | None = None
-        self._lines: list[str] = []
         self._result: RunResult | None = None
         self._gate: tuple[Gate, dict[str, RunResult]] | None = None
-        self._report = ""
-        self._has_report = False
         self._calibrating = self._asked = False
 
     @property
@@ -67,16 +60,9 @@ class RunBoard:
         """While the client is calibrated or a trial is played: in between, a stop could hit the making of a result."""
         return (self._calibrating or self._tail is not None) and not self._asked
 
-    def on(self, event: str, facts: dict[str, Any]) -> None:
-        """An event of the run (`experiment.run.Progress`), or of its end."""
-        handle = getattr(self, f"_on_{event}", None)
-        if handle is not None:
-            handle(facts)
-
     def _on_target(self, facts: dict[str, Any]) -> None:
         what = f"mock server {facts['profile']}" if facts["profile"] else "server"
         where = f"{what} at {facts['url']}" + (f" ({facts['note']})" if facts["note"] else "")
-        self._target = self._target or one_line(where)
         self._line(where)
 
     def _on_calibrating(self, facts: dict[str, Any]) -> None:
@@ -149,13 +135,6 @@ class RunBoard:
         self._phase, self._said = "ending", "the gate is decided"
         self._gate = facts["gate"], facts["sides"]
 
-    def _on_over(self, facts: dict[str, Any]) -> None:
-        self._phase, self._said = "over", one_line(facts["text"])
-        self._report, self._has_report = facts["report"], facts["page"]
-
-    def _line(self, text: str) -> None:
-        self._lines = [*self._lines, one_line(text)][-LINES_MAX:]
-
     def read(self) -> None:
         """Read what the client processes have written."""
         if self._tail is None or self._key is None:
@@ -169,19 +148,7 @@ class RunBoard:
 
     def state(self) -> PageState:
         """The result if it is there, else what is known so far."""
-        more = self._final() or self._so_far()
-        return PageState(
-            run=self._run,
-            title=self._title,
-            command=self._command,
-            phase=self._phase,
-            said=self._said,
-            stoppable=self.stoppable,
-            lines=self._lines,
-            report=self._report,
-            has_report=self._has_report,
-            **more,
-        )
+        return PageState(**self._common(), **(self._final() or self._so_far()))
 
     def _so_far(self) -> dict[str, Any]:
         cases = {key: self._resting.get(key) or case.case(self._measured[key[0]]) for key, case in self._cases.items()}

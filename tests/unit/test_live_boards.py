@@ -78,10 +78,14 @@ def test_bulk_processing_ends_with_its_summary_and_cannot_be_stopped_twice() -> 
 
 def test_a_server_that_takes_no_connections_is_said_once_until_it_answers() -> None:
     board, _ = processing({"ok": 10})
+    facts = {"in_flight": 0, "lines": 100.0, "rate_per_s": 0.0}
     for _ in range(3):
         board.on("waiting", {"ok": 10, "error": "refused\x1b[31m"})
+        board.on("status", {**facts, "counts": as_builtins(RowCounts(ok=10))})
     assert board.state().said == "the server takes no connections: refused\\x1b[31m"
     assert len(board.state().lines) == 2
+    board.on("status", {**facts, "counts": as_builtins(RowCounts(ok=11))})
+    assert (board.state().said, board.state().lines[-1]) == ("processing", "the server answers again")
 
 
 def test_a_gate_shows_both_sides_and_ends_with_its_checks() -> None:
