@@ -55,7 +55,7 @@ def main() -> int:
         each = windows(Path(folder), given.pairs) if given.browser else runs(Path(folder), given.pairs, given.items)
         for without, beside in each:
             ratios.append(beside / without)
-            print(f"pair {len(ratios)}: {without:.1f} us a request without, {beside:.1f} with the page, ratio "
+            print(f"pair {len(ratios)}: {without:.1f} µs a request without, {beside:.1f} with the page, ratio "
                   f"{ratios[-1]:.3f}", flush=True)  # fmt: skip
     median = statistics.median(ratios)
     logs = [math.log(ratio) for ratio in ratios]

@@ -81,7 +81,7 @@ def measure(path: Path) -> str:
     return (
         f"{path.name}: {len(rows):,} rows, {size:.0f} MB; read in {read_s:.1f} s, keeps {kept:.0f} MB; arrivals in "
         f"{play_s:.1f} s, keeps {kept_all:.0f} MB in all; a prompt of {tokens / PROMPTS:,.0f} tokens in "
-        f"{each_s * 1e6:.0f} us"
+        f"{each_s * 1e6:.0f} µs"
     )
 
 
