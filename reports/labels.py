@@ -12,9 +12,11 @@ from harness.measure.result import Case, Distribution, Load, Named, Quantile
 
 BACKLOG = "backlog"
 ARRIVALS = "arrivals"
+SESSIONS = "sessions"
 GROUP_WORDS = {
     BACKLOG: "backlog: every item due at once",
     ARRIVALS: "arrivals: items due on a schedule (open loop)",
+    SESSIONS: "sessions: each turn due after the answer before it and think time",
 }
 TOO_SMALL = "n too small"
 NOT_COMPARABLE = "Backlog and arrivals cases answer different questions: compare only cases of the same group."
@@ -93,18 +95,18 @@ def case_labels(cases: Sequence[Case], size_max: int = 44) -> list[str]:
 
 
 def group(case: Case) -> str:
-    """`backlog` or `arrivals`. Only cases of the same group are comparable."""
-    return BACKLOG if case.load.kind == BACKLOG else ARRIVALS
+    """`backlog`, `sessions` or `arrivals`. Only cases of the same group are comparable."""
+    return case.load.kind if case.load.kind in (BACKLOG, SESSIONS) else ARRIVALS
 
 
 def grouped(cases: Sequence[Case]) -> dict[str, list[int]]:
     """Positions of the cases of each group that occurs, backlog first, the given order kept."""
-    found = {name: [at for at, case in enumerate(cases) if group(case) == name] for name in (BACKLOG, ARRIVALS)}
+    found = {name: [at for at, case in enumerate(cases) if group(case) == name] for name in GROUP_WORDS}
     return {name: places for name, places in found.items() if places}
 
 
 def is_mixed(cases: Sequence[Case]) -> bool:
-    """True if a result has both backlog and arrivals."""
+    """True if a result has cases of several groups."""
     return len(grouped(cases)) > 1
 
 
@@ -145,9 +147,8 @@ def load_words(load: Load) -> str:
 
 
 def failed_share(case: Case) -> float | None:
-    """The share of scheduled items that did not end ok, whatever the outcome; null if nothing was scheduled."""
-    counts = case.counts
-    return (counts.scheduled - counts.ok) / counts.scheduled if counts.scheduled else None
+    """The share of scheduled items that failed, whatever the outcome; null if nothing was scheduled."""
+    return case.counts.failed_share
 
 
 def percentile(spread: Distribution, name: str) -> str:

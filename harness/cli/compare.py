@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from harness.cli.command import Command, PluginName
-from harness.cli.options import play, replaying, shared
+from harness.cli.options import play, replaying, shared, with_sessions
 
 DEFAULT = ("sync", "threads", "unbounded", "batches", "queue-stream:concurrency=50", "adaptive")
 
@@ -16,6 +16,7 @@ DEFAULT = ("sync", "threads", "unbounded", "batches", "queue-stream:concurrency=
 @click.option("--scenario", type=PluginName("scenario"), default="backlog", show_default=True, help="Scenario to play.")
 @shared
 @replaying
+@with_sessions
 def command(scenario: str, **options: Any) -> int:
     """Compare client strategies on one server, under one identical load.
 

@@ -39,8 +39,9 @@ def command(directory: Path, form: str, output: str | None) -> int:
 
     if not (directory / PLAN_FILE).is_file():
         raise UsageError(f"{directory}: not a run directory (it has no {PLAN_FILE})")
-    names = [case.name for case in read_plan(directory).cases]
-    table = Table(directory, names)
+    cases = read_plan(directory).cases
+    names = [case.name for case in cases]
+    table = Table(directory, names, {case.name for case in cases if case.is_sessions})
     if output == "-":
         with reader_may_leave():
             _write(table, form, _stdout(form))

@@ -50,6 +50,13 @@ def replaying(function: Callable[..., Any]) -> Callable[..., Any]:
     return options_of(TraceSettings)(function)
 
 
+def with_sessions(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of the scenario sessions."""
+    from harness.load.sessions.settings import SessionSettings
+
+    return options_of(SessionSettings)(function)
+
+
 def layer_options(function: Callable[..., Any], settings: type[Any], **defaults: Any) -> Callable[..., Any]:
     """Add the options of layers."""
     return options_of(settings, defaults=defaults)(_LAYER(function))
@@ -115,6 +122,7 @@ def settings_of(options: dict[str, Any], scenario: str, default_strategies: tupl
     from harness.client.trace_settings import TraceSettings
     from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.settings import RunSettings
+    from harness.load.sessions.settings import SessionSettings
 
     return filled(
         RunSettings,
@@ -125,6 +133,7 @@ def settings_of(options: dict[str, Any], scenario: str, default_strategies: tupl
         reading=filled(InputSettings, options),
         prompts=filled(PromptSettings, options),
         trace=filled(TraceSettings, options),
+        sessions=filled(SessionSettings, options),
         simulated=options.get("simulated", False),
         command="paceline " + quoted(sys.argv[1:]),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.cli.capacity_show import show_capacity
 from harness.cli.sweep_show import show_sweep
-from harness.measure.judge import precision, slo
+from harness.measure.judge import precision, session_words, slo
 from harness.measure.judge.case_row import COLUMNS, figures_row
 from harness.measure.judge.comparison_words import against, noise
 from harness.measure.judge.prompt_words import lines as prompt_lines
@@ -20,6 +20,8 @@ from harness.measure.result import Case, RunResult
 
 WIDE_ONLY = {"p95", "cpu/req", "memory"}
 """Hidden on a narrow terminal. The service time stays: a backlog is judged by it."""
+TURNS_SHOWN = 8
+"""Turns of a case at the terminal; the report has more."""
 # Columns below which a terminal is narrow; columns of a file or pipe.
 NARROW, PLAIN_WIDTH = 112, 140
 STYLES = {"valid": "bold green", "invalid": "bold red", "inconclusive": "bold yellow"}
@@ -85,6 +87,8 @@ def _print_figures(console: Any, result: RunResult) -> None:
         console.print(Text(f"  {against(comparison)}"))
     for line in noise(result.control) if result.control is not None else []:
         console.print(Text(f"  {line}"))
+    if session_words.has_sessions(result.cases):
+        console.print(_turns(result.cases))
     console.print(_pace(result.cases))
     for case in result.cases:
         for text, style in _words(case):
@@ -162,10 +166,26 @@ def _pace(cases: list[Case]) -> Any:
     return table
 
 
+def _turns(cases: list[Case]) -> Any:
+    """Latency by turn of a load of sessions."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("by turn", overflow="fold", min_width=16)
+    for head in session_words.HEADS:
+        table.add_column(head, justify="right", no_wrap=True)
+    for case in cases:
+        for row in session_words.turn_rows(case)[:TURNS_SHOWN]:
+            table.add_row(case.name, *row)
+    return table
+
+
 def _words(case: Case) -> Iterator[tuple[str, str]]:
     """Lines about a case below the table, each with its style."""
     for line in trace_lines(case):
         yield line, ""
+    if said := session_words.session_words(case):
+        yield said, ""
     for warning in case.warnings:
         yield warning, "yellow"
     for check in case.slo:

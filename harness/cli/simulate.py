@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from harness.cli.capacity import capacity_only, of_capacity, search
-from harness.cli.command import Group, duration, left_out
-from harness.cli.options import Execute, play, replaying, shared
+from harness.cli.command import Group, PluginName, duration, left_out
+from harness.cli.options import Execute, play, replaying, shared, with_sessions
 from harness.cli.sweep import sweep as run_sweep
 from harness.cli.sweep import swept
 from harness.client.errors import UsageError
@@ -74,6 +74,21 @@ def compare(**options: Any) -> int:
     paceline simulate compare -s adaptive --server llm-annotation --trace mooncake.jsonl --task chat --speed 2
     """
     return play(_settings(options), "backlog", DEFAULT, _execute(options))
+
+
+@command.command("run")
+@click.argument("scenario", type=PluginName("scenario"))
+@simulated
+@replaying
+@with_sessions
+def run(scenario: str, **options: Any) -> int:
+    """Play a scenario with one or more strategies on a simulated server.
+
+    \b
+    paceline simulate run sessions --task chat --turns 5 --think lognormal:mean=3 --users 50 --server llm-annotation
+    """
+    default = ("unbounded",) if scenario == "replay" else DEFAULT
+    return play({**options, **ONLY_REAL, "simulated": True}, scenario, default, _execute(options))
 
 
 @command.command("sweep")

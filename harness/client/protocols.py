@@ -159,6 +159,14 @@ class RoutedStrategy(Protocol):
 
 
 @runtime_checkable
+class CollectingStrategy(Protocol):
+    """A strategy that, if `collects` is true, sends no item before it has several or the input has ended."""
+
+    @property
+    def collects(self) -> bool: ...
+
+
+@runtime_checkable
 class PriorityStrategy(Protocol):
     """A strategy that sends urgent items first if `priority` is true."""
 

@@ -101,6 +101,8 @@ class Request(msgspec.Struct, frozen=True):
         answered: Statuses of an answer; the task reads the body. Default frozenset({200, 202}).
         events: Form of a streamed answer. Default None: server-sent events as OpenAI's API has them.
         cache_key: Key under which layers keep the answer, in place of path, body and headers. Default None.
+        stop_after: Content events of a stream after which the client ends it: outcome cancelled, with the answer as
+            far as it came. Default None: it is read to its end.
     """
 
     items: tuple[Item, ...]
@@ -116,6 +118,7 @@ class Request(msgspec.Struct, frozen=True):
     answered: frozenset[int] = ANSWERED
     events: EventForm | None = None
     cache_key: bytes | None = None
+    stop_after: int | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True):

@@ -24,8 +24,9 @@ from harness.client.transport.connection_settings import target_access
 from harness.client.transport.open_files import raise_limit
 from harness.client.transport.server import identity
 from harness.client.types import Send, Strategy
+from harness.experiment.application import ClientApplication
 from harness.experiment.event_loop import new_event_loop
-from harness.experiment.player import TICK_S, ClientApplication, Player
+from harness.experiment.player import TICK_S, Player
 from harness.experiment.spec import Trial
 from harness.measure.record.health import ProcessSampler
 from harness.measure.record.recorder import Recorder
@@ -157,7 +158,7 @@ class CaseRunner:
         gc.collect()
         # Start-up objects stay alive: excluding them from garbage collection shortens its pauses.
         gc.freeze()
-        lead_s = 0.0 if self._player.schedule.offsets is None else CONNECT_LEAD_S
+        lead_s = 0.0 if self.spec.is_backlog else CONNECT_LEAD_S
         zero = clock()() + lead_s
         try:
             recorder = Recorder(

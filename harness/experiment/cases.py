@@ -17,6 +17,7 @@ from harness.client.types import Item, Task
 from harness.experiment import replayed
 from harness.experiment.prompts import planned
 from harness.experiment.scenario import Description
+from harness.experiment.session_cases import applications, processes, session_load, with_sessions
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
 from harness.experiment.streaming import streamed
@@ -35,14 +36,16 @@ ITEMS = 1000
 
 def cases(settings: RunSettings, scenario: type[Description], name: str | None = None) -> list[CaseSpec]:
     """The cases that the settings describe, under one schedule; raises UsageError."""
+    sessions = session_load(settings, scenario)
     tasks, seed = _tasks(settings, scenario), settings.effective_seed
     replay = _replay(settings, scenario, tasks)
-    load = _load(settings, scenario) if replay is None else Named("replay", replayed.changed_settings(replay))
+    load = sessions or _load(settings, scenario, replay)
     prompts, source, synthetic = _workload(settings, tasks) if replay is None else (None, None, None)
     strategies = _strategies(settings)
-    duration_s, items = _duration_s(settings, scenario, replay), _items(settings, scenario, load)
-    schedule = compute(load.name, load.settings, duration_s, items, seed)
-    trace = None if replay is None else replayed.facts(replay, settings.trace, seed, len(schedule))
+    duration_s = _duration_s(settings, scenario, replay)
+    items = None if sessions else _items(settings, scenario, load)
+    schedule = None if sessions else compute(load.name, load.settings, duration_s, items, seed)
+    trace = None if replay is None or schedule is None else replayed.facts(replay, settings.trace, seed, len(schedule))
     prompts = prompts if trace is None else replayed.prompt_plan(settings.prompts, trace)
     found = [
         CaseSpec(
@@ -60,20 +63,23 @@ def cases(settings: RunSettings, scenario: type[Description], name: str | None =
             trace=trace,
             layers=settings.layers.around(layers),
             seed=seed,
-            users=settings.users,
-            processes=1 if settings.simulated else settings.processes,
+            users=applications(settings, sessions),
+            processes=processes(settings),
             drain_s=settings.drain_s,
             scenario=settings.scenario,
             repeats=1 if settings.repeats == AUTO else settings.repeats,
             warmup_s=_warmup_s(settings, load, duration_s),
             repeats_auto=settings.repeats == AUTO,
             transport=_transport(strategy, settings),
-            schedule_sha256=schedule.sha256,
-            scheduled=len(schedule) or None,
-            span_s=schedule.span_s,
+            schedule_sha256=None if schedule is None else schedule.sha256,
+            scheduled=None if schedule is None else len(schedule) or None,
+            span_s=None if schedule is None else schedule.span_s,
+            stop_s=settings.duration if sessions is not None and sessions.settings["users"] is not None else None,
         )
         for label, strategy, layers in strategies
     ]
+    if sessions is not None:
+        return with_sessions(settings, found)
     _check_workload(settings, found[0], [case.strategy for case in found])
     return found
 
@@ -189,7 +195,9 @@ def check_numbers(settings: RunSettings) -> None:
         raise UsageError("no strategy: name at least one with -s (`paceline list strategies`)")
 
 
-def _load(settings: RunSettings, scenario: type[Description]) -> Named:
+def _load(settings: RunSettings, scenario: type[Description], replay: Replay | None) -> Named:
+    if replay is not None:
+        return Named("replay", replayed.changed_settings(replay))
     if settings.load is not None:
         name, given = plugins.split_spec(settings.load)
         pacer = check(name, given)

@@ -65,6 +65,7 @@ def probe(case: CaseSpec, transport: str) -> CaseSpec:
         name=f"ceiling-{transport}",
         strategy=Named(plugins.name_of(type(strategy)), plugins.settings_of(strategy)),
         load=Named(BACKLOG),
+        stop_s=None,
         items=items,
         layers=LayerSettings(timeout_s=10.0),
         users=1,

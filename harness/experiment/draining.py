@@ -44,7 +44,10 @@ class Draining:
 
 def drain_s(case: Case | None, longest_s: float) -> float:
     """Seconds that the server needs for calls whose client no longer waits; 0 if every call was answered."""
-    if case is None or not (case.counts.timed_out + case.counts.cancelled + case.counts.unfinished):
+    if case is None:
+        return 0.0
+    counts = case.counts
+    if not (counts.timed_out + counts.cancelled - counts.stopped + counts.unfinished):
         return 0.0
     rate, held = case.rates_per_s.completed, case.in_flight.max
     return min(longest_s, held / rate) if rate and held else longest_s

@@ -19,16 +19,20 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from typing import Any
 
 from harness.base.clock import clock
+from harness.base.turn_index import turn_of
 from harness.client.figures import LayerCounts, counts_of, summed
 from harness.client.gate.observer import watching
-from harness.client.protocols import Gate, gate_of
+from harness.client.protocols import gate_of
 from harness.client.redaction import redact
 from harness.client.stack import Built, compose
-from harness.client.types import Outcome, Request, Response, Send, Strategy
+from harness.client.types import Item, Outcome, Request, Response, Send, Strategy
+from harness.experiment.application import ClientApplication
 from harness.experiment.spec import Trial
 from harness.load.feed import Feed, Source
+from harness.load.sessions.feed import SessionFeed
 from harness.load.timer import Alarm
-from harness.load.workloads.jsonl import Jsonl
+from harness.load.traces.prompts import TracePrompts
+from harness.load.workloads.prompts import Prompts
 from harness.measure.record.recorder import Recorder
 from harness.measure.record.rows_file import End
 from harness.measure.record.token_tally import TokenTally
@@ -38,35 +42,13 @@ STOP_GRACE_S = 0.25
 """After a stop, how long requests that were due before it may still be sent."""
 
 
-class ClientApplication:
-    """One client application: its feed, its task, and the concurrency limit that its strategy built, if any."""
-
-    def __init__(self, slot: int, slots: int) -> None:
-        self.slot = slot
-        self.slots = slots
-        self.feed: Feed | None = None
-        # Its own reader of the input file.
-        self.jsonl: Jsonl | None = None
-        self.gate: Gate | None = None
-        self.task: asyncio.Task[None] | None = None
-        # Wakes its feed when an item is due.
-        self.alarm: Alarm | None = None
-        # Its transport is open and it waits for the load to begin.
-        self.ready = False
-        # Its share is done, or it was stopped and drained.
-        self.ended = False
-        # Its share is done without a stop.
-        self.complete = False
-        # Instant after a stop from which nothing more is sent.
-        self.closes = math.inf
-
-
 class Player(ABC):
     """Plays one repeat of a case."""
 
     def __init__(self, spec: Trial) -> None:
         self.spec = spec
-        self.schedule = spec.build_schedule()
+        self.sessions = spec.build_sessions()
+        self.schedule = spec.build_schedule() if self.sessions is None else self.sessions.plan.schedule()
         self.mix = spec.build_mix()
         # All applications share them: those of a trace are large.
         self._prompts = spec.build_prompts()
@@ -115,14 +97,28 @@ class Player(ABC):
         """The load begins at `zero`; applications that wait for it start."""
         self._zero, self.recorder = zero, recorder
         if (prompts := self._prompts) is not None:
-            recorder.tally = TokenTally(lambda index: prompts.lengths(index, self.spec.seed))
-        # A backlog has no offsets and ends when it is done.
-        if (offsets := self.schedule.offsets) is not None:
-            # Without a drain the last arrival would be cut at the instant at which it is due.
-            self._call_at(zero + offsets[-1] + max(self.spec.drain_s, TICK_S), self._cut_all)
+            recorder.tally = TokenTally(lambda index: self._asked(prompts, index))
+        # A backlog and the sessions of users end when they are done.
+        if (last_s := self._last_s(max(self.spec.drain_s, TICK_S))) is not None:
+            self._call_at(zero + last_s, self._cut_all)
         elif self.spec.stop_s is not None:
             self._call_at(zero + self.spec.stop_s, self._end_all)
         self.begun.set()
+
+    def _asked(self, prompts: Prompts | TracePrompts, index: int) -> tuple[int | None, int | None]:
+        """The tokens that an item asks for. Later turns of sessions carry a history of any length."""
+        prompt, output = prompts.lengths(index, self.spec.seed)
+        return (None if self.sessions is not None and turn_of(index) > 1 else prompt), output
+
+    def _last_s(self, drain_s: float) -> float | None:
+        """When arrivals, or the sessions that arrive, are cut, in seconds from zero; None if they end when done.
+
+        Without a drain the last arrival would be cut at the instant at which it is due.
+        """
+        if self.sessions is not None:
+            return self.sessions.plan.last_s(drain_s)
+        offsets = self.schedule.offsets
+        return None if offsets is None else offsets[-1] + drain_s
 
     async def play(self, application: ClientApplication) -> None:
         """Play one application to its end; an error is kept in `failure`."""
@@ -144,25 +140,33 @@ class Player(ABC):
             await self.begun.wait()
             recorder = self.recorder
             assert recorder is not None  # noqa: S101 - `begin` was given it
-            source = self._source(strategy)
-            application.jsonl, application.alarm = source.jsonl, alarm
-            feed = application.feed = Feed(
-                source,
-                self.mix,
-                self.schedule,
-                self._zero,
-                alarm.until,
-                application.slot,
-                application.slots,
-                # An application that was ready in time owes every arrival, even if a busy machine starts it late.
-                since=-math.inf if in_time else clock()(),
-            )
+            application.alarm = alarm
+            feed = application.feed = self._feed(application, recorder, strategy, alarm, in_time)
             layers = self._layers(application, recorder, closing, server)
             with watching(recorder.decisions.note(application.slot)):
                 async with aclosing(strategy.stream(feed, transport, layers)) as results:
                     async for _ in results:
                         pass
             application.complete = not feed.stopped
+
+    def _feed(
+        self, application: ClientApplication, recorder: Recorder, strategy: Strategy, alarm: Alarm, in_time: bool
+    ) -> Feed | SessionFeed:
+        """The items of an application; `in_time`: it was ready when the load began."""
+        slot, slots = application.slot, application.slots
+        if (sessions := self.sessions) is not None:
+            # One application reports the lines of the file that were skipped.
+            application.jsonl = sessions.jsonl if slot == 0 else None
+
+            def skipped(item: Item, why: str) -> None:
+                recorder.skip(item, why, slot)
+
+            return SessionFeed(sessions.plan, sessions.content, sessions.task, self._zero, alarm, slot, slots, skipped)
+        source = self._source(strategy)
+        application.jsonl = source.jsonl
+        # An application that was ready in time owes every arrival, even if a busy machine starts it late.
+        since = -math.inf if in_time else clock()()
+        return Feed(source, self.mix, self.schedule, self._zero, alarm.until, slot, slots, since)
 
     def _layers(
         self, application: ClientApplication, recorder: Recorder, closing: AsyncExitStack, server: str
@@ -182,7 +186,8 @@ class Player(ABC):
                 return inner(request) if open_still else _not_sent()
 
             outer = entrance if self._turns is None else self._turns.layer(entrance)
-            return recorder.layer(outer, application.slot)
+            recorded, feed = recorder.layer(outer, application.slot), application.feed
+            return feed.settling(recorded) if isinstance(feed, SessionFeed) else recorded
 
         return layers
 
@@ -237,7 +242,7 @@ class Player(ABC):
     # Figures.
 
     @property
-    def _feeds(self) -> list[tuple[ClientApplication, Feed]]:
+    def _feeds(self) -> list[tuple[ClientApplication, Feed | SessionFeed]]:
         return [(one, one.feed) for one in self.applications if one.feed is not None]
 
     @property
@@ -267,7 +272,7 @@ class Player(ABC):
             "pulled": self.pulled,
             "done": recorder.done,
             "ok": recorder.ok,
-            "failed": recorder.done - recorder.ok - recorder.by_outcome[Outcome.not_sent],
+            "failed": recorder.done - recorder.ok - recorder.by_outcome[Outcome.not_sent] - recorder.stopped,
             "in_flight": flight,
             "limit": limit,
         }
@@ -296,6 +301,7 @@ class Player(ABC):
             error=redact(error or recorder.error or "") or None,
             schedule_sha256=self.schedule.sha256,
             layers=self.layer_counts(),
+            histories_cut=sum(feed.histories_cut for _, feed in self._feeds if isinstance(feed, SessionFeed)),
             **figures,
         )
 

@@ -16,5 +16,7 @@ class Description:
     duration_s: ClassVar[float] = 20.0
     # Items of a backlog without --items.
     items: ClassVar[int | None] = None
+    # Whether the load is sessions: conversations of several turns.
+    sessions: ClassVar[bool] = False
     # Weight of each task.
     mix: ClassVar[dict[str, float]] = {"similarity": 1.0}

@@ -13,6 +13,7 @@ from harness.client.layer_settings import LayerSettings
 from harness.client.prompt_settings import PromptSettings
 from harness.client.trace_settings import TraceSettings
 from harness.client.transport.connection_settings import ConnectionSettings
+from harness.load.sessions.settings import SessionSettings
 from harness.measure.precision_result import PrecisionPlan
 from harness.measure.record.plan import DEFAULT_SEED
 
@@ -101,11 +102,15 @@ class RunSettings:
     control: bool = option(
         False, "Play the reference a second time as a case of its own: an A/A control that shows the noise."
     )
-    users: int = option(1, "Client applications that share the load.")
+    users: int = option(
+        1,
+        "Client applications that share the load; without --session-rate the users who play the sessions.",
+    )
     processes: int = option(1, "Locust processes that share the users.")
     reading: InputSettings = field(default_factory=InputSettings)
     prompts: PromptSettings = field(default_factory=PromptSettings)
     trace: TraceSettings = field(default_factory=TraceSettings)
+    sessions: SessionSettings = field(default_factory=SessionSettings)
     layers: LayerSettings = field(default_factory=LayerSettings)
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
     variants: tuple[str, ...] = option(

@@ -15,7 +15,8 @@ from harness.experiment.prompts import built, is_full, texts_of
 from harness.load.chat_rows import parameters_of
 from harness.load.feed import MadeUp, Mix, Source
 from harness.load.pacers.replay import Replay
-from harness.load.schedule import Schedule, compute
+from harness.load.schedule import SESSIONS, Schedule, compute
+from harness.load.sessions.load import Sessions, sessions_of
 from harness.load.traces.prompts import TracePrompts, befores
 from harness.load.traces.turns import Turns
 from harness.load.workloads.jsonl import Jsonl
@@ -65,8 +66,11 @@ class CaseSpec(PlanCase, frozen=True):
         if self.input is not None:
             items = self.items if self.is_backlog else None
             jsonl = Jsonl(self.input, items, uses_priorities(strategy), self.columns, self.reading)
-        made = prompts or Synthetic(**(self.synthetic or {}))
-        return Source(jsonl, made, self.items, self.seed)
+        return Source(jsonl, self._made_up(prompts), self.items, self.seed)
+
+    def _made_up(self, prompts: MadeUp | None = None) -> MadeUp:
+        """The texts of a case without a file."""
+        return prompts or self.build_prompts() or Synthetic(**(self.synthetic or {}))
 
     def build_prompts(self) -> Prompts | TracePrompts | None:
         """The made-up prompts, if their lengths are in tokens. Cases and repeats have other words of equal lengths."""
@@ -101,8 +105,18 @@ class CaseSpec(PlanCase, frozen=True):
     def _salt(self) -> str:
         return self.name
 
+    def build_sessions(self) -> Sessions | None:
+        """The sessions of the load; None if it has none. Raises UsageError."""
+        if self.load.name != SESSIONS:
+            return None
+        jsonl = None if self.input is None else Jsonl(self.input, columns=self.columns, reading=self.reading)
+        task = self.build_mix().tasks[0]
+        return sessions_of(self.load.settings, self.duration_s, self.seed, task, jsonl, self._made_up)
+
     def build_schedule(self) -> Schedule:
-        """The whole load's due times."""
+        """The whole load's due times; of sessions, whose due times depend on answers, only the hash."""
+        if (sessions := self.build_sessions()) is not None:
+            return sessions.plan.schedule()
         return compute(self.load.name, self.load.settings, self.duration_s, self.items, self.seed)
 
 

@@ -18,6 +18,7 @@ from harness.client.errors import UsageError
 from harness.client.protocols import provides
 
 BACKLOG = "backlog"
+SESSIONS = "sessions"
 # 160 MB of offsets. A longer load must be split into several runs.
 ARRIVALS_MAX = 20_000_000
 

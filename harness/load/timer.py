@@ -7,6 +7,7 @@ use up to a millisecond of CPU per arrival. On other systems, and in virtual tim
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
@@ -58,19 +59,30 @@ class Alarm:
         self._off = True
         self._wake()
 
+    def ring(self) -> None:
+        """Wake a coroutine that waits in `once`, before its time."""
+        self._wake()
+
     async def until(self, when: float) -> None:
         """Return at `when`, never earlier; immediately if it is past or the alarm is off."""
-        now, loop = clock(), asyncio.get_running_loop()
+        now = clock()
         while now() < when and not self._off:
-            self._rang = loop.create_future()
-            if self._timer is not None and self._timer.arm(when):
-                await self._rang
-                continue
-            timer = loop.call_at(when, self._wake)
-            try:
-                await self._rang
-            finally:
-                timer.cancel()
+            await self.once(when)
+
+    async def once(self, when: float) -> None:
+        """Return about `when` (infinity: never by itself), or as soon as `ring` is called or the alarm is off."""
+        loop = asyncio.get_running_loop()
+        if self._off:
+            return
+        self._rang = loop.create_future()
+        if when == math.inf or (self._timer is not None and self._timer.arm(when)):
+            await self._rang
+            return
+        timer = loop.call_at(when, self._wake)
+        try:
+            await self._rang
+        finally:
+            timer.cancel()
 
     def _ring(self) -> None:
         # After the alarm is set again, an earlier wake-up has nothing to read.

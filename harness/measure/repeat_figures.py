@@ -38,3 +38,4 @@ class RepeatFigures(msgspec.Struct, frozen=True):
     good: int = 0  # successes within the bounds of the SLO for one request
     warmup_s: float = 0.0  # its start that does not count: latencies, rates and `good` are of what follows
     ok_in_warmup: int = 0  # of `ok`
+    stopped: int = 0  # streams that the client ended on purpose

@@ -16,6 +16,7 @@ from harness.measure.lost_result import Lost
 from harness.measure.precision_result import Precision
 from harness.measure.prompt_result import PromptFigures
 from harness.measure.repeat_figures import RepeatFigures
+from harness.measure.session_result import SessionFigures
 from harness.measure.sweep_result import SweepResult
 from harness.measure.token_result import TokenFigures
 from harness.measure.trace_result import TraceFacts
@@ -96,9 +97,21 @@ class Counts(msgspec.Struct, frozen=True):
     own_calls: int = 0  # of these, calls that a layer made for itself, such as for an embedding
     side_attempts: int = 0  # of these, pieces of a long text, and hedges whose answer was not needed
     cache_hits: int = 0
+    stopped: int = 0  # of `cancelled`, streams that the client ended on purpose (--cancel)
+    skipped: int = 0  # of `not_sent`, turns after one of their session that failed
     server_seen: int | None = None  # exchanges counted by the server; null if it reports no count
     locust_seen: int | None = None  # requests in Locust's own totals
     bad_lines: int = 0  # malformed input lines that were skipped
+
+    @property
+    def failed(self) -> int:
+        """Scheduled items without a success, other than streams that were ended on purpose."""
+        return self.scheduled - self.ok - self.stopped
+
+    @property
+    def failed_share(self) -> float | None:
+        """The share of `failed` in the scheduled items; null if nothing was scheduled."""
+        return self.failed / self.scheduled if self.scheduled else None
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -190,7 +203,7 @@ class Named(msgspec.Struct, frozen=True):
 class Load(msgspec.Struct, frozen=True):
     """The arrival pattern."""
 
-    kind: str  # backlog, constant, poisson, ramp, steps, spike, replay
+    kind: str  # backlog, sessions, constant, poisson, ramp, steps, spike, replay
     settings: dict[str, Any] = {}
     items: int | None = None
     duration_s: float | None = None
@@ -299,6 +312,7 @@ class Case(msgspec.Struct, frozen=True):
     failures: list[FailureCount] = []  # the most frequent first
     failure_samples: dict[str, FailureSample] = {}  # outcome -> one of its failures
     timeline: list[Bucket] = []
+    sessions: SessionFigures | None = None  # of a load of sessions
     limit: LimitLog | None = None  # of a strategy with an adaptive limit
     layer_figures: list[LayerFigures] = []  # of the layers that have figures, from outside in
     prompts: PromptFigures | None = None  # made-up prompts with lengths in tokens

@@ -31,6 +31,11 @@ class Batches:
         between(self, 1, 1_000_000, "size")
         between(self, 1, 100_000, "concurrency")
 
+    @property
+    def collects(self) -> bool:
+        """Whether it waits for a full chunk."""
+        return self.size > 1
+
     async def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
     ) -> AsyncGenerator[Result, None]:

@@ -25,7 +25,7 @@ ORDER = 60
 
 def applies(result: RunResult) -> bool:
     """Whether there are arrivals. The items of a backlog are all due at once."""
-    return has_timeline(result) and any(labels.group(case) == labels.ARRIVALS for case in result.cases)
+    return has_timeline(result) and any(labels.group(case) != labels.BACKLOG for case in result.cases)
 
 
 def figure(result: RunResult, theme: Theme) -> Figure:

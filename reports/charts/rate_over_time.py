@@ -37,7 +37,7 @@ def _due(case: Case, bucket: Bucket) -> float | None:
 
 def figure(result: RunResult, theme: Theme) -> Figure:
     """A panel per case on one scale."""
-    open_loop = any(labels.group(case) == labels.ARRIVALS for case in result.cases)
+    open_loop = any(labels.group(case) != labels.BACKLOG for case in result.cases)
     scale = scale_over_time(
         result,
         lambda bucket: (
@@ -62,7 +62,7 @@ def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:
     if both != ok:
         style: dict[str, Any] = {"facecolor": theme.vermillion, "edgecolor": theme.surface, "hatch": "////"}
         axes.fill_between(times, ok, both, step="post", linewidth=0, **style)
-    if labels.group(case) == labels.ARRIVALS:
+    if labels.group(case) != labels.BACKLOG:
         times, due = steps(buckets, lambda bucket: _due(case, bucket))
         axes.step(times, due, where="post", color=theme.ink, lw=1.3, ls=":")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.base import units
-from harness.measure.judge import comparison_words, prompt_words
+from harness.measure.judge import comparison_words, prompt_words, session_words
 from harness.measure.judge.steps import steps
 from harness.measure.judge.wording import layer_words, pace_row
 from harness.measure.result import OUTCOME_NAMES, Case, Distribution, RunResult
@@ -58,10 +58,18 @@ def outcomes(case: Case) -> list[tuple[str, str]]:
 def more_counts(case: Case) -> list[tuple[str, str]]:
     """Scheduled items, exchanges, and the counts of the server and of Locust."""
     counts = case.counts
-    pairs = [("scheduled", counts.scheduled), ("sent", counts.sent), ("attempts (HTTP exchanges)", counts.attempts)]
-    pairs += [("of these, calls of layers", counts.own_calls or None)]  # type: ignore[list-item] # may be None
-    pairs += [("seen by the server", counts.server_seen), ("seen by Locust", counts.locust_seen)]  # type: ignore[list-item] # may be None
-    pairs += [("answered from a cache", counts.cache_hits or None), ("bad input lines", counts.bad_lines or None)]  # type: ignore[list-item] # as above
+    pairs: list[tuple[str, int | None]] = [
+        ("scheduled", counts.scheduled),
+        ("sent", counts.sent),
+        ("attempts (HTTP exchanges)", counts.attempts),
+        ("of these, calls of layers", counts.own_calls or None),
+        ("seen by the server", counts.server_seen),
+        ("seen by Locust", counts.locust_seen),
+        ("answered from a cache", counts.cache_hits or None),
+        ("cancelled on purpose", counts.stopped or None),
+        ("not sent after a failed turn", counts.skipped or None),
+        ("bad input lines", counts.bad_lines or None),
+    ]
     return [(words, units.count(number)) for words, number in pairs if number is not None]
 
 
@@ -115,6 +123,15 @@ def failures(cases: list[Case]) -> list[list[str]]:
             outcome = labels.printable(one.outcome.replace("_", " "))
             rows.append([name, outcome, status, units.count(one.count), share, labels.elide(text, SAMPLE_MAX)])
     return rows
+
+
+TURNS = ("strategy", *session_words.HEADS)
+
+
+def turn_rows(cases: list[Case]) -> list[list[str]]:
+    """A row for each turn of each case with sessions."""
+    named = zip(labels.case_labels(cases), cases, strict=True)
+    return [[name, *row] for name, case in named for row in session_words.turn_rows(case)]
 
 
 STEPS = ("strategy", "from", "to", "offered", "ok/s", "in flight", "service time", "latency late", "queue grew by")

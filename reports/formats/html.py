@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.measure.judge import comparison_words, precision, slo
+from harness.measure.judge.session_words import session_words
 from harness.measure.judge.token_words import token_notes
 from harness.measure.judge.trace_words import trace_lines
 from harness.measure.judge.wording import failure_words, sample_words
@@ -37,6 +38,7 @@ GLOSSARY = {
     "latency": "from the instant an item was due to its answer, including every wait in the client",
     "service time": "from the start of the last attempt to its last byte: server and network",
     "queue wait": "time that an item waited in the strategy before it was sent",
+    "session": "a conversation of several turns; each turn is due after the answer before it, plus think time",
     "makespan": "from the load's zero to the last answer",
     "in flight": "sent and not yet answered",
     "backlog": "every item is due at once, as in a batch job",
@@ -123,7 +125,10 @@ def _tables(result: RunResult) -> dict[str, list[Grid]]:
         *_tokens.tables(cases),
     ]
     after: list[Grid] = [("Lengths of prompts and answers", _facts.PROMPTS, _facts.prompts(result))]
-    after += [("What the layers counted", ("strategy", "layer", "figures"), _facts.layers(cases))]
+    after += [
+        ("By turn", _facts.TURNS, _facts.turn_rows(cases)),
+        ("What the layers counted", ("strategy", "layer", "figures"), _facts.layers(cases)),
+    ]
     return {"before": [one for one in before if one[2]], "after": [one for one in after if one[2]]}
 
 
@@ -140,6 +145,7 @@ def _case(name: str, case: Any) -> dict[str, Any]:
         "repeats": case.repeats,
         "layers": labels.settings_words(case.layers),
         "limit": labels.printable(causes_words(case)) if case.limit is not None else "",
+        "sessions": session_words(case),
         "outcomes": _facts.outcomes(case),
         "counts": _facts.more_counts(case),
         "percentiles": _facts.percentiles(case),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from harness.base import units
 from harness.client.cause import text_of
 from harness.measure.judge import comparison_words, precision, slo
+from harness.measure.judge.session_words import session_words
 from harness.measure.judge.token_words import token_notes
 from harness.measure.judge.trace_words import trace_lines
 from harness.measure.judge.wording import failure_words
@@ -64,6 +65,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
         _charts(drawings),
         _failures(result),
         _outcomes(result, names),
+        _turns(result),
         _steps(result),
     ]
     parts.append(lengths)
@@ -116,6 +118,14 @@ def _steps(result: RunResult) -> str:
 
 def _of_tokens(result: RunResult) -> str:
     return "\n\n".join(filter(None, (_grid(*table) for table in _tokens.tables(result.cases))))
+
+
+def _turns(result: RunResult) -> str:
+    words = [
+        (name, session_words(case)) for name, case in zip(labels.case_labels(result.cases), result.cases, strict=True)
+    ]
+    lines = [f"- **{escaped(name)}**: {escaped(said)}" for name, said in words if said]
+    return "\n\n".join(filter(None, [_grid("By turn", _facts.TURNS, _facts.turn_rows(result.cases)), "\n".join(lines)]))
 
 
 def _why(result: RunResult, names: list[str]) -> str:

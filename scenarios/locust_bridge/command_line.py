@@ -21,6 +21,7 @@ from harness.client.transport.connection_settings import ConnectionSettings
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import Trial
+from harness.load.sessions.settings import SessionSettings
 
 CASE_VARIABLE = "PACELINE_CASE"
 FIELDS = ("task", "http", "rate", "items", "duration", "input", "columns", "server", "seed", "drain_s")
@@ -34,6 +35,7 @@ def add_arguments(parser: Any, **_: Any) -> None:
         "--strategy", default="queue-stream:concurrency=20", help="Client strategy, NAME[:key=value,...][+LAYER...]."
     )
     add_options(group, RunSettings, only=FIELDS)
+    add_options(group, SessionSettings)
     add_options(group, LayerSettings, only=("retries", "timeout_s"), flags={"timeout_s": "--request-timeout"})
     # How a file is read belongs to the command line, as the file does.
     add_options(_Hidden(group), InputSettings)
@@ -78,7 +80,7 @@ def take_run_time(options: Namespace, scenario: type[Description]) -> None:
 
 def _has_arrivals(options: Namespace, scenario: type[Description]) -> bool:
     """Whether items have due times; else all of them are due at once."""
-    return scenario.load is not None or scenario.needs_trace or options.trace is not None
+    return scenario.load is not None or scenario.sessions or scenario.needs_trace or options.trace is not None
 
 
 def settings_from(options: Namespace, scenario: type[Description], target: str | None = None) -> RunSettings:
@@ -98,6 +100,7 @@ def settings_from(options: Namespace, scenario: type[Description], target: str |
         scenario=scenario.__name__.lower(),
         target=target,
         users=options.num_users or 1,
+        sessions=filled(SessionSettings, values),
         layers=filled(LayerSettings, values),
         reading=filled(InputSettings, values),
         prompts=filled(PromptSettings, values),

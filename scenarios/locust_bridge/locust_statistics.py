@@ -17,7 +17,7 @@ from locust.stats import RequestStats, StatsEntry, StatsError, bucket_response_t
 
 from harness.client.types import Outcome
 from harness.measure.record.files import find
-from harness.measure.record.rows_file import End
+from harness.measure.record.rows_file import FLAG_STOPPED, End
 from harness.measure.record.sealed_json import DamagedError, read_sealed, write_sealed
 
 METHOD = "POST"
@@ -64,7 +64,9 @@ def _merge_one(stats: RequestStats, name: str, rows: np.ndarray[Any, Any], now: 
     entry.num_reqs_per_sec[second] = len(rows)
     for bucket, count in Counter(map(bucket_response_time, ms.tolist())).items():
         entry.response_times[bucket] += count
-    failed = Counter(Outcome(code).name for code in rows["outcome"][rows["outcome"] != Outcome.ok].tolist())
+    # A stream that the load cancels on purpose is no failure.
+    bad = (rows["outcome"] != Outcome.ok) & ((rows["flags"] & FLAG_STOPPED) == 0)
+    failed = Counter(Outcome(code).name for code in rows["outcome"][bad].tolist())
     for outcome, count in failed.items():
         entry.num_failures += count
         entry.num_fail_per_sec[second] += count

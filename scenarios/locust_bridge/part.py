@@ -16,8 +16,8 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from harness.client.redaction import redact
+from harness.experiment.application import ClientApplication
 from harness.experiment.case_runner import CaseRunner
-from harness.experiment.player import ClientApplication
 from harness.experiment.spec import Trial
 from scenarios.locust_bridge.coordinator import CLAIM, DONE, DRAINED, GO, LEFT, READY, SLOT, supervised
 from scenarios.locust_bridge.locust_statistics import Names, merge, note_totals

@@ -42,11 +42,17 @@ NOT_RUN = {
     r"serve model .*--model (sentence-transformers|\./)": "needs weights",
     r"^paceline self-test": "measures for half a minute, with --full for minutes; tests/http has a short one",
     r"^paceline gate ": "takes two to three minutes; tests/http/test_gate.py plays a short one",
+    r"^paceline run sessions .*--turns geometric": "lasts for minutes; shorter ones and the simulated one are run",
     r"--broker redis://": "needs a Redis of one's own; tests/jobs starts one",
 }
 """Commands that are not run here, each with its reason."""
 LIMIT_S = 150.0
-SHORTER = {r"--duration (?:[5-9]|\d\d)\b": "--duration 4", r"--items \d{5,}\b": "--items 4000", r"-t \d\ds\b": "-t 4s"}
+SHORTER = {
+    r"--think lognormal:mean=3 --users": "--think 100ms --users",
+    r"--duration (?:[5-9]|\d\d)\b": "--duration 4",
+    r"--items \d{5,}\b": "--items 4000",
+    r"-t \d\ds\b": "-t 4s",
+}
 """A reader measures for longer. Commands with an SLO keep their length: a percentile needs its requests. Simulated time
 costs little."""
 
@@ -124,6 +130,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "cat.png").write_bytes(PIXEL)
     chat = '"url": "/v1/chat/completions", "body": {"messages": [{"role": "user", "content": "Hello."}]}'
     files["batch.jsonl"] = [f'{{"custom_id": "request-{n}", "method": "POST", {chat}}}' for n in range(9)]
+    talk = [{"from": ("human", "gpt")[n % 2], "value": f"word {n}"} for n in range(6)]
+    files["sharegpt.json"] = [json.dumps([{"id": f"c{n}", "conversations": talk} for n in range(9)])]
     for name, lines in files.items():
         (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     for name in ("mooncake.jsonl", "burstgpt.csv", "azure.csv"):

@@ -12,8 +12,8 @@ import pytest
 from harness.base.clock import clock
 from harness.client.layer_settings import LayerSettings
 from harness.client.types import Outcome
+from harness.experiment.application import ClientApplication
 from harness.experiment.case_runner import CaseRunner
-from harness.experiment.player import ClientApplication
 from harness.experiment.spec import Trial
 from harness.measure.record.files import find
 from harness.measure.record.recorder import Recorder

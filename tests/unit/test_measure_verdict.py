@@ -232,6 +232,19 @@ def test_what_was_left_at_the_end_is_inconclusive() -> None:
     assert codes(case(counts=counted(ok=995, not_sent=5))) == []
 
 
+def test_turns_after_a_failed_one_are_missing() -> None:
+    """They are no items without an answer at the end; one reason says why they were not sent."""
+    left = counted(ok=980, server_error=5, not_sent=15, skipped=15)
+    assert codes(case("sessions", counts=left)) == ["abandoned"]
+    assert codes(case("sessions", counts=counted(ok=990, server_error=5, not_sent=5, skipped=5))) == []
+
+
+def test_streams_that_were_cancelled_on_purpose_are_no_failures() -> None:
+    """Those that the client gave up for another reason are."""
+    assert codes(case("sessions", counts=counted(ok=900, cancelled=100, stopped=100))) == []
+    assert codes(case("sessions", counts=counted(ok=900, cancelled=100, stopped=20))) == ["errors"]
+
+
 def test_an_interruption_is_inconclusive_and_explains_what_was_left() -> None:
     """One reason, not two."""
     left = counted(ok=900, unfinished=20, not_sent=80)
@@ -271,7 +284,7 @@ def test_every_code_is_earned_by_a_test_here() -> None:
         *("no_data", "conservation", "server_count", "client_ceiling", "lag", "errors", "server_gone"),
         "refusals",
         *("schedule", "engine_error", "write_error", "damaged", "unfinished", "interrupted", "partial", "layer_fault"),
-        "insecure",
+        *("insecure", "abandoned"),
         # test_measure_starved.py
         *("client_starved", "client_time", "lag_bound"),
         # test_trace_instants.py

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from itertools import pairwise, takewhile
 from typing import Any
 
 import msgspec
 
+from harness.client.conversation import Exchange, Script
 from harness.client.errors import ItemError
 from harness.client.tasks._decode import checked_text, filled_text
 
@@ -95,6 +97,18 @@ def conversation(row: Mapping[str, Any]) -> tuple[Message, ...]:
         messages = (Message("user", filled_text(row, "prompt" if "prompt" in row else "text")),)
     parameters = checked_parameters(row, SENT, REFUSED)
     return Conversation(messages, parameters) if parameters else messages
+
+
+def exchanges_of(messages: tuple[Message, ...], parameters: Mapping[str, Any]) -> Script:
+    """A conversation cut before each message of the user; what stands before the first is the preamble."""
+    starts = [place for place, message in enumerate(messages) if message.role == "user"]
+    starts = [place for place in starts if place == 0 or messages[place - 1].role != "user"]
+    exchanges = []
+    for begin, end in pairwise([*starts, len(messages)]):
+        part = messages[begin:end]
+        asked = tuple(takewhile(lambda message: message.role == "user", part))
+        exchanges.append(Exchange(asked, part[len(asked) :]))
+    return Script(messages[: starts[0]] if starts else messages, tuple(exchanges), parameters)
 
 
 def checked_parameters(row: Mapping[str, Any], sent: AbstractSet[str], refused: Mapping[str, str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import msgspec
 
 from harness.client.answers import Usage
 from harness.client.checks import between
+from harness.client.conversation import Exchange, Script
 from harness.client.errors import BadResponse, ItemError
 from harness.client.tasks._choices import first_choice, one_answer, pieces_of, refuse_error
 from harness.client.tasks._conversation import (
@@ -18,6 +19,7 @@ from harness.client.tasks._conversation import (
     Conversation,
     Message,
     conversation,
+    exchanges_of,
     parameters_of,
     with_extra,
 )
@@ -112,31 +114,32 @@ class Chat:
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Completion]:
         """The deltas joined; a stream without a finish reason or end mark broke off and is not an answer."""
         odd = Oddities()
-        said, reason, usage, done = Said(odd), None, None, False
-        first: int | None = None
-        begun = False
-        for payload in events:
-            if payload == DONE:
-                done = True
-                break
-            event = odd.object(decode(_event, payload) if payload else None)
-            if event is None:
-                continue
-            refuse_error(event)
-            usage = odd.usage(event.get("usage")) or usage
-            if not begun and is_content(payload):
-                # A server that counts event by event says here how many tokens came at once.
-                begun, first = True, None if usage is None else usage.completion_tokens
-            for choice in pieces_of(event, odd):
-                delta = choice.get("delta")
-                if isinstance(delta, dict):
-                    said.add(delta, "choices[0].delta")
-                else:
-                    odd.count += 1
-                reason = odd.reason(choice.get("finish_reason")) or reason
+        said, reason, usage, done, first = _joined(events, odd)
         if not (done and reason is not None):
             raise BadResponse(f"the stream broke off after {len(events)} events, without its end mark")
         return one_answer(said.completion(reason, usage), odd.count, first)
+
+    # Sessions.
+
+    def script_of(self, data: tuple[Message, ...], /) -> Script:
+        return exchanges_of(data, parameters_of(data))
+
+    def turn(self, script: Script, history: Sequence[Exchange], asked: tuple[Message, ...], /) -> tuple[Message, ...]:
+        said = (message for exchange in history for part in exchange for message in part)
+        messages = (*script.preamble, *said, *asked)
+        return Conversation(messages, script.parameters) if script.parameters else messages
+
+    def messages_of(self, answer: Completion, /) -> tuple[Message, ...]:
+        """The text alone: a server refuses calls of tools without their results."""
+        return (Message("assistant", answer.text),)
+
+    def made_up(self, data: tuple[Message, ...], /) -> tuple[Message, ...]:
+        return (Message("assistant", self.text_of(data) or ""),)
+
+    def heard(self, events: Sequence[bytes], /) -> Completion:
+        """The deltas until then; the reason is empty, because the server did not finish."""
+        said, reason, usage, _, _ = _joined(events, Oddities())
+        return said.completion(reason, usage)
 
     def text_of(self, data: tuple[Message, ...], /) -> str | None:
         """The last message, if it is a text of the user."""
@@ -152,3 +155,29 @@ class Chat:
 
     def synthetic(self, words: Callable[[int], str], length: int, /) -> tuple[Message, ...]:
         return (Message("user", words(max(1, length))),)
+
+
+def _joined(events: Sequence[bytes], odd: Oddities) -> tuple[Said, str | None, Usage | None, bool, int | None]:
+    """What a stream says, its finish reason, usage, whether its end mark was there, and tokens of its first event."""
+    said, reason, usage = Said(odd), None, None
+    first: int | None = None
+    begun = False
+    for payload in events:
+        if payload == DONE:
+            return said, reason, usage, True, first
+        event = odd.object(decode(_event, payload) if payload else None)
+        if event is None:
+            continue
+        refuse_error(event)
+        usage = odd.usage(event.get("usage")) or usage
+        if not begun and is_content(payload):
+            # A server that counts event by event says here how many tokens came at once.
+            begun, first = True, None if usage is None else usage.completion_tokens
+        for choice in pieces_of(event, odd):
+            delta = choice.get("delta")
+            if isinstance(delta, dict):
+                said.add(delta, "choices[0].delta")
+            else:
+                odd.count += 1
+            reason = odd.reason(choice.get("finish_reason")) or reason
+    return said, reason, usage, False, first

@@ -36,7 +36,7 @@ from harness.client.transport.endpoint import access, merged, own_headers
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
 from harness.client.transport.outcomes import END_WAIT_S, base_url, event_form, joined, refuse
 from harness.client.transport.proxy import Proxy
-from harness.client.transport.task_answers import answers_of, plain_answers_of
+from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
 from harness.client.transport.tls import Tls
 from harness.client.transport.unix_socket import http_of, socket_of
 from harness.client.types import Attempt, Outcome, Request, Response
@@ -206,7 +206,7 @@ class HttpTransport(AttemptSend):
         form, events, stamps = event_form(request), list[bytes](), list[float]()
         splitter = form.splitter()
         decode = decoder(answer.headers.get(hdrs.CONTENT_ENCODING))
-        ended = False
+        ended, stop_after = False, request.stop_after
         try:
             with Held(BODY_MAX) as held:
                 async for chunk in answer.content.iter_any():
@@ -219,6 +219,8 @@ class HttpTransport(AttemptSend):
                             stamps.append(at)
                             if request.progress is not None and len(stamps) == 1:
                                 request.progress.first_byte = at
+                            if ended := len(stamps) == stop_after:
+                                break
                         elif ended := form.is_end(event):
                             break
                     if ended:
@@ -229,6 +231,11 @@ class HttpTransport(AttemptSend):
         if not ended:
             events += splitter.close()
         response.done = self._now()
+        if len(stamps) == stop_after:
+            # The server sees that the connection is closed inside its answer.
+            answer.close()
+            stopped(request, response, events)
+            return
         response.answers = answers_of(request, splitter, events)
         response.outcome = Outcome.ok
         if not answer.content.at_eof():

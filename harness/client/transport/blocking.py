@@ -37,7 +37,7 @@ from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
 from harness.client.transport.outcomes import END_WAIT_S, base_url, event_form, refuse
 from harness.client.transport.proxy import Proxy
 from harness.client.transport.request_message import RequestMessage
-from harness.client.transport.task_answers import answers_of, plain_answers_of
+from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
 from harness.client.transport.tls import Tls
 from harness.client.transport.unix_socket import http_of, socket_of
 from harness.client.types import Attempt, Outcome, Request, Response
@@ -259,7 +259,7 @@ class BlockingTransport:
         form, events, stamps = event_form(request), list[bytes](), list[float]()
         splitter = form.splitter()
         pieces = _pieces(reader, held)
-        ended = False
+        ended, stop_after = False, request.stop_after
         try:
             for piece, at in pieces:
                 for event in splitter.feed(piece):
@@ -269,6 +269,8 @@ class BlockingTransport:
                         stamps.append(at)
                         if request.progress is not None:
                             request.progress.first_byte = stamps[0]
+                        if ended := len(stamps) == stop_after:
+                            break
                     elif ended := form.is_end(event):
                         break
                 if ended:
@@ -279,6 +281,10 @@ class BlockingTransport:
             if stamps:
                 response.first_byte = stamps[0]
         response.done = time.monotonic()
+        if len(stamps) == stop_after:
+            # The connection is not in step, so it is closed, and the server sees that.
+            stopped(request, response, events)
+            return
         if not ended:
             events += splitter.close()
         response.answers = answers_of(request, splitter, events)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.client.answers import Answers, Usage, oddities_of, summed, usage_of
+from harness.client.conversation import ConversationTask
 from harness.client.errors import BadResponse
 from harness.client.protocols import CountedAnswer, provides
-from harness.client.types import EventSplitter, Request
+from harness.client.types import EventSplitter, Outcome, Request, Response
 
 
 def answers_of(request: Request, splitter: EventSplitter, events: Sequence[bytes]) -> tuple[Any, ...]:
@@ -22,6 +23,13 @@ def answers_of(request: Request, splitter: EventSplitter, events: Sequence[bytes
 def plain_answers_of(request: Request, body: bytes) -> tuple[Any, ...]:
     """The answers in a body; raises BadResponse."""
     return _checked(request, request.task.answer, body)
+
+
+def stopped(request: Request, response: Response, events: Sequence[bytes]) -> None:
+    """Fill in the response to a stream that the client ended on purpose: the answer as far as it came."""
+    response.outcome = Outcome.cancelled
+    if provides(request.task, ConversationTask):
+        response.answers = (request.task.heard(events),)
 
 
 def _checked(request: Request, read: Callable[[Request, Any], tuple[Any, ...]], what: Any) -> tuple[Any, ...]:

@@ -38,6 +38,7 @@ class Wire:
         "splitter",
         "stamps",
         "status",
+        "stopped_at",
         "whole",
     )
 
@@ -48,6 +49,8 @@ class Wire:
         self.lost = False
         self.whole = True
         self.on_lost: Callable[[], None] | None = None
+        # When the client ended the stream on purpose; NaN if it did not.
+        self.stopped_at = float("nan")
         # Cause if the server ended the connection inside an answer.
         self.broken = ""
         self.status = 0
@@ -90,12 +93,22 @@ class Wire:
 
     def _feed(self, part: bytes) -> None:
         progress = self._request.progress
-        for payload in self.splitter.feed(part):
+        # After the client has closed the connection nothing arrives.
+        for payload in () if self.lost else self.splitter.feed(part):
             self.events.append(payload)
             if self._form.is_content(payload):
                 self.stamps.append(self._time())
                 if progress is not None and len(self.stamps) == 1:
                     progress.first_byte = self.stamps[0]
+                if len(self.stamps) == self._request.stop_after:
+                    self._stop()
+                    return
+
+    def _stop(self) -> None:
+        """The client closes the connection, and the server sees that."""
+        self.lost, self.stopped_at = True, self._time()
+        if self.on_lost is not None:
+            self.on_lost()
 
     def write_whole(self, status: int, headers: list[Header], body: bytes, send: Any) -> bool:
         """A complete answer in one go."""

@@ -22,7 +22,8 @@ from typing import Any
 import msgspec
 
 from harness.client.types import Send, Strategy
-from harness.experiment.player import TICK_S, ClientApplication, Player
+from harness.experiment.application import ClientApplication
+from harness.experiment.player import TICK_S, Player
 from harness.experiment.simulate.cached_lines import CachedJsonl
 from harness.experiment.simulate.direct import DirectSend
 from harness.experiment.simulate.results import SimulatedRun
@@ -133,7 +134,7 @@ class VirtualPlayer(Player):
         """Close the records and write their end."""
         self.interrupted = interrupted
         end = self.summary(self.records, self._loop.time(), error)
-        if self._terms.stop_s < math.inf and self.schedule.offsets is None:
+        if self._terms.stop_s < math.inf and self.spec.is_backlog:
             # An endless backlog ends only by its stop, so the stop is part of the load.
             not_sent = max(0, end.pulled - end.recorded)
             end = msgspec.structs.replace(end, scheduled=end.pulled, not_sent=not_sent)

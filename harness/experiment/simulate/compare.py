@@ -25,6 +25,7 @@ from harness.experiment.simulate.terms import Terms
 from harness.experiment.simulate.virtual_loop import DeadlockError, NotSimulated
 from harness.experiment.simulate.virtual_loop import run as run_virtual
 from harness.experiment.spec import Trial
+from harness.measure.record.rows_file import FLAG_STOPPED
 
 T = TypeVar("T")
 URL = "simulated:"
@@ -106,4 +107,12 @@ class VirtualTime:
 
 def _status(played: SimulatedRun) -> dict[str, Any]:
     ok, done = played.count(Outcome.ok), len(played.rows)
-    return {"ok": ok, "done": done, "failed": done - ok, "in_flight": 0, "t_s": played.virtual_s, "limit": None}
+    stopped = int(((played.rows["flags"] & FLAG_STOPPED) > 0).sum())
+    return {
+        "ok": ok,
+        "done": done,
+        "failed": done - ok - stopped,
+        "in_flight": 0,
+        "t_s": played.virtual_s,
+        "limit": None,
+    }

@@ -20,7 +20,7 @@ from harness.client.errors import BadResponse
 from harness.client.tasks.similarity import Similarity
 from harness.client.transport.attempt import AttemptSend
 from harness.client.transport.outcomes import refuse
-from harness.client.transport.task_answers import answers_of, plain_answers_of
+from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
 from harness.client.types import Outcome, Request, Response
 from harness.experiment.simulate.asgi import Broken, Wire
 from model_server.errors import ApiError
@@ -93,7 +93,7 @@ class DirectSend(AttemptSend):
             response.status = wire.status
             response.chunks = tuple(wire.stamps)
             response.first_byte = wire.stamps[0] if wire.stamps else wire.head_at
-        if wire.broken:
+        if wire.broken and not wire.stopped_at >= 0.0:
             raise Broken(wire.broken)
         response.headers = headers = _headers(wire.headers)
         response.server_timing = headers.get("Server-Timing")
@@ -110,6 +110,10 @@ class DirectSend(AttemptSend):
             response.done = self._now()
 
     def _stream(self, request: Request, response: Response, wire: Wire) -> None:
+        if wire.stopped_at >= 0.0:
+            response.done = wire.stopped_at
+            stopped(request, response, wire.events)
+            return
         wire.events += wire.splitter.close()
         response.answers = answers_of(request, wire.splitter, wire.events)
         response.outcome = Outcome.ok

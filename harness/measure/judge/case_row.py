@@ -11,8 +11,7 @@ COLUMNS = ("makespan", "ok/s", "p50", "p95", "p99", "service p99", "in flight", 
 def figures_row(case: Case) -> list[str]:
     """The name of the case, then a cell for each of COLUMNS."""
     counts, resources, speed = case.counts, case.resources, case.rates_per_s
-    failed = counts.scheduled - counts.ok
-    share = units.share(failed / counts.scheduled) if failed and counts.scheduled else "0"
+    share = units.share(counts.failed_share) if counts.failed else "0"
     return [
         case.name + (" (partial)" if case.partial else ""),
         units.seconds(case.makespan_s),

@@ -37,7 +37,7 @@ def _per_second(repeat: RepeatFigures, rate: float | None) -> float | None:
 
 
 def _errors(repeat: RepeatFigures) -> float | None:
-    return 1 - repeat.ok / repeat.scheduled if repeat.scheduled else None
+    return 1 - (repeat.ok + repeat.stopped) / repeat.scheduled if repeat.scheduled else None
 
 
 def _percentiles(family: str, words: str, of: Callable[[RepeatFigures], Points | None]) -> list[Figure]:

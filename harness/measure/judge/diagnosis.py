@@ -166,7 +166,7 @@ def _load(case: Case, known: Floor) -> Diagnosis | None:
     rates, flight = case.rates_per_s, case.in_flight
     if case.load.kind == "backlog":
         return _all_at_once(case, known)
-    if not _kept_up(case, known) or case.counts.ok < 0.95 * case.counts.scheduled:
+    if not _kept_up(case, known) or case.counts.failed > 0.05 * case.counts.scheduled:
         return None
     offered = f"{units.rate(rates.offered)} were offered and " if rates.offered else ""
     meanwhile = f" with {units.level(flight.mean)} in flight on average" if flight.mean is not None else ""

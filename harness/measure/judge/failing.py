@@ -69,7 +69,7 @@ def stopped_unanswered(case: Case, proof: Evidence) -> bool:
 
 def before_the_first_answer(case: Case, proof: Evidence) -> str:
     """The text of `interrupted` for such a case; requests that waited may mean that the server hangs."""
-    waited = case.counts.unfinished + case.counts.cancelled
+    waited = case.counts.unfinished + case.counts.cancelled - case.counts.stopped
     said = f": {waited} requests had no answer after {units.seconds(case.makespan_s)}" if waited else ""
     hangs = "If that is long, the server hangs: look at its log. " if waited else ""
     return f"It was stopped before the first answer ({proof.interrupted[0]}){said}. {hangs}Run it again."
@@ -96,6 +96,7 @@ def too_many_failed(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
     """`errors`, if more than 1 % failed."""
     counts = case.counts
     failures = {name: getattr(counts, name) for name in _FAILURES}
+    failures["cancelled"] -= counts.stopped
     failed = sum(failures.values())
     tried = failed + counts.ok
     if not counts.ok or failed <= ERROR_SHARE_MAX * tried:

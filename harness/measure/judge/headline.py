@@ -70,7 +70,8 @@ def _groups(cases: Sequence[Case]) -> list[list[Case]]:
 
 
 def _purpose(group: Sequence[Case]) -> str:
-    return "a batch job" if group[0].load.kind == "backlog" else f"arrivals{_offered(group)}"
+    kind = group[0].load.kind
+    return {"backlog": "a batch job", "sessions": "sessions"}.get(kind, f"arrivals{_offered(group)}")
 
 
 def _choice(group: Sequence[Case]) -> str:

@@ -51,8 +51,8 @@ class Recommendation:
 
 
 def failed_share(case: Case) -> float:
-    """The share of scheduled items that did not succeed."""
-    return 1 - case.counts.ok / case.counts.scheduled if case.counts.scheduled else 0.0
+    """The share of scheduled items that failed."""
+    return case.counts.failed_share or 0.0
 
 
 def holds(case: Case) -> bool:

@@ -135,8 +135,7 @@ def failed(cases: Sequence[Case]) -> list[str]:
 def value_of(metric: str, case: Case) -> float | None:
     """The figure of a condition; None if the case does not have it."""
     if metric == "errors":
-        counts = case.counts
-        return 1 - counts.ok / counts.scheduled if counts.scheduled else None
+        return case.counts.failed_share
     if metric == "makespan":
         return case.makespan_s if case.counts.ok else None
     if metric in _RATES:

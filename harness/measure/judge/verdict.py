@@ -86,6 +86,10 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
         "inconclusive",
         "more than 1 % had no outcome when the run ended, so the longest latencies are missing",
     ),
+    "abandoned": (
+        "inconclusive",
+        "more than 1 % of the turns were not sent, because an earlier turn of their session failed",
+    ),
     "interrupted": ("inconclusive", "the run was stopped before its end, or even before its first answer"),
     "partial": ("inconclusive", "a process was killed, or a repeat is missing"),
     "capacity": ("inconclusive", "a capacity search ended before its interval was as narrow as asked for"),
@@ -296,7 +300,7 @@ def _lag(case: Case, proof: Evidence, tolerance_s: float | None) -> Iterator[tup
 
 def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
     counts = case.counts
-    left = counts.unfinished + counts.not_sent
+    left = counts.unfinished + counts.not_sent - counts.skipped
     if proof.interrupted:
         text = f"It was stopped before its end ({proof.interrupted[0]}): {left} of {counts.scheduled} items were left."
         yield "interrupted", text
@@ -306,12 +310,19 @@ def _early_end(case: Case, proof: Evidence) -> Iterator[tuple[str, str]]:
         yield "partial", "The run was killed during this case; the client's records are used."
     elif proof.missing_repeats and not proof.interrupted:
         yield "partial", f"It lacks {proof.missing_repeats} of its planned repeats."
+    if not case.partial and counts.skipped > UNFINISHED_SHARE_MAX * counts.scheduled:
+        text = (
+            f"{counts.skipped} of {counts.scheduled} turns were not sent, because an earlier turn of their session "
+            "failed: late turns, which carry the longest histories, are missing from the percentiles."
+        )
+        yield "abandoned", text
     if case.partial or not counts.ok or left <= UNFINISHED_SHARE_MAX * counts.scheduled:
         return
     yield (
         "unfinished",
         (
-            f"{left} of {counts.scheduled} items had no answer when the run ended ({counts.not_sent} never sent): the "
+            f"{left} of {counts.scheduled} items had no answer when the run ended "
+            f"({counts.not_sent - counts.skipped} never sent): the "
             "longest latencies are missing from the percentiles. Use a longer --drain or a lower rate."
         ),
     )

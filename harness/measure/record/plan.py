@@ -72,14 +72,15 @@ class PlanCase(msgspec.Struct, frozen=True):
     scheduled: int | None = None  # arrivals of the schedule; None for a backlog
     scheduled_each: list[int] = []  # by repeat, where the repeats have schedules of their own; empty for a backlog
     span_s: float | None = None  # length of the arrivals
-    stop_s: float | None = None  # planned end of a backlog: no item is given out after it
+    stop_s: float | None = None  # planned end of a backlog or of users' sessions: no item is given out after it
 
     def __post_init__(self) -> None:
         for name, low, high in (("users", 1, 10_000), ("drain_s", 0, 3_600), ("duration_s", 0.01, 864_000)):
             if not low <= getattr(self, name) <= high:
                 raise UsageError(f"{name}={getattr(self, name)!r} must be between {low:g} and {high:g}")
-        if self.stop_s is not None and not (self.is_backlog and 0.01 <= self.stop_s <= 864_000):
-            raise UsageError(f"stop_s={self.stop_s!r} must be between 0.01 and 864000, and only a backlog has it")
+        ends_by_time = self.is_backlog or self.is_sessions
+        if self.stop_s is not None and not (ends_by_time and 0.01 <= self.stop_s <= 864_000):
+            raise UsageError(f"stop_s={self.stop_s!r} must be between 0.01 and 864000, and no arrivals have it")
         if self.items is not None and not 1 <= self.items <= 10**12:
             raise UsageError(f"items={self.items} must be at least 1")
 
@@ -95,6 +96,16 @@ class PlanCase(msgspec.Struct, frozen=True):
     def is_backlog(self) -> bool:
         """Whether all items are due at once."""
         return self.load.name == "backlog"
+
+    @property
+    def is_sessions(self) -> bool:
+        """Whether items are turns of sessions."""
+        return self.load.name == "sessions"
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether a duration ends the load, or its arrivals."""
+        return not self.is_backlog and (not self.is_sessions or bool(self.load.settings["arrivals"] or self.stop_s))
 
     @property
     def task(self) -> str:

@@ -20,11 +20,11 @@ import msgspec
 from harness.base.clock import Clock, clock
 from harness.client.figures import LayerCounts
 from harness.client.transport.open_files import TOO_MANY, advice
-from harness.client.types import Answers, Outcome, Request, Response, Send
+from harness.client.types import Answers, Item, Outcome, Request, Response, Send
 from harness.measure.record.decisions import DecisionLog
 from harness.measure.record.files import RecordPaths, find, paths, slug
 from harness.measure.record.interim import InterimFile
-from harness.measure.record.request_rows import OnRows, RequestRows
+from harness.measure.record.request_rows import OnRows, RequestRows, was_stopped
 from harness.measure.record.rows_file import (
     ATTEMPT_ROW,
     GAP_DTYPE,
@@ -70,6 +70,7 @@ class Recorder:
         self.paths = paths(directory, case, repeat, process)
         self.done = 0  # items whose request ended, with any outcome
         self.by_outcome = [0] * len(Outcome)
+        self.stopped = 0  # streams that were ended on purpose
         self.started = 0  # items whose request was started
         self.cancelled_as = Outcome.cancelled  # `unfinished` once the drain at the end is over
         self.oddities = 0  # deviations in answers that were still valid
@@ -159,6 +160,14 @@ class Recorder:
 
         return recorded
 
+    def skip(self, item: Item, why: str, user: int = 0) -> None:
+        """Record an item that is never sent because another one failed."""
+        self._rows.skip(item, user)
+        self.started += 1
+        self.done += 1
+        self.by_outcome[Outcome.not_sent] += 1
+        keep_sample(self.failure_samples, Response(Outcome.not_sent, error=why))
+
     def tick(
         self,
         *,
@@ -233,7 +242,10 @@ class Recorder:
         self._rows.add(request, response, user)
         count, outcome = len(request.items), response.outcome
         if outcome is not _OK:
-            self._failed(response, count)
+            if was_stopped(request, response):
+                self.stopped += count
+            else:
+                self._failed(response, count)
         self.done += count
         self.by_outcome[outcome] += count
         if self.tally is not None:

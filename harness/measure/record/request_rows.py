@@ -17,8 +17,15 @@ from typing import Any
 import numpy as np
 
 from harness.client.answers import Answers
-from harness.client.types import Attempt, Request, Response
-from harness.measure.record.rows_file import ATTEMPT_ROW, FLAG_CACHED, REQUEST_DTYPE, REQUEST_ROW
+from harness.client.types import Attempt, Item, Outcome, Request, Response
+from harness.measure.record.rows_file import (
+    ATTEMPT_ROW,
+    FLAG_CACHED,
+    FLAG_SKIPPED,
+    FLAG_STOPPED,
+    REQUEST_DTYPE,
+    REQUEST_ROW,
+)
 from harness.measure.record.rows_writer import RowsWriter
 from harness.measure.record.token_rows import TokenRows
 
@@ -32,6 +39,12 @@ _pack = REQUEST_ROW.pack_into
 
 OnRows = Callable[["np.ndarray[Any, np.dtype[Any]]"], None]
 """Receives a copy of every batch of request rows, even if it could not be written."""
+
+
+def was_stopped(request: Request, response: Response) -> bool:
+    """Whether the client ended the stream on purpose, where the load says so."""
+    after = request.stop_after
+    return after is not None and response.outcome is Outcome.cancelled and len(response.chunks) == after
 
 
 class RequestRows:
@@ -73,6 +86,8 @@ class RequestRows:
         if chunks or type(response.answers) is Answers:
             self._tokens.add(request, response, self._flushed + self._position // _ROW_BYTES - 1)
         flags, cached = FLAG_CACHED if response.from_cache else 0, response.cached_items
+        if request.stop_after is not None and was_stopped(request, response):
+            flags = FLAG_STOPPED
         for item in request.items:
             due_s, fired_s = item.due, item.fired
             due = int((due_s - t0) * 1e9 + 0.5) if due_s >= 0.0 else max(first_sent, 0) or done
@@ -86,6 +101,15 @@ class RequestRows:
                   outcome, flag, response.status, attempts, user, len(chunks), item.priority)  # fmt: skip
             self._position = position + _ROW_BYTES
             attempts = 0
+
+    def skip(self, item: Item, user: int) -> None:
+        """Pack the row of an item that is never sent."""
+        if self._position == _BUFFER_BYTES:
+            self.flush()
+        at = int((item.due - self._t0) * 1e9 + 0.5)
+        _pack(self._buffer, self._position, item.index, at, at, -1, -1, -1, -1, at,
+              Outcome.not_sent, FLAG_SKIPPED, 0, 0, user, 0, item.priority)  # fmt: skip
+        self._position += _ROW_BYTES
 
     def _with_previous(
         self, request: Request, previous: Sequence[Attempt], sent: int, first_byte: int

@@ -51,6 +51,8 @@ REQUEST_DTYPE = np.dtype(
 """One row per item that the load emitted."""
 REQUEST_ROW = struct.Struct("<Q7q2B3HIi")
 FLAG_CACHED = 1
+FLAG_STOPPED = 64  # a stream that the client ended on purpose, as the load says
+FLAG_SKIPPED = 128  # a turn that was not sent, because an earlier one of its session failed
 
 ATTEMPT_DTYPE = np.dtype(
     [
@@ -163,6 +165,7 @@ class End(msgspec.Struct, frozen=True):
     oddities: int = 0  # harmless deviations from the API in answers
     failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure with a text
     tokens: TokenSums | None = None  # of made-up prompts whose lengths are in tokens
+    histories_cut: int = 0  # turns whose history was too long to be sent whole
     layers: list[LayerCounts] = []  # counters of the layers of this process's client applications
 
 

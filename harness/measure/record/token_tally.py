@@ -10,8 +10,8 @@ from harness.client.protocols import CountedAnswer, TokenCounts, provides
 from harness.client.types import Outcome, Request, Response
 from harness.measure.prompt_result import TokenSums
 
-Asked = Callable[[int], tuple[int, int | None]]
-"""Tokens of the prompt and of the answer that an item asks for, by its index."""
+Asked = Callable[[int], tuple[int | None, int | None]]
+"""Tokens of the prompt and of the answer that an item asks for, by its index; None: any number."""
 
 
 class TokenTally:
@@ -28,7 +28,7 @@ class TokenTally:
             return
         if (usage := usage_in(response.answers)) is not None:
             asked = [self._asked(item.index) for item in request.items]
-            _add(self._input, [one for one, _ in asked], usage.prompt_tokens)
+            _add(self._input, [one for one, _ in asked if one is not None], usage.prompt_tokens)
             _add(self._output, [one for _, one in asked if one is not None], usage.completion_tokens)
 
     @property

@@ -29,6 +29,7 @@ from harness.measure.reduce.prompts import figures_of
 from harness.measure.reduce.prompts import warnings as prompt_warnings
 from harness.measure.reduce.rates import rates
 from harness.measure.reduce.resources import resources
+from harness.measure.reduce.sessions import sessions
 from harness.measure.reduce.statistics import LEAST_N, WIDENED, interval
 from harness.measure.reduce.timeline import buckets, in_flight
 from harness.measure.reduce.token_figures import token_figures
@@ -80,6 +81,7 @@ def case_of(
         failure_samples=failure_samples(filled),
         layer_figures=figures(part for repeat in repeats for process in repeat.processes for part in process.layers),
         tokens=token_figures(counted, alone, factor),
+        sessions=sessions(plan, filled, counted),
         **distributions(counted, plan.is_backlog, factor),
         **drifts(plan, counted),
     )
@@ -87,7 +89,7 @@ def case_of(
 
 def identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
     """What a case is, in the words of a result."""
-    duration_s = None if plan.is_backlog else plan.duration_s
+    duration_s = plan.duration_s if plan.is_timed else None
     return {
         "name": plan.name,
         "strategy": plan.strategy,
@@ -144,6 +146,8 @@ def _warnings(number: Counts, proof: Evidence, repeats: Sequence[Repeat]) -> lis
         first = next((end.first_bad_line for repeat in repeats for end in repeat.ends if end.first_bad_line), None)
         lines = "1 malformed input line" if number.bad_lines == 1 else f"{number.bad_lines} malformed input lines"
         found.append(f"skipped {lines}" + (f"; the first: {first}" if first else ""))
+    if cut := sum(end.histories_cut for repeat in repeats for end in repeat.ends):
+        found.append(f"the history of {cut} turns was longer than --history, so its oldest exchanges were not sent")
     if oddities := sum(end.oddities for repeat in repeats for end in repeat.ends):
         found.append(f"answers had {oddities} harmless deviations from the API; they were ignored")
     if any((repeat.rows["chunks"] > 1).any() and not len(repeat.tokens.counts) for repeat in repeats):

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.client.types import Outcome
 from harness.measure.record.plan import CaseFacts, PlanCase
-from harness.measure.record.rows_file import FLAG_CACHED, End
+from harness.measure.record.rows_file import FLAG_CACHED, FLAG_SKIPPED, FLAG_STOPPED, End
 from harness.measure.reduce.columns import ProcessColumns, Repeat, lag, sent_itself
 from harness.measure.reduce.losses import losses, unrecorded
 from harness.measure.reduce.silence import Silence, silence
@@ -114,6 +114,8 @@ def counts(plan: PlanCase, repeats: Sequence[Repeat], facts: Sequence[CaseFacts 
         own_calls=sum(int(repeat.attempts["own"].astype(bool).sum()) for repeat in repeats),
         side_attempts=sum(_side_attempts(repeat) for repeat in repeats),
         cache_hits=sum(int(((repeat.rows["flags"] & FLAG_CACHED) > 0).sum()) for repeat in repeats),
+        stopped=sum(int(((repeat.rows["flags"] & FLAG_STOPPED) > 0).sum()) for repeat in repeats),
+        skipped=sum(int(((repeat.rows["flags"] & FLAG_SKIPPED) > 0).sum()) for repeat in repeats),
         server_seen=sum(known) if seen and len(known) == len(seen) else None,
         locust_seen=sum(locust) if locust else None,
         bad_lines=max((sum(end.bad_lines for end in repeat.ends) for repeat in repeats), default=0),

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.client.redaction import one_line
 from harness.client.types import Outcome, Response
+from harness.measure.record.rows_file import FLAG_STOPPED
 from harness.measure.reduce.columns import Repeat
 from harness.measure.result import OUTCOME_NAMES, FailureCount, FailureSample
 
@@ -27,7 +28,8 @@ def failure_counts(repeats: Sequence[Repeat]) -> list[FailureCount]:
     """Requests that failed by outcome and HTTP status, the most frequent first."""
     found: Counter[tuple[int, int]] = Counter()
     for repeat in repeats:
-        bad = repeat.rows[repeat.rows["outcome"] != Outcome.ok]
+        on_purpose = (repeat.rows["flags"] & FLAG_STOPPED) > 0
+        bad = repeat.rows[(repeat.rows["outcome"] != Outcome.ok) & ~on_purpose]
         pairs, numbers = np.unique(np.stack([bad["outcome"], bad["status"]], axis=1), axis=0, return_counts=True)
         for (outcome, status), number in zip(pairs.tolist(), numbers.tolist(), strict=True):
             found[outcome, status] += number

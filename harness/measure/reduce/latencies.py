@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.client.types import Outcome
 from harness.measure.judge.slo import Bounds
+from harness.measure.record.rows_file import FLAG_STOPPED
 from harness.measure.reduce import columns
 from harness.measure.reduce.columns import Array, Repeat
 from harness.measure.reduce.statistics import LEAST_N, PERCENTILES, distribution, quantile
@@ -46,7 +47,7 @@ def _parts(repeat: Repeat) -> dict[str, Array]:
     """
     ok = repeat.ok()
     wired = columns.chosen(ok, columns.was_sent(ok))
-    streams = columns.chosen(wired, (wired["chunks"] > 0) & (wired["first_byte"] >= 0))
+    streams = _streams(ok)
     return {
         "latency_s": columns.latency(ok)[_order(ok, "due")],
         "service_time_s": columns.service_time(wired)[_order(wired, "sent")],
@@ -68,6 +69,18 @@ def _of_tokens(repeat: Repeat) -> dict[str, Array]:
     return {"tpot_s": each[each >= 0], "e2e_s": e2e(rows)}
 
 
+def _streams(ok: Array) -> Array:
+    """The successes that came as a stream."""
+    return columns.chosen(ok, columns.was_sent(ok) & (ok["chunks"] > 0) & (ok["first_byte"] >= 0))
+
+
+def ttft(ok: Array) -> Array:
+    """Time to the first token of the streams among these successes, in ns."""
+    streams = _streams(ok)
+    first: Array = streams["first_byte"] - streams["sent"]
+    return first
+
+
 def _order(rows: Array, instant: str) -> Array:
     return np.argsort(rows[instant], kind="stable")
 
@@ -84,23 +97,25 @@ def by_repeat(repeat: Repeat, scheduled: int, bounds: Bounds, begins_ns: int = 0
         ok=len(repeat.ok()),
         warmup_s=begins_ns / 1e9,
         ok_in_warmup=len(repeat.ok()) - ok,
+        stopped=int(((repeat.rows["flags"] & FLAG_STOPPED) > 0).sum()),
         makespan_s=makespan_s or None,
         completed_per_s=ok / counted_s if counted_s > 0 else None,
         goodput_per_s=good / counted_s if counted_s > 0 else None,
         good=good,
-        latency_s=_points(parts["latency_s"]),
-        service_time_s=_points(parts["service_time_s"]),
-        ttft_s=_points(parts["ttft_s"]) if len(parts["ttft_s"]) else None,
-        itl_s=_points(parts["itl_s"]) if len(parts["itl_s"]) else None,
-        tpot_s=_points(parts["tpot_s"]) if len(parts["tpot_s"]) else None,
-        e2e_s=_points(parts["e2e_s"]) if len(parts["e2e_s"]) else None,
+        latency_s=points(parts["latency_s"]),
+        service_time_s=points(parts["service_time_s"]),
+        ttft_s=points(parts["ttft_s"]) if len(parts["ttft_s"]) else None,
+        itl_s=points(parts["itl_s"]) if len(parts["itl_s"]) else None,
+        tpot_s=points(parts["tpot_s"]) if len(parts["tpot_s"]) else None,
+        e2e_s=points(parts["e2e_s"]) if len(parts["e2e_s"]) else None,
         output_tokens=made,
         prompt_tokens=total(counted_part, "prompt"),
         output_tokens_per_s=made / counted_s if made is not None and counted_s > 0 else None,
     )
 
 
-def _points(values: Array) -> Points:
+def points(values: Array) -> Points:
+    """Percentiles of nanoseconds, in seconds."""
     if not len(values):
         return Points()
     ordered = np.sort(values)

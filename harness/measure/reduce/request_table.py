@@ -9,16 +9,17 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.base.turn_index import session_of, turn_of
 from harness.client.types import Outcome
 from harness.measure.record.files import RecordPaths, find, read_header
 from harness.measure.record.frames import walk
-from harness.measure.record.rows_file import FLAG_CACHED, KINDS, REQUEST_DTYPE, TOKEN_DTYPE, End
+from harness.measure.record.rows_file import FLAG_CACHED, FLAG_STOPPED, KINDS, REQUEST_DTYPE, TOKEN_DTYPE, End
 from harness.measure.record.sealed_json import DamagedError, read_sealed
 from harness.measure.reduce import columns
 from harness.measure.reduce.columns import Array
@@ -33,10 +34,13 @@ COLUMNS = {
     "process": Column(int, "", "client process, from 0"),
     "user": Column(int, "", "client application in the process"),
     "index": Column(int, "", "position of the item in the input"),
+    "session": Column(int, "", "of a load of sessions: number of the session, from 0; else null"),
+    "turn": Column(int, "", "of a load of sessions: place in the conversation, from 1; else null"),
     "outcome": Column(str, "", "ok, rejected, timed_out ..."),
     "status": Column(int, "", "HTTP status; null if none arrived"),
     "attempts": Column(int, "", "HTTP exchanges; 0 for an item that shares a request with an earlier one"),
     "cached": Column(bool, "", "answered by a cache of the client"),
+    "stopped": Column(bool, "", "a stream that the client ended on purpose (--cancel)"),
     "priority": Column(int, "", "of the item"),
     "chunks": Column(int, "", "content events of a stream"),
     "zero_unix_s": Column(float, "s", "the load's zero, as seconds since 1970"),
@@ -66,8 +70,10 @@ Block = dict[str, list[Any]]
 class Table:
     """The requests of a run directory. `damaged` names the defects that were met so far."""
 
-    def __init__(self, directory: Path, cases: Sequence[str] = ()) -> None:
+    def __init__(self, directory: Path, cases: Sequence[str] = (), sessions: Collection[str] = ()) -> None:
         self._found = find(directory, cases)
+        # Cases whose items are turns of sessions.
+        self._sessions = sessions
         self.damaged: list[str] = []
 
     def blocks(self) -> Iterator[Block]:
@@ -79,8 +85,8 @@ class Table:
                     same = {"case": case, "repeat": repeat, "process": process.process, "zero_unix_s": min(zeros)}
                     beside = TokensBeside(self._tokens(process))
                     for rows in self._rows(process):
-                        tokens = token_cells(rows, beside.of(rows))
-                        yield _block(rows, same, round((zero - min(zeros)) * 1e9), tokens)
+                        more = token_cells(rows, beside.of(rows)) | _turn_cells(rows, case in self._sessions)
+                        yield _block(rows, same, round((zero - min(zeros)) * 1e9), more)
                     beside.finish()
 
     def _rows(self, process: RecordPaths) -> Iterator[Array]:
@@ -132,7 +138,18 @@ def _written(path: Path, field: str) -> int | None:
     return found
 
 
-def _block(rows: Array, same: dict[str, Any], shift_ns: int, tokens: Block) -> Block:
+def _turn_cells(rows: Array, sessions: bool) -> Block:
+    """Session and turn of each row; null for other loads."""
+    none = [None] * len(rows)
+    index = rows["index"]
+    return {
+        "session": session_of(index).tolist() if sessions else none,
+        "turn": turn_of(index).tolist() if sessions else none,
+        "stopped": ((rows["flags"] & FLAG_STOPPED) > 0).tolist(),
+    }
+
+
+def _block(rows: Array, same: dict[str, Any], shift_ns: int, more: Block) -> Block:
     sent = columns.was_sent(rows)
     found: Block = {name: [value] * len(rows) for name, value in same.items()}
     found |= {name: rows[name].tolist() for name in _PLAIN}
@@ -146,5 +163,5 @@ def _block(rows: Array, same: dict[str, Any], shift_ns: int, tokens: Block) -> B
     for name in ("latency", "lag", "queue_wait", "retry_time"):
         found[f"{name}_s"] = seconds(getattr(columns, name)(rows), always)
     found["service_time_s"] = seconds(columns.service_time(rows), sent)
-    found |= tokens
+    found |= more
     return {name: found[name] for name in COLUMNS}

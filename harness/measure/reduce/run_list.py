@@ -166,7 +166,7 @@ def _case(case: Case) -> ListedCase:
         name=case.name,
         scenario=case.scenario,
         task=case.task,
-        failed_share=1 - counts.ok / counts.scheduled if counts.scheduled else None,
+        failed_share=counts.failed_share,
         slo_passed=all(check.passed for check in case.slo) if case.slo else None,
         partial=case.partial,
         figures=[completed, *_percentiles(name, spread)],
