@@ -10,6 +10,8 @@ import math
 
 # Consecutive failed connections after which nothing more is sent.
 _IN_A_ROW = 8
+# As many are enough once the patience is over: an adaptive strategy then sends a probe every two seconds.
+_FEW = 3
 _PAUSE_MIN_S, _PAUSE_MAX_S = 0.25, 5.0
 
 
@@ -35,6 +37,8 @@ class Outage:
         self._in_a_row += 1
         if math.isnan(self._since):
             self._since = now
+        if self._in_a_row >= _FEW and self.over(now):
+            self.gone()
 
     def gone(self) -> None:
         """A probe has failed."""

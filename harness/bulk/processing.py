@@ -179,8 +179,8 @@ class Process:
     async def _session(self, source: InputSource, transport: Send, alive: Alive | None) -> Summary:
         self._began = clock()()
         self.counts.sessions += 1
-        self._meter = ExchangeMeter(transport, self.counts)
         self._server = ServerWatch(self.settings.patience_s, alive, self._tickets, self._waiting, self._gone)
+        self._meter = ExchangeMeter(self._server.watched(transport), self.counts)
         results = Results(self.settings, self._rows, self._store, self.counts, self._server, self._tell, self.stop)
         self._intake = intake = Intake(
             source,
@@ -264,6 +264,8 @@ class Process:
     def _gone(self, seconds: float) -> None:
         text = f"the server at {shown(self.settings.target or '')} has not answered for {seconds:.0f} s"
         self.stop("server", f"{text}: {one_line(self._server.error)}" if self._server.error else text)
+        # Requests that wait for a slot would wait for the drain; none of them can be answered.
+        self.cut()
 
     # Checkpoints and status.
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from harness.base.clock import clock
 from harness.bulk.outage import Outage
 from harness.bulk.row_items import Ticket
+from harness.client.types import Outcome, Request, Response, Send
 
 Alive = Callable[[], Awaitable[bool]]
 """A probe: whether the server accepts connections."""
@@ -42,6 +43,24 @@ class ServerWatch:
         """The server sent an answer of any kind."""
         self._outage.answered()
 
+    def watched(self, send: Send) -> Send:
+        """The transport; each failed connection counts at once.
+
+        A strategy may send only a probe now and then during an outage, and a layer may send again before an item fails:
+        counted by items, the end of the patience would come much too late.
+        """
+
+        async def attempt(request: Request, /) -> Response:
+            response = await send(request)
+            if response.outcome is Outcome.connection_error:
+                self.error = response.error or self.error
+                self._outage.refused(clock()())
+                if self._outage.down:
+                    self._look()
+            return response
+
+        return attempt
+
     def comes_again(self, ticket: Ticket, why: str | None = None) -> bool:
         """Whether to send an item again after a failed connection: until the item is known to be the cause."""
         self.error = why or self.error
@@ -67,9 +86,13 @@ class ServerWatch:
 
     async def back(self) -> None:
         """Wait until the server is back or given up; all callers share one probe loop."""
+        await asyncio.wait({self._look()})
+
+    def _look(self) -> asyncio.Task[None]:
+        """The probe loop; begins it if there is none."""
         if self._probing is None or self._probing.done():
             self._probing = asyncio.create_task(self._probe_until_back())
-        await asyncio.wait({self._probing})
+        return self._probing
 
     async def _probe_until_back(self) -> None:
         outage, now = self._outage, clock()
