@@ -24,11 +24,13 @@ from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
 from harness.load.lines import LongLine
 from harness.load.rows import RowReader
+from harness.load.token_text import TOKENS_MAX
 from harness.load.traces.forms import Form, form_of, unit_s
 
-TOKENS_MAX = 10_000_000
 ROWS_MAX = 20_000_000
 IDS_MAX = 100_000
+IDS_OF_ALL_MAX = 200_000_000
+"""Ids of blocks of all rows, 8 bytes each in memory."""
 _ID_MAX = 1 << 62
 _LISTED = re.compile(r"[\s,;|]+")
 
@@ -126,6 +128,8 @@ class _Reading:
             first = value if math.isnan(first) else min(first, value)
             if len(rows) > ROWS_MAX:
                 raise UsageError(f"{self._path}: has more than {ROWS_MAX:,} rows; split the file")
+            if len(rows.hashes) > IDS_OF_ALL_MAX:
+                raise UsageError(f"{self._path}: has more than {IDS_OF_ALL_MAX:,} ids of blocks; split the file")
         if rows is None:
             raise UsageError(f"{self._path}: is empty")
         self._end(rows, first, at.unit_s)
