@@ -136,13 +136,7 @@ class _Reading:
         return rows
 
     def _dicts(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        header = self._reader.has_header
-        for number, raw in enumerate(self._reader.raw_rows(), 1):
-            if not isinstance(raw, LongLine) and not raw.strip():
-                continue
-            if header:
-                header = False
-                continue
+        for number, raw in self._reader.numbered():
             try:
                 if isinstance(raw, LongLine):
                     raise ItemError("is too long")  # noqa: TRY301 - gets its row's number below
@@ -256,7 +250,7 @@ class _Clock:
 
 def _number(value: Any) -> float:
     if isinstance(value, bool):
-        raise ValueError(value)  # noqa: TRY004 - one kind of error for whatever is no number
+        raise ValueError(value)  # noqa: TRY004 - one kind of error for all that is no number
     return float(value)
 
 
