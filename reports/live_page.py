@@ -12,7 +12,7 @@ from reports.formats import html
 def render(run: str, token: str) -> tuple[str, str]:
     """The page, and the Content-Security-Policy that goes with it.
 
-    `run` tells this run from the next one at the same address. `token` is what a stop has to send.
+    `run` identifies this run; the next one at the same address has another. `token` is what a stop has to send.
     """
     from markupsafe import Markup
 

@@ -20,7 +20,7 @@ from harness import plugins
 from harness.bulk.row_items import Rows, Ticket
 from harness.client.errors import BadResponse, ItemError, UsageError
 from harness.client.protocols import FinishedAnswer, SampledTask, provides
-from harness.client.redaction import excerpt
+from harness.client.tasks._choices import refuse_error
 from harness.client.tasks._decode import decode, encode, no_stream, one
 from harness.client.tasks.http import Http
 from harness.client.types import Answers, Item, Outcome, Request, Response, Result, Task, oddities_of
@@ -111,8 +111,7 @@ class BatchRequests:
 
     def answer(self, request: Request, body: bytes, /) -> tuple[Any, ...]:
         answer = decode(_object, body)
-        if answer.get("error"):
-            raise BadResponse(f"an error in place of an answer: {excerpt(str(answer['error']), 200)}")
+        refuse_error(answer)
         return (answer,)
 
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Any, ...]:

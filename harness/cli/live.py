@@ -148,7 +148,7 @@ def _lines(url: str, loopback: bool, quiet: bool) -> Iterator[str]:
     if not quiet:
         yield f"live page: {url} (for Prometheus: {url}metrics)"
     if not loopback:
-        yield f"note: whoever reaches {url} can read the live page and stop the run"
+        yield f"note: anyone who can reach {url} can read the live page and stop the run"
 
 
 def _title() -> str:

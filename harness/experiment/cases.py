@@ -15,7 +15,7 @@ from harness.client.tasks.http import Http
 from harness.client.transport.endpoint import check_headers
 from harness.client.types import Item, Task
 from harness.experiment import replayed
-from harness.experiment.prompts import planned
+from harness.experiment.prompts import check_no_length, planned
 from harness.experiment.scenario import Description
 from harness.experiment.session_cases import applications, processes, session_load, with_sessions
 from harness.experiment.settings import RunSettings
@@ -102,6 +102,7 @@ def _replay(settings: RunSettings, scenario: type[Description], tasks: list[Task
         if value is not None:
             raise UsageError(f"{flag} needs --input; the prompts of a trace are made up by their lengths")
     settings.reading.check_tasks(plugins.build("task", share.task.name, share.task.settings) for share in tasks)
+    check_no_length(settings.reading, "--trace")
     if settings.rate is not None:
         raise UsageError("--rate: a trace has its own rate; --speed scales it")
     if settings.trace.trace_sessions == "closed" and settings.users > 1:

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from harness.client.errors import ItemError, UsageError
+from harness.client.input_settings import InputSettings
 from harness.client.redaction import excerpt, redact
 from harness.client.types import Item, Outcome, Request, Response, Send, Task
 from harness.experiment.settings import RunSettings
+from harness.load.chat_rows import parameters_of
 from harness.load.token_text import TokenText, WordRule
 from harness.load.tokenizer import words_of
-from harness.load.workloads.prompts import Prompts, length_name, named, prompts
+from harness.load.workloads.prompts import LENGTH_NAMES, Prompts, length_name, named, prompts
 from harness.measure.prompt_result import PromptCalibration, PromptPlan
 from harness.measure.record.token_tally import usage_in
 
@@ -32,11 +35,12 @@ _TRANSIENT = {Outcome.rejected, Outcome.timed_out, Outcome.server_error, Outcome
 SHORT = {"max_tokens": 1}
 FULL = {"ignore_eos": True, "min_tokens": 1}
 _SMALL = 8
+_LENGTH_PARAMETERS = {*LENGTH_NAMES, "max_completion_tokens", "min_tokens", "ignore_eos"}
 
 
-def built(plan: PromptPlan, salt: str = "") -> Prompts:
+def built(plan: PromptPlan, salt: str = "", parameters: Mapping[str, Any] | None = None) -> Prompts:
     """The workload of a plan; before its calibration a word is a token."""
-    return prompts(plan.settings, texts_of(plan), is_full(plan), salt)
+    return prompts(plan.settings, texts_of(plan), is_full(plan), salt, parameters)
 
 
 def texts_of(plan: PromptPlan) -> TokenText:
@@ -66,9 +70,28 @@ def planned(settings: RunSettings, tasks: Sequence[Task]) -> PromptPlan | None:
         raise UsageError("--synthetic and --input-tokens exclude each other: one counts words, the other tokens")
     if len(tasks) > 1:
         raise UsageError("--input-tokens is for one task, and this scenario mixes several; choose one with --task")
+    _check_reading(settings, tasks[0])
     plan = PromptPlan(wanted, words=[] if wanted.tokenizer is None else list(words_of(wanted.tokenizer)))
-    _check(built(plan), tasks[0])
+    _check(built(plan, parameters=parameters_of(settings.reading.parameters)), tasks[0])
     return plan
+
+
+def _check_reading(settings: RunSettings, task: Task) -> None:
+    """Refuse options of a file; parameters of the API are for made-up prompts, too."""
+    if settings.columns:
+        raise UsageError("--map needs --input: made-up prompts (--input-tokens) have no columns")
+    if flag := replace(settings.reading, parameters=()).first_flag:
+        raise UsageError(f"{flag} needs --input: prompts are made up by their lengths (--input-tokens)")
+    settings.reading.check_tasks([task])
+    if settings.prompts.output_tokens is not None:
+        check_no_length(settings.reading, "--output-tokens")
+
+
+def check_no_length(reading: InputSettings, option: str) -> None:
+    """Refuse a parameter for the length of answers, which `option` sets. Raises UsageError."""
+    own = {text.partition("=")[0] for text in reading.parameters} & _LENGTH_PARAMETERS
+    if own:
+        raise UsageError(f"--param {min(own)} and {option} exclude each other: both set the length of answers")
 
 
 def _check(made: Prompts, task: Task) -> None:
@@ -103,9 +126,15 @@ def _request(task: Task, text: str, parameters: Mapping[str, Any]) -> Request:
 # With the server.
 
 
-async def calibrated(plan: PromptPlan, task: Task, send: Send) -> PromptPlan:
-    """The plan with the rule that holds for this server. Raises UsageError if it does not answer or count."""
-    prober = Prober(task, send, TokenText(words=plan.words) if plan.words else TokenText(), plan.option)
+async def calibrated(
+    plan: PromptPlan, task: Task, send: Send, parameters: Mapping[str, Any] | None = None
+) -> PromptPlan:
+    """The plan with the rule that holds for this server. Raises UsageError if it does not answer or count.
+
+    `parameters` are those of every request of the load: a server may count other tokens with them.
+    """
+    texts = TokenText(words=plan.words) if plan.words else TokenText()
+    prober = Prober(task, send, texts, plan.option, parameters)
     full, note = await _full_length(plan, prober)
     if plan.words:
         found = await _with_tokenizer(prober, round(built(plan).input.mean))
@@ -181,13 +210,21 @@ def fitted(counts: Sequence[tuple[int, int]], option: str = "--input-tokens") ->
 class Prober:
     """Sends requests with prompts of a number of words, one after another."""
 
-    def __init__(self, task: Task, send: Send, texts: TokenText, option: str = "--input-tokens") -> None:
+    def __init__(
+        self,
+        task: Task,
+        send: Send,
+        texts: TokenText,
+        option: str = "--input-tokens",
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
         self.task = task
         # Whose prompts they are, for errors.
         self.option = option
         self.sent = 0
         self._send = send
         self._texts = texts
+        self._parameters = {name: value for name, value in (parameters or {}).items() if name not in _LENGTH_PARAMETERS}
 
     async def tokens(self, words: int) -> int | None:
         """The server's count of a prompt; None if it does not count. Raises UsageError if it does not answer."""
@@ -202,7 +239,7 @@ class Prober:
         text = self._texts.text(words, f"probe/{self.sent}")
         for number in range(TRIES):
             self.sent += 1
-            response = await self._send(_request(self.task, text, {**SHORT, **parameters}))
+            response = await self._send(_request(self.task, text, {**self._parameters, **SHORT, **parameters}))
             if response.outcome not in _TRANSIENT:
                 break
             await asyncio.sleep(PAUSE_S * 2**number)

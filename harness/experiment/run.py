@@ -32,6 +32,7 @@ from harness.experiment.order import Interleaved, Order, UntilNarrow
 from harness.experiment.prepare import Run
 from harness.experiment.prompts import calibrated
 from harness.experiment.spec import CaseSpec, Trial
+from harness.load.chat_rows import parameters_of
 from harness.load.workloads.jsonl import Jsonl
 from harness.measure.judge.slo import parse
 from harness.measure.record.files import RecordPaths, digest, disk_failed, find_case
@@ -211,10 +212,10 @@ def calibrate_prompts(run: Run, server: Server, progress: Progress = lambda even
     case = next((case for case in run.cases if case.prompts is not None), None)
     if case is None or case.prompts is None:
         return
-    plan, (task,) = case.prompts, case.build_mix().tasks
+    plan, (task,), parameters = case.prompts, case.build_mix().tasks, parameters_of(case.reading.parameters)
     progress("counting", {})
     try:
-        run.prompts = server.ask(lambda send: calibrated(plan, task, send))
+        run.prompts = server.ask(lambda send: calibrated(plan, task, send, parameters))
     except (UsageError, KeyboardInterrupt):
         _remove_unplanned(run)
         raise

@@ -74,6 +74,7 @@ class CaseSpec(PlanCase, frozen=True):
 
     def build_prompts(self) -> Prompts | TracePrompts | None:
         """The made-up prompts, if their lengths are in tokens. Cases and repeats have other words of equal lengths."""
+        parameters = parameters_of(self.reading.parameters)
         if self.trace is not None:
             replay, trace = self._replay(), self.trace
             made = replay.played(Random(self.seed))
@@ -86,9 +87,9 @@ class CaseSpec(PlanCase, frozen=True):
                 keeps_history=trace.keeps_history,
                 full=is_full(plan),
                 salt=self._salt,
-                parameters=parameters_of(self.reading.parameters),
+                parameters=parameters,
             )
-        return None if self.prompts is None else built(self.prompts, self._salt)
+        return None if self.prompts is None else built(self.prompts, self._salt, parameters)
 
     def build_turns(self) -> Turns | None:
         """The order of turns in closed sessions; None without them."""

@@ -67,7 +67,7 @@ class VerdictState(msgspec.Struct, frozen=True):
 class PageState(msgspec.Struct, frozen=True):
     """Everything, sent whole each time: a page that comes late or again needs no history."""
 
-    run: str  # tells one run from the next on the same address
+    run: str  # identifies the run; the next one on the same address has another
     title: str
     command: str
     phase: str  # starting, playing, ending or over

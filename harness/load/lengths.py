@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -167,9 +167,11 @@ class FromFile:
         """All lengths of the file."""
         found = array("l")
         reader = RowReader(self.path)
-        for number, raw in _raw_rows(reader):
+        for number, raw in reader.numbered():
             try:
-                row = {} if isinstance(raw, LongLine) else reader.row(raw)
+                if isinstance(raw, LongLine):
+                    raise ItemError("is too long")  # noqa: TRY301 - gets its line's number below
+                row = reader.row(raw)
                 found.append(_length(row, self._column(row)))
             except (ItemError, ValueError, msgspec.MsgspecError) as error:
                 raise UsageError(f"{self.flag} file:{self.path}: line {number}: {error}") from error
@@ -192,16 +194,6 @@ class FromFile:
 def _kept(file: FromFile, state: tuple[int, int]) -> array[int]:
     """Each client application of a process draws from the same lengths."""
     return file.read()
-
-
-def _raw_rows(reader: RowReader) -> Iterator[tuple[int, bytes | LongLine]]:
-    """Every row that is not blank, without the names of columns."""
-    header = reader.has_header
-    for number, raw in enumerate(reader.raw_rows(), 1):
-        if isinstance(raw, LongLine) or raw.strip():
-            if not header:
-                yield number, raw
-            header = False
 
 
 def _length(row: dict[str, Any], column: str) -> int:

@@ -142,6 +142,15 @@ class RowReader:
         """The raw rows of the file. Raises UsageError if it cannot be read or decompressed."""
         return split(self.pieces(), self.splitter())
 
+    def numbered(self) -> Iterator[tuple[int, bytes | LongLine]]:
+        """Number and bytes of every raw row that is not blank, without the names of columns."""
+        header = self.has_header
+        for number, raw in enumerate(self.raw_rows(), 1):
+            if isinstance(raw, LongLine) or raw.strip():
+                if not header:
+                    yield number, raw
+                header = False
+
     @property
     def is_converted(self) -> bool:
         """Whether `pieces` are made from the file, and are not its own bytes."""

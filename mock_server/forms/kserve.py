@@ -31,7 +31,7 @@ class KserveInput(msgspec.Struct):
     """A tensor of texts: BYTES of shape [n] or [n, 1]."""
 
     name: str
-    shape: list[int]
+    shape: Annotated[list[int], msgspec.Meta(min_length=1, max_length=2)]
     datatype: Literal["BYTES"]
     data: Annotated[list[str | list[str]], SOME]
     parameters: NoEffect = None
@@ -127,7 +127,7 @@ async def infer(app: App, exchange: Exchange, body: KserveInferBody) -> Reply:
 
 def _texts(app: App, tensor: KserveInput) -> list[str]:
     flat = [text for row in tensor.data for text in ([row] if isinstance(row, str) else row)]
-    elements = math.prod(tensor.shape) if tensor.shape else 0
+    elements = math.prod(tensor.shape)
     if elements != len(flat):
         message = f"inputs: {tensor.name} has shape {tensor.shape}, {elements} elements, and {len(flat)} in data"
         raise invalid(message, "inputs")

@@ -118,6 +118,7 @@ REFUSED = [
     ("/generate", {"inputs": "x", "parameters": {"top_k": 3}}, 422, {"error": "top_k: is", "error_type": "validation"}),
     ("/generate", {"inputs": "x", "parameters": {"max_new_tokens": 0}}, 422, {"error_type": "validation"}),
     (INFER, {"inputs": [{**tensor("a"), "shape": [3]}]}, 400, {"error": "inputs: text has shape [3], 3 elements"}),
+    (INFER, {"inputs": [{**tensor("a"), "shape": [9] * 5000}]}, 400, {"error": "inputs"}),
     (INFER, {"inputs": [tensor("a"), tensor("a", "b")]}, 400, {"error": "inputs: have 1 and 2 texts"}),
     (INFER, {"inputs": [tensor("a")], "outputs": [{"name": "score"}]}, 400, {"error": "outputs: 1 inputs give embed"}),
 ]

@@ -128,6 +128,17 @@ def test_ignore_eos_can_be_demanded_or_left_out() -> None:
     assert not any("ignore_eos" in body for body in no.bodies)
 
 
+def test_parameters_are_in_every_request_and_in_those_of_the_calibration() -> None:
+    """A parameter may change how a server counts, such as one of the chat template."""
+    server, parameters = FakeServer(words_count), {"temperature": 0, "max_tokens": 500}
+    plan = virtually(calibrated(PromptPlan(SETTINGS), Chat(), server, parameters))
+    assert [body["temperature"] for body in server.bodies] == [0] * len(server.bodies)
+    assert {body["max_tokens"] for body in server.bodies} == {1}
+    made = built(plan, parameters={"temperature": 0})
+    body = json.loads(Chat().request((Item(0, made.data(Chat(), 0, 1), Chat()),)).body)
+    assert (body["temperature"], body["max_tokens"]) == (0, 40)
+
+
 def test_an_overloaded_server_is_asked_again() -> None:
     """After a pause that grows; a server that stays so ends the run."""
     server = FakeServer(words_count, fails=3)

@@ -35,7 +35,7 @@ def test_instants_are_of_all_requests_that_were_sent() -> None:
     found = with_instants(TRACE, [repeat([0.0, 0.0005, float("nan")]), repeat([0.001, 0.02])])
     assert found is not None
     assert found.instants is not None
-    assert found.instants == Instants(4, 0.75, pytest.approx(0.001), pytest.approx(0.02), pytest.approx(0.02))
+    assert found.instants == Instants(4, 0.75, pytest.approx(0.0005), pytest.approx(0.02), pytest.approx(0.02))
 
 
 def test_without_a_trace_or_without_requests_there_are_none() -> None:

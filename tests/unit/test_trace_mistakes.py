@@ -95,6 +95,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ([*PLAY, "good.jsonl", "--trace-bootstrap", "1e9"], "--trace-bootstrap 1e+09: must be between"),
         ([*PLAY, "good.jsonl", "--trace-block", "9"], "--trace-block needs --trace-bootstrap"),
         ([*PLAY, "good.jsonl", "--rate", "5"], "--rate: a trace has its own rate; --speed scales it"),
+        (
+            [*PLAY, "good.jsonl", "--param", "max_tokens=4"],
+            "--param max_tokens and --trace exclude each other: both set the length of answers",
+        ),
         ([*PLAY, "good.jsonl", "--load", "poisson"], "--load and --trace exclude each other"),
         ([*PLAY, "good.jsonl", "--input", "good.jsonl"], "--input and --trace exclude each other"),
         ([*PLAY, "good.jsonl", "--synthetic", "constant"], "--synthetic and --trace exclude each other"),

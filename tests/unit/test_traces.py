@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.client.errors import UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.trace_settings import TraceSettings
 from harness.experiment.cases import cases, describe
@@ -231,3 +232,12 @@ def test_the_hash_of_a_schedule_covers_lengths_and_ids(tmp_path: Path) -> None:
         (tmp_path / "t.jsonl").write_text(changed)
         found.add(compute("replay", {"path": str(tmp_path / "t.jsonl"), "format": "mooncake"}, 100.0, None, 1).sha256)
     assert len(found) == 3
+
+
+def test_ids_of_blocks_are_bounded_over_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of few rows may hold very many of them."""
+    monkeypatch.setattr("harness.load.traces.reading.IDS_OF_ALL_MAX", 3)
+    row = '{"timestamp": 0, "input_length": 9, "output_length": 1, "hash_ids": [1, 2]}\n'
+    (tmp_path / "ids.jsonl").write_text(row * 2)
+    with pytest.raises(UsageError, match=r"ids.jsonl: has more than 3 ids of blocks; split the file"):
+        read(str(tmp_path / "ids.jsonl"))

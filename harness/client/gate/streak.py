@@ -5,7 +5,7 @@ Rules of this file
   2. While an attempt is in flight that was admitted before the streak, the server may merely be full: that attempt may
      still succeed. Only when all of them have ended, without a success, is it certain that nothing is accepted.
   3. An attempt that fails late (a time-out) is no failure of now if one that was sent after it was accepted.
-  4. Attempts are told apart by an epoch, which grows with each streak. So an attempt needs no entry in a list.
+  4. Each attempt has the epoch of its admission, which grows with each streak. So an attempt needs no entry in a list.
 """
 
 from __future__ import annotations

@@ -121,11 +121,7 @@ def checked_parameters(row: Mapping[str, Any], sent: AbstractSet[str], refused: 
     temperature = found.get("temperature", 0)
     if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 <= temperature <= 2:
         raise ItemError("temperature: must be a number between 0 and 2")
-    for field, kind, name in (
-        ("stream", bool, "a boolean"),
-        ("model", str, "a text"),
-        ("extra_body", dict, "an object"),
-    ):
+    for field, (kind, name) in _KINDS.items():
         if field in found and not isinstance(found[field], kind):
             raise ItemError(f"{field}: is {type(found[field]).__name__}, not {name}")
     if "extra_body" in found:

@@ -15,6 +15,7 @@ from harness.client.tasks._choices import one_answer, refuse_error
 from harness.client.tasks._decode import checked_text, decode, encode, events_in, filled_text, one
 from harness.client.tasks._response_output import ENDS, ResponseEvents, add_event, completion_of
 from harness.client.tasks._said import Completion, Oddities, Said, joined_completion
+from harness.client.transport.outcomes import DONE
 from harness.client.types import Item, Request, oddities_of
 
 SENT = frozenset(
@@ -102,7 +103,7 @@ class Responses:
         odd = Oddities()
         said = Said(odd)
         for payload in events:
-            event = odd.object(decode(_event, payload)) if payload and payload != b"[DONE]" else None
+            event = odd.object(decode(_event, payload)) if payload and payload != DONE else None
             if event is None:
                 continue
             if event.get("type") in ENDS:

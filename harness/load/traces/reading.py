@@ -24,11 +24,13 @@ from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
 from harness.load.lines import LongLine
 from harness.load.rows import RowReader
+from harness.load.token_text import TOKENS_MAX
 from harness.load.traces.forms import Form, form_of, unit_s
 
-TOKENS_MAX = 10_000_000
 ROWS_MAX = 20_000_000
 IDS_MAX = 100_000
+IDS_OF_ALL_MAX = 200_000_000
+"""Ids of blocks of all rows, 8 bytes each in memory."""
 _ID_MAX = 1 << 62
 _LISTED = re.compile(r"[\s,;|]+")
 
@@ -126,19 +128,15 @@ class _Reading:
             first = value if math.isnan(first) else min(first, value)
             if len(rows) > ROWS_MAX:
                 raise UsageError(f"{self._path}: has more than {ROWS_MAX:,} rows; split the file")
+            if len(rows.hashes) > IDS_OF_ALL_MAX:
+                raise UsageError(f"{self._path}: has more than {IDS_OF_ALL_MAX:,} ids of blocks; split the file")
         if rows is None:
             raise UsageError(f"{self._path}: is empty")
         self._end(rows, first, at.unit_s)
         return rows
 
     def _dicts(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        header = self._reader.has_header
-        for number, raw in enumerate(self._reader.raw_rows(), 1):
-            if not isinstance(raw, LongLine) and not raw.strip():
-                continue
-            if header:
-                header = False
-                continue
+        for number, raw in self._reader.numbered():
             try:
                 if isinstance(raw, LongLine):
                     raise ItemError("is too long")  # noqa: TRY301 - gets its row's number below
@@ -252,7 +250,7 @@ class _Clock:
 
 def _number(value: Any) -> float:
     if isinstance(value, bool):
-        raise ValueError(value)  # noqa: TRY004 - one kind of error for whatever is no number
+        raise ValueError(value)  # noqa: TRY004 - one kind of error for all that is no number
     return float(value)
 
 

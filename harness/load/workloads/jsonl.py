@@ -98,12 +98,9 @@ class Jsonl:
 
     def _lines(self) -> Iterator[tuple[int, bytes | LongLine]]:
         """Number and bytes of every line that is wanted and not blank."""
-        header = self._reader.has_header
-        for number, line in enumerate(self._reader.raw_rows(), 1):
-            if isinstance(line, LongLine) or line.strip():
-                if not header and self._wanted(line):
-                    yield number, line
-                header = False
+        for number, line in self._reader.numbered():
+            if self._wanted(line):
+                yield number, line
 
     def _wanted(self, line: bytes | LongLine) -> bool:
         """Whether --where holds for the row; also true for a malformed one, so that it is counted."""

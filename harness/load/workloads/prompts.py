@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar
@@ -30,6 +30,7 @@ class Prompts:
         prefix_pool: Number of prefixes. Default 1.
         prefix_share: Share of the prompts that have one. Default 1.
         salt: Changes all words and no length, so that a server finds no prompt of an earlier case in its cache.
+        parameters: Further fields of every row.
     """
 
     # Arrivals of one instant are rare, and a prompt takes 0.03 ms for 1,000 tokens.
@@ -42,6 +43,7 @@ class Prompts:
     prefix_pool: int = 1
     prefix_share: float = 1.0
     salt: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     # Of each task, by its identity: it is found out once.
     _names: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
 
@@ -54,7 +56,7 @@ class Prompts:
         """An item as a row of an input file would have it."""
         tokens, output = self.lengths(index, seed)
         text = self.texts.prompt(tokens, f"{self.salt}/{seed}/{index}", self._prefix(index, seed), self.prefix_tokens)
-        row: dict[str, Any] = {"prompt": text, "text": text}
+        row: dict[str, Any] = {**self.parameters, "prompt": text, "text": text}
         if output is not None:
             row["max_tokens"] = output
             if self.full:
@@ -106,7 +108,13 @@ def _takes(task: Task, name: str) -> bool:
     return True
 
 
-def prompts(settings: PromptSettings, texts: TokenText, full: bool = False, salt: str = "") -> Prompts:
+def prompts(
+    settings: PromptSettings,
+    texts: TokenText,
+    full: bool = False,
+    salt: str = "",
+    parameters: Mapping[str, Any] | None = None,
+) -> Prompts:
     """The prompts that the options describe; raises UsageError."""
     output = settings.output_tokens
     return Prompts(
@@ -118,4 +126,5 @@ def prompts(settings: PromptSettings, texts: TokenText, full: bool = False, salt
         prefix_pool=settings.prefix_pool or 1,
         prefix_share=1.0 if settings.prefix_share is None else settings.prefix_share,
         salt=salt,
+        parameters=parameters or {},
     )

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from harness.measure.reduce.columns import Repeat
+from harness.measure.reduce.statistics import rank
 from harness.measure.trace_result import Instants, TraceFacts
 
 WITHIN_S = 0.001
@@ -19,7 +20,7 @@ def with_instants(trace: TraceFacts | None, repeats: Sequence[Repeat]) -> TraceF
     sent = [repeat.rows[repeat.rows["first_sent"] >= 0] for repeat in repeats]
     if trace is None or not any(len(rows) for rows in sent):
         return trace
-    late_s = np.concatenate([(rows["first_sent"] - rows["due"]) / 1e9 for rows in sent])
-    p50_s, p99_s = np.percentile(late_s, [50, 99], method="higher")
-    found = Instants(len(late_s), float(np.mean(late_s <= WITHIN_S)), float(p50_s), float(p99_s), float(late_s.max()))
+    late_s = np.sort(np.concatenate([(rows["first_sent"] - rows["due"]) / 1e9 for rows in sent]))
+    p50_s, p99_s = (float(late_s[rank(len(late_s), share)]) for share in (0.5, 0.99))
+    found = Instants(len(late_s), float(np.mean(late_s <= WITHIN_S)), p50_s, p99_s, float(late_s[-1]))
     return msgspec.structs.replace(trace, instants=found)

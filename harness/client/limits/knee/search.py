@@ -86,7 +86,7 @@ class BeforeFailures:
 
     @property
     def is_over(self) -> bool:
-        """Whether enough attempts were accepted again to tell."""
+        """Whether enough attempts were accepted again to decide."""
         return self.successes >= max(SUCCESSES_MIN, SUCCESSES_SHARE * self.wanted)
 
 

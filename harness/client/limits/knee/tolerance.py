@@ -25,7 +25,7 @@ SHARE_MAX = 0.9
 
 
 class Tolerance:
-    """The share of attempts that is refused whatever the load."""
+    """The share of attempts that is refused at any load."""
 
     __slots__ = ("_allowed", "_ok", "_refused", "_until", "share")
 

@@ -75,13 +75,7 @@ def definition(text: str, file: str, settings: Mapping[str, str] | None = None) 
     headers, item_headers = headers_of(table, common)
     fields.constant |= common.constant
     body, content_type = body_of(table, method, fields, batch)
-    own_type = next((name for name in headers if name.lower() == "content-type"), None)
-    if own_type is not None and table.has("multipart"):
-        raise SettingError(
-            f"{table.where('[headers]')} {own_type}: [multipart] sets it, with the boundary of the parts"
-        )
-    if content_type not in (None, "application/json") and own_type is None:
-        headers["Content-Type"] = content_type
+    _set_content_type(table, headers, content_type)
     success, answered = success_of(table)
     usage = usage_of(table)
     stream = stream_of(table, usage)
@@ -113,6 +107,15 @@ def definition(text: str, file: str, settings: Mapping[str, str] | None = None) 
     _check_settings(fields, file)
     _check(made, table, common)
     return made
+
+
+def _set_content_type(table: Table, headers: dict[str, Any], of_body: str | None) -> None:
+    """Add the content type of the body, unless the file gives one."""
+    own = next((name for name in headers if name.lower() == "content-type"), None)
+    if own is not None and table.has("multipart"):
+        raise SettingError(f"{table.where('[headers]')} {own}: [multipart] sets it, with the boundary of the parts")
+    if of_body not in (None, "application/json") and own is None:
+        headers["Content-Type"] = of_body
 
 
 def _name(table: Table, file: str) -> str:
