@@ -20,7 +20,9 @@ def token_words(case: Case) -> str:
         for name, of in (("prompt", found.prompt), ("output", found.output))
         if of is not None
     ]
-    each = [f"{' and '.join(means)} tokens a request, counted by {counted_by(found)}"] if means else []
+    # Prompts are counted by the server only; `counted_by` is about the output.
+    who = "server" if counted_by(found) == "nobody" else counted_by(found)
+    each = [f"{' and '.join(means)} tokens a request, counted by {who}"] if means else []
     times = [
         f"{name} {_percentiles(spread)}"
         for name, spread in (("TTFT", case.ttft_s), ("TPOT", case.tpot_s), ("ITL", case.itl_s))
