@@ -20,9 +20,7 @@ def token_words(case: Case) -> str:
         for name, of in (("prompt", found.prompt), ("output", found.output))
         if of is not None
     ]
-    # Prompts are counted by the server only; `counted_by` is about the output.
-    who = "server" if counted_by(found) == "nobody" else counted_by(found)
-    each = [f"{' and '.join(means)} tokens a request, counted by {who}"] if means else []
+    each = [f"{' and '.join(means)} tokens a request, counted by {counted_by(found)}"] if means else []
     times = [
         f"{name} {_percentiles(spread)}"
         for name, spread in (("TTFT", case.ttft_s), ("TPOT", case.tpot_s), ("ITL", case.itl_s))
@@ -32,11 +30,14 @@ def token_words(case: Case) -> str:
 
 
 def counted_by(found: TokenFigures) -> str:
-    """Who counted the output tokens; `nobody` if they are not known."""
+    """Who counted the output tokens, or, without output, those of the prompts; `nobody` if neither is known."""
     server, events = found.counted_by_server, found.counted_by_events
     if server and events:
         return f"server {units.count(server)}, events {units.count(events)}"
-    return "server" if server else "events" if events else "nobody"
+    # Prompts are counted by the server only.
+    if server or (not events and found.prompt is not None):
+        return "server"
+    return "events" if events else "nobody"
 
 
 def _percentiles(spread: Distribution) -> str:
