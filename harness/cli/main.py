@@ -125,6 +125,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with stopped_as_by_ctrl_c():
             code = cli.main(args=arguments, prog_name="paceline", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        # Its message is the help, which is no error line.
+        error.show()
+        code = EXIT_USAGE
     except click.ClickException as error:
         code = _say(error.format_message(), EXIT_USAGE)
     except UsageError as error:

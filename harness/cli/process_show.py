@@ -180,7 +180,11 @@ def _many(count: int, what: str) -> str:
 def _pace(summary: Summary) -> str:
     """How long this session took, and how fast it was."""
     took_s, done = summary.session["active_s"], summary.session["ok"] + sum(summary.session["dead"].values())
-    return f"; {done:,} lines in {units.seconds(took_s)} ({units.rate(done / took_s)})" if took_s > 0 else ""
+    return (
+        f"; {done:,} line{'' if done == 1 else 's'} in {units.seconds(took_s)} ({units.rate(done / took_s)})"
+        if took_s > 0
+        else ""
+    )
 
 
 def _cost(counts: dict[str, Any]) -> float:

@@ -66,6 +66,8 @@ def probe(case: CaseSpec, transport: str) -> CaseSpec:
         strategy=Named(plugins.name_of(type(strategy)), plugins.settings_of(strategy)),
         load=Named(BACKLOG),
         stop_s=None,
+        # A backlog has no trace; the lengths of its prompts stay.
+        trace=None,
         items=items,
         layers=LayerSettings(timeout_s=10.0),
         users=1,

@@ -71,7 +71,10 @@ def _status(task: Task, request: Request, to: Access, response: Response) -> lis
             "The key that was sent is not accepted" if to.authorization or _has_key(request, to) else "No key was sent"
         )
         key = f"{sent}. A bearer token: the environment variable {KEY_VARIABLE}. Any other key: "
-        return [key + '--header "X-Api-Key: ${NAME}", or [headers] in a task\'s file.']
+        advice = [key + '--header "X-Api-Key: ${NAME}", or [headers] in a task\'s file.']
+        if status == 403:
+            advice.append('A right or another header may be missing: --header "NAME: VALUE" adds one.')
+        return advice
     if status == 404:
         path = request.path.partition("?")[0] or "/"
         if not isinstance(task, Http):

@@ -6,7 +6,8 @@ A template sees each column by its name, and all of them as `row`. It cannot rea
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,27 @@ from harness.load.lines import text_of
 
 PROMPT = ("prompt", "text")
 """Fields that a template without FIELD= fills: those of the built-in tasks."""
+
+TEXT_FILTERS = frozenset(
+    [
+        "trim",
+        "upper",
+        "lower",
+        "title",
+        "capitalize",
+        "replace",
+        "string",
+        "striptags",
+        "truncate",
+        "wordwrap",
+        "center",
+        "indent",
+        "escape",
+        "e",
+        "urlencode",
+    ]
+)
+"""Filters that make a text of any value."""
 
 
 class Where:
@@ -51,7 +73,7 @@ class Template:
         self.file = file if named else said
         text = text_of(Path(self.file))
         self.sha256 = hashlib.sha256(text.encode()).hexdigest()
-        environment = _sandbox()
+        environment = _without_null(_sandbox())
         try:
             self.columns = _columns(text, environment)
             self._template = environment.from_string(text)
@@ -94,6 +116,31 @@ def _sandbox() -> Any:
     environment: Any = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
     environment.mistakes = (TemplateError, RecursionError)
     return environment
+
+
+def _without_null(environment: Any) -> Any:
+    """A value that is null is an error where it becomes text: jinja2 would write `None` into the prompt."""
+    environment.finalize = _not_null
+    environment.filters.update({name: _of_text(environment.filters[name]) for name in TEXT_FILTERS})
+    return environment
+
+
+def _of_text(apply: Callable[..., Any]) -> Callable[..., Any]:
+    # Some filters get the environment first; jinja2 marks them by this attribute, which `wraps` keeps.
+    place = 1 if hasattr(apply, "jinja_pass_arg") else 0
+
+    @wraps(apply)
+    def checked(*values: Any, **named: Any) -> Any:
+        _not_null(values[place])
+        return apply(*values, **named)
+
+    return checked
+
+
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise ValueError("a value is null where its text is needed; {{ NAME or '' }} writes nothing for it")
+    return value
 
 
 def _columns(text: str, environment: Any) -> set[str]:

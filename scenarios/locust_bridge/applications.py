@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from typing import Any, NoReturn
 
 import gevent
 import msgspec
 from locust import User, constant, events, task
 from locust.env import Environment
+from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.client.errors import UsageError
+from harness.client.redaction import redact
 from harness.experiment.scenario import Description
 from harness.experiment.spec import Trial
 from scenarios.locust_bridge import command_line
@@ -25,6 +28,8 @@ from scenarios.locust_bridge.coordinator import Coordinator
 from scenarios.locust_bridge.part import Play, register
 
 logger = logging.getLogger("paceline")
+# Exit code of a process whose test could not begin.
+CRASHED = 3
 _state: dict[str, Any] = {"play": None, "standalone": None, "coordinator": None, "tests": 0}
 
 
@@ -36,6 +41,8 @@ class Application(User, Description):
 
     def on_start(self) -> None:
         """Claim a share of the load and start working through it."""
+        if _state["play"] is None:
+            raise StopUser
         self.play: Play = _state["play"]
         self.name, self.application = self.play.claim()
 
@@ -131,7 +138,14 @@ def _finish(environment: Environment) -> None:
 
 
 def _started(environment: Environment, **_: Any) -> None:
-    _state["play"] = _play_of(environment)
+    """A test that cannot begin ends this process: Locust would only log the error, and wait for its users for ever."""
+    _state["play"] = None
+    try:
+        _state["play"] = _play_of(environment)
+    except Exception as error:
+        logger.error("the test cannot begin: %s", redact(f"{error}\n{traceback.format_exc()}"))  # noqa: TRY400 - redacted
+        environment.process_exit_code = CRASHED
+        gevent.spawn(environment.runner.quit)
 
 
 def _stopped(environment: Environment, **_: Any) -> None:

@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from harness.client.layer_settings import LayerSettings
@@ -19,7 +20,7 @@ from harness.client.types import Outcome
 from harness.experiment import target as targets
 from harness.experiment.spec import Trial
 from harness.measure.record.files import find
-from harness.measure.record.plan import CaseFacts, Measured, write_facts
+from harness.measure.record.plan import CaseFacts, Measured, TaskShare, write_facts
 from harness.measure.record.rows_file import read
 from harness.measure.reduce.summary import observe
 from harness.measure.result import Named
@@ -237,3 +238,15 @@ def _locusts_page(port: int, path: str, form: bytes | None = None) -> str:
         except OSError:
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+@pytest.mark.parametrize("more", [[], TWO])
+def test_a_test_that_cannot_begin_ends_its_process(tmp_path: Path, more: list[str]) -> None:
+    """With the reason, in place of waiting for ever."""
+    of = spec("http://127.0.0.1:9", tmp_path / "records")
+    broken = msgspec.structs.replace(of, tasks=[TaskShare(Named("no-such-task"))])
+    child = begun(broken, tmp_path, *options(tuple(more)))
+    said = finished(child)
+    assert "the test cannot begin: unknown task 'no-such-task'" in said
+    # The exit code of several processes is the master's, which has no fault.
+    assert child.returncode == (0 if more else 3)

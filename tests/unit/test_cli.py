@@ -254,6 +254,14 @@ def test_a_directory_of_runs_names_them(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"(it has no plan.json); runs in it: {tmp_path / 'baseline'}, {tmp_path / 'candidate'}" in err
 
 
+@pytest.mark.parametrize("words", [[], ["serve"]])
+def test_a_command_alone_shows_its_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """As help, which is no error line."""
+    code, out, err = run(capsys, *words)
+    assert code == 2
+    assert (out + err).startswith("Usage: paceline")
+
+
 def test_list_shows_everything_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     """All kinds, one kind, and as JSON."""
     code, out, _ = run(capsys, "list")

@@ -69,6 +69,12 @@ def test_without_tokens_nothing_is_shown(tmp_path: Path) -> None:
     assert "## Tokens" not in markdown.render(result, [])
 
 
+def test_prompts_without_output_are_counted_by_the_server(tmp_path: Path) -> None:
+    """As with embeddings."""
+    result = result_of(tmp_path, [Exchange(0, 0, 0.1, usage=Usage(8, None))] * 300)
+    assert token_words(result.cases[0]) == "8 prompt tokens a request, counted by server"
+
+
 def test_missing_figures_and_bundled_tokens_are_said(tmp_path: Path) -> None:
     """In the list of warnings of a case."""
     exchanges = [stream(k, usage=Usage(None, 12), first_tokens=3) for k in range(5)]

@@ -84,7 +84,10 @@ def test_a_condition_without_streams_fails_and_says_why(tmp_path: Path) -> None:
     """Never passes for lack of data."""
     case = case_of(tmp_path, [Exchange(0, 0, 0.1)] * 100)
     (found,) = check(parse("tpot_p95<40ms"), case)
-    assert describe(found) == "tpot_p95<40ms FAILS: no figure, because there were too few streams with it"
+    assert (
+        describe(found)
+        == "tpot_p95<40ms FAILS: no figure, because p95 needs 59, and there were too few streams with it"
+    )
     assert describe(SloCheck("p99<1s", None, 1.0, False)).endswith("too few successes")
 
 

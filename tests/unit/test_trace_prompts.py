@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from harness import plugins
 from harness.client.input_settings import InputSettings
+from harness.client.prompt_settings import PromptSettings
 from harness.client.trace_settings import TraceSettings
 from harness.experiment import replayed
 from harness.experiment.cases import cases, describe
+from harness.experiment.ceiling import probe
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
 from harness.load.token_text import TokenText, WordRule
@@ -161,3 +164,17 @@ def test_only_settings_that_were_given_are_in_the_result() -> None:
         "until_s": 3.0,
     }
     assert replayed.changed_settings(given._replay()) == given.load.settings
+
+
+@pytest.mark.parametrize(
+    "settings", [{"trace": TraceSettings(str(DATA / "mooncake.jsonl"))}, {"prompts": PromptSettings("700", "16")}]
+)
+def test_the_clients_ceiling_is_found_with_prompts_of_the_same_mean_length(settings: dict[str, Any]) -> None:
+    """A backlog has no trace."""
+    wanted = RunSettings(strategies=("unbounded",), scenario="steady", task="chat", **settings)
+    of = probe(cases(wanted, describe("steady"))[0], "asyncio")
+    assert of.is_backlog
+    assert of.build_turns() is None
+    made = of.build_prompts()
+    assert made is not None
+    assert len(made.data(CHAT, 0, 1)[0].content.split()) > 500

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from harness.base import quantity, units
 from harness.client.errors import UsageError
-from harness.measure.reduce.statistics import PERCENTILES
+from harness.measure.reduce.statistics import LEAST_N, PERCENTILES
 from harness.measure.result import Case, Distribution, Quantile, SloCheck
 
 # A tail of hours is a typing error.
@@ -96,8 +96,10 @@ def describe(checked: SloCheck) -> str:
     state = "holds" if checked.passed else "FAILS"
     condition = _MICROSECONDS.sub("µs", checked.condition)
     if checked.value is None:
-        lacking = "streams with it" if split_metric(metric)[0] in _OF_STREAMS else "successes"
-        return f"{condition} {state}: no figure, because there were too few {lacking}"
+        family, statistic = split_metric(metric)
+        lacking = "streams with it" if family in _OF_STREAMS else "successes"
+        needed = f"{statistic} needs {LEAST_N[statistic]}, and " if statistic in LEAST_N else ""
+        return f"{condition} {state}: no figure, because {needed}there were too few {lacking}"
     figure = units.percent if metric == "errors" else units.rate if metric in {*_RATES, "completed"} else units.seconds
     side = "below" if checked.value < checked.limit else "above"
     margin = figure(abs(checked.value - checked.limit))

@@ -30,11 +30,14 @@ def token_words(case: Case) -> str:
 
 
 def counted_by(found: TokenFigures) -> str:
-    """Who counted the output tokens; `nobody` if they are not known."""
+    """Who counted the output tokens, or, without output, those of the prompts; `nobody` if neither is known."""
     server, events = found.counted_by_server, found.counted_by_events
     if server and events:
         return f"server {units.count(server)}, events {units.count(events)}"
-    return "server" if server else "events" if events else "nobody"
+    # Prompts are counted by the server only.
+    if server or (not events and found.prompt is not None):
+        return "server"
+    return "events" if events else "nobody"
 
 
 def _percentiles(spread: Distribution) -> str:

@@ -21,7 +21,9 @@ def trace_words(trace: TraceFacts) -> str:
         said.append(f"{units.share(trace.shared_share)} of the input tokens begin an earlier prompt as well")
     if trace.sessions:
         kind = "closed" if trace.closed else "open"
-        said.append(f"{units.count(trace.sessions)} sessions of several turns ({kind})")
+        said.append(
+            f"{units.count(trace.sessions)} session{'' if trace.sessions == 1 else 's'} of several turns ({kind})"
+        )
     return "; ".join([*said, *(trace.changes or ["nothing was changed"])])
 
 
