@@ -49,6 +49,7 @@ RUN = ["simulate", "run", "sessions"]
         (["--history", "-1"], "--history -1: must be between 0 and 1e+07"),
         (["--items", "10"], "--items: sessions are counted by --sessions"),
         (["--rate", "10"], "--rate: turns follow answers; --session-rate sets"),
+        (["--trace", "trace.txt"], "--trace: its sessions are its own; use `paceline run replay`"),
         (["--task", "similarity"], "task similarity: has no conversations"),
         (["-s", "batches"], "strategy batches: collects items before it sends them"),
         (["--load", "replay:path=trace.txt", "--session-rate", "2"], "replay takes its rate from the trace"),
