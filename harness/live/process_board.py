@@ -24,7 +24,8 @@ class ProcessBoard:
         self._now = now
         self._run = run
         self._title = one_line(title)
-        self._command = one_line(command)
+        # Shown once work has begun: only then are all secrets known that it may hold.
+        self._command, self._begun = command, False
         self._phase, self._said = "starting", "starting"
         self._counts: dict[str, Any] = {}
         self._status: dict[str, Any] = {}
@@ -50,6 +51,7 @@ class ProcessBoard:
             handle(facts)
 
     def _on_begin(self, facts: dict[str, Any]) -> None:
+        self._begun = True
         self._phase, self._said = "playing", "processing"
         if facts["resumed"]:
             self._line(f"resuming after {facts['resumed']:,} lines")
@@ -117,7 +119,7 @@ class ProcessBoard:
         return PageState(
             run=self._run,
             title=self._title,
-            command=self._command,
+            command=one_line(self._command) if self._begun else self._title,
             phase=self._phase,
             said=self._said,
             stoppable=self.stoppable,

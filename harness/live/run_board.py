@@ -42,7 +42,8 @@ class RunBoard:
     def __init__(self, run: str, title: str, command: str) -> None:
         self._run = run
         self._title = one_line(title)
-        self._command = one_line(command)
+        # Shown once work has begun: only then are all secrets known that it may hold.
+        self._command, self._begun = command, False
         self._phase, self._said = "starting", "starting"
         self._target = ""
         self._plans: dict[str, Plan] = {}
@@ -89,6 +90,7 @@ class RunBoard:
             self._line(f"client ceiling: {found}")
 
     def _on_case(self, facts: dict[str, Any]) -> None:
+        self._begun = True
         side, records = facts.get("side", ""), Path(facts["records"])
         key = side, facts["name"]
         self._measured.setdefault(side, Measured())
@@ -173,7 +175,7 @@ class RunBoard:
         return PageState(
             run=self._run,
             title=self._title,
-            command=self._command,
+            command=one_line(self._command) if self._begun else self._title,
             phase=self._phase,
             said=self._said,
             stoppable=self.stoppable,
