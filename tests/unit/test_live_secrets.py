@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from harness.client import redaction
-from harness.client.errors import ItemError
+from harness.client.errors import ItemError, UsageError
 from harness.client.tasks._images import data_url
 from harness.live.process_board import ProcessBoard
 from harness.live.run_board import RunBoard
+from harness.load.traces import reading
 
 
 @pytest.mark.parametrize("board", [RunBoard, ProcessBoard])
@@ -32,3 +33,11 @@ def test_an_image_that_is_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "image.png")
     with pytest.raises(ItemError, match="is no file"):
         data_url(str(tmp_path / "image.png"), "image")
+
+
+def test_a_trace_that_is_a_pipe_or_a_device_is_refused_at_once(tmp_path: Path) -> None:
+    """A pipe would wait for a writer, and /dev/zero never ends."""
+    os.mkfifo(tmp_path / "trace.jsonl")
+    for path in (str(tmp_path / "trace.jsonl"), "/dev/zero"):
+        with pytest.raises(UsageError, match="is no file; a trace is read more than once"):
+            reading.read(path)
