@@ -23,14 +23,6 @@ class ProcessBoard(EventBoard):
     def __init__(self, run: str, title: str, command: str, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__(run, title, command)
         self._now = now
-<<<<<<< HEAD
-=======
-        self._run = run
-        self._title = one_line(title)
-        # Shown once work has begun: only then are all secrets known that it may hold.
-        self._command, self._begun = command, False
-        self._phase, self._said = "starting", "starting"
->>>>>>> breaker
         self._counts: dict[str, Any] = {}
         self._status: dict[str, Any] = {}
         self._findings: list[str] = []
@@ -108,16 +100,7 @@ class ProcessBoard(EventBoard):
         if verdict.status == "none" and self._counts:
             verdict = VerdictState("none", "in progress")
         return PageState(
-<<<<<<< HEAD
             **self._common(),
-=======
-            run=self._run,
-            title=self._title,
-            command=one_line(self._command) if self._begun else self._title,
-            phase=self._phase,
-            said=self._said,
-            stoppable=self.stoppable,
->>>>>>> breaker
             verdict=verdict,
             share=self._share(),
             tiles=list(self._tiles()) if self._counts else [],

@@ -40,16 +40,7 @@ class RunBoard(EventBoard):
     """The board of a run, a sweep, a search or a gate."""
 
     def __init__(self, run: str, title: str, command: str) -> None:
-<<<<<<< HEAD
         super().__init__(run, title, command)
-=======
-        self._run = run
-        self._title = one_line(title)
-        # Shown once work has begun: only then are all secrets known that it may hold.
-        self._command, self._begun = command, False
-        self._phase, self._said = "starting", "starting"
-        self._target = ""
->>>>>>> breaker
         self._plans: dict[str, Plan] = {}
         self._measured: dict[str, Measured] = {}
         self._cases: dict[Key, CaseSoFar] = {}
@@ -158,23 +149,7 @@ class RunBoard(EventBoard):
 
     def state(self) -> PageState:
         """The result if it is there, else what is known so far."""
-<<<<<<< HEAD
         return PageState(**self._common(), **(self._final() or self._so_far()))
-=======
-        more = self._final() or self._so_far()
-        return PageState(
-            run=self._run,
-            title=self._title,
-            command=one_line(self._command) if self._begun else self._title,
-            phase=self._phase,
-            said=self._said,
-            stoppable=self.stoppable,
-            lines=self._lines,
-            report=self._report,
-            has_report=self._has_report,
-            **more,
-        )
->>>>>>> breaker
 
     def _so_far(self) -> dict[str, Any]:
         cases = {key: self._resting.get(key) or case.case(self._measured[key[0]]) for key, case in self._cases.items()}
