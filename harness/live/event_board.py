@@ -16,7 +16,8 @@ class EventBoard(ABC):
     def __init__(self, run: str, title: str, command: str) -> None:
         self._run = run
         self._title = one_line(title)
-        self._command = one_line(command)
+        # Shown once work has begun: only then are all secrets known that it may hold.
+        self._command, self._begun = command, False
         self._phase, self._said = "starting", "starting"
         self._lines: list[str] = []
         self._report = ""
@@ -46,7 +47,7 @@ class EventBoard(ABC):
         return {
             "run": self._run,
             "title": self._title,
-            "command": self._command,
+            "command": one_line(self._command) if self._begun else self._title,
             "phase": self._phase,
             "said": self._said,
             "stoppable": self.stoppable,

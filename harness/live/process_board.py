@@ -40,6 +40,7 @@ class ProcessBoard(EventBoard):
         return self._phase == "playing"
 
     def _on_begin(self, facts: dict[str, Any]) -> None:
+        self._begun = True
         self._phase, self._said = "playing", "processing"
         if facts["resumed"]:
             self._line(f"resuming after {facts['resumed']:,} lines")

@@ -75,6 +75,7 @@ class RunBoard(EventBoard):
             self._line(f"client ceiling: {found}")
 
     def _on_case(self, facts: dict[str, Any]) -> None:
+        self._begun = True
         side, records = facts.get("side", ""), Path(facts["records"])
         key = side, facts["name"]
         self._measured.setdefault(side, Measured())

@@ -215,7 +215,7 @@ class LiveServer:
         origin = request.headers.get("Origin")
         given = request.headers.get(TOKEN_HEADER, "")
         same = origin in {None, f"http://{request.headers['Host']}"}
-        if not same or not hmac.compare_digest(given.encode(), self.token.encode()):
+        if not same or not hmac.compare_digest(given.encode(errors="surrogateescape"), self.token.encode()):
             return web.Response(status=403, text="only the page itself may stop the run\n")
         if not self._board.stoppable:
             return web.Response(status=409, text="there is nothing to stop\n")

@@ -47,6 +47,9 @@ def data_url(path: str, field: str) -> str:
     """The image in a file; raises ItemError for a file that cannot be read, is no image, or is too large."""
     shown = repr(path[:80])
     try:
+        # Opening a pipe would wait for its writer.
+        if Path(path).exists() and not Path(path).is_file():
+            raise ItemError(f"{field}: {shown}: is no file")
         with Path(path).open("rb") as file:
             data = file.read(FILE_MAX + 1)
     except (OSError, ValueError) as error:

@@ -78,6 +78,8 @@ def read(
     reading: InputSettings | None = None,
 ) -> Rows:
     """All rows of a trace. Raises UsageError for the first row that cannot be replayed."""
+    if Path(path).is_fifo() or Path(path).is_char_device():
+        raise UsageError(f"--trace {path}: is no file; a trace is read more than once")
     try:
         reader = RowReader(Path(path), settings=reading)
         found = _Reading(path, reader, trace_format, columns, time_unit, sort).rows()
