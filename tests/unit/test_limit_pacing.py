@@ -120,6 +120,16 @@ def test_outages_that_follow_each_other_are_a_quota() -> None:
     assert outage.quota_per_s() == pytest.approx(6.0)
 
 
+def test_successes_of_probes_are_no_quota() -> None:
+    """A server that fails again and again lets one probe through now and then."""
+    outage = Outage()
+    for period in range(9):
+        outage.failed(ended(2.0 * period + 0.5, Outcome.rejected, streak=3))
+        outage.end(2.0 * period + 1.5)
+        outage.count = 1
+    assert math.isinf(outage.quota_per_s())
+
+
 def test_outages_far_apart_are_no_quota() -> None:
     outage = Outage()
     for restart in range(5):

@@ -23,6 +23,8 @@ HINT_MAX_S = 60.0
 # Outages belong to one quota if no more lies between two of them than this multiple of the outage, or these seconds.
 BETWEEN, BETWEEN_MIN_S = 2.0, 1.0
 PERIODS_OF_A_QUOTA = 3
+# With fewer successes a period has shown its probe and no quota.
+PERIOD_MIN = 2
 
 
 class Outage:
@@ -71,7 +73,7 @@ class Outage:
     def end(self, now: float) -> None:
         """An attempt is accepted: the outage is over, and so is the period from the end of the last one to now."""
         between_s, lasted_s = self._begun - self._ended, now - self._begun
-        if between_s <= max(BETWEEN_MIN_S, BETWEEN * lasted_s):
+        if self.count >= PERIOD_MIN and between_s <= max(BETWEEN_MIN_S, BETWEEN * lasted_s):
             if not self._periods:
                 self._first_ended, self._in_periods = self._ended, 0
             self._periods += 1

@@ -67,7 +67,7 @@ class Pacing:
         if self._refused > REFUSED_MAX * self._ok:
             self._fall(span_s)
         elif used:
-            self._grow()
+            self._grow(span_s)
         self.begin(sample.done)
         return self.rate_per_s != before
 
@@ -84,11 +84,12 @@ class Pacing:
         self.rate_per_s = min(self.rate_per_s, max(FALL_MAX * self.rate_per_s, self._ok / span_s))
         self._step = STEP
 
-    def _grow(self) -> None:
+    def _grow(self, span_s: float) -> None:
         self._falling = False
         known = REGAIN_UP_TO * self._refused_per_s
         if self.rate_per_s < known:
             self.rate_per_s = min(known, REGAIN * self.rate_per_s)
             return
-        self.rate_per_s *= 1 + self._step
+        # A window of few answers lasts long; by its time it has earned several steps.
+        self.rate_per_s *= 1 + min(STEP_MAX, self._step * max(1.0, span_s / WINDOW_MAX_S))
         self._step = STEP if self._refused else min(STEP_MAX, STEP_GROWTH * self._step)
