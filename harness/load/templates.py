@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.client.errors import ItemError, UsageError
+from harness.load import template_bounds
 from harness.load.lines import text_of
 
 PROMPT = ("prompt", "text")
@@ -37,6 +38,8 @@ TEXT_FILTERS = frozenset(
     ]
 )
 """Filters that make a text of any value."""
+BOUNDED = ("center", "indent", "replace", "wordwrap", "format")
+"""Filters that make a text longer."""
 
 
 class Where:
@@ -91,7 +94,7 @@ class Template:
     def fill(self, row: dict[str, Any]) -> None:
         """Set the field; raises ItemError."""
         try:
-            text = self._template.render({"row": row, **row})
+            text = template_bounds.joined(self._template.generate({"row": row, **row}))
         # A template may raise whatever its operators raise.
         except Exception as error:
             raise ItemError(f"template {self.file}: {_first_line(error)}") from error
@@ -112,10 +115,33 @@ def _sandbox() -> Any:
     from jinja2 import StrictUndefined, TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    class Sandbox(ImmutableSandboxedEnvironment):
+        intercepted_binops = template_bounds.OPERATORS
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            template_bounds.check_operands(operator, left, right)
+            return super().call_binop(context, operator, left, right)
+
+        def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+            padding = isinstance(obj, str) and attr in template_bounds.PADDING
+            return not padding and super().is_safe_attribute(obj, attr, value)
+
     # The texts are sent as JSON, never shown as HTML.
-    environment: Any = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    environment: Any = Sandbox(undefined=StrictUndefined, autoescape=False)
+    environment.filters.update({name: _bounded(name, environment.filters[name]) for name in BOUNDED})
     environment.mistakes = (TemplateError, RecursionError)
     return environment
+
+
+def _bounded(name: str, apply: Callable[..., Any]) -> Callable[..., Any]:
+    place = 1 if hasattr(apply, "jinja_pass_arg") else 0
+
+    @wraps(apply)
+    def checked(*values: Any, **named: Any) -> Any:
+        template_bounds.check_filter(name, [*values[place:], *named.values()])
+        return apply(*values, **named)
+
+    return checked
 
 
 def _without_null(environment: Any) -> Any:

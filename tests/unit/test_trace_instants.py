@@ -46,8 +46,8 @@ def test_without_a_trace_or_without_requests_there_are_none() -> None:
 
 def test_words_say_what_was_replayed() -> None:
     assert trace_words(TRACE) == (
-        "m.jsonl (mooncake): 60 requests with 1,176 input and 24.3 output tokens in the mean; 31.2 % of the "
-        "input tokens begin an earlier prompt as well; 3 sessions of several turns (closed); nothing was changed"
+        "m.jsonl (mooncake): 60 requests with 1,176 input and 24.3 output tokens in the mean; 31.2 % of the input "
+        "tokens repeat the beginning of an earlier prompt; 3 sessions of several turns (closed); nothing was changed"
     )
     changed = msgspec.structs.replace(TRACE, changes=["played 2 times as fast", "cut 9 s after its first arrival"])
     assert trace_words(changed).endswith("; played 2 times as fast; cut 9 s after its first arrival")

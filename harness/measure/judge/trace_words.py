@@ -18,7 +18,7 @@ def trace_words(trace: TraceFacts) -> str:
     of = f"{trace.file} ({trace.form}): {units.count(trace.played)} requests"
     said = [f"{of} with {tokens_in} input and {tokens_out} output tokens in the mean"]
     if trace.shared_share is not None:
-        said.append(f"{units.share(trace.shared_share)} of the input tokens begin an earlier prompt as well")
+        said.append(f"{units.share(trace.shared_share)} of the input tokens repeat the beginning of an earlier prompt")
     if trace.sessions:
         kind = "closed" if trace.closed else "open"
         said.append(
