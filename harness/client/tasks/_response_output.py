@@ -77,7 +77,7 @@ def completion_of(response: dict[str, Any], odd: Oddities, said: Said | None = N
             _add_item(said, item, place, odd)
     if not said.anything and status == "completed":
         raise BadResponse("output: has no message, reasoning or function call")
-    return said.completion(_reason(response, status), odd.usage(_usage(response.get("usage"))))
+    return said.completion(_reason(response, status), odd.usage(response.get("usage")))
 
 
 def _message(error: Any) -> str:
@@ -91,19 +91,6 @@ def _reason(response: dict[str, Any], status: str) -> str:
     details = response.get("incomplete_details")
     reason = details.get("reason") if isinstance(details, dict) else None
     return _REASONS.get(reason, reason) if isinstance(reason, str) else "incomplete"
-
-
-def _usage(usage: Any) -> Any:
-    """The counts under the names of the chat API."""
-    if not isinstance(usage, dict):
-        return usage
-    names = {
-        "prompt_tokens": "input_tokens",
-        "completion_tokens": "output_tokens",
-        "prompt_tokens_details": "input_tokens_details",
-        "completion_tokens_details": "output_tokens_details",
-    }
-    return {name: usage[of] for name, of in names.items() if of in usage}
 
 
 def _add_item(said: Said, item: Any, place: int, odd: Oddities) -> None:

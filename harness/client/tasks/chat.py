@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from harness.client.answers import Usage
-from harness.client.checks import between
 from harness.client.conversation import Exchange, Script
 from harness.client.errors import BadResponse, ItemError
-from harness.client.tasks._choices import first_choice, one_answer, pieces_of, refuse_error
+from harness.client.tasks._choices import first_choice, one_answer
 from harness.client.tasks._conversation import (
     REFUSED,
     SENT,
@@ -24,15 +23,14 @@ from harness.client.tasks._conversation import (
     with_extra,
 )
 from harness.client.tasks._decode import decode, encode, events_in, one
+from harness.client.tasks._generating import check_settings, fill, joined
 from harness.client.tasks._images import image_parts, with_images
 from harness.client.tasks._said import Completion, Oddities, Said, ToolCall, joined_completion
-from harness.client.transport.outcomes import DONE, is_content
 from harness.client.types import Item, Request, oddities_of
 
 __all__ = ["Chat", "Completion", "Conversation", "Message", "ToolCall", "Usage"]
 
 _body = msgspec.json.Decoder(dict[str, Any])
-_event = msgspec.json.Decoder()
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,7 @@ class Chat:
     refused_parameters: ClassVar[Mapping[str, str]] = REFUSED
 
     def __post_init__(self) -> None:
-        between(self, 1, 1_000_000, "max_tokens")
-        if self.temperature is not None:
-            between(self, 0.0, 2.0, "temperature")
+        check_settings(self)
 
     @property
     def name(self) -> str:
@@ -87,12 +83,9 @@ class Chat:
         body: dict[str, Any] = {"messages": tuple(item.data)}
         if "max_completion_tokens" not in own:
             body["max_tokens"] = self.max_tokens
-        body |= {name: value for name in ("model", "temperature") if (value := getattr(self, name)) is not None}
-        body |= own
-        stream: bool = own.get("stream", self.stream)
-        body.pop("stream", None)
+        stream = fill(body, self, own)
         if stream:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
+            body["stream_options"] = {"include_usage": True}
         return Request((item,), self, "/v1/chat/completions", encode(with_extra(body)), stream=stream)
 
     def answer(self, request: Request, body: bytes, /) -> tuple[Completion]:
@@ -114,7 +107,7 @@ class Chat:
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Completion]:
         """The deltas joined; a stream without a finish reason or end mark broke off and is not an answer."""
         odd = Oddities()
-        said, reason, usage, done, first = _joined(events, odd)
+        said, reason, usage, done, first = joined(events, odd, _add_delta)
         if not (done and reason is not None):
             raise BadResponse(f"the stream broke off after {len(events)} events, without its end mark")
         return one_answer(said.completion(reason, usage), odd.count, first)
@@ -138,7 +131,7 @@ class Chat:
 
     def heard(self, events: Sequence[bytes], /) -> Completion:
         """The deltas until then; the reason is empty, because the server did not finish."""
-        said, reason, usage, _, _ = _joined(events, Oddities())
+        said, reason, usage, _, _ = joined(events, Oddities(), _add_delta)
         return said.completion(reason, usage)
 
     def text_of(self, data: tuple[Message, ...], /) -> str | None:
@@ -157,27 +150,9 @@ class Chat:
         return (Message("user", words(max(1, length))),)
 
 
-def _joined(events: Sequence[bytes], odd: Oddities) -> tuple[Said, str | None, Usage | None, bool, int | None]:
-    """What a stream says, its finish reason, usage, whether its end mark was there, and tokens of its first event."""
-    said, reason, usage = Said(odd), None, None
-    first: int | None = None
-    begun = False
-    for payload in events:
-        if payload == DONE:
-            return said, reason, usage, True, first
-        event = odd.object(decode(_event, payload) if payload else None)
-        if event is None:
-            continue
-        refuse_error(event)
-        usage = odd.usage(event.get("usage")) or usage
-        if not begun and is_content(payload):
-            # A server that counts event by event says here how many tokens came at once.
-            begun, first = True, None if usage is None else usage.completion_tokens
-        for choice in pieces_of(event, odd):
-            delta = choice.get("delta")
-            if isinstance(delta, dict):
-                said.add(delta, "choices[0].delta")
-            else:
-                odd.count += 1
-            reason = odd.reason(choice.get("finish_reason")) or reason
-    return said, reason, usage, False, first
+def _add_delta(said: Said, choice: dict[str, Any], odd: Oddities) -> None:
+    delta = choice.get("delta")
+    if isinstance(delta, dict):
+        said.add(delta, "choices[0].delta")
+    else:
+        odd.count += 1

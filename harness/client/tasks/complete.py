@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from harness.client.checks import between
 from harness.client.errors import BadResponse, ItemError
 from harness.client.tasks import _conversation as conversation
-from harness.client.tasks._choices import first_choice, one_answer, pieces_of, refuse_error
+from harness.client.tasks._choices import first_choice, one_answer
 from harness.client.tasks._decode import decode, encode, events_in, filled_text, one
+from harness.client.tasks._generating import check_settings, fill, joined
 from harness.client.tasks._said import Completion, Oddities, Said, joined_completion
-from harness.client.transport.outcomes import DONE, is_content
 from harness.client.types import Item, Request, oddities_of
 
 SENT = conversation.SENT - {
@@ -24,7 +23,6 @@ SENT = conversation.SENT - {
 } | {"suffix"}
 IDS_MAX = 1_000_000
 _body = msgspec.json.Decoder(dict[str, Any])
-_event = msgspec.json.Decoder()
 
 
 class Prompt(msgspec.Struct, frozen=True):
@@ -54,9 +52,7 @@ class Complete:
     refused_parameters: ClassVar[Mapping[str, str]] = conversation.REFUSED
 
     def __post_init__(self) -> None:
-        between(self, 1, 1_000_000, "max_tokens")
-        if self.temperature is not None:
-            between(self, 0.0, 2.0, "temperature")
+        check_settings(self)
 
     @property
     def name(self) -> str:
@@ -72,12 +68,9 @@ class Complete:
         item = one(items)
         data: Prompt = item.data
         body: dict[str, Any] = {"prompt": data.prompt, "max_tokens": self.max_tokens}
-        body |= {name: value for name in ("model", "temperature") if (value := getattr(self, name)) is not None}
-        body |= data.parameters
-        stream: bool = data.parameters.get("stream", self.stream)
-        body.pop("stream", None)
+        stream = fill(body, self, data.parameters)
         if stream:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
+            body["stream_options"] = {"include_usage": True}
         return Request((item,), self, "/v1/completions", encode(conversation.with_extra(body)), stream=stream)
 
     def answer(self, request: Request, body: bytes, /) -> tuple[Completion]:
@@ -97,24 +90,7 @@ class Complete:
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Completion]:
         """The pieces joined; a stream without a finish reason or end mark broke off and is not an answer."""
         odd = Oddities()
-        said, reason, usage, done = Said(odd), None, None, False
-        begun, first = False, None
-        for payload in events:
-            if payload == DONE:
-                done = True
-                break
-            event = odd.object(decode(_event, payload) if payload else None)
-            if event is None:
-                continue
-            refuse_error(event)
-            usage = odd.usage(event.get("usage")) or usage
-            if not begun and is_content(payload):
-                # A server that counts event by event says here how many tokens came at once.
-                begun, first = True, None if usage is None else usage.completion_tokens
-            for choice in pieces_of(event, odd):
-                if choice.get("text") is not None:
-                    said.add({"content": choice["text"]}, "choices[0].text")
-                reason = odd.reason(choice.get("finish_reason")) or reason
+        said, reason, usage, done, first = joined(events, odd, _add_text)
         if not (done and reason is not None):
             raise BadResponse(f"the stream broke off after {len(events)} events, without its end mark")
         return one_answer(said.completion(reason, usage), odd.count, first)
@@ -130,6 +106,11 @@ class Complete:
 
     def synthetic(self, words: Callable[[int], str], length: int, /) -> Prompt:
         return Prompt(words(max(1, length)), {})
+
+
+def _add_text(said: Said, choice: dict[str, Any], _odd: Oddities) -> None:
+    if choice.get("text") is not None:
+        said.add({"content": choice["text"]}, "choices[0].text")
 
 
 def _ids(prompt: list[Any]) -> list[int]:

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from harness.client.checks import between
 from harness.client.errors import BadResponse, ItemError
 from harness.client.tasks import _conversation as conversation
 from harness.client.tasks._choices import one_answer, refuse_error
 from harness.client.tasks._decode import checked_text, decode, encode, events_in, filled_text, one
+from harness.client.tasks._generating import check_settings, fill
 from harness.client.tasks._response_output import ENDS, ResponseEvents, add_event, completion_of
 from harness.client.tasks._said import Completion, Oddities, Said, joined_completion
 from harness.client.transport.outcomes import DONE
@@ -64,9 +64,7 @@ class Responses:
     refused_parameters: ClassVar[Mapping[str, str]] = REFUSED
 
     def __post_init__(self) -> None:
-        between(self, 1, 1_000_000, "max_tokens")
-        if self.temperature is not None:
-            between(self, 0.0, 2.0, "temperature")
+        check_settings(self)
 
     @property
     def name(self) -> str:
@@ -81,12 +79,7 @@ class Responses:
         item = one(items)
         data: Given = item.data
         body: dict[str, Any] = {"input": data.input, "max_output_tokens": self.max_tokens}
-        body |= {name: value for name in ("model", "temperature") if (value := getattr(self, name)) is not None}
-        body |= data.parameters
-        stream: bool = data.parameters.get("stream", self.stream)
-        body.pop("stream", None)
-        if stream:
-            body["stream"] = True
+        stream = fill(body, self, data.parameters)
         body = conversation.with_extra(body)
         return Request((item,), self, "/v1/responses", encode(body), stream=stream, events=_EVENTS if stream else None)
 
