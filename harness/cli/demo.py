@@ -11,7 +11,7 @@ import click
 from harness.cli.command import Command
 
 if TYPE_CHECKING:
-    from harness.experiment.run import Progress
+    from harness.experiment.backend import Progress
     from harness.measure.result import RunResult
 
 TITLE = "paceline demo: six client strategies on two servers"

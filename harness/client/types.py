@@ -16,9 +16,12 @@ import msgspec
 
 from harness.client.answers import Answers as Answers  # noqa: PLC0414 - re-exported
 from harness.client.answers import oddities_of as oddities_of  # noqa: PLC0414 - re-exported
+from harness.client.event_form import EventForm as EventForm  # noqa: PLC0414 - re-exported
+from harness.client.event_form import EventSplitter as EventSplitter  # noqa: PLC0414 - re-exported
 from harness.client.outcome import SIGNALS as SIGNALS  # noqa: PLC0414 - re-exported
 from harness.client.outcome import Outcome as Outcome  # noqa: PLC0414 - re-exported
 from harness.client.outcome import Signal as Signal  # noqa: PLC0414 - re-exported
+from harness.client.sample import Sample as Sample  # noqa: PLC0414 - re-exported
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -47,37 +50,6 @@ class AttemptProgress(msgspec.Struct):
 
     sent: float = math.nan
     first_byte: float = math.nan
-
-
-class EventSplitter(Protocol):
-    """Splits the bytes of a streamed answer into the payloads of its events."""
-
-    plain: bytearray | None
-    """The body, if the server sent a whole answer in place of a stream."""
-
-    def feed(self, chunk: bytes, /) -> list[bytes]:
-        """The payloads that these bytes complete."""
-        ...
-
-    def close(self) -> list[bytes]:
-        """The stream is over: the payloads that its end completes; raises `BadResponse` if it broke off."""
-        ...
-
-
-class EventForm(Protocol):
-    """The form of a streamed answer."""
-
-    def splitter(self) -> EventSplitter:
-        """A new splitter, for one answer."""
-        ...
-
-    def is_content(self, payload: bytes, /) -> bool:
-        """Whether an event carries a piece of the answer; only such events count for times to and between tokens."""
-        ...
-
-    def is_end(self, payload: bytes, /) -> bool:
-        """Whether an event without content is the last one, whatever the connection does after it."""
-        ...
 
 
 ANSWERED = frozenset({200, 202})
@@ -213,49 +185,6 @@ class Result(msgspec.Struct, frozen=True):
     @property
     def ok(self) -> bool:
         return self.response.outcome is Outcome.ok
-
-
-_SIGNAL_AT = tuple(SIGNALS[outcome] for outcome in Outcome)  # by number: quicker than by the hash of an enum
-
-
-class Sample(msgspec.Struct, frozen=True):
-    """What a limit learns from one attempt. Attempts that were never sent give no sample.
-
-    Attributes:
-        outcome: Outcome of the attempt.
-        sent: Instant at which the exchange began, in seconds on the loop's clock.
-        done: Instant of its end.
-        in_flight: Attempts in flight just after this one was admitted, itself included.
-        limit: Limit under which it was admitted.
-        generation: Changes of the limit before it was admitted.
-        retry_after_s: Seconds that the server asks the client to wait. Default None.
-        work: Cost relative to an average attempt; see `harness.client.gate.size`. Default 1.0.
-        lag_s: Part of `done - sent` attributed to delay of the client's own event loop, in seconds. Default
-            0.0.
-        streak: Of a failure: failures in a row, this one included, if no attempt from before them is in flight.
-            Then the server accepts nothing. Default 0.
-    """
-
-    outcome: Outcome
-    sent: float
-    done: float
-    in_flight: int
-    limit: int
-    generation: int
-    retry_after_s: float | None = None
-    work: float = 1.0
-    lag_s: float = 0.0
-    streak: int = 0
-
-    @property
-    def signal(self) -> Signal:
-        """Success, overload, or ignored: an ignored attempt only held a slot for its time."""
-        return _SIGNAL_AT[self.outcome]
-
-    @property
-    def latency_s(self) -> float:
-        """Latency of the server, without the client's own lateness."""
-        return self.done - self.sent - self.lag_s
 
 
 class Send(Protocol):

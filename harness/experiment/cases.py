@@ -56,20 +56,14 @@ def cases(settings: RunSettings, scenario: type[Description], name: str | None =
             duration_s=duration_s,
             items=items,
             input=source,
-            columns=columns_of(settings.columns),
-            reading=settings.reading,
             synthetic=synthetic,
             prompts=prompts,
             trace=trace,
             layers=settings.layers.around(layers),
-            seed=seed,
+            **_as_set(settings),
             users=applications(settings, sessions),
             processes=processes(settings),
-            drain_s=settings.drain_s,
-            scenario=settings.scenario,
-            repeats=1 if settings.repeats == AUTO else settings.repeats,
             warmup_s=_warmup_s(settings, load, duration_s),
-            repeats_auto=settings.repeats == AUTO,
             transport=_transport(strategy, settings),
             schedule_sha256=None if schedule is None else schedule.sha256,
             scheduled=None if schedule is None else len(schedule) or None,
@@ -82,6 +76,19 @@ def cases(settings: RunSettings, scenario: type[Description], name: str | None =
         return with_sessions(settings, found)
     _check_workload(settings, found[0], [case.strategy for case in found])
     return found
+
+
+def _as_set(settings: RunSettings) -> dict[str, Any]:
+    """Fields of a case that the settings have as they are."""
+    return {
+        "seed": settings.effective_seed,
+        "columns": columns_of(settings.columns),
+        "reading": settings.reading,
+        "drain_s": settings.drain_s,
+        "scenario": settings.scenario,
+        "repeats": 1 if settings.repeats == AUTO else settings.repeats,
+        "repeats_auto": settings.repeats == AUTO,
+    }
 
 
 def _replay(settings: RunSettings, scenario: type[Description], tasks: list[TaskShare]) -> Replay | None:

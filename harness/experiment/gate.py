@@ -19,11 +19,12 @@ from pathlib import Path
 
 from harness.base.files import write_atomically
 from harness.client.errors import UsageError
+from harness.experiment.backend import Backend, Progress
 from harness.experiment.directory_lock import DirectoryLock
 from harness.experiment.gate_settings import GateSettings
 from harness.experiment.order import Interleaved
 from harness.experiment.prepare import Run, prepare
-from harness.experiment.run import Backend, ChildProcesses, Progress, Session, opened
+from harness.experiment.run import ChildProcesses, Session, opened
 from harness.experiment.server_command import started
 from harness.experiment.settings import RunSettings
 from harness.measure.gate_result import Gate, encode

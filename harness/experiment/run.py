@@ -11,28 +11,23 @@ Rules of this file
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from harness.base.files import write_atomically
 from harness.client.errors import UsageError
-from harness.client.transport.server import check_route
-from harness.client.types import Send
-from harness.experiment import target as targets
+from harness.experiment.backend import Backend, Progress, Server
+from harness.experiment.before_plan import calibrate_prompts, open_server
 from harness.experiment.ceiling import ceilings
 from harness.experiment.child_process import Played, Watch, play
-from harness.experiment.file_limit import check as check_open_files
 from harness.experiment.order import Interleaved, Order, UntilNarrow
 from harness.experiment.prepare import Run
-from harness.experiment.prompts import calibrated
 from harness.experiment.spec import CaseSpec, Trial
-from harness.load.chat_rows import parameters_of
+from harness.experiment.target import RunningTarget
 from harness.load.workloads.jsonl import Jsonl
 from harness.measure.judge.slo import parse
 from harness.measure.record.files import RecordPaths, digest, disk_failed, find_case
@@ -40,43 +35,6 @@ from harness.measure.record.plan import PLAN_FILE, CaseFacts, Measured, write_fa
 from harness.measure.record.self_test_file import known_machine
 from harness.measure.reduce.summary import Observed, measure_case, observe, summarize_run, with_write_error
 from harness.measure.result import Case, RunResult, Target, encode
-
-T = TypeVar("T")
-Progress = Callable[[str, dict[str, Any]], None]
-"""Gets each event and its facts.
-
-Events: target, counting, counted, calibrating, calibrated, case, status, case_done.
-"""
-
-
-class Server(Protocol):
-    """The server under test."""
-
-    url: str
-    profile: str | None
-    note: str | None
-
-    def reset(self) -> None:
-        """Restart the schedule and counts of an embedded server."""
-
-    def seen(self) -> int | None:
-        """Exchanges that the server counted; None if it does not report them."""
-
-    def ask(self, dialogue: Callable[[Send], Awaitable[T]]) -> T:
-        """A few requests beside the load."""
-
-
-class Backend(Protocol):
-    """Plays the cases of a run: in child processes, or in virtual time."""
-
-    def server(self) -> AbstractContextManager[Server]:
-        """The server under test, while the run lasts."""
-
-    def ceilings(self) -> dict[str, float]:
-        """The client's own limits in requests per second, by transport."""
-
-    def play(self, trial: Trial, watch: Watch) -> Played:
-        """Play a trial to its end, or until Ctrl-C."""
 
 
 def execute(
@@ -204,25 +162,6 @@ class Session:
         return observe(case, self._run.directory, self._measured, conditions, repeat, self._run.plan.lag_tolerance_s)
 
 
-def calibrate_prompts(run: Run, server: Server, progress: Progress = lambda event, facts: None) -> None:
-    """Find out how this server counts the tokens of made-up prompts, if the run has some. Raises UsageError.
-
-    An error or a stop removes the directory of a run without a plan.
-    """
-    case = next((case for case in run.cases if case.prompts is not None), None)
-    if case is None or case.prompts is None:
-        return
-    plan, (task,), parameters = case.prompts, case.build_mix().tasks, parameters_of(case.reading.parameters)
-    progress("counting", {})
-    try:
-        run.prompts = server.ask(lambda send: calibrated(plan, task, send, parameters))
-    except (UsageError, KeyboardInterrupt):
-        _remove_unplanned(run)
-        raise
-    progress("counted", {})
-    run.plan = msgspec.structs.replace(run.plan, cases=[run.with_prompts(case) for case in run.plan.cases])
-
-
 def begin(run: Run, server: Server) -> Measured:
     """Write the plan and the server's description."""
     write_plan(run.plan, run.directory)
@@ -289,7 +228,7 @@ class ChildProcesses:
         self._run = run
         self._progress = progress
 
-    def server(self) -> targets.RunningTarget:
+    def server(self) -> RunningTarget:
         """The user's server, or an embedded mock."""
         return open_server(self._run)
 
@@ -301,24 +240,3 @@ class ChildProcesses:
     def play(self, trial: Trial, watch: Watch) -> Played:
         """In a child process."""
         return play(trial, watch, self._run.authorization, self._run.settings.connection.for_child())
-
-
-def open_server(run: Run) -> targets.RunningTarget:
-    """The server of a run, embedded or not. An error or a stop removes the directory of a run without a plan."""
-    settings = run.settings
-    try:
-        check_open_files(run.cases)
-        if settings.target is not None:
-            found = targets.remote(settings.target, run.access)
-            for case in run.cases:
-                check_route(found.url, case.build_strategy(), case.strategy.name, run.access)
-            return found
-        return targets.embedded(settings.server, settings.speed, settings.seed, run.records / "mock_server.log")
-    except (UsageError, KeyboardInterrupt):
-        _remove_unplanned(run)
-        raise
-
-
-def _remove_unplanned(run: Run) -> None:
-    if not (run.directory / PLAN_FILE).exists():
-        shutil.rmtree(run.directory, ignore_errors=True)

@@ -12,12 +12,17 @@ import msgspec
 from harness.measure import json_files
 from harness.measure.capacity_result import CapacityResult
 from harness.measure.comparison_result import Comparison, Control
+from harness.measure.distribution_result import Distribution as Distribution  # noqa: PLC0414 - re-exported
+from harness.measure.distribution_result import Quantile as Quantile  # noqa: PLC0414 - re-exported
 from harness.measure.lost_result import Lost
 from harness.measure.precision_result import Precision
 from harness.measure.prompt_result import PromptFigures
 from harness.measure.repeat_figures import RepeatFigures
 from harness.measure.session_result import SessionFigures
 from harness.measure.sweep_result import SweepResult
+from harness.measure.timeline_result import Bucket as Bucket  # noqa: PLC0414 - re-exported
+from harness.measure.timeline_result import LimitChange as LimitChange  # noqa: PLC0414 - re-exported
+from harness.measure.timeline_result import LimitLog as LimitLog  # noqa: PLC0414 - re-exported
 from harness.measure.token_result import TokenFigures
 from harness.measure.trace_result import TraceFacts
 
@@ -50,32 +55,6 @@ class Verdict(msgspec.Struct, frozen=True):
 
     status: Literal["valid", "invalid", "inconclusive"]
     reasons: list[Reason] = []
-
-
-class Quantile(msgspec.Struct, frozen=True):
-    """A percentile with its interval; value is null when n is too small for it."""
-
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    rough: bool = False  # n is large enough but n_effective is not, and the repeats give no upper bound
-
-
-class Distribution(msgspec.Struct, frozen=True):
-    """Seconds. `log_counts[i]` counts values in [log_edges[i], log_edges[i+1])."""
-
-    n: int = 0
-    n_effective: float | None = None  # independent values that say as much as the n; null where there is no sequence
-    mean: float | None = None
-    max: float | None = None
-    min: float | None = None
-    p50: Quantile = Quantile()
-    p90: Quantile = Quantile()
-    p95: Quantile = Quantile()
-    p99: Quantile = Quantile()
-    p99_9: Quantile = Quantile()
-    log_edges: list[float] = []
-    log_counts: list[int] = []
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -151,46 +130,6 @@ class Resources(msgspec.Struct, frozen=True):
     ceiling_share: float | None = None
     # Share of the requested CPU time that the host gave to other machines, for the worst process.
     host_steal_share: float | None = None
-
-
-class Bucket(msgspec.Struct, frozen=True):
-    """One slice of the timeline; `t_s` is its start since the load's zero."""
-
-    t_s: float
-    width_s: float
-    due: int = 0
-    sent: int = 0
-    ok: int = 0
-    failed: int = 0
-    in_flight: float = 0.0  # time average
-    limit: float | None = None
-    latency_p50_s: float | None = None  # of requests that were due in this bucket
-    latency_p99_s: float | None = None
-    service_p50_s: float | None = None
-    service_p99_s: float | None = None
-    cpu_share: float | None = None
-    rss_mb: float | None = None
-    loop_lag_s: float | None = None
-    output_tokens: float | None = None  # that arrived in it; null: the answers have none
-
-
-class LimitChange(msgspec.Struct, frozen=True):
-    """The limits of all client applications together, after a decision of one."""
-
-    t_s: float
-    limit: int
-    cause: str  # a code of `harness.client.cause.Cause`, or the text of a custom limit
-    pace_per_s: float | None = None  # allowed rate of attempts; null if only their number is limited
-
-
-class LimitLog(msgspec.Struct, frozen=True):
-    """Decisions of adaptive limits: counts over all repeats, and the thinned timeline of the first one."""
-
-    decisions: int
-    dropped: int  # decisions that did not fit into the records
-    causes: dict[str, int]
-    timeline: list[LimitChange]
-    applications: int = 1  # client applications with a limit of their own, in the timeline
 
 
 class Named(msgspec.Struct, frozen=True):

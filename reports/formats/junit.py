@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from harness.base import units
 from harness.measure.judge import slo
-from harness.measure.judge.verdict import CODES, exit_code
+from harness.measure.judge.codes import CODES
+from harness.measure.judge.verdict import exit_code
 from harness.measure.result import Case, Reason, RunResult, SloCheck
 from reports import labels
 from reports.export_figures import names

@@ -12,9 +12,10 @@ from locust.env import Environment
 
 from harness.client.redaction import keep_from_texts
 from harness.client.transport.endpoint import access_to
+from harness.experiment.before_plan import calibrate_prompts, open_server
 from harness.experiment.cases import cases
 from harness.experiment.prepare import prepare
-from harness.experiment.run import ExternalFacts, begin, calibrate_prompts, open_server, summarized
+from harness.experiment.run import ExternalFacts, begin, summarized
 from harness.experiment.scenario import Description
 from harness.measure.judge.verdict import exit_code
 from scenarios.locust_bridge import command_line

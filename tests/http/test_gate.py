@@ -13,7 +13,7 @@ import pytest
 
 from harness.client.errors import UsageError
 from harness.experiment.server_command import started
-from harness.measure.judge.verdict import CODES
+from harness.measure.judge.codes import CODES
 from tests.processes import BUSY, ROOT, paceline, result_of, start
 
 pytestmark = pytest.mark.uncovered

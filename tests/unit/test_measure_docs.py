@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness.measure.judge.verdict import CODES
+from harness.measure.judge.codes import CODES
 from harness.measure.reduce.statistics import LEAST_N
 from harness.measure.result import OUTCOME_NAMES
 

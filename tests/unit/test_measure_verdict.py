@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from harness.measure.judge.codes import CODES
 from harness.measure.judge.headline import headline
-from harness.measure.judge.verdict import CODES, exit_code, verdict
+from harness.measure.judge.verdict import exit_code, verdict
 from harness.measure.reduce.counting import Evidence
 from harness.measure.reduce.silence import Silence
 from harness.measure.result import (

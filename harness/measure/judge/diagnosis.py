@@ -15,11 +15,11 @@ import msgspec
 
 from harness.base import units
 from harness.measure.judge.client_time import BUSY_SHARE_MAX, STARVED_WAIT_SHARE_MIN, busy_share
+from harness.measure.judge.codes import CEILING_SHARE_MAX, CPU_SHARE_MAX
 from harness.measure.judge.diagnosis_beside import SERVER, flight, in_flight, place, with_room, without_room
 from harness.measure.judge.failing import mostly_refused
 from harness.measure.judge.held_back import held_back
 from harness.measure.judge.steps import Step, median, steps
-from harness.measure.judge.verdict import CEILING_SHARE_MAX, CPU_SHARE_MAX
 from harness.measure.result import Case, Diagnosis, Quantile
 
 INFLATED = 1.5

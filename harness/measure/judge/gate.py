@@ -17,12 +17,12 @@ from itertools import pairwise
 import msgspec
 
 from harness.measure.gate_result import GATE_VERSION, Gate, GateCheck, GateStatus
+from harness.measure.judge.codes import CODES
 from harness.measure.judge.compared_figures import Figure
 from harness.measure.judge.comparison import noise_floor
 from harness.measure.judge.comparison_words import effect, interval, label
 from harness.measure.judge.conditions import Finished, changed, common
 from harness.measure.judge.gate_checks import LIMIT, basis, confirmed, figures_for, regressions, slo_checks, values_of
-from harness.measure.judge.verdict import CODES
 from harness.measure.result import Case, Reason, RunResult
 
 EXIT_CODES: dict[GateStatus, int] = {"passed": 0, "failed": 1, "invalid": 4, "inconclusive": 5}

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.base import units
+from harness.measure.judge.codes import CODES
 from harness.measure.judge.distinguished import figure_of_tail, found_worse, no_difference
 from harness.measure.judge.failing import nothing_succeeded
 from harness.measure.judge.recommendation import advice, failed_share, holds, lost, reasons, recommend
 from harness.measure.judge.slo import outcome
 from harness.measure.judge.tails import common_tail, tail_of, tail_words
-from harness.measure.judge.verdict import CODES
 from harness.measure.result import Case, Verdict
 
 ALIKE = 0.05

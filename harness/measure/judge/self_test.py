@@ -16,7 +16,8 @@ import msgspec
 
 from harness.base import units
 from harness.measure.judge.client_time import CLIENT_SHARE_REPORTED, STARVED_SHARE_MAX
-from harness.measure.judge.verdict import CEILING_SHARE_MAX, STEAL_SHARE_REPORTED
+from harness.measure.judge.codes import CEILING_SHARE_MAX
+from harness.measure.judge.verdict import STEAL_SHARE_REPORTED
 from harness.measure.reduce.statistics import PERCENTILES
 from harness.measure.self_test_result import Compared, SelfTest
 

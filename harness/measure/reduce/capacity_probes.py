@@ -19,7 +19,7 @@ from harness.measure.capacity_result import By, CapacityPlan, CapacityResult, Pr
 from harness.measure.judge.capacity.answers import capacity_result
 from harness.measure.judge.capacity.probes import judge, shortest_bound_s
 from harness.measure.judge.client_time import LAG_MIN_S, LAG_SHARE_MAX
-from harness.measure.judge.verdict import CODES
+from harness.measure.judge.codes import CODES
 from harness.measure.record.plan import Measured, Plan, PlanCase
 from harness.measure.reduce.summary import Observed, observe
 from harness.measure.reduce.trial_samples import TrialSample, samples

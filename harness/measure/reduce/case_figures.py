@@ -49,9 +49,7 @@ def case_of(
     number = counts(plan, repeats, facts)
     filled = [repeat for repeat in repeats if len(repeat.rows)]
     makespans = [repeat.makespan_ns / 1e9 for repeat in filled]
-    makespan_s = sum(makespans) / len(makespans) if makespans else None
     factor = WIDENED if plan.repeats_auto else 1.0
-    low_s, high_s = interval(makespan_s, makespans, factor)
     warmup = warmup_of(plan, filled)
     begins_ns = 0 if warmup is None else round(warmup.removed_s * 1e9)
     counted = [repeat.after(begins_ns) for repeat in filled]
@@ -66,9 +64,7 @@ def case_of(
         by_repeat=alone,
         counts=number,
         warmup=warmup,
-        makespan_s=makespan_s,
-        makespan_low_s=low_s,
-        makespan_high_s=high_s,
+        **_makespan(makespans, factor),
         rates_per_s=rates(arrivals, plan.span_s, number.sent, alone, factor),
         in_flight=_in_flight(filled, begins_ns),
         resources=_resources(plan, filled, number, sum(makespans), measured.ceilings),
@@ -85,6 +81,13 @@ def case_of(
         **distributions(counted, plan.is_backlog, factor),
         **drifts(plan, counted),
     )
+
+
+def _makespan(makespans: list[float], factor: float) -> dict[str, Any]:
+    """The mean over repeats, with its interval."""
+    mean_s = sum(makespans) / len(makespans) if makespans else None
+    low_s, high_s = interval(mean_s, makespans, factor)
+    return {"makespan_s": mean_s, "makespan_low_s": low_s, "makespan_high_s": high_s}
 
 
 def identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:

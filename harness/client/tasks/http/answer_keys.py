@@ -10,13 +10,12 @@ from harness.client.outcome import Outcome
 from harness.client.tasks.http.answers import (
     READERS,
     AnswerPlaces,
-    Condition,
     OnePlace,
     Place,
     SeveralPlaces,
-    Success,
     UsagePlaces,
 )
+from harness.client.tasks.http.conditions import Condition, Success
 from harness.client.tasks.http.events import StreamForm
 from harness.client.tasks.http.one_for import ONE_FOR, OneFor
 from harness.client.tasks.http.pointer import tokens_of

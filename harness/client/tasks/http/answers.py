@@ -1,9 +1,9 @@
-"""The answer in a body: what counts as a success, where the answer is, and the server's token counts.
+"""The answer in a body: its places, types and ranges, and the server's token counts.
 
 Rules of this file
   1. Everything is checked; there are no defaults. A body that does not have the answer is a bad response that says what
      it has instead.
-  2. The conditions of success are judged first: `200 {"error": ...}` is a failure, with the server's own message.
+  2. The conditions of success (`conditions.py`) are judged first.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import msgspec
 
 from harness.client.answers import Usage
 from harness.client.errors import BadResponse
-from harness.client.outcome import Outcome
 from harness.client.redaction import excerpt
+from harness.client.tasks.http.conditions import shown
 from harness.client.tasks.http.pointer import MISSING, Tokens, found, kind_of, pointer, why_missing
 
 _decode = msgspec.json.Decoder().decode
@@ -148,62 +148,6 @@ READERS: dict[str, Callable[[Any, object], Any]] = {
 """Types of values of an answer."""
 
 
-# Conditions.
-
-
-class Condition(msgspec.Struct, frozen=True):
-    """A condition on the body."""
-
-    tokens: Tokens
-    test: str  # exists, equals, not_equals, one_of
-    value: Any
-
-    def holds(self, body: Any) -> bool:
-        """Whether the body meets it; null counts as missing for `exists`."""
-        value = found(body, self.tokens)
-        if self.test == "exists":
-            return (value is not MISSING and value is not None) is self.value
-        if self.test == "equals":
-            return _same(value, self.value)
-        if self.test == "not_equals":
-            return not _same(value, self.value)
-        return any(_same(value, each) for each in self.value)
-
-    def fault(self, body: Any) -> str:
-        """Why it does not hold."""
-        value = found(body, self.tokens)
-        name = pointer(self.tokens) or "the answer"
-        if self.test == "exists":
-            return f"{name} is missing" if self.value else f"{name} is there: {_shown(value)}"
-        wanted = {"equals": "", "not_equals": "anything but ", "one_of": "one of "}[self.test] + _shown(self.value)
-        return f"{name} is {'missing' if value is MISSING else _shown(value)}, expected {wanted}"
-
-
-def _same(value: Any, other: Any) -> bool:
-    return value is not MISSING and isinstance(value, bool) == isinstance(other, bool) and bool(value == other)
-
-
-def _shown(value: Any) -> str:
-    return excerpt(msgspec.json.encode(value).decode(), 160)
-
-
-class Success(msgspec.Struct, frozen=True):
-    """What counts as a success beside the status, and the outcome of anything else."""
-
-    conditions: tuple[Condition, ...] = ()
-    message: Tokens | None = None
-    otherwise: Outcome = Outcome.bad_response
-
-    def check(self, body: Any) -> None:
-        """Raise BadResponse unless every condition holds."""
-        for condition in self.conditions:
-            if not condition.holds(body):
-                said = "" if self.message is None else found(body, self.message)
-                text = f": {excerpt(said if isinstance(said, str) else _shown(said), 200)}" if said else ""
-                text = "" if said is MISSING else text
-                raise BadResponse(f"not a success: {condition.fault(body)}{text}", self.otherwise)
-
-
 # The answer.
 
 
@@ -278,7 +222,7 @@ class BatchAnswers(msgspec.Struct, frozen=True):
             index = found(element, self.index)
             if type(index) is not int or not 0 <= index < len(ordered) or ordered[index] is not MISSING:
                 raise BadResponse(
-                    f"{name}: index {_shown(index) if index is not MISSING else 'missing'}, twice or out "
+                    f"{name}: index {shown(index) if index is not MISSING else 'missing'}, twice or out "
                     f"of place among {len(ordered)} items"
                 )
             ordered[index] = element

@@ -18,7 +18,8 @@ import msgspec
 
 from harness.client.errors import ItemError, SettingError
 from harness.client.tasks.http.answer_keys import answer_of, one_for_of, stream_of, success_of, usage_of
-from harness.client.tasks.http.answers import AnswerPlaces, Success, UsagePlaces
+from harness.client.tasks.http.answers import AnswerPlaces, UsagePlaces
+from harness.client.tasks.http.conditions import Success
 from harness.client.tasks.http.events import StreamForm
 from harness.client.tasks.http.one_for import OneFor
 from harness.client.tasks.http.request_keys import Batch, batch_of, body_of, headers_of, pairs_of, path_of

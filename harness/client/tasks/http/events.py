@@ -10,7 +10,8 @@ import msgspec
 from harness.client.answers import Usage
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
-from harness.client.tasks.http.answers import Condition, UsagePlaces
+from harness.client.tasks.http.answers import UsagePlaces
+from harness.client.tasks.http.conditions import Condition
 from harness.client.tasks.http.pointer import MISSING, Tokens, found, kind_of, pointer
 from harness.client.transport.outcomes import SseSplitter
 from harness.client.types import EventSplitter

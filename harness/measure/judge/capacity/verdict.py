@@ -37,7 +37,7 @@ def _said(answer: Capacity) -> str:
 
 
 def _status(reasons: list[Reason]) -> Literal["valid", "invalid", "inconclusive"]:
-    from harness.measure.judge.verdict import CODES
+    from harness.measure.judge.codes import CODES
 
     found = {CODES[reason.code][0] for reason in reasons}
     return "invalid" if "invalid" in found else "inconclusive" if "inconclusive" in found else "valid"

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Literal
 
 from harness.base import units
+from harness.measure.judge.codes import CODES
 from harness.measure.judge.sweep.points import FINDINGS, LEAVES_OUT
 from harness.measure.judge.sweep.wording import level_words
-from harness.measure.judge.verdict import CODES
 from harness.measure.result import Reason, RunResult, Verdict
 from harness.measure.sweep_result import SweepResult
 
