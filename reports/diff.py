@@ -37,14 +37,14 @@ def markdown(diff: Diff, charts: Sequence[str] = ()) -> str:
 
 def write(diff: Diff, directory: Path) -> list[Path]:
     """Write report.html, report.md and charts/forest.png. Raises OSError."""
-    from reports import judgement_page
+    from reports import files, judgement_page
     from reports.charts.forest import NAMES
     from reports.drawing.forest import rows_of
 
     drawings = judgement_page.draw("After against before", rows_of(diff.comparisons), NAMES)
     links = judgement_page.links(drawings)
-    contents = {"html": judgement_page.render(_page(diff, drawings)), "md": markdown(diff, links)}
-    return judgement_page.write(directory, contents, drawings)
+    contents = [("html", judgement_page.render(_page(diff, drawings))), ("md", markdown(diff, links))]
+    return files.write(directory, contents, drawings)
 
 
 def _page(diff: Diff, drawings: Sequence[Drawing]) -> Page:

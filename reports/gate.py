@@ -11,6 +11,7 @@ from harness.measure.gate_result import Gate, GateCheck, encode
 from harness.measure.judge import comparison_words as words
 from harness.measure.judge.gate_advice import advice
 from harness.measure.judge.gate_checks import basis, limit_words
+from reports import files
 from reports.formats.markdown import escaped
 from reports.junit import Check, Status, Suite, document
 
@@ -122,11 +123,8 @@ def write(
     gate: Gate, directory: Path, formats: Sequence[str] = ("html", "markdown"), charts: bool = True
 ) -> list[Path]:
     """Write report.SUFFIX in each format, and the chart. Raises OSError."""
-    from reports import judgement_page
-
     made = drawn(gate) if charts else []
-    contents = {SUFFIXES[name]: render(gate, directory, name, made) for name in formats}
-    return judgement_page.write(directory, contents, made)
+    return files.write(directory, [(SUFFIXES[name], render(gate, directory, name, made)) for name in formats], made)
 
 
 def render(gate: Gate, directory: Path, name: str, drawings: Sequence[Drawing] = ()) -> str | bytes:

@@ -1,13 +1,11 @@
-"""report.html of a judgement on two runs: of a gate, or of a difference. Writes it with its Markdown and its chart."""
+"""report.html of a judgement on two runs: of a gate, or of a difference."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.base.files import write_atomically
 from reports import labels
 from reports.drawing import forest
 from reports.drawing.draw import Drawing, drawn
@@ -71,17 +69,3 @@ def draw(
 def links(drawings: Sequence[Drawing]) -> list[str]:
     """Pictures for the Markdown."""
     return [f"![{escaped(one.title)}: {escaped(one.words)}](charts/{one.name}.png)" for one in drawings if one.png]
-
-
-def write(directory: Path, contents: Mapping[str, str | bytes], drawings: Sequence[Drawing]) -> list[Path]:
-    """Write report.SUFFIX for each content, and charts/forest.png if it was drawn. Raises OSError."""
-    written = []
-    for suffix, content in contents.items():
-        written.append(directory / f"report.{suffix}")
-        write_atomically(written[-1], content if isinstance(content, bytes) else content.encode())
-    for drawing in drawings:
-        if drawing.png:
-            (directory / "charts").mkdir(exist_ok=True)
-            written.append(directory / "charts" / f"{drawing.name}.png")
-            write_atomically(written[-1], drawing.png)
-    return written

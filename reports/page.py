@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from harness.base.discovery import modules
-from harness.base.files import write_atomically
 from harness.measure.result import RunResult
+from reports import files
 from reports import formats as folder
 from reports.charts import names as known_charts
 
@@ -33,19 +33,15 @@ def write(
     found = [_module(name) for name in names]
     charts = charts and any(_shows_charts(module) for module in found)
     drawings = _drawn(result) if charts else []
-    contents = [(module.SUFFIX, _bytes(module.render(result, drawings))) for module in found]
-    written = _write_charts(drawings, directory) if charts else []
-    for suffix, content in contents:
-        written.append(directory / f"report.{suffix}")
-        write_atomically(written[-1], content)
-    return written
+    contents = [(module.SUFFIX, module.render(result, drawings)) for module in found]
+    return files.write(directory, contents, drawings, known_charts() if charts else ())
 
 
 def render(result: RunResult, name: str, charts: bool = True) -> bytes:
     """One format as bytes. It has no links to picture files, because none are written. Raises as `write` does."""
     module = _module(name)
     drawings = _drawn(result, png=False) if charts and _shows_charts(module) else []
-    return _bytes(module.render(result, drawings))
+    return files.as_bytes(module.render(result, drawings))
 
 
 def _module(name: str) -> ModuleType:
@@ -63,21 +59,3 @@ def _drawn(result: RunResult, png: bool = True) -> list[Drawing]:
     from reports.drawing.draw import draw_all
 
     return draw_all(result, png=png)
-
-
-def _bytes(content: str | bytes) -> bytes:
-    return content.encode() if isinstance(content, str) else content
-
-
-def _write_charts(drawings: Sequence[Drawing], directory: Path) -> list[Path]:
-    written: list[Path] = []
-    drawn = {drawing.name for drawing in drawings if drawing.png}
-    # Remove pictures of an earlier report, because they show other data.
-    for name in set(known_charts()) - drawn:
-        (directory / "charts" / f"{name}.png").unlink(missing_ok=True)
-    for drawing in drawings:
-        if drawing.png:
-            (directory / "charts").mkdir(exist_ok=True)
-            written.append(directory / "charts" / f"{drawing.name}.png")
-            write_atomically(written[-1], drawing.png)
-    return written

@@ -13,7 +13,7 @@ from reports.formats.parquet import pyarrow_modules
 
 FORMATS = ("parquet", "csv")
 GROUP_ROWS = 64 * 1024
-"""Rows in a row group of Parquet: what is held in memory."""
+"""Rows in a row group of Parquet: these are held in memory."""
 
 
 def write_csv(blocks: Iterable[Block], out: TextIO) -> int:

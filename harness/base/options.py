@@ -97,6 +97,12 @@ def options(cls: type[Any]) -> list[Option]:
     return found
 
 
+def first_given(settings: Any, without: Collection[str] = ()) -> str:
+    """The flag of the first option that was given, fields of `without` left out; empty if none was."""
+    given = (one for one in options(type(settings)) if one.field not in without)
+    return next((one.flag for one in given if getattr(settings, one.field) != one.default), "")
+
+
 def add_options(
     parser: Any,
     *classes: type[Any],

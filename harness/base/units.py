@@ -69,6 +69,11 @@ def percent(value: float) -> str:
     return f"{significant(100 * value)} %"
 
 
+def change(value: float) -> str:
+    """A relative change with its sign: `+1.5 %`; `0 %` without one."""
+    return f"{value * 100:+.1f} %" if abs(value) >= 0.0005 else "0 %"
+
+
 def plus_minus(words: str, value: float | None, low: float | None, high: float | None) -> str:
     """`120 ms ±3 %`: the farther end of an interval, relative to the value; only `words` without both ends."""
     if not value or low is None or high is None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from harness.cli.command import Command, left_out, options_of
-from harness.cli.options import play, shared
+from harness.cli.options import Backend, play, played_on, shared
 
 SET_BY_SEARCH = {"strategies", "variants", "slo", "items", "rate", "duration", "load", "reference", "control"}
 SET_BY_SEARCH |= {"warmup", "repeats", "repeats_width", "repeats_max", "repeats_budget_s"}
@@ -28,29 +28,21 @@ def of_capacity(function: Callable[..., Any]) -> Callable[..., Any]:
     return options_of(CapacitySettings)(function)
 
 
-def search(options: dict[str, Any], backend: Callable[[Any], Any] | None = None) -> int:
+def search(options: dict[str, Any], backend: Backend | None = None) -> int:
     """Play the search on a backend [default: child processes] and report it."""
     from harness.base.options import filled
     from harness.experiment.capacity import CapacitySettings, prepare_capacity
-    from harness.experiment.run import execute
     from harness.measure.judge.capacity.wording import plan_words, probe_words
 
     wanted = filled(CapacitySettings, options)
-    orders: list[Any] = []
-
-    def prepared(settings: Any) -> Any:
-        run, order = prepare_capacity(settings, wanted)
-        orders.append(order)
-        return run
 
     def played(run: Any, progress: Any) -> tuple[Any, bool]:
-        (order,) = orders
         progress("search", {"text": plan_words(run.plan.capacity)})
-        order.tell = lambda probe, number: progress("probe", {"number": number, "text": probe_words(probe)})
-        return execute(run, progress, backend(run) if backend is not None else None, order)
+        run.order.tell = lambda probe, number: progress("probe", {"number": number, "text": probe_words(probe)})
+        return played_on(backend)(run, progress)
 
     plain = {**options, "strategies": (), "variants": (), "slo": None, "items": None, "repeats": None}
-    return play(plain, "backlog", ("queue-stream",), played, prepared)
+    return play(plain, "backlog", ("queue-stream",), played, lambda settings: prepare_capacity(settings, wanted)[0])
 
 
 @click.command("capacity", cls=Command)

@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
     except UsageError as error:
         code = _say(str(error), EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt) as stop:
-        # click wraps the interrupt; its text, if any, says what is missing.
+        # click wraps the interrupt; its text, if any, says which files are missing.
         code = _say(f"interrupted{stop.__cause__ or stop}", EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The output pipe is closed.

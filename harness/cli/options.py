@@ -16,6 +16,8 @@ from harness.cli.streams import check_json_output
 
 Execute = Callable[..., tuple[Any, bool]]
 """Plays a prepared run and reports to a progress function; returns the result and whether it was interrupted."""
+Backend = Callable[[Any], Any]
+"""Makes the backend that plays a run."""
 
 
 _LAYER = click.option(
@@ -95,6 +97,13 @@ def play(
     return exit_code(result)
 
 
+def played_on(backend: Backend | None) -> Execute:
+    """Plays a prepared run on a backend [default: child processes]."""
+    from harness.experiment.run import execute
+
+    return lambda run, progress: execute(run, progress, None if backend is None else backend(run))
+
+
 def _played(run: Any, options: dict[str, Any], execute: Execute, live: Any) -> tuple[Any, bool, list[Path]]:
     """The result of a run, whether it was interrupted, and the files of its report."""
     from harness.cli.live import where_is
@@ -141,7 +150,7 @@ def settings_of(options: dict[str, Any], scenario: str, default_strategies: tupl
 
 @contextmanager
 def _hint(directory: Path, file: str, hint: str) -> Iterator[None]:
-    """Within it Ctrl-C says what is left of the run, if it has got as far as this file."""
+    """Within it Ctrl-C says which files of the run are left, if it has got as far as this file."""
     try:
         yield
     except KeyboardInterrupt:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -36,16 +38,45 @@ def command(
     paceline report runs/x --format html --format markdown
     paceline report runs/x --format junit --output gate.xml
     """
-    from harness.cli.show import show
     from harness.cli.signals import reader_may_leave
+
+    _check(formats, output, as_json)
+    read = _gate if (directory / "gate.json").is_file() else _run
+    found = read(directory, formats, charts, quiet)
+    try:
+        # A run is only read unless its report is written into it.
+        written = [] if output else found.write()
+    except OSError as error:
+        raise UsageError(f"{directory}: {error.strerror or error}") from error
+    with reader_may_leave():
+        if as_json:
+            _print(found.data)
+        if output:
+            _write(found.render(), output)
+        found.show(written, as_json or output == "-")
+    return found.exit_code
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A run or a gate with its report."""
+
+    data: bytes
+    write: Callable[[], list[Path]]
+    render: Callable[[], bytes]
+    # Files that were written, and whether the text goes to stderr.
+    show: Callable[[list[Path], bool], None]
+    exit_code: int
+
+
+def _run(directory: Path, formats: tuple[str, ...], charts: bool, brief: bool) -> _Judged:
+    """A run, computed again from its records."""
+    from harness.cli.show import show
     from harness.measure.judge.verdict import exit_code
     from harness.measure.reduce.summary import summarize_run
     from harness.measure.result import encode
     from reports import page
 
-    _check(formats, output, as_json)
-    if (directory / "gate.json").is_file():
-        return _gate(directory, formats, output, charts, as_json, quiet)
     if not (directory / "plan.json").is_file():
         runs = sorted(str(plan.parent) for plan in directory.glob("*/plan.json"))
         inside = f"; runs in it: {', '.join(runs)}" if runs else ""
@@ -53,30 +84,28 @@ def command(
     _check_version(directory / "result.json")
     result = summarize_run(directory)
     data = encode(result)
-    try:
+
+    def write() -> list[Path]:
         write_atomically(directory / "result.json", data)
-        written = [] if output else page.write(result, directory, formats or ("html", "markdown"), charts)
-    except OSError as error:
-        raise UsageError(f"{directory}: {error.strerror or error}") from error
-    with reader_may_leave():
-        if as_json:
-            _print(data)
-        if output:
-            _write(page.render(result, formats[0], charts), output)
-        show(result, directory, written, to_stderr=as_json or output == "-", brief=quiet)
-    return exit_code(result)
+        return page.write(result, directory, formats or ("html", "markdown"), charts)
+
+    return _Judged(
+        data,
+        write,
+        lambda: page.render(result, formats[0], charts),
+        lambda written, to_stderr: show(result, directory, written, to_stderr=to_stderr, brief=brief),
+        exit_code(result),
+    )
 
 
-def _gate(
-    directory: Path, formats: tuple[str, ...], output: str | None, charts: bool, as_json: bool, quiet: bool
-) -> int:
-    """The same for a gate, from its gate.json."""
+def _gate(directory: Path, formats: tuple[str, ...], charts: bool, brief: bool) -> _Judged:
+    """A gate, from its gate.json."""
     import msgspec
 
-    from harness.cli.signals import reader_may_leave
     from harness.measure.gate_result import decode
     from harness.measure.judge.gate import EXIT_CODES
     from reports import gate as reports
+    from reports.files import as_bytes
 
     if wrong := [name for name in formats if name not in reports.SUFFIXES]:
         raise UsageError(f"--format {wrong[0]}: a gate has the formats {', '.join(reports.SUFFIXES)}")
@@ -85,18 +114,13 @@ def _gate(
         gate = decode(data)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise UsageError(f"{directory / 'gate.json'}: {error}") from error
-    try:
-        written = [] if output else reports.write(gate, directory, formats or ("html", "markdown"), charts)
-    except OSError as error:
-        raise UsageError(f"{directory}: {error.strerror or error}") from error
-    with reader_may_leave():
-        if as_json:
-            _print(data)
-        if output:
-            content = reports.render(gate, directory, formats[0])
-            _write(content if isinstance(content, bytes) else content.encode(), output)
-        click.echo(reports.text(gate, written, brief=quiet), err=as_json or output == "-", nl=False)
-    return EXIT_CODES[gate.status]
+    return _Judged(
+        data,
+        lambda: reports.write(gate, directory, formats or ("html", "markdown"), charts),
+        lambda: as_bytes(reports.render(gate, directory, formats[0])),
+        lambda written, to_stderr: click.echo(reports.text(gate, written, brief=brief), err=to_stderr, nl=False),
+        EXIT_CODES[gate.status],
+    )
 
 
 def _check(formats: tuple[str, ...], output: str | None, as_json: bool) -> None:

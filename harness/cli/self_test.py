@@ -50,9 +50,9 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     _keep(found)
     with reader_may_leave():
         if as_json:
-            import msgspec
+            from harness.measure import json_files
 
-            sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+            sys.stdout.buffer.write(json_files.encode(found))
             sys.stdout.flush()
         else:
             show(found)

@@ -9,7 +9,7 @@ import click
 
 from harness.cli.capacity import capacity_only, of_capacity, search
 from harness.cli.command import Group, PluginName, duration, left_out
-from harness.cli.options import Execute, play, replaying, shared, with_sessions
+from harness.cli.options import Backend, play, played_on, replaying, shared, with_sessions
 from harness.cli.sweep import sweep as run_sweep
 from harness.cli.sweep import swept
 from harness.client.errors import UsageError
@@ -73,7 +73,7 @@ def compare(**options: Any) -> int:
     paceline simulate compare -s adaptive --server my.toml --rate 50 --duration 600
     paceline simulate compare -s adaptive --server llm-annotation --trace mooncake.jsonl --task chat --speed 2
     """
-    return play(_settings(options), "backlog", DEFAULT, _execute(options))
+    return play(_settings(options), "backlog", DEFAULT, played_on(_virtual_time(options)))
 
 
 @command.command("run")
@@ -88,7 +88,7 @@ def run(scenario: str, **options: Any) -> int:
     paceline simulate run sessions --task chat --turns 5 --think lognormal:mean=3 --users 50 --server llm-annotation
     """
     default = ("unbounded",) if scenario == "replay" else DEFAULT
-    return play({**options, **ONLY_REAL, "simulated": True}, scenario, default, _execute(options))
+    return play({**options, **ONLY_REAL, "simulated": True}, scenario, default, played_on(_virtual_time(options)))
 
 
 @command.command("sweep")
@@ -100,10 +100,7 @@ def sweep(**options: Any) -> int:
     paceline simulate sweep --server my.toml --concurrency 1:256:x2
     paceline simulate sweep --server my.toml --rate 10:200:20
     """
-    from harness.experiment.simulate.compare import VirtualTime
-
-    terms = _terms(options)
-    return run_sweep({**options, **ONLY_REAL, "simulated": True}, lambda run: VirtualTime(run, terms))
+    return run_sweep({**options, **ONLY_REAL, "simulated": True}, _virtual_time(options))
 
 
 @command.command("capacity")
@@ -115,19 +112,15 @@ def capacity(**options: Any) -> int:
     \b
     paceline simulate capacity --slo "p99<500ms,errors<1%" --server my.toml
     """
-    from harness.experiment.simulate.compare import VirtualTime
-
-    terms = _terms(options)
-    return search(_settings(options), lambda run: VirtualTime(run, terms))
+    return search(_settings(options), _virtual_time(options))
 
 
-def _execute(options: dict[str, Any]) -> Execute:
+def _virtual_time(options: dict[str, Any]) -> Backend:
     """Plays a prepared run in virtual time, on the chosen network."""
-    from harness.experiment.run import execute
     from harness.experiment.simulate.compare import VirtualTime
 
     terms = _terms(options)
-    return lambda run, progress: execute(run, progress, VirtualTime(run, terms))
+    return lambda run: VirtualTime(run, terms)
 
 
 def _terms(options: dict[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from harness.cli.command import Command, described, left_out, options_of
-from harness.cli.options import play, shared
+from harness.cli.options import Backend, play, played_on, shared
 
 SET_BY_SWEEP = {"variants", "rate", "load", "items", "duration", "reference", "control"}
 SET_BY_SWEEP |= {"repeats_width", "repeats_max", "repeats_budget_s"}
@@ -36,29 +36,22 @@ def swept(options: Decorator, without: Collection[str] = ()) -> Decorator:
     return decorate
 
 
-def sweep(options: dict[str, Any], backend: Callable[[Any], Any] | None = None) -> int:
+def sweep(options: dict[str, Any], backend: Backend | None = None) -> int:
     """Play the sweep on a backend [default: child processes] and report it."""
     from harness.base.options import filled
     from harness.experiment.draining import Draining
-    from harness.experiment.run import execute
     from harness.experiment.sweep import CLOSED, OPEN, SweepSettings, prepare_sweep
 
     wanted = filled(SweepSettings, options)
-    orders: list[Any] = []
 
     def prepared(settings: Any) -> Any:
         run, order = prepare_sweep(settings, wanted)
-        orders.append(order)
+        if backend is None:
+            run.order = Draining(order, wanted.pause_s, run.settings.drain_s)
         return run
 
-    def played(run: Any, progress: Any) -> tuple[Any, bool]:
-        (order,) = orders
-        if backend is not None:
-            return execute(run, progress, backend(run), order)
-        return execute(run, progress, None, Draining(order, wanted.pause_s, run.settings.drain_s))
-
     plain = {**options, "variants": (), "rate": None, "load": None}
-    return play(plain, "backlog", (CLOSED if wanted.by == "concurrency" else OPEN,), played, prepared)
+    return play(plain, "backlog", (CLOSED if wanted.by == "concurrency" else OPEN,), played_on(backend), prepared)
 
 
 @click.command("sweep", cls=Command)

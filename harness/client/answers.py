@@ -1,4 +1,4 @@
-"""The answers of a request, with what is said beside them: token counts, and harmless deviations from the API."""
+"""The answers of a request, with facts beside them: token counts, and harmless deviations from the API."""
 
 from __future__ import annotations
 

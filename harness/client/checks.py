@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from harness.client.errors import SettingError
+from harness.client.errors import SettingError, UsageError
+
+TOKENS_MAX = 1_000_000
+"""Most tokens of a prompt or an answer."""
 
 
 def positive(settings: Any, *fields: str) -> None:
@@ -30,6 +33,13 @@ def between(settings: Any, low: float, high: float, *fields: str) -> None:
         value = getattr(settings, field)
         if not low <= value <= high:
             raise SettingError(f"{field}={value!r} must be between {_shown(low)} and {_shown(high)}")
+
+
+def flags_between(*checks: tuple[str, float | None, float, float]) -> None:
+    """Raise UsageError unless the value of each option is None or lies between its bounds: flag, value, low, high."""
+    for flag, value, low, high in checks:
+        if value is not None and not low <= value <= high:
+            raise UsageError(f"{flag} {value:g}: must be between {_shown(low)} and {_shown(high)}")
 
 
 def _shown(bound: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.base.options import option, options
+from harness.base.options import first_given, option, options
 from harness.client.errors import UsageError
 from harness.client.protocols import ParameterTask, provides
 from harness.client.types import Task
@@ -64,7 +64,7 @@ class InputSettings:
     @property
     def first_flag(self) -> str:
         """The first option that was given."""
-        return next((one.flag for one in options(type(self)) if getattr(self, one.field) != one.default), "")
+        return first_given(self)
 
     def check_unused(self) -> None:
         """Raise UsageError if an option was given, though no file is read."""

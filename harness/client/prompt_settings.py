@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.base.options import option
 from harness.base.quantity import share
+from harness.client.checks import TOKENS_MAX, flags_between
 from harness.client.errors import UsageError
 
 IGNORE_EOS = ("auto", "yes", "no")
@@ -18,7 +19,7 @@ class PromptSettings:
 
     input_tokens: str | None = option(
         None,
-        "Tokens of each made-up prompt: 512, normal:mean=512,stdev=100, lognormal:mean=,sigma=, uniform:min=,max=, or "
+        "Tokens of each made-up prompt: 512, normal:mean=512,stdev=100, lognormal:mean=,sigma=, uniform:LOW..HIGH, or "
         "file:FILE (docs/prompts.md).",
         metavar="N|DIST:...",
     )
@@ -54,10 +55,9 @@ class PromptSettings:
                     raise UsageError(f"--{name.replace('_', '-')} needs --prefix-tokens, the length of a prefix")
         if self.ignore_eos is not None and self.output_tokens is None and self.input_tokens is not None:
             raise UsageError("--ignore-eos needs --output-tokens: it makes answers as long as these")
-        if self.prefix_tokens is not None and not 1 <= self.prefix_tokens <= TOKENS_MAX:
-            raise UsageError(f"--prefix-tokens {self.prefix_tokens}: must be between 1 and {TOKENS_MAX}")
-        if self.prefix_pool is not None and not 1 <= self.prefix_pool <= POOL_MAX:
-            raise UsageError(f"--prefix-pool {self.prefix_pool}: must be between 1 and {POOL_MAX}")
+        flags_between(
+            ("--prefix-tokens", self.prefix_tokens, 1, TOKENS_MAX), ("--prefix-pool", self.prefix_pool, 1, POOL_MAX)
+        )
 
     def check_alone(self) -> None:
         """Raise UsageError if an option was given that needs prompts with lengths, of --input-tokens or a trace."""
@@ -69,7 +69,6 @@ class PromptSettings:
                 raise UsageError(f"--{name.replace('_', '-')} needs {needed}")
 
 
-TOKENS_MAX = 1_000_000
 POOL_MAX = 1_000_000_000
 _LENGTHS = ("output_tokens", "prefix_tokens", "prefix_pool", "prefix_share")
 _FLAGS = (*_LENGTHS, "ignore_eos", "tokenizer")

@@ -1,12 +1,13 @@
-"""Which trace is replayed and what is changed about it, as plain data."""
+"""The trace that is replayed and the changes to it, as plain data."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.base.options import option, options
+from harness.base.options import first_given, option
 from harness.base.quantity import duration_s
+from harness.client.checks import flags_between
 from harness.client.errors import UsageError
 
 FORMS = ("mooncake", "burstgpt", "azure", "columns")
@@ -80,7 +81,7 @@ class TraceSettings:
     def __post_init__(self) -> None:
         self._check_numbers()
         if self.trace is None:
-            if (flag := self.first_flag) == "--speed":
+            if (flag := first_given(self, without=("trace",))) == "--speed":
                 raise UsageError(
                     f"--speed {self.trace_speed:g}: needs --trace; --server-speed is the speed of the embedded mock"
                 )
@@ -102,7 +103,7 @@ class TraceSettings:
             raise UsageError(f"--trace-until {last:g}: must be after --trace-from {first:g}")
 
     def _check_numbers(self) -> None:
-        bounds: list[tuple[str, float | None, float, float]] = [
+        flags_between(
             ("--speed", self.trace_speed, SPEED_MIN, SPEED_MAX),
             ("--trace-from", self.trace_from_s, 0.0, LENGTH_MAX_S),
             ("--trace-until", self.trace_until_s, 0.0, LENGTH_MAX_S),
@@ -110,16 +111,7 @@ class TraceSettings:
             ("--trace-bootstrap", self.trace_bootstrap_s, 0.001, LENGTH_MAX_S),
             ("--trace-block", self.trace_block_s, 0.001, LENGTH_MAX_S),
             ("--block-tokens", self.block_tokens, 1, 1_000_000),
-        ]
-        for name, value, low, high in bounds:
-            if value is not None and not low <= value <= high:
-                raise UsageError(f"{name} {value:g}: must be between {low:g} and {high:g}")
-
-    @property
-    def first_flag(self) -> str:
-        """The first option that was given, apart from the trace itself."""
-        given = [one for one in options(type(self)) if one.field != "trace"]
-        return next((one.flag for one in given if getattr(self, one.field) != one.default), "")
+        )
 
 
 def trace_columns(texts: Iterable[str]) -> dict[str, str]:

@@ -114,7 +114,8 @@ def prepare_capacity(settings: RunSettings, wanted: CapacitySettings) -> tuple[R
     # Each trial is judged while the search runs, so its tolerance is part of the plan.
     lag_tolerance_s = tolerated_s(settings.lag_tolerance, plan)
     run.plan = msgspec.structs.replace(run.plan, capacity=plan, lag_tolerance_s=lag_tolerance_s)
-    return run, CapacityOrder(run, plan, makers[0], start_given=wanted.start is not None)
+    run.order = order = CapacityOrder(run, plan, makers[0], start_given=wanted.start is not None)
+    return run, order
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class CaseMaker:
             return self._one(
                 name, OPEN, load="poisson", rate=load, items=items, duration=3 * items / load + 60, drain_s=drain_s
             )
-        # What is answered within the warm-up does not count.
+        # Answers within the warm-up do not count.
         uncounted = 2 * load + (per_s or 0.0) * self.plan.warmup_s
         items = math.ceil(max(CYCLES * load, needed + uncounted, (per_s or 0.0) * seconds))
         return self._one(

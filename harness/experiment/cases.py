@@ -8,6 +8,7 @@ from typing import Any, Literal
 from harness import plugins
 from harness.base.quantity import AUTO, NONE
 from harness.client import stack
+from harness.client.checks import flags_between
 from harness.client.errors import UsageError
 from harness.client.layer_settings import NamedLayers
 from harness.client.protocols import RealTimeOnly, provides, uses_priorities
@@ -183,7 +184,7 @@ def describe(name: str) -> type[Description]:
 
 
 def check_numbers(settings: RunSettings) -> None:
-    checks: list[tuple[str, float | None, float, float]] = [
+    flags_between(
         ("--rate", settings.rate, 1e-3, 1e6),
         ("--duration", settings.duration, 0.1, 864_000),
         ("--lag-tolerance", settings.lag_tolerance, 1e-5, 3_600),
@@ -195,10 +196,7 @@ def check_numbers(settings: RunSettings) -> None:
         ("--users", settings.users, 1, 10_000),
         ("--processes", settings.processes, 1, 64),
         ("--server-speed", settings.speed, 1e-3, 1e6),
-    ]
-    for name, value, low, high in checks:
-        if value is not None and not low <= value <= high:
-            raise UsageError(f"{name} {value:g}: must be between {low:g} and {high:g}")
+    )
     if not settings.strategies:
         raise UsageError("no strategy: name at least one with -s (`paceline list strategies`)")
 

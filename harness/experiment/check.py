@@ -1,9 +1,9 @@
-"""`paceline check`: one item through the whole way to a server, and what is wrong with it.
+"""`paceline check`: one item through the whole way to a server, and its faults.
 
 Rules of this file
   1. One request is sent, once: no retry, no load, no file. To an API of lists a second one goes, with two items: lists
      of one hide a wrong order, and a number of items that is fixed.
-  2. What is shown has no secret: values of headers with a secret's name, and all that redaction knows, are replaced.
+  2. The output has no secret: values of headers with a secret's name, and all that redaction knows, are replaced.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _EVERY_STATUS = frozenset(range(200, 600))
 
 @dataclass(frozen=True)
 class CheckSettings:
-    """What is sent, and where."""
+    """The request and its address."""
 
     target: str = option(REQUIRED, "Server to ask.", metavar="URL")
     task: str | None = option(None, "Task of the item [default: similarity].", metavar="NAME[:...]", names="task")

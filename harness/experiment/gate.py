@@ -197,7 +197,7 @@ def decided(
     Args:
         stages: Number of repeats after each stage. Each but the last can only pass.
         confirmation: Number of further repeats in which a failure has to repeat itself.
-        sides: What is played.
+        sides: Runs to be played.
         play: Plays the repeats from one number to another; false after Ctrl-C.
         judged: The gate so far, with the number of the first repeat that confirms a failure.
     """

@@ -20,6 +20,7 @@ from harness.client.transport.endpoint import Access
 from harness.client.transport.server import check_answers, check_url
 from harness.experiment.cases import cases, check_numbers, check_simulated, describe
 from harness.experiment.directory_lock import DirectoryLock
+from harness.experiment.order import Order
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
@@ -46,6 +47,8 @@ class Run:
     # Headers, TLS and proxy for the target. Their secrets are written to no file.
     access: Access = field(default_factory=lambda: Access(""), repr=False)
     lock: DirectoryLock | None = field(default=None, repr=False)
+    # Which repeat of which case comes next [default: as many repeats as were asked for].
+    order: Order | None = field(default=None, repr=False)
     # Made-up prompts, calibrated with the server.
     prompts: PromptPlan | None = field(default=None, repr=False)
 

@@ -37,17 +37,15 @@ from harness.measure.reduce.summary import Observed, measure_case, observe, summ
 from harness.measure.result import Case, RunResult, Target, encode
 
 
-def execute(
-    run: Run, progress: Progress, backend: Backend | None = None, order: Order | None = None
-) -> tuple[RunResult, bool]:
+def execute(run: Run, progress: Progress, backend: Backend | None = None) -> tuple[RunResult, bool]:
     """Play every case; returns the result (also written to result.json) and whether it was interrupted."""
-    return summarized(
-        run, lambda: _play_all(run, backend or ChildProcesses(run, progress), order or _order(run), progress)
-    )
+    return summarized(run, lambda: _play_all(run, backend or ChildProcesses(run, progress), progress))
 
 
 def _order(run: Run) -> Order:
-    """As many repeats as were asked for, or as the intervals need."""
+    """The order of the run, else as many repeats as were asked for, or as the intervals need."""
+    if run.order is not None:
+        return run.order
     asked = run.plan.precision
     return Interleaved(run.cases) if asked is None else UntilNarrow(run.cases, asked, lambda case: _so_far(run, case))
 
@@ -91,8 +89,9 @@ def _summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool
     return result, interrupted
 
 
-def _play_all(run: Run, backend: Backend, order: Order, progress: Progress) -> bool:
+def _play_all(run: Run, backend: Backend, progress: Progress) -> bool:
     """Play every repeat of every case, in order; whether it was interrupted."""
+    order = _order(run)
     with opened(run, backend, progress) as session:
         try:
             session.calibrate()

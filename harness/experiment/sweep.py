@@ -62,7 +62,7 @@ class SweepSettings:
 
     @property
     def by(self) -> Literal["concurrency", "rate"]:
-        """What is swept."""
+        """The swept quantity."""
         return "rate" if self.rates else "concurrency"
 
     def levels(self) -> list[float]:
@@ -95,7 +95,8 @@ def prepare_sweep(settings: RunSettings, wanted: SweepSettings) -> tuple[Run, Sw
     # A level joins the plan when it is played: levels above an early stop are not missing.
     plan = SweepPlan(wanted.by, named, wanted.every_level)
     run.plan = msgspec.structs.replace(run.plan, cases=[], sweep=plan)
-    return run, SweepOrder(run, plan)
+    run.order = order = SweepOrder(run, plan)
+    return run, order
 
 
 def case_of(settings: RunSettings, scenario: type[Description], wanted: SweepSettings, level: float) -> CaseSpec:

@@ -71,7 +71,7 @@ class PageState(msgspec.Struct, frozen=True):
     title: str
     command: str
     phase: str  # starting, playing, ending or over
-    said: str  # what is going on, in one line
+    said: str  # the present activity, in one line
     stoppable: bool
     verdict: VerdictState
     share: float | None = None  # of the trial that is played
@@ -87,7 +87,7 @@ class PageState(msgspec.Struct, frozen=True):
 
 
 class Board(Protocol):
-    """Collects what is known of a run. Everything is called in the thread of the live page."""
+    """Collects the state of a run. Everything is called in the thread of the live page."""
 
     @property
     def stoppable(self) -> bool:
@@ -97,7 +97,7 @@ class Board(Protocol):
         """Something happened."""
 
     def read(self) -> None:
-        """Read what is new; called once a second."""
+        """Read new records; called once a second."""
 
     def state(self) -> PageState:
         """What the page shows now."""

@@ -1,4 +1,4 @@
-"""What is known of `paceline process` while it works: from its own status, twice a second."""
+"""The state of `paceline process` while it works: from its own status, twice a second."""
 
 from __future__ import annotations
 

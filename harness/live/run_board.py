@@ -1,4 +1,4 @@
-"""What is known of a run while it is played, and its result at the end.
+"""The figures of a run while it is played, and its result at the end.
 
 Rules of this file
   1. Figures come from the record files and from the status lines that the client processes send anyway.
@@ -145,10 +145,10 @@ class RunBoard(EventBoard):
             case.add(fresh)
         case.series.settle()
 
-    # What is shown.
+    # The shown state.
 
     def state(self) -> PageState:
-        """The result if it is there, else what is known so far."""
+        """The result if it is there, else the figures so far."""
         return PageState(**self._common(), **(self._final() or self._so_far()))
 
     def _so_far(self) -> dict[str, Any]:
@@ -204,7 +204,7 @@ class RunBoard(EventBoard):
         return VerdictState(style, f"{status} so far" + (", SLO fails" if fails else ""), texts)
 
     def _judged_now(self, plan: Plan, case: Case) -> Verdict | None:
-        """The verdict on what is played at present; None before anything ended."""
+        """The verdict on the case that is played at present; None before anything ended."""
         assert self._key is not None  # noqa: S101 - something is played
         if not case.counts.scheduled:
             return None

@@ -2,7 +2,7 @@
 
 Rules of this file
   1. It only reads, at most `BLOCK` bytes at a time, and each byte once.
-  2. It shows what is there. Whether the files are whole is judged at the end, from the files.
+  2. It shows the records that are there. Whether the files are whole is judged at the end, from the files.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class _ProcessTail:
         self._ahead: Array = _NO_TOKENS
 
     def read(self, zero_s: float | None) -> Iterator[Fresh]:
-        """What is new, block by block. `zero_s` is the zero of the first process; None: this is the first one."""
+        """New rows, block by block. `zero_s` is the zero of the first process; None: this is the first one."""
         for rows in self._requests.read():
             yield Fresh(self._number, rows, self._output_of(rows), _NO_TICKS, self._shift_s(zero_s))
         for ticks in self._timeline.read():
@@ -126,7 +126,7 @@ class TrialTail:
         self._zero_s: float | None = None
 
     def read(self) -> Iterator[Fresh]:
-        """What is new, process by process, block by block."""
+        """New rows, process by process, block by block."""
         self._find()
         for _, process in sorted(self._processes.items()):
             yield from process.read(self._zero_s)

@@ -11,7 +11,7 @@ import msgspec
 
 from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
-from harness.load.lines import BOM, LINE_MAX, LongLine
+from harness.load.lines import LINE_MAX, LongLine
 
 BAD = "\0bad row"
 """Field of a row that could not be read, with the reason."""
@@ -39,17 +39,13 @@ def _rows(file: Path, settings: InputSettings) -> Iterator[tuple[int, dict[str, 
     # Templates and conditions belong to the rows of the whole folder.
     plain = InputSettings(settings.input_format, settings.delimiter, settings.encoding)
     reader = RowReader(file, settings=plain)
-    header = reader.has_header
-    for number, raw in enumerate(reader.raw_rows(), 1):
-        if isinstance(raw, LongLine):
-            yield number, {BAD: f"{file.name}, line {number}: longer than {LINE_MAX} bytes"}
-        elif raw.strip() and not header:
-            try:
-                yield number, reader.row(raw.removeprefix(BOM) if number == 1 else raw)
-            except (ItemError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                yield number, {BAD: f"{file.name}, line {number}: {error}"}
-        else:
-            header = header and not raw.strip()
+    for number, raw in reader.numbered():
+        try:
+            if isinstance(raw, LongLine):
+                raise ItemError(f"longer than {LINE_MAX} bytes")  # noqa: TRY301 - gets its line's number below
+            yield number, reader.row(raw)
+        except (ItemError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            yield number, {BAD: f"{file.name}, line {number}: {error}"}
 
 
 def fingerprint(path: str) -> tuple[int, int, str]:

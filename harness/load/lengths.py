@@ -5,24 +5,24 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
-from harness import plugins
-from harness.client.checks import between
+from harness.client.checks import TOKENS_MAX, between
 from harness.client.errors import ItemError, SettingError, UsageError
-from harness.client.prompt_settings import TOKENS_MAX
+from harness.load.distribution_text import built
 from harness.load.lines import LongLine
 from harness.load.rows import RowReader
 
 ROWS_MAX = 5_000_000
 _DRAWS = 100
-FORMS = "a number such as 512, or normal:mean=,stdev=, lognormal:mean=,sigma=, uniform:min=,max=, file:FILE"
+FORMS = "a number such as 512, or normal:mean=,stdev=, lognormal:mean=,sigma=, uniform:LOW..HIGH, file:FILE"
 INPUT_NAMES = ("input_tokens", "prompt_tokens", "input_length", "ContextTokens", "Request tokens", "num_prefill_tokens")
 OUTPUT_NAMES = (
     *("output_tokens", "completion_tokens", "output_length", "GeneratedTokens", "Response tokens"),
@@ -68,6 +68,7 @@ class _Bounded:
 
     min: int = 1
     max: int = TOKENS_MAX
+    most: ClassVar[int] = TOKENS_MAX
 
     def __post_init__(self) -> None:
         _check_bounds(self)
@@ -121,6 +122,7 @@ class Uniform:
 
     min: int
     max: int
+    most: ClassVar[int] = TOKENS_MAX
 
     def __post_init__(self) -> None:
         _check_bounds(self)
@@ -135,7 +137,7 @@ class Uniform:
 
 
 def _check_bounds(settings: _Bounded | Uniform) -> None:
-    between(settings, 1, TOKENS_MAX, "min", "max")
+    between(settings, 1, settings.most, "min", "max")
     if settings.max < settings.min:
         raise SettingError(f"max={settings.max} must be at least min={settings.min}")
 
@@ -199,17 +201,22 @@ def _kept(file: FromFile, state: tuple[int, int]) -> array[int]:
 def _length(row: dict[str, Any], column: str) -> int:
     if column not in row:
         raise ItemError(f"has no column {column!r}; there are {', '.join(list(row)[:12]) or 'none'}")
-    value = row[column]
-    try:
-        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else 0.0
-    except ValueError:
-        number = 0.0
-    if not 1 <= number <= TOKENS_MAX or number != int(number):
-        raise ItemError(f"{column}={value!r} must be a whole number between 1 and {TOKENS_MAX}")
-    return int(number)
+    return tokens_in(row, column, 1)
 
 
-KINDS: dict[str, Any] = {"constant": Constant, "normal": Normal, "lognormal": Lognormal, "uniform": Uniform}
+def tokens_in(row: dict[str, Any], column: str, least: int) -> int:
+    """A number of tokens in a row; raises ItemError."""
+    value = row.get(column)
+    if value is None or value == "":
+        raise ItemError(f"{column} is missing")
+    with suppress(ValueError):
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+        if least <= number <= TOKENS_MAX and number == int(number):
+            return int(number)
+    raise ItemError(f"{column}={value!r:.80} must be a whole number between {least} and {TOKENS_MAX}")
+
+
+KINDS: dict[str, type[Any]] = {"constant": Constant, "normal": Normal, "lognormal": Lognormal, "uniform": Uniform}
 
 
 def parse(text: str, flag: str, names: Sequence[str] = INPUT_NAMES) -> Lengths:
@@ -223,21 +230,8 @@ def parse(text: str, flag: str, names: Sequence[str] = INPUT_NAMES) -> Lengths:
     name, colon, rest = text.strip().partition(":")
     if name == "file" and colon:
         return _from_file(rest, flag, names)
-    if not colon and name not in KINDS:
-        return _constant(text, flag)
-    kind, given = plugins.split_spec(text)
-    if kind not in KINDS:
-        raise UsageError(f"{flag} {text}: {plugins.unknown('distribution', kind, [*KINDS, 'file'])}")
-    made: Lengths = plugins.fill(KINDS[kind], f"{flag} {kind}", given)
+    made: Lengths = built(text, flag, KINDS, FORMS, others=("file",))
     return made
-
-
-def _constant(text: str, flag: str) -> Lengths:
-    try:
-        return Constant(int(text))
-    except ValueError as error:
-        why = str(error) if isinstance(error, SettingError) else f"is not {FORMS}"
-        raise UsageError(f"{flag} {text}: {why}") from error
 
 
 def _from_file(rest: str, flag: str, names: Sequence[str]) -> Lengths:

@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from random import Random
 
-from harness.client.checks import between
+from harness.client.checks import TOKENS_MAX, between
 from harness.client.errors import SettingError
 from harness.load.workloads.synthetic import WORDS
 
 WORDS_LEAST = 8
 """With fewer different words, texts would repeat themselves."""
-TOKENS_MAX = 10_000_000
 _PHRASE, _PHRASES = 16, 512
 _LEADING = 4
 Key = int | str

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from harness.client.checks import between
 from harness.client.errors import UsageError
 
 By = Literal["concurrency", "rate"]
@@ -61,8 +62,7 @@ class CapacityPlan(msgspec.Struct, frozen=True):
             ("confirm_s", 0, 36_000),
         ]
         for name, low, high in checks:
-            if not low <= getattr(self, name) <= high:
-                raise UsageError(f"{name}={getattr(self, name):g}: must be between {low:g} and {high:g}")
+            between(self, low, high, name)
         if self.trials_max < self.trials:
             raise UsageError(f"trials_max={self.trials_max}: must be at least trials={self.trials}")
         if not self.tiers or not self.by:

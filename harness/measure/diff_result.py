@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from harness.measure import json_files
 from harness.measure.comparison_result import Comparison
 
 DIFF_VERSION = 1
@@ -39,4 +40,4 @@ class Diff(msgspec.Struct, frozen=True):
 
 def encode(diff: Diff) -> bytes:
     """Indented JSON that ends with a newline."""
-    return msgspec.json.format(msgspec.json.encode(diff), indent=2) + b"\n"
+    return json_files.encode(diff)

@@ -50,16 +50,10 @@ class Gate(msgspec.Struct, frozen=True):
 
 def encode(gate: Gate) -> bytes:
     """Indented JSON that ends with a newline."""
-    return msgspec.json.format(msgspec.json.encode(gate), indent=2) + b"\n"
+    return json_files.encode(gate)
 
 
 def decode(data: bytes) -> Gate:
     """Read gate.json. Raises msgspec.ValidationError or DecodeError with the location."""
-    version = json_files.decode(data, _Version).schema_version
-    if version != GATE_VERSION:
-        raise msgspec.ValidationError(f"schema_version: {version}, expected {GATE_VERSION}")
+    json_files.check_version(data, GATE_VERSION)
     return json_files.decode(data, Gate)
-
-
-class _Version(msgspec.Struct):
-    schema_version: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,3 +17,19 @@ def decode(data: bytes, kind: type[T]) -> T:
         raise msgspec.DecodeError(f"not UTF-8: {error.reason}") from error
     except RecursionError as error:
         raise msgspec.DecodeError("nested too deeply") from error
+
+
+def encode(value: Any) -> bytes:
+    """Indented JSON, keys in the order of the fields, ending with a newline."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+class _Version(msgspec.Struct):
+    schema_version: int
+
+
+def check_version(data: bytes, expected: int) -> None:
+    """Raise msgspec.ValidationError if the file has another version."""
+    version = decode(data, _Version).schema_version
+    if version != expected:
+        raise msgspec.ValidationError(f"schema_version: {version}, expected {expected}")

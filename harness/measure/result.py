@@ -284,7 +284,7 @@ class RunResult(msgspec.Struct, frozen=True):
 
 def encode(result: RunResult) -> bytes:
     """Canonical bytes: indented JSON, keys in schema order, ending with a newline."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+    return json_files.encode(result)
 
 
 def decode(data: bytes) -> RunResult:
@@ -293,15 +293,9 @@ def decode(data: bytes) -> RunResult:
     return json_files.decode(data, RunResult)
 
 
-class _Version(msgspec.Struct):
-    schema_version: int
-
-
 def check_version(data: bytes) -> None:
     """Raise msgspec.ValidationError if the result has an unsupported version."""
-    version = json_files.decode(data, _Version).schema_version
-    if version != SCHEMA_VERSION:
-        raise msgspec.ValidationError(f"schema_version: {version}, expected {SCHEMA_VERSION}")
+    json_files.check_version(data, SCHEMA_VERSION)
 
 
 def json_schema() -> dict[str, Any]:

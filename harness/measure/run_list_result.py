@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from harness.measure import json_files
 from harness.measure.diff_result import Changed
 
 RUN_LIST_VERSION = 1
@@ -96,4 +97,4 @@ class RunList(msgspec.Struct, frozen=True):
 
 def encode(found: RunList) -> bytes:
     """Indented JSON that ends with a newline."""
-    return msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+    return json_files.encode(found)

@@ -74,7 +74,7 @@ class SweepResult(msgspec.Struct, frozen=True):
     edge: Literal["lowest", "highest"] | None  # the knee is at this end of the grid
     cliff: float | None  # first level after a steep fall that no model explains
     peak: Estimate | None  # level of the fitted maximum, if it is within the measured range
-    model: Literal["capped-linear", "usl"] | None  # the better model; null if none fits or they cannot be told apart
+    model: Literal["capped-linear", "usl"] | None  # the better model; null if none fits or both fit alike
     fits: list[ModelFit]  # below the cliff, if there is one
     slo: str | None
     capacity: float | None  # highest level that holds the SLO, below the first that fails it

@@ -30,6 +30,8 @@ def draws(lengths: Lengths, n: int = 4_000, seed: int = 1) -> list[int]:
         ("normal:mean=512,stdev=100", 512, 100),
         ("lognormal:mean=512,sigma=0.5", 512, 512 * (2.718281828**0.25 - 1) ** 0.5),
         ("uniform:min=100,max=300", 200, 58.0),
+        ("uniform:100..300", 200, 58.0),
+        ("constant:7", 7, 0),
     ],
 )
 def test_draws_have_the_moments_that_were_asked_for(text: str, mean: float, spread: float) -> None:

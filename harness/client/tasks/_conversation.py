@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 
+from harness.client.checks import TOKENS_MAX
 from harness.client.conversation import Exchange, Script
 from harness.client.errors import ItemError
 from harness.client.tasks._decode import checked_text, filled_text
 
 MESSAGES_MAX = 1_000
-TOKENS_MAX = 1_000_000
 
 SENT = frozenset(
     {

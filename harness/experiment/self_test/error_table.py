@@ -1,8 +1,8 @@
 """The published measurement error: each strategy at several numbers of requests in flight, against injected times.
 
 Rules of this file
-  1. The more in flight, the longer the injected time, so that the rate stays far below the ceiling: what is measured is
-     the timing and not the throughput.
+  1. The more in flight, the longer the injected time, so that the rate stays far below the ceiling: the table is of the
+     timing and not of the throughput.
   2. The injected times are lognormal, as of most servers. In one row all answers take equally long and so stay together
      in waves: the hardest case for a client.
   3. `unbounded` sets no number in flight; arrivals at a constant rate do it. `adaptive` chooses its own, up to the one

@@ -58,24 +58,14 @@ def injected(items: int = 300) -> list[Injected]:
 
 def constant(mean_s: float, items: int) -> Injected:
     """Every answer takes equally long."""
-    return Injected(
-        profile=f"# Constant.\n[service]\nbase_s = {mean_s}\n",
-        laws=(Law("constant", "service_time_s", mean_s, mean_s),),
-        items=items,
-    )
+    return _one("constant", "service_time_s", [mean_s], items, f"# Constant.\n[service]\nbase_s = {mean_s}\n")
 
 
 def lognormal(mean_s: float, items: int) -> Injected:
     """A long right tail: the mock draws a factor for each request, in the order of their arrival."""
-    drawn = lognormal_draws(mean_s, items)
-    return Injected(
-        profile=(
-            f"# Lognormal.\nseed = {SEED}\n[service]\nbase_s = {mean_s}\n"
-            f'[service.jitter]\nkind = "lognormal"\ncv = {CV}\n'
-        ),
-        laws=(Law("lognormal", "service_time_s", *quantiles(drawn)),),
-        items=items,
-    )
+    profile = f"# Lognormal.\nseed = {SEED}\n[service]\nbase_s = {mean_s}\n"
+    profile += f'[service.jitter]\nkind = "lognormal"\ncv = {CV}\n'
+    return _one("lognormal", "service_time_s", lognormal_draws(mean_s, items), items, profile)
 
 
 def stall(service_s: float, items: int) -> Injected:
@@ -86,17 +76,15 @@ def stall(service_s: float, items: int) -> Injected:
     due = list(compute(load.name, load.settings, duration_s, items, 1).offsets or [])
     # The mock counts from its first request.
     stalled = stalled_latencies([at - due[0] for at in due], service_s, start_s, start_s + length_s)
-    return Injected(
-        profile=(
-            f"# A stall.\n[service]\nbase_s = {service_s}\n"
-            f'[[faults]]\nkind = "stall"\nstart_s = {start_s}\nend_s = {start_s + length_s}\n'
-        ),
-        laws=(Law("stall", "latency_s", *quantiles(stalled)),),
-        items=items,
-        strategy="queue-stream:concurrency=100",
-        load=load,
-        duration_s=duration_s,
-    )
+    profile = f"# A stall.\n[service]\nbase_s = {service_s}\n"
+    profile += f'[[faults]]\nkind = "stall"\nstart_s = {start_s}\nend_s = {start_s + length_s}\n'
+    played = {"strategy": "queue-stream:concurrency=100", "load": load, "duration_s": duration_s}
+    return _one("stall", "latency_s", stalled, items, profile, **played)
+
+
+def _one(name: str, figure: str, values: Sequence[float], items: int, profile: str, **played: Any) -> Injected:
+    """A single law: the quantiles of these values."""
+    return Injected(profile, (Law(name, figure, *quantiles(values)),), items, **played)
 
 
 def stream(ttft_s: float, itl_s: float, items: int) -> Injected:

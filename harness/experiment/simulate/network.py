@@ -2,7 +2,7 @@
 
 Rules of this file
   1. Bytes arrive in the order in which they were written, each way after `delay_s`; nothing is lost or split.
-  2. What is written before a close arrives before it; an abort is a reset at the other end.
+  2. Bytes written before a close arrive before it; an abort is a reset at the other end.
 """
 
 from __future__ import annotations

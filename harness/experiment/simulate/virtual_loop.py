@@ -36,7 +36,7 @@ class DeadlockError(RuntimeError):
     """Every task waits, and there is no timer that could wake one."""
 
 
-class NotSimulated(RuntimeError):  # noqa: N818 - it says what is the case
+class NotSimulated(RuntimeError):  # noqa: N818 - the name states a fact
     """Something asked for a thread, a socket or a signal: those exist in real time only."""
 
 

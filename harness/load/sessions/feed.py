@@ -169,7 +169,7 @@ class SessionFeed:
     async def _wait_for_answer(self) -> None:
         """Wait until an answer makes another turn due."""
         if self._stopped_at is not None:
-            # What is answered after a stop has no next turn.
+            # An answer after a stop has no next turn.
             self._over = True
             return
         begun = self._begun

@@ -108,9 +108,9 @@ class SessionPlan:
 
     def length(self, session: int) -> Length:
         """The turns of a session."""
-        plain = self._turns.kind == "constant" and self.load.new_sessions >= 1
+        plain = self._turns.min == self._turns.max and self.load.new_sessions >= 1
         if plain and self._sizes is None:
-            return Length(0, self._turns.low)
+            return Length(0, self._turns.min)
         drawn, new = self._random(session, _SIZES), self._random(session, _NEW)
         turns, is_new = self._turns.draw(drawn), new.random() < self.load.new_sessions
         if self._sizes is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.base.options import option, options
+from harness.base.options import first_given, option
 from harness.base.quantity import rate_per_s, share
 from harness.base.turn_index import SESSIONS_MAX
-from harness.client.errors import UsageError
+from harness.client.checks import flags_between
 from harness.load.sessions.distributions import think_of, turns_of
 
 RATE_MAX = 100_000
@@ -52,16 +52,13 @@ class SessionSettings:
     def __post_init__(self) -> None:
         turns_of(self.turns or "1")
         think_of(self.think or "none")
-        checks: list[tuple[str, float | None, float, float]] = [
+        flags_between(
             ("--session-rate", self.session_rate, 1e-3, RATE_MAX),
             ("--sessions", self.sessions, 1, SESSIONS_MAX),
             ("--history", self.history, 0, 10_000_000),
-        ]
-        for name, value, low, high in checks:
-            if value is not None and not low <= value <= high:
-                raise UsageError(f"{name} {value:g}: must be between {low:g} and {high:g}")
+        )
 
     @property
     def first_flag(self) -> str:
         """The first option that was given; empty if none was."""
-        return next((one.flag for one in options(type(self)) if getattr(self, one.field) != one.default), "")
+        return first_given(self)

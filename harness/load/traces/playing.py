@@ -1,4 +1,4 @@
-"""What is played of a trace: a part of it, faster or slower, once, several times, or blocks drawn from it. Pure.
+"""The played trace: a part of the recorded one, faster or slower, once, several times, or blocks drawn from it. Pure.
 
 A row that is played a second time gets a copy number: its prompt and its session share nothing with the first time, and
 share with the other rows of the same copy what they shared before.
@@ -23,7 +23,7 @@ GAP_MIN_S = 0.001
 
 @dataclass(frozen=True)
 class Changes:
-    """What is changed about a trace. Times are of the trace, before `speed`."""
+    """Changes to a trace. Times are of the trace, before `speed`."""
 
     speed: float = 1.0
     from_s: float | None = None
@@ -41,7 +41,7 @@ class Played:
     row: array[int]
     # Empty if no row is played twice.
     copy: array[int]
-    # Length of what is played, up to one mean gap after the last arrival.
+    # Length of the played part, up to one mean gap after the last arrival.
     length_s: float
     # Length of the drawn blocks, in the trace's time; None without them.
     block_s: float | None = None

@@ -30,7 +30,7 @@ class TracePrompts:
 
     Args:
         rows: The trace.
-        played: What is played of it.
+        played: The part that is played.
         texts: Makes texts.
         block_tokens: Tokens of a block.
         keeps_history: Whether a turn of a session without ids begins with the prompt before it. Default True.

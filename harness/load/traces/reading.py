@@ -22,9 +22,9 @@ import msgspec
 
 from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
+from harness.load.lengths import tokens_in
 from harness.load.lines import LongLine
 from harness.load.rows import RowReader
-from harness.load.token_text import TOKENS_MAX
 from harness.load.traces.forms import Form, form_of, unit_s
 
 ROWS_MAX = 20_000_000
@@ -154,7 +154,7 @@ class _Reading:
 
     def _add(self, rows: Rows, row: dict[str, Any], at: float) -> None:
         form = rows.form
-        taken, made = _tokens(row, form.input), _tokens(row, form.output)
+        taken, made = tokens_in(row, form.input, 0), tokens_in(row, form.output, 0)
         if not taken or not made:
             rows.left_out += 1
             return
@@ -260,21 +260,6 @@ def _date(value: Any) -> float:
     """Seconds since 1970; without a time zone it is UTC."""
     found = dt.datetime.fromisoformat(value)
     return (found if found.tzinfo is not None else found.replace(tzinfo=dt.UTC)).timestamp()
-
-
-def _tokens(row: dict[str, Any], name: str) -> int:
-    value = row.get(name)
-    if value is None or value == "":
-        raise ItemError(f"{name} is missing")
-    try:
-        number = _number(value)
-        if number != int(number):
-            raise ValueError(value)  # noqa: TRY301 - the same answer as for a text
-    except (ValueError, TypeError, OverflowError):
-        raise ItemError(f"{name}={value!r:.80} is not a whole number of tokens") from None
-    if not 0 <= number <= TOKENS_MAX:
-        raise ItemError(f"{name}={value!r:.80} must be between 0 and {TOKENS_MAX:,}")
-    return int(number)
 
 
 def _ids(value: Any, name: str) -> list[int]:

@@ -98,7 +98,7 @@ def _regression_text(figure: FigureComparison, paired: bool) -> str:
 
 
 def basis(figure: FigureComparison, paired: bool) -> list[str]:
-    """The number of repeats, and what is missing."""
+    """The number of repeats, and those that are missing."""
     found = [f"{figure.n} {_unit(paired)}"]
     if figure.decision == "not enough repeats":
         found[0] += f", {figure.needed} are needed"

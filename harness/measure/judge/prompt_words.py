@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 HEADS = ("of", "requests", "tokens asked", "counted", "error", "how")
 
 
-def percent(error: float) -> str:
-    """An error with its sign: `+1.5 %`; `0 %` without one."""
-    return f"{error * 100:+.1f} %" if abs(error) >= 0.0005 else "0 %"
-
-
 def rows(found: PromptFigures) -> list[tuple[str, ...]]:
     """A row for the prompts, and one for the answers if their length was asked for."""
     table: list[tuple[str, ...]] = [("prompts", *_cells(found.input), made(found))]
@@ -32,7 +27,7 @@ def _cells(lengths: TokenLengths | None) -> tuple[str, str, str, str]:
     if lengths is None:
         return (units.NONE,) * 4
     means = units.level(lengths.asked_mean), units.level(lengths.counted_mean)
-    return units.count(lengths.n), *means, percent(lengths.error)
+    return units.count(lengths.n), *means, units.change(lengths.error)
 
 
 def made(found: PromptFigures) -> str:

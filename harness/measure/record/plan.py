@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from harness.client.checks import between
 from harness.client.errors import UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.layer_settings import LayerSettings
@@ -76,8 +77,7 @@ class PlanCase(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         for name, low, high in (("users", 1, 10_000), ("drain_s", 0, 3_600), ("duration_s", 0.01, 864_000)):
-            if not low <= getattr(self, name) <= high:
-                raise UsageError(f"{name}={getattr(self, name)!r} must be between {low:g} and {high:g}")
+            between(self, low, high, name)
         ends_by_time = self.is_backlog or self.is_sessions
         if self.stop_s is not None and not (ends_by_time and 0.01 <= self.stop_s <= 864_000):
             raise UsageError(f"stop_s={self.stop_s!r} must be between 0.01 and 864000, and no arrivals have it")

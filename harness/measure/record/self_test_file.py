@@ -49,7 +49,7 @@ def store(found: SelfTest) -> Path | None:
     path = state_file(found.machine, found.version)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+        write_atomically(path, json_files.encode(found))
     return path
 
 

@@ -45,7 +45,7 @@ def case_of(
     bounds: Bounds,
     measured: Measured,
 ) -> Case:
-    """The case, without what is judged."""
+    """The case, without its judgements."""
     number = counts(plan, repeats, facts)
     filled = [repeat for repeat in repeats if len(repeat.rows)]
     makespans = [repeat.makespan_ns / 1e9 for repeat in filled]

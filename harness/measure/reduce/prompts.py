@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.base import units
-from harness.measure.judge.prompt_words import percent
 from harness.measure.prompt_result import PromptFigures, PromptPlan, TokenLengths, TokenSums
 
 ERROR_MAX = 0.02
@@ -50,6 +49,5 @@ def warnings(found: PromptFigures | None) -> list[str]:
 
 def _off(lengths: TokenLengths) -> str:
     asked, counted = units.level(lengths.asked_mean), units.level(lengths.counted_mean)
-    return (
-        f"{counted} tokens in the mean by the server's count, where {asked} were asked for ({percent(lengths.error)})"
-    )
+    off = units.change(lengths.error)
+    return f"{counted} tokens in the mean by the server's count, where {asked} were asked for ({off})"

@@ -30,8 +30,8 @@ def prepared(known: Known, out: Path, seed: int = 1) -> tuple[Run, CapacityOrder
 
 def search(known: Known, out: Path, seed: int = 1) -> CapacityResult:
     """A whole search."""
-    run, order = prepared(known, out, seed)
-    result, interrupted = execute(run, lambda event, facts: None, VirtualTime(run), order)
+    run, _order = prepared(known, out, seed)
+    result, interrupted = execute(run, lambda event, facts: None, VirtualTime(run))
     assert not interrupted
     assert result.capacity is not None
     return result.capacity

@@ -51,6 +51,6 @@ def swept(directory: Path, profile: str, wanted: SweepSettings | None = None, **
         strategies=(CLOSED if wanted.by == "concurrency" else OPEN,),
         **{"server": str(HERE / f"{profile}.toml"), "out": directory, "simulated": True, "repeats": 3, **more},
     )
-    run, order = prepare_sweep(settings, wanted)
-    result, _ = execute(run, lambda event, facts: None, VirtualTime(run), order)
+    run, _order = prepare_sweep(settings, wanted)
+    result, _ = execute(run, lambda event, facts: None, VirtualTime(run))
     return result

@@ -109,8 +109,8 @@ class Stopped(VirtualTime):
 
 
 def test_a_stop_keeps_what_was_measured_and_marks_it(tmp_path: Path) -> None:
-    run, order = prepared(tmp_path)
-    result, interrupted = execute(run, lambda event, facts: None, Stopped(run), order)
+    run, _order = prepared(tmp_path)
+    result, interrupted = execute(run, lambda event, facts: None, Stopped(run))
     assert interrupted
     assert result.sweep is not None
     assert [point.level for point in result.sweep.points] == [1, 2, 4]
@@ -122,7 +122,7 @@ def test_a_stop_keeps_what_was_measured_and_marks_it(tmp_path: Path) -> None:
 
 
 def test_the_judgement_is_computed_again_from_the_records(tmp_path: Path) -> None:
-    run, order = prepared(tmp_path, SweepSettings(concurrency="1:4:x2", duration=1.0), repeats=1)
-    result, _ = execute(run, lambda event, facts: None, VirtualTime(run), order)
+    run, _order = prepared(tmp_path, SweepSettings(concurrency="1:4:x2", duration=1.0), repeats=1)
+    result, _ = execute(run, lambda event, facts: None, VirtualTime(run))
     assert read_plan(run.directory).kind == "sweep"
     assert summarize_run(run.directory).sweep == result.sweep

@@ -1,4 +1,4 @@
-"""Reads a table of a TOML file: each mistake names file, key, value and what is allowed."""
+"""Reads a table of a TOML file: each mistake names file, key, value and the allowed values."""
 
 from __future__ import annotations
 

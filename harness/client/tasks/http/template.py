@@ -1,7 +1,7 @@
 """Templates: data with `{{ name }}` in it, compiled once into functions of an item's values.
 
 Rules of this file
-  1. A template is data, not text: what is sent is encoded from values, so that no value can break the JSON, the URL or
+  1. A template is data, not text: requests are encoded from values, so that no value can break the JSON, the URL or
      the header that it stands in.
   2. Parts without a field are encoded once. `${NAME}` of the environment is resolved when the template is compiled,
      and only in what the author wrote, never in the value of a field.

@@ -30,7 +30,7 @@ CONFIRMATIONS_MAX = 3
 FIRST_EXTENSION = 4
 """An undecided load first gets this many times the usual trials, and all of them if the loads around it do not help."""
 SPACING = 0.5
-"""Loads closer than this share of the width are not told apart."""
+"""Loads closer than this share of the width are the same."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def plan_words(plan: CapacityPlan) -> str:
     confirmation = f", and a long run of {units.seconds(plan.confirm_s)} for each answer" if plan.confirm_s else ""
     return (
         f"{plan.trials} trials of about {trial} for each load{confirmation}; "
-        f"at most {plan.probes_max} loads and {units.seconds(plan.budget_s)} of load; Ctrl-C keeps what is found"
+        f"at most {plan.probes_max} loads and {units.seconds(plan.budget_s)} of load; Ctrl-C keeps the findings"
     )
 
 

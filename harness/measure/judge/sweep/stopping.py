@@ -2,7 +2,7 @@
 
 By concurrency, a level is saturated if it gives no more than the best level of at most half of it (within 5 %), while
 latency is 1.5 times as long or requests fail. By rate, it is saturated if the server completes less than 90 % of
-what is offered. Two saturated levels in a row end the ascent, so that the curve beyond the knee is seen. So do two
+the offered rate. Two saturated levels in a row end the ascent, so that the curve beyond the knee is seen. So do two
 levels at which more requests fail than the SLO allows or, without an SLO, than at the lowest level.
 """
 

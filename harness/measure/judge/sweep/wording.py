@@ -120,7 +120,7 @@ def _within_slo(result: SweepResult, knee: SweepPoint) -> str:
 
 
 def _open_end(result: SweepResult, hope: str) -> str:
-    """What is known of higher levels: why the sweep ended here, or how to see more."""
+    """Knowledge about higher levels: why the sweep ended here, or how to see more."""
     if result.stopped is not None:
         return f". The sweep ended because {result.stopped}. {_higher(result)}".rstrip()
     return f", so {hope}. {_higher(result)}"
