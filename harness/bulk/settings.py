@@ -8,7 +8,7 @@ from harness.base.options import REQUIRED, option
 from harness.base.quantity import duration_s, share
 from harness.client.checks import at_least, between
 from harness.client.errors import SettingError, UsageError
-from harness.client.input_settings import InputSettings
+from harness.client.input_settings import InputSettings, columns_option, http_option
 from harness.client.layer_settings import LayerSettings
 from harness.client.transport.connection_settings import ConnectionSettings
 
@@ -40,19 +40,8 @@ class ProcessSettings:
         metavar="NAME[:...]",
         names="task",
     )
-    http: tuple[str, ...] = option(
-        (),
-        "TOML file that describes the requests and answers of your API, in place of --task, or the name of one of "
-        "`paceline list http`; FIELD=VALUE sets a field. Repeatable.",
-        metavar="FILE.toml[:FIELD=VALUE,...]",
-        names="http",
-    )
-    columns: tuple[str, ...] = option(
-        (),
-        "Fields of the task, and the columns of INPUT that they are taken from. Repeatable.",
-        flag="--map",
-        metavar="FIELD=COLUMN[,...]",
-    )
+    http: tuple[str, ...] = http_option(())
+    columns: tuple[str, ...] = columns_option("INPUT")
     strategy: str = option(
         "adaptive",
         "Client strategy; `priority` lets urgent lines overtake.",

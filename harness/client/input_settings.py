@@ -18,6 +18,27 @@ CONVERSATIONS = ("chat", "responses")
 """Tasks whose rows may have a system message."""
 
 
+def http_option(default: tuple[()] | None = None) -> Any:
+    """The option for tasks that a file describes."""
+    return option(
+        default,
+        "TOML file that describes the requests and answers of your API, in place of --task, or the name of one of "
+        f"`paceline list http`; FIELD=VALUE sets a field.{'' if default is None else ' Repeatable.'}",
+        metavar="FILE.toml[:FIELD=VALUE,...]",
+        names="http",
+    )
+
+
+def columns_option(source: str = "--input") -> Any:
+    """The option for fields that are taken from other columns."""
+    return option(
+        (),
+        f"Fields of the task, and the columns of {source} that they are taken from. Repeatable.",
+        flag="--map",
+        metavar="FIELD=COLUMN[,...]",
+    )
+
+
 @dataclass(frozen=True)
 class InputSettings:
     """How the rows of an input file are read. None: as the file's name and its first line say."""

@@ -16,6 +16,7 @@ from harness.client.tasks.http import Http
 from harness.client.transport.endpoint import check_headers
 from harness.client.types import Item, Task
 from harness.experiment import replayed
+from harness.experiment.loads import with_rate
 from harness.experiment.prompts import check_no_length, planned
 from harness.experiment.scenario import Description
 from harness.experiment.session_cases import applications, processes, session_load, with_sessions
@@ -204,21 +205,12 @@ def check_numbers(settings: RunSettings) -> None:
 def _load(settings: RunSettings, scenario: type[Description], replay: Replay | None) -> Named:
     if replay is not None:
         return Named("replay", replayed.changed_settings(replay))
-    if settings.load is not None:
-        name, given = plugins.split_spec(settings.load)
-        pacer = check(name, given)
-    else:
-        pacer = scenario.load
+    pacer = scenario.load if settings.load is None else check(*plugins.split_spec(settings.load))
     if pacer is None:
         if settings.rate is not None or (settings.duration is not None):
             raise UsageError("a backlog has no --rate or --duration: every item is due at once; choose a --load")
         return Named(BACKLOG)
-    values = plugins.settings_of(pacer)
-    if settings.rate is not None:
-        if "rate_per_s" not in values:
-            raise UsageError(f"--rate: the load {plugins.name_of(type(pacer))} takes its rate from the trace")
-        values["rate_per_s"] = settings.rate
-    return Named(plugins.name_of(type(pacer)), values)
+    return with_rate(pacer, settings.rate, "--rate")
 
 
 def _tasks(settings: RunSettings, scenario: type[Description]) -> list[TaskShare]:

@@ -21,7 +21,7 @@ from harness import plugins
 from harness.base.options import REQUIRED, option
 from harness.base.quantity import duration_s
 from harness.client.errors import BadResponse, UsageError
-from harness.client.input_settings import InputSettings
+from harness.client.input_settings import InputSettings, columns_option, http_option
 from harness.client.protocols import BatchedTask, provides
 from harness.client.redaction import excerpt, redact
 from harness.client.tasks.http import Http
@@ -57,22 +57,11 @@ class CheckSettings:
 
     target: str = option(REQUIRED, "Server to ask.", metavar="URL")
     task: str | None = option(None, "Task of the item [default: similarity].", metavar="NAME[:...]", names="task")
-    http: str | None = option(
-        None,
-        "TOML file that describes the requests and answers of your API, in place of --task, or the name of one of "
-        "`paceline list http`; FIELD=VALUE sets a field.",
-        metavar="FILE.toml[:FIELD=VALUE,...]",
-        names="http",
-    )
+    http: str | None = http_option()
     input: str | None = option(
         None, "File with items (docs/data.md); the first one is sent [default: a made-up one].", metavar="FILE"
     )
-    columns: tuple[str, ...] = option(
-        (),
-        "Fields of the task, and the columns of --input that they are taken from. Repeatable.",
-        flag="--map",
-        metavar="FIELD=COLUMN[,...]",
-    )
+    columns: tuple[str, ...] = columns_option()
     row: int = option(1, "Which good row of --input is sent, from 1.", least=1, most=10**9)
     timeout_s: float = option(60.0, "Seconds that the exchange may take.", kind=duration_s, least=0.001)
     reading: InputSettings = field(default_factory=InputSettings)

@@ -8,6 +8,7 @@ from harness import plugins
 from harness.client.errors import UsageError
 from harness.client.protocols import CollectingStrategy, provides
 from harness.client.types import Item
+from harness.experiment.loads import with_rate
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
@@ -48,21 +49,13 @@ def session_load(settings: RunSettings, scenario: type[Description]) -> Named | 
 
 def _arrivals(settings: RunSettings, wanted: SessionSettings) -> Named | None:
     """The load that the arrivals of sessions follow; None if users play them."""
-    if settings.load is not None:
-        name, given = plugins.split_spec(settings.load)
-        pacer = check(name, given)
-    else:
-        pacer = None if wanted.session_rate is None else Poisson()
+    users = Poisson() if wanted.session_rate is not None else None
+    pacer = users if settings.load is None else check(*plugins.split_spec(settings.load))
     if pacer is None:
         if wanted.session_rate is not None:
             raise UsageError("--session-rate: a backlog of sessions has no rate; choose another --load, or none")
         return None
-    values = plugins.settings_of(pacer)
-    if wanted.session_rate is not None:
-        if "rate_per_s" not in values:
-            raise UsageError(f"--session-rate: the load {plugins.name_of(type(pacer))} takes its rate from the trace")
-        values["rate_per_s"] = wanted.session_rate
-    return Named(plugins.name_of(type(pacer)), values)
+    return with_rate(pacer, wanted.session_rate, "--session-rate")
 
 
 def _sessions(settings: RunSettings, wanted: SessionSettings, arrivals: Named | None) -> int | None:

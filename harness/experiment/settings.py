@@ -8,7 +8,7 @@ from typing import Literal
 
 from harness.base.options import option
 from harness.base.quantity import AUTO, duration_s, rate_per_s, repeats_or_auto, seconds_or_none, share
-from harness.client.input_settings import InputSettings
+from harness.client.input_settings import InputSettings, columns_option, http_option
 from harness.client.layer_settings import LayerSettings
 from harness.client.prompt_settings import PromptSettings
 from harness.client.trace_settings import TraceSettings
@@ -40,13 +40,7 @@ class RunSettings:
     task: str | None = option(
         None, "Task of every item [default: the scenario's own].", metavar="NAME[:...]", names="task"
     )
-    http: str | None = option(
-        None,
-        "TOML file that describes the requests and answers of your API, in place of --task, or the name of one of "
-        "`paceline list http`; FIELD=VALUE sets a field.",
-        metavar="FILE.toml[:FIELD=VALUE,...]",
-        names="http",
-    )
+    http: str | None = http_option()
     load: str | None = option(
         None, "Arrival pattern: when each request is scheduled.", metavar="NAME[:...]", names="load"
     )
@@ -56,12 +50,7 @@ class RunSettings:
         "texts, or pairs that we ship].",
         metavar="FILE",
     )
-    columns: tuple[str, ...] = option(
-        (),
-        "Fields of the task, and the columns of --input that they are taken from. Repeatable.",
-        flag="--map",
-        metavar="FIELD=COLUMN[,...]",
-    )
+    columns: tuple[str, ...] = columns_option()
     synthetic: str | None = option(
         None, "Made-up texts: constant, uniform or lognormal.", metavar="DIST[:mean=,sigma=]"
     )

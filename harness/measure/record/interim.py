@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from harness.client.figures import LayerCounts
-from harness.measure.record.sealed_json import DamagedError, read_sealed, write_sealed
+from harness.measure.record.sealed_json import read_if_whole, write_sealed
 from harness.measure.result import FailureSample
 
 RARELY_S = 0.25
@@ -59,10 +59,4 @@ class InterimFile:
 
 def read_interim(path: Path, damaged: list[str]) -> Interim:
     """What a killed process has left; empty if there is no file. A defect is added to `damaged`."""
-    try:
-        return read_sealed(path, Interim)
-    except DamagedError as error:
-        damaged.append(f"{error} ({path.name})")
-    except OSError:
-        pass
-    return Interim()
+    return read_if_whole(path, Interim, damaged) or Interim()

@@ -45,3 +45,14 @@ def read_sealed(path: Path, kind: type[T]) -> T:
         return json_files.decode(data, kind)
     except msgspec.MsgspecError as error:
         raise DamagedError(str(error)) from error
+
+
+def read_if_whole(path: Path, kind: type[T], damaged: list[str]) -> T | None:
+    """The file; None if there is none, or if it was changed: then its name is added to `damaged`."""
+    try:
+        return read_sealed(path, kind)
+    except DamagedError as error:
+        damaged.append(f"{error} ({path.name})")
+    except OSError:
+        pass
+    return None

@@ -29,7 +29,7 @@ from harness.measure.record.rows_file import (
     TornHeaderError,
     rows_in,
 )
-from harness.measure.record.sealed_json import DamagedError, read_sealed
+from harness.measure.record.sealed_json import read_if_whole
 from harness.measure.reduce.token_columns import NO_TOKENS, TokenColumns, joined, matched
 from harness.measure.result import FailureSample
 
@@ -115,7 +115,7 @@ def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
     tokens = list[tuple[TokenColumns, int]]()
     for process, zero in zip(processes, zeros, strict=True):
         shift_s = zero - min(zeros)
-        end = _end(process.end, damaged)
+        end = read_if_whole(process.end, End, damaged)
         requests = _rows(process.requests, REQUEST_DTYPE, damaged, None if end is None else end.recorded)
         rows.append(_shifted(requests, _REQUEST_INSTANTS, shift_s))
         counts = _optional(process.tokens, TOKEN_DTYPE, damaged, None if end is None else end.token_rows)
@@ -183,16 +183,6 @@ def _join(parts: list[Array], dtype: np.dtype[Any]) -> Array:
     if not parts:
         return np.empty(0, dtype)
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _end(path: Path, damaged: list[str]) -> End | None:
-    try:
-        return read_sealed(path, End)
-    except DamagedError as error:
-        damaged.append(f"{error} ({path.name})")
-    except OSError:
-        pass
-    return None
 
 
 def latency(rows: Array) -> Array:
