@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from random import Random
 
 from mock_server import answers
@@ -45,7 +45,14 @@ class SimulatedEngine:
         details = {"profile": profile.name, "speed": profile.speed}
         note = f"simulated: answers are made up{scale_note(profile.speed)}"
         self.info = EngineInfo(
-            profile.model, answers.KINDS, profile.input_tokens_max, note, details=details, images=True, tools=True
+            profile.model,
+            answers.KINDS,
+            profile.input_tokens_max,
+            note,
+            details=details,
+            images=True,
+            tools=True,
+            scripts=True,
         )
         # open() sets it before the first request.
         self.timers: Timers = None  # type: ignore[assignment]
@@ -156,6 +163,8 @@ class SimulatedEngine:
         """The tokens of an answer, to its own end if it has one."""
         prompt, sampling = str(sequence.prompt), sequence.sampling
         mean, pieces = self.profile.generation.answer_tokens_mean, answers.pieces(prompt, sampling)
+        if sequence.script is not None:
+            return chain(islice(pieces, sequence.script.lead), sequence.script.pieces)
         if not mean or sampling.ignore_end:
             return pieces
         return islice(pieces, max(answers.own_length(prompt, mean), sampling.tokens_min))
@@ -178,7 +187,9 @@ class SimulatedEngine:
                 return
             sequence.emit(piece, due)
             if sequence.tokens >= sequence.tokens_max or sequence.stopped:
-                self._end(sequence, "length", due)
+                self._end(
+                    sequence, "length" if sequence.script is None else sequence.script.ending(sequence.tokens), due
+                )
                 return
             step = generation.itl_base_s + generation.itl_per_running_s * (self.running - 1)
             due = self.pauses.ends(due, step * self._itl_jitter() / self.speed)

@@ -1,4 +1,4 @@
-"""Sampling parameters of one generation; greedy by default."""
+"""How the tokens of one generation are chosen: sampling parameters, greedy by default, or a given script."""
 
 from __future__ import annotations
 
@@ -38,3 +38,24 @@ class Sampling:
 
 
 GREEDY = Sampling()
+
+
+@dataclass(frozen=True)
+class Script:
+    """Tokens that an engine has to emit, in place of those it would choose: the id and the text of each.
+
+    They follow after `lead` tokens of the engine's own choice, and the generation ends with the last of them.
+    """
+
+    ids: tuple[int, ...]
+    pieces: tuple[str, ...]
+    lead: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """All tokens of the generation."""
+        return self.lead + len(self.pieces)
+
+    def ending(self, tokens: int) -> str:
+        """The finish reason of a generation that stops after so many tokens."""
+        return "stop" if tokens >= self.tokens else "length"

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from model_server.sampling import GREEDY, Sampling
+from model_server.sampling import GREEDY, Sampling, Script
 
 
 class Work:
@@ -133,6 +133,7 @@ class Sequence:
         "prompt",
         "prompt_tokens",
         "sampling",
+        "script",
         "started",
         "tokens",
         "tokens_max",
@@ -145,6 +146,7 @@ class Sequence:
         self.cached_tokens: int | None = None
         self.tokens_max = tokens_max
         self.sampling: Sampling = GREEDY
+        self.script: Script | None = None
         self.arrived = arrived
         self.deadline = math.inf
         self.started = math.nan  # end of its queue wait
@@ -226,6 +228,8 @@ class EngineInfo(msgspec.Struct, frozen=True):
     images: bool = False
     # Whether a chat may ask for thinking and calls of tools.
     tools: bool = False
+    # Whether a generation can follow a `Script`.
+    scripts: bool = False
 
     def tokens_max(self, kind: str) -> int:
         """The longest input of this kind."""

@@ -20,13 +20,17 @@ def check_apart(settings: ProcessSettings, layers: Mapping[str, Mapping[str, Any
     """Raise UsageError if two files of the run are one; links and standard streams are followed."""
     named = [*_files(settings, layers), *([("the table", table)] if table is not None else [])]
     files = [(what, path, _identity(what, path)) for what, path in named]
-    if os.path.isdir(settings.input):
-        inside = os.path.realpath(settings.input)
-        for what, path, _ in files[1:]:
+    for folder in filter(os.path.isdir, settings.inputs):
+        inside = os.path.realpath(folder)
+        for what, path, _ in files[len(settings.inputs) :]:
             if path != "-" and os.path.dirname(os.path.realpath(path)) == inside:
-                raise UsageError(f"{what} {path} is in the folder {settings.input}, whose files are all read as input")
+                raise UsageError(f"{what} {path} is in the folder {folder}, whose files are all read as input")
     for (one, path, identity), (other, other_path, other_identity) in combinations(files, 2):
         if identity & other_identity:
+            if one == other == "INPUT":
+                raise UsageError(
+                    f"INPUT: {other_path} is given twice{'' if path == other_path else f', also as {path}'}"
+                )
             raise UsageError(
                 f"{one} {path} and {other} {other_path} are the same file; "
                 "input, output, dead-letter file, journal and cache must be different files"
@@ -35,7 +39,7 @@ def check_apart(settings: ProcessSettings, layers: Mapping[str, Mapping[str, Any
 
 def _files(settings: ProcessSettings, layers: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """Role and path of each file."""
-    yield "INPUT", settings.input
+    yield from (("INPUT", path) for path in settings.inputs)
     yield "--output", settings.output
     # Output and dead letters may share standard output.
     if not settings.output == settings.dead_letter_path == "-":

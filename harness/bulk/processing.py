@@ -67,7 +67,8 @@ class Process:
         paths.check_apart(settings, self._around.named, self._table.path if self._table else None)
         if provides(self._strategy, BatchingStrategy) and self._strategy.size > settings.window:
             raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
-        self._reader = RowReader(settings.input, columns_of(settings.columns), settings.reading)
+        columns = columns_of(settings.columns)
+        self._reader = RowReader(settings.input, columns, settings.reading, settings.more_inputs)
         self._rows = rows_for(settings, self._reader, uses_priorities(self._strategy))
         self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)
         self._closing = AsyncExitStack()
@@ -124,7 +125,7 @@ class Process:
         return summary
 
     async def _run(self) -> Summary:
-        source = InputSource(self.settings.input, self._reader)
+        source = InputSource(self.settings.input_name, self._reader)
         self._empty = source.empty
         try:
             if source.waits and not await self._has_begun(source):
@@ -226,7 +227,7 @@ class Process:
         except OSError as error:
             self._end.broken(error)
         except UsageError as error:
-            self._end.because("input", f"{self.settings.input}: {error}")
+            self._end.because("input", f"{self.settings.input_name}: {error}")
 
     def _finish(self) -> None:
         """Write the last checkpoint, unless a disk error ended the run."""

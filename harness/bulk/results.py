@@ -67,7 +67,8 @@ class Results:
         else:
             if outcome not in {Outcome.connection_error, Outcome.not_sent}:
                 self._server.answered()
-            self._dead(ticket, text, DeadLetterReason(outcome.name, ticket.origin, response.status, response.error))
+            reason = DeadLetterReason(outcome.name, ticket.origin, response.status, response.error, ticket.place)
+            self._dead(ticket, text, reason)
         if result.item.priority and not self._priority_settled:
             self._priority_settled = True
             self._tell("note", {"text": f"{self._settings.strategy} ignores priorities; use -s priority"})
@@ -75,7 +76,11 @@ class Results:
 
     def bad(self, ticket: Ticket, why: str) -> None:
         """Save a malformed line."""
-        self._dead(ticket, self._rows.bad_line(ticket, why), DeadLetterReason(BAD_LINE, ticket.origin, error=why))
+        self._dead(
+            ticket,
+            self._rows.bad_line(ticket, why),
+            DeadLetterReason(BAD_LINE, ticket.origin, error=why, place=ticket.place),
+        )
 
     def blank(self) -> None:
         """Count a blank line."""

@@ -24,7 +24,7 @@ def fingerprint(settings: ProcessSettings, source: InputSource, rows: Rows) -> d
 def check(past: Past, ours: dict[str, Any], settings: ProcessSettings, source: InputSource) -> None:
     """Raise UsageError that names a difference, before any file is changed; reads the input again as far as before."""
     if not source.same(past.fingerprint["input"]):
-        raise UsageError(f"--resume: {settings.input} is not the input that {settings.output} was made from")
+        raise UsageError(f"--resume: {settings.input_name} is not the input that {settings.output} was made from")
     for key, value in ours.items():
         theirs = past.fingerprint.get(key)
         if key != "input" and value != theirs:
@@ -38,7 +38,7 @@ def check(past: Past, ours: dict[str, Any], settings: ProcessSettings, source: I
     try:
         source.check(past.read)
     except UsageError as error:
-        raise UsageError(f"--resume: {settings.input}: {error}; --overwrite starts over") from error
+        raise UsageError(f"--resume: {settings.input_name}: {error}; --overwrite starts over") from error
 
 
 def note_of_change(past: Past, source: InputSource) -> str | None:

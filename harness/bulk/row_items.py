@@ -13,6 +13,7 @@ from harness.client.errors import ItemError, UsageError
 from harness.client.items import PRIORITY_FIELD, data_of, priority_of
 from harness.client.tasks.http import Http
 from harness.client.types import Item, Outcome, Result, Task
+from harness.load.folder import BadRowError, Place
 from harness.load.lines import BOM, LINE_MAX, LongLine
 from harness.load.rows import RowReader
 
@@ -31,6 +32,8 @@ class Ticket(msgspec.Struct):
     id: Any = msgspec.UNSET
     # Line number in the input it first came from.
     origin: int = 0
+    # Its file and the line there, of one of several.
+    place: Place | None = None
     # Number of earlier dead letters of this row.
     redrive_count: int = 0
     # Answers of the server when this item's connection last failed; -1: it never failed.
@@ -48,6 +51,12 @@ class DeadLetterReason(msgspec.Struct):
     line: int
     status: int = 0
     error: str | None = None
+    place: Place | None = None
+
+    @property
+    def where(self) -> str:
+        """The place of the line in a message."""
+        return f"line {self.line}" if self.place is None else f"{self.place.file}, line {self.place.line}"
 
 
 class Rows:
@@ -107,7 +116,7 @@ class Rows:
                 raise ItemError(f"longer than {LINE_MAX} bytes")  # noqa: TRY301 - a line's faults end in one place
             if line == 1:
                 raw = ticket.raw = raw.removeprefix(BOM)
-            row = self._reader.row(raw)
+            row, ticket.place, ticket.raw = self._reader.placed(raw)
             if self._reader.has_header:
                 ticket.raw = _encode(row)
             elif _is_letter(row):
@@ -119,6 +128,9 @@ class Rows:
             task = self._task_of(row)
             priority = priority_of(row, self._priority_field, self.priorities)
             return Item(line, data_of(task, row), task, priority), ticket, ""
+        except BadRowError as error:
+            ticket.place, ticket.raw = error.place, error.raw
+            return None, ticket, str(error)
         except ItemError as error:
             return None, ticket, str(self._reader.explained(error, row))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -195,13 +207,20 @@ def reason_of(dead_line: bytes) -> DeadLetterReason:
         error = response["body"]["error"]["message"]
     elif isinstance(error, dict):
         error = error["message"]
-    return DeadLetterReason(letter["class"], letter["line"], letter.get("status", 0), error)
+    return DeadLetterReason(letter["class"], letter["line"], letter.get("status", 0), error, _place(letter))
+
+
+def _place(letter: Mapping[str, Any]) -> Place | None:
+    file, line = letter.get("file"), letter.get("file_line")
+    return Place(file, line) if isinstance(file, str) and isinstance(line, int) else None
 
 
 def _letter(ticket: Ticket, kind: str) -> dict[str, Any]:
     letter: dict[str, Any] = {"dead_letter": ticket.redrive_count + 1, "line": ticket.origin}
     if ticket.id is not msgspec.UNSET:
         letter["id"] = ticket.id
+    if ticket.place is not None:
+        letter |= {"file": ticket.place.file, "file_line": ticket.place.line}
     letter["class"] = kind
     return letter
 
@@ -221,7 +240,7 @@ def _is_letter(row: Mapping[str, Any]) -> bool:
 
 def _unwrap(letter: Mapping[str, Any], ticket: Ticket) -> dict[str, Any]:
     """The row inside a dead letter; the ticket gets the row's own line and bytes."""
-    ticket.redrive_count, ticket.origin = letter["dead_letter"], letter["line"]
+    ticket.redrive_count, ticket.origin, ticket.place = letter["dead_letter"], letter["line"], _place(letter)
     row = letter.get("row")
     if isinstance(row, dict):
         ticket.raw = _encode(row)

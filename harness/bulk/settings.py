@@ -31,6 +31,8 @@ class ProcessSettings:
         "openai-batch: the output is an OpenAI batch file, with the body of each answer; INPUT may be one.",
         choices=("openai-batch",),
     )
+    # Files and folders that are read after `input`, as one input.
+    more_inputs: tuple[str, ...] = ()
     # Without a base URL a `send` is given.
     target: str | None = option(None, "Server to send to.", metavar="URL")
     tasks: tuple[str, ...] = option(
@@ -88,6 +90,17 @@ class ProcessSettings:
             raise UsageError("--resume continues an earlier run, --overwrite replaces it: give only one of them")
         if self.output == "-" and self.dead_letter is None:
             raise UsageError("--output - needs --dead-letter FILE, for the lines that get no answer")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """All inputs, in their order."""
+        return (self.input, *self.more_inputs)
+
+    @property
+    def input_name(self) -> str:
+        """The input in a message."""
+        others = len(self.more_inputs)
+        return f"{self.input} and {others} more" if others else self.input
 
     @property
     def dead_letter_path(self) -> str:

@@ -32,10 +32,11 @@ class InputSource:
     """`-` is standard input; anything else a path. Use it once."""
 
     def __init__(self, path: str, rows: RowReader | None = None) -> None:
+        # In messages.
         self.path = path
         self._rows = rows or RowReader(path)
         self._encoding = self._rows.settings.encoding
-        # Checksum of a folder.
+        # Checksum of several files.
         self._folder = ""
         # Bytes of a pipe that were read before `blocks`, which reads them again.
         self._ahead: list[bytes] = []
@@ -48,11 +49,11 @@ class InputSource:
         # Start of the next block.
         self._end = Mark()
         try:
-            self._fd = _standard_input() if path == "-" else os.open(path, os.O_RDONLY)
+            self._fd = _standard_input() if path == "-" else os.open(self._rows.path, os.O_RDONLY)
             info = os.fstat(self._fd)
             self._blocking = os.get_blocking(self._fd)
-            if self._rows.is_folder:
-                self._size, self._changed_ns, self._folder = folder.fingerprint(path)
+            if self._rows.files:
+                self._size, self._changed_ns, self._folder = folder.fingerprint(self._rows.files)
             elif stat.S_ISREG(info.st_mode):
                 self._size, self._changed_ns = info.st_size, info.st_mtime_ns
                 # Another encoding is refused before any file is changed.

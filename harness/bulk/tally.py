@@ -159,7 +159,7 @@ def add_dead(counts: RowCounts, reason: DeadLetterReason) -> None:
         statuses = counts.statuses.setdefault(kind, {})
         statuses[str(reason.status)] = statuses.get(str(reason.status), 0) + 1
     if reason.error and kind not in counts.samples:
-        counts.samples[kind] = f"line {reason.line}: {one_line(reason.error)}"
+        counts.samples[kind] = f"{reason.where}: {one_line(reason.error.removeprefix(f'{reason.where}: '))}"
 
 
 def as_builtins(counts: RowCounts) -> dict[str, Any]:

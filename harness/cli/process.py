@@ -38,7 +38,7 @@ def _options(function: Any) -> Any:
 
 
 @click.command("process", cls=Command)
-@click.argument("inputs", metavar="INPUT", nargs=-1, required=True)
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @_options
 @click.option("--cache", metavar="FILE", help="File that stores answers for later calls (the layer cache).")
 @click.option("--json", "as_json", is_flag=True, help="Write a summary as JSON to stdout.")
@@ -46,8 +46,9 @@ def _options(function: Any) -> Any:
 def command(inputs: tuple[str, ...], **options: Any) -> int:
     """Send every row of INPUT (JSONL, CSV, Parquet, ...; - is stdin) and write the answers to a file.
 
-    Memory stays the same whatever the size. Killed at any moment and called again with --resume, it loses nothing and
-    writes nothing twice. Lines that get no answer go to the dead-letter file, which is itself an INPUT.
+    Several files and folders are read one after the other, as one input. Memory stays the same whatever the size.
+    Killed at any moment and called again with --resume, it loses nothing and writes nothing twice. Lines that get no
+    answer go to the dead-letter file, which is itself an INPUT.
 
     \b
     paceline process in.jsonl --output out.jsonl --target http://127.0.0.1:8000 --task annotate --resume
@@ -62,7 +63,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
     from harness.cli.process_show import Show
     from harness.live.process_board import ProcessBoard
 
-    settings = _settings(options | {"input": _input(inputs)})
+    settings = _settings(options | {"inputs": inputs})
     if options["as_json"] and settings.output == "-":
         raise UsageError("--json and --output - both write to stdout")
     check_json_output(options["as_json"])
@@ -80,16 +81,6 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
     return exit_code(summary)
 
 
-def _input(inputs: tuple[str, ...]) -> str:
-    """The one input. Raises UsageError for several: resuming needs one order of all rows."""
-    if len(inputs) > 1:
-        raise UsageError(
-            f"INPUT: one file, folder or -, and {len(inputs)} are given ({', '.join(inputs[:3])}); put files into a "
-            "folder of their own, or join them: cat FILE... | paceline process -"
-        )
-    return inputs[0]
-
-
 def _settings(options: dict[str, Any]) -> ProcessSettings:
     from harness.bulk import ProcessSettings
     from harness.client import stack
@@ -101,7 +92,8 @@ def _settings(options: dict[str, Any]) -> ProcessSettings:
     return filled(
         ProcessSettings,
         options,
-        input=options["input"],
+        input=options["inputs"][0],
+        more_inputs=options["inputs"][1:],
         layers=filled(LayerSettings, options, named=stack.parse(layers)),
         connection=filled(ConnectionSettings, options),
         reading=filled(InputSettings, options),

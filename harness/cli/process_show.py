@@ -47,7 +47,7 @@ class Show(Display):
         if not facts["resumable"]:
             self.say(f"{self._settings.output} is not a regular file: this run cannot be resumed")
         if self._bar is not None:
-            self._task = self._bar.add_task(self._settings.input, total=None, facts="")
+            self._task = self._bar.add_task(self._settings.input_name, total=None, facts="")
 
     def _on_note(self, facts: dict[str, Any]) -> None:
         self.say(f"note: {facts['text']}")
@@ -91,7 +91,7 @@ class Show(Display):
         dead = sum(counts["dead"].values())
         settings = self._settings
         if summary.nothing_to_do and not counts["ok"] and not dead:
-            self.say(f"nothing to do: {settings.input} is empty")
+            self.say(f"nothing to do: {settings.input_name} is empty")
             return
         if summary.nothing_to_do:
             found = f"{_many(counts['ok'], 'answer')}, {_many(dead, 'dead letter')}"

@@ -13,6 +13,7 @@ from harness.client.tasks._conversation import REFUSED, SENT
 from harness.load.lines import text_of
 
 _PARAMETERS = SENT | REFUSED.keys()
+_SCHEMA_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
 
@@ -29,7 +30,16 @@ def parameters_of(texts: Iterable[str]) -> dict[str, Any]:
         if name in found:
             raise UsageError(f"--param {text}: {name} is given twice")
         found[name] = _from_file(text, value[1:]) if value.startswith("@") else _value(value)
+        if name == "response_format":
+            found[name] = _enveloped(found[name])
     return found
+
+
+def _enveloped(given: Any) -> Any:
+    """A plain JSON Schema in the form that the API asks for; anything else as it is."""
+    if not isinstance(given, dict) or given.get("type", "object") not in _SCHEMA_TYPES:
+        return given
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": given}} if given else given
 
 
 def _value(text: str) -> Any:

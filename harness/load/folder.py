@@ -1,11 +1,16 @@
-"""A folder of input files as one stream of rows: the files by name, each in its own form."""
+"""Several input files as one stream of rows: those of a folder or of a list, one after the other, each in its form.
+
+A row becomes a line of JSON that begins with its place, which `RowReader` takes off again. A row that could not be read
+is such a line, too, with the reason and its bytes.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,49 +18,135 @@ from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
 from harness.load.lines import LINE_MAX, LongLine
 
-BAD = "\0bad row"
-"""Field of a row that could not be read, with the reason."""
+_AT, _BAD = "\0at", "\0bad row"
 _ENDS = 4096
+ADDED = ("file", "id")
+"""Fields that every row has; its own come before them."""
+_encode = msgspec.json.Encoder().encode
 
 
-def files_of(path: str) -> list[Path]:
-    """The files of a folder by name, without hidden ones. Raises UsageError if there is none."""
-    found = sorted(each for each in Path(path).iterdir() if each.is_file() and not each.name.startswith("."))
+class InputFile(NamedTuple):
+    """One of several files, and its name in rows and messages."""
+
+    name: str
+    path: Path
+
+
+class Place(NamedTuple):
+    """A row of one of several files, by its number in it."""
+
+    file: str
+    line: int
+
+
+class Placed(NamedTuple):
+    """A row, its place, and its bytes."""
+
+    row: dict[str, Any]
+    place: Place | None
+    raw: bytes | LongLine
+
+
+class BadRowError(ItemError):
+    """A row that could not be read, with its place and bytes."""
+
+    def __init__(self, reason: str, place: Place, raw: bytes | LongLine) -> None:
+        super().__init__(reason)
+        self.place = place
+        self.raw = raw
+
+
+def files_of(path: str, more: Sequence[str] = ()) -> list[InputFile]:
+    """The files of a folder by name, without hidden ones; or all of a list, with those of its folders.
+
+    Raises UsageError for a folder without a file, for what is no file, and for a file that is given twice.
+    """
+    if not more:
+        return _inside(path, "")
+    found: list[InputFile] = []
+    for one in (path, *more):
+        if one == "-":
+            raise UsageError("INPUT: - is standard input, which stands alone; give it no file beside it")
+        found += _inside(one, f"{one.rstrip('/')}/") if Path(one).is_dir() else [_file(one, Path(one))]
+    seen: set[Path] = set()
+    for file in found:
+        real = file.path.resolve()
+        if real in seen:
+            raise UsageError(f"INPUT: {file.name} is given twice")
+        seen.add(real)
+    return found
+
+
+def _inside(path: str, before: str) -> list[InputFile]:
+    try:
+        names = sorted(each.name for each in Path(path).iterdir() if not each.name.startswith("."))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+    found = [_file(before + name, Path(path, name)) for name in names if not Path(path, name).is_dir()]
     if not found:
         raise UsageError(f"{path}: has no file")
     return found
 
 
-def pieces(path: str, settings: InputSettings) -> Iterator[bytes]:
+def _file(name: str, path: Path) -> InputFile:
+    try:
+        path.stat()
+    except OSError as error:
+        # A link to itself, or to nothing.
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+    if not path.is_file():
+        raise UsageError(f"{path}: is no file; a pipe or device stands alone as INPUT")
+    return InputFile(name, path)
+
+
+def pieces(files: Sequence[InputFile], settings: InputSettings) -> Iterator[bytes]:
     """Every row as a line of JSON, with the name of its `file`; one without an `id` gets FILE:LINE."""
-    for file in files_of(path):
+    for file in files:
         for number, row in _rows(file, settings):
-            yield msgspec.json.encode({"file": file.name, "id": f"{file.name}:{number}", **row}) + b"\n"
+            made = row if _BAD in row else {"file": file.name, "id": f"{file.name}:{number}", **row}
+            yield _head(Place(file.name, number))[:-1] + b"," + _encode(made)[1:] + b"\n"
 
 
-def _rows(file: Path, settings: InputSettings) -> Iterator[tuple[int, dict[str, Any]]]:
+def _head(place: Place) -> bytes:
+    return _encode({_AT: place})
+
+
+def placed(row: dict[str, Any], raw: bytes) -> Placed:
+    """A row of `pieces` and its line without the place. Raises BadRowError."""
+    place = Place(*row.pop(_AT))
+    if _BAD in row:
+        held = base64.b64decode(row["raw"])
+        bytes_ = LongLine(held, *row["bytes"]) if "bytes" in row else held
+        raise BadRowError(f"{place.file}, line {place.line}: {row[_BAD]}", place, bytes_)
+    return Placed(row, place, b"{" + raw[len(_head(place)) :])
+
+
+def _rows(file: InputFile, settings: InputSettings) -> Iterator[tuple[int, dict[str, Any]]]:
     from harness.load.rows import RowReader
 
-    # Templates and conditions belong to the rows of the whole folder.
+    # Templates and conditions belong to the rows of all files.
     plain = InputSettings(settings.input_format, settings.delimiter, settings.encoding)
-    reader = RowReader(file, settings=plain)
+    reader = RowReader(file.path, settings=plain)
     for number, raw in reader.numbered():
+        if isinstance(raw, LongLine):
+            more = {"raw": base64.b64encode(raw.head).decode(), "bytes": [raw.begin, raw.end]}
+            yield number, {_BAD: f"longer than {LINE_MAX} bytes", **more}
+            continue
         try:
-            if isinstance(raw, LongLine):
-                raise ItemError(f"longer than {LINE_MAX} bytes")  # noqa: TRY301 - gets its line's number below
-            yield number, reader.row(raw)
+            # Fields with the names of ours are left out.
+            yield number, {name: value for name, value in reader.row(raw).items() if name not in (_AT, _BAD)}
         except (ItemError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            yield number, {BAD: f"{file.name}, line {number}: {error}"}
+            yield number, {_BAD: str(error), "raw": base64.b64encode(raw).decode()}
 
 
-def fingerprint(path: str) -> tuple[int, int, str]:
+def fingerprint(files: Sequence[InputFile]) -> tuple[int, int, str]:
     """Size of all files, the latest change, and a checksum of their names, sizes, beginnings and ends."""
     size, changed, digest = 0, 0, hashlib.sha256()
-    for file in files_of(path):
-        info = file.stat()
+    for file in files:
+        info = file.path.stat()
         size, changed = size + info.st_size, max(changed, info.st_mtime_ns)
         digest.update(f"{file.name}\0{info.st_size}\0".encode())
-        with file.open("rb") as opened:
+        with file.path.open("rb") as opened:
             digest.update(opened.read(_ENDS))
             opened.seek(max(0, info.st_size - _ENDS))
             digest.update(opened.read(_ENDS))

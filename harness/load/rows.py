@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,21 +98,24 @@ class Records:
 
 
 class RowReader:
-    """Reads the rows of one input file."""
+    """Reads the rows of one input file, of a folder, or of a list of files, whose others are `more`."""
 
     def __init__(
         self,
         path: Path | str,
         columns: Mapping[str, str] | None = None,
         settings: InputSettings | None = None,
+        more: Sequence[str] = (),
+        # Fields that rows have beside their columns.
+        added: Sequence[str] = (),
     ) -> None:
         self.path = str(path)
         self.columns = dict(columns or {})
         self.settings = settings or InputSettings()
-        self.is_folder = Path(self.path).is_dir()
-        self.form = "jsonl" if self.is_folder else forms.form_of(self.path, self.settings)
-        if self.is_folder:
-            folder.files_of(self.path)
+        # Several files, or those of a folder.
+        self.files = folder.files_of(self.path, more) if more or Path(self.path).is_dir() else []
+        self.form = "jsonl" if self.files else forms.form_of(self.path, self.settings)
+        self._added = tuple(added)
         self._pointers = {
             field: tokens_of(column, f"--map {field}")
             for field, column in self.columns.items()
@@ -126,6 +129,9 @@ class RowReader:
         self._parameters = chat_rows.parameters_of(given.parameters)
         # Number of rows, where the file says it.
         self.count: int | None = None
+        for file in self.files:
+            # Each file has the columns, or is refused before anything is sent.
+            RowReader(file.path, self.columns, self.settings, added=folder.ADDED)
         if (table := forms.table_of(self.path, self.form)) is not None:
             self.count = table.count
             self._check_columns(table.names)
@@ -154,12 +160,12 @@ class RowReader:
     @property
     def is_converted(self) -> bool:
         """Whether `pieces` are made from the file, and are not its own bytes."""
-        return self.is_folder or forms.is_converted(self.form)
+        return bool(self.files) or forms.is_converted(self.form)
 
     def pieces(self) -> Iterator[bytes]:
         """The file as JSONL, CSV or TSV in UTF-8, in pieces of any size."""
-        if self.is_folder:
-            return folder.pieces(self.path, self.settings)
+        if self.files:
+            return folder.pieces(self.files, self.settings)
         return forms.pieces(self.path, self.form, self.settings.encoding)
 
     def splitter(self, at: int = 0) -> Lines | Records:
@@ -168,12 +174,14 @@ class RowReader:
 
     def row(self, raw: bytes) -> dict[str, Any]:
         """A raw row as an object; raises ItemError or `msgspec.MsgspecError`."""
+        return self.placed(raw).row
+
+    def placed(self, raw: bytes) -> folder.Placed:
+        """The same, with the place of one of several files, and with the row's own bytes."""
         if self.has_header:
-            return self._cells(raw)
+            return folder.Placed(self._cells(raw), None, raw)
         row = _decode(raw)
-        if self.is_folder and folder.BAD in row:
-            raise ItemError(row[folder.BAD])
-        return row
+        return folder.placed(row, raw) if self.files else folder.Placed(row, None, raw)
 
     def mapped(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row with the fields that --map and --template make; raises ItemError."""
@@ -244,6 +252,7 @@ class RowReader:
         return "\t" if self.form == "tsv" else max(_DELIMITERS, key=lambda mark: _outside(text, mark))
 
     def _check_columns(self, names: list[str]) -> None:
+        names = [*names, *(name for name in self._added if name not in names)]
         for field, column in self.columns.items():
             if field not in self._pointers and column not in names:
                 raise UsageError(f"--map {field}={column}: {self.path} has no such column; it has {_few(names)}")

@@ -14,11 +14,13 @@ import msgspec
 from model_server.api import _checks as check
 from model_server.api._asked import Asked, NoEffect, Seed, Share, Stop, Temperature, Unsupported
 from model_server.api._generation import begin, collect, events_of
+from model_server.api._structured import Form, script_of
 from model_server.api._texts import SOME, Filled, FilledTexts
 from model_server.errors import ApiError, invalid
 from model_server.http.exchange import Exchange
 from model_server.http.reply import Reply, StreamReply
 from model_server.http.routes import Route
+from model_server.structured import ANY_OBJECT
 from model_server.work import Sequence, Work
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Common(msgspec.Struct, kw_only=True):
     stream: bool = True
     options: OllamaOptions | None = None
     keep_alive: NoEffect = None
-    format: Unsupported = None
+    format: Literal["", "json"] | dict[str, Any] | None = None
     think: Unsupported = None
 
 
@@ -188,13 +190,13 @@ class _Shape:
 
 
 async def generate(app: App, exchange: Exchange, body: OllamaGenerateBody) -> Reply:
-    _supported(body, "images", "suffix", "format", "think")
+    _supported(body, "images", "suffix", "think")
     prompt = check.text(app, f"{body.system}\n{body.prompt}" if body.system else body.prompt, "prompt", empty=False)
     return await _answer(app, exchange, body, app.engine.prompt(prompt), _Shape(body.model, chat=False))
 
 
 async def chat(app: App, exchange: Exchange, body: OllamaChatBody) -> Reply:
-    _supported(body, "tools", "format", "think")
+    _supported(body, "tools", "think")
     for message in body.messages:
         _supported(message, "images")
     check.count(app, len(body.messages), "messages")
@@ -213,7 +215,11 @@ def _supported(body: msgspec.Struct, *names: str) -> None:
 async def _answer(app: App, exchange: Exchange, body: Common, prompt: str, shape: _Shape) -> Reply:
     check.served(app, "generate")
     options = body.options or OllamaOptions()
-    (sequence,) = await begin(app, exchange, [prompt], options.asked(), options.tokens, TOKENS_DEFAULT)
+    asked, script = options.asked(), None
+    if body.format:
+        form = Form(ANY_OBJECT if body.format == "json" else body.format, "format")
+        script = await script_of(app, form, prompt, asked.sampling(), options.tokens)
+    (sequence,) = await begin(app, exchange, [prompt], asked, options.tokens, TOKENS_DEFAULT, script)
     if body.stream:
         return StreamReply(events_of(app, exchange, [sequence], shape), LINES)
     (text,) = await collect(app, exchange, [sequence])

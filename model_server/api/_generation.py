@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from model_server.api import _checks as check
 from model_server.errors import ApiError, ClientGone, deadline_exceeded, invalid
 from model_server.http.exchange import Exchange, Timing
-from model_server.sampling import Sampling
+from model_server.sampling import Sampling, Script
 from model_server.work import Sequence
 
 if TYPE_CHECKING:
@@ -55,10 +55,12 @@ async def begin(
     body: Asked,
     asked: int | None,
     default: int,
+    script: Script | None = None,
 ) -> list[Sequence]:
     """Admit one generation per prompt, all or none; raises `ApiError` if a prompt is too long or the queue is full.
 
     Each generates `asked` tokens; if that is None, `default`, reduced to the server's bound and the model's context.
+    With a script, that is what each generates, cut after `asked` tokens.
     """
     if "" in body.stops:
         raise invalid("stop: must not hold an empty text", "stop", "empty")
@@ -72,7 +74,8 @@ async def begin(
     sequences: list[Sequence] = []
     try:
         for prompt in prompts:
-            sequence = _sequence(app, exchange, prompt, asked, default, sampling)
+            sequence = _sequence(app, exchange, prompt, asked, default if script is None else script.tokens, sampling)
+            sequence.script = script
             sequence.shape_text(body.stops, _echo(app, prompt) if body.echo else "")
             app.lane.submit(sequence)
             sequences.append(sequence)

@@ -58,6 +58,14 @@ class StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
     include_obfuscation: NoEffect = None
 
 
+ResponseFormat = Annotated[
+    dict[str, Any],
+    msgspec.Meta(
+        extra_json_schema={"description": "text, json_object, or json_schema with a JSON Schema; see `_structured`"}
+    ),
+]
+
+
 class ChatBody(Asked, kw_only=True):
     """The messages of a chat; the answer is one message. Only `n` = 1 is supported."""
 
@@ -67,7 +75,6 @@ class ChatBody(Asked, kw_only=True):
         "tool_choice": ("none", "auto"),
         "functions": ([],),
         "function_call": ("none", "auto"),
-        "response_format": ({"type": "text"},),
         "modalities": (["text"],),
         "logprobs": (False,),
         "top_logprobs": (0,),
@@ -86,7 +93,7 @@ class ChatBody(Asked, kw_only=True):
     tool_choice: Unsupported = None
     functions: Unsupported = None
     function_call: Unsupported = None
-    response_format: Unsupported = None
+    response_format: ResponseFormat | None = None
     modalities: Unsupported = None
     logprobs: Unsupported = None
     top_logprobs: Unsupported = None

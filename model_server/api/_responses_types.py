@@ -28,14 +28,20 @@ class InputMessage(msgspec.Struct):
     type: Literal["message"] = "message"
 
 
+class TextOptions(msgspec.Struct, forbid_unknown_fields=True):
+    """The form of the output: text, json_object, or json_schema."""
+
+    format: dict[str, Any] | None = None
+    verbosity: NoEffect = None
+
+
 class ResponsesBody(Asked, kw_only=True):
-    """A text or messages to answer. Tools, earlier responses and other formats than text are not supported."""
+    """A text or messages to answer. Tools and earlier responses are not supported."""
 
     neutral: ClassVar[Neutral] = Asked.neutral | {
         "echo": (False,),
         "tools": ([],),
         "tool_choice": ("none", "auto"),
-        "text": ({"format": {"type": "text"}}, {}),
         "reasoning": ({},),
         "include": ([],),
         "background": (False,),
@@ -52,7 +58,7 @@ class ResponsesBody(Asked, kw_only=True):
     echo: Unsupported = None
     tools: Unsupported = None
     tool_choice: Unsupported = None
-    text: Unsupported = None
+    text: TextOptions | None = None
     reasoning: Unsupported = None
     include: Unsupported = None
     background: Unsupported = None

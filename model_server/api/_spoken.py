@@ -1,7 +1,8 @@
 """What the simulated assistant does with its tokens where a chat asks for more than text: it thinks, or calls a tool.
 
 With `reasoning_effort`, or `enable_thinking` in `chat_template_kwargs`, the first half of the tokens is thinking. With
-`tool_choice` the others are the argument `text` of one call.
+`tool_choice` the others are the arguments of one call: JSON that fits the `parameters` of the function or, if it has
+none, the argument `text`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from uuid import uuid4
 
 import msgspec
 
+from model_server.api._structured import Form
 from model_server.errors import invalid
 from model_server.work import Sequence
 
@@ -30,6 +32,12 @@ class Wanted(msgspec.Struct, frozen=True):
 
     thinks: bool = False
     function: str | None = None
+    # Of the arguments.
+    form: Form | None = None
+
+    def lead(self, asked: int | None, default: int) -> int:
+        """The tokens of thinking before an answer or a call that has a form."""
+        return (default if asked is None else asked) // 2 if self.thinks else 0
 
 
 def wanted(app: App, body: ChatBody) -> Wanted | None:
@@ -42,8 +50,17 @@ def wanted(app: App, body: ChatBody) -> Wanted | None:
     if more is not None and not isinstance(more, dict):
         raise invalid("chat_template_kwargs: must be an object", "chat_template_kwargs", "invalid_value")
     thinks = effort not in (None, "none") or (more or {}).get("enable_thinking") is True
-    found = Wanted(thinks, _function(_names(body.tools), body.tool_choice))
+    function = _function(_names(body.tools), body.tool_choice)
+    found = Wanted(thinks, function, None if function is None else _parameters(body.tools, function))
     return None if found == Wanted() else found
+
+
+def _parameters(tools: list[Any], name: str) -> Form | None:
+    """The schema of a function's arguments, and its place."""
+    place = next(place for place, tool in enumerate(tools) if _name(tool) == name)
+    schema = tools[place]["function"].get("parameters")
+    named = isinstance(schema, dict) and schema.get("properties")
+    return Form(schema, f"tools[{place}].function.parameters") if named else None
 
 
 def _names(tools: Any) -> list[str]:
@@ -79,8 +96,11 @@ class Spoken:
 
     def __init__(self, asked: Wanted, sequence: Sequence) -> None:
         self._most = sequence.tokens_max
-        self._thinking = self._most // 2 if asked.thinks else 0
+        script = sequence.script
+        self._thinking = script.lead if script is not None else self._most // 2 if asked.thinks else 0
         self._function = asked.function
+        # Arguments that have a form are whole as they stand.
+        self._around = (_OPENING, _CLOSING) if asked.form is None else ("", "")
         self._call = {"index": 0, "id": f"call_{uuid4().hex[:24]}", "type": "function"}
         self._tokens = 0
         self._opened = self._closed = False
@@ -92,15 +112,18 @@ class Spoken:
             return {"role": "assistant", "reasoning_content": text}
         if self._function is None:
             return {"role": "assistant", "content": text}
-        return self._argument(msgspec.json.encode(text).decode()[1:-1], closes=self._tokens >= self._most)
+        return self._argument(self._escaped(text), closes=self._tokens >= self._most)
+
+    def _escaped(self, text: str) -> str:
+        return msgspec.json.encode(text).decode()[1:-1] if self._around[0] else text
 
     def _argument(self, text: str, *, closes: bool) -> dict[str, Any]:
         self._closed = closes
-        text += _CLOSING if closes else ""
+        text += self._around[1] if closes else ""
         if self._opened:
             return {"tool_calls": [{"index": 0, "function": {"arguments": text}}]}
         self._opened = True
-        function = {"name": self._function, "arguments": _OPENING + text}
+        function = {"name": self._function, "arguments": self._around[0] + text}
         return {"role": "assistant", "content": None, "tool_calls": [{**self._call, "function": function}]}
 
     def end(self) -> dict[str, Any]:
@@ -116,7 +139,7 @@ class Spoken:
         if thinking:
             message["reasoning_content"] = thinking
         if self._function is not None:
-            arguments = _OPENING + msgspec.json.encode(said).decode()[1:-1] + _CLOSING
+            arguments = self._around[0] + self._escaped(said) + self._around[1]
             call = {"id": self._call["id"], "type": "function"}
             call["function"] = {"name": self._function, "arguments": arguments}
             message |= {"content": None, "tool_calls": [call]}

@@ -17,28 +17,39 @@ from model_server.api import _token_ids as token_ids
 from model_server.api._generation import DONE, Prompts, begin, collect, events_of, failed_event
 from model_server.api._images import part_text
 from model_server.api._spoken import FIELDS, Spoken, Wanted, wanted
+from model_server.api._structured import form_of, script_of
 from model_server.errors import ApiError
 from model_server.http.exchange import Exchange
 from model_server.http.reply import Reply, StreamReply
 from model_server.http.routes import Route
+from model_server.sampling import Script
 from model_server.work import Sequence, Work
 
 if TYPE_CHECKING:
     from model_server.http.app import App
 
 _encode = msgspec.json.Encoder().encode
+_FORM = frozenset({"response_format"})
 
 
 async def chat(app: App, exchange: Exchange, body: types.ChatBody) -> Reply:
     check.served(app, "generate")
-    check.unsupported(body, FIELDS if app.engine.info.tools else frozenset())
+    check.unsupported(body, FIELDS | _FORM if app.engine.info.tools else _FORM)
     check.count(app, len(body.messages), "messages")
     messages = [said(app, message, number) for number, message in enumerate(body.messages)]
     whole = "".join([content + _fields(more) if more else content for _, content, more in messages])
     check.text(app, whole, "messages")
     prompt = app.engine.prompt(messages)
     asked = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-    return await _complete(app, exchange, body, [prompt], asked, ChatShape, wanted(app, body))
+    more = wanted(app, body)
+    form = form_of(app, body.response_format, "response_format", inner="json_schema")
+    if more is not None and more.function is not None:
+        form = more.form
+    script = None
+    if form is not None:
+        lead = 0 if more is None else more.lead(asked, ChatShape.tokens_default)
+        script = await script_of(app, form, prompt, body.sampling(), asked, lead)
+    return await _complete(app, exchange, body, [prompt], asked, ChatShape, more, script)
 
 
 async def completions(app: App, exchange: Exchange, body: types.CompletionBody) -> Reply:
@@ -129,8 +140,9 @@ async def _complete(
     asked: int | None,
     shape: type[ChatShape],
     more: Wanted | None = None,
+    script: Script | None = None,
 ) -> Reply:
-    sequences = await begin(app, exchange, prompts, body, asked, shape.tokens_default)
+    sequences = await begin(app, exchange, prompts, body, asked, shape.tokens_default, script)
     head = {
         "id": f"{shape.prefix}-{uuid4().hex}",
         "created": int(time.time()),

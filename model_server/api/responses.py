@@ -11,6 +11,7 @@ import msgspec
 from model_server.api import _checks as check
 from model_server.api import _responses_types as types
 from model_server.api._generation import begin, collect, events_of, failed_event
+from model_server.api._structured import form_of, script_of
 from model_server.errors import ApiError
 from model_server.http.exchange import Exchange
 from model_server.http.reply import Reply, StreamReply
@@ -32,7 +33,9 @@ async def responses(app: App, exchange: Exchange, body: types.ResponsesBody) -> 
     check.text(app, "".join([content for _, content, _ in messages]), "input")
     prompt = app.engine.prompt(messages)
     asked = body.max_tokens if body.max_output_tokens is None else body.max_output_tokens
-    sequences = await begin(app, exchange, [prompt], body, asked, _TOKENS_DEFAULT)
+    form = None if body.text is None else form_of(app, body.text.format, "text.format", inner="")
+    script = None if form is None else await script_of(app, form, prompt, body.sampling(), asked)
+    sequences = await begin(app, exchange, [prompt], body, asked, _TOKENS_DEFAULT, script)
     shape = _ResponsesShape(body, app.engine.info.model)
     if body.stream:
         return StreamReply(events_of(app, exchange, sequences, shape))

@@ -7,6 +7,7 @@ Rules of this file
      one (`choosing`).
   3. With random weights the end token is never chosen: a load test needs the requested lengths. Nor is the previous
      token: if input and output share their weights, it would be the most likely token for ever.
+  4. A sequence with a script is computed as any other, but its tokens are those of the script.
 (Orca, OSDI 2022, calls it iteration-level scheduling.)
 """
 
@@ -56,6 +57,26 @@ class Running:
         """True if the end token must not be chosen now."""
         sampling = self.sequence.sampling
         return sampling.ignore_end or self.tokens < sampling.tokens_min
+
+    def scripted(self, token: int) -> int:
+        """The token that follows: that of the script, if the sequence has one, else the model's."""
+        script = self.sequence.script
+        return token if script is None or self.tokens < script.lead else script.ids[self.tokens - script.lead]
+
+    def said(self, token: int, *, last: bool) -> str:
+        """The text of the token that was counted last; with `last`, also the held back text."""
+        script = self.sequence.script
+        if script is None or self.tokens <= script.lead:
+            return self.text.push(token, last=last)
+        return script.pieces[self.tokens - script.lead - 1]
+
+    @property
+    def ending(self) -> str | None:
+        """The finish reason of a sequence that ends with its present token; None if it goes on."""
+        script, most = self.sequence.script, self.sequence.tokens_max
+        if script is None:
+            return "length" if self.tokens >= most else None
+        return script.ending(self.tokens) if self.tokens >= min(most, script.tokens) else None
 
 
 class Decoder:
@@ -197,20 +218,20 @@ class Decoder:
         if draws:
             for row, token in zip(draws, drawn(logits[list(draws)], list(draws.values())), strict=True):
                 tokens[row] = token
-        return tokens
+        return [one.scripted(token) for one, token in zip(rows, tokens, strict=True)]
 
     def _take(self, one: Running, token: int, events: list[Event]) -> bool:
         """Add the event of a token; True if it was the last."""
         now = time.monotonic()
-        if token in self._ends:
+        if token in self._ends and one.sequence.script is None:
             events.append(Event(one.sequence, one.owner, None, "stop", now))
             return True
         one.tokens += 1
         one.last = token
-        ended = one.tokens >= one.sequence.tokens_max
-        piece = one.text.push(token, last=ended)
-        events.append(Event(one.sequence, one.owner, piece, "length" if ended else None, now))
-        return ended
+        reason = one.ending
+        piece = one.said(token, last=reason is not None)
+        events.append(Event(one.sequence, one.owner, piece, reason, now))
+        return reason is not None
 
 
 def _end_tokens(loaded: Loaded) -> frozenset[int]:

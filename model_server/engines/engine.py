@@ -195,6 +195,8 @@ def _info(served: dict[str, Served], decoder: Decoder | None, details: dict[str,
         details["dtype"],
         {**details, "models": described},
         limits,
+        # A trained model would be made to say what it does not mean.
+        scripts=decoder is not None and decoder.loaded.random,
     )
 
 

@@ -208,3 +208,72 @@ def test_a_folder_holds_no_output_and_at_least_a_file(tmp_path: Path) -> None:
     assert "in: has no file" in (refusal(settings(tmp_path, input=str(tmp_path / "in"))) or "")
     write_input(tmp_path / "a.jsonl", 1)
     assert "whose files are all read as input" in (refusal(settings(tmp_path, input=str(tmp_path))) or "")
+
+
+def test_several_inputs_are_one_in_their_order(tmp_path: Path) -> None:
+    """Ids are kept; each dead letter has its file, its line there and the row as it was; a resumed run checks all."""
+    (tmp_path / "b.jsonl").write_text('{"text": "one", "id": "own"}\n{"text": 3, "id": "bad"}\nnot json\n')
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.csv").write_text("text\ntwo\nthree\n")
+    (tmp_path / "c.jsonl").write_text('{"text": "four"}\n')
+    files = [str(tmp_path / name) for name in ("b.jsonl", "a", "c.jsonl")]
+    more: dict[str, Any] = {"input": files[0], "more_inputs": tuple(files[1:]), "errors_max": 1}
+    done = go(
+        settings(tmp_path, **more), Server(lambda index, call: Outcome.client_error if index == 5 else Outcome.ok)
+    )
+    assert done.complete
+    answers, dead = rows(tmp_path / "out.jsonl"), rows(tmp_path / "bad.jsonl")
+    assert [(row["line"], row["id"]) for row in answers] == [
+        (1, "own"),
+        (4, f"{files[1]}/x.csv:2"),
+        (6, f"{files[2]}:1"),
+    ]
+    places = {(row["file"], row["file_line"]): row for row in dead}
+    assert set(places) == {(files[0], 2), (files[0], 3), (f"{files[1]}/x.csv", 3)}
+    assert places[files[0], 3]["raw"] == "not json"
+    assert json.loads(places[files[0], 2]["raw"])["text"] == 3
+    assert places[f"{files[1]}/x.csv", 3]["row"]["text"] == "three"
+    assert done.counts["samples"]["bad_line"].startswith(f"{files[0]}, line 2: text")
+    assert done.counts["samples"]["client_error"].startswith(f"{files[1]}/x.csv, line 3: ")
+    assert go(settings(tmp_path, **more, resume=True)).nothing_to_do
+    (tmp_path / "c.jsonl").write_text('{"text": "five"}\n')
+    assert "and 2 more is not the input" in (refusal(settings(tmp_path, **more, resume=True)) or "")
+    again: dict[str, Any] = {"input": str(tmp_path / "bad.jsonl"), "output": str(tmp_path / "again.jsonl")}
+    assert go(settings(tmp_path, **again, dead_letter=str(tmp_path / "worse.jsonl"), errors_max=1)).complete
+    assert {(row["file"], row["file_line"]) for row in rows(tmp_path / "worse.jsonl")} == {(files[0], 2), (files[0], 3)}
+
+
+@pytest.mark.parametrize(
+    ("names", "more", "reason"),
+    [
+        (("a.csv", "-"), {}, "- is standard input, which stands alone"),
+        (("a.csv", "a.csv"), {}, "a.csv is given twice"),
+        (("a.csv", "missing.jsonl"), {}, "missing.jsonl: No such file"),
+        (("a.csv", "loop"), {}, "loop: Too many levels of symbolic links"),
+        (("a.csv", "pipe"), {}, "pipe: is no file"),
+        (("a.csv", "b.csv"), {"columns": ("text=body",)}, "b.csv has no such column"),
+        (("a.csv", "b.csv"), {"reading": InputSettings(where="file != body")}, "uses the column 'body', which"),
+        (("links",), {}, "nowhere: No such file"),
+        (("a.csv", "x.xlsx"), {}, ".xlsx is not read"),
+        (("links", "out.jsonl"), {}, "are the same file"),
+    ],
+)
+def test_inputs_that_do_not_go_together_are_refused(
+    tmp_path: Path, names: tuple[str, ...], more: dict[str, Any], reason: str
+) -> None:
+    """Before anything is sent, in one line."""
+    (tmp_path / "a.csv").write_text("id,body\n1,x\n")
+    (tmp_path / "b.csv").write_text("id,text\n1,x\n")
+    (tmp_path / "x.xlsx").write_text("x")
+    (tmp_path / "out.jsonl").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "nowhere").symlink_to("elsewhere")
+    if "are the same" in reason:
+        (tmp_path / "links" / "nowhere").unlink()
+        (tmp_path / "links" / "nowhere").write_text("{}")
+    given = [name if name == "-" else str(tmp_path / name) for name in names]
+    why = refusal(settings(tmp_path, input=given[0], more_inputs=tuple(given[1:]), **more)) or ""
+    assert reason in why
+    assert "\n" not in why

@@ -38,6 +38,15 @@ class Wrong:
         return self.body.encode() if isinstance(self.body, str) else json.dumps(self.body).encode()
 
 
+def _form(what: str, given: dict[str, Any], code: str, param: str) -> Wrong:
+    body = {"messages": [{"role": "user", "content": "a"}], "response_format": given}
+    return Wrong(what, "/v1/chat/completions", body, 400, code, f"response_format.{param}")
+
+
+def _schema(schema: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+
+
 def _tei(what: str, path: str, body: Any, status: int, code: str, param: str | None = None) -> Wrong:
     return Wrong(what, path, body, status, code, param, tei=True)
 
@@ -132,8 +141,13 @@ MISSING = [
           "invalid_value", "min_tokens"),
     Wrong("an empty list of ids", "/v1/completions", {"prompt": [[1], []]}, 400, "empty", "prompt[1]"),
     Wrong("nothing to tokenize", "/tokenize", {}, 400, "invalid_value", "prompt"),
-    Wrong("JSON asked for", "/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}],
-          "response_format": {"type": "json_object"}}, 400, "unsupported_parameter", "response_format"),
+    _form("another format", {"type": "xml"}, "invalid_value", "type"),
+    _form("a schema without its envelope", {"type": "object", "properties": {}}, "invalid_value", "type"),
+    _form("no schema", {"type": "json_schema"}, "missing_field", "json_schema.schema"),
+    _form("a schema that is a text", _schema("object"), "invalid_schema", "json_schema.schema"),
+    _form("a keyword that is not supported", _schema({"not": {}}), "invalid_schema", "json_schema.schema.not"),
+    _form("numbers that do not exist", _schema({"type": "integer", "minimum": 5, "maximum": 3}), "invalid_schema",
+          "json_schema.schema"),
     Wrong("logprobs", "/v1/completions", {"prompt": "a", "logprobs": 0}, 400, "unsupported_parameter", "logprobs"),
     Wrong("too many dimensions", "/v1/embeddings", {"input": "a", "dimensions": 100_000}, 400, None, "dimensions"),
     _tei("vectors of any length", "/embed", {"inputs": "a", "normalize": False}, 422, None),

@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ([*PROCESS, "chat", "t.csv", "--where", "lang == 1"], "--where uses the column 'lang'"),
         (
             [*PROCESS, "chat", "t.csv", "u.csv"],
-            "INPUT: one file, folder or -, and 2 are given (t.csv, u.csv);",
+            "u.csv: No such file or directory",
         ),
         ([*PROCESS, "chat", "t.csv", "--param", "heat=2"], "heat is no parameter of the task chat"),
         ([*PROCESS, "chat", "t.csv", "--param", "tools=@none.json"], "none.json: No such file"),

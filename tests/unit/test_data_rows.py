@@ -12,6 +12,7 @@ from harness import plugins
 from harness.client.errors import UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.types import Item
+from harness.load.chat_rows import parameters_of
 from harness.load.rows import columns_of
 from harness.load.workloads.jsonl import Jsonl
 
@@ -152,3 +153,14 @@ def test_options_of_chat_are_refused_for_other_tasks() -> None:
     with pytest.raises(UsageError, match="seed is no parameter of the task rerank; it has documents, model, query"):
         InputSettings(parameters=("seed=1",)).check_tasks([rerank])
     InputSettings(parameters=("model=m", "top_n=3")).check_tasks([rerank])
+
+
+@pytest.mark.parametrize("schema", [{"type": "object", "properties": {}}, {"properties": {"label": {"enum": ["a"]}}}])
+def test_a_plain_json_schema_is_put_into_the_form_of_the_api(tmp_path: Path, schema: dict[str, Any]) -> None:
+    """A whole parameter stays as it is."""
+    file = tmp_path / "schema.json"
+    file.write_text(json.dumps(schema))
+    whole = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    assert parameters_of([f"response_format=@{file}"])["response_format"] == whole
+    file.write_text(json.dumps(whole))
+    assert parameters_of([f"response_format=@{file}"])["response_format"] == whole

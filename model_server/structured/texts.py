@@ -1,0 +1,77 @@
+"""Texts within bounds of length, of a format or a pattern."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from model_server.structured import patterns
+from model_server.structured.bounds import CHARS_MAX, TRIES, SchemaError
+
+_SENTENCE = "the order came late and support has sent a new one today with thanks for your help in this case"
+_WORDS = _SENTENCE.split()
+
+
+def text(schema: dict[str, Any], random: Random, path: str, *, lean: bool) -> str:
+    """A text that the schema allows; a short one with `lean`."""
+    least, most = schema.get("minLength", 0), schema.get("maxLength", CHARS_MAX)
+    if least > CHARS_MAX:
+        raise SchemaError(f"{path}.minLength", f"{least} is over this server's limit of {CHARS_MAX} characters")
+    if least > most:
+        raise SchemaError(path, f"no text has at least {least} and at most {most} characters")
+    if "pattern" in schema:
+        return _fitting(schema["pattern"], random, f"{path}.pattern", least, most)
+    made = _formatted(schema.get("format", ""), random)
+    if made is None:
+        made = _said(random, least, most, 1 if lean else random.randint(1, 4))
+    if not least <= len(made) <= most:
+        raise SchemaError(path, f"the format {schema['format']} does not fit {least} to {most} characters")
+    return made
+
+
+def _fitting(pattern: str, random: Random, path: str, least: int, most: int) -> str:
+    tree = patterns.parsed(pattern, path)
+    for _ in range(TRIES * 4):
+        made = patterns.matching(tree, random, path)
+        if least <= len(made) <= most:
+            return made
+    raise SchemaError(path, f"found no text of {least} to {most} characters that matches")
+
+
+def _said(random: Random, least: int, most: int, words: int) -> str:
+    """Words, at least `least` characters; cut at `most`, never at a blank."""
+    made = " ".join(random.choices(_WORDS, k=words))
+    while len(made) < least:
+        made += f" {random.choice(_WORDS)}"
+    made = made[:most]
+    return f"{made[:-1]}s" if made.endswith(" ") else made
+
+
+def _formatted(name: str, random: Random) -> str | None:
+    """A text of this format; None for one that has no form, which is an annotation."""
+    day = f"20{random.randint(10, 29)}-{random.randint(1, 12):02}-{random.randint(1, 28):02}"
+    clock = f"{random.randint(0, 23):02}:{random.randint(0, 59):02}:{random.randint(0, 59):02}"
+    word, digits = random.choice(_WORDS), random.getrandbits(128)
+    forms = {
+        "date": day,
+        "time": f"{clock}Z",
+        "date-time": f"{day}T{clock}Z",
+        "duration": f"P{random.randint(1, 30)}D",
+        "email": f"{word}@example.com",
+        "idn-email": f"{word}@example.com",
+        "hostname": f"{word}.example.com",
+        "idn-hostname": f"{word}.example.com",
+        "ipv4": f"192.0.2.{random.randint(1, 254)}",
+        "ipv6": f"2001:db8::{random.randint(1, 0xFFFF):x}",
+        "uri": f"https://example.com/{word}",
+        "iri": f"https://example.com/{word}",
+        "uri-reference": f"/{word}",
+        "iri-reference": f"/{word}",
+        "json-pointer": f"/{word}",
+        "regex": word,
+        "uuid": "-".join(
+            [f"{digits >> 96:08x}", f"{digits >> 80 & 0xFFFF:04x}", f"4{digits >> 68 & 0xFFF:03x}",
+             f"8{digits >> 48 & 0xFFF:03x}", f"{digits & 0xFFFF_FFFF_FFFF:012x}"]
+        ),
+    }  # fmt: skip
+    return forms.get(name)
