@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.clock import clock
-from harness.client.transport.choice import MakeExecutor, transport_of
+from harness.client.transport.choice import AIOHTTP, LEAN, MakeExecutor, transport_of
 from harness.client.transport.connection_settings import target_access
 from harness.client.transport.open_files import raise_limit
 from harness.client.transport.server import identity
@@ -48,7 +48,9 @@ class RealPlayer(Player):
         self._executor = executor
 
     def _transport(self, strategy: Strategy) -> AbstractAsyncContextManager[Send]:
-        return transport_of(strategy, target_access(self.spec.target), self.spec.layers.timeout_s, self._executor)
+        name = LEAN if self.spec.transport == LEAN else AIOHTTP
+        to = target_access(self.spec.target)
+        return transport_of(strategy, to, self.spec.layers.timeout_s, self._executor, name)
 
     async def _server(self) -> str:
         target = self.spec.target

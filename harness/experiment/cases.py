@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Any
 
 from harness import plugins
 from harness.base.quantity import AUTO, NONE
@@ -13,6 +13,7 @@ from harness.client.errors import UsageError
 from harness.client.layer_settings import NamedLayers
 from harness.client.protocols import RealTimeOnly, provides, uses_priorities
 from harness.client.tasks.http import Http
+from harness.client.transport.choice import LEAN
 from harness.client.transport.endpoint import check_headers
 from harness.client.types import Item, Task
 from harness.experiment import replayed
@@ -29,7 +30,7 @@ from harness.load.schedule import BACKLOG, check, compute
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.synthetic import Synthetic
 from harness.measure.prompt_result import PromptPlan
-from harness.measure.record.plan import TaskShare
+from harness.measure.record.plan import TaskShare, Transport
 from harness.measure.result import Named
 
 ITEMS = 1000
@@ -153,10 +154,12 @@ def check_simulated(cases: list[CaseSpec]) -> None:
                 raise UsageError(f"{name}: {reason}")
 
 
-def _transport(strategy: Named, settings: RunSettings) -> Literal["asyncio", "blocking", "simulated"]:
+def _transport(strategy: Named, settings: RunSettings) -> Transport:
     if settings.simulated:
         return "simulated"
-    return "blocking" if plugins.build("strategy", strategy.name, strategy.settings).blocking else "asyncio"
+    if plugins.build("strategy", strategy.name, strategy.settings).blocking:
+        return "blocking"
+    return "lean" if settings.transport == LEAN else "asyncio"
 
 
 def _items(settings: RunSettings, scenario: type[Description], load: Named) -> int | None:

@@ -20,11 +20,16 @@ from harness.experiment import target as targets
 from harness.experiment.child_process import play
 from harness.experiment.spec import CaseSpec
 from harness.load.schedule import BACKLOG
+from harness.measure.record.plan import Transport
 from harness.measure.record.recorder import slug
 from harness.measure.record.rows_file import read
 from harness.measure.result import Named
 
-PROBES = {"asyncio": ("queue-stream:concurrency=64", 6_000), "blocking": ("threads:workers=8", 2_000)}
+PROBES: dict[Transport, tuple[str, int]] = {
+    "asyncio": ("queue-stream:concurrency=64", 6_000),
+    "lean": ("queue-stream:concurrency=64", 12_000),
+    "blocking": ("threads:workers=8", 2_000),
+}
 """Transport -> strategy and number of requests: well under a second each."""
 
 
@@ -46,7 +51,7 @@ def ceilings(
     return found
 
 
-def _ceiling(case: CaseSpec, transport: str, url: str, folder: Path) -> float | None:
+def _ceiling(case: CaseSpec, transport: Transport, url: str, folder: Path) -> float | None:
     one = probe(case, transport)
     name = slug(one.name, 0, 0)
     for stale in folder.glob(f"{name}*"):
@@ -56,13 +61,14 @@ def _ceiling(case: CaseSpec, transport: str, url: str, folder: Path) -> float | 
     return rate_of(folder / f"{name}.requests")
 
 
-def probe(case: CaseSpec, transport: str) -> CaseSpec:
+def probe(case: CaseSpec, transport: Transport) -> CaseSpec:
     """The case that finds a transport's ceiling."""
     text, items = PROBES[transport]
     strategy = plugins.make("strategy", text)
     return msgspec.structs.replace(
         case,
         name=f"ceiling-{transport}",
+        transport=transport,
         strategy=Named(plugins.name_of(type(strategy)), plugins.settings_of(strategy)),
         load=Named(BACKLOG),
         stop_s=None,

@@ -15,6 +15,7 @@ import msgspec
 from harness.base.files import write_atomically
 from harness.client.errors import UsageError
 from harness.client.redaction import redact
+from harness.client.transport.choice import check_transport
 from harness.client.transport.connection_settings import facts
 from harness.client.transport.endpoint import Access
 from harness.client.transport.server import check_answers, check_url
@@ -100,6 +101,7 @@ def prepare(
         planned: Makes the cases. The default is one case for each strategy.
     """
     check_numbers(settings)
+    check_transport(settings.transport, has_proxy=settings.connection.proxy is not None)
     if settings.slo:
         slos.parse(settings.slo)
     found = planned(settings, scenario or describe(settings.scenario))

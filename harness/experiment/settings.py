@@ -12,6 +12,7 @@ from harness.client.input_settings import InputSettings, columns_option, http_op
 from harness.client.layer_settings import LayerSettings
 from harness.client.prompt_settings import PromptSettings
 from harness.client.trace_settings import TraceSettings
+from harness.client.transport.choice import TRANSPORT_HELP, TRANSPORTS
 from harness.client.transport.connection_settings import ConnectionSettings
 from harness.load.sessions.settings import SessionSettings
 from harness.measure.precision_result import PrecisionPlan
@@ -91,6 +92,7 @@ class RunSettings:
     control: bool = option(
         False, "Play the reference a second time as a case of its own: an A/A control that shows the noise."
     )
+    transport: str | None = option(None, f"{TRANSPORT_HELP} [default: aiohttp]", choices=TRANSPORTS)
     users: int = option(
         1,
         "Client applications that share the load; without --session-rate the users who play the sessions.",

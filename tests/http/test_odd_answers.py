@@ -1,4 +1,4 @@
-"""Odd answers over real connections: both transports read them alike, and time them alike."""
+"""Odd answers over real connections: all transports read them alike, and time them alike."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ import pytest
 from harness import plugins
 from harness.client.tasks.chat import Completion
 from harness.client.transport.async_http import HttpTransport
-from harness.client.transport.blocking import BlockingTransport
 from harness.client.types import Item, Outcome, Request, Response, Task
 from harness.experiment.target import embedded, remote
 from tests.http.misbehaving import SSE, Misbehaving, chunked, head, misbehaving
+from tests.http.test_transport_outcomes import TRANSPORTS, Transport
 from tests.processes import paceline, result_of, went_well
 
-TRANSPORTS = [HttpTransport, BlockingTransport]
-Transport = type[HttpTransport] | type[BlockingTransport]
 PATH = "/v1/chat/completions"
 
 

@@ -19,7 +19,8 @@ import pytest
 
 from harness.client.errors import BadResponse, SettingError
 from harness.client.transport import async_http, blocking, held_bytes
-from harness.client.transport.async_http import HttpTransport
+from harness.client.transport.blocking import BlockingTransport
+from harness.client.transport.lean import body as lean_body
 from harness.client.types import Outcome
 from tests.http.misbehaving import GOOD, RESET, SSE, Misbehaving, chunked, head, misbehaving
 from tests.http.test_transport_outcomes import STREAMED, TRANSPORTS, Transport, plain, stream
@@ -99,6 +100,7 @@ async def test_every_transport_has_the_same_outcome(
     """And a good answer after it is a good answer."""
     monkeypatch.setattr(blocking, "BODY_MAX", 100_000)
     monkeypatch.setattr(async_http, "BODY_MAX", 100_000)
+    monkeypatch.setattr(lean_body, "BODY_MAX", 100_000)
     script, outcome, words = CASES[case]
     server.on("/odd", *script)
     server.on("/similarity", head() + GOOD)
@@ -255,7 +257,7 @@ async def test_the_memory_of_all_answers_together_is_bounded(
     part = chunked((b'data: {"text": "a"}\n\n' * 200_000)[:4_000_000], end=False)
     server.on("/endless", SSE, part, 0.5, RESET)
     server.on("/good", head() + GOOD)
-    settings = {} if kind is HttpTransport else {"threads": 4}
+    settings = {"threads": 4} if kind is BlockingTransport else {}
     async with kind(server.url, timeout_s=20.0, **settings) as send:  # type: ignore[arg-type]
         ask = stream("/endless") if streamed else plain("/endless")
         *endless, good = await asyncio.gather(*(send(ask) for _ in range(3)), send(plain("/good")))

@@ -1,4 +1,4 @@
-"""Both transports make the same outcome of whatever a server does."""
+"""All transports make the same outcome of whatever a server does."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from harness.client.tasks.annotate import Annotate
 from harness.client.tasks.similarity import Similarity
 from harness.client.transport.async_http import HttpTransport
 from harness.client.transport.blocking import BlockingTransport
+from harness.client.transport.lean.transport import LeanTransport
 from harness.client.types import Item, Outcome, Request
 from tests.http.misbehaving import GOOD, RESET, SSE, Misbehaving, chunked, head, misbehaving
 
-TRANSPORTS = [HttpTransport, BlockingTransport]
-Transport = type[HttpTransport] | type[BlockingTransport]
+Transport = type[HttpTransport] | type[LeanTransport] | type[BlockingTransport]
+TRANSPORTS: list[Transport] = [HttpTransport, LeanTransport, BlockingTransport]
 
 
 @pytest.fixture

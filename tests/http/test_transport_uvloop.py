@@ -7,8 +7,6 @@ import time
 
 import pytest
 
-from harness.client.transport.async_http import HttpTransport
-from harness.client.transport.blocking import BlockingTransport
 from harness.client.types import Outcome
 from tests.http.misbehaving import GOOD, SSE, chunked, head, misbehaving
 from tests.http.test_transport_outcomes import STREAMED, TRANSPORTS, Transport, plain, stream
@@ -16,7 +14,7 @@ from tests.http.test_transport_outcomes import STREAMED, TRANSPORTS, Transport, 
 uvloop = pytest.importorskip("uvloop")
 
 
-async def play(transport: type[HttpTransport] | type[BlockingTransport]) -> None:
+async def play(transport: Transport) -> None:
     async with misbehaving() as server, transport(server.url, timeout_s=0.3) as send:
         server.on("/similarity", head() + GOOD)
         server.on("/annotate", SSE + chunked(*STREAMED))

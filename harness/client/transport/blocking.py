@@ -36,7 +36,7 @@ from harness.client.transport.endpoint import access, merged, own_headers
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
 from harness.client.transport.outcomes import END_WAIT_S, base_url, event_form, refuse
 from harness.client.transport.proxy import Proxy
-from harness.client.transport.request_message import RequestMessage
+from harness.client.transport.request_message import RequestMessage, common_headers
 from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
 from harness.client.transport.tls import Tls
 from harness.client.transport.unix_socket import http_of, socket_of
@@ -91,13 +91,7 @@ class BlockingTransport:
         self._proxy = proxy
         # Without a tunnel, a proxy gets the whole URL (RFC 9112, section 3.2.2).
         target = base if proxy is not None and self._tls is None else self._path
-        common = {
-            "Host": parts.netloc.rpartition("@")[2],
-            "User-Agent": "paceline",
-            "Accept": "*/*",
-            "Content-Type": "application/json",
-            "Accept-Encoding": "identity",
-        }
+        common = common_headers(parts.netloc.rpartition("@")[2])
         if proxy is not None and proxy.authorization and self._tls is None:
             common["Proxy-Authorization"] = proxy.authorization
         self._headers = merged(common, own_headers(headers, authorization or to.authorization))

@@ -1,4 +1,4 @@
-"""The transport over HTTP that a strategy needs: asyncio, or threads for a blocking strategy."""
+"""The transport that a strategy needs: aiohttp or lean on asyncio, or threads for a blocking strategy."""
 
 from __future__ import annotations
 
@@ -6,17 +6,50 @@ import concurrent.futures
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+from harness.client.errors import UsageError
 from harness.client.protocols import ThreadedStrategy, provides
 from harness.client.transport.endpoint import Access
 from harness.client.types import Send, Strategy
 
 MakeExecutor = Callable[[int], concurrent.futures.Executor]
+AIOHTTP, LEAN = "aiohttp", "lean"
+TRANSPORTS = (AIOHTTP, LEAN)
+"""Transports of strategies on asyncio, as users name them."""
+TRANSPORT_HELP = (
+    "How strategies on asyncio send: lean, our own HTTP/1.1 client, or aiohttp, as common production code does."
+)
+
+
+def check_transport(name: str | None, *, has_proxy: bool) -> None:
+    """Raise UsageError for a transport that there is not, or that has no proxies."""
+    if name is not None and name not in TRANSPORTS:
+        raise UsageError(f"--transport {name}: expected {' or '.join(TRANSPORTS)}")
+    if name == LEAN and has_proxy:
+        raise UsageError(f"--transport {LEAN}: has no proxies; leave out --proxy, or choose --transport {AIOHTTP}")
 
 
 def transport_of(
-    strategy: Strategy, to: Access, timeout_s: float, executor: MakeExecutor | None = None
+    strategy: Strategy,
+    to: Access,
+    timeout_s: float,
+    executor: MakeExecutor | None = None,
+    name: str = AIOHTTP,
 ) -> AbstractAsyncContextManager[Send]:
-    """A transport that is not open yet. `executor` makes the threads of a blocking one, given their number."""
+    """A transport that is not open yet.
+
+    Args:
+        strategy: Says whether it blocks threads.
+        to: The server.
+        timeout_s: Seconds for one exchange.
+        executor: Makes the threads of a blocking transport, given their number. Default None: its own.
+        name: Transport of a strategy on asyncio, one of `TRANSPORTS`.
+    """
+    if not strategy.blocking and name == LEAN:
+        from harness.client.transport.lean.transport import LeanTransport
+
+        return LeanTransport(
+            to.url, timeout_s=timeout_s, authorization=to.authorization, headers=to.headers, tls=to.tls
+        )
     if not strategy.blocking:
         from harness.client.transport.async_http import HttpTransport
 

@@ -10,10 +10,8 @@ Private parts of aiohttp that are used: the factory of the connector's protocols
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import functools
 import socket
-import termios
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -27,9 +25,8 @@ from harness.client.errors import BadResponse
 from harness.client.transport.answer_reader import BODILESS, INFORMATIONAL_MAX, TOO_MANY_INFORMATIONAL
 from harness.client.transport.connection_errors import IDLE_CLOSE
 from harness.client.transport.outcomes import LOOPBACK
+from harness.client.transport.unread_bytes import JUST_READ_S, unread
 
-_JUST_READ_S = 0.001  # this soon after an exchange the loop has just read all bytes, so the kernel is not asked
-_NOTHING = bytes(4)
 _NO_CAUSE = BaseException()  # aiohttp's own mark for it is private
 
 # Called by name, because this is the hot path and `super()` costs as much as the work of some of them.
@@ -77,7 +74,7 @@ class KeptProtocol(ResponseHandler):
             return False
         if self._idle:
             fd = self._socket_fd
-            if fd >= 0 and monotonic() - self._idle_since >= _JUST_READ_S and _unread(fd):
+            if fd >= 0 and monotonic() - self._idle_since >= JUST_READ_S and unread(fd):
                 return False
             self._used = True
             self._heard = self._idle = False
@@ -156,14 +153,6 @@ class KeptProtocol(ResponseHandler):
             where = "inside" if self._heard else "before"
             return ConnectionLostError(f"the server closed the connection {where} its answer", idle=False)
         return ConnectionLostError(f"{type(exc).__name__}: {exc}", idle=False)
-
-
-def _unread(fd: int) -> bool:
-    """Whether bytes have arrived that the loop has not read."""
-    try:
-        return fcntl.ioctl(fd, termios.FIONREAD, _NOTHING) != _NOTHING
-    except OSError:
-        return True
 
 
 class KeptConnector(aiohttp.TCPConnector):

@@ -1,4 +1,7 @@
-"""A request as it goes over the wire: HTTP/1.1, written by the blocking transport itself."""
+"""A request as it goes over the wire: HTTP/1.1, written by the transports that are ours.
+
+The head of each route is encoded once; only the length of the body is written for each request.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,18 @@ from harness.client.types import Request
 
 # Without a Content-Length where there is no body.
 _BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+HEADS_MAX = 256  # that are kept; a task may put a field of each item into its path
+
+
+def common_headers(host: str) -> dict[str, str]:
+    """Headers of every request to this host and port."""
+    return {
+        "Host": host,
+        "User-Agent": "paceline",
+        "Accept": "*/*",
+        "Content-Type": "application/json",
+        "Accept-Encoding": "identity",
+    }
 
 
 class RequestMessage:
@@ -20,14 +35,34 @@ class RequestMessage:
         self._headers = headers
         self._fixed = _header_lines(headers)
         self._last_headers: tuple[dict[str, str], bytes] | None = None
+        self._heads: dict[tuple[str, str], bytes] = {}
 
     def of(self, request: Request) -> bytes:
         """The request as it goes over the wire."""
-        fixed = self._fixed if request.headers is None else self._lines_with(request.headers)
+        head = self._heads.get((request.method, request.path))
+        if head is None:
+            head = self._head(request.method, request.path)
         body = request.body
-        length = b"" if not body and request.method in _BODILESS_METHODS else b"Content-Length: %d\r\n" % len(body)
-        first = f"{request.method} {joined(self._base, request.path)} HTTP/1.1\r\n".encode()
-        return b"%b%b%b\r\n%b" % (first, fixed, length, body)
+        if request.headers is not None:
+            head += self._lines_with(request.headers)
+        elif body:
+            # The usual case in one step.
+            return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, self._fixed, len(body), body)
+        else:
+            head += self._fixed
+        if not body and request.method in _BODILESS_METHODS:
+            return head + b"\r\n"
+        return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+    def _head(self, method: str, path: str) -> bytes:
+        """The first line."""
+        target = joined(self._base, path)
+        if any(mark in target for mark in " \r\n\t\0"):
+            raise ValueError(f"the path {target!r:.100} holds a blank, a line end or a NUL")
+        head = f"{method} {target} HTTP/1.1\r\n".encode()
+        if len(self._heads) < HEADS_MAX:
+            self._heads[method, path] = head
+        return head
 
     def _lines_with(self, headers: Mapping[str, str]) -> bytes:
         """The header lines of a request with headers of its own, which are mostly those of the last one."""

@@ -13,6 +13,7 @@ from harness.experiment.self_test.laws import Injected, quantiles
 from harness.experiment.self_test.plain_client import PlainRate, plain_rate
 from harness.experiment.self_test.playing import play_once, spec_of
 from harness.measure.record.files import paths
+from harness.measure.record.plan import Transport
 from harness.measure.self_test_result import Ceiling
 
 SLEEPS, SLEEP_S = 300, 0.002
@@ -43,7 +44,7 @@ def loop_lag_s() -> tuple[float, float]:
     return quantiles(late)
 
 
-def ceiling(target: targets.RunningTarget, transport: str, folder: Path) -> Ceiling | None:
+def ceiling(target: targets.RunningTarget, transport: Transport, folder: Path) -> Ceiling | None:
     """The generator's ceiling against a null server, with the CPU time of both sides; None if it failed."""
     strategy, items = PROBES[transport]
     spec = probe(spec_of("ceiling", Injected("", (), items, strategy=strategy)), transport)

@@ -30,6 +30,10 @@ MEASURED_FILE = "measured.json"
 DEFAULT_SEED = 1
 
 
+Transport = Literal["asyncio", "lean", "blocking", "simulated"]
+"""How a case is sent: asyncio is aiohttp."""
+
+
 class TaskShare(msgspec.Struct, frozen=True):
     """A task and its weight in a mixed load."""
 
@@ -66,7 +70,7 @@ class PlanCase(msgspec.Struct, frozen=True):
     warmup_s: float | None = None  # of arrivals, that never counts; None: everything counts
     repeats: int = 1
     repeats_auto: bool = False  # the number of repeats depended on their intervals, so the intervals are widened
-    transport: Literal["asyncio", "blocking", "simulated"] = "asyncio"
+    transport: Transport = "asyncio"
     schedule_sha256: str | None = None
     # By repeat, where each repeat has arrivals and texts of its own (seed + repeat). Empty: all have the same.
     schedules: list[str] = []

@@ -1,0 +1,1 @@
+"""A lean HTTP/1.1 client on asyncio protocols and llhttp, with the outcomes of the other transports."""

@@ -1,0 +1,207 @@
+"""The innermost send on connections of our own: the same outcomes, stamps and rules as the transport on aiohttp.
+
+Rules of this file
+  1. Every end of an exchange becomes an outcome; only cancellation is raised. A connection whose exchange did not end
+     with a whole answer is closed, whatever ended it.
+  2. The pool is unlimited by default: a queue inside it would be an unmeasured wait.
+  3. `sent` is stamped before a connection is chosen, so connecting counts as service time; `first_byte` when the bytes
+     arrived that complete the head of the answer (plain) or hold the first content event (stream); `done` when the last
+     byte was checked, or when a stream's own end mark was there.
+  4. A kept connection that turns out to be closed before a byte of the answer came is replaced once, if the request is
+     idempotent; the lost attempt is counted in `previous`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from harness.client.errors import BadResponse, SettingError
+from harness.client.transport.attempt import AttemptSend
+from harness.client.transport.connection_errors import connection_fault
+from harness.client.transport.endpoint import access, merged, own_headers
+from harness.client.transport.lean.body import EventBody, refused_text
+from harness.client.transport.lean.connection import Connection
+from harness.client.transport.lean.dial import Dial
+from harness.client.transport.lean.lost import LostError
+from harness.client.transport.lean.pool import Pool
+from harness.client.transport.outcomes import END_WAIT_S, base_url, refuse
+from harness.client.transport.request_message import RequestMessage, common_headers
+from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
+from harness.client.transport.tls import Tls
+from harness.client.transport.unix_socket import http_of, socket_of
+from harness.client.types import Attempt, Outcome, Request, Response
+
+KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
+
+
+class LeanTransport(AttemptSend):
+    """One HTTP exchange per call, on a pool of keep-alive connections; use it with `async with`.
+
+    It has no proxies: `harness.client.transport.async_http.HttpTransport` has.
+
+    Args:
+        url: Base URL of the server, with or without `/v1`; it may hold a user and a password.
+        timeout_s: Seconds for one exchange, from connecting to the last byte. Default 60.0.
+        connections: Upper bound of open connections; 0 is no bound. Default 0.
+        api_key: Key that is sent as a bearer token. Default None: no key.
+        authorization: Whole value of the header `Authorization`, in place of a key. Default None: as the URL or the
+            key says.
+        headers: Further headers for every request; those of a request itself win. They are checked, and their values
+            are replaced by `***` in errors, records and reports. Default None: no further headers.
+        tls: Trusted issuers, the client's own certificate. Default None: the system's issuers, no certificate.
+    """
+
+    faults = (OSError, BadResponse, ValueError)
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 60.0,
+        connections: int = 0,
+        api_key: str | None = None,
+        authorization: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        tls: Tls | None = None,
+    ) -> None:
+        if not timeout_s > 0:
+            raise SettingError(f"timeout_s={timeout_s!r} must be above 0")
+        if connections < 0:
+            raise SettingError(f"connections={connections!r} must be at least 0")
+        super().__init__(timeout_s)
+        to = access(url, api_key)
+        base = base_url(http_of(to.url))
+        parts = urlsplit(base)
+        secure = parts.scheme == "https"
+        self._host = parts.hostname or ""
+        context = (tls or Tls()).context() if secure else None
+        self._dial = Dial(self._host, parts.port or (443 if secure else 80), context, socket_of(to.url))
+        common = common_headers(parts.netloc.rpartition("@")[2])
+        own = own_headers(headers, authorization or to.authorization)
+        self._message = RequestMessage(parts.path, merged(common, own))
+        self._connections = connections
+        self._pool: Pool | None = None
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self._loop = asyncio.get_running_loop()
+        self._pool = Pool(self._open, self._connections, KEEPALIVE_S, self._now)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.close()
+            # The connections are closed by the loop, in its next turn.
+            await asyncio.sleep(0)
+        await super().__aexit__(kind, error, trace)
+
+    async def _open(self) -> Connection:
+        return await self._dial.open(self._new)
+
+    def _new(self) -> Connection:
+        return Connection(self._loop, self._now)
+
+    def _outcome_of(self, error: Exception) -> tuple[Outcome, str]:
+        """The outcome of an exchange that this error ended, and the reason in words."""
+        if isinstance(error, BadResponse):
+            return error.outcome, str(error)
+        if isinstance(error, OSError):
+            return Outcome.connection_error, connection_fault(error, self._host)
+        return Outcome.bad_response, f"{type(error).__name__}: {error}"
+
+    async def _exchange(self, request: Request, response: Response) -> None:
+        pool = self._pool
+        # `__aenter__` made it.
+        assert pool is not None  # noqa: S101
+        message = self._message.of(request)
+        try:
+            await self._once(pool, request, response, message)
+        except LostError as error:
+            if not (error.idle and request.idempotent):
+                raise
+            self._send_again(pool, request, response)
+            await self._once(pool, request, response, message)
+
+    def _send_again(self, pool: Pool, request: Request, response: Response) -> None:
+        """Prepare for a new connection, after the server had closed an idle one."""
+        now = self._now()
+        response.previous = (Attempt(response.sent, math.nan, now, Outcome.connection_error, 0),)
+        response.sent = now
+        if request.progress is not None:
+            request.progress.sent = now
+        pool.drop_idle()
+
+    async def _once(self, pool: Pool, request: Request, response: Response, message: bytes) -> None:
+        """Send on one connection and read the answer."""
+        connection = pool.idle(response.sent)
+        if connection is None:
+            connection = await pool.connection()
+        try:
+            await connection.exchange(request, response, message)
+            if (events := connection.events) is not None:
+                self._streamed(request, response, events)
+                if not events.is_stopped:
+                    await self._rest(connection)
+            elif response.status in request.answered:
+                whole = connection.whole
+                body = connection.body if whole is None else whole.whole()
+                response.answers = plain_answers_of(request, body)
+                response.outcome = Outcome.ok
+                response.done = self._now()
+            else:
+                self._refused(connection, response)
+        finally:
+            if connection.events is not None:
+                _stamp(response, connection.events.stamps)
+            now = self._now()
+            pool.put_back(connection, now, connection.end(now))
+
+    def _refused(self, connection: Connection, response: Response) -> None:
+        try:
+            body = connection.body if connection.whole is None else connection.whole.whole()
+        except BadResponse as error:
+            body = refused_text(error)
+        response.done = self._now()
+        refuse(response, response.status, response.headers or {}, body, time.time())
+
+    def _streamed(self, request: Request, response: Response, events: EventBody) -> None:
+        """The answer of a stream that is over."""
+        response.done = self._now()
+        _stamp(response, events.stamps)
+        if events.is_stopped:
+            # The connection is not in step, so it is closed, and the server sees that.
+            stopped(request, response, events.events)
+            return
+        if not events.is_over:
+            events.events += events.splitter.close()
+        response.answers = answers_of(request, events.splitter, events.events)
+        response.outcome = Outcome.ok
+
+    async def _rest(self, connection: Connection) -> None:
+        """Wait briefly for the end of a body whose stream is over; if it does not come, close the connection."""
+        rest = connection.rest()
+        if rest.done():
+            return
+        timer = self._loop.call_later(END_WAIT_S, connection.close)
+        try:
+            await rest
+        except (OSError, BadResponse):
+            # The answer is complete; at worst the connection is not used again.
+            return
+        finally:
+            timer.cancel()
+
+
+def _stamp(response: Response, stamps: list[float]) -> None:
+    """The instants of a stream; one that is cut off has begun all the same."""
+    response.chunks = tuple(stamps)
+    if stamps:
+        response.first_byte = stamps[0]
