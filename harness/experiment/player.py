@@ -166,7 +166,8 @@ class Player(ABC):
         application.jsonl = source.jsonl
         # An application that was ready in time owes every arrival, even if a busy machine starts it late.
         since = -math.inf if in_time else clock()()
-        return Feed(source, self.mix, self.schedule, self._zero, alarm.until, slot, slots, since)
+        zero, grain_s = self._zero, alarm.grain_s
+        return Feed(source, self.mix, self.schedule, zero, alarm.until, slot, slots, since, grain_s)
 
     def _layers(
         self, application: ClientApplication, recorder: Recorder, closing: AsyncExitStack, server: str

@@ -84,12 +84,11 @@ def unfolded(row: dict[str, Any]) -> dict[str, Any]:
 
     Raises ItemError.
     """
-    body = row.get("body")
-    if isinstance(body, dict) and "custom_id" in row:
+    if "custom_id" in row and isinstance(body := row.get("body"), dict):
         if row.get("method", "POST") != "POST":
             raise ItemError(f"method: is {str(row['method'])[:20]!r}; the requests of a batch file are POST")
         return {**body, "id": row["custom_id"], **({"url": row["url"]} if "url" in row else {})}
-    return _from_sharegpt(row)
+    return _from_sharegpt(row) if "conversations" in row else row
 
 
 def _from_sharegpt(row: dict[str, Any]) -> dict[str, Any]:

@@ -231,11 +231,17 @@ def split(pieces: Iterable[bytes], splitter: Splitter) -> Iterator[bytes | LongL
     """The rows of a text in pieces."""
     first = True
     for piece in pieces:
-        for line in splitter.feed(piece):
-            yield line.removeprefix(BOM) if first and isinstance(line, bytes) else line
-            first = False
-    for line in splitter.close():
-        yield line.removeprefix(BOM) if first and isinstance(line, bytes) else line
+        rows = splitter.feed(piece)
+        if first and rows:
+            rows[0], first = _unmarked(rows[0]), False
+        yield from rows
+    for row in splitter.close():
+        yield _unmarked(row) if first else row
+
+
+def _unmarked(row: bytes | LongLine) -> bytes | LongLine:
+    """The first row without a byte order mark."""
+    return row.removeprefix(BOM) if isinstance(row, bytes) else row
 
 
 def text_of(path: Path) -> str:

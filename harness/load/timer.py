@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
-from harness.base.clock import clock
+from harness.base.clock import Clock, clock
 from harness.base.timerfd import TimerFd
+
+GRAIN_S = 0.0002
+"""How long dense arrivals wait for each other, so that one wake-up of the loop serves them."""
 
 SleepUntil = Callable[[float], Awaitable[None]]
 """Returns at the given instant of the loop's clock, or immediately if it is past."""
@@ -35,11 +39,18 @@ class Alarm:
         self._timer: TimerFd | None = None
         self._rang: asyncio.Future[None] | None = None
         self._off = False
+        self._now: Clock = time.monotonic
+
+    @property
+    def grain_s(self) -> float:
+        """The time that one wake-up may cover: none where instants are exact, in virtual time."""
+        return 0.0 if self._timer is None else GRAIN_S
 
     async def __aenter__(self) -> Alarm:
+        self._now, self._loop = clock(), asyncio.get_running_loop()
         if (timer := TimerFd()).fd >= 0:
             try:
-                asyncio.get_running_loop().add_reader(timer.fd, self._ring)
+                self._loop.add_reader(timer.fd, self._ring)
             except NotImplementedError:
                 # A loop in virtual time has no file descriptors.
                 timer.close()
@@ -65,9 +76,13 @@ class Alarm:
 
     async def until(self, when: float) -> None:
         """Return at `when`, never earlier; immediately if it is past or the alarm is off."""
-        now = clock()
+        now, timer = self._now, self._timer
         while now() < when and not self._off:
-            await self.once(when)
+            if timer is not None and when < math.inf and timer.arm(when):
+                self._rang = rang = self._loop.create_future()
+                await rang
+            else:
+                await self.once(when)
 
     async def once(self, when: float) -> None:
         """Return about `when` (infinity: never by itself), or as soon as `ring` is called or the alarm is off."""

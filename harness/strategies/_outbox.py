@@ -13,14 +13,14 @@ class Outbox:
     """An unbounded channel with one reader; its size is bounded by the requests in flight of its writers."""
 
     def __init__(self) -> None:
-        self._results: deque[Result] = deque()
+        self.waiting: deque[Result] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._closed = False
         self._error: BaseException | None = None
 
     def put(self, result: Result) -> None:
         """Hand a result over; never waits."""
-        self._results.append(result)
+        self.waiting.append(result)
         self._notify()
 
     def close(self, error: BaseException | None = None) -> None:
@@ -33,13 +33,16 @@ class Outbox:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
-    async def __aiter__(self) -> AsyncIterator[Result]:
-        while True:
-            while self._results:
-                yield self._results.popleft()
-            if self._closed:
-                if self._error is not None:
-                    raise self._error
-                return
+    async def more(self) -> bool:
+        """Wait until `waiting` is not empty; False at the end. Raises the error that closed the channel."""
+        if not self.waiting and not self._closed:
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
+        if not self.waiting and self._closed and self._error is not None:
+            raise self._error
+        return not self._closed or bool(self.waiting)
+
+    async def __aiter__(self) -> AsyncIterator[Result]:
+        while await self.more():
+            while self.waiting:
+                yield self.waiting.popleft()

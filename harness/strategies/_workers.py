@@ -86,9 +86,13 @@ class Workers:
     async def stream(self, items: AsyncIterable[Item]) -> AsyncGenerator[Result, None]:
         """Results as they complete; closing the iterator early cancels the requests in flight."""
         producer = asyncio.create_task(self._produce(items))
+        outbox = self._outbox
+        ready = outbox.waiting
         try:
-            async for result in self._outbox:
-                yield result
+            # A further generator in between would cost each result a tenth of its strategy.
+            while await outbox.more():
+                while ready:
+                    yield ready.popleft()
         finally:
             leftover = [producer, *self._tasks]
             for task in leftover:
@@ -113,11 +117,12 @@ class Workers:
 
     def _employ(self) -> None:
         """Wake an idle worker; else start one if none is searching, or fewer than slots are free."""
-        if self._wake_one():
+        if self._idle and self._wake_one():
             return
-        limit = self._gate.limit.value
-        free = limit - self._gate.in_flight
-        if self._searching < max(1, free) and len(self._tasks) < outstanding(limit):
+        gate = self._gate
+        limit = gate.limit.value
+        free = limit - gate.in_flight
+        if self._searching < (free if free > 1 else 1) and len(self._tasks) < outstanding(limit):
             self._searching += 1
             task = asyncio.create_task(self._work())
             self._tasks[task] = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import aclosing
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -40,10 +39,8 @@ class Adaptive:
         limit: Limit = plugins.build("limit", self.limit, {"maximum": self.maximum} if bounded else {})
         return limit
 
-    async def stream(
+    def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
     ) -> AsyncGenerator[Result, None]:
         gate = ConcurrencyLimit(send, observed(self.new_limit()))
-        async with aclosing(Workers(layers(gate), gate, queue_size=2 * self.maximum).stream(items)) as results:
-            async for result in results:
-                yield result
+        return Workers(layers(gate), gate, queue_size=2 * self.maximum).stream(items)

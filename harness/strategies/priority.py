@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -47,11 +46,8 @@ class Priority:
             return Fixed(self.concurrency)
         return Adaptive(limit=self.limit, maximum=self.concurrency).new_limit()
 
-    async def stream(
+    def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
     ) -> AsyncGenerator[Result, None]:
         gate = ConcurrencyLimit(send, observed(self.new_limit()))
-        workers = Workers(layers(gate), gate, self.queue_size, by_priority=True, patience=self.patience)
-        async with aclosing(workers.stream(items)) as results:
-            async for result in results:
-                yield result
+        return Workers(layers(gate), gate, self.queue_size, by_priority=True, patience=self.patience).stream(items)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -38,16 +37,12 @@ class QueueStream:
         between(self, 1, 100_000, "concurrency")
         at_least(self, 0, "queue_size", "window")
 
-    async def stream(
+    def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
     ) -> AsyncGenerator[Result, None]:
         gate = ConcurrencyLimit(send, Fixed(self.concurrency))
         workers = Workers(layers(gate), gate, self.queue_size or 2 * self.concurrency, self.priority)
         if self.ordered:
             reorder = Reorder(self.window or 8 * self.concurrency)
-            stream = reorder.results(workers.stream(reorder.items(items)))
-        else:
-            stream = workers.stream(items)
-        async with aclosing(stream) as results:
-            async for result in results:
-                yield result
+            return reorder.results(workers.stream(reorder.items(items)))
+        return workers.stream(items)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,10 +32,8 @@ class Threads:
         """The number of threads that the blocking transport needs."""
         return self.workers
 
-    async def stream(
+    def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
     ) -> AsyncGenerator[Result, None]:
         gate = ConcurrencyLimit(send, Fixed(self.workers))
-        async with aclosing(Workers(layers(gate), gate, queue_size=self.workers).stream(items)) as results:
-            async for result in results:
-                yield result
+        return Workers(layers(gate), gate, queue_size=self.workers).stream(items)

@@ -220,7 +220,7 @@ async def arrivals(schedule: Schedule) -> int:
     source = case.build_source(case.build_strategy())
     pulled = 0
     async with Alarm() as alarm:
-        async for _ in Feed(source, case.build_mix(), schedule, clock()(), alarm.until):
+        async for _ in Feed(source, case.build_mix(), schedule, clock()(), alarm.until, grain_s=alarm.grain_s):
             pulled += 1
     return pulled
 

@@ -119,6 +119,42 @@ def test_a_timer_that_wakes_late_is_the_generators_lag() -> None:
     virtually(main())
 
 
+@pytest.mark.parametrize(("rate_per_s", "wakes", "lag_s"), [(20_000.0, 35, 0.0003), (2_000.0, 199, 0.0)])
+def test_dense_arrivals_share_a_wake_up_and_the_wait_is_lag(rate_per_s: float, wakes: int, lag_s: float) -> None:
+    woken: list[float] = []
+
+    async def waking(when: float) -> None:
+        woken.append(when)
+        await sleep_until(when)
+
+    async def main() -> list[Item]:
+        times = constant(rate_per_s, 200 / rate_per_s)
+        return [item async for item in Feed(synthetic(), ONE_TASK, times, ZERO, waking, grain_s=0.0003)]
+
+    items = virtually(main())
+    assert len(items) == 200
+    assert len(woken) == pytest.approx(wakes, abs=4)
+    assert all(item.due <= item.fired <= item.due + lag_s + 1e-9 for item in items)
+    assert max(item.fired - item.due for item in items) == pytest.approx(lag_s, abs=1e-9)
+
+
+def test_a_stop_while_arrivals_wait_for_each_other_gives_out_those_that_were_due() -> None:
+    async def main() -> list[Item]:
+        feed: Feed
+
+        async def stopped(when: float) -> None:
+            if not feed.stopped:
+                await sleep_until(when - 0.0001)
+                feed.stop(asyncio.get_running_loop().time())
+
+        feed = Feed(synthetic(), ONE_TASK, constant(20_000.0, 1.0), ZERO, stopped, grain_s=0.0003)
+        return [item async for item in feed]
+
+    items = virtually(main())
+    assert items
+    assert all(item.due <= item.fired <= ZERO + 0.0003 for item in items)
+
+
 async def test_a_stop_ends_the_stream_even_while_it_sleeps() -> None:
     """The alarm is turned off; an item that was due before the stop is still given out, none after."""
     loop = asyncio.get_running_loop()

@@ -15,6 +15,11 @@ from harness.client.types import Task
 from harness.load.lines import LINE_MAX, LongLine, count_lines
 from harness.load.rows import RowReader
 
+KEPT_BYTES = 4 * 1024 * 1024
+"""Bytes of lines whose parsed rows are kept for the next pass, over all parts of a file."""
+_Row = tuple[Any, int]
+_NOT_KEPT: Any = object()
+
 
 class Jsonl:
     """Rows of a file of any form as checked data. Malformed lines are counted.
@@ -43,6 +48,11 @@ class Jsonl:
         self.reading = reading or InputSettings()
         self._reader = RowReader(self.path, self.columns, self.reading)
         self._read_through = False
+        self._plain = self._reader.is_plain
+        self._kept: dict[int, _Row | None] = {}
+        self._kept_task: Task | None = None
+        # Bytes of further lines that may be kept.
+        self._room = 0
 
     @property
     def first_bad_line(self) -> str | None:
@@ -56,6 +66,8 @@ class Jsonl:
         Raises UsageError if the file cannot be read or has no valid line.
         """
         index = good = 0
+        # Rows of a small file are read again and again, but parsed once.
+        kept = self._kept_for(task, parts)
         while self.items is None or index < self.items:
             before = good
             for number, line in self._lines():
@@ -64,7 +76,12 @@ class Jsonl:
                         raise UsageError(f"{self.path}: {self._no_good_line(index)}")
                     return
                 if index % parts == part:
-                    row = self._parse(task, line, number)
+                    row = kept.get(number, _NOT_KEPT)
+                    if row is _NOT_KEPT:
+                        row = self._parse(task, line, number)
+                        if self._room > 0:
+                            kept[number] = row
+                            self._room -= len(line)
                     if row is not None:
                         good += 1
                         yield index, row[0], row[1]
@@ -76,6 +93,12 @@ class Jsonl:
                 raise UsageError(f"{self.path}: {self._no_good_line(index)}")
             if self.items is None:
                 return
+
+    def _kept_for(self, task: Task, parts: int) -> dict[int, _Row | None]:
+        """The parsed rows by line number; another task parses them in its own way."""
+        if self._kept_task is not task:
+            self._kept_task, self._kept, self._room = task, {}, KEPT_BYTES // parts
+        return self._kept
 
     def count(self) -> int:
         """The number of its rows, valid or not; reads the whole file. Raises UsageError if it cannot be read."""
@@ -98,28 +121,30 @@ class Jsonl:
 
     def _lines(self) -> Iterator[tuple[int, bytes | LongLine]]:
         """Number and bytes of every line that is wanted and not blank."""
-        for number, line in self._reader.numbered():
-            if self._wanted(line):
-                yield number, line
+        rows = self._reader.numbered()
+        return rows if not self._reader.chooses else (row for row in rows if self._wanted(row[1]))
 
     def _wanted(self, line: bytes | LongLine) -> bool:
         """Whether --where holds for the row; also true for a malformed one, so that it is counted."""
-        if not self._reader.chooses or isinstance(line, LongLine):
+        if isinstance(line, LongLine):
             return True
         try:
             return self._reader.wanted(self._reader.row(line))
         except (ItemError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return True
 
-    def _parse(self, task: Task, line: bytes | LongLine, number: int) -> tuple[Any, int] | None:
+    def _parse(self, task: Task, line: bytes | LongLine, number: int) -> _Row | None:
         if isinstance(line, LongLine):
             self._set_aside(number, f"longer than {LINE_MAX} bytes")
             return None
         read: dict[str, Any] = {}
         try:
-            read = self._reader.row(line)
-            self._reader.wanted(read)
-            row = self._reader.mapped(read)
+            if self._plain:
+                row = read = self._reader.plain(line)
+            else:
+                read = self._reader.row(line)
+                self._reader.wanted(read)
+                row = self._reader.mapped(read)
             return data_of(task, row), priority_of(row, checked=self.priorities)
         except ItemError as error:
             self._set_aside(number, str(self._reader.explained(error, read)))
