@@ -29,7 +29,8 @@ def test_importing_the_client_loads_none_of_its_names() -> None:
     assert not {"aiohttp", "asyncio", "numpy"} & loaded
     ours = {name for name in loaded if name.startswith("harness.")}
     assert ours == {
-        f"harness.client{end}" for end in ("", "._lazy", ".answers", ".errors", ".items", ".outcome", ".types")
+        f"harness.client{end}"
+        for end in ("", "._lazy", ".answers", ".errors", ".event_form", ".items", ".outcome", ".sample", ".types")
     }
 
 

@@ -111,8 +111,13 @@ def test_kserve_gives_a_tensor_for_all_texts_of_a_request() -> None:
         assert sent(path, method="GET").status == 200
 
 
+def test_ollama_answers_in_json_on_request() -> None:
+    answer = sent("/api/generate", {"model": "m", "prompt": "x", "format": "json", "stream": False}).json
+    assert isinstance(json.loads(answer["response"]), dict)
+
+
 REFUSED = [
-    ("/api/generate", {"model": "m", "prompt": "x", "format": "json"}, 400, {"error": "format: is not supported"}),
+    ("/api/generate", {"model": "m", "prompt": "x", "format": "xml"}, 400, {"error": "format: "}),
     ("/api/chat", {"model": "m", "messages": []}, 400, {"error": "messages: must hold at least one item"}),
     ("/api/chat", {"messages": CHAT}, 400, {"error": "model: is required"}),
     ("/generate", {"inputs": "x", "parameters": {"top_k": 3}}, 422, {"error": "top_k: is", "error_type": "validation"}),
