@@ -53,7 +53,7 @@ def _page(diff: Diff, drawings: Sequence[Drawing]) -> Page:
     lines = ["The runs are not of the same load or task. They were compared by force."] if diff.obstacles else []
     for names, which in ((diff.only_before, "before"), (diff.only_after, "after")):
         lines += [f"Only {which}: {', '.join(names)}."] if names else []
-    changed = [[one.name, one.before, one.after] for one in (*diff.obstacles, *diff.changed)]
+    changed = [[one.label, one.before, one.after] for one in (*diff.obstacles, *diff.changed)]
     return Page(
         title=f"{diff.after} against {diff.before}",
         style=STYLES[diff.status],
@@ -75,5 +75,5 @@ def _figures(comparisons: Sequence[Comparison]) -> str:
 
 
 def _conditions(changed: Sequence[Changed]) -> str:
-    lines = [f"| {escaped(one.name)} | {escaped(one.before)} | {escaped(one.after)} |" for one in changed]
+    lines = [f"| {escaped(one.label)} | {escaped(one.before)} | {escaped(one.after)} |" for one in changed]
     return "\n".join(["| | before | after |", "|---|---|---|", *lines])

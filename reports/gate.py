@@ -39,7 +39,7 @@ def text(gate: Gate, written: Sequence[Path], brief: bool = False) -> str:
         lines.append(case)
         lines += [f"  {SIGNS[check.status]} {check.text}" for check in gate.checks if check.case == case]
     lines += [f"invalid: {reason}" for reason in gate.reasons] + [f"not whole: {note}" for note in gate.notes]
-    lines += [f"differs: {one.name}: {one.before} -> {one.after}" for one in gate.changed]
+    lines += [f"differs: {one.label}: {one.before} -> {one.after}" for one in gate.changed]
     # The findings are listed above.
     if gate.status not in ("passed", "invalid"):
         verdict = f"gate: {gate.status}, {_share(gate)}"
@@ -110,7 +110,7 @@ def markdown(gate: Gate, charts: Sequence[str] = ()) -> str:
         body = ["| " + " | ".join(map(escaped, row)) + " |" for row in cells]
         parts.append("\n".join([f"## {title}", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|", *body]))
     parts += [escaped(played(gate)), escaped(advice(gate)), *charts]
-    changed = [f"- {escaped(one.name)}: {escaped(one.before)}, now {escaped(one.after)}" for one in gate.changed]
+    changed = [f"- {escaped(one.label)}: {escaped(one.before)}, now {escaped(one.after)}" for one in gate.changed]
     parts.append("\n".join(["## What differs in the conditions", "", *changed]) if changed else "")
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -143,7 +143,7 @@ def render(gate: Gate, directory: Path, name: str, drawings: Sequence[Drawing] =
 def _page(gate: Gate, directory: Path, drawings: Sequence[Drawing]) -> Page:
     from reports.judgement_page import Page, grid
 
-    changed = [[one.name, one.before, one.after] for one in gate.changed]
+    changed = [[one.label, one.before, one.after] for one in gate.changed]
     return Page(
         title=f"gate of {gate.candidate} against {gate.baseline}",
         style=STYLES[gate.status],

@@ -140,6 +140,6 @@ def _differences(trend: Trend, which: str) -> list[str]:
     for point in trend.points:
         changes: list[Changed] = getattr(point, which)
         if changes:
-            words = "; ".join(f"{one.name}: {one.before} → {one.after}" for one in changes)
+            words = "; ".join(f"{one.label}: {one.before} → {one.after}" for one in changes)
             found.append(elide(printable(f"{point.path}: {words}"), 600))
     return found

@@ -106,6 +106,6 @@ def _refusal(found: Diff, before: Path, after: Path) -> str:
     first, more = found.obstacles[0], len(found.obstacles) - 1
     others = f" (and {more} more such differences)" if more else ""
     return (
-        f"{before} and {after} cannot be compared: {first.name} is {first.before} in the first "
+        f"{before} and {after} cannot be compared: {first.label} is {first.before} in the first "
         f"and {first.after} in the second{others}. Add --force to compare them nevertheless"
     )

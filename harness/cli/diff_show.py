@@ -29,9 +29,9 @@ def show(diff: Diff, written: Sequence[Path] = ()) -> None:
         console = Console(highlight=False, width=PLAIN_WIDTH)
     console.print(Text(f"before: {diff.before}   after: {diff.after}"))
     for one in diff.obstacles:
-        console.print(Text(f"NOT THE SAME: {one.name}: {one.before} -> {one.after}", style="bold red"))
+        console.print(Text(f"NOT THE SAME: {one.label}: {one.before} -> {one.after}", style="bold red"))
     for one in diff.changed:
-        console.print(Text(f"differs: {one.name}: {one.before} -> {one.after}", style="yellow"))
+        console.print(Text(f"differs: {one.label}: {one.before} -> {one.after}", style="yellow"))
     for names, which in ((diff.only_before, "before"), (diff.only_after, "after")):
         if names:
             console.print(Text(f"only {which}: {', '.join(names)}", style="yellow"))

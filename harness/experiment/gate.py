@@ -159,7 +159,7 @@ def _check_comparable(wanted: GateSettings, baseline: Finished, candidate: Finis
     if found := obstacles(baseline, candidate):
         first = found[0]
         raise UsageError(
-            f"--baseline {wanted.baseline} cannot be compared: {first.name} is {first.before} there and "
+            f"--baseline {wanted.baseline} cannot be compared: {first.label} is {first.before} there and "
             f"{first.after} here. Give this command the load of the baseline"
         )
 

@@ -16,9 +16,15 @@ DiffStatus = Literal["no worse", "worse", "not enough repeats", "invalid"]
 class Changed(msgspec.Struct, frozen=True):
     """A condition of the measurement that differs between the runs."""
 
-    name: str  # environment.cpu_model, case adaptive: strategy.maximum ...
+    name: str  # environment.cpu_model, strategy.settings.maximum ...
     before: str
     after: str
+    case: str | None = None  # the only one that it concerns
+
+    @property
+    def label(self) -> str:
+        """The name, with the case."""
+        return self.name if self.case is None else f"case {self.case}: {self.name}"
 
 
 class Diff(msgspec.Struct, frozen=True):

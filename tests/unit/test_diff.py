@@ -165,7 +165,7 @@ def test_other_conditions_are_listed(tmp_path: Path, capsys: pytest.CaptureFixtu
     moved = msgspec.structs.replace(moved, layers={"retries": 2}, strategy=type(moved.strategy)("a", {"maximum": 9}))
     other = run(moved, environment=of, tool={"version": "2"}, seed=2)
     found = between(run(case("a", BASE)), other)
-    assert [one.name for one in found.changed] == [
+    assert [one.label for one in found.changed] == [
         *("tool.version", "environment.cpu_model", "library.aiohttp", "seed"),
         *("case a: server.server", "case a: strategy.settings.maximum", "case a: layers.retries"),
     ]
@@ -179,6 +179,16 @@ def test_one_change_of_all_cases_is_one_line() -> None:
     first = run(case("a", BASE), case("b", BASE))
     second = run(case("a", BASE, target=slow), case("b", BASE, target=slow))
     assert [one.name for one in between(first, second).changed] == ["server.server"]
+
+
+def test_a_colon_in_the_name_of_a_case_is_a_part_of_it() -> None:
+    """The case has a field of its own; the name of the condition stays whole."""
+    slow = Target("http://127.0.0.1:1", "slow")
+    first = run(case("a: b", BASE), case("c: d", BASE))
+    second = run(case("a: b", BASE, target=slow), case("c: d", BASE, target=slow))
+    assert [(one.case, one.name) for one in between(first, second).changed] == [(None, "server.server")]
+    (only,) = between(first, run(case("a: b", BASE, target=slow), case("c: d", BASE))).changed
+    assert (only.case, only.name, only.label) == ("a: b", "server.server", "case a: b: server.server")
 
 
 def test_cases_of_one_run_only_are_named() -> None:

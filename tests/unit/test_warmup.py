@@ -18,6 +18,7 @@ from harness.measure.reduce import columns
 from harness.measure.reduce.counting import Evidence
 from harness.measure.reduce.warmup import cut, mser
 from harness.measure.result import Case
+from tests.simulation.statistics import settling
 from tests.simulation.statistics.calibration import queue
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -77,6 +78,28 @@ def test_an_even_server_is_hardly_ever_called_unsettled(requests: int, load: flo
     """The few batches at the end of a run say little about their own spread: they were chosen because it is small."""
     rng = np.random.default_rng(7)
     assert share(lambda: even_server(requests, load, rng))[1] <= 0.05
+
+
+@pytest.mark.parametrize("workers", [1, 5])
+@pytest.mark.parametrize(("load", "requests"), [(0.8, 600), (0.9, 300), (0.9, 600), (0.9, 1_500)])
+def test_a_busy_queue_is_hardly_ever_called_unsettled(workers: int, load: float, requests: int) -> None:
+    """Neighbouring batches of a busy queue are alike, which looks like a change to a test that ignores it."""
+    assert settling.unsettled(settling.steady(workers, load, requests), 60) <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("make", "power"),
+    [
+        (settling.overloaded(1, 1.3, 600), 0.95),
+        (settling.overloaded(5, 1.1, 2_000), 0.7),
+        (settling.independent(600, 2.0), 0.95),
+        (settling.independent(2_000, 1.3), 0.75),
+    ],
+    ids=["30 % too much", "10 % too much", "twice as slow", "30 % slower"],
+)
+def test_a_run_that_changes_is_called_unsettled(make: settling.Make, power: float) -> None:
+    """An overloaded server, and one that is slower for two thirds of the run."""
+    assert settling.unsettled(make, 40) >= power
 
 
 @pytest.mark.parametrize(("requests", "slow", "factor"), [(600, 60, 1.5), (600, 200, 1.3), (2_000, 200, 0.8)])

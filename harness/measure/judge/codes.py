@@ -77,7 +77,10 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
         "valid",
         "latency or service time rose or fell during a steady load, by 5 % or more (rank test, 1 % level)",
     ),
-    "unsettled": ("valid", "under a steady load, latency or throughput had not settled by the middle of the run"),
+    "unsettled": (
+        "valid",
+        "under a steady load, latency or throughput had not settled by the middle of the run, or answers fell behind",
+    ),
     "wide": ("valid", "--repeats auto spent its budget before every interval was as narrow as asked for"),
     "bursts": (
         "valid",

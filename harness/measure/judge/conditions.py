@@ -40,9 +40,8 @@ def obstacles(before: Finished, after: Finished) -> list[Changed]:
         names = [", ".join(case.name for case in run.result.cases) or "none" for run in (before, after)]
         return [*found, Changed("cases (no name in common)", names[0], names[1])]
     for first, second in cases:
-        where = f"case {second.name}"
-        found += _differing(f"{where}: task", first.task, second.task)
-        found += _differing(f"{where}: load", _plain(first.load), _plain(second.load))
+        found += _differing("task", first.task, second.task, second.name)
+        found += _differing("load", _plain(first.load), _plain(second.load), second.name)
     found += _planned(before, after, forbidding=True)
     return [*_grouped(found), *_schedules(before.result, after.result)]
 
@@ -51,19 +50,17 @@ def changed(before: Finished, after: Finished) -> list[Changed]:
     """Every other difference: machine, versions, server, strategy, layers, seed."""
     first, second = before.result, after.result
     found = list(_differing("tool", first.tool, second.tool))
-    machines = ({key: run.environment.get(key) for key in _MACHINE} for run in (first, second))
-    found += _differing("environment", *machines)
-    libraries = (run.environment.get("libraries") for run in (first, second))
-    found += _differing("library", *libraries)
+    one, other = ({key: run.environment.get(key) for key in _MACHINE} for run in (first, second))
+    found += _differing("environment", one, other)
+    found += _differing("library", first.environment.get("libraries"), second.environment.get("libraries"))
     found += _differing("commit", first.environment.get("git_sha"), second.environment.get("git_sha"))
     found += _differing("seed", first.seed, second.seed)
     if before.plan is not None and after.plan is not None:
         found += _differing("slo", before.plan.slo, after.plan.slo)
-    for one, other in common(first, second):
-        where = f"case {other.name}"
-        found += _differing(f"{where}: server", _plain(one.target), _plain(other.target))
-        found += _differing(f"{where}: strategy", _plain(one.strategy), _plain(other.strategy))
-        found += _differing(f"{where}: layers", one.layers, other.layers)
+    for earlier, later in common(first, second):
+        found += _differing("server", _plain(earlier.target), _plain(later.target), later.name)
+        found += _differing("strategy", _plain(earlier.strategy), _plain(later.strategy), later.name)
+        found += _differing("layers", earlier.layers, later.layers, later.name)
     return _grouped([*found, *_planned(before, after, forbidding=False)])
 
 
@@ -77,10 +74,10 @@ def _planned(before: Finished, after: Finished, forbidding: bool) -> Iterator[Ch
             for name in _PLANNED:
                 if (name in _LOAD_OF_PLAN) is forbidding:
                     values = (_of_plan(earlier[case.name], name), _of_plan(case, name))
-                    yield from _differing(f"case {case.name}: {name}", *values)
+                    yield from _differing(name, *values, case.name)
             if forbidding:
                 arrivals = (_arrivals(earlier[case.name]), _arrivals(case))
-                yield from _differing(f"case {case.name}: arrivals of the repeats", *arrivals)
+                yield from _differing("arrivals of the repeats", *arrivals, case.name)
 
 
 def _schedules(before: RunResult, after: RunResult) -> Iterator[Changed]:
@@ -109,26 +106,21 @@ def _lengths(case: PlanCase) -> dict[str, Any]:
     return asked | {"ignore_eos": plan.calibration is not None and plan.calibration.full_length}
 
 
-def _differing(name: str, before: Any, after: Any) -> Iterator[Changed]:
+def _differing(name: str, before: Any, after: Any, case: str | None = None) -> Iterator[Changed]:
     """The values that differ, of mappings key by key."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in {**before, **after}:
-            yield from _differing(f"{name}.{key}", before.get(key), after.get(key))
+            yield from _differing(f"{name}.{key}", before.get(key), after.get(key), case)
     elif before != after:
-        yield Changed(name, _words(before), _words(after))
+        yield Changed(name, _words(before), _words(after), case)
 
 
 def _grouped(found: list[Changed]) -> list[Changed]:
     """One entry where the same change applies to several cases."""
-    cases: dict[tuple[str, str, str], list[str]] = {}
+    cases: dict[tuple[str, str, str], list[str | None]] = {}
     for one in found:
-        case, colon, name = one.name.partition(": ")
-        key = (name if colon else one.name, one.before, one.after)
-        cases.setdefault(key, []).append(case if colon else "")
-    return [
-        Changed(f"{of[0]}: {name}" if of[0] and len(of) == 1 else name, before, after)
-        for (name, before, after), of in cases.items()
-    ]
+        cases.setdefault((one.name, one.before, one.after), []).append(one.case)
+    return [Changed(*change, case=of[0] if len(of) == 1 else None) for change, of in cases.items()]
 
 
 def _plain(value: msgspec.Struct) -> Any:

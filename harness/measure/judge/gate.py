@@ -66,7 +66,7 @@ def judge(
         noise_floor=_floor(cases, figures) if paired else None,
         started_at=candidate.result.started_at,
         # Two servers always have two URLs.
-        changed=[one for one in changed(baseline, candidate) if not one.name.endswith("server.url")],
+        changed=[one for one in changed(baseline, candidate) if one.name != "server.url"],
     )
     return concluded(_with_faults(found, baseline.result, candidate.result, bool(cases)))
 

@@ -76,16 +76,12 @@ def _differences(before: RunResult, after: RunResult) -> tuple[list[Changed], li
 
 
 def _breaks(name: str) -> bool:
-    return _plain(name).split(".")[0] in _BREAKS
+    return name.split(".", maxsplit=1)[0] in _BREAKS
 
 
 def _unnamed(one: Changed) -> Changed:
-    return msgspec.structs.replace(one, name=_plain(one.name))
-
-
-def _plain(name: str) -> str:
-    """Without the case, which the trend names already. The name of a case can hold a colon, the rest cannot."""
-    return name.rpartition(": ")[2] if name.startswith("case ") else name
+    """Without the case, which the trend names already."""
+    return msgspec.structs.replace(one, case=None)
 
 
 def _of_case(conditions: RunResult, case: ListedCase) -> RunResult:

@@ -8,7 +8,9 @@ Rules of this file
   2. Repeats are averaged before the cut is sought, so that all of them have the same.
   3. A cut counts only if the removed part differs from the rest by more than chance explains. Without this rule MSER-5
      finds a warm-up in a fifth of short stationary runs.
-  4. A cut beyond the half of the run is none: the run has not settled, and only the fixed time is removed.
+  4. A cut beyond the half of the run is none: the run has not settled, and only the fixed time is removed. There the
+     test counts neighbouring batches by their correlation, which a busy queue has without ever changing.
+  5. A run whose answers fell behind its arrivals has not settled either.
 """
 
 from __future__ import annotations
@@ -36,6 +38,12 @@ SLICE_LEAST = 3
 ALMOST = 1.05
 SURE = 4.0
 """Standard errors by which the removed part must differ from the rest."""
+BEHIND = 2.5
+"""Standard errors by which answers must be slower than arrivals for a queue that grows."""
+PARAMETERS = 4
+"""Of a fit: two levels, the place between them, and the choice between levels and line."""
+INDEPENDENT_LEAST = 4
+"""Fewer independent batches do not tell a change from a busy queue."""
 
 
 class Cut(NamedTuple):
@@ -59,12 +67,16 @@ def cut(repeats: Sequence[tuple[Array, Array, Array]], floor_ns: int) -> Cut:
         place = mser(batches, len(batches) // 2)
         if not _differs(batches, place):
             place = 0
-        if last > len(batches) // 2 and _differs(batches[place:], last - place):
+        if last > len(batches) // 2 and _changes(batches[place:], last - place):
             settled = False
         elif place:
             begins = max(begins, *(int(due[place * BATCH * (len(due) // slices)]) for due, _, _ in counted))
     # Fixed time and cut together leave half of the arrivals at least.
-    settled = settled and (begins == floor_ns or begins <= max(int(due[-1]) for due, _, _ in counted) // 2)
+    settled = (
+        settled
+        and not _falls_behind(counted, slices)
+        and (begins == floor_ns or begins <= max(int(due[-1]) for due, _, _ in counted) // 2)
+    )
     return Cut(begins if settled else floor_ns, settled)
 
 
@@ -116,12 +128,27 @@ def _latency(due: Array, done: Array, late: Array, slices: int) -> Array:
 
 def _throughput(due: Array, done: Array, late: Array, slices: int) -> Array:
     """Logarithm of the time that each slice of answers took, with the arrivals' own rhythm removed."""
-    size = len(done) // slices
-    edges = np.arange(1, slices) * size
-    took, asked = (np.diff(np.sort(instants)[edges], prepend=instants.min()) for instants in (done, due))
+    took, asked = (_spans(instants, slices) for instants in (done, due))
     ratio = np.log(np.maximum(took, 1.0)) - np.log(np.maximum(asked, 1.0))
     series: Array = np.concatenate([ratio, ratio[-1:]])
     return series
+
+
+def _spans(instants: Array, slices: int) -> Array:
+    """The time of each slice but the last."""
+    edges = np.arange(1, slices) * (len(instants) // slices)
+    spans: Array = np.diff(np.sort(instants)[edges], prepend=instants.min())
+    return spans
+
+
+def _falls_behind(repeats: Sequence[tuple[Array, Array, Array]], slices: int) -> bool:
+    """Whether slices of answers took longer than those of arrivals, by more than chance explains: a queue grew.
+
+    In a steady queue a slice that takes longer is followed by shorter ones, so that chance is overestimated here.
+    """
+    late = np.mean([_spans(done, slices) - _spans(due, slices) for due, done, _ in repeats], axis=0)
+    growth, error = float(late.sum()), float(np.std(late, ddof=1)) * math.sqrt(len(late))
+    return growth > max(BEHIND * error, float(np.mean([np.median(each[2]) for each in repeats])) / 2)
 
 
 def _differs(batches: Array, place: int) -> bool:
@@ -133,6 +160,41 @@ def _differs(batches: Array, place: int) -> bool:
     error = float(np.std(rest, ddof=1)) * math.sqrt((1 / place + 1 / len(rest)) / independent)
     difference = abs(float(batches[:place].mean() - rest.mean()))
     return _deviation(difference / error, independent * len(rest) - 1) > SURE if error > 0 else difference > 0
+
+
+def _changes(batches: Array, place: int) -> bool:
+    """Whether the first batches differ from the rest, where the cut was sought in the whole series.
+
+    The correlation of neighbours is that of the rest of the best fit: two levels, or a straight line.
+    """
+    n = len(batches)
+    left = min((_around_levels(batches), _around_line(batches)), key=lambda rest: float(rest @ rest))
+    if (squares := float(left @ left)) <= 0:
+        return bool(np.ptp(batches) > 0)
+    neighbours = float(left[1:] @ left[:-1]) / squares
+    # It is estimated too low in a short series (Kendall 1954), by as much again for each fitted parameter.
+    neighbours = min(max(neighbours + (PARAMETERS + 3 * neighbours) / n, 0.0), 0.97)
+    alike = (1 + neighbours) / (1 - neighbours)
+    if n / alike < INDEPENDENT_LEAST:
+        return False
+    error = math.sqrt(squares / max(n - 2 * alike, 1.0) * (1 / place + 1 / (n - place)) * alike)
+    return _deviation(abs(float(batches[:place].mean() - batches[place:].mean())) / error, n / alike - 2) > SURE
+
+
+def _around_levels(batches: Array) -> Array:
+    """What two levels leave, with the change at the best place."""
+    n = len(batches)
+    sums, counts = np.cumsum(batches)[1:-2], np.arange(2, n - 1)
+    gains = sums**2 / counts + (batches.sum() - sums) ** 2 / (n - counts)
+    at = int(counts[np.argmax(gains)])
+    return np.concatenate([batches[:at] - batches[:at].mean(), batches[at:] - batches[at:].mean()])
+
+
+def _around_line(batches: Array) -> Array:
+    """What a straight line leaves."""
+    place = np.arange(len(batches)) - (len(batches) - 1) / 2
+    rest: Array = batches - batches.mean() - place * float(place @ batches) / float(place @ place)
+    return rest
 
 
 def _deviation(t: float, degrees: float) -> float:
