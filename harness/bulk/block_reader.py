@@ -35,11 +35,15 @@ class BlockReader:
         read: Mark | None = None,
         rows: Callable[[int], Splitter] = Lines,
         encoding: str | None = None,
+        plain: bool = False,
     ) -> None:
         self._mark = mark
         self._read = read or mark
         self.checked = self._read.offset <= mark.offset
         self._unpack = Unpack(encoding)
+        if plain:
+            # It begins in the middle of a file, whose own beginning was checked.
+            self._unpack.plainly()
         self._rows = rows
         self._lines = rows(0)
         # Position and checksum in the unpacked bytes.

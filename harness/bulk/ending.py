@@ -21,6 +21,7 @@ _ADVICE = {
     "disk": (GO_ON, "what was done is kept. Once there is room"),
     "strategy": (GO_ON, "what was done is kept; the lines without a result are sent again"),
     "input": (GO_ON, "what was done is kept. Once the input is whole, and its first lines are those of this run"),
+    "worker": (GO_ON, "what was done is kept"),
     "errors": (GO_ON, "what was done is kept; fix the cause first, or the same lines fail again"),
 }
 """Reason for the stop -> helpful option, and its condition."""
@@ -30,7 +31,7 @@ class Summary(msgspec.Struct, frozen=True):
     """How a run ended; `counts` are of all its sessions, `session` of this one."""
 
     complete: bool
-    stopped: str | None  # errors, interrupted, server, disk, reader (of a pipe), input or strategy
+    stopped: str | None  # errors, interrupted, server, disk, reader (of a pipe), input, worker or strategy
     # Reason for the stop, or for not passing.
     text: str
     counts: dict[str, Any]

@@ -59,7 +59,18 @@ class Intake:
         self._lines: list[bytes | LongLine] = []
         self._first = self._position = 0
         self.stopped = False
+        self._ended = False
         self._wake: asyncio.Future[None] | None = None
+
+    @property
+    def given(self) -> int:
+        """Number of the last line that was given out."""
+        return self._first + self._position - 1
+
+    @property
+    def read_all(self) -> bool:
+        """Whether every line was given out."""
+        return self._ended and self._position >= len(self._lines)
 
     def settled(self, line: int) -> None:
         """Release a settled line."""
@@ -157,6 +168,7 @@ class Intake:
         if self._reading.done():
             block, self._reading = self._reading.result(), None
             if block is None:
+                self._ended = True
                 return False
             self._lines, self._first, self._position = block.lines, block.mark.line, 0
             self._store.block(block.mark, block.end)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def read(path: Path) -> Past:
     checkpoint: Checkpoint | None = None
     covered, read_to = Done(), Mark()
     records: dict[int, Record] = {}
-    for kind, body in _records(path):
+    for kind, body in records_of(path):
         if kind == HEAD:
             fingerprint = msgspec.json.decode(body, type=dict[str, Any])
         elif kind == CHECKPOINT:
@@ -118,13 +118,13 @@ def _offset(mark: Mark) -> int:
     return mark.offset
 
 
-def _records(path: Path) -> Iterator[tuple[bytes, bytes]]:
+def records_of(path: Path, kinds: Set[bytes] = KINDS) -> Iterator[tuple[bytes, bytes]]:
     """Kind and body of each whole record; raises UsageError for one that is damaged."""
     # Number and place of the first record that is not whole.
     damaged: tuple[int, int] | None = None
     at = 0
     for number, line in enumerate(_lines(path), 1):
-        record = _checked(line)
+        record = _checked(line, kinds)
         if record is None:
             if number == 1:
                 raise UsageError(f"{path}: is not the journal of a run, or damaged; {DAMAGED_HINT}")
@@ -140,10 +140,10 @@ def _records(path: Path) -> Iterator[tuple[bytes, bytes]]:
         at += len(line)
 
 
-def _checked(line: bytes) -> tuple[bytes, bytes] | None:
+def _checked(line: bytes, kinds: Set[bytes]) -> tuple[bytes, bytes] | None:
     """Kind and body of a line that fits its checksum."""
     kind, crc, body = line[:1], line[1:9], line[10:-1]
-    if kind not in KINDS or not line.endswith(b"\n") or line[9:10] != b" " or crc != _crc(kind, body):
+    if kind not in kinds or not line.endswith(b"\n") or line[9:10] != b" " or crc != _crc(kind, body):
         return None
     return kind, body
 
@@ -160,13 +160,14 @@ def _crc(kind: bytes, body: bytes) -> bytes:
     return b"%08x" % zlib.crc32(body, zlib.crc32(kind))
 
 
-def _line(kind: bytes, body: bytes) -> bytes:
+def line_of(kind: bytes, body: bytes) -> bytes:
+    """A record as a line, with its checksum."""
     return b"%b%b %b\n" % (kind, _crc(kind, body), body)
 
 
 def encode(kind: bytes, line: int, text: bytes) -> bytes:
     """A result as its record; `text` has its end."""
-    return _line(kind, b"%d %b" % (line, text[:-1]))
+    return line_of(kind, b"%d %b" % (line, text[:-1]))
 
 
 def text_of(record: bytes) -> bytes:
@@ -180,7 +181,7 @@ class Journal:
     def __init__(self, path: Path, fingerprint: dict[str, Any]) -> None:
         self.path = path
         self.size = 0
-        self._head = _line(HEAD, msgspec.json.encode(fingerprint))
+        self._head = line_of(HEAD, msgspec.json.encode(fingerprint))
         self._fd = -1
         # Records appended during a rewrite.
         self._late: list[bytes] | None = None
@@ -209,7 +210,7 @@ class Journal:
 
     def block(self, read: Mark) -> None:
         """Record how far the input was read, before its lines are given out."""
-        self.append(_line(BLOCK, msgspec.json.encode(read)))
+        self.append(line_of(BLOCK, msgspec.json.encode(read)))
 
     def sync(self) -> None:
         """Make all records survive a power failure; may take long."""
@@ -271,4 +272,4 @@ class Journal:
 
 
 def _line_of(checkpoint: Checkpoint) -> bytes:
-    return _line(CHECKPOINT, msgspec.json.encode(checkpoint))
+    return line_of(CHECKPOINT, msgspec.json.encode(checkpoint))

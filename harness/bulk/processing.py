@@ -21,6 +21,7 @@ from harness.bulk.ending import EarlyEnd, Summary, summary
 from harness.bulk.entrance import entrance
 from harness.bulk.intake import Intake
 from harness.bulk.output_forms import rows_for
+from harness.bulk.part import Part
 from harness.bulk.results import Results, Tell
 from harness.bulk.row_items import Ticket
 from harness.bulk.saving import Store
@@ -47,7 +48,12 @@ class Process:
     """One session of a run. `await run()`; `stop()` and `cut()` may be called meanwhile, from the same loop."""
 
     def __init__(
-        self, settings: ProcessSettings, send: Send | None = None, alive: Alive | None = None, tell: Tell | None = None
+        self,
+        settings: ProcessSettings,
+        send: Send | None = None,
+        alive: Alive | None = None,
+        tell: Tell | None = None,
+        part: Part | None = None,
     ) -> None:
         self._table = table_output(settings.output)
         if self._table is not None and settings.output_format is not None:
@@ -62,7 +68,8 @@ class Process:
         self._alive = alive
         self._tell = tell or (lambda event, facts: None)
         strategy, own_layers = stack.split(settings.strategy)
-        self._strategy: Strategy = plugins.make("strategy", strategy)
+        self._part = part
+        self._strategy: Strategy = plugins.make("strategy", strategy) if part is None else part.strategy
         self._around = settings.layers.around(stack.parse(own_layers))
         paths.check_apart(settings, self._around.named, self._table.path if self._table else None)
         if provides(self._strategy, BatchingStrategy) and self._strategy.size > settings.window:
@@ -70,6 +77,7 @@ class Process:
         columns = columns_of(settings.columns)
         self._reader = RowReader(settings.input, columns, settings.reading, settings.more_inputs)
         self._rows = rows_for(settings, self._reader, uses_priorities(self._strategy))
+        self._rows.lines_before = part.range.line - 1 if part is not None else 0
         self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)
         self._closing = AsyncExitStack()
         self._built: stack.Built = []
@@ -108,6 +116,16 @@ class Process:
         """Number of exchanges in flight."""
         return self._meter.in_flight if self._meter else 0
 
+    @property
+    def given(self) -> int:
+        """Number of the last line that was given out; 0 before the first one."""
+        return self._intake.given if self._intake else 0
+
+    @property
+    def read_all(self) -> bool:
+        """Whether every line was given out."""
+        return self._intake.read_all if self._intake else False
+
     # The run.
 
     async def run(self) -> Summary:
@@ -125,7 +143,8 @@ class Process:
         return summary
 
     async def _run(self) -> Summary:
-        source = InputSource(self.settings.input_name, self._reader)
+        part = self._part.range if self._part is not None else None
+        source = InputSource(self.settings.input_name, self._reader, part)
         self._empty = source.empty
         try:
             if source.waits and not await self._has_begun(source):
@@ -168,6 +187,9 @@ class Process:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[Send, Alive | None, str]]:
+        if self._part is not None:
+            yield self._part.send, self._part.alive, self._part.server
+            return
         if self._send is not None:
             yield self._send, self._alive, self.settings.target or ""
             return

@@ -89,6 +89,8 @@ class Rows:
         self._task_field = task_field
         self._priority_field = priority_field
         self.priorities = priorities
+        # Lines of the input before the first one that this run reads.
+        self.lines_before = 0
 
     def _check_options(self, built: Sequence[Task]) -> None:
         """Raise UsageError for an option that belongs to a task, without such a task."""
@@ -109,12 +111,12 @@ class Rows:
 
     def item(self, line: int, raw: bytes | LongLine) -> tuple[Item | None, Ticket, str | None]:
         """The item of a line and its ticket; for a malformed line the reason instead, and None for an unwanted one."""
-        ticket = Ticket(line, raw, origin=line)
+        ticket = Ticket(line, raw, origin=line + self.lines_before)
         row: dict[str, Any] = {}
         try:
             if isinstance(raw, LongLine):
                 raise ItemError(f"longer than {LINE_MAX} bytes")  # noqa: TRY301 - a line's faults end in one place
-            if line == 1:
+            if ticket.origin == 1:
                 raw = ticket.raw = raw.removeprefix(BOM)
             row, ticket.place, ticket.raw = self._reader.placed(raw)
             if self._reader.has_header:
@@ -138,7 +140,7 @@ class Rows:
 
     def is_header(self, line: int) -> bool:
         """Whether this line holds the names of columns."""
-        return line == 1 and self._reader.has_header
+        return line + self.lines_before == 1 and self._reader.has_header
 
     def _task_of(self, row: Mapping[str, Any]) -> Task:
         return self._only or self._named(row)

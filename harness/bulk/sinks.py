@@ -152,6 +152,12 @@ class Sink:
         self.size += len(data)
         self.crc = zlib.crc32(data, self.crc)
 
+    def append(self, data: bytes) -> None:
+        """Write bytes as they are, at once; raises OSError if that fails."""
+        write_all(self._fd, data, self.path)
+        self.size += len(data)
+        self.crc = zlib.crc32(data, self.crc)
+
     def sync(self) -> None:
         """Make flushed lines survive a power failure; may take long, so call it in a thread."""
         if self.regular and self._fd >= 0:

@@ -18,9 +18,10 @@ from typing import Any
 
 from harness.bulk.block_reader import BlockReader, LineBlock
 from harness.bulk.journal import Mark
+from harness.bulk.leases.range import Range
 from harness.client.errors import UsageError
 from harness.load import folder
-from harness.load.lines import READ_BYTES, LongLine, Unpack, is_packed
+from harness.load.lines import READ_BYTES, LongLine, Splitter, Unpack, is_packed
 from harness.load.rows import RowReader
 
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
@@ -29,11 +30,17 @@ _HEAD_BYTES = 4
 
 
 class InputSource:
-    """`-` is standard input; anything else a path. Use it once."""
+    """`-` is standard input; anything else a path. Use it once.
 
-    def __init__(self, path: str, rows: RowReader | None = None) -> None:
+    Of a `part`, offsets and numbers of lines count from its own beginning.
+    """
+
+    def __init__(self, path: str, rows: RowReader | None = None, part: Range | None = None) -> None:
         # In messages.
         self.path = path
+        self._part = None if part is None or part.is_whole else part
+        # Where the first byte is in the file.
+        self._base = 0 if self._part is None else self._part.begin
         self._rows = rows or RowReader(path)
         self._encoding = self._rows.settings.encoding
         # Checksum of several files.
@@ -59,10 +66,22 @@ class InputSource:
                 # Another encoding is refused before any file is changed.
                 if not self._converted:
                     next(Unpack(self._encoding).feed(os.pread(self._fd, READ_BYTES, 0)), b"")
+                if self._part is not None:
+                    self._take_part(self._part, info.st_size)
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror or error}") from error
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from error
+
+    def _take_part(self, part: Range, size: int) -> None:
+        if size < part.end:
+            raise UsageError(
+                f"has {size} bytes where {part.end} were found: it has changed, or it is another file here"
+            )
+        self._size, self._changed_ns = part.end - part.begin, 0
+
+    def _bytes(self, count: int, at: int) -> bytes:
+        return os.pread(self._fd, count, self._base + at)
 
     @property
     def _converted(self) -> bool:
@@ -73,6 +92,13 @@ class InputSource:
     def empty(self) -> bool:
         """Whether the file has no bytes; False for a pipe."""
         return self._size == 0
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether lines of the input are bytes of the file, so that ranges of them can be read apart."""
+        return self._size is not None and not (
+            self._converted or self._encoding is not None or is_packed(os.pread(self._fd, 4, 0))
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -96,14 +122,14 @@ class InputSource:
         digest = hashlib.sha256()
         for number in range(_SAMPLES + 1):
             start = max(0, size - _SAMPLE_BYTES) * number // _SAMPLES
-            digest.update(os.pread(self._fd, min(_SAMPLE_BYTES, size - start), start))
+            digest.update(self._bytes(min(_SAMPLE_BYTES, size - start), start))
         return digest.hexdigest()
 
     def _ended(self) -> bool:
         """Whether appended data begins a new line. In packed data it does: an unfinished line is refused."""
         if self._folder:
             return False
-        return not self._size or is_packed(os.pread(self._fd, 4, 0)) or os.pread(self._fd, 1, self._size - 1) == b"\n"
+        return not self._size or is_packed(os.pread(self._fd, 4, 0)) or self._bytes(1, self._size - 1) == b"\n"
 
     def same(self, old: dict[str, Any]) -> bool:
         """The input of that fingerprint, or that input with lines added at its end."""
@@ -171,7 +197,7 @@ class InputSource:
     def _of_file(self, reader: BlockReader, mark: Mark) -> Iterator[LineBlock]:
         try:
             own = not self._converted and self._encoding is None
-            if own and mark.offset and not is_packed(os.pread(self._fd, 4, 0)):
+            if own and (mark.offset or self._base) and not is_packed(os.pread(self._fd, 4, 0)):
                 reader.begin_at(mark)
                 self._read = mark.offset
             for chunk in self._chunks(self._read):
@@ -183,16 +209,25 @@ class InputSource:
             raise UsageError(f"{self.path}: {error.strerror or error}") from error
 
     def _reader(self, mark: Mark, read: Mark | None = None) -> BlockReader:
-        return BlockReader(mark, read, self._rows.splitter, self._encoding if not self._converted else None)
+        encoding = self._encoding if not self._converted else None
+        return BlockReader(mark, read, self._splitter, encoding, plain=self._base > 0)
+
+    def _splitter(self, at: int) -> Splitter:
+        return self._rows.splitter(self._base + at)
 
     def _chunks(self, at: int = 0) -> Iterator[bytes]:
         """The bytes of a file from this position; of a form that is converted all its rows as JSON."""
         if self._converted:
             yield from self._rows.pieces()
             return
-        os.lseek(self._fd, at, os.SEEK_SET)
-        while chunk := os.read(self._fd, READ_BYTES):
+        os.lseek(self._fd, self._base + at, os.SEEK_SET)
+        while chunk := os.read(self._fd, READ_BYTES if self._part is None else self._left()):
             yield chunk
+
+    def _left(self) -> int:
+        """Bytes to read next within the part."""
+        assert self._part is not None  # noqa: S101 - the caller checked it
+        return min(READ_BYTES, max(0, self._part.end - os.lseek(self._fd, 0, os.SEEK_CUR)))
 
     async def begin(self) -> None:
         """Wait for the first bytes of a pipe and the names of its columns. Raises UsageError if they are not usable."""

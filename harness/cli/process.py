@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -19,21 +19,31 @@ from harness.client.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.bulk import ProcessSettings, Summary
+    from harness.bulk.fleet.settings import FleetSettings
     from harness.cli.live import View
     from harness.cli.process_show import Show
 
 EXIT_FAILED = 1
 
 
+class Session(Protocol):
+    """A session of a run."""
+
+    def stop(self) -> None: ...
+    def cut(self) -> None: ...
+    async def run(self) -> Summary: ...
+
+
 def _options(function: Any) -> Any:
     """Add the options of the command."""
     from harness.bulk import ProcessSettings
+    from harness.bulk.fleet.settings import FleetSettings
     from harness.client.input_settings import InputSettings
     from harness.client.layer_settings import LayerSettings
     from harness.client.transport.connection_settings import ConnectionSettings
     from harness.live.settings import LiveSettings
 
-    classes = (ProcessSettings, InputSettings, ConnectionSettings, LiveSettings)
+    classes = (ProcessSettings, FleetSettings, InputSettings, ConnectionSettings, LiveSettings)
     return options_of(*classes, defaults={"target": REQUIRED})(layer_options(function, LayerSettings, retries=3))
 
 
@@ -59,18 +69,20 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
     Exit codes: 0 all lines done; 1 too many dead letters, or no answer at all; 2 usage;
     5 stopped before the end (Ctrl-C, server gone, disk full): --resume continues.
     """
+    from harness.bulk.fleet.settings import FleetSettings
     from harness.cli.live import live_view
     from harness.cli.process_show import Show
     from harness.live.process_board import ProcessBoard
 
     settings = _settings(options | {"inputs": inputs})
+    fleet = filled(FleetSettings, options)
     if options["as_json"] and settings.output == "-":
         raise UsageError("--json and --output - both write to stdout")
     check_json_output(options["as_json"])
     # The senders are in this process, so the page has the same priority.
     with live_view(options["live"], options["quiet"], ProcessBoard, polite=False) as live:
         show = Show(settings, quiet=options["quiet"])
-        summary = _played(settings, show, live)
+        summary = _played(settings, fleet, show, live)
         where = "" if settings.output == "-" else f"answers: {Path(settings.output).absolute()}"
         live.over("the processing is over", where)
     show.end(summary, sys.argv[1:])
@@ -100,7 +112,7 @@ def _settings(options: dict[str, Any]) -> ProcessSettings:
     )
 
 
-def _played(settings: ProcessSettings, show: Show, live: View) -> Summary:
+def _played(settings: ProcessSettings, fleet: FleetSettings, show: Show, live: View) -> Summary:
     """Run the session, with its events on the terminal and the live page."""
     from harness.bulk.tally import as_builtins
     from harness.experiment.event_loop import new_event_loop
@@ -110,17 +122,30 @@ def _played(settings: ProcessSettings, show: Show, live: View) -> Summary:
         return {**facts, "counts": as_builtins(facts["counts"])} if "counts" in facts else facts
 
     with show, asyncio.Runner(loop_factory=new_event_loop) as runner:
-        summary = runner.run(_run(settings, live.beside(show, plain)))
+        summary = runner.run(_run(settings, fleet, live.beside(show, plain)))
     end = {"passed": summary.passed, "stopped": summary.stopped, "text": summary.text}
     live.tell("summary", {**end, "counts": summary.counts})
     return summary
 
 
-async def _run(settings: ProcessSettings, show: Any) -> Summary:
-    """Run the session. The first Ctrl-C (or SIGTERM) drains, the second one stops at once."""
-    from harness.bulk import Process
+def _session(settings: ProcessSettings, fleet: FleetSettings, show: Any) -> Session:
+    """The session of this process alone, or of several workers."""
+    if fleet.workers is None:
+        from harness.bulk import Process
+        from harness.bulk.fleet.parts import check_none
 
-    session = Process(settings, tell=show)
+        check_none(settings.output)
+        return Process(settings, tell=show)
+    from harness.bulk.fleet.engines.engine import engine_of
+    from harness.bulk.fleet.fleet import Fleet
+
+    engine = engine_of(fleet.engine or "local", fleet.ray_address, settings.output)
+    return Fleet(settings, fleet, engine, tell=show)
+
+
+async def _run(settings: ProcessSettings, fleet: FleetSettings, show: Any) -> Summary:
+    """Run the session. The first Ctrl-C (or SIGTERM) drains, the second one stops at once."""
+    session = _session(settings, fleet, show)
     asked = False
 
     def ask() -> None:

@@ -22,6 +22,8 @@ class Range(msgspec.Struct, frozen=True):
     lines: int = 0
     # CRC-32 of the bytes; 0 for a whole file.
     crc: int = 0
+    # CRC-32 of the file up to its end.
+    total_crc: int = 0
     # Position of the file among the inputs.
     file: int = 0
 

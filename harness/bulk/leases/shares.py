@@ -13,6 +13,8 @@ import math
 from dataclasses import dataclass
 
 _EPSILON = 1e-9
+TURN_S = 1.0
+"""Seconds after which the remainder of a division into whole numbers goes to others."""
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Shares:
         demands = {
             name: member.demand for name, member in self._members.items() if name == worker or member.expires_at >= now
         }
-        return divided(self.total, demands, self._whole)[worker]
+        return divided(self.total, demands, self._whole, turn=int(now / TURN_S))[worker]
 
     def _rounded(self, value: float) -> float:
         return float(math.floor(value + _EPSILON)) if self._whole else value
@@ -71,8 +73,11 @@ def _outstanding(member: _Member, now: float) -> float:
     return max(member.granted if member.expires_at >= now else 0.0, member.in_use)
 
 
-def divided(total: float, demands: dict[str, float], whole: bool = False) -> dict[str, float]:
-    """The max-min fair shares of a total; the remainder that nobody demands is divided evenly."""
+def divided(total: float, demands: dict[str, float], whole: bool = False, turn: int = 0) -> dict[str, float]:
+    """The max-min fair shares of a total; the remainder that nobody demands is divided evenly.
+
+    Whole shares of equal demands may differ by one. With another `turn` others get that one.
+    """
     shares = dict.fromkeys(demands, 0.0)
     left, open_names = total, sorted(demands)
     while open_names and left > _EPSILON:
@@ -90,13 +95,16 @@ def divided(total: float, demands: dict[str, float], whole: bool = False) -> dic
     if left > _EPSILON and shares:
         for name in shares:
             shares[name] += left / len(shares)
-    return _whole_numbers(shares) if whole else shares
+    return _whole_numbers(shares, turn) if whole else shares
 
 
-def _whole_numbers(shares: dict[str, float]) -> dict[str, float]:
+def _whole_numbers(shares: dict[str, float], turn: int) -> dict[str, float]:
     """Rounded down, and the rest handed out one by one to the largest fractions: the sum stays the same."""
     found = {name: float(math.floor(share + _EPSILON)) for name, share in shares.items()}
     rest = round(sum(shares.values()) - sum(found.values()))
-    for name in sorted(shares, key=lambda each: (found[each] - shares[each], each))[:rest]:
+    names = sorted(shares)
+    place = {name: (number + turn) % len(names) for number, name in enumerate(names)}
+    # Fractions that are equal but for rounding take turns.
+    for name in sorted(shares, key=lambda each: (round(found[each] - shares[each], 6), place[each]))[:rest]:
         found[name] += 1.0
     return found

@@ -110,3 +110,12 @@ def test_a_server_that_refuses_everything_of_one_worker_pauses_all() -> None:
     assert throttle.pause_s(14.0) == 0.0
     throttle.report(1, 1, 1e9, 20.0)
     assert throttle.pause_s(20.0) == 60.0
+
+
+def test_too_few_slots_are_used_in_turns() -> None:
+    """With fewer slots than workers nobody waits for ever."""
+    shares, had = Shares(3, valid_s=2.0, whole=True), dict.fromkeys("abcd", 0.0)
+    for step in range(200):
+        for name in had:
+            had[name] += shares.ask(name, math.inf, step * 0.1)
+    assert min(had.values()) > 0.2 * sum(had.values())

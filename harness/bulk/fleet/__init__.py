@@ -1,0 +1,1 @@
+"""Bulk processing by several workers: a coordinator leases ranges of the input, an engine starts the workers."""

@@ -1,0 +1,232 @@
+"""The coordinator: hands out ranges, keeps the journal, divides the limits, joins the parts. Knows no engine.
+
+Rules of this file
+  1. A lease and a finished range are in the journal, synced, before their worker hears of them.
+  2. Parts are joined in a thread, one batch at a time; the input is cut in a thread, a few ranges ahead.
+  3. The first mistake or disk error ends the run; the workers drain, and what is done is joined.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from harness.base.clock import clock
+from harness.bulk.ending import EarlyEnd
+from harness.bulk.fleet import journal as journals
+from harness.bulk.fleet.cutter import Cutter
+from harness.bulk.fleet.governor import Governor
+from harness.bulk.fleet.joining import Joiner
+from harness.bulk.fleet.journal import CoordinatorJournal, Granted, History
+from harness.bulk.fleet.members import Members
+from harness.bulk.fleet.messages import Beat, Reply, Report, Stopped
+from harness.bulk.fleet.parts import Parts
+from harness.bulk.leases import Lease, Leases
+from harness.bulk.leases.range import Range
+from harness.client.errors import UsageError
+
+# A range whose workers die so often, without one more line that is done, ends the run.
+_DEATHS_MAX = 3
+# Parts that are joined at once.
+_BATCH = 16
+
+Note = Callable[[str], None]
+
+
+class Coordinator:
+    """The state of a run. `beat` for each message of a worker; `work` in the background."""
+
+    def __init__(
+        self,
+        history: History,
+        parts: Parts,
+        journal: CoordinatorJournal,
+        joiner: Joiner,
+        cutter: Cutter,
+        governor: Governor,
+        leases: Leases,
+        end: EarlyEnd,
+        note: Note,
+        keep_parts: bool = False,
+    ) -> None:
+        self.leases = leases
+        self.members = Members()
+        self.governor = governor
+        self.joiner = joiner
+        self.end = end
+        self._keep_parts = keep_parts
+        self._parts = parts
+        self._journal = journal
+        self._cutter = cutter
+        self._note = note
+        self._reports: dict[int, Report] = dict(history.reports)
+        self._deaths: dict[int, tuple[int, int]] = {}
+        self._now = clock()
+        self._wake = asyncio.Event()
+        self._stop = ""
+        self._noted: set[str] = set()
+
+    # Messages of workers.
+
+    def beat(self, beat: Beat) -> Reply:
+        """Take a worker's news and answer. Raises OSError if the journal cannot be written."""
+        now = self._now()
+        self.members.heard(beat, now)
+        for text in beat.notes:
+            self._say(text)
+        if beat.error is not None:
+            self.fail("usage", beat.error)
+        taken, dropped = self._take_reports(beat, now)
+        for stopped in beat.stopped:
+            self._take_stopped(beat.worker, stopped)
+        for progress in beat.progress:
+            if not self.leases.renew(beat.worker, progress.number, progress.epoch, now):
+                dropped.append((progress.number, progress.epoch))
+        leases = self._grant(beat.worker, now) if beat.hungry and not self._stop else []
+        grant = self.governor.hear(beat, now)
+        return Reply(
+            leases,
+            dropped,
+            taken,
+            grant.slots,
+            grant.generation,
+            grant.rate_per_s,
+            grant.tokens_per_s,
+            grant.pause_s,
+            self._stop or ("leave" if self.leases.all_done and not beat.progress else ""),
+        )
+
+    def _take_reports(self, beat: Beat, now: float) -> tuple[list[int], list[tuple[int, int]]]:
+        taken, dropped = [], []
+        for report in beat.reports:
+            number = report.finished.number
+            if self.leases.done(beat.worker, report.finished, now):
+                if number not in self._reports:
+                    self._journal.append(journals.DONE, report)
+                    self._reports[number] = report
+                    self._wake.set()
+            else:
+                dropped.append((number, report.finished.epoch))
+            taken.append(number)
+        return taken, dropped
+
+    def _take_stopped(self, worker: str, stopped: Stopped) -> None:
+        self.leases.give_back(worker, stopped.number, stopped.epoch)
+        # A range that was cut off because its lease was over ends nothing.
+        if stopped.why != "interrupted":
+            self.fail(stopped.why, stopped.text)
+
+    def _grant(self, worker: str, now: float) -> list[Lease]:
+        lease = self.leases.grant(worker, now)
+        self._wake.set()
+        if lease is None:
+            return []
+        self._journal.append(journals.LEASE, Granted(lease.range.number, lease.epoch, worker))
+        return [lease]
+
+    def lost(self, worker: str, why: str) -> None:
+        """A worker is known to be dead: others take its ranges."""
+        settled = self.members.settled_of(worker)
+        for lease in self.leases.lost(worker):
+            number = lease.range.number
+            deaths, done = self._deaths.get(number, (0, -1))
+            now_done = settled.get(number, 0)
+            self._deaths[number] = (deaths + 1 if now_done <= done else 1, max(now_done, done))
+            if self._deaths[number][0] >= _DEATHS_MAX:
+                where = _lines(lease.range)
+                self.fail("worker", f"{where} ended {_DEATHS_MAX} workers without one more line done: {why}")
+        self.members.left(worker)
+        self.governor.leave(worker)
+
+    # Stops.
+
+    def stop(self, how: str) -> None:
+        """Stop all workers: "drain", or "cut" at once."""
+        if self._stop != "cut":
+            self._stop = how
+
+    def fail(self, why: str, text: str) -> None:
+        """End the run early; the first reason is kept."""
+        self.end.because(why, text)
+        self.stop("drain")
+
+    @property
+    def stopping(self) -> bool:
+        """Whether workers are told to stop."""
+        return bool(self._stop)
+
+    # Work in the background.
+
+    async def work(self) -> None:
+        """Cut ranges ahead and join parts until all is joined, or until cancelled."""
+        while not self.leases.complete:
+            try:
+                await self._cut_ahead()
+                joined = not self._keep_parts and await self._join()
+            except UsageError as error:
+                self.fail("input", str(error))
+                return
+            except OSError as error:
+                self.end.broken(error)
+                self.stop("drain")
+                return
+            if not joined:
+                self._wake.clear()
+                waiting = asyncio.create_task(self._wake.wait())
+                await asyncio.wait({waiting}, timeout=0.2)
+                waiting.cancel()
+
+    async def _cut_ahead(self) -> None:
+        while not self.leases.closed and not self._stop and self.leases.ahead < self.members.wanted_ahead:
+            new = await asyncio.to_thread(self._cutter.next)
+            if new is None:
+                self._journal.append(journals.ALL_CUT, {})
+                self.leases.closed = True
+                return
+            self._journal.write(journals.RANGE, new)
+            self.leases.add(new)
+
+    async def _join(self) -> bool:
+        """Join the parts that are ready; False if there are none."""
+        ready = self._ready()
+        if not ready:
+            return False
+        state = await asyncio.to_thread(self.joiner.append, ready)
+        self._journal.append(journals.JOINED, state)
+        for one, _ in ready:
+            self.leases.join()
+            self._reports.pop(one.number, None)
+            await asyncio.to_thread(self._parts.remove, one.number)
+        return True
+
+    def _ready(self) -> list[tuple[Range, Report]]:
+        found: list[tuple[Range, Report]] = []
+        for one, _, finished in self.leases.unjoined():
+            if finished is None or len(found) == _BATCH:
+                break
+            found.append((one, self._reports[one.number]))
+        return found
+
+    async def join_rest(self) -> None:
+        """After a stop: join what is done."""
+        try:
+            while not self._keep_parts and not self.end.is_of_output and await self._join():
+                pass
+        except UsageError as error:
+            self.fail("input", str(error))
+        except OSError as error:
+            self.end.broken(error)
+
+    @property
+    def reports(self) -> list[Report]:
+        """Of ranges that are done and not joined."""
+        return list(self._reports.values())
+
+    def _say(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self._note(text)
+
+
+def _lines(one: Range) -> str:
+    return "the file" if one.is_whole else f"lines {one.line} to {one.last_line}"

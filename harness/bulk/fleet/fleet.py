@@ -1,0 +1,268 @@
+"""A session of a run with several workers, beside `Process` for one: the same events, the same summary.
+
+Rules of this file
+  1. One task attends to each worker. A worker that is lost is replaced, after a pause that grows.
+  2. However the session ends, finished ranges are joined, and `resume` continues with the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from harness.base.clock import clock
+from harness.bulk.ending import EarlyEnd, Summary, summary
+from harness.bulk.fleet.coordinator import Coordinator
+from harness.bulk.fleet.cutter import Cutter
+from harness.bulk.fleet.engines.engine import Contact, Engine
+from harness.bulk.fleet.governor import Governor, limit_of
+from harness.bulk.fleet.joining import Joiner, total
+from harness.bulk.fleet.journal import History
+from harness.bulk.fleet.messages import Order, Reply, WorkerLostError
+from harness.bulk.fleet.opening import Opening
+from harness.bulk.fleet.settings import FleetSettings
+from harness.bulk.leases import Leases
+from harness.bulk.results import Tell
+from harness.bulk.settings import ProcessSettings
+from harness.bulk.table_output import table_output
+from harness.bulk.tally import RowCounts, Speed
+from harness.client.errors import UsageError
+from harness.plugins import make
+
+TTL_S = 15.0
+_STATUS_S = 0.5
+_AGAIN_MIN_S, _AGAIN_MAX_S = 0.2, 10.0
+# Losses in a row of one worker, without a beat in between, that end the run.
+_STARTS_MAX = 3
+
+
+class Fleet:
+    """One session. `await run()`; `stop()` and `cut()` may be called meanwhile, from the same loop."""
+
+    def __init__(
+        self, settings: ProcessSettings, fleet: FleetSettings, engine: Engine, tell: Tell | None = None
+    ) -> None:
+        self._table = table_output(settings.output)
+        if self._table is not None:
+            raise UsageError(f"--output {settings.output}: with --workers it is lines of JSON (.jsonl, .gz, .zst)")
+        self.settings = settings
+        self._fleet = fleet
+        self._engine = engine
+        self._tell = tell or (lambda event, facts: None)
+        self._end = EarlyEnd(settings.output)
+        self._coordinator: Coordinator | None = None
+        self._before = RowCounts()
+        self._began = 0.0
+        self._attending: list[asyncio.Task[None]] = []
+
+    # Commands.
+
+    def stop(self, why: str = "interrupted", text: str = "interrupted") -> None:
+        """Stop sending; in-flight requests may take `drain_s`. The first reason is kept."""
+        self._end.because(why, text)
+        if self._coordinator is not None and not self._coordinator.stopping:
+            self._coordinator.stop("drain")
+            in_flight = self._coordinator.governor.in_flight
+            self._tell("stopping", {"why": why, "text": text, "in_flight": in_flight})
+
+    def cut(self) -> None:
+        """Stop at once; in-flight requests remain to be done."""
+        if self._coordinator is not None:
+            self._coordinator.stop("cut")
+        for task in self._attending:
+            task.cancel()
+
+    # The run.
+
+    async def run(self) -> Summary:
+        """Process the remaining lines. Raises UsageError only before any file is changed."""
+        opening = Opening(self.settings, self._fleet)
+        history = await asyncio.to_thread(opening.history)
+        if history is None:
+            self._before = opening.complete_counts()
+            return self._summary(self._before, nothing_to_do=True)
+        limit = limit_of(make("strategy", opening.strategy))
+        governor = Governor(limit, *opening.rates)
+        joiner = Joiner(self.settings.output, self.settings.dead_letter_path, opening.parts)
+        if self._engine.workers_end_with_us and self.settings.target is not None:
+            await asyncio.to_thread(opening.check_server, self.settings.target)
+        await self._engine.open()
+        try:
+            await asyncio.to_thread(joiner.open, history.joined)
+            journal = opening.begin(history)
+            try:
+                leases = self._restored(history)
+                cutter = self._cutter(opening, history)
+                self._coordinator = Coordinator(
+                    history,
+                    opening.parts,
+                    journal,
+                    joiner,
+                    cutter,
+                    governor,
+                    leases,
+                    self._end,
+                    self._note,
+                    self._fleet.keep_parts,
+                )
+                return await self._session(opening, history, self._coordinator)
+            finally:
+                journal.close()
+        finally:
+            joiner.close()
+            await self._engine.close()
+            opening.source.close()
+
+    def _note(self, text: str) -> None:
+        self._tell("note", {"text": text})
+
+    def _restored(self, history: History) -> Leases:
+        leases = Leases(TTL_S)
+        leases.skip_to(history.joined.number)
+        alive_until = float("-inf") if self._engine.workers_end_with_us else clock()() + TTL_S
+        for number in sorted(history.ranges):
+            leases.add(history.ranges[number])
+        for granted in history.epochs.values():
+            leases.restore(granted.number, granted.epoch, alive_until)
+        for report in history.reports.values():
+            leases.restore_done(report.finished)
+        leases.closed = history.closed
+        return leases
+
+    def _cutter(self, opening: Opening, history: History) -> Cutter:
+        last = history.ranges[max(history.ranges)] if history.ranges else history.joined.last
+        whole = not opening.source.can_be_cut
+        return Cutter(self.settings.input, opening.reader, whole, history.head.range_lines, last)
+
+    async def _session(self, opening: Opening, history: History, coordinator: Coordinator) -> Summary:
+        self._began = clock()()
+        before = total([history.joined.counts, *(report.counts for report in history.reports.values())])
+        self._before = before
+        coordinator.members.expected = self._fleet.workers or 1
+        self._tell("begin", {"resumed": before.settled, "resumable": True})
+        status = asyncio.create_task(self._status(opening, coordinator))
+        work = asyncio.create_task(coordinator.work())
+        order = self._order(opening, history, coordinator.governor)
+        self._attending = [
+            asyncio.create_task(self._attend(coordinator, msgspec.structs.replace(order, worker=f"w{number}")))
+            for number in range(1, (self._fleet.workers or 1) + 1)
+        ]
+        try:
+            await asyncio.gather(*self._attending, return_exceptions=True)
+            if not self._end:
+                await work
+        finally:
+            for task in (work, status, *self._attending):
+                task.cancel()
+            await asyncio.gather(work, status, *self._attending, return_exceptions=True)
+        await coordinator.join_rest()
+        return self._finished(opening, coordinator)
+
+    def _order(self, opening: Opening, history: History, governor: Governor) -> Order:
+        import os
+
+        rate, tokens = opening.rates
+        return Order(
+            "",
+            opening.settings_of_workers(),
+            os.getcwd(),
+            history.head.token,
+            TTL_S,
+            self._engine.beat_s,
+            governor.limit is not None,
+            governor.learns,
+            governor.uses_work,
+            tokens is not None or rate is not None,
+        )
+
+    async def _attend(self, coordinator: Coordinator, order: Order) -> None:
+        """Keep one worker going until nothing is left to do; replace it when it is lost."""
+        failures, again_s, count = 0, _AGAIN_MIN_S, 0
+        while not coordinator.leases.all_done and not coordinator.stopping:
+            count += 1
+            name = order.worker if count == 1 else f"{order.worker}.{count}"
+            beats = 0
+            try:
+                contact = await self._engine.start(msgspec.structs.replace(order, worker=name))
+                try:
+                    async for _ in _beats(coordinator, contact):
+                        beats += 1
+                    return
+                finally:
+                    await contact.close()
+            except WorkerLostError as error:
+                coordinator.lost(name, str(error))
+                self._note(f"{name}: {error}")
+                failures, again_s = (failures + 1, min(2 * again_s, _AGAIN_MAX_S)) if not beats else (0, _AGAIN_MIN_S)
+                if failures >= _STARTS_MAX:
+                    coordinator.fail("worker", f"workers cannot be started: {error}")
+            except UsageError as error:
+                coordinator.fail("usage", str(error))
+            except OSError as error:
+                self._end.broken(error)
+                coordinator.stop("drain")
+            if not coordinator.stopping:
+                await asyncio.sleep(again_s)
+
+    def _finished(self, opening: Opening, coordinator: Coordinator) -> Summary:
+        counts = self._counts(coordinator)
+        if coordinator.leases.complete and not self._end:
+            try:
+                opening.finish(coordinator.joiner.state, counts)
+            except OSError as error:
+                self._end.broken(error)
+        elif not self._end:
+            self._end.because("worker", "the workers ended before the input did")
+        if self._end.reason is not None and self._end.reason[0] == "usage":
+            if not counts.settled:
+                coordinator.joiner.undo()
+                opening.parts.remove_all()
+            raise UsageError(self._end.reason[1])
+        return self._summary(counts)
+
+    # Status.
+
+    def _counts(self, coordinator: Coordinator) -> RowCounts:
+        done = [coordinator.joiner.state.counts, *(report.counts for report in coordinator.reports)]
+        counts = total([*done, *coordinator.members.counts])
+        counts.sessions = self._before.sessions + 1
+        counts.active_s = self._before.active_s + (clock()() - self._began)
+        return counts
+
+    async def _status(self, opening: Opening, coordinator: Coordinator) -> None:
+        speed, now = Speed(), clock()
+        while True:
+            counts = self._counts(coordinator)
+            facts: dict[str, Any] = {"counts": counts, "in_flight": coordinator.governor.in_flight}
+            facts["lines"] = self._lines(opening, coordinator)
+            facts["rate_per_s"] = speed.add(now(), counts.settled)
+            facts["workers"] = coordinator.members.described(now())
+            self._tell("status", facts)
+            await asyncio.sleep(_STATUS_S)
+
+    def _lines(self, opening: Opening, coordinator: Coordinator) -> float | None:
+        """Lines of the input, as far as they are known or can be estimated."""
+        return None
+
+    def _summary(self, counts: RowCounts, nothing_to_do: bool = False) -> Summary:
+        return summary(
+            self._end.reason,
+            counts,
+            self._before,
+            self.settings.errors_max,
+            resumable=True,
+            nothing_to_do=nothing_to_do,
+        )
+
+
+async def _beats(coordinator: Coordinator, contact: Contact) -> Any:
+    """Exchange messages with a worker until it leaves."""
+    reply = Reply()
+    while True:
+        beat = await contact.exchange(reply)
+        reply = coordinator.beat(beat)
+        yield beat
+        if beat.leaves:
+            return

@@ -1,0 +1,116 @@
+"""Joins finished parts: appends answers and dead letters of the next ranges to the files of the run, in input order.
+
+Rules of this file
+  1. Bytes are appended and synced, then the journal says so, then the parts are removed. A session that was killed in
+     between cuts the files back to what the journal says and joins those parts again.
+  2. A part is joined only if its size and checksum are those that its worker reported.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+
+import msgspec
+
+from harness.bulk.fleet.journal import Joined
+from harness.bulk.fleet.messages import Report
+from harness.bulk.fleet.parts import Parts
+from harness.bulk.journal import Mark
+from harness.bulk.leases.range import Range
+from harness.bulk.sinks import Sink
+from harness.bulk.tally import RowCounts
+from harness.client.errors import UsageError
+
+_PIECE = 1024 * 1024
+
+
+class Joiner:
+    """Output and dead-letter file of a run."""
+
+    def __init__(self, output: str, dead_letter: str, parts: Parts) -> None:
+        self.output, self.dead_letter = Sink(output), Sink(dead_letter)
+        self._parts = parts
+        self.state = Joined()
+
+    def open(self, state: Joined) -> None:
+        """Open the files and cut them back to a state of the journal. Raises UsageError for changed bytes."""
+        self.state = state
+        try:
+            self.output.claim(state.output_bytes, state.output_crc)
+            self.dead_letter.claim(state.dead_bytes, state.dead_crc)
+        except UsageError:
+            self.undo()
+            raise
+        self.output.cut(state.output_bytes)
+        self.dead_letter.cut(state.dead_bytes)
+
+    def append(self, ready: list[tuple[Range, Report]]) -> Joined:
+        """Append parts and sync; the state to write to the journal. May take long. Raises OSError and UsageError."""
+        for one, report in ready:
+            done = report.finished
+            self._copy(self.output, self._parts.output(one.number, done.epoch), done.part_bytes, done.part_crc)
+            self._copy(self.dead_letter, self._parts.dead(one.number, done.epoch), done.dead_bytes, done.dead_crc)
+            self.state = after(self.state, one, report)
+        self.output.sync()
+        self.dead_letter.sync()
+        sizes = {"output_bytes": self.output.size, "output_crc": self.output.crc}
+        sizes |= {"dead_bytes": self.dead_letter.size, "dead_crc": self.dead_letter.crc}
+        self.state = msgspec.structs.replace(self.state, **sizes)
+        return self.state
+
+    def _copy(self, sink: Sink, path: Path, size: int, crc: int) -> None:
+        left, found = size, 0
+        if size:
+            with path.open("rb") as file:
+                while left and (piece := file.read(min(_PIECE, left))):
+                    found, left = zlib.crc32(piece, found), left - len(piece)
+                    sink.append(piece)
+        if left or found != crc:
+            raise UsageError(f"{path}: is not what its worker wrote; check the disk and the file system of the parts")
+
+    def undo(self) -> None:
+        """Close the files; those that this session has made are removed."""
+        self.output.undo()
+        self.dead_letter.undo()
+
+    def close(self) -> None:
+        """Close the files."""
+        self.output.close()
+        self.dead_letter.close()
+
+
+def after(state: Joined, one: Range, report: Report) -> Joined:
+    """The state when one more range is in the output, without the sizes of the files."""
+    mark = report.read if one.is_whole else Mark(one.line + one.lines, one.end, one.total_crc)
+    counts = total([state.counts, report.counts])
+    return msgspec.structs.replace(state, number=one.number + 1, mark=mark, counts=counts, last=one)
+
+
+def total(all_counts: list[RowCounts]) -> RowCounts:
+    """The sum of counts; of samples the first of each class."""
+    found = RowCounts()
+    for counts in all_counts:
+        for name in RowCounts.__struct_fields__:
+            value = getattr(counts, name)
+            if not isinstance(value, dict):
+                setattr(found, name, getattr(found, name) + value)
+        _add_tables(found, counts)
+    return found
+
+
+def _add_tables(found: RowCounts, counts: RowCounts) -> None:
+    for kind, number in counts.dead.items():
+        found.dead[kind] = found.dead.get(kind, 0) + number
+    for kind, statuses in counts.statuses.items():
+        table = found.statuses.setdefault(kind, {})
+        for status, number in statuses.items():
+            table[status] = table.get(status, 0) + number
+    for kind, sample in counts.samples.items():
+        found.samples.setdefault(kind, sample)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 if there is none."""
+    return os.path.getsize(path) if path.exists() else 0

@@ -1,0 +1,94 @@
+"""The workers of a run as the coordinator knows them: their last beats and what they have in work."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.bulk.fleet.messages import Beat, Progress
+from harness.bulk.tally import RowCounts, Speed
+
+# A worker at less than this share of the median speed is a straggler.
+_SLOW = 0.5
+_NOTICEABLE_S = 5.0
+
+
+@dataclass
+class Member:
+    """One worker."""
+
+    name: str
+    host: str = ""
+    pid: int = 0
+    heard_at: float = 0.0
+    since: float = 0.0
+    in_flight: int = 0
+    progress: list[Progress] = field(default_factory=list)
+    # Lines done in ranges before the present ones.
+    before: int = 0
+    speed: Speed = field(default_factory=Speed)
+    rate_per_s: float = 0.0
+
+
+class Members:
+    """All workers that have been heard and were not lost."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, Member] = {}
+        # Ranges to have ready; known to be more once workers come.
+        self.expected = 1
+        self.lost: deque[str] = deque(maxlen=20)
+
+    def heard(self, beat: Beat, now: float) -> None:
+        """Take the news of a worker."""
+        member = self.all.get(beat.worker)
+        if member is None:
+            member = self.all[beat.worker] = Member(beat.worker, since=now)
+        member.host, member.pid, member.in_flight, member.heard_at = beat.host, beat.pid, beat.in_flight, now
+        member.progress = beat.progress
+        member.before += sum(report.counts.settled for report in beat.reports)
+        done = member.before + sum(each.counts.settled for each in beat.progress)
+        member.rate_per_s = member.speed.add(now, done)
+
+    def left(self, worker: str) -> None:
+        """A worker is gone."""
+        if self.all.pop(worker, None) is not None:
+            self.lost.append(worker)
+
+    def settled_of(self, worker: str) -> dict[int, int]:
+        """Lines done in each range of a worker."""
+        member = self.all.get(worker)
+        return {each.number: each.counts.settled for each in member.progress} if member is not None else {}
+
+    @property
+    def wanted_ahead(self) -> int:
+        """Ranges to cut before they are asked for."""
+        return 2 * max(self.expected, len(self.all))
+
+    @property
+    def counts(self) -> list[RowCounts]:
+        """Counts of the ranges in work."""
+        return [each.counts for member in self.all.values() for each in member.progress]
+
+    def described(self, now: float) -> list[dict[str, Any]]:
+        """The workers as plain data, stragglers marked."""
+        rates = [member.rate_per_s for member in self.all.values() if now - member.since >= _NOTICEABLE_S]
+        usual = statistics.median(rates) if len(rates) > 1 else 0.0
+        return [
+            {
+                "worker": member.name,
+                "host": member.host,
+                "pid": member.pid,
+                "ranges": [[each.number, each.epoch] for each in member.progress],
+                "lines_in_work": sum(each.counts.settled for each in member.progress),
+                "in_flight": member.in_flight,
+                "rate_per_s": round(member.rate_per_s, 3),
+                "silent_s": round(now - member.heard_at, 1),
+                "straggler": bool(member.progress)
+                and now - member.since >= _NOTICEABLE_S
+                and (member.rate_per_s < _SLOW * usual or now - member.heard_at > _NOTICEABLE_S),
+            }
+            for member in self.all.values()
+        ]

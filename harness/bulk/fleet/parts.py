@@ -1,0 +1,105 @@
+"""The folder of a run with workers: one part a range and epoch, each with a journal of its own.
+
+Rules of this file
+  1. Nobody writes to a part of an earlier epoch. A new epoch begins with a copy of it, so a worker that is late cannot
+     disturb the one that follows.
+  2. The journal is copied first, and put into place last. Output and dead letters only grow, and a checkpoint in the
+     journal describes what they held before it was written; so the copy is whole once its journal is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from pathlib import Path
+
+from harness.bulk.settings import SUFFIX_DEAD
+from harness.client.errors import UsageError
+
+SUFFIX = ".parts"
+RUN_FILE, JOURNAL_FILE, STATUS_FILE = "run", "journal", "status.json"
+_NAME = re.compile(r"part-(\d{6,})-(\d+)\.jsonl")
+_PACKED = (".gz", ".zst")
+
+
+class Parts:
+    """The files of one run."""
+
+    def __init__(self, output: str) -> None:
+        self.folder = Path(output + SUFFIX)
+        self._packed = Path(output).suffix if Path(output).suffix in _PACKED else ""
+
+    @property
+    def journal(self) -> Path:
+        """The coordinator's journal."""
+        return self.folder / JOURNAL_FILE
+
+    @property
+    def status(self) -> Path:
+        """The last state of the run, for `paceline process status`."""
+        return self.folder / STATUS_FILE
+
+    def output(self, number: int, epoch: int) -> Path:
+        """The answers of a range."""
+        return self.folder / f"part-{number:06}-{epoch}.jsonl{self._packed}"
+
+    def dead(self, number: int, epoch: int) -> Path:
+        """The dead letters of a range."""
+        return Path(str(self.output(number, epoch)) + SUFFIX_DEAD)
+
+    def journal_of(self, number: int, epoch: int) -> Path:
+        """The journal of a range."""
+        return Path(str(self.output(number, epoch)) + ".journal")
+
+    def adopt(self, number: int, epoch: int) -> None:
+        """Begin an epoch with what the ones before it have left. Raises OSError."""
+        for earlier in range(epoch - 1, 0, -1):
+            if self.journal_of(number, earlier).exists():
+                self._copy(number, earlier, epoch)
+                return
+
+    def _copy(self, number: int, earlier: int, epoch: int) -> None:
+        journal = self.journal_of(number, epoch)
+        beside = Path(str(journal) + ".copy")
+        shutil.copyfile(self.journal_of(number, earlier), beside)
+        for path in (self.output, self.dead):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(path(number, earlier), path(number, epoch))
+        os.replace(beside, journal)
+
+    def remove(self, number: int) -> None:
+        """Remove all files of a range."""
+        for path in self.folder.glob(f"part-{number:06}-*"):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+    def remove_all(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def check_token(self, token: str, worker: str, host: str) -> None:
+        """Raise UsageError if this process does not see the files of the coordinator."""
+        path = self.folder / RUN_FILE
+        try:
+            found = path.read_text(encoding="utf-8")
+        except OSError as error:
+            why = error.strerror or str(error)
+        else:
+            if found == token:
+                return
+            why = "it belongs to another run"
+        raise UsageError(
+            f"{path}: {why}, seen by worker {worker} on {host}; all workers need the input and the output on one file "
+            "system that they share"
+        )
+
+
+def check_none(output: str) -> None:
+    """Raise UsageError if a run with workers has begun this output."""
+    if (Path(output + SUFFIX) / JOURNAL_FILE).exists():
+        raise UsageError(
+            f"{output}{SUFFIX}: a run with --workers has begun this output; give --workers N (and --resume or "
+            "--overwrite)"
+        )

@@ -1,0 +1,320 @@
+"""A worker: processes the ranges that the coordinator leases to it, each as a run of its own. Knows no engine.
+
+Rules of this file
+  1. `exchange` is the only contact: it takes the answer to the last beat, waits a moment, and returns the next beat.
+  2. A range is cut off at once when its lease is over: by the coordinator's word, or by this worker's own clock.
+  3. The next range begins when every line of the present one was given out, so that the worker is never idle while the
+     last calls of a range are in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import socket
+from contextlib import AsyncExitStack
+from typing import Any
+
+from harness import plugins
+from harness.base.clock import clock
+from harness.bulk import journal as journals
+from harness.bulk.connect import connected
+from harness.bulk.ending import Summary
+from harness.bulk.fleet.governor import VALID_S
+from harness.bulk.fleet.messages import Beat, Order, Progress, Reply, Report, Stopped
+from harness.bulk.fleet.pacer import Pacer
+from harness.bulk.fleet.parts import Parts
+from harness.bulk.fleet.shared_gate import SharedGate, SharedStrategy, SharePart
+from harness.bulk.leases import Lease
+from harness.bulk.leases.held import Held
+from harness.bulk.leases.leases import Finished
+from harness.bulk.part import Part
+from harness.bulk.processing import Process
+from harness.bulk.server_watch import Alive
+from harness.bulk.tally import RowCounts
+from harness.client.errors import UsageError
+from harness.client.protocols import uses_priorities
+from harness.client.transport.open_files import raise_limit
+from harness.client.types import Outcome, Request, Response, Send, Strategy
+from harness.strategies.priority import Priority
+
+# Ranges at once: one that is sent, and one whose last calls are in flight.
+_RANGES = 2
+# A failure to stop in this time is cut off.
+_CUT_S = 0.5
+
+
+class _Running:
+    """A range that is being processed."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.process: Process | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def given_out(self) -> bool:
+        """Whether no line of it is left to give out."""
+        return self.process is not None and self.process.read_all
+
+    def cut(self) -> None:
+        """Stop it at once; what it has saved remains."""
+        if self.process is not None:
+            self.process.stop("interrupted", "its lease is over")
+            self.process.cut()
+        elif self.task is not None:
+            self.task.cancel()
+
+
+class Worker:
+    """Works off leases. `await exchange(reply)` again and again, then `close()`."""
+
+    def __init__(self, order: Order, send: Send | None = None) -> None:
+        self._order = order
+        self._settings = order.settings
+        self._parts = Parts(order.settings.output)
+        self._host = socket.gethostname()
+        self._now = clock()
+        self._held = Held(order.ttl_s)
+        self._given_send = send
+        self._closing = AsyncExitStack()
+        self._connected: tuple[Send, Alive | None, str] | None = None
+        self._connecting = asyncio.Lock()
+        self._pacer = Pacer()
+        self._gate = SharedGate(SharePart(order.learns, order.uses_work), self._pacer)
+        self._strategy: Strategy = plugins.make("strategy", order.settings.strategy)
+        self._running: dict[int, _Running] = {}
+        # Until the coordinator has taken them.
+        self._reports: dict[int, Report] = {}
+        self._stopped: list[Stopped] = []
+        self._notes: list[str] = []
+        self._error: str | None = None
+        self._stop = ""
+        self._news = asyncio.Event()
+        self._last_at = self._sent_at = self._now()
+        self._last = (0, 0.0)
+
+    # The contact with the coordinator.
+
+    async def exchange(self, reply: Reply) -> Beat:
+        """Take an answer; the next beat, a moment later or as soon as there is news."""
+        self._take(reply)
+        if self._stop != "leave":
+            self._news.clear()
+            await self._until_news()
+        return self._beat()
+
+    async def _until_news(self) -> None:
+        left = self._last_at + self._order.beat_s - self._now()
+        if self._error is None and not self._stopped and left > 0:
+            waiting = asyncio.create_task(self._news.wait())
+            await asyncio.wait({waiting}, timeout=left)
+            waiting.cancel()
+        self.look()
+
+    def _take(self, reply: Reply) -> None:
+        self._held.answered()
+        self._pacer.set(reply.rate_per_s, reply.tokens_per_s, reply.pause_s, self._sent_at + VALID_S)
+        self._gate.set(reply.slots, reply.generation)
+        for number in reply.taken:
+            self._reports.pop(number, None)
+        for number, epoch in reply.dropped:
+            running = self._running.get(number)
+            if running is not None and running.lease.epoch == epoch:
+                running.cut()
+        for lease in reply.leases:
+            self._begin(lease)
+        if reply.stop and reply.stop != self._stop:
+            self._stop = reply.stop
+            self._stop_all(reply.stop)
+
+    def look(self) -> None:
+        """Stop using shares and leases that were not renewed in time."""
+        now = self._now()
+        if now > self._sent_at + VALID_S:
+            self._gate.set(0, self._gate.generation)
+        if self._running and self._held.over(now):
+            for running in self._running.values():
+                running.cut()
+
+    def _beat(self) -> Beat:
+        now, gate, pacer = self._now(), self._gate, self._pacer
+        passed = max(1e-6, now - self._last_at)
+        started, tokens = pacer.started - self._last[0], pacer.tokens - self._last[1]
+        beat = Beat(
+            self._order.worker,
+            self._host,
+            os.getpid(),
+            now,
+            [_progress(each) for each in self._running.values()],
+            list(self._reports.values()),
+            self._stopped,
+            not self._stop and self._is_hungry,
+            gate.in_flight,
+            max(gate.peak, gate.in_flight),
+            gate.short,
+            pacer.short or pacer.waiting > 0,
+            started / passed,
+            tokens / passed,
+            gate.attempts,
+            gate.refused,
+            gate.pause_s(),
+            gate.part.seen,
+            self._notes,
+            self._error,
+            self._stop == "leave" or (bool(self._stop) and not self._running),
+        )
+        self._stopped, self._notes, gate.part.seen = [], [], []
+        gate.attempts = gate.refused = gate.peak = 0
+        pacer.short = False
+        self._last, self._last_at, self._sent_at = (pacer.started, pacer.tokens), now, now
+        self._held.sent(now)
+        return beat
+
+    @property
+    def _is_hungry(self) -> bool:
+        """Whether another range can begin."""
+        waiting = [running for running in self._running.values() if not running.given_out]
+        return not waiting and len(self._running) < _RANGES
+
+    # Ranges.
+
+    def _begin(self, lease: Lease) -> None:
+        running = self._running[lease.range.number] = _Running(lease)
+        running.task = asyncio.create_task(self._process(running))
+
+    async def _process(self, running: _Running) -> None:
+        lease = running.lease
+        number, epoch = lease.range.number, lease.epoch
+        try:
+            await asyncio.to_thread(self._parts.adopt, number, epoch)
+            send, alive, server = await self._connection()
+            part = Part(lease.range, send, alive, server, self._strategy_of_part())
+            running.process = Process(self._settings_of(lease), tell=self._tell, part=part)
+            watch = asyncio.create_task(self._watch(running))
+            try:
+                summary = await running.process.run()
+            finally:
+                watch.cancel()
+            if summary.complete:
+                self._reports[number] = await asyncio.to_thread(self._report, lease, summary)
+            else:
+                self._stopped.append(Stopped(number, epoch, str(summary.stopped), summary.text))
+        except asyncio.CancelledError:
+            self._stopped.append(Stopped(number, epoch, "interrupted", "cancelled"))
+        except UsageError as error:
+            self._stopped.append(Stopped(number, epoch, "usage", str(error)))
+        except OSError as error:
+            self._stopped.append(Stopped(number, epoch, "disk", f"{error.filename or ''}: {error.strerror or error}"))
+        finally:
+            del self._running[number]
+            self._news.set()
+
+    async def _watch(self, running: _Running) -> None:
+        """Ask for more work as soon as every line was given out; notice in time that a lease is over."""
+        asked = False
+        while True:
+            await asyncio.sleep(min(0.05, self._order.beat_s / 2))
+            self.look()
+            if running.given_out and not asked:
+                asked = True
+                self._news.set()
+
+    def _tell(self, event: str, facts: dict[str, Any]) -> None:
+        if event == "note":
+            self._notes.append(facts["text"])
+        elif event == "waiting":
+            self._notes.append(f"waiting for the server: {facts['error']}" if facts["error"] else "waiting")
+
+    def _settings_of(self, lease: Lease) -> Any:
+        number, epoch = lease.range.number, lease.epoch
+        return dataclasses.replace(
+            self._settings,
+            output=str(self._parts.output(number, epoch)),
+            dead_letter=str(self._parts.dead(number, epoch)),
+            resume=True,
+            overwrite=False,
+        )
+
+    def _strategy_of_part(self) -> Strategy:
+        if not self._order.shared:
+            return self._strategy
+        patience = self._strategy.patience if isinstance(self._strategy, Priority) else 0
+        return SharedStrategy(self._gate, self._order.paced, uses_priorities(self._strategy), patience)
+
+    def _report(self, lease: Lease, summary: Summary) -> Report:
+        """What was synced, as the part's own journal says. Raises UsageError if the input was changed meanwhile."""
+        number, epoch = lease.range.number, lease.epoch
+        last = journals.read(self._parts.journal_of(number, epoch)).checkpoint
+        one, read = lease.range, last.read
+        if not one.is_whole and (read.offset, read.crc) != (one.end - one.begin, one.crc):
+            lines = f"lines {one.line} to {one.last_line}"
+            raise UsageError(f"{self._settings.input_name}: {lines} have changed while they were processed")
+        done = Finished(number, epoch, last.output_bytes, last.output_crc, last.dead_bytes, last.dead_crc)
+        import msgspec
+
+        return Report(done, read, msgspec.convert(summary.counts, RowCounts))
+
+    # The server.
+
+    async def _connection(self) -> tuple[Send, Alive | None, str]:
+        """The connection of all ranges; made for the first one. Raises UsageError if the server does not answer."""
+        async with self._connecting:
+            if self._connected is None:
+                await asyncio.to_thread(self._parts.check_token, self._order.token, self._order.worker, self._host)
+                if self._given_send is not None:
+                    self._connected = self._given_send, None, self._settings.target or ""
+                else:
+                    raise_limit()
+                    layers = self._settings.layers
+                    opening = connected(self._settings, self._strategy, layers.keeps_answers)
+                    self._connected = await self._closing.enter_async_context(opening)
+            send, alive, server = self._connected
+            return (send if self._order.shared else self._counted(send)), alive, server
+
+    def _counted(self, send: Send) -> Send:
+        """For strategies with a concurrency of their own: the common rate alone."""
+
+        async def paced(request: Request, /) -> Response:
+            late = await self._pacer.turn(request)
+            if late is not None:
+                return late
+            gate = self._gate
+            gate.in_flight += 1
+            try:
+                response = await send(request)
+            finally:
+                gate.in_flight -= 1
+            gate.count(response)
+            self._pacer.settle(request, response)
+            if response.outcome is Outcome.rejected and response.retry_after_s:
+                self._news.set()
+            return response
+
+        return paced
+
+    # The end.
+
+    def _stop_all(self, how: str) -> None:
+        for running in list(self._running.values()):
+            if how == "drain" and running.process is not None:
+                running.process.stop("interrupted", "interrupted")
+            else:
+                running.cut()
+        self._news.set()
+
+    async def close(self) -> None:
+        """Stop at once, save what was answered, and close the connection."""
+        for running in list(self._running.values()):
+            running.cut()
+        tasks = [running.task for running in self._running.values() if running.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CUT_S)
+        await self._closing.aclose()
+
+
+def _progress(running: _Running) -> Progress:
+    counts = running.process.counts if running.process is not None else RowCounts()
+    given = running.process.given if running.process is not None else 0
+    return Progress(running.lease.range.number, running.lease.epoch, given, counts)

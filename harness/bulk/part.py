@@ -1,0 +1,21 @@
+"""What a worker hands to the run of one range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.bulk.leases.range import Range
+from harness.bulk.server_watch import Alive
+from harness.client.types import Send, Strategy
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a worker gives to the run of one range: connection and strategy outlive it."""
+
+    range: Range
+    send: Send
+    alive: Alive | None
+    # Identity of the server, for layers that keep answers.
+    server: str
+    strategy: Strategy

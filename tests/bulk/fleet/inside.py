@@ -1,0 +1,105 @@
+"""Workers inside the test's own process, so that a run with workers needs neither processes nor a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.bulk import ProcessSettings, Summary
+from harness.bulk.fleet.fleet import Fleet
+from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, packed
+from harness.bulk.fleet.settings import FleetSettings
+from harness.bulk.fleet.worker import Worker
+from harness.client.types import Send
+from tests.bulk.helpers import Server, rows
+
+Spoil = Callable[[str, Beat], bool]
+"""Whether a worker dies at this beat."""
+
+
+class InsideEngine:
+    """Workers as objects; `dies` ends a worker without a word."""
+
+    workers_end_with_us = True
+    beat_s = 0.01
+
+    def __init__(self, send: Send, dies: Spoil | None = None) -> None:
+        self.send = send
+        self.started: list[str] = []
+        self._dies = dies or (lambda worker, beat: False)
+
+    async def open(self) -> None:
+        """Nothing to prepare."""
+
+    async def start(self, order: Order) -> InsideContact:
+        """A worker; its order goes through the same encoding as to another process."""
+        self.started.append(order.worker)
+        copy = msgspec.msgpack.decode(packed(order), type=Order)
+        return InsideContact(Worker(copy, self.send), order.worker, self._dies)
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
+class InsideContact:
+    """Messages to a worker in this process."""
+
+    def __init__(self, worker: Worker, name: str, dies: Spoil) -> None:
+        self.worker = worker
+        self._name = name
+        self._dies = dies
+
+    async def exchange(self, reply: Reply) -> Beat:
+        """As over a pipe."""
+        beat = await self.worker.exchange(msgspec.msgpack.decode(packed(reply), type=Reply))
+        if self._dies(self._name, beat):
+            # As after kill -9: nothing more is done, and nothing is said.
+            for running in self.worker._running.values():
+                assert running.task is not None
+                running.task.cancel()
+            raise WorkerLostError(f"worker {self._name} was ended by signal 9")
+        return msgspec.msgpack.decode(packed(beat), type=Beat)
+
+    async def close(self) -> None:
+        """End the worker."""
+        await self.worker.close()
+
+
+def settings(folder: Path, **more: Any) -> ProcessSettings:
+    """From in.jsonl to out.jsonl of a folder."""
+    values: dict[str, Any] = {
+        "input": str(folder / "in.jsonl"),
+        "output": str(folder / "out.jsonl"),
+        "tasks": ("annotate",),
+        "strategy": "queue-stream:concurrency=16",
+    }
+    return ProcessSettings(**{**values, **more})
+
+
+def go(
+    wanted: ProcessSettings,
+    server: Server | None = None,
+    workers: int = 3,
+    dies: Spoil | None = None,
+    range_lines: int | None = 50,
+    tell: Any = None,
+) -> Summary:
+    """One session with workers, to its end."""
+
+    async def session() -> Summary:
+        engine = InsideEngine(server or Server(), dies)
+        return await Fleet(wanted, FleetSettings(workers=workers, range_lines=range_lines), engine, tell).run()
+
+    return asyncio.run(session())
+
+
+def check_whole(folder: Path, lines: int) -> None:
+    """Every line is answered once, in the order of the input, and nothing is left over."""
+    answers = rows(folder / "out.jsonl")
+    assert [row["line"] for row in answers] == list(range(1, lines + 1))
+    assert [row["id"] for row in answers] == [f"i{number}" for number in range(1, lines + 1)]
+    assert not (folder / "out.jsonl.parts").exists()

@@ -1,0 +1,105 @@
+"""`paceline process --workers` with real processes: killed, interrupted, orphaned."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.bulk.fleet.inside import check_whole
+from tests.bulk.helpers import write_input
+from tests.processes import ROOT, mock, paceline, without_coverage
+
+pytestmark = [pytest.mark.slow, pytest.mark.uncovered]
+SLOW = "[service]\nbase_s = 0.01\n"
+CONCURRENCY = 8
+ARGUMENTS = ["in.jsonl", "--output", "out.jsonl", "--task", "annotate", "-s", f"queue-stream:concurrency={CONCURRENCY}"]
+ARGUMENTS += ["--workers", "2", "--range-lines", "100", "--resume"]
+
+
+def start(url: str, cwd: Path) -> subprocess.Popen[str]:
+    """The command in the background."""
+    line = [sys.executable, "-m", "harness", "process", *ARGUMENTS, "--target", url]
+    environment = {**without_coverage(), "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(line, cwd=cwd, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def workers_of(run: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Its worker processes."""
+    return psutil.Process(run.pid).children()
+
+
+def seen(url: str) -> int:
+    """Requests that the server has counted."""
+    text = urllib.request.urlopen(f"{url}/metrics", timeout=10).read().decode()  # noqa: S310 - our own mock
+    return sum(
+        int(float(line.split()[-1])) for line in text.splitlines() if line.startswith("paceline_exchanges_total{")
+    )
+
+
+def until_answers(path: Path, least: int, run: subprocess.Popen[str]) -> None:
+    """Wait until so many lines are in the parts or in the output."""
+    while sum(file.read_bytes().count(b"\n") for file in _answers(path)) < least:
+        assert run.poll() is None, run.communicate()[1]
+        time.sleep(0.01)
+
+
+def _answers(path: Path) -> list[Path]:
+    found = [*path.glob("out.jsonl"), *path.glob("out.jsonl.parts/part-*.jsonl")]
+    return [file for file in found if file.exists()]
+
+
+def test_killed_workers_and_a_killed_coordinator(tmp_path: Path) -> None:
+    """Nothing is lost or doubled; orphans end at once; no more is sent again than was in flight."""
+    write_input(tmp_path / "in.jsonl", 1500)
+    with mock(SLOW, tmp_path) as server:
+        run = start(server.url, tmp_path)
+        until_answers(tmp_path, 150, run)
+        workers_of(run)[0].kill()
+        until_answers(tmp_path, 400, run)
+        orphans = workers_of(run)
+        assert orphans
+        run.kill()
+        run.communicate()
+        gone, alive = psutil.wait_procs(orphans, timeout=10)
+        assert not alive, "workers outlive their coordinator"
+        assert gone
+        done = paceline("process", *ARGUMENTS, "--target", server.url, cwd=tmp_path, covered=False)
+        assert done.returncode == 0, done.stderr
+        check_whole(tmp_path, 1500)
+        assert seen(server.url) - 1500 <= 2 * CONCURRENCY
+
+
+def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
+    """Calls in flight end, finished ranges are joined, and the command that continues is printed."""
+    write_input(tmp_path / "in.jsonl", 1500)
+    with mock(SLOW, tmp_path) as server:
+        run = start(server.url, tmp_path)
+        until_answers(tmp_path, 250, run)
+        os.kill(run.pid, signal.SIGINT)
+        said = run.communicate(timeout=60)[1]
+        assert run.returncode == 5, said
+        assert "resume with: paceline process in.jsonl" in said
+        alone = paceline("process", *ARGUMENTS[:7], "--resume", "--target", server.url, cwd=tmp_path, covered=False)
+        assert alone.returncode == 2
+        assert "a run with --workers has begun this output" in alone.stderr
+        done = paceline("process", *ARGUMENTS, "--target", server.url, cwd=tmp_path, covered=False)
+        assert done.returncode == 0, done.stderr
+        check_whole(tmp_path, 1500)
+        assert seen(server.url) == 1500
+
+
+def test_a_server_that_is_not_there_is_a_mistake_and_leaves_nothing(tmp_path: Path) -> None:
+    """Exit code 2, one line, no files."""
+    write_input(tmp_path / "in.jsonl", 10)
+    done = paceline("process", *ARGUMENTS, "--target", "http://127.0.0.1:9", cwd=tmp_path, covered=False)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
