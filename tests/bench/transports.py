@@ -80,9 +80,14 @@ async def bare_protocol(url: str, request: Request, requests: int) -> int:
     message = f"{head}Content-Length: {len(request.body)}\r\n\r\n".encode() + request.body
     loop = asyncio.get_running_loop()
     left, done, counts = [requests - CONNECTIONS], loop.create_future(), [0]
-    for _ in range(CONNECTIONS):
+    opened = [
         await loop.create_connection(lambda: Bare(message, left, done, counts), parts.hostname, parts.port)
+        for _ in range(CONNECTIONS)
+    ]
     await done
+    for transport, _ in opened:
+        transport.abort()
+    await asyncio.sleep(0)
     return counts[0]
 
 
