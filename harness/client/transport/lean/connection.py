@@ -7,7 +7,7 @@ Rules of this file
      no byte came after the answer. A connection that is not in step is never used again.
   3. Bytes that come between two exchanges close the connection. Before its first exchange they may be an answer (a full
      server refuses at once), which is read, but the connection is not used again.
-  4. One clock read for each piece that the network brings: `_at`, 0 before the first.
+  4. One clock read for each piece that the network brings: `_at`, below 0 before the first.
   5. This is the hot path: no object for each request but the future, and few calls.
 """
 
@@ -99,7 +99,7 @@ class Connection(asyncio.Protocol):
         self._response = response
         self._finished = False
         self._status = self._quiet = 0
-        self._at = 0.0
+        self._at = -1.0
         self._size = len(message)
         self.body = b""
         self.is_plain = True
@@ -205,7 +205,7 @@ class Connection(asyncio.Protocol):
             self._finished, self.in_step = True, False
             self._waiter.set_result(None)
         else:
-            self._fail(lost(exc, used=self._used, heard=bool(self._at)))
+            self._fail(lost(exc, used=self._used, heard=self._at >= 0))
 
     # What the parser calls.
 
