@@ -1,4 +1,4 @@
-"""How a server is reached: headers, TLS, a proxy, a Unix socket, a path in the target; over both transports."""
+"""How a server is reached: headers, TLS, a proxy, a Unix socket, a path in the target; over all transports."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from harness.client.transport.connection_settings import (
     target_access,
 )
 from harness.client.transport.endpoint import Access
+from harness.client.transport.lean import LeanTransport
 from harness.client.transport.proxy import proxy_of
 from harness.client.transport.server import call, check_answers, check_url, root_of, route
 from harness.client.transport.tls import Tls
@@ -30,15 +32,17 @@ from harness.client.types import Item, Outcome, Response
 from tests.http.foreign import served
 from tests.http.test_transport_cases import certificate
 
-KINDS = ["asyncio", "blocking"]
+KINDS = {"aiohttp": HttpTransport, "lean": LeanTransport, "blocking": BlockingTransport}
+WITH_PROXIES = ["aiohttp", "blocking"]
 ECHO = Http(text='path = "/v1/echo"\nanswer = ""\nbody = { a = "{{ a }}" }\n')
 
 
 async def send_to(kind: str, to: Access, times: int = 2) -> Response:
     """The last of some exchanges; the others show that a connection is used again."""
-    settings = {"authorization": to.authorization, "headers": to.headers, "tls": to.tls, "proxy": to.proxy}
-    made = HttpTransport(to.url, **settings) if kind == "asyncio" else BlockingTransport(to.url, **settings)  # type: ignore[arg-type]
-    async with made as send:
+    settings: dict[str, Any] = {"authorization": to.authorization, "headers": to.headers, "tls": to.tls}
+    if to.proxy is not None:
+        settings["proxy"] = to.proxy
+    async with KINDS[kind](to.url, **settings) as send:
         for _ in range(times):
             response = await send(ECHO.request((Item(0, ECHO.parse({"a": 1}), ECHO),)))
     return response
@@ -144,7 +148,7 @@ async def test_the_client_shows_its_certificate(kind: str, tls: tuple[ssl.SSLCon
     assert without.outcome is Outcome.connection_error
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WITH_PROXIES)
 async def test_a_proxy_is_used_and_gets_no_secret_of_the_server(kind: str, proxy: tuple[HttpProxy, str]) -> None:
     """Plain HTTP: the whole URL; the password of the proxy does not reach the server."""
     made, url = proxy
@@ -158,7 +162,7 @@ async def test_a_proxy_is_used_and_gets_no_secret_of_the_server(kind: str, proxy
     assert all(head.startswith("POST http://127.0.0.1:") and "/v1/echo HTTP/1.1" in head for head in made.heads)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WITH_PROXIES)
 async def test_a_tunnel_hides_everything_from_the_proxy(
     kind: str, proxy: tuple[HttpProxy, str], tls: tuple[ssl.SSLContext, Path, Path]
 ) -> None:
@@ -175,7 +179,7 @@ async def test_a_tunnel_hides_everything_from_the_proxy(
     assert "X-Team" not in made.heads[0]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WITH_PROXIES)
 async def test_a_refusal_of_the_proxy_is_named(
     kind: str, proxy: tuple[HttpProxy, str], tls: tuple[ssl.SSLContext, Path, Path]
 ) -> None:
@@ -219,10 +223,8 @@ async def test_a_target_may_have_a_path(kind: str, base: str, path: str) -> None
 async def test_a_task_may_have_no_path_of_its_own(kind: str, base: str) -> None:
     """Then it is the target's, with the query."""
     task = Http(text='method = "GET"\nanswer = "/path"\nquery = { q = "{{ q }}" }\n')
-    async with served() as server:
-        made = HttpTransport(server + base) if kind == "asyncio" else BlockingTransport(server + base)
-        async with made as send:
-            response = await send(task.request((Item(0, task.parse({"q": "a/v1"}), task),)))
+    async with served() as server, KINDS[kind](server + base) as send:
+        response = await send(task.request((Item(0, task.parse({"q": "a/v1"}), task),)))
     assert response.answers == ((base.rstrip("/") or "/") + "?q=a%2Fv1",), response.error
 
 

@@ -12,6 +12,7 @@ from harness.client.answers import Usage, usage_of
 from harness.client.tasks.http import Counted, Http
 from harness.client.transport.async_http import HttpTransport
 from harness.client.transport.blocking import BlockingTransport
+from harness.client.transport.lean import LeanTransport
 from harness.client.types import Item, Send
 from tests.http.foreign import KEY, PIXEL, SHAPES, Shape, served
 
@@ -24,11 +25,12 @@ async def url() -> AsyncIterator[str]:
 
 
 def transport(kind: str, url: str) -> AbstractAsyncContextManager[Send]:
-    """Either transport."""
-    return HttpTransport(url, timeout_s=20) if kind == "asyncio" else BlockingTransport(url, timeout_s=20)
+    """One of the transports."""
+    kinds = {"aiohttp": HttpTransport, "lean": LeanTransport, "blocking": BlockingTransport}
+    return kinds[kind](url, timeout_s=20)
 
 
-@pytest.mark.parametrize("kind", ["asyncio", "blocking"])
+@pytest.mark.parametrize("kind", ["aiohttp", "lean", "blocking"])
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name.replace(" ", "-"))
 async def test_a_foreign_shape_is_a_task(
     shape: Shape, kind: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

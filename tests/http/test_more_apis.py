@@ -14,6 +14,7 @@ from harness import plugins
 from harness.client.tasks.http import Http
 from harness.client.transport.async_http import HttpTransport
 from harness.client.transport.blocking import BlockingTransport
+from harness.client.transport.lean import LeanTransport
 from harness.client.types import Item, Response, Send, Task
 from tests.http.foreign import PIXEL
 from tests.server_helpers import null_app, served
@@ -29,8 +30,9 @@ async def url() -> AsyncIterator[str]:
 
 
 def transport(kind: str, url: str) -> AbstractAsyncContextManager[Send]:
-    """Either transport."""
-    return HttpTransport(url, timeout_s=20) if kind == "asyncio" else BlockingTransport(url, timeout_s=20)
+    """One of the transports."""
+    kinds = {"aiohttp": HttpTransport, "lean": LeanTransport, "blocking": BlockingTransport}
+    return kinds[kind](url, timeout_s=20)
 
 
 async def sent(kind: str, url: str, task: Task, *rows: dict[str, Any]) -> Response:
@@ -41,7 +43,7 @@ async def sent(kind: str, url: str, task: Task, *rows: dict[str, Any]) -> Respon
     return response
 
 
-@pytest.mark.parametrize("kind", ["asyncio", "blocking"])
+@pytest.mark.parametrize("kind", ["aiohttp", "lean", "blocking"])
 async def test_the_forms_of_rerank_and_classification(kind: str, url: str) -> None:
     """Each by the name of its file."""
     row = {"query": "a small cat", "texts": DOCUMENTS, "documents": DOCUMENTS, "text": "a small cat"}
@@ -59,7 +61,7 @@ async def test_the_forms_of_rerank_and_classification(kind: str, url: str) -> No
     assert [len(vector) for vector in vectors] == [64, 64]
 
 
-@pytest.mark.parametrize("kind", ["asyncio", "blocking"])
+@pytest.mark.parametrize("kind", ["aiohttp", "lean", "blocking"])
 async def test_vectors_in_base64_are_those_of_numbers(kind: str, url: str) -> None:
     """To float32's precision, also shortened."""
     plain = plugins.make("task", "embed:dimensions=16")
@@ -71,7 +73,7 @@ async def test_vectors_in_base64_are_those_of_numbers(kind: str, url: str) -> No
     assert decoded == pytest.approx(numbers, abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["asyncio", "blocking"])
+@pytest.mark.parametrize("kind", ["aiohttp", "lean", "blocking"])
 @pytest.mark.parametrize("name", ["complete", "responses"])
 async def test_completions_and_responses_whole_and_streamed(name: str, kind: str, url: str) -> None:
     """The same text and counts; every token of the stream has an instant."""
@@ -90,8 +92,8 @@ async def test_a_system_message_is_an_item_of_a_response(url: str) -> None:
     """Rows of the task chat are understood."""
     messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello"}]
     given, text = plugins.make("task", "responses"), plugins.make("task", "chat")
-    (response,) = (await sent("asyncio", url, given, {"messages": messages})).answers
-    (chat,) = (await sent("asyncio", url, text, {"messages": messages})).answers
+    (response,) = (await sent("aiohttp", url, given, {"messages": messages})).answers
+    (chat,) = (await sent("aiohttp", url, text, {"messages": messages})).answers
     assert response.text == chat.text
     assert response.usage.prompt_tokens == chat.usage.prompt_tokens
 
@@ -103,13 +105,13 @@ async def test_images_of_files_and_addresses_reach_the_model(url: str, tmp_path:
     rows = [
         {"prompt": "What is it?", "photo": photo} for photo in (None, str(tmp_path / "pixel.png"), "https://a/b.png")
     ]
-    answers = [(await sent("asyncio", url, task, row)).answers[0] for row in rows]
+    answers = [(await sent("aiohttp", url, task, row)).answers[0] for row in rows]
     assert len({answer.text for answer in answers}) == 3
     counts = [answer.usage.prompt_tokens for answer in answers]
     assert counts == [counts[0], counts[0] + 85, counts[0] + 85]
 
 
-@pytest.mark.parametrize("kind", ["asyncio", "blocking"])
+@pytest.mark.parametrize("kind", ["aiohttp", "lean", "blocking"])
 async def test_thinking_and_calls_of_tools_are_output(kind: str, url: str) -> None:
     """Each of their tokens is a content event, and both are in the answer."""
     tools = [{"type": "function", "function": {"name": "get_weather"}}]

@@ -14,6 +14,7 @@ import pytest
 from harness.client.tasks.chat import Chat
 from harness.client.transport.async_http import HttpTransport
 from harness.client.transport.blocking import BlockingTransport
+from harness.client.transport.lean import LeanTransport
 from harness.client.types import Item, Outcome, Response, Send
 from tests.processes import mock, paceline, result_of, went_well
 
@@ -28,7 +29,7 @@ def counts(url: str) -> dict[str, int]:
 
 
 def test_a_stream_that_the_client_ends_is_closed_at_the_server() -> None:
-    """By both transports: the outcome, the text so far, and the disconnect that the server counts."""
+    """By every transport: the outcome, the text so far, and the disconnect that the server counts."""
     task = Chat(stream=True)
     whole = task.request([Item(0, task.parse({"prompt": "Tell me a long story."}), task)])
     stopped = msgspec.structs.replace(whole, stop_after=5)
@@ -38,7 +39,9 @@ def test_a_stream_that_the_client_ends_is_closed_at_the_server() -> None:
             return [await send(request) for request in (stopped, whole)]
 
     with mock("llm-annotation", speed=4.0) as server:
-        transports: list[AbstractAsyncContextManager[Send]] = [HttpTransport(server.url), BlockingTransport(server.url)]
+        transports: list[AbstractAsyncContextManager[Send]] = [
+            kind(server.url) for kind in (HttpTransport, LeanTransport, BlockingTransport)
+        ]
         for number, transport in enumerate(transports, 1):
             cut, full = asyncio.run(exchange(transport))
             assert (cut.outcome, cut.status, len(cut.chunks)) == (Outcome.cancelled, 200, 5)

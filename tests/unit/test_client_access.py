@@ -27,6 +27,7 @@ from harness.client.transport.endpoint import (
     checked_key,
     own_headers,
 )
+from harness.client.transport.lean import LeanTransport
 from harness.client.transport.outcomes import base_url, joined
 from harness.experiment.prepare import prepare
 from harness.experiment.settings import RunSettings
@@ -286,9 +287,9 @@ def test_checked_keys_are_known_at_once() -> None:
         ({"authorization": "Bearer s3cret"}, "Authorization is given twice"),
     ],
 )
-@pytest.mark.parametrize("transport", [HttpTransport, BlockingTransport])
+@pytest.mark.parametrize("transport", [HttpTransport, LeanTransport, BlockingTransport])
 def test_headers_of_a_transport_are_checked_and_never_repeated(
-    transport: type[HttpTransport] | type[BlockingTransport], headers: dict[str, str], why: str
+    transport: type[HttpTransport] | type[LeanTransport] | type[BlockingTransport], headers: dict[str, str], why: str
 ) -> None:
     with pytest.raises(SettingError) as caught:
         transport("http://h", api_key="key-0815", headers=headers)

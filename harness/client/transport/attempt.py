@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 
 from harness.base.clock import Clock, clock
 from harness.client.redaction import excerpt
-from harness.client.transport.timeouts import Timeouts
+from harness.client.transport.timeouts import Timeouts, Watch
 from harness.client.types import Outcome, Request, Response
 
 ERROR_CHARACTERS = 300
@@ -76,6 +76,16 @@ class AttemptSend:
         if request.progress is not None:
             request.progress.sent = sent
         try:
+            return await self._watched(request, response, watch)
+        finally:
+            timeouts.end(watch)
+            if sooner is not None:
+                sooner.cancel()
+
+    async def _watched(self, request: Request, response: Response, watch: Watch) -> Response:
+        """The exchange; each of its ends becomes an outcome. The time-out counts from the first sending."""
+        sent = response.sent
+        try:
             await self._exchange(request, response)
         except asyncio.CancelledError as error:
             if not watch.expired or watch.task.uncancel() > 0:
@@ -88,10 +98,6 @@ class AttemptSend:
                 timed_out(response, sent, self._now())
         except self.faults as error:
             fail(response, *self._outcome_of(error), self._now())
-        finally:
-            timeouts.end(watch)
-            if sooner is not None:
-                sooner.cancel()
         return response
 
     def _exchange(self, request: Request, response: Response) -> Awaitable[None]:

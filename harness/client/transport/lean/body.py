@@ -6,7 +6,7 @@ from harness.client.errors import BadResponse
 from harness.client.transport.encodings import Decoder
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
 from harness.client.transport.outcomes import event_form
-from harness.client.types import Request
+from harness.client.types import Request, Response
 
 
 class WholeBody:
@@ -79,6 +79,12 @@ class EventBody:
     def is_stopped(self) -> bool:
         """Whether the client itself ended the stream."""
         return len(self.stamps) == self._stop_after
+
+    def stamp(self, response: Response) -> None:
+        """The instants of the stream; one that is cut off has begun all the same."""
+        response.chunks = tuple(self.stamps)
+        if self.stamps:
+            response.first_byte = self.stamps[0]
 
     def release(self) -> None:
         """The exchange is over: its bytes no longer count."""

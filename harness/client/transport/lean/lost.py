@@ -1,4 +1,4 @@
-"""The error of a connection that ended too early."""
+"""What ends an exchange before its answer is complete."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ class LostError(ConnectionError):
     def __init__(self, message: str, *, idle: bool = False) -> None:
         super().__init__(message)
         self.idle = idle
+
+
+class ExpiredError(Exception):
+    """The exchange took too long."""
 
 
 def lost(cause: BaseException | None, *, used: bool, heard: bool) -> LostError:

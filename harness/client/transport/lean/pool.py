@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 
 from harness.base.clock import Clock
 from harness.client.transport.lean.connection import Connection
+from harness.client.transport.unread_bytes import JUST_READ_S
 
 
 class Pool:
@@ -46,7 +47,10 @@ class Pool:
         idle = self._idle
         while idle:
             connection = idle.popleft()
-            if connection.usable(now, self._keepalive_s):
+            # Soon after an exchange the loop has just read all bytes, so the kernel is not asked.
+            if not connection.gone and (
+                now - connection.idle_since < JUST_READ_S or connection.usable(now, self._keepalive_s)
+            ):
                 return connection
             self._drop(connection)
         return None
@@ -67,11 +71,11 @@ class Pool:
         self._all.add(connection)
         return connection
 
-    def put_back(self, connection: Connection, now: float, reusable: bool) -> None:
+    def put_back(self, connection: Connection, reusable: bool) -> None:
         """The exchange on this connection is over."""
         if not reusable:
             self._drop(connection)
-        elif (waiter := self._next()) is not None:
+        elif self._waiting and (waiter := self._next()) is not None:
             waiter.set_result(connection)
         else:
             self._idle.append(connection)
@@ -104,7 +108,7 @@ class Pool:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(waiter)
             elif (kept := waiter.result()) is not None:
-                self.put_back(kept, self._now(), reusable=not kept.gone)
+                self.put_back(kept, reusable=not kept.gone)
             else:
                 self._left()
             raise
