@@ -81,7 +81,7 @@ def show(found: SelfTest) -> None:
         click.echo("\nError of p50 and p99, measured minus injected (in brackets: the mean injected time):\n")
         click.echo(f"{markdown(found.table)}\n")
     for reason in found.reasons:
-        # The verdict has the worst of them.
+        # A verdict may be one of them.
         if reason not in found.text:
             click.echo(f"- {reason}")
     click.echo(f"This machine is {found.text}.")

@@ -47,7 +47,7 @@ def test_the_last_line_is_the_verdict_and_the_figures_are_kept(monkeypatch: pyte
 
 
 def test_a_machine_that_is_not_fit_gives_exit_code_4_and_every_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once each: the worst is part of the verdict. Then the step that helps."""
+    """Once each, with its causes; the verdict is shorter. Then the step that helps."""
     made = found(laws=[law("constant", 0.02, 0.02, 0.022, 0.023)], sleep_late_p99_s=0.006)
     done = called(monkeypatch, made, "--quiet")
     assert done.return_value == 4
@@ -55,7 +55,10 @@ def test_a_machine_that_is_not_fit_gives_exit_code_4_and_every_reason(monkeypatc
     assert [done.stdout.count(reason) for reason in made.reasons] == [1] * len(made.reasons)
     assert len(made.reasons) == 3
     assert step.startswith("What to do: end other programs")
-    assert verdict.startswith("This machine is not fit now: constant: p99 is 3 ms too high")
+    assert verdict == (
+        "This machine is not fit now: constant: p99 is 3 ms too high (limit 1 ms); times above 60 ms are right to 5 %."
+    )
+    assert "\n- constant: p99 is 3 ms too high (limit 1 ms), and no cause was found\n" in done.stdout
     assert "OFF" in done.stdout
     assert "sleep precision" not in done.stderr
 

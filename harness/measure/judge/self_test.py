@@ -58,12 +58,17 @@ def causes(compared: Compared, percentile: str) -> list[str]:
 
 def off_text(compared: Compared, name: str, error_s: float, limit_s: float) -> str:
     """One error beyond its tolerance, with its causes."""
-    said = (
+    said = _error_text(compared, name, error_s, limit_s)
+    found = causes(compared, name)
+    return f"{said}, because {'; '.join(found)}" if found else f"{said}, and no cause was found"
+
+
+def _error_text(compared: Compared, name: str, error_s: float, limit_s: float) -> str:
+    """One error beyond its tolerance."""
+    return (
         f"{compared.name}{_flight(compared)}: {name} is {units.seconds(abs(error_s))} "
         f"too {'high' if error_s > 0 else 'low'} (limit {units.seconds(limit_s)})"
     )
-    found = causes(compared, name)
-    return f"{said}, because {'; '.join(found)}" if found else f"{said}, and no cause was found"
 
 
 def worst_of(found: SelfTest) -> tuple[Compared, str, float, float] | None:
@@ -82,14 +87,14 @@ def _fit(found: SelfTest) -> str:
 
 
 def _worst(found: SelfTest, reasons: list[str]) -> str:
-    """The largest error of a time with its causes, and the times that are still right; else the first reason."""
+    """The largest error of a time, and the times that are still right; else the first reason."""
     worst = worst_of(found)
     if worst is None or abs(worst[2]) <= worst[3]:
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         return reasons[0] + more
     largest = max(abs(error) for law in found.laws for _, error, _ in law.errors_s)
-    least_s = largest / CLIENT_SHARE_REPORTED
-    return f"{off_text(*worst)}; times above {units.seconds(least_s)} are right to {units.share(CLIENT_SHARE_REPORTED)}"
+    right = f"times above {units.seconds(largest / CLIENT_SHARE_REPORTED)} are right"
+    return f"{_error_text(*worst)}; {right} to {units.share(CLIENT_SHARE_REPORTED)}"
 
 
 def _of_times(found: SelfTest) -> Iterator[str]:

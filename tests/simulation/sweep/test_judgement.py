@@ -207,3 +207,22 @@ def test_by_rate_a_server_that_completes_less_than_is_offered_ends_the_ascent() 
     ascent = [Seen(10, 10, 0.1, 0.0), Seen(20, 17, 0.5, 0.0)]
     assert reason_to_stop("rate", ascent) is None
     assert reason_to_stop("rate", [*ascent, Seen(30, 17, 1.0, 0.0)]) is not None
+
+
+def test_by_rate_fewer_arrivals_by_chance_are_no_saturation() -> None:
+    """The server answers what arrives, in a level with few requests, too."""
+    ascent = [Seen(10, 8, 0.1, 0.0, 8.0), Seen(20, 17, 0.1, 0.0, 17.0)]
+    assert reason_to_stop("rate", ascent) is None
+    assert reason_to_stop("rate", [one._replace(per_s=0.8 * one.per_s) for one in ascent]) is not None
+
+
+@pytest.mark.parametrize(("kept_up", "said"), [(True, "no limit was reached"), (False, "a limit of ")])
+def test_a_sweep_by_rate_has_a_limit_only_where_the_server_fell_behind(kept_up: bool, said: str) -> None:
+    """The last level has 12 % fewer arrivals than offered, by chance: the corner of the fit lies below it."""
+    found = judged(curve({level: 10 * level * (0.88 if level == 64 else 1.0) for level in LEVELS}))
+    assert found.model == "capped-linear"
+    points = [msgspec.structs.replace(one, kept_up=kept_up or one.level < 64) for one in found.points]
+    swept = msgspec.structs.replace(
+        found, by="rate", points=points, knee=64.0 if kept_up else 32.0, edge="highest" if kept_up else None
+    )
+    assert said in findings(swept)[0]

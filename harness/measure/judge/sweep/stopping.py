@@ -2,7 +2,7 @@
 
 By concurrency, a level is saturated if it gives no more than the best level of at most half of it (within 5 %), while
 latency is 1.5 times as long or requests fail. By rate, it is saturated if the server completes less than 90 % of
-the offered rate. Two saturated levels in a row end the ascent, so that the curve beyond the knee is seen. So do two
+the arrivals. Two saturated levels in a row end the ascent, so that the curve beyond the knee is seen. So do two
 levels at which more requests fail than the SLO allows or, without an SLO, than at the lowest level.
 """
 
@@ -29,6 +29,8 @@ class Seen(NamedTuple):
     per_s: float
     p50_s: float | None
     errors: float
+    # Arrivals per second, which differ from the level by chance; None: as the level says.
+    offered_per_s: float | None = None
 
 
 def seen(level: float, case: Case) -> Seen:
@@ -36,7 +38,14 @@ def seen(level: float, case: Case) -> Seen:
     first = min(case.by_repeat, key=lambda one: one.repeat, default=None)
     if first is None or not first.scheduled:
         return Seen(level, 0.0, None, 1.0)
-    return Seen(level, first.completed_per_s or 0.0, first.service_time_s.p50, 1 - first.ok / first.scheduled)
+    span_s = case.load.duration_s
+    return Seen(
+        level,
+        first.completed_per_s or 0.0,
+        first.service_time_s.p50,
+        1 - first.ok / first.scheduled,
+        first.scheduled / span_s if span_s else None,
+    )
 
 
 def reason_to_stop(
@@ -65,7 +74,7 @@ def errors_allowed(lowest: float) -> float:
 def _saturated(by: str, ascent: Sequence[Seen], at: int) -> bool:
     here = ascent[at]
     if by == "rate":
-        return here.per_s < COMPLETED_SHARE * here.level
+        return here.per_s < COMPLETED_SHARE * (here.offered_per_s or here.level)
     half = [one for one in ascent[:at] if one.level <= here.level / 2]
     if not half:
         return False

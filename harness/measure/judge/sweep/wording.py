@@ -231,7 +231,12 @@ def model_words(result: SweepResult) -> str:
 
 
 def shows_limit(result: SweepResult, fit: ModelFit) -> bool:
-    """Whether the levels show a limit: a corner within the noise of the highest level is none."""
+    """Whether the levels show a limit: a corner within the noise of the highest level is none.
+
+    Nor is there one where the server kept up with every rate: fewer answers than offered are fewer arrivals by chance.
+    """
+    if result.by == "rate" and result.edge == "highest":
+        return False
     corner = fit.parameters["corner"].value if "corner" in fit.parameters else None
     highest = max((point.level for point in _judged(result)), default=0.0)
     if fit.parameters["limit_per_s"].value is None:
