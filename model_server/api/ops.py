@@ -13,6 +13,7 @@ from model_server.http.openapi import document
 from model_server.http.reply import TEXT_TYPE, Reply
 from model_server.http.routes import Route
 from model_server.jobs.job import unavailable
+from model_server.scheduling.dispatch import BatchEntry
 
 if TYPE_CHECKING:
     from model_server.http.app import App
@@ -43,18 +44,6 @@ class CountsAnswer(msgspec.Struct):
 
     total: Outcomes
     routes: dict[str, Outcomes]
-
-
-class BatchEntry(msgspec.Struct):
-    """One batch: start on the server's clock, content, duration and the number of items still queued."""
-
-    started: float
-    kind: str
-    items: int
-    length: int
-    tokens: int
-    duration_s: float
-    queued: int
 
 
 class BatchesAnswer(msgspec.Struct):
@@ -90,7 +79,7 @@ async def debug_counts(app: App, exchange: Exchange, body: None) -> Reply:
 
 
 async def debug_batches(app: App, exchange: Exchange, body: None) -> Reply:
-    return Reply(_encode({"now": app.clock(), "batches": [entry._asdict() for entry in app.dispatcher.log]}))
+    return Reply(_encode({"now": app.clock(), "batches": list(app.dispatcher.log)}))
 
 
 async def openapi(app: App, exchange: Exchange, body: None) -> Reply:

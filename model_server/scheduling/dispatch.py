@@ -16,7 +16,8 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 from harness.base.clock import Clock
 from model_server.errors import ApiError, ClientGone, deadline_exceeded
@@ -27,8 +28,8 @@ from model_server.work import Batch, Engine, Work
 UNLIMITED = 1 << 30
 
 
-class BatchLog(NamedTuple):
-    """One line of /debug/batches."""
+class BatchEntry(msgspec.Struct, frozen=True):
+    """One batch: start on the server's clock, content, duration and the number of items still queued."""
 
     started: float
     kind: str
@@ -36,7 +37,7 @@ class BatchLog(NamedTuple):
     length: int
     tokens: int
     duration_s: float
-    queued: int  # items that still waited
+    queued: int
 
 
 class Call:
@@ -84,7 +85,7 @@ class Dispatcher:
         # Called with every computed batch.
         self._on_batch = on_batch
         self._lingering: asyncio.TimerHandle | None = None
-        self.log: deque[BatchLog] = deque(maxlen=1024)
+        self.log: deque[BatchEntry] = deque(maxlen=1024)
         self._workers = workers
         self._queue: BatchQueue[Work] = BatchQueue(policy)
         self._busy = 0
@@ -246,7 +247,7 @@ class Dispatcher:
         duration_s = batch.ended - batch.started
         self.rate.add(len(batch.works), duration_s)
         self.log.append(
-            BatchLog(
+            BatchEntry(
                 batch.started, batch.kind, len(batch.works), batch.length, batch.tokens, duration_s, len(self._queue)
             )
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from random import Random
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from harness.base.quantity import duration_s
 from harness.base.turn_index import TURNS_MAX
@@ -16,20 +16,6 @@ from harness.load.distribution_text import built
 
 THINK_MAX_S = 86_400.0
 MEAN_MAX_S = 3_600.0
-
-
-class Turns(Protocol):
-    """Numbers of turns from `min` to `max`."""
-
-    @property
-    def min(self) -> int: ...
-
-    @property
-    def max(self) -> int: ...
-
-    def draw(self, rng: Random, /) -> int:
-        """One number."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -75,14 +61,6 @@ class Geometric:
             return 1
         drawn = 1 + int(math.log(1.0 - rng.random()) / math.log(1.0 - 1.0 / self.mean))
         return min(drawn, self.max)
-
-
-class Think(Protocol):
-    """Times from an answer to the next turn of its session."""
-
-    def draw(self, rng: Random, /) -> float:
-        """One time in seconds, at most THINK_MAX_S."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -146,6 +124,8 @@ class Lognormal:
         return min(rng.lognormvariate(math.log(self.mean) - self.sigma**2 / 2, self.sigma), THINK_MAX_S)
 
 
+Turns = FixedTurns | UniformTurns | Geometric
+Think = FixedThink | UniformThink | Exponential | Lognormal
 TURNS: dict[str, type[Any]] = {"constant": FixedTurns, "uniform": UniformTurns, "geometric": Geometric}
 THINKS: dict[str, type[Any]] = {
     "constant": FixedThink,
