@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.servers import Host
 from tests.http.foreign import IN_HOUSE, KEY, environment_with_key, score_of, served_beside
 from tests.processes import ROOT, went_well
+from tests.server_helpers import null_app
 from tests.unit.test_cli import run
 
 QUESTIONS = "id,question1,question2\n" + "".join(f'{n},"What, is ""{n}""?","line\nbreak {n}"\n' for n in range(40))
@@ -23,6 +25,14 @@ def url() -> Iterator[str]:
     """The foreign server."""
     with served_beside() as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def mock_url() -> Iterator[str]:
+    """The mock, in a thread of its own."""
+    host = Host()
+    yield host.serve("mock", (), null_app).url
+    host.stop()
 
 
 @pytest.fixture
@@ -272,3 +282,15 @@ def test_a_simulation_of_a_described_task_is_that_of_the_built_in_one(
         (case,) = json.loads((folder / name / "result.json").read_text())["cases"]
         found.append((case["counts"], case["makespan_s"], case["latency_s"]))
     assert found[0] == found[1]
+
+
+def test_check_sends_a_prompt_of_a_length(mock_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Uncalibrated, which it says, beside the count of the server."""
+    line = ("check", "--target", mock_url, "--task", "chat", "--output-tokens", "3")
+    code, out, _ = run(capsys, *line, "--input-tokens", "30")
+    assert code == 0
+    assert "a prompt of 30 tokens, made with a word for a token: the server counts 33" in out
+    assert '"max_tokens": 3' in out
+    code, _, err = run(capsys, *line)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--output-tokens needs --input-tokens" in err
