@@ -16,7 +16,7 @@ from typing import Any
 
 from harness import plugins
 from harness.base.clock import clock
-from harness.bulk import paths, resume, tally
+from harness.bulk import paths, resume, splitting, tally
 from harness.bulk.ending import EarlyEnd, Summary, summary
 from harness.bulk.entrance import entrance
 from harness.bulk.intake import Intake
@@ -267,14 +267,14 @@ class Process:
             async with aclosing(self._strategy.stream(intake, send, self._layers)) as stream:
                 async for result in stream:
                     send.unkept = 0
-                    results.settle(intake, result)
+                    results.settle(intake, splitting.unwrapped(result))
             if not intake.again or self._end:
                 return
 
     def _layers(self, send: Send) -> Send:
         inner = compose(send, self._around, self.settings.seed, self._closing, self._server_name, self._built)
         assert self._meter is not None  # noqa: S101 - it is what `send` stands on
-        return entrance(inner, self._server, self._end, self._meter, self.counts)
+        return splitting.Split(entrance(inner, self._server, self._end, self._meter, self.counts))
 
     # Outages of the server.
 

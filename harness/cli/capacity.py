@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from harness.cli.command import Command, left_out, options_of
-from harness.cli.options import Backend, play, played_on, shared
+from harness.cli.options import Backend, drawn_from_trace, play, played_on, replaying_at_rates, shared
 
 SET_BY_SEARCH = {"strategies", "variants", "slo", "items", "rate", "duration", "load", "reference", "control"}
 SET_BY_SEARCH |= {"warmup", "repeats", "repeats_width", "repeats_max", "repeats_budget_s"}
@@ -18,7 +18,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 def capacity_only(options: Decorator) -> Decorator:
     """The same options without those that the search sets."""
-    return lambda function: left_out(options(function), SET_BY_SEARCH)
+    return lambda function: left_out(replaying_at_rates(options(function)), SET_BY_SEARCH)
 
 
 def of_capacity(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,7 +41,7 @@ def search(options: dict[str, Any], backend: Backend | None = None) -> int:
         run.order.tell = lambda probe, number: progress("probe", {"number": number, "text": probe_words(probe)})
         return played_on(backend)(run, progress)
 
-    plain = {**options, "strategies": (), "variants": (), "slo": None, "items": None, "repeats": None}
+    plain = {**drawn_from_trace(options), "strategies": (), "variants": (), "slo": None, "items": None, "repeats": None}
     return play(plain, "backlog", ("queue-stream",), played, lambda settings: prepare_capacity(settings, wanted)[0])
 
 

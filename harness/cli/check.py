@@ -19,10 +19,13 @@ EXIT_FAILED = 1
 
 def _options(function: Any) -> Any:
     from harness.client.input_settings import InputSettings
+    from harness.client.prompt_settings import PromptSettings
     from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.check import CheckSettings
 
-    return options_of(CheckSettings, InputSettings, ConnectionSettings, defaults={"target": REQUIRED})(function)
+    return options_of(CheckSettings, InputSettings, PromptSettings, ConnectionSettings, defaults={"target": REQUIRED})(
+        function
+    )
 
 
 @click.command("check", cls=Command)
@@ -40,11 +43,12 @@ def command(as_json: bool, **options: Any) -> int:
     paceline check --target https://models.internal --http score.toml --input pairs.csv --map a=question1,b=question2
     """
     from harness.client.input_settings import InputSettings
+    from harness.client.prompt_settings import PromptSettings
     from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.check import CheckSettings, check
 
-    reading, connection = filled(InputSettings, options), filled(ConnectionSettings, options)
-    checked = check(filled(CheckSettings, options, reading=reading, connection=connection))
+    parts = {"reading": InputSettings, "prompts": PromptSettings, "connection": ConnectionSettings}
+    checked = check(filled(CheckSettings, options, **{name: filled(of, options) for name, of in parts.items()}))
     if as_json:
         import msgspec
 
@@ -70,6 +74,8 @@ def _show(checked: Checked) -> None:
     click.echo()
     if checked.ok:
         click.secho(f"ok: the task reads {checked.value}", fg="green")
+        if checked.prompt is not None:
+            click.echo(f"ok: {checked.prompt}")
         if checked.together is not None:
             click.echo(f"ok: {checked.together} items in one request are read, too")
         return

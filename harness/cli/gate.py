@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.command import Command, described, left_out, options_of
-from harness.cli.options import settings_of, shared
+from harness.cli.options import replaying, settings_of, shared
 from harness.client.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.measure.gate_result import Gate
     from harness.measure.result import RunResult
 
-DEFAULT = ("queue-stream:concurrency=16",)
+DEFAULT, OF_TRACE = ("queue-stream:concurrency=16",), ("unbounded",)
 SETS = {"repeats", "repeats_width", "repeats_max", "repeats_budget_s", "reference", "control"}
 """Options of a run that the gate sets itself."""
 HELP = {
     "strategies": "Client strategy, with layers around it if you like; repeat to judge several "
-    f"[default: {DEFAULT[0]}].",
+    f"[default: {DEFAULT[0]}; of a trace {OF_TRACE[0]}].",
     "slo": 'Conditions for the candidate, such as "p99<500ms,errors<1%", for a backlog "service_p99<500ms"; each is a '
     "check of the gate, judged by its interval.",
 }
@@ -32,7 +32,7 @@ HELP = {
 def _gate_only(function: Any) -> Any:
     from harness.experiment.gate_settings import GateSettings
 
-    return options_of(GateSettings)(described(left_out(shared(function), SETS), HELP))
+    return options_of(GateSettings)(described(left_out(replaying(shared(function)), SETS), HELP))
 
 
 @click.command("gate", cls=Command)
@@ -67,7 +67,7 @@ def command(junit: Path | None, summary: Path | None, **options: Any) -> int:
     check_json_output(options["as_json"])
     wanted = filled(GateSettings, options)
     directory = options["out"] or Path("runs") / f"{dt.datetime.now().astimezone():%Y%m%d-%H%M%S}-gate"
-    settings = settings_of({**options, "repeats": 1}, "backlog", DEFAULT)
+    settings = settings_of({**options, "repeats": 1}, "backlog", DEFAULT if options["trace"] is None else OF_TRACE)
     with live_view(options["live"], options["quiet"]) as live, ProgressDisplay(quiet=options["quiet"] or None) as shown:
         gate = play(wanted, settings, directory, live.beside(shown))
         live.tell("gate", {"gate": gate, "sides": _sides(directory)})

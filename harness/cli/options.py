@@ -52,6 +52,22 @@ def replaying(function: Callable[..., Any]) -> Callable[..., Any]:
     return options_of(TraceSettings)(function)
 
 
+SET_BY_RATE = {"trace_speed": None, "trace_repeat": None}
+"""Options of a trace that is played at one rate after another; the command sets them itself."""
+
+
+def replaying_at_rates(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a recorded trace that is played at several rates."""
+    from harness.cli.command import left_out
+
+    return left_out(replaying(function), {*SET_BY_RATE, "trace_bootstrap_s"})
+
+
+def drawn_from_trace(options: dict[str, Any]) -> dict[str, Any]:
+    """The options with those of a trace that each rate sets; the length of what is drawn is only a placeholder."""
+    return {**options, **SET_BY_RATE, "trace_bootstrap_s": 1.0 if options["trace"] is not None else None}
+
+
 def with_sessions(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of the scenario sessions."""
     from harness.load.sessions.settings import SessionSettings

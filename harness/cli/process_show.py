@@ -108,8 +108,6 @@ class Show(Display):
             )
             for line in _reasons(counts):
                 self.say(line, always=failed or not summary.passed)
-            if counts["dead"].get("client_error") and settings.strategy.startswith("adaptive-batch"):
-                self.say("one bad item refuses all items of its request; as INPUT, -s adaptive sends them one by one")
         if counts["oddities"]:
             self.say(f"answers held {counts['oddities']:,} things that are not as the API says; they were ignored")
         if counts["failed_attempts"]:

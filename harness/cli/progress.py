@@ -69,11 +69,11 @@ class ProgressDisplay(Display):
     def _on_calibrating(self, facts: dict[str, Any]) -> None:
         self._begin(f"calibrating the {facts['transport']} client", None)
 
-    def _on_calibrated(self, facts: dict[str, float]) -> None:
+    def _on_calibrated(self, facts: dict[str, Any]) -> None:
         self._finish()
-        if facts:
+        if found := facts["ceilings"]:
             self._say(
-                "client ceiling: " + ", ".join(f"{name} {units.rate(rate)}" for name, rate in sorted(facts.items()))
+                "client ceiling: " + ", ".join(f"{name} {units.rate(rate)}" for name, rate in sorted(found.items()))
             )
 
     def _on_case(self, facts: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from harness.cli.command import Command, described, left_out, options_of
-from harness.cli.options import Backend, play, played_on, shared
+from harness.cli.options import Backend, drawn_from_trace, play, played_on, replaying_at_rates, shared
 
 SET_BY_SWEEP = {"variants", "rate", "load", "items", "duration", "reference", "control"}
 SET_BY_SWEEP |= {"repeats_width", "repeats_max", "repeats_budget_s"}
@@ -30,7 +30,7 @@ def swept(options: Decorator, without: Collection[str] = ()) -> Decorator:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         from harness.experiment.sweep import SweepSettings
 
-        of_run = described(left_out(options(function), SET_BY_SWEEP), HELP, repeats="N")
+        of_run = described(left_out(replaying_at_rates(options(function)), SET_BY_SWEEP), HELP, repeats="N")
         return options_of(SweepSettings, without=without)(of_run)
 
     return decorate
@@ -50,7 +50,7 @@ def sweep(options: dict[str, Any], backend: Backend | None = None) -> int:
             run.order = Draining(order, wanted.pause_s, run.settings.drain_s)
         return run
 
-    plain = {**options, "variants": (), "rate": None, "load": None}
+    plain = {**drawn_from_trace(options), "variants": (), "rate": None, "load": None}
     return play(plain, "backlog", (CLOSED if wanted.by == "concurrency" else OPEN,), played_on(backend), prepared)
 
 
@@ -65,5 +65,6 @@ def command(**options: Any) -> int:
     \b
     paceline sweep --concurrency 1:256:x2 --target http://127.0.0.1:8000 --task chat --repeats 3
     paceline sweep --rate 10:200:20 --arrivals poisson --server structbert-article
+    paceline sweep --rate 1,2,4,8 --trace mooncake.jsonl --task chat --target http://127.0.0.1:8000/v1
     """
     return sweep(options)

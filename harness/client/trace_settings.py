@@ -78,6 +78,9 @@ class TraceSettings:
         choices=("keep", "none"),
     )
 
+    # The mean rate that `trace_speed` gives, of a command that plays the trace at several rates.
+    mean_rate_per_s: float | None = None
+
     def __post_init__(self) -> None:
         self._check_numbers()
         if self.trace is None:

@@ -18,8 +18,10 @@ import msgspec
 
 from harness.base.options import option
 from harness.base.quantity import NONE, duration_s, rate_per_s, share
+from harness.client.errors import UsageError
 from harness.experiment.cases import cases
 from harness.experiment.prepare import Run, prepare
+from harness.experiment.replayed import at_rate, recorded_per_s
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
@@ -58,7 +60,7 @@ class CapacitySettings:
         (), 'SLO such as "p99<500ms,errors<1%"; repeat it, or use ";", for several tiers.', metavar="CONDITIONS"
     )
     by: str = option(
-        "both", "Search the rate (open loop), the concurrency (closed loop), or both.",
+        "both", "Search the rate (open loop), the concurrency (closed loop), or both; of a trace only the rate.",
         choices=("rate", "concurrency", "both"),
     )  # fmt: skip
     width: float = option(0.15, "Width of the answer, as a share of its lower end.", kind=share)
@@ -102,6 +104,10 @@ class CapacitySettings:
 
 def prepare_capacity(settings: RunSettings, wanted: CapacitySettings) -> tuple[Run, CapacityOrder]:
     """A checked run with its first case, and the order that plays the search."""
+    if settings.trace.trace is not None:
+        if wanted.by == "concurrency":
+            raise UsageError("--trace needs --by rate: the trace has arrivals, and a search by concurrency has none")
+        wanted = replace(wanted, by="rate", start=wanted.start or float(f"{recorded_per_s(settings):.3g}"))
     plan = wanted.plan()
     makers: list[CaseMaker] = []
 
@@ -149,6 +155,8 @@ class CaseMaker:
         # The search judges the tiers by itself; here they say whether the task streams.
         more |= {"slo": ",".join(self.plan.tiers), "strategies": (strategy,), "variants": (), "warmup": NONE}
         settings = replace(self.settings, **more)  # type: ignore[arg-type] # as above
+        if settings.trace.trace is not None:
+            settings = at_rate(settings, settings.rate or 1.0, settings.duration or 1.0)
         return cases(settings, self.scenario, name)[0]
 
 

@@ -47,7 +47,7 @@ def ceilings(
             rate = _ceiling(cases[0], transport, target.url, folder)
             if rate is not None:
                 found[transport] = rate
-    progress("calibrated", found)
+    progress("calibrated", {"ceilings": found})
     return found
 
 

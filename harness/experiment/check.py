@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -22,6 +22,7 @@ from harness.base.options import REQUIRED, option
 from harness.base.quantity import duration_s
 from harness.client.errors import BadResponse, UsageError
 from harness.client.input_settings import InputSettings, columns_option, http_option
+from harness.client.prompt_settings import PromptSettings
 from harness.client.protocols import BatchedTask, provides
 from harness.client.redaction import excerpt, redact
 from harness.client.tasks.http import Http
@@ -44,9 +45,16 @@ from harness.experiment.check_shown import (
     shown_answer,
     shown_request,
 )
+from harness.experiment.prompts import built, planned
+from harness.experiment.settings import RunSettings
+from harness.load.chat_rows import parameters_of
+from harness.load.lengths import INPUT_NAMES, drawn, parse
 from harness.load.rows import columns_of
 from harness.load.workloads.jsonl import Jsonl
+from harness.load.workloads.prompts import Prompts
 from harness.load.workloads.synthetic import Synthetic
+from harness.measure.record.plan import DEFAULT_SEED
+from harness.measure.record.token_tally import usage_in
 
 _EVERY_STATUS = frozenset(range(200, 600))
 
@@ -65,6 +73,7 @@ class CheckSettings:
     row: int = option(1, "Which good row of --input is sent, from 1.", least=1, most=10**9)
     timeout_s: float = option(60.0, "Seconds that the exchange may take.", kind=duration_s, least=0.001)
     reading: InputSettings = field(default_factory=InputSettings)
+    prompts: PromptSettings = field(default_factory=PromptSettings)
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
 
 
@@ -84,6 +93,8 @@ class Checked(msgspec.Struct, frozen=True):
     hints: list[str]
     together: int | None = None
     """Items of a second request that was good as well, for an API that takes several."""
+    prompt: str | None = None
+    """The length of a prompt of --input-tokens, and what the server counted."""
 
 
 def check(settings: CheckSettings) -> Checked:
@@ -102,6 +113,8 @@ def check(settings: CheckSettings) -> Checked:
     )
     with closing(transport):
         one, answers = _exchanged(task, items[:1], to, transport)
+        if settings.prompts.input_tokens is not None and one.ok:
+            one = msgspec.structs.replace(one, prompt=_lengths(settings, answers))
         if not one.ok or _items_max(task) == 1:
             return one
         two, both = _exchanged(task, items, to, transport)
@@ -145,6 +158,8 @@ def _task(settings: CheckSettings) -> Task:
 
 def _items(settings: CheckSettings, task: Task) -> list[Item]:
     """The item that was asked for, and the next one; the same again where there is none."""
+    if (made := _prompts(settings, task)) is not None:
+        return [Item(index, made.data(task, index, DEFAULT_SEED), task) for index in range(2)]
     if settings.input is None:
         if settings.columns:
             raise UsageError("--map needs --input: it names columns of that file")
@@ -157,6 +172,26 @@ def _items(settings: CheckSettings, task: Task) -> list[Item]:
     if not data:
         raise UsageError(f"--row {settings.row}: {settings.input} has fewer good rows")
     return [Item(index, each, task) for index, each in enumerate([*data, data[0]][:2])]
+
+
+def _prompts(settings: CheckSettings, task: Task) -> Prompts | None:
+    """The prompts of --input-tokens. They are not calibrated: that takes a run's requests before its load."""
+    asked = RunSettings(
+        input=settings.input, columns=settings.columns, reading=settings.reading, prompts=settings.prompts
+    )
+    plan = planned(asked, [task])
+    if plan is None:
+        return None
+    made = built(plan, parameters=parameters_of(settings.reading.parameters))
+    return replace(made, full=settings.prompts.ignore_eos == "yes")
+
+
+def _lengths(settings: CheckSettings, answers: tuple[Any, ...]) -> str:
+    made = parse(settings.prompts.input_tokens or "", "--input-tokens", INPUT_NAMES)
+    asked, usage = drawn(made, "input", DEFAULT_SEED, 0), usage_in(answers)
+    counted = "counts no tokens" if usage is None or usage.prompt_tokens is None else f"counts {usage.prompt_tokens}"
+    how = "by the tokenizer" if settings.prompts.tokenizer is not None else "with a word for a token"
+    return f"a prompt of {asked} tokens, made {how}: the server {counted}; a run calibrates lengths before its load"
 
 
 def _checked(

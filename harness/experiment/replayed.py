@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,7 +12,8 @@ from harness.base import units
 from harness.client.errors import UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.prompt_settings import PromptSettings
-from harness.client.trace_settings import BLOCK_TOKENS, TraceSettings
+from harness.client.trace_settings import BLOCK_TOKENS, LENGTH_MAX_S, SPEED_MAX, SPEED_MIN, TraceSettings
+from harness.experiment.settings import RunSettings
 from harness.load.pacers.replay import Replay
 from harness.load.tokenizer import words_of
 from harness.load.traces.playing import Played
@@ -44,6 +46,7 @@ def replay_of(settings: TraceSettings, reading: InputSettings) -> Replay:
         input_format=reading.input_format,
         delimiter=reading.delimiter,
         encoding=reading.encoding,
+        mean_rate_per_s=settings.mean_rate_per_s,
     )
 
 
@@ -64,6 +67,28 @@ def duration_s(replay: Replay, seed: int) -> float:
             "cut it with --trace-until, or raise --speed"
         )
     return max(length_s, DURATION_MIN_S)
+
+
+def recorded_per_s(settings: RunSettings) -> float:
+    """The mean rate of the part of the trace that is played, as it was recorded. Raises UsageError."""
+    part = replace(settings.trace, trace_speed=None, trace_bootstrap_s=None, trace_block_s=None)
+    made = replay_of(part, settings.reading).played(Random(0))
+    return len(made) / made.length_s
+
+
+def at_rate(settings: RunSettings, rate_per_s: float, seconds: float) -> RunSettings:
+    """The settings with arrivals drawn from the trace, so fast that their mean rate is this. Raises UsageError.
+
+    Blocks are drawn, as for --trace-bootstrap: repeats with the same arrivals would agree too well.
+    """
+    speed = rate_per_s / recorded_per_s(settings)
+    if not SPEED_MIN <= speed <= SPEED_MAX or seconds * speed > LENGTH_MAX_S:
+        raise UsageError(
+            f"--trace {settings.trace.trace}: {rate_per_s:g} requests/s would be {speed:.3g} times the recorded rate, "
+            f"which must be between {SPEED_MIN:g} and {SPEED_MAX:g}"
+        )
+    trace = replace(settings.trace, trace_speed=speed, trace_bootstrap_s=seconds * speed, mean_rate_per_s=rate_per_s)
+    return replace(settings, trace=trace, load=None, rate=None, duration=None)
 
 
 def prompt_plan(settings: PromptSettings, trace: TraceFacts) -> PromptPlan:

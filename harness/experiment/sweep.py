@@ -20,6 +20,7 @@ from harness.client.errors import UsageError
 from harness.experiment.cases import cases
 from harness.experiment.levels import FORMAT, levels
 from harness.experiment.prepare import Run, prepare
+from harness.experiment.replayed import at_rate
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
@@ -79,6 +80,11 @@ class SweepSettings:
 def prepare_sweep(settings: RunSettings, wanted: SweepSettings) -> tuple[Run, SweepOrder]:
     """A checked run with every level, and the order that plays it. Raises UsageError."""
     found = wanted.levels()
+    if settings.trace.trace is not None and wanted.by == "concurrency":
+        raise UsageError(
+            "--trace needs --rate LEVELS: each level plays the trace at this mean rate. By concurrency there are no "
+            "arrivals; lengths alone come from --input-tokens and --output-tokens"
+        )
     if len(settings.strategies) > 1:
         raise UsageError("a sweep takes one strategy (-s)")
     if settings.repeats == AUTO:
@@ -106,7 +112,8 @@ def case_of(settings: RunSettings, scenario: type[Description], wanted: SweepSet
         of = replace(settings, strategies=(strategy,), load=wanted.arrivals, rate=level)
         repeats = 1 if settings.repeats == AUTO else settings.repeats
         enough_s = min(REQUESTS_MIN / (level * repeats), OPEN_LONGEST_S)
-        of = replace(of, duration=settings.duration or max(OPEN_S, enough_s))
+        seconds = settings.duration or max(OPEN_S, enough_s)
+        of = at_rate(of, level, seconds) if settings.trace.trace is not None else replace(of, duration=seconds)
         # Repeats with the same arrivals would agree too well.
         return cases(of, scenario, f"rate={level:g}")[0].with_own_schedules(repeats)
     of = replace(settings, strategies=(_at(strategy, level),), load=None, rate=None, duration=None)

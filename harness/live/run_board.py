@@ -70,8 +70,8 @@ class RunBoard(EventBoard):
 
     def _on_calibrated(self, facts: dict[str, Any]) -> None:
         self._calibrating = False
-        if facts:
-            found = ", ".join(f"{name} {units.rate(rate)}" for name, rate in sorted(facts.items()))
+        if ceilings := facts["ceilings"]:
+            found = ", ".join(f"{name} {units.rate(rate)}" for name, rate in sorted(ceilings.items()))
             self._line(f"client ceiling: {found}")
 
     def _on_case(self, facts: dict[str, Any]) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.servers import Host
 from tests.http.foreign import IN_HOUSE, KEY, environment_with_key, score_of, served_beside
 from tests.processes import ROOT, went_well
+from tests.server_helpers import null_app
 from tests.unit.test_cli import run
 
 QUESTIONS = "id,question1,question2\n" + "".join(f'{n},"What, is ""{n}""?","line\nbreak {n}"\n' for n in range(40))
@@ -23,6 +25,14 @@ def url() -> Iterator[str]:
     """The foreign server."""
     with served_beside() as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def mock_url() -> Iterator[str]:
+    """The mock, in a thread of its own."""
+    host = Host()
+    yield host.serve("mock", (), null_app).url
+    host.stop()
 
 
 @pytest.fixture
@@ -220,17 +230,14 @@ def test_check_sends_two_items_to_an_api_of_lists(
     assert ("items in one request are read" in out) is ("max = 1" not in keys and code == 0)
 
 
-def test_process_says_that_one_bad_item_refuses_those_of_its_request(
-    url: str, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """As it says, the dead letters are sent again one by one, and only the bad one is left."""
+def test_process_finds_the_bad_item_of_a_request(url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The server refuses the whole request; the other items get their answers."""
     (folder / "batch.toml").write_text(BATCH % ', answers = "/rows", index = "/i"')
     (folder / "texts.csv").write_text('text\na\n""\nbbb\n')
     line = ["--target", url, "--http", "batch.toml", "--errors-max", "1"]
     code, _, err = run(capsys, "process", "texts.csv", "--output", "o.jsonl", *line, "-s", "adaptive-batch")
-    assert (code, "one bad item refuses all items of its request" in err) == (1, True), err
-    code, _, err = run(capsys, "process", "o.jsonl.dead.jsonl", "--output", "p.jsonl", *line, "-s", "adaptive")
-    assert (code, "p.jsonl.dead.jsonl: 1 dead letter (client_error 1)" in err) == (0, True), err
+    assert (code, "o.jsonl.dead.jsonl: 1 dead letter (client_error 1)" in err) == (0, True), err
+    assert [json.loads(text)["line"] for text in (folder / "o.jsonl").read_text().splitlines()] == [2, 4]
 
 
 def test_check_says_where_the_name_of_a_model_is_set(url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -272,3 +279,15 @@ def test_a_simulation_of_a_described_task_is_that_of_the_built_in_one(
         (case,) = json.loads((folder / name / "result.json").read_text())["cases"]
         found.append((case["counts"], case["makespan_s"], case["latency_s"]))
     assert found[0] == found[1]
+
+
+def test_check_sends_a_prompt_of_a_length(mock_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Uncalibrated, which it says, beside the count of the server."""
+    line = ("check", "--target", mock_url, "--task", "chat", "--output-tokens", "3")
+    code, out, _ = run(capsys, *line, "--input-tokens", "30")
+    assert code == 0
+    assert "a prompt of 30 tokens, made with a word for a token: the server counts 33" in out
+    assert '"max_tokens": 3' in out
+    code, _, err = run(capsys, *line)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--output-tokens needs --input-tokens" in err

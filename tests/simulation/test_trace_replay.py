@@ -159,3 +159,58 @@ def test_a_server_without_counts_gets_words_for_tokens_and_the_result_says_so(
     assert case.prompts is not None
     assert (case.prompts.calibration.source, case.prompts.input) == ("none", None)
     assert any("their lengths could not be checked" in warning for warning in case.warnings)
+
+
+def test_a_sweep_plays_a_trace_at_each_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Blocks are drawn for each repeat; lengths stay as they were recorded."""
+    out = tmp_path / "sweep"
+    line = ["simulate", "sweep", "--rate", "4,16", "--trace", str(MOONCAKE), "--task", "chat", "--server", "llm-chat"]
+    code, _, err = run(capsys, *line, "--repeats", "2", "--duration", "20", "--no-report", "--out", str(out))
+    assert code == 0, err
+    result = json.loads((out / "result.json").read_bytes())
+    rates = [case["rates_per_s"]["offered"] for case in result["cases"]]
+    assert rates == pytest.approx([4, 16], rel=0.35)
+    for case in result["cases"]:
+        assert case["load"]["settings"]["speed"] > 0
+        assert any("made of blocks" in change for change in case["trace"]["changes"])
+        tokens = case["prompts"]["input"]
+        assert tokens["counted_mean"] == pytest.approx(tokens["asked_mean"], rel=0.02)
+    plan = json.loads((out / "plan.json").read_bytes())
+    assert all(len(set(case["schedules"])) == 2 for case in plan["cases"])
+
+
+def test_a_capacity_search_plays_a_trace_at_the_rates_that_it_asks_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It begins at the recorded rate, and searches no concurrency."""
+    out = tmp_path / "capacity"
+    line = ["simulate", "capacity", "--slo", "errors<50%", "--trace", str(MOONCAKE), "--task", "chat"]
+    line += ["--server", "llm-chat", "--highest", "4", "--trials", "3", "--confirm", "0", "--trial", "2", "--no-report"]
+    code, out_text, err = run(capsys, *line, "--start", "3", "--probes", "2", "--out", str(out))
+    assert code in (0, 5), err
+    assert "by rate" in out_text
+    assert "concurrency" not in out_text
+    cases = json.loads((out / "result.json").read_bytes())["cases"]
+    assert {case["load"]["settings"]["mean_rate_per_s"] for case in cases} <= {3, 4}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["sweep", "--trace", "T"], "--trace needs --rate LEVELS"),
+        (["sweep", "--rate", "1e5", "--trace", "T", "--task", "chat", "--duration", "1e5"], "times the recorded rate"),
+        (["sweep", "--rate", "1", "--trace-block", "1"], "--trace-block needs --trace"),
+        (["capacity", "--slo", "p99<1s", "--by", "concurrency", "--trace", "T"], "--trace needs --by rate"),
+        (["capacity", "--slo", "p99<1s", "--trace", "missing.jsonl"], "missing.jsonl: No such file"),
+        (["gate", "--baseline-target", "U", "--target", "U", "--trace", "T", "--input", "x"], "exclude each other"),
+        (["gate", "--baseline-target", "U", "--target", "U", "--speed", "2"], "--speed 2: needs --trace"),
+    ],
+)
+def test_where_a_trace_does_not_fit_one_line_says_why(
+    line: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"T": str(MOONCAKE), "U": "http://127.0.0.1:1"}
+    code, _, err = run(capsys, *(names.get(part, part) for part in line))
+    assert (code, err.count("\n")) == (2, 1), err
+    assert said in err

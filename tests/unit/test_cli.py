@@ -524,3 +524,12 @@ def test_the_progress_names_an_address_only_where_there_is_one(
     with ProgressDisplay(quiet=False) as progress:
         progress("target", {"url": url, "profile": "demo", "note": "simulated in virtual time"})
     assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize("more", [{}, {"side": "candidate"}])
+def test_the_client_ceilings_are_shown_also_of_a_side_of_a_gate(
+    more: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ProgressDisplay(quiet=False) as progress:
+        progress("calibrated", {"ceilings": {"asyncio": 2000.0}, **more})
+    assert capsys.readouterr().err == "client ceiling: asyncio 2,000/s\n"

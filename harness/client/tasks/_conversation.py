@@ -7,9 +7,10 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from itertools import pairwise, takewhile
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -99,14 +100,16 @@ def conversation(row: Mapping[str, Any]) -> tuple[Message, ...]:
     return Conversation(messages, parameters) if parameters else messages
 
 
-def exchanges_of(messages: tuple[Message, ...], parameters: Mapping[str, Any]) -> Script:
+def exchanges_of(
+    messages: tuple[Any, ...], parameters: Mapping[str, Any], role: Callable[[Any], Any] = attrgetter("role")
+) -> Script:
     """A conversation cut before each message of the user; what stands before the first is the preamble."""
-    starts = [place for place, message in enumerate(messages) if message.role == "user"]
-    starts = [place for place in starts if place == 0 or messages[place - 1].role != "user"]
+    starts = [place for place, message in enumerate(messages) if role(message) == "user"]
+    starts = [place for place in starts if place == 0 or role(messages[place - 1]) != "user"]
     exchanges = []
     for begin, end in pairwise([*starts, len(messages)]):
         part = messages[begin:end]
-        asked = tuple(takewhile(lambda message: message.role == "user", part))
+        asked = tuple(takewhile(lambda message: role(message) == "user", part))
         exchanges.append(Exchange(asked, part[len(asked) :]))
     return Script(messages[: starts[0]] if starts else messages, tuple(exchanges), parameters)
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from harness.client.conversation import Exchange, Script
 from harness.client.errors import BadResponse, ItemError
 from harness.client.tasks import _conversation as conversation
 from harness.client.tasks._choices import one_answer, refuse_error
@@ -106,6 +107,31 @@ class Responses:
             add_event(said, event)
         raise BadResponse(f"the stream broke off after {len(events)} events, without response.completed")
 
+    # Sessions.
+
+    def script_of(self, data: Given, /) -> Script:
+        return conversation.exchanges_of(_items(data), data.parameters, _role)
+
+    def turn(self, script: Script, history: Sequence[Exchange], asked: tuple[Any, ...], /) -> Given:
+        said = [item for exchange in history for part in exchange for item in part]
+        return Given([*script.preamble, *said, *asked], script.parameters)
+
+    def messages_of(self, answer: Completion, /) -> tuple[dict[str, Any], ...]:
+        """The text alone: reasoning and calls need their items, which only the server has."""
+        return ({"role": "assistant", "content": answer.text},)
+
+    def made_up(self, data: Given, /) -> tuple[dict[str, Any], ...]:
+        return ({"role": "assistant", "content": self.text_of(data) or ""},)
+
+    def heard(self, events: Sequence[bytes], /) -> Completion:
+        """The deltas until then; the reason is empty, because the server did not finish."""
+        odd = Oddities()
+        said = Said(odd)
+        for payload in events:
+            if (event := odd.object(decode(_event, payload))) is not None:
+                add_event(said, event)
+        return said.completion(None, None)
+
     def text_of(self, data: Given, /) -> str | None:
         return data.input if isinstance(data.input, str) else None
 
@@ -117,6 +143,15 @@ class Responses:
 
     def synthetic(self, words: Callable[[int], str], length: int, /) -> Given:
         return Given(words(max(1, length)), {})
+
+
+def _items(data: Given) -> tuple[Any, ...]:
+    return ({"role": "user", "content": data.input},) if isinstance(data.input, str) else tuple(data.input)
+
+
+def _role(item: Any) -> Any:
+    """The role of a message; other items, such as calls of functions, have none."""
+    return item.get("role")
 
 
 def _input(row: Mapping[str, Any]) -> str | list[Any]:

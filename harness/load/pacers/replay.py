@@ -48,6 +48,8 @@ class Replay:
     input_format: str | None = None
     delimiter: str | None = None
     encoding: str | None = None
+    # The mean rate that `speed` gives, for the record.
+    mean_rate_per_s: float | None = None
     # The trace may end before the duration.
     ends_itself: ClassVar[bool] = True
 

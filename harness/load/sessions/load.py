@@ -38,6 +38,9 @@ def sessions_of(
     if not provides(task, ConversationTask):
         raise UsageError(f"task {task.name}: has no conversations; sessions need a task that has, such as chat")
     if jsonl is None:
-        return Sessions(SessionPlan(load, duration_s, seed), MadeUp(synthetic(), task, seed), task, None)
+        plan, made = SessionPlan(load, duration_s, seed), MadeUp(synthetic(), task, seed)
+        # A described API may have no conversations.
+        made.asked(0, plan.length(0), 1)
+        return Sessions(plan, made, task, None)
     found = Conversations(jsonl, task, None if load.users is None else load.sessions)
     return Sessions(SessionPlan(load, duration_s, seed, found.sizes), found, task, jsonl)

@@ -44,7 +44,10 @@ def name_of(by: By, load: float, confirmation: bool = False) -> str:
 def probe_of(case: PlanCase) -> Probe:
     """The probe that a case is, without evidence."""
     by: By = "concurrency" if case.is_backlog else "rate"
-    load = float(case.strategy.settings["concurrency"] if case.is_backlog else case.load.settings["rate_per_s"])
+    arrivals = case.load.settings
+    # A trace has a mean rate, and a speed that gives it.
+    rate = "rate_per_s" if "rate_per_s" in arrivals else "mean_rate_per_s"
+    load = float(case.strategy.settings["concurrency"] if case.is_backlog else arrivals[rate])
     return Probe(case.name, by, load, confirmation=case.name == name_of(by, load, confirmation=True))
 
 

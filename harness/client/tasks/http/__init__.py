@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from harness.client.conversation import Exchange, Script
 from harness.client.errors import BadResponse, SettingError
 from harness.client.tasks._said import Completion
-from harness.client.tasks.http import shipped
+from harness.client.tasks.http import shipped, turns
 from harness.client.tasks.http.answers import Counted, document
 from harness.client.tasks.http.definition import Definition, definition
 from harness.client.tasks.http.fields import UNSET
@@ -185,6 +186,30 @@ class Http:
         text, usage = made.stream.read(events)
         return (text,) if made.usage is None else Answers((Completion(text, usage=usage),), usage=usage)
 
+    # Sessions.
+
+    @property
+    def _messages(self) -> int | None:
+        """Place of the field of conversations."""
+        return next((n for n, field in enumerate(self.made.fields.all) if field.source == turns.FIELD), None)
+
+    def script_of(self, data: Values, /) -> Script:
+        return turns.script_of(data, self._messages, self.name)
+
+    def turn(self, script: Script, history: Sequence[Exchange], asked: tuple[Any, ...], /) -> Values:
+        return turns.turn(script, history, asked, self._messages)
+
+    def messages_of(self, answer: Any, /) -> tuple[dict[str, str], ...]:
+        return turns.messages_of(answer)
+
+    def made_up(self, data: Values, /) -> tuple[dict[str, str], ...]:
+        script = self.script_of(data)
+        return tuple({**message, "role": "assistant"} for message in script.exchanges[0].asked)
+
+    def heard(self, events: Sequence[bytes], /) -> str:
+        """The text of a stream that the client has ended."""
+        return "" if self.made.stream is None else self.made.stream.heard(events)
+
     def text_of(self, data: Values, /) -> str | None:
         """The field that `text` names, for layers that compare texts."""
         value = data[self.made.text_at[0]] if self.made.text_at else None
@@ -202,7 +227,9 @@ class Http:
         share = max(1, length // max(1, len(texts)))
         values: list[Any] = []
         for place, field in enumerate(fields):
-            if place in texts and not (row is not None and not isinstance(row[place], str)):
+            if place == self._messages and row is None:
+                values.append([{"role": "user", "content": words(max(1, length))}])
+            elif place in texts and not (row is not None and not isinstance(row[place], str)):
                 values.append(words(share))
             elif row is not None:
                 values.append(row[place])

@@ -96,6 +96,10 @@ class StreamForm(msgspec.Struct, frozen=True):
             raise BadResponse(f"the stream ended without a piece of text{self._seen(events)}")
         return "".join(pieces), usage
 
+    def heard(self, events: Sequence[bytes]) -> str:
+        """The text until now, of a stream that has not ended."""
+        return "".join([self._text(payload, _event(payload)) or "" for payload in events])
+
     def _text(self, payload: bytes, event: Any) -> str | None:
         if not payload or payload == self.end:
             return None
