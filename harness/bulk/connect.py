@@ -36,5 +36,5 @@ async def connected(
             return True
         return False
 
-    async with transport_of(strategy, to, settings.layers.timeout_s) as transport:
+    async with transport_of(strategy, to, settings.layers.timeout_s, name=settings.transport) as transport:
         yield transport, alive, server

@@ -10,6 +10,7 @@ from harness.client.checks import at_least, between
 from harness.client.errors import SettingError, UsageError
 from harness.client.input_settings import InputSettings, columns_option, http_option
 from harness.client.layer_settings import LayerSettings
+from harness.client.transport.choice import AIOHTTP, TRANSPORT_HELP, TRANSPORTS, check_transport
 from harness.client.transport.connection_settings import ConnectionSettings
 
 SUFFIX_DEAD = ".dead.jsonl"
@@ -54,6 +55,7 @@ class ProcessSettings:
     reading: InputSettings = field(default_factory=InputSettings)
     layers: LayerSettings = field(default_factory=lambda: LayerSettings(retries=3))
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
+    transport: str = option(AIOHTTP, TRANSPORT_HELP, choices=TRANSPORTS)
     resume: bool = option(False, "Continue an earlier run, if there was one; else begin.")
     overwrite: bool = option(False, "Start over and replace an earlier output.")
     dead_letter: str | None = option(
@@ -86,6 +88,7 @@ class ProcessSettings:
         at_least(self, 0, "patience_s", "drain_s")
         if self.order not in {"input", "completion"}:
             raise SettingError(f"order={self.order!r} must be input or completion")
+        check_transport(self.transport, has_proxy=self.connection.proxy is not None)
         if self.resume and self.overwrite:
             raise UsageError("--resume continues an earlier run, --overwrite replaces it: give only one of them")
         if self.output == "-" and self.dead_letter is None:

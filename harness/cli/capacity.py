@@ -42,7 +42,11 @@ def search(options: dict[str, Any], backend: Backend | None = None) -> int:
         return played_on(backend)(run, progress)
 
     plain = {**drawn_from_trace(options), "strategies": (), "variants": (), "slo": None, "items": None, "repeats": None}
-    return play(plain, "backlog", ("queue-stream",), played, lambda settings: prepare_capacity(settings, wanted)[0])
+
+    def prepared(settings: Any) -> Any:
+        return prepare_capacity(settings, wanted)[0]
+
+    return play(plain, "backlog", ("queue-stream",), played, prepared, transport="lean")
 
 
 @click.command("capacity", cls=Command)

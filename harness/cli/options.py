@@ -86,10 +86,12 @@ def play(
     default_strategies: tuple[str, ...],
     execute: Execute | None = None,
     prepared: Callable[[Any], Any] | None = None,
+    transport: str | None = None,
 ) -> int:
     """Run what the options describe, report it, and return the exit code.
 
-    `prepared` and `execute` lay out and play the run [default: the cases of the settings, for real].
+    `prepared` and `execute` lay out and play the run [default: the cases of the settings, for real]. `transport` is the
+    default of the command.
     """
     from harness.cli.live import live_view
     from harness.cli.show import show
@@ -100,7 +102,7 @@ def play(
     from harness.measure.result import encode
 
     check_json_output(options["as_json"])
-    settings = settings_of(options, scenario, default_strategies)
+    settings = settings_of(options, scenario, default_strategies, transport)
     with live_view(options.get("live"), options["quiet"]) as live:
         run = (prepared or prepare)(settings)
         result, interrupted, written = _played(run, options, execute or real.execute, live)
@@ -138,20 +140,24 @@ def _played(run: Any, options: dict[str, Any], execute: Execute, live: Any) -> t
     return result, interrupted, written
 
 
-def settings_of(options: dict[str, Any], scenario: str, default_strategies: tuple[str, ...]) -> Any:
+def settings_of(
+    options: dict[str, Any], scenario: str, default_strategies: tuple[str, ...], transport: str | None = None
+) -> Any:
     """The settings of the run that the options describe. Raises UsageError."""
     from harness.client import stack
     from harness.client.input_settings import InputSettings
     from harness.client.layer_settings import LayerSettings
     from harness.client.prompt_settings import PromptSettings
     from harness.client.trace_settings import TraceSettings
+    from harness.client.transport.choice import AIOHTTP, chosen
     from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.settings import RunSettings
     from harness.load.sessions.settings import SessionSettings
 
+    name = chosen(options.get("transport"), transport or AIOHTTP, has_proxy=bool(options.get("proxy")))
     return filled(
         RunSettings,
-        {**options, "strategies": options["strategies"] or default_strategies},
+        {**options, "strategies": options["strategies"] or default_strategies, "transport": name},
         scenario=scenario,
         layers=filled(LayerSettings, options, named=stack.parse(options["layer"])),
         connection=filled(ConnectionSettings, options),

@@ -25,4 +25,4 @@ def command(scenario: str, **options: Any) -> int:
     """
     # A trace has its own concurrency, which no strategy may bound unless it is asked to.
     default = "unbounded" if scenario == "replay" else "queue-stream:concurrency=20"
-    return play(options, scenario, (default,))
+    return play(options, scenario, (default,), transport="lean")

@@ -14,7 +14,19 @@ from harness.cli.sweep import sweep as run_sweep
 from harness.cli.sweep import swept
 from harness.client.errors import UsageError
 
-NOT_SIMULATED = {"target", "processes", "calibrate", "headers", "ca", "cert", "key", "insecure", "proxy", "live"}
+NOT_SIMULATED = {
+    "target",
+    "processes",
+    "calibrate",
+    "headers",
+    "ca",
+    "cert",
+    "key",
+    "insecure",
+    "proxy",
+    "live",
+    "transport",
+}
 """Options of a real run that have no meaning in virtual time."""
 ONLY_REAL = {"target": None, "processes": 1, "calibrate": False}
 DEFAULT = ("queue-stream:concurrency=16", "adaptive")

@@ -51,7 +51,8 @@ def sweep(options: dict[str, Any], backend: Backend | None = None) -> int:
         return run
 
     plain = {**drawn_from_trace(options), "variants": (), "rate": None, "load": None}
-    return play(plain, "backlog", (CLOSED if wanted.by == "concurrency" else OPEN,), played_on(backend), prepared)
+    default = CLOSED if wanted.by == "concurrency" else OPEN
+    return play(plain, "backlog", (default,), played_on(backend), prepared, transport="lean")
 
 
 @click.command("sweep", cls=Command)

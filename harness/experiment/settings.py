@@ -92,7 +92,11 @@ class RunSettings:
     control: bool = option(
         False, "Play the reference a second time as a case of its own: an A/A control that shows the noise."
     )
-    transport: str | None = option(None, f"{TRANSPORT_HELP} [default: aiohttp]", choices=TRANSPORTS)
+    transport: str | None = option(
+        None,
+        f"{TRANSPORT_HELP} [default: aiohttp in compare and gate, and with --proxy; else lean]",
+        choices=TRANSPORTS,
+    )
     users: int = option(
         1,
         "Client applications that share the load; without --session-rate the users who play the sessions.",

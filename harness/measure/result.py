@@ -226,6 +226,7 @@ class Case(msgspec.Struct, frozen=True):
     repeats: int = 1
     by_repeat: list[RepeatFigures] = []
     layers: dict[str, Any] = {}  # retry, timeout, rate limit ... as configured around the strategy
+    transport: str | None = None  # aiohttp, lean, blocking or simulated; null: not known
     counts: Counts = Counts()
     warmup: Warmup | None = None  # null: everything counts
     latency_drift: Drift | None = None  # null: none found, or the load is not steady

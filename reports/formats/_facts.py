@@ -187,6 +187,8 @@ def how_measured(result: RunResult) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = [("run", result.id), ("started", result.started_at), ("seed", str(result.seed))]
     if result.schedule_sha256:
         facts.append(("schedule sha256", result.schedule_sha256))
+    if transports := sorted({case.transport for case in result.cases if case.transport}):
+        facts.append(("transport", ", ".join(transports)))
     facts += [(name, _value(value)) for name, value in {**result.tool, **result.environment}.items()]
     return [(labels.printable(name).replace("_", " "), labels.printable(value)) for name, value in facts]
 

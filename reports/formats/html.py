@@ -144,6 +144,7 @@ def _case(name: str, case: Any) -> dict[str, Any]:
         "target": target_words(case),
         "repeats": case.repeats,
         "layers": labels.settings_words(case.layers),
+        "transport": labels.printable(case.transport or ""),
         "limit": labels.printable(causes_words(case)) if case.limit is not None else "",
         "sessions": session_words(case),
         "outcomes": _facts.outcomes(case),

@@ -17,6 +17,7 @@ from harness.client.input_settings import InputSettings
 from harness.client.layer_settings import LayerSettings
 from harness.client.prompt_settings import PromptSettings
 from harness.client.trace_settings import TraceSettings
+from harness.client.transport.choice import LEAN, chosen
 from harness.client.transport.connection_settings import ConnectionSettings
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
@@ -24,7 +25,7 @@ from harness.experiment.spec import Trial
 from harness.load.sessions.settings import SessionSettings
 
 CASE_VARIABLE = "PACELINE_CASE"
-FIELDS = ("task", "http", "rate", "items", "duration", "input", "columns", "server", "seed", "drain_s")
+FIELDS = ("task", "http", "rate", "items", "duration", "input", "columns", "server", "seed", "drain_s", "transport")
 """Settings of a run that plain Locust has options for."""
 
 
@@ -93,6 +94,7 @@ def settings_from(options: Namespace, scenario: type[Description], target: str |
         values = {**plugins.settings_of(scenario.load), "rate_per_s": options.rate}
         plugins.build("load", plugins.name_of(type(scenario.load)), values)
     values = vars(options)
+    values["transport"] = chosen(values.get("transport"), LEAN, has_proxy=bool(values.get("proxy")))
     return filled(
         RunSettings,
         {**values, "out": Path(options.out) if options.out else None, "processes": options.processes or 1},

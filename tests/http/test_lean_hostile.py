@@ -314,3 +314,52 @@ def test_a_stream_that_is_cut_keeps_the_stamps_of_what_came(cut: int) -> None:
     came = whole[len(SSE) :][:cut]
     assert len(response.chunks) == came.count(b'"a "}\n\n') + came.count(b'"b"}\r\n\r\n')
     assert response.outcome is (OK if b"true}\n\n" in came else LOST)
+
+
+def test_half_of_a_second_answer_is_not_the_beginning_of_the_next_one() -> None:
+    """Cut at each byte: its rest would come in the place of the answer to the next request."""
+    second = good(99)
+    for cut in range(1, len(second)):
+        server = Hostile(lambda _: [])
+
+        def script(index: int, cut: int = cut, server: Hostile = server) -> list[Piece]:
+            if index == 0:
+                return [good(0) + second[:cut]]
+            return [good(index)] if len(server.wires) > 1 else [second[cut:], good(index)]
+
+        server.script = script
+        responses = virtually(ask(server, numbered(2)))
+        assert [response.answers for response in responses] == [(0.0,), (0.01,)], cut
+
+
+CLOSING = {
+    "Connection: close": head("200 OK", len(score(0)), "Connection: close") + score(0),
+    "HTTP/1.0": good(0).replace(b"1.1", b"1.0"),
+    "204": head("204 No Content", None),
+    "304": head("304 Not Modified", None),
+    "101": head("101 Switching Protocols", None, "Upgrade: x", "Connection: upgrade"),
+    "101 without a word": head("101 Switching Protocols", None),
+}
+
+
+@pytest.mark.parametrize("case", CLOSING)
+def test_a_connection_that_may_not_be_kept_is_closed_by_the_client(case: str) -> None:
+    """Though the server leaves it open."""
+    server, responses = asked([[CLOSING[case]], [good(1)]])
+    assert responses[0].outcome in {OK, Outcome.client_error}
+    assert responses[1].answers == (0.01,)
+    assert not server.wires[0].is_open
+    assert len(server.wires) == 2
+
+
+def test_an_answer_to_head_has_no_body_and_keeps_the_connection() -> None:
+    """Its length is that of a body that does not come; a body that comes all the same closes the connection."""
+    probe = msgspec.structs.replace(plain("/0"), method="HEAD", body=b"", answered=frozenset({204}))
+    kept = Hostile(lambda index: [head("200 OK", 500)] if index == 0 else [good(index)])
+    first, second = virtually(ask(kept, [probe, plain("/1")]))
+    assert (first.status, second.answers, len(kept.wires)) == (200, (0.01,), 1)
+    wrong = Hostile(lambda index: [good(0)] if index == 0 else [good(index)])
+    first, second = virtually(ask(wrong, [probe, plain("/1")]))
+    assert (first.status, second.answers, len(wrong.wires)) == (200, (0.01,), 2)
+    assert kept.written[0].startswith(b"HEAD /0 HTTP/1.1\r\n")
+    assert b"ontent-Length" not in kept.written[0]

@@ -28,6 +28,11 @@ def check_transport(name: str | None, *, has_proxy: bool) -> None:
         raise UsageError(f"--transport {LEAN}: has no proxies; leave out --proxy, or choose --transport {AIOHTTP}")
 
 
+def chosen(name: str | None, default: str, *, has_proxy: bool) -> str:
+    """The transport that the user names, else the default of the command; with a proxy the one that has proxies."""
+    return name or (AIOHTTP if has_proxy else default)
+
+
 def transport_of(
     strategy: Strategy,
     to: Access,

@@ -61,6 +61,8 @@ def changed(before: Finished, after: Finished) -> list[Changed]:
         found += _differing("server", _plain(earlier.target), _plain(later.target), later.name)
         found += _differing("strategy", _plain(earlier.strategy), _plain(later.strategy), later.name)
         found += _differing("layers", earlier.layers, later.layers, later.name)
+        if None not in (earlier.transport, later.transport):
+            found += _differing("transport", earlier.transport, later.transport, later.name)
     return _grouped([*found, *_planned(before, after, forbidding=False)])
 
 

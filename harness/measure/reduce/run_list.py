@@ -202,6 +202,7 @@ def _bare(case: Case) -> Case:
         target=case.target,
         scenario=case.scenario,
         layers=case.layers,
+        transport=case.transport,
     )
 
 

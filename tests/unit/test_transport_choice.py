@@ -1,0 +1,99 @@
+"""Which transport a command uses, and how the result says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.cli.options import settings_of
+from harness.client.errors import UsageError
+from harness.client.transport.async_http import HttpTransport
+from harness.client.transport.blocking import BlockingTransport
+from harness.client.transport.choice import check_transport, transport_of
+from harness.client.transport.connection_settings import ConnectionSettings
+from harness.client.transport.endpoint import Access
+from harness.client.transport.lean import LeanTransport
+from harness.experiment.prepare import prepare
+from harness.experiment.settings import RunSettings
+from harness.measure.record.plan import Measured
+from harness.measure.reduce.case_figures import identity
+from harness.strategies.sync import Sync
+from harness.strategies.unbounded import Unbounded
+from tests.measure_samples import plan_case
+from tests.processes import paceline, result_of, went_well
+
+PROXY = ConnectionSettings(proxy="http://proxy.example:3128")
+
+
+def test_a_strategy_gets_the_transport_that_fits() -> None:
+    """A blocking one blocks threads, whatever is named."""
+    to = Access("http://127.0.0.1:1")
+    assert type(transport_of(Unbounded(), to, 1.0)) is HttpTransport
+    assert type(transport_of(Unbounded(), to, 1.0, name="lean")) is LeanTransport
+    assert type(transport_of(Sync(), to, 1.0, name="lean")) is BlockingTransport
+
+
+def settings(directory: Path, **changes: object) -> RunSettings:
+    return RunSettings(strategies=("sync", "unbounded"), task="similarity", out=directory / "run", **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "changes", "planned"),
+    [
+        (None, {}, "asyncio"),
+        ("aiohttp", {}, "asyncio"),
+        ("lean", {}, "lean"),
+        ("lean", {"simulated": True}, "simulated"),
+    ],
+)
+def test_a_case_is_planned_with_its_transport(
+    tmp_path: Path, given: str | None, changes: dict[str, bool], planned: str
+) -> None:
+    if changes:
+        cases = prepare(settings(tmp_path, transport=given, **changes)).cases[1:]
+    else:
+        blocking, *cases = prepare(settings(tmp_path, transport=given)).cases
+        assert blocking.transport == "blocking"
+    assert [case.transport for case in cases] == [planned]
+
+
+def test_a_transport_without_proxies_is_refused_with_one(tmp_path: Path) -> None:
+    """By name; and a name that there is not."""
+    with pytest.raises(UsageError, match="--transport lean: has no proxies; leave out --proxy, or choose"):
+        prepare(settings(tmp_path, transport="lean", target="http://h", connection=PROXY))
+    with pytest.raises(UsageError, match="--transport curl: expected aiohttp or lean"):
+        check_transport("curl", has_proxy=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "default", "found"),
+    [
+        ({}, None, "aiohttp"),
+        ({}, "lean", "lean"),
+        ({"transport": "aiohttp"}, "lean", "aiohttp"),
+        ({"transport": "lean"}, None, "lean"),
+        ({"proxy": "http://p:1"}, "lean", "aiohttp"),
+    ],
+)
+def test_a_command_has_a_default_that_gives_way(options: dict[str, str], default: str | None, found: str) -> None:
+    """To the user's word, and to a proxy."""
+    given = {"strategies": (), "layer": (), **options}
+    assert settings_of(given, "steady", ("unbounded",), default).transport == found
+
+
+def test_a_result_names_the_transport_as_users_do() -> None:
+    names = [identity(plan_case(transport=kind), Measured())["transport"] for kind in ("asyncio", "lean", "blocking")]
+    assert names == ["aiohttp", "lean", "blocking"]
+
+
+@pytest.mark.slow
+def test_a_run_is_played_over_the_lean_transport_by_default(tmp_path: Path) -> None:
+    """The records add up with the server's own count, and result and report name it."""
+    line = "run steady --rate 100 --duration 2 --server null -s unbounded --no-calibrate --out run"
+    done = paceline(*line.split(), cwd=tmp_path)
+    went_well(done, tmp_path / "run")
+    (case,) = result_of(tmp_path / "run")["cases"]
+    assert case["transport"] == "lean"
+    assert case["counts"]["ok"] == case["counts"]["server_seen"] == case["counts"]["scheduled"] > 100
+    assert "transport: lean" in (tmp_path / "run" / "report.md").read_text()
