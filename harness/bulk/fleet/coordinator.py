@@ -217,6 +217,10 @@ class Coordinator:
         except OSError as error:
             self.end.broken(error)
 
+    def lines_expected(self, size: int) -> float | None:
+        """Lines of the input: counted once all is cut, before that estimated."""
+        return self._cutter.lines_expected(size)
+
     @property
     def reports(self) -> list[Report]:
         """Of ranges that are done and not joined."""
