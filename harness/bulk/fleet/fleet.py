@@ -122,7 +122,8 @@ class Fleet:
     def _restored(self, history: History) -> Leases:
         leases = Leases(TTL_S)
         leases.skip_to(history.joined.number)
-        alive_until = float("-inf") if self._engine.workers_end_with_us else clock()() + TTL_S
+        gone = self._engine.workers_end_with_us or history.ended
+        alive_until = float("-inf") if gone else clock()() + TTL_S
         for number in sorted(history.ranges):
             leases.add(history.ranges[number])
         for granted in history.epochs.values():
@@ -158,6 +159,7 @@ class Fleet:
             for task in (work, status, *self._attending):
                 task.cancel()
             await asyncio.gather(work, status, *self._attending, return_exceptions=True)
+        coordinator.ended()
         await coordinator.join_rest()
         return self._finished(opening, coordinator)
 
