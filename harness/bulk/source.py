@@ -94,6 +94,11 @@ class InputSource:
         return self._size == 0
 
     @property
+    def size(self) -> int:
+        """Bytes of the input; 0 for a pipe."""
+        return self._size or 0
+
+    @property
     def can_be_cut(self) -> bool:
         """Whether lines of the input are bytes of the file, so that ranges of them can be read apart."""
         return self._size is not None and not (

@@ -47,7 +47,25 @@ def _options(function: Any) -> Any:
     return options_of(*classes, defaults={"target": REQUIRED})(layer_options(function, LayerSettings, retries=3))
 
 
-@click.command("process", cls=Command)
+class _WithStatus(Command):
+    """`process status OUTPUT` is a command of its own; an INPUT of that name is `./status`."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of the one or of the other."""
+        if args[:1] == ["status"]:
+            from harness.cli.process_status import command as status
+
+            return status.make_context(f"{info_name} status", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command of the context."""
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@click.command("process", cls=_WithStatus)
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @_options
 @click.option("--cache", metavar="FILE", help="File that stores answers for later calls (the layer cache).")
@@ -58,10 +76,11 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
 
     Several files and folders are read one after the other, as one input. Memory stays the same whatever the size.
     Killed at any moment and called again with --resume, it loses nothing and writes nothing twice. Lines that get no
-    answer go to the dead-letter file, which is itself an INPUT.
+    answer go to the dead-letter file, which is itself an INPUT. `paceline process status OUTPUT` shows how far it is.
 
     \b
     paceline process in.jsonl --output out.jsonl --target http://127.0.0.1:8000 --task annotate --resume
+    paceline process in.jsonl --output out.jsonl --target URL --task annotate -s adaptive --workers 4 --resume
     paceline process batch.jsonl --output out.jsonl --output-format openai-batch --target http://127.0.0.1:8000
     zcat in.gz | paceline process - --output out.jsonl.zst --target URL --task similarity -s queue-stream:concurrency=50
 

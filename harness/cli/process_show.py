@@ -106,7 +106,7 @@ class Show(Display):
             self.say(
                 f"{settings.dead_letter_path}: {_many(dead, 'dead letter')} ({kinds}); as INPUT they are sent again"
             )
-            for line in _reasons(counts):
+            for line in reasons(counts):
                 self.say(line, always=failed or not summary.passed)
         if counts["oddities"]:
             self.say(f"answers held {counts['oddities']:,} things that are not as the API says; they were ignored")
@@ -138,7 +138,7 @@ def same_command(arguments: list[str], option: str) -> str:
     return shlex.join(["paceline", *map(redact, kept), f"--{option}"])
 
 
-def _reasons(counts: dict[str, Any]) -> Iterator[str]:
+def reasons(counts: dict[str, Any]) -> Iterator[str]:
     """Reasons for dead letters, the most frequent first: statuses with counts, and one original answer."""
     for kind, number in sorted(counts["dead"].items(), key=lambda entry: -entry[1]):
         statuses = sorted(counts["statuses"].get(kind, {}).items(), key=lambda entry: -entry[1])

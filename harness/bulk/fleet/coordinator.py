@@ -207,6 +207,14 @@ class Coordinator:
             found.append((one, self._reports[one.number]))
         return found
 
+    def ended(self) -> None:
+        """Every worker has ended, so a later session need not wait for any."""
+        if not self.end.is_of_output:
+            try:
+                self._journal.append(journals.ENDED, {})
+            except OSError as error:
+                self.end.broken(error)
+
     async def join_rest(self) -> None:
         """After a stop: join what is done."""
         try:
@@ -216,6 +224,10 @@ class Coordinator:
             self.fail("input", str(error))
         except OSError as error:
             self.end.broken(error)
+
+    def lines_expected(self, size: int) -> float | None:
+        """Lines of the input: counted once all is cut, before that estimated."""
+        return self._cutter.lines_expected(size)
 
     @property
     def reports(self) -> list[Report]:

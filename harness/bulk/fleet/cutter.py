@@ -49,6 +49,12 @@ class Cutter:
         self._in_quotes = False
         self._whole = whole
 
+    def lines_expected(self, size: int) -> float | None:
+        """Lines of the file, from those read so far; None if nothing is known of them."""
+        if self._whole or not self._offset:
+            return self._reader.count
+        return (self._line - 1) * max(1.0, size / self._offset)
+
     def next(self) -> Range | None:
         """The next range; None at the end of the file."""
         if self._ended:

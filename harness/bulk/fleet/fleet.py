@@ -23,6 +23,7 @@ from harness.bulk.fleet.journal import History
 from harness.bulk.fleet.messages import Order, Reply, WorkerLostError
 from harness.bulk.fleet.opening import Opening
 from harness.bulk.fleet.settings import FleetSettings
+from harness.bulk.fleet.status import Snapshot, write_snapshot
 from harness.bulk.leases import Leases
 from harness.bulk.results import Tell
 from harness.bulk.settings import ProcessSettings
@@ -121,7 +122,8 @@ class Fleet:
     def _restored(self, history: History) -> Leases:
         leases = Leases(TTL_S)
         leases.skip_to(history.joined.number)
-        alive_until = float("-inf") if self._engine.workers_end_with_us else clock()() + TTL_S
+        gone = self._engine.workers_end_with_us or history.ended
+        alive_until = float("-inf") if gone else clock()() + TTL_S
         for number in sorted(history.ranges):
             leases.add(history.ranges[number])
         for granted in history.epochs.values():
@@ -157,6 +159,7 @@ class Fleet:
             for task in (work, status, *self._attending):
                 task.cancel()
             await asyncio.gather(work, status, *self._attending, return_exceptions=True)
+        coordinator.ended()
         await coordinator.join_rest()
         return self._finished(opening, coordinator)
 
@@ -240,11 +243,12 @@ class Fleet:
             facts["rate_per_s"] = speed.add(now(), counts.settled)
             facts["workers"] = coordinator.members.described(now())
             self._tell("status", facts)
+            await asyncio.to_thread(write_snapshot, opening.parts, _snapshot(coordinator, facts))
             await asyncio.sleep(_STATUS_S)
 
     def _lines(self, opening: Opening, coordinator: Coordinator) -> float | None:
         """Lines of the input, as far as they are known or can be estimated."""
-        return None
+        return coordinator.lines_expected(opening.source.size)
 
     def _summary(self, counts: RowCounts, nothing_to_do: bool = False) -> Summary:
         return summary(
@@ -255,6 +259,21 @@ class Fleet:
             resumable=True,
             nothing_to_do=nothing_to_do,
         )
+
+
+def _snapshot(coordinator: Coordinator, facts: dict[str, Any]) -> Snapshot:
+    governor, now = coordinator.governor, clock()()
+    return Snapshot(
+        facts["rate_per_s"],
+        facts["in_flight"],
+        facts["lines"],
+        facts["counts"],
+        facts["workers"],
+        list(coordinator.members.lost),
+        governor.limit.value if governor.limit is not None else None,
+        governor.throttle.factor,
+        governor.throttle.pause_s(now),
+    )
 
 
 async def _beats(coordinator: Coordinator, contact: Contact) -> Any:

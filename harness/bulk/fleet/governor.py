@@ -27,7 +27,9 @@ from harness.strategies.queue_stream import QueueStream
 VALID_S = 2.0
 """Seconds until a share that is not renewed ends."""
 # What a worker may use more than it used last, if it was not short of it.
-_GROWTH, _MORE = 1.5, 2.0
+_GROWTH, _MORE = 1.25, 2.0
+# Weight of the last beat in what a worker uses.
+_NEWEST = 0.1
 _LATE_S = 1.0
 _KEPT_VALUES = 1000
 
@@ -68,6 +70,7 @@ class Governor:
         # Generation -> value of the limit, of the last changes.
         self._values: dict[int, int] = {0: limit.value if limit is not None else 0}
         self._count = 0
+        self._used: dict[tuple[int, str], float] = {}
 
     @property
     def learns(self) -> bool:
@@ -100,6 +103,8 @@ class Governor:
             shares.leave(worker)
         for table in (self._in_flight, self._offsets, self._heard_at):
             table.pop(worker, None)
+        for shares in (self._rates, self._tokens):
+            self._used.pop((id(shares), worker), None)
 
     @property
     def in_flight(self) -> int:
@@ -123,8 +128,11 @@ class Governor:
         if total is None:
             return None
         shares.total = total
-        worker, short, working = beat.worker, beat.rate_short, bool(beat.progress)
-        return shares.ask(worker, math.inf if short else used * _GROWTH + _MORE if working else 0.0, now)
+        # A beat is short: what is needed is judged by several.
+        key = (id(shares), beat.worker)
+        usual = self._used[key] = self._used.get(key, used) + _NEWEST * (used - self._used.get(key, used))
+        wanted = usual * _GROWTH + _MORE if beat.progress else 0.0
+        return shares.ask(beat.worker, math.inf if beat.rate_short else wanted, now)
 
     # What the limit learns.
 

@@ -20,8 +20,8 @@ from harness.bulk.sinks import write_all
 from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
 
-HEAD, RANGE, LEASE, DONE, JOINED, ALL_CUT = b"H", b"A", b"G", b"F", b"J", b"Z"
-KINDS = frozenset({HEAD, RANGE, LEASE, DONE, JOINED, ALL_CUT})
+HEAD, RANGE, LEASE, DONE, JOINED, ALL_CUT, ENDED = b"H", b"A", b"G", b"F", b"J", b"Z", b"X"
+KINDS = frozenset({HEAD, RANGE, LEASE, DONE, JOINED, ALL_CUT, ENDED})
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -69,6 +69,8 @@ class History(msgspec.Struct):
     epochs: dict[int, Granted] = {}
     reports: dict[int, Report] = {}
     closed: bool = False
+    # Every worker of the last session has ended.
+    ended: bool = True
 
 
 def read(path: Path) -> History:
@@ -92,6 +94,7 @@ def _apply(history: History, kind: bytes, body: bytes) -> None:
     elif kind == LEASE:
         granted = msgspec.json.decode(body, type=Granted)
         history.epochs[granted.number] = granted
+        history.ended = False
     elif kind == DONE:
         report = msgspec.json.decode(body, type=Report)
         history.reports[report.finished.number] = report
@@ -100,6 +103,8 @@ def _apply(history: History, kind: bytes, body: bytes) -> None:
         for number in [number for number in history.ranges if number < history.joined.number]:
             for table in (history.ranges, history.epochs, history.reports):
                 table.pop(number, None)
+    elif kind == ENDED:
+        history.ended = True
     else:
         history.closed = True
 
@@ -148,3 +153,5 @@ def _records(history: History) -> Iterator[bytes]:
             yield line_of(kind, msgspec.json.encode(table[number]))
     if history.closed:
         yield line_of(ALL_CUT, b"{}")
+    if history.ended:
+        yield line_of(ENDED, b"{}")

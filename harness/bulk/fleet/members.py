@@ -28,6 +28,8 @@ class Member:
     progress: list[Progress] = field(default_factory=list)
     # Lines done in ranges before the present ones.
     before: int = 0
+    # Those and the lines done in the present ones.
+    done: int = 0
     speed: Speed = field(default_factory=Speed)
     rate_per_s: float = 0.0
 
@@ -49,8 +51,8 @@ class Members:
         member.host, member.pid, member.in_flight, member.heard_at = beat.host, beat.pid, beat.in_flight, now
         member.progress = beat.progress
         member.before += sum(report.counts.settled for report in beat.reports)
-        done = member.before + sum(each.counts.settled for each in beat.progress)
-        member.rate_per_s = member.speed.add(now, done)
+        member.done = member.before + sum(each.counts.settled for each in beat.progress)
+        member.rate_per_s = member.speed.add(now, member.done)
 
     def left(self, worker: str) -> None:
         """A worker is gone."""
@@ -82,7 +84,7 @@ class Members:
                 "host": member.host,
                 "pid": member.pid,
                 "ranges": [[each.number, each.epoch] for each in member.progress],
-                "lines_in_work": sum(each.counts.settled for each in member.progress),
+                "lines": member.done,
                 "in_flight": member.in_flight,
                 "rate_per_s": round(member.rate_per_s, 3),
                 "silent_s": round(now - member.heard_at, 1),

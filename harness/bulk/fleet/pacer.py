@@ -15,8 +15,8 @@ from harness.base.clock import Clock, clock
 from harness.client.text.tokens import tokens_of, tokens_used
 from harness.client.types import Outcome, Request, Response
 
-# Lateness that is made up for.
-_CATCH_UP_S = 0.1
+# What was not used lately may be made up for: so many seconds, or so many requests of a slow rate.
+_CATCH_UP_S, _CATCH_UP_STARTS = 0.1, 2.0
 # The head of the line looks again after this time at the latest.
 _LOOK_S = 0.05
 
@@ -84,7 +84,8 @@ class Pacer:
         self.started += 1
         self.tokens += cost
         if self.rate_per_s:
-            self._next = max(self._next, now - _CATCH_UP_S) + 1 / self.rate_per_s
+            credit_s = max(_CATCH_UP_S, _CATCH_UP_STARTS / max(self.rate_per_s, 1.0))
+            self._next = max(self._next, now - credit_s) + 1 / self.rate_per_s
         if self.tokens_per_s:
             self._next_token = max(self._next_token, now - _CATCH_UP_S) + cost / self.tokens_per_s
 

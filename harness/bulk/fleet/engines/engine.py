@@ -47,4 +47,8 @@ def engine_of(name: str, ray_address: str | None, output: str) -> Engine:
         from harness.bulk.fleet.engines.local import LocalEngine
 
         return LocalEngine()
+    if name == "ray":
+        from harness.bulk.fleet.engines.ray import RayEngine
+
+        return RayEngine(ray_address, output)
     raise UsageError(f"--engine {name}: is not known")

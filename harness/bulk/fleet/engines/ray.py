@@ -1,0 +1,163 @@
+"""Workers as actors of a Ray cluster, on as many machines as it has (Ray core; not Ray Data).
+
+The coordinator stays in the process of the command, which is Ray's driver: it asks each actor in turn, as it asks a
+local worker. Ray ends the actors of a driver that has died, and names an actor whose process or node is gone.
+All machines must see the same input and output, and have paceline installed.
+
+A named actor marks the output as taken: two runs of one cluster cannot write the same output, also where the file
+system has no locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from harness.bulk.fleet.engines.ray_worker import RayWorker
+from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, packed
+from harness.client.errors import UsageError
+
+NAMESPACE = "paceline"
+_END_S, _ANSWER_S = 5.0, 5.0
+_beat = msgspec.msgpack.Decoder(Beat)
+
+
+class RayEngine:
+    """Starts actors on a cluster that runs already, or on one that it starts on this machine."""
+
+    workers_end_with_us = False
+    beat_s = 0.25
+
+    def __init__(self, address: str | None, output: str) -> None:
+        self._address = address or os.environ.get("RAY_ADDRESS") or None
+        self._output = os.path.realpath(output)
+        self._ray = _library()
+        self._claim: Any = None
+        self._contacts: list[RayContact] = []
+
+    async def open(self) -> None:
+        """Connect. Raises UsageError if the cluster cannot be reached, or another run of it writes this output."""
+        if self._address is not None:
+            await asyncio.to_thread(_check_address, self._address)
+        # In this thread: only the main thread may handle signals.
+        self._connect()
+
+    def _connect(self) -> None:
+        ray = self._ray
+        # Ray would report its use to its makers.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        with _handlers_kept():
+            try:
+                ray.init(
+                    self._address or "local",
+                    namespace=NAMESPACE,
+                    include_dashboard=False if self._address is None else None,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    configure_logging=False,
+                )
+            except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
+                where = f"at {self._address}" if self._address else "on this machine"
+                raise UsageError(f"--engine ray: no Ray cluster {where}: {_first_line(error)}") from error
+        try:
+            claim = ray.remote(_Claim).options(name=f"output:{self._output}", num_cpus=0)
+            self._claim = claim.remote()
+            ray.get(self._claim.here.remote())
+        except (ValueError, ray.exceptions.RayError) as error:
+            ray.shutdown()
+            raise UsageError(f"{self._output}: another run on this Ray cluster is writing it") from error
+
+    async def start(self, order: Order) -> RayContact:
+        """An actor, on the node with the fewest."""
+        actor = self._ray.remote(RayWorker).options(num_cpus=0, max_restarts=0, scheduling_strategy="SPREAD")
+        contact = RayContact(self._ray, actor.remote(packed(order)))
+        self._contacts.append(contact)
+        return contact
+
+    async def close(self) -> None:
+        """End the actors, and a cluster that was started here."""
+        for contact in self._contacts:
+            contact.kill()
+        await asyncio.to_thread(self._ray.shutdown)
+
+
+class RayContact:
+    """An actor on some node."""
+
+    def __init__(self, ray: Any, actor: Any) -> None:
+        self._ray = ray
+        self._actor = actor
+
+    async def exchange(self, reply: Reply) -> Beat:
+        """Call the actor. Ray raises an error once its process or node is known to be gone."""
+        try:
+            return _beat.decode(await self._actor.exchange.remote(packed(reply)))
+        except self._ray.exceptions.RayError as error:
+            raise WorkerLostError(f"actor is gone: {_first_line(error)}") from error
+
+    async def close(self) -> None:
+        """Let it save what was answered, then end it."""
+        with contextlib.suppress(self._ray.exceptions.RayError, TimeoutError):
+            await asyncio.wait_for(self._actor.close.remote(), _END_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
+        with contextlib.suppress(self._ray.exceptions.RayError, ValueError):
+            self._ray.kill(self._actor)
+
+
+class _Claim:
+    """Its name is taken as long as the run lives."""
+
+    def here(self) -> bool:
+        """It has been started."""
+        return True
+
+
+def _check_address(address: str) -> None:
+    """Raise UsageError if nothing listens there: Ray would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if address.startswith("ray://"):
+        raise UsageError(
+            f"--ray-address {address}: run the command on a node of the cluster, and give HOST:PORT or auto"
+        )
+    if not colon or not port.isdigit():
+        if address not in {"auto", "local"}:
+            raise UsageError(f"--ray-address {address}: must be HOST:PORT, auto or local")
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+    except OSError as error:
+        raise UsageError(f"--engine ray: no Ray cluster at {address}: {error.strerror or error}") from error
+
+
+def _library() -> Any:
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError:
+        raise UsageError('--engine ray needs the package ray: pip install "paceline[ray]"') from None
+    return ray
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Ray puts its own handler of SIGTERM in place, which would end the run without a drain."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is not before:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,49 @@
+"""The actor of the Ray engine: a worker that is asked by calls."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import msgspec
+
+from harness.bulk.fleet.messages import Beat, Order, Reply, packed
+from harness.bulk.fleet.worker import Worker
+from harness.client.errors import UsageError
+
+_order, _reply = msgspec.msgpack.Decoder(Order), msgspec.msgpack.Decoder(Reply)
+
+
+class RayWorker:
+    """A worker in a process of a Ray node."""
+
+    def __init__(self, order: bytes) -> None:
+        self._order = _order.decode(order)
+        self._worker: Worker | None = None
+
+    async def exchange(self, reply: bytes) -> bytes:
+        """A question and its answer, as bytes."""
+        try:
+            beat = await self._started().exchange(_reply.decode(reply))
+        except UsageError as error:
+            beat = Beat(self._order.worker, error=str(error), leaves=True)
+        return packed(beat)
+
+    def _started(self) -> Worker:
+        """The worker, in the folder of the command. Raises UsageError if this machine does not have it."""
+        if self._worker is None:
+            try:
+                os.chdir(self._order.folder)
+            except OSError as error:
+                where = f"seen by worker {self._order.worker} on {socket.gethostname()}"
+                raise UsageError(
+                    f"{self._order.folder}: {error.strerror}, {where}; all workers need the input and the output on "
+                    "one file system that they share"
+                ) from error
+            self._worker = Worker(self._order)
+        return self._worker
+
+    async def close(self) -> None:
+        """Stop at once, and save what was answered."""
+        if self._worker is not None:
+            await self._worker.close()

@@ -1,0 +1,160 @@
+"""The state of a run as its files tell it, for `paceline process status`; nothing is written.
+
+The coordinator writes a snapshot beside its journal once a second. What a run has done is read from the journals, so it
+is known also when no coordinator is alive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.bulk import journal as single
+from harness.bulk import resume
+from harness.bulk.fleet import journal as journals
+from harness.bulk.fleet.joining import total
+from harness.bulk.fleet.journal import History
+from harness.bulk.fleet.parts import Parts
+from harness.bulk.tally import RowCounts
+from harness.client.errors import UsageError
+
+# A snapshot that is older was left by a coordinator that is gone.
+ALIVE_S = 10.0
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What the coordinator alone knows."""
+
+    rate_per_s: float = 0.0
+    in_flight: int = 0
+    # Lines of the input, as far as they are known or estimated.
+    lines: float | None = None
+    counts: RowCounts = msgspec.field(default_factory=RowCounts)
+    workers: list[dict[str, Any]] = []
+    lost: list[str] = []
+    # Value of the common limit, if it has one.
+    limit: int | None = None
+    # Part of the rate limit that refusals leave.
+    rate_factor: float = 1.0
+    paused_s: float = 0.0
+
+
+class RunStatus(msgspec.Struct, frozen=True):
+    """State of a run."""
+
+    output: str
+    # running, stopped or complete
+    state: str
+    # Seconds since the coordinator's last snapshot; None without one.
+    silent_s: float | None
+    done: int
+    lines: float | None
+    rate_per_s: float
+    eta_s: float | None
+    counts: RowCounts
+    in_flight: int = 0
+    ranges: dict[str, int] = {}
+    limit: int | None = None
+    rate_factor: float = 1.0
+    paused_s: float = 0.0
+    workers: list[dict[str, Any]] = []
+    lost: list[str] = []
+
+    @property
+    def stragglers(self) -> list[dict[str, Any]]:
+        """Workers that are much slower than the others, or silent."""
+        return [worker for worker in self.workers if worker["straggler"]]
+
+
+def write_snapshot(parts: Parts, snapshot: Snapshot) -> None:
+    """Replace the snapshot in one step; a disk that is full does not end the run here."""
+    beside = parts.status.with_name(parts.status.name + ".new")
+    with contextlib.suppress(OSError):
+        beside.write_bytes(msgspec.json.encode(snapshot))
+        beside.replace(parts.status)
+
+
+def status_of(output: str, now: float | None = None) -> RunStatus:
+    """The state of the run with this output. Raises UsageError if there is none, or its journal is damaged."""
+    parts, lone = Parts(output), Path(output + ".journal")
+    if parts.journal.exists():
+        try:
+            return _of_workers(output, parts, time.time() if now is None else now)
+        # It has ended in this moment.
+        except (UsageError, OSError):
+            if parts.journal.exists():
+                raise
+    if lone.exists():
+        return _of_one_process(output, lone)
+    raise UsageError(f"{output}: no run has begun this output: there is neither {parts.folder} nor {lone}")
+
+
+def _of_workers(output: str, parts: Parts, now: float) -> RunStatus:
+    history = journals.read(parts.journal)
+    snapshot, silent_s = _snapshot(parts, now)
+    alive = silent_s is not None and silent_s <= ALIVE_S
+    counts = snapshot.counts if alive else _counts(history, parts)
+    joined = history.joined.number
+    ranges = {"cut": joined + len(history.ranges), "done": joined + len(history.reports), "joined": joined}
+    return RunStatus(
+        output,
+        "running" if alive else "stopped",
+        silent_s,
+        counts.settled + counts.passed_over,
+        snapshot.lines,
+        snapshot.rate_per_s if alive else 0.0,
+        _eta_s(snapshot, counts) if alive else None,
+        counts,
+        snapshot.in_flight if alive else 0,
+        ranges,
+        snapshot.limit,
+        snapshot.rate_factor,
+        snapshot.paused_s if alive else 0.0,
+        snapshot.workers if alive else [],
+        snapshot.lost,
+    )
+
+
+def _snapshot(parts: Parts, now: float) -> tuple[Snapshot, float | None]:
+    try:
+        age_s = max(0.0, now - parts.status.stat().st_mtime)
+        return msgspec.json.decode(parts.status.read_bytes(), type=Snapshot), age_s
+    except (OSError, msgspec.MsgspecError):
+        return Snapshot(), None
+
+
+def _counts(history: History, parts: Parts) -> RowCounts:
+    """What is done: joined, in finished parts, and in parts that were begun."""
+    found = [history.joined.counts, *(report.counts for report in history.reports.values())]
+    for number, granted in history.epochs.items():
+        if number not in history.reports:
+            for epoch in range(granted.epoch, 0, -1):
+                path = parts.journal_of(number, epoch)
+                if path.exists():
+                    with contextlib.suppress(UsageError):
+                        found.append(resume.counts_of(single.read(path)))
+                    break
+    return total(found)
+
+
+def _eta_s(snapshot: Snapshot, counts: RowCounts) -> float | None:
+    if snapshot.lines is None or snapshot.rate_per_s <= 0:
+        return None
+    return max(0.0, snapshot.lines - counts.settled - counts.passed_over) / snapshot.rate_per_s
+
+
+def _of_one_process(output: str, lone: Path) -> RunStatus:
+    past = single.read(lone)
+    counts = resume.counts_of(past)
+    done = counts.settled + counts.passed_over
+    size, read = past.fingerprint["input"].get("bytes"), past.read
+    lines = read.line - 1 if past.checkpoint.complete else None
+    if lines is None and size and read.offset:
+        lines = round((read.line - 1) * max(1.0, size / read.offset))
+    silent_s = max(0.0, time.time() - lone.stat().st_mtime)
+    state = "complete" if past.checkpoint.complete else "running" if silent_s <= ALIVE_S else "stopped"
+    return RunStatus(output, state, silent_s, done, lines, 0.0, None, counts)

@@ -1,0 +1,165 @@
+"""One rate limit for several workers, in virtual time: exact in sum, fair, and slowed for all by a refusal of one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from harness import plugins
+from harness.bulk.fleet.governor import VALID_S, Governor, limit_of
+from harness.bulk.fleet.messages import Beat, Progress
+from harness.bulk.fleet.pacer import Pacer
+from harness.bulk.tally import RowCounts
+from harness.client.types import Item, Request
+from tests.virtual_time import virtually
+
+TASK = plugins.make("task", "annotate")
+REQUEST = TASK.request((Item(1, TASK.parse({"text": "a b c"}), TASK),))
+BEAT_S = 0.1
+
+
+class Sender:
+    """A worker that only starts requests: as fast as it may, or at a pace of its own."""
+
+    def __init__(self, name: str, governor: Governor, every_s: float = 0.0, count: int = 8) -> None:
+        self.name = name
+        self.pacer = Pacer()
+        self.starts: list[float] = []
+        self.refused = 0
+        self.pause_s = 0.0
+        self._governor = governor
+        self._every_s = every_s
+        self._count = count
+        self._last = 0
+
+    async def beat(self, rng: Random) -> None:
+        """Beats at slightly different times."""
+        now = asyncio.get_running_loop().time
+        await asyncio.sleep(rng.uniform(0, BEAT_S))
+        while True:
+            pacer, sent = self.pacer, now()
+            started, self._last = (pacer.started - self._last) / BEAT_S, pacer.started
+            beat = Beat(
+                self.name,
+                now=sent,
+                progress=[Progress(1, 1, 0, RowCounts())],
+                rate_short=pacer.short or pacer.waiting > 0,
+                started_per_s=started,
+                attempts=round(started * BEAT_S),
+                refused=self.refused,
+                pause_s=self.pause_s,
+            )
+            pacer.short, self.refused, self.pause_s = False, 0, 0.0
+            grant = self._governor.hear(beat, now())
+            pacer.set(grant.rate_per_s, grant.tokens_per_s, grant.pause_s, sent + VALID_S)
+            await asyncio.sleep(BEAT_S * rng.uniform(0.9, 1.3))
+
+    async def send(self) -> None:
+        """Start one request after the other."""
+        while True:
+            await self.pacer.turn(REQUEST)
+            self.starts.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(self._every_s or 0.01)
+
+    def tasks(self, rng: Random) -> list[asyncio.Task[None]]:
+        """Its beats and its requests."""
+        return [asyncio.create_task(self.beat(rng)), *(asyncio.create_task(self.send()) for _ in range(self._count))]
+
+
+def played(governor: Governor, senders: list[Sender], seconds: float, at: dict[float, Callable[[], None]]) -> None:
+    """Let them send for so long; `at` has what happens in between."""
+
+    async def play() -> None:
+        rng = Random(1)
+        tasks = [task for sender in senders for task in sender.tasks(rng)]
+        loop = asyncio.get_running_loop()
+        for when, what in at.items():
+            loop.call_at(loop.time() + when, what)
+        await asyncio.sleep(seconds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    virtually(play())
+
+
+def between(senders: list[Sender], low: float, high: float) -> list[int]:
+    """Starts of each in a span of time."""
+    return [sum(low <= start < high for start in sender.starts) for sender in senders]
+
+
+def jain(counts: list[int]) -> float:
+    """Jain's index of fairness."""
+    return sum(counts) ** 2 / (len(counts) * sum(count**2 for count in counts))
+
+
+def governed(rate_per_s: float | None) -> Governor:
+    return Governor(limit_of(plugins.make("strategy", "queue-stream:concurrency=64")), rate_per_s, None)
+
+
+@pytest.mark.parametrize("workers", [4, 7])
+def test_the_sum_is_the_rate_limit_and_the_shares_are_equal(workers: int) -> None:
+    """Within two percent, and Jain's index at least 0.95."""
+    governor = governed(200.0)
+    senders = [Sender(f"w{number}", governor) for number in range(workers)]
+    played(governor, senders, 32.0, {})
+    counts = between(senders, 2.0, 32.0)
+    assert sum(counts) / 30.0 == pytest.approx(200.0, rel=0.02)
+    assert jain(counts) >= 0.95
+    starts = sorted(start for sender in senders for start in sender.starts)
+    assert all(starts[n + 220] - starts[n] >= 0.9 for n in range(0, len(starts) - 220, 10)), "no second has more"
+
+
+def test_what_a_slow_worker_leaves_the_others_use() -> None:
+    """It has no queue, so it needs no share."""
+    governor = governed(200.0)
+    senders = [Sender("slow", governor, every_s=0.2, count=2), *(Sender(f"w{n}", governor) for n in range(3))]
+    played(governor, senders, 22.0, {})
+    slow, *others = between(senders, 2.0, 22.0)
+    assert slow == pytest.approx(10 * 20, rel=0.1)
+    assert 0.95 * 190 <= sum(others) / 20.0 <= 190
+
+
+def test_a_refusal_of_one_worker_slows_all_within_two_seconds() -> None:
+    """A Retry-After pauses everybody; afterwards the rate is the old one."""
+    governor = governed(200.0)
+    senders = [Sender(f"w{number}", governor) for number in range(4)]
+    played(governor, senders, 20.0, {8.0: lambda: setattr(senders[2], "pause_s", 3.0)})
+    assert sum(between(senders, 5.0, 7.9)) == pytest.approx(580, rel=0.05)
+    assert sum(between(senders, 8.5, 10.9)) == 0
+    assert sum(between(senders, 15.0, 20.0)) == pytest.approx(1000, rel=0.05)
+
+
+def test_a_share_that_is_not_renewed_ends() -> None:
+    """A worker that hears nothing stops sending: others may have its share."""
+
+    async def play() -> int:
+        pacer = Pacer()
+        now = asyncio.get_running_loop().time()
+        pacer.set(100.0, None, 0.0, now + VALID_S)
+        turns = [asyncio.create_task(pacer.turn(REQUEST)) for _ in range(1000)]
+        await asyncio.sleep(10.0)
+        started = pacer.started
+        for turn in turns:
+            turn.cancel()
+        await asyncio.gather(*turns, return_exceptions=True)
+        return started
+
+    assert virtually(play()) == pytest.approx(200, abs=15)
+
+
+def test_a_request_whose_deadline_passes_is_not_sent() -> None:
+    """It uses no share."""
+
+    async def play() -> str:
+        pacer = Pacer()
+        late = Request(REQUEST.items, TASK, REQUEST.path, REQUEST.body, deadline=asyncio.get_running_loop().time() + 1)
+        response = await pacer.turn(late)
+        assert pacer.started == 0
+        assert response is not None
+        return response.outcome.name
+
+    assert virtually(play()) == "not_sent"

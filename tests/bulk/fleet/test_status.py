@@ -1,0 +1,95 @@
+"""`paceline process status`: the state of a run from its files, whether its coordinator lives or not."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from harness.bulk.fleet.parts import Parts
+from harness.bulk.fleet.status import Snapshot, status_of, write_snapshot
+from harness.bulk.tally import RowCounts
+from harness.cli.process import command
+from harness.cli.process_status import described
+from harness.client.errors import UsageError
+from harness.client.types import Outcome
+from tests.bulk import helpers
+from tests.bulk.fleet.inside import go, settings
+from tests.bulk.helpers import Server, write_input
+
+WORKER = {"worker": "w1", "host": "here", "pid": 7, "ranges": [[3, 1]], "lines": 1200, "in_flight": 4}
+WORKER |= {"rate_per_s": 99.0, "silent_s": 0.1, "straggler": False}
+
+
+def broken_run(folder: Path) -> None:
+    """A run that ended because a range ended its workers, with dead letters."""
+    write_input(folder / "in.jsonl", 300)
+    server = Server(judge=lambda index, call: Outcome.client_error if index == 5 else Outcome.ok)
+
+    def dies(worker: str, beat: Any) -> bool:
+        return 3 in {each.number for each in beat.progress} | {each.finished.number for each in beat.reports}
+
+    assert go(settings(folder, errors_max=0.5), server, dies=dies).stopped == "worker"
+
+
+def test_a_run_without_coordinator_is_told_from_its_journals(tmp_path: Path) -> None:
+    """Joined ranges, finished parts and begun ones count."""
+    broken_run(tmp_path)
+    output = str(tmp_path / "out.jsonl")
+    found = status_of(output, now=time.time() + 60)
+    assert found.state == "stopped"
+    assert found.silent_s == pytest.approx(60, abs=10)
+    assert found.done >= 200
+    assert found.counts.dead["client_error"] >= 4
+    assert found.ranges["joined"] == 3
+    text = "\n".join(described(found))
+    assert "the same command with --resume continues" in text
+    assert "client_error" in text
+    assert "line 5: HTTP 400: no" in text
+
+
+def test_a_run_that_is_alive_shows_its_workers(tmp_path: Path) -> None:
+    """With rate, time left, limits and stragglers."""
+    broken_run(tmp_path)
+    output = str(tmp_path / "out.jsonl")
+    slow = {**WORKER, "worker": "w2", "rate_per_s": 9.0, "straggler": True}
+    snapshot = Snapshot(100.0, 8, 1200.0, RowCounts(ok=200), [WORKER, slow], ["w3"], 12, 0.5, 2.0)
+    write_snapshot(Parts(output), snapshot)
+    found = status_of(output)
+    assert (found.state, found.done, found.eta_s) == ("running", 200, 10.0)
+    assert [worker["worker"] for worker in found.stragglers] == ["w2"]
+    text = "\n".join(described(found))
+    assert "running, 200 of about 1,200 lines (16.7 %)" in text
+    assert "100/s, 8 in flight, limit 12, rate limit at 50 % because of refusals, paused for 2 s by the server" in text
+    assert "w2 on here (process 7): range 3 (epoch 1), 1,200 lines, 9/s, 4 in flight  slower than the others" in text
+    assert "workers that were lost: w3" in text
+
+
+def test_runs_of_one_process_have_a_status_too(tmp_path: Path) -> None:
+    """Complete, or with an estimate of the lines that are left."""
+    write_input(tmp_path / "in.jsonl", 40)
+    helpers.go(helpers.settings(tmp_path))
+    found = status_of(str(tmp_path / "out.jsonl"))
+    assert (found.state, found.done, found.lines) == ("complete", 40, 40)
+    os.utime(tmp_path / "out.jsonl.journal", (1, 1))
+    assert status_of(str(tmp_path / "out.jsonl")).state == "complete"
+
+
+def test_the_command_prints_it_and_writes_json(tmp_path: Path) -> None:
+    """And reads only; a name without a run is one line and exit code 2."""
+    broken_run(tmp_path)
+    output = str(tmp_path / "out.jsonl")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    runner = CliRunner()
+    shown = runner.invoke(command, ["status", output], standalone_mode=False)
+    assert f"{output}: " in shown.output
+    told = runner.invoke(command, ["status", output, "--json"], standalone_mode=False)
+    assert json.loads(told.output)["ranges"]["joined"] == 3
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    with pytest.raises(UsageError, match="no run has begun this output"):
+        status_of(str(tmp_path / "other.jsonl"))
