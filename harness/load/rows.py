@@ -218,7 +218,7 @@ class RowReader:
     def is_plain(self) -> bool:
         """Whether each raw row is an object as the task gets it: nothing is mapped, chosen or filled in."""
         adds = self.columns or self._template or self._parameters or self.settings.system is not None
-        return not (adds or self._where or self.has_header or self.is_folder)
+        return not (adds or self._where or self.has_header or self.files)
 
     def wanted(self, row: dict[str, Any]) -> bool:
         """Whether --where holds; raises ItemError."""
