@@ -83,7 +83,7 @@ def target_notes(result: RunResult) -> list[str]:
 
 def causes_words(case: Case) -> str:
     """`12 decisions: doubling adds throughput 5, fewer are enough 4, ...`, the most frequent first."""
-    if case.limit is None:
+    if case.limit is None or not case.limit.decisions:
         return "no decisions"
     causes = list(case.limit.causes.items())
     words = ", ".join(f"{text_of(cause)} {units.count(number)}" for cause, number in causes[:5])

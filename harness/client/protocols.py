@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
 
+from harness.client.bound import Bound
 from harness.client.types import Limit, Request, Response, Strategy
 
 P = TypeVar("P")
@@ -202,6 +203,22 @@ class ExplainedLimit(Limit, Protocol):
 
 
 @runtime_checkable
+class BoundedLimit(Limit, Protocol):
+    """A limit with an upper bound of its value."""
+
+    @property
+    def maximum(self) -> int: ...
+
+
+@runtime_checkable
+class TellingGate(Protocol):
+    """A gate that says what keeps the next attempt from starting now."""
+
+    @property
+    def bound(self) -> Bound: ...
+
+
+@runtime_checkable
 class Gate(Protocol):
     """A `Send` that bounds a strategy's attempts in flight and shows how many slots are taken.
 
@@ -216,6 +233,14 @@ class Gate(Protocol):
     def vacant(self) -> bool: ...
 
     async def __call__(self, request: Request, /) -> Response: ...
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """A transport that knows its server. Strategies with a limit that learns share one gate for each endpoint."""
+
+    @property
+    def endpoint(self) -> str: ...
 
 
 def gate_of(send: object) -> Gate | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from harness.client.bound import Bound
 from harness.client.outcome import SIGNALS, Outcome, Signal
 
 # By number: quicker than by the hash of an enum.
@@ -26,6 +27,7 @@ class Sample(msgspec.Struct, frozen=True):
             0.0.
         streak: Of a failure: failures in a row, this one included, if no attempt from before them is in flight.
             Then the server accepts nothing. Default 0.
+        bound: What kept the next attempt from starting when this one ended. Default `Bound.limit`.
     """
 
     outcome: Outcome
@@ -38,6 +40,7 @@ class Sample(msgspec.Struct, frozen=True):
     work: float = 1.0
     lag_s: float = 0.0
     streak: int = 0
+    bound: Bound = Bound.limit
 
     @property
     def signal(self) -> Signal:

@@ -22,7 +22,8 @@ from harness.base.clock import clock
 from harness.base.turn_index import turn_of
 from harness.client.figures import LayerCounts, counts_of, summed
 from harness.client.gate.observer import watching
-from harness.client.protocols import gate_of
+from harness.client.limits.fixed import Fixed
+from harness.client.protocols import Gate, TellingGate, gate_of
 from harness.client.redaction import redact
 from harness.client.stack import Built, compose
 from harness.client.types import Item, Outcome, Request, Response, Send, Strategy
@@ -254,6 +255,9 @@ class Player(ABC):
     def tick(self, recorder: Recorder, loop_lag_s: float = 0.0, cpu_s: float = 0.0, rss_bytes: float = 0.0) -> None:
         """A row of the timeline."""
         flight, limit = self._in_flight(recorder)
+        for gate in self._gates:
+            if isinstance(gate, TellingGate) and not isinstance(gate.limit, Fixed):
+                recorder.decisions.note_bound(self.elapsed_s, gate.bound)
         recorder.tick(
             t=self.elapsed_s,
             in_flight=flight,
@@ -278,9 +282,14 @@ class Player(ABC):
             "limit": limit,
         }
 
+    @property
+    def _gates(self) -> list[Gate]:
+        """The gates of the applications, which may share one, and then its limit."""
+        return list({id(one.gate.limit): one.gate for one in self.applications if one.gate is not None}.values())
+
     def _in_flight(self, recorder: Recorder) -> tuple[int, float | None]:
         """Requests in flight and their limit, summed over the applications that limit them."""
-        gates = [one.gate for one in self.applications if one.gate is not None]
+        gates = self._gates
         if not gates:
             return recorder.in_flight, None
         return sum(gate.in_flight for gate in gates), float(sum(gate.limit.value for gate in gates))

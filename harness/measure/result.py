@@ -20,6 +20,7 @@ from harness.measure.prompt_result import PromptFigures
 from harness.measure.repeat_figures import RepeatFigures
 from harness.measure.session_result import SessionFigures
 from harness.measure.sweep_result import SweepResult
+from harness.measure.timeline_result import BoundSpan as BoundSpan  # noqa: PLC0414 - re-exported
 from harness.measure.timeline_result import Bucket as Bucket  # noqa: PLC0414 - re-exported
 from harness.measure.timeline_result import LimitChange as LimitChange  # noqa: PLC0414 - re-exported
 from harness.measure.timeline_result import LimitLog as LimitLog  # noqa: PLC0414 - re-exported

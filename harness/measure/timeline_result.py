@@ -35,6 +35,14 @@ class LimitChange(msgspec.Struct, frozen=True):
     pace_per_s: float | None = None  # allowed rate of attempts; null if only their number is limited
 
 
+class BoundSpan(msgspec.Struct, frozen=True):
+    """What bound the sending in a span of time."""
+
+    t_s: float
+    width_s: float
+    shares: dict[str, float]  # of the time, by `harness.client.bound.Bound`; those that are not 0
+
+
 class LimitLog(msgspec.Struct, frozen=True):
     """Decisions of adaptive limits: counts over all repeats, and the thinned timeline of the first one."""
 
@@ -43,3 +51,5 @@ class LimitLog(msgspec.Struct, frozen=True):
     causes: dict[str, int]
     timeline: list[LimitChange]
     applications: int = 1  # client applications with a limit of their own, in the timeline
+    bound_by: dict[str, float] = {}  # what bound the sending: shares of the time of all repeats
+    bounds: list[BoundSpan] = []  # the same over the time of the first repeat

@@ -18,6 +18,7 @@ from itertools import count
 from typing import Protocol
 
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.shared import SharedGate
 from harness.client.types import Item, Result, Send, request_for, result_of
 from harness.strategies._outbox import Outbox
 
@@ -65,7 +66,12 @@ class Workers:
     """Runs items through `call` with as many workers as `gate` has slots."""
 
     def __init__(
-        self, call: Send, gate: ConcurrencyLimit, queue_size: int, by_priority: bool = False, patience: int = 0
+        self,
+        call: Send,
+        gate: ConcurrencyLimit | SharedGate,
+        queue_size: int,
+        by_priority: bool = False,
+        patience: int = 0,
     ) -> None:
         self._call = call
         self._gate = gate

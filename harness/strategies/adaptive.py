@@ -10,6 +10,7 @@ from harness import plugins
 from harness.client.checks import between
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.gate.observer import observed
+from harness.client.gate.shared import SharedGate, shared_gate
 from harness.client.types import Item, Layers, Limit, Result, Send, no_layers
 from harness.strategies._workers import Workers
 
@@ -22,10 +23,12 @@ class Adaptive:
         limit: Concurrency algorithm, a name of `paceline list limits` or `package.module:Class`. Default
             "knee".
         maximum: Upper bound of attempts in flight. Default 200.
+        shared: Whether the applications of one process that send to one server share one limit. Default True.
     """
 
     limit: str = "knee"
     maximum: int = 200
+    shared: bool = True
     blocking: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -34,13 +37,18 @@ class Adaptive:
         self.new_limit()
 
     def new_limit(self) -> Limit:
-        """A new limit; each stream has its own."""
+        """A new limit."""
         bounded = any(field.name == "maximum" for field in fields(plugins.load("limit", self.limit)))
         limit: Limit = plugins.build("limit", self.limit, {"maximum": self.maximum} if bounded else {})
         return limit
 
+    def _gate(self, send: Send) -> ConcurrencyLimit | SharedGate:
+        if not self.shared:
+            return ConcurrencyLimit(send, observed(self.new_limit()))
+        return shared_gate(send, self.new_limit, (self.limit, self.maximum))
+
     def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
     ) -> AsyncGenerator[Result, None]:
-        gate = ConcurrencyLimit(send, observed(self.new_limit()))
+        gate = self._gate(send)
         return Workers(layers(gate), gate, queue_size=2 * self.maximum).stream(items)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from harness.client.checks import at_least, between
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
-from harness.client.gate.observer import observed
+from harness.client.gate.shared import SharedGate, shared_gate
 from harness.client.limits.fixed import Fixed
 from harness.client.types import Item, Layers, Limit, Result, Send, no_layers
 from harness.strategies._workers import Workers
@@ -46,8 +46,13 @@ class Priority:
             return Fixed(self.concurrency)
         return Adaptive(limit=self.limit, maximum=self.concurrency).new_limit()
 
+    def _gate(self, send: Send) -> ConcurrencyLimit | SharedGate:
+        if self.limit == "fixed":
+            return ConcurrencyLimit(send, Fixed(self.concurrency))
+        return shared_gate(send, self.new_limit, (self.limit, self.concurrency))
+
     def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers
     ) -> AsyncGenerator[Result, None]:
-        gate = ConcurrencyLimit(send, observed(self.new_limit()))
+        gate = self._gate(send)
         return Workers(layers(gate), gate, self.queue_size, by_priority=True, patience=self.patience).stream(items)

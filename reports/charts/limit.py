@@ -24,14 +24,12 @@ ORDER = 45
 
 def applies(result: RunResult) -> bool:
     """Whether a limit changed in any case."""
-    return any(case.limit is not None and case.timeline for case in result.cases)
+    return any(_changes(case) and case.timeline for case in result.cases)
 
 
 def figure(result: RunResult, theme: Theme) -> Figure:
     """A panel for each case with an adaptive limit."""
-    drawn = msgspec.structs.replace(
-        result, cases=[case for case in result.cases if case.limit is not None and case.timeline]
-    )
+    drawn = msgspec.structs.replace(result, cases=[case for case in result.cases if _changes(case) and case.timeline])
     marks = _marks(theme)
     key: Key = [("limit", {"color": theme.ink, "lw": 1.2, "ls": "-"}), ("in flight", {"color": theme.sky})]
     key += [
@@ -69,5 +67,5 @@ def _draw(axes: Axes, case: Case, buckets: list[Bucket], theme: Theme) -> None:
 
 def in_words(result: RunResult) -> str:
     """Number of changes of each limit, and the main causes."""
-    found = [case for case in result.cases if case.limit is not None]
+    found = [case for case in result.cases if _changes(case)]
     return per_case(msgspec.structs.replace(result, cases=found), causes_words)

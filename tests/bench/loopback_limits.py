@@ -18,9 +18,10 @@ from pathlib import Path
 from harness import plugins
 from tests.bench.loopback_report import Compared, report, written
 from tests.bench.real_play import RealPlay
-from tests.simulation.limits import product, run
+from tests.simulation.limits import product, references, run
 from tests.simulation.limits.profiles import faster, toml
-from tests.simulation.limits.run import Played, Reference, Scores, scores
+from tests.simulation.limits.run import Played
+from tests.simulation.limits.score import Reference, Scores, best_static, scores
 from tests.simulation.limits.server import Shape, shapes
 
 SHAPES = (
@@ -34,7 +35,7 @@ SHAPES = (
     "no_queue_retry_after",
 )
 SHARES = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # of the lean model's best: the static numbers that are tried
-ENOUGH = 0.98  # of the most successes: over real HTTP one run differs from the next by a percent
+NEAR = 0.98  # of the best score: over real HTTP one run differs from the next by a percent
 LEAN_SEEDS = (1, 2, 3)
 
 
@@ -44,7 +45,7 @@ def fitted(shape: Shape, seconds: float, rate_max: float) -> Shape:
     Steps come sooner, then, in base latencies; the lean model plays the same.
     """
     sample = replace(shape, duration_s=min(30.0, shape.duration_s))
-    rate_per_s = run.reference(sample).ok / sample.duration_s
+    rate_per_s = references.reference(sample).ok / sample.duration_s
     quick = faster(shape, min(rate_max / rate_per_s, max(1.0, shape.duration_s / seconds)))
     if not shape.steps and not shape.slower:
         return replace(quick, duration_s=min(quick.duration_s, seconds))
@@ -58,18 +59,16 @@ def fitted(shape: Shape, seconds: float, rate_max: float) -> Shape:
 
 
 def reference(swept: dict[int, Played], shape: Shape) -> Reference:
-    """The smallest static number that is as good as the best of those that were tried."""
-    most = max(played.ok for played in swept.values())
-    if not most:
+    """The static number with the best score of those that were tried."""
+    if not any(played.ok for played in swept.values()):
         raise SystemExit(f"{shape.name}: no static number had a single success")
-    knee = min(n for n, played in swept.items() if played.ok >= ENOUGH * most)
-    return Reference(knee, most, swept[knee].p50_s, shape.service_s)
+    return best_static(shape, swept, NEAR)
 
 
 def compared(shape: Shape, limits: Sequence[str], seed: int, folder: Path) -> Compared:
     """All limits on one shape, both ways."""
-    lean_best = run.reference(shape)
-    numbers = sorted({max(1, round(lean_best.knee * share)) for share in SHARES})
+    lean_best = references.reference(shape)
+    numbers = sorted({max(1, round(lean_best.limit * share)) for share in SHARES})
     profile = folder / f"{shape.name}.toml"
     profile.write_text(toml(shape), encoding="utf-8")
     with RealPlay(profile, shape, seed, folder) as real:

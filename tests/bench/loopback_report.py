@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 
-from tests.simulation.limits.run import Reference, Scores
+from tests.simulation.limits.score import Reference, Scores
 from tests.simulation.limits.server import Shape
 
 BEGIN, END = "<!-- loopback: begin -->", "<!-- loopback: end -->"
@@ -83,8 +83,8 @@ def _table(one: Compared) -> str:
     rate, lean_rate = best.ok / shape.duration_s, lean.ok / shape.duration_s
     same, apart = one.pairs
     title = (
-        f"**{shape.name.replace('_', ' ')}**, {shape.duration_s:g} s. Best static limit {best.knee} (simulated "
-        f"{lean.knee}): {rate:.0f}/s ({lean_rate:.0f}/s), p50 {best.p50_s * 1e3:.0f} ms ({lean.p50_s * 1e3:.0f} ms). "
+        f"**{shape.name.replace('_', ' ')}**, {shape.duration_s:g} s. Best static limit {best.limit} (simulated "
+        f"{lean.limit}): {rate:.0f}/s ({lean_rate:.0f}/s), p50 {best.p50_s * 1e3:.0f} ms ({lean.p50_s * 1e3:.0f} ms). "
         f"The client's loop was up to {one.lag_s * 1e3:.0f} ms late."
     )
     lines = [

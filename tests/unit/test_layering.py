@@ -38,10 +38,10 @@ class Own:
 def chain(send: Any) -> list[str]:
     """The classes from outside in."""
     names = []
-    while hasattr(send, "_inner"):
+    while not isinstance(send, ConcurrencyLimit) and hasattr(send, "_inner"):
         names.append(type(send).__name__)
         send = send._inner
-    return names
+    return [*names, type(send).__name__] if isinstance(send, ConcurrencyLimit) else names
 
 
 class Inside(Own):

@@ -3,6 +3,7 @@
 `ConcurrencyLimit` (concurrency_limit.py) is the layer that a strategy puts directly around the transport. It is made of
 
 * slots.py: how many attempts are in flight, the queue of those that wait, and the notification of a free slot;
+* shared.py, watchers.py: one gate for all applications of a process that send to one server;
 * turnstile.py: the earliest start allowed by rate (pace.py), by a pause after refusals (pause.py) and by quotas that
   the server reports in its headers (quota_headers.py);
 * sampler.py: turns each response into a `Sample` for the limit, with the client's own lateness (lateness.py) and the

@@ -6,18 +6,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Coroutine
+from typing import Any
 
+from harness.client.bound import Bound
+from harness.client.cause import Cause
 from harness.client.gate.lateness import lag_for
 from harness.client.gate.pause import PROBE
 from harness.client.gate.quota_headers import QuotaReader
 from harness.client.gate.sampler import Sampler
 from harness.client.gate.slots import Slots
 from harness.client.gate.streak import Streak
+from harness.client.gate.watchers import Share
 from harness.client.limits.fixed import Fixed
-from harness.client.protocols import PacedLimit, SizedLimit
+from harness.client.protocols import BoundedLimit, ExplainedLimit, PacedLimit, SizedLimit
 from harness.client.types import SIGNALS, Limit, Outcome, Request, Response, Send, Signal
 
 _OK, _REJECTED = Outcome.ok, Outcome.rejected
+_DEMAND, _LIMIT, _MAXIMUM = Bound.demand, Bound.limit, Bound.maximum
 ACCEPTED = frozenset({Outcome.ok, Outcome.client_error, Outcome.bad_response})
 """The server accepted the request. After a 5xx, a time-out or a broken connection that is unknown."""
 
@@ -34,8 +40,7 @@ class ConcurrencyLimit(Slots):
     """
 
     def __init__(self, inner: Send, limit: Limit, respect_retry_after: bool | None = None) -> None:
-        super().__init__(limit.value, _rate_of(limit))
-        self._inner = inner
+        super().__init__(limit.value, Share(inner), _rate_of(limit))
         self.limit = limit
         # How often the limit has changed.
         self.generation = 0
@@ -54,8 +59,13 @@ class ConcurrencyLimit(Slots):
         self._sample = self._sampler.sample
         self._describe()
 
+    def __call__(self, request: Request, /) -> Coroutine[Any, Any, Response]:
+        """One attempt, when it may start."""
+        return self.attempt(request, self._own)
+
     # A method of its own for the sample would cost a call on the hot path.
-    async def __call__(self, request: Request, /) -> Response:  # noqa: PLR0912 - see above
+    async def attempt(self, request: Request, share: Share) -> Response:  # noqa: PLR0912 - see above
+        """One attempt of an application, when it may start."""
         probe = False
         if self._line or self.in_flight >= self._fast_limit:
             kind = await self._take(request.deadline)
@@ -65,14 +75,15 @@ class ConcurrencyLimit(Slots):
                 return Response(Outcome.not_sent, done=self._now(), error=why)
         else:
             self.in_flight += 1
+        share.in_flight += 1
         try:
             if self._plain:
-                return await self._inner(request)
+                return await share.inner(request)
             if not self.sampled:
                 self._sampler.lateness = lag_for(self)
             in_flight, size, generation, epoch = self.in_flight, self._size, self.generation, self._streak.epoch
             try:
-                response = await self._inner(request)
+                response = await share.inner(request)
             except BaseException:
                 self._streak.left(epoch)
                 raise
@@ -81,7 +92,9 @@ class ConcurrencyLimit(Slots):
                 streak = self._count_failure(response, epoch)
             else:
                 self._streak.accepted(response.sent)
-            sample = self._sample(request, response, in_flight, size, generation, streak)
+            # Attempts that wait in a strategy watch for a vacancy, others stand in line.
+            bound = self._bound() if self._line or self._watchers else _DEMAND
+            sample = self._sample(request, response, in_flight, size, generation, streak, bound)
             if sample is not None:
                 limit, paced = self.limit, self._paced
                 limit.update(sample)
@@ -96,10 +109,26 @@ class ConcurrencyLimit(Slots):
             return response
         finally:
             self.in_flight -= 1
+            share.in_flight -= 1
             if probe:
                 self._pause.probe_ended()
             if self._line or self._watchers:
                 self._hand_on()
+
+    @property
+    def bound(self) -> Bound:
+        """What keeps the next attempt from starting now."""
+        return self._bound() if self._line or self._watchers else _DEMAND
+
+    def _bound(self) -> Bound:
+        """The same, while one waits."""
+        if self._turnstile.closed and (bound := self._turnstile.bound(self._now())) is not None:
+            paused = bound is Bound.pace and self._explained is not None and self._explained.cause == Cause.outage
+            return Bound.pause if paused else bound
+        if self.in_flight + self._notified < self._size:
+            # The next one starts in this turn of the loop.
+            return _DEMAND
+        return _MAXIMUM if self._size >= self._maximum else _LIMIT
 
     def resized(self) -> None:
         """Apply a change that was made to `limit` from outside, or another limit in its place."""
@@ -149,6 +178,8 @@ class ConcurrencyLimit(Slots):
     def _describe(self) -> None:
         """Read what the limit offers beside its value."""
         self._paced = self.limit if isinstance(self.limit, PacedLimit) else None
+        self._explained = self.limit if isinstance(self.limit, ExplainedLimit) else None
+        self._maximum = self.limit.maximum if isinstance(self.limit, BoundedLimit) else math.inf
         self._sampler.measure_size(isinstance(self.limit, SizedLimit) and bool(self.limit.uses_work))
 
 

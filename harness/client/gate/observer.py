@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from harness.client.cause import Cause
 from harness.client.hooks import LimitDetails, LimitHook
 from harness.client.limits.fixed import Fixed
-from harness.client.protocols import ExplainedLimit, PacedLimit, SizedLimit
+from harness.client.protocols import BoundedLimit, ExplainedLimit, PacedLimit, SizedLimit
 from harness.client.types import Limit, Outcome, Sample
 
 PACE_GRAIN = 0.01  # share of the pace; smaller changes of it are not reported
@@ -53,7 +53,9 @@ class ObservedLimit:
         self._update = limit.update
         self._reported_per_s = math.inf
         self.value = limit.value
+        self.cause = ""
         self.uses_work = isinstance(limit, SizedLimit) and bool(limit.uses_work)
+        self.maximum: float = limit.maximum if isinstance(limit, BoundedLimit) else math.inf
         self._explained = limit if isinstance(limit, ExplainedLimit) else None
         self._paced = limit if isinstance(limit, PacedLimit) else None
         if self._paced is not None:
@@ -74,6 +76,7 @@ class ObservedLimit:
             return
         self.value = after
         cause = (self._explained.cause if self._explained is not None else "") or _cause(sample, before, after)
+        self.cause = cause
         self._hook(LimitDetails(sample.done, before, after, cause, self._reported_per_s))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.client.bound import Bound
 from harness.client.gate.lateness import LoopLag
 from harness.client.gate.size import Sizes, work_of
 from harness.client.types import Outcome, Request, Response, Sample
@@ -27,7 +28,14 @@ class Sampler:
         self._sizes = (self._sizes or Sizes()) if wanted else None
 
     def sample(
-        self, request: Request, response: Response, in_flight: int, limit: int, generation: int, streak: int
+        self,
+        request: Request,
+        response: Response,
+        in_flight: int,
+        limit: int,
+        generation: int,
+        streak: int,
+        bound: Bound,
     ) -> Sample | None:
         """The sample of an attempt; None if it was never sent, because there is nothing to learn from it."""
         sent, done, lateness = response.sent, response.done, self.lateness
@@ -41,6 +49,5 @@ class Sampler:
                 self._usual_s += (SMOOTHING if self._usual_s else 1.0) * (done - sent - self._usual_s)
             if self._sizes is not None:
                 work = self._sizes.relative(work_of(request, response), done - sent - lag_s)
-        return Sample(
-            response.outcome, sent, done, in_flight, limit, generation, response.retry_after_s, work, lag_s, streak
-        )
+        hint_s = response.retry_after_s
+        return Sample(response.outcome, sent, done, in_flight, limit, generation, hint_s, work, lag_s, streak, bound)

@@ -8,6 +8,8 @@ Rules of this file
      passes the notification on, so none is lost either.
   5. The turnstile decides when an attempt may start. While it is open, it is not consulted. While it is closed,
      `_fast_limit` is 0, so every attempt takes the slow path, and one timer wakes the line when its head may start.
+  6. Several applications may share the slots. Then a free slot goes to the one that has the fewest, and an application
+     that has just ended an attempt does not take the slot again before the others (`unclaimed`).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from collections import OrderedDict
 from harness.base.clock import Clock, clock
 from harness.client.gate.pause import ORDINARY
 from harness.client.gate.turnstile import Turnstile
+from harness.client.gate.watchers import Share, Watchers
 
 # In order of arrival; a waiter that is cancelled leaves in O(1).
 _Line = OrderedDict["asyncio.Future[int]", None]
@@ -29,8 +32,11 @@ GRAIN_S = 0.001
 class Slots:
     """Slots, given in order of arrival and no faster than the turnstile allows."""
 
-    def __init__(self, size: int, rate_per_s: float = math.inf) -> None:
+    def __init__(self, size: int, own: Share, rate_per_s: float = math.inf) -> None:
         self.in_flight = 0
+        # Applications that have used it.
+        self.shares = 1
+        self._own = own
         self._size = size
         # Attempts start without a question while fewer than this are in flight. The first attempt applies a finite
         # rate, because only a running loop has a clock.
@@ -40,7 +46,7 @@ class Slots:
         self._clock: Clock | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._line: _Line = OrderedDict()
-        self._watchers: _Line = OrderedDict()
+        self._watchers = Watchers()
         # Watchers that were notified and have not run since.
         self._notified = 0
 
@@ -59,16 +65,20 @@ class Slots:
         now = self._now()
         return self._turnstile.earliest(now) <= now
 
-    async def vacancy(self) -> None:
-        """Return when `vacant` is true, in order of arrival. The slot is not reserved."""
+    @property
+    def unclaimed(self) -> bool:
+        """It is vacant, and nobody waits for the slot or was notified of it."""
+        return not self._watchers and self.in_flight + self._notified < self._size and self.vacant
+
+    async def vacancy(self, share: Share | None = None) -> None:
+        """Return when `vacant` is true, in order of arrival, or in that of several shares. The slot is not reserved."""
         loop = asyncio.get_running_loop()
+        share = share or self._own
         overtaken = False
-        while not self.vacant or (self._watchers and not overtaken):
+        while not self.vacant or (not overtaken and (self._watchers or (self.shares > 1 and not self.unclaimed))):
             watch: asyncio.Future[int] = loop.create_future()
-            self._watchers[watch] = None
-            if overtaken:
-                # Another attempt took the slot in between: this one returns to the front.
-                self._watchers.move_to_end(watch, last=False)
+            # Another attempt took the slot in between: this one returns to the front.
+            self._watchers.add(watch, share, first=overtaken)
             overtaken = True
             if self._turnstile.closed:
                 # Time alone may open it.
@@ -78,12 +88,14 @@ class Slots:
             except BaseException:
                 if _result_of(watch):
                     self._notified -= 1
+                    share.notified -= 1
                     self._hand_on()
                 else:
-                    self._watchers.pop(watch, None)
+                    self._watchers.discard(watch, share)
                     self._stop_timer_if_idle()
                 raise
             self._notified -= 1
+            share.notified -= 1
         if self._watchers:
             loop.call_soon(self._hand_on)
 
@@ -170,9 +182,10 @@ class Slots:
             if turnstile.closed and (start := turnstile.earliest(now, self._notified)) > now:
                 self._wake_at(start)
                 return
-            watch, _ = watchers.popitem(last=False)
+            watch, share = watchers.pop()
             if not watch.done():
                 self._notified += 1
+                share.notified += 1
                 watch.set_result(ORDINARY)
 
     def _wake_at(self, start: float) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 
+from harness.client.bound import Bound
 from harness.client.gate.pace import Pace
 from harness.client.gate.pause import HINT_MAX_S, Pause
 from harness.client.transport.rate_limit_headers import Quota
@@ -64,6 +65,15 @@ class Turnstile:
         if start < self._refill_until:
             start = max(start, min(self._refill.earliest(now, 1.0, ahead), self._refill_until))
         return start if start > now + SOON_S else now
+
+    def bound(self, now: float) -> Bound | None:
+        """What keeps the next attempt from starting now; None if nothing does."""
+        soon = now + SOON_S
+        if self.pause.active and self.pause.earliest(now) > soon:
+            return Bound.pause
+        if now < self._closed_until or (now < self._refill_until and self._refill.earliest(now, 1.0) > soon):
+            return Bound.quota
+        return Bound.pace if self._pace.earliest(now, 1.0) > soon else None
 
     def take(self, now: float) -> int:
         """An attempt starts; returns its kind (`pause.ORDINARY`, `REPLACEMENT` or `PROBE`)."""

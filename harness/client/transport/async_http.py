@@ -86,6 +86,7 @@ class HttpTransport(AttemptSend):
         self._base, self._socket = base_url(http_of(to.url)), socket_of(to.url)
         self._tls = (tls or Tls()).context() if self._base.startswith("https:") else True
         self._proxy = proxy
+        self.endpoint = f"{self._base} {self._socket or ''}"
         super().__init__(timeout_s)
         self._connections = connections
         self._headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})

@@ -43,6 +43,8 @@ class AttemptSend:
 
     faults: ClassVar[tuple[type[Exception], ...]]
     """Exceptions that end an exchange with an outcome. Every other one is a bug and is raised."""
+    endpoint: str = ""
+    """The server, so that strategies with a limit that learns share one for each server; empty: not known."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s

@@ -36,6 +36,7 @@ class DirectSend(AttemptSend):
     def __init__(self, app: App, *, timeout_s: float = 60.0) -> None:
         super().__init__(timeout_s)
         self._app = app
+        self.endpoint = f"app {id(app)}"
         self._future: Callable[[], asyncio.Future[None]]
 
     async def __aenter__(self) -> Self:

@@ -104,6 +104,7 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
         ),
     ),
     "slo_unclear": ("inconclusive", "a sweep has no level that holds the SLO for certain, and the lowest may hold it"),
+    "own_bound": ("valid", "an adaptive client's own pace or maximum held it back for more than half of the time"),
     "insecure": ("valid", "the certificate of the server was not checked (--insecure)"),
     "layer_fault": ("valid", "a layer could not do all of its work, for example because its cache file failed"),
 }

@@ -18,7 +18,7 @@ from harness.measure.judge.client_time import BUSY_SHARE_MAX, STARVED_WAIT_SHARE
 from harness.measure.judge.codes import CEILING_SHARE_MAX, CPU_SHARE_MAX
 from harness.measure.judge.diagnosis_beside import SERVER, flight, in_flight, place, with_room, without_room
 from harness.measure.judge.failing import mostly_refused
-from harness.measure.judge.held_back import held_back
+from harness.measure.judge.held_back import held_back, own_bound
 from harness.measure.judge.steps import Step, median, steps
 from harness.measure.result import Case, Diagnosis, Quantile
 
@@ -94,6 +94,7 @@ def diagnosis(case: Case, known: Floor | None) -> Diagnosis:
     return (
         _client(case)
         or _mostly_failed(case)
+        or own_bound(case)
         or _in_step(case, known)
         or _load(case, known)
         or _server(case, known)

@@ -21,6 +21,7 @@ from harness.measure.judge.failing import (
     stopped_unanswered,
     too_many_failed,
 )
+from harness.measure.judge.held_back import own_bound_reason
 from harness.measure.judge.lost import killed
 from harness.measure.judge.steadiness import drifted, unsettled
 from harness.measure.judge.trace_words import off_instants
@@ -126,6 +127,7 @@ def _of_case(
     yield from _layer_faults(case)
     yield from unsettled(case)
     yield from drifted(case)
+    yield from own_bound_reason(case)
 
 
 def _recording(proof: Evidence) -> Iterator[tuple[str, str]]:

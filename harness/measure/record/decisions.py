@@ -1,8 +1,10 @@
 """Log of adaptive limits: a JSON Lines file beside the records of a process, created with the first decision.
 
 A line is [seconds since the load's zero, application, limit before, limit after, cause, pace per second or null]. When
-a case ends, a line with the number of decisions that did not fit is added: {"dropped": 3}. Each flush ends with a line
-that holds the CRC-32 of its lines, such as {"crc32": "0badcafe"}.
+a case ends, a line with the number of decisions that did not fit is added: {"dropped": 3}. A line
+{"bounds": [begin, width, counts]} says how often each `Bound` was found when the gates were asked in a span of time, in
+seconds since the load's zero. Each flush ends with a line that holds the CRC-32 of its lines, such as
+{"crc32": "0badcafe"}.
 """
 
 from __future__ import annotations
@@ -14,10 +16,14 @@ from pathlib import Path
 
 import msgspec
 
+from harness.client.bound import Bound
 from harness.client.hooks import LimitDetails, LimitHook
 
 # Maximum number of lines of one process in one repeat of a case.
 MOST = 20_000
+SPAN_S = 1.0
+"""A line on bounds covers so many seconds. The number doubles after each `SPANS` lines, so that a long case has few."""
+SPANS = 1_000
 
 
 class Decision(msgspec.Struct, frozen=True, array_like=True):
@@ -31,8 +37,20 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
     pace_per_s: float | None = None
 
 
+class Bounds(msgspec.Struct, frozen=True, array_like=True):
+    """What bound the sending in a span of time: how often each `Bound` was found, by its number."""
+
+    t_s: float
+    width_s: float
+    counts: list[int]
+
+
 class _Dropped(msgspec.Struct, frozen=True):
     dropped: int
+
+
+class _Bounds(msgspec.Struct, frozen=True):
+    bounds: Bounds
 
 
 class DecisionLog:
@@ -48,6 +66,9 @@ class DecisionLog:
         self._lines = bytearray()
         self._fd = -1
         self._encode = msgspec.json.Encoder().encode
+        # Of the present span.
+        self._span = Bounds(0.0, SPAN_S, [0] * len(Bound))
+        self._spans = 0
 
     def note(self, application: int) -> LimitHook:
         """The hook for `harness.client.watching` that logs the limit changes of one client application."""
@@ -63,6 +84,19 @@ class DecisionLog:
             self._lines += self._encode(line) + b"\n"
 
         return note
+
+    def note_bound(self, t_s: float, bound: Bound) -> None:
+        """A gate was asked, `t_s` seconds after the load's zero."""
+        if t_s >= self._span.t_s + self._span.width_s:
+            self._end_span()
+            width_s = SPAN_S * 2.0 ** (self._spans // SPANS)
+            self._span = Bounds(t_s // width_s * width_s, width_s, [0] * len(Bound))
+        self._span.counts[bound] += 1
+
+    def _end_span(self) -> None:
+        if any(self._span.counts) and self.error is None:
+            self._lines += self._encode(_Bounds(self._span)) + b"\n"
+            self._spans += 1
 
     def flush(self) -> None:
         """Write the buffered decisions to the file."""
@@ -86,6 +120,7 @@ class DecisionLog:
 
     def close(self) -> None:
         """Flush, add the number of dropped decisions, and close the file."""
+        self._end_span()
         self.flush()
         if self._fd >= 0 and self.error is None:
             self._lines += self._encode(_Dropped(self.dropped)) + b"\n"
@@ -100,6 +135,8 @@ def read(path: Path) -> tuple[list[Decision], int]:
     decisions, dropped = list[Decision](), 0
     for line in _sound(path)[0]:
         try:
+            if line.startswith(b'{"bounds"'):
+                continue
             if line.startswith(b"{"):
                 dropped += msgspec.json.decode(line, type=_Dropped).dropped
             else:
@@ -108,6 +145,19 @@ def read(path: Path) -> tuple[list[Decision], int]:
             # The line is incomplete because the disk was full.
             continue
     return decisions, dropped
+
+
+def read_bounds(path: Path) -> list[Bounds]:
+    """What bound the sending, in the order of time; empty where no gate was asked."""
+    spans = list[Bounds]()
+    for line in _sound(path)[0]:
+        if line.startswith(b'{"bounds"'):
+            try:
+                spans.append(msgspec.json.decode(line, type=_Bounds).bounds)
+            except msgspec.MsgspecError:
+                # The line is incomplete because the disk was full, or of a later version.
+                continue
+    return spans
 
 
 def is_sound(path: Path, ended: bool, expected: int | None = None) -> bool:

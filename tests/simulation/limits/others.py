@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import sys
 from multiprocessing import Pool
-from pathlib import Path
 from statistics import fmean
 
-from tests.simulation.limits.run import reference
-from tests.simulation.limits.server import load
+from tests.simulation.limits.server import OTHERS, shapes
 from tests.simulation.limits.table import judge
-
-FOLDER = Path(__file__).parent / "others"
 
 
 def main(names: list[str]) -> None:
     """A line a shape and limit with its score, the means last."""
-    kinds = [load(path) for path in sorted(FOLDER.glob("*.toml"))]
+    kinds = shapes(OTHERS)
     with Pool(2) as pool:
-        best = pool.map(reference, kinds, 1)
         for name in names:
-            found = pool.starmap(judge, [(name, *pair) for pair in zip(kinds, best, strict=True)], 1)
+            found = pool.starmap(judge, [(name, kind) for kind in kinds], 1)
             scored = {kind.name: fmean(one.score for one in runs) for kind, runs in zip(kinds, found, strict=True)}
             for shape, score in scored.items():
                 print(f"{name:10} {shape:26} {score:.2f}")

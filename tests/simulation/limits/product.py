@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from harness.client.layer_settings import LayerSettings
 from harness.client.types import Limit, Outcome
 from harness.experiment.simulate import simulate
 from harness.strategies.adaptive import Adaptive
 from tests.simulation.limits.profiles import profile
-from tests.simulation.limits.run import Played
+from tests.simulation.limits.run import IN_VAIN, Played
 from tests.simulation.limits.server import Shape
 
 
 def strategy(name: str) -> str:
     """How the command line names this limit; a number is a static one."""
-    return f"queue-stream:concurrency={name}" if name.isdigit() else f"adaptive:limit={name}"
+    return f"queue-stream:concurrency={name}" if name.isdigit() else f"adaptive:limit={name},shared=false"
 
 
 def new_limit(name: str) -> Callable[[], Limit]:
@@ -34,12 +35,17 @@ def new_limit(name: str) -> Callable[[], Limit]:
 
 
 def play(shape: Shape, name: str, seed: int) -> Played:
-    """One run: a backlog without end, each client an application of its own; raises ValueError for a bound demand."""
-    if shape.demand is not None:
-        raise ValueError(f"{shape.name}: demand={shape.demand} is no property of a server")
+    """One run: a backlog without end, each client an application of its own.
+
+    Raises ValueError for a shape whose clients have a bounded demand, leave, or are not all alike.
+    """
+    for field in ("demand", "stay_s", "beside"):
+        if value := getattr(shape, field):
+            raise ValueError(f"{shape.name}: {field}={value} is no property of a server")
     run = simulate(
         strategy(name),
         profile(shape),
+        layers=LayerSettings(timeout_s=shape.timeout_s) if shape.drop_over else None,
         stop_s=shape.duration_s,
         seed=seed,
         clients=shape.clients,
@@ -53,7 +59,7 @@ def measured(rows: Any, ticks: Any, shape: Shape) -> Played:
     rows = rows[(rows["sent"] >= 0) & (rows["done"] < shape.duration_s * 1e9)]
     rows = rows[np.argsort(rows["done"], kind="stable")]
     ok = rows[rows["outcome"] == Outcome.ok]
-    refused = int((rows["outcome"] == Outcome.rejected).sum())
+    refused = int(np.isin(rows["outcome"], list(IN_VAIN)).sum())
     limits = [(0.0, 1, "start")]
     for at, value in zip(ticks["t"], ticks["limit"], strict=True):
         if not math.isnan(value) and value != limits[-1][1]:
@@ -64,6 +70,6 @@ def measured(rows: Any, ticks: Any, shape: Shape) -> Played:
         errors=len(rows) - len(ok) - refused,
         latencies=((ok["done"] - ok["sent"]) / 1e9).tolist(),
         done=(ok["done"] / 1e9).tolist(),
-        by_client=[int((ok["user"] == k).sum()) for k in range(shape.clients)],
+        owners=ok["user"].tolist(),
         limits=limits,
     )

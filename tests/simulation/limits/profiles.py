@@ -2,7 +2,8 @@
 
 The same server can then be served (`paceline serve mock --server FOLDER/stalls.toml`), simulated
 (`paceline simulate compare -s adaptive --server FOLDER/stalls.toml`) and met by a real run. What a shape says of its
-clients (how many, when they join, how much they ask for) is no part of a server, and left out.
+clients (how many, when they join, how much they ask for) is no part of a server, and left out. Shapes that the mock
+cannot play (`MODEL_ONLY`) have no profile.
 """
 
 from __future__ import annotations
@@ -21,10 +22,20 @@ from tests.simulation.limits.run import REFUSED_AFTER_S
 from tests.simulation.limits.server import Shape, shapes
 
 ENDLESS = 1_000_000  # waiting places
+MODEL_ONLY = ("quota", "neighbours", "crash", "silent_share", "network_s")
+"""What only the lean model plays."""
+
+
+def has_profile(shape: Shape) -> bool:
+    """Whether the mock can play it."""
+    return not any(getattr(shape, name) for name in MODEL_ONLY) and shape.law != "pareto"
 
 
 def toml(shape: Shape) -> str:
-    """The text of its profile."""
+    """The text of its profile; raises ValueError for a shape that the mock cannot play."""
+    if not has_profile(shape):
+        names = [name for name in MODEL_ONLY if getattr(shape, name)] or [shape.law]
+        raise ValueError(f"{shape.name}: the mock has no {', '.join(names)}")
     parts = [f"# {shape.about or shape.name}", *_service(shape), *_capacity(shape), *_limits(shape)]
     for at_s, workers in shape.steps:
         parts += ["", "[[changes]]", f"at_s = {at_s}", f"workers = {workers}"]
@@ -35,7 +46,7 @@ def toml(shape: Shape) -> str:
         parts += ["", "[[pauses]]", f"start_s = {first}", f"end_s = {last}", f"period_s = {first}"]
     if shape.error_share:
         parts += ["", "[[faults]]", 'kind = "status"', 'when = "after"', f"probability = {shape.error_share}"]
-    return "\n".join(parts) + "\n"
+    return "\n".join([*parts, *_outages(shape)]) + "\n"
 
 
 def profile(shape: Shape) -> Profile:
@@ -60,6 +71,7 @@ def faster(shape: Shape, factor: float) -> Shape:
         steps=tuple((at_s / factor, workers) for at_s, workers in shape.steps),
         slower=tuple((at_s / factor, times) for at_s, times in shape.slower),
         stagger_s=shape.stagger_s / factor,
+        outages=tuple((begin / factor, end / factor) for begin, end in shape.outages),
         duration_s=shape.duration_s / factor,
     )
 
@@ -70,7 +82,17 @@ def _service(shape: Shape) -> list[str]:
         lines.append('jitter = {kind = "exponential"}')
     elif shape.law == "lognormal":
         lines.append(f'jitter = {{kind = "lognormal", cv = {math.sqrt(math.expm1(shape.sigma**2))!r}}}')
-    if shape.contention or shape.coherence:
+    elif shape.law == "mixture":
+        long = max(1, round(1000 * shape.long_share))
+        lines.append(f'jitter = {{kind = "empirical", factors = {[50.0] * long + [1.0] * (1000 - long)}}}')
+    elif shape.law == "bimodal":
+        lines.append('jitter = {kind = "empirical", factors = [0.2, 1.8]}')
+    if shape.crowd:
+        last = shape.crowd + 1000
+        points = [[shape.crowd, 1.0], [last, 1.0 + 1000 * shape.crowding]]
+        lines.append(f'growth = {{kind = "table", unit = "factor", points = {points}}}')
+        lines.append('growth_by = "running"')
+    elif shape.contention or shape.coherence:
         lines.append(f'growth = {{kind = "usl", sigma = {shape.contention}, kappa = {shape.coherence}}}')
         lines.append('growth_by = "running"')
     return lines
@@ -84,6 +106,8 @@ def _limits(shape: Shape) -> list[str]:
     lines = []
     if shape.queue is not None:
         lines.append(f"in_flight = {shape.workers + shape.queue}")
+    if shape.drop_over is not None:
+        lines += [f"in_flight = {shape.drop_over}", 'action = "ignore"']
     if shape.rate_per_s is not None:
         lines += [f"rate_per_s = {shape.rate_per_s}", f"burst = {shape.burst}"]
     if not lines:
@@ -92,10 +116,25 @@ def _limits(shape: Shape) -> list[str]:
     return ["", "[limits]", *lines, f"delay_s = {REFUSED_AFTER_S}", hint]
 
 
+def _outages(shape: Shape) -> list[str]:
+    lines = []
+    for begin, end in shape.outages:
+        lines += ["", "[[faults]]", f"start_s = {begin}", f"end_s = {end}", f"delay_s = {REFUSED_AFTER_S}"]
+        if shape.outage_as == "rejected":
+            lines += ['kind = "status"', "status = 503"]
+            lines += [] if shape.retry_after_s is None else [f"retry_after_s = {shape.retry_after_s}"]
+        else:
+            lines.append('kind = "reset"')
+    if shape.refused_share:
+        lines += ["", "[[faults]]", 'kind = "status"', "status = 503", f"probability = {shape.refused_share}"]
+        lines.append(f"delay_s = {REFUSED_AFTER_S}")
+    return lines
+
+
 def main(folder: Path) -> None:
-    """Write all."""
+    """Write all that the mock can play."""
     folder.mkdir(parents=True, exist_ok=True)
-    for shape in shapes():
+    for shape in filter(has_profile, shapes()):
         (folder / f"{shape.name}.toml").write_text(toml(shape), encoding="utf-8")
 
 

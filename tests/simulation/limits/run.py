@@ -1,45 +1,57 @@
-"""Plays clients with a limit against a server's shape, in virtual time, and measures what the limit was worth."""
+"""Plays clients with a limit against a server's shape, in virtual time."""
 
 from __future__ import annotations
 
 import heapq
 import math
 import random
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from statistics import median
 
 from harness.client.gate.streak import Streak
 from harness.client.limits.fixed import Fixed
 from harness.client.types import Limit, Outcome, Sample
 from tests.simulation.limits.server import Server, Shape
 
-GRID = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128, 160, 200, 256)
 REFUSED_AFTER_S = 0.005  # a refusal comes at once, yet over a network
+IN_VAIN = frozenset({Outcome.rejected, Outcome.timed_out})
+"""Outcomes that a lower limit would have avoided."""
 
 
 @dataclass
 class Played:
-    """What came of one run."""
+    """One run's attempts. `latencies`, `done` and `owners` have an entry for each success, in order of its end."""
 
     ok: int = 0
-    refused: int = 0
+    refused: int = 0  # or never answered
     errors: int = 0
     latencies: list[float] = field(default_factory=list)
-    done: list[float] = field(default_factory=list)  # of the successes
-    by_client: list[int] = field(default_factory=list)
+    done: list[float] = field(default_factory=list)
+    owners: list[int] = field(default_factory=list)  # number of the client; the static one beside ours is the last
     limits: list[tuple[float, int, str]] = field(default_factory=list)  # of the first client: when, value, cause
 
     @property
     def p50_s(self) -> float:
-        return median(self.latencies) if self.latencies else float("inf")
+        """Median latency of the successes."""
+        return self.quantile_s(0.5)
+
+    @property
+    def p99_s(self) -> float:
+        """Latency that one success in a hundred exceeds."""
+        return self.quantile_s(0.99)
+
+    def quantile_s(self, share: float, after_s: float = 0.0) -> float:
+        """A quantile of the latencies of successes from `after_s` on; infinite without one."""
+        ordered = sorted(self.latencies[bisect_left(self.done, after_s) :] if after_s else self.latencies)
+        return ordered[min(len(ordered) - 1, math.floor(share * len(ordered)))] if ordered else math.inf
 
 
 class _Client:
-    __slots__ = ("generation", "in_flight", "limit", "next_at", "start", "streak", "value", "waking")
+    __slots__ = ("end", "generation", "in_flight", "limit", "next_at", "number", "streak", "value", "waking")
 
-    def __init__(self, limit: Limit, start: float) -> None:
-        self.limit, self.start = limit, start
+    def __init__(self, number: int, limit: Limit, end: float) -> None:
+        self.number, self.limit, self.end = number, limit, end
         self.value = limit.value
         self.generation = self.in_flight = 0
         self.streak = Streak()
@@ -47,157 +59,145 @@ class _Client:
         self.waking = False
 
 
-def play(shape: Shape, new_limit: Callable[[], Limit], seed: int) -> Played:
-    """One run: an endless backlog (or as much as `demand` says), one slot for each attempt, no retry inside it."""
-    # With the name, so that shapes of one law do not all replay one stream.
-    rng = random.Random(f"{shape.name}:{seed}")
-    server = Server(shape, rng)
-    clients = [_Client(new_limit(), k * shape.stagger_s) for k in range(shape.clients)]
-    played = Played(by_client=[0] * len(clients), limits=[(0.0, clients[0].value, "start")])
-    jobs: dict[int, tuple[_Client, float, int, int, int, int]] = {}
-    refusals: list[tuple[float, int]] = []
-    dropped: set[int] = set()
-    starts = [(client.start, k) for k, client in enumerate(clients)]  # a heap: of who has to send, and when
-    number = 0
-    now = 0.0
+@dataclass(slots=True)
+class _Attempt:
+    client: _Client
+    sent: float
+    in_flight: int
+    value: int
+    generation: int
+    epoch: int
+    outcome: Outcome = Outcome.ok
 
-    def admit(client: _Client) -> None:
-        nonlocal number
-        most = client.limit.value if shape.demand is None else min(client.limit.value, shape.demand)
+
+def play(shape: Shape, new_limit: Callable[[], Limit], seed: int, refused_max: float = math.inf) -> Played:
+    """One run: an endless backlog (or as much as `demand` says), one slot for each attempt, no retry inside it.
+
+    It ends early once more than `refused_max` are refused: of a limit that is far too high.
+    """
+    return _Game(shape, new_limit, seed).play(refused_max)
+
+
+class _Game:
+    """The clients, the server, and what is on its way from one to the other."""
+
+    def __init__(self, shape: Shape, new_limit: Callable[[], Limit], seed: int) -> None:
+        self.shape = shape
+        # With the name, so that shapes of one law do not all replay one stream.
+        self.rng = random.Random(f"{shape.name}:{seed}")
+        self.server = Server(shape, self.rng)
+        spans = shape.presence()
+        limits = [new_limit() for _ in range(shape.clients)]
+        if shape.beside:
+            limits.append(Fixed(shape.beside))
+        self.clients = [_Client(k, limit, spans[k][1]) for k, limit in enumerate(limits)]
+        self.played = Played(limits=[(0.0, limits[0].value, "start")])
+        self.attempts: dict[int, _Attempt] = {}
+        # Heaps: answers on their way (when, attempt), and clients that will send (when, client).
+        self.answers: list[tuple[float, int]] = []
+        self.starts = [(begin, k) for k, (begin, _) in enumerate(spans)]
+        heapq.heapify(self.starts)
+        self.number = 0
+
+    def play(self, refused_max: float) -> Played:
+        """All events in their order, until the end."""
+        server, answers, starts, end = self.server, self.answers, self.starts, self.shape.duration_s
+        while True:
+            event, answer = server.next_event(), answers[0][0] if answers else math.inf
+            begin = starts[0][0] if starts else math.inf
+            now = min(event, answer, begin)
+            if now >= end or self.played.refused > refused_max:
+                return self.played
+            if begin <= now:
+                client = self.clients[heapq.heappop(starts)[1]]
+                client.waking = False
+                self._admit(client, now)
+            elif answer <= event:
+                self._learn(heapq.heappop(answers)[1], now)
+            else:
+                self._step(now)
+
+    def _step(self, now: float) -> None:
+        """An event at the server."""
+        shape = self.shape
+        job = self.server.step(now)
+        lost, self.server.lost = self.server.lost, []
+        for one in lost:
+            self._answer(one, Outcome[shape.outage_as], now)
+        if job is not None:
+            wrong = shape.error_share and self.rng.random() < shape.error_share
+            self._answer(job, Outcome.server_error if wrong else Outcome.ok, now)
+
+    def _answer(self, number: int, outcome: Outcome, now: float) -> None:
+        self.attempts[number].outcome = outcome
+        if self.shape.network_s:
+            heapq.heappush(self.answers, (now + self.shape.network_s, number))
+        else:
+            self._learn(number, now)
+
+    def _admit(self, client: _Client, now: float) -> None:
+        """Send as much as the limit, the pace and the demand allow."""
+        demand = self.shape.demand
+        if now >= client.end:
+            return
+        most = client.limit.value if demand is None else min(client.limit.value, demand)
         while client.in_flight < most:
             rate_per_s = getattr(client.limit, "rate_per_s", math.inf)
             if rate_per_s < math.inf:
                 if client.next_at > now:
                     if not client.waking:
                         client.waking = True
-                        heapq.heappush(starts, (client.next_at, clients.index(client)))
+                        heapq.heappush(self.starts, (client.next_at, client.number))
                     return
                 client.next_at = max(client.next_at, now) + 1.0 / rate_per_s
-            number += 1
-            client.in_flight += 1
-            jobs[number] = (client, now, client.in_flight, client.value, client.generation, client.streak.epoch)
-            if server.drops:
-                dropped.add(number)
-                heapq.heappush(refusals, (now + shape.timeout_s, number))
-            elif not server.offer(number, now):
-                heapq.heappush(refusals, (now + REFUSED_AFTER_S, number))
+            self._send(client, now)
 
-    def fails(now: float) -> Outcome:
-        if any(begin <= now < end for begin, end in shape.outages):
-            return Outcome[shape.outage_as]
-        return Outcome.rejected
+    def _send(self, client: _Client, now: float) -> None:
+        shape, server = self.shape, self.server
+        self.number += 1
+        client.in_flight += 1
+        attempt = _Attempt(client, now, client.in_flight, client.value, client.generation, client.streak.epoch)
+        self.attempts[self.number] = attempt
+        if server.drops():
+            attempt.outcome = Outcome.timed_out
+            heapq.heappush(self.answers, (now + shape.timeout_s, self.number))
+        elif not server.offer(self.number, now):
+            attempt.outcome = Outcome[shape.outage_as] if shape.is_out(now) else Outcome.rejected
+            heapq.heappush(self.answers, (now + REFUSED_AFTER_S + shape.network_s, self.number))
 
-    def learn(job: int, outcome: Outcome) -> None:
-        client, sent, in_flight, value, generation, epoch = jobs.pop(job)
+    def _learn(self, number: int, now: float) -> None:
+        """The client has the answer, counts it, and goes on."""
+        attempt = self.attempts.pop(number)
+        client, outcome, sent = attempt.client, attempt.outcome, attempt.sent
         client.in_flight -= 1
         streak = 0
         if outcome is Outcome.ok:
             client.streak.accepted(sent)
         else:
-            streak = client.streak.failed(epoch, client.in_flight, sent)
-        retry_after_s = shape.retry_after_s if outcome is Outcome.rejected else None
-        client.limit.update(Sample(outcome, sent, now, in_flight, value, generation, retry_after_s, streak=streak))
-        if outcome is Outcome.ok:
-            played.ok += 1
-            played.by_client[clients.index(client)] += 1
-            played.latencies.append(now - sent)
-            played.done.append(now)
-        elif outcome is Outcome.rejected:
-            played.refused += 1
-        else:
-            played.errors += 1
+            streak = client.streak.failed(attempt.epoch, client.in_flight, sent)
+        hint_s = self.shape.retry_after_s if outcome is Outcome.rejected else None
+        client.limit.update(
+            Sample(
+                *(outcome, sent, now, attempt.in_flight, attempt.value, attempt.generation, hint_s),
+                streak=streak,
+            )
+        )
+        self._count(attempt, now)
         if client.limit.value != client.value:
             client.value = client.limit.value
             client.generation += 1
-            if client is clients[0]:
-                played.limits.append((now, client.value, getattr(client.limit, "cause", "")))
-        admit(client)
+            if not client.number:
+                self.played.limits.append((now, client.value, getattr(client.limit, "cause", "")))
+        self._admit(client, now)
 
-    while True:
-        event, refusal = server.next_event(), refusals[0][0] if refusals else float("inf")
-        begin = starts[0][0] if starts else float("inf")
-        now = min(event, refusal, begin)
-        if now >= shape.duration_s:
-            return played
-        if begin <= now:
-            client = clients[heapq.heappop(starts)[1]]
-            client.waking = False
-            admit(client)
-        elif refusal <= event:
-            job = heapq.heappop(refusals)[1]
-            learn(job, Outcome.timed_out if job in dropped else fails(jobs[job][1]))
+    def _count(self, attempt: _Attempt, now: float) -> None:
+        played = self.played
+        if attempt.outcome is Outcome.ok:
+            played.ok += 1
+            played.owners.append(attempt.client.number)
+            played.latencies.append(now - attempt.sent)
+            played.done.append(now)
+        elif attempt.outcome in IN_VAIN:
+            played.refused += 1
         else:
-            job = server.step(now)
-            lost, server.lost = server.lost, []
-            for one in lost:
-                learn(one, Outcome[shape.outage_as])
-            if job is not None:
-                wrong = shape.error_share and rng.random() < shape.error_share
-                learn(job, Outcome.server_error if wrong else Outcome.ok)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The best static limit of a sweep: the smallest with at least 99 % of the most successes.
-
-    Clients that share a server have as many in flight each, as they must when they are alone; the latency to compare
-    with is that of the fair share: the number divided by the clients.
-    """
-
-    knee: int
-    ok: int
-    p50_s: float
-    base_s: float  # latency of one alone
-
-
-def reference(shape: Shape, seed: int = 1, grid: Iterable[int] = GRID) -> Reference:
-    """Sweep the static limits."""
-    swept = {n: play(shape, lambda n=n: Fixed(n), seed) for n in grid}  # type: ignore[misc]  # a loop variable as default
-    most = max(played.ok for played in swept.values())
-    knee = min(n for n, played in swept.items() if played.ok >= 0.99 * most)
-    share = swept[knee] if shape.clients == 1 else play(shape, lambda: Fixed(max(1, knee // shape.clients)), seed)
-    return Reference(knee, most, share.p50_s, shape.service_s)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What a limit was worth on a shape."""
-
-    efficiency: float
-    p50: float  # inflation over the reference
-    refusals: float  # per success
-    jain: float
-    overshoot_start: float  # most in the first fifth, over the knee
-    overshoot_later: float
-    ninety_bases: float  # base latencies to 90 % of the best rate
-
-    @property
-    def score(self) -> float:
-        return self.efficiency * min(1.0, 2.0 / max(self.p50, 1e-9)) / (1.0 + self.refusals)
-
-
-def scores(played: Played, shape: Shape, best: Reference) -> Scores:
-    """Measure a run against the best static limit."""
-    fifth = shape.duration_s / 5
-    early = [value for at, value, _ in played.limits if at < fifth]
-    late = [value for at, value, _ in played.limits if at >= fifth] or [early[-1]]
-    squares = sum(n * n for n in played.by_client)
-    jain = sum(played.by_client) ** 2 / (len(played.by_client) * squares) if squares else 0.0
-    return Scores(
-        min(1.0, played.ok / best.ok),
-        played.p50_s / best.p50_s,
-        played.refused / max(1, played.ok),
-        jain,
-        max(early) / best.knee,
-        max(late) / best.knee,
-        _ninety(played, shape, best),
-    )
-
-
-def _ninety(played: Played, shape: Shape, best: Reference) -> float:
-    """The first instant after which a window of max(50, 2 knee) successes came at 90 % of the best rate."""
-    size, rate = max(50, 2 * best.knee), 0.9 * best.ok / shape.duration_s
-    for i in range(len(played.done) - size):
-        if size / max(1e-9, played.done[i + size] - played.done[i]) >= rate:
-            return played.done[i] / best.base_s
-    return float("inf")
+            played.errors += 1

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "shapes"
+OTHERS = Path(__file__).parent / "others"  # of earlier comparisons
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,12 @@ class Shape:
     long_share: float = 0.02  # of the mixture: this share of jobs is 50 times as long as the others
     neighbours: int = 0  # workers that others take and give back at random, for 4 s in the mean
     drop_over: int | None = None  # of more jobs than these at the server, the newest is never answered
+    silent_share: float = 0.0  # of requests that are never answered, at random, whatever is in flight
     timeout_s: float = 5.0  # of the client, for what is never answered
     contention: float = 0.0  # each other one in service makes all slower by this share
     coherence: float = 0.0  # the same, by n (n - 1): the universal scalability law
+    crowd: int = 0  # up to so many in service do not disturb each other
+    crowding: float = 0.0  # each one past `crowd` makes all slower by this share
     queue: int | None = None  # waiting places; none: endless
     retry_after_s: float | None = None  # what a refusal says
     rate_per_s: float | None = None  # token bucket
@@ -51,11 +55,26 @@ class Shape:
     outage_as: str = "rejected"  # the outcome of what is refused or lost, or connection_error
     steps: tuple[tuple[float, int], ...] = ()  # (when, workers)
     slower: tuple[tuple[float, float], ...] = ()  # (when, factor of the service time)
+    network_s: float = 0.0  # of an answer on its way back
     demand: int | None = None  # most that the application ever has in flight
     clients: int = 1
     stagger_s: float = 0.0  # between the clients' starts
+    stay_s: float | None = None  # a client leaves after so long
+    beside: int = 0  # one more client, from the start, with a static limit of so many
     duration_s: float = 60.0
-    expect: dict[str, float] = field(default_factory=dict)  # of our limit: efficiency, p50, score ...
+    suite: bool = True  # the test suite plays it; others are played by hand
+    expect: dict[str, float] = field(default_factory=dict)  # of our limit: quantiles over seeds (expected.py)
+
+    def presence(self) -> list[tuple[float, float]]:
+        """When each client joins and leaves; the static one is the last."""
+        stay_s = math.inf if self.stay_s is None else self.stay_s
+        joins = [k * self.stagger_s for k in range(self.clients)]
+        spans = [(at, min(self.duration_s, at + stay_s)) for at in joins]
+        return spans + [(0.0, self.duration_s)] * (self.beside > 0)
+
+    def is_out(self, now: float) -> bool:
+        """Whether the server accepts nothing now."""
+        return any(begin <= now < end for begin, end in self.outages)
 
 
 def load(path: Path) -> Shape:
@@ -69,9 +88,9 @@ def load(path: Path) -> Shape:
     return Shape(name=path.stem, **data)
 
 
-def shapes() -> list[Shape]:
-    """All of them, by name."""
-    return [load(path) for path in sorted(FOLDER.glob("*.toml"))]
+def shapes(folder: Path = FOLDER) -> list[Shape]:
+    """All of a folder, by name."""
+    return [load(path) for path in sorted(folder.glob("*.toml"))]
 
 
 class Server:
@@ -97,19 +116,21 @@ class Server:
         if shape.crash:
             changes += [(begin, "crash", 0.0) for begin, _ in shape.outages]
         self._changes = deque(sorted(changes))
+        self._crowd = shape.crowd or math.inf
         self._stalled = False
         self.lost: list[int] = []  # jobs that a crash ended, until the caller takes them
 
-    @property
     def drops(self) -> bool:
         """Whether a job that is offered now is never answered."""
-        most = self.shape.drop_over
-        return most is not None and len(self._serving) + len(self._waiting) >= most
+        shape = self.shape
+        if shape.silent_share and self._rng.random() < shape.silent_share:
+            return True
+        return shape.drop_over is not None and len(self._serving) + len(self._waiting) >= shape.drop_over
 
     def offer(self, job: int, now: float) -> bool:
         """Take a job, or refuse it."""
         shape = self.shape
-        if any(begin <= now < end for begin, end in shape.outages):
+        if shape.is_out(now):
             return False
         if shape.refused_share and self._rng.random() < shape.refused_share:
             return False
@@ -178,8 +199,11 @@ class Server:
         self._at = now
 
     def _speed(self) -> float:
-        others = len(self._serving) - 1
-        return 1.0 / (1.0 + self.shape.contention * others + self.shape.coherence * others * (others + 1))
+        shape, others = self.shape, len(self._serving) - 1
+        slower = 1.0 + shape.contention * others + shape.coherence * others * (others + 1)
+        if others >= self._crowd:
+            slower += shape.crowding * (others + 1 - self._crowd)
+        return 1.0 / slower
 
     def _draw(self) -> float:
         shape = self.shape

@@ -1,94 +1,128 @@
 """Writes the table and chart of all limits on all shapes: `python -m tests.simulation.limits.table docs/adaptive.md`.
 
-What stands between the two marks in the file is replaced; the chart is written beside it (`adaptive.png`).
+What stands between the two marks in the file is replaced; the chart is written beside it (`adaptive.png`). Without a
+file it prints the figures of the limits that are named instead, ours if none is:
+`python -m tests.simulation.limits.table knee arc`.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import Pool
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
+
+import numpy as np
 
 from harness import plugins
-from tests.simulation.limits.run import Reference, Scores, play, reference, scores
+from tests.simulation.limits.references import SEEDS, reference
+from tests.simulation.limits.run import play
+from tests.simulation.limits.score import Scores, scores
 from tests.simulation.limits.server import Shape, shapes
 
 BEGIN, END = "<!-- table of limits: begin -->", "<!-- table of limits: end -->"
-SEEDS = (101, 102, 103)  # never used to find a constant
-Row = tuple[Shape, Reference, list[Scores]]
+OURS = "knee"
+FEW = SEEDS[:3]
+"""The seeds of the other limits."""
+LOW = 0.05
+Runs = dict[str, list[Scores]]
+"""Shape -> a run for each seed."""
 
 
 def limits() -> list[str]:
-    """All of them, but the one that learns nothing."""
-    return [name for name in plugins.names("limit") if name != "fixed"]
+    """All of them, but the one that learns nothing; ours first."""
+    return sorted((name for name in plugins.names("limit") if name != "fixed"), key=lambda name: (name != OURS, name))
 
 
-def judge(name: str, shape: Shape, best: Reference) -> list[Scores]:
+def judge(name: str, shape: Shape, seeds: Sequence[int] = FEW) -> list[Scores]:
     """A limit at its defaults on one shape, a run for each seed."""
-    return [scores(play(shape, lambda: plugins.build("limit", name, {}), seed), shape, best) for seed in SEEDS]
+    return [
+        scores(play(shape, lambda: plugins.build("limit", name, {}), seed), shape, reference(shape, seed))
+        for seed in seeds
+    ]
 
 
-def table(names: list[str], rows: dict[str, list[Row]]) -> str:
-    """A row a shape, a column a limit: efficiency / p50 inflation / refusals per success; the scores below."""
-    lines = ["| shape (best limit) | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
-    for position, (shape, best, _) in enumerate(rows[names[0]]):
-        cells = [_cell(rows[name][position][2]) for name in names]
-        lines.append(f"| {shape.name.replace('_', ' ')} ({best.knee}) | " + " | ".join(cells) + " |")
-    flat = {name: [s for _, _, runs in rows[name] for s in runs] for name in names}
-    scored = (_mean_and_least([s.score for s in flat[name]]) for name in names)
-    efficient = (_mean_and_least([s.efficiency for s in flat[name]]) for name in names)
-    inflated = ([s.p50 for s in flat[name]] for name in names)
-    lines.append("| **score**, mean / worst | " + " | ".join(scored) + " |")
-    lines.append("| efficiency, mean / worst | " + " | ".join(efficient) + " |")
-    lines.append(
-        "| p50, median / worst | " + " | ".join(f"{median(p50):.2f} / {max(p50):.2f}" for p50 in inflated) + " |"
-    )
-    return "\n".join(lines)
+def _one(name: str, shape: Shape) -> list[Scores]:
+    return judge(name, shape, SEEDS if name == OURS else FEW)
 
 
-def _cell(runs: list[Scores]) -> str:
-    efficiency, p50 = fmean(s.efficiency for s in runs), fmean(s.p50 for s in runs)
-    return f"{efficiency:.2f} / {p50:.1f} / {fmean(s.refusals for s in runs):.2f}"
+def played(names: Sequence[str], kinds: Sequence[Shape]) -> dict[str, Runs]:
+    """All limits on all shapes."""
+    with Pool(2) as pool:
+        jobs = [(name, shape) for name in names for shape in kinds]
+        done = pool.starmap(_one, jobs, 1)
+    runs: dict[str, Runs] = {name: {} for name in names}
+    for (name, shape), found in zip(jobs, done, strict=True):
+        runs[name][shape.name] = found
+    return runs
 
 
-def _mean_and_least(values: list[float]) -> str:
-    return f"{fmean(values):.2f} / {min(values):.2f}"
+def table(runs: dict[str, Runs], kinds: Sequence[Shape]) -> Iterator[str]:
+    """A row a shape: the figures of the first limit, the mean scores of the others; over all of them below."""
+    ours, *others = runs
+    heads = [f"{ours}: score, mean / 5 % quantile", "efficiency", "p50", "p99", "refusals", "Jain, least", *others]
+    yield "| shape (best static limit) | " + " | ".join(heads) + " |"
+    yield "| --- |" + " --- |" * len(heads)
+    for shape in kinds:
+        best = reference(shape, SEEDS[0])
+        cells = [*_cells(runs[ours][shape.name], shape), *(_mean(runs[name][shape.name]) for name in others)]
+        yield f"| {shape.name.replace('_', ' ')} ({best.limit}) | " + " | ".join(cells) + " |"
+    yield "| **all: mean** | " + _over_all(runs, fmean) + " |"
+    yield "| **worst shape's mean** | " + _over_all(runs, min) + " |"
 
 
-def chart(names: list[str], rows: dict[str, list[Row]], path: Path) -> None:
-    """A bar a limit: the mean score over all shapes, with the worst marked."""
+def _cells(found: Sequence[Scores], shape: Shape) -> list[str]:
+    scored = [one.score for one in found]
+    figures = [f"{fmean(getattr(one, name) for one in found):.2f}" for name in ("efficiency", "p50", "p99", "refusals")]
+    fair = ""
+    if len(shape.presence()) > 1:
+        fair = f"{fmean(one.jain for one in found):.2f}, {min(one.least for one in found):.2f}"
+    return [f"{fmean(scored):.2f} / {np.quantile(scored, LOW):.2f}", *figures, fair]
+
+
+def _mean(found: Sequence[Scores]) -> str:
+    return f"{fmean(one.score for one in found):.2f}"
+
+
+def _over_all(runs: dict[str, Runs], of: Callable[[list[float]], float]) -> str:
+    means = {name: [fmean(one.score for one in found) for found in shapes.values()] for name, shapes in runs.items()}
+    ours, *others = means
+    low = np.quantile([one.score for found in runs[ours].values() for one in found], LOW)
+    first = f"{of(means[ours]):.2f}" + (f" / {low:.2f}" if of is not min else "")
+    return " | ".join([first, *[""] * 5, *(f"{of(means[name]):.2f}" for name in others)])
+
+
+def chart(runs: dict[str, Runs], path: Path) -> None:
+    """A bar a limit: the mean score over all shapes, with the worst shape's marked."""
     from matplotlib.figure import Figure
 
-    scored = {name: [s.score for _, _, runs in rows[name] for s in runs] for name in names}
-    order = sorted(names, key=lambda name: fmean(scored[name]))
+    means = {name: [fmean(one.score for one in found) for found in shapes.values()] for name, shapes in runs.items()}
+    order = sorted(means, key=lambda name: fmean(means[name]))
     figure = Figure(figsize=(7, 0.5 * len(order) + 1.2), layout="constrained")
     axes = figure.add_subplot()
-    axes.barh(order, [fmean(scored[name]) for name in order], color="#4878a8")
-    axes.plot([min(scored[name]) for name in order], order, "D", color="#c44e52", label="worst shape")
+    axes.barh(order, [fmean(means[name]) for name in order], color="#4878a8")
+    axes.plot([min(means[name]) for name in order], order, "D", color="#c44e52", label="worst shape")
     axes.set_xlim(0, 1)
-    axes.set_xlabel("score: efficiency x min(1, 2 / p50 inflation) / (1 + refusals per success)")
+    axes.set_xlabel("score: efficiency x min(1, 2 / inflation of p50 or p99) x Jain / (1 + refusals per success)")
     axes.legend(loc="lower right")
     figure.savefig(path, dpi=110)
 
 
-def _one(name: str, shape: Shape, best: Reference) -> tuple[str, Row]:
-    return name, (shape, best, judge(name, shape, best))
-
-
-def main(path: Path) -> None:
-    """Run all and write both."""
-    names, kinds = limits(), shapes()
-    with Pool(2) as pool:
-        best = pool.map(reference, kinds, 1)
-        jobs = [(name, shape, ref) for name in names for shape, ref in zip(kinds, best, strict=True)]
-        done = pool.starmap(_one, jobs, 1)
-    rows: dict[str, list[Row]] = {name: [row for of, row in done if of == name] for name in names}
+def main(arguments: Sequence[str]) -> None:
+    """Play, and print or write."""
+    kinds = shapes()
+    if not arguments or not arguments[0].endswith(".md"):
+        print("\n".join(table(played(arguments or [OURS], kinds), kinds)))
+        return
+    path = Path(arguments[0])
+    runs = played(limits(), kinds)
     text = path.read_text(encoding="utf-8")
     head, tail = text[: text.index(BEGIN)], text[text.index(END) :]
-    path.write_text(f"{head}{BEGIN}\n{table(names, rows)}\n{tail}", encoding="utf-8")
-    chart(names, rows, path.with_suffix(".png"))
+    lines = "\n".join(table(runs, kinds))
+    path.write_text(f"{head}{BEGIN}\n{lines}\n{tail}", encoding="utf-8")
+    chart(runs, path.with_suffix(".png"))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1:])

@@ -13,37 +13,43 @@ from hypothesis import strategies as st
 from harness.client.errors import SettingError
 from harness.client.limits.knee import Knee
 from harness.client.types import Outcome, Sample
-from tests.simulation.limits.run import Scores, play, reference, scores
+from tests.simulation.limits.expected import AT_MOST
+from tests.simulation.limits.references import SUITE_SEEDS, reference
+from tests.simulation.limits.run import play
+from tests.simulation.limits.score import Scores, scores
 from tests.simulation.limits.server import shapes
 
 SHAPES = {shape.name: shape for shape in shapes()}
+PLAYED = [name for name, shape in SHAPES.items() if shape.suite]
 
 
 @cache
 def beside_the_best(name: str, seed: int) -> Scores:
     """The scores of the limit on a shape, beside the best static limit."""
     shape = SHAPES[name]
-    best = reference(shape, seed, grid=(int(shape.expect["best"]),))
-    return scores(play(shape, Knee, seed), shape, best)
+    return scores(play(shape, Knee, seed), shape, reference(shape, seed))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", PLAYED)
 def test_it_stays_within_what_a_shape_expects(name: str) -> None:
-    """The median of three seeds, by the ranges in the shape's file (expected.py): the worst of twenty other seeds."""
+    """The median of three seeds, by the ranges in the shape's file (expected.py): quantiles of twenty other seeds."""
     expected = SHAPES[name].expect
-    found = [beside_the_best(name, seed) for seed in ((1, 2, 3) if SHAPES[name].law != "constant" else (1,))]
-    assert median(one.efficiency for one in found) >= expected["efficiency"]
-    assert median(one.p50 for one in found) <= expected["p50"]
-    assert median(one.refusals for one in found) <= expected["refusals"]
+    seeds = SUITE_SEEDS if SHAPES[name].law != "constant" else SUITE_SEEDS[:1]
+    found = [beside_the_best(name, seed) for seed in seeds]
+    assert set(expected) >= {"score", "efficiency", "p50", "p99", "refusals"}
+    for figure, bound in expected.items():
+        # The file has two decimals, and times of the references six.
+        value = round(median(getattr(one, figure) for one in found), 4)
+        assert value <= bound if figure in AT_MOST else value >= bound, figure
 
 
 @pytest.mark.slow
 def test_over_all_shapes_it_comes_near_the_best_static_limits() -> None:
-    """Most of the best static limits' successes, at a median latency near theirs."""
-    found = [beside_the_best(name, 1) for name in SHAPES]
-    assert fmean(one.score for one in found) >= 0.90
-    assert fmean(one.efficiency for one in found) >= 0.93
+    """Most of the best static limits' successes, at a median latency near theirs: 5 % quantiles over twenty seeds."""
+    found = [beside_the_best(name, SUITE_SEEDS[0]) for name in PLAYED]
+    assert fmean(one.score for one in found) >= 0.82
+    assert fmean(one.efficiency for one in found) >= 0.90
     assert median(one.p50 for one in found) <= 1.4
 
 

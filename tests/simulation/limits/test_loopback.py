@@ -11,16 +11,17 @@ from tests.bench.loopback_limits import fitted, reference
 from tests.bench.loopback_report import BEGIN, END, Compared, report, written
 from tests.bench.real_play import RealPlay
 from tests.simulation.limits.profiles import toml
-from tests.simulation.limits.run import Played, Reference, Scores
+from tests.simulation.limits.run import Played
+from tests.simulation.limits.score import Reference, Scores
 from tests.simulation.limits.server import Shape, shapes
 
 SHAPES = {shape.name: shape for shape in shapes()}
 QUICK = Shape("quick", about="8 workers", workers=8, service_s=0.02, law="constant", duration_s=2.0)
-BEST = Reference(8, 400, 0.02, 0.02)
+BEST = Reference(8, 400, 0.02, 0.02, 0.02)
 
 
 def worth(efficiency: float) -> Scores:
-    return Scores(efficiency, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0)
+    return Scores(efficiency)
 
 
 def two_ways(real: dict[str, float], lean: dict[str, float]) -> Compared:
@@ -65,9 +66,9 @@ def test_a_shape_is_made_as_fast_as_allowed_and_a_schedule_is_kept_whole() -> No
     assert steps.duration_s == pytest.approx(30.0)
 
 
-def test_the_reference_is_the_smallest_that_is_as_good() -> None:
-    played = {n: Played(ok=ok, latencies=[n / 100]) for n, ok in ((4, 300), (8, 395), (16, 400))}
-    assert reference(played, QUICK) == Reference(8, 400, 0.08, 0.02)
+def test_the_reference_has_the_best_score() -> None:
+    played = {n: Played(ok=ok, latencies=[n / 100], limits=[(0.0, n, "")]) for n, ok in ((4, 300), (8, 395), (16, 400))}
+    assert reference(played, QUICK) == Reference(8, 395, 0.04, 0.04, 0.02)
     with pytest.raises(SystemExit, match="no static number had"):
         reference({4: replace(played[4], ok=0)}, QUICK)
 

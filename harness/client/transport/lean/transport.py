@@ -78,6 +78,7 @@ class LeanTransport(AttemptSend):
         super().__init__(timeout_s)
         to = access(url, api_key)
         base = base_url(http_of(to.url))
+        self.endpoint = f"{base} {socket_of(to.url) or ''}"
         parts = urlsplit(base)
         secure = parts.scheme == "https"
         self._host = parts.hostname or ""

@@ -1,0 +1,86 @@
+"""One gate for all applications of a process that send to one server.
+
+Two applications that each have a limit of their own learn against each other: each sees only its share of the queue
+that both cause. So the streams of an event loop that send to the same endpoint, with the same limit and settings, share
+one gate: one limit learns from all attempts, and the slots are divided evenly (watchers.py). Each application keeps its
+own transport and its own layers. The gate lives as long as one of its streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from harness.client.bound import Bound
+from harness.client.gate.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.observer import observed
+from harness.client.gate.watchers import Share
+from harness.client.protocols import Addressed
+from harness.client.types import Limit, Request, Response, Send
+
+_Key = tuple[str, Hashable]
+_GATES: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[_Key, ConcurrencyLimit]] = WeakKeyDictionary()
+
+
+class SharedGate:
+    """One application's way through a gate that others use as well."""
+
+    def __init__(self, gate: ConcurrencyLimit, inner: Send) -> None:
+        self._gate = gate
+        self._share = Share(inner)
+        gate.shares += 1
+
+    async def __call__(self, request: Request, /) -> Response:
+        return await self._gate.attempt(request, self._share)
+
+    @property
+    def limit(self) -> Limit:
+        """The limit of all together."""
+        return self._gate.limit
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts in flight of all together."""
+        return self._gate.in_flight
+
+    @property
+    def bound(self) -> Bound:
+        """What keeps the next attempt from starting now, of whichever application."""
+        return self._gate.bound
+
+    @property
+    def vacant(self) -> bool:
+        """A slot is free, and nobody waits for it."""
+        gate = self._gate
+        return gate.vacant if gate.shares == 1 else gate.unclaimed
+
+    async def vacancy(self) -> None:
+        """Return when a slot is free and it is this application's turn. The slot is not reserved."""
+        await self._gate.vacancy(self._share)
+
+
+def shared_gate(send: Send, new_limit: Callable[[], Limit], settings: Hashable) -> ConcurrencyLimit | SharedGate:
+    """The gate before `send`: the one of its server if it has an endpoint, else one of its own.
+
+    `settings` are those of the limit: streams share a gate only if theirs are equal.
+    """
+    endpoint = send.endpoint if isinstance(send, Addressed) else ""
+    # Outside of a loop it is not known which applications will run together.
+    loop = _running_loop()
+    if not endpoint or loop is None:
+        return ConcurrencyLimit(send, observed(new_limit()))
+    gates = _GATES.setdefault(loop, WeakValueDictionary())
+    key = (endpoint, settings)
+    gate = gates.get(key)
+    if gate is None:
+        gate = gates[key] = ConcurrencyLimit(send, observed(new_limit()))
+        gate.shares = 0
+    return SharedGate(gate, send)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
