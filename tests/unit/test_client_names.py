@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import re
 import subprocess
@@ -30,7 +31,18 @@ def test_importing_the_client_loads_none_of_its_names() -> None:
     ours = {name for name in loaded if name.startswith("harness.")}
     assert ours == {
         f"harness.client{end}"
-        for end in ("", "._lazy", ".answers", ".errors", ".event_form", ".items", ".outcome", ".sample", ".types")
+        for end in (
+            "",
+            "._lazy",
+            ".answers",
+            ".bound",
+            ".errors",
+            ".event_form",
+            ".items",
+            ".outcome",
+            ".sample",
+            ".types",
+        )
     }
 
 
@@ -92,6 +104,8 @@ def _is_plain_error(public: Any) -> bool:
 
 
 def _written(default: Any) -> str:
+    if isinstance(default, enum.Enum):
+        return f"`{default.__class__.__name__}.{default.name}`"
     if isinstance(default, str):
         return f'"{default}"'
     return getattr(default, "__name__", None) or str(default).replace("'", '"')
