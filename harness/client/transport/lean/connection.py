@@ -123,6 +123,11 @@ class Connection(asyncio.Protocol):
         """The exchange took too long."""
         self._fail(ExpiredError())
 
+    def expire_unheard(self, timeout_s: float) -> None:
+        """The time for the first byte is over."""
+        if self._at < 0:
+            self._fail(ExpiredError(f"no first byte of the answer within {timeout_s:g} s"))
+
     def rest(self) -> asyncio.Future[None]:
         """Done when a body whose stream is over has ended, too, or with the connection."""
         waiter = self._waiter = self._loop.create_future()
