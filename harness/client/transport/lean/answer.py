@@ -22,10 +22,10 @@ from harness.client.transport.answer_reader import (
 from harness.client.transport.encodings import decoder
 from harness.client.transport.lean.answer_headers import AnswerHeaders, head_of
 from harness.client.transport.lean.body import EventBody, WholeBody, refused_text
-from harness.client.types import Request, Response
 
 HEAD_MIN = 12  # bytes of the shortest head; blank lines may come before it
 SWITCHING = 101
+NO_BODY = BODILESS | {SWITCHING}
 
 
 class Answer:
@@ -110,7 +110,7 @@ class Answer:
             request.progress.first_byte = self._at
         if len(head) > HEADERS_MAX:
             _check_size(head)
-        if status in BODILESS or status == SWITCHING:
+        if status in NO_BODY:
             self._finished, self.in_step = True, False
         elif request.method == "HEAD":
             # The parser would wait for a body.
