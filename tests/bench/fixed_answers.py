@@ -1,8 +1,8 @@
 """A server in a process of its own that gives the same bytes to every request: the least that a server can cost.
 
 `python -m tests.bench.fixed_answers` prints its port and serves until its standard input ends.
-A path that holds `stream` is answered with server-sent events, each written in a turn of the loop of its own; one that
-holds `slow` after HOLD_S.
+A path that holds `stream` is answered with server-sent events, each written in a turn of the loop of its own, or with
+`stream-at-once` all together; one that holds `slow` after HOLD_S.
 """
 
 from __future__ import annotations
@@ -59,13 +59,17 @@ class Fixed(asyncio.Protocol):
 
     def answer(self, line: bytes) -> None:
         """The fixed bytes."""
-        if b"stream" in line:
+        if b"stream-at-once" in line:
+            self.transport.write(b"".join(PIECES))
+        elif b"stream" in line:
             self.stream(0)
         else:
             self.transport.write(ANSWER)
 
     def stream(self, index: int) -> None:
         """One event a turn."""
+        if self.transport.is_closing():
+            return
         self.transport.write(PIECES[index])
         if index + 1 < len(PIECES):
             self.loop.call_soon(self.stream, index + 1)

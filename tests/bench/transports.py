@@ -40,11 +40,11 @@ def pair() -> Request:
     return task.request([Item(0, task.parse({"text1": "a quick brown fox", "text2": "a slow red dog"}), task)])
 
 
-def stream() -> Request:
+def stream(path: str = "/stream") -> Request:
     """A request with a streamed answer."""
     task = Annotate(stream=True)
     request = task.request([Item(0, "a quick brown fox", task)])
-    return Request(request.items, task, "/stream", request.body, stream=True)
+    return Request(request.items, task, path, request.body, stream=True)
 
 
 class Bare(asyncio.Protocol):
@@ -165,7 +165,11 @@ SLOW = {"bare aiohttp": 4, "aiohttp": 4}
 
 def costs(url: str, requests: int, rounds: int) -> dict[str, Cost]:
     """The cost of each client and kind of answer, in turns."""
-    kinds = {"JSON": (pair(), requests), f"SSE, {EVENTS} events": (stream(), requests // 5)}
+    kinds = {
+        "JSON": (pair(), requests),
+        f"SSE, {EVENTS} events": (stream(), requests // 5),
+        f"SSE, {EVENTS} at once": (stream("/stream-at-once"), requests // 5),
+    }
     found: dict[str, Cost] = {}
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         for _ in range(rounds):

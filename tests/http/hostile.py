@@ -30,12 +30,15 @@ class Wire:
     def __init__(self, server: Hostile, connection: Connection) -> None:
         self.server, self.connection = server, connection
         self.is_open = True
-        self.unsent = 0
+        self.unsent = self.sent = 0
         self._loop = asyncio.get_running_loop()
 
     def write(self, data: bytes) -> None:
-        assert self.is_open, "a request on a closed connection"
+        if not self.is_open:
+            # As asyncio's own: the protocol is about to get `connection_lost`.
+            return
         self.server.written.append(data)
+        self.sent += 1
         self.unsent = self.server.unsent
         found = re.match(rb"\w+ /(\d+)", data)
         assert found is not None, data

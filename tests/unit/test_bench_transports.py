@@ -10,5 +10,5 @@ def test_the_transports_are_measured_side_by_side() -> None:
     with fixed_answers() as (url, _):
         found = transports.costs(url, 200, 1)
     lines = list(transports.table(found))
-    assert len(lines) == 1 + 2 * len(transports.CLIENTS)
+    assert len(lines) == 1 + 3 * len(transports.CLIENTS)
     assert all(cost.cpu_us > 0 for cost in found.values())

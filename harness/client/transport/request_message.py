@@ -1,6 +1,6 @@
 """A request as it goes over the wire: HTTP/1.1, written by the transports that are ours.
 
-The head of each route is encoded once; only the length of the body is written for each request.
+The head of each route and length of a body is encoded once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from harness.client.types import Request
 
 # Without a Content-Length where there is no body.
 _BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
-HEADS_MAX = 256  # that are kept; a task may put a field of each item into its path
+HEADS_MAX = 2_048  # that are kept; a task may put a field of each item into its path
 
 
 def common_headers(host: str) -> dict[str, str]:
@@ -35,34 +35,26 @@ class RequestMessage:
         self._headers = headers
         self._fixed = _header_lines(headers)
         self._last_headers: tuple[dict[str, str], bytes] | None = None
-        self._heads: dict[tuple[str, str], bytes] = {}
+        self._heads: dict[tuple[str, str, int], bytes] = {}
 
     def of(self, request: Request) -> bytes:
         """The request as it goes over the wire."""
-        head = self._heads.get((request.method, request.path))
-        if head is None:
-            head = self._head(request.method, request.path)
-        body = request.body
+        method, path, body = request.method, request.path, request.body
         if request.headers is not None:
-            head += self._lines_with(request.headers)
-        elif body:
-            # The usual case in one step.
-            return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, self._fixed, len(body), body)
-        else:
-            head += self._fixed
-        if not body and request.method in _BODILESS_METHODS:
-            return head + b"\r\n"
-        return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+            return self._first(method, path) + self._lines_with(request.headers) + _length(method, body) + body
+        head = self._heads.get((method, path, len(body)))
+        if head is None:
+            head = self._first(method, path) + self._fixed + _length(method, body)
+            if len(self._heads) < HEADS_MAX:
+                self._heads[method, path, len(body)] = head
+        return head + body
 
-    def _head(self, method: str, path: str) -> bytes:
+    def _first(self, method: str, path: str) -> bytes:
         """The first line."""
         target = joined(self._base, path)
         if any(mark in target for mark in " \r\n\t\0"):
             raise ValueError(f"the path {target!r:.100} holds a blank, a line end or a NUL")
-        head = f"{method} {target} HTTP/1.1\r\n".encode()
-        if len(self._heads) < HEADS_MAX:
-            self._heads[method, path] = head
-        return head
+        return f"{method} {target} HTTP/1.1\r\n".encode()
 
     def _lines_with(self, headers: Mapping[str, str]) -> bytes:
         """The header lines of a request with headers of its own, which are mostly those of the last one."""
@@ -81,3 +73,8 @@ def _header_lines(headers: dict[str, str]) -> bytes:
             raise ValueError(f"the header {name!r} holds a line end or a NUL")
         lines.append(f"{name}: {value}\r\n")
     return "".join(lines).encode()
+
+
+def _length(method: str, body: bytes) -> bytes:
+    """The end of a head: the length of the body, if there may be one."""
+    return b"\r\n" if not body and method in _BODILESS_METHODS else b"Content-Length: %d\r\n\r\n" % len(body)

@@ -32,6 +32,12 @@ class Expiry:
         # The timer runs.
         self.is_started = False
 
+    def watch(self, connection: Connection, now: float) -> None:
+        """An exchange begins on this connection."""
+        self.watched[connection] = now
+        if not self.is_started:
+            self.start()
+
     def start(self) -> None:
         """The timer is needed: there is an exchange."""
         self.is_started = True

@@ -55,12 +55,16 @@ class Pool:
             self._drop(connection)
         return None
 
-    async def connection(self) -> Connection:
-        """A new connection, or with a bound the next one that becomes free. Raises OSError."""
+    async def connection(self, *, fresh: bool = False) -> Connection:
+        """A new connection; with a bound also the next one that becomes free, unless `fresh`. Raises OSError."""
         if self._most and (self._waiting or self._open >= self._most):
             kept = await self._turn()
-            if kept is not None:
+            if kept is not None and not fresh:
                 return kept
+            if kept is not None:
+                # Its place is taken by the new one.
+                self._all.discard(kept)
+                kept.close()
         else:
             self._open += 1
         try:

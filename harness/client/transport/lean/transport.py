@@ -56,9 +56,12 @@ class LeanTransport(AttemptSend):
         headers: Further headers for every request; those of a request itself win. They are checked, and their values
             are replaced by `***` in errors, records and reports. Default None: no further headers.
         tls: Trusted issuers, the client's own certificate. Default None: the system's issuers, no certificate.
+        connect_timeout_s: Seconds for opening a connection, TLS included. Default None: as `timeout_s`.
+        first_byte_timeout_s: Seconds from the sending of a request to the first byte of its answer. Default None: as
+            `timeout_s`.
     """
 
-    faults = (OSError, BadResponse, ValueError)
+    faults = (OSError, BadResponse, ExpiredError, ValueError)
 
     def __init__(
         self,
@@ -70,9 +73,17 @@ class LeanTransport(AttemptSend):
         authorization: str | None = None,
         headers: Mapping[str, str] | None = None,
         tls: Tls | None = None,
+        connect_timeout_s: float | None = None,
+        first_byte_timeout_s: float | None = None,
     ) -> None:
-        if not timeout_s > 0:
-            raise SettingError(f"timeout_s={timeout_s!r} must be above 0")
+        bounds = {
+            "timeout_s": timeout_s,
+            "connect_timeout_s": connect_timeout_s,
+            "first_byte_timeout_s": first_byte_timeout_s,
+        }
+        for name, value in bounds.items():
+            if value is not None and not value > 0:
+                raise SettingError(f"{name}={value!r} must be above 0")
         if connections < 0:
             raise SettingError(f"connections={connections!r} must be at least 0")
         super().__init__(timeout_s)
@@ -88,6 +99,8 @@ class LeanTransport(AttemptSend):
         own = own_headers(headers, authorization or to.authorization)
         self._message = RequestMessage(parts.path, merged(common, own))
         self._connections = connections
+        self._connect_timeout_s, self._first_byte_timeout_s = connect_timeout_s, first_byte_timeout_s
+        self._first_byte: Expiry | None = None
         self._pool: Pool | None = None
 
     async def __aenter__(self) -> Self:
@@ -95,6 +108,8 @@ class LeanTransport(AttemptSend):
         self._loop = asyncio.get_running_loop()
         self._pool = Pool(self._open, self._connections, KEEPALIVE_S, self._now)
         self._expiry = Expiry(self._timeout_s, Connection.expire)
+        if (first_s := self._first_byte_timeout_s) is not None:
+            self._first_byte = Expiry(first_s, lambda connection: connection.expire_unheard(first_s))
         return self
 
     async def __aexit__(
@@ -103,12 +118,20 @@ class LeanTransport(AttemptSend):
         if self._pool is not None:
             self._pool.close()
             self._expiry.close()
+            if self._first_byte is not None:
+                self._first_byte.close()
             # The connections are closed by the loop, in its next turn.
             await asyncio.sleep(0)
         await super().__aexit__(kind, error, trace)
 
     async def _open(self) -> Connection:
-        return await self._dial.open(self._new)
+        try:
+            async with asyncio.timeout(self._connect_timeout_s) as limit:
+                return await self._dial.open(self._new)
+        except TimeoutError:
+            if limit.expired():
+                raise ExpiredError(f"no connection within {self._connect_timeout_s:g} s") from None
+            raise
 
     def _new(self) -> Connection:
         return Connection(self._loop, self._now)
@@ -117,19 +140,25 @@ class LeanTransport(AttemptSend):
         """The outcome of an exchange that this error ended, and the reason in words."""
         if isinstance(error, BadResponse):
             return error.outcome, str(error)
+        if isinstance(error, ExpiredError):
+            return Outcome.timed_out, str(error)
         if isinstance(error, OSError):
             return Outcome.connection_error, connection_fault(error, self._host)
         return Outcome.bad_response, f"{type(error).__name__}: {error}"
 
     async def __call__(self, request: Request, /) -> Response:
-        """The short way on a kept connection; a new one, or a deadline, takes the way of every transport.
+        """The short way on a kept connection; a new one, or another time-out, takes the way of every transport.
 
         It is one coroutine, because each one more costs a hundredth of a small request.
         """
         pool, now = self._pool, self._now
         sent = now()
-        if pool is None or request.deadline < sent + self._timeout_s or (connection := pool.idle(sent)) is None:
-            # A new connection, or a deadline of its own.
+        if (
+            pool is None
+            or request.deadline < sent + self._timeout_s
+            or self._first_byte is not None
+            or (connection := pool.idle(sent)) is None
+        ):
             return await super().__call__(request)
         response = Response(Outcome.connection_error, sent=sent)
         if request.progress is not None:
@@ -183,13 +212,17 @@ class LeanTransport(AttemptSend):
         # `__aenter__` made it.
         assert pool is not None  # noqa: S101
         message = self._message.of(request)
+        if response.previous:
+            # It was sent on a kept connection before.
+            await self._once(await pool.connection(fresh=True), request, response, message)
+            return
         try:
-            await self._once(pool, request, response, message)
+            await self._once(pool.idle(response.sent) or await pool.connection(), request, response, message)
         except LostError as error:
-            if not (_was_idle(error) and request.idempotent) or response.previous:
+            if not (_was_idle(error) and request.idempotent):
                 raise
             self._send_again(pool, request, response)
-            await self._once(pool, request, response, message)
+            await self._once(await pool.connection(fresh=True), request, response, message)
 
     def _send_again(self, pool: Pool, request: Request, response: Response) -> None:
         """Prepare for a new connection, after the server had closed an idle one."""
@@ -200,17 +233,21 @@ class LeanTransport(AttemptSend):
             request.progress.sent = now
         pool.drop_idle()
 
-    async def _once(self, pool: Pool, request: Request, response: Response, message: bytes) -> None:
+    async def _once(self, connection: Connection, request: Request, response: Response, message: bytes) -> None:
         """Send on one connection and read the answer."""
-        connection = pool.idle(response.sent)
-        if connection is None:
-            connection = await pool.connection()
+        pool = self._pool
+        # `__aenter__` made it.
+        assert pool is not None  # noqa: S101
+        if self._first_byte is not None:
+            self._first_byte.watch(connection, self._now())
         try:
             await connection.exchange(request, response, message)
             self._read(connection, request, response)
             if connection.is_unfinished:
                 await self._rest(connection)
         finally:
+            if self._first_byte is not None:
+                self._first_byte.watched.pop(connection, None)
             pool.put_back(connection, connection.end(response.done))
 
     def _read(self, connection: Connection, request: Request, response: Response) -> None:
