@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.base.options import add_options, filled, option
 from mock_server.app import create
-from mock_server.profile import Profile
+from mock_server.profile import Profile, in_real_time
 from mock_server.profiles import ProfileError, load
 from mock_server.simulated_engine import scale_note
 from model_server.command import ApiKeyError, BoundsError, Listening, bounds_of, face_settings, tell_ready
@@ -43,8 +43,14 @@ def serve(
 
     `ready(url)` is called when the server listens. Raises `ProfileError` or `PortError` before that.
     """
+
+    def app() -> App:
+        given = load(profile) if isinstance(profile, str) else profile
+        played = in_real_time(given, 1.0 if speed is None else speed)
+        return create(played, speed=speed, seed=seed, settings=face_settings(bounds), jobs=jobs)
+
     serve_app(
-        lambda: create(profile, speed=speed, seed=seed, settings=face_settings(bounds), jobs=jobs),
+        app,
         host,
         port,
         ready=ready,
