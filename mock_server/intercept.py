@@ -55,13 +55,14 @@ class Intercept:
         self.engine.speed = 1.0
         self.engine.pause(Pauses())
         self._round = getattr(self, "_round", 0) + 1
+        self._overhead_jitter = self.profile.network.jitter.sampler(Random(f"{self.seed}/network"))
         self._draws = [Random(f"{self.seed}/fault/{index}") for index in range(len(self.faults))]
         if self.app is not None:
             self.app.dispatcher.workers = self.profile.capacity.workers
 
     async def __call__(self, exchange: Exchange, answer: Answer) -> Reply | None:
         if overhead_s := self.profile.network.overhead_s:
-            exchange.arrived += overhead_s
+            exchange.arrived += overhead_s * self._overhead_jitter()
             await self.engine.timers.sleep_until(exchange.arrived)
         if self.zero is None:
             self._begin(exchange.arrived)

@@ -50,6 +50,7 @@ class Network(Section, frozen=True):
     own_s: Annotated[
         Seconds, Meta(description="part of it that a mock process takes anyway; only virtual time waits for it")
     ] = 0.0
+    jitter: Annotated[Jitter, Meta(description="jitter of the overhead; a mock process has its own")] = Constant()
 
 
 class Capacity(Section, frozen=True):
@@ -152,7 +153,7 @@ class Profile(Section, frozen=True):
     changes: Annotated[tuple[Change, ...], Meta(description="changes over time, in any order")] = ()
     pauses: Annotated[tuple[Pause, ...], Meta(description="pauses of the whole server")] = ()
     proof: Annotated[
-        dict[str, Any], Meta(description="of a fitted profile: its measured errors; written by `paceline fit` and `verify`")
+        dict[str, Any], Meta(description="measured errors of a fitted profile; `paceline fit` and `verify` write it")
     ] = {}
     faults: Annotated[tuple[dict[str, Any], ...], Meta(description="injected faults; each has a `kind`")] = ()
 

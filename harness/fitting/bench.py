@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -10,16 +12,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from harness.client.types import Outcome
+from harness.client.types import Item, Outcome, Send
 from harness.experiment.cases import describe
 from harness.experiment.child_process import Played, Watch
 from harness.experiment.order import Interleaved
 from harness.experiment.prepare import Run
 from harness.experiment.run import Backend, Progress, Session, opened
 from harness.experiment.simulate.case import play
-from harness.experiment.simulate.compare import VirtualTime
+from harness.experiment.simulate.compare import MockInProcess, VirtualTime
 from harness.experiment.spec import CaseSpec, Trial
-from harness.fitting.loads import Load
+from harness.experiment.target import RunningTarget
+from harness.fitting.loads import Lengths, Load
 from harness.fitting.seen import Seen
 from harness.fitting.shapes import Shape, shapes
 from harness.measure.judge.verdict import CODES
@@ -30,6 +33,25 @@ from harness.measure.result import Reason
 _REFUSED = (429, 503)
 EXPECTED = "errors"
 """The code of failures: refusals are what some loads look for, and other failures are judged by the fit."""
+
+
+STAMPS = 9
+_QUEUE = re.compile(r"\bqueue;dur=([0-9.]+)")
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """A batch as the server tells it."""
+
+    started: float
+    items: int
+    length: int  # padded
+    tokens: int
+    duration_s: float
+
+
+class _Told(msgspec.Struct):
+    now: float
+    batches: list[Batch]
 
 
 class Virtual(VirtualTime):
@@ -51,7 +73,9 @@ class Bench:
         self._run = run
         self._session = session
         self._scenario = describe("backlog")
-        self.stopped = False
+        self._since = -math.inf
+        # By load, the hash of its schedule.
+        self.schedules: dict[str, str] = {}
 
     def play(self, load: Load) -> tuple[Seen, list[Reason]]:
         """Play a load; what the client saw, and the reasons why it is not valid. Raises KeyboardInterrupt."""
@@ -59,9 +83,40 @@ class Bench:
         order = Interleaved([case])
         if not self._session.play(case, 0, order):
             raise KeyboardInterrupt
+        if case.schedule_sha256 is not None:
+            self.schedules[load.name] = case.schedule_sha256
         observed = self._session.observe(case, 0)
         invalid = [reason for reason in observed.verdict.reasons if CODES[reason.code][0] == "invalid"]
         return self._read(load, case), [reason for reason in invalid if reason.code != EXPECTED]
+
+    def batches(self) -> list[Batch]:
+        """The batches since the last call, as the server tells them; none if it does not."""
+        server = self._session.server
+        if isinstance(server, MockInProcess):
+            entries: Any = [entry._asdict() for entry in server.mock.app.dispatcher.log]
+            return msgspec.convert(entries, list[Batch])
+        answer = server.calls.get("/debug/batches") if isinstance(server, RunningTarget) else None
+        try:
+            told = msgspec.convert(answer, _Told)
+        except msgspec.ValidationError:
+            return []
+        since, self._since = self._since, told.now
+        return [one for one in told.batches if one.started > since]
+
+    def queue_s(self, lengths: Lengths) -> float:
+        """The median wait in the queue of a request alone, as the server says; 0 if it does not say."""
+        case = Load("stamps", lengths, 1).case(self._run.settings, self._scenario)
+        task, made = case.build_mix().tasks[0], case.build_source(case.build_strategy()).synthetic
+
+        async def some(send: Send) -> list[float]:
+            found = []
+            for index in range(STAMPS):
+                response = await send(task.request([Item(index, made.data(task, index, case.seed), task)]))
+                stamp = _QUEUE.search(response.server_timing or "")
+                found.append(float(stamp.group(1)) / 1e3 if stamp else 0.0)
+            return found
+
+        return float(np.median(self._session.server.ask(some)))
 
     def _read(self, load: Load, case: CaseSpec) -> Seen:
         """The records of a case, with the shape of each request."""

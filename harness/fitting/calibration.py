@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from harness.fitting.bench import Bench
+from harness.fitting.bench import Batch, Bench
 from harness.fitting.loads import Lengths, Load
 from harness.fitting.seen import Seen
 from harness.measure.result import Reason
@@ -62,7 +62,11 @@ class Calibration:
     closed: list[Seen] = field(default_factory=list)
     burst: Seen | None = None
     arrivals: Seen | None = None
+    loads: dict[str, Load] = field(default_factory=dict)
     idle_again: Seen | None = None
+    # By load, what the server says of its batches; empty for a black box.
+    batches: dict[str, list[Batch]] = field(default_factory=dict)
+    queue_s: float = 0.0  # of a request alone, as the server says
     warm_windows: int = 0
     settled: bool = False
     problems: list[Reason] = field(default_factory=list)
@@ -105,8 +109,9 @@ def _scatter(seen: Seen) -> float:
 class Calibrating:
     """Plays the loads."""
 
-    def __init__(self, bench: Bench, plan: Plan, say: Say) -> None:
+    def __init__(self, bench: Bench, plan: Plan, say: Say, white_box: bool = False) -> None:
         self._bench = bench
+        self._white_box = white_box
         self._plan = plan
         self._say = say
         self._found = Calibration(plan)
@@ -117,6 +122,8 @@ class Calibrating:
         """All of them. Raises KeyboardInterrupt."""
         found, plan = self._found, self._plan
         self._warm()
+        if self._white_box:
+            found.queue_s = self._bench.queue_s(plan.mixed)
         found.idle = self._play("idle", plan.mixed, 1, plan.idle_s)
         refused = bool(found.idle.refused.any())
         for level in LEVELS:
@@ -178,6 +185,10 @@ class Calibrating:
             name = load.name if not turn else f"{load.name}, again"
             self._say(name)
             seen, reasons = self._bench.play(replace(load, name=name))
+            if counts and (batches := self._bench.batches() if self._white_box else []):
+                self._found.batches[name] = batches
+            if counts:
+                self._found.loads[name] = replace(load, name=name)
             if not reasons or not counts:
                 return seen
         self._found.problems += reasons

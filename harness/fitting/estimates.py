@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from harness.fitting import white_box
 from harness.fitting.calibration import Calibration
 from harness.fitting.generation import StreamLaw, stream_law, streaming_at_once
-from harness.fitting.inversion import Law, Structure, Units, grouped, law, units_of, waiting
+from harness.fitting.inversion import Law, Structure, Units, grouped, law, padded, units_of, waiting
 from harness.fitting.refusals import Refusals, refusals
 from harness.fitting.residuals import cv_of, jitter_of
-from harness.fitting.seen import Seen
-from mock_server.jitter import Jitter
+from harness.fitting.seen import Floats, Seen
+from mock_server.jitter import Constant, Jitter
 
 PADS = (1, 8, 16, 32, 64)
 WORKERS_MAX = 64
+UNBOUNDED = 64
+"""So many batches at once mean that nothing waits."""
 SURE = 0.03
 """A parameter is determined if its standard error is at most this share of it."""
 _SIMPLER = 1.02
 """A simpler structure is kept if its spread is at most this many times the least."""
-_NEGLIGIBLE = 0.005
-"""A term below this share of the mean service time is left out."""
+_NEAR = 1.7
+"""Structures with a spread of at most this many times the least are worth a simulation."""
+_MOST = 6
+"""Most structures that are simulated."""
+_ALIKE = 0.08
+"""Residuals of lone requests and of all differ by less than this share if only the server makes them."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +70,37 @@ class Fit:
     # Other structures that explain the records as well.
     alternatives: tuple[Structure, ...] = ()
     overhead_tokens: float = 0.0
+    # The most padded tokens of a batch; 0: all batches were full or there were none.
+    batch_tokens_seen: int = 0
+    white_box: bool = False
+    overhead_jitter: Jitter = field(default_factory=Constant)
+
+
+def fits(calibration: Calibration, tolerance_s: float, fixed: Fixed | None = None) -> list[Fit]:
+    """The sets of parameters that may explain a calibration, the likeliest first.
+
+    `tolerance_s`: answers of one batch come at most this far apart.
+    """
+    assert calibration.burst is not None  # noqa: S101 - a calibration has one
+    bounds = refusals(calibration.burst, calibration.arrivals, [one for one in calibration.all if one.concurrency])
+    loads = [seen for seen in (_usable(one) for one in calibration.all) if len(seen) >= 2]
+    if loads[0].shapes[0].output:
+        return [_of_streams(loads, bounds)]
+    if calibration.batches:
+        return [of_log(calibration, bounds)]
+    return _of_batches(loads, bounds, tolerance_s, fixed or Fixed())
 
 
 def fit(calibration: Calibration, tolerance_s: float, fixed: Fixed | None = None) -> Fit:
-    """The parameters that explain a calibration. `tolerance_s`: answers of one batch come at most this far apart."""
-    assert calibration.burst is not None  # noqa: S101 - a calibration has one
-    bounds = refusals(calibration.burst, calibration.arrivals, [calibration.idle, *calibration.closed])  # type: ignore[list-item]
-    loads = [seen for seen in (_usable(one) for one in calibration.all) if len(seen) >= 2]
-    if loads[0].shapes[0].output:
-        return _of_streams(loads, bounds)
-    return _of_batches(loads, bounds, tolerance_s, fixed or Fixed())
+    """The likeliest parameters, by the spread of the service times alone."""
+    found = fits(calibration, tolerance_s, fixed)
+    return with_alternatives(found[0], [one.structure for one in found[1:] if _as_good(one, found[0])])
+
+
+def _as_good(one: Fit, best: Fit) -> bool:
+    assert one.law is not None  # noqa: S101 - streams have no alternatives
+    assert best.law is not None  # noqa: S101 - as above
+    return one.law.spread <= best.law.spread * _SIMPLER + 1e-4
 
 
 def _usable(seen: Seen) -> Seen:
@@ -81,8 +109,8 @@ def _usable(seen: Seen) -> Seen:
     return part.part(part.ok)
 
 
-def _of_batches(loads: Sequence[Seen], bounds: Refusals, tolerance_s: float, fixed: Fixed) -> Fit:
-    found: list[tuple[float, Structure, Law]] = []
+def _of_batches(loads: Sequence[Seen], bounds: Refusals, tolerance_s: float, fixed: Fixed) -> list[Fit]:
+    found: list[tuple[Structure, Law]] = []
     for structure in _structures(loads, tolerance_s, fixed):
         units = [units_of(seen, structure, tolerance_s) for seen in loads]
         fitted = law(units, structure)
@@ -90,15 +118,59 @@ def _of_batches(loads: Sequence[Seen], bounds: Refusals, tolerance_s: float, fix
             continue
         if structure.batch_items > 1 and structure.workers and not _batches(units, structure, fitted):
             continue
-        found.append((fitted.spread, structure, fitted))
-    least = min(spread for spread, _, _ in found)
-    near = [one for one in found if one[0] <= least * _SIMPLER + 1e-4]
-    _, structure, _ = min(near, key=lambda one: _complexity(one[1]))
+        found.append((structure, fitted))
+    least = min(fitted.spread for _, fitted in found)
+    near = [one for one in found if one[1].spread <= least * _NEAR + 1e-4]
+    near.sort(key=lambda one: (one[1].spread > least * _SIMPLER + 1e-4, *_order(one, least)))
+    return [_whole(structure, loads, bounds, tolerance_s) for structure, _ in near[:_MOST]]
+
+
+def _order(one: tuple[Structure, Law], least: float) -> tuple[float, ...]:
+    """Among equally good structures the simpler one first, else the one with the smaller spread."""
+    structure, fitted = one
+    good = fitted.spread <= least * _SIMPLER + 1e-4
+    return _complexity(structure) if good else (fitted.spread, 0, 0)
+
+
+def _whole(structure: Structure, loads: Sequence[Seen], bounds: Refusals, tolerance_s: float) -> Fit:
+    """The fit under one structure, with its padding."""
     structure, fitted = _padded(loads, structure, tolerance_s)
-    jitter = jitter_of(fitted.ratios)
-    others = tuple(one for _, one, _ in near if one != replace(structure, pad_multiple=1))
-    made = Fit(structure, fitted, jitter, None, None, bounds, (), others)
-    return replace(made, estimates=tuple(_batch_estimates(made, loads)))
+    jitter = jitter_of(_residuals(fitted, loads, structure, tolerance_s))
+    units = [units_of(seen, structure, tolerance_s) for seen in loads]
+    tokens = max(int((one.items * padded(one.longest, structure.pad_multiple)).max()) for one in units)
+    made = Fit(structure, fitted, jitter, None, None, bounds, (), batch_tokens_seen=tokens)
+    return replace(made, estimates=tuple(batch_estimates(made)))
+
+
+def with_alternatives(found: Fit, others: Sequence[Structure]) -> Fit:
+    """The fit with the other structures that explain the records as well."""
+    made = replace(found, alternatives=tuple(others))
+    if found.law is None or not others:
+        return made
+    note = "the records fit as well with " + others[0].text
+    estimates = tuple(
+        replace(one, note=one.note or note) if one.name in ("workers", "batch_max_items") else one
+        for one in made.estimates
+    )
+    return replace(made, estimates=estimates)
+
+
+def _residuals(found: Law, loads: Sequence[Seen], structure: Structure, tolerance_s: float) -> Floats:
+    """The relative residuals: of all loads if those of lone requests are alike, else of lone requests alone.
+
+    A client that is busy takes answers late, which is no jitter of the server.
+    """
+    counts = [len(units_of(seen, structure, tolerance_s).done) for seen in loads]
+    ends = np.cumsum(counts)
+    lone = [
+        found.ratios[end - count : end]
+        for seen, count, end in zip(loads, counts, ends, strict=True)
+        if seen.concurrency == 1
+    ]
+    alone = np.concatenate(lone) if lone else np.empty(0)
+    if len(alone) < 100 or abs(alone.std() / found.ratios.std() - 1) < _ALIKE:
+        return found.ratios
+    return np.asarray(alone / alone.mean())
 
 
 def _batches(units: Sequence[Units], structure: Structure, fitted: Law) -> bool:
@@ -108,7 +180,7 @@ def _batches(units: Sequence[Units], structure: Structure, fitted: Law) -> bool:
     return not len(sizes) or float((sizes > 1).mean()) >= 0.5
 
 
-def _complexity(structure: Structure) -> tuple[int, int, int]:
+def _complexity(structure: Structure) -> tuple[float, ...]:
     # A server without a bound is the simplest: nothing waits in it.
     return (structure.lingers, structure.batch_items, structure.workers)
 
@@ -130,9 +202,7 @@ def _batch_items(loads: Sequence[Seen], tolerance_s: float) -> int:
     wide = Structure(batch_items=1 << 20)
     sizes: list[int] = []
     for seen in loads:
-        sizes += [
-            sum(seen.shapes[place].items for place in group) for group in grouped(seen, wide, tolerance_s)
-        ]
+        sizes += [sum(seen.shapes[place].items for place in group) for group in grouped(seen, wide, tolerance_s)]
     counts = np.bincount(sizes)
     often = np.flatnonzero(counts >= 3)
     return int(often.max()) if len(often) else 1
@@ -149,8 +219,12 @@ def _workers(loads: Sequence[Seen], size: int, tolerance_s: float) -> list[int]:
             rates.append(len(units.done) / float(units.done.max() - units.oldest.min()))
     near = max(rates) * idle_s
     low, high = max(1, math.floor(near * 0.5)), min(WORKERS_MAX, math.ceil(near * 1.6) + 1)
-    found = list(range(low, high + 1)) if high - low < 12 else sorted({round(low * (high / low) ** (k / 11)) for k in range(12)})
-    return sorted({1, 2, *found}) + [0]
+    found = (
+        list(range(low, high + 1))
+        if high - low < 12
+        else sorted({round(low * (high / low) ** (k / 11)) for k in range(12)})
+    )
+    return [*sorted({1, 2, *found}), 0]
 
 
 def _padded(loads: Sequence[Seen], structure: Structure, tolerance_s: float) -> tuple[Structure, Law]:
@@ -161,23 +235,21 @@ def _padded(loads: Sequence[Seen], structure: Structure, tolerance_s: float) -> 
     return next((one, found) for one, found in tried if found.spread <= least + 1e-9)
 
 
-def _batch_estimates(made: Fit, loads: Sequence[Seen]) -> list[Estimate]:
+def batch_estimates(made: Fit) -> list[Estimate]:
     assert made.law is not None  # noqa: S101 - of batches
     found, structure = made.law, made.structure
-    mean_s = float(np.mean(np.concatenate([seen.latency for seen in loads[:1]])))
     estimates = []
     for name, value in found.values.items():
         if name not in found.terms:
             continue
         error = found.errors[name]
-        small = value + 2 * error < _NEGLIGIBLE * mean_s / _size_of(name, made, loads)
-        unsure = not small and error > SURE * max(value, 1e-12)
-        estimates.append(Estimate(name, value, error, "its interval is wide" if unsure else ""))
+        wide = error > SURE * max(value, 1e-12)
+        estimates.append(Estimate(name, value, error, "its interval is wide" if wide else ""))
     if "per_item_s" not in found.terms:
         estimates.append(Estimate("per_item_s", 0.0, None, "all batches have the same size: it is part of base_s"))
     if "per_token_s" not in found.terms:
         estimates.append(Estimate("per_token_s", 0.0, None, "all requests have the same length: it is part of base_s"))
-    unsure = "" if not made.alternatives else "the records fit as well with " + made.alternatives[0].text
+    unsure = ""
     most = made.refusals.in_flight_seen
     if not structure.workers:
         unsure = f"bounded below: nothing waited, with up to {most} requests in flight"
@@ -189,12 +261,6 @@ def _batch_estimates(made: Fit, loads: Sequence[Seen]) -> list[Estimate]:
     cv = cv_of(made.jitter)
     estimates.append(Estimate("cv", cv, cv / math.sqrt(2 * len(found.ratios))))
     return [*estimates, *_bound_estimates(made.refusals, structure.workers)]
-
-
-def _size_of(name: str, made: Fit, loads: Sequence[Seen]) -> float:
-    """A typical factor of a term, to see what it adds to a latency."""
-    longest = float(np.mean([shape.longest for shape in loads[0].shapes]))
-    return {"per_token_s": longest, "per_square_s": longest**2}.get(name, 1.0)
 
 
 def _bound_estimates(bounds: Refusals, workers: int) -> list[Estimate]:
@@ -210,19 +276,46 @@ def _bound_estimates(bounds: Refusals, workers: int) -> list[Estimate]:
     return [Estimate("in_flight", bounds.in_flight_seen, None, "bounded below: nothing was refused")]
 
 
+def of_log(calibration: Calibration, bounds: Refusals) -> Fit:
+    """The fit of a server that tells its batches."""
+    loads = list(calibration.batches.values())
+    batches = [one for load in loads for one in load]
+    idle, alone = calibration.idle, calibration.batches.get(calibration.idle.name if calibration.idle else "", [])
+    assert idle is not None  # noqa: S101 - a calibration has one
+    overheads = white_box.overheads(idle, alone) if alone else np.zeros(1)
+    overhead_s = float(overheads.mean())
+    linger_s = calibration.queue_s if calibration.queue_s > white_box.LINGER_MIN_S else 0.0
+    scale = white_box.scale(idle, alone) if alone and idle.shapes[0].items == 1 else 1.0
+    found = white_box.law_of(batches, max(0.0, overhead_s - linger_s), linger_s, scale)
+    workers = white_box.workers(loads)
+    most = max(one.items for one in batches)
+    pad = max(1, round(white_box.pad_multiple(batches) / scale))
+    structure = Structure(0 if workers >= UNBOUNDED else workers, most, pad, lingers=linger_s > 0)
+    tokens = max(one.items * one.length for one in batches)
+    made = Fit(
+        structure, found, jitter_of(found.ratios), None, None, bounds, (), batch_tokens_seen=tokens, white_box=True
+    )
+    return replace(made, estimates=tuple(batch_estimates(made)))
+
+
 def _of_streams(loads: Sequence[Seen], bounds: Refusals) -> Fit:
     most = max(streaming_at_once(seen) for seen in loads)
     candidates = sorted({0, *range(most, most + 3)})
     laws = [stream_law(loads, slots) for slots in candidates]
     least = min(one.spread for one in laws)
-    found = next(one for one in sorted(laws, key=lambda one: one.slots or 1 << 20) if one.spread <= least * _SIMPLER + 1e-4)
+    found = next(
+        one for one in sorted(laws, key=lambda one: one.slots or 1 << 20) if one.spread <= least * _SIMPLER + 1e-4
+    )
     jitters = jitter_of(found.first_ratios), jitter_of(found.next_ratios)
     estimates = [
         Estimate(name, found.values[name], found.errors[name],
                  "its interval is wide" if found.errors[name] > SURE * max(found.values[name], 1e-12) else "")
         for name in found.terms
     ]  # fmt: skip
-    for name, jitter, ratios in (("ttft_cv", jitters[0], found.first_ratios), ("itl_cv", jitters[1], found.next_ratios)):
+    for name, jitter, ratios in (
+        ("ttft_cv", jitters[0], found.first_ratios),
+        ("itl_cv", jitters[1], found.next_ratios),
+    ):
         estimates.append(Estimate(name, cv_of(jitter), cv_of(jitter) / math.sqrt(2 * max(1, len(ratios)))))
     unbounded = "" if found.slots else f"bounded below: {most} sequences ran at once, and none waited"
     estimates.append(Estimate("running_max", found.slots or most, None, unbounded))

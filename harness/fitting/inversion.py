@@ -28,6 +28,8 @@ from harness.fitting.seen import Floats, Seen
 TERMS = ("base_s", "per_item_s", "per_token_s", "per_square_s", "overhead_s", "linger_s")
 _ROUNDS = 12
 _SAME = 1e-9
+_FAR = 1.5
+"""Logarithms of ratios count up to this."""
 NEGLIGIBLE = 0.001
 """A term that adds less than this share of the mean service time is left out."""
 
@@ -112,7 +114,9 @@ def grouped(seen: Seen, structure: Structure, tolerance_s: float) -> list[Any]:
 
 def _filled(places: Any, seen: Seen, items_max: int) -> list[Any]:
     """Requests that were answered at the same instant, split in their order where they are too many for a batch."""
-    groups, group, items = [], [], 0
+    groups: list[Any] = []
+    group: list[int] = []
+    items = 0
     for place in places:
         count = seen.shapes[place].items
         if group and items + count > items_max:
@@ -167,7 +171,7 @@ def waiting(units: Units, structure: Structure, overhead_s: float) -> Any:
     return there > gone
 
 
-def _full(units: Units, structure: Structure) -> Floats:
+def _full(units: Units, structure: Structure) -> Any:
     full = units.items >= structure.batch_items
     if structure.batch_tokens:
         full |= (units.items + 1) * padded(units.longest, structure.pad_multiple) > structure.batch_tokens
@@ -176,32 +180,35 @@ def _full(units: Units, structure: Structure) -> Floats:
 
 def padded(lengths: Floats, multiple: int) -> Floats:
     """Lengths rounded up to a multiple."""
-    return np.maximum(multiple, np.ceil(lengths / multiple) * multiple)
+    return np.asarray(np.maximum(multiple, np.ceil(lengths / multiple) * multiple))
 
 
 def law(all_units: Sequence[Units], structure: Structure, squares: bool = False) -> Law:
     """The constants that fit the service times of all loads under a structure."""
     items = np.concatenate([units.items for units in all_units])
     length = padded(np.concatenate([units.longest for units in all_units]), structure.pad_multiple)
-    columns = {
-        "base_s": np.ones(len(items)),
-        "per_item_s": items,
-        "per_token_s": items * length,
-        "per_square_s": items * length**2,
-    }
-    if np.ptp(items) == 0:
-        del columns["per_item_s"]
-    if np.ptp(length) == 0:
-        del columns["per_token_s"]
-    if not squares or np.ptp(length) == 0:
-        del columns["per_square_s"]
+    columns = _columns(items, length, squares)
     found = _settled(all_units, structure, columns)
     while (weak := _weakest(found, columns)) is not None:
         if weak in columns:
             del columns[weak]
         structure = replace(structure, lingers=structure.lingers and weak != "linger_s")
-        found = _settled(all_units, structure, columns, overhead=found.values["overhead_s"] > 0 and weak != "overhead_s")
+        found = _settled(
+            all_units, structure, columns, overhead=found.values["overhead_s"] > 0 and weak != "overhead_s"
+        )
     return found
+
+
+def _columns(items: Floats, length: Floats, squares: bool) -> dict[str, Floats]:
+    """The terms that these batches can tell apart."""
+    columns = {"base_s": np.ones(len(items))}
+    if np.ptp(items) > 0:
+        columns["per_item_s"] = items
+    if np.ptp(length) > 0:
+        columns["per_token_s"] = items * length
+    if squares and np.ptp(length) > 0:
+        columns["per_square_s"] = items * length**2
+    return columns
 
 
 def _weakest(found: Law, columns: dict[str, Floats]) -> str | None:
@@ -270,10 +277,22 @@ def _solved(
         values["overhead_s"] = 0.0
     ratios = np.maximum((whole - solution_of(values, "overhead_s", idle) - solution_of(values, "linger_s", lingered))
                         / service, 1e-3)  # fmt: skip
-    logs = np.log(ratios)
+    # A late stamp of the client makes one time nearly nothing: it must not outweigh all others.
+    logs = np.minimum(np.abs(np.log(ratios)), _FAR)
     spread = float(np.sqrt(np.mean(logs**2)))
     errors = standard_errors(table / service[:, None], ratios, names)
     return Law(values, errors, ratios, spread, names)
+
+
+def fitted_terms(items: Floats, length: Floats, seconds: Floats, known: dict[str, float]) -> Law:
+    """The law of batches whose service times are known, with squares of the length if they are of use."""
+    columns = _columns(items, length, squares=True)
+    nothing = np.zeros(len(items))
+    found = _solved(columns, seconds, nothing, nothing, Structure(), 0.0, 0.0)
+    while (weak := _weakest(found, columns)) is not None:
+        del columns[weak]
+        found = _solved(columns, seconds, nothing, nothing, Structure(), 0.0, 0.0)
+    return replace(found, values=found.values | known)
 
 
 def solution_of(values: dict[str, float], name: str, column: Floats) -> Floats:

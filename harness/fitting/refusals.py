@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from harness.fitting.seen import Seen
+from harness.fitting.seen import Floats, Seen
 
 _AT_BOUND = 0.9
 """Share of the refusals that a bound of requests in flight explains, and how near to it they are."""
@@ -39,7 +40,7 @@ def refusals(burst: Seen, arrivals: Seen | None, others: list[Seen]) -> Refusals
     return Refusals(status, most, None, None, most)
 
 
-def _in_flight(seen: Seen, at: object) -> object:
+def _in_flight(seen: Seen, at: Floats) -> Any:
     taken = ~seen.refused
     sent, done = np.sort(seen.sent[taken]), np.sort(seen.done[taken])
     return np.searchsorted(sent, at, side="right") - np.searchsorted(done, at, side="right")

@@ -103,7 +103,8 @@ def _with_files(profile: Profile, path: Path) -> Profile:
         ttft_jitter=_filled(profile.generation.ttft_jitter, path, "generation.ttft_jitter"),
         itl_jitter=_filled(profile.generation.itl_jitter, path, "generation.itl_jitter"),
     )
-    return replace(profile, service=service, generation=generation)
+    network = replace(profile.network, jitter=_filled(profile.network.jitter, path, "network.jitter"))
+    return replace(profile, network=network, service=service, generation=generation)
 
 
 def _filled(jitter: Any, path: Path, key: str) -> Any:
