@@ -22,6 +22,18 @@ STATUS = {
 """Status of a proof, and what is shown."""
 
 
+VOID = "void"
+"""Key that the loader sets if the parameters have another hash than the proof."""
+
+
+def checked(profile: Profile) -> Profile:
+    """The profile with its proof marked as void if its parameters were changed; raises nothing."""
+    if not profile.proof:
+        return profile
+    void = profile.proof.get("parameters_sha256") != digest(profile)
+    return msgspec.structs.replace(profile, proof={**profile.proof, VOID: void})
+
+
 def digest(profile: Profile) -> str:
     """SHA-256 of the parameters."""
     plain = msgspec.structs.replace(profile, name="", summary="", proof={})
@@ -33,7 +45,7 @@ def words(profile: Profile) -> str | None:
     proof = profile.proof
     if not proof:
         return None
-    if proof.get("parameters_sha256") != digest(profile):
+    if proof.get(VOID):
         return "its proof is void: the profile was changed after the fit"
     status = STATUS.get(str(proof.get("status")), "not verified yet")
     of = f"fitted to {_text(proof, 'fitted_to', 'a server')} on {_text(proof, 'date', 'an unknown day')[:10]}"

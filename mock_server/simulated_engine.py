@@ -14,8 +14,9 @@ import math
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from random import Random
+from typing import Any
 
-from mock_server import answers
+from mock_server import answers, proof
 from mock_server.pauses import Pauses
 from mock_server.prefix_cache import Keys, PrefixCache
 from mock_server.profile import Profile
@@ -44,8 +45,10 @@ class SimulatedEngine:
         self._prefixes = PrefixCache(of.prefix_cache_tokens, of.prefix_block_tokens) if of.prefix_cache_tokens else None
         # The earliest timer that is set for the shared batches.
         self._armed = math.inf
-        details = {"profile": profile.name, "speed": profile.speed}
-        note = f"simulated: answers are made up{scale_note(profile.speed)}"
+        details: dict[str, Any] = {"profile": profile.name, "speed": profile.speed}
+        if profile.proof:
+            details["proof"] = profile.proof
+        note = f"simulated: answers are made up{scale_note(profile.speed)}{proof_note(profile)}"
         self.info = EngineInfo(
             profile.model,
             answers.KINDS,
@@ -216,6 +219,12 @@ class SimulatedEngine:
 def scale_note(speed: float) -> str:
     """The note in a report on a profile with scaled times; empty if they are not scaled."""
     return "" if speed == 1 else f"; times divided by {speed:g}"
+
+
+def proof_note(profile: Profile) -> str:
+    """The note on how well a fitted profile plays its server; empty for others."""
+    said = proof.words(profile)
+    return f"; {said}" if said else ""
 
 
 def _answer(work: Work) -> None:

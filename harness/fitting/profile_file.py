@@ -12,7 +12,7 @@ from harness.base.files import write_atomically
 from harness.client.errors import UsageError
 from harness.fitting.estimates import Fit
 from mock_server.profile import Capacity, Generation, Limits, Network, Profile, Service
-from mock_server.proof import digest
+from mock_server.proof import VOID, digest
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 QUEUE_MAX = 1_000_000
@@ -115,7 +115,8 @@ def toml_of(profile: Profile) -> str:
     changed = _changed(plain, msgspec.to_builtins(Profile()))
     lines = [f"# {line}".rstrip() for line in profile.summary.splitlines()] + ["", *_table(changed, ""), ""]
     if profile.proof:
-        lines += _table({"proof": profile.proof}, "")
+        proof = {name: value for name, value in profile.proof.items() if name != VOID}
+        lines += _table({"proof": proof}, "")
     return "\n".join(lines).strip() + "\n"
 
 
