@@ -26,6 +26,7 @@ from harness.fitting.loads import Lengths, Load
 from harness.fitting.profile_file import profile_of, with_proof
 from harness.fitting.replaying import played
 from harness.fitting.search import Search
+from harness.fitting.seen import Seen
 from mock_server.profile import Profile
 
 TIME_S = 300.0
@@ -39,7 +40,7 @@ _TOGETHER = 0.1
 """Answers of one batch come within this share of the latency of a request alone."""
 _TOGETHER_MIN_S = 0.0003
 _VIRTUAL_S = 1e-6
-_OWN_S = 3.0
+_OWN_S = 6.0
 """Seconds for which the mock's own overhead is measured."""
 
 
@@ -138,13 +139,13 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     backend: Backend = Virtual(run) if simulated else ChildProcesses(run, progress or _silent)
     with bench(run, backend, progress or _silent) as server:
         calibration = Calibrating(server, wanted.plan(), say, not wanted.black_box).run()
-    own_s = 0.0 if simulated else _own_s(wanted, say)
-    say("fitting")
     failed = _failures(calibration)
     if failed is not None:
         raise UsageError(failed)
     idle = calibration.idle
     assert idle is not None  # noqa: S101 - a calibration has one
+    own_s = 0.0 if simulated else _own_s(wanted, idle, say)
+    say("fitting")
     tolerance_s = _VIRTUAL_S if simulated else max(_TOGETHER_MIN_S, _TOGETHER * float(np.median(idle.latency)))
     candidates = fits(calibration, tolerance_s, Fixed(wanted.workers, wanted.batch_items))
     measured = [(calibration.loads[seen.name], seen) for seen in calibration.all]
@@ -173,19 +174,27 @@ def _failures(calibration: Calibration) -> str | None:
     return None
 
 
-def _own_s(wanted: FitSettings, say: Say) -> float:
-    """The median latency of a mock that answers at once: what every mock process adds by itself."""
+def _own_s(wanted: FitSettings, idle: Seen, say: Say) -> float:
+    """What a mock process and its client add to the times of a profile, on this machine: a mean.
+
+    The mock has the service time of the server, because a machine that sleeps between requests wakes up late.
+    """
     say("overhead of a mock on this machine")
+    streams = bool(idle.shapes[0].output)
+    known = (idle.first - idle.sent if streams else idle.latency)[idle.ok]
+    service_s = float(f"{np.median(known):.6g}")
     with tempfile.TemporaryDirectory(prefix="paceline-fit-") as folder:
+        plain = Path(folder) / "plain.toml"
+        plain.write_text(f"[service]\nbase_s = {service_s!r}\n[generation]\nttft_base_s = {service_s!r}\n")
         settings = replace(
-            wanted, out=Path(folder) / "null.toml", target=None, server="null", records=Path(folder) / "run"
+            wanted, out=Path(folder) / "own.toml", target=None, server=str(plain), records=Path(folder) / "run"
         )
         run = settings.run(simulated=False)
         run.settings = replace(run.settings, calibrate=False)
         with bench(run, ChildProcesses(run, _silent), _silent) as server:
-            seen = server.play(Load("alone", Lengths.constant(16), 1, seconds=_OWN_S, items=1000))[0]
-    of = seen.first - seen.sent if seen.shapes[0].output else seen.latency
-    return float(np.median(of[seen.ok])) if seen.ok.any() else 0.0
+            seen = server.play(Load("alone", Lengths.constant(16), 1, seconds=_OWN_S, items=2000))[0]
+    of = (seen.first - seen.sent if streams else seen.latency)[seen.ok]
+    return max(0.0, float(of.mean()) - service_s) if len(of) else 0.0
 
 
 Pairs = list[tuple[str, Figures, Figures]]

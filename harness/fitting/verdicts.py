@@ -58,6 +58,8 @@ class LoadPair:
     share: float | None
     # Relative standard errors of the figures within one run, by figure.
     scatter: dict[str, float]
+    # A run of it was not a valid measurement, and neither was its repetition.
+    invalid: bool = False
 
 
 def rows(pair: LoadPair) -> list[Row]:
@@ -83,6 +85,8 @@ def _row(pair: LoadPair, name: str) -> Row | None:
         sensitivity = 1 / max(1e-3, 1 - pair.share)
         if name not in ("rate", "refused") and status == "refuted":
             status = "not established"
+    if pair.invalid and status in ("supported", "refuted"):
+        status = "not established"
     return Row(pair.name, name, measured, played, error, floor, tolerance, status, sensitivity)
 
 
@@ -114,10 +118,15 @@ def verdict(found: Sequence[Row], decisive_loads: Collection[str]) -> tuple[Stat
     open_rows = [row for row in found if row.status == "not established"]
     decisive = [row for row in open_rows if row.figure in DECISIVE and row.load in decisive_loads]
     if decisive:
-        worst = max(decisive, key=lambda row: (row.floor or 0.0) / row.tolerance)
+        worst = max(decisive, key=lambda row: row.floor / row.tolerance)
+        if worst.floor <= worst.tolerance:
+            return "not established", (
+                f"{len(decisive)} of {len(found)} rows are of loads that were not measured validly; the client or the "
+                "machine was too slow. Verify it on a quiet machine"
+            )
         return "not established", (
             f"the server differs from itself too much for {len(decisive)} of {len(found)} rows: {TITLES[worst.figure]} "
-            f"under {worst.load} by {worst.floor or 0:.1%}, with a tolerance of {worst.tolerance:.0%}. Verify it on a "
+            f"under {worst.load} by {worst.floor:.1%}, with a tolerance of {worst.tolerance:.0%}. Verify it on a "
             "quiet machine, or for longer"
         )
     more = f", {len(open_rows)} are not established" if open_rows else ""
@@ -126,4 +135,4 @@ def verdict(found: Sequence[Row], decisive_loads: Collection[str]) -> tuple[Stat
 
 def _said(row: Row) -> str:
     shown = f"{(row.error or 0) * 100:+.1f} points" if row.figure == "refused" else f"{row.error or 0:+.1%}"
-    return f"{TITLES[row.figure]} under {row.load}: {shown}, floor {row.floor or 0:.1%}"
+    return f"{TITLES[row.figure]} under {row.load}: {shown}, floor {row.floor:.1%}"
