@@ -63,7 +63,9 @@ def _lines(found: Verification) -> list[str]:
     if found.void_proof:
         lines.append("The profile was changed after it was fitted: its own proof is void.")
     if found.invalid:
-        lines.append(f"Not valid: {'; '.join(found.invalid)}")
+        lines.append(
+            f"{len(found.invalid)} runs were not valid measurements: {'; '.join(dict.fromkeys(found.invalid[:3]))}"
+        )
     equal = len(found.schedules)
     return [*lines, f"{equal} loads had one schedule on both servers, by SHA-256.", NOTE]
 
@@ -102,7 +104,7 @@ def chart_rows(found: Verification) -> list[Row]:
 
 def write(found: Verification, directory: Path) -> list[Path]:
     """Write report.html, report.md, charts/forest.png. Raises OSError."""
-    from reports import judgement_page
+    from reports import files, judgement_page
     from reports.judgement_page import Page, grid
 
     drawings = judgement_page.draw("Mock over server", chart_rows(found), NAMES, HOW)
@@ -116,5 +118,5 @@ def write(found: Verification, directory: Path) -> list[Path]:
         before=grid("Errors", HEADS, table(found)),
         drawings=drawings,
     )
-    contents = {"html": judgement_page.render(page), "md": markdown(found, judgement_page.links(drawings))}
-    return judgement_page.write(directory, contents, drawings)
+    contents = [("html", judgement_page.render(page)), ("md", markdown(found, judgement_page.links(drawings)))]
+    return files.write(directory, contents, drawings)

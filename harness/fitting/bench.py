@@ -13,11 +13,12 @@ import msgspec
 import numpy as np
 
 from harness.client.types import Item, Outcome, Send
+from harness.experiment.backend import Backend, Progress
 from harness.experiment.cases import describe
 from harness.experiment.child_process import Played, Watch
 from harness.experiment.order import Interleaved
 from harness.experiment.prepare import Run
-from harness.experiment.run import Backend, Progress, Session, opened
+from harness.experiment.run import Session, opened
 from harness.experiment.simulate.case import play
 from harness.experiment.simulate.compare import MockInProcess, VirtualTime
 from harness.experiment.spec import CaseSpec, Trial
@@ -25,7 +26,7 @@ from harness.experiment.target import RunningTarget
 from harness.fitting.loads import Lengths, Load
 from harness.fitting.seen import Seen
 from harness.fitting.shapes import Shape, shapes
-from harness.measure.judge.verdict import CODES
+from harness.measure.judge.codes import CODES
 from harness.measure.record.files import find_case
 from harness.measure.record.rows_file import read
 from harness.measure.result import Reason
@@ -93,8 +94,8 @@ class Bench:
         """The batches since the last call, as the server tells them; none if it does not."""
         server = self._session.server
         if isinstance(server, MockInProcess):
-            entries: Any = [entry._asdict() for entry in server.mock.app.dispatcher.log]
-            return msgspec.convert(entries, list[Batch])
+            log = server.mock.app.dispatcher.log
+            return [Batch(one.started, one.items, one.length, one.tokens, one.duration_s) for one in log]
         answer = server.calls.get("/debug/batches") if isinstance(server, RunningTarget) else None
         try:
             told = msgspec.convert(answer, _Told)

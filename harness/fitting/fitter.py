@@ -15,8 +15,9 @@ import numpy as np
 from harness.base.options import REQUIRED, option
 from harness.base.quantity import duration_s
 from harness.client.errors import UsageError
+from harness.experiment.backend import Backend, Progress
 from harness.experiment.prepare import Run, prepare
-from harness.experiment.run import Backend, ChildProcesses, Progress
+from harness.experiment.run import ChildProcesses
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Virtual, bench
 from harness.fitting.calibration import DRIFT_MAX, Calibrating, Calibration, Plan

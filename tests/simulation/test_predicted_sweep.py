@@ -26,9 +26,9 @@ def prepared(out: Path) -> tuple[Run, SweepOrder]:
 
 
 def test_the_prediction_is_made_before_the_sweep_and_kept_with_its_records(tmp_path: Path) -> None:
-    run, order = prepared(tmp_path / "run")
+    run, _ = prepared(tmp_path / "run")
     with_prediction(run, "constant-120ms")
-    execute(run, lambda event, facts: None, VirtualTime(run), order)
+    execute(run, lambda event, facts: None, VirtualTime(run))
     # Everything comes from the files of the run.
     result = summarize_run(tmp_path / "run")
     assert result.sweep is not None
