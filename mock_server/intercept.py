@@ -42,9 +42,10 @@ class Intercept:
 
     @property
     def idle(self) -> bool:
-        """True if the profile has no limits, faults, pauses or changes, so nothing is intercepted."""
+        """True if the profile has no limits, faults, pauses, changes or overhead, so nothing is intercepted."""
         profile, limits = self.profile, self.profile.limits
-        return not (self.faults or profile.changes or profile.pauses or limits.in_flight or limits.rate_per_s)
+        bounded = limits.in_flight or limits.rate_per_s
+        return not (self.faults or profile.changes or profile.pauses or bounded or profile.network.overhead_s)
 
     def reset(self) -> None:
         """Restart schedules at the next request, with the same random numbers and a full token bucket."""
@@ -54,11 +55,15 @@ class Intercept:
         self.engine.speed = 1.0
         self.engine.pause(Pauses())
         self._round = getattr(self, "_round", 0) + 1
+        self._overhead_jitter = self.profile.network.jitter.sampler(Random(f"{self.seed}/network"))
         self._draws = [Random(f"{self.seed}/fault/{index}") for index in range(len(self.faults))]
         if self.app is not None:
             self.app.dispatcher.workers = self.profile.capacity.workers
 
     async def __call__(self, exchange: Exchange, answer: Answer) -> Reply | None:
+        if overhead_s := self.profile.network.overhead_s:
+            exchange.arrived += overhead_s * self._overhead_jitter()
+            await self.engine.timers.sleep_until(exchange.arrived)
         if self.zero is None:
             self._begin(exchange.arrived)
         return await self._faulty(exchange, lambda: self._limited(exchange, answer))

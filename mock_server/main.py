@@ -14,9 +14,9 @@ from typing import Any
 
 from harness.base.options import add_options, filled, option
 from mock_server.app import create
-from mock_server.profile import Profile
+from mock_server.profile import Profile, in_real_time
 from mock_server.profiles import ProfileError, load
-from mock_server.simulated_engine import scale_note
+from mock_server.simulated_engine import proof_note, scale_note
 from model_server.command import ApiKeyError, BoundsError, Listening, bounds_of, face_settings, tell_ready
 from model_server.command import serve as serve_app
 from model_server.http.app import App
@@ -43,8 +43,14 @@ def serve(
 
     `ready(url)` is called when the server listens. Raises `ProfileError` or `PortError` before that.
     """
+
+    def app() -> App:
+        given = load(profile) if isinstance(profile, str) else profile
+        played = in_real_time(given, 1.0 if speed is None else speed)
+        return create(played, speed=speed, seed=seed, settings=face_settings(bounds), jobs=jobs)
+
     serve_app(
-        lambda: create(profile, speed=speed, seed=seed, settings=face_settings(bounds), jobs=jobs),
+        app,
         host,
         port,
         ready=ready,
@@ -87,7 +93,7 @@ def run(values: Mapping[str, Any]) -> int:
 
     def ready(url: str) -> None:
         speed = profile.speed * (1.0 if mock.speed is None else mock.speed)
-        note = scale_note(speed).removeprefix("; ") or None
+        note = f"{scale_note(speed)}{proof_note(profile)}".removeprefix("; ") or None
         tell_ready({"url": url, "profile": profile.name, "note": note}, listening.port_file)
 
     try:

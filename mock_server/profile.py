@@ -25,11 +25,12 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Service(Section, frozen=True):
-    """Service time of a batch: (base + per item + per padded token) x growth x jitter."""
+    """Service time of a batch: (base + per item + per padded token + per square) x growth x jitter."""
 
     base_s: Annotated[Seconds, Meta(description="for every batch")] = 0.0
     per_item_s: Annotated[Seconds, Meta(description="for each item of the batch")] = 0.0
     per_token_s: Annotated[Seconds, Meta(description="for each padded token: items x longest item")] = 0.0
+    per_square_s: Annotated[Seconds, Meta(description="for each item, times its padded length squared")] = 0.0
     jitter: Annotated[Jitter, Meta(description="jitter of the service time")] = Constant()
     growth: Annotated[Growth, Meta(description="by the calls in flight when the oldest item arrived")] = NoGrowth()
     growth_by: Annotated[
@@ -40,6 +41,16 @@ class Service(Section, frozen=True):
     def __post_init__(self) -> None:
         if self.growth_by == "running" and getattr(self.growth, "unit", "factor") == "seconds":
             raise ValueError("growth_by = 'running': needs a growth factor (for a table: unit = 'factor')")
+
+
+class Network(Section, frozen=True):
+    """Time of a request outside queue and workers: network, parsing, and the client's own part."""
+
+    overhead_s: Annotated[Seconds, Meta(description="of every request, before it is in the server")] = 0.0
+    own_s: Annotated[
+        Seconds, Meta(description="part of it that a mock process takes anyway; only virtual time waits for it")
+    ] = 0.0
+    jitter: Annotated[Jitter, Meta(description="jitter of the overhead; a mock process has its own")] = Constant()
 
 
 class Capacity(Section, frozen=True):
@@ -81,8 +92,12 @@ class Generation(Section, frozen=True):
     ttft_base_s: Annotated[Seconds, Meta(description="time to first token")] = 0.0
     ttft_per_prompt_token_s: Annotated[Seconds, Meta(description="for each token of the prompt")] = 0.0
     ttft_per_running_s: Annotated[Seconds, Meta(description="for each other running sequence")] = 0.0
+    ttft_per_square_s: Annotated[Seconds, Meta(description="for the length of the prompt squared")] = 0.0
     itl_base_s: Annotated[Seconds, Meta(description="time between two tokens")] = 0.0
     itl_per_running_s: Annotated[Seconds, Meta(description="for each other running sequence")] = 0.0
+    itl_per_context_token_s: Annotated[
+        Seconds, Meta(description="for each token, of prompts and answers, of all running sequences")
+    ] = 0.0
     ttft_jitter: Annotated[Jitter, Meta(description="jitter of the time to first token")] = Constant()
     itl_jitter: Annotated[Jitter, Meta(description="jitter of the time between tokens")] = Constant()
     answer_tokens_mean: Annotated[
@@ -130,12 +145,16 @@ class Profile(Section, frozen=True):
     seed: Annotated[int, Meta(ge=0, description="seed of all random numbers")] = 0
     model: Annotated[str, Meta(description="model name in /info and /v1/models")] = "simulated"
     input_tokens_max: Annotated[PositiveCount, Meta(description="longest input; longer ones are refused")] = 8192
+    network: Network = Network()
     service: Service = Service()
     capacity: Capacity = Capacity()
     limits: Limits = Limits()
     generation: Generation = Generation()
     changes: Annotated[tuple[Change, ...], Meta(description="changes over time, in any order")] = ()
     pauses: Annotated[tuple[Pause, ...], Meta(description="pauses of the whole server")] = ()
+    proof: Annotated[
+        dict[str, Any], Meta(description="measured errors of a fitted profile; `paceline fit` and `verify` write it")
+    ] = {}
     faults: Annotated[tuple[dict[str, Any], ...], Meta(description="injected faults; each has a `kind`")] = ()
 
     def __post_init__(self) -> None:
@@ -164,3 +183,10 @@ def scaled(value: Any, speed: float) -> Any:
         elif isinstance(field, msgspec.Struct | tuple):
             changes[name] = scaled(field, speed)
     return msgspec.structs.replace(value, **changes)
+
+
+def in_real_time(profile: Profile, speed: float = 1.0) -> Profile:
+    """The profile for a mock that is a process, `speed` times as fast: its own part of the overhead comes by itself."""
+    network = profile.network
+    left_s = max(0.0, network.overhead_s - network.own_s * profile.speed * speed)
+    return msgspec.structs.replace(profile, network=Network(overhead_s=left_s))

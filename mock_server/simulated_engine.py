@@ -14,8 +14,9 @@ import math
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from random import Random
+from typing import Any
 
-from mock_server import answers
+from mock_server import answers, proof
 from mock_server.pauses import Pauses
 from mock_server.prefix_cache import Keys, PrefixCache
 from mock_server.profile import Profile
@@ -34,6 +35,8 @@ class SimulatedEngine:
         self.speed = 1.0
         self.ready = True
         self.running = 0
+        # Tokens of the prompts and answers of all running sequences.
+        self.context = 0
         self.pauses = Pauses()
         growth = profile.service.growth
         shared = profile.service.growth_by == "running"
@@ -42,8 +45,10 @@ class SimulatedEngine:
         self._prefixes = PrefixCache(of.prefix_cache_tokens, of.prefix_block_tokens) if of.prefix_cache_tokens else None
         # The earliest timer that is set for the shared batches.
         self._armed = math.inf
-        details = {"profile": profile.name, "speed": profile.speed}
-        note = f"simulated: answers are made up{scale_note(profile.speed)}"
+        details: dict[str, Any] = {"profile": profile.name, "speed": profile.speed}
+        if profile.proof:
+            details["proof"] = profile.proof
+        note = f"simulated: answers are made up{scale_note(profile.speed)}{proof_note(profile)}"
         self.info = EngineInfo(
             profile.model,
             answers.KINDS,
@@ -107,7 +112,10 @@ class SimulatedEngine:
     def service_s(self, batch: Batch) -> float:
         """Service time of this batch with jitter; where batches share the machine, its time alone."""
         service = self.profile.service
-        flat = service.base_s + service.per_item_s * len(batch.works) + service.per_token_s * batch.padded_tokens
+        padded = batch.padded_tokens
+        flat = service.base_s + service.per_item_s * len(batch.works) + service.per_token_s * padded
+        if service.per_square_s:
+            flat += service.per_square_s * padded * batch.length
         grown = flat if self._shared is not None else service.growth.apply(flat, batch.works[0].in_flight)
         return grown * self._jitter() / self.speed if grown else 0.0
 
@@ -144,6 +152,7 @@ class SimulatedEngine:
         """Emit the first token after the TTFT, the others at their inter-token times."""
         generation = self.profile.generation
         self.running += 1
+        self.context += sequence.prompt_tokens
         keys: Keys = []
         if self._prefixes is not None:
             keys = self._prefixes.keys(str(sequence.prompt))
@@ -151,6 +160,7 @@ class SimulatedEngine:
         seconds = (
             generation.ttft_base_s
             + generation.ttft_per_prompt_token_s * (sequence.prompt_tokens - (sequence.cached_tokens or 0))
+            + generation.ttft_per_square_s * sequence.prompt_tokens**2
             + generation.ttft_per_running_s * (self.running - 1)
         )
         first = self.pauses.ends(sequence.started, seconds * self._ttft_jitter() / self.speed)
@@ -186,12 +196,15 @@ class SimulatedEngine:
                 self._end(sequence, "stop", due)
                 return
             sequence.emit(piece, due)
+            self.context += 1
             if sequence.tokens >= sequence.tokens_max or sequence.stopped:
                 self._end(
                     sequence, "length" if sequence.script is None else sequence.script.ending(sequence.tokens), due
                 )
                 return
             step = generation.itl_base_s + generation.itl_per_running_s * (self.running - 1)
+            if generation.itl_per_context_token_s:
+                step += generation.itl_per_context_token_s * self.context
             due = self.pauses.ends(due, step * self._itl_jitter() / self.speed)
             if due > self.timers.clock():
                 self.timers.at(due, self._token, sequence, text, due)
@@ -199,12 +212,19 @@ class SimulatedEngine:
 
     def _end(self, sequence: Sequence, reason: str, now: float) -> None:
         self.running -= 1
+        self.context -= sequence.prompt_tokens + sequence.tokens
         sequence.finish(reason, now)
 
 
 def scale_note(speed: float) -> str:
     """The note in a report on a profile with scaled times; empty if they are not scaled."""
     return "" if speed == 1 else f"; times divided by {speed:g}"
+
+
+def proof_note(profile: Profile) -> str:
+    """The note on how well a fitted profile plays its server; empty for others."""
+    said = proof.words(profile)
+    return f"; {said}" if said else ""
 
 
 def _answer(work: Work) -> None:

@@ -115,7 +115,7 @@ def _default_text(field: inspect.Field) -> str:
     if field.required:
         return "required"
     value = _default(field)
-    return "" if value is None or value in ([], ()) else f"{value:g}" if isinstance(value, float) else str(value)
+    return "" if value is None or value in ([], (), {}) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _type_name(info: inspect.Type) -> str:

@@ -33,9 +33,7 @@ Entry = dict[str, Any]
 def entries(kind: str) -> dict[str, Entry]:
     """Name -> entry, of one kind."""
     if kind == "profile":
-        from mock_server import profiles
-
-        return {name: {"summary": profiles.summary(name), "settings": {}} for name in profiles.names()}
+        return _profiles()
     if kind == "http":
         from harness.client.tasks.http import shipped
 
@@ -46,6 +44,19 @@ def entries(kind: str) -> dict[str, Entry]:
     names = stack.names() if kind == "layer" else plugins.names(kind)
     found = {name: _entry(kind, name) for name in names}
     return {"backlog": {"summary": "Every item due at once.", "settings": {}}, **found} if kind == "load" else found
+
+
+def _profiles() -> dict[str, Entry]:
+    """The profiles, and of fitted ones how well they play their server."""
+    from mock_server import profiles, proof
+
+    found: dict[str, Entry] = {}
+    for name in profiles.names():
+        proven = proof.words(profiles.load(name))
+        mark = {} if proven is None else {"fitted": proven}
+        summary = profiles.summary(name) + ("" if proven is None else f" [{proven}]")
+        found[name] = {"summary": summary, "settings": {}, **mark}
+    return found
 
 
 def _entry(kind: str, name: str) -> Entry:

@@ -36,6 +36,8 @@ COMMANDS = {
     "export": "Write every request of a run into one table, as Parquet or CSV.",
     "sweep": "Measure throughput and latency at each concurrency or rate, and say what to set.",
     "simulate": "Compare strategies, sweep concurrency or search capacity in virtual time, bit for bit.",
+    "fit": "Fit a profile of the mock to a real server, in at most five minutes.",
+    "verify": "Measure how well a fitted profile plays its server, on loads that the fit has not seen.",
     "self-test": "Measure this machine and this client against servers of known times.",
     "report": "Render report.html, report.md and charts of a run, whole or interrupted.",
     "serve": "Serve a mock of a model server, or a real one, on this machine.",

@@ -104,7 +104,7 @@ def run(scenario: str, **options: Any) -> int:
 
 
 @command.command("sweep")
-@swept(simulated, without={"pause_s"})
+@swept(simulated, without={"pause_s", "predicted"})
 def sweep(**options: Any) -> int:
     """Measure throughput and latency of a simulated server at each concurrency or rate, and say what to set.
 

@@ -120,6 +120,11 @@ class Session:
         self._progress = progress
         self._measured = measured
 
+    @property
+    def server(self) -> Server:
+        """The server under test."""
+        return self._server
+
     def calibrate(self) -> None:
         """Measure the client's ceilings, if the backend has any."""
         if found := self._backend.ceilings():

@@ -53,7 +53,7 @@ class RunSettings:
     )
     columns: tuple[str, ...] = columns_option()
     synthetic: str | None = option(
-        None, "Made-up texts: constant, uniform or lognormal.", metavar="DIST[:mean=,sigma=]"
+        None, "Made-up texts: constant, uniform, lognormal or levels.", metavar="DIST[:mean=,sigma=]"
     )
     items: int | None = option(None, "Number of items [default: all of --input, else the scenario's own].", kind=int)
     rate: float | None = option(

@@ -61,6 +61,10 @@ class SweepSettings:
         least=0,
     )
 
+    predicted: str | None = option(
+        None, "Profile whose predicted curve is drawn beside the measured one, such as a fitted one.", names="profile"
+    )
+
     @property
     def by(self) -> Literal["concurrency", "rate"]:
         """The swept quantity."""

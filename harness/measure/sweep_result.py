@@ -14,12 +14,31 @@ class PlannedLevel(msgspec.Struct, frozen=True):
     case: str
 
 
+class PredictedLevel(msgspec.Struct, frozen=True):
+    """What a profile of the mock predicts for a level, in virtual time. Times as in `SweepPoint`."""
+
+    level: float
+    completed_per_s: float | None
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """A predicted sweep, made before the measurement."""
+
+    profile: str
+    note: str | None  # of a fitted profile: how well it plays its server
+    levels: list[PredictedLevel]
+
+
 class SweepPlan(msgspec.Struct, frozen=True):
     """The levels of a sweep, ascending. Only the levels that were played are among the plan's cases."""
 
     by: Literal["concurrency", "rate"]
     levels: list[PlannedLevel]
     every_level: bool = False  # no early stop at saturation
+    predicted: Prediction | None = None
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -80,3 +99,4 @@ class SweepResult(msgspec.Struct, frozen=True):
     capacity: float | None  # highest level that holds the SLO, below the first that fails it
     fails_from: float | None  # lowest level that fails the SLO
     advice: str  # what to set, in a sentence
+    predicted: Prediction | None = None  # by a profile of the mock

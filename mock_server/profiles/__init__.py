@@ -14,6 +14,7 @@ import msgspec
 
 from mock_server.jitter import Empirical
 from mock_server.profile import Profile
+from mock_server.proof import checked
 from mock_server.toml_settings import ProfileError, convert
 
 __all__ = ["Profile", "ProfileError", "load", "names", "summary"]
@@ -44,7 +45,7 @@ def load(name_or_path: str | Path) -> Profile:
     for index, fault in enumerate(profile.faults):
         fault_of(fault, f"{path.name}: faults[{index}]")
     profile = _with_files(profile, path)
-    return msgspec.structs.replace(profile, name=path.stem, summary=summary(path))
+    return checked(msgspec.structs.replace(profile, name=path.stem, summary=summary(path)))
 
 
 def _path(name: str) -> Path:
@@ -103,7 +104,8 @@ def _with_files(profile: Profile, path: Path) -> Profile:
         ttft_jitter=_filled(profile.generation.ttft_jitter, path, "generation.ttft_jitter"),
         itl_jitter=_filled(profile.generation.itl_jitter, path, "generation.itl_jitter"),
     )
-    return replace(profile, service=service, generation=generation)
+    network = replace(profile.network, jitter=_filled(profile.network.jitter, path, "network.jitter"))
+    return replace(profile, network=network, service=service, generation=generation)
 
 
 def _filled(jitter: Any, path: Path, key: str) -> Any:

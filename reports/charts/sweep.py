@@ -11,7 +11,7 @@ from harness.base import units
 from harness.measure.judge.sweep.fits import predicted
 from harness.measure.judge.sweep.wording import knee_name, level_words, rows
 from harness.measure.result import RunResult
-from harness.measure.sweep_result import Estimate, ModelFit, SweepPoint, SweepResult
+from harness.measure.sweep_result import Estimate, ModelFit, PredictedLevel, SweepPoint, SweepResult
 from reports import labels
 from reports.drawing.scale import Scale, scale_for
 from reports.drawing.sheet import EDGE, WIDTH, Sheet
@@ -101,8 +101,10 @@ def _loads(axes: Axes, across: Scale, found: SweepResult, *, labelled: bool) -> 
 
 def _throughput(axes: Axes, found: SweepResult, theme: Theme) -> None:
     ends = [end for point in found.points for end in (point.completed_per_s.value, point.completed_per_s.high)]
+    ends += [one.completed_per_s for one in _shown(found)]
     scale_for(ends, log=False).apply(axes.yaxis, 5)
     limit = axes.get_ylim()
+    _predicted(axes, found, lambda one: one.completed_per_s, theme.blue)
     if _has_goodput(found):
         _series(axes, found.points, lambda point: point.goodput_per_s, theme.sky, "s")
     _series(axes, found.points, lambda point: point.completed_per_s, theme.blue, "o")
@@ -134,11 +136,27 @@ def _curve(found: SweepResult, fit: ModelFit) -> tuple[list[float], list[float]]
 def _latency(axes: Axes, found: SweepResult, theme: Theme) -> None:
     series = _tails(theme)
     known = [end for name, _, _ in series for p in found.points for end in (_of(p, name).value, _of(p, name).high)]
+    known += [end for one in _shown(found) for end in (one.p50_s, one.p99_s)]
     if any(known):
         scale_for(known, units.seconds).apply(axes.yaxis, 5)
     for name, color, marker in series:
         _series(axes, found.points, lambda point, name=name: _of(point, name), color, marker)  # type: ignore[misc] # bound now
+        _predicted(axes, found, lambda one, name=name: getattr(one, f"{name}_s"), color)  # type: ignore[misc] # bound now
     axes.set_ylabel("service time" if found.by == "concurrency" else "latency from due time", labelpad=4)
+
+
+def _shown(found: SweepResult) -> list[PredictedLevel]:
+    """The predicted levels that were played: others would stretch the axes."""
+    last = max(point.level for point in found.points)
+    return [one for one in found.predicted.levels if one.level <= last] if found.predicted is not None else []
+
+
+def _predicted(axes: Axes, found: SweepResult, value_of: Callable[[PredictedLevel], float | None], color: str) -> None:
+    """The prediction of a profile, dotted, in the color of what was measured."""
+    known = [(one.level, value) for one in _shown(found) if (value := value_of(one)) is not None]
+    axes.plot(
+        [level for level, _ in known], [value for _, value in known], color=color, ls=(0, (1, 1)), lw=2.2, alpha=0.75
+    )
 
 
 def _tails(theme: Theme) -> tuple[tuple[str, str, str], ...]:
@@ -198,6 +216,9 @@ def _key(found: SweepResult, theme: Theme) -> list[tuple[str, dict[str, object]]
     if _has_goodput(found):
         entries.append(("goodput", {"color": theme.sky, "marker": "s", "ls": "-"}))
     entries += [(name, {"color": color, "marker": marker, "ls": "-"}) for name, color, marker in _tails(theme)]
+    if found.predicted is not None:
+        name = f"predicted by {labels.printable(found.predicted.profile)}"
+        entries.append((name, {"color": theme.muted, "ls": (0, (1, 1)), "lw": 2.2}))
     for fit in found.fits:
         chosen = fit.model == found.model
         style: dict[str, object] = {

@@ -26,6 +26,7 @@ from harness.experiment.simulate.virtual_loop import DeadlockError, NotSimulated
 from harness.experiment.simulate.virtual_loop import run as run_virtual
 from harness.experiment.spec import Trial
 from harness.measure.record.rows_file import FLAG_STOPPED
+from mock_server.simulated_engine import proof_note, scale_note
 
 T = TypeVar("T")
 URL = "simulated:"
@@ -40,7 +41,7 @@ class MockInProcess:
         self.mock = self.fresh()
         self.profile: str | None = self.mock.profile.name
         speed = self.mock.profile.speed * (run.settings.speed or 1.0)
-        self.note: str | None = note + ("" if speed == 1 else f"; times divided by {speed:g}")
+        self.note: str | None = note + scale_note(speed) + proof_note(self.mock.profile)
 
     def fresh(self, repeat: int = 0) -> SimulatedServer:
         """A new mock with all schedules at their start; each repeat has its own seed."""

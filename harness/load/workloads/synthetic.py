@@ -20,14 +20,20 @@ WORDS = (
     *("before", "after", "under", "over", "near", "beside", "without", "because", "while", "until", "with"),
 )
 
+LEVELS = 6
+"""Lengths of the distribution `levels`."""
+
 
 @dataclass(frozen=True)
 class Synthetic:
-    """Texts of random words. Lengths are in words, about one token each."""
+    """Texts of random words. Lengths are in words, about one token each.
+
+    The distribution `levels` has six lengths from `low` to `high` in equal ratios, all equally likely.
+    """
 
     # Making one takes microseconds.
     ahead: ClassVar[int] = 0
-    distribution: Literal["constant", "uniform", "lognormal"] = "lognormal"
+    distribution: Literal["constant", "uniform", "lognormal", "levels"] = "lognormal"
     mean: float = 24.0
     sigma: float = 0.5  # of the logarithm, for lognormal
     low: int = 1
@@ -48,6 +54,8 @@ class Synthetic:
             drawn = rng.lognormvariate(math.log(self.mean) - self.sigma**2 / 2, self.sigma)
         elif self.distribution == "uniform":
             drawn = rng.uniform(self.low, 2 * self.mean - self.low)
+        elif self.distribution == "levels":
+            drawn = self.low * (self.high / self.low) ** (rng.randrange(LEVELS) / (LEVELS - 1))
         else:
             drawn = self.mean
         return max(self.low, min(self.high, round(drawn)))

@@ -118,7 +118,7 @@ class PlanCase(msgspec.Struct, frozen=True):
 
 
 PLAN_VERSION = 2
-RunKind = Literal["compare", "sweep", "capacity"]
+RunKind = Literal["compare", "sweep", "capacity", "fit", "verify"]
 """The question that a run answers."""
 
 

@@ -80,6 +80,7 @@ def _with_sweep(result: RunResult, plan: Plan, swept: SweepPlan, conditions: Seq
     from harness.measure.judge.sweep.verdict import sweep_verdict
 
     found = judge(swept, result.cases, result.verdict, conditions, plan.slo, plan.seed)
+    found = msgspec.structs.replace(found, predicted=swept.predicted)
     judged = sweep_verdict(found, result.verdict)
     cases = [msgspec.structs.replace(case, slo=[]) for case in result.cases]
     said: dict[str, Any] = {"headline": wording.headline(found, judged), "findings": wording.findings(found)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from harness.base import units
 from harness.measure.result import Verdict
 from harness.measure.sweep_result import Estimate, ModelFit, SweepPoint, SweepResult
@@ -67,9 +69,32 @@ def headline(result: SweepResult, verdict: Verdict) -> str:
 
 
 def findings(result: SweepResult) -> list[str]:
-    """At most three: the SLO, the model of the curve, and levels that were not played."""
+    """At most four: the SLO, the model of the curve, levels that were not played, and a prediction."""
     model = model_words(result) if result.knee is not None else ""
-    return [words for words in (_slo_words(result), model, _stop_words(result)) if words]
+    said = (_slo_words(result), model, _stop_words(result), _prediction_words(result))
+    return [words for words in said if words]
+
+
+def _prediction_words(result: SweepResult) -> str:
+    """How far a prediction is from what was measured; empty without one."""
+    if result.predicted is None:
+        return ""
+    measured = {point.level: point for point in _judged(result)}
+    pairs = [(measured[one.level], one) for one in result.predicted.levels if one.level in measured]
+    rate = _furthest((point.completed_per_s.value, one.completed_per_s) for point, one in pairs)
+    p50, p99 = (
+        _furthest((getattr(point, name).value, getattr(one, name)) for point, one in pairs)
+        for name in ("p50_s", "p99_s")
+    )
+    errors = ", ".join(f"{name} {error:+.1%}" for name, error in (("rate", rate), ("p50", p50), ("p99", p99)) if error)
+    note = f" ({result.predicted.note})" if result.predicted.note else ""
+    return f"Predicted by {result.predicted.profile}{note}: at the worst level {errors or 'nothing to compare'}."
+
+
+def _furthest(pairs: Iterable[tuple[float | None, float | None]]) -> float | None:
+    """The largest error of a prediction, with its sign."""
+    errors = [predicted / measured - 1 for measured, predicted in pairs if measured and predicted]
+    return max(errors, key=abs, default=None)
 
 
 def advice(result: SweepResult) -> str:

@@ -1,0 +1,78 @@
+"""`paceline fit`: a profile of the mock that plays a real server."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.command import Command, options_of
+
+if TYPE_CHECKING:
+    from harness.fitting.fitter import FitSettings, Fitted
+
+
+def _options(function: Any) -> Any:
+    from harness.fitting.fitter import FitSettings
+
+    return options_of(FitSettings)(function)
+
+
+@click.command("fit", cls=Command)
+@_options
+@click.option("--json", "as_json", is_flag=True, help="Write parameters and errors as JSON to stdout.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def command(as_json: bool, quiet: bool, **options: Any) -> int:
+    """Fit a profile of the mock to a real server, in at most five minutes.
+
+    The server gets loads of known sizes over HTTP; its workers, batches, service times and bounds are worked out from
+    the answers. `paceline verify` measures how well the profile plays the server. Exit codes: 0 written, 5 the server
+    cannot be fitted.
+
+    \b
+    paceline fit --target http://127.0.0.1:8000 --task similarity --out my-server.toml
+    paceline fit --server fill-mask --out my-server.toml --time 60s     # try the method on a mock
+    """
+    from harness.base.options import filled
+    from harness.cli.signals import stopped_as_by_ctrl_c
+    from harness.cli.streams import check_json_output
+    from harness.fitting.fitter import FitSettings, fit_server
+
+    check_json_output(as_json)
+    wanted = filled(FitSettings, options)
+    count = 0
+
+    def say(text: str) -> None:
+        nonlocal count
+        count += 1
+        if not quiet:
+            click.echo(f"fit {count}: {text}", err=True)
+
+    with stopped_as_by_ctrl_c():
+        found = fit_server(wanted, say)
+    return _end(found, wanted, as_json)
+
+
+def _end(found: Fitted, wanted: FitSettings, as_json: bool) -> int:
+    """Write the profile, or say why there is none."""
+    from harness.fitting.fit_words import as_data, table
+    from harness.fitting.profile_file import write
+
+    if as_json:
+        import msgspec
+
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(as_data(found)), indent=2) + b"\n")
+        sys.stdout.flush()
+    else:
+        click.echo(table(found))
+    if found.refused:
+        click.echo(f"paceline: cannot be fitted, nothing written: {'; '.join(found.refused)}", err=True)
+        return 5
+    write(found.profile, wanted.out)
+    click.echo(f"written: {wanted.out}; measure it: {_verify(wanted)}", err=True)
+    return 0
+
+
+def _verify(wanted: FitSettings) -> str:
+    return f"paceline verify --server {wanted.out}" + (f" --target {wanted.target}" if wanted.target else "")

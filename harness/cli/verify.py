@@ -1,0 +1,86 @@
+"""`paceline verify`: how well a fitted profile plays its server."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.command import Command, options_of
+
+if TYPE_CHECKING:
+    from harness.fitting.verifier import Verified, VerifySettings
+
+EXIT_CODES = {"supported": 0, "refuted": 1, "not established": 5, "bounded below": 5}
+
+
+def _options(function: Any) -> Any:
+    from harness.fitting.verifier import VerifySettings
+
+    return options_of(VerifySettings)(function)
+
+
+@click.command("verify", cls=Command)
+@_options
+@click.option("--json", "as_json", is_flag=True, help="Write the verification as JSON to stdout.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def command(as_json: bool, quiet: bool, **options: Any) -> int:
+    """Measure how well a fitted profile plays its server, on loads that the fit has not seen.
+
+    Poisson arrivals at 0.3, 0.6 and 0.8 of the capacity, another mix of lengths, and a burst are played on the server
+    and on a mock, with the same schedules, in alternation. Each error stands beside the server's own noise. The profile
+    gets the errors as its proof. Exit codes: 0 supported, 1 refuted, 5 not established.
+
+    \b
+    paceline verify --server my-server.toml --target http://127.0.0.1:8000
+    paceline verify --server my-server.toml --against fill-mask     # an embedded mock in place of the server
+    """
+    from harness.base.options import filled
+    from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
+    from harness.cli.streams import check_json_output
+    from harness.fitting.verifier import VerifySettings, verify
+
+    check_json_output(as_json)
+    wanted = filled(VerifySettings, options)
+    count = 0
+
+    def say(text: str) -> None:
+        nonlocal count
+        count += 1
+        if not quiet:
+            click.echo(f"verify {count}: {text}", err=True)
+
+    with stopped_as_by_ctrl_c():
+        found = verify(wanted, say)
+    with reader_may_leave():
+        _show(found, wanted, as_json)
+    return EXIT_CODES[found.result.status]
+
+
+def _show(found: Verified, wanted: VerifySettings, as_json: bool) -> None:
+    """Write the files, and show the table and the verdict."""
+    from harness.base.files import write_atomically
+    from harness.fitting.profile_file import write as write_profile
+    from harness.fitting.verifier import proven
+    from harness.measure.verification_result import encode
+    from reports.verification import HEADS, table, write
+
+    data = encode(found.result)
+    write_atomically(found.directory / "verification.json", data)
+    written = write(found.result, found.directory)
+    if wanted.save and found.profile.proof and Path(wanted.server).suffix == ".toml":
+        write_profile(proven(found.profile, found.result), Path(wanted.server))
+    if as_json:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+        return
+    rows = [list(HEADS), *table(found.result)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in found.result.invalid:
+        click.echo(f"not valid: {line}")
+    click.echo(f"{found.result.status}: {found.result.text}")
+    click.echo(f"report: {', '.join(map(str, written))}", err=True)

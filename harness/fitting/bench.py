@@ -1,0 +1,183 @@
+"""Plays loads against the server of a run, for real or in virtual time, and reads what the client saw."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from harness.client.types import Item, Outcome, Send
+from harness.experiment.backend import Backend, Progress
+from harness.experiment.cases import describe
+from harness.experiment.child_process import Played, Watch
+from harness.experiment.order import Interleaved
+from harness.experiment.prepare import Run
+from harness.experiment.run import Session, opened
+from harness.experiment.simulate.case import play
+from harness.experiment.simulate.compare import MockInProcess, VirtualTime
+from harness.experiment.spec import CaseSpec, Trial
+from harness.experiment.target import RunningTarget
+from harness.fitting.loads import Lengths, Load
+from harness.fitting.seen import Seen
+from harness.fitting.shapes import Shape, shapes
+from harness.measure.judge.codes import CODES
+from harness.measure.record.files import find_case
+from harness.measure.record.rows_file import read
+from harness.measure.result import Reason
+
+_REFUSED = (429, 503)
+EXPECTED = "errors"
+"""The code of failures: refusals are what some loads look for, and other failures are judged by the fit."""
+
+
+STAMPS = 9
+_QUEUE = re.compile(r"\bqueue;dur=([0-9.]+)")
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """A batch as the server tells it."""
+
+    started: float
+    items: int
+    length: int  # padded
+    tokens: int
+    duration_s: float
+
+
+class _Told(msgspec.Struct):
+    now: float
+    batches: list[Batch]
+
+
+class Virtual(VirtualTime):
+    """Virtual time in which every load meets a mock with random numbers of its own."""
+
+    _played = 0
+
+    def play(self, trial: Trial, watch: Watch) -> Played:
+        """Play a trial against a fresh mock."""
+        self._played += 1
+        play(trial, self._server.fresh(self._played), self._terms, watch)
+        return Played(0, False, self._run.records)
+
+
+class Bench:
+    """The server of one run, and its loads."""
+
+    def __init__(self, run: Run, session: Session) -> None:
+        self._run = run
+        self._session = session
+        self._scenario = describe("backlog")
+        self._since = -math.inf
+        # By load, the hash of its schedule.
+        self.schedules: dict[str, str] = {}
+
+    def play(self, load: Load) -> tuple[Seen, list[Reason]]:
+        """Play a load; what the client saw, and the reasons why it is not valid. Raises KeyboardInterrupt."""
+        case = load.case(self._run.settings, self._scenario)
+        order = Interleaved([case])
+        if not self._session.play(case, 0, order):
+            raise KeyboardInterrupt
+        if case.schedule_sha256 is not None:
+            self.schedules[load.name] = case.schedule_sha256
+        observed = self._session.observe(case, 0)
+        invalid = [reason for reason in observed.verdict.reasons if CODES[reason.code][0] == "invalid"]
+        return self._read(load, case), [reason for reason in invalid if reason.code != EXPECTED]
+
+    def batches(self) -> list[Batch]:
+        """The batches since the last call, as the server tells them; none if it does not."""
+        server = self._session.server
+        if isinstance(server, MockInProcess):
+            log = server.mock.app.dispatcher.log
+            return [Batch(one.started, one.items, one.length, one.tokens, one.duration_s) for one in log]
+        answer = server.calls.get("/debug/batches") if isinstance(server, RunningTarget) else None
+        try:
+            told = msgspec.convert(answer, _Told)
+        except msgspec.ValidationError:
+            return []
+        since, self._since = self._since, told.now
+        return [one for one in told.batches if one.started > since]
+
+    def queue_s(self, lengths: Lengths) -> float:
+        """The median wait in the queue of a request alone, as the server says; 0 if it does not say."""
+        case = Load("stamps", lengths, 1).case(self._run.settings, self._scenario)
+        task, made = case.build_mix().tasks[0], case.build_source(case.build_strategy()).synthetic
+
+        async def some(send: Send) -> list[float]:
+            found = []
+            for index in range(STAMPS):
+                response = await send(task.request([Item(index, made.data(task, index, case.seed), task)]))
+                stamp = _QUEUE.search(response.server_timing or "")
+                found.append(float(stamp.group(1)) / 1e3 if stamp else 0.0)
+            return found
+
+        return float(np.median(self._session.server.ask(some)))
+
+    def _read(self, load: Load, case: CaseSpec) -> Seen:
+        """The records of a case, with the shape of each request."""
+        (process,) = find_case(self._run.records, case.name, 0)[0]
+        rows = read(process.requests)[1]
+        known = shapes_of(case, int(rows["index"].max()) + 1 if len(rows) else 0)
+        sent_ns = np.where(rows["sent"] >= 0, rows["sent"], rows["due"])
+        order = np.lexsort((rows["index"], sent_ns))
+        gaps, owners = _gaps(process, order)
+        rows = rows[order]
+        refused = np.isin(rows["status"], _REFUSED)
+        return Seen(
+            load.name,
+            load.concurrency,
+            tuple(known[int(index)] for index in rows["index"]),
+            sent_ns[order] / 1e9,
+            _instants(rows["first_byte"]),
+            _instants(rows["last_chunk"]),
+            _instants(rows["done"]),
+            rows["outcome"] == Outcome.ok,
+            refused,
+            rows["status"].astype(float),
+            rows["chunks"].astype(float),
+            rows["due"] / 1e9,
+            gaps,
+            owners,
+        )
+
+
+def shapes_of(case: CaseSpec, count: int) -> list[Shape]:
+    """The shapes of the first requests of a case."""
+    source, mix = case.build_source(case.build_strategy()), case.build_mix()
+    data = ((mix.pick(index), source.synthetic.data(mix.pick(index), index, source.seed)) for index in range(count))
+    return shapes(islice(data, count))
+
+
+def _instants(column: Any) -> Any:
+    return np.where(column >= 0, column / 1e9, np.nan)
+
+
+def _gaps(process: Any, order: Any) -> tuple[Any, Any]:
+    """Gaps between the tokens of streams, and the place of each one's row in this order."""
+    if not process.gaps.exists():
+        return np.empty(0), np.empty(0)
+    found = read(process.gaps)[1]
+    place = np.empty(len(order), int)
+    place[order] = np.arange(len(order))
+    width = found["gaps"].shape[1] if len(found) else 0
+    values, owners = found["gaps"].ravel().astype(float), np.repeat(place[found["row"].astype(int)], width)
+    known = ~np.isnan(values)
+    return values[known], owners[known].astype(float)
+
+
+@contextmanager
+def bench(run: Run, backend: Backend, progress: Progress) -> Iterator[Bench]:
+    """The server of a run, started; the plan lists the loads as they are played."""
+    run.plan = msgspec.structs.replace(run.plan, cases=[])
+    try:
+        with opened(run, backend, progress) as session:
+            session.calibrate()
+            yield Bench(run, session)
+    finally:
+        run.release()

@@ -1,0 +1,195 @@
+"""The loads of a calibration, one after another, each of which may change the next. At most five minutes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from harness.fitting.bench import Batch, Bench
+from harness.fitting.loads import Lengths, Load
+from harness.fitting.seen import Seen
+from harness.measure.result import Reason
+
+LEVELS = (2, 4, 8, 16, 32)
+BURST = 512
+BUDGET_S = 300.0
+WARM_S = 2.0
+WARM_WINDOWS_MAX = 10
+AGREE = 0.05
+"""Windows agree if their mean latencies differ by less."""
+DRIFT_MAX = 0.03
+TRIES = 2
+"""A load with an invalid verdict is played once more."""
+_BURST_S = 20.0
+"""A burst has no more requests than the server answers in this time."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Lengths and times of a calibration."""
+
+    low: int = 6
+    high: int = 230
+    idle_s: float = 25.0
+    level_s: float = 15.0
+    items: int = 2500
+    seed: int = 1
+    # Loads with other random numbers than those before.
+    lengths: str = "levels"
+
+    @property
+    def mixed(self) -> Lengths:
+        """Six lengths."""
+        return Lengths(self.lengths, self.low, self.high)
+
+    @property
+    def one(self) -> Lengths:
+        """One length in the middle."""
+        return Lengths.constant(round((self.low * self.high) ** 0.5))
+
+
+@dataclass
+class Calibration:
+    """What was seen, and what is wrong with it."""
+
+    plan: Plan
+    idle: Seen | None = None
+    closed: list[Seen] = field(default_factory=list)
+    burst: Seen | None = None
+    arrivals: Seen | None = None
+    loads: dict[str, Load] = field(default_factory=dict)
+    idle_again: Seen | None = None
+    # By load, what the server says of its batches; empty for a black box.
+    batches: dict[str, list[Batch]] = field(default_factory=dict)
+    queue_s: float = 0.0  # of a request alone, as the server says
+    warm_windows: int = 0
+    settled: bool = False
+    problems: list[Reason] = field(default_factory=list)
+    took_s: float = 0.0
+
+    @property
+    def all(self) -> list[Seen]:
+        """Every load that was played after the warm-up."""
+        found = [self.idle, *self.closed, self.burst, self.arrivals, self.idle_again]
+        return [one for one in found if one is not None]
+
+    @property
+    def drift(self) -> float:
+        """How much slower the server was at the end than at the beginning, as a share."""
+        if self.idle is None or self.idle_again is None:
+            return 0.0
+        before, after = _by_length(self.idle), _by_length(self.idle_again)
+        shares = [after[key] / before[key] - 1 for key in after if key in before]
+        return float(np.median(shares)) if shares else 0.0
+
+    @property
+    def drift_noise(self) -> float:
+        """The standard error of the drift, from the scatter of the idle latencies."""
+        found = [_scatter(one) for one in (self.idle, self.idle_again) if one is not None]
+        return float(np.sqrt(sum(one**2 for one in found)))
+
+
+def _by_length(seen: Seen) -> dict[int, float]:
+    lengths = np.array([shape.longest for shape in seen.shapes])
+    return {int(one): float(np.median(seen.latency[lengths == one])) for one in np.unique(lengths)}
+
+
+def _scatter(seen: Seen) -> float:
+    """The relative standard error of the median latency, given the length."""
+    typical = _by_length(seen)
+    ratios = seen.latency / np.array([typical[shape.longest] for shape in seen.shapes])
+    return float(1.2533 * ratios.std() / np.sqrt(max(1, len(ratios))))
+
+
+class Calibrating:
+    """Plays the loads."""
+
+    def __init__(self, bench: Bench, plan: Plan, say: Say, white_box: bool = False) -> None:
+        self._bench = bench
+        self._white_box = white_box
+        self._plan = plan
+        self._say = say
+        self._found = Calibration(plan)
+        self._began = time.monotonic()
+        self._played = 0
+
+    def run(self) -> Calibration:
+        """All of them. Raises KeyboardInterrupt."""
+        found, plan = self._found, self._plan
+        self._warm()
+        if self._white_box:
+            found.queue_s = self._bench.queue_s(plan.mixed)
+        found.idle = self._play("idle", plan.mixed, 1, plan.idle_s)
+        refused = bool(found.idle.refused.any())
+        for level in LEVELS:
+            if refused:
+                break
+            found.closed.append(self._play(f"in flight {level}", plan.mixed, level, plan.level_s))
+            refused = bool(found.closed[-1].refused.any())
+        if not refused:
+            found.closed.append(self._play("in flight 16, one length", plan.one, 16, plan.level_s * 2 / 3))
+        found.burst = self._burst()
+        if refused or found.burst.refused.any():
+            found.arrivals = self._arrivals()
+        found.idle_again = self._play("idle again", plan.mixed, 1, plan.idle_s / 2)
+        found.took_s = time.monotonic() - self._began
+        return found
+
+    def _warm(self) -> None:
+        """Load until three windows agree."""
+        means: list[float] = []
+        for window in range(WARM_WINDOWS_MAX):
+            seen = self._play(f"warm-up {window + 1}", self._plan.mixed, 2, WARM_S, counts=False)
+            means.append(float(np.median(seen.latency[seen.ok])) if seen.ok.any() else np.nan)
+            last = means[-3:]
+            if len(last) == 3 and max(last) <= min(last) * (1 + AGREE):
+                self._found.settled = True
+                break
+        self._found.warm_windows = len(means)
+
+    def _burst(self) -> Seen:
+        answered = max(self._rate(seen) for seen in self._found.all)
+        size = int(np.clip(answered * _BURST_S, 64, BURST))
+        return self._play(f"burst of {size}", self._plan.mixed, size, self._plan.level_s * 4, items=size)
+
+    def _arrivals(self) -> Seen:
+        """Arrivals above the rate that the server has answered so far."""
+        rate = 1.5 * max(self._rate(seen.before_refusals()) for seen in self._found.all)
+        load = Load(f"arrivals at {rate:.3g}/s", self._plan.mixed, rate_per_s=rate, seconds=self._plan.level_s)
+        return self._played_well(load)
+
+    @staticmethod
+    def _rate(seen: Seen) -> float:
+        taken = seen.part(seen.ok)
+        return len(taken) / float(np.max(taken.done) - np.min(taken.sent)) if len(taken) else 0.0
+
+    def _play(
+        self, name: str, lengths: Lengths, level: int, seconds: float, items: int | None = None, counts: bool = True
+    ) -> Seen:
+        self._played += 1
+        load = Load(
+            name, lengths, level, seconds=seconds, items=items or self._plan.items,
+            seed=self._plan.seed * 1000 + self._played,
+        )  # fmt: skip
+        return self._played_well(load, counts)
+
+    def _played_well(self, load: Load, counts: bool = True) -> Seen:
+        """Play a load, once more if its verdict is invalid; the second verdict is kept."""
+        reasons: list[Reason] = []
+        for turn in range(TRIES):
+            name = load.name if not turn else f"{load.name}, again"
+            self._say(name)
+            seen, reasons = self._bench.play(replace(load, name=name))
+            if counts and (batches := self._bench.batches() if self._white_box else []):
+                self._found.batches[name] = batches
+            if counts:
+                self._found.loads[name] = replace(load, name=name)
+            if not reasons or not counts:
+                return seen
+        self._found.problems += reasons
+        return seen

@@ -1,0 +1,324 @@
+"""From a calibration to the parameters of a server, with what the records determine and what they do not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from harness.fitting import white_box
+from harness.fitting.calibration import Calibration
+from harness.fitting.generation import StreamLaw, stream_law, streaming_at_once
+from harness.fitting.inversion import Law, Structure, Units, grouped, law, padded, units_of, waiting
+from harness.fitting.refusals import Refusals, refusals
+from harness.fitting.residuals import cv_of, jitter_of
+from harness.fitting.seen import Floats, Seen
+from mock_server.jitter import Constant, Jitter
+
+PADS = (1, 8, 16, 32, 64)
+WORKERS_MAX = 64
+UNBOUNDED = 64
+"""So many batches at once mean that nothing waits."""
+SURE = 0.03
+"""A parameter is determined if its standard error is at most this share of it."""
+_SIMPLER = 1.02
+"""A simpler structure is kept if its spread is at most this many times the least."""
+_NEAR = 1.7
+"""Structures with a spread of at most this many times the least are worth a simulation."""
+_MOST = 6
+"""Most structures that are simulated."""
+_ALIKE = 0.08
+"""Residuals of lone requests and of all differ by less than this share if only the server makes them."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One parameter. `error` is its standard error; `note` says why it is not determined."""
+
+    name: str
+    value: float
+    error: float | None = None
+    note: str = ""
+
+    @property
+    def determined(self) -> bool:
+        """Whether the loads determine it."""
+        return not self.note
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What the user knows and the fit must not change."""
+
+    workers: int | None = None
+    batch_items: int | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The parameters of a server."""
+
+    structure: Structure
+    law: Law | None
+    jitter: Jitter | None
+    streams: StreamLaw | None
+    stream_jitters: tuple[Jitter, Jitter] | None
+    refusals: Refusals
+    estimates: tuple[Estimate, ...]
+    # Other structures that explain the records as well.
+    alternatives: tuple[Structure, ...] = ()
+    overhead_tokens: float = 0.0
+    # The most padded tokens of a batch; 0: all batches were full or there were none.
+    batch_tokens_seen: int = 0
+    white_box: bool = False
+    overhead_jitter: Jitter = field(default_factory=Constant)
+
+
+def fits(calibration: Calibration, tolerance_s: float, fixed: Fixed | None = None) -> list[Fit]:
+    """The sets of parameters that may explain a calibration, the likeliest first.
+
+    `tolerance_s`: answers of one batch come at most this far apart.
+    """
+    assert calibration.burst is not None  # noqa: S101 - a calibration has one
+    bounds = refusals(calibration.burst, calibration.arrivals, [one for one in calibration.all if one.concurrency])
+    loads = [seen for seen in (_usable(one) for one in calibration.all) if len(seen) >= 2]
+    if loads[0].shapes[0].output:
+        return [_of_streams(loads, bounds)]
+    if calibration.batches:
+        return [of_log(calibration, bounds)]
+    return _of_batches(loads, bounds, tolerance_s, fixed or Fixed())
+
+
+def fit(calibration: Calibration, tolerance_s: float, fixed: Fixed | None = None) -> Fit:
+    """The likeliest parameters, by the spread of the service times alone."""
+    found = fits(calibration, tolerance_s, fixed)
+    return with_alternatives(found[0], [one.structure for one in found[1:] if _as_good(one, found[0])])
+
+
+def _as_good(one: Fit, best: Fit) -> bool:
+    assert one.law is not None  # noqa: S101 - streams have no alternatives
+    assert best.law is not None  # noqa: S101 - as above
+    return one.law.spread <= best.law.spread * _SIMPLER + 1e-4
+
+
+def _usable(seen: Seen) -> Seen:
+    """Answered requests; of a closed loop only those before the first refusal."""
+    part = seen.before_refusals() if 0 < seen.concurrency < 64 else seen
+    return part.part(part.ok)
+
+
+def _of_batches(loads: Sequence[Seen], bounds: Refusals, tolerance_s: float, fixed: Fixed) -> list[Fit]:
+    found: list[tuple[Structure, Law]] = []
+    for structure in _structures(loads, tolerance_s, fixed):
+        units = [units_of(seen, structure, tolerance_s) for seen in loads]
+        fitted = law(units, structure)
+        if structure.lingers and fitted.values["linger_s"] == 0:
+            continue
+        if structure.batch_items > 1 and structure.workers and not _batches(units, structure, fitted):
+            continue
+        found.append((structure, fitted))
+    least = min(fitted.spread for _, fitted in found)
+    near = [one for one in found if one[1].spread <= least * _NEAR + 1e-4]
+    near.sort(key=lambda one: (one[1].spread > least * _SIMPLER + 1e-4, *_order(one, least)))
+    return [_whole(structure, loads, bounds, tolerance_s) for structure, _ in near[:_MOST]]
+
+
+def _order(one: tuple[Structure, Law], least: float) -> tuple[float, ...]:
+    """Among equally good structures the simpler one first, else the one with the smaller spread."""
+    structure, fitted = one
+    good = fitted.spread <= least * _SIMPLER + 1e-4
+    return _complexity(structure) if good else (fitted.spread, 0, 0)
+
+
+def _whole(structure: Structure, loads: Sequence[Seen], bounds: Refusals, tolerance_s: float) -> Fit:
+    """The fit under one structure, with its padding."""
+    structure, fitted = _padded(loads, structure, tolerance_s)
+    jitter = jitter_of(_residuals(fitted, loads, structure, tolerance_s))
+    units = [units_of(seen, structure, tolerance_s) for seen in loads]
+    tokens = max(int((one.items * padded(one.longest, structure.pad_multiple)).max()) for one in units)
+    made = Fit(structure, fitted, jitter, None, None, bounds, (), batch_tokens_seen=tokens)
+    return replace(made, estimates=tuple(batch_estimates(made)))
+
+
+def with_alternatives(found: Fit, others: Sequence[Structure]) -> Fit:
+    """The fit with the other structures that explain the records as well."""
+    made = replace(found, alternatives=tuple(others))
+    if found.law is None or not others:
+        return made
+    note = "the records fit as well with " + others[0].text
+    estimates = tuple(
+        replace(one, note=one.note or note) if one.name in ("workers", "batch_max_items") else one
+        for one in made.estimates
+    )
+    return replace(made, estimates=estimates)
+
+
+def _residuals(found: Law, loads: Sequence[Seen], structure: Structure, tolerance_s: float) -> Floats:
+    """The relative residuals: of all loads if those of lone requests are alike, else of lone requests alone.
+
+    A client that is busy takes answers late, which is no jitter of the server.
+    """
+    counts = [len(units_of(seen, structure, tolerance_s).done) for seen in loads]
+    ends = np.cumsum(counts)
+    lone = [
+        found.ratios[end - count : end]
+        for seen, count, end in zip(loads, counts, ends, strict=True)
+        if seen.concurrency == 1
+    ]
+    alone = np.concatenate(lone) if lone else np.empty(0)
+    if len(alone) < 100 or abs(alone.std() / found.ratios.std() - 1) < _ALIKE:
+        return found.ratios
+    return np.asarray(alone / alone.mean())
+
+
+def _batches(units: Sequence[Units], structure: Structure, fitted: Law) -> bool:
+    """Whether batches that left others waiting had more than one item: answers may come together by chance."""
+    left = [one.items[waiting(one, structure, fitted.values["overhead_s"])] for one in units]
+    sizes = np.concatenate(left)
+    return not len(sizes) or float((sizes > 1).mean()) >= 0.5
+
+
+def _complexity(structure: Structure) -> tuple[float, ...]:
+    # A server without a bound is the simplest: nothing waits in it.
+    return (structure.lingers, structure.batch_items, structure.workers)
+
+
+def _structures(loads: Sequence[Seen], tolerance_s: float, fixed: Fixed) -> list[Structure]:
+    """The structures that may explain the loads."""
+    sizes = {1, _batch_items(loads, tolerance_s)} if fixed.batch_items is None else {fixed.batch_items}
+    found = []
+    for size in sorted(sizes):
+        for workers in _workers(loads, size, tolerance_s) if fixed.workers is None else [fixed.workers]:
+            found.append(Structure(workers, size))
+            if size > 1 and workers:
+                found.append(Structure(workers, size, lingers=True))
+    return found
+
+
+def _batch_items(loads: Sequence[Seen], tolerance_s: float) -> int:
+    """The most items that were answered together in several batches."""
+    wide = Structure(batch_items=1 << 20)
+    sizes: list[int] = []
+    for seen in loads:
+        sizes += [sum(seen.shapes[place].items for place in group) for group in grouped(seen, wide, tolerance_s)]
+    counts = np.bincount(sizes)
+    often = np.flatnonzero(counts >= 3)
+    return int(often.max()) if len(often) else 1
+
+
+def _workers(loads: Sequence[Seen], size: int, tolerance_s: float) -> list[int]:
+    """Numbers of workers near what Little's law gives for batches alone and for the busiest load."""
+    structure = Structure(batch_items=size)
+    idle_s = float(np.median(loads[0].latency))
+    rates = []
+    for seen in loads:
+        units = units_of(seen, structure, tolerance_s)
+        if len(units.done) > 3:
+            rates.append(len(units.done) / float(units.done.max() - units.oldest.min()))
+    near = max(rates) * idle_s
+    low, high = max(1, math.floor(near * 0.5)), min(WORKERS_MAX, math.ceil(near * 1.6) + 1)
+    found = (
+        list(range(low, high + 1))
+        if high - low < 12
+        else sorted({round(low * (high / low) ** (k / 11)) for k in range(12)})
+    )
+    return [*sorted({1, 2, *found}), 0]
+
+
+def _padded(loads: Sequence[Seen], structure: Structure, tolerance_s: float) -> tuple[Structure, Law]:
+    """The padding with the least spread; the finest of those that are as good."""
+    units = [units_of(seen, structure, tolerance_s) for seen in loads]
+    tried = [(replace(structure, pad_multiple=pad), law(units, replace(structure, pad_multiple=pad))) for pad in PADS]
+    least = min(one.spread for _, one in tried)
+    return next((one, found) for one, found in tried if found.spread <= least + 1e-9)
+
+
+def batch_estimates(made: Fit) -> list[Estimate]:
+    assert made.law is not None  # noqa: S101 - of batches
+    found, structure = made.law, made.structure
+    estimates = []
+    for name, value in found.values.items():
+        if name not in found.terms:
+            continue
+        error = found.errors[name]
+        wide = error > SURE * max(value, 1e-12)
+        estimates.append(Estimate(name, value, error, "its interval is wide" if wide else ""))
+    if "per_item_s" not in found.terms:
+        estimates.append(Estimate("per_item_s", 0.0, None, "all batches have the same size: it is part of base_s"))
+    if "per_token_s" not in found.terms:
+        estimates.append(Estimate("per_token_s", 0.0, None, "all requests have the same length: it is part of base_s"))
+    unsure = ""
+    most = made.refusals.in_flight_seen
+    if not structure.workers:
+        unsure = f"bounded below: nothing waited, with up to {most} requests in flight"
+    estimates.append(Estimate("workers", structure.workers, None, unsure))
+    estimates.append(Estimate("batch_max_items", structure.batch_items, None, unsure))
+    if found.values["per_token_s"] > 0:
+        estimates.append(Estimate("pad_multiple", structure.pad_multiple))
+    assert made.jitter is not None  # noqa: S101 - of batches
+    cv = cv_of(made.jitter)
+    estimates.append(Estimate("cv", cv, cv / math.sqrt(2 * len(found.ratios))))
+    return [*estimates, *_bound_estimates(made.refusals, structure.workers)]
+
+
+def _bound_estimates(bounds: Refusals, workers: int) -> list[Estimate]:
+    if bounds.rate_per_s is not None:
+        found = [Estimate("rate_per_s", bounds.rate_per_s)]
+        if bounds.burst is not None:
+            found.append(Estimate("burst", bounds.burst))
+        return found
+    if bounds.in_flight is not None:
+        name = "in_flight" if bounds.status == 429 else "queue_max"
+        value = bounds.in_flight if bounds.status == 429 else bounds.in_flight - workers
+        return [Estimate(name, value)]
+    return [Estimate("in_flight", bounds.in_flight_seen, None, "bounded below: nothing was refused")]
+
+
+def of_log(calibration: Calibration, bounds: Refusals) -> Fit:
+    """The fit of a server that tells its batches."""
+    loads = list(calibration.batches.values())
+    batches = [one for load in loads for one in load]
+    idle, alone = calibration.idle, calibration.batches.get(calibration.idle.name if calibration.idle else "", [])
+    assert idle is not None  # noqa: S101 - a calibration has one
+    overheads = white_box.overheads(idle, alone) if alone else np.zeros(1)
+    overhead_s = float(overheads.mean())
+    linger_s = calibration.queue_s if calibration.queue_s > white_box.LINGER_MIN_S else 0.0
+    scale = white_box.scale(idle, alone) if alone and idle.shapes[0].items == 1 else 1.0
+    found = white_box.law_of(batches, max(0.0, overhead_s - linger_s), linger_s, scale)
+    workers = white_box.workers(loads)
+    most = max(one.items for one in batches)
+    pad = max(1, round(white_box.pad_multiple(batches) / scale))
+    structure = Structure(0 if workers >= UNBOUNDED else workers, most, pad, lingers=linger_s > 0)
+    tokens = max(one.items * one.length for one in batches)
+    made = Fit(
+        structure, found, jitter_of(found.ratios), None, None, bounds, (), batch_tokens_seen=tokens, white_box=True
+    )
+    return replace(made, estimates=tuple(batch_estimates(made)))
+
+
+def _of_streams(loads: Sequence[Seen], bounds: Refusals) -> Fit:
+    most = max(streaming_at_once(seen) for seen in loads)
+    candidates = sorted({0, *range(most, most + 3)})
+    laws = [stream_law(loads, slots) for slots in candidates]
+    least = min(one.spread for one in laws)
+    found = next(
+        one for one in sorted(laws, key=lambda one: one.slots or 1 << 20) if one.spread <= least * _SIMPLER + 1e-4
+    )
+    jitters = jitter_of(found.first_ratios), jitter_of(found.next_ratios)
+    estimates = [
+        Estimate(name, found.values[name], found.errors[name],
+                 "its interval is wide" if found.errors[name] > SURE * max(found.values[name], 1e-12) else "")
+        for name in found.terms
+    ]  # fmt: skip
+    for name, jitter, ratios in (
+        ("ttft_cv", jitters[0], found.first_ratios),
+        ("itl_cv", jitters[1], found.next_ratios),
+    ):
+        estimates.append(Estimate(name, cv_of(jitter), cv_of(jitter) / math.sqrt(2 * max(1, len(ratios)))))
+    unbounded = "" if found.slots else f"bounded below: {most} sequences ran at once, and none waited"
+    estimates.append(Estimate("running_max", found.slots or most, None, unbounded))
+    return Fit(
+        Structure(workers=0), None, None, found, jitters, bounds, (*estimates, *_bound_estimates(bounds, found.slots))
+    )

@@ -1,0 +1,67 @@
+"""A fit in words: its parameters, what is not determined, and its errors on the loads of the calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.fitting.estimates import Estimate
+from harness.fitting.figures import Figures, relative
+from harness.fitting.fitter import Fitted
+
+COLUMNS = (
+    ("rate", "rate"),
+    ("p50", "p50"),
+    ("p95", "p95"),
+    ("ttft_p50", "TTFT"),
+    ("itl_p50", "ITL"),
+    ("refused", "refused"),
+)
+
+
+def table(found: Fitted) -> str:
+    """The whole report."""
+    lines = [f"structure: {found.fit.structure.text}" if found.fit.streams is None else "structure: a language model"]
+    lines += [_line(one) for one in found.fit.estimates]
+    lines += ["", "error of the fitted profile on the loads of the calibration (played over measured, minus 1):"]
+    shown = [(name, title) for name, title in COLUMNS if any(_error(pair, name) is not None for pair in found.pairs)]
+    lines.append(f"{'load':28}" + "".join(f"{title:>9}" for _, title in shown))
+    for pair in found.pairs:
+        cells = "".join(f"{_percent(_error(pair, name)):>9}" for name, _ in shown)
+        lines.append(f"{pair[0]:28}{cells}")
+    lines.append(f"loss {found.loss:.1%}, drift {found.calibration.drift:+.1%}")
+    lines += [f"invalid: {one.case}: {one.text}" for one in found.calibration.problems]
+    return "\n".join(lines)
+
+
+def _line(one: Estimate) -> str:
+    seconds = one.name.endswith("_s") and one.name != "rate_per_s"
+    value = f"{one.value * 1e3:.4g} ms" if seconds else f"{one.value:.4g}"
+    error = "" if one.error is None else f" +- {one.error * (1e3 if seconds else 1):.2g}"
+    return f"  {one.name:26} {value}{error}" + (f"   NOT DETERMINED: {one.note}" if one.note else "")
+
+
+def _error(pair: tuple[str, Figures, Figures], name: str) -> float | None:
+    return relative(pair[1], pair[2], name)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:+.1%}"
+
+
+def as_data(found: Fitted) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "structure": found.fit.structure.text,
+        "parameters": [
+            {"name": one.name, "value": one.value, "error": one.error, "determined": one.determined, "note": one.note}
+            for one in found.fit.estimates
+        ],
+        "loads": [
+            {"name": name, "errors": {key: relative(one, other, key) for key, _ in COLUMNS}}
+            for name, one, other in found.pairs
+        ],
+        "loss": found.loss,
+        "drift": found.calibration.drift,
+        "refused": list(found.refused),
+        "proof": found.profile.proof,
+    }

@@ -1,0 +1,297 @@
+"""`paceline fit`: a calibration of a server, the profile that plays it, and whether that profile may be used."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from harness.base.options import REQUIRED, option
+from harness.base.quantity import duration_s
+from harness.client.errors import UsageError
+from harness.experiment.backend import Backend, Progress
+from harness.experiment.prepare import Run, prepare
+from harness.experiment.run import ChildProcesses
+from harness.experiment.settings import RunSettings
+from harness.fitting.bench import Virtual, bench
+from harness.fitting.calibration import DRIFT_MAX, Calibrating, Calibration, Plan
+from harness.fitting.estimates import Estimate, Fit, Fixed, fits
+from harness.fitting.figures import IN_LOSS, Figures, figures, loss, relative, steadiness
+from harness.fitting.loads import Lengths, Load
+from harness.fitting.profile_file import profile_of, with_proof
+from harness.fitting.replaying import played
+from harness.fitting.search import Search
+from harness.fitting.seen import Seen
+from mock_server.profile import Profile
+
+TIME_S = 300.0
+LOSS_MAX = 0.10
+"""A fit whose simulation is further from the calibration than this is refused."""
+RATE_ERROR_MAX = 0.10
+FAILURES_MAX = 0.02
+STALLED = 0.6
+"""A window of a load with a smaller share of the usual answers is a stall, if the fitted server has none."""
+_TOGETHER = 0.1
+"""Answers of one batch come within this share of the latency of a request alone."""
+_TOGETHER_MIN_S = 0.0003
+_VIRTUAL_S = 1e-6
+_OWN_S = 6.0
+"""Seconds for which the mock's own overhead is measured."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What is fitted, and how long it may take."""
+
+    out: Path = option(REQUIRED, "File of the fitted profile.", kind=Path, metavar="FILE.toml")
+    target: str | None = option(None, "Server to fit.", metavar="URL")
+    server: str | None = option(
+        None, "Fit an embedded mock with this profile in place of --target, to try the method.", names="profile"
+    )
+    task: str = option("similarity", "Task of every request.", metavar="NAME[:...]", names="task")
+    lengths: str = option("6:230", "Shortest and longest text of the calibration, in words.", metavar="LOW:HIGH")
+    time_s: float = option(TIME_S, "Most time of the calibration.", kind=duration_s, least=20, most=3600)
+    workers: int | None = option(None, "Workers of the server, if you know them; 0: no bound.", kind=int, least=0)
+    batch_items: int | None = option(None, "Most items of a batch, if you know it; 1: no batches.", kind=int, least=1)
+    black_box: bool = option(False, "Do not read /debug/batches and Server-Timing, even if the server has them.")
+    seed: int = option(1, "Seed of the texts and of the simulations.", least=0)
+    overwrite: bool = option(False, "Replace the file and the records if they are there already.")
+    records: Path | None = option(
+        None, "Directory of the calibration's records [default: runs/<time>-fit].", kind=Path, metavar="DIR"
+    )
+
+    def __post_init__(self) -> None:
+        if (self.target is None) == (self.server is None):
+            raise UsageError("fit needs --target URL, the server to fit (or --server, to fit a mock)")
+        if self.out.suffix != ".toml":
+            raise UsageError(f"--out {self.out}: must end in .toml, or --server does not take it for a file")
+        if self.out.exists() and not self.overwrite:
+            raise UsageError(f"--out {self.out}: exists already; choose another file or add --overwrite")
+        self.bounds()
+
+    def bounds(self) -> tuple[int, int]:
+        """The shortest and the longest text. Raises UsageError."""
+        low, colon, high = self.lengths.partition(":")
+        if not (colon and low.isdigit() and high.isdigit() and 1 <= int(low) < int(high) <= 100_000):
+            raise UsageError(f"--lengths {self.lengths}: must be LOW:HIGH in words, 1 <= LOW < HIGH <= 100000")
+        return int(low), int(high)
+
+    def plan(self) -> Plan:
+        """The loads, as long as the time allows."""
+        low, high = self.bounds()
+        share = self.time_s / TIME_S
+        return Plan(low, high, idle_s=24 * share, level_s=14 * share, seed=self.seed)
+
+    def run(self, simulated: bool) -> Run:
+        """The run whose records the calibration is. Raises UsageError."""
+        stamp = dt.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+        return prepare(
+            RunSettings(
+                strategies=("queue-stream:concurrency=1",),
+                target=self.target,
+                server=self.server or "null",
+                task=streaming(self.task),
+                items=1,
+                seed=self.seed,
+                simulated=simulated,
+                calibrate=not simulated,
+                out=self.records or Path("runs") / f"{stamp}-fit",
+                overwrite=self.overwrite,
+            ),
+            kind="fit",
+        )
+
+
+def streaming(task: str) -> str:
+    """The task, with its answers streamed if it can do that: tokens are timed one by one."""
+    from harness import plugins
+
+    made = plugins.make("task", task)
+    if "stream" not in plugins.settings_of(made) or plugins.settings_of(made)["stream"]:
+        return task
+    return task + (",stream=true" if ":" in task else ":stream=true")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The result of a fit. `refused` says why the server cannot be fitted."""
+
+    profile: Profile
+    fit: Fit
+    calibration: Calibration
+    pairs: tuple[tuple[str, Figures, Figures], ...]
+    loss: float
+    refused: tuple[str, ...]
+    own_s: float = 0.0
+
+
+Say = Callable[[str], None]
+
+
+def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progress: Progress | None = None) -> Fitted:
+    """Calibrate a server and fit a profile to it. Raises UsageError and KeyboardInterrupt."""
+    run = wanted.run(simulated)
+    backend: Backend = Virtual(run) if simulated else ChildProcesses(run, progress or _silent)
+    with bench(run, backend, progress or _silent) as server:
+        calibration = Calibrating(server, wanted.plan(), say, not wanted.black_box).run()
+    failed = _failures(calibration)
+    if failed is not None:
+        raise UsageError(failed)
+    idle = calibration.idle
+    assert idle is not None  # noqa: S101 - a calibration has one
+    own_s = 0.0 if simulated else _own_s(wanted, idle, say)
+    say("fitting")
+    tolerance_s = _VIRTUAL_S if simulated else max(_TOGETHER_MIN_S, _TOGETHER * float(np.median(idle.latency)))
+    candidates = fits(calibration, tolerance_s, Fixed(wanted.workers, wanted.batch_items))
+    measured = [(calibration.loads[seen.name], seen) for seen in calibration.all]
+    search = Search(measured, streaming(wanted.task), wanted.seed + 1, own_s)
+    found = search.best(candidates, say)
+    both = search.whole(found)
+    pairs, lost = [(seen.name, *pair) for (_, seen), pair in zip(measured, both, strict=True)], loss(both)
+    profile = profile_of(found, own_s)
+    refused = tuple(_refused(calibration, profile, pairs, lost, wanted))
+    proof = _proof(run, wanted, found, calibration, pairs, lost)
+    summary = f"Fitted to {proof['fitted_to']} on {proof['date'][:10]}, task {wanted.task}: {found.structure.text}."
+    made = with_proof(msgspec.structs.replace(profile, summary=summary), proof)
+    return Fitted(made, found, calibration, tuple(pairs), lost, refused, own_s)
+
+
+def _silent(event: str, facts: dict[str, Any]) -> None:
+    return None
+
+
+def _failures(calibration: Calibration) -> str | None:
+    """One line if requests failed in another way than by a refusal."""
+    for seen in calibration.all:
+        failed = float((~seen.ok & ~seen.refused).mean()) if len(seen) else 1.0
+        if failed > FAILURES_MAX:
+            return f"cannot be fitted: {failed:.0%} of the requests of the load '{seen.name}' failed"
+    return None
+
+
+def _own_s(wanted: FitSettings, idle: Seen, say: Say) -> float:
+    """What a mock process and its client add to the times of a profile, on this machine: a mean.
+
+    The mock has the service time of the server, because a machine that sleeps between requests wakes up late.
+    """
+    say("overhead of a mock on this machine")
+    streams = bool(idle.shapes[0].output)
+    known = (idle.first - idle.sent if streams else idle.latency)[idle.ok]
+    service_s = float(f"{np.median(known):.6g}")
+    with tempfile.TemporaryDirectory(prefix="paceline-fit-") as folder:
+        plain = Path(folder) / "plain.toml"
+        plain.write_text(f"[service]\nbase_s = {service_s!r}\n[generation]\nttft_base_s = {service_s!r}\n")
+        settings = replace(
+            wanted, out=Path(folder) / "own.toml", target=None, server=str(plain), records=Path(folder) / "run"
+        )
+        run = settings.run(simulated=False)
+        run.settings = replace(run.settings, calibrate=False)
+        with bench(run, ChildProcesses(run, _silent), _silent) as server:
+            seen = server.play(Load("alone", Lengths.constant(16), 1, seconds=_OWN_S, items=2000))[0]
+    of = (seen.first - seen.sent if streams else seen.latency)[seen.ok]
+    return max(0.0, float(of.mean()) - service_s) if len(of) else 0.0
+
+
+Pairs = list[tuple[str, Figures, Figures]]
+
+
+def _refused(calibration: Calibration, profile: Profile, pairs: Pairs, lost: float, wanted: FitSettings) -> list[str]:
+    """Why the profile must not be used, in words."""
+    found = []
+    noise = calibration.drift_noise
+    if abs(calibration.drift) > max(DRIFT_MAX, 2 * noise):
+        found.append(
+            f"the server became {abs(calibration.drift):.1%} {'slower' if calibration.drift > 0 else 'faster'} during "
+            f"the calibration; at most {DRIFT_MAX:.0%} is allowed"
+        )
+    found += _stalls(calibration, profile, wanted)
+    worst = max(pairs, key=lambda pair: abs(relative(pair[1], pair[2], "rate") or 0.0))
+    error = relative(worst[1], worst[2], "rate") or 0.0
+    if abs(error) > max(RATE_ERROR_MAX, 2 * _floor(calibration)):
+        found.append(f"its throughput under the load '{worst[0]}' is {-error:+.0%} off what fits the other loads")
+    elif lost > max(LOSS_MAX, 2 * _floor(calibration)):
+        found.append(
+            f"no set of parameters explains all loads: the error of the best is {lost:.0%}, over {LOSS_MAX:.0%}"
+        )
+    return found
+
+
+def _floor(calibration: Calibration) -> float:
+    """How much the same load differed at the beginning and at the end: no profile can be nearer than that."""
+    if calibration.idle is None or calibration.idle_again is None:
+        return 0.0
+    before, after = figures(calibration.idle), figures(calibration.idle_again)
+    errors = [relative(before, after, name) for name in ("rate", "p50", "p95")]
+    return max((abs(error) for error in errors if error is not None), default=0.0)
+
+
+def _stalls(calibration: Calibration, profile: Profile, wanted: FitSettings) -> list[str]:
+    """Loads in which the server nearly stopped for a while, and the fitted one does not."""
+    found = []
+    for seen in [one for one in calibration.closed if not one.refused.any()]:
+        share = steadiness(seen)
+        if share >= STALLED:
+            continue
+        again = played(profile, [replace(calibration.loads[seen.name], items=len(seen))], streaming(wanted.task), 5)[0]
+        if steadiness(again) > (1 + share) / 2:
+            found.append(
+                f"the server did not work steadily: under the load '{seen.name}' it answered {1 - share:.0%} fewer "
+                "requests for a while (a stall, or a change of its size)"
+            )
+    return found
+
+
+def _proof(
+    run: Run, wanted: FitSettings, found: Fit, calibration: Calibration, pairs: Pairs, lost: float
+) -> dict[str, Any]:
+    """What the profile says of itself."""
+    environment = run.plan.environment
+    undetermined = [f"{one.name}: {one.note}" for one in found.estimates if not one.determined]
+    return {
+        "status": "fitted",
+        "fitted_to": wanted.target or f"the mock {Path(wanted.server or '').stem}",
+        "date": run.plan.started_at,
+        "task": wanted.task,
+        "command": run.plan.command or _command(wanted),
+        "tool": run.plan.tool.get("version", ""),
+        "machine": str(environment.get("cpu_model") or environment.get("simulated", ""))[:120],
+        "cores": environment.get("cpu_cores_usable") or 0,
+        "calibration_loss": lost,
+        "calibration_drift": calibration.drift,
+        "calibration_requests": sum(len(seen) for seen in calibration.all),
+        "invalid_loads": [f"{one.case}: {one.code}" for one in calibration.problems],
+        "largest_residual": _largest(found),
+        "not_determined": undetermined,
+        "parameters": {one.name: _written(one) for one in found.estimates if one.determined},
+    }
+
+
+def _command(wanted: FitSettings) -> str:
+    of = f"--target {wanted.target}" if wanted.target else f"--server {wanted.server}"
+    return f"paceline fit {of} --task {wanted.task} --out {wanted.out.name} --seed {wanted.seed}"
+
+
+def _largest(found: Fit) -> float:
+    """The largest relative residual of a batch or a first token."""
+    ratios = found.law.ratios if found.law is not None else found.streams.first_ratios if found.streams else np.ones(1)
+    return float(np.abs(ratios - 1).max())
+
+
+def _written(one: Estimate) -> Any:
+    return one.value if one.error is None else [one.value, one.error]
+
+
+def worst_errors(pairs: Pairs) -> dict[str, float]:
+    """The largest error of each figure, over the loads."""
+    found: dict[str, float] = {}
+    for name in IN_LOSS:
+        errors = [abs(error) for _, one, other in pairs if (error := relative(one, other, name)) is not None]
+        if errors:
+            found[name] = max(errors)
+    return found

@@ -1,0 +1,167 @@
+"""A fitted profile as a TOML file of the mock."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.base.files import write_atomically
+from harness.client.errors import UsageError
+from harness.fitting.estimates import Fit
+from mock_server.profile import Capacity, Generation, Limits, Network, Profile, Service
+from mock_server.proof import VOID, digest
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+QUEUE_MAX = 1_000_000
+"""Of a server whose bound was never reached."""
+
+
+def profile_of(fit: Fit, own_s: float = 0.0) -> Profile:
+    """The mock that plays a fit. `own_s`: time that a mock process and its client take for a request anyway."""
+    if fit.streams is not None:
+        return _of_streams(fit, own_s)
+    assert fit.law is not None  # noqa: S101 - a fit has one of both
+    assert fit.jitter is not None  # noqa: S101 - it comes with the law
+    values, structure, bounds = fit.law.values, fit.structure, fit.refusals
+    overhead_s, base_s = _shared(values["overhead_s"], values["base_s"], own_s)
+    queue = QUEUE_MAX if bounds.in_flight is None or bounds.status == 429 else bounds.in_flight - structure.workers
+    return Profile(
+        network=Network(overhead_s=overhead_s, own_s=own_s, jitter=fit.overhead_jitter),
+        service=Service(
+            base_s=base_s,
+            per_item_s=values["per_item_s"],
+            per_token_s=values["per_token_s"],
+            per_square_s=values["per_square_s"],
+            jitter=fit.jitter,
+        ),
+        capacity=Capacity(
+            workers=structure.workers,
+            queue_max=max(0, queue),
+            batch_max_items=structure.batch_items,
+            batch_max_tokens=structure.batch_tokens,
+            pad_multiple=structure.pad_multiple,
+            batch_linger_s=values["linger_s"],
+            batch_overhead_tokens=fit.overhead_tokens,
+        ),
+        limits=_limits(fit),
+    )
+
+
+def _of_streams(fit: Fit, own_s: float) -> Profile:
+    assert fit.streams is not None  # noqa: S101 - its caller checked it
+    assert fit.stream_jitters is not None  # noqa: S101 - it comes with the streams
+    values: dict[str, Any] = dict(fit.streams.values)
+    slots, bounds = fit.streams.slots, fit.refusals
+    overhead_s, values["ttft_base_s"] = _shared(values.pop("overhead_s", 0.0), values["ttft_base_s"], own_s)
+    queue = QUEUE_MAX if bounds.in_flight is None or bounds.status == 429 else bounds.in_flight - slots
+    first, later = fit.stream_jitters
+    generation = Generation(
+        **values,
+        ttft_jitter=first,
+        itl_jitter=later,
+        running_max=slots,
+        queue_max=max(0, queue) if slots else QUEUE_MAX,
+    )
+    return Profile(network=Network(overhead_s=overhead_s, own_s=own_s), generation=generation, limits=_limits(fit))
+
+
+def _shared(overhead_s: float, base_s: float, own_s: float) -> tuple[float, float]:
+    """Overhead and base with at least the mock's own overhead in the former: the two can be one in the records."""
+    moved = min(max(0.0, own_s - overhead_s), base_s)
+    return overhead_s + moved, base_s - moved
+
+
+def _limits(fit: Fit) -> Limits:
+    bounds = fit.refusals
+    if bounds.rate_per_s is not None:
+        status: Any = 503 if bounds.status == 503 else 429
+        return Limits(rate_per_s=bounds.rate_per_s, burst=max(1, bounds.burst or 1), status=status)
+    if bounds.in_flight is not None and bounds.status == 429:
+        return Limits(in_flight=bounds.in_flight)
+    return Limits()
+
+
+def with_proof(profile: Profile, proof: dict[str, Any]) -> Profile:
+    """The profile as its file has it, with a proof and the hash of the parameters in it."""
+    kept: Profile = msgspec.convert(_rounded(msgspec.to_builtins(profile)), Profile)
+    return msgspec.structs.replace(kept, proof={**proof, "parameters_sha256": digest(kept)})
+
+
+def _rounded(value: Any) -> Any:
+    """Floats with six digits, as they are written."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {name: _rounded(one) for name, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def write(profile: Profile, path: Path) -> None:
+    """Write the profile; raises UsageError if that fails."""
+    try:
+        write_atomically(path, toml_of(profile).encode())
+    except OSError as error:
+        raise UsageError(f"--out {path}: {error.strerror or error}") from error
+
+
+def toml_of(profile: Profile) -> str:
+    """The file: what differs from the defaults, and the proof at its end."""
+    plain = {**msgspec.to_builtins(profile)}
+    for name in ("name", "summary", "proof"):
+        del plain[name]
+    changed = _changed(plain, msgspec.to_builtins(Profile()))
+    lines = [f"# {line}".rstrip() for line in profile.summary.splitlines()] + ["", *_table(changed, ""), ""]
+    if profile.proof:
+        proof = {name: value for name, value in profile.proof.items() if name != VOID}
+        lines += _table({"proof": proof}, "")
+    return "\n".join(lines).strip() + "\n"
+
+
+def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        default = defaults.get(name)
+        if value == default or value is None:
+            continue
+        if isinstance(value, dict) and isinstance(default, dict) and value.get("kind") == default.get("kind"):
+            found[name] = _changed(value, default)
+        else:
+            found[name] = _known(value) if isinstance(value, dict) else value
+    return found
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    """Without what is not set: TOML has no null."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _table(values: dict[str, Any], path: str) -> list[str]:
+    """Lines of a table: plain values first, then the tables in it."""
+    plain = [f"{_key(name)} = {_value(value)}" for name, value in values.items() if not isinstance(value, dict)]
+    lines = [*([f"[{path}]"] if path and (plain or not values) else []), *plain]
+    for name, value in values.items():
+        if isinstance(value, dict):
+            lines += ["", *_table(value, f"{path}.{_key(name)}" if path else _key(name))]
+    return lines
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _value(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}" if "." in f"{value:.6g}" or "e" in f"{value:.6g}" else f"{value:.1f}"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, dict):
+        inner = ", ".join(f"{_key(name)} = {_value(one)}" for name, one in value.items() if one is not None)
+        return "{ " + inner + " }"
+    return msgspec.json.encode(str(value)).decode()

@@ -1,0 +1,138 @@
+"""Rows of a verification: the error of a played figure beside the real server's own run-to-run noise. Pure.
+
+Rules of this file
+  1. The floor is what the real server differs from itself: two runs of one load, or the scatter within its runs.
+  2. A row is refuted if the error is more than its tolerance and more than twice the floor. It is not established if it
+     is not refuted and the floor is above the tolerance, and supported otherwise.
+  3. Refusals that neither server made are bounded below: the bound was never reached.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.fitting.figures import NAMES, Figures, relative
+from harness.measure.verification_result import VerifiedRow as Row
+from harness.measure.verification_result import VerifiedStatus as Status
+
+TOLERANCES = {
+    "rate": 0.05,
+    "p50": 0.05,
+    "p95": 0.10,
+    "p99": 0.15,
+    "ttft_p50": 0.10,
+    "ttft_p95": 0.15,
+    "itl_p50": 0.05,
+    "refused": 0.02,
+}
+"""Shares of the figure; of refusals, of the requests."""
+TITLES = {
+    "rate": "answers/s",
+    "p50": "p50",
+    "p95": "p95",
+    "p99": "p99",
+    "ttft_p50": "TTFT p50",
+    "ttft_p95": "TTFT p95",
+    "itl_p50": "ITL p50",
+    "refused": "refused",
+}
+DECISIVE = ("rate", "p50", "p95", "ttft_p50", "itl_p50")
+"""Without these rows a profile is not established. Tails alone do not prevent that."""
+_NOISE = 1.5
+"""The floor is at least so many standard errors: twice the floor is then three of them."""
+TOLERANT_UP_TO = 0.85
+"""Above this share of the capacity a small error of the service time is a large one of the latency."""
+
+
+@dataclass(frozen=True)
+class LoadPair:
+    """Runs of one load: on the real server and on the mock. `share` of the capacity; None for other loads."""
+
+    name: str
+    real: tuple[Figures, ...]
+    mock: tuple[Figures, ...]
+    share: float | None
+    # Relative standard errors of the figures within one run, by figure.
+    scatter: dict[str, float]
+    # A run of it was not a valid measurement, and neither was its repetition.
+    invalid: bool = False
+
+
+def rows(pair: LoadPair) -> list[Row]:
+    """A row for each figure that both have."""
+    found = [_row(pair, name) for name in NAMES]
+    return [row for row in found if row is not None]
+
+
+def _row(pair: LoadPair, name: str) -> Row | None:
+    measured, played = _mean(pair.real, name), _mean(pair.mock, name)
+    if measured is None or played is None:
+        return None
+    error = _error(name, measured, played)
+    floor, tolerance = _floor(pair, name), TOLERANCES[name]
+    sensitivity = None
+    if name == "refused" and measured == played == 0:
+        status: Status = "bounded below"
+    elif abs(error) > max(tolerance, 2 * floor):
+        status = "refuted"
+    else:
+        status = "not established" if floor > tolerance else "supported"
+    if pair.share is not None and pair.share > TOLERANT_UP_TO:
+        sensitivity = 1 / max(1e-3, 1 - pair.share)
+        if name not in ("rate", "refused") and status == "refuted":
+            status = "not established"
+    if pair.invalid and status in ("supported", "refuted"):
+        status = "not established"
+    return Row(pair.name, name, measured, played, error, floor, tolerance, status, sensitivity)
+
+
+def _error(name: str, measured: float, played: float) -> float:
+    if name == "refused":
+        return played - measured
+    return played / measured - 1 if measured > 0 else math.inf
+
+
+def _mean(runs: Sequence[Figures], name: str) -> float | None:
+    values = [value for one in runs if (value := getattr(one, name)) is not None]
+    return float(np.mean(values)) if len(values) == len(runs) and values else None
+
+
+def _floor(pair: LoadPair, name: str) -> float:
+    """The real server against itself, and not less than the noise of both means."""
+    twice = [abs(error) for one, other in zip(pair.real, pair.real[1:], strict=False)
+             if (error := relative(one, other, name)) is not None]  # fmt: skip
+    noise = _NOISE * pair.scatter.get(name, 0.0) * math.sqrt(1 / len(pair.real) + 1 / len(pair.mock))
+    return max([noise, *twice])
+
+
+def verdict(found: Sequence[Row], decisive_loads: Collection[str]) -> tuple[Status, str]:
+    """The verdict on a profile, and one sentence. Rows of `decisive_loads` must be established, but for the tails."""
+    refuted = [row for row in found if row.status == "refuted"]
+    if refuted:
+        worst = max(refuted, key=lambda row: abs(row.error or 0.0) / row.tolerance)
+        return "refuted", f"{len(refuted)} of {len(found)} rows are refuted; the worst is {_said(worst)}"
+    open_rows = [row for row in found if row.status == "not established"]
+    decisive = [row for row in open_rows if row.figure in DECISIVE and row.load in decisive_loads]
+    if decisive:
+        worst = max(decisive, key=lambda row: row.floor / row.tolerance)
+        if worst.floor <= worst.tolerance:
+            return "not established", (
+                f"{len(decisive)} of {len(found)} rows are of loads that were not measured validly; the client or the "
+                "machine was too slow. Verify it on a quiet machine"
+            )
+        return "not established", (
+            f"the server differs from itself too much for {len(decisive)} of {len(found)} rows: {TITLES[worst.figure]} "
+            f"under {worst.load} by {worst.floor:.1%}, with a tolerance of {worst.tolerance:.0%}. Verify it on a "
+            "quiet machine, or for longer"
+        )
+    more = f", {len(open_rows)} are not established" if open_rows else ""
+    return "supported", f"{sum(row.status == 'supported' for row in found)} of {len(found)} rows are supported{more}"
+
+
+def _said(row: Row) -> str:
+    shown = f"{(row.error or 0) * 100:+.1f} points" if row.figure == "refused" else f"{row.error or 0:+.1%}"
+    return f"{TITLES[row.figure]} under {row.load}: {shown}, floor {row.floor:.1%}"

@@ -1,0 +1,70 @@
+"""Rows and verdict of a verification."""
+
+from __future__ import annotations
+
+from harness.fitting.figures import Figures
+from harness.fitting.verdicts import LoadPair, rows, verdict
+
+
+def _figures(rate: float = 100.0, p50: float = 0.010, p95: float = 0.020, refused: float = 0.0) -> Figures:
+    return Figures(rate, p50, p95, None, None, None, None, refused, 1000)
+
+
+def _pair(real: list[Figures], mock: list[Figures], share: float | None = 0.6, **scatter: float) -> LoadPair:
+    return LoadPair("Poisson at 0.6", tuple(real), tuple(mock), share, scatter)
+
+
+def test_an_equal_server_is_supported_and_refusals_that_never_came_are_bounded_below() -> None:
+    found = rows(_pair([_figures()] * 2, [_figures()] * 2))
+    assert {row.figure: row.status for row in found} == {
+        "rate": "supported",
+        "p50": "supported",
+        "p95": "supported",
+        "refused": "bounded below",
+    }
+    assert verdict(found, {"Poisson at 0.6"})[0] == "supported"
+
+
+def test_an_error_above_tolerance_and_twice_the_floor_refutes() -> None:
+    found = rows(_pair([_figures()] * 2, [_figures(p50=0.0108)] * 2))
+    assert next(row for row in found if row.figure == "p50").status == "refuted"
+    status, text = verdict(found, {"Poisson at 0.6"})
+    assert status == "refuted"
+    assert "p50 under Poisson at 0.6: +8.0%" in text
+
+
+def test_a_server_that_differs_from_itself_establishes_nothing() -> None:
+    found = rows(_pair([_figures(p50=0.010), _figures(p50=0.0108)], [_figures(p50=0.0112)] * 2))
+    row = next(row for row in found if row.figure == "p50")
+    assert row.status == "not established"
+    assert row.floor > row.tolerance
+    assert verdict(found, {"Poisson at 0.6"})[0] == "not established"
+    # Loads that are not decisive do not prevent a verdict.
+    assert verdict(found, set())[0] == "supported"
+
+
+def test_an_error_of_more_than_twice_a_large_floor_refutes_all_the_same() -> None:
+    found = rows(_pair([_figures(p50=0.010), _figures(p50=0.0108)], [_figures(p50=0.020)] * 2))
+    assert next(row for row in found if row.figure == "p50").status == "refuted"
+
+
+def test_noise_within_the_runs_is_part_of_the_floor() -> None:
+    (row,) = [row for row in rows(_pair([_figures()] * 2, [_figures(p50=0.0108)] * 2, p50=0.04)) if row.figure == "p50"]
+    assert row.status == "not established"
+    assert row.floor > 0.05
+
+
+def test_near_the_capacity_latencies_are_not_refuted_but_their_sensitivity_is_given() -> None:
+    found = rows(_pair([_figures()] * 2, [_figures(p50=0.02, rate=80)] * 2, share=0.95))
+    by_name = {row.figure: row for row in found}
+    assert by_name["p50"].status == "not established"
+    assert by_name["p50"].sensitivity is not None
+    assert abs(by_name["p50"].sensitivity - 20) < 1e-6
+    assert by_name["rate"].status == "refuted"
+
+
+def test_refusals_are_judged_in_points() -> None:
+    found = rows(_pair([_figures(refused=0.50)] * 2, [_figures(refused=0.51)] * 2))
+    assert next(row for row in found if row.figure == "refused").status == "supported"
+    found = rows(_pair([_figures(refused=0.0)] * 2, [_figures(refused=0.1)] * 2))
+    assert next(row for row in found if row.figure == "refused").status == "refuted"
