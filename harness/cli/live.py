@@ -127,7 +127,8 @@ def live_view(given: str | None, quiet: bool, board: MakeBoard | None = None, po
     made = (board or RunBoard)(run, _title(), "paceline " + quoted(sys.argv[1:]))
     server = LiveServer(sock, where.host, made, render, run, stop_main_thread)
     server.start(polite)
-    view = LiveView(server, list(_lines(address.url_of(sock), address.is_loopback(sock), quiet)))
+    far = None if address.is_loopback(sock) else address.far_url_of(sock)
+    view = LiveView(server, list(_lines(address.url_of(sock), far, quiet)))
     try:
         yield view
     except KeyboardInterrupt:
@@ -144,11 +145,15 @@ def stop_main_thread() -> None:
         signal.pthread_kill(main, signal.SIGTERM)
 
 
-def _lines(url: str, loopback: bool, quiet: bool) -> Iterator[str]:
+def _lines(url: str, far: str | None, quiet: bool) -> Iterator[str]:
+    """Where the page is. A warning is shown also by a quiet command."""
     if not quiet:
         yield f"live page: {url} (for Prometheus: {url}metrics)"
-    if not loopback:
-        yield f"note: anyone who can reach {url} can read the live page and stop the run"
+    if far is not None:
+        yield (
+            f"warning: the live page is open to the network: anyone who reaches {far} can read it and stop the run; "
+            "--live PORT keeps it on this machine"
+        )
 
 
 def _title() -> str:

@@ -56,8 +56,18 @@ def listening(address: Address) -> socket.socket:
 
 
 def url_of(sock: socket.socket) -> str:
-    """The URL of the page."""
+    """The URL of the page on this machine."""
     host, port = sock.getsockname()[:2]
+    if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+        host = "::1" if ":" in host else LOOPBACK
+    return f"http://{_joined(host, port)}/"
+
+
+def far_url_of(sock: socket.socket) -> str:
+    """The URL of the page for other machines."""
+    host, port = sock.getsockname()[:2]
+    if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+        host = socket.gethostname()
     return f"http://{_joined(host, port)}/"
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# Whole numbers below it are exact as floats.
+_EXACT = 1 << 53
 Labels = Mapping[str, str]
 
 
@@ -57,4 +59,7 @@ def _escaped(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    return "+Inf" if value == math.inf else f"{value:.10g}"
+    """All digits: of a counter that grows, the difference of two readings counts."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else f"{value:+}".replace("inf", "Inf")
+    return f"{value:.0f}" if value == int(value) and abs(value) < _EXACT else repr(float(value))

@@ -23,13 +23,14 @@ import msgspec
 from aiohttp import web
 
 from harness.live.address import may_ask
+from harness.live.connections import Connections
 from harness.live.exposition import CONTENT_TYPE, render
 from harness.live.page_state import Board
 
 EVERY_S = 1.0
 GRACE_S = 2.0
 WRITE_S = 5.0
-STREAMS_MAX = 32
+STREAMS_MAX, REPORTS_MAX = 32, 8
 TOKEN_HEADER = "X-Paceline-Token"  # noqa: S105 - the name of a header
 _NICE = 10
 _HEADERS = {
@@ -66,8 +67,10 @@ class LiveServer:
         self._over = False
         self._report: bytes | None = None
         self._streams = 0
+        self._connections: Connections | None = None
         # Pages that may still fetch the report.
         self._owed = 0
+        self._reports = 0
         self._polite = False
         self.failure: str | None = None
 
@@ -124,12 +127,15 @@ class LiveServer:
         app.router.add_post("/stop", self._post_stop)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
         await runner.setup()
-        await web.SockSite(runner, self._sock).start()
+        assert runner.server is not None  # noqa: S101 - it was set up
+        self._connections = Connections(runner.server)
+        listening = await self._loop.create_server(self._connections, sock=self._sock)
         ticker = asyncio.create_task(self._tick())
         await self._ending.wait()
         ticker.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._served.wait(), GRACE_S)
+        listening.close()
         await runner.cleanup()
 
     def _check_served(self) -> None:
@@ -175,11 +181,15 @@ class LiveServer:
     async def _guarded(self, request: web.Request, handler: Any) -> web.StreamResponse:
         if not may_ask(request.headers.get("Host", ""), self._given_host):
             return web.Response(status=403, text="this Host is not served here\n", headers=_HEADERS)
+        assert self._connections is not None  # noqa: S101 - they were made before the first request
+        self._connections.begin(request)
         try:
             response: web.StreamResponse = await handler(request)
         except web.HTTPException as error:
             error.headers.update(_HEADERS)
             raise
+        finally:
+            self._connections.end(request)
         if not response.prepared:
             response.headers.update(_HEADERS)
         return response
@@ -202,6 +212,9 @@ class LiveServer:
     async def _get_report(self, request: web.Request) -> web.Response:
         if self._report is None:
             return web.Response(status=404, text="there is no report yet\n")
+        if self._reports >= REPORTS_MAX:
+            return web.Response(status=503, text="the report is being read by many; ask again\n")
+        self._reports += 1
         # After the answer was written.
         self._loop.call_later(0.2, self._paid)
         # Its own policy: it has no scripts.
@@ -209,6 +222,7 @@ class LiveServer:
 
     def _paid(self) -> None:
         self._owed -= 1
+        self._reports -= 1
         self._check_served()
 
     async def _post_stop(self, request: web.Request) -> web.Response:
@@ -233,9 +247,13 @@ class LiveServer:
             self._guard(self._board.read)
             self._guard(self._encode)
             await self._stream(response)
-        except (ConnectionError, TimeoutError):
-            # The page was closed, or does not read.
+        except ConnectionError:
+            # The page was closed.
             pass
+        except TimeoutError:
+            # It does not read: what waits for it is dropped, and its connection with it.
+            if request.transport is not None:
+                request.transport.abort()
         finally:
             self._streams -= 1
             self._check_served()

@@ -1,13 +1,14 @@
 """Bounds of templates: a row cannot make a text without end, or a loop that nobody can wait for.
 
-jinja2's sandbox keeps templates from files and from Python, but `"a" * 10 ** 10` is an ordinary expression to it.
+jinja2's sandbox keeps templates from files and from Python, but `"a" * 10 ** 10` is an ordinary expression to it, and
+two loops within each other that write nothing are ordinary loops.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 TEXT_MAX = 8 * 1024 * 1024
@@ -18,15 +19,19 @@ BITS_MAX = 4_096
 """Bits of a whole number that a power or product may have."""
 TIME_MAX_S = 10.0
 """Seconds in which a template has to write the text of a row."""
-OPERATORS = frozenset({"*", "**", "%"})
-PADDING = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map"})
-"""Methods of texts that fill up to any width; the filters in their place are bounded."""
+WRITTEN_MAX = 4 * TEXT_MAX
+"""Characters that a template may write in all, also into texts that it keeps in variables."""
+OPERATORS = frozenset({"*", "**", "%", "+"})
+PADDING = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map", "translate"})
+"""Methods of texts that make them longer at will; the filters in their place are bounded."""
 _WIDE = re.compile(r"%[^a-zA-Z%]*(?:\d{5,}|\*)")
 
 
 def check_operands(operator: str, left: Any, right: Any) -> None:
     """Raise ValueError if the result would be too large."""
-    if operator == "%":
+    if operator == "+":
+        _check_sum(left, right)
+    elif operator == "%":
         if isinstance(left, str) and _WIDE.search(left):
             raise ValueError(f"a width in {left[:40]!r} is above {WIDTH_MAX}")
     elif isinstance(left, int) and isinstance(right, int):
@@ -39,6 +44,28 @@ def check_operands(operator: str, left: Any, right: Any) -> None:
             raise ValueError(f"a text or list would have more than {TEXT_MAX} elements")
 
 
+def _check_sum(left: Any, right: Any) -> None:
+    if hasattr(left, "__len__") and hasattr(right, "__len__") and len(left) + len(right) > TEXT_MAX:
+        raise ValueError(f"a text or list would have more than {TEXT_MAX} elements")
+
+
+def check_call(called: Any, arguments: Sequence[Any]) -> None:
+    """Raise ValueError for a method of a text that would make it too long."""
+    text, name = getattr(called, "__self__", None), getattr(called, "__name__", "")
+    if not isinstance(text, str):
+        return
+    if name == "replace":
+        check_filter(name, [text, *arguments])
+    elif name == "join" and arguments and hasattr(arguments[0], "__len__"):
+        check_joined([str(one) for one in arguments[0]], text)
+
+
+def check_joined(texts: Sequence[str], between: str = "") -> None:
+    """Raise ValueError if the texts are too long together."""
+    if sum(map(len, texts)) + len(between) * len(texts) > TEXT_MAX:
+        raise ValueError(f"a text would have more than {TEXT_MAX} characters")
+
+
 def check_filter(name: str, values: Iterable[Any]) -> None:
     """Raise ValueError for an argument of a filter that makes a text too long; the first value is the text."""
     text, *arguments = values
@@ -48,18 +75,42 @@ def check_filter(name: str, values: Iterable[Any]) -> None:
             raise ValueError(f"a text would have more than {TEXT_MAX} characters")
     elif name == "format":
         check_operands("%", str(text), arguments)
-    elif any(isinstance(argument, int) and argument > WIDTH_MAX for argument in arguments) and name != "truncate":
+    elif any(isinstance(argument, int) and argument > WIDTH_MAX for argument in arguments):
         raise ValueError(f"{name}: a width is above {WIDTH_MAX}")
 
 
-def joined(pieces: Iterable[str]) -> str:
-    """The text of a template. Raises ValueError if it is too long, or takes too long."""
-    found, size, end = list[str](), 0, time.monotonic() + TIME_MAX_S
-    for piece in pieces:
-        size += len(piece)
-        if size > TEXT_MAX:
-            raise ValueError(f"its text has more than {TEXT_MAX} characters")
-        if time.monotonic() > end:
+class Budget:
+    """Time and text of one row."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """The next row."""
+        self._end = time.monotonic() + TIME_MAX_S
+        self._written = 0
+
+    def spend(self, written: int = 0) -> None:
+        """A step of a loop, a call, or so many characters; raises ValueError if that is too much."""
+        self._written += written
+        if self._written > WRITTEN_MAX:
+            raise ValueError(f"it writes more than {WRITTEN_MAX} characters")
+        if time.monotonic() > self._end:
             raise ValueError(f"it did not end within {TIME_MAX_S:g} s")
-        found.append(piece)
-    return "".join(found)
+
+    def steps(self, values: Iterable[Any], written: int) -> Iterator[Any]:
+        """The values of a loop, whose body writes so many characters of its own."""
+        for value in values:
+            self.spend(written)
+            yield value
+
+    def joined(self, pieces: Iterable[str]) -> str:
+        """The text of a template. Raises ValueError if it is too long, or takes too long."""
+        found, size = list[str](), 0
+        for piece in pieces:
+            size += len(piece)
+            if size > TEXT_MAX:
+                raise ValueError(f"its text has more than {TEXT_MAX} characters")
+            self.spend()
+            found.append(piece)
+        return "".join(found)

@@ -38,8 +38,10 @@ TEXT_FILTERS = frozenset(
     ]
 )
 """Filters that make a text of any value."""
-BOUNDED = ("center", "indent", "replace", "wordwrap", "format")
-"""Filters that make a text longer."""
+BOUNDED = ("center", "indent", "replace", "wordwrap", "format", "batch", "slice", "round", "tojson")
+"""Filters that make a text or a list longer."""
+STEPS, JOINED = "_steps", "_joined"
+"""Filters that stand around what a loop goes through, and in place of `~`."""
 
 
 class Where:
@@ -48,7 +50,7 @@ class Where:
     def __init__(self, expression: str) -> None:
         self.expression = expression
         self._what = f"--where {expression!r}"
-        environment = _sandbox()
+        environment = self._environment = _sandbox()
         try:
             self.columns = _columns("{{ (" + expression + ") }}", environment)
             self._holds = environment.compile_expression(expression, undefined_to_none=False)
@@ -59,6 +61,7 @@ class Where:
 
     def holds(self, row: Mapping[str, Any]) -> bool:
         """Whether the row is wanted; raises ItemError."""
+        self._environment.budget.begin()
         try:
             return bool(self._holds({"row": row, **row}))
         # An expression may raise whatever its operators raise.
@@ -76,7 +79,7 @@ class Template:
         self.file = file if named else said
         text = text_of(Path(self.file))
         self.sha256 = hashlib.sha256(text.encode()).hexdigest()
-        environment = _without_null(_sandbox())
+        environment = self._environment = _without_null(_sandbox())
         try:
             self.columns = _columns(text, environment)
             self._template = environment.from_string(text)
@@ -93,8 +96,10 @@ class Template:
 
     def fill(self, row: dict[str, Any]) -> None:
         """Set the field; raises ItemError."""
+        budget = self._environment.budget
+        budget.begin()
         try:
-            text = template_bounds.joined(self._template.generate({"row": row, **row}))
+            text = budget.joined(self._template.generate({"row": row, **row}))
         # A template may raise whatever its operators raise.
         except Exception as error:
             raise ItemError(f"template {self.file}: {_first_line(error)}") from error
@@ -115,8 +120,18 @@ def _sandbox() -> Any:
     from jinja2 import StrictUndefined, TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    budget = template_bounds.Budget()
+
     class Sandbox(ImmutableSandboxedEnvironment):
         intercepted_binops = template_bounds.OPERATORS
+
+        def _parse(self, source: str, name: str | None, filename: str | None) -> Any:
+            return _counted(super()._parse(source, name, filename))
+
+        def call(self, context: Any, called: Any, /, *arguments: Any, **named: Any) -> Any:
+            budget.spend()
+            template_bounds.check_call(called, arguments)
+            return super().call(context, called, *arguments, **named)
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             template_bounds.check_operands(operator, left, right)
@@ -128,9 +143,64 @@ def _sandbox() -> Any:
 
     # The texts are sent as JSON, never shown as HTML.
     environment: Any = Sandbox(undefined=StrictUndefined, autoescape=False)
+    environment.budget = budget
+    # It makes any number of paragraphs.
+    del environment.globals["lipsum"]
     environment.filters.update({name: _bounded(name, environment.filters[name]) for name in BOUNDED})
+    environment.filters["join"] = _bounded_join(environment.filters["join"])
+    environment.filters.update(_own_filters(budget))
     environment.mistakes = (TemplateError, RecursionError)
     return environment
+
+
+def _counted(tree: Any) -> Any:
+    """The template whose loops count their steps, and whose `~` is bounded."""
+    from jinja2 import nodes
+
+    for loop in tree.find_all(nodes.For):
+        written = sum(len(data.data) for data in loop.find_all(nodes.TemplateData))
+        loop.iter = nodes.Filter(loop.iter, STEPS, [nodes.Const(written)], [], None, None)
+    for parent in [tree, *tree.find_all(nodes.Node)]:
+        for field, value in list(parent.iter_fields()):
+            if isinstance(value, nodes.Concat):
+                setattr(parent, field, _joining(value))
+            elif isinstance(value, list):
+                value[:] = [_joining(one) if isinstance(one, nodes.Concat) else one for one in value]
+    return tree
+
+
+def _joining(concat: Any) -> Any:
+    from jinja2 import nodes
+
+    listed = nodes.List(concat.nodes, lineno=concat.lineno)
+    return nodes.Filter(listed, JOINED, [], [], None, None, lineno=concat.lineno)
+
+
+def _own_filters(budget: template_bounds.Budget) -> dict[str, Any]:
+    """Those of `_counted`. They take the context, so that nothing is computed while a template is compiled."""
+    from jinja2 import pass_context
+
+    @pass_context
+    def steps(context: Any, values: Any, written: int) -> Any:
+        return budget.steps(values, written)
+
+    @pass_context
+    def joined(context: Any, values: list[Any]) -> str:
+        texts = [str(value) for value in values]
+        template_bounds.check_joined(texts)
+        return "".join(texts)
+
+    return {STEPS: steps, JOINED: joined}
+
+
+def _bounded_join(apply: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(apply)
+    def checked(context: Any, values: Any, d: Any = "", *more: Any, **named: Any) -> Any:
+        held = list(values)
+        template_bounds.check_joined([str(value) for value in held], str(d))
+        return apply(context, held, d, *more, **named)
+
+    return checked
 
 
 def _bounded(name: str, apply: Callable[..., Any]) -> Callable[..., Any]:
@@ -146,7 +216,14 @@ def _bounded(name: str, apply: Callable[..., Any]) -> Callable[..., Any]:
 
 def _without_null(environment: Any) -> Any:
     """A value that is null is an error where it becomes text: jinja2 would write `None` into the prompt."""
-    environment.finalize = _not_null
+    budget = environment.budget
+
+    def written(value: Any) -> Any:
+        if type(value) is str:
+            budget.spend(len(value))
+        return _not_null(value)
+
+    environment.finalize = written
     environment.filters.update({name: _of_text(environment.filters[name]) for name in TEXT_FILTERS})
     return environment
 

@@ -24,12 +24,10 @@ from harness.client.redaction import redact
 from harness.experiment.scenario import Description
 from harness.experiment.spec import Trial
 from scenarios.locust_bridge import command_line
-from scenarios.locust_bridge.coordinator import Coordinator
+from scenarios.locust_bridge.coordinator import CANNOT, CRASHED, Coordinator
 from scenarios.locust_bridge.part import Play, register
 
 logger = logging.getLogger("paceline")
-# Exit code of a process whose test could not begin.
-CRASHED = 3
 _state: dict[str, Any] = {"play": None, "standalone": None, "coordinator": None, "tests": 0}
 
 
@@ -145,7 +143,17 @@ def _started(environment: Environment, **_: Any) -> None:
     except Exception as error:
         logger.error("the test cannot begin: %s", redact(f"{error}\n{traceback.format_exc()}"))  # noqa: TRY400 - redacted
         environment.process_exit_code = CRASHED
-        gevent.spawn(environment.runner.quit)
+        gevent.spawn(_give_up, environment, redact(str(error)))
+
+
+def _give_up(environment: Environment, error: str) -> None:
+    """End this process. A master ends the test when it hears why."""
+    runner = environment.runner
+    if isinstance(runner, WorkerRunner):
+        runner.send_message(CANNOT, {"error": error})
+        # The message leaves before the connection is closed.
+        gevent.sleep(0.5)
+    runner.quit()
 
 
 def _stopped(environment: Environment, **_: Any) -> None:

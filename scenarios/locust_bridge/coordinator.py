@@ -25,9 +25,11 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 from harness.experiment.spec import Trial
 from scenarios.locust_bridge.locust_statistics import note_totals
 
-CLAIM, SLOT, READY, GO, DONE, LEFT, DRAINED = (
-    f"paceline_{word}" for word in ("claim", "slot", "ready", "go", "done", "left", "drained")
+CLAIM, SLOT, READY, GO, DONE, LEFT, DRAINED, CANNOT = (
+    f"paceline_{word}" for word in ("claim", "slot", "ready", "go", "done", "left", "drained", "cannot")
 )
+# Exit code of a process whose test could not begin.
+CRASHED = 3
 # Seconds until the load begins without users that are not ready.
 READY_S = 15.0
 logger = logging.getLogger("paceline")
@@ -54,6 +56,7 @@ class Coordinator:
         self.runner.register_message(DONE, self._done)
         self.runner.register_message(LEFT, self._left)
         self.runner.register_message(DRAINED, self._drained)
+        self.runner.register_message(CANNOT, self._cannot)
         environment.events.test_start.add_listener(self._test_started)
         environment.events.spawning_complete.add_listener(self._spawned)
         if isinstance(self.runner, MasterRunner):
@@ -168,6 +171,14 @@ class Coordinator:
 
     def _drained(self, environment: Environment, msg: Any, **_: Any) -> None:
         self.drained.add(msg.node_id)
+
+    def _cannot(self, environment: Environment, msg: Any, **_: Any) -> None:
+        """Without a worker's share the load is another one, so the test ends."""
+        if self.environment.process_exit_code != CRASHED:
+            self.environment.process_exit_code = CRASHED
+            process = self.runner.get_worker_index(msg.node_id)
+            logger.error("worker %d cannot begin the test, so it ends: %s", process, msg.data["error"])
+            supervised(self.runner.quit)
 
     def _watch_workers(self) -> None:
         while True:

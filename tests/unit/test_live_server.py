@@ -16,13 +16,17 @@ from typing import Any
 
 import pytest
 
+from harness.cli.live import _lines
 from harness.cli.main import main
 from harness.client.errors import UsageError
-from harness.live.address import is_loopback, listening, may_ask, parse, url_of
-from harness.live.exposition import CONTENT_TYPE
+from harness.live.address import far_url_of, is_loopback, listening, may_ask, parse, url_of
+from harness.live.connections import CONNECTIONS_MAX
+from harness.live.exposition import CONTENT_TYPE, Family
+from harness.live.exposition import render as render_metrics
 from harness.live.run_board import RunBoard
 from harness.live.server import TOKEN_HEADER, LiveServer
 from reports.live_page import render
+from tests.contract.servers import wait_until
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -249,3 +253,73 @@ def test_simulate_refuses_a_live_page(capsys: pytest.CaptureFixture[str]) -> Non
         err = capsys.readouterr().err
         assert "--live shows a run in real time, and simulate plays in virtual time" in err
         assert err.count("\n") == 1
+
+
+def open_connections(server: LiveServer) -> int:
+    found = server._connections
+    assert found is not None
+    return len(found.open())
+
+
+def test_connections_are_bounded_and_idle_ones_make_room() -> None:
+    """Whoever opens hundreds neither locks the page nor fills the memory."""
+    with served() as (server, port):
+        assert ask(port, "GET", "/")[0] == 200
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(3 * CONNECTIONS_MAX)]
+        try:
+            assert ask(port, "GET", "/")[0] == 200
+            assert open_connections(server) <= CONNECTIONS_MAX
+        finally:
+            for one in idle:
+                one.close()
+
+
+def test_a_page_that_does_not_read_is_dropped_with_what_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.live.server.WRITE_S", 0.2)
+    monkeypatch.setattr("harness.live.server.EVERY_S", 0.05)
+    monkeypatch.setattr(LiveServer, "_encode", lambda self: setattr(self, "_state", b"x" * 8_000_000))
+    with served() as (server, port), socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", port))
+        slow.sendall(f"GET /events HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        assert slow.recv(1)
+        wait_until(lambda: server._streams == 0 and open_connections(server) == 0)
+        assert ask(port, "GET", "/metrics")[0] == 200
+
+
+def test_metrics_have_all_their_digits() -> None:
+    """A counter beyond ten digits still shows each step."""
+    values = [12_345_678_901.0, 12_345_678_902, 0.1, 1e-9, 1e300, float("nan"), float("inf"), -float("inf"), 123456.789]
+    family = Family("x", "gauge", "x", [({}, value) for value in values])
+    shown = [line.split()[1] for line in render_metrics([family]).splitlines() if not line.startswith("#")]
+    assert shown == [
+        *("12345678901", "12345678902", "0.1", "1e-09", "1e+300", "NaN", "+Inf", "-Inf", "123456.789"),
+    ]
+
+
+def test_a_page_that_is_open_to_the_network_says_so_also_quietly() -> None:
+    with listening(parse("0.0.0.0:0")) as sock:
+        port = sock.getsockname()[1]
+        assert url_of(sock) == f"http://127.0.0.1:{port}/"
+        far = far_url_of(sock)
+        assert far == f"http://{socket.gethostname()}:{port}/"
+        assert may_ask(f"{socket.gethostname()}:{port}", "0.0.0.0")
+        (line,) = _lines(url_of(sock), far, True)
+    assert line.startswith("warning: the live page is open to the network")
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")
+def test_the_page_is_served_by_an_ipv6_address() -> None:
+    try:
+        sock = listening(parse("[::1]:0"))
+    except UsageError:
+        pytest.skip("there is no IPv6 loopback here")
+    server = LiveServer(sock, "::1", Board("run-1", HOSTILE, HOSTILE), render, "run-1", lambda: None)
+    server.start(polite=False)
+    port = sock.getsockname()[1]
+    assert url_of(sock) == f"http://[::1]:{port}/"
+    connection = http.client.HTTPConnection("::1", port, timeout=20)
+    connection.request("GET", "/", headers={"Host": f"[::1]:{port}"})
+    assert connection.getresponse().status == 200
+    connection.close()
+    server.close()

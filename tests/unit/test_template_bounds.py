@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jinja2
 import pytest
 
 from harness.client.errors import ItemError
@@ -31,6 +32,19 @@ def filled(tmp_path: Path, text: str, **row: object) -> str:
         '{{ ("a" * 100000) | replace("a", "b" * 1000) }}',
         '{{ "a" | indent(width=10 ** 9) }}',
         "{% for k in range(99999) %}{{ 'a' * 1000 }}{% endfor %}",
+        "{% set n = namespace(t='ab') %}{% for k in range(60) %}{% set n.t = n.t + n.t %}{% endfor %}",
+        "{% set n = namespace(t='ab') %}{% for k in range(60) %}{% set n.t = n.t ~ n.t %}{% endfor %}",
+        "{% set n = namespace(t=[1]) %}{% for k in range(60) %}{% set n.t = n.t + n.t %}{% endfor %}",
+        "{% set t %}{% for k in range(99999) %}{{ 'a' * 1000 }}{% endfor %}{% endset %}",
+        "{% set t %}{% for k in range(99999) %}" + "a" * 1000 + "{% endfor %}{% endset %}",
+        "{{ (['a' * 1000000] * 1000) | join(',') }}",
+        "{{ ','.join(['a' * 1000000] * 1000) }}",
+        "{{ ('a' * 100000).replace('a', 'b' * 100000) }}",
+        "{{ ('a' * 100000).translate({97: 'b' * 100000}) }}",
+        "{{ [1] | batch(10 ** 9, 0) | list }}",
+        "{{ [1] | slice(10 ** 9) | list }}",
+        "{{ [1] | tojson(indent=10 ** 9) }}",
+        "{{ 1.5 | round(10 ** 9, 'ceil') }}",
     ],
 )
 def test_a_text_or_number_without_end_is_a_bad_row(tmp_path: Path, text: str) -> None:
@@ -38,10 +52,30 @@ def test_a_text_or_number_without_end_is_a_bad_row(tmp_path: Path, text: str) ->
         filled(tmp_path, text)
 
 
-def test_a_loop_that_writes_for_too_long_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{{ '' }}{% endfor %}{% endfor %}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% set c = a * b %}{% endfor %}{% endfor %}",
+        "{% for a in range(99999) if a % 2 %}{% for b in range(99999) if b > a + 99999 %}{% endfor %}{% endfor %}",
+        "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+    ],
+)
+def test_a_template_that_takes_too_long_ends(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it writes or not."""
     monkeypatch.setattr(template_bounds, "TIME_MAX_S", 0.05)
     with pytest.raises(ItemError, match=r"did not end within 0\.05 s"):
-        filled(tmp_path, "{% for a in range(99999) %}{% for b in range(99999) %}{{ '' }}{% endfor %}{% endfor %}")
+        filled(tmp_path, text)
+
+
+def test_each_row_has_its_own_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(template_bounds, "TIME_MAX_S", 0.1)
+    (tmp_path / "t.j2").write_text("{% for k in range(20000) %}{% endfor %}{{ name }}")
+    template = Template(str(tmp_path / "t.j2"))
+    for number in range(30):
+        row = {"name": str(number)}
+        template.fill(row)
+        assert row["prompt"] == str(number)
 
 
 def test_a_condition_is_bounded_too() -> None:
@@ -56,7 +90,17 @@ def test_a_condition_is_bounded_too() -> None:
         ("{{ name | center(9) }}|{{ '%s-%03d' | format(name, 7) }}", "   tea   |tea-007"),
         ("{{ name.replace('t', 's') }} {{ '-' * 5 }} {{ 7 % 4 }} {{ 2 ** 10 }}", "sea ----- 3 1024"),
         ("{% for k in [1, 2, 3] %}{{ k }},{% endfor %}{{ name | truncate(20000) }}", "1,2,3,tea"),
+        (
+            "{% for k in 'abc' %}{{ loop.index }}/{{ loop.length }}{{ k ~ '-' ~ name if not loop.last }} {% endfor %}",
+            "1/3a-tea 2/3b-tea 3/3 ",
+        ),
+        ("{% for a in [[1, [2]], [3]] recursive %}{{ a if a is number else loop(a) }}{% endfor %}", "123"),
+        ("{{ [1, 2] | join(', ') }}{{ ['a', name] | join(d='+') }}{{ '/'.join(['b', 'c']) }}", "1, 2a+teab/c"),
+        ("{% macro hi(who) %}Hi {{ who }}!{% endmacro %}{{ hi(name) }}{% set x %}a{{ name }}{% endset %}{{ x }}", None),
+        ("{% for k in [] %}{{ k }}{% else %}nothing{% endfor %}{{ [1, 2, 3] | batch(2) | list }}", None),
     ],
 )
-def test_ordinary_templates_are_as_before(tmp_path: Path, text: str, made: str) -> None:
+def test_ordinary_templates_are_as_before(tmp_path: Path, text: str, made: str | None) -> None:
+    """None: what plain jinja2 makes."""
+    made = jinja2.Template(text).render(name="tea", price=2.5) if made is None else made
     assert filled(tmp_path, text, name="tea", price=2.5) == made
