@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.bulk.leases.range import Range
 from harness.bulk.server_watch import Alive
 from harness.client.types import Send, Strategy
+from harness.load.rows import RowReader
 
 
 @dataclass(frozen=True)
@@ -19,3 +20,4 @@ class Part:
     # Identity of the server, for layers that keep answers.
     server: str
     strategy: Strategy
+    reader: RowReader

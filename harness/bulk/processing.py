@@ -75,7 +75,10 @@ class Process:
         if provides(self._strategy, BatchingStrategy) and self._strategy.size > settings.window:
             raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
         columns = columns_of(settings.columns)
-        self._reader = RowReader(settings.input, columns, settings.reading, settings.more_inputs)
+        if part is None:
+            self._reader = RowReader(settings.input, columns, settings.reading, settings.more_inputs)
+        else:
+            self._reader = part.reader
         self._rows = rows_for(settings, self._reader, uses_priorities(self._strategy))
         self._rows.lines_before = part.range.line - 1 if part is not None else 0
         self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)

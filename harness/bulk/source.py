@@ -22,7 +22,7 @@ from harness.bulk.leases.range import Range
 from harness.client.errors import UsageError
 from harness.load import folder
 from harness.load.lines import READ_BYTES, LongLine, Splitter, Unpack, is_packed
-from harness.load.rows import RowReader
+from harness.load.rows import FilePart, RowReader
 
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
 # So many bytes show the encoding and the packing.
@@ -38,10 +38,12 @@ class InputSource:
     def __init__(self, path: str, rows: RowReader | None = None, part: Range | None = None) -> None:
         # In messages.
         self.path = path
+        self._rows = rows or RowReader(path)
+        # Several inputs, or the one of them that the part is in.
+        self._files = self._rows.files if part is None else self._rows.files[part.file : part.file + 1]
         self._part = None if part is None or part.is_whole else part
         # Where the first byte is in the file.
-        self._base = 0 if self._part is None else self._part.begin
-        self._rows = rows or RowReader(path)
+        self._base = 0 if self._part is None or self._files else self._part.begin
         self._encoding = self._rows.settings.encoding
         # Checksum of several files.
         self._folder = ""
@@ -59,8 +61,8 @@ class InputSource:
             self._fd = _standard_input() if path == "-" else os.open(self._rows.path, os.O_RDONLY)
             info = os.fstat(self._fd)
             self._blocking = os.get_blocking(self._fd)
-            if self._rows.files:
-                self._size, self._changed_ns, self._folder = folder.fingerprint(self._rows.files)
+            if self._files:
+                self._size, self._changed_ns, self._folder = folder.fingerprint(self._files)
             elif stat.S_ISREG(info.st_mode):
                 self._size, self._changed_ns = info.st_size, info.st_mtime_ns
                 # Another encoding is refused before any file is changed.
@@ -222,6 +224,11 @@ class InputSource:
 
     def _chunks(self, at: int = 0) -> Iterator[bytes]:
         """The bytes of a file from this position; of a form that is converted all its rows as JSON."""
+        if self._files:
+            part = self._part
+            limits = None if part is None else FilePart(part.begin, part.end, part.file_line)
+            yield from folder.pieces(self._files, self._rows.settings, limits)
+            return
         if self._converted:
             yield from self._rows.pieces()
             return

@@ -10,13 +10,16 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
 from harness.load.lines import LINE_MAX, LongLine
+
+if TYPE_CHECKING:
+    from harness.load.rows import FilePart
 
 _AT, _BAD = "\0at", "\0bad row"
 _ENDS = 4096
@@ -99,10 +102,18 @@ def _file(name: str, path: Path) -> InputFile:
     return InputFile(name, path)
 
 
-def pieces(files: Sequence[InputFile], settings: InputSettings) -> Iterator[bytes]:
-    """Every row as a line of JSON, with the name of its `file`; one without an `id` gets FILE:LINE."""
+def plain(settings: InputSettings) -> InputSettings:
+    """The settings of each file: templates and conditions belong to the rows of all files."""
+    return InputSettings(settings.input_format, settings.delimiter, settings.encoding)
+
+
+def pieces(files: Sequence[InputFile], settings: InputSettings, part: FilePart | None = None) -> Iterator[bytes]:
+    """Every row as a line of JSON, with the name of its `file`; one without an `id` gets FILE:LINE.
+
+    With `part` only those rows of each file.
+    """
     for file in files:
-        for number, row in _rows(file, settings):
+        for number, row in _rows(file, settings, part):
             made = row if _BAD in row else {"file": file.name, "id": f"{file.name}:{number}", **row}
             yield _head(Place(file.name, number))[:-1] + b"," + _encode(made)[1:] + b"\n"
 
@@ -121,13 +132,11 @@ def placed(row: dict[str, Any], raw: bytes) -> Placed:
     return Placed(row, place, b"{" + raw[len(_head(place)) :])
 
 
-def _rows(file: InputFile, settings: InputSettings) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(file: InputFile, settings: InputSettings, part: FilePart | None) -> Iterator[tuple[int, dict[str, Any]]]:
     from harness.load.rows import RowReader
 
-    # Templates and conditions belong to the rows of all files.
-    plain = InputSettings(settings.input_format, settings.delimiter, settings.encoding)
-    reader = RowReader(file.path, settings=plain)
-    for number, raw in reader.numbered():
+    reader = RowReader(file.path, settings=plain(settings))
+    for number, raw in reader.numbered(part):
         if isinstance(raw, LongLine):
             more = {"raw": base64.b64encode(raw.head).decode(), "bytes": [raw.begin, raw.end]}
             yield number, {_BAD: f"longer than {LINE_MAX} bytes", **more}

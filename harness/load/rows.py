@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.tasks.http.pointer import MISSING, found, tokens_of
 from harness.load import chat_rows, folder, forms
-from harness.load.lines import BOM, HEAD_BYTES, LINE_MAX, Lines, LongLine, split
+from harness.load.lines import BOM, HEAD_BYTES, LINE_MAX, READ_BYTES, Lines, LongLine, split
 from harness.load.templates import Template, Where, check_columns
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -97,6 +98,30 @@ class Records:
         self._open, self._size = [], 0
 
 
+@dataclass(frozen=True)
+class FilePart:
+    """Bytes of a file that is neither packed nor converted, from the start of a row to the end of one."""
+
+    begin: int
+    end: int
+    # Number of the first row.
+    line: int
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """Its bytes. Raises UsageError if the file cannot be read, or is shorter."""
+        try:
+            with open(path, "rb") as file:
+                file.seek(self.begin)
+                left = self.end - self.begin
+                while left > 0 and (piece := file.read(min(READ_BYTES, left))):
+                    left -= len(piece)
+                    yield piece
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror or error}") from error
+        if left > 0:
+            raise UsageError(f"{path}: is shorter than before: it has changed")
+
+
 class RowReader:
     """Reads the rows of one input file, of a folder, or of a list of files, whose others are `more`."""
 
@@ -148,10 +173,12 @@ class RowReader:
         """The raw rows of the file. Raises UsageError if it cannot be read or decompressed."""
         return split(self.pieces(), self.splitter())
 
-    def numbered(self) -> Iterator[tuple[int, bytes | LongLine]]:
-        """Number and bytes of every raw row that is not blank, without the names of columns."""
-        header = self.has_header
-        for number, raw in enumerate(self.raw_rows(), 1):
+    def numbered(self, part: FilePart | None = None) -> Iterator[tuple[int, bytes | LongLine]]:
+        """Number and bytes of every raw row that is not blank, without the names of columns; of a part, if given."""
+        rows = self.raw_rows() if part is None else split(part.pieces(self.path), self.splitter(part.begin))
+        first = 1 if part is None else part.line
+        header = self.has_header and first == 1
+        for number, raw in enumerate(rows, first):
             if isinstance(raw, LongLine) or raw.strip():
                 if not header:
                     yield number, raw

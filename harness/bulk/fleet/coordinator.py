@@ -14,7 +14,7 @@ from collections.abc import Callable
 from harness.base.clock import clock
 from harness.bulk.ending import EarlyEnd
 from harness.bulk.fleet import journal as journals
-from harness.bulk.fleet.cutter import Cutter
+from harness.bulk.fleet.cutter import Cuts
 from harness.bulk.fleet.governor import Governor
 from harness.bulk.fleet.joining import Joiner
 from harness.bulk.fleet.journal import CoordinatorJournal, Granted, History
@@ -42,7 +42,7 @@ class Coordinator:
         parts: Parts,
         journal: CoordinatorJournal,
         joiner: Joiner,
-        cutter: Cutter,
+        cutter: Cuts,
         governor: Governor,
         leases: Leases,
         end: EarlyEnd,
@@ -162,7 +162,7 @@ class Coordinator:
         while not self.leases.complete:
             try:
                 await self._cut_ahead()
-                joined = not self._keep_parts and await self._join()
+                joined = await self._join()
             except UsageError as error:
                 self.fail("input", str(error))
                 return
@@ -193,10 +193,11 @@ class Coordinator:
             return False
         state = await asyncio.to_thread(self.joiner.append, ready)
         self._journal.append(journals.JOINED, state)
-        for one, _ in ready:
+        for one, report in ready:
             self.leases.join()
             self._reports.pop(one.number, None)
-            await asyncio.to_thread(self._parts.remove, one.number)
+            keep = report.finished.epoch if self._keep_parts else None
+            await asyncio.to_thread(self._parts.remove, one.number, keep)
         return True
 
     def _ready(self) -> list[tuple[Range, Report]]:
@@ -218,7 +219,7 @@ class Coordinator:
     async def join_rest(self) -> None:
         """After a stop: join what is done."""
         try:
-            while not self._keep_parts and not self.end.is_of_output and await self._join():
+            while not self.end.is_of_output and await self._join():
                 pass
         except UsageError as error:
             self.fail("input", str(error))

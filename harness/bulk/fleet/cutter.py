@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from harness.bulk.leases.range import WHOLE, Range
 from harness.client.errors import UsageError
@@ -23,14 +24,24 @@ LEAST_LINES = 200
 _GUESS_BYTES = 1024 * 1024
 
 
-def lines_of_range(path: str, workers: int) -> int:
+def lines_of_range(paths: Sequence[str], workers: int) -> int:
     """Lines of a range: fewer than usual for an input that is small for so many workers."""
-    if os.path.isdir(path):
-        return RANGE_LINES
-    with open(path, "rb") as file:
-        head, size = file.read(_GUESS_BYTES), os.fstat(file.fileno()).st_size
+    with open(paths[0], "rb") as file:
+        head = file.read(_GUESS_BYTES)
+    size = sum(os.path.getsize(path) for path in paths)
     lines = max(1, head.count(b"\n")) * max(1.0, size / max(1, len(head)))
     return max(LEAST_LINES, min(RANGE_LINES, int(lines / (workers * RANGES_A_WORKER))))
+
+
+class Cuts(Protocol):
+    """Gives the ranges of an input, in order."""
+
+    def next(self) -> Range | None:
+        """The next range; None at the end."""
+
+    def lines_expected(self, size: int) -> float | None:
+        """Lines of an input of so many bytes, as far as is known."""
+        ...
 
 
 class Cutter:

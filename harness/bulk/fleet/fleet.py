@@ -15,8 +15,9 @@ import msgspec
 from harness.base.clock import clock
 from harness.bulk.ending import EarlyEnd, Summary, summary
 from harness.bulk.fleet.coordinator import Coordinator
-from harness.bulk.fleet.cutter import Cutter
+from harness.bulk.fleet.cutter import Cuts, Cutter
 from harness.bulk.fleet.engines.engine import Contact, Engine
+from harness.bulk.fleet.files_cutter import FilesCutter
 from harness.bulk.fleet.governor import Governor, limit_of
 from harness.bulk.fleet.joining import Joiner, total
 from harness.bulk.fleet.journal import History
@@ -86,7 +87,7 @@ class Fleet:
             return self._summary(self._before, nothing_to_do=True)
         limit = limit_of(make("strategy", opening.strategy))
         governor = Governor(limit, *opening.rates)
-        joiner = Joiner(self.settings.output, self.settings.dead_letter_path, opening.parts)
+        joiner = Joiner(self.settings.output, self.settings.dead_letter_path, opening.parts, self._fleet.keep_parts)
         if self._engine.workers_end_with_us and self.settings.target is not None:
             await asyncio.to_thread(opening.check_server, self.settings.target)
         await self._engine.open()
@@ -133,8 +134,11 @@ class Fleet:
         leases.closed = history.closed
         return leases
 
-    def _cutter(self, opening: Opening, history: History) -> Cutter:
+    def _cutter(self, opening: Opening, history: History) -> Cuts:
         last = history.ranges[max(history.ranges)] if history.ranges else history.joined.last
+        reader = opening.reader
+        if reader.files:
+            return FilesCutter(reader.files, reader.settings, history.head.range_lines, last)
         whole = not opening.source.can_be_cut
         return Cutter(self.settings.input, opening.reader, whole, history.head.range_lines, last)
 

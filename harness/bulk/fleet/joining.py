@@ -29,9 +29,10 @@ _PIECE = 1024 * 1024
 class Joiner:
     """Output and dead-letter file of a run."""
 
-    def __init__(self, output: str, dead_letter: str, parts: Parts) -> None:
+    def __init__(self, output: str, dead_letter: str, parts: Parts, keep_parts: bool = False) -> None:
         self.output, self.dead_letter = Sink(output), Sink(dead_letter)
         self._parts = parts
+        self._keep_parts = keep_parts
         self.state = Joined()
 
     def open(self, state: Joined) -> None:
@@ -50,7 +51,12 @@ class Joiner:
         """Append parts and sync; the state to write to the journal. May take long. Raises OSError and UsageError."""
         for one, report in ready:
             done = report.finished
-            self._copy(self.output, self._parts.output(one.number, done.epoch), done.part_bytes, done.part_crc)
+            part = self._parts.output(one.number, done.epoch)
+            if self._keep_parts:
+                self.output.write(_entry(part, one, report))
+                self.output.flush()
+            else:
+                self._copy(self.output, part, done.part_bytes, done.part_crc)
             self._copy(self.dead_letter, self._parts.dead(one.number, done.epoch), done.dead_bytes, done.dead_crc)
             self.state = after(self.state, one, report)
         self.output.sync()
@@ -81,9 +87,21 @@ class Joiner:
         self.dead_letter.close()
 
 
+def _entry(part: Path, one: Range, report: Report) -> bytes:
+    """A part in the list that takes the place of the output."""
+    lines = [one.line, one.last_line] if one.lines else None
+    done, counts = report.finished, report.counts
+    entry = {"part": f"{part.parent.name}/{part.name}", "lines": lines, "answers": counts.ok}
+    entry |= {"bytes": done.part_bytes, "crc32": f"{done.part_crc:08x}", "dead_letters": counts.dead_lines}
+    return msgspec.json.encode(entry) + b"\n"
+
+
 def after(state: Joined, one: Range, report: Report) -> Joined:
     """The state when one more range is in the output, without the sizes of the files."""
     mark = report.read if one.is_whole else Mark(one.line + one.lines, one.end, one.total_crc)
+    if one.file_line:
+        # The lines of several files are not bytes of one.
+        mark = Mark(one.line + one.lines)
     counts = total([state.counts, report.counts])
     return msgspec.structs.replace(state, number=one.number + 1, mark=mark, counts=counts, last=one)
 

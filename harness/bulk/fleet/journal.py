@@ -34,7 +34,6 @@ class Head(msgspec.Struct, frozen=True):
     input: str = ""
     output: str = ""
     dead_letter: str = ""
-    kept: bool = False
 
 
 class Granted(msgspec.Struct, frozen=True):

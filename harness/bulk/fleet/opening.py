@@ -48,6 +48,9 @@ class Opening:
         # Rows are made by the workers; here they tell mistakes and the fingerprint.
         rows = rows_for(settings, self.reader, priorities=False)
         self.fingerprint = resume.fingerprint(settings, self.source, rows)
+        if fleet.keep_parts:
+            # Such an output cannot be continued as one with answers.
+            self.fingerprint["order"] = "parts"
 
     def _check_files(self) -> None:
         settings = self.settings
@@ -80,7 +83,8 @@ class Opening:
 
     def _new(self, joined: Joined | None = None) -> History:
         workers = self._fleet.workers or 1
-        lines = self._fleet.range_lines or lines_of_range(self.settings.input, workers)
+        paths = [str(file.path) for file in self.reader.files] or [self.settings.input]
+        lines = self._fleet.range_lines or lines_of_range(paths, workers)
         settings = self.settings
         head = Head(
             self.fingerprint,
@@ -89,7 +93,6 @@ class Opening:
             settings.input_name,
             os.path.abspath(settings.output),
             os.path.abspath(settings.dead_letter_path),
-            self._fleet.keep_parts,
         )
         return History(head, joined or Joined())
 
@@ -100,9 +103,6 @@ class Opening:
                 "--overwrite starts over"
             )
         self._check_same(history.head.fingerprint)
-        if history.head.kept != self._fleet.keep_parts:
-            begun = "with it; give it again" if history.head.kept else "without it"
-            raise UsageError(f"--keep-parts: this run was begun {begun}")
         grown = self.fingerprint["input"] != history.head.fingerprint["input"]
         # New lines are cut, and the token is this session's.
         head = msgspec.structs.replace(history.head, fingerprint=self.fingerprint, token=secrets.token_hex(16))
@@ -167,7 +167,10 @@ class Opening:
         journal = single.Journal(Path(self.settings.output + ".journal"), self.fingerprint)
         journal.create(end)
         journal.close()
-        self.parts.remove_all()
+        if self._fleet.keep_parts:
+            self.parts.leave_parts()
+        else:
+            self.parts.remove_all()
 
     def settings_of_workers(self) -> ProcessSettings:
         """Settings of each worker: common limits are the coordinator's."""

@@ -69,11 +69,20 @@ class Parts:
                 shutil.copyfile(path(number, earlier), path(number, epoch))
         os.replace(beside, journal)
 
-    def remove(self, number: int) -> None:
-        """Remove all files of a range."""
+    def remove(self, number: int, keep: int | None = None) -> None:
+        """Remove all files of a range, but for the answers of the epoch `keep`."""
+        kept = self.output(number, keep) if keep is not None else None
         for path in self.folder.glob(f"part-{number:06}-*"):
+            if path == kept:
+                continue
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
+
+    def leave_parts(self) -> None:
+        """Remove what only an unfinished run needs; the parts stay."""
+        for name in (STATUS_FILE, RUN_FILE, JOURNAL_FILE):
+            with contextlib.suppress(FileNotFoundError):
+                (self.folder / name).unlink()
 
     def remove_all(self) -> None:
         """Remove the folder."""

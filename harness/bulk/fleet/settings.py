@@ -41,7 +41,7 @@ class FleetSettings:
         most=10_000_000,
     )
     keep_parts: bool = option(
-        False, "With --workers, leave the answers in OUTPUT.parts, one file a range, and write no OUTPUT."
+        False, "With --workers, leave the answers in OUTPUT.parts, one file a range; OUTPUT is the list of them."
     )
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ import asyncio
 import dataclasses
 import os
 import socket
+import threading
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -37,6 +38,7 @@ from harness.client.errors import UsageError
 from harness.client.protocols import uses_priorities
 from harness.client.transport.open_files import raise_limit
 from harness.client.types import Outcome, Request, Response, Send, Strategy
+from harness.load.rows import RowReader, columns_of
 from harness.strategies.priority import Priority
 
 # Ranges at once: one that is sent, and one whose last calls are in flight.
@@ -84,6 +86,8 @@ class Worker:
         self._pacer = Pacer()
         self._gate = SharedGate(SharePart(order.learns, order.uses_work), self._pacer)
         self._strategy: Strategy = plugins.make("strategy", order.settings.strategy)
+        self._reader: RowReader | None = None
+        self._making = threading.Lock()
         self._running: dict[int, _Running] = {}
         # Until the coordinator has taken them.
         self._reports: dict[int, Report] = {}
@@ -190,7 +194,8 @@ class Worker:
         try:
             await asyncio.to_thread(self._parts.adopt, number, epoch)
             send, alive, server = await self._connection()
-            part = Part(lease.range, send, alive, server, self._strategy_of_part())
+            reader = await asyncio.to_thread(self._reader_of_input)
+            part = Part(lease.range, send, alive, server, self._strategy_of_part(), reader)
             running.process = Process(self._settings_of(lease), tell=self._tell, part=part)
             watch = asyncio.create_task(self._watch(running))
             try:
@@ -227,6 +232,15 @@ class Worker:
         elif event == "waiting":
             self._notes.append(f"waiting for the server: {facts['error']}" if facts["error"] else "waiting")
 
+    def _reader_of_input(self) -> RowReader:
+        """The reader of all ranges: it looks at the beginning of every input."""
+        with self._making:
+            if self._reader is None:
+                wanted = self._settings
+                columns = columns_of(wanted.columns)
+                self._reader = RowReader(wanted.input, columns, wanted.reading, wanted.more_inputs)
+            return self._reader
+
     def _settings_of(self, lease: Lease) -> Any:
         number, epoch = lease.range.number, lease.epoch
         return dataclasses.replace(
@@ -248,7 +262,11 @@ class Worker:
         number, epoch = lease.range.number, lease.epoch
         last = journals.read(self._parts.journal_of(number, epoch)).checkpoint
         one, read = lease.range, last.read
-        if not one.is_whole and (read.offset, read.crc) != (one.end - one.begin, one.crc):
+        # Of one of several files the rows are counted, since their bytes are made from those of the file.
+        same = (
+            read.line - 1 == one.lines if one.file_line else (read.offset, read.crc) == (one.end - one.begin, one.crc)
+        )
+        if not one.is_whole and not same:
             lines = f"lines {one.line} to {one.last_line}"
             raise UsageError(f"{self._settings.input_name}: {lines} have changed while they were processed")
         done = Finished(number, epoch, last.output_bytes, last.output_crc, last.dead_bytes, last.dead_crc)

@@ -24,8 +24,11 @@ class Range(msgspec.Struct, frozen=True):
     crc: int = 0
     # CRC-32 of the file up to its end.
     total_crc: int = 0
-    # Position of the file among the inputs.
+    # Of several inputs: which file, the number of the first line in it, and how many of its lines. `line` and `lines`
+    # then count rows, as a run over several files does.
     file: int = 0
+    file_line: int = 0
+    file_lines: int = 0
 
     @property
     def is_whole(self) -> bool:

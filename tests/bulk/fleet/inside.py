@@ -87,12 +87,14 @@ def go(
     dies: Spoil | None = None,
     range_lines: int | None = 50,
     tell: Any = None,
+    **more: Any,
 ) -> Summary:
     """One session with workers, to its end."""
 
     async def session() -> Summary:
         engine = InsideEngine(server or Server(), dies)
-        return await Fleet(wanted, FleetSettings(workers=workers, range_lines=range_lines), engine, tell).run()
+        fleet = FleetSettings(workers=workers, range_lines=range_lines, **more)
+        return await Fleet(wanted, fleet, engine, tell).run()
 
     return asyncio.run(session())
 
