@@ -47,12 +47,14 @@ def figure(result: RunResult, theme: Theme) -> Figure:
     """A panel per case on the same scales."""
     cases, roles = result.cases, theme.roles()
     sheet = Sheet(theme, TITLE, note(result, HOW), height(cases))
-    sheet.key(0.06, [(name, {"color": roles[role], "ls": "-", "marker": "o", "ms": 4}) for name, role, *_ in TIMES])
+    # Answers that came whole have no first token.
+    shown = [time for time in TIMES if any(time[2](one) is not None for case in cases for one in bins(case))]
+    sheet.key(0.06, [(name, {"color": roles[role], "ls": "-", "marker": "o", "ms": 4}) for name, role, *_ in shown])
     lengths = scale_for([edge for case in cases for one in bins(case) for edge in (one.low, one.high + 1)], log=True)
     for case, axes in grid(sheet, cases, Axis(lengths, "prompt tokens, log scale", 8), Axis(_scale(cases), "")):
         if not bins(case):
             axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", color=theme.muted, size=SMALL)
-        for number, (_, role, median, tail) in enumerate(TIMES):
+        for number, (_, role, median, tail) in enumerate(shown):
             _draw(axes, bins(case), roles[role], median, tail, 1 + 0.05 * (number - 1))
     return sheet.figure
 
@@ -79,11 +81,14 @@ def in_words(result: RunResult) -> str:
         ends = [found[0], found[-1]] if len(found) > 1 else found
         return (
             "; ".join(
-                f"{one.low} to {one.high} tokens: first token {units.seconds(one.ttft_p50_s)}, "
-                f"end to end {units.seconds(one.e2e_p50_s)}"
+                f"{one.low} to {one.high} tokens: {_first(one)}end to end {units.seconds(one.e2e_p50_s)}"
                 for one in ends
             )
             or "too few requests"
         )
 
     return per_case(result, words)
+
+
+def _first(one: LengthBin) -> str:
+    return "" if one.ttft_p50_s is None else f"first token {units.seconds(one.ttft_p50_s)}, "

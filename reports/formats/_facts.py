@@ -20,6 +20,10 @@ def _speed(case: Case) -> str:
     return units.plus_minus(units.level(speed.completed), speed.completed, speed.completed_low, speed.completed_high)
 
 
+def _flight(case: Case) -> str:
+    return f"mean {units.level(case.in_flight.mean)}, max {units.count(case.in_flight.max)}"
+
+
 COLUMNS: list[tuple[str, str, Callable[[Case], str]]] = [
     ("makespan", "from the load's zero to the last answer", lambda c: units.seconds(c.makespan_s)),
     ("ok/s", "successes per second", _speed),
@@ -27,7 +31,7 @@ COLUMNS: list[tuple[str, str, Callable[[Case], str]]] = [
     ("p95", "latency from due time", lambda c: labels.percentile_within(c.latency_s, "p95")),
     ("p99", "latency from due time", lambda c: labels.percentile_within(c.latency_s, "p99")),
     ("service p99", "from sent to done", lambda c: labels.percentile_within(c.service_time_s, "p99")),
-    ("in flight", "mean / maximum", lambda c: f"{units.level(c.in_flight.mean)} / {units.count(c.in_flight.max)}"),
+    ("in flight", "sent and not yet answered: the mean over time, and the most at once", _flight),
     ("failed", "of all scheduled items", lambda c: units.share(labels.failed_share(c))),
     ("CPU/request", "of the client", lambda c: units.microseconds(c.resources.client_cpu_us_per_request)),
     ("memory", "peak resident memory of the client", lambda c: units.megabytes(c.resources.client_rss_max_mb)),

@@ -14,8 +14,9 @@ from harness.client.transport.task_answers import plain_answers_of
 from harness.client.types import Item, Outcome, Request
 from harness.measure.record import token_rows
 from harness.measure.record.rows_file import FIRST_IS_COUNTED, GAPS, TOKENS_ARE_EVENTS, End, read
-from harness.measure.reduce import token_arrivals
+from harness.measure.reduce import columns, token_arrivals
 from harness.measure.reduce.columns import Repeat, load_repeat
+from harness.measure.reduce.streams import gaps
 from harness.measure.reduce.token_arrivals import output_tokens
 from tests.unit.recorded import Exchange, end, one_by_one, record, recorder, request
 
@@ -243,3 +244,26 @@ def test_counts_that_are_no_whole_numbers_are_not_known(tmp_path: Path, wrong: A
     """Whatever a task of one's own gives, recording goes on."""
     counts = loaded(tmp_path, [stream([0.1], Usage(wrong, 5), first_tokens=wrong)]).tokens.counts
     assert counts[["prompt", "output", "first"]].tolist() == [(-1, 5, 1)]
+
+
+def test_gaps_are_held_of_some_streams_where_there_are_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Percentiles are nearly the same, tokens over time are all there, and nothing counts as damaged."""
+    exchanges = [
+        stream([0.01 + 0.001 * (k % 10)] * 13, Usage(1, 14), sent=0.01 * k, outcome=Outcome.ok) for k in range(400)
+    ]
+    whole = loaded(tmp_path, exchanges)
+    monkeypatch.setattr(columns, "GAP_ROWS_MAX", 130)
+    (tmp_path / "again").mkdir()
+    some = loaded(tmp_path / "again", exchanges)
+    assert (whole.tokens.every, some.tokens.every, some.damaged) == (1, 4, ())
+    held = len(gaps(some))
+    assert 400 * 13 / 4 * 0.6 < held < 400 * 13 / 4 * 1.5
+    assert np.percentile(gaps(some), [50, 90]) == pytest.approx(np.percentile(gaps(whole), [50, 90]), rel=0.1)
+    over_time = output_tokens(some, 0.5, 10)
+    assert sum(over_time or []) == pytest.approx(400 * 14, abs=1)
+    assert over_time == pytest.approx(output_tokens(whole, 0.5, 10), abs=40)
+    half = some.only(np.arange(len(some.rows)) % 2 == 0)
+    assert half.tokens.every == 4
+    assert sum(output_tokens(half, 0.5, 10) or []) == pytest.approx(200 * 14, abs=1)

@@ -161,6 +161,8 @@ def _warnings(number: Counts, proof: Evidence, repeats: Sequence[Repeat]) -> lis
         found.append(f"the history of {cut} turns was longer than --history, so its oldest exchanges were not sent")
     if oddities := sum(end.oddities for repeat in repeats for end in repeat.ends):
         found.append(f"answers had {oddities} harmless deviations from the API; they were ignored")
+    if (every := max((repeat.tokens.every for repeat in repeats), default=1)) > 1:
+        found.append(f"gaps between tokens are those of one in {every} streams: all of them would need too much memory")
     if any((repeat.rows["chunks"] > 1).any() and not len(repeat.tokens.counts) for repeat in repeats):
         found.append("an earlier version of paceline recorded these streams, without tokens and gaps between tokens")
     if proof.exit_codes:

@@ -30,7 +30,7 @@ from harness.measure.record.rows_file import (
 from harness.measure.record.sealed_json import read_if_whole
 from harness.measure.record.segments import OtherRowsError, frames_of
 from harness.measure.reduce.column_rows import ColumnRows, RowsBuilder
-from harness.measure.reduce.token_columns import NO_TOKENS, TokenColumns, joined, matched
+from harness.measure.reduce.token_columns import NO_TOKENS, TokenColumns, joined, matched, thinned
 from harness.measure.result import FailureSample
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -108,8 +108,14 @@ def chosen(rows: Array, which: Array) -> Array:
     return plain.view(rows.dtype)
 
 
-def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
-    """Read the records of a repeat's processes, complete or not."""
+GAP_ROWS_MAX = 400_000
+"""Rows of gaps, each with up to 14 of them, that are held of all repeats of a case: 25 MB, and three times that while
+they are worked on."""
+EVERY_MAX = 1 << 30
+
+
+def load_repeat(number: int, processes: Sequence[RecordPaths], repeats: int = 1) -> Repeat:
+    """Read the records of a repeat's processes, complete or not. It is one of so many that are held together."""
     zeros = [read_header(process.requests)[0].t0_unix_s for process in processes]
     folder = processes[0].requests.parent if processes else Path()
     rows, attempts = RowsBuilder(REQUEST_DTYPE, folder), RowsBuilder(ATTEMPT_DTYPE, folder)
@@ -120,8 +126,9 @@ def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
         before = rows.count
         users, index = _add_requests(rows, process, end, shift_s, damaged)
         counts = _optional(process.tokens, TOKEN_DTYPE, damaged, None if end is None else end.token_rows)
-        gaps = _optional(process.gaps, GAP_DTYPE, damaged, None if end is None else end.gap_rows)
-        tokens.append((matched(index, counts, gaps), rows.count - before))
+        most = GAP_ROWS_MAX // (repeats * len(processes))
+        gaps, every = _gaps(process.gaps, damaged, None if end is None else end.gap_rows, most)
+        tokens.append((matched(index, counts, gaps, every), rows.count - before))
         for block in _blocks(process.attempts, ATTEMPT_DTYPE, damaged, None if end is None else end.attempt_rows):
             attempts.add(_shifted(block, _ATTEMPT_INSTANTS, shift_s))
         timeline = _rows(process.timeline, TIMELINE_DTYPE, damaged, None if end is None else end.tick_rows)
@@ -153,6 +160,19 @@ def _add_requests(
 
 _REQUEST_INSTANTS = ("due", "fired", "first_sent", "sent", "first_byte", "last_chunk", "done")
 _ATTEMPT_INSTANTS = ("sent", "first_byte", "done")
+
+
+def _gaps(path: Path, damaged: list[str], expected: int | None, most: int) -> tuple[Array, int]:
+    """Gaps of all streams, or of one in so many where there are more rows than `most`; and how many that are."""
+    every, held, parts = 1, 0, list[Array]()
+    for block in _blocks(path, GAP_DTYPE, damaged, expected) if expected or path.exists() else ():
+        parts.append(block if every == 1 else thinned(block, every))
+        held += len(parts[-1])
+        while held > most and every < EVERY_MAX:
+            every *= 2
+            parts = [thinned(part, every) for part in parts]
+            held = sum(map(len, parts))
+    return np.concatenate([np.empty(0, GAP_DTYPE), *parts]), every
 
 
 def _rows(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int | None = None) -> Array:

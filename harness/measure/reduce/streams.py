@@ -23,6 +23,15 @@ class Counted(NamedTuple):
     rows: Array
     tokens: Array
     gaps: Array
+    every: int = 1
+
+    @property
+    def rows_without_gaps(self) -> Array:
+        """Whether the gaps of a stream with several events are not held."""
+        if self.every == 1:
+            return np.zeros(len(self.rows), bool)
+        several: Array = self.rows["chunks"] > 1
+        return several & ~np.isin(self.tokens["row"], self.gaps["row"])
 
 
 def counted(repeat: Repeat) -> Counted:
@@ -30,7 +39,7 @@ def counted(repeat: Repeat) -> Counted:
     tokens = repeat.tokens.counts
     rows = repeat.rows[tokens["row"]]
     kept = (rows["outcome"] == Outcome.ok) & columns.was_sent(rows)
-    return Counted(rows[kept], tokens[kept], repeat.tokens.gaps)
+    return Counted(rows[kept], tokens[kept], repeat.tokens.gaps, repeat.tokens.every)
 
 
 def total(repeat: Repeat, name: str) -> int | None:

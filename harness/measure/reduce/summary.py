@@ -149,7 +149,7 @@ def _measure(
     measured: Measured,
     conditions: Sequence[Condition],
 ) -> tuple[Case, Evidence] | None:
-    repeats = [load_repeat(number, processes) for number, processes in recorded.items()]
+    repeats = [load_repeat(number, processes, len(recorded)) for number, processes in recorded.items()]
     numbers = sorted({*recorded, *planned})
     torn, damaged = unreadable(directory, plan.name)
     known = {number: _facts(directory, plan.name, number, damaged) for number in numbers}

@@ -27,7 +27,9 @@ def output_tokens(repeat: Repeat, width_s: float, count: int) -> list[float] | N
         return None
     share = tokens["output"] / np.maximum(rows["chunks"], 1)
     firsts = np.where(rows["chunks"] > 0, rows["first_byte"], e2e_ends(rows)) / 1e9
-    sums = _tally(firsts, share, width_s, count)
+    whole = part.rows_without_gaps[known]
+    sums = _tally(firsts[~whole], share[~whole], width_s, count)
+    sums += _spread(rows[whole], tokens["output"][whole], width_s, count)
     of = np.full(len(repeat.rows), -1)
     of[tokens["row"]] = np.arange(len(tokens))
     for piece in _pieces(part.gaps):
@@ -36,6 +38,17 @@ def output_tokens(repeat: Repeat, width_s: float, count: int) -> list[float] | N
             at, place = _arrivals(piece[known], firsts, of)
             sums += _tally(at, share[place], width_s, count)
     return [round(float(value), 3) for value in sums]
+
+
+def _spread(rows: Array, tokens: Array, width_s: float, count: int) -> Array:
+    """Tokens of streams whose gaps are not held, spread evenly from the first to the last content event."""
+    if not len(rows):
+        return np.zeros(count)
+    begins, ends = rows["first_byte"] / 1e9, rows["last_chunk"] / 1e9
+    lengths = np.maximum(ends - begins, 1e-9)
+    edges = np.arange(1, count) * width_s
+    until = [float((tokens * np.clip((edge - begins) / lengths, 0.0, 1.0)).sum()) for edge in edges]
+    return np.diff([0.0, *until, float(tokens.sum())])
 
 
 def _tally(instants_s: Array, weights: Array, width_s: float, count: int) -> Array:

@@ -15,17 +15,23 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class TokenColumns:
-    """Rows of both files; `row` is the place of the request among the rows of the repeat."""
+    """Rows of both files; `row` is the place of the request among the rows of the repeat.
+
+    Of many gaps only those of every so many streams are held, so that memory has a bound.
+    """
 
     counts: Array
     gaps: Array
+    every: int = 1
 
     def kept(self, mask: Array) -> TokenColumns:
         """What belongs to the requests for which the mask is true, with their places among these."""
         places = np.cumsum(mask) - 1
-        return TokenColumns(*(_moved(_those(part, mask[part["row"]]), places) for part in (self.counts, self.gaps)))
+        counts, gaps = (_moved(_those(part, mask[part["row"]]), places) for part in (self.counts, self.gaps))
+        return TokenColumns(counts, gaps, self.every)
 
 
+_MIX = np.uint64(0x9E37_79B9_7F4A_7C15)  # 2^64 over the golden ratio (Knuth)
 NO_TOKENS = TokenColumns(np.empty(0, TOKEN_DTYPE), np.empty(0, GAP_DTYPE))
 
 
@@ -40,7 +46,7 @@ def _moved(part: Array, places: Array) -> Array:
     return part
 
 
-def matched(index: Array, counts: Array, gaps: Array) -> TokenColumns:
+def matched(index: Array, counts: Array, gaps: Array, every: int = 1) -> TokenColumns:
     """The rows whose request is there; `index` is that of each request.
 
     A request may be missing if its process was killed or its file is damaged.
@@ -53,7 +59,7 @@ def matched(index: Array, counts: Array, gaps: Array) -> TokenColumns:
     # Millions of gaps are copied only where some have to go.
     gaps = gaps if inside.all() else gaps[inside]
     there = known[gaps["row"]]
-    return TokenColumns(counts, gaps if there.all() else gaps[there])
+    return TokenColumns(counts, gaps if there.all() else gaps[there], every)
 
 
 def joined(parts: Sequence[tuple[TokenColumns, int]]) -> TokenColumns:
@@ -73,4 +79,15 @@ def joined(parts: Sequence[tuple[TokenColumns, int]]) -> TokenColumns:
         whole: Array = np.concatenate(moved)
         return whole
 
-    return TokenColumns(together(lambda part: part.counts), together(lambda part: part.gaps))
+    every = max(part.every for part, _ in parts)
+    return TokenColumns(together(lambda part: part.counts), together(lambda part: part.gaps), every)
+
+
+def thinned(gaps: Array, every: int) -> Array:
+    """Rows of one in so many streams, chosen by a hash of their place: streams of two kinds may come in turns.
+
+    What twice as many streams leave is a part of it.
+    """
+    mixed = (gaps["row"] * _MIX) >> np.uint64(32)
+    chosen: Array = gaps[mixed % np.uint64(every) == 0]
+    return chosen
