@@ -7,6 +7,14 @@ from typing import Any
 
 import msgspec
 
+TOKENS_MAX = 2**31 - 1
+"""A count above it is no count: records hold 32 bits, and no model has such an answer."""
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is a number of tokens."""
+    return type(value) is int and 0 <= value <= TOKENS_MAX
+
 
 class Usage(msgspec.Struct, frozen=True):
     """The server's token counts; None where it did not count.

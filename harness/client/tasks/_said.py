@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from harness.client.answers import Usage, summed
+from harness.client.answers import Usage, is_count, summed
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
 
@@ -99,12 +99,11 @@ class Oddities:
         return None
 
     def _tokens(self, value: Any) -> int | None:
-        if type(value) is int and value >= 0:
-            return value
-        self.count += value is not None
-        if type(value) is float and math.isfinite(value) and value >= 0 and value == int(value):
+        if is_count(value):
             return int(value)
-        return None
+        self.count += value is not None
+        whole = type(value) is float and math.isfinite(value) and value == int(value)
+        return int(value) if whole and is_count(int(value)) else None
 
     def reason(self, value: Any) -> str | None:
         """The finish reason; some servers send numbers as reasons, and an empty text for none."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.client.answers import Answers
+from harness.client.answers import Answers, is_count
 from harness.client.types import Request, Response
 from harness.measure.record.rows_file import (
     FIRST_IS_COUNTED,
@@ -25,7 +25,6 @@ from harness.measure.record.rows_writer import LateRowsWriter
 
 BUFFERED_BYTES = 64 * 1024
 """Maximum bytes of rows of each file between two flushes."""
-_COUNT_MAX = 2**31 - 1
 _FIRST_MAX = 2**16 - 1
 
 
@@ -53,7 +52,7 @@ class TokenRows:
             cached, reasoning = usage.cached_tokens, usage.reasoning_tokens
         flags, first = 0, 0
         if chunks:
-            if type(output) is not int:
+            if not is_count(output):
                 output, flags = len(chunks), TOKENS_ARE_EVENTS
             first = _first_events(chunks)
             if counted is not None and type(counted.first_tokens) is int and counted.first_tokens > 0:
@@ -88,7 +87,7 @@ class TokenRows:
 
 def _count(tokens: int | None) -> int:
     """What a task of the user gives may be anything; only whole numbers are counts."""
-    return min(tokens, _COUNT_MAX) if type(tokens) is int and tokens >= 0 else -1
+    return tokens if tokens is not None and is_count(tokens) else -1
 
 
 def _first_events(chunks: tuple[float, ...]) -> int:

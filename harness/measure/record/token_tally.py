@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.client.answers import usage_of
+from harness.client.answers import is_count, usage_of
 from harness.client.protocols import CountedAnswer, TokenCounts, provides
 from harness.client.types import Outcome, Request, Response
 from harness.measure.prompt_result import TokenSums
@@ -44,8 +44,9 @@ def usage_in(answers: tuple[Any, ...]) -> TokenCounts | None:
     return usage_of(answers)
 
 
-def _add(sums: list[int], asked: list[int], counted: int | None) -> None:
-    if asked and counted is not None:
+def _add(sums: list[int], asked: list[int], counted: Any) -> None:
+    # A task of the user's own may count anything.
+    if asked and is_count(counted):
         sums[0] += len(asked)
         sums[1] += sum(asked)
         sums[2] += counted

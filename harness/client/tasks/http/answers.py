@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from harness.client.answers import Usage
+from harness.client.answers import Usage, is_count
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
 from harness.client.tasks.http.conditions import shown
@@ -186,9 +186,9 @@ class UsagePlaces(msgspec.Struct, frozen=True):
 
 
 def _count(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != value // 1:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value != value // 1:
         return None
-    return int(value)
+    return int(value) if is_count(int(value)) else None
 
 
 class BatchAnswers(msgspec.Struct, frozen=True):
