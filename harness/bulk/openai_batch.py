@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -24,9 +25,13 @@ from harness.client.tasks._choices import refuse_error
 from harness.client.tasks._decode import decode, encode, no_stream, one
 from harness.client.tasks.http import Http
 from harness.client.types import Answers, Item, Outcome, Request, Response, Result, Task, oddities_of
+from harness.load.lines import LongLine
 from harness.load.rows import RowReader
 
 FORMAT = "openai-batch"
+IDS_MAX = 100_000
+"""OpenAI takes 50,000 lines a file."""
+_ID_MAX = 64
 _URL = re.compile(r"/[!-~]{0,2000}")
 _NOT_SENT = frozenset({"id", "url", "custom_id", "method"})
 _object = msgspec.json.Decoder(dict[str, Any])
@@ -121,6 +126,27 @@ class BatchRequests:
         return _Call("/v1/completions", {"prompt": words(length)})
 
 
+class Ids:
+    """Ids that come twice among the first `IDS_MAX`; more would need too much memory."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, int] = {}
+        self.first: tuple[str, int, int] | None = None
+        self.more = 0
+
+    def add(self, name: str, line: int) -> None:
+        """The id of a line."""
+        # Long ids are told apart by their hash.
+        key = name if len(name) <= _ID_MAX else sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+        before = self._lines.get(key)
+        if before is None:
+            if len(self._lines) < IDS_MAX:
+                self._lines[key] = line
+        elif before != line:
+            self.more += self.first is not None
+            self.first = self.first or (name, before, line)
+
+
 class BatchRows(Rows):
     """Rows whose output and dead letters are lines of batch files."""
 
@@ -144,6 +170,23 @@ class BatchRows(Rows):
             if _streams(task):
                 raise UsageError(f"--output-format {FORMAT}: has whole answers, and the task {task.name} streams them")
         self._kept: dict[int, KeptBody] = {}
+        self._ids = Ids()
+
+    def item(self, line: int, raw: bytes | LongLine) -> tuple[Item | None, Ticket, str | None]:
+        """As for other outputs; ids are looked at, too."""
+        found = super().item(line, raw)
+        if isinstance(found[1].id, str):
+            self._ids.add(found[1].id, line)
+        return found
+
+    @property
+    def notes(self) -> list[str]:
+        """Ids that are there twice: the lines of the output have the same `custom_id`."""
+        if self._ids.first is None:
+            return []
+        name, one, other = self._ids.first
+        again = f", and {self._ids.more:,} more are there twice" if self._ids.more else ""
+        return [f"custom_id {name[:80]!r} is on line {one} and on line {other}{again}; `id` tells their answers apart"]
 
     def _check_options(self, built: Sequence[Task]) -> None:
         """Requests that are sent as they are take any parameter."""

@@ -233,6 +233,8 @@ class Process:
             await self._server.close()
             await intake.close()
             await self._closing.aclose()
+        for note in self._rows.notes:
+            self._tell("note", {"text": note})
         self._finish()
         caller = asyncio.current_task()
         # The caller was cancelled, not this run: results are kept.

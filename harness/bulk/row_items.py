@@ -138,6 +138,11 @@ class Rows:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return None, ticket, str(error)
 
+    @property
+    def notes(self) -> list[str]:
+        """What is odd about the rows so far, for people."""
+        return []
+
     def is_header(self, line: int) -> bool:
         """Whether this line holds the names of columns."""
         return line + self.lines_before == 1 and self._reader.has_header

@@ -14,6 +14,7 @@ from harness.load.lines import text_of
 
 _PARAMETERS = SENT | REFUSED.keys()
 _SCHEMA_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
+_BATCH = {"custom_id", "method", "url", "body"}
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
 
@@ -84,11 +85,22 @@ def unfolded(row: dict[str, Any]) -> dict[str, Any]:
 
     Raises ItemError.
     """
-    if "custom_id" in row and isinstance(body := row.get("body"), dict):
-        if row.get("method", "POST") != "POST":
-            raise ItemError(f"method: is {str(row['method'])[:20]!r}; the requests of a batch file are POST")
-        return {**body, "id": row["custom_id"], **({"url": row["url"]} if "url" in row else {})}
+    if "custom_id" in row:
+        body = row.get("body")
+        if isinstance(body, dict):
+            return _from_batch(row, body)
+        if row.keys() >= _BATCH:
+            raise ItemError(f"body: is {type(body).__name__}, not an object; it is the body of the request")
     return _from_sharegpt(row) if "conversations" in row else row
+
+
+def _from_batch(row: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    name = row["custom_id"]
+    if type(name) not in (str, int, type(None)):
+        raise ItemError(f"custom_id: is {type(name).__name__}, not a text")
+    if row.get("method", "POST") != "POST":
+        raise ItemError(f"method: is {str(row['method'])[:20]!r}; the requests of a batch file are POST")
+    return {**body, "id": name, **({"url": row["url"]} if "url" in row else {})}
 
 
 def _from_sharegpt(row: dict[str, Any]) -> dict[str, Any]:

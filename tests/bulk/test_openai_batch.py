@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from harness.bulk import Process, ProcessSettings, Summary
 from harness.client.input_settings import InputSettings
 from harness.client.layer_settings import LayerSettings
 from harness.client.transport.async_http import HttpTransport
-from harness.client.types import Outcome
+from harness.client.types import Outcome, Request, Response
 from tests.bulk.helpers import Server, go, refusal, rows, settings
 from tests.server_helpers import null_app, served
 
@@ -150,3 +151,51 @@ def test_what_has_no_place_in_a_batch_file_is_refused(more: dict[str, Any], said
     more = {**more, **({"output": str(tmp_path / more["output"])} if "output" in more else {})}
     assert said in (refusal(batch(tmp_path, request("a", chat("a")), **more)) or "")
     assert not (tmp_path / "out.jsonl").exists()
+
+
+LINE = request("a", chat("hello"))
+
+
+class Whole(Server):
+    """Answers each request with a body."""
+
+    async def __call__(self, request: Request, /) -> Response:
+        return msgspec.structs.replace(await super().__call__(request), answers=({"object": "x"},))
+
+
+def test_ids_that_come_twice_are_noted_and_nothing_is_lost(tmp_path: Path) -> None:
+    said: list[str] = []
+    lines = [{**LINE, "custom_id": name} for name in ("a", "b", "a", "b", "a", "c" * 1000, "c" * 1000)]
+    wanted = batch(tmp_path, *lines)
+
+    def tell(event: str, facts: dict[str, Any]) -> None:
+        if event == "note":
+            said.append(facts["text"])
+
+    assert go(wanted, Whole(), tell=tell).complete
+    assert said == [
+        "custom_id 'a' is on line 1 and on line 3, and 3 more are there twice; `id` tells their answers apart"
+    ]
+    assert len({row["id"] for row in rows(tmp_path / "out.jsonl")}) == 7
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"custom_id": {"x": 1}}, "custom_id: is dict, not a text"),
+        ({"custom_id": True}, "custom_id: is bool, not a text"),
+        ({"body": [1]}, "body: is list, not an object"),
+        ({"body": None}, "body: is NoneType, not an object"),
+        ({"method": "GET"}, "method: is 'GET'"),
+        ({"url": "http://elsewhere/v1"}, "url: 'http://elsewhere/v1' is no path"),
+        ({"url": "/v1\r\nX: y"}, "is no path"),
+        ({"url": 5}, "url: '5' is no path"),
+    ],
+)
+def test_a_bad_line_of_a_batch_is_a_dead_letter_with_its_reason(
+    tmp_path: Path, line: dict[str, Any], said: str
+) -> None:
+    go(batch(tmp_path, {**LINE, **line}, LINE, errors_max=1), Whole())
+    (dead,) = rows(tmp_path / "bad.jsonl")
+    assert dead["error"]["message"].startswith(said) or said in dead["error"]["message"]
+    assert len(rows(tmp_path / "out.jsonl")) == 1
