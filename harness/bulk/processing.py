@@ -33,6 +33,7 @@ from harness.bulk.tally import ExchangeMeter, RowCounts, Speed
 from harness.client import stack
 from harness.client.errors import UsageError
 from harness.client.figures import counts_of
+from harness.client.gate.memory import LimitMemory, recalling
 from harness.client.protocols import BatchingStrategy, provides, uses_priorities
 from harness.client.redaction import one_line, shown
 from harness.client.stack import compose
@@ -84,6 +85,8 @@ class Process:
         self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)
         self._closing = AsyncExitStack()
         self._built: stack.Built = []
+        remember = settings.layers.remember
+        self._memory = None if remember is None else LimitMemory(remember)
         self._intake: Intake | None = None
         self._meter: ExchangeMeter | None = None
         self._work: asyncio.Task[None] | None = None
@@ -268,13 +271,14 @@ class Process:
 
     async def _through(self, intake: Intake, send: ExchangeMeter, results: Results) -> None:
         """Run the strategy over all items, and again over items to be sent again."""
-        while True:
-            async with aclosing(self._strategy.stream(intake, send, self._layers)) as stream:
-                async for result in stream:
-                    send.unkept = 0
-                    results.settle(intake, splitting.unwrapped(result))
-            if not intake.again or self._end:
-                return
+        with recalling(self._memory):
+            while True:
+                async with aclosing(self._strategy.stream(intake, send, self._layers)) as stream:
+                    async for result in stream:
+                        send.unkept = 0
+                        results.settle(intake, splitting.unwrapped(result))
+                if not intake.again or self._end:
+                    return
 
     def _layers(self, send: Send) -> Send:
         inner = compose(send, self._around, self.settings.seed, self._closing, self._server_name, self._built)
@@ -329,7 +333,11 @@ class Process:
 
     def _summary(self, nothing_to_do: bool = False) -> Summary:
         more = {"resumable": self._store.resumable, "nothing_to_do": nothing_to_do, "empty": self._empty}
-        layers = figures(counts_of(self._built))
+        memory: stack.Built = []
+        if self._memory is not None:
+            self._memory.save()
+            memory.append(("remember", self._memory))
+        layers = figures(counts_of([*self._built, *memory]))
         return summary(
             self._end.reason, self._counts_now(), self._before, self.settings.errors_max, layers=layers, **more
         )

@@ -66,6 +66,7 @@ if TYPE_CHECKING:  # isort: off
 
     # Hooks
     from harness.client.gate.observer import watching as watching
+    from harness.client.gate.memory import remembering as remembering
     from harness.client.hooks import LimitDetails as LimitDetails, RetryDetails as RetryDetails
     from harness.client.hooks import HedgeDetails as HedgeDetails, BadRow as BadRow, SkippedRows as SkippedRows
 else:

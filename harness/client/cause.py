@@ -31,6 +31,8 @@ class Cause(enum.StrEnum):
     lowered = "lowered", Family.fewer, "lowered"
     refused = "refused", Family.refused, "refused"
     failed = "failed", Family.refused, "failed"
+    # What an earlier run learnt.
+    forgotten = "forgotten", Family.fewer, "what an earlier run learnt is no longer true"
     # The start of `knee`.
     doubling = "doubling", Family.more, "doubling adds throughput"
     doubling_ended = "doubling_ended", Family.fewer, "doubling adds no more throughput"

@@ -27,6 +27,9 @@ class LayerSettings:
     deadline_s: float | None = option(
         None, "Seconds from the due time of an item to its answer, over all attempts.", kind=duration_s
     )
+    remember: str | None = option(
+        None, "File that keeps what adaptive limits learn about each server, for the next run.", metavar="FILE"
+    )
     retry_budget: bool = option(False, "Limit retries and hedges with a shared budget that successes replenish.")
     # Further layers by name, checked by `stack.parse`.
     named: NamedLayers = field(default_factory=dict)

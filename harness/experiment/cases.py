@@ -10,6 +10,7 @@ from harness.base.quantity import AUTO, NONE
 from harness.client import stack
 from harness.client.checks import flags_between
 from harness.client.errors import UsageError
+from harness.client.gate.memory import LimitMemory
 from harness.client.layer_settings import NamedLayers
 from harness.client.protocols import RealTimeOnly, provides, uses_priorities
 from harness.client.tasks.http import Http
@@ -201,6 +202,9 @@ def check_numbers(settings: RunSettings) -> None:
         ("--processes", settings.processes, 1, 64),
         ("--server-speed", settings.speed, 1e-3, 1e6),
     )
+    if settings.layers.remember is not None:
+        # A file that cannot be read is a mistake before the run, and not in the process of a case.
+        LimitMemory(settings.layers.remember)
     if not settings.strategies:
         raise UsageError("no strategy: name at least one with -s (`paceline list strategies`)")
 

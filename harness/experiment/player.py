@@ -21,6 +21,7 @@ from typing import Any
 from harness.base.clock import clock
 from harness.base.turn_index import turn_of
 from harness.client.figures import LayerCounts, counts_of, summed
+from harness.client.gate.memory import LimitMemory, recalling
 from harness.client.gate.observer import watching
 from harness.client.limits.fixed import Fixed
 from harness.client.protocols import Gate, TellingGate, gate_of
@@ -64,6 +65,7 @@ class Player(ABC):
         self._built: list[Built] = []
         self._counts: list[LayerCounts] = []
         self._zero = 0.0
+        self._memory = None if spec.layers.remember is None else LimitMemory(spec.layers.remember)
 
     # Differences between real and virtual time.
 
@@ -144,7 +146,7 @@ class Player(ABC):
             application.alarm = alarm
             feed = application.feed = self._feed(application, recorder, strategy, alarm, in_time)
             layers = self._layers(application, recorder, closing, server)
-            with watching(recorder.decisions.note(application.slot)):
+            with watching(recorder.decisions.note(application.slot)), recalling(self._memory):
                 async with aclosing(strategy.stream(feed, transport, layers)) as results:
                     async for _ in results:
                         pass
@@ -199,7 +201,8 @@ class Player(ABC):
 
     def layer_counts(self) -> list[LayerCounts]:
         """What the layers of all applications have counted until now."""
-        return summed([*self._counts, *(part for built in self._built for part in counts_of(built))])
+        memory = [] if self._memory is None else counts_of([("remember", self._memory)])
+        return summed([*self._counts, *(part for built in self._built for part in counts_of(built)), *memory])
 
     def leave(self, application: ClientApplication, why: str | None = None) -> None:
         """Send no further items for this application; `why` marks the case as interrupted."""
@@ -295,7 +298,9 @@ class Player(ABC):
         return sum(gate.in_flight for gate in gates), float(sum(gate.limit.value for gate in gates))
 
     def summary(self, recorder: Recorder, duration_s: float, error: str | None, **figures: Any) -> End:
-        """The end of the records; `figures` are of the process."""
+        """The end of the records; `figures` are of the process. What the limits learnt is saved."""
+        if self._memory is not None:
+            self._memory.save()
         scheduled = sum(feed.scheduled(one.complete) for one, feed in self._feeds)
         inputs = [one.jsonl for one in self.applications if one.jsonl is not None]
         first_bad = min((jsonl.first_bad for jsonl in inputs if jsonl.first_bad is not None), default=None)

@@ -9,8 +9,7 @@ from typing import ClassVar
 from harness import plugins
 from harness.client.checks import between
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
-from harness.client.gate.observer import observed
-from harness.client.gate.shared import SharedGate, shared_gate
+from harness.client.gate.shared import SharedGate, adaptive_gate
 from harness.client.types import Item, Layers, Limit, Result, Send, no_layers
 from harness.strategies._workers import Workers
 
@@ -36,16 +35,17 @@ class Adaptive:
         # Reject an unknown limit, or a maximum below its minimum, here and not in a child process.
         self.new_limit()
 
-    def new_limit(self) -> Limit:
-        """A new limit."""
-        bounded = any(field.name == "maximum" for field in fields(plugins.load("limit", self.limit)))
-        limit: Limit = plugins.build("limit", self.limit, {"maximum": self.maximum} if bounded else {})
+    def new_limit(self, initial: int | None = None) -> Limit:
+        """A new limit; one that can begins with `initial` attempts in flight, of at most `maximum`."""
+        known = {field.name for field in fields(plugins.load("limit", self.limit))}
+        settings = {"maximum": self.maximum} if "maximum" in known else {}
+        if initial is not None and "initial" in known:
+            settings["initial"] = min(initial, self.maximum)
+        limit: Limit = plugins.build("limit", self.limit, settings)
         return limit
 
     def _gate(self, send: Send) -> ConcurrencyLimit | SharedGate:
-        if not self.shared:
-            return ConcurrencyLimit(send, observed(self.new_limit()))
-        return shared_gate(send, self.new_limit, (self.limit, self.maximum))
+        return adaptive_gate(send, self.new_limit, self.limit, self.maximum, self.shared)
 
     def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from harness.client.checks import at_least, between
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
-from harness.client.gate.shared import SharedGate, shared_gate
+from harness.client.gate.shared import SharedGate, adaptive_gate
 from harness.client.limits.fixed import Fixed
 from harness.client.types import Item, Layers, Limit, Result, Send, no_layers
 from harness.strategies._workers import Workers
@@ -40,16 +40,16 @@ class Priority:
         at_least(self, 0, "patience")
         self.new_limit()
 
-    def new_limit(self) -> Limit:
-        """A new limit; each stream has its own."""
+    def new_limit(self, initial: int | None = None) -> Limit:
+        """A new limit; an adaptive one that can begins with `initial` attempts in flight."""
         if self.limit == "fixed":
             return Fixed(self.concurrency)
-        return Adaptive(limit=self.limit, maximum=self.concurrency).new_limit()
+        return Adaptive(limit=self.limit, maximum=self.concurrency).new_limit(initial)
 
     def _gate(self, send: Send) -> ConcurrencyLimit | SharedGate:
         if self.limit == "fixed":
             return ConcurrencyLimit(send, Fixed(self.concurrency))
-        return shared_gate(send, self.new_limit, (self.limit, self.concurrency))
+        return adaptive_gate(send, self.new_limit, self.limit, self.concurrency)
 
     def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
-from harness.client.gate.shared import SharedGate, shared_gate
+from harness.client.gate.shared import SharedGate, adaptive_gate
 from harness.client.limits.fixed import Fixed
 from harness.client.tasks.similarity import Similarity
 from harness.client.types import Item, Outcome, Request, Response, Send
@@ -58,7 +58,7 @@ class Timed:
 
 
 def shared(send: Send, value: int = 2, settings: str = "same") -> SharedGate:
-    gate = shared_gate(send, lambda: Fixed(value), settings)
+    gate = adaptive_gate(send, lambda initial: Fixed(value), "fixed", settings)
     assert isinstance(gate, SharedGate)
     return gate
 
@@ -80,7 +80,7 @@ async def test_streams_to_one_endpoint_share_a_limit_and_others_do_not() -> None
     assert first.limit is second.limit
     assert shared(Place("http://two")).limit is not first.limit
     assert shared(Place(), settings="others").limit is not first.limit
-    assert isinstance(shared_gate(Server(), lambda: Fixed(2), "same"), ConcurrencyLimit)
+    assert isinstance(adaptive_gate(Server(), lambda initial: Fixed(2), "fixed"), ConcurrencyLimit)
     kept = id(first.limit), first.limit
     del first, second
     gc.collect()

@@ -9,17 +9,18 @@ own transport and its own layers. The gate lives as long as one of its streams.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from harness.client.bound import Bound
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
+from harness.client.gate.memory import NewLimit, current_memory
 from harness.client.gate.observer import observed
 from harness.client.gate.watchers import Share
 from harness.client.protocols import Addressed
 from harness.client.types import Limit, Request, Response, Send
 
-_Key = tuple[str, Hashable]
+_Key = tuple[str, str, Hashable]
 _GATES: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[_Key, ConcurrencyLimit]] = WeakKeyDictionary()
 
 
@@ -60,23 +61,32 @@ class SharedGate:
         await self._gate.vacancy(self._share)
 
 
-def shared_gate(send: Send, new_limit: Callable[[], Limit], settings: Hashable) -> ConcurrencyLimit | SharedGate:
+def adaptive_gate(
+    send: Send, new_limit: NewLimit, name: str, settings: Hashable = None, shared: bool = True
+) -> ConcurrencyLimit | SharedGate:
     """The gate before `send`: the one of its server if it has an endpoint, else one of its own.
 
-    `settings` are those of the limit: streams share a gate only if theirs are equal.
+    `name` is that of the limit, under which a memory keeps what it learns. Streams share a gate only if their `name`
+    and `settings` are equal.
     """
     endpoint = send.endpoint if isinstance(send, Addressed) else ""
     # Outside of a loop it is not known which applications will run together.
     loop = _running_loop()
-    if not endpoint or loop is None:
-        return ConcurrencyLimit(send, observed(new_limit()))
+    if not endpoint or loop is None or not shared:
+        return ConcurrencyLimit(send, observed(_limit(endpoint, name, new_limit)))
     gates = _GATES.setdefault(loop, WeakValueDictionary())
-    key = (endpoint, settings)
+    key = (endpoint, name, settings)
     gate = gates.get(key)
     if gate is None:
-        gate = gates[key] = ConcurrencyLimit(send, observed(new_limit()))
+        gate = gates[key] = ConcurrencyLimit(send, observed(_limit(endpoint, name, new_limit)))
         gate.shares = 0
     return SharedGate(gate, send)
+
+
+def _limit(endpoint: str, name: str, new_limit: NewLimit) -> Limit:
+    """The limit, with what the memory of this context knows of the server."""
+    memory = current_memory()
+    return new_limit(None) if memory is None or not endpoint else memory.limit(endpoint, name, new_limit)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -68,7 +68,7 @@ class VirtualPlayer(Player):
     def _transport(self, strategy: Strategy) -> AbstractAsyncContextManager[Send]:
         timeout_s = self.spec.layers.timeout_s
         if self._terms.network == "none":
-            return DirectSend(self._mock.app, timeout_s=timeout_s)
+            return DirectSend(self._mock.app, timeout_s=timeout_s, endpoint=f"simulated:{self._mock.profile.name}")
         from harness.client.transport.async_http import HttpTransport
 
         return HttpTransport(HTTP_URL, timeout_s=timeout_s)

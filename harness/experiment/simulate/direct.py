@@ -33,10 +33,10 @@ class DirectSend(AttemptSend):
 
     faults = (Broken, BadResponse)
 
-    def __init__(self, app: App, *, timeout_s: float = 60.0) -> None:
+    def __init__(self, app: App, *, timeout_s: float = 60.0, endpoint: str = "simulated:") -> None:
         super().__init__(timeout_s)
         self._app = app
-        self.endpoint = f"app {id(app)}"
+        self.endpoint = endpoint
         self._future: Callable[[], asyncio.Future[None]]
 
     async def __aenter__(self) -> Self:

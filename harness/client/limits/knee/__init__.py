@@ -92,6 +92,10 @@ class Knee:
         """Attempts allowed in flight, now."""
         return self._search.value
 
+    def resume(self, value: int, latency_s: float, service_s: float) -> None:
+        """Begin at rest, with what an earlier run learnt; the first probe, soon, measures it again."""
+        phases.resume(self._search, value, latency_s, service_s)
+
     def update(self, sample: Sample, /) -> None:
         """Learn from one attempt, in constant time except for the fit after a probe."""
         search = self._search

@@ -1,0 +1,185 @@
+"""A limit that begins with what an earlier run learnt, and drops it when the evidence contradicts it; pure.
+
+Rules of this file
+  1. The limit inside begins with the number that was learnt and goes on learning by itself from the first answer on, so
+     nothing old is ever mixed with what is measured now.
+  2. The first answers judge what was learnt: after refusals, or latencies far above those learnt, a new limit begins.
+  3. A learnt pace is kept at first, and raised by `GROWTH` a second. It ends once it is `GROWN` times as high, or when
+     the limit sets a pace of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from statistics import median, quantiles
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from harness.client.cause import Cause
+from harness.client.protocols import BoundedLimit, ExplainedLimit, PacedLimit, ResumingLimit, SizedLimit
+from harness.client.types import Limit, Outcome, Sample, Signal
+
+# The first so many answers judge, or as many as the number that was learnt.
+JUDGES_MIN = 8
+REFUSED_MAX = 1
+SLOWER_MAX = 2.0
+GROWTH, GROWN = 1.5, 3.0
+# The last answers, whose medians are saved; fewer than the least say too little.
+LAST, LAST_MIN = 128, 32
+# Answers of a block, and blocks: the fastest tenth of their medians is the service time.
+BLOCK, BLOCKS = 16, 256
+
+Figure = Annotated[float, Meta(gt=0.0, le=1e6)]
+
+
+class Learnt(msgspec.Struct, frozen=True):
+    """What a limit knows of a server at the end of a run.
+
+    Attributes:
+        value: Attempts in flight where it rested.
+        latency_s: Median latency there.
+        service_s: Latency without a queue, as far as it was seen.
+        pace_per_s: Attempts per second, if it paced them. Default None.
+    """
+
+    value: Annotated[int, Meta(ge=1, le=1_000_000)]
+    latency_s: Figure
+    service_s: Figure
+    pace_per_s: Figure | None = None
+
+
+class CarriedLimit:
+    """Wraps the limit that learns.
+
+    Args:
+        new_limit: Builds it, beginning with a number or as usual.
+        known: What an earlier run learnt; None if there was none.
+    """
+
+    def __init__(self, new_limit: Callable[[int | None], Limit], known: Learnt | None) -> None:
+        self._new_limit = new_limit
+        self._known = known
+        self._pace_per_s = known.pace_per_s or math.inf if known is not None else math.inf
+        self._begun = math.nan
+        self._judging: list[float] | None = [] if known is not None else None
+        self._refused = 0
+        self._last: deque[tuple[int, float]] = deque(maxlen=LAST)
+        self._block: list[float] = []
+        self._medians: deque[float] = deque(maxlen=BLOCKS)
+        # The limit inside was replaced, when the value had changed so often.
+        self.is_forgotten = False
+        self._changes = self._offset = 0
+        self._cause = ""
+        limit = new_limit(None if known is None else known.value)
+        if known is not None and isinstance(limit, ResumingLimit):
+            limit.resume(known.value, known.latency_s, known.service_s)
+        self._wrap(limit)
+
+    def _wrap(self, limit: Limit) -> None:
+        self._limit = limit
+        self._paced = limit if isinstance(limit, PacedLimit) else None
+        self._explained = limit if isinstance(limit, ExplainedLimit) else None
+        self.uses_work = isinstance(limit, SizedLimit) and bool(limit.uses_work)
+        self.maximum: float = limit.maximum if isinstance(limit, BoundedLimit) else math.inf
+
+    @property
+    def value(self) -> int:
+        """Attempts allowed in flight, now."""
+        return self._limit.value
+
+    @property
+    def rate_per_s(self) -> float:
+        """The pace of the limit, or the learnt one."""
+        own = math.inf if self._paced is None else self._paced.rate_per_s
+        return min(own, self._pace_per_s)
+
+    @property
+    def cause(self) -> str:
+        """Why it last changed."""
+        return self._cause or ("" if self._explained is None else self._explained.cause)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it began with what an earlier run learnt."""
+        return self._known is not None
+
+    def update(self, sample: Sample, /) -> None:
+        """Learn from one attempt."""
+        before = self._limit.value
+        if self._offset:
+            # A new limit counts its changes from 0.
+            sample = msgspec.structs.replace(sample, generation=sample.generation - self._offset)
+        self._limit.update(sample)
+        if self._limit.value != before:
+            self._changes += 1
+            self._cause = ""
+        if sample.outcome is Outcome.ok:
+            self._remember(sample)
+        if self._judging is not None or self._pace_per_s != math.inf:
+            self._judge(sample)
+
+    def learnt(self) -> Learnt | None:
+        """What is to be saved; None if too little was seen."""
+        if len(self._last) < LAST_MIN or not self._medians:
+            return None
+        latency_s = median(latency_s for _, latency_s in self._last)
+        fastest = quantiles([*self._medians, *self._medians], n=10)[0]
+        pace = self.rate_per_s
+        value = max(1, round(median(value for value, _ in self._last)))
+        if not 0.0 < fastest <= latency_s * SLOWER_MAX or latency_s <= 0.0:
+            fastest = latency_s
+        if latency_s <= 0.0:
+            return None
+        # A pace far above what is sent is no bound.
+        paced = pace < GROWN * value / latency_s
+        return Learnt(value, latency_s, min(fastest, latency_s), pace if paced else None)
+
+    def _remember(self, sample: Sample) -> None:
+        latency_s = sample.latency_s / sample.work
+        self._last.append((sample.limit, latency_s))
+        self._block.append(latency_s)
+        if len(self._block) == BLOCK:
+            self._medians.append(median(self._block))
+            self._block.clear()
+
+    def _judge(self, sample: Sample) -> None:
+        known = self._known
+        assert known is not None  # noqa: S101 - only what is known is judged
+        if math.isnan(self._begun):
+            self._begun = sample.done
+        self._raise_pace(sample, known)
+        if self._judging is None:
+            return
+        if sample.signal is Signal.overload:
+            self._refused += 1
+            if self._refused > REFUSED_MAX:
+                self._forget()
+        elif sample.outcome is Outcome.ok:
+            self._judging.append(sample.latency_s / sample.work)
+            if len(self._judging) >= max(JUDGES_MIN, known.value):
+                slower = median(self._judging) > SLOWER_MAX * known.latency_s
+                self._judging = None
+                if slower:
+                    self._forget()
+
+    def _raise_pace(self, sample: Sample, known: Learnt) -> None:
+        if self._pace_per_s == math.inf or known.pace_per_s is None:
+            return
+        grown = GROWTH ** max(0.0, sample.done - self._begun)
+        own = self._paced is not None and self._paced.rate_per_s < math.inf
+        self._pace_per_s = math.inf if grown > GROWN or own else known.pace_per_s * grown
+
+    def _forget(self) -> None:
+        """Begin as if nothing had been learnt."""
+        self._judging, self._pace_per_s = None, math.inf
+        self._last.clear()
+        self._medians.clear()
+        before = self._limit.value
+        self._wrap(self._new_limit(None))
+        self._changes += self._limit.value != before
+        self._offset = self._changes
+        self.is_forgotten, self._cause = True, Cause.forgotten
