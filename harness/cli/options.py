@@ -149,12 +149,13 @@ def settings_of(
     from harness.client.layer_settings import LayerSettings
     from harness.client.prompt_settings import PromptSettings
     from harness.client.trace_settings import TraceSettings
-    from harness.client.transport.choice import AIOHTTP, chosen
+    from harness.client.transport.choice import AIOHTTP, chosen, note_of
     from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.settings import RunSettings
     from harness.load.sessions.settings import SessionSettings
 
-    name = chosen(options.get("transport"), transport or AIOHTTP, has_proxy=bool(options.get("proxy")))
+    given, default, proxy = options.get("transport"), transport or AIOHTTP, bool(options.get("proxy"))
+    name = chosen(given, default, has_proxy=proxy)
     return filled(
         RunSettings,
         {**options, "strategies": options["strategies"] or default_strategies, "transport": name},
@@ -166,6 +167,7 @@ def settings_of(
         trace=filled(TraceSettings, options),
         sessions=filled(SessionSettings, options),
         simulated=options.get("simulated", False),
+        notes=note_of(given, default, has_proxy=proxy),
         command="paceline " + quoted(sys.argv[1:]),
     )
 

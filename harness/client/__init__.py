@@ -16,6 +16,7 @@ from harness.client.items import items as items
 if TYPE_CHECKING:  # isort: off
     # Transports
     from harness.client.transport.async_http import HttpTransport as HttpTransport
+    from harness.client.transport.lean.transport import LeanTransport as LeanTransport
     from harness.client.transport.blocking import BlockingTransport as BlockingTransport
     from harness.client.transport.tls import Tls as Tls
     from harness.client.transport.proxy import Proxy as Proxy, proxy_of as proxy_of

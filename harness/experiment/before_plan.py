@@ -26,7 +26,7 @@ def open_server(run: Run) -> targets.RunningTarget:
     """The server of a run, embedded or not. Raises UsageError."""
     settings = run.settings
     with _removed_unless_planned(run):
-        check_open_files(run.cases)
+        check_open_files(run.cases, settings.target)
         if settings.target is None:
             return targets.embedded(settings.server, settings.speed, settings.seed, run.records / "mock_server.log")
         found = targets.remote(settings.target, run.access)

@@ -1,4 +1,4 @@
-"""Checks the number of open files that a case needs before its load starts, where the number is known."""
+"""Checks the open files and local ports that a case needs before its load starts, where their number is known."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness.client.errors import UsageError
+from harness.client.transport.local_ports import WIDER, local_ports
 from harness.client.transport.open_files import limits
+from harness.client.transport.unix_socket import is_unix
 from harness.experiment.spec import CaseSpec
 
 RESERVE = 100
@@ -23,10 +25,12 @@ IN_FLIGHT = {
 """Strategy -> the setting that bounds its requests in flight."""
 
 
-def check(specs: Iterable[CaseSpec]) -> None:
-    """Raise UsageError for a case that needs more open files in one process than the hard limit allows."""
+def check(specs: Iterable[CaseSpec], target: str | None = None) -> None:
+    """Raise UsageError for a case that needs more open files in one process, or more local ports, than are allowed."""
     allowed = limits()[1]
     for spec in specs:
+        if target is None or not is_unix(target):
+            _check_ports(spec)
         need = needed(spec)
         if need > allowed:
             raise UsageError(
@@ -34,6 +38,16 @@ def check(specs: Iterable[CaseSpec]) -> None:
                 f"open files; the limit is {allowed:g} (`ulimit -n`). Raise it to {need}, keep fewer requests in "
                 "flight, or use more --processes"
             )
+
+
+def _check_ports(spec: CaseSpec) -> None:
+    connections, ports = spec.users * _in_flight(spec), local_ports()
+    if ports is not None and connections > ports:
+        raise UsageError(
+            f"strategy {spec.name}: it can have {connections} connections, each with a local port of its own, and "
+            f"this machine has {ports} ports for one server. Widen the range with `{WIDER}`, or keep fewer requests in "
+            "flight"
+        )
 
 
 def needed(spec: CaseSpec) -> int:

@@ -1,8 +1,8 @@
 """A server in a process of its own that gives the same bytes to every request: the least that a server can cost.
 
-`python -m tests.bench.fixed_answers` prints its port and serves until its standard input ends.
+`python -m tests.bench.fixed_answers [--hold SECONDS]` prints its port and serves until its standard input ends.
 A path that holds `stream` is answered with server-sent events, each written in a turn of the loop of its own, or with
-`stream-at-once` all together; one that holds `slow` after HOLD_S.
+`stream-at-once` all together; one that holds `slow` after some seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ BODY = b'{"similarity_score": 0.5}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: fixed\r\n"
 ANSWER = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 EVENTS = 16
-HOLD_S = 5.0
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -44,6 +43,9 @@ PIECES = [
 class Fixed(asyncio.Protocol):
     """One connection; a request ends with its JSON body."""
 
+    def __init__(self, hold_s: float) -> None:
+        self.hold_s = hold_s
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
         self.loop = asyncio.get_running_loop()
@@ -53,7 +55,7 @@ class Fixed(asyncio.Protocol):
             return
         line = data[: data.find(b"\r\n")]
         if b"slow" in line:
-            self.loop.call_later(HOLD_S, self.answer, line)
+            self.loop.call_later(self.hold_s, self.answer, line)
         else:
             self.answer(line)
 
@@ -76,9 +78,9 @@ class Fixed(asyncio.Protocol):
 
 
 @contextlib.contextmanager
-def fixed_answers() -> Iterator[tuple[str, psutil.Process]]:
-    """Serve from a second process; gives the URL and the process."""
-    command = [sys.executable, "-m", "tests.bench.fixed_answers"]
+def fixed_answers(hold_s: float = 5.0) -> Iterator[tuple[str, psutil.Process]]:
+    """Serve from a second process; gives the URL and the process. `hold_s` is the time of a slow answer."""
+    command = [sys.executable, "-m", "tests.bench.fixed_answers", "--hold", str(hold_s)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
@@ -89,15 +91,17 @@ def fixed_answers() -> Iterator[tuple[str, psutil.Process]]:
         process.communicate()
 
 
-async def _serve() -> None:
+async def _serve(hold_s: float) -> None:
     raise_limit()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Fixed, "127.0.0.1", 0, backlog=4096)
+    server = await loop.create_server(lambda: Fixed(hold_s), "127.0.0.1", 0, backlog=4096)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--hold", type=float, default=5.0, help="seconds of a slow answer")
+    options = parser.parse_args()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve())
+        runner.run(_serve(options.hold))

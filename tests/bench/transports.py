@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.util
 import json
 import sys
 import time
@@ -139,6 +140,24 @@ async def bare_aiohttp(url: str, request: Request, requests: int) -> int:
         return await crowd(events if request.stream else plain, requests)
 
 
+async def httpx_client(url: str, request: Request, requests: int) -> int:
+    """The same with httpx."""
+    import httpx2
+
+    async with httpx2.AsyncClient(limits=httpx2.Limits(max_connections=None), timeout=60.0) as client:
+
+        async def plain() -> bool:
+            return bool((await client.post(url + request.path, content=request.body, headers=JSON)).json())
+
+        async def events() -> bool:
+            async with client.stream("POST", url + request.path, content=request.body, headers=JSON) as answer:
+                lines = answer.aiter_lines()
+                stamps = [(time.monotonic(), json.loads(one[6:])) async for one in lines if one.startswith("data: {")]
+            return len(stamps) == EVENTS + 1
+
+        return await crowd(events if request.stream else plain, requests)
+
+
 @dataclass
 class Cost:
     """The least CPU per request of the rounds, and the highest rate."""
@@ -159,7 +178,10 @@ CLIENTS: dict[str, Client] = {
     "bare aiohttp": bare_aiohttp,
     "aiohttp": lambda url, request, requests: through(HttpTransport(url), request, requests),
 }
-SLOW = {"bare aiohttp": 4, "aiohttp": 4}
+if importlib.util.find_spec("httpx2") is not None:
+    # It comes with another package, if at all.
+    CLIENTS["httpx"] = httpx_client
+SLOW = {"bare aiohttp": 4, "aiohttp": 4, "httpx": 20}
 """Clients that get a share of the requests, for the time."""
 
 

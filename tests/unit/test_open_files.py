@@ -12,7 +12,8 @@ import pytest
 
 from harness import plugins
 from harness.client.errors import UsageError
-from harness.client.transport import open_files
+from harness.client.transport import local_ports, open_files
+from harness.client.transport.connection_errors import connection_fault
 from harness.client.types import Outcome, Request, Response
 from harness.experiment.file_limit import IN_FLIGHT, RESERVE, check, needed
 from harness.experiment.spec import Trial
@@ -50,6 +51,23 @@ def test_too_few_are_refused_with_what_is_needed(monkeypatch: pytest.MonkeyPatch
     check([case("queue-stream:concurrency=150")])  # the soft limit is raised
     with pytest.raises(UsageError, match=r"needs 300 open files; the limit is 256 \(`ulimit -n`\)"):
         check([case("queue-stream:concurrency=200")])
+
+
+def test_too_few_local_ports_are_refused_with_the_command_that_widens_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """All processes share them; a Unix socket needs none, and a system that does not say is trusted."""
+    (tmp_path / "range").write_text("60000\t60099\n")
+    monkeypatch.setattr(local_ports, "RANGE", tmp_path / "range")
+    assert local_ports.local_ports() == 100
+    many = case("queue-stream:concurrency=60", users=2, processes=2)
+    with pytest.raises(UsageError, match=r"120 connections.*has 100 ports.*sysctl -w net.ipv4.ip_local_port_range"):
+        check([many], "http://h")
+    check([many], "unix:/run/app.sock")
+    said = connection_fault(OSError(errno.EADDRNOTAVAIL, "x"), "h")
+    assert "no local port is free; this machine has 100 of them" in said
+    monkeypatch.setattr(local_ports, "RANGE", tmp_path / "none")
+    check([many], "http://h")
 
 
 def test_the_soft_limit_is_raised_as_far_as_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,13 @@ def chosen(name: str | None, default: str, *, has_proxy: bool) -> str:
     return name or (AIOHTTP if has_proxy else default)
 
 
+def note_of(name: str | None, default: str, *, has_proxy: bool) -> tuple[str, ...]:
+    """What a result says where a proxy changed the default of the command."""
+    if name is None and has_proxy and default == LEAN:
+        return (f"sent over {AIOHTTP}, because the transport {LEAN} has no proxies",)
+    return ()
+
+
 def transport_of(
     strategy: Strategy,
     to: Access,

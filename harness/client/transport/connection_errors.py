@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 
+from harness.client.transport import local_ports
 from harness.client.transport.open_files import TOO_MANY, advice
 
 # The system's own words say it; the classes of the libraries add nothing.
@@ -21,6 +22,8 @@ def connection_fault(error: BaseException, host: str) -> str:
             return _tls_fault(cause, host)
         if isinstance(cause, OSError) and cause.errno in TOO_MANY:
             return f"{os.strerror(cause.errno)}: too few file descriptors; {advice()}"
+        if isinstance(cause, OSError) and cause.errno == errno.EADDRNOTAVAIL:
+            return f"{os.strerror(cause.errno)} ({host}): no local port is free; {local_ports.advice()}"
         if isinstance(cause, socket.gaierror):
             return f"the name {host} cannot be resolved: {cause.strerror or cause}"
         if isinstance(cause, OSError) and cause.errno in _PLAIN:

@@ -58,7 +58,6 @@ class Connection(Answer, asyncio.Protocol):
         self._finished = False
         self._status = self._quiet = 0
         self._at = -1.0
-        self.body = b""
         self.is_plain = True
         self._size = len(message)
         waiter = self._waiter = self._loop.create_future()
@@ -96,12 +95,16 @@ class Connection(Answer, asyncio.Protocol):
         self._used = True
         if not self.is_plain:
             self._release()
+        request = self._request
+        # An idle connection keeps no answer alive.
+        self._request = self._response = None
+        self.body = b""
         if self.gone or not (self._finished and self.in_step):
             return False
         if self._size > AT_ONCE and self._transport.get_write_buffer_size():
             # The rest of the request would be read as the next one.
             return False
-        if self._request.method == "HEAD":
+        if request.method == "HEAD":
             self._new_parser()
         return True
 
