@@ -26,6 +26,8 @@ _SIMPLER = 1.02
 """A simpler structure is kept if its spread is at most this many times the least."""
 _NEAR = 1.7
 """Structures with a spread of at most this many times the least are worth a simulation."""
+_LONGER = 0.97
+"""Further terms are taken if they lessen the spread to this share."""
 _MOST = 6
 """Most structures that are simulated."""
 _ALIKE = 0.08
@@ -221,6 +223,10 @@ def _of_streams(loads: Sequence[Seen], bounds: Refusals) -> Fit:
     found = next(
         one for one in sorted(laws, key=lambda one: one.slots or 1 << 20) if one.spread <= least * _SIMPLER + 1e-4
     )
+    # Squares of the prompt and the context of all sequences, where they explain more.
+    longer = stream_law(loads, found.slots, squares=True)
+    if longer.spread + longer.next_spread < _LONGER * (found.spread + found.next_spread):
+        found = longer
     jitters = jitter_of(found.first_ratios), jitter_of(found.next_ratios)
     estimates = [
         Estimate(name, found.values[name], found.errors[name],
