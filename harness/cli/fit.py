@@ -37,7 +37,7 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     from harness.base.options import filled
     from harness.cli.signals import stopped_as_by_ctrl_c
     from harness.cli.streams import check_json_output
-    from harness.fitting.fitter import FitSettings, fit_server
+    from harness.fitting.fitter import FitSettings, NotFitted, fit_server
 
     check_json_output(as_json)
     wanted = filled(FitSettings, options)
@@ -49,8 +49,11 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
         if not quiet:
             click.echo(f"fit {count}: {text}", err=True)
 
-    with stopped_as_by_ctrl_c():
-        found = fit_server(wanted, say)
+    try:
+        with stopped_as_by_ctrl_c():
+            found = fit_server(wanted, say)
+    except NotFitted as reason:
+        return _refused(str(reason))
     return _end(found, wanted, as_json)
 
 
@@ -67,11 +70,15 @@ def _end(found: Fitted, wanted: FitSettings, as_json: bool) -> int:
     else:
         click.echo(table(found))
     if found.refused:
-        click.echo(f"paceline: cannot be fitted, nothing written: {'; '.join(found.refused)}", err=True)
-        return 5
+        return _refused("; ".join(found.refused))
     write(found.profile, wanted.out)
     click.echo(f"written: {wanted.out}; measure it: {_verify(wanted)}", err=True)
     return 0
+
+
+def _refused(why: str) -> int:
+    click.echo(f"paceline: the server cannot be fitted, and nothing is written: {why}", err=True)
+    return 5
 
 
 def _verify(wanted: FitSettings) -> str:

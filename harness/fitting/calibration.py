@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.fitting.bench import Batch, Bench
 from harness.fitting.loads import Lengths, Load
-from harness.fitting.seen import Seen
+from harness.fitting.seen import Floats, Seen
 from harness.measure.result import Reason
 
 LEVELS = (2, 4, 8, 16, 32)
@@ -83,27 +83,29 @@ class Calibration:
         """How much slower the server was at the end than at the beginning, as a share."""
         if self.idle is None or self.idle_again is None:
             return 0.0
-        before, after = _by_length(self.idle), _by_length(self.idle_again)
-        shares = [after[key] / before[key] - 1 for key in after if key in before]
-        return float(np.median(shares)) if shares else 0.0
+        before, after = _ratios(self.idle, self.idle_again)
+        return float(np.median(after) / np.median(before) - 1)
 
     @property
     def drift_noise(self) -> float:
         """The standard error of the drift, from the scatter of the idle latencies."""
-        found = [_scatter(one) for one in (self.idle, self.idle_again) if one is not None]
-        return float(np.sqrt(sum(one**2 for one in found)))
+        if self.idle is None or self.idle_again is None:
+            return 0.0
+        parts = _ratios(self.idle, self.idle_again)
+        return 1.2533 * float(np.sqrt(sum(part.var() / len(part) for part in parts)))
 
 
-def _by_length(seen: Seen) -> dict[int, float]:
-    lengths = np.array([shape.longest for shape in seen.shapes])
-    return {int(one): float(np.median(seen.latency[lengths == one])) for one in np.unique(lengths)}
-
-
-def _scatter(seen: Seen) -> float:
-    """The relative standard error of the median latency, given the length."""
-    typical = _by_length(seen)
-    ratios = seen.latency / np.array([typical[shape.longest] for shape in seen.shapes])
-    return float(1.2533 * ratios.std() / np.sqrt(max(1, len(ratios))))
+def _ratios(one: Seen, other: Seen) -> tuple[Floats, Floats]:
+    """The latencies of both loads over the median of their length in both."""
+    lengths = [np.array([shape.longest for shape in seen.shapes]) for seen in (one, other)]
+    everything = np.concatenate([one.latency, other.latency])
+    known = np.concatenate(lengths)
+    typical = {length: float(np.median(everything[known == length])) for length in np.unique(known)}
+    both = [
+        seen.latency / np.array([typical[length] for length in of])
+        for seen, of in zip((one, other), lengths, strict=True)
+    ]
+    return both[0], both[1]
 
 
 class Calibrating:

@@ -4,76 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from harness.fitting import white_box
 from harness.fitting.calibration import Calibration
-from harness.fitting.generation import StreamLaw, stream_law, streaming_at_once
-from harness.fitting.inversion import Law, Structure, Units, grouped, law, padded, units_of, waiting
+from harness.fitting.generation import stream_law, streaming_at_once
+from harness.fitting.inversion import Law, law, waiting
+from harness.fitting.parameters import SURE, Estimate, Fit, Fixed, batch_estimates, bound_estimates
 from harness.fitting.refusals import Refusals, refusals
 from harness.fitting.residuals import cv_of, jitter_of
 from harness.fitting.seen import Floats, Seen
-from mock_server.jitter import Constant, Jitter
+from harness.fitting.units import Structure, Units, grouped, padded, units_of
 
 PADS = (1, 8, 16, 32, 64)
 WORKERS_MAX = 64
 UNBOUNDED = 64
 """So many batches at once mean that nothing waits."""
-SURE = 0.03
-"""A parameter is determined if its standard error is at most this share of it."""
 _SIMPLER = 1.02
 """A simpler structure is kept if its spread is at most this many times the least."""
 _NEAR = 1.7
 """Structures with a spread of at most this many times the least are worth a simulation."""
+_LONGER = 0.97
+"""Further terms are taken if they lessen the spread to this share."""
 _MOST = 6
 """Most structures that are simulated."""
 _ALIKE = 0.08
 """Residuals of lone requests and of all differ by less than this share if only the server makes them."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """One parameter. `error` is its standard error; `note` says why it is not determined."""
-
-    name: str
-    value: float
-    error: float | None = None
-    note: str = ""
-
-    @property
-    def determined(self) -> bool:
-        """Whether the loads determine it."""
-        return not self.note
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """What the user knows and the fit must not change."""
-
-    workers: int | None = None
-    batch_items: int | None = None
-
-
-@dataclass(frozen=True)
-class Fit:
-    """The parameters of a server."""
-
-    structure: Structure
-    law: Law | None
-    jitter: Jitter | None
-    streams: StreamLaw | None
-    stream_jitters: tuple[Jitter, Jitter] | None
-    refusals: Refusals
-    estimates: tuple[Estimate, ...]
-    # Other structures that explain the records as well.
-    alternatives: tuple[Structure, ...] = ()
-    overhead_tokens: float = 0.0
-    # The most padded tokens of a batch; 0: all batches were full or there were none.
-    batch_tokens_seen: int = 0
-    white_box: bool = False
-    overhead_jitter: Jitter = field(default_factory=Constant)
 
 
 def fits(calibration: Calibration, tolerance_s: float, fixed: Fixed | None = None) -> list[Fit]:
@@ -235,47 +193,6 @@ def _padded(loads: Sequence[Seen], structure: Structure, tolerance_s: float) -> 
     return next((one, found) for one, found in tried if found.spread <= least + 1e-9)
 
 
-def batch_estimates(made: Fit) -> list[Estimate]:
-    assert made.law is not None  # noqa: S101 - of batches
-    found, structure = made.law, made.structure
-    estimates = []
-    for name, value in found.values.items():
-        if name not in found.terms:
-            continue
-        error = found.errors[name]
-        wide = error > SURE * max(value, 1e-12)
-        estimates.append(Estimate(name, value, error, "its interval is wide" if wide else ""))
-    if "per_item_s" not in found.terms:
-        estimates.append(Estimate("per_item_s", 0.0, None, "all batches have the same size: it is part of base_s"))
-    if "per_token_s" not in found.terms:
-        estimates.append(Estimate("per_token_s", 0.0, None, "all requests have the same length: it is part of base_s"))
-    unsure = ""
-    most = made.refusals.in_flight_seen
-    if not structure.workers:
-        unsure = f"bounded below: nothing waited, with up to {most} requests in flight"
-    estimates.append(Estimate("workers", structure.workers, None, unsure))
-    estimates.append(Estimate("batch_max_items", structure.batch_items, None, unsure))
-    if found.values["per_token_s"] > 0:
-        estimates.append(Estimate("pad_multiple", structure.pad_multiple))
-    assert made.jitter is not None  # noqa: S101 - of batches
-    cv = cv_of(made.jitter)
-    estimates.append(Estimate("cv", cv, cv / math.sqrt(2 * len(found.ratios))))
-    return [*estimates, *_bound_estimates(made.refusals, structure.workers)]
-
-
-def _bound_estimates(bounds: Refusals, workers: int) -> list[Estimate]:
-    if bounds.rate_per_s is not None:
-        found = [Estimate("rate_per_s", bounds.rate_per_s)]
-        if bounds.burst is not None:
-            found.append(Estimate("burst", bounds.burst))
-        return found
-    if bounds.in_flight is not None:
-        name = "in_flight" if bounds.status == 429 else "queue_max"
-        value = bounds.in_flight if bounds.status == 429 else bounds.in_flight - workers
-        return [Estimate(name, value)]
-    return [Estimate("in_flight", bounds.in_flight_seen, None, "bounded below: nothing was refused")]
-
-
 def of_log(calibration: Calibration, bounds: Refusals) -> Fit:
     """The fit of a server that tells its batches."""
     loads = list(calibration.batches.values())
@@ -306,6 +223,10 @@ def _of_streams(loads: Sequence[Seen], bounds: Refusals) -> Fit:
     found = next(
         one for one in sorted(laws, key=lambda one: one.slots or 1 << 20) if one.spread <= least * _SIMPLER + 1e-4
     )
+    # Squares of the prompt and the context of all sequences, where they explain more.
+    longer = stream_law(loads, found.slots, squares=True)
+    if longer.spread + longer.next_spread < _LONGER * (found.spread + found.next_spread):
+        found = longer
     jitters = jitter_of(found.first_ratios), jitter_of(found.next_ratios)
     estimates = [
         Estimate(name, found.values[name], found.errors[name],
@@ -320,5 +241,5 @@ def _of_streams(loads: Sequence[Seen], bounds: Refusals) -> Fit:
     unbounded = "" if found.slots else f"bounded below: {most} sequences ran at once, and none waited"
     estimates.append(Estimate("running_max", found.slots or most, None, unbounded))
     return Fit(
-        Structure(workers=0), None, None, found, jitters, bounds, (*estimates, *_bound_estimates(bounds, found.slots))
+        Structure(workers=0), None, None, found, jitters, bounds, (*estimates, *bound_estimates(bounds, found.slots))
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.fitting.estimates import Estimate
 from harness.fitting.figures import Figures, relative
 from harness.fitting.fitter import Fitted
+from harness.fitting.parameters import Estimate
 
 COLUMNS = (
     ("rate", "rate"),

@@ -20,23 +20,18 @@ from harness.experiment.prepare import Run, prepare
 from harness.experiment.run import ChildProcesses
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Virtual, bench
-from harness.fitting.calibration import DRIFT_MAX, Calibrating, Calibration, Plan
-from harness.fitting.estimates import Estimate, Fit, Fixed, fits
-from harness.fitting.figures import IN_LOSS, Figures, figures, loss, relative, steadiness
+from harness.fitting.calibration import Calibrating, Calibration, Plan
+from harness.fitting.estimates import fits
+from harness.fitting.figures import IN_LOSS, Figures, loss, relative
 from harness.fitting.loads import Lengths, Load
+from harness.fitting.parameters import Estimate, Fit, Fixed
 from harness.fitting.profile_file import profile_of, with_proof
-from harness.fitting.replaying import played
 from harness.fitting.search import Search
 from harness.fitting.seen import Seen
+from harness.fitting.suitability import Pairs, changes, failures, stalls, unexplained
 from mock_server.profile import Profile
 
 TIME_S = 300.0
-LOSS_MAX = 0.10
-"""A fit whose simulation is further from the calibration than this is refused."""
-RATE_ERROR_MAX = 0.10
-FAILURES_MAX = 0.02
-STALLED = 0.6
-"""A window of a load with a smaller share of the usual answers is a stall, if the fitted server has none."""
 _TOGETHER = 0.1
 """Answers of one batch come within this share of the latency of a request alone."""
 _TOGETHER_MIN_S = 0.0003
@@ -131,18 +126,21 @@ class Fitted:
     own_s: float = 0.0
 
 
+class NotFitted(Exception):  # noqa: N818 - it says what is the case
+    """The server cannot be fitted; the message is one line."""
+
+
 Say = Callable[[str], None]
 
 
 def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progress: Progress | None = None) -> Fitted:
-    """Calibrate a server and fit a profile to it. Raises UsageError and KeyboardInterrupt."""
+    """Calibrate a server and fit a profile to it. Raises UsageError, NotFitted and KeyboardInterrupt."""
     run = wanted.run(simulated)
     backend: Backend = Virtual(run) if simulated else ChildProcesses(run, progress or _silent)
     with bench(run, backend, progress or _silent) as server:
         calibration = Calibrating(server, wanted.plan(), say, not wanted.black_box).run()
-    failed = _failures(calibration)
-    if failed is not None:
-        raise UsageError(failed)
+    if (failed := failures(calibration)) is not None:
+        raise NotFitted(failed)
     idle = calibration.idle
     assert idle is not None  # noqa: S101 - a calibration has one
     own_s = 0.0 if simulated else _own_s(wanted, idle, say)
@@ -150,12 +148,15 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     tolerance_s = _VIRTUAL_S if simulated else max(_TOGETHER_MIN_S, _TOGETHER * float(np.median(idle.latency)))
     candidates = fits(calibration, tolerance_s, Fixed(wanted.workers, wanted.batch_items))
     measured = [(calibration.loads[seen.name], seen) for seen in calibration.all]
-    search = Search(measured, streaming(wanted.task), wanted.seed + 1, own_s)
-    found = search.best(candidates, say)
+    task = streaming(wanted.task)
+    search = Search(measured, task, wanted.seed + 1, own_s)
+    unsteady = changes(calibration) + stalls(calibration, profile_of(candidates[0], own_s), task, wanted.seed)
+    # A server that cannot be fitted is not worth the search.
+    found = candidates[0] if unsteady else search.best(candidates, say)
     both = search.whole(found)
     pairs, lost = [(seen.name, *pair) for (_, seen), pair in zip(measured, both, strict=True)], loss(both)
     profile = profile_of(found, own_s)
-    refused = tuple(_refused(calibration, profile, pairs, lost, wanted))
+    refused = (*unsteady, *([] if unsteady else unexplained(calibration, pairs, lost)))
     proof = _proof(run, wanted, found, calibration, pairs, lost)
     summary = f"Fitted to {proof['fitted_to']} on {proof['date'][:10]}, task {wanted.task}: {found.structure.text}."
     made = with_proof(msgspec.structs.replace(profile, summary=summary), proof)
@@ -163,15 +164,6 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
 
 
 def _silent(event: str, facts: dict[str, Any]) -> None:
-    return None
-
-
-def _failures(calibration: Calibration) -> str | None:
-    """One line if requests failed in another way than by a refusal."""
-    for seen in calibration.all:
-        failed = float((~seen.ok & ~seen.refused).mean()) if len(seen) else 1.0
-        if failed > FAILURES_MAX:
-            return f"cannot be fitted: {failed:.0%} of the requests of the load '{seen.name}' failed"
     return None
 
 
@@ -196,55 +188,6 @@ def _own_s(wanted: FitSettings, idle: Seen, say: Say) -> float:
             seen = server.play(Load("alone", Lengths.constant(16), 1, seconds=_OWN_S, items=2000))[0]
     of = (seen.first - seen.sent if streams else seen.latency)[seen.ok]
     return max(0.0, float(of.mean()) - service_s) if len(of) else 0.0
-
-
-Pairs = list[tuple[str, Figures, Figures]]
-
-
-def _refused(calibration: Calibration, profile: Profile, pairs: Pairs, lost: float, wanted: FitSettings) -> list[str]:
-    """Why the profile must not be used, in words."""
-    found = []
-    noise = calibration.drift_noise
-    if abs(calibration.drift) > max(DRIFT_MAX, 2 * noise):
-        found.append(
-            f"the server became {abs(calibration.drift):.1%} {'slower' if calibration.drift > 0 else 'faster'} during "
-            f"the calibration; at most {DRIFT_MAX:.0%} is allowed"
-        )
-    found += _stalls(calibration, profile, wanted)
-    worst = max(pairs, key=lambda pair: abs(relative(pair[1], pair[2], "rate") or 0.0))
-    error = relative(worst[1], worst[2], "rate") or 0.0
-    if abs(error) > max(RATE_ERROR_MAX, 2 * _floor(calibration)):
-        found.append(f"its throughput under the load '{worst[0]}' is {-error:+.0%} off what fits the other loads")
-    elif lost > max(LOSS_MAX, 2 * _floor(calibration)):
-        found.append(
-            f"no set of parameters explains all loads: the error of the best is {lost:.0%}, over {LOSS_MAX:.0%}"
-        )
-    return found
-
-
-def _floor(calibration: Calibration) -> float:
-    """How much the same load differed at the beginning and at the end: no profile can be nearer than that."""
-    if calibration.idle is None or calibration.idle_again is None:
-        return 0.0
-    before, after = figures(calibration.idle), figures(calibration.idle_again)
-    errors = [relative(before, after, name) for name in ("rate", "p50", "p95")]
-    return max((abs(error) for error in errors if error is not None), default=0.0)
-
-
-def _stalls(calibration: Calibration, profile: Profile, wanted: FitSettings) -> list[str]:
-    """Loads in which the server nearly stopped for a while, and the fitted one does not."""
-    found = []
-    for seen in [one for one in calibration.closed if not one.refused.any()]:
-        share = steadiness(seen)
-        if share >= STALLED:
-            continue
-        again = played(profile, [replace(calibration.loads[seen.name], items=len(seen))], streaming(wanted.task), 5)[0]
-        if steadiness(again) > (1 + share) / 2:
-            found.append(
-                f"the server did not work steadily: under the load '{seen.name}' it answered {1 - share:.0%} fewer "
-                "requests for a while (a stall, or a change of its size)"
-            )
-    return found
 
 
 def _proof(

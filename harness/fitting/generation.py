@@ -32,7 +32,8 @@ class StreamLaw:
     errors: dict[str, float]
     first_ratios: Floats
     next_ratios: Floats
-    spread: float
+    spread: float  # of the first tokens
+    next_spread: float
     terms: tuple[str, ...]
 
 
@@ -112,10 +113,10 @@ def _round(all_seen: Sequence[Seen], slots: int, overhead_s: float, squares: boo
     gaps = np.concatenate(later)
     more, more_errors, next_ratios, more_terms = _fit(columns, gaps, np.zeros(len(gaps)), 0.0)
     del more["overhead_s"]
-    spread = float(np.sqrt(np.mean(np.log(np.maximum(ratios, 1e-3)) ** 2)))
+    spreads = [float(np.sqrt(np.mean(np.log(np.maximum(one, 1e-3)) ** 2))) for one in (ratios, next_ratios)]
     names = dict.fromkeys((*FIRST, *NEXT), 0.0)
     return StreamLaw(
-        slots, names | values | more, errors | more_errors, ratios, next_ratios, spread, (*terms, *more_terms)
+        slots, names | values | more, errors | more_errors, ratios, next_ratios, *spreads, (*terms, *more_terms)
     )
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.fitting.estimates import Fit, with_alternatives
+from harness.fitting.estimates import with_alternatives
 from harness.fitting.figures import IN_LOSS, Figures, loss, relative
 from harness.fitting.loads import Load
+from harness.fitting.parameters import Fit
 from harness.fitting.profile_file import profile_of
 from harness.fitting.replaying import compared
 from harness.fitting.seen import Seen
@@ -23,6 +24,8 @@ from mock_server.jitter import Gamma, Lognormal
 
 GOOD = 0.02
 """A fit with a smaller loss is not refined."""
+HOPELESS = 0.3
+"""Nor is one with a larger loss: scaled constants would not explain the server."""
 _AS_GOOD = 1.15
 _AS_GOOD_MORE = 0.003
 _ROUGH_ITEMS = 500
@@ -78,7 +81,7 @@ class Search:
             good = [one for one, lost in zip(found, losses, strict=True) if lost <= least * _AS_GOOD + _AS_GOOD_MORE]
             chosen, others = good[0], good[1:]
         chosen = self._policy(chosen, say)
-        if loss(self.rough(chosen)) > GOOD and chosen.law is not None:
+        if GOOD < loss(self.rough(chosen)) < HOPELESS and chosen.law is not None:
             say("refining")
             chosen = self.refined(chosen)
         return with_alternatives(chosen, [one.structure for one in others])

@@ -17,7 +17,8 @@ from harness.experiment.prepare import prepare
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Virtual, bench
 from harness.fitting.calibration import Calibrating, Calibration, Plan
-from harness.fitting.estimates import Fit, fit
+from harness.fitting.estimates import fit
+from harness.fitting.parameters import Fit
 
 WITHIN = 0.03
 

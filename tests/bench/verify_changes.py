@@ -48,9 +48,10 @@ def main() -> None:
     """Print the verdicts of each seed, and how many are right."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=1)
     asked = parser.parse_args()
     right = dict.fromkeys(SERVERS, 0)
-    for seed in range(1, asked.seeds + 1):
+    for seed in range(asked.first, asked.first + asked.seeds):
         with tempfile.TemporaryDirectory() as folder:
             found = verified(seed, Path(folder))
         for name, one in found.items():

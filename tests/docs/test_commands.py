@@ -41,6 +41,7 @@ NOT_RUN = {
     r"^paceline capacity ": "measures for minutes; the search in virtual time is run",
     r"serve model .*--model (sentence-transformers|\./)": "needs weights",
     r"^paceline self-test": "measures for half a minute, with --full for minutes; tests/http has a short one",
+    r"^paceline (fit|verify) ": "measures for minutes; tests/simulation/test_fitting.py fits in virtual time",
     r"^paceline gate ": "takes two to three minutes; tests/http/test_gate.py plays a short one",
     r"^paceline run sessions .*--turns geometric": "lasts for minutes; shorter ones and the simulated one are run",
     r"--broker redis://": "needs a Redis of one's own; tests/jobs starts one",
@@ -120,6 +121,7 @@ def folder(tmp_path: Path) -> Path:
     mixed += [f'{{"task": "similarity", "text1": "a {n}", "text2": "b"}}' for n in range(9)]
     files = {"pairs.jsonl": pairs, "in.jsonl": texts, "dead.jsonl": [dead], "mixed.jsonl": mixed}
     files["mine.toml"] = ["[service]", "base_s = 0.01"]
+    files["my-server.toml"] = files["mine.toml"]
     files["questions.csv"] = ["id,question1,question2", *(f'{n},"What, is {n}?",What is it?' for n in range(400))]
     files["score.toml"] = blocks(ROOT / "docs" / "http-tasks.md", "toml")[0].splitlines()
     files["lengths.csv"] = ["input_tokens,output_tokens", *(f"{50 + n},{5 + n % 20}" for n in range(100))]

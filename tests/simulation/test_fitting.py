@@ -12,14 +12,43 @@ import pytest
 
 from harness.fitting.calibration import Plan
 from harness.fitting.estimates import fit
+from harness.fitting.fitter import FitSettings, Fitted, NotFitted, fit_server
 from tests.bench.fit_recovery import KINDS, calibrated, misses
 
 SHORT = Plan(idle_s=6.0, level_s=4.0, items=400)
 
 
-@pytest.mark.parametrize("name", ["constant", "batching with linger", "queue bound with 429", "language model"])
+@pytest.mark.parametrize("name", ["batching with linger", "queue bound with 429", "language model"])
 def test_known_parameters_are_found_again(name: str, tmp_path: Path) -> None:
     kind = replace(KINDS[name], plan=SHORT)
     # A coefficient of variation needs more requests than these.
     kind = replace(kind, truth={key: value for key, value in kind.truth.items() if not key.endswith("cv")})
     assert misses(kind, fit(calibrated(kind, 3, tmp_path), 1e-6)) == {}
+
+
+TWO_WORKERS = '[service]\nbase_s = 0.010\n[service.jitter]\nkind = "lognormal"\ncv = 0.2\n[capacity]\nworkers = 2\n'
+
+
+def fitted(toml: str, tmp_path: Path, time_s: float = 25.0) -> Fitted:
+    (tmp_path / "server.toml").write_text(toml)
+    wanted = FitSettings(
+        out=tmp_path / "my.toml", server=str(tmp_path / "server.toml"), records=tmp_path / "records", time_s=time_s
+    )
+    return fit_server(wanted, lambda text: None, simulated=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("[[changes]]\nat_s = 0.7\nworkers = 5\n", "no set of parameters explains all loads"),
+        ("[[pauses]]\nstart_s = 0.6\nend_s = 1.0\n", "it did not work steadily"),
+    ],
+    ids=["autoscaling", "stalls"],
+)
+def test_a_server_that_changes_is_refused_and_not_fitted_quietly(more: str, why: str, tmp_path: Path) -> None:
+    assert why in "; ".join(fitted(TWO_WORKERS + more, tmp_path).refused)
+
+
+def test_a_server_whose_answers_fail_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotFitted, match=r"of the requests of the load '.*' failed"):
+        fitted(TWO_WORKERS + '[[faults]]\nkind = "status"\nstatus = 500\nprobability = 0.2\n', tmp_path, 20.0)

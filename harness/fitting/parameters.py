@@ -1,0 +1,100 @@
+"""The parameters of a fitted server, with what the records determine and what they do not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from harness.fitting.generation import StreamLaw
+from harness.fitting.inversion import Law
+from harness.fitting.refusals import Refusals
+from harness.fitting.residuals import cv_of
+from harness.fitting.units import Structure
+from mock_server.jitter import Constant, Jitter
+
+SURE = 0.03
+"""A parameter is determined if its standard error is at most this share of it."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One parameter. `error` is its standard error; `note` says why it is not determined."""
+
+    name: str
+    value: float
+    error: float | None = None
+    note: str = ""
+
+    @property
+    def determined(self) -> bool:
+        """Whether the loads determine it."""
+        return not self.note
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What the user knows and the fit must not change."""
+
+    workers: int | None = None
+    batch_items: int | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The parameters of a server."""
+
+    structure: Structure
+    law: Law | None
+    jitter: Jitter | None
+    streams: StreamLaw | None
+    stream_jitters: tuple[Jitter, Jitter] | None
+    refusals: Refusals
+    estimates: tuple[Estimate, ...]
+    # Other structures that explain the records as well.
+    alternatives: tuple[Structure, ...] = ()
+    overhead_tokens: float = 0.0
+    # The most padded tokens of a batch; 0: all batches were full or there were none.
+    batch_tokens_seen: int = 0
+    white_box: bool = False
+    overhead_jitter: Jitter = field(default_factory=Constant)
+
+
+def batch_estimates(made: Fit) -> list[Estimate]:
+    assert made.law is not None  # noqa: S101 - of batches
+    found, structure = made.law, made.structure
+    estimates = []
+    for name, value in found.values.items():
+        if name not in found.terms:
+            continue
+        error = found.errors[name]
+        wide = error > SURE * max(value, 1e-12)
+        estimates.append(Estimate(name, value, error, "its interval is wide" if wide else ""))
+    if "per_item_s" not in found.terms:
+        estimates.append(Estimate("per_item_s", 0.0, None, "all batches have the same size: it is part of base_s"))
+    if "per_token_s" not in found.terms:
+        estimates.append(Estimate("per_token_s", 0.0, None, "all requests have the same length: it is part of base_s"))
+    unsure = ""
+    most = made.refusals.in_flight_seen
+    if not structure.workers:
+        unsure = f"bounded below: nothing waited, with up to {most} requests in flight"
+    estimates.append(Estimate("workers", structure.workers, None, unsure))
+    estimates.append(Estimate("batch_max_items", structure.batch_items, None, unsure))
+    if found.values["per_token_s"] > 0:
+        estimates.append(Estimate("pad_multiple", structure.pad_multiple))
+    assert made.jitter is not None  # noqa: S101 - of batches
+    cv = cv_of(made.jitter)
+    estimates.append(Estimate("cv", cv, cv / math.sqrt(2 * len(found.ratios))))
+    return [*estimates, *bound_estimates(made.refusals, structure.workers)]
+
+
+def bound_estimates(bounds: Refusals, workers: int) -> list[Estimate]:
+    if bounds.rate_per_s is not None:
+        found = [Estimate("rate_per_s", bounds.rate_per_s)]
+        if bounds.burst is not None:
+            found.append(Estimate("burst", bounds.burst))
+        return found
+    if bounds.in_flight is not None:
+        name = "in_flight" if bounds.status == 429 else "queue_max"
+        value = bounds.in_flight if bounds.status == 429 else bounds.in_flight - workers
+        return [Estimate(name, value)]
+    return [Estimate("in_flight", bounds.in_flight_seen, None, "bounded below: nothing was refused")]

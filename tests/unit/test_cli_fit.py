@@ -1,0 +1,136 @@
+"""The command lines of fit and verify: mistakes are one line, and a verdict has its exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli.main import main
+from harness.fitting import fitter, verifier
+from harness.fitting.figures import Figures
+from harness.fitting.fitter import FitSettings, NotFitted, fit_server
+from harness.fitting.profile_file import with_proof, write
+from harness.fitting.verdicts import LoadPair, rows, verdict
+from harness.fitting.verifier import Verified, VerifySettings
+from harness.measure.verification_result import Verification
+from mock_server.profile import Capacity, Profile, Service
+from mock_server.profiles import load
+from mock_server.proof import words
+
+
+def code_of(arguments: list[str]) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fit", "--out", "my.toml"], "fit needs --target URL"),
+        (["fit", "--out", "my.txt", "--target", "http://127.0.0.1:1"], "--out my.txt: must end in .toml"),
+        (["fit", "--out", "there.toml", "--server", "demo"], "--out there.toml: exists already"),
+        (["fit", "--out", "my.toml", "--server", "demo", "--lengths", "9"], "--lengths 9: must be LOW:HIGH in words"),
+        (["fit", "--out", "my.toml", "--target", "http://127.0.0.1:1"], "is the server running?"),
+        (["fit", "--out", "my.toml", "--server", "demo", "--task", "nothing"], "unknown task 'nothing'"),
+        (["verify", "--server", "there.toml"], "verify needs --target URL"),
+        (["verify", "--server", "gone.toml", "--against", "demo"], "no such profile file: gone.toml"),
+        (
+            ["verify", "--server", "there.toml", "--against", "demo", "--lengths", "8:2"],
+            "--lengths 8:2: must be LOW:HIGH",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("there.toml").write_text("[service]\nbase_s = 0.01\n")
+    assert code_of(arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.strip().splitlines()[-1:]) == 1
+    assert "Traceback" not in error
+
+
+def simulated_fit(wanted: FitSettings, say: Any) -> Any:
+    return fit_server(wanted, say, simulated=True)
+
+
+def test_a_fit_writes_a_profile_that_can_be_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fitter, "fit_server", simulated_fit)
+    Path("server.toml").write_text("[service]\nbase_s = 0.01\n[capacity]\nworkers = 1\n")
+    arguments = ["fit", "--server", "server.toml", "--out", "my.toml", "--time", "20s", "--records", "records"]
+    assert code_of(arguments) == 0
+    out, error = capsys.readouterr()
+    assert "structure: 1 worker, no batches" in out
+    assert "fit 1: warm-up 1" in error
+    assert "written: my.toml; measure it: paceline verify --server my.toml" in error
+    profile = load("my.toml")
+    assert profile.service.base_s == pytest.approx(0.01, rel=1e-3)
+    assert str(words(profile)).startswith("fitted to the mock server on ")
+    assert "not verified yet" in str(words(profile))
+
+
+def test_a_server_that_cannot_be_fitted_gives_one_line_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(wanted: FitSettings, say: Any) -> Any:
+        raise NotFitted("30% of the requests of the load 'idle' failed")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fitter, "fit_server", refuse)
+    assert code_of(["fit", "--server", "demo", "--out", "my.toml", "--quiet"]) == 5
+    assert "the server cannot be fitted, and nothing is written: 30% of the requests" in capsys.readouterr().err
+    assert not Path("my.toml").exists()
+
+
+def verified(tmp_path: Path, p50: float) -> Verified:
+    real, mock = Figures(100.0, 0.01, 0.02, None, None, None, None, 0.0, 500), None
+    mock = Figures(100.0, p50, 0.02, None, None, None, None, 0.0, 500)
+    found = rows(LoadPair("Poisson at 0.3", (real, real), (mock, mock), 0.3, {}))
+    status, text = verdict(found, {"Poisson at 0.3"})
+    result = Verification(
+        1, "my.toml", "0" * 64, "http://127.0.0.1:8000", "2026-11-29T12:00:00+00:00", status, text, found, {}, 7, 120.0
+    )
+    (tmp_path / "run").mkdir()
+    return Verified(result, tmp_path / "run", load(tmp_path / "my.toml"))
+
+
+@pytest.mark.parametrize(("p50", "code", "status"), [(0.0101, 0, "supported"), (0.013, 1, "refuted")])
+def test_a_verification_is_shown_written_and_kept_in_the_profile(
+    p50: float,
+    code: int,
+    status: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    profile = Profile(service=Service(base_s=0.01), capacity=Capacity(workers=1))
+    write(with_proof(profile, {"status": "fitted", "fitted_to": "a server", "date": "2026-11-29"}), Path("my.toml"))
+
+    def verify(wanted: VerifySettings, say: Any) -> Verified:
+        return verified(tmp_path, p50)
+
+    monkeypatch.setattr(verifier, "verify", verify)
+    assert code_of(["verify", "--server", "my.toml", "--target", "http://127.0.0.1:8000"]) == code
+    out = capsys.readouterr().out
+    assert f"{status}: " in out
+    assert "bounded below" in out
+    data = json.loads((tmp_path / "run" / "verification.json").read_text())
+    assert data["status"] == status
+    assert {path.name for path in (tmp_path / "run").rglob("*.*")} >= {"report.html", "report.md", "forest.png"}
+    assert f"# {'✔' if code == 0 else '✖'} my.toml: {status}" in (tmp_path / "run" / "report.md").read_text()
+    # The parameters are the same, so the proof holds.
+    assert words(load("my.toml")) == (
+        f"fitted to a server on 2026-11-29, verified: {status.upper() if code else status} "
+        f"(worst errors: rate 0.0 %, p50 {100 * (p50 / 0.01 - 1):.1f} %, p95 0.0 %)"
+    )
