@@ -93,6 +93,7 @@ class Coordinator:
             grant.rate_per_s,
             grant.tokens_per_s,
             grant.pause_s,
+            grant.others_accepted,
             self._stop or ("leave" if self.leases.all_done and not beat.progress else ""),
         )
 

@@ -120,7 +120,7 @@ class Worker:
     def _take(self, reply: Reply) -> None:
         self._held.answered()
         self._pacer.set(reply.rate_per_s, reply.tokens_per_s, reply.pause_s, self._sent_at + VALID_S)
-        self._gate.set(reply.slots, reply.generation)
+        self._gate.set(reply.slots, reply.generation, reply.others_accepted)
         for number in reply.taken:
             self._reports.pop(number, None)
         for number, epoch in reply.dropped:
