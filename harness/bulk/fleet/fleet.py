@@ -25,7 +25,7 @@ from harness.bulk.fleet.journal import History
 from harness.bulk.fleet.messages import Order, Reply, WorkerLostError
 from harness.bulk.fleet.opening import Opening
 from harness.bulk.fleet.settings import FleetSettings
-from harness.bulk.fleet.status import Snapshot, write_snapshot
+from harness.bulk.fleet.status import Snapshot, begun_counts, write_snapshot
 from harness.bulk.leases import Leases
 from harness.bulk.results import Tell
 from harness.bulk.settings import ProcessSettings
@@ -147,8 +147,8 @@ class Fleet:
 
     async def _session(self, opening: Opening, history: History, coordinator: Coordinator) -> Summary:
         self._began = clock()()
-        before = total([history.joined.counts, *(report.counts for report in history.reports.values())])
-        self._before = before
+        coordinator.begun = await asyncio.to_thread(begun_counts, history, opening.parts)
+        before = self._before = total(coordinator.counts)
         coordinator.members.expected = self._fleet.workers or 1
         if not opening.reader.files and not opening.source.can_be_cut and (self._fleet.workers or 1) > 1:
             text = "it is packed or a table, so one worker processes it; several files are shared among the workers"
@@ -238,8 +238,7 @@ class Fleet:
     # Status.
 
     def _counts(self, coordinator: Coordinator) -> RowCounts:
-        done = [coordinator.joiner.state.counts, *(report.counts for report in coordinator.reports)]
-        counts = total([*done, *coordinator.members.counts])
+        counts = total(coordinator.counts)
         counts.sessions = self._before.sessions + 1
         counts.active_s = self._before.active_s + (clock()() - self._began)
         return counts

@@ -62,6 +62,8 @@ class Stopped(msgspec.Struct, frozen=True):
     epoch: int
     why: str
     text: str
+    # What its part holds.
+    counts: RowCounts = msgspec.field(default_factory=RowCounts)
 
 
 class Seen(msgspec.Struct, frozen=True):

@@ -17,6 +17,8 @@ import threading
 from contextlib import AsyncExitStack
 from typing import Any
 
+import msgspec
+
 from harness import plugins
 from harness.base.clock import clock
 from harness.bulk import journal as journals
@@ -205,7 +207,8 @@ class Worker:
             if summary.complete:
                 self._reports[number] = await asyncio.to_thread(self._report, lease, summary)
             else:
-                self._stopped.append(Stopped(number, epoch, str(summary.stopped), summary.text))
+                counts = msgspec.convert(summary.counts, RowCounts)
+                self._stopped.append(Stopped(number, epoch, str(summary.stopped), summary.text, counts))
         except asyncio.CancelledError:
             self._stopped.append(Stopped(number, epoch, "interrupted", "cancelled"))
         except UsageError as error:
@@ -270,8 +273,6 @@ class Worker:
             lines = f"lines {one.line} to {one.last_line}"
             raise UsageError(f"{self._settings.input_name}: {lines} have changed while they were processed")
         done = Finished(number, epoch, last.output_bytes, last.output_crc, last.dead_bytes, last.dead_crc)
-        import msgspec
-
         return Report(done, read, msgspec.convert(summary.counts, RowCounts))
 
     # The server.
