@@ -23,7 +23,7 @@ from tests.bulk.helpers import rows, write_input
 from tests.processes import ROOT, mock
 
 CONCURRENCY = 32
-PROFILE = "[service]\nbase_s = 0.02\n"
+PROFILE = "[generation]\nttft_base_s = 0.02\nitl_base_s = 0.0001\n"
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ from tests.bulk.fleet.test_local_engine import seen
 from tests.bulk.helpers import write_input
 from tests.processes import mock
 
-PROFILE = "[service]\nbase_s = 0.02\n"
+PROFILE = "[generation]\nttft_base_s = 0.02\nitl_base_s = 0.0001\n"
 
 
 def main() -> int:

@@ -42,6 +42,8 @@ NOT_RUN = {
     r"serve model .*--model (sentence-transformers|\./)": "needs weights",
     r"^paceline self-test": "measures for half a minute, with --full for minutes; tests/http has a short one",
     r"^paceline (fit|verify) ": "measures for minutes; tests/simulation/test_fitting.py fits in virtual time",
+    r"^paceline process .*--engine ray": "needs a cluster; tests/bulk/fleet/test_ray_engine.py runs one",
+    r"^paceline process status ": "reads the files of a run; tests/bulk/fleet/test_status.py has some",
     r"^paceline gate ": "takes two to three minutes; tests/http/test_gate.py plays a short one",
     r"^paceline run sessions .*--turns geometric": "lasts for minutes; shorter ones and the simulated one are run",
     r"--broker redis://": "needs a Redis of one's own; tests/jobs starts one",

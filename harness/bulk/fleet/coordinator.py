@@ -23,6 +23,7 @@ from harness.bulk.fleet.messages import Beat, Reply, Report, Stopped
 from harness.bulk.fleet.parts import Parts
 from harness.bulk.leases import Lease, Leases
 from harness.bulk.leases.range import Range
+from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
 
 # A range whose workers die so often, without one more line that is done, ends the run.
@@ -60,6 +61,8 @@ class Coordinator:
         self._cutter = cutter
         self._note = note
         self._reports: dict[int, Report] = dict(history.reports)
+        # What parts hold of ranges that were stopped.
+        self.begun: dict[int, RowCounts] = {}
         self._deaths: dict[int, tuple[int, int]] = {}
         self._now = clock()
         self._wake = asyncio.Event()
@@ -93,6 +96,7 @@ class Coordinator:
             grant.rate_per_s,
             grant.tokens_per_s,
             grant.pause_s,
+            grant.others_accepted,
             self._stop or ("leave" if self.leases.all_done and not beat.progress else ""),
         )
 
@@ -111,6 +115,12 @@ class Coordinator:
         return taken, dropped
 
     def _take_stopped(self, worker: str, stopped: Stopped) -> None:
+        self.begun[stopped.number] = stopped.counts
+        if stopped.why == "input":
+            # The others go on; the run ends without this range.
+            self.leases.set_aside(worker, stopped.number, stopped.epoch)
+            self.end.because("input", stopped.text)
+            return
         self.leases.give_back(worker, stopped.number, stopped.epoch)
         # A range that was cut off because its lease was over ends nothing.
         if stopped.why != "interrupted":
@@ -121,14 +131,18 @@ class Coordinator:
         self._wake.set()
         if lease is None:
             return []
+        self.begun.pop(lease.range.number, None)
         self._journal.append(journals.LEASE, Granted(lease.range.number, lease.epoch, worker))
         return [lease]
 
     def lost(self, worker: str, why: str) -> None:
         """A worker is known to be dead: others take its ranges."""
-        settled = self.members.settled_of(worker)
+        counts = {each.number: each.counts for each in self.members.progress_of(worker)}
+        settled = {number: each.settled for number, each in counts.items()}
         for lease in self.leases.lost(worker):
             number = lease.range.number
+            if number in counts:
+                self.begun[number] = counts[number]
             deaths, done = self._deaths.get(number, (0, -1))
             now_done = settled.get(number, 0)
             self._deaths[number] = (deaths + 1 if now_done <= done else 1, max(now_done, done))
@@ -159,7 +173,7 @@ class Coordinator:
 
     async def work(self) -> None:
         """Cut ranges ahead and join parts until all is joined, or until cancelled."""
-        while not self.leases.complete:
+        while not self.leases.complete and not (self.end and self.leases.all_done):
             try:
                 await self._cut_ahead()
                 joined = await self._join()
@@ -231,9 +245,10 @@ class Coordinator:
         return self._cutter.lines_expected(size)
 
     @property
-    def reports(self) -> list[Report]:
-        """Of ranges that are done and not joined."""
-        return list(self._reports.values())
+    def counts(self) -> list[RowCounts]:
+        """What is done: joined, in finished parts, in parts that were stopped, and in those in work."""
+        finished = [report.counts for report in self._reports.values()]
+        return [self.joiner.state.counts, *finished, *self.begun.values(), *self.members.counts]
 
     def _say(self, text: str) -> None:
         if text not in self._noted:

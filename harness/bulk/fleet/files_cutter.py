@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from harness.bulk.fleet.cutter import Cutter
 from harness.bulk.leases.range import Range
+from harness.client.errors import UsageError
 from harness.client.input_settings import InputSettings
 from harness.load.folder import InputFile, plain
 from harness.load.lines import is_packed
@@ -71,7 +73,7 @@ class FilesCutter:
 
     def _made(self, local: Range, reader: RowReader) -> Range:
         part = None if local.is_whole else FilePart(local.begin, local.end, local.line)
-        rows = sum(1 for _ in reader.numbered(part))
+        rows = _count(reader, part)
         found = msgspec.structs.replace(
             local,
             number=self._number,
@@ -91,6 +93,15 @@ class FilesCutter:
         if not self._cut_bytes:
             return None
         return (self._line - 1) * max(1.0, size / self._cut_bytes)
+
+
+def _count(reader: RowReader, part: FilePart | None) -> int:
+    """Rows of a range. Of a file that breaks off those before the break; its worker says so."""
+    rows = 0
+    with suppress(UsageError):
+        for _ in reader.numbered(part):
+            rows += 1
+    return rows
 
 
 def _can_be_cut(path: Path, reader: RowReader) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from harness.base import units
 from harness.base.clock import clock
 from harness.bulk.ending import EarlyEnd, Summary, summary
 from harness.bulk.fleet.coordinator import Coordinator
@@ -24,7 +25,7 @@ from harness.bulk.fleet.journal import History
 from harness.bulk.fleet.messages import Order, Reply, WorkerLostError
 from harness.bulk.fleet.opening import Opening
 from harness.bulk.fleet.settings import FleetSettings
-from harness.bulk.fleet.status import Snapshot, write_snapshot
+from harness.bulk.fleet.status import Snapshot, begun_counts, write_snapshot
 from harness.bulk.leases import Leases
 from harness.bulk.results import Tell
 from harness.bulk.settings import ProcessSettings
@@ -58,6 +59,8 @@ class Fleet:
         self._before = RowCounts()
         self._began = 0.0
         self._attending: list[asyncio.Task[None]] = []
+        # Workers that were named as slow.
+        self._slow: set[str] = set()
 
     # Commands.
 
@@ -144,9 +147,12 @@ class Fleet:
 
     async def _session(self, opening: Opening, history: History, coordinator: Coordinator) -> Summary:
         self._began = clock()()
-        before = total([history.joined.counts, *(report.counts for report in history.reports.values())])
-        self._before = before
+        coordinator.begun = await asyncio.to_thread(begun_counts, history, opening.parts)
+        before = self._before = total(coordinator.counts)
         coordinator.members.expected = self._fleet.workers or 1
+        if not opening.reader.files and not opening.source.can_be_cut and (self._fleet.workers or 1) > 1:
+            text = "it is packed or a table, so one worker processes it; several files are shared among the workers"
+            self._note(f"{self.settings.input}: {text}")
         self._tell("begin", {"resumed": before.settled, "resumable": True})
         status = asyncio.create_task(self._status(opening, coordinator))
         work = asyncio.create_task(coordinator.work())
@@ -232,8 +238,7 @@ class Fleet:
     # Status.
 
     def _counts(self, coordinator: Coordinator) -> RowCounts:
-        done = [coordinator.joiner.state.counts, *(report.counts for report in coordinator.reports)]
-        counts = total([*done, *coordinator.members.counts])
+        counts = total(coordinator.counts)
         counts.sessions = self._before.sessions + 1
         counts.active_s = self._before.active_s + (clock()() - self._began)
         return counts
@@ -247,8 +252,18 @@ class Fleet:
             facts["rate_per_s"] = speed.add(now(), counts.settled)
             facts["workers"] = coordinator.members.described(now())
             self._tell("status", facts)
+            self._name_stragglers(facts["workers"])
             await asyncio.to_thread(write_snapshot, opening.parts, _snapshot(coordinator, facts))
             await asyncio.sleep(_STATUS_S)
+
+    def _name_stragglers(self, workers: list[dict[str, Any]]) -> None:
+        """Say once of each worker that it is much slower than the others."""
+        for worker in workers:
+            name = worker["worker"]
+            if worker["straggler"] and name not in self._slow:
+                self._slow.add(name)
+                rate = units.rate(worker["rate_per_s"])
+                self._note(f"{name} on {worker['host']} is slower than the other workers, or silent ({rate})")
 
     def _lines(self, opening: Opening, coordinator: Coordinator) -> float | None:
         """Lines of the input, as far as they are known or can be estimated."""

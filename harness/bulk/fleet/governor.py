@@ -31,6 +31,8 @@ _GROWTH, _MORE = 1.25, 2.0
 # Weight of the last beat in what a worker uses.
 _NEWEST = 0.1
 _LATE_S = 1.0
+# So long ago an accepted call of another worker still counts.
+_ACCEPTED_S = 1.0
 _KEPT_VALUES = 1000
 
 
@@ -42,6 +44,7 @@ class Grant(msgspec.Struct, frozen=True):
     rate_per_s: float | None
     tokens_per_s: float | None
     pause_s: float
+    others_accepted: bool
 
 
 def limit_of(strategy: Strategy) -> Limit | None:
@@ -66,6 +69,8 @@ class Governor:
         # Difference between the clocks of coordinator and worker; the least one seen has the least delay in it.
         self._offsets: dict[str, float] = {}
         self._heard_at: dict[str, float] = {}
+        # When calls of a worker were last accepted.
+        self._accepted_at: dict[str, float] = {}
         self._waiting: list[tuple[float, int, Sample]] = []
         # Generation -> value of the limit, of the last changes.
         self._values: dict[int, int] = {0: limit.value if limit is not None else 0}
@@ -87,7 +92,11 @@ class Governor:
         name = beat.worker
         self._in_flight[name] = beat.in_flight
         self._heard_at[name] = now
-        self.throttle.report(beat.attempts, beat.refused, beat.pause_s, now)
+        if beat.attempts > beat.refused:
+            self._accepted_at[name] = now
+        # A pause is for all only while nobody is accepted: else the server is full, and less has to be sent.
+        alone = all(now - at > _ACCEPTED_S for other, at in self._accepted_at.items() if other != name)
+        self.throttle.report(beat.attempts, beat.refused, beat.pause_s if alone else 0.0, now)
         self._learn(beat, now)
         return Grant(
             int(self._ask_slots(beat, now)),
@@ -95,13 +104,14 @@ class Governor:
             self._ask(self._rates, self._rate(), beat.started_per_s, beat, now),
             self._ask(self._tokens, self._tokens_per_s, beat.tokens_per_s, beat, now),
             self.throttle.pause_s(now),
+            not alone,
         )
 
     def leave(self, worker: str) -> None:
         """A worker is gone."""
         for shares in (self._slots, self._rates, self._tokens):
             shares.leave(worker)
-        for table in (self._in_flight, self._offsets, self._heard_at):
+        for table in (self._in_flight, self._offsets, self._heard_at, self._accepted_at):
             table.pop(worker, None)
         for shares in (self._rates, self._tokens):
             self._used.pop((id(shares), worker), None)

@@ -59,10 +59,9 @@ class Members:
         if self.all.pop(worker, None) is not None:
             self.lost.append(worker)
 
-    def settled_of(self, worker: str) -> dict[int, int]:
-        """Lines done in each range of a worker."""
-        member = self.all.get(worker)
-        return {each.number: each.counts.settled for each in member.progress} if member is not None else {}
+    def progress_of(self, worker: str) -> list[Progress]:
+        """The ranges in work at a worker."""
+        return self.all[worker].progress if worker in self.all else []
 
     @property
     def wanted_ahead(self) -> int:

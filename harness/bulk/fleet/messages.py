@@ -62,6 +62,8 @@ class Stopped(msgspec.Struct, frozen=True):
     epoch: int
     why: str
     text: str
+    # What its part holds.
+    counts: RowCounts = msgspec.field(default_factory=RowCounts)
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -125,6 +127,8 @@ class Reply(msgspec.Struct, frozen=True):
     rate_per_s: float | None = None
     tokens_per_s: float | None = None
     pause_s: float = 0.0
+    # Calls of another worker were accepted a moment ago.
+    others_accepted: bool = False
     # Stop: "drain" lets calls in flight end, "cut" does not, "leave" ends the worker.
     stop: str = ""
 

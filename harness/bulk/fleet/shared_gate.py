@@ -49,8 +49,10 @@ class SharedGate(ConcurrencyLimit):
         self.pacer = pacer
         self.peak = self.attempts = self.refused = 0
 
-    def set(self, slots: int, generation: int) -> None:
-        """A new share of the common concurrency."""
+    def set(self, slots: int, generation: int, others_accepted: bool = False) -> None:
+        """A new share of the common concurrency; what the server accepts of others counts as here."""
+        if others_accepted:
+            self._accepted_at = max(self._accepted_at, self._now())
         self.part.value = slots
         self.resized()
         self.generation = generation

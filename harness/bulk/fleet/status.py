@@ -129,16 +129,20 @@ def _snapshot(parts: Parts, now: float) -> tuple[Snapshot, float | None]:
 
 def _counts(history: History, parts: Parts) -> RowCounts:
     """What is done: joined, in finished parts, and in parts that were begun."""
-    found = [history.joined.counts, *(report.counts for report in history.reports.values())]
+    finished = [report.counts for report in history.reports.values()]
+    return total([history.joined.counts, *finished, *begun_counts(history, parts).values()])
+
+
+def begun_counts(history: History, parts: Parts) -> dict[int, RowCounts]:
+    """What the parts hold of ranges that are not finished."""
+    found: dict[int, RowCounts] = {}
     for number, granted in history.epochs.items():
-        if number not in history.reports:
-            for epoch in range(granted.epoch, 0, -1):
-                path = parts.journal_of(number, epoch)
-                if path.exists():
-                    with contextlib.suppress(UsageError):
-                        found.append(resume.counts_of(single.read(path)))
-                    break
-    return total(found)
+        paths = (parts.journal_of(number, epoch) for epoch in range(granted.epoch, 0, -1))
+        newest = next((path for path in paths if path.exists()), None)
+        if number not in history.reports and newest is not None:
+            with contextlib.suppress(UsageError):
+                found[number] = resume.counts_of(single.read(newest))
+    return found
 
 
 def _eta_s(snapshot: Snapshot, counts: RowCounts) -> float | None:

@@ -14,30 +14,29 @@ import dataclasses
 import os
 import socket
 import threading
-from contextlib import AsyncExitStack
 from typing import Any
+
+import msgspec
 
 from harness import plugins
 from harness.base.clock import clock
 from harness.bulk import journal as journals
-from harness.bulk.connect import connected
 from harness.bulk.ending import Summary
 from harness.bulk.fleet.governor import VALID_S
 from harness.bulk.fleet.messages import Beat, Order, Progress, Reply, Report, Stopped
 from harness.bulk.fleet.pacer import Pacer
 from harness.bulk.fleet.parts import Parts
 from harness.bulk.fleet.shared_gate import SharedGate, SharedStrategy, SharePart
+from harness.bulk.fleet.worker_connection import WorkerConnection
 from harness.bulk.leases import Lease
 from harness.bulk.leases.held import Held
 from harness.bulk.leases.leases import Finished
 from harness.bulk.part import Part
 from harness.bulk.processing import Process
-from harness.bulk.server_watch import Alive
 from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
 from harness.client.protocols import uses_priorities
-from harness.client.transport.open_files import raise_limit
-from harness.client.types import Outcome, Request, Response, Send, Strategy
+from harness.client.types import Send, Strategy
 from harness.load.rows import RowReader, columns_of
 from harness.strategies.priority import Priority
 
@@ -79,13 +78,10 @@ class Worker:
         self._host = socket.gethostname()
         self._now = clock()
         self._held = Held(order.ttl_s)
-        self._given_send = send
-        self._closing = AsyncExitStack()
-        self._connected: tuple[Send, Alive | None, str] | None = None
-        self._connecting = asyncio.Lock()
         self._pacer = Pacer()
         self._gate = SharedGate(SharePart(order.learns, order.uses_work), self._pacer)
         self._strategy: Strategy = plugins.make("strategy", order.settings.strategy)
+        self._server = WorkerConnection(order, self._strategy, self._gate, send)
         self._reader: RowReader | None = None
         self._making = threading.Lock()
         self._running: dict[int, _Running] = {}
@@ -120,7 +116,7 @@ class Worker:
     def _take(self, reply: Reply) -> None:
         self._held.answered()
         self._pacer.set(reply.rate_per_s, reply.tokens_per_s, reply.pause_s, self._sent_at + VALID_S)
-        self._gate.set(reply.slots, reply.generation)
+        self._gate.set(reply.slots, reply.generation, reply.others_accepted)
         for number in reply.taken:
             self._reports.pop(number, None)
         for number, epoch in reply.dropped:
@@ -193,7 +189,8 @@ class Worker:
         number, epoch = lease.range.number, lease.epoch
         try:
             await asyncio.to_thread(self._parts.adopt, number, epoch)
-            send, alive, server = await self._connection()
+            await asyncio.to_thread(self._parts.check_token, self._order.token, self._order.worker, self._host)
+            send, alive, server = await self._server.opened()
             reader = await asyncio.to_thread(self._reader_of_input)
             part = Part(lease.range, send, alive, server, self._strategy_of_part(), reader)
             running.process = Process(self._settings_of(lease), tell=self._tell, part=part)
@@ -205,7 +202,8 @@ class Worker:
             if summary.complete:
                 self._reports[number] = await asyncio.to_thread(self._report, lease, summary)
             else:
-                self._stopped.append(Stopped(number, epoch, str(summary.stopped), summary.text))
+                counts = msgspec.convert(summary.counts, RowCounts)
+                self._stopped.append(Stopped(number, epoch, str(summary.stopped), summary.text, counts))
         except asyncio.CancelledError:
             self._stopped.append(Stopped(number, epoch, "interrupted", "cancelled"))
         except UsageError as error:
@@ -270,47 +268,7 @@ class Worker:
             lines = f"lines {one.line} to {one.last_line}"
             raise UsageError(f"{self._settings.input_name}: {lines} have changed while they were processed")
         done = Finished(number, epoch, last.output_bytes, last.output_crc, last.dead_bytes, last.dead_crc)
-        import msgspec
-
         return Report(done, read, msgspec.convert(summary.counts, RowCounts))
-
-    # The server.
-
-    async def _connection(self) -> tuple[Send, Alive | None, str]:
-        """The connection of all ranges; made for the first one. Raises UsageError if the server does not answer."""
-        async with self._connecting:
-            if self._connected is None:
-                await asyncio.to_thread(self._parts.check_token, self._order.token, self._order.worker, self._host)
-                if self._given_send is not None:
-                    self._connected = self._given_send, None, self._settings.target or ""
-                else:
-                    raise_limit()
-                    layers = self._settings.layers
-                    opening = connected(self._settings, self._strategy, layers.keeps_answers)
-                    self._connected = await self._closing.enter_async_context(opening)
-            send, alive, server = self._connected
-            return (send if self._order.shared else self._counted(send)), alive, server
-
-    def _counted(self, send: Send) -> Send:
-        """For strategies with a concurrency of their own: the common rate alone."""
-
-        async def paced(request: Request, /) -> Response:
-            late = await self._pacer.turn(request)
-            if late is not None:
-                return late
-            gate = self._gate
-            gate.in_flight += 1
-            try:
-                response = await send(request)
-            finally:
-                gate.in_flight -= 1
-            gate.count(response)
-            self._pacer.settle(request, response)
-            if response.outcome is Outcome.rejected and response.retry_after_s:
-                self._news.set()
-            return response
-
-        return paced
 
     # The end.
 
@@ -329,7 +287,7 @@ class Worker:
         tasks = [running.task for running in self._running.values() if running.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=_CUT_S)
-        await self._closing.aclose()
+        await self._server.aclose()
 
 
 def _progress(running: _Running) -> Progress:

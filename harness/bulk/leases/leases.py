@@ -57,6 +57,8 @@ class _State:
     holder: str | None = None
     expires_at: float = -math.inf
     finished: Finished | None = None
+    # Its input cannot be read to the end: not leased again in this session.
+    aside: bool = False
 
 
 class Leases:
@@ -101,7 +103,7 @@ class Leases:
         """Lease the first free range to a worker; None if there is none."""
         self.expire(now)
         for state in self._states.values():
-            if state.finished is None and state.holder is None:
+            if state.finished is None and state.holder is None and not state.aside:
                 state.epoch += 1
                 state.holder, state.expires_at = worker, now + self.ttl_s
                 return Lease(state.range, state.epoch, worker)
@@ -121,6 +123,12 @@ class Leases:
         state = self._states.get(number)
         if state is not None and state.holder == worker and state.epoch == epoch:
             state.holder = None
+
+    def set_aside(self, worker: str, number: int, epoch: int) -> None:
+        """A worker cannot read the input of a range to its end: the others go on without it."""
+        state = self._states.get(number)
+        if state is not None and state.holder == worker and state.epoch == epoch:
+            state.holder, state.aside = None, True
 
     def done(self, worker: str, report: Finished, now: float) -> bool:
         """Whether a range is done by this report. False: it is fenced, and its part must not be used."""
@@ -171,12 +179,13 @@ class Leases:
     @property
     def all_done(self) -> bool:
         """Whether nothing is left to process."""
-        return self.closed and all(state.finished is not None for state in self._states.values())
+        return self.closed and all(state.finished is not None or state.aside for state in self._states.values())
 
     @property
     def ahead(self) -> int:
         """Number of ranges that nobody holds and that are not done."""
-        return sum(state.finished is None and state.holder is None for state in self._states.values())
+        free = (state for state in self._states.values() if state.finished is None and not state.aside)
+        return sum(state.holder is None for state in free)
 
     def open(self) -> Iterator[Lease]:
         """The leases that are held."""

@@ -186,6 +186,13 @@ def test_a_packed_input_that_breaks_off_leaves_what_was_done(tmp_path: Path) -> 
     summary = go(wanted)
     assert summary.stopped == "input"
     assert "breaks off in the middle of its gzip data" in summary.text
+    done = summary.counts["ok"]
+    assert 1000 < done < 3000
+    (tmp_path / "in.jsonl.gz").write_bytes(packed)
+    server = Server()
+    assert go(wanted, server).passed
+    assert sum(server.calls.values()) == 3000 - done
+    check_whole(tmp_path, 3000)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,29 @@ def test_several_files_are_resumed_within_a_file(tmp_path: Path) -> None:
         go(settings(tmp_path, resume=True, **more))
 
 
+def test_the_rest_is_done_when_one_of_the_files_breaks_off(tmp_path: Path) -> None:
+    """And a poisoned line and refusals are dead letters, or are sent again; the run says what is missing."""
+    inputs = several(tmp_path)
+    packed = (tmp_path / "c.jsonl.gz").read_bytes()
+    (tmp_path / "c.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+
+    def judge(index: int, call: int) -> Outcome:
+        if index == 17:
+            return Outcome.client_error
+        return Outcome.rejected if (index * 7 + call) % 20 == 0 else Outcome.ok
+
+    more = {"input": inputs[0], "more_inputs": tuple(inputs[1:]), "errors_max": 0.5}
+    summary = go(settings(tmp_path, **more), Server(judge), range_lines=25)
+    assert summary.stopped == "input"
+    assert "breaks off in the middle of its gzip data" in summary.text
+    assert summary.counts["ok"] >= 200
+    assert set(summary.counts["dead"]) == {"client_error", "bad_line"}
+    joined = {row["line"] for row in [*rows(tmp_path / "out.jsonl"), *rows(tmp_path / "out.jsonl.dead.jsonl")]}
+    assert joined == set(range(1, 119 + 90)), "everything before the broken file is in the output"
+    kept = "".join(path.read_text() for path in (tmp_path / "out.jsonl.parts").glob("part-*.jsonl"))
+    assert '"id":"last"' in kept, "and what comes after it is kept"
+
+
 @pytest.mark.parametrize("lines_max", [1, 7, 100])
 @pytest.mark.parametrize("end", ["\n", ""])
 def test_ranges_cover_a_file_without_gap(tmp_path: Path, lines_max: int, end: str) -> None:

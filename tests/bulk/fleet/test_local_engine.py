@@ -18,7 +18,7 @@ from tests.bulk.helpers import write_input
 from tests.processes import ROOT, mock, paceline, without_coverage
 
 pytestmark = [pytest.mark.slow, pytest.mark.uncovered]
-SLOW = "[service]\nbase_s = 0.01\n"
+SLOW = "[generation]\nttft_base_s = 0.01\nitl_base_s = 0.0001\n"
 CONCURRENCY = 8
 ARGUMENTS = ["in.jsonl", "--output", "out.jsonl", "--task", "annotate", "-s", f"queue-stream:concurrency={CONCURRENCY}"]
 ARGUMENTS += ["--workers", "2", "--range-lines", "100", "--resume"]

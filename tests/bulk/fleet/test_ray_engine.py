@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.uncovered,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed (the extra ray)"),
 ]
-SLOW = "[service]\nbase_s = 0.01\n"
+SLOW = "[generation]\nttft_base_s = 0.01\nitl_base_s = 0.0001\n"
 CONCURRENCY = 8
 LINES = 3000
 ARGUMENTS = ["in.jsonl", "--output", "out.jsonl", "--task", "annotate", "-s", f"queue-stream:concurrency={CONCURRENCY}"]

@@ -28,7 +28,8 @@ class Sender:
         self.name = name
         self.pacer = Pacer()
         self.starts: list[float] = []
-        self.refused = 0
+        # What the next beat says.
+        self.all_refused = False
         self.pause_s = 0.0
         self._governor = governor
         self._every_s = every_s
@@ -49,10 +50,10 @@ class Sender:
                 rate_short=pacer.short or pacer.waiting > 0,
                 started_per_s=started,
                 attempts=round(started * BEAT_S),
-                refused=self.refused,
+                refused=round(started * BEAT_S) if self.all_refused else 0,
                 pause_s=self.pause_s,
             )
-            pacer.short, self.refused, self.pause_s = False, 0, 0.0
+            pacer.short, self.all_refused, self.pause_s = False, False, 0.0
             grant = self._governor.hear(beat, now())
             pacer.set(grant.rate_per_s, grant.tokens_per_s, grant.pause_s, sent + VALID_S)
             await asyncio.sleep(BEAT_S * rng.uniform(0.9, 1.3))
@@ -123,14 +124,31 @@ def test_what_a_slow_worker_leaves_the_others_use() -> None:
     assert 0.95 * 190 <= sum(others) / 20.0 <= 190
 
 
-def test_a_refusal_of_one_worker_slows_all_within_two_seconds() -> None:
-    """A Retry-After pauses everybody; afterwards the rate is the old one."""
+def test_a_worker_that_is_refused_slows_all_within_two_seconds() -> None:
+    """The common rate follows the share of refused calls, and comes back when nothing is refused."""
     governor = governed(200.0)
     senders = [Sender(f"w{number}", governor) for number in range(4)]
-    played(governor, senders, 20.0, {8.0: lambda: setattr(senders[2], "pause_s", 3.0)})
-    assert sum(between(senders, 5.0, 7.9)) == pytest.approx(580, rel=0.05)
-    assert sum(between(senders, 8.5, 10.9)) == 0
-    assert sum(between(senders, 15.0, 20.0)) == pytest.approx(1000, rel=0.05)
+    refuse = {8.0 + 0.1 * step: lambda: setattr(senders[2], "all_refused", True) for step in range(30)}
+    played(governor, senders, 40.0, refuse)
+    others = [senders[0], senders[1], senders[3]]
+    assert sum(between(others, 5.0, 7.0)) / 2 == pytest.approx(150, rel=0.05)
+    assert sum(between(others, 10.0, 11.0)) <= 0.85 * 150
+    assert sum(between(others, 30.0, 40.0)) / 10 == pytest.approx(150, rel=0.05)
+
+
+def test_a_server_that_refuses_everybody_pauses_all_within_two_seconds() -> None:
+    """For the time of its Retry-After; afterwards the rate comes back."""
+    governor = governed(200.0)
+    senders = [Sender(f"w{number}", governor) for number in range(4)]
+
+    def refuse() -> None:
+        for sender in senders:
+            sender.all_refused = True
+        senders[2].pause_s = 3.0
+
+    played(governor, senders, 40.0, {8.0 + 0.1 * step: refuse for step in range(12)})
+    assert sum(between(senders, 10.0, 11.9)) == 0
+    assert sum(between(senders, 35.0, 40.0)) / 5 == pytest.approx(200, rel=0.05)
 
 
 def test_a_share_that_is_not_renewed_ends() -> None:

@@ -15,6 +15,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +26,7 @@ from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, pac
 from harness.client.errors import UsageError
 
 NAMESPACE = "paceline"
-_END_S, _ANSWER_S = 5.0, 5.0
+_END_S, _ANSWER_S, _CLAIM_S = 5.0, 5.0, 20.0
 _beat = msgspec.msgpack.Decoder(Beat)
 
 
@@ -48,6 +49,7 @@ class RayEngine:
             await asyncio.to_thread(_check_address, self._address)
         # In this thread: only the main thread may handle signals.
         self._connect()
+        await self._take_output()
 
     def _connect(self) -> None:
         ray = self._ray
@@ -66,13 +68,32 @@ class RayEngine:
             except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
                 where = f"at {self._address}" if self._address else "on this machine"
                 raise UsageError(f"--engine ray: no Ray cluster {where}: {_first_line(error)}") from error
+
+    async def _take_output(self) -> None:
+        """Mark the output as taken. A run whose driver was killed has it until Ray has noticed that."""
+        until = time.monotonic() + _CLAIM_S
+        while (why := await asyncio.to_thread(self._refused)) is not None:
+            if time.monotonic() > until:
+                self._ray.shutdown()
+                raise UsageError(f"{self._output}: another run on this Ray cluster is writing it ({why})")
+            await asyncio.sleep(0.5)
+
+    def _refused(self) -> str | None:
+        """Why the name of the output is not ours; None once it is."""
+        ray = self._ray
         try:
-            claim = ray.remote(_Claim).options(name=f"output:{self._output}", num_cpus=0)
-            self._claim = claim.remote()
-            ray.get(self._claim.here.remote())
+            if self._claim is None:
+                # On this node, so that the loss of another one does not end it.
+                here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+                    ray.get_runtime_context().get_node_id(), soft=False
+                )
+                options = {"name": f"output:{self._output}", "num_cpus": 0, "scheduling_strategy": here}
+                self._claim = ray.remote(_Claim).options(**options).remote()
+            ray.get(self._claim.here.remote(), timeout=_ANSWER_S)
         except (ValueError, ray.exceptions.RayError) as error:
-            ray.shutdown()
-            raise UsageError(f"{self._output}: another run on this Ray cluster is writing it") from error
+            self._claim = None
+            return _first_line(error)
+        return None
 
     async def start(self, order: Order) -> RayContact:
         """An actor, on the node with the fewest."""
@@ -143,6 +164,7 @@ def _library() -> Any:
     try:
         import ray
         import ray.exceptions
+        import ray.util.scheduling_strategies
     except ImportError:
         raise UsageError('--engine ray needs the package ray: pip install "paceline[ray]"') from None
     return ray
