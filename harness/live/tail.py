@@ -8,15 +8,24 @@ Rules of this file
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.measure.record.files import RecordPaths, paths, read_header, slug
+from harness.measure.record import segments
+from harness.measure.record.files import RecordPaths, paths, slug
 from harness.measure.record.frames import walk
-from harness.measure.record.rows_file import KINDS, REQUEST_DTYPE, TIMELINE_DTYPE, TOKEN_DTYPE
+from harness.measure.record.rows_file import (
+    HEADER_BYTES_MAX,
+    KINDS,
+    REQUEST_DTYPE,
+    TIMELINE_DTYPE,
+    TOKEN_DTYPE,
+    decode_header,
+)
 
 BLOCK = 4 * 1024 * 1024
 """More than the largest frame, so that each reading makes progress."""
@@ -28,7 +37,9 @@ class FileTail:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Where the next frame begins; None until the header is there.
+        # Closed segments that were read to their end.
+        self._segments = 0
+        # Where the next frame of the current one begins; None until the header is there.
         self._at: int | None = None
         self._dtype: np.dtype[Any] | None = None
         self.t0_unix_s = 0.0
@@ -40,16 +51,33 @@ class FileTail:
                 yield rows
 
     def _block(self) -> Array | None:
-        """The rows of the next block; None at the end of what can be read."""
+        """The rows of the next block, also none at the end of a closed segment; None at the end of what can be read."""
+        number = self._segments + 1
+        is_closed = segments.is_closed(self._path, number)
         try:
-            if self._at is None:
-                header, self._at = read_header(self._path)
-                self._dtype, self.t0_unix_s = KINDS[header.kind], header.t0_unix_s
-            with self._path.open("rb") as file:
-                file.seek(self._at)
-                body = memoryview(file.read(BLOCK))
-        except (OSError, ValueError, KeyError):
+            body = self._bytes_of(segments.closed_name(self._path, number) if is_closed else self._path)
+        except (OSError, ValueError, KeyError, EOFError, zlib.error):
             return None
+        if not is_closed and segments.is_closed(self._path, number):
+            # These bytes may be of the next one.
+            return self._block()
+        found = self._rows_in(body)
+        if found is not None or not is_closed:
+            return found
+        self._segments, self._at = self._segments + 1, None
+        return np.empty(0, self._dtype)
+
+    def _bytes_of(self, part: Path) -> memoryview:
+        with segments.opened(part) as file:
+            if self._at is None:
+                header, self._at = decode_header(file.read(HEADER_BYTES_MAX), part)
+                self._dtype, self.t0_unix_s = KINDS[header.kind], header.t0_unix_s
+            file.seek(self._at)
+            return memoryview(file.read(BLOCK))
+
+    def _rows_in(self, body: memoryview) -> Array | None:
+        """The rows of the frames in these bytes, which follow those that were read."""
+        assert self._at is not None  # noqa: S101 - the header was read
         dtype = self._dtype
         assert dtype is not None  # noqa: S101 - it came with the header
         end, parts = 0, []

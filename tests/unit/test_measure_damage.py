@@ -12,7 +12,7 @@ import pytest
 from harness.client.errors import UsageError
 from harness.client.hooks import LimitDetails
 from harness.measure.record.files import find
-from harness.measure.record.frames import frame, sound_rows
+from harness.measure.record.frames import frame, walk
 from harness.measure.record.plan import CaseFacts, write_facts
 from harness.measure.record.rows_file import MAGIC, OLD_MAGIC, End, read
 from harness.measure.record.sealed_json import DamagedError, read_sealed, seal
@@ -125,6 +125,12 @@ def test_a_damaged_file_is_not_read(whole: Path, tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(ValueError, match="damaged"):
         read(path)
+
+
+def sound_rows(body: bytes | bytearray, row_bytes: int) -> tuple[list[tuple[int, int]], bool]:
+    """Begin and end of the rows of all sound frames, and whether all frames are sound."""
+    found = list(walk(lambda at, size: body[at : at + size], len(body), row_bytes))
+    return [(one.begin, one.end) for one in found if one.rows is not None], all(one.sound for one in found)
 
 
 def test_after_a_damaged_frame_the_next_ones_are_found() -> None:

@@ -12,4 +12,5 @@ from harness.measure.reduce.timeline import P99_LEAST, _quantiles
 def test_a_slice_of_few_values_has_no_p99(size: int, value: float | None) -> None:
     """The p99 of four values would be the largest of them."""
     values = np.arange(1, size + 1) * 1_000_000_000
-    assert _quantiles(values, np.zeros(size, dtype=np.int64), 1, 0.99, P99_LEAST) == [value]
+    found = _quantiles("latency", values, np.zeros(size, dtype=np.int64), 1)
+    assert found["latency_p99_s"] == [value]

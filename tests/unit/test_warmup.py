@@ -22,12 +22,12 @@ from tests.simulation.statistics import settling
 from tests.simulation.statistics.calibration import queue
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Series = tuple[Array, Array, Array]
+Series = tuple[Array, Array]
 
 
 def series(rows: Array) -> Series:
-    """Due, done and latency."""
-    return rows["due"], rows["done"], columns.latency(rows)
+    """Due and latency."""
+    return rows["due"], columns.latency(rows)
 
 
 def independent(n: int, rng: np.random.Generator, slow: int = 0, factor: float = 1.0) -> Series:
@@ -70,7 +70,7 @@ def even_server(n: int, load: float, rng: np.random.Generator) -> Series:
         worker = free.index(min(free))
         free[worker] = done[at] = max(free[worker], arrived) + took
     due, done = (np.asarray(instants * 1e9, np.int64) for instants in (due, done))
-    return due, done, done - due
+    return due, done - due
 
 
 @pytest.mark.parametrize(("requests", "load"), [(400, 0.5), (1_500, 0.2), (1_500, 0.5)])

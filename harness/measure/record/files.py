@@ -2,6 +2,7 @@
 
 runs/x/plan.json, measured.json, result.json
 runs/x/records/<slug>.requests|.attempts|.timeline|.end.json     one set for each process of each repeat of each case
+runs/x/records/<slug>.requests.0001.gz ...                       what a long run has recorded before, see `segments`
 runs/x/records/<slug>.tokens|.gaps                               token counts and gaps between tokens, if any
 runs/x/records/<slug>.decisions.jsonl                            changes of its limits, if any
 runs/x/records/<slug>.interim.json                               its failures and layer figures until its end, if any
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.measure.record import segments
 from harness.measure.record.rows_file import HEADER_BYTES_MAX, Header, TornHeaderError, decode_header
 
 RECORDS = "records"
@@ -120,9 +122,10 @@ def digest(processes: Iterable[RecordPaths]) -> str:
     for process in processes:
         streams = (path for path in (process.tokens, process.gaps) if path.exists())
         for path in (process.requests, process.attempts, *streams):
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    sha256.update(block)
+            for part in segments.parts_of(path):
+                with segments.opened(part) as file:
+                    while block := file.read(1 << 20):
+                        sha256.update(block)
     return sha256.hexdigest()
 
 

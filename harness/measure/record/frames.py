@@ -34,16 +34,6 @@ def frame(rows: Bytes, row_bytes: int, place: int = 0) -> bytes:
     return bytes(buffer)
 
 
-def sound_rows(body: Bytes, row_bytes: int) -> tuple[list[tuple[int, int]], bool]:
-    """Begin and end, in bytes, of the rows of all sound frames, and whether all frames are sound."""
-    rows, sound = list[tuple[int, int]](), True
-    for found in walk(lambda at, size: body[at : at + size], len(body), row_bytes):
-        if found.rows is not None:
-            rows.append((found.begin, found.end))
-        sound = sound and found.sound
-    return rows, sound
-
-
 class Found(NamedTuple):
     """A frame, or a row's length without a sound head."""
 

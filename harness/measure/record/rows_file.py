@@ -21,7 +21,6 @@ import numpy as np
 from harness.client.errors import UsageError
 from harness.client.figures import LayerCounts
 from harness.measure.prompt_result import TokenSums
-from harness.measure.record.frames import sound_rows
 from harness.measure.result import FailureSample
 
 MAGIC = b"paceline-records 2\n"
@@ -204,21 +203,17 @@ def decode_header(head: bytes, path: Path) -> tuple[Header, int]:
 
 
 def read(path: Path) -> tuple[Header, np.ndarray[Any, np.dtype[Any]]]:
-    """Header and rows of a record file, without an incomplete last frame.
+    """Header and rows of a record file with its segments, without an incomplete last frame.
 
     Raises ValueError if it is no record file or is damaged, and UsageError for an older format.
     """
-    data = path.read_bytes()
-    header, start = decode_header(data, path)
-    rows, sound = rows_in(np.frombuffer(data, np.uint8, offset=start), KINDS[header.kind])
-    if not sound:
-        raise ValueError(f"{path}: rows are damaged, or some are missing")
-    return header, rows
+    from harness.measure.record.segments import frames_of
 
-
-def rows_in(body: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> tuple[np.ndarray[Any, np.dtype[Any]], bool]:
-    """Rows of the sound frames after a header, and whether all frames are sound."""
-    found, sound = sound_rows(body.data, dtype.itemsize)
-    parts = [body[begin:end] for begin, end in found]
-    joined = np.concatenate(parts) if parts else np.empty(0, np.uint8)
-    return joined.view(dtype), sound
+    with path.open("rb") as file:
+        header, _ = decode_header(file.read(HEADER_BYTES_MAX), path)
+    dtype, parts = KINDS[header.kind], list[np.ndarray[Any, np.dtype[Any]]]()
+    for rows, sound in frames_of(path, dtype):
+        if rows is None or not sound:
+            raise ValueError(f"{path}: rows are damaged, or some are missing")
+        parts.append(rows)
+    return header, np.concatenate(parts) if parts else np.empty(0, dtype)

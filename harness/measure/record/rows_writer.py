@@ -5,20 +5,32 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from harness.measure.record import segments
 from harness.measure.record.frames import fill_head
 from harness.measure.record.rows_file import Header, encode_header
 
 
 class RowsWriter:
-    """An append-only file of frames. It keeps its first error and drops later frames."""
+    """An append-only file of frames. It keeps its first error and drops later frames.
+
+    A file of `segments.SEGMENT_BYTES` is closed and compressed beside the load, and a new one is begun under its name.
+    """
 
     def __init__(self, path: Path, header: Header) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        segments.discard(path)
+        self._path = path
+        self._header = memoryview(encode_header(header))
+        self._fd = _created(path)
         self._row_bytes = header.row_bytes
         self._frames = 0
+        # Of the open file, with its header.
+        self._bytes = len(self._header)
+        self._closed = 0
+        self._close_at = segments.SEGMENT_BYTES
+        self._packer = segments.Packer()
         self.rows = 0  # rows written to the file
         self.error: str | None = None
-        self._write(memoryview(encode_header(header)))
+        self._write(self._header)
 
     def append(self, buffer: bytearray, end: int) -> int:
         """Write a frame: space for its head, then rows up to `end`. Returns the number of rows, or 0 on failure."""
@@ -29,7 +41,36 @@ class RowsWriter:
         rows = end // self._row_bytes - 1
         self._frames += 1
         self.rows += rows
+        self._bytes += end
+        if self._bytes >= self._close_at:
+            self._begin_next()
         return rows
+
+    def _begin_next(self) -> None:
+        """Set the file aside and begin the next one. If that fails, the file goes on growing."""
+        begun, closed = (
+            self._path.with_name(f"{self._path.name}.next"),
+            segments.closed_name(self._path, self._closed + 1),
+        )
+        # Should this fail, it is tried again much later.
+        self._close_at *= 2
+        fd = -1
+        try:
+            fd = _created(begun)
+            os.write(fd, self._header)
+            # At every instant a file has the name that readers look for.
+            os.link(self._path, closed)
+            os.replace(begun, self._path)
+        except OSError:
+            if fd >= 0:
+                os.close(fd)
+            for stray in (begun, closed):
+                stray.unlink(missing_ok=True)
+            return
+        os.close(self._fd)
+        self._fd, self._frames, self._bytes = fd, 0, len(self._header)
+        self._closed, self._close_at = self._closed + 1, segments.SEGMENT_BYTES
+        self._packer.add(closed)
 
     def _write(self, data: memoryview) -> bool:
         """Write all data. Returns whether it succeeded."""
@@ -45,6 +86,11 @@ class RowsWriter:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+        self._packer.start()
+
+
+def _created(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
 
 class LateRowsWriter:

@@ -14,11 +14,12 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from harness.measure.reduce.column_rows import pieces
 from harness.measure.reduce.columns import Repeat, sent_itself
 from harness.measure.reduce.statistics import LEAST_N, PERCENTILES, rank
 
@@ -26,6 +27,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 SLACK = 1.5
 COLD = 4.0
+PIECE = 1 << 20
+"""Requests that are looked at together, so that memory is bounded."""
 
 
 def bursts(repeats: Sequence[Repeat], ceiling_per_s: float | None) -> dict[str, float]:
@@ -81,8 +84,28 @@ def _of_repeat(repeat: Repeat, work_s: float) -> Array:
     rows = repeat.ok()
     rows = rows[sent_itself(rows)]
     waits = np.zeros(len(rows))
-    by_sent, by_done = np.argsort(rows["sent"], kind="stable"), np.argsort(rows["done"], kind="stable")
-    waits[by_sent] += sending_waits_s(rows["sent"][by_sent], work_s)
-    waits[by_done] += reading_waits_s(rows["done"][by_done], work_s)
-    most: Array = np.minimum(waits, (rows["done"] - rows["sent"]) / 1e9)
-    return most
+    for name, waits_s in (("sent", sending_waits_s), ("done", reading_waits_s)):
+        instants = rows[name]
+        order = np.argsort(instants, kind="stable")
+        instants = instants[order]
+        for piece, found in _in_pieces(instants, work_s, waits_s):
+            waits[order[piece]] += found
+        del instants, order
+    sent, done = rows["sent"], rows["done"]
+    for piece in pieces(len(rows)):
+        waits[piece] = np.minimum(waits[piece], (done[piece] - sent[piece]) / 1e9)
+    return waits
+
+
+def _in_pieces(
+    instants_ns: Array, work_s: float, waits_s: Callable[[Array, float], Array]
+) -> Iterator[tuple[slice, Array]]:
+    """The waits of ascending instants piece by piece. A piece ends with a burst, unless one is longer than a piece."""
+    begin = 0
+    while begin < len(instants_ns):
+        piece = instants_ns[begin : begin + PIECE]
+        if begin + PIECE < len(instants_ns):
+            last = int(np.flatnonzero(_backlog_s(piece, SLACK * work_s) <= 0)[-1])
+            piece = piece[: last or PIECE]
+        yield slice(begin, begin + len(piece)), waits_s(piece, work_s)
+        begin += len(piece)

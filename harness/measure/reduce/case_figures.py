@@ -112,16 +112,18 @@ def transport_name(transport: Transport) -> str:
 
 def _in_flight(repeats: list[Repeat], begins_ns: int) -> InFlight:
     """From `begins_ns` on."""
-    found = [
-        in_flight(
-            np.maximum(starts, begins_ns)[ends > begins_ns], ends[ends > begins_ns], repeat.makespan_ns - begins_ns
-        )
-        for repeat in repeats
-        for starts, ends in [exchanges(repeat)]
-    ]
+    found = [_in_flight_of(repeat, begins_ns) for repeat in repeats]
     means = [one.mean for one in found if one.mean is not None]
     peaks = [one.max for one in found if one.max is not None]
     return InFlight(sum(means) / len(means), max(peaks)) if means else InFlight()
+
+
+def _in_flight_of(repeat: Repeat, begins_ns: int) -> InFlight:
+    starts, ends = exchanges(repeat)
+    if begins_ns > 0:
+        later = ends > begins_ns
+        starts, ends = np.maximum(starts[later], begins_ns), ends[later]
+    return in_flight(starts, ends, repeat.makespan_ns - begins_ns)
 
 
 def _timeline(repeats: list[Repeat]) -> list[Bucket]:

@@ -1,12 +1,12 @@
 """The rows of one repeat of a case as columns, with its processes aligned on one time axis.
 
-All figures of a repeat are derived from these columns, so memory is bounded by twice 80 bytes per row. The files are
-memory-mapped and checked, and their rows are copied out of the frames.
+All figures of a repeat are derived from these columns. Up to `column_rows.LARGE_ROWS` rows are kept as records of 80
+bytes. The columns of more rows are kept in files and read when they are needed: memory is bounded by a few columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,15 @@ from harness.measure.record.interim import Interim, read_interim
 from harness.measure.record.rows_file import (
     ATTEMPT_DTYPE,
     GAP_DTYPE,
-    KINDS,
     REQUEST_DTYPE,
     TIMELINE_DTYPE,
     TOKEN_DTYPE,
     End,
     TornHeaderError,
-    rows_in,
 )
 from harness.measure.record.sealed_json import read_if_whole
+from harness.measure.record.segments import OtherRowsError, frames_of
+from harness.measure.reduce.column_rows import ColumnRows, RowsBuilder
 from harness.measure.reduce.token_columns import NO_TOKENS, TokenColumns, joined, matched
 from harness.measure.result import FailureSample
 
@@ -101,8 +101,8 @@ class Repeat:
 
 def chosen(rows: Array, which: Array) -> Array:
     """The rows of a mask, for reading only: all of them are no copy."""
-    if which.all():
-        return rows
+    if which.all() or isinstance(rows, ColumnRows):
+        return rows if which.all() else rows[which]
     # NumPy copies records field by field, and plain bytes ten times as fast.
     plain: Array = rows.view(np.dtype((np.void, rows.dtype.itemsize)))[which]
     return plain.view(rows.dtype)
@@ -111,27 +111,44 @@ def chosen(rows: Array, which: Array) -> Array:
 def load_repeat(number: int, processes: Sequence[RecordPaths]) -> Repeat:
     """Read the records of a repeat's processes, complete or not."""
     zeros = [read_header(process.requests)[0].t0_unix_s for process in processes]
-    rows, attempts, found, damaged = list[Array](), list[Array](), list[ProcessColumns](), list[str]()
-    tokens = list[tuple[TokenColumns, int]]()
+    folder = processes[0].requests.parent if processes else Path()
+    rows, attempts = RowsBuilder(REQUEST_DTYPE, folder), RowsBuilder(ATTEMPT_DTYPE, folder)
+    found, damaged, tokens = list[ProcessColumns](), list[str](), list[tuple[TokenColumns, int]]()
     for process, zero in zip(processes, zeros, strict=True):
         shift_s = zero - min(zeros)
         end = read_if_whole(process.end, End, damaged)
-        requests = _rows(process.requests, REQUEST_DTYPE, damaged, None if end is None else end.recorded)
-        rows.append(_shifted(requests, _REQUEST_INSTANTS, shift_s))
+        before = rows.count
+        users, index = _add_requests(rows, process, end, shift_s, damaged)
         counts = _optional(process.tokens, TOKEN_DTYPE, damaged, None if end is None else end.token_rows)
         gaps = _optional(process.gaps, GAP_DTYPE, damaged, None if end is None else end.gap_rows)
-        tokens.append((matched(requests, counts, gaps), len(requests)))
-        of_attempts = _rows(process.attempts, ATTEMPT_DTYPE, damaged, None if end is None else end.attempt_rows)
-        attempts.append(_shifted(of_attempts, _ATTEMPT_INSTANTS, shift_s))
+        tokens.append((matched(index, counts, gaps), rows.count - before))
+        for block in _blocks(process.attempts, ATTEMPT_DTYPE, damaged, None if end is None else end.attempt_rows):
+            attempts.add(_shifted(block, _ATTEMPT_INSTANTS, shift_s))
         timeline = _rows(process.timeline, TIMELINE_DTYPE, damaged, None if end is None else end.tick_rows)
         timeline["t"] += shift_s
         if not decisions.is_sound(process.decisions, end is not None, None if end is None else end.decision_rows):
             damaged.append(f"lines are damaged, or some are missing ({process.decisions.name})")
         interim = read_interim(process.interim, damaged) if end is None else Interim()
-        users = tuple(np.unique(requests["user"]).tolist()) if end is None else ()
-        found.append(ProcessColumns(process.process, timeline, end, interim, len(requests), users))
-    both = _join(rows, REQUEST_DTYPE), _join(attempts, ATTEMPT_DTYPE)
-    return Repeat(number, *both, found, tuple(damaged), joined(tokens))
+        found.append(ProcessColumns(process.process, timeline, end, interim, rows.count - before, users))
+    return Repeat(number, rows.rows(), attempts.rows(), found, tuple(damaged), joined(tokens))
+
+
+def _add_requests(
+    into: RowsBuilder, process: RecordPaths, end: End | None, shift_s: float, damaged: list[str]
+) -> tuple[tuple[int, ...], Array]:
+    """Read the requests of a process. Returns its client applications if it was killed, and the index of each row.
+
+    The index is needed to match tokens, and left out where there are none.
+    """
+    users, index = set[int](), [np.empty(0, np.uint64)]
+    counted = process.tokens.exists()
+    for block in _blocks(process.requests, REQUEST_DTYPE, damaged, None if end is None else end.recorded):
+        into.add(_shifted(block, _REQUEST_INSTANTS, shift_s))
+        if end is None:
+            users.update(np.unique(block["user"]).tolist())
+        if counted:
+            index.append(block["index"].copy())
+    return tuple(sorted(users)), np.concatenate(index)
 
 
 _REQUEST_INSTANTS = ("due", "fired", "first_sent", "sent", "first_byte", "last_chunk", "done")
@@ -139,27 +156,33 @@ _ATTEMPT_INSTANTS = ("sent", "first_byte", "done")
 
 
 def _rows(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int | None = None) -> Array:
-    """A copy of the sound rows of a file; defects are added to `damaged`.
+    """A copy of the sound rows of a file; see `_blocks`."""
+    return np.concatenate([np.empty(0, dtype), *_blocks(path, dtype, damaged, expected)])
+
+
+def _blocks(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int | None = None) -> Iterator[Array]:
+    """The sound rows of a file, frame by frame; defects are added to `damaged`.
 
     `expected` is the number of rows according to the process. It is None if the process was killed; then a missing or
     short file is no defect.
     """
+    there, sound = 0, True
     try:
-        header, start = read_header(path)
+        read_header(path)
+        for rows, whole in frames_of(path, dtype):
+            sound = sound and whole
+            if rows is not None:
+                there += len(rows)
+                yield rows
     except (TornHeaderError, OSError):
-        rows, sound = np.empty(0, dtype), True
+        pass
+    except OtherRowsError:
+        raise
     except ValueError as error:
         damaged.append(f"{error} ({path.name})")
-        return np.empty(0, dtype)
-    else:
-        if KINDS[header.kind] != dtype or header.row_bytes != dtype.itemsize:
-            raise ValueError(f"{path}: rows of {header.row_bytes} bytes, expected {dtype.itemsize}")
-        whole = path.stat().st_size > start
-        body = np.memmap(path, np.uint8, "r", start) if whole else np.empty(0, np.uint8)
-        rows, sound = rows_in(np.asarray(body), dtype)
-    if not sound or (expected is not None and expected != len(rows)):
+        return
+    if not sound or (expected is not None and expected != there):
         damaged.append(f"rows are damaged, or some are missing ({path.name})")
-    return rows
 
 
 def _optional(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int | None) -> Array:
@@ -171,18 +194,12 @@ def _shifted(rows: Array, instants: Sequence[str], shift_s: float) -> Array:
     shift = round(shift_s * 1e9)
     if not shift or not len(rows):
         return rows
+    rows = rows.copy()
     for name in instants:
         column = rows[name]
         always = name in {"due", "fired", "done"}
         rows[name] = np.where(always | (column >= 0), column + shift, column)
     return rows
-
-
-def _join(parts: list[Array], dtype: np.dtype[Any]) -> Array:
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        return np.empty(0, dtype)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def latency(rows: Array) -> Array:
@@ -228,11 +245,11 @@ def sent_itself(rows: Array) -> Array:
 
 
 def exchanges(repeat: Repeat) -> tuple[Array, Array]:
-    """Start and end of every attempt, in ns: the intervals in which something was in flight.
+    """Start and end of every attempt, in ns, as new arrays: the intervals in which something was in flight.
 
     A request that sleeps between two attempts is not in flight. Items that share a request count once.
     """
-    last = repeat.rows[sent_itself(repeat.rows)]
+    last = chosen(repeat.rows, sent_itself(repeat.rows))
     starts = np.concatenate([last["sent"], repeat.attempts["sent"]])
     ends = np.concatenate([last["done"], repeat.attempts["done"]])
-    return starts, np.maximum(ends, starts)
+    return starts, np.maximum(ends, starts, out=ends)

@@ -11,6 +11,7 @@ import numpy as np
 from harness.client.types import Outcome
 from harness.measure.record.plan import CaseFacts, PlanCase
 from harness.measure.record.rows_file import FLAG_CACHED, FLAG_SKIPPED, FLAG_STOPPED, End
+from harness.measure.reduce.column_rows import distinct
 from harness.measure.reduce.columns import ProcessColumns, Repeat, lag, sent_itself
 from harness.measure.reduce.losses import losses, unrecorded
 from harness.measure.reduce.silence import Silence, silence
@@ -150,7 +151,7 @@ def evidence(
         recorded=None if killed or not repeats else sum(end.recorded for end in ends),
         lost_rows=sum(end.lost_rows for end in ends),
         damaged=[*damaged, *(text for repeat in repeats for text in repeat.damaged)],
-        repeated=sum(len(repeat.rows) - len(np.unique(repeat.rows["index"])) for repeat in repeats),
+        repeated=sum(len(repeat.rows) - distinct(repeat.rows["index"]) for repeat in repeats),
         on_wire=sum(int((repeat.rows["first_sent"] >= 0).sum()) for repeat in repeats),
         answered=sum(_answered(repeat) for repeat in repeats),
         cut=sum(_cut(repeat) for repeat in repeats),
@@ -162,7 +163,7 @@ def evidence(
         errors=_errors(end for end in ends if not end.write_failed),
         write_errors=_errors(end for end in ends if end.write_failed),
         exit_codes=[fact.exit_code for fact in known if fact.exit_code],
-        lag=percentile_of(np.concatenate(lags)) if lags else None,
+        lag=percentile_of(lags[0] if len(lags) == 1 else np.concatenate(lags)) if lags else None,
         send_share=min((share for repeat in repeats if (share := _send_share(repeat)) is not None), default=None),
         silence=next((found for repeat in repeats if (found := silence(repeat)) is not None), None),
     )

@@ -20,6 +20,7 @@ import numpy as np
 
 from harness.measure.record.plan import PlanCase
 from harness.measure.reduce import columns
+from harness.measure.reduce.column_rows import in_order
 from harness.measure.reduce.columns import Repeat
 from harness.measure.reduce.statistics import t995
 from harness.measure.reduce.timeline import in_flight
@@ -37,17 +38,11 @@ CHANGE_LEAST = 0.05
 def drifts(plan: PlanCase, repeats: Sequence[Repeat]) -> dict[str, Any]:
     """The drifts of a case, by field of the result. The repeats are without their warm-up."""
     if plan.load.name in STATIONARY:
-        late = [in_order(ok["due"], columns.latency(ok)) for ok in (repeat.ok() for repeat in repeats)]
-        return {"latency_drift": drift(late), "service_drift": drift([_service(repeat) for repeat in repeats])}
+        late = drift([in_order(ok["due"], columns.latency(ok)) for ok in (repeat.ok() for repeat in repeats)])
+        return {"latency_drift": late, "service_drift": drift([_service(repeat) for repeat in repeats])}
     if plan.is_backlog and all(_level(repeat) for repeat in repeats):
         return {"service_drift": drift([_between(repeat) for repeat in repeats])}
     return {}
-
-
-def in_order(instants: Array, values: Array) -> Array:
-    """The values in order of their instants."""
-    ordered: Array = values[np.argsort(instants, kind="stable")]
-    return ordered
 
 
 def _service(repeat: Repeat) -> Array:
@@ -110,11 +105,17 @@ def _blocks(repeats: Sequence[Array]) -> Array:
     for values in repeats:
         size = len(values) // BLOCKS
         kept = values[: size * BLOCKS]
-        _, places, counts = np.unique(kept, return_inverse=True, return_counts=True)
-        ranks = (np.cumsum(counts) - (counts - 1) / 2)[places] / len(kept)
-        found.append(ranks.reshape(BLOCKS, size).mean(axis=1))
+        ordered = np.sort(kept)
+        found.append([_mean_rank(block, ordered) for block in kept.reshape(BLOCKS, size)])
     averaged: Array = np.mean(found, axis=0)
     return averaged
+
+
+def _mean_rank(block: Array, ordered: Array) -> float:
+    """The mean rank of a block among all values, between 0 and 1; equal values share the mean of their ranks."""
+    block = np.sort(block)
+    first, last = (float(np.searchsorted(ordered, block, side).mean()) for side in ("left", "right"))
+    return (first + last + 1) / 2 / len(ordered)
 
 
 def _median(repeats: Sequence[Array], part: int) -> float:

@@ -17,8 +17,10 @@ WITHIN_S = 0.001
 
 def with_instants(trace: TraceFacts | None, repeats: Sequence[Repeat]) -> TraceFacts | None:
     """The trace of a case with the instants of all its repeats."""
+    if trace is None:
+        return None
     sent = [repeat.rows[repeat.rows["first_sent"] >= 0] for repeat in repeats]
-    if trace is None or not any(len(rows) for rows in sent):
+    if not any(len(rows) for rows in sent):
         return trace
     late_s = np.sort(np.concatenate([(rows["first_sent"] - rows["due"]) / 1e9 for rows in sent]))
     p50_s, p99_s = (float(late_s[rank(len(late_s), share)]) for share in (0.5, 0.99))

@@ -6,6 +6,7 @@ The times of language models are defined in `streams`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from harness.client.types import Outcome
 from harness.measure.judge.slo import Bounds
 from harness.measure.record.rows_file import FLAG_STOPPED
 from harness.measure.reduce import columns
+from harness.measure.reduce.column_rows import in_order
 from harness.measure.reduce.columns import Array, Repeat
 from harness.measure.reduce.statistics import LEAST_N, PERCENTILES, distribution, quantile
 from harness.measure.reduce.streams import counted, e2e, gaps, mean_gap, outputs, total, tpot
@@ -26,10 +28,11 @@ def distributions(repeats: Sequence[Repeat], backlog: bool, factor: float = 1.0)
     A backlog is one job with a beginning and an end: its percentiles describe that job, and have no effective n.
     `factor` widens the intervals.
     """
-    parts = [_parts(repeat) for repeat in repeats]
+    parts = [_Parts(repeat) for repeat in repeats]
     sequences = frozenset[str]() if backlog else _SEQUENCES
     found = {
-        name: distribution([part[name] for part in parts], name in sequences, factor) for name in _ALWAYS + _OF_STREAMS
+        name: distribution([part.of(name) for part in parts], name in sequences, factor)
+        for name in _ALWAYS + _OF_STREAMS
     }
     return {name: one for name, one in found.items() if name in _ALWAYS or one.n}
 
@@ -40,33 +43,60 @@ _SEQUENCES = frozenset({"latency_s", "service_time_s", *_OF_STREAMS})
 """Quantities that server and queue decide. Under arrivals they have an effective n."""
 
 
-def _parts(repeat: Repeat) -> dict[str, Array]:
+class _Parts:
     """The quantities of one repeat in ns, those of _SEQUENCES in order of time.
 
-    Requests that were never sent have no service time.
+    Each is computed when it is asked for and not kept, so that a long repeat needs the memory of one.
     """
-    ok = repeat.ok()
-    wired = columns.chosen(ok, columns.was_sent(ok))
-    streams = _streams(ok)
-    return {
-        "latency_s": columns.latency(ok)[_order(ok, "due")],
-        "service_time_s": columns.service_time(wired)[_order(wired, "sent")],
-        "queue_wait_s": columns.queue_wait(ok),
-        "retry_time_s": columns.retry_time(wired),
-        "lag_s": columns.lag(ok),
-        "ttft_s": (streams["first_byte"] - streams["sent"])[_order(streams, "sent")],
-        "itl_s": gaps(repeat),
-        **_of_tokens(repeat),
-    }
 
+    def __init__(self, repeat: Repeat) -> None:
+        self._repeat = repeat
+        self._ok = repeat.ok()
 
-def _of_tokens(repeat: Repeat) -> dict[str, Array]:
-    """TPOT and E2E of the successes that have tokens."""
-    part = counted(repeat)
-    order = _order(part.rows, "sent")
-    rows, output = part.rows[order], part.tokens["output"][order]
-    each = tpot(rows, output)
-    return {"tpot_s": each[each >= 0], "e2e_s": e2e(rows)}
+    def of(self, name: str) -> Array:
+        """The quantity of this name. Requests that were never sent have no service time."""
+        found: Array = getattr(self, f"_{name}")()
+        return found
+
+    @cached_property
+    def _wired(self) -> Array:
+        return columns.chosen(self._ok, columns.was_sent(self._ok))
+
+    @cached_property
+    def _tokens(self) -> tuple[Array, Array]:
+        """Rows and output tokens of the successes that have tokens."""
+        part = counted(self._repeat)
+        order = np.argsort(part.rows["sent"], kind="stable")
+        return part.rows[order], part.tokens["output"][order]
+
+    def _latency_s(self) -> Array:
+        return in_order(self._ok["due"], columns.latency(self._ok))
+
+    def _service_time_s(self) -> Array:
+        return in_order(self._wired["sent"], columns.service_time(self._wired))
+
+    def _queue_wait_s(self) -> Array:
+        return columns.queue_wait(self._ok)
+
+    def _retry_time_s(self) -> Array:
+        return columns.retry_time(self._wired)
+
+    def _lag_s(self) -> Array:
+        return columns.lag(self._ok)
+
+    def _ttft_s(self) -> Array:
+        streams = _streams(self._ok)
+        return in_order(streams["sent"], streams["first_byte"] - streams["sent"])
+
+    def _itl_s(self) -> Array:
+        return gaps(self._repeat)
+
+    def _tpot_s(self) -> Array:
+        each = tpot(*self._tokens)
+        return each[each >= 0]
+
+    def _e2e_s(self) -> Array:
+        return e2e(self._tokens[0])
 
 
 def _streams(ok: Array) -> Array:
@@ -81,36 +111,29 @@ def ttft(ok: Array) -> Array:
     return first
 
 
-def _order(rows: Array, instant: str) -> Array:
-    return np.argsort(rows[instant], kind="stable")
-
-
 def by_repeat(repeat: Repeat, scheduled: int, bounds: Bounds, begins_ns: int = 0) -> RepeatFigures:
     """The figures of one repeat alone. Latencies and rates are of what was due from `begins_ns` on."""
     counted_part = repeat.after(begins_ns)
-    parts, makespan_s = _parts(counted_part), repeat.makespan_ns / 1e9
-    ok, good, counted_s = len(parts["latency_s"]), within(counted_part, bounds), makespan_s - begins_ns / 1e9
-    made = total(counted_part, "output")
+    parts, makespan_s = _Parts(counted_part), repeat.makespan_ns / 1e9
+    found = {name: points(parts.of(name)) for name in _ALWAYS[:2]}
+    found |= {name: points(values) for name in _OF_STREAMS if len(values := parts.of(name))}
+    all_ok, ok, good = len(repeat.ok()), len(counted_part.ok()), within(counted_part, bounds)
+    counted_s, made = makespan_s - begins_ns / 1e9, total(counted_part, "output")
     return RepeatFigures(
         repeat=repeat.number,
         scheduled=scheduled,
-        ok=len(repeat.ok()),
+        ok=all_ok,
         warmup_s=begins_ns / 1e9,
-        ok_in_warmup=len(repeat.ok()) - ok,
+        ok_in_warmup=all_ok - ok,
         stopped=int(((repeat.rows["flags"] & FLAG_STOPPED) > 0).sum()),
         makespan_s=makespan_s or None,
         completed_per_s=ok / counted_s if counted_s > 0 else None,
         goodput_per_s=good / counted_s if counted_s > 0 else None,
         good=good,
-        latency_s=points(parts["latency_s"]),
-        service_time_s=points(parts["service_time_s"]),
-        ttft_s=points(parts["ttft_s"]) if len(parts["ttft_s"]) else None,
-        itl_s=points(parts["itl_s"]) if len(parts["itl_s"]) else None,
-        tpot_s=points(parts["tpot_s"]) if len(parts["tpot_s"]) else None,
-        e2e_s=points(parts["e2e_s"]) if len(parts["e2e_s"]) else None,
         output_tokens=made,
         prompt_tokens=total(counted_part, "prompt"),
         output_tokens_per_s=made / counted_s if made is not None and counted_s > 0 else None,
+        **found,
     )
 
 

@@ -18,9 +18,9 @@ import numpy as np
 from harness.base.turn_index import session_of, turn_of
 from harness.client.types import Outcome
 from harness.measure.record.files import RecordPaths, find, read_header
-from harness.measure.record.frames import walk
-from harness.measure.record.rows_file import FLAG_CACHED, FLAG_STOPPED, KINDS, REQUEST_DTYPE, TOKEN_DTYPE, End
+from harness.measure.record.rows_file import FLAG_CACHED, FLAG_STOPPED, REQUEST_DTYPE, TOKEN_DTYPE, End
 from harness.measure.record.sealed_json import DamagedError, read_sealed
+from harness.measure.record.segments import OtherRowsError, frames_of
 from harness.measure.reduce import columns
 from harness.measure.reduce.columns import Array
 from harness.measure.reduce.token_cells import TOKEN_COLUMNS, Column, TokensBeside, seconds, token_cells
@@ -102,29 +102,19 @@ class Table:
 
     def _sound(self, path: Path, dtype: np.dtype[Any], written: int | None) -> Iterator[Array]:
         """The sound frames of a file. Defects are noted; `written` is the number of rows that there should be."""
+        there, sound = 0, True
         try:
-            header, start = read_header(path)
+            read_header(path)
+            for rows, whole in frames_of(path, dtype):
+                sound = sound and whole
+                if rows is not None:
+                    there += len(rows)
+                    yield rows
         except (ValueError, OSError) as error:
-            if dtype is REQUEST_DTYPE:
+            if dtype is REQUEST_DTYPE and not isinstance(error, OtherRowsError):
                 raise
             self.damaged.append(f"{str(error).removeprefix(f'{path}: ')} ({path.name})")
             return
-        if KINDS.get(header.kind) != dtype or header.row_bytes != dtype.itemsize:
-            self.damaged.append(f"rows of {header.row_bytes} bytes, expected {dtype.itemsize} ({path.name})")
-            return
-        there, sound = 0, True
-        with path.open("rb") as file:
-
-            def read(at: int, size: int) -> bytes:
-                file.seek(start + at)
-                return file.read(size)
-
-            for found in walk(read, path.stat().st_size - start, dtype.itemsize):
-                sound = sound and found.sound
-                if found.rows is not None:
-                    rows = np.frombuffer(found.rows, dtype)
-                    there += len(rows)
-                    yield rows
         if not sound or written not in {None, there}:
             self.damaged.append(f"rows are damaged, or some are missing ({path.name})")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from harness.client.types import Outcome
+from harness.measure.reduce.column_rows import pieces
 from harness.measure.reduce.columns import ProcessColumns, Repeat, chosen, exchanges, latency, service_time, was_sent
 from harness.measure.reduce.token_arrivals import output_tokens
 from harness.measure.result import Bucket, InFlight
@@ -21,14 +23,19 @@ _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
 def in_flight(starts: Array, ends: Array, makespan_ns: int) -> InFlight:
-    """Time average and peak of in-flight attempts. At one instant, ends count before starts."""
+    """Time average and peak of in-flight attempts; sorts the arrays. At one instant, ends count before starts."""
     if not len(starts) or makespan_ns <= 0:
         return InFlight()
-    starts, ends = np.sort(starts), np.sort(ends)
-    peak = int((np.arange(1, len(starts) + 1) - np.searchsorted(ends, starts, "right")).max())
-    # Sorting starts and ends separately does not change the sum.
-    mean = float((ends - starts).sum(dtype=np.float64)) / makespan_ns
-    return InFlight(mean, max(peak, 1))
+    starts.sort()
+    ends.sort()
+    peak, total = 1, 0.0
+    for piece in pieces(len(starts)):
+        part = starts[piece]
+        begun = np.arange(piece.start + 1, piece.start + 1 + len(part))
+        peak = max(peak, int((begun - np.searchsorted(ends, part, "right")).max()))
+        # Sorting starts and ends separately does not change the sum.
+        total += float((ends[piece] - part).sum(dtype=np.float64))
+    return InFlight(total / makespan_ns, peak)
 
 
 def width_s(makespan_s: float) -> float:
@@ -53,7 +60,9 @@ def buckets(repeat: Repeat) -> list[Bucket]:
     width_ns = max(1, round(width * 1e9))
 
     def place(instants: Array) -> Array:
-        places: Array = np.clip(instants // width_ns, 0, count - 1)
+        places = np.empty(len(instants), np.uint8)
+        for piece in pieces(len(instants)):
+            places[piece] = np.clip(instants[piece] // width_ns, 0, count - 1)
         return places
 
     def tally(instants: Array) -> list[int]:
@@ -70,9 +79,8 @@ def buckets(repeat: Repeat) -> list[Bucket]:
         "failed": tally(failed["done"]),
         "in_flight": _time_average(*exchanges(repeat), width_ns, count),
     }
-    for p, name, least in ((0.5, "p50", 1), (0.99, "p99", P99_LEAST)):
-        columns[f"latency_{name}_s"] = _quantiles(latency(ok), place(ok["due"]), count, p, least)
-        columns[f"service_{name}_s"] = _quantiles(service_time(sent_ok), place(sent_ok["done"]), count, p, least)
+    columns |= _quantiles("latency", latency(ok), place(ok["due"]), count)
+    columns |= _quantiles("service", service_time(sent_ok), place(sent_ok["done"]), count)
     columns |= _ticks(repeat.processes, width, count)
     columns["output_tokens"] = output_tokens(repeat, width, count) or [None] * count
     names = list(columns)
@@ -83,30 +91,40 @@ def buckets(repeat: Repeat) -> list[Bucket]:
 
 
 def _time_average(starts: Array, ends: Array, width_ns: int, count: int) -> list[float]:
-    """In-flight averaged over each slice: differences of the integral of (started - ended) at its edges."""
-    edges = np.arange(count + 1) * float(width_ns)
+    """In-flight averaged over each slice: what has started before it or in it, less what has ended."""
 
-    def integral(instants: Array) -> Array:
-        ordered = np.sort(instants).astype(np.float64)
-        sums = np.concatenate([[0.0], np.cumsum(ordered)])
-        before = np.searchsorted(ordered, edges, "left")
-        total: Array = edges * before - sums[before]
+    def present(instants: Array) -> Array:
+        """The time within each slice after these instants, summed over them."""
+        earlier, within = np.zeros(count), np.zeros(count)
+        for piece in pieces(len(instants)):
+            places = np.clip(instants[piece] // width_ns, 0, count - 1)
+            left = np.clip((places + 1) * width_ns - instants[piece], 0, width_ns)
+            earlier += np.bincount(places, minlength=count)
+            within += np.bincount(places, left, count)
+        total: Array = (np.cumsum(earlier) - earlier) * width_ns + within
         return total
 
-    average = np.diff(integral(starts) - integral(ends)) / width_ns
+    average = (present(starts) - present(ends)) / width_ns
     return [round(max(value, 0.0), 6) for value in average.tolist()]
 
 
-def _quantiles(values: Array, places: Array, count: int, p: float, least: int) -> list[float | None]:
-    """The nearest-rank p-quantile of each slice in seconds; None where it has fewer than `least` values."""
-    order = np.lexsort((values, places))
-    sizes = np.bincount(places, minlength=count)
-    starts = np.cumsum(sizes) - sizes
-    ranks = starts + np.maximum(np.ceil(p * sizes - 1e-9).astype(np.int64), 1) - 1
-    return [
-        float(values[order[at]]) / 1e9 if size >= least else None
-        for at, size in zip(ranks.tolist(), sizes.tolist(), strict=True)
-    ]
+def _quantiles(name: str, values: Array, places: Array, count: int) -> dict[str, list[float | None]]:
+    """The nearest-rank p50 and p99 of each slice in seconds; None where it has too few values."""
+    order = np.argsort(places, kind="stable")
+    values = values[order]
+    edges = np.concatenate([[0], np.cumsum(np.bincount(places, minlength=count))])
+    found: dict[str, list[float | None]] = {}
+    for p, label, least in ((0.5, "p50", 1), (0.99, "p99", P99_LEAST)):
+        of_slices = [_quantile(values[begin:end], p, least) for begin, end in pairwise(edges.tolist())]
+        found[f"{name}_{label}_s"] = of_slices
+    return found
+
+
+def _quantile(values: Array, p: float, least: int) -> float | None:
+    if len(values) < least:
+        return None
+    place = max(math.ceil(p * len(values) - 1e-9), 1) - 1
+    return float(np.partition(values, place)[place]) / 1e9
 
 
 def _ticks(processes: list[ProcessColumns], width: float, count: int) -> dict[str, list[float | None]]:

@@ -40,13 +40,16 @@ def _moved(part: Array, places: Array) -> Array:
     return part
 
 
-def matched(requests: Array, counts: Array, gaps: Array) -> TokenColumns:
-    """The rows whose request is there. A request may be missing if its process was killed or its file is damaged."""
-    counts = counts[counts["row"] < len(requests)]
-    counts = counts[requests["index"][counts["row"]] == counts["index"]]
-    known = np.zeros(len(requests), bool)
+def matched(index: Array, counts: Array, gaps: Array) -> TokenColumns:
+    """The rows whose request is there; `index` is that of each request.
+
+    A request may be missing if its process was killed or its file is damaged.
+    """
+    counts = counts[counts["row"] < len(index)]
+    counts = counts[index[counts["row"]] == counts["index"]]
+    known = np.zeros(len(index), bool)
     known[counts["row"]] = True
-    inside = gaps["row"] < len(requests)
+    inside = gaps["row"] < len(index)
     # Millions of gaps are copied only where some have to go.
     gaps = gaps if inside.all() else gaps[inside]
     there = known[gaps["row"]]

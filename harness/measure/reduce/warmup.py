@@ -53,15 +53,15 @@ class Cut(NamedTuple):
     settled: bool | None
 
 
-def cut(repeats: Sequence[tuple[Array, Array, Array]], floor_ns: int) -> Cut:
-    """The warm-up of repeats, each given as (due, done, latency) of its successes in order of due."""
-    counted = [(due[keep], done[keep], late[keep]) for due, done, late in repeats for keep in [due >= floor_ns]]
-    slices = _slices(min((len(due) for due, _, _ in counted), default=0))
+def cut(repeats: Sequence[tuple[Array, Array]], floor_ns: int) -> Cut:
+    """The warm-up of repeats, each given as (due, latency) of its successes in order of due."""
+    counted = [(due[at:], late[at:]) for due, late in repeats for at in [np.searchsorted(due, floor_ns)]]
+    slices = _slices(min((len(due) for due, _ in counted), default=0))
     if not slices:
         return Cut(floor_ns, None)
     begins, settled = floor_ns, True
     for series in (_latency, _throughput):
-        means = np.mean([series(due, done, late, slices) for due, done, late in counted], axis=0)
+        means = np.mean([series(due, late, slices) for due, late in counted], axis=0)
         batches = means.reshape(-1, BATCH).mean(axis=1)
         last = mser(batches)
         place = mser(batches, len(batches) // 2)
@@ -70,12 +70,12 @@ def cut(repeats: Sequence[tuple[Array, Array, Array]], floor_ns: int) -> Cut:
         if last > len(batches) // 2 and _changes(batches[place:], last - place):
             settled = False
         elif place:
-            begins = max(begins, *(int(due[place * BATCH * (len(due) // slices)]) for due, _, _ in counted))
+            begins = max(begins, *(int(due[place * BATCH * (len(due) // slices)]) for due, _ in counted))
     # Fixed time and cut together leave half of the arrivals at least.
     settled = (
         settled
         and not _falls_behind(counted, slices)
-        and (begins == floor_ns or begins <= max(int(due[-1]) for due, _, _ in counted) // 2)
+        and (begins == floor_ns or begins <= max(int(due[-1]) for due, _ in counted) // 2)
     )
     return Cut(begins if settled else floor_ns, settled)
 
@@ -87,16 +87,18 @@ def warmup_of(plan: PlanCase, repeats: Sequence[Repeat]) -> Warmup | None:
     floor_ns = round(plan.warmup_s * 1e9)
     series = [_series(repeat) for repeat in repeats]
     found = cut(series, floor_ns) if plan.load.name in STATIONARY else Cut(floor_ns, None)
-    removed = np.concatenate([late[due < found.begins_ns] for due, _, late in series])
+    removed = np.concatenate([late[: np.searchsorted(due, found.begins_ns)] for due, late in series])
     median = float(np.median(removed)) / 1e9 if len(removed) else None
     return Warmup(plan.warmup_s, found.begins_ns / 1e9, len(removed), median, found.settled)
 
 
-def _series(repeat: Repeat) -> tuple[Array, Array, Array]:
-    """Due, done and latency of the successes, in order of due."""
+def _series(repeat: Repeat) -> tuple[Array, Array]:
+    """Due and latency of the successes, in order of due."""
     ok = repeat.ok()
-    order = np.argsort(ok["due"], kind="stable")
-    return ok["due"][order], ok["done"][order], latency(ok)[order]
+    late, due = latency(ok), ok["due"]
+    order = np.argsort(due, kind="stable")
+    late = late[order]
+    return due[order], late
 
 
 def mser(batches: Array, most: int | None = None) -> int:
@@ -119,16 +121,16 @@ def _slices(requests: int) -> int:
     return batches * BATCH if batches >= BATCHES_LEAST else 0
 
 
-def _latency(due: Array, done: Array, late: Array, slices: int) -> Array:
+def _latency(due: Array, late: Array, slices: int) -> Array:
     """Logarithm of the median latency of each slice of requests."""
     size = len(late) // slices
     medians: Array = np.log(np.maximum(np.median(late[: size * slices].reshape(slices, size), axis=1), 1.0))
     return medians
 
 
-def _throughput(due: Array, done: Array, late: Array, slices: int) -> Array:
+def _throughput(due: Array, late: Array, slices: int) -> Array:
     """Logarithm of the time that each slice of answers took, with the arrivals' own rhythm removed."""
-    took, asked = (_spans(instants, slices) for instants in (done, due))
+    took, asked = _spans(due + late, slices), _spans(due, slices)
     ratio = np.log(np.maximum(took, 1.0)) - np.log(np.maximum(asked, 1.0))
     series: Array = np.concatenate([ratio, ratio[-1:]])
     return series
@@ -141,14 +143,14 @@ def _spans(instants: Array, slices: int) -> Array:
     return spans
 
 
-def _falls_behind(repeats: Sequence[tuple[Array, Array, Array]], slices: int) -> bool:
+def _falls_behind(repeats: Sequence[tuple[Array, Array]], slices: int) -> bool:
     """Whether slices of answers took longer than those of arrivals, by more than chance explains: a queue grew.
 
     In a steady queue a slice that takes longer is followed by shorter ones, so that chance is overestimated here.
     """
-    late = np.mean([_spans(done, slices) - _spans(due, slices) for due, done, _ in repeats], axis=0)
-    growth, error = float(late.sum()), float(np.std(late, ddof=1)) * math.sqrt(len(late))
-    return growth > max(BEHIND * error, float(np.mean([np.median(each[2]) for each in repeats])) / 2)
+    longer = np.mean([_spans(due + late, slices) - _spans(due, slices) for due, late in repeats], axis=0)
+    growth, error = float(longer.sum()), float(np.std(longer, ddof=1)) * math.sqrt(len(longer))
+    return growth > max(BEHIND * error, float(np.mean([np.median(late) for _, late in repeats])) / 2)
 
 
 def _differs(batches: Array, place: int) -> bool:
