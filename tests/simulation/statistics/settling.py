@@ -16,7 +16,7 @@ import numpy as np
 from harness.measure.reduce.warmup import cut
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Series = tuple[Array, Array, Array]
+Series = tuple[Array, Array]
 Make = Callable[[np.random.Generator], Series]
 Scale = Callable[[Array], Array]
 
@@ -33,7 +33,7 @@ def same(at: Array) -> Array:
 def queue(
     workers: int, load: float, requests: int, rng: np.random.Generator, scale: Scale = same, before: int = 0
 ) -> Series:
-    """Due, done and latency of Poisson arrivals at exponential workers; `scale` of the part 0 to 1 slows them down."""
+    """Due and latency of Poisson arrivals at exponential workers; `scale` of the part 0 to 1 slows them down."""
     total = before + requests
     due = np.cumsum(rng.exponential(1 / (workers * 100 * load), total))
     service = rng.exponential(1 / 100, total)
@@ -43,7 +43,7 @@ def queue(
         done[at] = max(free[0], arrived) + took
         heapq.heapreplace(free, done[at])
     due, done = ((1e9 * (instants[before:] - due[before])).astype(np.int64) for instants in (due, done))
-    return due, done, done - due
+    return due, done - due
 
 
 def steady(workers: int, load: float, requests: int) -> Make:
@@ -67,7 +67,7 @@ def independent(requests: int, factor: float) -> Make:
     def made(rng: np.random.Generator) -> Series:
         due = np.cumsum(rng.exponential(1e7, requests)).astype(np.int64)
         latency = rng.lognormal(0, 0.3, requests) * 1e7 * np.where(np.arange(requests) < 0.67 * requests, factor, 1.0)
-        return due, due + latency.astype(np.int64), latency.astype(np.int64)
+        return due, latency.astype(np.int64)
 
     return made
 
