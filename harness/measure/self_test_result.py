@@ -111,6 +111,7 @@ class KnownMachine(msgspec.Struct, frozen=True):
     measured_on: str  # the date
     ceilings_per_s: dict[str, float] = {}  # one process, by transport
     errors_s: dict[str, dict[str, float]] = {}  # figure -> percentile -> largest absolute error
+    mock_ceiling_per_s: float | None = None
 
 
 def known(found: SelfTest, measured_on: str) -> KnownMachine:
@@ -121,4 +122,4 @@ def known(found: SelfTest, measured_on: str) -> KnownMachine:
         for name, error, _ in law.errors_s:
             of[name] = max(of.get(name, 0.0), abs(error))
     ceilings = {name: ceiling.rate_per_s for name, ceiling in found.ceilings.items()}
-    return KnownMachine(measured_on, ceilings, errors)
+    return KnownMachine(measured_on, ceilings, errors, found.mock_ceiling_per_s)

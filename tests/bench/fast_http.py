@@ -1,6 +1,7 @@
 """Locust's own quickest user on the same server with the same body; prints its CPU per request as the last line."""
 
 import os
+import resource
 import time
 from pathlib import Path
 
@@ -25,4 +26,6 @@ def _spawned(**_: object) -> None:
 def _stopped(environment: object, **_: object) -> None:
     total = environment.stats.total
     cpu_s = time.process_time() - _start["cpu_s"]
-    print(f"cpu_us_per_request {1e6 * cpu_s / total.num_requests} failures {total.num_failures}", flush=True)
+    rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    counts = f"failures {total.num_failures} requests {total.num_requests} rss_mb {rss_mb}"
+    print(f"cpu_us_per_request {1e6 * cpu_s / total.num_requests} {counts}", flush=True)

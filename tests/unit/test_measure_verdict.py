@@ -293,7 +293,7 @@ def test_every_code_is_earned_by_a_test_here() -> None:
         # test_measure_bursts.py
         "bursts",
         # test_self_test_store.py
-        *("known_ceiling", "known_timing_error"),
+        *("known_ceiling", "known_mock_ceiling", "known_timing_error"),
         # Of whole searches: test_capacity_probes.py.
         *("capacity", "capacity_invalid"),
         # Of a whole sweep: tests/simulation/sweep/test_verdict.py.

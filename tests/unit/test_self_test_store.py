@@ -80,6 +80,7 @@ def test_later_runs_know_the_ceilings_and_the_largest_error_of_each_figure() -> 
     known = self_test_file.known_machine(ENVIRONMENT)
     assert known is not None
     assert (known.measured_on, known.ceilings_per_s) == ("2023-11-14", {"asyncio": 4000.0, "blocking": 3000.0})
+    assert known.mock_ceiling_per_s == 9000.0
     assert known.errors_s["service_time_s"] == {"p50": pytest.approx(0.001), "p99": pytest.approx(0.002)}
 
 
@@ -94,7 +95,8 @@ def case(p99_s: float = 0.1, rate: float = 100.0, **more: Any) -> Case:
         "makespan_s": 10.0,
         "service_time_s": Distribution(n=300, p50=Quantile(p99_s / 2), p99=Quantile(p99_s)),
     }
-    return Case(name="a", strategy=Named("sync"), task="similarity", target=Target("http://x"), **{**values, **more})
+    values |= {"target": Target("http://x"), **more}
+    return Case(name="a", strategy=Named("sync"), task="similarity", **values)
 
 
 def codes(of: Case, machine: KnownMachine = MACHINE, transport: str = "asyncio", processes: int = 1) -> list[str]:
@@ -110,6 +112,15 @@ def test_a_rate_near_the_stored_ceiling_is_warned_of() -> None:
     assert codes(case(rate=710), transport="blocking") == []
     assert codes(case(rate=710, resources=Resources(ceiling_share=0.8))) == []
     assert codes(case(rate=710, resources=Resources(ceiling_share=0.2))) == ["known_ceiling"]
+
+
+def test_a_rate_near_the_mocks_own_ceiling_is_warned_of() -> None:
+    """Only of the embedded mock: the speed of any other server is what is measured."""
+    machine = KnownMachine("2026-01-02", mock_ceiling_per_s=1000.0)
+    mock = Target("http://x", server="null")
+    assert codes(case(rate=690, target=mock), machine) == []
+    assert codes(case(rate=710, target=mock), machine) == ["known_mock_ceiling"]
+    assert codes(case(rate=710), machine) == []
 
 
 def test_an_error_that_is_large_beside_the_figures_is_warned_of() -> None:

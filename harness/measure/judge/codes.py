@@ -96,6 +96,13 @@ CODES: dict[str, tuple[Literal["invalid", "inconclusive", "valid"], str]] = {
             "`paceline self-test` found on this machine"
         ),
     ),
+    "known_mock_ceiling": (
+        "valid",
+        (
+            f"the embedded mock answered more than {units.share(known_machine.CEILING_SHARE_MAX)} of the ceiling that "
+            "`paceline self-test` found for the mock alone on this machine"
+        ),
+    ),
     "known_timing_error": (
         "valid",
         (

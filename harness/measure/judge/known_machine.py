@@ -22,12 +22,32 @@ def known_limits(case: Case, machine: KnownMachine, transport: str, processes: i
     """The warnings, each with its code."""
     if ceiling := machine.ceilings_per_s.get(transport):
         yield from _ceiling(case, machine, processes * ceiling)
+    # Where the server is known to be our mock.
+    if machine.mock_ceiling_per_s and case.target.server is not None:
+        yield from _mock_ceiling(case, machine, machine.mock_ceiling_per_s)
     yield from _errors(case, machine)
 
 
+def _rate(case: Case) -> float:
+    """Attempts per second."""
+    return case.counts.attempts / (case.makespan_s * case.repeats) if case.makespan_s and case.repeats else 0.0
+
+
+def _mock_ceiling(case: Case, machine: KnownMachine, ceiling_per_s: float) -> Iterator[tuple[str, str]]:
+    share = _rate(case) / ceiling_per_s
+    if share > CEILING_SHARE_MAX:
+        yield (
+            "known_mock_ceiling",
+            (
+                f"The mock answered {units.share(share)} of the {units.rate(ceiling_per_s)} that the self-test of this "
+                f"machine found as its own ceiling on {machine.measured_on}: the result may show the mock's process "
+                f"and not its profile. {AGAIN}"
+            ),
+        )
+
+
 def _ceiling(case: Case, machine: KnownMachine, ceiling_per_s: float) -> Iterator[tuple[str, str]]:
-    rate = case.counts.attempts / (case.makespan_s * case.repeats) if case.makespan_s and case.repeats else 0.0
-    share = rate / ceiling_per_s
+    share = _rate(case) / ceiling_per_s
     # The ceiling of this very run says the same, and decides.
     if share <= CEILING_SHARE_MAX or (case.resources.ceiling_share or 0.0) > CEILING_SHARE_MAX:
         return

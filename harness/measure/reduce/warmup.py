@@ -130,7 +130,7 @@ def _latency(due: Array, late: Array, slices: int) -> Array:
 
 def _throughput(due: Array, late: Array, slices: int) -> Array:
     """Logarithm of the time that each slice of answers took, with the arrivals' own rhythm removed."""
-    took, asked = (_spans(instants, slices) for instants in (due + late, due))
+    took, asked = _spans(due + late, slices), _spans(due, slices)
     ratio = np.log(np.maximum(took, 1.0)) - np.log(np.maximum(asked, 1.0))
     series: Array = np.concatenate([ratio, ratio[-1:]])
     return series
@@ -148,9 +148,9 @@ def _falls_behind(repeats: Sequence[tuple[Array, Array]], slices: int) -> bool:
 
     In a steady queue a slice that takes longer is followed by shorter ones, so that chance is overestimated here.
     """
-    late = np.mean([_spans(due + late, slices) - _spans(due, slices) for due, late in repeats], axis=0)
-    growth, error = float(late.sum()), float(np.std(late, ddof=1)) * math.sqrt(len(late))
-    return growth > max(BEHIND * error, float(np.mean([np.median(each[1]) for each in repeats])) / 2)
+    longer = np.mean([_spans(due + late, slices) - _spans(due, slices) for due, late in repeats], axis=0)
+    growth, error = float(longer.sum()), float(np.std(longer, ddof=1)) * math.sqrt(len(longer))
+    return growth > max(BEHIND * error, float(np.mean([np.median(late) for _, late in repeats])) / 2)
 
 
 def _differs(batches: Array, place: int) -> bool:

@@ -1,0 +1,285 @@
+"""Clients side by side in one run: rate, CPU per request and memory, with a server that always gives the same answer.
+
+`python -m tests.bench.clients [--seconds S] [--rounds N] [--chart FILE.png] [--json FILE]`
+
+Each client runs in a process of its own with 32 connections; the rounds take turns, and the least CPU of each counts.
+The figures of wrk (8.7 µs) and k9-load (13.3 µs) in `docs/performance.md` are of another machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import httptools
+import msgspec
+
+from harness.experiment.event_loop import new_event_loop
+from tests.bench.wire import request as message
+
+IN_FLIGHT = 32
+PAIR = {"text1": "The old baker found a grey umbrella.", "text2": "A grey umbrella was found by the old baker."}
+Measured = dict[str, float]
+"""`requests`, `seconds`, `cpu_s` and `rss_mb`."""
+
+
+class Bare(asyncio.Protocol):
+    """The least that a client in Python can do: llhttp, bytes that are encoded before, no answer looked at."""
+
+    def __init__(self, data: bytes, until: float) -> None:
+        self._data = data
+        self._until = until
+        self.requests = 0
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._parser = httptools.HttpResponseParser(self)
+        transport.write(self._data)
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_message_complete(self) -> None:
+        self.requests += 1
+        if time.monotonic() < self._until:
+            self._parser = httptools.HttpResponseParser(self)
+            self._transport.write(self._data)
+        else:
+            self._transport.close()
+            self.ended.set_result(None)
+
+
+async def bare(url: str, seconds: float) -> int:
+    """Requests of the bare protocol loop."""
+    loop, port = asyncio.get_running_loop(), int(url.rsplit(":", 1)[1])
+    data, until = message("/similarity", PAIR), time.monotonic() + seconds
+    made = [await loop.create_connection(lambda: Bare(data, until), "127.0.0.1", port) for _ in range(IN_FLIGHT)]
+    await asyncio.gather(*(one.ended for _, one in made))
+    return sum(one.requests for _, one in made)
+
+
+async def crowd(one: Callable[[], Any], seconds: float) -> int:
+    """Requests of `IN_FLIGHT` tasks that each send one after another."""
+    until, done = time.monotonic() + seconds, 0
+
+    async def work() -> None:
+        nonlocal done
+        while time.monotonic() < until:
+            await one()
+            done += 1
+
+    await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+    return done
+
+
+async def bare_aiohttp(url: str, seconds: float) -> int:
+    """Requests of a plain aiohttp session."""
+    body, headers = msgspec.json.encode(PAIR), {"Content-Type": "application/json"}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def one() -> None:
+            async with session.post(f"{url}/similarity", data=body, headers=headers) as answer:
+                await answer.json()
+
+        return await crowd(one, seconds)
+
+
+async def lean(url: str, seconds: float) -> int:
+    """Requests of the lean transport alone, with its stamps, time-out, outcome and checked answer."""
+    from harness.client.tasks.similarity import Similarity
+    from harness.client.transport.lean import LeanTransport
+    from harness.client.types import Item, Outcome
+
+    task = Similarity()
+    request = task.request([Item(0, task.parse(PAIR), task)])
+    async with LeanTransport(url) as send:
+
+        async def one() -> None:
+            assert (await send(request)).outcome is Outcome.ok
+
+        return await crowd(one, seconds)
+
+
+LOOPS = {"bare": bare, "lean": lean, "aiohttp": bare_aiohttp}
+
+
+def loop_alone(name: str, url: str, seconds: float) -> Measured:
+    """One of the loops in this process."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(LOOPS[name](url, 0.3))
+        begun, used = time.monotonic(), time.process_time()
+        requests = runner.run(LOOPS[name](url, seconds))
+        cpu_s, took_s = time.process_time() - used, time.monotonic() - begun
+    rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"requests": requests, "seconds": took_s, "cpu_s": cpu_s, "rss_mb": rss_mb}
+
+
+def of_loop(name: str) -> Callable[[str, float], Measured]:
+    """The same in a process of its own."""
+
+    def measured(url: str, seconds: float) -> Measured:
+        line = [sys.executable, "-m", "tests.bench.clients", "--loop", name, "--url", url, "--seconds", str(seconds)]
+        found: Measured = json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
+        return found
+
+    return measured
+
+
+def of_harness(transport: Any, rate: float | None = None) -> Callable[[str, float], Measured]:
+    """The whole harness in its Locust process, recording everything: a backlog, or arrivals at a rate."""
+
+    def measured(url: str, seconds: float) -> Measured:
+        from harness import plugins
+        from harness.experiment.child_process import play
+        from harness.experiment.spec import SAMPLE_PAIRS, Trial
+        from harness.measure.record.files import find
+        from harness.measure.record.plan import TaskShare
+        from harness.measure.record.rows_file import End
+        from harness.measure.result import Named
+
+        task = Named("similarity", plugins.settings_of(plugins.make("task", "similarity")))
+        load = Named("backlog") if rate is None else Named("poisson", {"rate_per_s": rate})
+        with tempfile.TemporaryDirectory() as records:
+            play(
+                Trial(
+                    name="whole",
+                    target=url,
+                    transport=transport,
+                    strategy=Named("queue-stream", {"concurrency": IN_FLIGHT * (1 if rate is None else 2)}),
+                    tasks=[TaskShare(task)],
+                    records=records,
+                    load=load,
+                    duration_s=seconds,
+                    items=round(seconds * (20_000 if transport == "lean" else 10_000)) if rate is None else None,
+                    input=str(SAMPLE_PAIRS),
+                )
+            )
+            end = msgspec.json.decode(find(Path(records))["whole"][0][0].end.read_bytes(), type=End)
+        assert end.recorded == end.locust_requests, (end.recorded, end.locust_requests)
+        assert end.locust_failures == 0
+        return {"requests": end.recorded, "seconds": end.duration_s, "cpu_s": end.cpu_s, "rss_mb": end.rss_max_mb}
+
+    return measured
+
+
+def fast_http_user(url: str, seconds: float) -> Measured:
+    """Locust's own quick user."""
+    import os
+
+    with tempfile.NamedTemporaryFile() as body:
+        body.write(msgspec.json.encode(PAIR))
+        body.flush()
+        line = [sys.executable, "-m", "locust", "-f", str(Path(__file__).with_name("fast_http.py")), "--headless"]
+        line += ["--host", url, "-u", str(IN_FLIGHT), "-r", str(IN_FLIGHT), "-t", f"{seconds:g}s", "--only-summary"]
+        environment = {**os.environ, "PACELINE_BENCH_BODY": body.name}
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
+    words = next(text for text in done.stdout.splitlines() if text.startswith("cpu_us_per_request")).split()
+    requests = float(words[5])
+    return {
+        "requests": requests,
+        "seconds": seconds,
+        "cpu_s": float(words[1]) * requests / 1e6,
+        "rss_mb": float(words[7]),
+    }
+
+
+CLIENTS: dict[str, Callable[[str, float], Measured]] = {
+    "bare Protocol loop": of_loop("bare"),
+    "lean transport alone": of_loop("lean"),
+    "bare aiohttp loop": of_loop("aiohttp"),
+    "paceline, lean, backlog": of_harness("lean"),
+    "paceline, lean, 10,000 arrivals/s": of_harness("lean", 10_000.0),
+    "paceline, aiohttp, backlog": of_harness("asyncio"),
+    "Locust FastHttpUser": fast_http_user,
+}
+
+
+@contextlib.contextmanager
+def fixed_server() -> Iterator[str]:
+    """The server in its own process; gives its URL."""
+    line = [sys.executable, "-m", "tests.bench.fixed_server"]
+    process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def side_by_side(
+    seconds: float, rounds: int, clients: dict[str, Callable[[str, float], Measured]]
+) -> dict[str, Measured]:
+    """Each client's round with the least CPU per request."""
+    best: dict[str, Measured] = {}
+    with fixed_server() as url:
+        for _ in range(rounds):
+            for name, client in clients.items():
+                found = client(url, seconds)
+                found["cpu_us"] = 1e6 * found["cpu_s"] / found["requests"]
+                found["per_s"] = found["requests"] / found["seconds"]
+                if name not in best or found["cpu_us"] < best[name]["cpu_us"]:
+                    best[name] = found
+    return best
+
+
+def draw(found: dict[str, Measured], file: Path) -> None:
+    """A bar for each client: CPU per request."""
+    from matplotlib.figure import Figure
+
+    names = list(found)[::-1]
+    costs = [found[name]["cpu_us"] for name in names]
+    figure = Figure(figsize=(9, 0.6 * len(names) + 1.4), layout="constrained")
+    axes = figure.subplots()
+    colors = ["#2a6f97" if name.startswith(("paceline", "lean")) else "#a0a4a8" for name in names]
+    bars = axes.barh(names, costs, color=colors)
+    labels = [f"{found[name]['cpu_us']:.1f} µs, {found[name]['per_s']:,.0f}/s" for name in names]
+    axes.bar_label(bars, labels, padding=4)
+    axes.set_xlim(0, max(costs) * 1.3)
+    axes.set_xlabel("CPU of the client per request, µs")
+    axes.set_title("Clients side by side: 32 connections, small JSON, one process, a fixed answer", loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=120)
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table; write the chart."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--chart", type=Path, default=None)
+    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--loop", choices=LOOPS, default=None, help="one loop alone, with --url")
+    parser.add_argument("--url", default="")
+    options = parser.parse_args(arguments)
+    if options.loop:
+        print(json.dumps(loop_alone(options.loop, options.url, options.seconds)))
+        return
+    found = side_by_side(options.seconds, options.rounds, CLIENTS)
+    least = found["bare Protocol loop"]["cpu_us"]
+    print(f"{'client':<36} {'requests/s':>10} {'CPU/request':>12} {'of bare':>8} {'memory':>8}")
+    for name, one in found.items():
+        cost = f"{one['cpu_us']:.1f} µs"
+        print(f"{name:<36} {one['per_s']:>10,.0f} {cost:>12} {one['cpu_us'] / least:>7.1f}x {one['rss_mb']:>5.0f} MB")
+    if options.chart:
+        draw(found, options.chart)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
