@@ -113,10 +113,17 @@ def _round(all_seen: Sequence[Seen], slots: int, overhead_s: float, squares: boo
     gaps = np.concatenate(later)
     more, more_errors, next_ratios, more_terms = _fit(columns, gaps, np.zeros(len(gaps)), 0.0)
     del more["overhead_s"]
-    spreads = [float(np.sqrt(np.mean(np.log(np.maximum(one, 1e-3)) ** 2))) for one in (ratios, next_ratios)]
+    spread, next_spread = (float(np.sqrt(np.mean(np.log(np.maximum(one, 1e-3)) ** 2))) for one in (ratios, next_ratios))
     names = dict.fromkeys((*FIRST, *NEXT), 0.0)
     return StreamLaw(
-        slots, names | values | more, errors | more_errors, ratios, next_ratios, *spreads, (*terms, *more_terms)
+        slots,
+        names | values | more,
+        errors | more_errors,
+        ratios,
+        next_ratios,
+        spread,
+        next_spread,
+        (*terms, *more_terms),
     )
 
 

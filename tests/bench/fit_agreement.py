@@ -1,8 +1,8 @@
 """Answers on a server and on its fitted mock: `python -m tests.bench.fit_agreement`.
 
 Two servers are fitted in virtual time. Then a sweep, a search of the capacity and four client strategies are simulated
-on each server and on its fitted profile: the knee must be within one level, the capacity within 10 %, and the strategies
-must rank alike by makespan, where the server itself ranks them apart.
+on each server and on its fitted profile: the knee must be within one level, the capacity within 10 %, and strategies
+that are apart on the server must rank alike by makespan.
 """
 
 from __future__ import annotations
