@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import Iterator
@@ -118,6 +119,18 @@ class Bench:
             return found
 
         return float(np.median(self._session.server.ask(some)))
+
+    def waits_told(self, lengths: Lengths, count: int) -> list[float | None]:
+        """Retry-After of the requests that are refused when so many are sent at once; None: refused without one."""
+        case = Load("refusals", lengths, 1).case(self._run.settings, self._scenario)
+        task, made = case.build_mix().tasks[0], case.build_source(case.build_strategy()).synthetic
+        items = [Item(index, made.data(task, index, case.seed), task) for index in range(count)]
+
+        async def burst(send: Send) -> list[float | None]:
+            answers = await asyncio.gather(*(send(task.request([item])) for item in items))
+            return [one.retry_after_s for one in answers if one.outcome is Outcome.rejected]
+
+        return self._session.server.ask(burst)
 
     def _read(self, load: Load, case: CaseSpec) -> Seen:
         """The records of a case, with the shape of each request."""

@@ -66,6 +66,8 @@ class Calibration:
     idle_again: Seen | None = None
     # By load, what the server says of its batches; empty for a black box.
     batches: dict[str, list[Batch]] = field(default_factory=dict)
+    # Retry-After of refusals, as far as they had one.
+    waits_told: list[float | None] = field(default_factory=list)
     queue_s: float = 0.0  # of a request alone, as the server says
     warm_windows: int = 0
     settled: bool = False
@@ -138,6 +140,8 @@ class Calibrating:
         found.burst = self._burst()
         if refused or found.burst.refused.any():
             found.arrivals = self._arrivals()
+            self._say("Retry-After of refusals")
+            found.waits_told = self._bench.waits_told(plan.mixed, len(found.burst))
         found.idle_again = self._play("idle again", plan.mixed, 1, plan.idle_s / 2)
         found.took_s = time.monotonic() - self._began
         return found

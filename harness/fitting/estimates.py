@@ -13,7 +13,7 @@ from harness.fitting.calibration import Calibration
 from harness.fitting.generation import stream_law, streaming_at_once
 from harness.fitting.inversion import Law, law, waiting
 from harness.fitting.parameters import SURE, Estimate, Fit, Fixed, batch_estimates, bound_estimates
-from harness.fitting.refusals import Refusals, refusals
+from harness.fitting.refusals import Refusals, refusals, with_waits
 from harness.fitting.residuals import cv_of, jitter_of
 from harness.fitting.seen import Floats, Seen
 from harness.fitting.units import Structure, Units, grouped, padded, units_of
@@ -28,6 +28,8 @@ _NEAR = 1.7
 """Structures with a spread of at most this many times the least are worth a simulation."""
 _LONGER = 0.97
 """Further terms are taken if they lessen the spread to this share."""
+_SHORT = 700
+"""Requests of each load by which structures are told apart."""
 _MOST = 6
 """Most structures that are simulated."""
 _ALIKE = 0.08
@@ -41,6 +43,7 @@ def fits(calibration: Calibration, tolerance_s: float, fixed: Fixed | None = Non
     """
     assert calibration.burst is not None  # noqa: S101 - a calibration has one
     bounds = refusals(calibration.burst, calibration.arrivals, [one for one in calibration.all if one.concurrency])
+    bounds = with_waits(bounds, calibration.waits_told)
     loads = [seen for seen in (_usable(one) for one in calibration.all) if len(seen) >= 2]
     if loads[0].shapes[0].output:
         return [_of_streams(loads, bounds)]
@@ -69,8 +72,10 @@ def _usable(seen: Seen) -> Seen:
 
 def _of_batches(loads: Sequence[Seen], bounds: Refusals, tolerance_s: float, fixed: Fixed) -> list[Fit]:
     found: list[tuple[Structure, Law]] = []
+    # The beginning of each load tells structures apart.
+    short = [seen.part(slice(0, _SHORT)) for seen in loads]
     for structure in _structures(loads, tolerance_s, fixed):
-        units = [units_of(seen, structure, tolerance_s) for seen in loads]
+        units = [units_of(seen, structure, tolerance_s) for seen in short]
         fitted = law(units, structure)
         if structure.lingers and fitted.values["linger_s"] == 0:
             continue

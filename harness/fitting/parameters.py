@@ -88,6 +88,12 @@ def batch_estimates(made: Fit) -> list[Estimate]:
 
 
 def bound_estimates(bounds: Refusals, workers: int) -> list[Estimate]:
+    """The bounds of a server, and the Retry-After of its refusals if it is fixed."""
+    wait = [Estimate("retry_after_s", bounds.retry_after_s)] if bounds.retry_after_s is not None else []
+    return [*_bounds(bounds, workers), *wait]
+
+
+def _bounds(bounds: Refusals, workers: int) -> list[Estimate]:
     if bounds.rate_per_s is not None:
         found = [Estimate("rate_per_s", bounds.rate_per_s)]
         if bounds.burst is not None:

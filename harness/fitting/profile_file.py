@@ -76,11 +76,12 @@ def _shared(overhead_s: float, base_s: float, own_s: float) -> tuple[float, floa
 
 def _limits(fit: Fit) -> Limits:
     bounds = fit.refusals
+    told: dict[str, Any] = {"retry_after_s": bounds.retry_after_s, "tell_wait": bounds.tells}
     if bounds.rate_per_s is not None:
         status: Any = 503 if bounds.status == 503 else 429
-        return Limits(rate_per_s=bounds.rate_per_s, burst=max(1, bounds.burst or 1), status=status)
+        return Limits(rate_per_s=bounds.rate_per_s, burst=max(1, bounds.burst or 1), status=status, **told)
     if bounds.in_flight is not None and bounds.status == 429:
-        return Limits(in_flight=bounds.in_flight)
+        return Limits(in_flight=bounds.in_flight, **told)
     return Limits()
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from harness.fitting.seen import Floats, Seen
 
+_SAME_WAIT = 0.01
 _AT_BOUND = 0.9
 """Share of the refusals that a bound of requests in flight explains, and how near to it they are."""
 
@@ -22,6 +24,18 @@ class Refusals:
     rate_per_s: float | None = None
     burst: int | None = None
     in_flight_seen: int = 0
+    # Retry-After of a refusal: seconds if it is always the same, None if it is not. `tells`: whether there is one.
+    retry_after_s: float | None = None
+    tells: bool = True
+
+
+def with_waits(found: Refusals, waits: Sequence[float | None]) -> Refusals:
+    """The bounds with the Retry-After that refusals had."""
+    if not waits:
+        return found
+    known = [wait for wait in waits if wait is not None]
+    fixed = known and max(known) - min(known) <= _SAME_WAIT * max(known)
+    return replace(found, tells=bool(known), retry_after_s=float(np.median(known)) if fixed else None)
 
 
 def refusals(burst: Seen, arrivals: Seen | None, others: list[Seen]) -> Refusals:

@@ -54,8 +54,8 @@ KINDS = {
         {"base_s": 0.010, "cv": 0.2, "workers": 2, "in_flight": 64},
     ),
     "rate limit": Kind(
-        "[service]\nbase_s = 0.060\n[limits]\nrate_per_s = 50\nburst = 10\n",
-        {"base_s": 0.060, "rate_per_s": 50, "burst": 10},
+        "[service]\nbase_s = 0.060\n[limits]\nrate_per_s = 50\nburst = 10\nretry_after_s = 2\n",
+        {"base_s": 0.060, "rate_per_s": 50, "burst": 10, "retry_after_s": 2},
     ),
     "padded lengths": Kind(
         '[service]\nbase_s = 0.003\nper_token_s = 0.0001\n[service.jitter]\nkind = "lognormal"\ncv = 0.1\n'
