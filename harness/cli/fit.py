@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def _options(function: Any) -> Any:
+    from harness.client.transport.connection_settings import ConnectionSettings
     from harness.fitting.fitter import FitSettings
 
-    return options_of(FitSettings)(function)
+    return options_of(FitSettings, ConnectionSettings)(function)
 
 
 @click.command("fit", cls=Command)
@@ -37,10 +38,11 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     from harness.base.options import filled
     from harness.cli.signals import stopped_as_by_ctrl_c
     from harness.cli.streams import check_json_output
+    from harness.client.transport.connection_settings import ConnectionSettings
     from harness.fitting.fitter import FitSettings, NotFitted, fit_server
 
     check_json_output(as_json)
-    wanted = filled(FitSettings, options)
+    wanted = filled(FitSettings, options, connection=filled(ConnectionSettings, options))
     count = 0
 
     def say(text: str) -> None:

@@ -17,9 +17,10 @@ EXIT_CODES = {"supported": 0, "refuted": 1, "not established": 5, "bounded below
 
 
 def _options(function: Any) -> Any:
+    from harness.client.transport.connection_settings import ConnectionSettings
     from harness.fitting.verifier import VerifySettings
 
-    return options_of(VerifySettings)(function)
+    return options_of(VerifySettings, ConnectionSettings)(function)
 
 
 @click.command("verify", cls=Command)
@@ -40,10 +41,11 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     from harness.base.options import filled
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
     from harness.cli.streams import check_json_output
+    from harness.client.transport.connection_settings import ConnectionSettings
     from harness.fitting.verifier import VerifySettings, verify
 
     check_json_output(as_json)
-    wanted = filled(VerifySettings, options)
+    wanted = filled(VerifySettings, options, connection=filled(ConnectionSettings, options))
     count = 0
 
     def say(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from harness.base.options import REQUIRED, option
 from harness.base.quantity import duration_s
 from harness.client.errors import UsageError
+from harness.client.transport.connection_settings import ConnectionSettings
 from harness.experiment.backend import Backend, Progress
 from harness.experiment.prepare import Run, prepare
 from harness.experiment.run import ChildProcesses
@@ -32,6 +33,8 @@ from harness.fitting.suitability import Pairs, changes, failures, stalls, unexpl
 from mock_server.profile import Profile
 
 TIME_S = 300.0
+LENGTHS = "6:230"
+WORDS_MAX = 100_000
 _TOGETHER = 0.1
 """Answers of one batch come within this share of the latency of a request alone."""
 _TOGETHER_MIN_S = 0.0003
@@ -50,7 +53,7 @@ class FitSettings:
         None, "Fit an embedded mock with this profile in place of --target, to try the method.", names="profile"
     )
     task: str = option("similarity", "Task of every request.", metavar="NAME[:...]", names="task")
-    lengths: str = option("6:230", "Shortest and longest text of the calibration, in words.", metavar="LOW:HIGH")
+    lengths: str = option(LENGTHS, "Shortest and longest text of the calibration, in words.", metavar="LOW:HIGH")
     time_s: float = option(TIME_S, "Most time of the calibration.", kind=duration_s, least=20, most=3600)
     workers: int | None = option(None, "Workers of the server, if you know them; 0: no bound.", kind=int, least=0)
     batch_items: int | None = option(None, "Most items of a batch, if you know it; 1: no batches.", kind=int, least=1)
@@ -61,6 +64,8 @@ class FitSettings:
         None, "Directory of the calibration's records [default: runs/<time>-fit].", kind=Path, metavar="DIR"
     )
 
+    connection: ConnectionSettings = field(default_factory=ConnectionSettings)
+
     def __post_init__(self) -> None:
         if (self.target is None) == (self.server is None):
             raise UsageError("fit needs --target URL, the server to fit (or --server, to fit a mock)")
@@ -68,18 +73,11 @@ class FitSettings:
             raise UsageError(f"--out {self.out}: must end in .toml, or --server does not take it for a file")
         if self.out.exists() and not self.overwrite:
             raise UsageError(f"--out {self.out}: exists already; choose another file or add --overwrite")
-        self.bounds()
-
-    def bounds(self) -> tuple[int, int]:
-        """The shortest and the longest text. Raises UsageError."""
-        low, colon, high = self.lengths.partition(":")
-        if not (colon and low.isdigit() and high.isdigit() and 1 <= int(low) < int(high) <= 100_000):
-            raise UsageError(f"--lengths {self.lengths}: must be LOW:HIGH in words, 1 <= LOW < HIGH <= 100000")
-        return int(low), int(high)
+        bounds_of(self.lengths)
 
     def plan(self) -> Plan:
         """The loads, as long as the time allows."""
-        low, high = self.bounds()
+        low, high = bounds_of(self.lengths)
         share = self.time_s / TIME_S
         return Plan(low, high, idle_s=24 * share, level_s=14 * share, seed=self.seed)
 
@@ -98,9 +96,18 @@ class FitSettings:
                 calibrate=not simulated,
                 out=self.records or Path("runs") / f"{stamp}-fit",
                 overwrite=self.overwrite,
+                connection=self.connection,
             ),
             kind="fit",
         )
+
+
+def bounds_of(lengths: str) -> tuple[int, int]:
+    """The shortest and the longest text. Raises UsageError."""
+    low, colon, high = lengths.partition(":")
+    if not (colon and low.isdigit() and high.isdigit() and 1 <= int(low) < int(high) <= WORDS_MAX):
+        raise UsageError(f"--lengths {lengths}: must be LOW:HIGH in words, 1 <= LOW < HIGH <= {WORDS_MAX}")
+    return int(low), int(high)
 
 
 def streaming(task: str) -> str:
@@ -180,7 +187,12 @@ def _own_s(wanted: FitSettings, idle: Seen, say: Say) -> float:
         plain = Path(folder) / "plain.toml"
         plain.write_text(f"[service]\nbase_s = {service_s!r}\n[generation]\nttft_base_s = {service_s!r}\n")
         settings = replace(
-            wanted, out=Path(folder) / "own.toml", target=None, server=str(plain), records=Path(folder) / "run"
+            wanted,
+            out=Path(folder) / "own.toml",
+            target=None,
+            server=str(plain),
+            records=Path(folder) / "run",
+            connection=ConnectionSettings(),
         )
         run = settings.run(simulated=False)
         run.settings = replace(run.settings, calibrate=False)
@@ -198,10 +210,11 @@ def _proof(
     undetermined = [f"{one.name}: {one.note}" for one in found.estimates if not one.determined]
     return {
         "status": "fitted",
-        "fitted_to": wanted.target or f"the mock {Path(wanted.server or '').stem}",
+        "fitted_to": run.settings.target or f"the mock {Path(wanted.server or '').stem}",
         "date": run.plan.started_at,
         "task": wanted.task,
-        "command": run.plan.command or _command(wanted),
+        "lengths": wanted.lengths,
+        "command": _command(wanted, run.settings.target),
         "tool": run.plan.tool.get("version", ""),
         "machine": str(environment.get("cpu_model") or environment.get("simulated", ""))[:120],
         "cores": environment.get("cpu_cores_usable") or 0,
@@ -215,8 +228,9 @@ def _proof(
     }
 
 
-def _command(wanted: FitSettings) -> str:
-    of = f"--target {wanted.target}" if wanted.target else f"--server {wanted.server}"
+def _command(wanted: FitSettings, target: str | None) -> str:
+    """The command without secrets: the URL is that of the run, which has no user and no password."""
+    of = f"--target {target}" if target else f"--server {wanted.server}"
     return f"paceline fit {of} --task {wanted.task} --out {wanted.out.name} --seed {wanted.seed}"
 
 

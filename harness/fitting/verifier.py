@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ import msgspec
 from harness.base.options import REQUIRED, option
 from harness.base.quantity import duration_s
 from harness.client.errors import UsageError
+from harness.client.transport.connection_settings import ConnectionSettings
 from harness.experiment.prepare import Run, prepare
 from harness.experiment.run import ChildProcesses
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Bench, Virtual, bench
 from harness.fitting.figures import figures, scatter
-from harness.fitting.fitter import streaming
+from harness.fitting.fitter import LENGTHS, bounds_of, streaming
 from harness.fitting.loads import Lengths, Load
 from harness.fitting.replaying import played
 from harness.fitting.seen import Seen
@@ -60,7 +61,9 @@ class VerifySettings:
     task: str | None = option(
         None, "Task of every request [default: that of the fit].", metavar="NAME[:...]", names="task"
     )
-    lengths: str = option("6:230", "Shortest and longest text, in words.", metavar="LOW:HIGH")
+    lengths: str | None = option(
+        None, "Shortest and longest text, in words [default: those of the fit].", metavar="LOW:HIGH"
+    )
     duration_s: float = option(
         15.0,
         "Time of each load; the one at 0.8 of the capacity takes three times as long.",
@@ -72,6 +75,8 @@ class VerifySettings:
     out: Path | None = option(None, "Directory of the records and the report [default: runs/<time>-verify].", kind=Path)
     overwrite: bool = option(False, "Replace a verification that is in the directory already.")
     save: bool = option(True, "Write the errors into the profile, as its proof.", flag="--save")
+
+    connection: ConnectionSettings = field(default_factory=ConnectionSettings)
 
     def __post_init__(self) -> None:
         if (self.target is None) == (self.against is None):
@@ -106,7 +111,7 @@ def verify(wanted: VerifySettings, say: Say, *, simulated: bool = False) -> Veri
         calibrate=False,
         overwrite=wanted.overwrite,
     )
-    real_server = {"target": wanted.target, "server": wanted.against or "null"}
+    real_server = {"target": wanted.target, "server": wanted.against or "null", "connection": wanted.connection}
     real = prepare(replace(settings, **real_server, out=directory / "real"), kind="verify")  # type: ignore[arg-type]
     mock_settings = replace(settings, server=wanted.server, seed=wanted.seed + 10_000, out=directory / "mock")
     with _benches(real, prepare(mock_settings, kind="verify"), simulated) as both:
@@ -115,7 +120,7 @@ def verify(wanted: VerifySettings, say: Say, *, simulated: bool = False) -> Veri
     found = [row for pair in pairs for row in rows(pair)]
     status, text = verdict(found, {pair.name for pair in pairs if pair.share in SHARES})
     result = Verification(
-        VERIFICATION_VERSION, wanted.server, digest(profile), wanted.target or f"mock {wanted.against}",
+        VERIFICATION_VERSION, wanted.server, digest(profile), real.settings.target or f"the mock {wanted.against}",
         real.plan.started_at, status, text, found, schedules, wanted.seed, capacity, real.plan.environment, invalid,
         bool(profile.proof.get(VOID)),
     )  # fmt: skip
@@ -171,7 +176,7 @@ def _played_well(server: Bench, planned: Load) -> tuple[Seen, list[str]]:
 
 def _loads(profile: Profile, task: str, wanted: VerifySettings) -> tuple[list[tuple[Load, float | None, int]], float]:
     """Loads with their shares of the capacity and their repeats; and the capacity."""
-    low, high = _bounds(wanted.lengths)
+    low, high = bounds_of(wanted.lengths or str(profile.proof.get("lengths") or LENGTHS))
     mean = (low * high) ** 0.5
     mixed, other = Lengths("lognormal", low, high, mean), Lengths("uniform", low, high, (low + high) / 2)
     full, full_other = (_capacity(profile, task, lengths, wanted.seed) for lengths in (mixed, other))
@@ -211,13 +216,6 @@ def _bound(profile: Profile) -> int | None:
         [generation.queue_max + generation.running_max] if generation.running_max and generation.queue_max < 500 else []
     )
     return min(found) if found else None
-
-
-def _bounds(text: str) -> tuple[int, int]:
-    low, colon, high = text.partition(":")
-    if not (colon and low.isdigit() and high.isdigit() and 1 <= int(low) < int(high) <= 100_000):
-        raise UsageError(f"--lengths {text}: must be LOW:HIGH in words, 1 <= LOW < HIGH <= 100000")
-    return int(low), int(high)
 
 
 def _rate(rate: float) -> float:

@@ -1,0 +1,136 @@
+"""The parts of a fit: residuals, refusals, figures, batches, and a server that tells its batches."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+
+from harness.fitting.bench import Batch
+from harness.fitting.figures import figures, loss, relative, scatter, steadiness
+from harness.fitting.inversion import law
+from harness.fitting.refusals import Refusals, refusals, with_waits
+from harness.fitting.residuals import jitter_of
+from harness.fitting.seen import Seen
+from harness.fitting.shapes import Shape
+from harness.fitting.units import Structure, grouped, units_of
+from harness.fitting.white_box import law_of, pad_multiple, workers
+from mock_server.jitter import Constant, Empirical, Exponential, Gamma, Lognormal
+
+
+def seen(sent: list[float], done: list[float], refused: list[bool] | None = None, concurrency: int = 4) -> Seen:
+    """Requests of one length."""
+    count = len(sent)
+    nothing, no = np.full(count, np.nan), np.array(refused or [False] * count)
+    return Seen(
+        "load", concurrency, tuple(Shape("similarity", (10,)) for _ in sent), np.array(sent), nothing, nothing,
+        np.array(done), ~no, no, np.where(no, 429.0, 200.0), np.zeros(count), np.array(sent),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("law_", [Lognormal(cv=0.3), Gamma(cv=0.8), Exponential()], ids=["lognormal", "gamma", "exp"])
+def test_the_law_of_the_residuals_is_recognised(law_: Lognormal | Gamma | Exponential) -> None:
+    draw = law_.sampler(Random(5))
+    found = jitter_of(np.array([draw() for _ in range(4000)]))
+    if isinstance(law_, Exponential):
+        # Also a gamma law with a coefficient of variation of 1.
+        assert isinstance(found, Exponential) or (isinstance(found, Gamma) and abs(found.cv - 1) < 0.05)
+    else:
+        assert type(found) is type(law_)
+        assert found.cv == pytest.approx(law_.cv, rel=0.05)
+
+
+def test_equal_times_have_no_jitter_and_two_kinds_of_times_have_a_measured_one() -> None:
+    assert jitter_of(np.full(100, 1.0)) == Constant()
+    two = np.concatenate([np.full(300, 0.5), np.full(300, 1.5)])
+    found = jitter_of(two)
+    assert isinstance(found, Empirical)
+    assert np.mean(found.factors) == pytest.approx(1.0)
+
+
+def test_answers_that_come_together_are_a_batch_but_not_more_than_fit_into_one() -> None:
+    one = seen([0.0] * 5, [0.1, 0.1, 0.1, 0.2, 0.2])
+    assert [len(group) for group in grouped(one, Structure(batch_items=8), 0.01)] == [3, 2]
+    assert [len(group) for group in grouped(one, Structure(batch_items=2), 0.01)] == [2, 1, 2]
+    assert [len(group) for group in grouped(one, Structure(), 0.01)] == [1] * 5
+
+
+def test_service_times_follow_from_the_instants_of_sending_and_answering() -> None:
+    # One worker: ten requests at once are answered every 10 ms.
+    burst = seen([0.0] * 10, [0.002 + 0.01 * (place + 1) for place in range(10)])
+    lone = seen([place * 0.1 for place in range(10)], [place * 0.1 + 0.012 for place in range(10)], concurrency=1)
+    one = Structure(workers=1)
+    found = law([units_of(burst, one, 0.0), units_of(lone, one, 0.0)], one)
+    assert found.values["base_s"] == pytest.approx(0.010, rel=1e-6)
+    # What a request alone takes more.
+    assert found.values["overhead_s"] == pytest.approx(0.002, rel=1e-6)
+    assert found.spread < 1e-6
+    two = Structure(workers=2)
+    assert law([units_of(burst, two, 0.0), units_of(lone, two, 0.0)], two).spread > 0.05
+
+
+def test_refusals_at_a_number_in_flight_are_a_bound_and_others_are_a_rate() -> None:
+    burst = seen([0.0] * 6, [1.0] * 4 + [0.0] * 2, [False] * 4 + [True] * 2)
+    assert refusals(burst, None, []) == Refusals(429, 4, None, None, 4)
+    # Every second of 100/s is refused, with nothing in flight.
+    instants = [place / 100 for place in range(200)]
+    arrivals = seen(instants, instants, [place % 2 == 1 for place in range(200)], concurrency=0)
+    found = refusals(burst, arrivals, [])
+    assert found.in_flight is None
+    assert found.burst == 4
+    assert found.rate_per_s == pytest.approx(50.0, rel=0.01)
+    assert refusals(seen([0.0], [1.0]), None, []).status is None
+
+
+def test_retry_after_is_fixed_computed_or_missing() -> None:
+    bound = Refusals(429, 4)
+    assert with_waits(bound, [2.0, 2.0, None]).retry_after_s == 2.0
+    assert with_waits(bound, [1.0, 2.0]).retry_after_s is None
+    assert with_waits(bound, [1.0, 2.0]).tells
+    assert not with_waits(bound, [None, None]).tells
+    assert with_waits(bound, []) == bound
+
+
+def test_figures_and_errors_of_a_load() -> None:
+    instants = [place / 10 for place in range(100)]
+    one = figures(seen(instants, [at + 0.02 for at in instants], concurrency=0))
+    other = figures(seen(instants, [at + 0.03 for at in instants], concurrency=0))
+    assert one.p50 == pytest.approx(0.02)
+    assert one.p99 is None
+    assert relative(one, other, "p50") == pytest.approx(0.5)
+    assert relative(one, other, "refused") == 0.0
+    assert relative(one, other, "ttft_p50") is None
+    assert 0.2 < loss([(one, other)]) < 0.5
+    assert loss([]) == float("inf")
+
+
+def test_equal_runs_have_no_scatter() -> None:
+    rng = Random(1)
+    instants = [place / 10 for place in range(400)]
+    one = seen(instants, [at + rng.uniform(0.01, 0.02) for at in instants], concurrency=0)
+    assert scatter([one, one], [one, one])["p50"] == 0.0
+    other = seen(instants, [at + rng.uniform(0.01, 0.02) for at in instants], concurrency=0)
+    assert 0.0 < scatter([one, other], [one])["p50"] < 0.1
+
+
+def test_a_pause_shows_in_the_windows_of_a_load() -> None:
+    steady = [place / 100 for place in range(400)]
+    assert steadiness(seen(steady, [at + 0.01 for at in steady])) > 0.9
+    paused = [at if at < 2 else at + 1 for at in steady]
+    assert steadiness(seen(paused, [at + 0.01 for at in paused])) < 0.5
+
+
+def test_the_times_that_a_server_tells_give_its_law() -> None:
+    batches = [
+        Batch(number * 1.0, items, length, items * length, 0.002 + 0.0001 * items * length + 1e-7 * items * length**2)
+        for number, (items, length) in enumerate((i, s) for i in (1, 2, 4, 8) for s in (16, 32, 64, 128, 256))
+    ]
+    found = law_of(batches, 0.001, 0.0, 1.0)
+    assert found.values["base_s"] == pytest.approx(0.002, rel=1e-3)
+    assert found.values["per_token_s"] == pytest.approx(0.0001, rel=1e-3)
+    assert found.values["per_square_s"] == pytest.approx(1e-7, rel=1e-3)
+    assert found.values["overhead_s"] == 0.001
+    assert pad_multiple(batches) == 16
+    assert workers([batches]) == 1
+    assert workers([[Batch(0.0, 1, 16, 16, 2.0), Batch(1.0, 1, 16, 16, 2.0), Batch(2.0, 1, 16, 16, 1.0)]]) == 2
