@@ -1,4 +1,4 @@
-"""Recovery of known parameters: `python -m tests.bench.fit_recovery [--seeds 20] [--kind NAME]`.
+"""Recovery of known parameters: `python -m tests.bench.fit_recovery [--seeds 20] [--first 1] [--kind NAME]`.
 
 Each of eight servers is calibrated in virtual time, as `paceline fit` calibrates a real one, and its parameters are
 estimated from what the client saw. A parameter is recovered if it is within 3 % of the truth, a whole number if it is
@@ -104,12 +104,13 @@ def main() -> None:
     """Print a row for each kind."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--kind", action="append")
     asked = parser.parse_args()
     for name in asked.kind or KINDS:
         kind, began = KINDS[name], time.perf_counter()
         wrong: dict[str, list[float | None]] = {}
-        for seed in range(1, asked.seeds + 1):
+        for seed in range(asked.first, asked.first + asked.seeds):
             with tempfile.TemporaryDirectory() as folder:
                 found = fit(calibrated(kind, seed, Path(folder)), 1e-6)
             for parameter, value in misses(kind, found).items():
