@@ -244,8 +244,6 @@ class Player(ABC):
         for application in self.applications:
             self._cut(application)
 
-    # Figures.
-
     @property
     def _feeds(self) -> list[tuple[ClientApplication, Feed | SessionFeed]]:
         return [(one, one.feed) for one in self.applications if one.feed is not None]
