@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 
+from harness.base.clock import clock
 from harness.client.protocols import Gate
+from harness.client.types import Outcome, Response
 from harness.load.feed import Feed
 from harness.load.sessions.feed import SessionFeed
 from harness.load.timer import Alarm
@@ -33,3 +35,8 @@ class ClientApplication:
         self.complete = False
         # Instant after a stop from which nothing more is sent.
         self.closes = math.inf
+
+
+async def not_sent() -> Response:
+    """The response to a request that the strategy would send after the stop."""
+    return Response(Outcome.not_sent, done=clock()(), error="the run was stopped")

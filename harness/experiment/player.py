@@ -28,7 +28,7 @@ from harness.client.protocols import Gate, TellingGate, gate_of
 from harness.client.redaction import redact
 from harness.client.stack import Built, compose
 from harness.client.types import Item, Outcome, Request, Response, Send, Strategy
-from harness.experiment.application import ClientApplication
+from harness.experiment.application import ClientApplication, not_sent
 from harness.experiment.spec import Trial
 from harness.load.feed import Feed, Source
 from harness.load.sessions.feed import SessionFeed
@@ -187,7 +187,7 @@ class Player(ABC):
 
             def entrance(request: Request, /) -> Awaitable[Response]:
                 open_still = application.closes == math.inf or now() <= application.closes
-                return inner(request) if open_still else _not_sent()
+                return inner(request) if open_still else not_sent()
 
             outer = entrance if self._turns is None else self._turns.layer(entrance)
             recorded, feed = recorder.layer(outer, application.slot), application.feed
@@ -243,8 +243,6 @@ class Player(ABC):
     def _cut_all(self) -> None:
         for application in self.applications:
             self._cut(application)
-
-    # Figures.
 
     @property
     def _feeds(self) -> list[tuple[ClientApplication, Feed | SessionFeed]]:
@@ -319,8 +317,3 @@ class Player(ABC):
             histories_cut=sum(feed.histories_cut for _, feed in self._feeds if isinstance(feed, SessionFeed)),
             **figures,
         )
-
-
-async def _not_sent() -> Response:
-    """The response to a request that the strategy would send after the stop."""
-    return Response(Outcome.not_sent, done=clock()(), error="the run was stopped")

@@ -149,7 +149,7 @@ def _panels(found: CapacityResult) -> list[Panel]:
         limits: dict[str, dict[str, Figure]] = {}
         for one in (figure for probe in probes for figure in probe.figures):
             if any(one.condition in answer.slo.split(", ") for answer in answers):
-                limits.setdefault(re.split("[<>]", one.condition)[0], {})[one.condition] = one
+                limits.setdefault(re.split("[<>]", one.condition)[0].strip(), {})[one.condition] = one
         made += [_panel(name, answers, list(of.values()), probes) for name, of in limits.items()]
     return [panel for panel in made if any(one.value for _, one in panel.points)]
 

@@ -144,7 +144,7 @@ def test_what_is_saved_is_where_it_rested(tmp_path: Path) -> None:
     ]
     again = LimitMemory(path)
     assert again.limit("http://one", "knee", knee).value == 4
-    assert again.figures()["limits that began with what was learnt"] == 1
+    assert again.figures()["limits that began with saved findings"] == 1
     assert not list(tmp_path.glob("*.part"))
 
 

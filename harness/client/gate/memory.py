@@ -91,8 +91,8 @@ class LimitMemory:
         """Counts of limits, as those of a layer."""
         limits = self._limits.values()
         return {
-            "limits that began with what was learnt": sum(limit.is_known for limit in limits),
-            "of which began anew": sum(limit.is_forgotten for limit in limits),
+            "limits that began with saved findings": sum(limit.is_known for limit in limits),
+            "of which started over": sum(limit.is_forgotten for limit in limits),
             "saved": self._saved,
         }
 

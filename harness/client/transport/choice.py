@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 from harness.client.errors import UsageError
 from harness.client.protocols import ThreadedStrategy, provides
@@ -56,34 +57,18 @@ def transport_of(
         executor: Makes the threads of a blocking transport, given their number. Default None: its own.
         name: Transport of a strategy on asyncio, one of `TRANSPORTS`.
     """
-    if not strategy.blocking and name == LEAN:
+    sent: dict[str, Any] = {"authorization": to.authorization, "headers": to.headers, "tls": to.tls}
+    sent["timeout_s"] = timeout_s
+    if strategy.blocking:
+        from harness.client.transport.blocking import BlockingTransport
+
+        threads = strategy.threads if provides(strategy, ThreadedStrategy) else 1
+        made = executor(threads) if executor else None
+        return BlockingTransport(to.url, threads=threads, executor=made, proxy=to.proxy, **sent)
+    if name == LEAN:
         from harness.client.transport.lean.transport import LeanTransport
 
-        return LeanTransport(
-            to.url, timeout_s=timeout_s, authorization=to.authorization, headers=to.headers, tls=to.tls
-        )
-    if not strategy.blocking:
-        from harness.client.transport.async_http import HttpTransport
+        return LeanTransport(to.url, **sent)
+    from harness.client.transport.async_http import HttpTransport
 
-        return HttpTransport(
-            to.url,
-            timeout_s=timeout_s,
-            authorization=to.authorization,
-            headers=to.headers,
-            tls=to.tls,
-            proxy=to.proxy,
-        )
-    from harness.client.transport.blocking import BlockingTransport
-
-    threads = strategy.threads if provides(strategy, ThreadedStrategy) else 1
-    made = executor(threads) if executor else None
-    return BlockingTransport(
-        to.url,
-        threads=threads,
-        timeout_s=timeout_s,
-        executor=made,
-        authorization=to.authorization,
-        headers=to.headers,
-        tls=to.tls,
-        proxy=to.proxy,
-    )
+    return HttpTransport(to.url, proxy=to.proxy, **sent)

@@ -50,7 +50,7 @@ def unsettled(case: Case) -> Iterator[tuple[str, str]]:
         yield (
             "unsettled",
             (
-                "Latency or throughput had not settled by the middle of the run, so its figures depend on how long it "
-                "was. Use a longer run, a longer --warmup, or a lower rate."
+                "Latency or throughput had not settled by the middle of the run, or answers fell behind the arrivals, "
+                "so the figures depend on its length. Use a longer run, a longer --warmup, or a lower rate."
             ),
         )
