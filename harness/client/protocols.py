@@ -195,6 +195,14 @@ class SizedLimit(Limit, Protocol):
 
 
 @runtime_checkable
+class QueueLimit(Limit, Protocol):
+    """A limit that wants `Sample.queue_s` and `Sample.first_s`, if `uses_queue` is true."""
+
+    @property
+    def uses_queue(self) -> bool: ...
+
+
+@runtime_checkable
 class ExplainedLimit(Limit, Protocol):
     """A limit that gives the cause of its last change: a `harness.client.cause.Cause`, or a text of its own."""
 

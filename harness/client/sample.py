@@ -28,6 +28,9 @@ class Sample(msgspec.Struct, frozen=True):
         streak: Of a failure: failures in a row, this one included, if no attempt from before them is in flight.
             Then the server accepts nothing. Default 0.
         bound: What kept the next attempt from starting when this one ended. Default `Bound.limit`.
+        queue_s: Seconds that the server says the request waited there (`Server-Timing: queue`), for a limit that uses
+            them. Default None.
+        first_s: Seconds to the first content event of a stream, likewise. Default None.
     """
 
     outcome: Outcome
@@ -41,6 +44,8 @@ class Sample(msgspec.Struct, frozen=True):
     lag_s: float = 0.0
     streak: int = 0
     bound: Bound = Bound.limit
+    queue_s: float | None = None
+    first_s: float | None = None
 
     @property
     def signal(self) -> Signal:

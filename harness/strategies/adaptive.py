@@ -22,11 +22,13 @@ class Adaptive:
         limit: Concurrency algorithm, a name of `paceline list limits` or `package.module:Class`. Default
             "knee".
         maximum: Upper bound of attempts in flight. Default 200.
+        server_queue: Whether a limit that can uses the queueing delays that the server reports. Default True.
         shared: Whether the applications of one process that send to one server share one limit. Default True.
     """
 
     limit: str = "knee"
     maximum: int = 200
+    server_queue: bool = True
     shared: bool = True
     blocking: ClassVar[bool] = False
 
@@ -38,14 +40,16 @@ class Adaptive:
     def new_limit(self, initial: int | None = None) -> Limit:
         """A new limit; one that can begins with `initial` attempts in flight, of at most `maximum`."""
         known = {field.name for field in fields(plugins.load("limit", self.limit))}
-        settings = {"maximum": self.maximum} if "maximum" in known else {}
+        settings: dict[str, int] = {"maximum": self.maximum} if "maximum" in known else {}
+        if "server_queue" in known:
+            settings["server_queue"] = self.server_queue
         if initial is not None and "initial" in known:
             settings["initial"] = min(initial, self.maximum)
         limit: Limit = plugins.build("limit", self.limit, settings)
         return limit
 
     def _gate(self, send: Send) -> ConcurrencyLimit | SharedGate:
-        return adaptive_gate(send, self.new_limit, self.limit, self.maximum, self.shared)
+        return adaptive_gate(send, self.new_limit, self.limit, (self.maximum, self.server_queue), self.shared)
 
     def stream(
         self, items: AsyncIterable[Item], send: Send, /, layers: Layers = no_layers

@@ -177,14 +177,15 @@ def test_a_short_application_leaves_its_slots_to_the_others() -> None:
 def test_clients_that_share_a_limit_queue_less_than_with_limits_of_their_own(tmp_path: Path) -> None:
     """Four applications in the product: even shares; one timeline of one limit, not the sum of four equal ones."""
     runs = {}
-    for name in ("adaptive", "adaptive:shared=false"):
+    searching = "adaptive:server_queue=false"
+    for name in (searching, f"{searching},shared=false"):
         run = simulate(name, servers.written(tmp_path, servers.WORKERS_8), stop_s=20.0, clients=4, seed=3)
         ok = run.rows[run.rows["outcome"] == Outcome.ok]
         runs[name] = run, [int((ok["user"] == k).sum()) for k in range(4)]
-    together, counts = runs["adaptive"]
+    together, counts = runs[searching]
     assert min(counts) >= 0.95 * max(counts)
     limits = together.ticks["limit"]
-    assert limits[limits > 0].max() < runs["adaptive:shared=false"][0].ticks["limit"].max()
+    assert limits[limits > 0].max() < runs[f"{searching},shared=false"][0].ticks["limit"].max()
     assert (together.ticks["in_flight"] <= 64).all()
 
 

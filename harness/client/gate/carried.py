@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from harness.client.cause import Cause
-from harness.client.protocols import BoundedLimit, ExplainedLimit, PacedLimit, ResumingLimit, SizedLimit
+from harness.client.protocols import BoundedLimit, ExplainedLimit, PacedLimit, QueueLimit, ResumingLimit, SizedLimit
 from harness.client.types import Limit, Outcome, Sample, Signal
 
 # The first so many answers judge, or as many as the number that was learnt.
@@ -84,6 +84,7 @@ class CarriedLimit:
         self._paced = limit if isinstance(limit, PacedLimit) else None
         self._explained = limit if isinstance(limit, ExplainedLimit) else None
         self.uses_work = isinstance(limit, SizedLimit) and bool(limit.uses_work)
+        self.uses_queue = isinstance(limit, QueueLimit) and bool(limit.uses_queue)
         self.maximum: float = limit.maximum if isinstance(limit, BoundedLimit) else math.inf
 
     @property

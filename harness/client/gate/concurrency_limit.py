@@ -19,7 +19,7 @@ from harness.client.gate.slots import Slots
 from harness.client.gate.streak import Streak
 from harness.client.gate.watchers import Share
 from harness.client.limits.fixed import Fixed
-from harness.client.protocols import BoundedLimit, ExplainedLimit, PacedLimit, SizedLimit
+from harness.client.protocols import BoundedLimit, ExplainedLimit, PacedLimit, QueueLimit, SizedLimit
 from harness.client.types import SIGNALS, Limit, Outcome, Request, Response, Send, Signal
 
 _OK, _REJECTED = Outcome.ok, Outcome.rejected
@@ -180,6 +180,7 @@ class ConcurrencyLimit(Slots):
         self._paced = self.limit if isinstance(self.limit, PacedLimit) else None
         self._explained = self.limit if isinstance(self.limit, ExplainedLimit) else None
         self._maximum = self.limit.maximum if isinstance(self.limit, BoundedLimit) else math.inf
+        self._sampler.read_queue(isinstance(self.limit, QueueLimit) and bool(self.limit.uses_queue))
         self._sampler.measure_size(isinstance(self.limit, SizedLimit) and bool(self.limit.uses_work))
 
 

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from harness.client.cause import Cause
 from harness.client.hooks import LimitDetails, LimitHook
 from harness.client.limits.fixed import Fixed
-from harness.client.protocols import BoundedLimit, ExplainedLimit, PacedLimit, SizedLimit
+from harness.client.protocols import BoundedLimit, ExplainedLimit, PacedLimit, QueueLimit, SizedLimit
 from harness.client.types import Limit, Outcome, Sample
 
 PACE_GRAIN = 0.01  # share of the pace; smaller changes of it are not reported
@@ -55,6 +55,7 @@ class ObservedLimit:
         self.value = limit.value
         self.cause = ""
         self.uses_work = isinstance(limit, SizedLimit) and bool(limit.uses_work)
+        self.uses_queue = isinstance(limit, QueueLimit) and bool(limit.uses_queue)
         self.maximum: float = limit.maximum if isinstance(limit, BoundedLimit) else math.inf
         self._explained = limit if isinstance(limit, ExplainedLimit) else None
         self._paced = limit if isinstance(limit, PacedLimit) else None

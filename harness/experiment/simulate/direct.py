@@ -80,6 +80,7 @@ class DirectSend(AttemptSend):
         response.outcome = Outcome.ok
         response.status = 200
         response.answers = (work.output,)
+        response.server_timing = f"queue;dur={1e3 * max(0.0, call.started - response.sent):.3f}"
         response.first_byte = response.done = self._now()
         if request.progress is not None:
             request.progress.first_byte = response.first_byte

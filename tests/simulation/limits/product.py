@@ -22,7 +22,9 @@ from tests.simulation.limits.server import Shape
 
 def strategy(name: str) -> str:
     """How the command line names this limit; a number is a static one."""
-    return f"queue-stream:concurrency={name}" if name.isdigit() else f"adaptive:limit={name},shared=false"
+    # Answers of the lean model report no queue, and its clients share no limit.
+    own = f"adaptive:limit={name},server_queue=false,shared=false"
+    return f"queue-stream:concurrency={name}" if name.isdigit() else own
 
 
 def new_limit(name: str) -> Callable[[], Limit]:

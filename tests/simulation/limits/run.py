@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from harness.client.bound import Bound
 from harness.client.gate.streak import Streak
 from harness.client.limits.fixed import Fixed
 from harness.client.types import Limit, Outcome, Sample
@@ -180,6 +181,8 @@ class _Game:
             Sample(
                 *(outcome, sent, now, attempt.in_flight, attempt.value, attempt.generation, hint_s),
                 streak=streak,
+                bound=Bound.limit if client.limit.value <= (self.shape.demand or math.inf) else Bound.demand,
+                **self._reported(number),
             )
         )
         self._count(attempt, now)
@@ -189,6 +192,14 @@ class _Game:
             if not client.number:
                 self.played.limits.append((now, client.value, getattr(client.limit, "cause", "")))
         self._admit(client, now)
+
+    def _reported(self, number: int) -> dict[str, float]:
+        """What the answer says of the server's queue."""
+        shape = self.shape
+        waited_s = self.server.waited_s.pop(number, None)
+        if waited_s is None:
+            return {}
+        return {"queue_s": waited_s} if shape.reports == "queue" else {"first_s": waited_s + shape.first_s}
 
     def _count(self, attempt: _Attempt, now: float) -> None:
         played = self.played

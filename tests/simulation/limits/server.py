@@ -56,6 +56,8 @@ class Shape:
     steps: tuple[tuple[float, int], ...] = ()  # (when, workers)
     slower: tuple[tuple[float, float], ...] = ()  # (when, factor of the service time)
     network_s: float = 0.0  # of an answer on its way back
+    reports: str = ""  # what answers say of the queue: "queue", or "first" for the time to the first event
+    first_s: float = 0.0  # without a queue
     demand: int | None = None  # most that the application ever has in flight
     clients: int = 1
     stagger_s: float = 0.0  # between the clients' starts
@@ -118,6 +120,8 @@ class Server:
         self._changes = deque(sorted(changes))
         self._crowd = shape.crowd or math.inf
         self._stalled = False
+        self._offered: dict[int, float] = {}
+        self.waited_s: dict[int, float] = {}  # of jobs in service, if the server reports it
         self.lost: list[int] = []  # jobs that a crash ended, until the caller takes them
 
     def drops(self) -> bool:
@@ -154,6 +158,8 @@ class Server:
             return False
         else:
             self._waiting.append(job)
+            if shape.reports:
+                self._offered[job] = now
         return True
 
     def next_event(self) -> float:
@@ -191,6 +197,8 @@ class Server:
             self._begin(self._waiting.popleft())
 
     def _begin(self, job: int) -> None:
+        if self.shape.reports:
+            self.waited_s[job] = self._at - self._offered.pop(job, self._at)
         heapq.heappush(self._serving, (self._work + self._draw(), job))
 
     def _advance(self, now: float) -> None:

@@ -36,6 +36,9 @@ is tolerated (tolerance.py).
 number in flight. The state from before the first failure is restored when the server accepts an attempt again; until
 then probes are sent, at intervals that grow.
 
+*Reports* (told.py). If the server reports how long requests waited, or answers with streams, the waiting attempts are
+known, and the search is not needed.
+
 *Ignored outcomes.* Outcomes that the caller caused (client_error, cancelled, not_sent, bad_response) never move the
 limit. Errors of the server only cost throughput. Latency is divided by the relative size of an attempt, and the
 client's own lateness is subtracted.
@@ -53,7 +56,9 @@ from harness.client.checks import between
 from harness.client.errors import SettingError
 from harness.client.limits.knee import phases, refusals
 from harness.client.limits.knee.ceiling import OVERLOAD
+from harness.client.limits.knee.resume import resume
 from harness.client.limits.knee.search import SEEK, Search
+from harness.client.limits.knee.told import follow
 from harness.client.types import Outcome, Sample, Signal
 
 
@@ -67,12 +72,14 @@ class Knee:
         maximum: Upper bound of the limit, in attempts. Default 256.
         seek: Place to rest: before the knee ("latency"), at it ("balanced") or past it ("throughput"). Default
             "balanced".
+        server_queue: Whether the queueing delays that a server reports take the place of the search. Default True.
     """
 
     initial: int = 4
     minimum: int = 1
     maximum: int = 256
     seek: Literal["latency", "balanced", "throughput"] = "balanced"
+    server_queue: bool = True
     uses_work: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -92,9 +99,14 @@ class Knee:
         """Attempts allowed in flight, now."""
         return self._search.value
 
+    @property
+    def uses_queue(self) -> bool:
+        """Whether samples are to carry what the server reports of its queue."""
+        return self.server_queue
+
     def resume(self, value: int, latency_s: float, service_s: float) -> None:
         """Begin at rest, with what an earlier run learnt; the first probe, soon, measures it again."""
-        phases.resume(self._search, value, latency_s, service_s)
+        resume(self._search, value, latency_s, service_s)
 
     def update(self, sample: Sample, /) -> None:
         """Learn from one attempt, in constant time except for the fit after a probe."""
@@ -124,7 +136,10 @@ def _learn(search: Search, sample: Sample) -> bool:
     if search.pacing is not None:
         refusals.follow_pace(search, search.pacing, sample)
         return True
+    if sample.outcome is Outcome.ok and search.told.takes(sample):
+        return follow(search, sample)
     if sample.outcome in OVERLOAD:
+        search.told.refused()
         return refusals.refused(search, sample, current)
     if search.block.add(sample, current):
         phases.judge(search, sample.done)

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable
 
 from harness.client.cause import Cause
-from harness.client.limits.knee.block import Block
-from harness.client.limits.knee.search import BEHIND, LEAST, REST_MIN, Phase, Search
+from harness.client.limits.knee.search import BEHIND, REST_MIN, Phase, Search
 
 # Start: a block may grow to this many responses, in multiples of the limit, before its end is believed.
 START_AGAIN, START_AGAIN_MAX = 24, 96
@@ -45,20 +44,6 @@ def judge(search: Search, now: float) -> None:
         search.measure_again(now)
         return
     _JUDGES[search.phase](search, *search.block.measured(now), now)
-
-
-def resume(search: Search, value: int, latency_s: float, service_s: float) -> None:
-    """Begin as if in a probe at more, so that a server that has grown is found. What was learnt is one measurement."""
-    value = max(search.minimum, min(search.maximum, value))
-    search.curve.add(1, service_s, CALIBRATED)
-    search.curve.add(value, latency_s, CALIBRATED)
-    search.curve.fit()
-    before = max(1, int(value / MORE))
-    search.phase, search.calibrated = "more", True
-    search.reference = (before, search.curve.free(before), CALIBRATED)
-    search.wanted, search.value = float(value), value
-    # The first answers are the quick ones, and pass before the block.
-    search.block = Block(value, LEAST["more"], value)
 
 
 # Start: double until the knee is behind.

@@ -14,6 +14,7 @@ from harness.client.limits.knee.curve import Curve
 from harness.client.limits.knee.outage import Outage
 from harness.client.limits.knee.pacing import Pacing
 from harness.client.limits.knee.timetable import Timetable
+from harness.client.limits.knee.told import Told
 from harness.client.limits.knee.tolerance import Tolerance
 from harness.client.types import Sample
 
@@ -96,7 +97,7 @@ class Search:
     __slots__ = (
         *("base_s", "before_failures", "block", "calibrated", "cause", "ceiling", "changes", "curve", "done"),
         *("drained_from", "maximum", "minimum", "news", "outage", "pacing", "phase", "probing_since", "rate_per_s"),
-        *("reference", "seek", "surprised", "timetable", "tolerance", "unpaced", "value", "wanted"),
+        *("reference", "seek", "surprised", "timetable", "told", "tolerance", "unpaced", "value", "wanted"),
     )
 
     def __init__(self, initial: int, minimum: int, maximum: int, seek: Seek) -> None:
@@ -120,6 +121,7 @@ class Search:
         self.unpaced = 0
         self.outage = Outage()
         self.tolerance = Tolerance()
+        self.told = Told()
         self.before_failures: BeforeFailures | None = None
         # The least base latency of recent probes.
         self.base_s = math.inf
