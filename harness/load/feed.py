@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from array import array
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -152,9 +153,10 @@ class Feed:
         """Number of items scheduled for this share until the load ended or was stopped."""
         offsets = self._schedule.offsets
         if offsets is not None:
-            last = float("inf") if self._stopped_at is None else self._stopped_at - self._zero
-            share = range(self._part, len(offsets), self._parts)
-            return sum(1 for i in share if self._since <= offsets[i] <= last)
+            # They ascend, and there may be millions.
+            first = bisect_left(offsets, self._since)
+            last = len(offsets) if self._stopped_at is None else bisect_right(offsets, self._stopped_at - self._zero)
+            return len(range(first + (self._part - first) % self._parts, last, self._parts))
         if ended or self._over or self._source.items is None:
             return self.pulled
         return len(range(self._part, self._source.items, self._parts))

@@ -74,6 +74,8 @@ class Serving(uvicorn.Server):
             access_log=False,
             server_header=False,
             date_header=False,
+            # Nothing here asks for the address of the client.
+            proxy_headers=False,
             backlog=BACKLOG,
             timeout_keep_alive=app.settings.keep_alive_s,  # type: ignore[arg-type] # it is only added to times
             timeout_graceful_shutdown=1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import logging
 import os
@@ -35,6 +36,10 @@ class Play:
         self.environment = environment
         self.runner: Any = environment.runner
         self.spec = spec
+        if isinstance(self.runner, WorkerRunner):
+            # On another machine than the master's, the run directory is not there; the recorder names other faults.
+            with contextlib.suppress(OSError):
+                Path(spec.records).mkdir(parents=True, exist_ok=True)
         self._rows: collections.deque[tuple[float, Any]] = collections.deque()
         self.case = CaseRunner(spec, process, executor=NativeExecutor, on_rows=self._take)
         self._users = 0

@@ -12,10 +12,12 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +27,18 @@ import aiohttp
 import httptools
 import msgspec
 
+from harness import plugins
+from harness.client.tasks.similarity import Similarity
+from harness.client.transport.lean import LeanTransport
+from harness.client.types import Item, Outcome
+from harness.experiment.case_runner import CaseRunner
+from harness.experiment.child_process import play
 from harness.experiment.event_loop import new_event_loop
+from harness.experiment.spec import SAMPLE_PAIRS, Trial
+from harness.measure.record.files import find
+from harness.measure.record.plan import TaskShare
+from harness.measure.record.rows_file import End
+from harness.measure.result import Named
 from tests.bench.wire import request as message
 
 IN_FLIGHT = 32
@@ -43,8 +56,7 @@ class Bare(asyncio.Protocol):
         self.requests = 0
         self.ended = asyncio.get_running_loop().create_future()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # TCP is never less
         self._transport = transport
         self._parser = httptools.HttpResponseParser(self)
         transport.write(self._data)
@@ -99,10 +111,6 @@ async def bare_aiohttp(url: str, seconds: float) -> int:
 
 async def lean(url: str, seconds: float) -> int:
     """Requests of the lean transport alone, with its stamps, time-out, outcome and checked answer."""
-    from harness.client.tasks.similarity import Similarity
-    from harness.client.transport.lean import LeanTransport
-    from harness.client.types import Item, Outcome
-
     task = Similarity()
     request = task.request([Item(0, task.parse(PAIR), task)])
     async with LeanTransport(url) as send:
@@ -118,6 +126,8 @@ LOOPS = {"bare": bare, "lean": lean, "aiohttp": bare_aiohttp}
 
 def loop_alone(name: str, url: str, seconds: float) -> Measured:
     """One of the loops in this process."""
+    if name == "runner":
+        return without_locust(url, seconds)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(LOOPS[name](url, 0.3))
         begun, used = time.monotonic(), time.process_time()
@@ -138,52 +148,77 @@ def of_loop(name: str) -> Callable[[str, float], Measured]:
     return measured
 
 
+def trial(url: str, records: str, transport: Any, seconds: float, rate: float | None) -> Trial:
+    """The load of the whole harness: a backlog, or arrivals at a rate."""
+    task = Named("similarity", plugins.settings_of(plugins.make("task", "similarity")))
+    return Trial(
+        name="whole",
+        target=url,
+        transport=transport,
+        strategy=Named("queue-stream", {"concurrency": IN_FLIGHT * (1 if rate is None else 2)}),
+        tasks=[TaskShare(task)],
+        records=records,
+        load=Named("backlog") if rate is None else Named("poisson", {"rate_per_s": rate}),
+        duration_s=seconds,
+        items=round(seconds * (20_000 if transport == "lean" else 10_000)) if rate is None else None,
+        input=str(SAMPLE_PAIRS),
+    )
+
+
 def of_harness(transport: Any, rate: float | None = None) -> Callable[[str, float], Measured]:
-    """The whole harness in its Locust process, recording everything: a backlog, or arrivals at a rate."""
+    """The whole harness in its Locust process, recording everything."""
 
     def measured(url: str, seconds: float) -> Measured:
-        from harness import plugins
-        from harness.experiment.child_process import play
-        from harness.experiment.spec import SAMPLE_PAIRS, Trial
-        from harness.measure.record.files import find
-        from harness.measure.record.plan import TaskShare
-        from harness.measure.record.rows_file import End
-        from harness.measure.result import Named
-
-        task = Named("similarity", plugins.settings_of(plugins.make("task", "similarity")))
-        load = Named("backlog") if rate is None else Named("poisson", {"rate_per_s": rate})
         with tempfile.TemporaryDirectory() as records:
-            play(
-                Trial(
-                    name="whole",
-                    target=url,
-                    transport=transport,
-                    strategy=Named("queue-stream", {"concurrency": IN_FLIGHT * (1 if rate is None else 2)}),
-                    tasks=[TaskShare(task)],
-                    records=records,
-                    load=load,
-                    duration_s=seconds,
-                    items=round(seconds * (20_000 if transport == "lean" else 10_000)) if rate is None else None,
-                    input=str(SAMPLE_PAIRS),
-                )
-            )
+            play(trial(url, records, transport, seconds, rate))
             end = msgspec.json.decode(find(Path(records))["whole"][0][0].end.read_bytes(), type=End)
         assert end.recorded == end.locust_requests, (end.recorded, end.locust_requests)
         assert end.locust_failures == 0
-        return {"requests": end.recorded, "seconds": end.duration_s, "cpu_s": end.cpu_s, "rss_mb": end.rss_max_mb}
+        return of_end(end)
 
     return measured
 
 
+def of_end(end: End) -> Measured:
+    """The figures that a process wrote of itself."""
+    return {"requests": end.recorded, "seconds": end.duration_s, "cpu_s": end.cpu_s, "rss_mb": end.rss_max_mb}
+
+
+def without_locust(url: str, seconds: float) -> Measured:
+    """The case runner in a thread of this process, as under Locust, without Locust."""
+    with tempfile.TemporaryDirectory() as records:
+        runner = CaseRunner(trial(url, records, "lean", seconds, None))
+        thread = threading.Thread(target=runner.run)
+        thread.start()
+        application = runner.join(0, 1)
+        while not application.ready:
+            time.sleep(0.01)
+        runner.go()
+        while not application.ended:
+            time.sleep(0.02)
+        runner.finish()
+        thread.join()
+    assert runner.end is not None
+    return of_end(runner.end)
+
+
 def fast_http_user(url: str, seconds: float) -> Measured:
     """Locust's own quick user."""
-    import os
-
     with tempfile.NamedTemporaryFile() as body:
         body.write(msgspec.json.encode(PAIR))
         body.flush()
         line = [sys.executable, "-m", "locust", "-f", str(Path(__file__).with_name("fast_http.py")), "--headless"]
-        line += ["--host", url, "-u", str(IN_FLIGHT), "-r", str(IN_FLIGHT), "-t", f"{seconds:g}s", "--only-summary"]
+        line += [
+            "--host",
+            url,
+            "-u",
+            str(IN_FLIGHT),
+            "-r",
+            str(IN_FLIGHT),
+            "-t",
+            f"{max(1, round(seconds))}s",
+            "--only-summary",
+        ]
         environment = {**os.environ, "PACELINE_BENCH_BODY": body.name}
         done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
     words = next(text for text in done.stdout.splitlines() if text.startswith("cpu_us_per_request")).split()
@@ -201,6 +236,7 @@ CLIENTS: dict[str, Callable[[str, float], Measured]] = {
     "lean transport alone": of_loop("lean"),
     "bare aiohttp loop": of_loop("aiohttp"),
     "paceline, lean, backlog": of_harness("lean"),
+    "the same without Locust": of_loop("runner"),
     "paceline, lean, 10,000 arrivals/s": of_harness("lean", 10_000.0),
     "paceline, aiohttp, backlog": of_harness("asyncio"),
     "Locust FastHttpUser": fast_http_user,
@@ -244,7 +280,7 @@ def draw(found: dict[str, Measured], file: Path) -> None:
     costs = [found[name]["cpu_us"] for name in names]
     figure = Figure(figsize=(9, 0.6 * len(names) + 1.4), layout="constrained")
     axes = figure.subplots()
-    colors = ["#2a6f97" if name.startswith(("paceline", "lean")) else "#a0a4a8" for name in names]
+    colors = ["#2a6f97" if name.startswith(("paceline", "lean", "the same")) else "#a0a4a8" for name in names]
     bars = axes.barh(names, costs, color=colors)
     labels = [f"{found[name]['cpu_us']:.1f} µs, {found[name]['per_s']:,.0f}/s" for name in names]
     axes.bar_label(bars, labels, padding=4)
@@ -263,7 +299,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--chart", type=Path, default=None)
     parser.add_argument("--json", type=Path, default=None)
-    parser.add_argument("--loop", choices=LOOPS, default=None, help="one loop alone, with --url")
+    parser.add_argument("--loop", choices=[*LOOPS, "runner"], default=None, help="one loop alone, with --url")
     parser.add_argument("--url", default="")
     options = parser.parse_args(arguments)
     if options.loop:

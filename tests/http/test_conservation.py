@@ -108,18 +108,23 @@ def two() -> list[str]:
 
 
 def master_and_workers(of: Trial, folder: Path) -> str:
-    """Three processes started one by one, as on three machines."""
+    """Three processes started one by one, as on three machines: one has a folder of its own, whose files are copied."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     master = locust(of, folder, "--master", "--master-bind-port", port, "--expect-workers", "2")
     line = ["locust", "-f", str(ROOT / "scenarios" / "backlog.py"), "--worker", "--master-port", port]
-    workers = [start(line, env=case_file(folder, of)) for _ in range(2)]
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    far = msgspec.structs.replace(of, records=str(elsewhere / "r"))
+    workers = [start(line, env=case_file(*at)) for at in ((folder, of), (elsewhere, far))]
     try:
         return finished(master)
     finally:
         for worker in workers:
             finished(worker, 15)
+        for path in (elsewhere / "r").iterdir():
+            path.rename(Path(of.records) / path.name)
 
 
 @pytest.mark.parametrize("mode", [local, local_unpatched, two_processes, master_and_workers])
