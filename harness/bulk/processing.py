@@ -19,6 +19,7 @@ from harness.base.clock import clock
 from harness.bulk import paths, resume, splitting, tally
 from harness.bulk.ending import EarlyEnd, Summary, summary
 from harness.bulk.entrance import entrance
+from harness.bulk.fleet.parts import check_none
 from harness.bulk.intake import Intake
 from harness.bulk.output_forms import rows_for
 from harness.bulk.part import Part
@@ -150,6 +151,8 @@ class Process:
 
     async def _run(self) -> Summary:
         part = self._part.range if self._part is not None else None
+        if part is None:
+            check_none(self.settings.output)
         source = InputSource(self.settings.input_name, self._reader, part)
         self._empty = source.empty
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import signal
 import sys
 from pathlib import Path
@@ -88,6 +89,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
     Exit codes: 0 all lines done; 1 too many dead letters, or no answer at all; 2 usage;
     5 stopped before the end (Ctrl-C, server gone, disk full): --resume continues.
     """
+    from harness.bulk.fleet.parts import in_folder, list_in
     from harness.bulk.fleet.settings import FleetSettings
     from harness.cli.live import live_view
     from harness.cli.process_show import Show
@@ -95,6 +97,10 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
 
     settings = _settings(options | {"inputs": inputs})
     fleet = filled(FleetSettings, options)
+    if fleet.workers is not None and in_folder(settings.output):
+        # A folder is for parts.
+        settings = dataclasses.replace(settings, output=list_in(settings.output))
+        fleet = dataclasses.replace(fleet, keep_parts=True)
     if options["as_json"] and settings.output == "-":
         raise UsageError("--json and --output - both write to stdout")
     check_json_output(options["as_json"])
@@ -151,9 +157,7 @@ def _session(settings: ProcessSettings, fleet: FleetSettings, show: Any) -> Sess
     """The session of this process alone, or of several workers."""
     if fleet.workers is None:
         from harness.bulk import Process
-        from harness.bulk.fleet.parts import check_none
 
-        check_none(settings.output)
         return Process(settings, tell=show)
     from harness.bulk.fleet.engines.engine import engine_of
     from harness.bulk.fleet.fleet import Fleet

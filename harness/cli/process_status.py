@@ -31,10 +31,11 @@ def command(output: str, as_json: bool) -> int:
     """
     import msgspec
 
+    from harness.bulk.fleet.parts import in_folder, list_in
     from harness.bulk.fleet.status import status_of
 
     check_json_output(as_json)
-    found = status_of(output)
+    found = status_of(list_in(output) if in_folder(output) else output)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
     else:

@@ -22,7 +22,7 @@ from harness.bulk.fleet.files_cutter import FilesCutter
 from harness.bulk.fleet.governor import Governor, limit_of
 from harness.bulk.fleet.joining import Joiner, total
 from harness.bulk.fleet.journal import History
-from harness.bulk.fleet.messages import Order, Reply, WorkerLostError
+from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError
 from harness.bulk.fleet.opening import Opening
 from harness.bulk.fleet.settings import FleetSettings
 from harness.bulk.fleet.status import Snapshot, begun_counts, write_snapshot
@@ -35,6 +35,8 @@ from harness.client.errors import UsageError
 from harness.plugins import make
 
 TTL_S = 15.0
+# A worker that is silent for so many times the life of a lease is ended.
+_SILENT_TTLS = 2
 _STATUS_S = 0.5
 _AGAIN_MIN_S, _AGAIN_MAX_S = 0.2, 10.0
 # Losses in a row of one worker, without a beat in between, that end the run.
@@ -295,11 +297,20 @@ def _snapshot(coordinator: Coordinator, facts: dict[str, Any]) -> Snapshot:
     )
 
 
+async def _next_beat(contact: Contact, reply: Reply) -> Beat:
+    """The next beat of a worker. Raises WorkerLostError also for one that is alive but silent: it holds slots."""
+    silent_s = _SILENT_TTLS * TTL_S
+    try:
+        return await asyncio.wait_for(contact.exchange(reply), silent_s)
+    except TimeoutError:
+        raise WorkerLostError(f"no sign of life for {units.seconds(silent_s)}") from None
+
+
 async def _beats(coordinator: Coordinator, contact: Contact) -> Any:
     """Exchange messages with a worker until it leaves."""
     reply = Reply()
     while True:
-        beat = await contact.exchange(reply)
+        beat = await _next_beat(contact, reply)
         reply = coordinator.beat(beat)
         yield beat
         if beat.leaves:

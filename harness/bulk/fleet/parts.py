@@ -24,6 +24,17 @@ _NAME = re.compile(r"part-(\d{6,})-(\d+)\.jsonl")
 _PACKED = (".gz", ".zst")
 
 
+def in_folder(output: str) -> bool:
+    """Whether an output is a folder, for parts."""
+    return output.endswith("/") or os.path.isdir(output)
+
+
+def list_in(output: str) -> str:
+    """The list of the parts in a folder, which is made."""
+    os.makedirs(output, exist_ok=True)
+    return os.path.join(output, "answers.jsonl")
+
+
 class Parts:
     """The files of one run."""
 

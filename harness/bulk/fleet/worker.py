@@ -247,6 +247,8 @@ class Worker:
             dead_letter=str(self._parts.dead(number, epoch)),
             resume=True,
             overwrite=False,
+            # Retries of two workers must not wait for the same times.
+            seed=self._settings.seed + 1_000 * number + epoch,
         )
 
     def _strategy_of_part(self) -> Strategy:

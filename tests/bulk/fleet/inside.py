@@ -27,8 +27,9 @@ class InsideEngine:
     workers_end_with_us = True
     beat_s = 0.01
 
-    def __init__(self, send: Send, dies: Spoil | None = None) -> None:
+    def __init__(self, send: Send, dies: Spoil | None = None, hangs: Spoil | None = None) -> None:
         self.send = send
+        self._hangs = hangs or (lambda worker, beat: False)
         self.started: list[str] = []
         self._dies = dies or (lambda worker, beat: False)
 
@@ -39,7 +40,7 @@ class InsideEngine:
         """A worker; its order goes through the same encoding as to another process."""
         self.started.append(order.worker)
         copy = msgspec.msgpack.decode(packed(order), type=Order)
-        return InsideContact(Worker(copy, self.send), order.worker, self._dies)
+        return InsideContact(Worker(copy, self.send), order.worker, self._dies, self._hangs)
 
     async def close(self) -> None:
         """Nothing to end."""
@@ -48,10 +49,11 @@ class InsideEngine:
 class InsideContact:
     """Messages to a worker in this process."""
 
-    def __init__(self, worker: Worker, name: str, dies: Spoil) -> None:
+    def __init__(self, worker: Worker, name: str, dies: Spoil, hangs: Spoil) -> None:
         self.worker = worker
         self._name = name
         self._dies = dies
+        self._hangs = hangs
 
     async def exchange(self, reply: Reply) -> Beat:
         """As over a pipe."""
@@ -62,6 +64,9 @@ class InsideContact:
                 assert running.task is not None
                 running.task.cancel()
             raise WorkerLostError(f"worker {self._name} was ended by signal 9")
+        if self._hangs(self._name, beat):
+            # As when its network is cut: it works on, and nobody hears it.
+            await asyncio.get_running_loop().create_future()
         return msgspec.msgpack.decode(packed(beat), type=Beat)
 
     async def close(self) -> None:
@@ -87,12 +92,13 @@ def go(
     dies: Spoil | None = None,
     range_lines: int | None = 50,
     tell: Any = None,
+    hangs: Spoil | None = None,
     **more: Any,
 ) -> Summary:
     """One session with workers, to its end."""
 
     async def session() -> Summary:
-        engine = InsideEngine(server or Server(), dies)
+        engine = InsideEngine(server or Server(), dies, hangs)
         fleet = FleetSettings(workers=workers, range_lines=range_lines, **more)
         return await Fleet(wanted, fleet, engine, tell).run()
 

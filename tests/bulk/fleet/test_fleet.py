@@ -76,6 +76,28 @@ def test_workers_that_die_are_replaced_and_nothing_is_lost(tmp_path: Path) -> No
     assert sum(server.calls.values()) - LINES <= len(deaths) * 16
 
 
+def test_a_worker_that_nobody_hears_stops_and_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It works on only as long as its lease lives; what it then does is in a part that nobody reads."""
+    monkeypatch.setattr("harness.bulk.fleet.fleet.TTL_S", 0.4)
+    write_input(tmp_path / "in.jsonl", LINES)
+    mute: list[str] = []
+
+    def hangs(worker: str, beat: Beat) -> bool:
+        if not mute and beat.progress and beat.progress[0].counts.ok > 5:
+            mute.append(worker)
+        return worker in mute
+
+    notes: list[str] = []
+    server = Server(turns=lambda index: 60)
+    tell = lambda event, facts: notes.append(facts.get("text", ""))  # noqa: E731 - one line
+    summary = go(settings(tmp_path), server, hangs=hangs, tell=tell)
+    assert summary.passed
+    assert mute
+    assert any("no sign of life for 800 ms" in note for note in notes), notes
+    check_whole(tmp_path, LINES)
+    assert summary.counts["ok"] == LINES
+
+
 def test_dead_letters_have_the_numbers_of_their_lines(tmp_path: Path) -> None:
     """Refused lines and malformed ones, merged in the order of ranges; as INPUT they are sent again."""
     write_input(tmp_path / "in.jsonl", 200)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -13,8 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.bulk import ProcessSettings
+from harness.bulk.fleet import FleetSettings, process_with_workers
 from tests.bulk.fleet.inside import check_whole
-from tests.bulk.helpers import write_input
+from tests.bulk.helpers import rows, write_input
 from tests.processes import ROOT, mock, paceline, without_coverage
 
 pytestmark = [pytest.mark.slow, pytest.mark.uncovered]
@@ -103,3 +106,24 @@ def test_a_server_that_is_not_there_is_a_mistake_and_leaves_nothing(tmp_path: Pa
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_a_folder_gets_the_parts(tmp_path: Path) -> None:
+    """With a list of them; called from the library and from the command."""
+    write_input(tmp_path / "in.jsonl", 300)
+    with mock() as server:
+        arguments = ["in.jsonl", "--output", "out/", "--task", "annotate", "--target", server.url, "--workers", "2"]
+        done = paceline("process", *arguments, cwd=tmp_path, covered=False)
+        assert done.returncode == 0, done.stderr
+        listed = rows(tmp_path / "out" / "answers.jsonl")
+        lines = [row["line"] for entry in listed for row in rows(tmp_path / "out" / entry["part"])]
+        assert lines == list(range(1, 301))
+        again = paceline("process", *arguments, "--resume", cwd=tmp_path, covered=False)
+        assert "nothing to do" in again.stderr
+        shown = paceline("process", "status", "out", cwd=tmp_path, covered=False)
+        assert "complete, 300 of about 300 lines" in shown.stdout
+        own = ProcessSettings(
+            input=str(tmp_path / "in.jsonl"), output=str(tmp_path / "own.jsonl"), target=server.url, tasks=("annotate",)
+        )
+        assert asyncio.run(process_with_workers(own, FleetSettings(workers=2))).passed
+        assert len(rows(tmp_path / "own.jsonl")) == 300
