@@ -120,6 +120,10 @@ def cli(ctx: click.Context, config: Path | None) -> None:
         ctx.default_map = read(file)
 
 
+LINE_MAX = 2_000
+"""Characters of an error."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Exit codes: 0 pass, 1 gate or SLO failed, 2 usage, 3 crash, 4 invalid, 5 inconclusive."""
     open_closed()
@@ -170,8 +174,14 @@ def _keep_secrets(arguments: list[str]) -> None:
 def _say(text: str, code: int) -> int:
     # If stderr is closed, only the exit code reports the error.
     with contextlib.suppress(BrokenPipeError):
-        click.echo(f"paceline: {redact(text)}", err=True)
+        click.echo(f"paceline: {_as_line(redact(text))}", err=True)
     return code
+
+
+def _as_line(text: str) -> str:
+    """One line, whatever the values in it: line breaks and control characters are escaped, and it is bounded."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: LINE_MAX + 1])
+    return line if len(line) <= LINE_MAX else line[:LINE_MAX] + "..."
 
 
 if __name__ == "__main__":

@@ -533,3 +533,14 @@ def test_the_client_ceilings_are_shown_also_of_a_side_of_a_gate(
     with ProgressDisplay(quiet=False) as progress:
         progress("calibrated", {"ceilings": {"asyncio": 2000.0}, **more})
     assert capsys.readouterr().err == "client ceiling: asyncio 2,000/s\n"
+
+
+def test_an_error_is_one_line_whatever_its_values_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Line breaks and escape sequences of a file are shown as such, and a long value is cut."""
+    (tmp_path / "t.toml").write_text(
+        'path = "/a"\nbody = { t = "{{ text }}" }\nanswer = "a\\n\\u001b[31m' + "b" * 5000 + '"\n'
+    )
+    code, _, err = run(capsys, "check", "--target", "http://127.0.0.1:1", "--http", str(tmp_path / "t.toml"))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "\x1b" not in err
+    assert len(err) < 2100

@@ -10,6 +10,7 @@ from harness.client.errors import SettingError
 Tokens = tuple[str, ...]
 SHOWN_MAX = 8
 MISSING: Any = object()
+_SHOWN = 80
 
 
 def tokens_of(text: Any, where: str) -> Tokens:
@@ -17,7 +18,8 @@ def tokens_of(text: Any, where: str) -> Tokens:
     if not isinstance(text, str):
         raise SettingError(f"{where} = {text!r}: expected a JSON Pointer such as '/data/score'")
     if text and not text.startswith("/"):
-        raise SettingError(f"{where} = {text!r}: a JSON Pointer begins with /: '/{text.replace('.', '/')}'")
+        meant = "/" + text.replace(".", "/")
+        raise SettingError(f"{where} = {text[:_SHOWN]!r}: a JSON Pointer begins with /: {meant[:_SHOWN]!r}")
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
 
 
