@@ -27,6 +27,7 @@ from harness.client.transport.connection_errors import connection_fault
 from harness.client.transport.endpoint import access, merged, own_headers
 from harness.client.transport.lean.body import EventBody, refused_text
 from harness.client.transport.lean.connection import Connection
+from harness.client.transport.lean.deadlines import Deadlines
 from harness.client.transport.lean.dial import Dial
 from harness.client.transport.lean.expiry import Expiry
 from harness.client.transport.lean.lost import ExpiredError, LostError
@@ -39,6 +40,9 @@ from harness.client.transport.unix_socket import http_of, socket_of
 from harness.client.types import Attempt, Outcome, Request, Response
 
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
+
+_NO_GROUP: set[Connection] = set()
+"""In place of the group of a deadline."""
 
 
 class LeanTransport(AttemptSend):
@@ -108,6 +112,7 @@ class LeanTransport(AttemptSend):
         self._loop = asyncio.get_running_loop()
         self._pool = Pool(self._open, self._connections, KEEPALIVE_S, self._now)
         self._expiry = Expiry(self._timeout_s, Connection.expire)
+        self._deadlines = Deadlines(Connection.expire)
         if (first_s := self._first_byte_timeout_s) is not None:
             self._first_byte = Expiry(first_s, lambda connection: connection.expire_unheard(first_s))
         return self
@@ -118,6 +123,7 @@ class LeanTransport(AttemptSend):
         if self._pool is not None:
             self._pool.close()
             self._expiry.close()
+            self._deadlines.close()
             if self._first_byte is not None:
                 self._first_byte.close()
             # The connections are closed by the loop, in its next turn.
@@ -147,7 +153,7 @@ class LeanTransport(AttemptSend):
         return Outcome.bad_response, f"{type(error).__name__}: {error}"
 
     async def __call__(self, request: Request, /) -> Response:
-        """The short way on a kept connection; a new one, or another time-out, takes the way of every transport.
+        """The short way on a kept connection; a new one, or a time-out of the first byte, takes the way of all others.
 
         It is one coroutine, because each one more costs a hundredth of a small request.
         """
@@ -155,7 +161,7 @@ class LeanTransport(AttemptSend):
         sent = now()
         if (
             pool is None
-            or request.deadline < sent + self._timeout_s
+            or request.deadline <= sent
             or self._first_byte is not None
             or (connection := pool.idle(sent)) is None
         ):
@@ -163,7 +169,8 @@ class LeanTransport(AttemptSend):
         response = Response(Outcome.connection_error, sent=sent)
         if request.progress is not None:
             request.progress.sent = sent
-        expiry, again = self._expiry, False
+        deadline, expiry, again = request.deadline, self._expiry, False
+        group = self._deadlines.watch(connection, deadline) if deadline < sent + self._timeout_s else _NO_GROUP
         expiry.watched[connection] = sent
         if not expiry.is_started:
             expiry.start()
@@ -192,6 +199,7 @@ class LeanTransport(AttemptSend):
             raise
         finally:
             expiry.watched.pop(connection, None)
+            group.discard(connection)
             pool.put_back(connection, connection.end(response.done))
         return await self._again(pool, request, response) if again else response
 
@@ -201,11 +209,14 @@ class LeanTransport(AttemptSend):
         # `__aenter__` made it.
         assert timeouts is not None  # noqa: S101
         watch = timeouts.begin(response.sent)
+        sooner = self._loop.call_at(request.deadline, watch.expire) if request.deadline < watch.when else None
         self._send_again(pool, request, response)
         try:
             return await self._watched(request, response, watch)
         finally:
             timeouts.end(watch)
+            if sooner is not None:
+                sooner.cancel()
 
     async def _exchange(self, request: Request, response: Response) -> None:
         pool = self._pool
