@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TESTED := $(VENV)/.installed-for-tests
 # The model extra is installed for Python 3.11 only (torch is pinned), ray where its pinned version has a wheel; elsewhere
 # the tests that need them are skipped.
-EXTRAS = dev,celery,zst,parquet,tokens$(shell $(PYTHON) -c 'import sys; v = sys.version_info[:2]; print(",model" * (v == (3, 11)) + ",ray" * (v <= (3, 14)))')
+EXTRAS = dev,celery,zst,parquet,tokens,fit$(shell $(PYTHON) -c 'import sys; v = sys.version_info[:2]; print(",model" * (v == (3, 11)) + ",ray" * (v <= (3, 14)))')
 
 # Compiled modules are kept in any case: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE

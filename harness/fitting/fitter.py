@@ -6,6 +6,7 @@ import datetime as dt
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,8 @@ Say = Callable[[str], None]
 
 def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progress: Progress | None = None) -> Fitted:
     """Calibrate a server and fit a profile to it. Raises UsageError, NotFitted and KeyboardInterrupt."""
+    if find_spec("scipy") is None:
+        raise UsageError('fit needs the package scipy: pip install "paceline[fit]"')
     run = wanted.run(simulated)
     backend: Backend = Virtual(run) if simulated else ChildProcesses(run, progress or _silent)
     with bench(run, backend, progress or _silent) as server:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.cli.main import main
+from harness.client.errors import UsageError
 from harness.fitting import fitter, verifier
 from harness.fitting.figures import Figures
 from harness.fitting.fitter import FitSettings, NotFitted, fit_server
@@ -134,3 +135,9 @@ def test_a_verification_is_shown_written_and_kept_in_the_profile(
         f"fitted to a server on 2026-11-29, verified: {status.upper() if code else status} "
         f"(worst errors: rate 0.0 %, p50 {100 * (p50 / 0.01 - 1):.1f} %, p95 0.0 %)"
     )
+
+
+def test_without_scipy_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitter, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r'pip install "paceline\[fit\]"'):
+        fitter.fit_server(FitSettings(server="null", out="x.toml"), lambda text: None)
