@@ -140,4 +140,4 @@ def test_a_verification_is_shown_written_and_kept_in_the_profile(
 def test_without_scipy_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitter, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r'pip install "paceline\[fit\]"'):
-        fitter.fit_server(FitSettings(server="null", out="x.toml"), lambda text: None)
+        fitter.fit_server(FitSettings(server="null", out=Path("x.toml")), lambda text: None)
