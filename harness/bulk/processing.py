@@ -9,38 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import dataclasses
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, nullcontext
 from typing import Any
 
-from harness import plugins
 from harness.base.clock import clock
-from harness.bulk import paths, resume, splitting, tally
+from harness.bulk import resume, splitting, tally
 from harness.bulk.ending import EarlyEnd, Summary, summary
 from harness.bulk.entrance import entrance
 from harness.bulk.fleet.parts import check_none
 from harness.bulk.intake import Intake
-from harness.bulk.output_forms import rows_for
 from harness.bulk.part import Part
+from harness.bulk.preparing import connection, prepared
 from harness.bulk.results import Results, Tell
 from harness.bulk.row_items import Ticket
 from harness.bulk.saving import Store
 from harness.bulk.server_watch import Alive, ServerWatch
 from harness.bulk.settings import ProcessSettings
 from harness.bulk.source import InputSource
-from harness.bulk.table_output import table_output
 from harness.bulk.tally import ExchangeMeter, RowCounts, Speed
 from harness.client import stack
 from harness.client.errors import UsageError
 from harness.client.figures import counts_of
 from harness.client.gate.memory import LimitMemory, recalling
-from harness.client.protocols import BatchingStrategy, provides, uses_priorities
 from harness.client.redaction import one_line, shown
 from harness.client.stack import compose
-from harness.client.transport.open_files import raise_limit
-from harness.client.types import Send, Strategy
-from harness.load.rows import RowReader, columns_of
+from harness.client.types import Send
 from harness.measure.reduce.layer_figures import figures
 
 _STATUS_S = 0.5
@@ -57,32 +51,14 @@ class Process:
         tell: Tell | None = None,
         part: Part | None = None,
     ) -> None:
-        self._table = table_output(settings.output)
-        if self._table is not None and settings.output_format is not None:
-            raise UsageError(f"--output-format {settings.output_format}: is JSONL; {settings.output} would be a table")
-        if self._table is not None:
-            # Dead letters keep the name that belongs to the table.
-            lines, dead = self._table.lines, settings.dead_letter_path
-            settings = dataclasses.replace(settings, output=lines, dead_letter=dead)
-        self.settings = settings
+        self._made = prepared(settings, part)
+        self.settings = settings = self._made.settings
+        self._rows = self._made.rows
         self.counts = RowCounts()
         self._send = send
         self._alive = alive
         self._tell = tell or (lambda event, facts: None)
-        strategy, own_layers = stack.split(settings.strategy)
         self._part = part
-        self._strategy: Strategy = plugins.make("strategy", strategy) if part is None else part.strategy
-        self._around = settings.layers.around(stack.parse(own_layers))
-        paths.check_apart(settings, self._around.named, self._table.path if self._table else None)
-        if provides(self._strategy, BatchingStrategy) and self._strategy.size > settings.window:
-            raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
-        columns = columns_of(settings.columns)
-        if part is None:
-            self._reader = RowReader(settings.input, columns, settings.reading, settings.more_inputs)
-        else:
-            self._reader = part.reader
-        self._rows = rows_for(settings, self._reader, uses_priorities(self._strategy))
-        self._rows.lines_before = part.range.line - 1 if part is not None else 0
         self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)
         self._closing = AsyncExitStack()
         self._built: stack.Built = []
@@ -98,8 +74,6 @@ class Process:
         self._server_name = ""
         # The input file is empty, such as the dead-letter file of a run without dead letters.
         self._empty = False
-
-    # Commands.
 
     def stop(self, why: str = "interrupted", text: str = "interrupted") -> None:
         """Stop sending; in-flight requests may take `drain_s`. The first reason is kept."""
@@ -133,17 +107,16 @@ class Process:
         """Whether every line was given out."""
         return self._intake.read_all if self._intake else False
 
-    # The run.
-
     async def run(self) -> Summary:
         """Process the remaining lines. Raises UsageError only before any file is changed."""
-        if self._table is None:
+        table = self._made.table
+        if table is None:
             return await self._run()
         if not (self.settings.resume or self.settings.overwrite):
-            self._table.check_free()
+            table.check_free()
         summary = await self._run()
         try:
-            await self._table.finish(summary, self._tell)
+            await table.finish(summary, self._tell)
         except OSError as error:
             self._end.broken(error)
             return self._summary()
@@ -153,7 +126,7 @@ class Process:
         part = self._part.range if self._part is not None else None
         if part is None:
             check_none(self.settings.output)
-        source = InputSource(self.settings.input_name, self._reader, part)
+        source = InputSource(self.settings.input_name, self._made.reader, part)
         self._empty = source.empty
         try:
             if source.waits and not await self._has_begun(source):
@@ -194,19 +167,10 @@ class Process:
             self._beginning = None
         return not self._end
 
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[tuple[Send, Alive | None, str]]:
-        if self._part is not None:
-            yield self._part.send, self._part.alive, self._part.server
-            return
+    def _connected(self) -> AbstractAsyncContextManager[tuple[Send, Alive | None, str]]:
         if self._send is not None:
-            yield self._send, self._alive, self.settings.target or ""
-            return
-        from harness.bulk.connect import connected
-
-        raise_limit()
-        async with connected(self.settings, self._strategy, self._around.keeps_answers) as found:
-            yield found
+            return nullcontext((self._send, self._alive, self.settings.target or ""))
+        return connection(self._made, self._part)
 
     async def _session(self, source: InputSource, transport: Send, alive: Alive | None) -> Summary:
         self._began = clock()()
@@ -276,7 +240,7 @@ class Process:
         """Run the strategy over all items, and again over items to be sent again."""
         with recalling(self._memory):
             while True:
-                async with aclosing(self._strategy.stream(intake, send, self._layers)) as stream:
+                async with aclosing(self._made.strategy.stream(intake, send, self._layers)) as stream:
                     async for result in stream:
                         send.unkept = 0
                         results.settle(intake, splitting.unwrapped(result))
@@ -284,7 +248,7 @@ class Process:
                     return
 
     def _layers(self, send: Send) -> Send:
-        inner = compose(send, self._around, self.settings.seed, self._closing, self._server_name, self._built)
+        inner = compose(send, self._made.layers, self.settings.seed, self._closing, self._server_name, self._built)
         assert self._meter is not None  # noqa: S101 - it is what `send` stands on
         return splitting.Split(entrance(inner, self._server, self._end, self._meter, self.counts))
 

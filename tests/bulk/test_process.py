@@ -309,7 +309,7 @@ def test_a_strategy_that_loses_items_is_found_out(tmp_path: Path) -> None:
     """Nothing is called complete that is not, and nothing is written twice."""
     write_input(tmp_path / "in.jsonl", 10)
     run = Process(settings(tmp_path), Server())
-    run._strategy = Careless()  # type: ignore[assignment] # as careless with types
+    run._made = run._made._replace(strategy=Careless())  # type: ignore[arg-type] # as careless with types
     summary = asyncio.run(run.run())
     assert (summary.complete, summary.stopped) == (False, "strategy")
     assert "gave no result for 1 lines" in summary.text

@@ -1,0 +1,72 @@
+"""The parts of a run that follow from its settings: checked before any file is made. And its connection."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from harness import plugins
+from harness.bulk import paths
+from harness.bulk.output_forms import rows_for
+from harness.bulk.part import Part
+from harness.bulk.row_items import Rows
+from harness.bulk.server_watch import Alive
+from harness.bulk.settings import ProcessSettings
+from harness.bulk.table_output import TableOutput, table_output
+from harness.client import stack
+from harness.client.errors import UsageError
+from harness.client.layer_settings import LayerSettings
+from harness.client.protocols import BatchingStrategy, provides, uses_priorities
+from harness.client.transport.open_files import raise_limit
+from harness.client.types import Send, Strategy
+from harness.load.rows import RowReader, columns_of
+
+
+class Prepared(NamedTuple):
+    """The parts of a run."""
+
+    settings: ProcessSettings
+    table: TableOutput | None
+    strategy: Strategy
+    layers: LayerSettings
+    reader: RowReader
+    rows: Rows
+
+
+def prepared(settings: ProcessSettings, part: Part | None) -> Prepared:
+    """The parts of a run, or of the run of one range. Raises UsageError."""
+    table = table_output(settings.output)
+    if table is not None and settings.output_format is not None:
+        raise UsageError(f"--output-format {settings.output_format}: is JSONL; {settings.output} would be a table")
+    if table is not None:
+        # Dead letters keep the name that belongs to the table.
+        settings = dataclasses.replace(settings, output=table.lines, dead_letter=settings.dead_letter_path)
+    name, own_layers = stack.split(settings.strategy)
+    strategy: Strategy = plugins.make("strategy", name) if part is None else part.strategy
+    layers = settings.layers.around(stack.parse(own_layers))
+    paths.check_apart(settings, layers.named, None if table is None else table.path)
+    if provides(strategy, BatchingStrategy) and strategy.size > settings.window:
+        raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
+    reader = _reader(settings) if part is None else part.reader
+    rows = rows_for(settings, reader, uses_priorities(strategy))
+    rows.lines_before = part.range.line - 1 if part is not None else 0
+    return Prepared(settings, table, strategy, layers, reader, rows)
+
+
+def _reader(settings: ProcessSettings) -> RowReader:
+    return RowReader(settings.input, columns_of(settings.columns), settings.reading, settings.more_inputs)
+
+
+@asynccontextmanager
+async def connection(of: Prepared, part: Part | None) -> AsyncIterator[tuple[Send, Alive | None, str]]:
+    """The transport, the check of the server, and the server's identity; those of a range outlive it."""
+    if part is not None:
+        yield part.send, part.alive, part.server
+        return
+    from harness.bulk.connect import connected
+
+    raise_limit()
+    async with connected(of.settings, of.strategy, of.layers.keeps_answers) as found:
+        yield found
