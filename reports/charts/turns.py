@@ -81,9 +81,8 @@ def _points(one: TurnFigures) -> list[list[float | None]]:
 
 
 def _key(cases: list[Case], theme: Theme) -> list[tuple[str, dict[str, object]]]:
-    key = [(label, style) for label, style, _ in _series(theme)[:2]]
-    streams = any(one.ttft_s is not None for case in cases for one in _turns(case))
-    return key + ([(label, style) for label, style, _ in _series(theme)[2:]] if streams else [])
+    turns = [one for case in cases for one in _turns(case)]
+    return [(label, style) for label, style, value in _series(theme) if any(value(one) is not None for one in turns)]
 
 
 def _series(theme: Theme) -> list[tuple[str, dict[str, object], Callable[[TurnFigures], float | None]]]:

@@ -60,6 +60,7 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
             result=result,
             style=style,
             sign=sign,
+            slo_holds=_holds(result),
             slo_failed=[labels.printable(line) for line in slo.failed(result.cases)],
             verdict_name=name,
             verdict_meaning=meaning,
@@ -81,6 +82,12 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
             **themes(),
         )
     )
+
+
+def _holds(result: RunResult) -> str:
+    """`SLO holds: all 4 conditions`, unless one failed, whose lines say so, or the headline says it."""
+    said = "" if slo.failed(result.cases) else slo.outcome(result.cases)
+    return "" if result.headline.startswith(said) else said
 
 
 def templates() -> Environment:

@@ -38,6 +38,8 @@ def render(result: RunResult, drawings: Sequence[Drawing] = ()) -> str:
     _, sign, name, meaning = badge_words(result)
     parts = [f"# {sign} {name}: {meaning}" if not slo.failed(result.cases) else f"# {sign} {name} ({meaning})"]
     parts += ["\n".join(f"- {escaped(line)}" for line in slo.failed(result.cases)), escaped(result.headline)]
+    if not slo.failed(result.cases) and not result.headline.startswith(held := slo.outcome(result.cases)):
+        parts.append(f"**{escaped(held)}**")
     parts.append("\n".join(f"- {escaped(finding)}" for finding in result.findings))
     parts.append(escaped(precision.words(result.precision)) if result.precision is not None else "")
     parts.append("\n".join(_reasons(result)))

@@ -355,6 +355,17 @@ def test_a_failed_slo_is_the_first_thing_that_every_report_says(capsys: pytest.C
     assert capsys.readouterr().out.splitlines()[0] == "verdict: valid, SLO failed"
 
 
+def test_an_slo_that_holds_is_said_beside_the_headline() -> None:
+    """Not only far below, at its case."""
+    result = samples.single()
+    checks = [SloCheck("p99<500ms", 0.4, 0.5, True), SloCheck("errors<1%", 0.0, 0.01, True)]
+    kept = msgspec.structs.replace(result.cases[0], slo=checks)
+    others = [msgspec.structs.replace(case, slo=[]) for case in result.cases[1:]]
+    result = msgspec.structs.replace(result, cases=[kept, *others])
+    assert "<p><strong>SLO holds: all 2 conditions</strong></p>" in html.render(result).split("<h2>")[0]
+    assert "**SLO holds: all 2 conditions**" in markdown.render(result).split("| strategy")[0]
+
+
 def test_what_layers_counted_is_in_every_report(capsys: pytest.CaptureFixture[str]) -> None:
     """In words, with its ratios, and escaped; a fault stands among the reasons of a valid run."""
     result = samples.single()
