@@ -1,8 +1,8 @@
 """A server in a process of its own that gives the same bytes to every request: the least that a server can cost.
 
-`python -m tests.bench.fixed_answers [--hold SECONDS]` prints its port and serves until its standard input ends.
-A path that holds `stream` is answered with server-sent events, each written in a turn of the loop of its own, or with
-`stream-at-once` all together; one that holds `slow` after some seconds.
+`python -m tests.bench.fixed_answers [--crowd N] [--hold SECONDS]` prints its port, and serves while its input is open.
+A path with `stream` is answered with server-sent events, each written in a turn of the loop of its own, one with
+`stream-at-once` with all of them together; one with `slow` only some seconds after N of them have come.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psutil
@@ -40,11 +40,27 @@ PIECES = [
 ]
 
 
+class Crowd:
+    """Answers that are held back until enough of them wait."""
+
+    def __init__(self, size: int, hold_s: float) -> None:
+        self.size, self.hold_s = size, hold_s
+        self.waiting: list[Callable[[], None]] = []
+
+    def add(self, answer: Callable[[], None]) -> None:
+        """Hold this answer back."""
+        self.waiting.append(answer)
+        if len(self.waiting) >= self.size:
+            waiting, self.waiting = self.waiting, []
+            for one in waiting:
+                asyncio.get_running_loop().call_later(self.hold_s, one)
+
+
 class Fixed(asyncio.Protocol):
     """One connection; a request ends with its JSON body."""
 
-    def __init__(self, hold_s: float) -> None:
-        self.hold_s = hold_s
+    def __init__(self, crowd: Crowd) -> None:
+        self.crowd = crowd
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
@@ -55,7 +71,7 @@ class Fixed(asyncio.Protocol):
             return
         line = data[: data.find(b"\r\n")]
         if b"slow" in line:
-            self.loop.call_later(self.hold_s, self.answer, line)
+            self.crowd.add(lambda: self.answer(line))
         else:
             self.answer(line)
 
@@ -78,9 +94,12 @@ class Fixed(asyncio.Protocol):
 
 
 @contextlib.contextmanager
-def fixed_answers(hold_s: float = 5.0) -> Iterator[tuple[str, psutil.Process]]:
-    """Serve from a second process; gives the URL and the process. `hold_s` is the time of a slow answer."""
-    command = [sys.executable, "-m", "tests.bench.fixed_answers", "--hold", str(hold_s)]
+def fixed_answers(crowd: int = 1, hold_s: float = 0.0) -> Iterator[tuple[str, psutil.Process]]:
+    """Serve from a second process; gives the URL and the process.
+
+    A slow answer waits for `crowd` of them, and `hold_s` more.
+    """
+    command = [sys.executable, "-m", "tests.bench.fixed_answers", "--crowd", str(crowd), "--hold", str(hold_s)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
@@ -91,17 +110,19 @@ def fixed_answers(hold_s: float = 5.0) -> Iterator[tuple[str, psutil.Process]]:
         process.communicate()
 
 
-async def _serve(hold_s: float) -> None:
+async def _serve(size: int, hold_s: float) -> None:
     raise_limit()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Fixed(hold_s), "127.0.0.1", 0, backlog=4096)
+    crowd = Crowd(size, hold_s)
+    server = await loop.create_server(lambda: Fixed(crowd), "127.0.0.1", 0, backlog=4096)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--hold", type=float, default=5.0, help="seconds of a slow answer")
+    parser.add_argument("--crowd", type=int, default=1, help="slow answers that wait for each other")
+    parser.add_argument("--hold", type=float, default=0.0, help="seconds that they wait after that")
     options = parser.parse_args()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(options.hold))
+        runner.run(_serve(options.crowd, options.hold))

@@ -120,14 +120,17 @@ def main(arguments: list[str]) -> int:
     """Print the figures; exit code 1 if a request failed, 2 if the machine does not allow the connections."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--connections", type=int, default=10_000)
-    parser.add_argument("--hold", type=float, default=8.0, help="seconds that each answer is held back")
+    parser.add_argument("--hold", type=float, default=1.0, help="seconds that answers are held back after the last")
     parser.add_argument("--json", type=Path, default=None, help="also write the figures to this file")
     options = parser.parse_args(arguments)
     open_files.raise_limit()
     if lacking := list(missing(options.connections)):
         print("\n".join(lacking), file=sys.stderr)
         return 2
-    with fixed_answers(options.hold) as (url, _), asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with (
+        fixed_answers(options.connections, options.hold) as (url, _),
+        asyncio.Runner(loop_factory=new_event_loop) as runner,
+    ):
         found = runner.run(measured(url, options.connections))
     for kind, figures in found.items():
         print(kind)

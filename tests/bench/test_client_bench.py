@@ -20,6 +20,8 @@ from harness.client.tasks.similarity import Similarity
 from harness.client.transport.async_http import HttpTransport
 from harness.client.types import Item, Outcome, Request, Response, Send
 from harness.experiment.event_loop import new_event_loop
+from tests.bench.fixed_answers import EVENTS, fixed_answers
+from tests.bench.transports import Cost, costs, table
 from tests.bench.wire import mock
 
 CALLS = 20_000
@@ -124,6 +126,20 @@ def test_the_transport_costs_no_more_than_bare_aiohttp(benchmark: Any) -> None:
         f"\nbare aiohttp {bare_s * 1e6:.0f} µs, transport {ours_s * 1e6:.0f} µs CPU a request ({ours_s / bare_s:.2f})"
     )
     assert ours_s <= 1.1 * bare_s
+
+
+@pytest.mark.slow
+def test_the_lean_transport_costs_little_more_than_a_bare_protocol(benchmark: Any) -> None:
+    """With instants, outcomes, time-outs and checked answers; and a fraction of aiohttp."""
+    found: list[dict[str, Cost]] = []
+    with fixed_answers() as (url, _):
+        benchmark.pedantic(lambda: found.append(costs(url, 8_000, 3)), rounds=1, warmup_rounds=0)
+    us = {name: cost.cpu_us for name, cost in found[0].items()}
+    benchmark.extra_info.update({name: round(cost, 1) for name, cost in us.items()})
+    print("\n" + "\n".join(table(found[0])))
+    assert us["JSON: lean"] <= 2.0 * us["JSON: bare protocol"]
+    assert us["JSON: lean"] <= us["JSON: bare aiohttp"] / 4
+    assert us[f"SSE, {EVENTS} at once: lean"] <= us[f"SSE, {EVENTS} at once: bare aiohttp"] / 2.5
 
 
 def _task_cost_s(task: Any, row: dict[str, Any], body: bytes) -> float:

@@ -15,7 +15,7 @@ CONNECTIONS = 200
 
 
 def test_all_requests_are_in_flight_at_once_and_all_are_answered() -> None:
-    with fixed_answers(0.5) as (url, _), asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with fixed_answers(CONNECTIONS) as (url, _), asyncio.Runner(loop_factory=new_event_loop) as runner:
         found = runner.run(many_connections.measured(url, CONNECTIONS))
     assert len(found) == 2
     for figures in found.values():

@@ -19,7 +19,7 @@ HEADS_MAX = 2_048  # that are kept; a task may put a field of each item into its
 def common_headers(host: str) -> dict[str, str]:
     """Headers of every request to this host and port."""
     return {
-        "Host": host,
+        "Host": host if host.isascii() else host.encode("idna").decode(),
         "User-Agent": "paceline",
         "Accept": "*/*",
         "Content-Type": "application/json",

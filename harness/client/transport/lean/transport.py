@@ -106,6 +106,8 @@ class LeanTransport(AttemptSend):
         self._connect_timeout_s, self._first_byte_timeout_s = connect_timeout_s, first_byte_timeout_s
         self._first_byte: Expiry | None = None
         self._pool: Pool | None = None
+        # The same, if the short way is open.
+        self._short_way: Pool | None = None
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
@@ -113,7 +115,9 @@ class LeanTransport(AttemptSend):
         self._pool = Pool(self._open, self._connections, KEEPALIVE_S, self._now)
         self._expiry = Expiry(self._timeout_s, Connection.expire)
         self._deadlines = Deadlines(Connection.expire)
-        if (first_s := self._first_byte_timeout_s) is not None:
+        if (first_s := self._first_byte_timeout_s) is None:
+            self._short_way = self._pool
+        else:
             self._first_byte = Expiry(first_s, lambda connection: connection.expire_unheard(first_s))
         return self
 
@@ -157,21 +161,17 @@ class LeanTransport(AttemptSend):
 
         It is one coroutine, because each one more costs a hundredth of a small request.
         """
-        pool, now = self._pool, self._now
+        pool, now = self._short_way, self._now
         sent = now()
-        if (
-            pool is None
-            or request.deadline <= sent
-            or self._first_byte is not None
-            or (connection := pool.idle(sent)) is None
-        ):
+        if pool is None or request.deadline <= sent or (connection := pool.idle(sent)) is None:
             return await super().__call__(request)
         response = Response(Outcome.connection_error, sent=sent)
         if request.progress is not None:
             request.progress.sent = sent
         deadline, expiry, again = request.deadline, self._expiry, False
         group = self._deadlines.watch(connection, deadline) if deadline < sent + self._timeout_s else _NO_GROUP
-        expiry.watched[connection] = sent
+        watched = expiry.watched
+        watched[connection] = sent
         if not expiry.is_started:
             expiry.start()
         try:
@@ -198,7 +198,7 @@ class LeanTransport(AttemptSend):
             error.response = response  # type: ignore[attr-defined]
             raise
         finally:
-            expiry.watched.pop(connection, None)
+            watched.pop(connection, None)
             group.discard(connection)
             pool.put_back(connection, connection.end(response.done))
         return await self._again(pool, request, response) if again else response
