@@ -156,6 +156,13 @@ class Ladder:
             assert recorder.ok == requests
 
     async def _strategy(self, requests: int) -> None:
+        await self._played(requests, plugins.make("strategy", f"queue-stream:concurrency={IN_FLIGHT}"))
+
+    async def adaptive(self, requests: int) -> None:
+        """The rung of the strategy with a limit that learns from every answer."""
+        await self._played(requests, plugins.make("strategy", f"adaptive:maximum={IN_FLIGHT}"))
+
+    async def _played(self, requests: int, strategy: Strategy) -> None:
         task, pair = self._task, self._pair
 
         async def items() -> AsyncIterator[Item]:
@@ -165,7 +172,7 @@ class Ladder:
         async with self._player(requests, False) as (player, recorder):
             async with AsyncExitStack() as closing:
                 layers = player._layers(ClientApplication(0, 1), recorder, closing, "")
-                async for _ in player._strategy().stream(items(), NullSend(), layers):
+                async for _ in strategy.stream(items(), NullSend(), layers):
                     pass
             assert recorder.ok == requests
 
@@ -185,9 +192,21 @@ class Ladder:
         recorder.end(player.summary(recorder, 1.0, None))
 
 
+def adaptive_us(folder: Path, requests: int, rounds: int) -> dict[str, float]:
+    """CPU microseconds per request that the adaptive strategy costs more than queue-stream."""
+    ladder = Ladder(folder)
+    rungs = {"queue-stream": ladder._strategy, "adaptive": ladder.adaptive}
+    found = least_us(rungs, requests, rounds)
+    return {"strategy adaptive, more than queue-stream": found["adaptive"] - found["queue-stream"]}
+
+
 def ladder_us(folder: Path, requests: int, rounds: int) -> dict[str, float]:
+    """CPU microseconds per request of each rung."""
+    return least_us(Ladder(folder).rungs(), requests, rounds)
+
+
+def least_us(rungs: dict[str, Rung], requests: int, rounds: int) -> dict[str, float]:
     """CPU microseconds per request of each rung, the least of the rounds."""
-    rungs = Ladder(folder).rungs()
     best = dict.fromkeys(rungs, float("inf"))
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         for _ in range(rounds):
@@ -307,7 +326,8 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         ladder = ladder_us(Path(folder), options.requests, options.rounds)
-    others = feeds_us() | transports_us(options.requests // 2, options.rounds) | locust_us(options.requests)
+        others = adaptive_us(Path(folder), options.requests, options.rounds)
+    others |= feeds_us() | transports_us(options.requests // 2, options.rounds) | locust_us(options.requests)
     print("\n".join(table(ladder, others)))
     if options.json:
         options.json.write_text(json.dumps({"ladder_us": ladder, "others_us": others}, indent=1))
