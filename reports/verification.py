@@ -35,7 +35,7 @@ HOW = (
 )
 NAMES: dict[Kind, str] = {"good": "supported", "bad": "refuted", "unclear": "not established"}
 _KINDS: dict[str, Kind] = {"supported": "good", "refuted": "bad"}
-NOTE = "Loads above 0.85 of the capacity are no test: there an error of the service time grows by 1 / (1 - share)."
+NOTE = "Loads above 0.9 of the capacity are no test: there an error of the service time grows by 1 / (1 - share)."
 
 
 def table(found: Verification) -> list[list[str]]:

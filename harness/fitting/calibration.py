@@ -39,6 +39,8 @@ class Plan:
     level_s: float = 15.0
     items: int = 2500
     seed: int = 1
+    # After this time no load is repeated.
+    time_s: float = 300.0
     # Loads with other random numbers than those before.
     lengths: str = "levels"
 
@@ -189,7 +191,9 @@ class Calibrating:
         reasons: list[Reason] = []
         for turn in range(TRIES):
             name = load.name if not turn else f"{load.name}, again"
-            self._say(name)
+            if turn and time.monotonic() - self._began + load.seconds > self._plan.time_s:
+                break
+            self._say(f"{name}, up to {load.seconds:.3g} s")
             seen, reasons = self._bench.play(replace(load, name=name))
             if counts and (batches := self._bench.batches() if self._white_box else []):
                 self._found.batches[name] = batches

@@ -48,7 +48,7 @@ def fits(calibration: Calibration, tolerance_s: float, fixed: Fixed | None = Non
     if loads[0].shapes[0].output:
         return [_of_streams(loads, bounds)]
     if calibration.batches:
-        return [of_log(calibration, bounds)]
+        return [of_log(calibration, bounds, fixed or Fixed())]
     return _of_batches(loads, bounds, tolerance_s, fixed or Fixed())
 
 
@@ -198,7 +198,7 @@ def _padded(loads: Sequence[Seen], structure: Structure, tolerance_s: float) -> 
     return next((one, found) for one, found in tried if found.spread <= least + 1e-9)
 
 
-def of_log(calibration: Calibration, bounds: Refusals) -> Fit:
+def of_log(calibration: Calibration, bounds: Refusals, fixed: Fixed) -> Fit:
     """The fit of a server that tells its batches."""
     loads = list(calibration.batches.values())
     batches = [one for load in loads for one in load]
@@ -209,8 +209,8 @@ def of_log(calibration: Calibration, bounds: Refusals) -> Fit:
     linger_s = calibration.queue_s if calibration.queue_s > white_box.LINGER_MIN_S else 0.0
     scale = white_box.scale(idle, alone) if alone and idle.shapes[0].items == 1 else 1.0
     found = white_box.law_of(batches, max(0.0, overhead_s - linger_s), linger_s, scale)
-    workers = white_box.workers(loads)
-    most = max(one.items for one in batches)
+    workers = white_box.workers(loads) if fixed.workers is None else fixed.workers
+    most = max(one.items for one in batches) if fixed.batch_items is None else fixed.batch_items
     pad = max(1, round(white_box.pad_multiple(batches) / scale))
     structure = Structure(0 if workers >= UNBOUNDED else workers, most, pad, lingers=linger_s > 0)
     tokens = max(one.items * one.length for one in batches)

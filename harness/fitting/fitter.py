@@ -80,7 +80,7 @@ class FitSettings:
         """The loads, as long as the time allows."""
         low, high = bounds_of(self.lengths)
         share = self.time_s / TIME_S
-        return Plan(low, high, idle_s=24 * share, level_s=14 * share, seed=self.seed)
+        return Plan(low, high, idle_s=24 * share, level_s=14 * share, seed=self.seed, time_s=self.time_s)
 
     def run(self, simulated: bool) -> Run:
         """The run whose records the calibration is. Raises UsageError."""

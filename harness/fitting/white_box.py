@@ -17,6 +17,8 @@ from harness.fitting.seen import Floats, Seen
 
 LINGER_MIN_S = 0.0005
 """A request alone that waits less did not wait for others."""
+LOG_MAX = 1024
+"""Batches that a server remembers."""
 _ALIKE = 0.03
 
 
@@ -46,10 +48,12 @@ def _end(batch: Batch) -> float:
 
 
 def overheads(idle: Seen, batches: Sequence[Batch]) -> Floats:
-    """What each request alone took beside its batch."""
+    """What each request alone took beside its batch; one mean where a request has several batches."""
+    durations = np.array([one.duration_s for one in batches])
     count = min(len(idle), len(batches))
-    durations = np.array([one.duration_s for one in batches[-count:]])
-    return np.asarray(np.maximum(1e-6, idle.latency[-count:] - durations))
+    if len(batches) < LOG_MAX and len(batches) > 1.1 * len(idle):
+        return np.array([max(1e-6, float(idle.latency.mean()) - float(durations.sum()) / len(idle))])
+    return np.asarray(np.maximum(1e-6, idle.latency[-count:] - durations[-count:]))
 
 
 def scale(idle: Seen, batches: Sequence[Batch]) -> float:

@@ -21,7 +21,7 @@ class VerifiedRow(msgspec.Struct, frozen=True):
     floor: float  # how far the real server is from itself
     tolerance: float
     status: VerifiedStatus
-    sensitivity: float | None = None  # 1 / (1 - share of the capacity), above 0.85 of it
+    sensitivity: float | None = None  # 1 / (1 - share of the capacity), above 0.9 of it
 
 
 class Verification(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ import pytest
 from harness.fitting.calibration import Plan
 from harness.fitting.estimates import fit
 from harness.fitting.fitter import FitSettings, Fitted, NotFitted, fit_server
+from mock_server.proof import digest
 from tests.bench.fit_recovery import KINDS, calibrated, misses
 
 SHORT = Plan(idle_s=6.0, level_s=4.0, items=400)
@@ -52,3 +53,23 @@ def test_a_server_that_changes_is_refused_and_not_fitted_quietly(more: str, why:
 def test_a_server_whose_answers_fail_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFitted, match=r"of the requests of the load '.*' failed"):
         fitted(TWO_WORKERS + '[[faults]]\nkind = "status"\nstatus = 500\nprobability = 0.2\n', tmp_path, 20.0)
+
+
+def test_the_same_seed_gives_the_same_profile(tmp_path: Path) -> None:
+    found = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        found.append(fitted("[service]\nbase_s = 0.02\n[capacity]\nworkers = 2\n", tmp_path / name, 20.0).profile)
+    assert digest(found[0]) == digest(found[1])
+
+
+def test_what_the_user_knows_is_not_changed(tmp_path: Path) -> None:
+    (tmp_path / "server.toml").write_text(TWO_WORKERS)
+    wanted = FitSettings(
+        out=tmp_path / "my.toml", server=str(tmp_path / "server.toml"), records=tmp_path / "records", time_s=20.0,
+        workers=3, batch_items=1,
+    )  # fmt: skip
+    found = fit_server(wanted, lambda text: None, simulated=True)
+    assert found.profile.capacity.workers == 3
+    # And it does not explain the server.
+    assert found.refused

@@ -72,7 +72,7 @@ def test_a_fit_writes_a_profile_that_can_be_served(
     assert code_of(arguments) == 0
     out, error = capsys.readouterr()
     assert "structure: 1 worker, no batches" in out
-    assert "fit 1: warm-up 1" in error
+    assert "fit 1: warm-up 1, up to 2 s" in error
     assert "written: my.toml; measure it: paceline verify --server my.toml" in error
     profile = load("my.toml")
     assert profile.service.base_s == pytest.approx(0.01, rel=1e-3)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.list import entries
 from harness.fitting.profile_file import toml_of, with_proof, write
+from mock_server import profiles
 from mock_server.app import create
 from mock_server.jitter import Empirical, Lognormal
 from mock_server.profile import Capacity, Limits, Network, Profile, Service, in_real_time
@@ -81,3 +83,13 @@ def test_a_mock_process_waits_only_for_what_it_does_not_take_anyway() -> None:
     # Four times as fast: its own part stays as long as it is.
     faster = in_real_time(fitted(), 4.0)
     assert faster.network.overhead_s / 4 == pytest.approx(max(0, 0.00123457 / 4 - 0.0004))
+
+
+def test_the_list_of_profiles_marks_fitted_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(fitted(), tmp_path / "mine.toml")
+    (tmp_path / "plain.toml").write_text("# A plain one.\n[service]\nbase_s = 0.01\n")
+    monkeypatch.setattr(profiles, "_HERE", tmp_path)
+    found = entries("profile")
+    assert found["plain"] == {"summary": "A plain one.", "settings": {}}
+    assert found["mine"]["fitted"].startswith("fitted to http://127.0.0.1:8000 on 2026-11-29, verified: supported")
+    assert found["mine"]["summary"] == f"Fitted to a server. [{found['mine']['fitted']}]"

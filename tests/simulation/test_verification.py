@@ -1,0 +1,44 @@
+"""A profile against servers in virtual time: the same one is not refuted, a slower one is.
+
+Ten seeds with a fit before: `python -m tests.bench.verify_changes`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.fitting.verifier import VerifySettings, verify
+from harness.measure.verification_result import Verification
+
+SERVER = '[service]\nbase_s = {base}\n[service.jitter]\nkind = "lognormal"\ncv = 0.1\n[capacity]\nworkers = 2\n'
+
+
+def verified(base_s: float, tmp_path: Path, more: str = "") -> Verification:
+    """The profile has 20 ms."""
+    (tmp_path / "my.toml").write_text(SERVER.format(base=0.020) + more)
+    (tmp_path / "server.toml").write_text(SERVER.format(base=base_s) + more)
+    settings = VerifySettings(
+        server=str(tmp_path / "my.toml"), against=str(tmp_path / "server.toml"), duration_s=3.0, out=tmp_path / "out"
+    )
+    return verify(settings, lambda text: None, simulated=True).result
+
+
+def test_the_same_server_is_not_refuted_and_gets_the_same_schedules(tmp_path: Path) -> None:
+    found = verified(0.020, tmp_path, "[limits]\nin_flight = 40\n")
+    assert found.status != "refuted"
+    assert 95 < found.capacity_per_s < 105
+    # Four loads of arrivals twice, and a burst: equal hashes on both servers.
+    assert {name.partition(" (")[0] for name in found.schedules} >= {"Poisson at 0.3", "Poisson at 0.8", "on and off"}
+    refused = {row.load: row for row in found.rows if row.figure == "refused"}
+    assert refused["Poisson at 0.3"].status == "bounded below"
+    assert refused["burst of 64"].measured > 0.2
+    assert refused["burst of 64"].status == "supported"
+
+
+def test_a_server_that_is_a_fifth_slower_is_refuted(tmp_path: Path) -> None:
+    found = verified(0.024, tmp_path)
+    assert found.status == "refuted"
+    low = next(row for row in found.rows if row.load == "Poisson at 0.3" and row.figure == "p50")
+    assert low.status == "refuted"
+    assert low.error is not None
+    assert -0.25 < low.error < -0.1
