@@ -97,9 +97,10 @@ class Fleet:
             await asyncio.to_thread(opening.check_server, self.settings.target)
         await self._engine.open()
         try:
-            await asyncio.to_thread(joiner.open, history.joined)
+            await asyncio.to_thread(joiner.claim, history.joined)
             journal = opening.begin(history)
             try:
+                joiner.cut()
                 leases = self._restored(history)
                 cutter = self._cutter(opening, history)
                 self._coordinator = Coordinator(
@@ -114,6 +115,9 @@ class Fleet:
                     self._note,
                     self._fleet.keep_parts,
                 )
+                if self._end:
+                    # It was stopped before there was a coordinator.
+                    self._coordinator.stop("drain")
                 return await self._session(opening, history, self._coordinator)
             finally:
                 journal.close()

@@ -35,8 +35,8 @@ class Joiner:
         self._keep_parts = keep_parts
         self.state = Joined()
 
-    def open(self, state: Joined) -> None:
-        """Open the files and cut them back to a state of the journal. Raises UsageError for changed bytes."""
+    def claim(self, state: Joined) -> None:
+        """Open the files, and change nothing. Raises UsageError for changed bytes, or if another process has them."""
         self.state = state
         try:
             self.output.claim(state.output_bytes, state.output_crc)
@@ -44,8 +44,11 @@ class Joiner:
         except UsageError:
             self.undo()
             raise
-        self.output.cut(state.output_bytes)
-        self.dead_letter.cut(state.dead_bytes)
+
+    def cut(self) -> None:
+        """Cut the files back to the state that was claimed. The journal must be there."""
+        self.output.cut(self.state.output_bytes)
+        self.dead_letter.cut(self.state.dead_bytes)
 
     def append(self, ready: list[tuple[Range, Report]]) -> Joined:
         """Append parts and sync; the state to write to the journal. May take long. Raises OSError and UsageError."""

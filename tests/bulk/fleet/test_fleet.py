@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from random import Random
@@ -9,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from harness.bulk import Summary
+from harness.bulk.fleet import FleetSettings
+from harness.bulk.fleet.fleet import Fleet
 from harness.bulk.fleet.messages import Beat
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from tests.bulk import helpers
-from tests.bulk.fleet.inside import check_whole, go, settings
+from tests.bulk.fleet.inside import InsideEngine, check_whole, go, settings
 from tests.bulk.helpers import Server, rows, write_input
 
 LINES = 420
@@ -253,3 +257,33 @@ def test_a_changed_input_is_refused(tmp_path: Path) -> None:
     write_input(tmp_path / "in.jsonl", 200, text="other")
     with pytest.raises(UsageError, match="is not the input"):
         go(settings(tmp_path, resume=True))
+
+
+def test_a_complete_output_that_was_changed_is_refused(tmp_path: Path) -> None:
+    """Nothing to do means that the answers are there."""
+    write_input(tmp_path / "in.jsonl", 60)
+    wanted = settings(tmp_path, resume=True)
+    assert go(wanted).passed
+    (tmp_path / "out.jsonl").write_text("")
+    with pytest.raises(UsageError, match="it has changed since"):
+        go(wanted)
+    assert go(settings(tmp_path, overwrite=True)).passed
+    check_whole(tmp_path, 60)
+
+
+def test_a_run_that_is_stopped_while_it_starts_sends_nothing(tmp_path: Path) -> None:
+    """And continues later."""
+    write_input(tmp_path / "in.jsonl", 60)
+    server = Server()
+
+    async def session() -> Summary:
+        engine = InsideEngine(server)
+        fleet = Fleet(settings(tmp_path), FleetSettings(workers=2), engine)
+        engine.on_open = fleet.stop
+        return await fleet.run()
+
+    summary = asyncio.run(session())
+    assert summary.stopped == "interrupted"
+    assert not server.calls
+    assert go(settings(tmp_path, resume=True)).passed
+    check_whole(tmp_path, 60)
