@@ -8,7 +8,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import os
 import zlib
 from pathlib import Path
 
@@ -130,8 +129,3 @@ def _add_tables(found: RowCounts, counts: RowCounts) -> None:
             table[status] = table.get(status, 0) + number
     for kind, sample in counts.samples.items():
         found.samples.setdefault(kind, sample)
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file; 0 if there is none."""
-    return os.path.getsize(path) if path.exists() else 0
