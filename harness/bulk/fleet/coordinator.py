@@ -27,7 +27,7 @@ from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
 
 # A range whose workers die so often, without one more line that is done, ends the run.
-_DEATHS_MAX = 3
+_DEATHS_MAX = 5
 # Parts that are joined at once.
 _BATCH = 16
 

@@ -1,7 +1,7 @@
 """A session of a run with several workers, beside `Process` for one: the same events, the same summary.
 
 Rules of this file
-  1. One task attends to each worker. A worker that is lost is replaced, after a pause that grows.
+  1. One task attends to each worker (`attending`). A worker that is lost is replaced, after a pause that grows.
   2. However the session ends, finished ranges are joined, and `resume` continues with the others.
 """
 
@@ -15,14 +15,15 @@ import msgspec
 from harness.base import units
 from harness.base.clock import clock
 from harness.bulk.ending import EarlyEnd, Summary, summary
+from harness.bulk.fleet.attending import attend
 from harness.bulk.fleet.coordinator import Coordinator
 from harness.bulk.fleet.cutter import Cuts, Cutter
-from harness.bulk.fleet.engines.engine import Contact, Engine
+from harness.bulk.fleet.engines.engine import Engine
 from harness.bulk.fleet.files_cutter import FilesCutter
 from harness.bulk.fleet.governor import Governor, limit_of
 from harness.bulk.fleet.joining import Joiner, total
 from harness.bulk.fleet.journal import History
-from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError
+from harness.bulk.fleet.messages import Order
 from harness.bulk.fleet.opening import Opening
 from harness.bulk.fleet.settings import FleetSettings
 from harness.bulk.fleet.status import Snapshot, begun_counts, write_snapshot
@@ -35,12 +36,7 @@ from harness.client.errors import UsageError
 from harness.plugins import make
 
 TTL_S = 15.0
-# A worker that is silent for so many times the life of a lease is ended.
-_SILENT_TTLS = 2
 _STATUS_S = 0.5
-_AGAIN_MIN_S, _AGAIN_MAX_S = 0.2, 10.0
-# Losses in a row of one worker, without a beat in between, that end the run.
-_STARTS_MAX = 3
 
 
 class Fleet:
@@ -97,9 +93,10 @@ class Fleet:
             await asyncio.to_thread(opening.check_server, self.settings.target)
         await self._engine.open()
         try:
-            await asyncio.to_thread(joiner.open, history.joined)
+            await asyncio.to_thread(joiner.claim, history.joined)
             journal = opening.begin(history)
             try:
+                joiner.cut()
                 leases = self._restored(history)
                 cutter = self._cutter(opening, history)
                 self._coordinator = Coordinator(
@@ -114,6 +111,9 @@ class Fleet:
                     self._note,
                     self._fleet.keep_parts,
                 )
+                if self._end:
+                    # It was stopped before there was a coordinator.
+                    self._coordinator.stop("drain")
                 return await self._session(opening, history, self._coordinator)
             finally:
                 journal.close()
@@ -193,33 +193,11 @@ class Fleet:
         )
 
     async def _attend(self, coordinator: Coordinator, order: Order) -> None:
-        """Keep one worker going until nothing is left to do; replace it when it is lost."""
-        failures, again_s, count = 0, _AGAIN_MIN_S, 0
-        while not coordinator.leases.all_done and not coordinator.stopping:
-            count += 1
-            name = order.worker if count == 1 else f"{order.worker}.{count}"
-            beats = 0
-            try:
-                contact = await self._engine.start(msgspec.structs.replace(order, worker=name))
-                try:
-                    async for _ in _beats(coordinator, contact):
-                        beats += 1
-                    return
-                finally:
-                    await contact.close()
-            except WorkerLostError as error:
-                coordinator.lost(name, str(error))
-                self._note(f"{name}: {error}")
-                failures, again_s = (failures + 1, min(2 * again_s, _AGAIN_MAX_S)) if not beats else (0, _AGAIN_MIN_S)
-                if failures >= _STARTS_MAX:
-                    coordinator.fail("worker", f"workers cannot be started: {error}")
-            except UsageError as error:
-                coordinator.fail("usage", str(error))
-            except OSError as error:
-                self._end.broken(error)
-                coordinator.stop("drain")
-            if not coordinator.stopping:
-                await asyncio.sleep(again_s)
+        try:
+            await attend(self._engine, coordinator, order, self._note)
+        except OSError as error:
+            self._end.broken(error)
+            coordinator.stop("drain")
 
     def _finished(self, opening: Opening, coordinator: Coordinator) -> Summary:
         counts = self._counts(coordinator)
@@ -295,23 +273,3 @@ def _snapshot(coordinator: Coordinator, facts: dict[str, Any]) -> Snapshot:
         governor.throttle.factor,
         governor.throttle.pause_s(now),
     )
-
-
-async def _next_beat(contact: Contact, reply: Reply) -> Beat:
-    """The next beat of a worker. Raises WorkerLostError also for one that is alive but silent: it holds slots."""
-    silent_s = _SILENT_TTLS * TTL_S
-    try:
-        return await asyncio.wait_for(contact.exchange(reply), silent_s)
-    except TimeoutError:
-        raise WorkerLostError(f"no sign of life for {units.seconds(silent_s)}") from None
-
-
-async def _beats(coordinator: Coordinator, contact: Contact) -> Any:
-    """Exchange messages with a worker until it leaves."""
-    reply = Reply()
-    while True:
-        beat = await _next_beat(contact, reply)
-        reply = coordinator.beat(beat)
-        yield beat
-        if beat.leaves:
-            return

@@ -8,7 +8,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import os
 import zlib
 from pathlib import Path
 
@@ -35,8 +34,8 @@ class Joiner:
         self._keep_parts = keep_parts
         self.state = Joined()
 
-    def open(self, state: Joined) -> None:
-        """Open the files and cut them back to a state of the journal. Raises UsageError for changed bytes."""
+    def claim(self, state: Joined) -> None:
+        """Open the files, and change nothing. Raises UsageError for changed bytes, or if another process has them."""
         self.state = state
         try:
             self.output.claim(state.output_bytes, state.output_crc)
@@ -44,8 +43,11 @@ class Joiner:
         except UsageError:
             self.undo()
             raise
-        self.output.cut(state.output_bytes)
-        self.dead_letter.cut(state.dead_bytes)
+
+    def cut(self) -> None:
+        """Cut the files back to the state that was claimed. The journal must be there."""
+        self.output.cut(self.state.output_bytes)
+        self.dead_letter.cut(self.state.dead_bytes)
 
     def append(self, ready: list[tuple[Range, Report]]) -> Joined:
         """Append parts and sync; the state to write to the journal. May take long. Raises OSError and UsageError."""
@@ -127,8 +129,3 @@ def _add_tables(found: RowCounts, counts: RowCounts) -> None:
             table[status] = table.get(status, 0) + number
     for kind, sample in counts.samples.items():
         found.samples.setdefault(kind, sample)
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file; 0 if there is none."""
-    return os.path.getsize(path) if path.exists() else 0

@@ -21,6 +21,7 @@ from harness.bulk.fleet.settings import FleetSettings
 from harness.bulk.journal import Checkpoint, Past
 from harness.bulk.leases.range import Range
 from harness.bulk.output_forms import rows_for
+from harness.bulk.saving import Store
 from harness.bulk.settings import ProcessSettings
 from harness.bulk.source import InputSource
 from harness.bulk.tally import RowCounts
@@ -115,9 +116,11 @@ class Opening:
 
     def _after_one_process(self, past: Past) -> History | None:
         self._check_same(past.fingerprint)
-        if resume.is_complete(past, self.fingerprint):
-            return None
         last = past.checkpoint
+        if resume.is_complete(past, self.fingerprint):
+            store = Store(self.settings.output, self.settings.dead_letter_path, True, lambda pending: {})
+            store.check(last)
+            return None
         if not last.complete or past.records or not self.source.can_be_cut:
             raise UsageError(
                 f"{self.settings.output}: was begun without --workers; finish it without, or --overwrite starts over"
@@ -140,15 +143,14 @@ class Opening:
         try:
             if self.settings.overwrite:
                 self.parts.remove_all()
+                with suppress(FileNotFoundError):
+                    os.unlink(self.settings.output + ".journal")
             self.parts.folder.mkdir(exist_ok=True)
             (self.parts.folder / RUN_FILE).write_text(history.head.token, encoding="utf-8")
             journal = CoordinatorJournal(self.parts.journal)
             journal.create(history)
         except OSError as error:
             raise UsageError(f"{error.filename or self.parts.folder}: {error.strerror or error}") from error
-        if self.settings.overwrite:
-            with suppress(FileNotFoundError):
-                os.unlink(self.settings.output + ".journal")
         return journal
 
     def finish(self, joined: Joined, counts: RowCounts) -> None:

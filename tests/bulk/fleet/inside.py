@@ -29,12 +29,15 @@ class InsideEngine:
 
     def __init__(self, send: Send, dies: Spoil | None = None, hangs: Spoil | None = None) -> None:
         self.send = send
+        # Called when the engine is opened.
+        self.on_open: Callable[[], None] = lambda: None
         self._hangs = hangs or (lambda worker, beat: False)
         self.started: list[str] = []
         self._dies = dies or (lambda worker, beat: False)
 
     async def open(self) -> None:
         """Nothing to prepare."""
+        self.on_open()
 
     async def start(self, order: Order) -> InsideContact:
         """A worker; its order goes through the same encoding as to another process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from random import Random
@@ -9,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from harness.bulk import Summary
+from harness.bulk.fleet import FleetSettings
+from harness.bulk.fleet.fleet import Fleet
 from harness.bulk.fleet.messages import Beat
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from tests.bulk import helpers
-from tests.bulk.fleet.inside import check_whole, go, settings
+from tests.bulk.fleet.inside import InsideEngine, check_whole, go, settings
 from tests.bulk.helpers import Server, rows, write_input
 
 LINES = 420
@@ -64,7 +68,7 @@ def test_workers_that_die_are_replaced_and_nothing_is_lost(tmp_path: Path) -> No
     rng, deaths = Random(3), []
 
     def dies(worker: str, beat: Beat) -> bool:
-        if len(deaths) < 6 and beat.progress and rng.random() < 0.25:
+        if len(deaths) < 4 and beat.progress and rng.random() < 0.25:
             deaths.append(beat.in_flight)
             return True
         return False
@@ -134,7 +138,7 @@ def test_a_range_that_ends_its_workers_ends_the_run(tmp_path: Path) -> None:
     server = Server(turns=lambda index: 50)
     summary = go(settings(tmp_path), server, dies=dies)
     assert summary.stopped == "worker"
-    assert "lines 51 to 100 ended 3 workers" in summary.text
+    assert "lines 51 to 100 ended 5 workers" in summary.text
     assert summary.resumable
 
 
@@ -153,7 +157,7 @@ def test_a_run_continues_with_another_number_of_workers(tmp_path: Path, workers:
         go(settings(tmp_path))
     assert go(settings(tmp_path, resume=True), server, workers=workers, range_lines=999).passed
     check_whole(tmp_path, LINES)
-    assert sum(server.calls.values()) - LINES <= 3 * 16
+    assert sum(server.calls.values()) - LINES <= 5 * 16
 
 
 def test_overwrite_starts_over(tmp_path: Path) -> None:
@@ -253,3 +257,33 @@ def test_a_changed_input_is_refused(tmp_path: Path) -> None:
     write_input(tmp_path / "in.jsonl", 200, text="other")
     with pytest.raises(UsageError, match="is not the input"):
         go(settings(tmp_path, resume=True))
+
+
+def test_a_complete_output_that_was_changed_is_refused(tmp_path: Path) -> None:
+    """Nothing to do means that the answers are there."""
+    write_input(tmp_path / "in.jsonl", 60)
+    wanted = settings(tmp_path, resume=True)
+    assert go(wanted).passed
+    (tmp_path / "out.jsonl").write_text("")
+    with pytest.raises(UsageError, match="it has changed since"):
+        go(wanted)
+    assert go(settings(tmp_path, overwrite=True)).passed
+    check_whole(tmp_path, 60)
+
+
+def test_a_run_that_is_stopped_while_it_starts_sends_nothing(tmp_path: Path) -> None:
+    """And continues later."""
+    write_input(tmp_path / "in.jsonl", 60)
+    server = Server()
+
+    async def session() -> Summary:
+        engine = InsideEngine(server)
+        fleet = Fleet(settings(tmp_path), FleetSettings(workers=2), engine)
+        engine.on_open = fleet.stop
+        return await fleet.run()
+
+    summary = asyncio.run(session())
+    assert summary.stopped == "interrupted"
+    assert not server.calls
+    assert go(settings(tmp_path, resume=True)).passed
+    check_whole(tmp_path, 60)

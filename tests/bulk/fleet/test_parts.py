@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.bulk.fleet import journal as journals
-from harness.bulk.fleet.journal import CoordinatorJournal, Granted, Head, History
+from harness.bulk.fleet.joining import Joiner
+from harness.bulk.fleet.journal import CoordinatorJournal, Granted, Head, History, Joined
+from harness.bulk.fleet.messages import Report
 from harness.bulk.fleet.parts import Parts
+from harness.bulk.journal import Mark
+from harness.bulk.leases.leases import Finished
 from harness.bulk.leases.range import Range
+from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
 from tests.bulk.fleet.inside import check_whole, go, settings
 from tests.bulk.helpers import Server, rows, write_input
@@ -45,17 +51,25 @@ def test_an_epoch_begins_with_the_newest_part_that_is_whole(tmp_path: Path) -> N
     assert [path.name for path in parts.folder.iterdir()] == ["part-000007-4.jsonl"]
 
 
-def test_a_changed_part_is_not_joined(tmp_path: Path) -> None:
-    """Its checksum is that of the report, or the run ends and names it."""
-    parts = begun(tmp_path, number=0)
-    reports = journals.read(parts.journal).reports
-    assert reports, "no other range was done"
-    number, report = min(reports.items())
-    victim = parts.output(number, report.finished.epoch)
-    victim.write_bytes(victim.read_bytes().replace(b"answer", b"ANSWER", 1))
-    summary = go(settings(tmp_path, resume=True))
-    assert summary.stopped == "input"
-    assert f"{victim}: is not what its worker wrote" in summary.text
+@pytest.mark.parametrize("found", [b"one\nTWO\n", b"one\n", b"one\ntwo\nthree\n"])
+def test_a_changed_part_is_not_joined(tmp_path: Path, found: bytes) -> None:
+    """Its size and checksum are those of the report, or the run ends and names it."""
+    parts = Parts(str(tmp_path / "out.jsonl"))
+    parts.folder.mkdir()
+    joiner = Joiner(str(tmp_path / "out.jsonl"), str(tmp_path / "dead.jsonl"), parts)
+    joiner.claim(Joined())
+    joiner.cut()
+    whole = b"one\ntwo\n"
+    report = Report(Finished(0, 1, len(whole), zlib.crc32(whole)), Mark(3, 20, 1), RowCounts(ok=2))
+    parts.output(0, 1).write_bytes(found)
+    if found.startswith(whole):
+        # What a late worker has appended is not part of it.
+        assert joiner.append([(Range(0, 0, 20, 1, 2), report)]).output_bytes == len(whole)
+        assert (tmp_path / "out.jsonl").read_bytes() == whole
+    else:
+        with pytest.raises(UsageError, match=r"part-000000-1.jsonl: is not what its worker wrote"):
+            joiner.append([(Range(0, 0, 20, 1, 2), report)])
+    joiner.close()
 
 
 def test_a_damaged_journal_of_the_coordinator_is_refused(tmp_path: Path) -> None:
