@@ -95,7 +95,7 @@ def test_refusals_before_any_success_lower_it() -> None:
     limit = Knee(initial=16)
     for _ in range(2):
         limit.update(Sample(Outcome.rejected, 1.0, 1.0, 16, 16, 0))
-    limit.update(Sample(Outcome.rejected, 1.0, 1.0 + 1e-9, 16, 16, 0))
+    limit.update(Sample(Outcome.rejected, 1.0, 1.05, 16, 16, 0))
     assert limit.value == 15
 
 

@@ -1,36 +1,45 @@
-"""The limit `knee`: finds the fewest attempts in flight that give all the throughput there is, and follows that number.
+"""The limit `knee`: as many attempts in flight as the server works on, and a few own ones that wait.
 
 Theory of operation
 ===================
 
-*Measurements.* While a limit N is used in full, in flight = throughput x latency (Little's law). So the mean
-latency R(N) gives the throughput N / R(N), and only one thing has to be found: the N at which R leaves its floor. That
-is the knee. A measurement is a block of attempts under one limit (block.py): a mean latency and its standard error. If
-the application did not use the limit, the block says nothing.
+*Goal.* A server works on K attempts at once (the knee); more wait. Below K throughput is lost, above it only the queue
+grows. Own attempts that wait = own throughput x queueing delay (Little's law). The limit keeps that number at a small
+constant: `wanted queue = 0.4 x sqrt(limit)`. So
 
-*Model.* The latency model (curve.py) holds all measurements and fits curves to them: latency is a (1 + k N / K)
-up to the knee K, and in proportion to N beyond it. Each candidate K gets a probability by how well its best curve
-explains the measurements. A few noisy samples give a wide distribution, and therefore no decision.
+    own knee = limit - own throughput x queueing delay,    limit = own knee + wanted queue.
 
-*Phases* (phases.py), each of which judges a full block:
+*Several clients.* At a first-come server all clients meet the same delay W, and the own queue of each is its throughput
+times W. If all keep the same queue, all have the same throughput. A rule of the kind "more in flight gave more
+answers" has no such balance: with a small share more always gives more, at the cost of the others. So no such rule
+raises the limit. It may only take growth back (plateau.py).
 
-    start   Double the limit, until the knee is behind it with a probability of 85 %.
-    rest    Stay at the knee plus a small standing queue of sqrt(K) / 2, which keeps every worker busy and is shared
-            fairly by several clients at one server. Move only if latency changed beyond noise: lower, try more; higher,
-            drain to what the curve allows and probe soon.
-    fewer   A probe at two thirds of the limit (one half up to 12). It shows how much of the latency is queueing.
-    more    Then a probe at one and a half times the limit, and again while more attempts add throughput.
+*Queueing delay* (quantiles.py). Waiting adds the same time to every quantile of latency. So the delay is the difference
+between low quantiles of latency now and of the service time. That needs a quarter of the answers that means need, and
+rare long attempts do not disturb it. Every delay has a standard error; decisions wait for, or grant, some of them.
 
-Probes start at round times of the machine's monotonic clock (timetable.py), so that all clients on a machine probe
-together: one client alone cannot see that all of them together send too much. While probes bring nothing new, they
-become rarer. Latency that is still above its base with only a few in flight is the server's own, and the curve is
-learned again; with more in flight it may be caused by other clients, and the probe goes lower.
+*Service time* (base.py, timetable.py). It shows only while nothing waits. Therefore the limit is lowered for a moment
+now and then: a drain, at round times of the machine's monotonic clock. All clients on a machine drain at the same
+instants; one alone could not end the queue of all. Only attempts that were sent after the queue had ended count. A
+queue can only make a drain look slower, so faster drains are believed at once, slower ones when confirmed.
+
+*Phases* (phases.py).
+
+    start   Double the limit until attempts wait (start.py). Ending too early costs little, as growth goes on at rest.
+    rest    Windows of some 32 answers (window.py) give the own knee; some hundred answers are pooled (own_knee.py).
+            The limit moves to the knee, one standard error on the safe side, and the wanted queue. Without a queue it
+            grows by 3 %, 6 %, 12 % .. a window, at most to the double between two drains.
+    drain   Lower the limit to 70 % or less for about two service times. Then look at a quarter more for a window, which
+            shows new capacity that a rest without a queue cannot show.
+
+*Contention.* A server whose service itself slows down with every attempt shows no queue. Growth by a quarter that did
+not add answers is taken back (plateau.py).
 
 *Refusals and time-outs* (ceiling.py, refusals.py). More than a few of them lower the limit to what was in flight before
 the refused attempt. That limit is not tried again for 2 s, growing to 30 s, and not before the server's Retry-After.
 Refused three times in a row with ever fewer in flight, the server limits a rate, not a number: attempts are then paced
-(`rate_per_s`, pacing.py). If half of the pace is refused as often, refusals do not depend on the load, and their share
-is tolerated (tolerance.py).
+(`rate_per_s`, pacing.py). If half of the limit or of the pace is refused as often, refusals do not depend on the load,
+and their share is tolerated (tolerance.py).
 
 *Outages* (outage.py). If nothing at all is accepted, that is an outage or a spent quota, and says nothing about the
 number in flight. The state from before the first failure is restored when the server accepts an attempt again; until
@@ -43,8 +52,8 @@ known, and the search is not needed.
 limit. Errors of the server only cost throughput. Latency is divided by the relative size of an attempt, and the
 client's own lateness is subtracted.
 
-`seek` chooses where to rest: before the knee, at it, or past it. `cause` says why the limit last changed. How `knee`
-compares with other limits, and where it is weak, is measured in docs/adaptive.md.
+`seek` chooses the queue that is wanted. `cause` says why the limit last changed. How `knee` compares with other limits,
+and where it is weak, is measured in docs/adaptive.md.
 """
 
 from __future__ import annotations
@@ -64,14 +73,14 @@ from harness.client.types import Outcome, Sample, Signal
 
 @dataclass
 class Knee:
-    """The fewest in flight for all the throughput there is: doubling start, a fitted latency curve, sparse probes.
+    """As many in flight as the server works on, and a few own ones that wait; measured in short drains.
 
     Args:
         initial: Attempts in flight at the start. Default 4.
         minimum: Lower bound of the limit, in attempts. Default 1.
         maximum: Upper bound of the limit, in attempts. Default 256.
-        seek: Place to rest: before the knee ("latency"), at it ("balanced") or past it ("throughput"). Default
-            "balanced".
+        seek: Own attempts that wait at the server: hardly any ("latency"), few ("balanced") or more ("throughput").
+            Default "balanced".
         server_queue: Whether the queueing delays that a server reports take the place of the search. Default True.
     """
 
@@ -105,11 +114,11 @@ class Knee:
         return self.server_queue
 
     def resume(self, value: int, latency_s: float, service_s: float) -> None:
-        """Begin at rest, with what an earlier run learnt; the first probe, soon, measures it again."""
+        """Begin at rest, with what an earlier run learnt; the first drain, at once, measures it again."""
         resume(self._search, value, latency_s, service_s)
 
     def update(self, sample: Sample, /) -> None:
-        """Learn from one attempt, in constant time except for the fit after a probe."""
+        """Learn from one attempt, in constant time except for sorting a window of some dozen latencies."""
         search = self._search
         if _learn(search, sample):
             self.cause, self.rate_per_s = search.cause, search.rate_per_s
@@ -117,10 +126,10 @@ class Knee:
 
 def _learn(search: Search, sample: Sample) -> bool:
     """Learn from one attempt. True if the limit or the pace may have changed."""
-    current = sample.generation == search.changes
     if sample.outcome is Outcome.ok:
         search.done.append(sample.done)
         search.outage.count += 1
+        search.shares.count(refused=False)
         if search.tolerance.share:
             search.tolerance.accepted()
         before = search.before_failures
@@ -129,7 +138,7 @@ def _learn(search: Search, sample: Sample) -> bool:
     elif sample.signal is Signal.ignored:
         # The time that it held a slot is taken out of the measurement. The comparison is false for NaN.
         if search.pacing is None and sample.latency_s >= 0.0:
-            search.block.add(sample, current)
+            search.window.add(sample)
         return False
     elif refusals.failed(search, sample):
         return True
@@ -140,8 +149,5 @@ def _learn(search: Search, sample: Sample) -> bool:
         return follow(search, sample)
     if sample.outcome in OVERLOAD:
         search.told.refused()
-        return refusals.refused(search, sample, current)
-    if search.block.add(sample, current):
-        phases.judge(search, sample.done)
-        return True
-    return search.phase == "rest" and phases.probe_if_due(search, sample.done)
+        return refusals.refused(search, sample, sample.generation == search.changes)
+    return sample.outcome is Outcome.ok and phases.learn(search, sample)

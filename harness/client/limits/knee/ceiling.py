@@ -2,7 +2,8 @@
 
 Rules of this file
   1. A single refusal does not count, nor do several at the same instant: a burst met an empty bucket. Refusals count if
-     they recur within two latencies and are at least two and 8 % of the limit.
+     they recur within two latencies and are at least two and 8 % of the limit. A time-out need not recur, if others
+     were answered meanwhile.
   2. The limit falls to the number in flight just before the refused attempt, because the server accepted that many.
   3. A refused limit is avoided for a while, longer each time, and at least for the server's Retry-After.
   4. Refused three times in a row, each time with fewer in flight: the server limits a rate (pacing.py).
@@ -21,6 +22,8 @@ SHARE = 0.08
 WITHIN, APART = 2.0, 0.1
 HOLD_S, HOLD_GROWTH, HOLD_MAX_S = 2.0, 1.7, 30.0
 CUTS_OF_A_RATE = 3
+# The multiple of the limit that may be tried until it has passed; it has, after so many times of a refusal.
+BEYOND, TIMES = 1.1, 1.5
 
 
 class Ceiling:
@@ -33,7 +36,8 @@ class Ceiling:
         self._hold_s = HOLD_S
         self._cut_at = -math.inf
         self._cut_to = 0
-        self._cuts = 0
+        # Cuts in a row, each at fewer in flight.
+        self.row = 0
         # The limit before the first of the cuts in a row.
         self.cut_from = 1
         self._first_at = self._last_at = -math.inf
@@ -41,14 +45,20 @@ class Ceiling:
         self._count = 0
         self._least = 0  # in flight, of the refused: the fewest
         self._hint_s = 0.0
+        # How long the refused took; a time-out takes long.
+        self._takes_s = 0.0
+        self._passing_since = math.nan
 
     def clear(self) -> None:
         """A new block begins."""
         self._count = 0
         self._least = 0
 
-    def refused(self, sample: Sample, value: int, latency_s: float) -> bool:
-        """Count a refusal under the present limit; True if the limit should fall."""
+    def refused(self, sample: Sample, value: int, latency_s: float, alone: bool = False) -> bool:
+        """Count a refusal under the present limit; True if the limit should fall.
+
+        `alone`: others were answered all the time that it took, so it need not recur.
+        """
         now = sample.done
         if now - self._first_at > WITHIN * latency_s:
             self._first_at = self._last_at = now
@@ -59,17 +69,18 @@ class Ceiling:
         self._count += 1
         self._least = min(self._least or sample.in_flight, sample.in_flight)
         self._hint_s = sample.retry_after_s or 0.0
-        return self._apart > 1 and self._count >= max(2, SHARE * value) and now > self._cut_at + latency_s
+        self._takes_s = sample.latency_s
+        return (alone or self._apart > 1) and self._count >= max(2, SHARE * value) and now > self._cut_at + latency_s
 
     def cut(self, value: int, now: float) -> int:
         """The limit to fall to; 0 if that was done often enough, so that the server limits a rate."""
         self.met = True
-        self._cuts = self._cuts + 1 if value <= max(1, self._cut_to) else 1
-        if self._cuts == 1:
+        self.row = self.row + 1 if value <= max(1, self._cut_to) else 1
+        if self.row == 1:
             self.cut_from = value
         self._cut_at = now
-        if self._cuts >= CUTS_OF_A_RATE:
-            self._cuts = 0
+        if self.row >= CUTS_OF_A_RATE:
+            self.row = 0
             return 0
         accepted = max(1, self._least - 1)
         self.at = min(value, accepted + 1)
@@ -85,11 +96,18 @@ class Ceiling:
 
     def top(self, now: float) -> float:
         """The highest limit that may be tried."""
-        return self.at - 1 if now < self._until else math.inf
+        if now < self._until:
+            return self.at - 1
+        return math.inf if self.at == math.inf else max(self.at + 1, BEYOND * self.at)
 
     def passed(self, value: int, now: float) -> None:
-        """A block at this limit ended without counted refusals."""
-        if now >= self._until and value >= self.at:
+        """A block at this limit ended without counted refusals. They had the time to come, or it waits for them."""
+        if now < self._until or value < self.at:
+            self._passing_since = math.nan
+            return
+        if math.isnan(self._passing_since):
+            self._passing_since = now
+        if now - self._passing_since >= TIMES * self._takes_s - 0.1:
             self.lift()
 
     def lift(self) -> None:

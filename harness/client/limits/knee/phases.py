@@ -1,258 +1,212 @@
-"""Decisions of `knee` after a full block, by phase: start, rest, a probe at fewer, a probe at more."""
+"""Decisions of `knee` while attempts are accepted, by phase: start, rest, drain."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from harness.client.cause import Cause
-from harness.client.limits.knee.search import BEHIND, REST_MIN, Phase, Search
+from harness.client.limits.knee.base import Drain
+from harness.client.limits.knee.own_knee import Estimate
+from harness.client.limits.knee.search import Search
+from harness.client.limits.knee.timetable import together
+from harness.client.limits.knee.window import LATENCY_MIN_S
+from harness.client.types import Sample
 
-# Start: a block may grow to this many responses, in multiples of the limit, before its end is believed.
-START_AGAIN, START_AGAIN_MAX = 24, 96
-# Probability at which the knee is behind the limit, so that doubling ends.
-STOP = 0.85
-# Standard error given to a measurement that was made while a queue was still building up.
-UNSETTLED = 0.15
-# Standard error wanted before the first probe, and the rounds after which it goes without.
-CALIBRATED, CALIBRATE_ROUNDS = 0.12, 6
-# A change of latency that counts, as a logarithm, and in standard errors.
-CHANGE, CHANGE_ERRORS = 0.25, 2.5
-# A block that is slower by this ratio is measured twice: it may have been a passing stall.
-STALL = 1.6
-# Standard error wanted at rest, and the responses after which a block ends without.
-PRECISE, REST_ROUNDS, REST_MORE = 0.06, 12, 64
-# A probe at fewer: share of the limit (one half up to PROBE_SMALL), standard error wanted, most responses.
-PROBE_SHARE, PROBE_SMALL = 0.67, 12
-PROBE_NOISE, PROBE_MAX = 0.12, 128
-# A probe at more: multiple of the limit, standard error wanted, most responses.
-MORE, MORE_NOISE, MORE_MAX = 1.5, 0.08, 96
-# Probability of a knee above the limit at which more pays.
-PAYS = 0.6
-# Other clients may be at the server if latency is above this multiple of the base, and by so many standard errors.
-OTHERS, OTHERS_ERRORS = 1.3, 1.5
-# Share of the limit at which latency above its base is the server's own.
-DEEP = 0.05
-# The least share of the limit to drain to in one step.
-DRAIN_MIN = 0.2
-
-
-def judge(search: Search, now: float) -> None:
-    """A block is full. It counts only if the application used the limit."""
-    search.ceiling.passed(search.value, now)
-    if search.block.peak < 0.9 * search.value:
-        search.measure_again(now)
-        return
-    _JUDGES[search.phase](search, *search.block.measured(now), now)
+# Start: the limit after it is at least this share of the last.
+START_MIN = 0.5
+# After a larger change, measurements begin after so many latencies.
+SETTLED, SETTLED_MORE = 1.5, 0.5
+# A drain leaves at least this share of the limit, at most this share of the knee, and one half while little is known:
+# fewer answers than these.
+DRAIN_MIN, DRAIN_KNEE, DRAIN_FIRST, KNOWN = 0.15, 0.8, 0.5, 24
+# How long it lasts, in service times, beside the time in which the queue ends; longer if few are in flight, until so
+# many answers are expected, more of them while little is known.
+DRAIN_SERVICES, DRAIN_SERVICES_MAX, QUEUE_ENDS = 2.0, 6.0, 0.2
+DRAIN_ANSWERS, DRAIN_ANSWERS_FIRST, KNOWN_WELL = 8, 16, 100
+# The latencies before it are those of the last seconds.
+RECENT_S = 2.0
+# After so many more latencies most attempts of a drain are back.
+DRAIN_BACK = 1.5
+# The look at more after a drain: factor and attempts.
+MORE, MORE_LEAST = 1.25, 0.0
+# Growth between two drains: factor and attempts.
+GROW, GROW_LEAST = 2.0, 1.0
+# The least growth of a window without a queue.
+GROW_STEP = 0.25
+# A queue of less than this share of the wanted one is none.
+NO_QUEUE = 0.5
+# Growth of a window without a queue, doubled each time, up to the second, which also regains a lost limit.
+FIRST_STEP, STEP_MAX, REGAIN_TO = 0.03, 0.5, 0.9
+# Share of the way to the goal that is gone in one step, unless the goal is further off than this share of the limit.
+STEP, FAR = 0.5, 0.2
 
 
-# Start: double until the knee is behind.
-
-
-def _judge_start(search: Search, mean_s: float, noise: float, now: float) -> None:
-    curve, value, enough = search.curve, search.value, search.block.timed
-    curve.seen.pop(value, None)
-    curve.add(value, mean_s, noise)
-    curve.fit()
-    if mean_s > 1.4 * curve.free(1):
-        curve.seen.pop(value)
-        curve.add(value, mean_s, max(noise, UNSETTLED))
-        curve.fit()
-    behind = curve.below(BEHIND * value)
-    least = max(START_AGAIN, value, min(3 * value, START_AGAIN_MAX))
-    if behind > 0.5 and enough < least:
-        search.block.extend(least)
-    elif behind < STOP and value < min(search.maximum, search.ceiling.top(now)):
-        search.move(2.0 * value, Cause.doubling, now)
-    else:
-        search.calibrated = False
-        search.timetable.first(now, curve.free(value))
-        search.settle(now, Cause.doubling_ended, begin=True)
-
-
-# Rest: is the latency still the same?
-
-
-def _judge_rest(search: Search, mean_s: float, noise: float, now: float) -> None:
-    block, curve, value = search.block, search.curve, search.value
-    if not search.calibrated and value > search.minimum:
-        search.reference = (value, mean_s, noise)
-        if noise > CALIBRATED and block.seen < CALIBRATE_ROUNDS * value:
-            block.extend()
-        else:
-            probe_fewer(search, now)
-        return
-    change = math.log(mean_s / curve.at(value))
-    if change > math.log(STALL) and not search.surprised:
-        search.surprised = True
-        search.measure_again(now)
-        return
-    search.surprised = False
-    search.reference = (value, mean_s, noise)
-    beyond = CHANGE_ERRORS * math.hypot(noise, 0.05)
-    if change > CHANGE + beyond and not search.drained_from:
-        _drain(search, mean_s, noise, now)
-    elif change < -CHANGE / 2 - beyond and value < search.maximum:
-        _on_faster(search, mean_s, noise, now)
-    elif noise > PRECISE and block.seen < max(REST_MORE, REST_ROUNDS * value):
-        block.extend()
-    else:
-        curve.add(value, mean_s, noise)
-        search.measure_again(now)
-
-
-def _drain(search: Search, mean_s: float, noise: float, now: float) -> None:
-    """Slower: other clients came, the server has less capacity, or the work got longer. Send less and probe soon."""
-    curve, value = search.curve, search.value
-    left = value * curve.free(value) / mean_s
-    base_s = curve.free(1)
-    curve.keep_up_to(left)
-    curve.add(1, base_s, 0.1)
-    curve.add(value, mean_s, noise)
-    curve.fit()
-    search.drained_from = value
-    search.timetable.soon(now, curve.free(value))
-    left = value * curve.free(value) / mean_s + search.seek.queue * math.sqrt(value)
-    search.move(max(left, DRAIN_MIN * value), Cause.slower, now)
-
-
-def _on_faster(search: Search, mean_s: float, noise: float, now: float) -> None:
-    """Fewer requests wait than the curve says, or service itself is faster."""
-    curve, value = search.curve, search.value
-    if curve.free(value) > 1.2 * mean_s:
-        curve.seen = {}
-        curve.add(max(1, value // 2), mean_s, UNSETTLED)
-    else:
-        curve.keep_up_to(value - 1)
-    curve.add(value, mean_s, noise)
-    curve.fit()
-    if not _probe_more(search, now, Cause.faster):
-        search.measure_again(now)
-
-
-# Probes: first at fewer, then at more.
-
-
-def probe_if_due(search: Search, now: float) -> bool:
-    """Begin the probe that is due, if this block has enough answers to compare it with. True if it begins."""
-    if now < search.timetable.at or search.block.seen < REST_MIN / 2:
-        return False
-    probe_fewer(search, now)
-    return True
-
-
-def probe_fewer(search: Search, now: float) -> None:
-    """Begin a probe at fewer in flight; at the minimum, one at more."""
-    if search.value == search.minimum:
-        search.reference = (search.value, *search.block.measured(now))
-        search.news = False
-        if not _probe_more(search, now, Cause.probe_more):
-            search.timetable.later(now, search.curve.free(1))
-        return
-    mean_s, noise = search.block.measured(now)
-    if search.reference[0] != search.value or search.reference[2] > noise:
-        search.reference = (search.value, mean_s, noise)
-    search.phase = "fewer"
-    search.probing_since = now
-    share = PROBE_SHARE if search.value > PROBE_SMALL else 0.5
-    search.move(int(share * search.value), Cause.probe_fewer, now, probe=True)
-
-
-def _judge_fewer(search: Search, mean_s: float, noise: float, now: float) -> None:
-    block, curve, value = search.block, search.curve, search.value
-    rest, rest_s, rest_noise = search.reference
-    change = math.log(mean_s / curve.at(value))
-    known = search.calibrated and abs(change) < noise
-    clear = _is_clear(rest_s / mean_s, rest / value, noise, rest_noise)
-    if not clear and noise > PROBE_NOISE and not known and block.seen < PROBE_MAX:
-        block.extend()
-        return
-    search.timetable.took_s = now - search.probing_since
-    curve.age()
-    changed = abs(change) > 0.15 + 2 * math.hypot(noise, 0.08)
-    if changed:
-        curve.seen = {}
-    curve.add(rest, rest_s, rest_noise)
-    curve.add(value, mean_s, noise)
-    curve.fit()
-    if _others_add_latency(search, mean_s, noise):
-        search.reference = (value, mean_s, noise)
-        search.move(value // 2, Cause.probe_others, now, probe=True)
-    elif curve.below(1.05 * value) > 0.7 and value > search.minimum:
-        search.reference = (value, mean_s, noise)
-        search.wanted = float(value)
-        search.move(value // 2, Cause.fewer_suffice, now, probe=True)
-    else:
-        _end_fewer(search, rest, changed, now)
-
-
-def _is_clear(latencies: float, limits: float, noise: float, other_noise: float) -> bool:
-    """Whether two measurements show beyond noise that most of the latency between two limits is queueing, or is not.
-
-    Both are given as ratios. Queueing alone makes latency grow as the limit does.
-    """
-    ratio = math.log(limits)
-    return abs(math.log(latencies) / ratio - 0.5) >= 1.6 * math.hypot(noise, other_noise) / ratio
-
-
-def _others_add_latency(search: Search, mean_s: float, noise: float) -> bool:
-    """Whether latency is above its base, and not at so few in flight that it must be the server's own."""
-    curve = search.curve
-    above = mean_s > OTHERS * search.base_s * math.exp(OTHERS_ERRORS * noise)
-    if above and search.value > max(search.minimum, DEEP * max(search.wanted, search.drained_from)):
+def learn(search: Search, sample: Sample) -> bool:
+    """Learn from a success. True if the limit may have changed."""
+    now = sample.done
+    if search.phase == "start":
+        return _learn_start(search, sample)
+    drain = search.drain
+    if drain is not None:
+        drain.add(sample.sent, now, max(LATENCY_MIN_S, sample.latency_s) / sample.work)
+        if search.phase == "drain":
+            if now < drain.ends:
+                return False
+            _end_drain(search, now)
+            return True
+        if now >= drain.known_at:
+            _learn_drain(search, drain)
+    window = search.window
+    window.add(sample)
+    if now >= search.timetable.at:
+        return _begin_drain(search, now)
+    if search.timetable.at == math.inf:
+        # It followed the server's reports until now.
+        search.rest(now)
+    if window.full(now, search.latency_s):
+        search.ceiling.passed(search.value, now)
+        _judge_rest(search, now)
         return True
-    search.base_s = curve.free(1) if above else min(1.05 * search.base_s, curve.free(1))
     return False
 
 
-def _end_fewer(search: Search, rest: int, changed: bool, now: float) -> None:
-    """The probe at fewer is over: settle, or go on with one at more."""
-    curve = search.curve
-    search.calibrated = True
-    search.drained_from = 0
-    search.news = changed or curve.below(rest / 1.15) > STOP
-    if curve.below(rest / 1.15) > 0.7:
-        search.settle(now, Cause.fewer_suffice, most=rest)
-    elif curve.below(rest / MORE) > 0.8 or not _probe_more(search, now, Cause.probe_more):
-        search.settle(now, Cause.probe_ended)
-    if search.phase == "rest":
-        search.schedule_probe(now)
+# Start: double until attempts wait.
 
 
-def _probe_more(search: Search, now: float, cause: Cause) -> bool:
-    """Begin a probe at more in flight than the reference, if that is allowed."""
-    rest = search.reference[0]
-    if rest >= search.maximum or search.ceiling.holds(now):
+def _learn_start(search: Search, sample: Sample) -> bool:
+    begin, value, now = search.begin, search.value, sample.done
+    block = begin.block
+    if block is None or block.value != value:
+        block = begin.begin(value)
+    if not block.add(sample, sample.generation == search.changes):
         return False
-    search.phase = "more"
-    search.move(max(rest + 1.0, min(MORE * rest, search.ceiling.at - 1)), cause, now)
+    search.ceiling.passed(value, now)
+    if not block.used:
+        begin.begin(value, value + 1)
+        search.measure(now)
+        return False
+    search.latency_s = block.latency_s
+    waiting = begin.judge(block)
+    if waiting is None:
+        return False
+    if not waiting and value < min(search.maximum, search.ceiling.top(now)):
+        search.move(2.0 * value, Cause.doubling, now)
+        begin.begin(search.value, value)
+        return True
+    knee = value * (1.0 - waiting)
+    wanted = max(knee + search.seek.queue(knee), START_MIN * value) if waiting else float(value)
+    search.rest(now)
+    search.grow_to = wanted
+    search.move(wanted, Cause.doubling_ended, now, settled=SETTLED)
+    if waiting and begin.blocks == 2:
+        search.timetable.at = now + search.latency_s
     return True
 
 
-def _judge_more(search: Search, mean_s: float, noise: float, now: float) -> None:
-    block, curve, value = search.block, search.curve, search.value
-    rest, rest_s, rest_noise = search.reference
-    if value > rest:
-        clear = _is_clear(mean_s / rest_s, value / rest, noise, rest_noise)
-        if not clear and noise > MORE_NOISE and block.seen < max(MORE_MAX, value):
-            block.extend()
-            return
-        curve.add(value, mean_s, noise)
-        curve.fit()
-        search.reference = (value, mean_s, noise)
-        pays = 1 - curve.below(1.1 * value) > PAYS and mean_s < 1.3 * search.latency_alone_s(value)
-        if pays and value < search.maximum:
-            search.move(max(value + 1.0, MORE * value), Cause.more_pays, now)
-            return
-    before = search.wanted
-    search.settle(now, Cause.more_ended)
-    search.news = search.news or search.wanted > 1.2 * before
-    search.schedule_probe(now)
+# Rest: how many of the own attempts wait?
 
 
-_JUDGES: dict[Phase, Callable[[Search, float, float, float], None]] = {
-    "start": _judge_start,
-    "rest": _judge_rest,
-    "fewer": _judge_fewer,
-    "more": _judge_more,
-}
+def _judge_rest(search: Search, now: float) -> None:
+    window, value = search.window, search.value
+    if not window.used:
+        search.measure(now)
+        return
+    measured = window.measured(now)
+    search.latency_s = measured.latency_s
+    if value <= search.minimum:
+        search.base.rested(window.latencies_s, measured.quantiles)
+    more, search.more = search.more, False
+    if not more:
+        search.last = (now, measured)
+        back_to = search.plateau.add(measured, now)
+        if back_to:
+            search.own_knee.clear()
+            search.regain, search.grown = 0.0, 0
+            search.move(back_to, Cause.more_ended, now, settled=SETTLED)
+            return
+    known = search.base.known
+    estimate = None if known is None else search.own_knee.add(measured, known)
+    if estimate is None:
+        search.move(search.wanted, Cause.probe_ended, now, settled=SETTLED_MORE if more else 0.0)
+        return
+    if estimate.smaller:
+        search.regain = max(search.regain, search.wanted)
+        search.timetable.earlier(now, search.service_s, search.latency_s)
+    _follow(search, estimate, now, more)
+
+
+def _follow(search: Search, estimate: Estimate, now: float, more: bool) -> None:
+    """Move towards the own knee with the queue that is wanted."""
+    value, seek = search.value, search.seek
+    search.knee = knee = min(float(value), estimate.knee + seek.safety * estimate.error)
+    goal = knee + seek.queue(knee)
+    wanted, cause = search.wanted, Cause.fewer_suffice
+    if value - knee < NO_QUEUE * seek.queue(value):
+        search.grown += 1
+        step = STEP_MAX if value < REGAIN_TO * search.regain else min(STEP_MAX, FIRST_STEP * 2 ** (search.grown - 1))
+        if search.grown > 1:
+            goal = max(goal, value * (1 + step), wanted + GROW_STEP)
+        wanted, cause = max(wanted, min(goal, _top(search, now))), Cause.more_pays
+        if wanted >= search.grow_to:
+            search.timetable.earlier(now, search.service_s, search.latency_s)
+    else:
+        search.grown = 0
+        wanted += (goal - wanted) * (STEP if abs(goal - wanted) < FAR * value else 1.0)
+        if estimate.smaller:
+            cause = Cause.slower
+    search.move(wanted, cause, now, settled=SETTLED_MORE if more else 0.0)
+
+
+def _top(search: Search, now: float) -> float:
+    """The limit up to which it may grow."""
+    regain = REGAIN_TO * search.regain
+    top = min(max(search.grow_to, regain), search.plateau.top(now))
+    return min(top, max(regain, float(search.value))) if search.plateau.waits(search.value) else top
+
+
+# Drain: the latency without a queue; then a look at more.
+
+
+def _begin_drain(search: Search, now: float) -> bool:
+    base, value, service_s = search.base, search.value, search.service_s
+    if not base.soon and search.grown and search.ceiling.met:
+        # Refusals keep the queue away.
+        search.timetable.plan(now, service_s, search.latency_s, soon=False)
+        search.grow_to = GROW * value + GROW_LEAST
+        return False
+    depth = base.depth if base.count >= KNOWN else min(DRAIN_FIRST, base.depth)
+    low = min(int(depth * value), int(value - search.seek.queue(value) - 1.0))
+    if search.knee:
+        low = min(low, int(DRAIN_KNEE * search.knee - 0.5))
+    low = max(search.minimum, int(DRAIN_MIN * value), low)
+    if low >= value:
+        search.timetable.plan(now, service_s, search.latency_s, base.soon > 0)
+        return False
+    begins = now + (1.0 - low / value) * search.latency_s + QUEUE_ENDS * service_s
+    answers = DRAIN_ANSWERS if base.count >= KNOWN_WELL else DRAIN_ANSWERS_FIRST
+    ends = begins + service_s * max(DRAIN_SERVICES, min(DRAIN_SERVICES_MAX, answers / low))
+    search.drain = Drain(
+        begins=begins,
+        ends=ends,
+        known_at=ends + DRAIN_BACK * search.latency_s,
+        share=low / value,
+        before=search.last[1].quantiles if search.last is not None and search.last[0] > now - RECENT_S else None,
+        deepest=low <= search.minimum,
+        together=together(now, service_s),
+    )
+    search.phase = "drain"
+    search.grow_to = GROW * value + GROW_LEAST
+    search.move(low, Cause.probe_fewer, now, probe=True)
+    return True
+
+
+def _end_drain(search: Search, now: float) -> None:
+    search.phase, search.more = "rest", True
+    search.move(MORE * search.wanted + MORE_LEAST, Cause.probe_more, now, probe=True, settled=SETTLED)
+    search.timetable.plan(now, search.service_s, search.latency_s, search.base.soon > 0)
+
+
+def _learn_drain(search: Search, drain: Drain) -> None:
+    search.drain = None
+    if search.base.learn(drain, search.value):
+        search.own_knee.clear()

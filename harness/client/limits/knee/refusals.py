@@ -12,13 +12,23 @@ from harness.client.types import Outcome, Sample
 
 def refused(search: Search, sample: Sample, current: bool) -> bool:
     """An attempt was refused, while others are accepted. True if the limit fell."""
-    search.block.add(sample, False)
+    search.window.add(sample)
     if search.tolerance.share and search.tolerance.excuses(sample.done):
         return False
+    search.shares.count(refused=True)
+    alone = False
     if sample.outcome is Outcome.timed_out:
+        alone = len(search.done) == search.done.maxlen and search.done[0] > sample.sent
         # It was admitted long ago, and still counts if no more are admitted now.
         current = sample.in_flight <= search.value
-    counts = current and search.ceiling.refused(sample, search.value, search.curve.free(search.value))
+    counts = current and search.ceiling.refused(sample, search.value, search.service_s, alone)
+    if counts and search.ceiling.row and search.shares.halved(search.value):
+        if search.shares.unknown:
+            return False
+        if search.shares.stayed:
+            search.tolerance.begin(search.shares.share, sample.done)
+            _end_pace(search, search.ceiling.cut_from, sample.done)
+            return True
     if counts:
         lower(search, sample.done)
     return counts
@@ -26,17 +36,10 @@ def refused(search: Search, sample: Sample, current: bool) -> bool:
 
 def lower(search: Search, now: float) -> None:
     """Lower the limit to what was accepted. If that was done repeatedly, the server limits a rate: pace attempts."""
-    if search.phase == "start":
-        if not search.curve.seen:
-            search.curve.add(1, 0.1, 1.0)
-            search.curve.fit()
-        search.timetable.soon(now, search.curve.free(search.value))
-    elif search.phase != "rest":
-        search.schedule_probe(now)
-    search.phase = "rest"
-    search.drained_from = 0
-    search.calibrated = True
+    search.rest(now)
+    search.own_knee.clear()
     least = search.ceiling.cut(search.value, now)
+    search.shares.lowered(search.value, first=search.ceiling.row == 1)
     if least or len(search.done) < 2:
         search.move(float(least), Cause.refused, now)
         return
@@ -69,7 +72,6 @@ def follow_pace(search: Search, pacing: Pacing, sample: Sample) -> None:
 def _end_pace(search: Search, wanted: float, now: float) -> None:
     search.pacing, search.unpaced = None, 0
     search.ceiling.lift()
-    search.calibrated = False
     search.move(wanted, Cause.pace_ended, now)
 
 
@@ -102,18 +104,16 @@ def accepted(search: Search, before: BeforeFailures, sample: Sample) -> bool:
 
 
 def _state(search: Search, now: float) -> BeforeFailures:
-    return BeforeFailures(
-        now, search.wanted, search.phase, search.calibrated, copy.copy(search.ceiling), search.pacing, search.rate_per_s
-    )
+    return BeforeFailures(now, search.wanted, search.phase, copy.copy(search.ceiling), search.pacing, search.rate_per_s)
 
 
 def _restore(search: Search, before: BeforeFailures, now: float) -> None:
     search.ceiling, search.pacing, search.rate_per_s = before.ceiling, before.pacing, before.rate_per_s
-    search.phase = "start" if before.phase == "start" else "rest"
-    search.calibrated = before.calibrated
     search.done.clear()
     if search.pacing is not None:
         search.pacing.begin(now)
+    if before.phase == "start":
+        search.phase = "start"
+    else:
+        search.rest(now)
     search.move(before.wanted, Cause.outage_ended, now)
-    if search.phase == "rest":
-        search.timetable.first(now, search.curve.free(search.value))

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from harness.client.limits.knee.block import Block
-from harness.client.limits.knee.phases import CALIBRATED, MORE
-from harness.client.limits.knee.search import LEAST, Search
+from harness.client.limits.knee.search import Search
+from harness.client.limits.knee.window import Window
 
 
 def resume(search: Search, value: int, latency_s: float, service_s: float) -> None:
-    """Begin as if in a probe at more, so that a server that has grown is found. What was learnt is one measurement."""
+    """Begin at rest, with a drain at once, after which a look at more finds a server that has grown."""
     value = max(search.minimum, min(search.maximum, value))
-    search.curve.add(1, service_s, CALIBRATED)
-    search.curve.add(value, latency_s, CALIBRATED)
-    search.curve.fit()
-    before = max(1, int(value / MORE))
-    search.phase, search.calibrated = "more", True
-    search.reference = (before, search.curve.free(before), CALIBRATED)
+    search.phase = "rest"
     search.wanted, search.value = float(value), value
-    # The first answers are the quick ones, and pass before the block.
-    search.block = Block(value, LEAST["more"], value)
+    search.latency_s, search.service_hint_s = latency_s, service_s
+    search.window = Window(value, 0.0)
+    search.timetable.at = 0.0

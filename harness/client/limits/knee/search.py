@@ -8,45 +8,47 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.client.cause import Cause
-from harness.client.limits.knee.block import Block
+from harness.client.limits.knee.base import Base, Drain
 from harness.client.limits.knee.ceiling import Ceiling
-from harness.client.limits.knee.curve import Curve
 from harness.client.limits.knee.outage import Outage
+from harness.client.limits.knee.own_knee import OwnKnee
 from harness.client.limits.knee.pacing import Pacing
+from harness.client.limits.knee.plateau import Plateau
+from harness.client.limits.knee.start import Start
 from harness.client.limits.knee.timetable import Timetable
 from harness.client.limits.knee.told import Told
-from harness.client.limits.knee.tolerance import Tolerance
+from harness.client.limits.knee.tolerance import Shares, Tolerance
+from harness.client.limits.knee.window import Measured, Window
 from harness.client.types import Sample
 
-Phase = Literal["start", "rest", "fewer", "more"]
+Phase = Literal["start", "rest", "drain"]
 
 
 @dataclass(frozen=True)
 class Seek:
-    """Where to rest: between two quantiles of the knee, beginning at a third, with a standing queue."""
+    """The queue of own attempts at the server: `least + root * sqrt(limit)`, and its safety in standard errors."""
 
-    low: float
-    begin: float
-    high: float
-    # Attempts that may wait at the server, in units of sqrt(knee).
-    queue: float
+    least: float
+    root: float
+    safety: float
+
+    def queue(self, limit: float) -> float:
+        """Own attempts that are to wait at the server."""
+        return self.least + self.root * math.sqrt(limit)
 
 
 SEEK = {
-    "latency": Seek(0.2, 0.4, 0.5, 0.25),
-    "balanced": Seek(0.3, 0.6, 0.7, 0.5),
-    "throughput": Seek(0.5, 0.8, 0.9, 1.0),
+    "latency": Seek(0.2, 0.1, 0.0),
+    "balanced": Seek(0.0, 0.4, 1.0),
+    "throughput": Seek(1.0, 1.0, 2.0),
 }
 
-# The least number of responses in a block of the start, of a probe, and at rest.
-START_MIN, PROBE_MIN, REST_MIN = 8, 24, 32
-LEAST: dict[Phase, int] = {"start": START_MIN, "rest": REST_MIN, "fewer": PROBE_MIN, "more": PROBE_MIN}
-# Share of a limit below which a knee is behind it.
-BEHIND = 0.75
-# Probe again soon if the 80 % quantile of the knee is more than this multiple of the 20 % quantile.
-WIDE_RATIO = 1.7
 # Once an attempt was refused, bound the rate at this multiple of the expected rate, so that no burst is sent.
 BURST = 1.5
+# Mean service time over the mean of its wide quantiles, for times that vary.
+MEAN_OVER_WIDE = 1.3
+# Assumed before the first measurement.
+LATENCY_S = 0.1
 
 # So many older attempts ended, and that share of the limit, before a new one was accepted: the server was not full.
 FREED_MIN, FREED_SHARE = 8, 0.5
@@ -61,7 +63,6 @@ class BeforeFailures:
     at: float
     wanted: float
     phase: Phase
-    calibrated: bool
     ceiling: Ceiling
     pacing: Pacing | None
     rate_per_s: float
@@ -95,24 +96,55 @@ class Search:
     """The measurements of the server, the present limit, and the moves between limits."""
 
     __slots__ = (
-        *("base_s", "before_failures", "block", "calibrated", "cause", "ceiling", "changes", "curve", "done"),
-        *("drained_from", "maximum", "minimum", "news", "outage", "pacing", "phase", "probing_since", "rate_per_s"),
-        *("reference", "seek", "surprised", "timetable", "told", "tolerance", "unpaced", "value", "wanted"),
+        *("base", "before_failures", "begin", "cause", "ceiling", "changes", "done", "drain", "grow_to", "grown"),
+        *("knee", "last", "latency_s", "maximum", "minimum", "more", "outage", "own_knee", "pacing", "phase"),
+        *(
+            "plateau",
+            "rate_per_s",
+            "regain",
+            "seek",
+            "shares",
+            "timetable",
+            "tolerance",
+            "unpaced",
+            "value",
+            "wanted",
+            "window",
+        ),
     )
 
     def __init__(self, initial: int, minimum: int, maximum: int, seek: Seek) -> None:
         self.minimum, self.maximum, self.seek = minimum, maximum, seek
         self.value = max(minimum, min(maximum, initial))
-        # Where it rests; a probe leaves it for a while.
+        # Where it rests; drains and looks at more leave it for a while.
         self.wanted = float(self.value)
         self.changes = 0
         self.cause: Cause = Cause.start
         self.rate_per_s = math.inf
         self.phase: Phase = "start"
-        self.curve = Curve()
-        self.ceiling = Ceiling()
+        self.begin = Start()
+        self.base = Base()
+        self.drain: Drain | None = None
+        # The limit is raised after a drain.
+        self.more = False
+        self.own_knee = OwnKnee()
+        self.plateau = Plateau()
+        # The last estimate, with its safety; 0: none.
+        self.knee = 0.0
+        # Growth ends here until the next drain, as service times are known only for the limits near it.
+        self.grow_to = math.inf
+        # Windows in a row without a queue.
+        self.grown = 0
+        # The limit before it became much smaller, which may be regained quickly.
+        self.regain = 0.0
+        # Mean latency, and quantiles of latency, at rest.
+        self.latency_s = LATENCY_S
+        # Service time that an earlier run learnt; infinite: none.
+        self.service_hint_s = math.inf
+        self.last: tuple[float, Measured] | None = None
+        self.window = Window(self.value, math.nan)
         self.timetable = Timetable()
-        self.block = Block.at_once(self.value, START_MIN, math.nan, 0)
+        self.ceiling = Ceiling()
         # The last successes.
         self.done: deque[float] = deque(maxlen=80)
         # Set while the server limits a rate, with the number of successive responses that were bounded by the number
@@ -121,70 +153,39 @@ class Search:
         self.unpaced = 0
         self.outage = Outage()
         self.tolerance = Tolerance()
+        self.shares = Shares()
         self.told = Told()
         self.before_failures: BeforeFailures | None = None
-        # The least base latency of recent probes.
-        self.base_s = math.inf
-        # The first probe after the start is done.
-        self.calibrated = False
-        # The last block at rest was much slower; a single one may be a passing stall.
-        self.surprised = False
-        # The limit from which it drained since the last probe; 0: it did not.
-        self.drained_from = 0
-        # The measurement to compare a probe with: limit, latency, standard error.
-        self.reference = (0, 0.0, 1.0)
-        self.probing_since = 0.0
-        # The probe found something new.
-        self.news = False
 
-    def move(self, wanted: float, cause: Cause, now: float, probe: bool = False) -> None:
-        """Change the limit and begin a new block; a `probe` returns from there, so the resting place stays."""
+    @property
+    def service_s(self) -> float:
+        """Latency without a queue, as far as it is known."""
+        known = self.base.known or self.begin.fastest
+        service_s = self.service_hint_s if known is None else MEAN_OVER_WIDE * known.wide_s
+        return min(self.latency_s, service_s)
+
+    def move(self, wanted: float, cause: Cause, now: float, probe: bool = False, settled: float = 0.0) -> None:
+        """Change the limit. A `probe` returns from there. Measurements begin after `settled` latencies."""
         wanted = max(float(self.minimum), min(float(self.maximum), wanted, self.ceiling.top(now)))
         if not probe:
             self.wanted = wanted
         value = max(self.minimum, math.floor(wanted + 1e-9))
         if self.pacing is None:
-            rate_per_s = BURST * max(value, self.value) / self.curve.free(value)
+            rate_per_s = BURST * max(value, self.value) / self.service_s
             self.rate_per_s = rate_per_s if self.ceiling.met else math.inf
-        before, self.value = self.value, value
-        if value == before:
-            self.measure_again(now)
-            return
-        self.changes += 1
-        self.cause = cause
-        self.ceiling.clear()
-        if self.phase == "start":
-            self.block = Block.at_once(value, START_MIN, now, min(before - 1, value))
-        else:
-            self.block = Block(value, LEAST[self.phase], value)
+        if value != self.value:
+            self.value = value
+            self.changes += 1
+            self.cause = cause
+        self.measure(now + settled * self.latency_s)
 
-    def measure_again(self, now: float) -> None:
-        """Begin a new block at the same limit, where no responses of another limit have to pass first."""
+    def measure(self, begins: float) -> None:
+        """Begin a new window."""
         self.ceiling.clear()
-        self.block = Block(self.value, LEAST[self.phase], since=now)
+        self.window = Window(self.value, begins)
 
-    def settle(self, now: float, cause: Cause, begin: bool = False, most: float = math.inf) -> None:
-        """Rest where it was, unless the curve excludes that; with `begin`, where the curve says."""
-        seek, curve = self.seek, self.curve
-        low, start, high = (self.with_queue(curve.quantile(share)) for share in (seek.low, seek.begin, seek.high))
-        wanted = start if begin else max(low, min(high, self.wanted))
+    def rest(self, now: float) -> None:
+        """End the start, or a drain that failed."""
         self.phase = "rest"
-        self.move(min(wanted, most), cause, now)
-
-    def with_queue(self, knee: float) -> float:
-        """A knee and the standing queue."""
-        return knee + self.seek.queue * math.sqrt(knee)
-
-    def latency_alone_s(self, value: float) -> float:
-        """Latency at a limit without other clients: the least base of recent probes, with the slope of the curve."""
-        return min(1.0, self.base_s / self.curve.free(1)) * self.curve.free(value)
-
-    def schedule_probe(self, now: float) -> None:
-        """Probe at the usual interval after news or while the knee is uncertain, else after twice as long."""
-        plan = self.timetable.first if self.news or self._uncertain() else self.timetable.later
-        plan(now, self.curve.free(self.value))
-
-    def _uncertain(self) -> bool:
-        """Whether the knee may be far from its estimate and no recent refusal forbids a probe."""
-        wide = self.curve.quantile(0.8) > WIDE_RATIO * self.curve.quantile(0.2)
-        return wide and self.wanted < BEHIND * self.ceiling.at
+        self.drain, self.more = None, False
+        self.timetable.earlier(now, self.service_s, self.latency_s)

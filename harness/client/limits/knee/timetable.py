@@ -1,37 +1,54 @@
-"""When to probe: at round times of a clock that all clients on a machine share, rarer while nothing changes; pure."""
+"""When to drain: at round times of a clock that all clients on a machine share; pure.
+
+Rules of this file
+  1. All clients of a server have to drain at the same instants, because one alone cannot end the queue of all.
+  2. So intervals are powers of four of a second: clients that measure slightly different latencies have the same.
+  3. A drain costs throughput, so intervals grow with the service time. While little is known they are shorter.
+"""
 
 from __future__ import annotations
 
 import math
 
-FIRST_S, MAX_S = 2.0, 64.0
-# Least base latencies between probes.
-BASES, BASES_SOON = 30, 10
-# Least interval, in durations of the last probe.
-SHARE, SHARE_FIRST = 6, 2
+# Intervals, usually and soon: least seconds, and service times.
+USUAL_S, USUAL = 4.0, 12.0
+SOON_S, SOON = 0.5, 8.0
+# The least interval in latencies, so that there is time to rest.
+LATENCIES = 10.0
+# The first may not come earlier than after so many latencies.
+AFTER = 3.0
+# A drain begins with the first answer after a round time.
+LATE_S = 0.2
 
 
 class Timetable:
-    """The next probe. Intervals are powers of two of a second, so that the probes of clients coincide."""
+    """The next drain."""
 
     def __init__(self) -> None:
         self.at = math.inf
-        self.took_s = 0.0  # duration of the last probe
-        self._every_s = FIRST_S
 
-    def first(self, now: float, base_s: float) -> None:
-        """After news: the usual first interval."""
-        self._plan(FIRST_S, BASES * base_s, SHARE_FIRST * self.took_s, now)
+    def plan(self, now: float, service_s: float, latency_s: float, soon: bool) -> None:
+        """Plan the next drain at the usual interval, or soon."""
+        if soon:
+            every_s = _round(max(SOON_S, SOON * service_s, LATENCIES * latency_s), 2.0)
+        else:
+            every_s = _round(max(USUAL_S, USUAL * service_s, LATENCIES * latency_s), 4.0)
+        self.at = (math.floor(now / every_s) + 1) * every_s
+        if self.at - now < AFTER * latency_s:
+            self.at += every_s
 
-    def soon(self, now: float, base_s: float) -> None:
-        """After a surprise: as soon as a probe can measure it."""
-        self._plan(FIRST_S / 4, BASES_SOON * base_s, 0.0, now)
+    def earlier(self, now: float, service_s: float, latency_s: float) -> None:
+        """Drain soon, if that is earlier than planned."""
+        planned = self.at
+        self.plan(now, service_s, latency_s, soon=True)
+        self.at = min(self.at, planned)
 
-    def later(self, now: float, base_s: float) -> None:
-        """Without news: twice the last interval."""
-        self._plan(min(MAX_S, 2 * self._every_s), BASES * base_s, SHARE * self.took_s, now)
 
-    def _plan(self, every_s: float, bases_s: float, probes_s: float, now: float) -> None:
-        self._every_s = every_s
-        round_s = 2.0 ** math.ceil(math.log2(max(every_s, bases_s, probes_s)))
-        self.at = (math.floor(now / round_s) + 1) * round_s
+def together(now: float, service_s: float) -> bool:
+    """Whether all clients of the machine drain now."""
+    return now % _round(max(USUAL_S, USUAL * service_s), 4.0) < LATE_S
+
+
+def _round(least_s: float, power: float) -> float:
+    """The next power, with some grace for rounding."""
+    return float(power ** math.ceil(math.log(least_s, power) - 1e-9))

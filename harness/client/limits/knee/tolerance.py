@@ -5,6 +5,8 @@ Rules of this file
      the pace, sending less does not help, and that share is tolerated.
   2. Each success allows for so many refusals. What goes beyond is counted as before.
   3. The share is measured again each minute, and forgotten if refusals became much rarer.
+  4. A share of at most 30 % that stays, although the limit was halved, does not come from a rate or a number that is
+     limited: halving would have brought it down to less than a half.
 """
 
 from __future__ import annotations
@@ -22,6 +24,52 @@ ALLOWANCE, TOGETHER = 2.0, 16.0
 RARER = 0.5
 # A larger share of refusals is an outage.
 SHARE_MAX = 0.9
+# Halving the limit has been in vain: share of the limit, share of the refusals, and the largest share that is left.
+HALF, STAYED, SMALL = 0.5, 0.5, 0.3
+# Outcomes from which a share is known well enough.
+POOLED = 30
+
+
+class Shares:
+    """The share of refusals before and after the limit was lowered."""
+
+    __slots__ = ("_before", "_from", "_ok", "_refused")
+
+    def __init__(self) -> None:
+        self._ok = self._refused = 0
+        self._from, self._before = 0, 0.0
+
+    def count(self, refused: bool) -> None:
+        """An attempt was accepted or refused."""
+        if refused:
+            self._refused += 1
+        else:
+            self._ok += 1
+
+    @property
+    def share(self) -> float:
+        """Of the outcomes since the last cut."""
+        return self._refused / max(1, self._ok + self._refused)
+
+    def lowered(self, value: int, first: bool) -> None:
+        """The limit is lowered from `value`; `first` in a row."""
+        if first:
+            self._from, self._before = value, self.share
+        self._ok = self._refused = 0
+
+    def halved(self, value: int) -> bool:
+        """Whether the limit is half or less of that before the first cut."""
+        return value <= HALF * self._from
+
+    @property
+    def unknown(self) -> bool:
+        """Whether too few attempts ended since the last cut."""
+        return self._ok + self._refused < POOLED
+
+    @property
+    def stayed(self) -> bool:
+        """Whether the share has stayed."""
+        return STAYED * self._before <= self.share <= SMALL
 
 
 class Tolerance:

@@ -1,0 +1,136 @@
+"""The start: double the limit until attempts wait; pure.
+
+Rules of this file
+  1. A block is the first attempts that were sent under a limit. It is complete when most of them are back and the last
+     had the time to be; those that are not are the longest. So quick answers do not come first.
+  2. The delay is that over the last two blocks, or over the fastest: what the last blocks add in the queue of other
+     clients would hide in the last two.
+  3. A result that is unclear is measured again with more attempts. If that does not help, it goes on: the next block
+     shows twice the delay. A start that ends too early costs more than one that goes a step too far.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from harness.client.limits.knee.quantiles import Quantiles, low_suffice, quantiles
+from harness.client.limits.knee.window import LATENCY_MIN_S, USED
+from harness.client.types import Sample
+
+# Attempts of a block: the least number; up to so many, as many as the limit.
+ATTEMPTS, ATTEMPTS_USUAL = 16, 64
+# Share of them that must be back, and the share of the answers that must be quicker than the time since the last sent.
+BACK, QUICKER = 0.7, 0.5
+# Shares of latency that are waiting: up to the first it goes on, beyond the second it ends.
+GO_ON, END = 0.2, 0.28
+# An unclear block is extended by half: while within so many standard errors, and up to so many answers or limits.
+UNCLEAR, AGAIN = 2.5, 1.5
+# It ends the start then, if it is beyond so many standard errors. Else the next block will show it.
+SURE = 1.5
+LIMITS_MAX, ANSWERS_SURE, ANSWERS_MAX = 3, 64, 96
+# Latency that grows by more than this in one doubling leaves no gain, whether attempts wait or are served more slowly.
+NO_GAIN = 1.7
+# The fastest block may be so much too fast.
+FASTEST = 1.15
+
+
+class Block:
+    """Attempts that were sent under one limit; `burst` of them at once, one more for each that ends."""
+
+    __slots__ = ("_closed_at", "_latencies_s", "_sent", "peak", "value", "wanted")
+
+    def __init__(self, value: int, burst: int, wanted: int) -> None:
+        self.value, self.wanted = value, wanted
+        # Most in flight.
+        self.peak = 0
+        self._sent = burst
+        self._closed_at = math.nan
+        self._latencies_s: list[float] = []
+
+    @property
+    def used(self) -> bool:
+        """Whether the application used the limit."""
+        return self.peak >= USED * self.value
+
+    @property
+    def latency_s(self) -> float:
+        """Mean latency of those that are back."""
+        return sum(self._latencies_s) / len(self._latencies_s)
+
+    @property
+    def quantiles(self) -> Quantiles:
+        """Of all that were sent."""
+        return quantiles(self._latencies_s, self._sent)
+
+    def add(self, sample: Sample, current: bool) -> bool:
+        """Count an answer; `current` if it was sent under this limit. True if the block is complete."""
+        if math.isnan(self._closed_at):
+            self._sent += 1
+            if self._sent >= self.wanted:
+                self._closed_at = sample.done
+        if current and not sample.sent > self._closed_at:
+            self.peak = max(self.peak, sample.in_flight)
+            self._latencies_s.append(max(LATENCY_MIN_S, sample.latency_s) / sample.work)
+        return self._complete(sample.done)
+
+    def _complete(self, now: float) -> bool:
+        back = len(self._latencies_s)
+        if math.isnan(self._closed_at) or back < BACK * self._sent:
+            return False
+        waited_s = now - self._closed_at
+        return sum(latency_s <= waited_s for latency_s in self._latencies_s) >= QUICKER * back
+
+    def extend(self) -> None:
+        """Send more."""
+        self.wanted = max(self._sent + 1, int(AGAIN * self._sent))
+        self._closed_at = math.nan
+
+
+class Start:
+    """The blocks so far."""
+
+    def __init__(self) -> None:
+        self.block: Block | None = None
+        # The block with the least latency.
+        self.fastest: Quantiles | None = None
+        self._last: deque[Quantiles] = deque(maxlen=2)
+        self.blocks = 0
+
+    def begin(self, value: int, before: int = 0) -> Block:
+        """Begin a block at a limit, after the one `before`, of which all but one are still in flight."""
+        burst = value - max(0, before - 1)
+        self.block = Block(value, burst, max(ATTEMPTS, min(value, ATTEMPTS_USUAL)))
+        return self.block
+
+    def judge(self, block: Block) -> float | None:
+        """The share of latency that is waiting, 0 if there is no queue yet; None: more attempts are needed."""
+        value, found = block.value, block.quantiles
+        waiting = error = 0.0
+        if self.fastest is None:
+            self.fastest = found
+        else:
+            low = low_suffice(self.fastest, value)
+            waiting, error = self._waiting(found, self.fastest, low, block.latency_s)
+            clear = waiting <= GO_ON or waiting >= GO_ON + UNCLEAR * error
+            if not clear and found.count < min(max(LIMITS_MAX * value, ANSWERS_SURE), ANSWERS_MAX):
+                block.extend()
+                return None
+            if found.mean_s(low) < self.fastest.mean_s(low):
+                self.fastest = found
+        self._last.append(found)
+        self.blocks += 1
+        return waiting if waiting > max(END, GO_ON + SURE * error) else 0.0
+
+    def _waiting(self, found: Quantiles, fastest: Quantiles, low: bool, latency_s: float) -> tuple[float, float]:
+        count = sum(one.count for one in self._last)
+        before_s = sum(one.mean_s(low) * one.count for one in self._last) / count
+        before_s = min(before_s, FASTEST * fastest.mean_s(low))
+        error_s = found.error_s(low) * math.sqrt(1 + found.count / count)
+        waiting, error = (found.mean_s(low) - before_s) / latency_s, error_s / latency_s
+        last = self._last[-1]
+        slower = found.wide_s / last.wide_s
+        if slower > NO_GAIN and waiting < END:
+            waiting = 1.0 - 1.0 / slower
+            error = math.hypot(found.error_s(False), last.error_s(False) * slower) / last.wide_s / slower**2
+        return waiting, error

@@ -1,0 +1,92 @@
+"""One measurement at one limit: the quantiles of latency and the number in flight over throughput; pure.
+
+Rules of this file
+  1. A window counts answers in the order of their end, under a limit that hardly changes. A stretch of time that begins
+     after a change has passed holds all latencies in their true proportions.
+  2. The mean latency is the time in flight over the number of answers (Little's law), without the time of attempts that
+     came to nothing. If latencies hardly vary, answers come in groups, and the latencies are averaged instead.
+  3. A latency is divided by the relative size of the attempt, so that long requests do not look like a slow server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.client.limits.knee.quantiles import Quantiles, quantiles
+from harness.client.types import Outcome, Sample
+
+# Answers in a window, and in one that lasts long: so many mean latencies.
+ANSWERS, ANSWERS_MIN, LATENCIES = 32, 8, 3.0
+# Share of the limit that must have answered.
+SHARE = 0.5
+# Coefficient of variation up to which latencies are averaged.
+EVEN = 0.4
+# Share of the limit that must have been in flight once.
+USED = 0.9
+# Also if nothing is left of a latency without the client's own lateness.
+LATENCY_MIN_S = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a window has shown."""
+
+    value: int
+    latency_s: float
+    quantiles: Quantiles
+
+
+class Window:
+    """A measurement in progress, from `begins` on."""
+
+    __slots__ = ("_in_vain_s", "_latencies_s", "_work", "begins", "peak", "value")
+
+    def __init__(self, value: int, begins: float) -> None:
+        self.value, self.begins = value, begins
+        # Most in flight.
+        self.peak = 0
+        self._latencies_s: list[float] = []
+        self._work = self._in_vain_s = 0.0
+
+    @property
+    def count(self) -> int:
+        """Answers so far."""
+        return len(self._latencies_s)
+
+    @property
+    def used(self) -> bool:
+        """Whether the application used the limit."""
+        return self.peak >= USED * self.value
+
+    @property
+    def latencies_s(self) -> list[float]:
+        """Latencies of attempts of average size."""
+        return self._latencies_s
+
+    def add(self, sample: Sample) -> None:
+        """Count an attempt that ended."""
+        if sample.done < self.begins:
+            return
+        if sample.outcome is Outcome.ok:
+            self.peak = max(self.peak, sample.in_flight)
+            self._latencies_s.append(max(LATENCY_MIN_S, sample.latency_s) / sample.work)
+            self._work += sample.work
+        elif sample.outcome is not Outcome.server_error:
+            self._in_vain_s += min(sample.latency_s, sample.done - self.begins)
+
+    def full(self, now: float, latency_s: float) -> bool:
+        """Whether there are enough answers, where an attempt takes about `latency_s`."""
+        lasted_s, count = now - self.begins, self.count
+        if count < ANSWERS_MIN or lasted_s < latency_s:
+            return False
+        return count >= max(ANSWERS, SHARE * self.value) or lasted_s >= LATENCIES * latency_s
+
+    def measured(self, now: float) -> Measured:
+        """The result; some answers were counted."""
+        latencies_s = self._latencies_s
+        mean_s = sum(latencies_s) / len(latencies_s)
+        squares = sum(latency_s * latency_s for latency_s in latencies_s) / len(latencies_s)
+        if squares - mean_s * mean_s >= (EVEN * mean_s) ** 2:
+            spent_s = self.value * (now - self.begins) - self._in_vain_s
+            mean_s = max(LATENCY_MIN_S, spent_s / max(self._work, 1e-9))
+        return Measured(self.value, mean_s, quantiles(latencies_s))
