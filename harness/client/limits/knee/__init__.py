@@ -114,7 +114,7 @@ class Knee:
         return self.server_queue
 
     def resume(self, value: int, latency_s: float, service_s: float) -> None:
-        """Begin at rest, with what an earlier run learnt; the first drain, at once, measures it again."""
+        """Begin at rest, with what an earlier run learnt; the first drain, soon, measures it again."""
         resume(self._search, value, latency_s, service_s)
 
     def update(self, sample: Sample, /) -> None:

@@ -61,7 +61,7 @@ def learn(search: Search, sample: Sample) -> bool:
     if now >= search.timetable.at:
         return _begin_drain(search, now)
     if search.timetable.at == math.inf:
-        # It followed the server's reports until now.
+        # It followed the server's reports until now, or begins with what was learnt.
         search.rest(now)
     if window.full(now, search.latency_s):
         search.ceiling.passed(search.value, now)
@@ -79,6 +79,8 @@ def _learn_start(search: Search, sample: Sample) -> bool:
     if block is None or block.value != value:
         block = begin.begin(value)
     if not block.add(sample, sample.generation == search.changes):
+        if block.failed:
+            begin.begin(value, value + 1)
         return False
     search.ceiling.passed(value, now)
     if not block.used:

@@ -98,19 +98,8 @@ class Search:
     __slots__ = (
         *("base", "before_failures", "begin", "cause", "ceiling", "changes", "done", "drain", "grow_to", "grown"),
         *("knee", "last", "latency_s", "maximum", "minimum", "more", "outage", "own_knee", "pacing", "phase"),
-        *(
-            "plateau",
-            "rate_per_s",
-            "regain",
-            "seek",
-            "shares",
-            "timetable",
-            "tolerance",
-            "unpaced",
-            "value",
-            "wanted",
-            "window",
-        ),
+        *("plateau", "rate_per_s", "regain", "seek", "service_hint_s", "shares", "timetable", "told", "tolerance"),
+        *("unpaced", "value", "wanted", "window"),
     )
 
     def __init__(self, initial: int, minimum: int, maximum: int, seek: Seek) -> None:

@@ -24,6 +24,8 @@ ATTEMPTS, ATTEMPTS_USUAL = 16, 64
 BACK, QUICKER = 0.7, 0.5
 # Shares of latency that are waiting: up to the first it goes on, beyond the second it ends.
 GO_ON, END = 0.2, 0.28
+# Answers after the last of them was sent, in multiples of the block, after which it begins again.
+AFTER_MAX = 3
 # An unclear block is extended by half: while within so many standard errors, and up to so many answers or limits.
 UNCLEAR, AGAIN = 2.5, 1.5
 # It ends the start then, if it is beyond so many standard errors. Else the next block will show it.
@@ -38,7 +40,7 @@ FASTEST = 1.15
 class Block:
     """Attempts that were sent under one limit; `burst` of them at once, one more for each that ends."""
 
-    __slots__ = ("_closed_at", "_latencies_s", "_sent", "peak", "value", "wanted")
+    __slots__ = ("_after", "_closed_at", "_latencies_s", "_sent", "peak", "value", "wanted")
 
     def __init__(self, value: int, burst: int, wanted: int) -> None:
         self.value, self.wanted = value, wanted
@@ -46,12 +48,19 @@ class Block:
         self.peak = 0
         self._sent = burst
         self._closed_at = math.nan
+        # Answers after the last was sent.
+        self._after = 0
         self._latencies_s: list[float] = []
 
     @property
     def used(self) -> bool:
         """Whether the application used the limit."""
         return self.peak >= USED * self.value
+
+    @property
+    def failed(self) -> bool:
+        """Whether its attempts do not come back: it was full of attempts of another limit, and none was sent."""
+        return self._after > AFTER_MAX * self.wanted
 
     @property
     def latency_s(self) -> float:
@@ -69,6 +78,8 @@ class Block:
             self._sent += 1
             if self._sent >= self.wanted:
                 self._closed_at = sample.done
+        else:
+            self._after += 1
         if current and not sample.sent > self._closed_at:
             self.peak = max(self.peak, sample.in_flight)
             self._latencies_s.append(max(LATENCY_MIN_S, sample.latency_s) / sample.work)
@@ -84,7 +95,7 @@ class Block:
     def extend(self) -> None:
         """Send more."""
         self.wanted = max(self._sent + 1, int(AGAIN * self._sent))
-        self._closed_at = math.nan
+        self._closed_at, self._after = math.nan, 0
 
 
 class Start:
