@@ -29,10 +29,9 @@ def applies(result: RunResult) -> bool:
 def figure(result: RunResult, theme: Theme) -> Figure:
     """A panel per case on one scale."""
     scale = _scale(result)
-    key: Key = [
-        ("in flight", {"color": theme.sky}),
-        ("limit", {"color": theme.vermillion, "ls": (0, (4, 2)), "lw": 1.5}),
-    ]
+    key: Key = [("in flight", {"color": theme.sky})]
+    if any(bucket.limit is not None for case in result.cases for bucket in case.timeline):
+        key.append(("limit", {"color": theme.vermillion, "ls": (0, (4, 2)), "lw": 1.5}))
     return small_multiples(result, theme, TITLE, HOW, "requests", scale, key, _draw)
 
 
