@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
 from tests.contract.servers import Caller, checked_error
+from tests.server_helpers import Answered, null_app, serving
 
 # Few tokens: the servers of these tests give at most 64.
 TICKET = {
@@ -94,3 +97,19 @@ def test_the_routes_of_ollama_take_a_schema_as_their_format(call: Caller) -> Non
     if answer.status != 404:
         jsonschema.validate(json.loads(answer.json["response"]), TICKET)
         assert json.loads(call.post("/api/generate", body | {"format": "json"}).json["response"])
+
+
+def test_a_trained_model_is_not_constrained_and_says_so() -> None:
+    """Its text would not be what was asked for."""
+
+    async def asked() -> Answered:
+        app = null_app()
+        app.engine.info = msgspec.structs.replace(app.engine.info, scripts=False)  # type: ignore[misc] # of the mock
+        async with serving(app) as session, session.post("/v1/chat/completions", json=chat(FORM)) as answer:
+            return Answered(answer.status, body=await answer.read())
+
+    answer = asyncio.run(asked())
+    assert answer.status == 400
+    error = answer.json["error"]
+    assert (error["code"], error["param"]) == ("unsupported_parameter", "response_format")
+    assert "does not constrain the output of a trained model" in error["message"]
