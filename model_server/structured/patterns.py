@@ -6,6 +6,7 @@ import re
 import string
 import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 from random import Random
 from re import _constants as op  # type: ignore[attr-defined] # the parser of the standard library has no public name
 from re import _parser as parser  # type: ignore[attr-defined] # as above
@@ -33,14 +34,19 @@ def parsed(pattern: str, path: str) -> Any:
     if len(pattern) > PATTERN_MAX:
         raise SchemaError(path, f"has {len(pattern)} characters, over the limit of {PATTERN_MAX}")
     try:
-        with warnings.catch_warnings():
-            # Other languages allow what Python warns of.
-            warnings.simplefilter("ignore")
-            return parser.parse(pattern)
+        return _tree(pattern)
     except (re.error, OverflowError) as error:
         raise SchemaError(path, f"is no regular expression: {error}") from error
     except RecursionError as error:
         raise SchemaError(path, "is nested too deeply") from error
+
+
+@lru_cache(maxsize=256)
+def _tree(pattern: str) -> Any:
+    with warnings.catch_warnings():
+        # Other languages allow what Python warns of.
+        warnings.simplefilter("ignore")
+        return parser.parse(pattern)
 
 
 def matching(tree: Any, random: Random, path: str) -> str:

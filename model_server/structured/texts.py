@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
+from uuid import UUID
 
 from model_server.structured import patterns
 from model_server.structured.bounds import CHARS_MAX, TRIES, SchemaError
@@ -49,29 +51,37 @@ def _said(random: Random, least: int, most: int, words: int) -> str:
 
 def _formatted(name: str, random: Random) -> str | None:
     """A text of this format; None for one that has no form, which is an annotation."""
-    day = f"20{random.randint(10, 29)}-{random.randint(1, 12):02}-{random.randint(1, 28):02}"
-    clock = f"{random.randint(0, 23):02}:{random.randint(0, 59):02}:{random.randint(0, 59):02}"
-    word, digits = random.choice(_WORDS), random.getrandbits(128)
-    forms = {
-        "date": day,
-        "time": f"{clock}Z",
-        "date-time": f"{day}T{clock}Z",
-        "duration": f"P{random.randint(1, 30)}D",
-        "email": f"{word}@example.com",
-        "idn-email": f"{word}@example.com",
-        "hostname": f"{word}.example.com",
-        "idn-hostname": f"{word}.example.com",
-        "ipv4": f"192.0.2.{random.randint(1, 254)}",
-        "ipv6": f"2001:db8::{random.randint(1, 0xFFFF):x}",
-        "uri": f"https://example.com/{word}",
-        "iri": f"https://example.com/{word}",
-        "uri-reference": f"/{word}",
-        "iri-reference": f"/{word}",
-        "json-pointer": f"/{word}",
-        "regex": word,
-        "uuid": "-".join(
-            [f"{digits >> 96:08x}", f"{digits >> 80 & 0xFFFF:04x}", f"4{digits >> 68 & 0xFFF:03x}",
-             f"8{digits >> 48 & 0xFFF:03x}", f"{digits & 0xFFFF_FFFF_FFFF:012x}"]
-        ),
-    }  # fmt: skip
-    return forms.get(name)
+    form = _FORMS.get(name)
+    return None if form is None else form(random)
+
+
+def _day(random: Random) -> str:
+    return f"20{random.randint(10, 29)}-{random.randint(1, 12):02}-{random.randint(1, 28):02}"
+
+
+def _clock(random: Random) -> str:
+    return f"{random.randint(0, 23):02}:{random.randint(0, 59):02}:{random.randint(0, 59):02}Z"
+
+
+def _uuid(random: Random) -> str:
+    return str(UUID(int=random.getrandbits(128), version=4))
+
+
+def _with_word(form: str) -> Callable[[Random], str]:
+    return lambda random: form.format(random.choice(_WORDS))
+
+
+_FORMS: dict[str, Callable[[Random], str]] = {
+    "date": _day,
+    "time": _clock,
+    "date-time": lambda random: f"{_day(random)}T{_clock(random)}",
+    "duration": lambda random: f"P{random.randint(1, 30)}D",
+    **dict.fromkeys(("email", "idn-email"), _with_word("{}@example.com")),
+    **dict.fromkeys(("hostname", "idn-hostname"), _with_word("{}.example.com")),
+    "ipv4": lambda random: f"192.0.2.{random.randint(1, 254)}",
+    "ipv6": lambda random: f"2001:db8::{random.randint(1, 0xFFFF):x}",
+    **dict.fromkeys(("uri", "iri"), _with_word("https://example.com/{}")),
+    **dict.fromkeys(("uri-reference", "iri-reference", "json-pointer"), _with_word("/{}")),
+    "regex": _with_word("{}"),
+    "uuid": _uuid,
+}
