@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -267,3 +268,28 @@ def test_gaps_are_held_of_some_streams_where_there_are_too_many(
     half = some.only(np.arange(len(some.rows)) % 2 == 0)
     assert half.tokens.every == 4
     assert sum(output_tokens(half, 0.5, 10) or []) == pytest.approx(200 * 14, abs=1)
+
+
+@pytest.mark.parametrize("kind", ["tokens", "gaps"])
+def test_flipped_bits_are_noticed_and_end_nothing(tmp_path: Path, kind: str) -> None:
+    """Wherever they are, and if the file is cut or is something else. Padding is not looked at."""
+    into = recorder(tmp_path)
+    record(into, [stream([0.01] * 20, Usage(1, 21), sent=0.01 * k) for k in range(10)])
+    end(into)
+    path = getattr(into.paths, kind)
+    sound, random = path.read_bytes(), Random(3)
+    noticed = 0
+    for number in range(60):
+        data = bytearray(sound)
+        if number % 3 == 0:
+            data = data[: random.randrange(len(data))]
+        elif number % 3 == 1:
+            data[random.randrange(len(data))] ^= 1 << random.randrange(8)
+        else:
+            data = bytearray(random.randbytes(len(data)))
+        path.write_bytes(data)
+        repeat = load_repeat(0, [into.paths])
+        noticed += bool(repeat.damaged)
+        assert len(gaps(repeat)) <= 200
+        output_tokens(repeat, 0.1, 20)
+    assert noticed >= 55
