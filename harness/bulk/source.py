@@ -57,6 +57,8 @@ class InputSource:
         self._read = 0
         # Start of the next block.
         self._end = Mark()
+        # Rows, where that is known before they are read.
+        self._expected: int | None = None
         try:
             self._fd = _standard_input() if path == "-" else os.open(self._rows.path, os.O_RDONLY)
             info = os.fstat(self._fd)
@@ -70,6 +72,8 @@ class InputSource:
                     next(Unpack(self._encoding).feed(os.pread(self._fd, READ_BYTES, 0)), b"")
                 if self._part is not None:
                     self._take_part(self._part, info.st_size)
+            if self._part is None:
+                self._expected = self._rows.expected()
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror or error}") from error
         except UsageError as error:
@@ -165,7 +169,7 @@ class InputSource:
     def lines_expected(self) -> float | None:
         """Estimated total number of lines, from the lines read so far; None for a pipe."""
         if self._size is None or not self._read or self._end.line == 1:
-            return self._rows.count
+            return self._expected
         return (self._end.line - 1) * max(1.0, self._size / self._read)
 
     # Reading.

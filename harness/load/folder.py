@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _AT, _BAD = "\0at", "\0bad row"
 _ENDS = 4096
+# Bytes that are read to estimate the number of rows, of all files together.
+_COUNTED = 32 * 1024 * 1024
 ADDED = ("file", "id")
 """Fields that every row has; its own come before them."""
 _encode = msgspec.json.Encoder().encode
@@ -146,6 +148,26 @@ def _rows(file: InputFile, settings: InputSettings, part: FilePart | None) -> It
             yield number, {name: value for name, value in reader.row(raw).items() if name not in (_AT, _BAD)}
         except (ItemError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             yield number, {_BAD: str(error), "raw": base64.b64encode(raw).decode()}
+
+
+def rows_expected(files: Sequence[InputFile], settings: InputSettings) -> int | None:
+    """About how many rows they have together, for progress; None if that takes reading all of them."""
+    from harness.load import forms
+    from harness.load.lines import count_lines
+
+    found = 0
+    for file in files:
+        form = forms.form_of(str(file.path), InputSettings(settings.input_format, settings.delimiter))
+        if (table := forms.table_of(str(file.path), form)) is not None:
+            rows = table.count
+        elif form == "json" or settings.encoding is not None:
+            rows = None
+        else:
+            rows = max(0, count_lines(file.path, _COUNTED // len(files)) - (form in {"csv", "tsv"}))
+        if rows is None:
+            return None
+        found += rows
+    return found
 
 
 def fingerprint(files: Sequence[InputFile]) -> tuple[int, int, str]:

@@ -119,6 +119,10 @@ class RowReader:
         """Whether the first row holds the names of columns."""
         return self.form in {"csv", "tsv"}
 
+    def expected(self) -> int | None:
+        """About how many rows there are, where that is known without reading all of them."""
+        return folder.rows_expected(self.files, self.settings) if self.files else self.count
+
     def raw_rows(self) -> Iterator[bytes | LongLine]:
         """The raw rows of the file. Raises UsageError if it cannot be read or decompressed."""
         return split(self.pieces(), self.splitter())

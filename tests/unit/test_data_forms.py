@@ -17,6 +17,7 @@ from harness import plugins
 from harness.client.errors import UsageError
 from harness.client.input_settings import InputSettings
 from harness.load import forms
+from harness.load.rows import RowReader
 from harness.load.workloads.jsonl import Jsonl
 
 ROWS: list[dict[str, Any]] = [
@@ -154,3 +155,15 @@ def test_memory_does_not_grow_with_the_rows_of_a_table(tmp_path: Path) -> None:
     assert int(read) == 60_000
     # All rows at once would take more than 30 MB.
     assert float(grown) < 25
+
+
+def test_the_rows_of_several_files_are_estimated_for_progress(tmp_path: Path) -> None:
+    """A header is no row; elements of JSON are not known without reading all of them."""
+    (tmp_path / "a.jsonl").write_text('{"text": "x"}\n' * 30)
+    (tmp_path / "b.csv").write_text("text\n" + "x\n" * 20)
+    (tmp_path / "c.txt").write_text("x\n" * 5)
+    reader = RowReader(tmp_path / "a.jsonl", more=[str(tmp_path / name) for name in ("b.csv", "c.txt")])
+    assert reader.expected() == 55
+    assert RowReader(tmp_path).expected() == 55
+    (tmp_path / "d.json").write_text("[]")
+    assert RowReader(tmp_path).expected() is None

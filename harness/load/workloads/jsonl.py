@@ -107,7 +107,7 @@ class Jsonl:
     def expected(self) -> int | None:
         """About how many rows it has, for progress; None if that is not known without reading all of them."""
         if self._reader.is_converted or self.reading.encoding is not None:
-            return self._reader.count
+            return self._reader.expected()
         return count_lines(self.path)
 
     def _no_good_line(self, lines: int) -> str:
