@@ -170,6 +170,23 @@ def _found(getaddrinfo: Any, addresses: Any) -> Any:
     return look_up
 
 
+async def test_an_address_that_answers_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no other one answers: the queue of a listening socket may be full for a second."""
+    monkeypatch.setattr(dial, "ADDRESS_S", 0.02)
+    tried: list[str] = []
+
+    async def connected(self: dial.Dial, make: Any, address: str) -> Any:
+        tried.append(address)
+        if address == "127.0.0.1":
+            await asyncio.sleep(0.1)
+            return make
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(dial.Dial, "_connected", connected)
+    assert await dial.Dial("localhost", 1, None, None).open("made") == "made"  # type: ignore[arg-type, comparison-overlap]
+    assert tried == ["127.0.0.1", "::1", "127.0.0.1"]
+
+
 async def test_a_name_that_is_not_known_is_named() -> None:
     """All requests that wait for the look-up get its outcome."""
     async with LeanTransport("http://no-such-host.invalid:80", timeout_s=20.0) as send:
