@@ -323,6 +323,24 @@ def test_many_deadlines_share_a_timer_and_none_is_left() -> None:
     virtually(main())
 
 
+def test_a_request_that_cannot_be_written_leaves_its_connection_as_it_was() -> None:
+    """A header with a line end: nothing is sent, on a new connection and on a kept one."""
+
+    async def main() -> None:
+        server = Hostile(lambda index: [good(index)])
+        async with server.transport() as send:
+            for kept in (0, 1):
+                wrong = await send(plain("/7", headers={"X": "a\r\nY: b"}))
+                assert (wrong.outcome, wrong.attempts) == (Outcome.bad_response, 1)
+                assert "holds a line end" in (wrong.error or "")
+                assert len(server.wires) == kept
+                assert (await send(plain("/1"))).answers == (0.01,)
+        assert len(server.wires) == 1
+        assert len(server.written) == 2
+
+    virtually(main())
+
+
 def test_a_deadline_is_kept_on_a_kept_connection() -> None:
     async def main() -> None:
         server = Hostile(lambda index: [good(index)] if index == 0 else [3.0, score(index)])

@@ -103,7 +103,7 @@ class Connection(Answer, asyncio.Protocol):
         if self._size > AT_ONCE and self._transport.get_write_buffer_size():
             # The rest of the request would be read as the next one.
             return False
-        if request.method == "HEAD":
+        if request is not None and request.method == "HEAD":
             self._new_parser()
         return True
 
