@@ -170,6 +170,23 @@ def _found(getaddrinfo: Any, addresses: Any) -> Any:
     return look_up
 
 
+async def test_an_address_that_answers_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no other one answers: the queue of a listening socket may be full for a second."""
+    monkeypatch.setattr(dial, "ADDRESS_S", 0.02)
+    tried: list[str] = []
+
+    async def connected(self: dial.Dial, make: Any, address: str) -> Any:
+        tried.append(address)
+        if address == "127.0.0.1":
+            await asyncio.sleep(0.1)
+            return make
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(dial.Dial, "_connected", connected)
+    assert await dial.Dial("localhost", 1, None, None).open("made") == "made"  # type: ignore[arg-type, comparison-overlap]
+    assert tried == ["127.0.0.1", "::1", "127.0.0.1"]
+
+
 async def test_a_name_that_is_not_known_is_named() -> None:
     """All requests that wait for the look-up get its outcome."""
     async with LeanTransport("http://no-such-host.invalid:80", timeout_s=20.0) as send:
@@ -302,6 +319,24 @@ def test_many_deadlines_share_a_timer_and_none_is_left() -> None:
         assert [response.outcome for response in responses] == [LATE] * 20 + [OK] * 20
         for response, at in zip(responses, late, strict=False):
             assert at <= response.done <= at + 0.011
+
+    virtually(main())
+
+
+def test_a_request_that_cannot_be_written_leaves_its_connection_as_it_was() -> None:
+    """A header with a line end: nothing is sent, on a new connection and on a kept one."""
+
+    async def main() -> None:
+        server = Hostile(lambda index: [good(index)])
+        async with server.transport() as send:
+            for kept in (0, 1):
+                wrong = await send(plain("/7", headers={"X": "a\r\nY: b"}))
+                assert (wrong.outcome, wrong.attempts) == (Outcome.bad_response, 1)
+                assert "holds a line end" in (wrong.error or "")
+                assert len(server.wires) == kept
+                assert (await send(plain("/1"))).answers == (0.01,)
+        assert len(server.wires) == 1
+        assert len(server.written) == 2
 
     virtually(main())
 

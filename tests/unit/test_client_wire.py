@@ -6,7 +6,7 @@ import math
 from email.utils import formatdate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.client.errors import BadResponse, SettingError
@@ -184,3 +184,35 @@ def test_go_durations_add_up(hours: int, minutes: int, milliseconds: int) -> Non
 )
 def test_go_durations_one_by_one(text: str, seconds: float | None) -> None:
     assert duration(text) == seconds
+
+
+EVENT_LINES = st.lists(
+    st.sampled_from(
+        [
+            b"data: {}",
+            b"data: x[DONE]x",
+            b"data: ",
+            b"data:x",
+            b"data: a\rdata: b",
+            b"event: error\ndata: 1",
+            b"event: ping",
+            b": c",
+            b"data",
+        ]
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(EVENT_LINES, st.sampled_from([b"\n\n", b"\r\n\r\n", b"\n", b"\r\r"]), st.booleans())
+def test_events_in_chunks_of_their_own_are_those_of_single_bytes(
+    events: list[bytes], ends: bytes, is_over: bool
+) -> None:
+    """The quick way for a whole event changes nothing, whatever came before it."""
+    chunks = [event + ends for event in events] + ([b"data: [DONE]\n\n", b"data: late\n\n"] if is_over else [])
+    whole, single = SseSplitter(), SseSplitter()
+    quick = [payload for chunk in chunks for payload in whole.feed(chunk)]
+    slow = [payload for byte in b"".join(chunks) for payload in single.feed(bytes([byte]))]
+    assert quick == slow

@@ -19,7 +19,8 @@ from harness.client.transport.retry_after import retry_after_s
 from harness.client.types import ANSWERED, EventForm, Outcome, Request, Response
 
 DONE = b"[DONE]"
-_LAST_EVENT = b"data: [DONE]\n\n"
+_ONE_EVENT = re.compile(rb"data: (?!\[DONE\])([^\r\n]*)\n\n").fullmatch
+"""A chunk that is one whole event with one line of data, as servers mostly send them."""
 END_WAIT_S = 0.1  # time for the connection to end the body after the stream's own end mark
 LOOPBACK = ("127.0.0.1", "::1")  # addresses of `localhost`, in the order in which they are tried
 _EXCERPT = 200  # bytes of a refusal that are kept for messages
@@ -175,8 +176,8 @@ class SseSplitter:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The payloads that this chunk completes."""
-        if self._is_one_event(chunk):
-            return [chunk[6:-2]]
+        if self._begun and (one := _ONE_EVENT(chunk)) is not None and self._is_between:
+            return [one[1]]
         if not self._begun and (chunk := self._without_mark(chunk)) == b"":
             return []
         if self.plain is not None:
@@ -200,18 +201,10 @@ class SseSplitter:
         payloads = self._payloads(lines)
         return payloads + self._end_mark() if self._tail and chunk[-1] == _BRACKET else payloads
 
-    def _is_one_event(self, chunk: bytes) -> bool:
-        """Whether the chunk is one whole event with one line of data, as servers mostly send them."""
-        return (
-            chunk[-2:] == b"\n\n"
-            and chunk[:6] == b"data: "
-            and chunk.count(b"\n") == 2
-            and self._begun
-            and not (self._tail or self._data or self._name or self._done or self._skip_lf)
-            and self.plain is None
-            and chunk.find(b"\r") < 0
-            and chunk != _LAST_EVENT
-        )
+    @property
+    def _is_between(self) -> bool:
+        """Whether nothing of an event has come that has not ended, and the stream has not."""
+        return self.plain is None and not (self._tail or self._data or self._name or self._skip_lf or self._done)
 
     def _payloads(self, lines: list[bytes]) -> list[bytes]:
         payloads: list[bytes] = []

@@ -37,10 +37,22 @@ class WholeBody:
 class EventBody:
     """Splits a streamed body into events; each event with content has the instant at which its bytes arrived."""
 
-    __slots__ = ("_decode", "_form", "_held", "_progress", "_stop_after", "events", "is_over", "splitter", "stamps")
+    __slots__ = (
+        "_decode",
+        "_form",
+        "_held",
+        "_is_content",
+        "_progress",
+        "_stop_after",
+        "events",
+        "is_over",
+        "splitter",
+        "stamps",
+    )
 
     def __init__(self, request: Request, decode: Decoder | None) -> None:
         self._form = event_form(request)
+        self._is_content = self._form.is_content
         self._decode = decode
         self._held = Held(BODY_MAX)
         self._progress = request.progress
@@ -55,23 +67,22 @@ class EventBody:
         """Bytes of the body that arrived at this instant. Raises BadResponse."""
         if self.is_over:
             return
-        found = self.splitter.feed(_plain(piece, self._decode, self._held))
-        if found:
-            self._held.add(EVENT_COST * len(found))
-            self._take(found, at)
-
-    def _take(self, found: list[bytes], at: float) -> None:
-        form, events, stamps = self._form, self.events, self.stamps
+        size = 0 if self._decode is not None else len(piece)
+        if self._decode is not None:
+            piece = self._decode.feed(piece, self._held)
+        found = self.splitter.feed(piece)
+        self._held.add(size + EVENT_COST * len(found))
         for event in found:
-            events.append(event)
-            if form.is_content(event):
+            self.events.append(event)
+            if self._is_content(event):
+                stamps = self.stamps
                 stamps.append(at)
                 if len(stamps) == 1 and self._progress is not None:
                     self._progress.first_byte = at
                 if len(stamps) == self._stop_after:
                     self.is_over = True
                     return
-            elif form.is_end(event):
+            elif self._form.is_end(event):
                 self.is_over = True
                 return
 

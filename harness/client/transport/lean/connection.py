@@ -26,7 +26,6 @@ from harness.client.types import Request, Response
 
 QUIET_MAX = 256 * 1024  # bytes of heads, trailers and chunk sizes without a byte of a body between them
 AT_ONCE = 16_384  # bytes of a request that the kernel takes in one go
-MISSING_CR = "Missing expected CR"
 
 
 class Connection(Answer, asyncio.Protocol):
@@ -104,7 +103,7 @@ class Connection(Answer, asyncio.Protocol):
         if self._size > AT_ONCE and self._transport.get_write_buffer_size():
             # The rest of the request would be read as the next one.
             return False
-        if request.method == "HEAD":
+        if request is not None and request.method == "HEAD":
             self._new_parser()
         return True
 
@@ -171,7 +170,7 @@ class Connection(Answer, asyncio.Protocol):
 
     def _refuse(self, error: Exception) -> None:
         """The parser stopped: bytes that are not HTTP, or an error of a callback."""
-        if not (self._status or self._lenient) and MISSING_CR in str(error):
+        if not (self._status or self._lenient) and _ends_with_lf(self._begun):
             self._read_leniently()
             return
         self.in_step = False
@@ -201,3 +200,9 @@ class Connection(Answer, asyncio.Protocol):
         self.in_step = False
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
+
+
+def _ends_with_lf(data: bytes) -> bool:
+    """Whether the first line ends with LF alone."""
+    end = data.find(b"\n")
+    return end > 0 and data[end - 1 : end] != b"\r"

@@ -10,7 +10,7 @@ from harness.client.transport.lean.addresses import Addresses
 from harness.client.transport.lean.connection import Connection
 from harness.client.transport.open_files import TOO_MANY
 
-ADDRESS_S = 1.0  # time for an address, if the host has another one
+ADDRESS_S = 1.0  # time for an address before the next one is tried
 
 
 class Dial:
@@ -31,26 +31,44 @@ class Dial:
 
     async def open(self, make: Callable[[], Connection]) -> Connection:
         """A new connection; raises OSError, and with several addresses that of the first one."""
-        loop = asyncio.get_running_loop()
-        name = self._host if self._tls is not None else None
         if self._socket_path is not None:
-            _, connection = await loop.create_unix_connection(
-                make, self._socket_path, ssl=self._tls, server_hostname=name
+            _, connection = await asyncio.get_running_loop().create_unix_connection(
+                make, self._socket_path, ssl=self._tls, server_hostname=self._name
             )
             return connection
-        first: OSError | None = None
         addresses = await self._addresses.all()
+        if len(addresses) == 1:
+            return await self._connected(make, addresses[0])
+        failed: list[OSError] = []
+        slow: list[str] = []
         for address in addresses:
             try:
-                async with asyncio.timeout(None if address is addresses[-1] else ADDRESS_S):
-                    _, connection = await loop.create_connection(
-                        make, address, self._port, ssl=self._tls, server_hostname=name
-                    )
-                    return connection
+                async with asyncio.timeout(ADDRESS_S):
+                    return await self._connected(make, address)
             except OSError as error:
-                # A certificate that is not accepted is no fault of the address.
-                if isinstance(error, ssl.SSLError | ssl.CertificateError) or error.errno in TOO_MANY:
+                if _is_final(error):
                     raise
-                first = first or error
-        assert first is not None  # noqa: S101 - there is at least one address
-        raise first
+                if isinstance(error, TimeoutError) and error.errno is None:
+                    slow.append(address)
+                else:
+                    failed.append(error)
+        # They may answer yet: a server whose queue is full lets a client wait a second or three.
+        for address in slow:
+            return await self._connected(make, address)
+        raise failed[0]
+
+    @property
+    def _name(self) -> str | None:
+        """The name that TLS checks."""
+        return self._host if self._tls is not None else None
+
+    async def _connected(self, make: Callable[[], Connection], address: str) -> Connection:
+        _, connection = await asyncio.get_running_loop().create_connection(
+            make, address, self._port, ssl=self._tls, server_hostname=self._name
+        )
+        return connection
+
+
+def _is_final(error: OSError) -> bool:
+    """Whether another address would not help: a certificate that is not accepted, no file descriptor."""
+    return isinstance(error, ssl.SSLError | ssl.CertificateError) or error.errno in TOO_MANY

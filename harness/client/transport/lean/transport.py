@@ -184,14 +184,10 @@ class LeanTransport(AttemptSend):
                 self._read(connection, request, response)
                 if connection.is_unfinished:
                     await self._rest(connection)
-        except ExpiredError:
-            # After a complete answer only the end of its connection was waited for.
-            if response.outcome is not Outcome.ok:
-                timed_out(response, sent, now())
         except self.faults as error:
             again = _was_idle(error) and request.idempotent
             if not again:
-                fail(response, *self._outcome_of(error), now())
+                self._failed(error, response)
         except asyncio.CancelledError as error:
             response.outcome = Outcome.cancelled
             # The recorder reads it: this attempt was sent.
@@ -202,6 +198,14 @@ class LeanTransport(AttemptSend):
             group.discard(connection)
             pool.put_back(connection, connection.end(response.done))
         return await self._again(pool, request, response) if again else response
+
+    def _failed(self, error: Exception, response: Response) -> None:
+        """What ended the exchange becomes its outcome."""
+        if not isinstance(error, ExpiredError):
+            fail(response, *self._outcome_of(error), self._now())
+        # After a complete answer only the end of its connection was waited for.
+        elif response.outcome is not Outcome.ok:
+            timed_out(response, response.sent, self._now())
 
     async def _again(self, pool: Pool, request: Request, response: Response) -> Response:
         """Send again, after the server had closed an idle connection; its time-out counts from the first sending."""
