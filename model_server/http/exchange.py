@@ -41,6 +41,10 @@ class Connection(Protocol):
         """True if the whole body of the request has arrived."""
         ...
 
+    def take_body(self, receive: Receive) -> bytes | None:
+        """The whole body in one call; None if it must be received."""
+        ...
+
     def write_whole(self, status: int, headers: list[Header], body: bytes, send: SendMessage) -> bool:
         """Write a complete answer in one call; False if it must go through `send`."""
         ...
@@ -141,7 +145,12 @@ class Exchange:
             raise too_large(bytes_max)
         if self.connection is not None and self.connection.whole:
             # The body has arrived, so no timeout is needed.
-            return await self._read(bytes_max)
+            whole = self.connection.take_body(self.receive)
+            if whole is None:
+                return await self._read(bytes_max)
+            if len(whole) > bytes_max:
+                raise too_large(bytes_max)
+            return whole, True
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._read(bytes_max)

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from harness.base.clock import Clock
 from model_server.errors import CLOSE, ApiError, Header
 from model_server.http.bounds import FaceSettings
-from model_server.http.exchange import CONNECTION, SendMessage
+from model_server.http.exchange import CONNECTION, Receive, SendMessage
 from model_server.http.framing import coding_problem, host_problem, not_http, offer_problem
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
@@ -180,6 +180,19 @@ class FaceProtocol(HttpToolsProtocol):
     def whole(self) -> bool:
         """True if the whole body has arrived; also if `cycle` is a later, pipelined request."""
         return not self.cycle.more_body
+
+    def take_body(self, receive: Receive) -> bytes | None:
+        """The whole body at once, if it has arrived and nothing is in its way, at a quarter of the cost of uvicorn's
+        `receive`. None otherwise: then `receive` is needed."""
+        cycle = getattr(receive, "__self__", None)
+        if not isinstance(cycle, RequestResponseCycle) or cycle.more_body or cycle.waiting_for_100_continue:
+            return None
+        if cycle.disconnected or cycle.response_complete:
+            return None
+        self.flow.resume_reading()
+        cycle.message_event.clear()
+        body, cycle.body = bytes(cycle.body), bytearray()
+        return body
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True

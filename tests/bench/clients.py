@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import resource
@@ -19,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from harness.measure.record.files import find
 from harness.measure.record.plan import TaskShare
 from harness.measure.record.rows_file import End
 from harness.measure.result import Named
+from tests.bench.fixed_server import fixed_server
 from tests.bench.wire import request as message
 
 IN_FLIGHT = 32
@@ -241,19 +241,6 @@ CLIENTS: dict[str, Callable[[str, float], Measured]] = {
     "paceline, aiohttp, backlog": of_harness("asyncio"),
     "Locust FastHttpUser": fast_http_user,
 }
-
-
-@contextlib.contextmanager
-def fixed_server() -> Iterator[str]:
-    """The server in its own process; gives its URL."""
-    line = [sys.executable, "-m", "tests.bench.fixed_server"]
-    process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def side_by_side(

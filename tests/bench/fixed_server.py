@@ -1,14 +1,17 @@
 """A server that answers every request with the same bytes: it costs less than any client that is measured with it.
 
-`python -m tests.bench.fixed_server [--workers N]` prints its URL and ends when its standard input does.
+`python -m tests.bench.fixed_server` prints its URL and ends when its standard input does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
+import subprocess
 import sys
+from collections.abc import Iterator
 
 import httptools
 import uvloop
@@ -43,6 +46,19 @@ async def main() -> None:
     print(f"http://127.0.0.1:{sock.getsockname()[1]}", flush=True)
     async with server:
         await ended
+
+
+@contextlib.contextmanager
+def fixed_server() -> Iterator[str]:
+    """The server in its own process; gives its URL."""
+    line = [sys.executable, "-m", "tests.bench.fixed_server"]
+    process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate()
 
 
 if __name__ == "__main__":

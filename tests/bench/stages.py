@@ -4,7 +4,7 @@
 
 A ladder: each rung does what the one before does and one stage more, on a null `Send` that answers in the next turn of
 the loop. A stage costs the difference of two rungs, the least CPU of some rounds that take turns. The transports are
-measured with a mock in another process, the feed of arrivals in real time.
+measured with a server in another process, the feed of arrivals in real time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from harness.measure.record.plan import TaskShare
 from harness.measure.record.recorder import Recorder
 from harness.measure.record.rows_file import REQUEST_DTYPE
 from harness.measure.result import Named
-from tests.bench.wire import mock
+from tests.bench.fixed_server import fixed_server
 
 IN_FLIGHT = 32
 RETRIES = 3
@@ -245,12 +245,12 @@ async def arrivals(schedule: Schedule) -> int:
 
 
 def transports_us(requests: int, rounds: int) -> dict[str, float]:
-    """CPU microseconds per request of each transport with a mock that answers at once."""
+    """CPU microseconds per request of each transport with a server that always gives the same answer."""
     found: dict[str, float] = {}
-    with mock("null") as (port, _), asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with fixed_server() as url, asyncio.Runner(loop_factory=new_event_loop) as runner:
         for name, make in TRANSPORTS.items():
             with contextlib.suppress(ImportError):
-                call = lambda make=make: runner.run(exchanges(make(f"http://127.0.0.1:{port}"), requests))  # noqa: E731
+                call = lambda make=make: runner.run(exchanges(make(url), requests))  # noqa: E731
                 found[f"transport {name}"] = min(cpu_us(call, requests) for _ in range(rounds))
     return found
 

@@ -1,6 +1,7 @@
 """A run of ten million requests: memory of the recorder, size on disk, and what its summary and report cost.
 
 `python -m tests.bench.ten_million [--requests N] [--keep DIRECTORY]`
+`python -m tests.bench.ten_million --real SECONDS [--rate N]` plays real requests, and prints how its memory grew.
 
 The records are written by the real recorder, with made-up instants in place of a server: an open load of 40,000
 arrivals a second, of which one in five thousand is refused. The summary and the report run in processes of their own,
@@ -23,8 +24,13 @@ import numpy as np
 import psutil
 
 from harness.client.types import Item, Outcome, Request, Response
+from harness.experiment.child_process import play
+from harness.measure.record.files import find
 from harness.measure.record.plan import CaseFacts, write_facts
 from harness.measure.record.recorder import Recorder
+from harness.measure.record.rows_file import read
+from tests.bench.clients import trial
+from tests.bench.fixed_server import fixed_server
 from tests.unit.recorded import T0, end, plan, plan_case
 
 RATE_PER_S = 40_000
@@ -103,12 +109,31 @@ def size_mb(directory: Path) -> float:
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) / 1e6
 
 
+def real(seconds: float, rate: float) -> None:
+    """Play arrivals on the lean transport under Locust, with a server that always gives the same answer."""
+    with fixed_server() as url, tempfile.TemporaryDirectory() as records:
+        play(trial(url, records, "lean", seconds, rate))
+        (process,) = find(Path(records))["whole"][0]
+        rows, ticks = read(process.requests)[1], read(process.timeline)[1]
+        late = (rows["fired"] - rows["due"]) / 1e6
+        cpu_us, lag_ms = 1e6 * ticks["cpu"][-1] / len(rows), np.percentile(late, 99)
+        first, most = ticks["rss"][np.searchsorted(ticks["done"], FIRST)] / 1e6, ticks["rss"].max() / 1e6
+        print(f"real:     {len(rows):,} requests in {ticks['t'][-1]:.0f} s, {np.mean(rows['outcome'] == 0):.2%} ok")
+        print(f"          CPU {cpu_us:.1f} µs a request, lag p99 {lag_ms:.2f} ms")
+        print(f"          memory {first:.0f} MB at {FIRST:,} requests, at most +{most - first:.1f} MB later")
+
+
 def main(arguments: list[str]) -> None:
     """Write, summarize and report; print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--requests", type=int, default=10_000_000)
     parser.add_argument("--keep", type=Path, default=None, help="a new directory for the run, which is kept")
+    parser.add_argument("--real", type=float, default=None, help="seconds of a real load, in place of made-up instants")
+    parser.add_argument("--rate", type=float, default=20_000.0)
     options = parser.parse_args(arguments)
+    if options.real:
+        real(options.real, options.rate)
+        return
     with tempfile.TemporaryDirectory() as temporary:
         directory = options.keep or Path(temporary) / "run"
         seen: list[tuple[int, float, float]] = []

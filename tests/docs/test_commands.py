@@ -34,6 +34,8 @@ NOT_RUN = {
     r"^paceline compare .*--repeats 8": "plays sixteen repeats, for a minute; the simulated command beside it is run",
     r"^(paceline (run|compare)|locust) .*--trace (mooncake|azure)": "tests/http/test_trace_run.py plays such traces",
     r"^make demo": "CI runs it from a fresh clone; it installs a virtual environment",
+    r"^make bench": "measures for minutes",
+    r"^locust .*--(master|worker) ": "needs several machines; tests/http/test_conservation.py has them",
     r"^make test": "it is what runs this test",
     r"^python -m tests\.": "measures for minutes",
     r"^paceline run steady .*sharegpt": "plays for a minute; tests/http/test_token_command.py plays a short one",
@@ -51,6 +53,8 @@ NOT_RUN = {
 """Commands that are not run here, each with its reason."""
 LIMIT_S = 150.0
 SHORTER = {
+    r"--duration 10m --rate 5000\b": "--duration 2 --rate 500",
+    r"--rate 8000\b": "--rate 200",
     r"--think lognormal:mean=3 --users": "--think 100ms --users",
     r"--duration (?:[5-9]|\d\d)\b": "--duration 4",
     r"--items \d{5,}\b": "--items 4000",

@@ -160,7 +160,7 @@ class Packer:
             return
         parts, self._waiting = self._waiting, []
         arguments = [sys.executable, "-I", "-S", str(_PACKING), *map(str, parts)]
-        actions = [(os.POSIX_SPAWN_OPEN, descriptor, os.devnull, os.O_RDWR, 0) for descriptor in (0, 1, 2)]
         with contextlib.suppress(OSError, AttributeError, NotImplementedError):
+            actions = [(os.POSIX_SPAWN_OPEN, descriptor, os.devnull, os.O_RDWR, 0) for descriptor in (0, 1, 2)]
             # In a group of its own, so that Ctrl-C ends the load and not this.
             self._pid = os.posix_spawn(sys.executable, arguments, os.environ, file_actions=actions, setpgroup=0)

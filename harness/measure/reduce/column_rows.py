@@ -6,7 +6,6 @@ column is read each time it is asked for, and a mask is kept until then.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -26,25 +25,26 @@ class _ColumnFile:
 
     def __init__(self, folder: Path) -> None:
         try:
-            self._fd, name = tempfile.mkstemp(dir=folder)
+            file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - it lives as long as this object
         except OSError:
-            self._fd, name = tempfile.mkstemp()
-        os.unlink(name)
-        weakref.finalize(self, os.close, self._fd)
+            file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - as above
+        self._file = file
+        weakref.finalize(self, file.close)
 
     def append(self, values: Array) -> None:
         """Add values at the end. Raises OSError."""
         view = _bytes_of(values)
         while len(view):
-            view = view[os.write(self._fd, view) :]
+            view = view[self._file.write(view) :]
 
     def fill(self, values: Array) -> None:
         """Read all values into an array of their number. Raises OSError."""
-        view, at = _bytes_of(values), 0
-        while at < len(view):
-            if not (read := os.preadv(self._fd, [view[at:]], at)):
+        view = _bytes_of(values)
+        self._file.seek(0)
+        while len(view):
+            if not (read := self._file.readinto(view)):
                 raise OSError("a temporary file of the summary was cut off")
-            at += read
+            view = view[read:]
 
 
 def _bytes_of(values: Array) -> memoryview:
