@@ -38,6 +38,7 @@ EXPECTED = "errors"
 
 
 STAMPS = 9
+_LATER, _LATER_S = 4, 0.0037
 _QUEUE = re.compile(r"\bqueue;dur=([0-9.]+)")
 
 
@@ -127,7 +128,12 @@ class Bench:
         items = [Item(index, made.data(task, index, case.seed), task) for index in range(count)]
 
         async def burst(send: Send) -> list[float | None]:
-            answers = await asyncio.gather(*(send(task.request([item])) for item in items))
+            calls = [asyncio.ensure_future(send(task.request([item]))) for item in items]
+            # A wait that is computed differs between instants.
+            for number in range(1, _LATER + 1):
+                await asyncio.sleep(number * _LATER_S)
+                calls += [asyncio.ensure_future(send(task.request([item]))) for item in items[:_LATER]]
+            answers = await asyncio.gather(*calls)
             return [one.retry_after_s for one in answers if one.outcome is Outcome.rejected]
 
         return self._session.server.ask(burst)
