@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -38,6 +37,7 @@ EXPECTED = "errors"
 
 
 STAMPS = 9
+_LATER, _LATER_S = 4, 0.0037
 _QUEUE = re.compile(r"\bqueue;dur=([0-9.]+)")
 
 
@@ -127,7 +127,12 @@ class Bench:
         items = [Item(index, made.data(task, index, case.seed), task) for index in range(count)]
 
         async def burst(send: Send) -> list[float | None]:
-            answers = await asyncio.gather(*(send(task.request([item])) for item in items))
+            calls = [asyncio.ensure_future(send(task.request([item]))) for item in items]
+            # A wait that is computed differs between instants.
+            for number in range(1, _LATER + 1):
+                await asyncio.sleep(number * _LATER_S)
+                calls += [asyncio.ensure_future(send(task.request([item]))) for item in items[:_LATER]]
+            answers = await asyncio.gather(*calls)
             return [one.retry_after_s for one in answers if one.outcome is Outcome.rejected]
 
         return self._session.server.ask(burst)
@@ -161,10 +166,21 @@ class Bench:
 
 
 def shapes_of(case: CaseSpec, count: int) -> list[Shape]:
-    """The shapes of the first requests of a case."""
-    source, mix = case.build_source(case.build_strategy()), case.build_mix()
-    data = ((mix.pick(index), source.synthetic.data(mix.pick(index), index, source.seed)) for index in range(count))
-    return shapes(islice(data, count))
+    """The shapes of the first requests of a case; those of the last loads are kept, because loads are repeated."""
+    key = msgspec.json.encode([case.tasks, case.synthetic, case.seed])
+    known = _kept.pop(key, [])
+    if len(known) < count:
+        source, mix = case.build_source(case.build_strategy()), case.build_mix()
+        tasks = ((index, mix.pick(index)) for index in range(len(known), count))
+        known = known + shapes((task, source.synthetic.data(task, index, source.seed)) for index, task in tasks)
+    _kept[key] = known
+    while len(_kept) > _KEPT_MAX:
+        del _kept[next(iter(_kept))]
+    return known[:count]
+
+
+_KEPT_MAX = 16
+_kept: dict[bytes, list[Shape]] = {}
 
 
 def _instants(column: Any) -> Any:

@@ -28,6 +28,8 @@ _NEAR = 1.7
 """Structures with a spread of at most this many times the least are worth a simulation."""
 _LONGER = 0.97
 """Further terms are taken if they lessen the spread to this share."""
+_LINGER_MIN = 0.02
+"""A shorter share of the latency of a request alone is no linger time."""
 _SHORT = 700
 """Requests of each load by which structures are told apart."""
 _MOST = 6
@@ -77,7 +79,7 @@ def _of_batches(loads: Sequence[Seen], bounds: Refusals, tolerance_s: float, fix
     for structure in _structures(loads, tolerance_s, fixed):
         units = [units_of(seen, structure, tolerance_s) for seen in short]
         fitted = law(units, structure)
-        if structure.lingers and fitted.values["linger_s"] == 0:
+        if structure.lingers and fitted.values["linger_s"] < _LINGER_MIN * float(np.median(loads[0].latency)):
             continue
         if structure.batch_items > 1 and structure.workers and not _batches(units, structure, fitted):
             continue

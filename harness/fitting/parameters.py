@@ -89,18 +89,17 @@ def batch_estimates(made: Fit) -> list[Estimate]:
 
 def bound_estimates(bounds: Refusals, workers: int) -> list[Estimate]:
     """The bounds of a server, and the Retry-After of its refusals if it is fixed."""
-    wait = [Estimate("retry_after_s", bounds.retry_after_s)] if bounds.retry_after_s is not None else []
-    return [*_bounds(bounds, workers), *wait]
-
-
-def _bounds(bounds: Refusals, workers: int) -> list[Estimate]:
-    if bounds.rate_per_s is not None:
-        found = [Estimate("rate_per_s", bounds.rate_per_s)]
-        if bounds.burst is not None:
-            found.append(Estimate("burst", bounds.burst))
-        return found
-    if bounds.in_flight is not None:
-        name = "in_flight" if bounds.status == 429 else "queue_max"
-        value = bounds.in_flight if bounds.status == 429 else bounds.in_flight - workers
-        return [Estimate(name, value)]
-    return [Estimate("in_flight", bounds.in_flight_seen, None, "bounded below: nothing was refused")]
+    limited = bounds.rate_per_s is not None or bounds.in_flight is not None
+    known = {
+        "in_flight": bounds.in_flight,
+        "queue_max": bounds.queue_max(workers),
+        "rate_per_s": bounds.rate_per_s,
+        "burst": bounds.burst,
+        # The queue of the mock has a wait of its own.
+        "retry_after_s": bounds.retry_after_s if limited else None,
+    }
+    found = [Estimate(name, value) for name, value in known.items() if value is not None]
+    if bounds.in_flight is None and bounds.queue is None:
+        note = "bounded below: that many were in flight, and none was refused for it"
+        found.append(Estimate("in_flight", bounds.in_flight_seen, None, note))
+    return found

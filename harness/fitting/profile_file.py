@@ -27,7 +27,7 @@ def profile_of(fit: Fit, own_s: float = 0.0) -> Profile:
     assert fit.jitter is not None  # noqa: S101 - it comes with the law
     values, structure, bounds = fit.law.values, fit.structure, fit.refusals
     overhead_s, base_s = _shared(values["overhead_s"], values["base_s"], own_s)
-    queue = QUEUE_MAX if bounds.in_flight is None or bounds.status == 429 else bounds.in_flight - structure.workers
+    queue = bounds.queue_max(structure.workers)
     return Profile(
         network=Network(overhead_s=overhead_s, own_s=own_s, jitter=fit.overhead_jitter),
         service=Service(
@@ -39,7 +39,7 @@ def profile_of(fit: Fit, own_s: float = 0.0) -> Profile:
         ),
         capacity=Capacity(
             workers=structure.workers,
-            queue_max=max(0, queue),
+            queue_max=QUEUE_MAX if queue is None else queue,
             batch_max_items=structure.batch_items,
             batch_max_tokens=structure.batch_tokens,
             pad_multiple=structure.pad_multiple,
@@ -56,14 +56,14 @@ def _of_streams(fit: Fit, own_s: float) -> Profile:
     values: dict[str, Any] = dict(fit.streams.values)
     slots, bounds = fit.streams.slots, fit.refusals
     overhead_s, values["ttft_base_s"] = _shared(values.pop("overhead_s", 0.0), values["ttft_base_s"], own_s)
-    queue = QUEUE_MAX if bounds.in_flight is None or bounds.status == 429 else bounds.in_flight - slots
+    queue = bounds.queue_max(slots)
     first, later = fit.stream_jitters
     generation = Generation(
         **values,
         ttft_jitter=first,
         itl_jitter=later,
         running_max=slots,
-        queue_max=max(0, queue) if slots else QUEUE_MAX,
+        queue_max=QUEUE_MAX if queue is None or not slots else queue,
     )
     return Profile(network=Network(overhead_s=overhead_s, own_s=own_s), generation=generation, limits=_limits(fit))
 
@@ -78,10 +78,12 @@ def _limits(fit: Fit) -> Limits:
     bounds = fit.refusals
     told: dict[str, Any] = {"retry_after_s": bounds.retry_after_s, "tell_wait": bounds.tells}
     if bounds.rate_per_s is not None:
-        status: Any = 503 if bounds.status == 503 else 429
-        return Limits(rate_per_s=bounds.rate_per_s, burst=max(1, bounds.burst or 1), status=status, **told)
-    if bounds.in_flight is not None and bounds.status == 429:
-        return Limits(in_flight=bounds.in_flight, **told)
+        told |= {"rate_per_s": bounds.rate_per_s, "burst": max(1, bounds.burst or 1)}
+        told["status"] = 503 if bounds.rate_status == 503 else 429
+    if bounds.in_flight is not None:
+        told["in_flight"] = bounds.in_flight
+    if bounds.rate_per_s is not None or bounds.in_flight is not None:
+        return Limits(**told)
     return Limits()
 
 

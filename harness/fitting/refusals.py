@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.fitting.seen import Floats, Seen
+from harness.fitting.seen import Bools, Floats, Seen
 
+_REFUSALS_MIN = 2
 _SAME_WAIT = 0.01
 _AT_BOUND = 0.9
 """Share of the refusals that a bound of requests in flight explains, and how near to it they are."""
@@ -17,16 +18,22 @@ _AT_BOUND = 0.9
 
 @dataclass(frozen=True)
 class Refusals:
-    """What a server refuses. None: never reached; then `in_flight_seen` is a lower bound."""
+    """What a server refuses. None: never reached; then `in_flight_seen` is a lower bound of the first two."""
 
-    status: int | None = None
-    in_flight: int | None = None
+    in_flight: int | None = None  # requests, refused with 429
+    queue: int | None = None  # requests in the server, refused with 503
     rate_per_s: float | None = None
     burst: int | None = None
+    rate_status: int = 429
     in_flight_seen: int = 0
+    items: int = 1  # of a request
     # Retry-After of a refusal: seconds if it is always the same, None if it is not. `tells`: whether there is one.
     retry_after_s: float | None = None
     tells: bool = True
+
+    def queue_max(self, workers: int) -> int | None:
+        """Items that may wait; None if that bound was never reached."""
+        return None if self.queue is None else max(0, (self.queue - workers) * self.items)
 
 
 def with_waits(found: Refusals, waits: Sequence[float | None]) -> Refusals:
@@ -39,19 +46,29 @@ def with_waits(found: Refusals, waits: Sequence[float | None]) -> Refusals:
 
 
 def refusals(burst: Seen, arrivals: Seen | None, others: list[Seen]) -> Refusals:
-    """The bounds that explain the refusals of a burst and of arrivals above the server's rate."""
+    """The bounds that explain the refusals of a burst and of arrivals above the server's rate, status by status."""
     everything = [burst, *([arrivals] if arrivals is not None else []), *others]
     most = max(_most_in_flight(seen) for seen in everything)
-    statuses = np.concatenate([seen.status[seen.refused] for seen in everything])
-    if not len(statuses):
-        return Refusals(in_flight_seen=most)
-    status = int(np.bincount(statuses.astype(int)).argmax())
-    accepted = int((~burst.refused).sum())
-    by_rate = arrivals is not None and arrivals.refused.any() and not _at_bound(arrivals, most)
-    if by_rate and arrivals is not None:
-        taken = accepted if burst.refused.any() else None
-        return Refusals(status, None, _rate(arrivals), taken, most)
-    return Refusals(status, most, None, None, most)
+    found = Refusals(in_flight_seen=most, items=int(np.median([shape.items for shape in burst.shapes])))
+    for status in (429, 503):
+        count = sum(int((seen.refused & (seen.status == status)).sum()) for seen in everything)
+        if count < _REFUSALS_MIN:
+            continue
+        of = None if arrivals is None else _only(arrivals, status)
+        if of is not None and of.refused.any() and not _at_bound(arrivals or of, of.refused, most):
+            at_once = _only(burst, status)
+            taken = int((~at_once.refused).sum()) if at_once.refused.any() else None
+            found = replace(found, rate_per_s=_rate(of), burst=taken, rate_status=status)
+        elif status == 429:
+            found = replace(found, in_flight=most)
+        else:
+            found = replace(found, queue=most)
+    return found
+
+
+def _only(seen: Seen, status: int) -> Seen:
+    """The load as the limit with this status saw it: what another limit refused later counts as taken."""
+    return replace(seen, refused=seen.refused & (seen.status == status))
 
 
 def _in_flight(seen: Seen, at: Floats) -> Any:
@@ -65,9 +82,9 @@ def _most_in_flight(seen: Seen) -> int:
     return int(np.max(_in_flight(seen, taken))) if len(taken) else 0
 
 
-def _at_bound(seen: Seen, bound: int) -> bool:
-    """Whether the refusals came when nearly `bound` requests were in flight."""
-    then = np.asarray(_in_flight(seen, seen.sent[seen.refused]))
+def _at_bound(seen: Seen, refused: Bools, bound: int) -> bool:
+    """Whether these refusals came when nearly `bound` requests were in flight."""
+    then = np.asarray(_in_flight(seen, seen.sent[refused]))
     return bool((then >= _AT_BOUND * bound).mean() >= _AT_BOUND)
 
 

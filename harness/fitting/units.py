@@ -61,7 +61,8 @@ def units_of(seen: Seen, structure: Structure, tolerance_s: float) -> Units:
         np.maximum.reduceat(seen.sent[order], starts),
         np.maximum.reduceat(seen.done[order], starts),
     )
-    by_age = np.argsort(made.oldest, kind="stable")
+    # Rows are in the order of sending, also those of one instant.
+    by_age = np.argsort(first, kind="stable")
     return Units(*(getattr(made, name)[by_age] for name in Units.__dataclass_fields__))
 
 

@@ -25,7 +25,7 @@ SERVERS = {
 }
 
 
-def verified(seed: int, folder: Path, time_s: float = 300.0, duration_s: float = 10.0) -> dict[str, Verification]:
+def verified(seed: int, folder: Path, time_s: float = 150.0, duration_s: float = 10.0) -> dict[str, Verification]:
     """Fit the unchanged server, and verify the profile against each."""
     for name, text in SERVERS.items():
         (folder / f"{name}.toml").write_text(text)

@@ -72,7 +72,7 @@ def test_service_times_follow_from_the_instants_of_sending_and_answering() -> No
 
 def test_refusals_at_a_number_in_flight_are_a_bound_and_others_are_a_rate() -> None:
     burst = seen([0.0] * 6, [1.0] * 4 + [0.0] * 2, [False] * 4 + [True] * 2)
-    assert refusals(burst, None, []) == Refusals(429, 4, None, None, 4)
+    assert refusals(burst, None, []) == Refusals(in_flight=4, in_flight_seen=4)
     # Every second of 100/s is refused, with nothing in flight.
     instants = [place / 100 for place in range(200)]
     arrivals = seen(instants, instants, [place % 2 == 1 for place in range(200)], concurrency=0)
@@ -80,11 +80,11 @@ def test_refusals_at_a_number_in_flight_are_a_bound_and_others_are_a_rate() -> N
     assert found.in_flight is None
     assert found.burst == 4
     assert found.rate_per_s == pytest.approx(50.0, rel=0.01)
-    assert refusals(seen([0.0], [1.0]), None, []).status is None
+    assert refusals(seen([0.0], [1.0]), None, []) == Refusals(in_flight_seen=1)
 
 
 def test_retry_after_is_fixed_computed_or_missing() -> None:
-    bound = Refusals(429, 4)
+    bound = Refusals(in_flight=4)
     assert with_waits(bound, [2.0, 2.0, None]).retry_after_s == 2.0
     assert with_waits(bound, [1.0, 2.0]).retry_after_s is None
     assert with_waits(bound, [1.0, 2.0]).tells
