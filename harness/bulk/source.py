@@ -43,7 +43,7 @@ class InputSource:
         self._files = self._rows.files if part is None else self._rows.files[part.file : part.file + 1]
         self._part = None if part is None or part.is_whole else part
         # Where the first byte is in the file.
-        self._base = 0 if self._part is None or self._files else self._part.begin
+        self._base = 0 if self._part is None or self._rows.is_converted else self._part.begin
         self._encoding = self._rows.settings.encoding
         # Checksum of several files.
         self._folder = ""
@@ -70,7 +70,7 @@ class InputSource:
                 # Another encoding is refused before any file is changed.
                 if not self._converted:
                     next(Unpack(self._encoding).feed(os.pread(self._fd, READ_BYTES, 0)), b"")
-                if self._part is not None:
+                if self._part is not None and not self._converted:
                     self._take_part(self._part, info.st_size)
             if self._part is None:
                 self._expected = self._rows.expected()
@@ -228,13 +228,13 @@ class InputSource:
 
     def _chunks(self, at: int = 0) -> Iterator[bytes]:
         """The bytes of a file from this position; of a form that is converted all its rows as JSON."""
-        if self._files:
+        if self._converted:
             part = self._part
             limits = None if part is None else FilePart(part.begin, part.end, part.file_line)
-            yield from folder.pieces(self._files, self._rows.settings, limits)
-            return
-        if self._converted:
-            yield from self._rows.pieces()
+            if self._files:
+                yield from folder.pieces(self._files, self._rows.settings, limits)
+            else:
+                yield from self._rows.pieces() if limits is None else self._rows.part_pieces(limits)
             return
         os.lseek(self._fd, self._base + at, os.SEEK_SET)
         while chunk := os.read(self._fd, READ_BYTES if self._part is None else self._left()):

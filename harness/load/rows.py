@@ -50,7 +50,7 @@ def columns_of(texts: Iterable[str]) -> Columns:
 
 @dataclass(frozen=True)
 class FilePart:
-    """Bytes of a file that is neither packed nor converted, from the start of a row to the end of one."""
+    """Bytes of a file that is neither packed nor converted, at ends of rows; of a Parquet file numbers of groups."""
 
     begin: int
     end: int
@@ -107,8 +107,10 @@ class RowReader:
         for file in self.files:
             # Each file has the columns, or is refused before anything is sent.
             RowReader(file.path, self.columns, self.settings, added=folder.ADDED)
+        # Rows of each group of a Parquet file.
+        self.groups: list[int] = []
         if (table := forms.table_of(self.path, self.form)) is not None:
-            self.count = table.count
+            self.count, self.groups = table.count, table.groups
             self._check_columns(table.names)
         # The first row of standard input is not read here.
         elif self.has_header and self.path != "-":
@@ -129,7 +131,11 @@ class RowReader:
 
     def numbered(self, part: FilePart | None = None) -> Iterator[tuple[int, bytes | LongLine]]:
         """Number and bytes of every raw row that is not blank, without the names of columns; of a part, if given."""
-        rows = self.raw_rows() if part is None else split(part.pieces(self.path), self.splitter(part.begin))
+        rows = (
+            self.raw_rows()
+            if part is None
+            else split(self.part_pieces(part), self.splitter(0 if self.groups else part.begin))
+        )
         first = 1 if part is None else part.line
         header = self.has_header and first == 1
         for number, raw in enumerate(rows, first):
@@ -148,6 +154,11 @@ class RowReader:
         if self.files:
             return folder.pieces(self.files, self.settings)
         return forms.pieces(self.path, self.form, self.settings.encoding)
+
+    def part_pieces(self, part: FilePart) -> Iterator[bytes]:
+        """A part of the file, in pieces of any size."""
+        table = forms.table_of(self.path, self.form)
+        return part.pieces(self.path) if table is None else table.pieces(range(part.begin, part.end))
 
     def splitter(self, at: int = 0) -> Lines | Records:
         """Cuts bytes into raw rows."""

@@ -28,13 +28,15 @@ class Table:
             self.names: list[str] = list((file.schema_arrow if form == "parquet" else file.schema).names)
             # Number of rows; None where the file does not say it.
             self.count: int | None = file.metadata.num_rows if form == "parquet" else None
+            # Rows of each group, which can be read alone; none for a form without groups.
+            self.groups: list[int] = _groups(file.metadata) if form == "parquet" else []
         if twice := next((name for name in self.names if self.names.count(name) > 1), None):
             raise UsageError(f"{path}: the column {twice!r} is there twice")
 
-    def pieces(self) -> Iterator[bytes]:
-        """The rows as lines of JSON, some of them a piece."""
+    def pieces(self, groups: range | None = None) -> Iterator[bytes]:
+        """The rows as lines of JSON, some of them a piece; those of some groups, if given."""
         with self._named():
-            for batch in self._batches(self._open()):
+            for batch in self._batches(self._open(), groups):
                 for start in range(0, batch.num_rows, ROWS):
                     rows = batch.slice(start, ROWS).to_pylist()
                     yield b"".join([_encode(row) + b"\n" for row in rows])
@@ -52,9 +54,10 @@ class Table:
             source.seek(0)
             return arrow.ipc.open_stream(source)
 
-    def _batches(self, file: Any) -> Iterator[Any]:
+    def _batches(self, file: Any, groups: range | None) -> Iterator[Any]:
         if self._form == "parquet":
-            yield from file.iter_batches(batch_size=ROWS, use_threads=False)
+            chosen = None if groups is None else list(groups)
+            yield from file.iter_batches(batch_size=ROWS, row_groups=chosen, use_threads=False)
         elif hasattr(file, "num_record_batches"):
             for number in range(file.num_record_batches):
                 yield file.get_batch(number)
@@ -63,6 +66,10 @@ class Table:
 
     def _named(self) -> _Named:
         return _Named(self.path, self._form, self._arrow)
+
+
+def _groups(metadata: Any) -> list[int]:
+    return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
 
 
 class _Named:

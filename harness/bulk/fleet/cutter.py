@@ -121,6 +121,40 @@ class Cutter:
         return at, rows
 
 
+class GroupsCutter:
+    """The ranges of a Parquet file: groups of rows, which a worker can read alone."""
+
+    def __init__(self, groups: Sequence[int], lines_max: int, after: Range | None = None) -> None:
+        self._groups = groups
+        self._lines_max = lines_max
+        self._number = 0 if after is None else after.number + 1
+        self._group = 0 if after is None else after.end
+        self._line = 1 + sum(groups[: self._group])
+
+    def next(self) -> Range | None:
+        """As many groups as have about the lines of a range, and one at least."""
+        begin, lines = self._group, 0
+        while self._group < len(self._groups) and (lines == 0 or lines + self._groups[self._group] <= self._lines_max):
+            lines += self._groups[self._group]
+            self._group += 1
+        if begin == self._group:
+            return None
+        found = Range(self._number, begin, self._group, self._line, lines, file_line=self._line, file_lines=lines)
+        self._number, self._line = self._number + 1, self._line + lines
+        return found
+
+    def lines_expected(self, size: int) -> float | None:
+        """Lines of the file."""
+        return sum(self._groups)
+
+
+def cutter_of(path: str, reader: RowReader, can_be_cut: bool, lines_max: int, after: Range | None = None) -> Cuts:
+    """What cuts a file of this form."""
+    if len(reader.groups) > 1:
+        return GroupsCutter(reader.groups, lines_max, after)
+    return Cutter(path, reader, not can_be_cut, lines_max, after)
+
+
 def _nth(piece: bytes, number: int) -> int:
     """The byte after so many line breaks."""
     lines = piece.split(b"\n", number)

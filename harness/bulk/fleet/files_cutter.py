@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.bulk.fleet.cutter import Cutter
+from harness.bulk.fleet.cutter import Cuts, cutter_of
 from harness.bulk.leases.range import Range
 from harness.client.errors import UsageError
 from harness.client.input_settings import InputSettings
@@ -36,7 +36,7 @@ class FilesCutter:
         self._file = 0 if after is None else after.file
         self._sizes = [os.path.getsize(file.path) for file in files]
         self._cut_bytes = sum(self._sizes[: self._file])
-        self._begun: tuple[RowReader, Cutter] | None = None
+        self._begun: tuple[RowReader, Cuts] | None = None
         if after is not None:
             self._continue(after)
 
@@ -47,12 +47,12 @@ class FilesCutter:
         # The numbers of a file's cutter are those of its own lines.
         local = Range(-1, after.begin, after.end, after.file_line, after.file_lines)
         self._begun = self._reader_and_cutter(after.file, local)
-        self._cut_bytes += after.end
+        self._cut_bytes += 0 if self._begun[0].groups else after.end
 
-    def _reader_and_cutter(self, file: int, after: Range | None = None) -> tuple[RowReader, Cutter]:
+    def _reader_and_cutter(self, file: int, after: Range | None = None) -> tuple[RowReader, Cuts]:
         path = self._files[file].path
         reader = RowReader(path, settings=self._settings)
-        return reader, Cutter(str(path), reader, not _can_be_cut(path, reader), self._lines_max, after)
+        return reader, cutter_of(str(path), reader, _can_be_cut(path, reader), self._lines_max, after)
 
     def _leave_file(self) -> None:
         self._cut_bytes = sum(self._sizes[: self._file + 1])
@@ -73,7 +73,7 @@ class FilesCutter:
 
     def _made(self, local: Range, reader: RowReader) -> Range:
         part = None if local.is_whole else FilePart(local.begin, local.end, local.line)
-        rows = _count(reader, part)
+        rows = local.lines if local.file_line else _count(reader, part)
         found = msgspec.structs.replace(
             local,
             number=self._number,
@@ -85,7 +85,7 @@ class FilesCutter:
             file_lines=local.lines,
         )
         self._number, self._line = self._number + 1, self._line + rows
-        self._cut_bytes += 0 if local.is_whole else local.end - local.begin
+        self._cut_bytes += 0 if local.is_whole or local.file_line else local.end - local.begin
         return found
 
     def lines_expected(self, size: int) -> float | None:

@@ -17,7 +17,7 @@ from harness.base.clock import clock
 from harness.bulk.ending import EarlyEnd, Summary, summary
 from harness.bulk.fleet.attending import attend
 from harness.bulk.fleet.coordinator import Coordinator
-from harness.bulk.fleet.cutter import Cuts, Cutter
+from harness.bulk.fleet.cutter import Cuts, cutter_of
 from harness.bulk.fleet.engines.engine import Engine
 from harness.bulk.fleet.files_cutter import FilesCutter
 from harness.bulk.fleet.governor import Governor, limit_of
@@ -144,16 +144,18 @@ class Fleet:
         reader = opening.reader
         if reader.files:
             return FilesCutter(reader.files, reader.settings, history.head.range_lines, last)
-        whole = not opening.source.can_be_cut
-        return Cutter(self.settings.input, opening.reader, whole, history.head.range_lines, last)
+        lines = history.head.range_lines
+        return cutter_of(self.settings.input, reader, opening.source.can_be_cut, lines, last)
 
     async def _session(self, opening: Opening, history: History, coordinator: Coordinator) -> Summary:
         self._began = clock()()
         coordinator.begun = await asyncio.to_thread(begun_counts, history, opening.parts)
         before = self._before = total(coordinator.counts)
         coordinator.members.expected = self._fleet.workers or 1
-        if not opening.reader.files and not opening.source.can_be_cut and (self._fleet.workers or 1) > 1:
-            text = "it is packed or a table, so one worker processes it; several files are shared among the workers"
+        reader = opening.reader
+        one_range = not (reader.files or len(reader.groups) > 1 or opening.source.can_be_cut)
+        if one_range and (self._fleet.workers or 1) > 1:
+            text = "it cannot be cut, so one worker processes it; several files are shared among the workers"
             self._note(f"{self.settings.input}: {text}")
         self._tell("begin", {"resumed": before.settled, "resumable": True})
         status = asyncio.create_task(self._status(opening, coordinator))

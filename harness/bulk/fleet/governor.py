@@ -14,12 +14,12 @@ import math
 
 import msgspec
 
-from harness.bulk.fleet.messages import Beat, Seen
+from harness.bulk.fleet.messages import Beat
 from harness.bulk.leases.shares import Shares
 from harness.bulk.leases.throttle import Throttle
 from harness.client.limits.fixed import Fixed
 from harness.client.protocols import PacedLimit, SizedLimit
-from harness.client.types import Limit, Outcome, Sample, Strategy
+from harness.client.types import Limit, Sample, Strategy
 from harness.strategies.adaptive import Adaptive
 from harness.strategies.priority import Priority
 from harness.strategies.queue_stream import QueueStream
@@ -154,7 +154,11 @@ class Governor:
         for seen in beat.seen:
             self._count += 1
             limit = self._values.get(seen.generation, self.limit.value)
-            heapq.heappush(self._waiting, (seen.done + offset, self._count, _sample(seen, offset, others, limit)))
+            # On the coordinator's clock, among all calls in flight.
+            sample = msgspec.structs.replace(
+                seen, sent=seen.sent + offset, done=seen.done + offset, in_flight=seen.in_flight + others, limit=limit
+            )
+            heapq.heappush(self._waiting, (sample.done, self._count, sample))
         # Everything before the earliest last beat has arrived.
         known = min(heard for heard in self._heard_at.values() if now - heard < _LATE_S)
         before = self.limit.value
@@ -164,34 +168,3 @@ class Governor:
                 before, self.generation = self.limit.value, self.generation + 1
                 self._values[self.generation] = before
                 self._values.pop(self.generation - _KEPT_VALUES, None)
-
-
-def seen_of(sample: Sample, generation: int) -> Seen:
-    """A sample as a message; `generation` is that of the common limit."""
-    return Seen(
-        sample.outcome.name,
-        sample.sent,
-        sample.done,
-        sample.in_flight,
-        generation,
-        sample.retry_after_s,
-        sample.work,
-        sample.lag_s,
-        sample.streak,
-    )
-
-
-def _sample(seen: Seen, offset: float, others: int, limit: int) -> Sample:
-    """The attempt on the coordinator's clock, among all calls in flight."""
-    return Sample(
-        Outcome[seen.outcome],
-        seen.sent + offset,
-        seen.done + offset,
-        seen.in_flight + others,
-        limit,
-        seen.generation,
-        seen.retry_after_s,
-        seen.work,
-        seen.lag_s,
-        seen.streak,
-    )

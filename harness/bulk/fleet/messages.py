@@ -14,6 +14,7 @@ from harness.bulk.leases import Lease
 from harness.bulk.leases.leases import Finished
 from harness.bulk.settings import ProcessSettings
 from harness.bulk.tally import RowCounts
+from harness.client.types import Sample
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -66,20 +67,6 @@ class Stopped(msgspec.Struct, frozen=True):
     counts: RowCounts = msgspec.field(default_factory=RowCounts)
 
 
-class Seen(msgspec.Struct, frozen=True):
-    """One attempt, for the common limit; the fields of `Sample`, by the worker's clock and its own calls in flight."""
-
-    outcome: str
-    sent: float
-    done: float
-    in_flight: int
-    generation: int
-    retry_after_s: float | None = None
-    work: float = 1.0
-    lag_s: float = 0.0
-    streak: int = 0
-
-
 class Beat(msgspec.Struct, frozen=True):
     """What happened at a worker since its last beat."""
 
@@ -105,7 +92,8 @@ class Beat(msgspec.Struct, frozen=True):
     attempts: int = 0
     refused: int = 0
     pause_s: float = 0.0
-    seen: list[Seen] = []
+    # Attempts for the common limit, by the worker's clock and its own calls in flight.
+    seen: list[Sample] = []
     notes: list[str] = []
     # A mistake that no other worker can mend, such as a server that never answered.
     error: str | None = None

@@ -11,8 +11,6 @@ from contextlib import aclosing
 from contextvars import ContextVar
 from typing import ClassVar
 
-from harness.bulk.fleet.governor import seen_of
-from harness.bulk.fleet.messages import Seen
 from harness.bulk.fleet.pacer import Pacer
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.types import Item, Layers, Limit, Outcome, Request, Response, Result, Sample, Send, no_layers
@@ -29,7 +27,7 @@ class SharePart:
     def __init__(self, learns: bool, uses_work: bool) -> None:
         self.value = 0
         self.uses_work = uses_work
-        self.seen: list[Seen] = []
+        self.seen: list[Sample] = []
         self._learns = learns
         # The gate counts changes of its own; this is the count of the common limit.
         self.generation = 0
@@ -37,7 +35,7 @@ class SharePart:
     def update(self, sample: Sample, /) -> None:
         """Keep what the common limit learns from."""
         if self._learns and len(self.seen) < _SEEN_MAX:
-            self.seen.append(seen_of(sample, sample.generation))
+            self.seen.append(sample)
 
 
 class SharedGate(ConcurrencyLimit):

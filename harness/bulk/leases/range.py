@@ -24,8 +24,8 @@ class Range(msgspec.Struct, frozen=True):
     crc: int = 0
     # CRC-32 of the file up to its end.
     total_crc: int = 0
-    # Of several inputs: which file, the number of the first line in it, and how many of its lines. `line` and `lines`
-    # then count rows, as a run over several files does.
+    # Of several inputs, and of Parquet: which file, the number of the first line in it, and how many of its lines.
+    # `line` and `lines` then count rows, as a run of one process does. Of Parquet `begin` and `end` count groups.
     file: int = 0
     file_line: int = 0
     file_lines: int = 0

@@ -8,9 +8,9 @@ import pytest
 
 from harness import plugins
 from harness.bulk.fleet.governor import Governor, limit_of
-from harness.bulk.fleet.messages import Beat, Progress, Seen
+from harness.bulk.fleet.messages import Beat, Progress
 from harness.bulk.tally import RowCounts
-from harness.client.types import Sample
+from harness.client.types import Outcome, Sample
 
 WORK = [Progress(0, 1, 0, RowCounts())]
 
@@ -26,8 +26,8 @@ class Notes:
         self.samples.append(sample)
 
 
-def seen(done: float, in_flight: int = 1, generation: int = 0) -> Seen:
-    return Seen("ok", done - 0.1, done, in_flight, generation)
+def seen(done: float, in_flight: int = 1, generation: int = 0) -> Sample:
+    return Sample(Outcome.ok, done - 0.1, done, in_flight, limit=5, generation=generation)
 
 
 def test_the_limit_sees_the_calls_of_all_workers_in_the_order_of_their_ends() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.bulk.fleet.cutter import Cutter
+from harness.bulk.fleet.cutter import Cutter, GroupsCutter
 from harness.bulk.fleet.files_cutter import FilesCutter
 from harness.client.errors import UsageError
 from harness.client.input_settings import InputSettings
@@ -154,3 +154,23 @@ def test_parts_may_be_left(tmp_path: Path) -> None:
         go(settings(tmp_path, resume=True))
     with pytest.raises(UsageError, match='order was "parts"'):
         helpers.go(settings(tmp_path, resume=True))
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_groups_of_rows_of_parquet_are_ranges(tmp_path: Path, beside: bool) -> None:
+    """Alone and among other files; the output is that of one process."""
+    arrow = pytest.importorskip("pyarrow", reason="needs the parquet extra")
+    from pyarrow import parquet
+
+    table = arrow.Table.from_pylist([{"id": f"p{number}", "text": f"row {number}"} for number in range(230)])
+    parquet.write_table(table, tmp_path / "in.parquet", row_group_size=20)
+    inputs = [str(tmp_path / "in.parquet"), *(several(tmp_path) if beside else [])]
+    alone, out = both(tmp_path, inputs)
+    assert out.read_bytes() == alone.read_bytes()
+    assert len([row for row in rows(out) if str(row.get("id")).startswith("p")]) == 230
+    cutter = GroupsCutter([20] * 11 + [10], 45)
+    ranges = []
+    while (one := cutter.next()) is not None:
+        ranges.append(one)
+        cutter = GroupsCutter([20] * 11 + [10], 45, one)
+    assert [(one.begin, one.end, one.line, one.lines) for one in ranges][-2:] == [(8, 10, 161, 40), (10, 12, 201, 30)]

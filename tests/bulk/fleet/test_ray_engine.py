@@ -27,7 +27,7 @@ pytestmark = [
 ]
 SLOW = "[generation]\nttft_base_s = 0.01\nitl_base_s = 0.0001\n"
 CONCURRENCY = 8
-LINES = 3000
+LINES = 2400
 ARGUMENTS = ["in.jsonl", "--output", "out.jsonl", "--task", "annotate", "-s", f"queue-stream:concurrency={CONCURRENCY}"]
 ARGUMENTS += ["--engine", "ray", "--workers", "3", "--range-lines", "100", "--resume"]
 
@@ -62,9 +62,11 @@ def start(url: str, cwd: Path, address: str) -> subprocess.Popen[str]:
     return subprocess.Popen(line, cwd=cwd, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def workers_of(folder: Path) -> list[int]:
-    """Processes of the actors, as the run's own snapshot names them."""
-    return [worker["pid"] for worker in status_of(str(folder / "out.jsonl")).workers]
+def worker_of(folder: Path) -> int:
+    """The process of an actor, as the run's own snapshot names it."""
+    while not (workers := status_of(str(folder / "out.jsonl")).workers):
+        time.sleep(0.1)
+    return int(workers[0]["pid"])
 
 
 def test_a_cluster_that_loses_workers_a_node_and_the_coordinator(tmp_path: Path, nodes: TwoNodes) -> None:
@@ -73,7 +75,7 @@ def test_a_cluster_that_loses_workers_a_node_and_the_coordinator(tmp_path: Path,
     with mock(SLOW, tmp_path) as server:
         run = start(server.url, tmp_path, nodes.cluster.address)
         until_answers(tmp_path, 300, run)
-        os.kill(workers_of(tmp_path)[0], signal.SIGKILL)
+        os.kill(worker_of(tmp_path), signal.SIGKILL)
         until_answers(tmp_path, 700, run)
         nodes.kill_second()
         until_answers(tmp_path, 1200, run)
@@ -81,7 +83,7 @@ def test_a_cluster_that_loses_workers_a_node_and_the_coordinator(tmp_path: Path,
         run.communicate()
         time.sleep(1.0)
         arguments = [*ARGUMENTS, "--target", server.url, "--ray-address", nodes.cluster.address]
-        done = paceline("process", *arguments, cwd=tmp_path, covered=False)
+        done = paceline("process", *arguments, cwd=tmp_path, covered=False, timeout_s=240.0)
         assert done.returncode == 0, done.stderr
         check_whole(tmp_path, LINES)
         assert seen(server.url) - LINES <= 3 * CONCURRENCY

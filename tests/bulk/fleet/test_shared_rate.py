@@ -13,12 +13,14 @@ from harness.bulk.fleet.governor import VALID_S, Governor, limit_of
 from harness.bulk.fleet.messages import Beat, Progress
 from harness.bulk.fleet.pacer import Pacer
 from harness.bulk.tally import RowCounts
+from harness.client.text.tokens import tokens_of
 from harness.client.types import Item, Request
 from tests.virtual_time import virtually
 
 TASK = plugins.make("task", "annotate")
 REQUEST = TASK.request((Item(1, TASK.parse({"text": "a b c"}), TASK),))
 BEAT_S = 0.1
+COST = tokens_of(REQUEST)
 
 
 class Sender:
@@ -49,6 +51,7 @@ class Sender:
                 progress=[Progress(1, 1, 0, RowCounts())],
                 rate_short=pacer.short or pacer.waiting > 0,
                 started_per_s=started,
+                tokens_per_s=started * COST,
                 attempts=round(started * BEAT_S),
                 refused=round(started * BEAT_S) if self.all_refused else 0,
                 pause_s=self.pause_s,
@@ -97,8 +100,8 @@ def jain(counts: list[int]) -> float:
     return sum(counts) ** 2 / (len(counts) * sum(count**2 for count in counts))
 
 
-def governed(rate_per_s: float | None) -> Governor:
-    return Governor(limit_of(plugins.make("strategy", "queue-stream:concurrency=64")), rate_per_s, None)
+def governed(rate_per_s: float | None, tokens_per_s: float | None = None) -> Governor:
+    return Governor(limit_of(plugins.make("strategy", "queue-stream:concurrency=64")), rate_per_s, tokens_per_s)
 
 
 @pytest.mark.parametrize("workers", [4, 7])
@@ -112,6 +115,16 @@ def test_the_sum_is_the_rate_limit_and_the_shares_are_equal(workers: int) -> Non
     assert jain(counts) >= 0.95
     starts = sorted(start for sender in senders for start in sender.starts)
     assert all(starts[n + 220] - starts[n] >= 0.9 for n in range(0, len(starts) - 220, 10)), "no second has more"
+
+
+def test_tokens_per_second_are_shared_too() -> None:
+    """By the estimate of each request; the tighter of the two limits holds."""
+    governor = governed(500.0, tokens_per_s=100.0 * COST)
+    senders = [Sender(f"w{number}", governor) for number in range(4)]
+    played(governor, senders, 22.0, {})
+    counts = between(senders, 2.0, 22.0)
+    assert sum(counts) / 20.0 == pytest.approx(100.0, rel=0.02)
+    assert jain(counts) >= 0.95
 
 
 def test_what_a_slow_worker_leaves_the_others_use() -> None:

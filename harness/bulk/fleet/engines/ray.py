@@ -26,6 +26,8 @@ from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, pac
 from harness.client.errors import UsageError
 
 NAMESPACE = "paceline"
+# Of a cluster that is started here; nothing is kept in it.
+_STORE_BYTES = 128 * 1024 * 1024
 _END_S, _ANSWER_S, _CLAIM_S = 5.0, 5.0, 20.0
 _beat = msgspec.msgpack.Decoder(Beat)
 
@@ -59,6 +61,7 @@ class RayEngine:
             try:
                 ray.init(
                     self._address or "local",
+                    **({} if self._address is not None else {"object_store_memory": _STORE_BYTES}),
                     namespace=NAMESPACE,
                     include_dashboard=False if self._address is None else None,
                     log_to_driver=False,
