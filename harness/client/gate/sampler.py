@@ -11,18 +11,22 @@ from harness.client.types import Outcome, Request, Response, Sample
 _OK = Outcome.ok
 # Weight of a new latency in the usual latency.
 SMOOTHING = 0.05
+# Attempts that are not measured after one that is, where size does not matter.
+UNMEASURED = 3
 
 
 class Sampler:
     """Builds samples. Removes the client's own lateness from latencies and, if a limit uses it, measures the size."""
 
-    __slots__ = ("_queues", "_sizes", "_usual_s", "lateness")
+    __slots__ = ("_queues", "_sizes", "_unmeasured", "_usual_s", "lateness")
 
     def __init__(self) -> None:
         # Set by the gate before its first attempt.
         self.lateness: LoopLag
         self._sizes: Sizes | None = None
         self._queues = False
+        # Attempts of size 1 that are not measured now.
+        self._unmeasured = 0
         self._usual_s = 0.0
 
     def measure_size(self, wanted: bool) -> None:
@@ -53,15 +57,24 @@ class Sampler:
         if response.outcome is _OK:
             if not lag_s:
                 self._usual_s += (SMOOTHING if self._usual_s else 1.0) * (done - sent - self._usual_s)
-            if self._sizes is not None:
+            if self._sizes is None:
+                pass
+            elif self._unmeasured:
+                self._unmeasured -= 1
+            else:
                 work = self._sizes.relative(work_of(request, response), done - sent - lag_s)
+                if self._sizes.is_settled:
+                    self._unmeasured = UNMEASURED
         queue_s = first_s = None
         if self._queues:
             if response.server_timing is not None:
                 queue_s = queue_of(response.server_timing, done - sent)
             if response.chunks:
                 first_s = response.chunks[0] - sent
+        outcome, hint_s = response.outcome, response.retry_after_s
+        if queue_s is None and first_s is None:
+            return Sample(outcome, sent, done, in_flight, limit, generation, hint_s, work, lag_s, streak, bound)
         return Sample(
-            *(response.outcome, sent, done, in_flight, limit, generation, response.retry_after_s, work, lag_s, streak),
-            *(bound, queue_s, first_s),
+            *(outcome, sent, done, in_flight, limit, generation, hint_s, work, lag_s, streak, bound),
+            *(queue_s, first_s),
         )

@@ -20,6 +20,7 @@ FIT_MIN = 64
 # An explained share of the variance above SURE / (number of responses) is not noise (F test, p = 0.003).
 SURE = 12.0
 RELATIVE_MIN = 0.05
+NO_COST = (0.0, 0.0)
 _BYTES_A_TOKEN, _WIDE_BYTES_A_TOKEN, _CHARACTERS_A_TOKEN = 4, 3, 4
 
 
@@ -60,6 +61,11 @@ class Sizes:
         self._cost = (0.0, 0.0)  # of an input and an output token, in mean latencies
         self._of = (0.0, 0.0)  # the average attempt at the time of the fit
 
+    @property
+    def is_settled(self) -> bool:
+        """Size does not matter by the fit, which has seen enough: a part of the attempts is enough to follow it."""
+        return self._count >= MEMORY and self._cost == NO_COST
+
     def relative(self, work: tuple[float, float], latency_s: float) -> float:
         """The relative size of an attempt by the present fit; then the attempt enters the fit."""
         given, made = work
@@ -90,7 +96,7 @@ class Sizes:
         given_s, made_s = self._slopes()
         explained = given_s * self._gl + made_s * self._ml
         if self._latency_s <= 0.0 or explained <= SURE / count * self._ll:
-            self._cost = (0.0, 0.0)
+            self._cost = NO_COST
             return
         by_size_s = given_s * self._given + made_s * self._made
         scale = 1.0 / max(self._latency_s, by_size_s)  # so that an attempt without tokens has no negative size

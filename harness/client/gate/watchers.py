@@ -29,15 +29,16 @@ class Share:
 class Watchers:
     """Adds, removes and chooses watchers; each operation but `pop` takes constant time."""
 
-    __slots__ = ("_count", "_shares")
+    __slots__ = ("_shares", "count")
 
     def __init__(self) -> None:
         # Only those with watchers, in the order in which they take turns.
         self._shares: OrderedDict[Share, None] = OrderedDict()
-        self._count = 0
+        # All of them, as an attribute: it is asked for with each attempt.
+        self.count = 0
 
     def __len__(self) -> int:
-        return self._count
+        return self.count
 
     def add(self, watch: asyncio.Future[int], share: Share, first: bool = False) -> None:
         """One more; with `first` before the others of its application."""
@@ -47,7 +48,7 @@ class Watchers:
         if first:
             share.watchers.move_to_end(watch, last=False)
             self._shares.move_to_end(share, last=False)
-        self._count += 1
+        self.count += 1
 
     def discard(self, watch: asyncio.Future[int], share: Share) -> None:
         """It waits no longer."""
@@ -66,7 +67,7 @@ class Watchers:
         return watch, share
 
     def _removed(self, share: Share) -> None:
-        self._count -= 1
+        self.count -= 1
         if not share.watchers:
             del self._shares[share]
 

@@ -52,8 +52,9 @@ def test_the_first_event_of_a_stream_tells_of_the_queue() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["usl_collapse", "overload_slows_past_24"])
 def test_a_bottleneck_that_is_not_reported_is_found_by_the_search(name: str) -> None:
-    """The server says that nothing waits, and gets slower."""
-    assert fmean(one.score for one in reported(name)) >= 0.7
+    """The server says that nothing waits, and gets slower: as good as without reports, but for the time to notice."""
+    without = fmean(one.score for one in reported(name, ""))
+    assert fmean(one.score for one in reported(name)) >= 0.75 * without
 
 
 def test_without_reports_the_search_goes_on() -> None:

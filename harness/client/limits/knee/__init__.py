@@ -126,7 +126,8 @@ class Knee:
 
 def _learn(search: Search, sample: Sample) -> bool:
     """Learn from one attempt. True if the limit or the pace may have changed."""
-    if sample.outcome is Outcome.ok:
+    ok = sample.outcome is Outcome.ok
+    if ok:
         search.done.append(sample.done)
         search.outage.count += 1
         search.shares.count(refused=False)
@@ -145,9 +146,13 @@ def _learn(search: Search, sample: Sample) -> bool:
     if search.pacing is not None:
         refusals.follow_pace(search, search.pacing, sample)
         return True
-    if sample.outcome is Outcome.ok and search.told.takes(sample):
-        return follow(search, sample)
+    if ok:
+        # Whether there is a report is a cheap question, and most servers have none.
+        may_follow = search.told.is_followed or sample.queue_s is not None or sample.first_s is not None
+        if may_follow and search.told.takes(sample):
+            return follow(search, sample)
+        return phases.learn(search, sample)
     if sample.outcome in OVERLOAD:
         search.told.refused()
         return refusals.refused(search, sample, sample.generation == search.changes)
-    return sample.outcome is Outcome.ok and phases.learn(search, sample)
+    return False

@@ -51,11 +51,13 @@ class Told:
 
     __slots__ = (
         *("_before", "_first_s", "_hold", "_hold_next", "_latency_s", "_least_s", "_queue_s", "_queued_at"),
-        *("_seen", "_silent", "_skip", "_squares", "_used", "_value", "is_trusted"),
+        *("_seen", "_silent", "_skip", "_squares", "_used", "_value", "is_followed", "is_trusted"),
     )
 
     def __init__(self) -> None:
         self.is_trusted = True
+        # Answers had reports until now.
+        self.is_followed = False
         self._silent = 0
         # The limit of this window, and answers still to pass.
         self._value, self._skip = 0, 0
@@ -79,7 +81,8 @@ class Told:
             self._silent = min(SILENT, self._silent + 1)
         else:
             self._silent = 0
-        return self._silent < SILENT and (self._silent == 0 or self._value > 0)
+        self.is_followed = self._silent < SILENT and (self._silent == 0 or self._value > 0)
+        return self.is_followed
 
     def refused(self) -> None:
         """The server refused an attempt: no growth for some windows."""
