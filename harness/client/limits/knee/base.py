@@ -47,6 +47,8 @@ class Drain:
     # Whether all clients of the machine drain at this instant.
     together: bool
     latencies_s: list[float] = field(default_factory=list)
+    # The limit before it.
+    value: float = 0.0
     # Attempts that ended meanwhile, each of which was followed by another.
     begun: int = 0
 
@@ -63,6 +65,8 @@ class Base:
 
     def __init__(self) -> None:
         self.known: Quantiles | None = None
+        # What the last drain found.
+        self.found: Quantiles | None = None
         self.depth = DEPTH
         # Drains that are to follow sooner than usual.
         self.soon = SOON_FIRST
@@ -84,9 +88,10 @@ class Base:
 
     def learn(self, drain: Drain, value: float) -> bool:
         """Learn from a drain whose attempts are back. True if the service time has changed."""
+        self.found = None
         if len(drain.latencies_s) < ANSWERS_MIN:
             return False
-        found = quantiles(drain.latencies_s, drain.begun)
+        found = self.found = quantiles(drain.latencies_s, drain.begun)
         self.soon = max(0, self.soon - 1)
         self._judge_depth(drain, found)
         changed = False

@@ -55,7 +55,7 @@ def learn(search: Search, sample: Sample) -> bool:
             _end_drain(search, now)
             return True
         if now >= drain.known_at:
-            _learn_drain(search, drain)
+            _learn_drain(search, drain, now)
     window = search.window
     window.add(sample)
     if now >= search.timetable.at:
@@ -95,8 +95,8 @@ def _learn_start(search: Search, sample: Sample) -> bool:
         search.move(2.0 * value, Cause.doubling, now)
         begin.begin(search.value, value)
         return True
-    knee = value * (1.0 - waiting)
-    wanted = max(knee + search.seek.queue(knee), START_MIN * value) if waiting else float(value)
+    knee = min(value * (1.0 - waiting), begin.best)
+    wanted = max(knee + search.seek.queue(knee), START_MIN * min(value, begin.best)) if waiting else float(value)
     search.rest(now)
     search.grow_to = wanted
     search.move(wanted, Cause.doubling_ended, now, settled=SETTLED)
@@ -195,6 +195,7 @@ def _begin_drain(search: Search, now: float) -> bool:
         before=search.last[1].quantiles if search.last is not None and search.last[0] > now - RECENT_S else None,
         deepest=low <= search.minimum,
         together=together(now, service_s),
+        value=float(value),
     )
     search.phase = "drain"
     search.grow_to = GROW * value + GROW_LEAST
@@ -208,7 +209,13 @@ def _end_drain(search: Search, now: float) -> None:
     search.timetable.plan(now, search.service_s, search.latency_s, search.base.soon > 0)
 
 
-def _learn_drain(search: Search, drain: Drain) -> None:
+def _learn_drain(search: Search, drain: Drain, now: float) -> None:
     search.drain = None
-    if search.base.learn(drain, search.value):
+    base = search.base
+    if base.learn(drain, search.value):
         search.own_knee.clear()
+    fewer = 0.0 if base.found is None else search.plateau.drained(drain, base.found, drain.value, now)
+    if 0.0 < fewer < search.wanted:
+        search.own_knee.clear()
+        search.regain, search.grown, search.more = 0.0, 0, False
+        search.move(fewer, Cause.fewer_suffice, now, settled=SETTLED)

@@ -24,7 +24,7 @@ ATTEMPTS, ATTEMPTS_USUAL = 16, 64
 BACK, QUICKER = 0.7, 0.5
 # Shares of latency that are waiting: up to the first it goes on, beyond the second it ends.
 GO_ON, END = 0.2, 0.28
-# Answers after the last of them was sent, in multiples of the block, after which it begins again.
+# Answers after the last of them was sent, in multiples of the block and the limit, after which it begins again.
 AFTER_MAX = 3
 # An unclear block is extended by half: while within so many standard errors, and up to so many answers or limits.
 UNCLEAR, AGAIN = 2.5, 1.5
@@ -33,6 +33,8 @@ SURE = 1.5
 LIMITS_MAX, ANSWERS_SURE, ANSWERS_MAX = 3, 64, 96
 # Latency that grows by more than this in one doubling leaves no gain, whether attempts wait or are served more slowly.
 NO_GAIN = 1.7
+# Share of the highest rate that is nearly as good.
+NEARLY = 0.9
 # The fastest block may be so much too fast.
 FASTEST = 1.15
 
@@ -60,7 +62,7 @@ class Block:
     @property
     def failed(self) -> bool:
         """Whether its attempts do not come back: it was full of attempts of another limit, and none was sent."""
-        return self._after > AFTER_MAX * self.wanted
+        return self._after > AFTER_MAX * (self.wanted + self.value)
 
     @property
     def latency_s(self) -> float:
@@ -106,7 +108,15 @@ class Start:
         # The block with the least latency.
         self.fastest: Quantiles | None = None
         self._last: deque[Quantiles] = deque(maxlen=2)
+        # Limits and rates.
+        self._rates: list[tuple[int, float]] = []
         self.blocks = 0
+
+    @property
+    def best(self) -> float:
+        """The lowest limit that gave nearly the highest rate."""
+        most = max(rate for _, rate in self._rates)
+        return float(min(value for value, rate in self._rates if rate >= NEARLY * most))
 
     def begin(self, value: int, before: int = 0) -> Block:
         """Begin a block at a limit, after the one `before`, of which all but one are still in flight."""
@@ -130,6 +140,7 @@ class Start:
             if found.mean_s(low) < self.fastest.mean_s(low):
                 self.fastest = found
         self._last.append(found)
+        self._rates.append((value, value / found.wide_s))
         self.blocks += 1
         return waiting if waiting > max(END, GO_ON + SURE * error) else 0.0
 
