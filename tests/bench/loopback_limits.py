@@ -45,7 +45,8 @@ def fitted(shape: Shape, seconds: float, rate_max: float) -> Shape:
     Steps come sooner, then, in base latencies; the lean model plays the same.
     """
     sample = replace(shape, duration_s=min(30.0, shape.duration_s))
-    rate_per_s = references.reference(sample).ok / sample.duration_s
+    best = references.reference(shape).limit
+    rate_per_s = run.play(sample, product.new_limit(str(best)), 1).ok / sample.duration_s
     quick = faster(shape, min(rate_max / rate_per_s, max(1.0, shape.duration_s / seconds)))
     if not shape.steps and not shape.slower:
         return replace(quick, duration_s=min(quick.duration_s, seconds))

@@ -93,7 +93,7 @@ class ConcurrencyLimit(Slots):
             else:
                 self._streak.accepted(response.sent)
             # Attempts that wait in a strategy watch for a vacancy, others stand in line.
-            bound = self._bound() if self._line or self._watchers.count else _DEMAND
+            bound = self._bound() if self._line or self._watchers.count or self._notified else _DEMAND
             sample = self._sample(request, response, in_flight, size, generation, streak, bound)
             if sample is not None:
                 limit, paced = self.limit, self._paced
@@ -118,7 +118,7 @@ class ConcurrencyLimit(Slots):
     @property
     def bound(self) -> Bound:
         """What keeps the next attempt from starting now."""
-        return self._bound() if self._line or self._watchers.count else _DEMAND
+        return self._bound() if self._line or self._watchers.count or self._notified else _DEMAND
 
     def _bound(self) -> Bound:
         """The same, while one waits."""

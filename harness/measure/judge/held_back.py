@@ -88,10 +88,8 @@ def _shares(case: Case, spans: list[_Span]) -> dict[str, float]:
 
 def _together(case: Case) -> int | None:
     """The maximum of all limits together."""
-    maximum = case.strategy.settings.get("maximum")
-    if case.limit is None or not isinstance(maximum, int):
-        return None
-    return maximum * max(1, case.limit.applications)
+    found = _maximum_of(case)
+    return None if case.limit is None or found is None else found[1] * max(1, case.limit.applications)
 
 
 def _with_pace(spans: list[_Span]) -> list[tuple[float, float]]:
@@ -121,12 +119,21 @@ def _quota(shares: dict[str, float]) -> Iterator[str]:
 
 
 def _maximum(case: Case, shares: dict[str, float]) -> Iterator[str]:
-    maximum, share = case.strategy.settings.get("maximum"), shares.get(Bound.maximum.name, 0.0)
-    if share > SHARE_REPORTED and isinstance(maximum, int):
+    share = shares.get(Bound.maximum.name, 0.0)
+    if share > SHARE_REPORTED and (found := _maximum_of(case)) is not None:
+        name, maximum = found
         yield (
             f"The limit was at its maximum of {maximum:,} for {units.share(share)} of the time: "
-            f"a larger one (maximum={2 * maximum}) may give more."
+            f"a larger one ({name}={2 * maximum}) may give more."
         )
+
+
+def _maximum_of(case: Case) -> tuple[str, int] | None:
+    """The setting that holds the maximum, and its value: `priority` calls it concurrency."""
+    for name in ("maximum", "concurrency"):
+        if isinstance(value := case.strategy.settings.get(name), int):
+            return name, value
+    return None
 
 
 def _demand(shares: dict[str, float]) -> Iterator[str]:

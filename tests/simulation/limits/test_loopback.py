@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from harness.strategies.adaptive import Adaptive
+from tests.bench import loopback_clients
 from tests.bench.loopback_limits import fitted, reference
 from tests.bench.loopback_report import BEGIN, END, Compared, report, written
 from tests.bench.real_play import RealPlay
@@ -85,3 +88,15 @@ def test_a_shape_is_played_for_real(tmp_path: Path) -> None:
     assert played.p50_s > 0.015
     assert max(played.done) < QUICK.duration_s
     assert list(tmp_path.iterdir()) == [profile]
+
+
+@pytest.mark.slow
+def test_clients_and_an_outage_are_played_for_real(tmp_path: Path) -> None:
+    """Two clients for half a second, and a short job; no figure is asserted, that is for a quiet machine."""
+    fault = loopback_clients.FAULT.format(kind=loopback_clients.KINDS["503"], begin=0.6, end=0.7)
+    with loopback_clients.served(loopback_clients.SERVER.format(base_s=0.02) + fault, tmp_path) as url:
+        shared = asyncio.run(loopback_clients.together(url, Adaptive(), 2, 0.1, 0.4))
+        _, failed = asyncio.run(loopback_clients.job(url, Adaptive(), 60))
+    assert len(shared.latencies_s) == sum(shared.shares) > 0
+    assert 0.0 <= shared.least <= 1.0
+    assert failed == 0

@@ -80,6 +80,15 @@ def test_the_product_reads_the_reports_of_the_mock() -> None:
     assert played.p50_s <= 2.0 * reference(SHAPES["clients_8"]).p50_s
 
 
+def test_answers_that_come_all_at_once_do_not_look_like_little_demand() -> None:
+    """Constant times: all that are in flight end at one instant, and the product's limit grows all the same."""
+    shape = replace(SHAPES["constant_200"], duration_s=6.0)
+    run = simulate("adaptive", profile(shape), stop_s=6.0, seed=1)
+    assert run.ticks["in_flight"].max() > 150
+    shares = [run.rows["sent"] > 4e9, run.rows["done"] < 6e9]
+    assert (shares[0] & shares[1]).sum() > 0.7 * 2.0 * 1000
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [

@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from harness.client.bound import Bound
 from harness.client.cause import Cause
 from harness.client.types import Sample
 
@@ -40,6 +39,8 @@ BACK = 8.0
 FALL_MIN = 0.4
 # Windows without growth after a refusal, doubled up to the second.
 HOLD, HOLD_MAX = 4, 64
+# Share of the limit that was in flight when an attempt began, so that the application used it.
+USED = 0.9
 # The least time to the first event grows by this in each window, so that a change of the server is followed.
 AGED = 1.002
 # Answers in a row without a report, after which the search goes on.
@@ -102,7 +103,7 @@ class Told:
             self._skip -= 1
             return None
         self._seen += 1
-        self._used += sample.bound in (Bound.limit, Bound.maximum)
+        self._used += sample.in_flight >= USED * value
         latency_s = sample.latency_s
         self._latency_s += latency_s
         if sample.queue_s is not None:
