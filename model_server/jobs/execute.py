@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from model_server.errors import ApiError, Header, invalid
-from model_server.http.exchange import CONNECTION, Exchange, Message, SendMessage
+from model_server.http.exchange import CONNECTION, Exchange, Message, Receive, SendMessage
 from model_server.jobs.job import ItemResult, JobSettings
 from model_server.masks import check_mask
 
@@ -27,6 +27,9 @@ class _Inside:
     arrived = 0.0
     lost = False
     whole = True
+
+    def take_body(self, receive: Receive) -> bytes | None:
+        return None
 
     def write_whole(self, status: int, headers: list[Header], body: bytes, send: SendMessage) -> bool:
         raise RuntimeError("an item of a job is not written anywhere")

@@ -12,11 +12,11 @@ import numpy as np
 from harness.client.answers import Answers, Usage
 from harness.client.types import Item, Outcome, Request, Response
 from harness.measure.record.health import ProcessSampler
-from harness.measure.record.plan import PLAN_VERSION, Plan, PlanCase, TaskShare, write_plan
+from harness.measure.record.plan import PLAN_VERSION, Measured, Plan, PlanCase, TaskShare, write_measured, write_plan
 from harness.measure.record.recorder import Recorder, slug
 from harness.measure.record.rows_file import REQUEST_DTYPE, REQUEST_ROW, End, Header, encode_header
 from harness.measure.reduce.summary import summarize_run
-from harness.measure.result import Named
+from harness.measure.result import Named, Target
 from tests.measure_samples import framed
 from tests.unit.recorded import T0, recorder, request
 
@@ -114,6 +114,7 @@ def test_summarizing_a_million_requests(benchmark: Any, tmp_path: Path) -> None:
         cases=[case],
     )
     write_plan(plan, tmp_path)
+    write_measured(Measured(Target("http://127.0.0.1:1")), tmp_path)
     result = benchmark.pedantic(summarize_run, (tmp_path,), rounds=2)
     assert result.cases[0].counts.ok == ROWS
     assert benchmark.stats.stats.min < 8.0

@@ -110,6 +110,9 @@ class Wire:
         if self.on_lost is not None:
             self.on_lost()
 
+    def take_body(self, receive: Any) -> None:
+        """The body is received."""
+
     def write_whole(self, status: int, headers: list[Header], body: bytes, send: Any) -> bool:
         """A complete answer in one go."""
         self.status, self.headers, self.head_at = status, headers, self._time()
