@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -45,10 +45,10 @@ class Batch(msgspec.Struct, frozen=True):
     """A batch as the server tells it."""
 
     started: float
-    items: int
-    length: int  # padded
-    tokens: int
-    duration_s: float
+    items: Annotated[int, msgspec.Meta(ge=1)]
+    length: Annotated[int, msgspec.Meta(ge=1)]  # padded
+    tokens: Annotated[int, msgspec.Meta(ge=1)]
+    duration_s: Annotated[float, msgspec.Meta(ge=0)]
 
 
 class _Told(msgspec.Struct):

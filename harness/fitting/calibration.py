@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from harness.client.transport.open_files import limits
+from harness.experiment.file_limit import RESERVE
 from harness.fitting.bench import Batch, Bench
 from harness.fitting.loads import Lengths, Load
 from harness.fitting.seen import Floats, Seen
@@ -162,7 +164,8 @@ class Calibrating:
 
     def _burst(self) -> Seen:
         answered = max(self._rate(seen) for seen in self._found.all)
-        size = int(np.clip(answered * _BURST_S, 64, BURST))
+        most = min(BURST, limits()[1] - RESERVE)
+        size = int(max(2, min(most, max(64, answered * _BURST_S))))
         return self._play(f"burst of {size}", self._plan.mixed, size, self._plan.level_s * 4, items=size)
 
     def _arrivals(self) -> Seen:

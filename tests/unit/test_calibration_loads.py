@@ -1,0 +1,96 @@
+"""The loads of a calibration: their order, repetitions of invalid ones, and what refusals change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from harness.fitting.calibration import Calibrating, Calibration, Plan
+from harness.fitting.loads import Load
+from harness.fitting.seen import Seen
+from harness.fitting.shapes import Shape
+from harness.measure.result import Reason
+
+STARVED = Reason("client_starved", "The client waited for a processor.", "a load")
+
+
+class Played:
+    """A bench whose server takes 10 ms, and refuses from `bound` requests in flight on."""
+
+    def __init__(self, bound: int = 1000, invalid: dict[str, int] | None = None, slower: float = 1.0) -> None:
+        self.names: list[str] = []
+        self._bound = bound
+        self._invalid = invalid or {}
+        self._slower = slower
+
+    def play(self, load: Load) -> tuple[Seen, list[Reason]]:
+        self.names.append(load.name)
+        count = 96
+        sent = np.arange(count) * 0.02
+        took = 0.01 * (self._slower if load.name.startswith("idle again") else 1.0)
+        refused = np.full(count, load.concurrency >= self._bound or not load.concurrency)
+        shapes = tuple(Shape("similarity", (8 + 8 * (place % 6),)) for place in range(count))
+        none = np.full(count, np.nan)
+        seen = Seen(
+            load.name, load.concurrency, shapes, sent, none, none, sent + took, ~refused, refused,
+            np.where(refused, 429.0, 200.0), np.zeros(count), sent,
+        )  # fmt: skip
+        base = load.name.removesuffix(", again")
+        left = self._invalid.get(base, 0)
+        self._invalid[base] = left - 1
+        return seen, [STARVED] if left > 0 else []
+
+    def waits_told(self, lengths: Any, count: int) -> list[float | None]:
+        return [2.0]
+
+
+def calibrated(played: Played, **plan: Any) -> Calibration:
+    bench: Any = played
+    return Calibrating(bench, Plan(**plan), lambda text: None).run()
+
+
+def test_a_server_is_warmed_until_three_windows_agree_and_then_gets_every_load() -> None:
+    played = Played()
+    found = calibrated(played)
+    assert played.names == [
+        *("warm-up 1", "warm-up 2", "warm-up 3", "idle", "in flight 2", "in flight 4", "in flight 8", "in flight 16"),
+        *("in flight 32", "in flight 16, one length", "burst of 512", "idle again"),
+    ]
+    assert found.settled
+    assert found.drift == 0.0
+    assert found.problems == []
+
+
+def test_after_a_refusal_no_more_are_in_flight_and_arrivals_look_for_the_rate() -> None:
+    played = Played(bound=8)
+    found = calibrated(played)
+    assert [name for name in played.names if name.startswith("in flight")] == [
+        "in flight 2",
+        "in flight 4",
+        "in flight 8",
+    ]
+    assert played.names[-2].startswith("arrivals at ")
+    assert found.waits_told == [2.0]
+
+
+def test_an_invalid_load_is_repeated_once_and_named_if_it_stays_invalid() -> None:
+    played = Played(invalid={"idle": 1, "in flight 4": 2})
+    found = calibrated(played)
+    assert played.names.count("idle, again") == 1
+    assert played.names.count("in flight 4, again") == 1
+    assert [reason.code for reason in found.problems] == ["client_starved"]
+    # What counts is the last one.
+    assert [seen.name for seen in found.closed][:2] == ["in flight 2", "in flight 4, again"]
+
+
+def test_without_time_nothing_is_repeated() -> None:
+    played = Played(invalid={"idle": 2})
+    found = calibrated(played, time_s=1.0)
+    assert "idle, again" not in played.names
+    assert len(found.problems) == 1
+
+
+def test_a_server_that_became_slower_has_a_drift() -> None:
+    found = calibrated(Played(slower=1.2))
+    assert abs(found.drift - 0.2) < 0.02
