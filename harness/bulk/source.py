@@ -72,7 +72,7 @@ class InputSource:
                     next(Unpack(self._encoding).feed(os.pread(self._fd, READ_BYTES, 0)), b"")
                 if self._part is not None and not self._converted:
                     self._take_part(self._part, info.st_size)
-            if self._part is None:
+            if part is None:
                 self._expected = self._rows.expected()
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror or error}") from error

@@ -163,7 +163,11 @@ def rows_expected(files: Sequence[InputFile], settings: InputSettings) -> int | 
         elif form == "json" or settings.encoding is not None:
             rows = None
         else:
-            rows = max(0, count_lines(file.path, _COUNTED // len(files)) - (form in {"csv", "tsv"}))
+            try:
+                rows = max(0, count_lines(file.path, _COUNTED // len(files)) - (form in {"csv", "tsv"}))
+            # It is damaged or breaks off: its reader says so, after the rows before that.
+            except UsageError:
+                rows = None
         if rows is None:
             return None
         found += rows

@@ -1,0 +1,147 @@
+"""The Ray engine on a stand-in for Ray: its actors are objects of this process. A cluster is in test_ray_engine."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.bulk import ProcessSettings
+from harness.bulk.fleet import FleetSettings
+from harness.bulk.fleet.engines import ray as engines
+from harness.bulk.fleet.engines.engine import engine_of
+from harness.bulk.fleet.engines.ray import RayEngine
+from harness.bulk.fleet.fleet import Fleet
+from harness.client.errors import UsageError
+from tests.bulk.fleet.inside import check_whole
+from tests.bulk.helpers import write_input
+from tests.processes import mock
+
+
+class LostError(Exception):
+    """Stands for `ray.exceptions.RayError`."""
+
+
+class Handle:
+    """An actor: a call of a method is what the method returns."""
+
+    def __init__(self, ray: StandIn, inner: Any) -> None:
+        self._ray, self._inner = ray, inner
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any) -> Any:
+            if name == "exchange" and self._ray.lose > 0:
+                self._ray.lose -= 1
+                raise LostError("The actor died unexpectedly.\nMore lines.")
+            return getattr(self._inner, name)(*arguments)
+
+        return SimpleNamespace(remote=call)
+
+
+class StandIn:
+    """The part of Ray that the engine uses."""
+
+    exceptions = SimpleNamespace(RayError=LostError)
+    util = SimpleNamespace(
+        scheduling_strategies=SimpleNamespace(NodeAffinitySchedulingStrategy=lambda node, soft: (node, soft))
+    )
+
+    def __init__(self) -> None:
+        self.taken: set[str] = set()
+        self.lose = 0
+        self.address = ""
+        self.ended = 0
+
+    def init(self, address: str, **options: Any) -> None:
+        self.address = address
+        if address == "auto":
+            raise ConnectionError("Could not find any running Ray instance.\nMore lines.")
+
+    def remote(self, kind: Any) -> Any:
+        def options(name: str = "", **more: Any) -> Any:
+            if name in self.taken:
+                raise ValueError(f"The name {name} is already taken")
+            return SimpleNamespace(remote=lambda *arguments: Handle(self, kind(*arguments)))
+
+        return SimpleNamespace(options=options)
+
+    def get(self, value: Any, timeout: float = 0.0) -> Any:
+        return value
+
+    def kill(self, actor: Any) -> None:
+        self.ended += 1
+
+    def shutdown(self) -> None:
+        self.address = ""
+
+    def get_runtime_context(self) -> Any:
+        return SimpleNamespace(get_node_id=lambda: "head")
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    found = StandIn()
+    monkeypatch.setattr(engines, "_library", lambda: found)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return found
+
+
+@pytest.mark.slow
+def test_a_run_on_actors_of_which_some_are_lost(tmp_path: Path, ray: StandIn) -> None:
+    """They are replaced; the cluster that was started for the run is stopped."""
+    write_input(tmp_path / "in.jsonl", 300)
+    ray.lose = 2
+    notes: list[str] = []
+    with mock() as server:
+        wanted = ProcessSettings(
+            input=str(tmp_path / "in.jsonl"),
+            output=str(tmp_path / "out.jsonl"),
+            target=server.url,
+            tasks=("annotate",),
+            strategy="queue-stream:concurrency=8",
+        )
+        fleet = FleetSettings(workers=2, engine="ray", range_lines=50)
+        engine = engine_of("ray", None, wanted.output)
+        tell = lambda event, facts: notes.append(facts.get("text", ""))  # noqa: E731 - one line
+        assert asyncio.run(Fleet(wanted, fleet, engine, tell).run()).passed
+    check_whole(tmp_path, 300)
+    assert [note for note in notes if "actor is gone: The actor died unexpectedly." in note]
+    assert ray.ended >= 2
+    assert ray.address == ""
+
+
+def test_no_cluster_and_a_name_that_is_taken(ray: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One line each."""
+    with pytest.raises(UsageError, match=r"no Ray cluster at auto: Could not find any running Ray instance\.$"):
+        asyncio.run(RayEngine("auto", "out").open())
+    monkeypatch.setattr(engines, "_CLAIM_S", 0.0)
+    ray.taken.add(f"output:{tmp_path / 'out'}")
+    with pytest.raises(UsageError, match="another run on this Ray cluster is writing it"):
+        asyncio.run(RayEngine(None, str(tmp_path / "out")).open())
+
+
+def test_a_worker_without_the_folder_names_its_machine(ray: StandIn) -> None:
+    """As on a node that does not share the file system."""
+    import msgspec
+
+    from harness.bulk.fleet.engines.ray_worker import RayWorker
+    from harness.bulk.fleet.messages import Beat, Order, Reply, packed
+
+    settings = ProcessSettings(input="in", output="out", target="http://127.0.0.1:9", tasks=("annotate",))
+    worker = RayWorker(packed(Order("w7", settings, "/no/such/folder", "token", 15.0, 0.1, True)))
+    beat = msgspec.msgpack.decode(asyncio.run(worker.exchange(packed(Reply()))), type=Beat)
+    assert beat.leaves
+    assert beat.error is not None
+    assert beat.error.startswith("/no/such/folder: No such file or directory, seen by worker w7 on ")
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line."""
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(UsageError, match=r'--engine ray needs the package ray: pip install "paceline\[ray\]"'):
+        RayEngine(None, "out")
+    with pytest.raises(UsageError, match="--engine dask: is not known"):
+        engine_of("dask", None, "out")
