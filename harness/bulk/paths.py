@@ -47,6 +47,8 @@ def _files(settings: ProcessSettings, layers: Mapping[str, Mapping[str, Any]]) -
     if settings.output != "-":
         yield "the journal", settings.output + ".journal"
         yield "the journal that is being rewritten,", settings.output + ".journal.new"
+    if settings.layers.remember is not None:
+        yield "--remember", settings.layers.remember
     for name, values in layers.items():
         if isinstance(path := values.get("path"), str):
             yield f"the layer {name}'s file", path

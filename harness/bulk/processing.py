@@ -32,6 +32,7 @@ from harness.client import stack
 from harness.client.errors import UsageError
 from harness.client.figures import counts_of
 from harness.client.gate.memory import LimitMemory, recalling
+from harness.client.protocols import endpoint_of
 from harness.client.redaction import one_line, shown
 from harness.client.stack import compose
 from harness.client.types import Send
@@ -176,7 +177,7 @@ class Process:
         self._began = clock()()
         self.counts.sessions += 1
         self._server = ServerWatch(self.settings.patience_s, alive, self._tickets, self._waiting, self._gone)
-        self._meter = ExchangeMeter(self._server.watched(transport), self.counts)
+        self._meter = ExchangeMeter(self._server.watched(transport), self.counts, endpoint_of(transport))
         results = Results(self.settings, self._rows, self._store, self.counts, self._server, self._tell, self.stop)
         self._intake = intake = Intake(
             source,

@@ -12,7 +12,6 @@ import msgspec
 from harness.base.clock import Clock, clock
 from harness.bulk.row_items import DeadLetterReason
 from harness.client.errors import UsageError
-from harness.client.protocols import Addressed
 from harness.client.redaction import one_line
 from harness.client.types import Outcome, Request, Response, Send
 
@@ -68,18 +67,15 @@ class ExchangeMeter:
     in flight. An exception of a user's `send` counts as a bad response.
     """
 
-    def __init__(self, inner: Send, counts: RowCounts) -> None:
+    def __init__(self, inner: Send, counts: RowCounts, endpoint: str = "") -> None:
         self._inner = inner
+        # The server; empty if it is not known.
+        self.endpoint = endpoint
         self._counts = counts
         self._now: Clock | None = None
         self.in_flight = 0
         # Requests that ended since the last result was saved.
         self.unkept = 0
-
-    @property
-    def endpoint(self) -> str:
-        """The server; empty if it is not known."""
-        return self._inner.endpoint if isinstance(self._inner, Addressed) else ""
 
     async def __call__(self, request: Request, /) -> Response:
         now = self._now = self._now or clock()

@@ -260,6 +260,11 @@ class Addressed(Protocol):
     def endpoint(self) -> str: ...
 
 
+def endpoint_of(send: object) -> str:
+    """The server of a transport; empty if it is not known."""
+    return send.endpoint if isinstance(send, Addressed) else ""
+
+
 def gate_of(send: object) -> Gate | None:
     """The gate that a strategy passes to its layers; None if it passes a plain `send`."""
     return send if isinstance(send, Gate) else None

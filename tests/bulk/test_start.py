@@ -15,6 +15,7 @@ import pytest
 
 from harness.bulk import Process, ProcessSettings
 from harness.client.errors import UsageError
+from harness.client.layer_settings import LayerSettings
 from tests.bulk.helpers import Server, go, refusal, rows, settings, write_input
 from tests.bulk.killing import check
 from tests.processes import ROOT
@@ -166,6 +167,8 @@ def names(folder: Path) -> dict[str, dict[str, Any]]:
         "cache in the dead letters": {"strategy": f"adaptive+cache:path={folder / 'bad.jsonl'}"},
         "cache in the journal": {"strategy": f"adaptive+cache:path={out}.journal"},
         "output beside the cache": {"output": str(folder / "a-wal"), "strategy": f"adaptive+cache:path={folder / 'a'}"},
+        "learnt limits in the output": {"layers": LayerSettings(remember=out)},
+        "learnt limits in the input": {"layers": LayerSettings(remember=str(folder / "hard"))},
         "output as a hard link of the input": {"output": str(folder / "hard")},
         "output as a symbolic link of the input": {"output": str(folder / "soft")},
         "dead letters through a linked folder": {"dead_letter": str(folder / "link" / "out.jsonl")},

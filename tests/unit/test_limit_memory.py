@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from harness.client.errors import UsageError
 from harness.client.gate import memory
 from harness.client.gate.carried import CarriedLimit, Learnt
 from harness.client.gate.memory import LimitMemory, remembering
+from harness.client.layer_settings import LayerSettings
 from harness.client.limits.aimd import Aimd
 from harness.client.limits.fixed import Fixed
 from harness.client.limits.knee import Knee
 from harness.client.types import Limit, Outcome, Sample
 from harness.experiment.simulate import simulate
+from tests.bulk.helpers import Server, go, write_input
+from tests.bulk.helpers import settings as bulk_settings
 from tests.simulation.kernel import servers
 from tests.simulation.limits.run import Played, play
 from tests.simulation.limits.server import Shape
@@ -212,6 +216,36 @@ def test_runs_of_the_product_write_and_read_it(tmp_path: Path) -> None:
     assert starts[0] == 4
     assert 4 < starts[1] <= 32
     assert 0.0 < learnt["service_s"] <= learnt["latency_s"]
+
+
+def test_a_pipe_or_device_is_refused_and_an_empty_file_knows_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/null")):
+        with pytest.raises(UsageError, match="is not a regular file"):
+            LimitMemory(path)
+    (tmp_path / "empty").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    found = LimitMemory(tmp_path / "link")
+    limit = found.limit("http://one", "knee", fixed)
+    assert isinstance(limit, CarriedLimit)
+    feed(limit, 40)
+    found.save()
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "empty").stat().st_size > 0
+
+
+def test_a_bulk_run_remembers_the_server(tmp_path: Path) -> None:
+    """Its sends are counted by a wrapper, which passes the server's address on."""
+
+    class Place(Server):
+        endpoint = "http://bulk"
+
+    write_input(tmp_path / "in.jsonl", 60)
+    path = tmp_path / "limits.json"
+    layers = LayerSettings(remember=str(path))
+    summary = go(bulk_settings(tmp_path, strategy="adaptive", layers=layers), Place(turns=lambda index: 40))
+    assert summary.passed
+    assert [one["server"] for one in json.loads(path.read_text())["servers"]] == ["http://bulk"]
 
 
 def test_an_application_may_remember_too(tmp_path: Path) -> None:

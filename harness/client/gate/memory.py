@@ -11,6 +11,7 @@ Rules of this file
 from __future__ import annotations
 
 import math
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,7 +57,8 @@ class LimitMemory:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        # The file itself is replaced, and not a link to it.
+        self.path = Path(path).resolve()
         self.error: str | None = None
         self._servers = _read(self.path)
         self._limits: dict[tuple[str, str], CarriedLimit] = {}
@@ -103,12 +105,17 @@ class LimitMemory:
 
 def _read(path: Path) -> dict[tuple[str, str], _Server]:
     try:
+        # A pipe would keep the run waiting, and a device would be replaced by a file.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"--remember {path}: is not a regular file; name another one")
         with path.open("rb") as file:
             data = file.read(BYTES_MAX + 1)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise UsageError(f"--remember {path}: {error.strerror or error}") from error
+    if not data:
+        return {}
     if len(data) > BYTES_MAX:
         raise UsageError(f"--remember {path}: has more than {BYTES_MAX:,} bytes; such a file has at most 1,000 servers")
     try:

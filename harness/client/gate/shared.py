@@ -17,7 +17,7 @@ from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.gate.memory import NewLimit, current_memory
 from harness.client.gate.observer import observed
 from harness.client.gate.watchers import Share
-from harness.client.protocols import Addressed
+from harness.client.protocols import endpoint_of
 from harness.client.types import Limit, Request, Response, Send
 
 _Key = tuple[str, str, Hashable]
@@ -69,7 +69,7 @@ def adaptive_gate(
     `name` is that of the limit, under which a memory keeps what it learns. Streams share a gate only if their `name`
     and `settings` are equal.
     """
-    endpoint = send.endpoint if isinstance(send, Addressed) else ""
+    endpoint = endpoint_of(send)
     # Outside of a loop it is not known which applications will run together.
     loop = _running_loop()
     if not endpoint or loop is None or not shared:
