@@ -17,7 +17,7 @@ from harness.bulk.fleet.frames import framed, read_frame
 from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, packed
 from harness.client.errors import UsageError
 
-_END_S = 5.0
+_END_S, _DRAIN_S = 5.0, 1.0
 _SAID_LINES = 5
 _beat = msgspec.msgpack.Decoder(Beat)
 
@@ -104,5 +104,18 @@ class LocalContact:
                 with contextlib.suppress(ProcessLookupError):
                     self._process.kill()
                 await self._process.wait()
-        self._listening.cancel()
-        await asyncio.gather(self._listening, return_exceptions=True)
+        await self._drain()
+
+    async def _drain(self) -> None:
+        """Read the pipes to their ends: only then asyncio closes them."""
+        assert self._process.stdout is not None  # noqa: S101 - it was asked for
+        reading = asyncio.create_task(self._process.stdout.read())
+        await asyncio.wait({reading, self._listening}, timeout=_DRAIN_S)
+        for task in (reading, self._listening):
+            task.cancel()
+        await asyncio.gather(reading, self._listening, return_exceptions=True)
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError, TimeoutError):
+                await asyncio.wait_for(self._process.stdin.wait_closed(), _DRAIN_S)
+        # The transport notices the ends of its pipes one turn of the loop later.
+        await asyncio.sleep(0)
