@@ -219,15 +219,6 @@ class BoundedLimit(Limit, Protocol):
 
 
 @runtime_checkable
-class ResumingLimit(Limit, Protocol):
-    """A limit that can begin with what an earlier run learnt."""
-
-    def resume(self, value: int, latency_s: float, service_s: float) -> None:
-        """Begin with a number in flight, the latency there, and that without a queue; called before any update."""
-        ...
-
-
-@runtime_checkable
 class TellingGate(Protocol):
     """A gate that says what keeps the next attempt from starting now."""
 

@@ -112,7 +112,7 @@ def test_after_it_began_anew_the_limit_goes_on_learning() -> None:
 
 def test_expected_answers_confirm_and_a_pace_fades() -> None:
     limit = CarriedLimit(knee, Learnt(10, 0.1, 0.1, 100.0))
-    feed(limit, 10)
+    feed(limit, 16)
     assert not limit.is_forgotten
     assert limit.rate_per_s == 100.0
     feed(limit, 1, at=2.0)

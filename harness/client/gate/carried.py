@@ -1,8 +1,8 @@
 """A limit that begins with what an earlier run learnt, and drops it when the evidence contradicts it; pure.
 
 Rules of this file
-  1. The limit inside begins with the number that was learnt and goes on learning by itself from the first answer on, so
-     nothing old is ever mixed with what is measured now.
+  1. The limit inside begins its search with the number that was learnt, so nothing old is ever mixed with what is
+     measured now.
   2. The first answers judge what was learnt: after refusals, or latencies far above those learnt, a new limit begins.
   3. A learnt pace is kept at first, and raised by `GROWTH` a second. It ends once it is `GROWN` times as high, or when
      the limit sets a pace of its own.
@@ -20,11 +20,11 @@ import msgspec
 from msgspec import Meta
 
 from harness.client.cause import Cause
-from harness.client.protocols import BoundedLimit, ExplainedLimit, PacedLimit, QueueLimit, ResumingLimit, SizedLimit
+from harness.client.protocols import BoundedLimit, ExplainedLimit, PacedLimit, QueueLimit, SizedLimit
 from harness.client.types import Limit, Outcome, Sample, Signal
 
-# The first so many answers judge, or as many as the number that was learnt.
-JUDGES_MIN = 8
+# So many answers judge first, then twice as many each time, up to the number that was learnt.
+JUDGES_MIN = 16
 REFUSED_MAX = 1
 SLOWER_MAX = 2.0
 GROWTH, GROWN = 1.5, 3.0
@@ -66,6 +66,7 @@ class CarriedLimit:
         self._pace_per_s = known.pace_per_s or math.inf if known is not None else math.inf
         self._begun = math.nan
         self._judging: list[float] | None = [] if known is not None else None
+        self._judged_at = JUDGES_MIN
         self._refused = 0
         self._last: deque[tuple[int, float]] = deque(maxlen=LAST)
         self._block: list[float] = []
@@ -74,10 +75,7 @@ class CarriedLimit:
         self.is_forgotten = False
         self._changes = self._offset = 0
         self._cause = ""
-        limit = new_limit(None if known is None else known.value)
-        if known is not None and isinstance(limit, ResumingLimit):
-            limit.resume(known.value, known.latency_s, known.service_s)
-        self._wrap(limit)
+        self._wrap(new_limit(None if known is None else known.value))
 
     def _wrap(self, limit: Limit) -> None:
         self._limit = limit
@@ -161,11 +159,13 @@ class CarriedLimit:
                 self._forget()
         elif sample.outcome is Outcome.ok:
             self._judging.append(sample.latency_s / sample.work)
-            if len(self._judging) >= max(JUDGES_MIN, known.value):
+            if len(self._judging) >= self._judged_at:
                 slower = median(self._judging) > SLOWER_MAX * known.latency_s
-                self._judging = None
+                self._judged_at *= 2
                 if slower:
                     self._forget()
+                elif len(self._judging) >= known.value:
+                    self._judging = None
 
     def _raise_pace(self, sample: Sample, known: Learnt) -> None:
         if self._pace_per_s == math.inf or known.pace_per_s is None:

@@ -65,7 +65,6 @@ from harness.client.checks import between
 from harness.client.errors import SettingError
 from harness.client.limits.knee import phases, refusals
 from harness.client.limits.knee.ceiling import OVERLOAD
-from harness.client.limits.knee.resume import resume
 from harness.client.limits.knee.search import SEEK, Search
 from harness.client.limits.knee.told import follow
 from harness.client.types import Outcome, Sample, Signal
@@ -112,10 +111,6 @@ class Knee:
     def uses_queue(self) -> bool:
         """Whether samples are to carry what the server reports of its queue."""
         return self.server_queue
-
-    def resume(self, value: int, latency_s: float, service_s: float) -> None:
-        """Begin at rest, with what an earlier run learnt; the first drain, soon, measures it again."""
-        resume(self._search, value, latency_s, service_s)
 
     def update(self, sample: Sample, /) -> None:
         """Learn from one attempt, in constant time except for sorting a window of some dozen latencies."""

@@ -98,7 +98,7 @@ class Search:
     __slots__ = (
         *("base", "before_failures", "begin", "cause", "ceiling", "changes", "done", "drain", "grow_to", "grown"),
         *("knee", "last", "latency_s", "maximum", "minimum", "more", "outage", "own_knee", "pacing", "phase"),
-        *("plateau", "rate_per_s", "regain", "seek", "service_hint_s", "shares", "timetable", "told", "tolerance"),
+        *("plateau", "rate_per_s", "regain", "seek", "shares", "timetable", "told", "tolerance"),
         *("unpaced", "value", "wanted", "window"),
     )
 
@@ -129,7 +129,6 @@ class Search:
         # Mean latency, and quantiles of latency, at rest.
         self.latency_s = LATENCY_S
         # Service time that an earlier run learnt; infinite: none.
-        self.service_hint_s = math.inf
         self.last: tuple[float, Measured] | None = None
         self.window = Window(self.value, math.nan)
         self.timetable = Timetable()
@@ -150,7 +149,7 @@ class Search:
     def service_s(self) -> float:
         """Latency without a queue, as far as it is known."""
         known = self.base.known or self.begin.fastest
-        service_s = self.service_hint_s if known is None else MEAN_OVER_WIDE * known.wide_s
+        service_s = math.inf if known is None else MEAN_OVER_WIDE * known.wide_s
         return min(self.latency_s, service_s)
 
     def move(self, wanted: float, cause: Cause, now: float, probe: bool = False, settled: float = 0.0) -> None:

@@ -152,7 +152,11 @@ class Start:
         waiting, error = (found.mean_s(low) - before_s) / latency_s, error_s / latency_s
         last = self._last[-1]
         slower = found.wide_s / last.wide_s
-        if slower > NO_GAIN and waiting < END:
-            waiting = 1.0 - 1.0 / slower
-            error = math.hypot(found.error_s(False), last.error_s(False) * slower) / last.wide_s / slower**2
+        if slower <= NO_GAIN:
+            return waiting, error
+        no_gain = 1.0 - 1.0 / slower
+        error_s = math.hypot(found.error_s(False), last.error_s(False) * slower)
+        no_gain_error = error_s / last.wide_s / slower**2
+        if no_gain - SURE * no_gain_error > waiting - SURE * error:
+            return no_gain, no_gain_error
         return waiting, error
