@@ -12,6 +12,8 @@ from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
 
+_ARRIVALS_MIN = 10
+
 
 @dataclass(frozen=True)
 class Lengths:
@@ -54,5 +56,7 @@ class Load:
             of |= {"strategies": (f"queue-stream:concurrency={self.concurrency}",), "items": self.items}
             case = cases(replace(settings, **of, load=None, rate=None, duration=None), scenario, self.name)[0]
             return msgspec.structs.replace(case, stop_s=self.seconds)
-        of |= {"strategies": ("unbounded",), "load": self.arrivals, "rate": self.rate_per_s, "duration": self.seconds}
+        # A slow server gets some arrivals, too.
+        seconds = max(self.seconds, _ARRIVALS_MIN / self.rate_per_s)
+        of |= {"strategies": ("unbounded",), "load": self.arrivals, "rate": self.rate_per_s, "duration": seconds}
         return cases(replace(settings, **of, items=None), scenario, self.name)[0]

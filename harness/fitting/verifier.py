@@ -28,6 +28,7 @@ from harness.fitting.fitter import LENGTHS, bounds_of, streaming
 from harness.fitting.loads import Lengths, Load
 from harness.fitting.replaying import played
 from harness.fitting.seen import Seen
+from harness.fitting.suitability import FAILURES_MAX
 from harness.fitting.verdicts import LoadPair, rows, verdict
 from harness.measure.verification_result import VERIFICATION_VERSION, Verification
 from mock_server.profile import Profile
@@ -171,7 +172,9 @@ def _played_well(server: Bench, planned: Load) -> tuple[Seen, list[str]]:
     if reasons:
         again = replace(planned, name=f"{planned.name}, again")
         seen, reasons = server.play(again)
-    return seen, [reason.text for reason in reasons]
+    failed = float((~seen.ok & ~seen.refused).mean()) if len(seen) else 1.0
+    failures = [f"{failed:.0%} of the requests failed"] if failed > FAILURES_MAX else []
+    return seen, [*failures, *(reason.text for reason in reasons)]
 
 
 def _loads(profile: Profile, task: str, wanted: VerifySettings) -> tuple[list[tuple[Load, float | None, int]], float]:
