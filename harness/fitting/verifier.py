@@ -151,12 +151,16 @@ def _play(
     for server in both:
         server.play(Load("warm-up", loads[0][0].lengths, 2, seconds=_WARM_S))
     pairs = []
+    total, number = 2 * sum(repeats for _, _, repeats in loads), 0
+    seconds = 2 * sum(planned.seconds * repeats for planned, _, repeats in loads)
+    say(f"{total} loads, at most {seconds / 60:.1f} minutes")
     for planned, share, repeats in loads:
         seen: tuple[list[Seen], list[Seen]] = ([], [])
         wrong: list[str] = []
         for repeat in range(repeats):
             for server, kept, name in zip(both, seen, ("real", "mock"), strict=True):
-                say(f"{planned.name}, {name} {repeat + 1} of {repeats}")
+                number += 1
+                say(f"load {number} of {total}: {planned.name}, {name} {repeat + 1} of {repeats}")
                 one, reasons = _played_well(server, replace(planned, name=f"{planned.name} ({repeat + 1})"))
                 kept.append(one)
                 wrong += [f"{planned.name} ({name}): {reason}" for reason in reasons]
