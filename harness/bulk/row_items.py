@@ -15,6 +15,7 @@ from harness.client.tasks.http import Http
 from harness.client.types import Item, Outcome, Result, Task
 from harness.load.folder import BadRowError, Place
 from harness.load.lines import BOM, LINE_MAX, LongLine
+from harness.load.mapped_fields import check_fields
 from harness.load.rows import RowReader
 
 BAD_LINE = "bad_line"
@@ -83,18 +84,20 @@ class Rows:
         self._only: Task | None = built[0] if len(built) == 1 else None
         # Only the named tasks are allowed.
         self._closed = bool(built)
-        self._check_options(built)
         self._id_field = id_field
         self._with_input = with_input
         self._task_field = task_field
         self._priority_field = priority_field
+        self._check_options(built)
         self.priorities = priorities
         # Lines of the input before the first one that this run reads.
         self.lines_before = 0
 
     def _check_options(self, built: Sequence[Task]) -> None:
         """Raise UsageError for an option that belongs to a task, without such a task."""
+        others = {self._id_field, self._task_field, self._priority_field}
         self._reader.settings.check_tasks(built)
+        check_fields(self._reader.columns, built, {*others, *self._reader.fields_read})
         if not built and (flag := self._reader.settings.task_flag):
             raise UsageError(f"{flag}: belongs to a task; name it with --task or --http")
 
@@ -125,11 +128,11 @@ class Rows:
                 row = _unwrap(row, ticket)
             if not self._reader.wanted(row):
                 return None, ticket, None
-            row = self._reader.mapped(row)
-            ticket.id = row.get(self._id_field, msgspec.UNSET)
-            task = self._task_of(row)
-            priority = priority_of(row, self._priority_field, self.priorities)
-            return Item(line, data_of(task, row), task, priority), ticket, ""
+            made = self._reader.mapped(row)
+            ticket.id = made.get(self._id_field, msgspec.UNSET)
+            task = self._task_of(made)
+            priority = priority_of(made, self._priority_field, self.priorities)
+            return Item(line, data_of(task, made), task, priority), ticket, ""
         except BadRowError as error:
             ticket.place, ticket.raw = error.place, error.raw
             return None, ticket, str(error)

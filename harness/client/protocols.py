@@ -77,6 +77,14 @@ class ParameterTask(Protocol):
 
 
 @runtime_checkable
+class FieldsTask(Protocol):
+    """A task that declares the fields that it reads of a row, so that `--map` to another field is refused."""
+
+    @property
+    def row_fields(self) -> Collection[str]: ...
+
+
+@runtime_checkable
 class WithParameters(Protocol):
     """Data of a row that sets parameters of its own; they take precedence over the settings of the task."""
 

@@ -202,6 +202,12 @@ class RowReader:
                 made.pop(field, None)
 
     @property
+    def fields_read(self) -> frozenset[str]:
+        """Fields that the template reads; all mapped ones if it reads the row as a whole."""
+        used = self._template.columns if self._template is not None else frozenset()
+        return frozenset(self.columns) if "row" in used else frozenset(used)
+
+    @property
     def chooses(self) -> bool:
         """Whether only some of the rows are wanted."""
         return self._where is not None
@@ -226,7 +232,9 @@ class RowReader:
     def explained(self, error: ItemError, row: Mapping[str, Any]) -> ItemError:
         """The error of a row; of a missing field also what the row has, and how the field is taken from it."""
         field = str(error).partition(":")[0]
-        if not str(error).endswith(": is missing") or field in row or not re.fullmatch(r"[\w -]+", field):
+        # A field that is mapped is taken from its column alone, even if the row has one of its name.
+        has = field in row and field not in self.columns
+        if not str(error).endswith(": is missing") or has or not re.fullmatch(r"[\w -]+", field):
             return error
         way = f"--map {field}={self.columns.get(field, 'COLUMN')}"
         how = way if field in self.columns else f"{way} takes it from another column"

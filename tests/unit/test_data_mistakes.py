@@ -35,6 +35,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ([*PROCESS, "chat", "t.csv", "--template", "none.j2"], "none.j2: No such file"),
         ([*PROCESS, "chat", "t.csv", "--template", "other.j2"], "uses the column 'text', which t.csv does not have"),
         ([*PROCESS, "chat", "t.csv", "--map", "prompt=text"], "t.csv has no such column; it has id, body"),
+        (
+            [*PROCESS, "similarity", "t.csv", "--map", "text=body"],
+            "--map text=...: the task similarity has no field text; did you mean text",
+        ),
+        ([*PROCESS, "annotate", "t.csv", "--map", "tekst=body"], "the task annotate has no field tekst; did you mean"),
         ([*PROCESS, "chat", "t.csv", "--where", "body =="], "--where 'body =='"),
         ([*PROCESS, "chat", "t.csv", "--where", "lang == 1"], "--where uses the column 'lang'"),
         (

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from harness import plugins
+from harness.bulk.row_items import Rows
 from harness.client.errors import ItemError, UsageError
+from harness.client.input_settings import InputSettings
 from harness.load.csv_records import Records
 from harness.load.lines import LINE_MAX, LongLine
 from harness.load.rows import RowReader, columns_of
@@ -93,3 +95,25 @@ def test_map_takes_from_the_row_as_it_was(tmp_path: Path) -> None:
     assert str(reader.explained(ItemError("c: is missing"), {"x": 1})).endswith("(--map c=/d/0/e; the row has x)")
     with pytest.raises(UsageError, match="is not FIELD=COLUMN"):
         columns_of(["a=b,c"])
+
+
+def test_a_missing_column_is_explained_with_all_columns_of_the_row(tmp_path: Path) -> None:
+    """Also with the field itself, where the row has a column of its name that is not used."""
+    (tmp_path / "in.jsonl").write_text('{"id": 1, "text": "a", "max_tokens": 4}\n')
+    reader = RowReader(tmp_path / "in.jsonl", columns_of(["text=tekst"]))
+    rows = Rows(("annotate",), reader=reader)
+    _, _, why = rows.item(1, (tmp_path / "in.jsonl").read_bytes())
+    assert why == "text: is missing (--map text=tekst; the row has id, text, max_tokens)"
+
+
+def test_a_field_that_a_template_uses_may_be_mapped(tmp_path: Path) -> None:
+    """And the id; any other field must be one of the task."""
+    (tmp_path / "t.j2").write_text("{{ question }}?")
+    (tmp_path / "in.csv").write_text("nr,q\n1,a\n")
+    reading = InputSettings(template="text=" + str(tmp_path / "t.j2"))
+    Rows(("annotate",), reader=RowReader(tmp_path / "in.csv", columns_of(["question=q,id=nr"]), reading))
+    task = plugins.make("task", "annotate")
+    with pytest.raises(UsageError, match="has no field other; known are text, max_tokens"):
+        Rows(("annotate",), reader=RowReader(tmp_path / "in.csv", columns_of(["other=q"])))
+    with pytest.raises(UsageError, match="the task annotate has no field txt; did you mean text"):
+        next(iter(Jsonl(tmp_path / "in.csv", columns=columns_of(["txt=q"])).rows(task)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -56,6 +56,7 @@ class Annotate:
 
     max_tokens: int = 64
     stream: bool = False
+    row_fields: ClassVar[frozenset[str]] = frozenset({"text", "max_tokens"})
 
     def __post_init__(self) -> None:
         between(self, 1, 1_000_000, "max_tokens")

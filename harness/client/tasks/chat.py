@@ -62,6 +62,12 @@ class Chat:
     def name(self) -> str:
         return "chat"
 
+    @property
+    def row_fields(self) -> frozenset[str]:
+        """Fields that it reads of a row."""
+        image = {self.image} if self.image is not None else set()
+        return frozenset({"messages", "prompt", "text", *image}) | SENT | REFUSED.keys()
+
     def parse(self, row: Mapping[str, Any], /) -> tuple[Message, ...]:
         """{"messages": [...]}, or {"prompt"} or {"text"} as one message of the user; and parameters of the API."""
         data = conversation(row)

@@ -50,6 +50,7 @@ class Complete:
     temperature: float | None = None
     parameter_names: ClassVar[frozenset[str]] = SENT
     refused_parameters: ClassVar[Mapping[str, str]] = conversation.REFUSED
+    row_fields: ClassVar[frozenset[str]] = frozenset({"prompt", "text"}) | SENT | conversation.REFUSED.keys()
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -6,7 +6,7 @@ import base64
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -55,6 +55,7 @@ class Embed:
     model: str | None = None
     dimensions: int | None = None
     encoding_format: Literal["float", "base64"] = "float"
+    row_fields: ClassVar[frozenset[str]] = frozenset({"text", "input", *_ELSEWHERE})
 
     def __post_init__(self) -> None:
         if self.dimensions is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -46,6 +46,7 @@ class FillMask:
     """
 
     top_k: int = 5
+    row_fields: ClassVar[frozenset[str]] = frozenset({"text", "top_k", "targets"})
 
     def __post_init__(self) -> None:
         between(self, 1, 100, "top_k")

@@ -63,6 +63,7 @@ class Responses:
     temperature: float | None = None
     parameter_names: ClassVar[frozenset[str]] = SENT - {"text"}
     refused_parameters: ClassVar[Mapping[str, str]] = REFUSED
+    row_fields: ClassVar[frozenset[str]] = frozenset({"input", "messages", "prompt", "text"}) | SENT | REFUSED.keys()
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -29,6 +29,8 @@ _answer = msgspec.json.Decoder(_Answer)
 @dataclass(frozen=True)
 class Similarity:
     """How alike two sentences are; the answer is a score in [-1, 1]."""
+
+    row_fields: ClassVar[frozenset[str]] = frozenset({"text1", "text2"})
 
     @property
     def name(self) -> str:

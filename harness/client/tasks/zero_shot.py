@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -54,6 +54,7 @@ class ZeroShot:
     labels: tuple[str, ...] = ("business", "science", "sport", "travel")
     template: str = "This example is {}."
     multi_label: bool = False
+    row_fields: ClassVar[frozenset[str]] = frozenset({"text", "labels", "hypothesis_template", "multi_label"})
 
     def __post_init__(self) -> None:
         if "{}" not in self.template:

@@ -10,9 +10,10 @@ import msgspec
 
 from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
-from harness.client.items import data_of, priority_of
+from harness.client.items import PRIORITY_FIELD, data_of, priority_of
 from harness.client.types import Task
 from harness.load.lines import LINE_MAX, LongLine, count_lines
+from harness.load.mapped_fields import check_fields
 from harness.load.rows import RowReader
 
 KEPT_BYTES = 4 * 1024 * 1024
@@ -97,6 +98,7 @@ class Jsonl:
     def _kept_for(self, task: Task, parts: int) -> dict[int, _Row | None]:
         """The parsed rows by line number; another task parses them in its own way."""
         if self._kept_task is not task:
+            check_fields(self.columns, [task], {PRIORITY_FIELD, *self._reader.fields_read})
             self._kept_task, self._kept, self._room = task, {}, KEPT_BYTES // parts
         return self._kept
 

@@ -62,6 +62,11 @@ class Http:
         return frozenset(field.source for field in self.made.fields.all)
 
     @property
+    def row_fields(self) -> frozenset[str]:
+        """Fields that it reads of a row; of a JSON Pointer the first one."""
+        return frozenset(source.split("/")[1] if source.startswith("/") else source for source in self.parameter_names)
+
+    @property
     def refused_parameters(self) -> dict[str, str]:
         """Fields that are the same for all items of a request."""
         name = self.file.partition(":")[0]
