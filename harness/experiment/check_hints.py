@@ -42,8 +42,8 @@ def _connection(to: Access, outcome: Outcome, error: str) -> list[str]:
     if "the certificate" not in error and "TLS" in error:
         return [
             (
-                "The server ended the handshake: if it wants a certificate of the client, give --cert FILE and --key FILE; "
-                "else look at its log and at the versions of TLS that it takes."
+                "The server ended the handshake: if it wants a certificate of the client, give --cert FILE and --key "
+                "FILE; else look at its log and at the versions of TLS that it takes."
             )
         ]
     if "TLS" in error:
