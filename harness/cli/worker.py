@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from harness.base.options import filled
-from harness.cli.command import Command, options_of
+from harness.cli.command import Command, WholeNumber, options_of
 from harness.client.errors import UsageError
 from mock_server.main import MockOptions
 from model_server.http.bounds import FaceSettings
@@ -20,7 +20,7 @@ from model_server.main import BatchBounds, ModelOptions
 @click.option("--broker", required=True, metavar="URL", help="Redis URL of the server, redis://HOST:PORT/DB.")
 @options_of(MockOptions, names={"profile": ("--server", "-p")}, defaults={"profile": None})
 @options_of(ModelOptions, BatchBounds, FaceSettings, JobTimes, defaults={"task": None})
-@click.option("--concurrency", "-c", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+@click.option("--concurrency", "-c", default=1, show_default=True, type=WholeNumber(1, 64), help="Processes.")
 def command(broker: str, concurrency: int, **values: Any) -> None:
     """Compute the items of jobs: with a mock (--server) or with real models (--task), an engine in each process."""
     from model_server.jobs.command import check_broker

@@ -80,7 +80,9 @@ class VerifySettings:
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
 
     def __post_init__(self) -> None:
-        if (self.target is None) == (self.against is None):
+        if self.target is not None and self.against is not None:
+            raise UsageError("--against and --target exclude each other: verify with a mock, or with the real server")
+        if self.target is None and self.against is None:
             raise UsageError("verify needs --target URL, the server that the profile was fitted to")
 
 

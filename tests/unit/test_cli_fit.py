@@ -33,6 +33,14 @@ def code_of(arguments: list[str]) -> int:
     ("arguments", "said"),
     [
         (["fit", "--out", "my.toml"], "fit needs --target URL"),
+        (
+            ["fit", "--out", "my.toml", "--server", "demo", "--target", "http://127.0.0.1:1"],
+            "--server and --target exclude each other",
+        ),
+        (
+            ["verify", "--server", "there.toml", "--against", "demo", "--target", "http://127.0.0.1:1"],
+            "--against and --target exclude each other",
+        ),
         (["fit", "--out", "my.txt", "--target", "http://127.0.0.1:1"], "--out my.txt: must end in .toml"),
         (["fit", "--out", "there.toml", "--server", "demo"], "--out there.toml: exists already"),
         (["fit", "--out", "my.toml", "--server", "demo", "--lengths", "9"], "--lengths 9: must be LOW:HIGH in words"),
