@@ -31,8 +31,8 @@ def command(broker: str, concurrency: int, **values: Any) -> None:
         raise UsageError("name the engine: --server PROFILE (a mock) or --task TASK (a real model)")
     try:
         times = filled(JobTimes, values).settings()
-        check_broker(broker)
         recipe = _recipe(values)
+        check_broker(broker)
     except (JobsError, ValueError) as error:
         raise UsageError(str(error)) from None
     process = WorkerProcess(
@@ -51,10 +51,10 @@ def _recipe(values: dict[str, Any]) -> Any:
     """Recipe for the engine of each process; raises ValueError."""
     if values["profile"] is not None:
         from mock_server.main import worker_recipe
-        from mock_server.profiles import load
+        from mock_server.profiles import loaded
         from model_server.command import bounds_of
 
-        load(values["profile"])
+        loaded("--server", values["profile"])
         return worker_recipe(filled(MockOptions, values), bounds_of(values))
     from model_server import main
 

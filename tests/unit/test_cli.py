@@ -43,7 +43,16 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["compare", "--load", "poisson:rate=3"], "did you mean rate_per_s?"),
     (["compare", "--target", "foo"], "expected http://HOST"),
     (["compare", "--target", "http://127.0.0.1:1", "--items", "1"], "is the server running?"),
-    (["compare", "--server", "nul", "--items", "1"], "unknown profile 'nul'; did you mean null?"),
+    (["compare", "--server", "nul", "--items", "1"], "paceline: --server nul: no such profile; known: constant"),
+    (["compare", "--server", "gone.toml", "--items", "1"], "paceline: --server gone.toml: no such profile file"),
+    (["simulate", "sweep", "--server", "my.toml"], "paceline: --server my.toml: no such profile file"),
+    (
+        ["serve", "mock", "--server", "fillmask"],
+        "paceline: --server fillmask: no such profile; known: constant-120ms, ",
+    ),
+    (["serve", "mock", "--server", "fillmask"], "(did you mean fill-mask?)"),
+    (["serve", "mock", "constant-120ms"], "a profile is named with --server constant-120ms"),
+    (["worker", "--broker", "redis://127.0.0.1:1/0", "--server", "nul"], "--server nul: no such profile; known"),
     (["compare", "--input", "nowhere.jsonl"], "nowhere.jsonl: No such file"),
     (["compare", "--input", "empty.jsonl"], "the file is empty"),
     (["compare", "--input", "a", "--synthetic", "constant"], "exclude each other"),
@@ -100,7 +109,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["compare", "--layer", "cache:path=."], "layer cache: path='.' is a directory"),
     (["compare", "--synthetic", "constant:mean=1e9"], "mean=1000000000.0 must be between low=1 and high=2000"),
     (["compare", "--synthetic", "lognormal:sigma=1000"], "sigma=1000.0 must be between 0 and 10"),
-    (["simulate", "compare", "--server", "dir"], "unknown profile 'dir'"),
+    (["simulate", "compare", "--server", "dir"], "--server dir: no such profile; known"),
     (["report", "file"], "'file' is a file"),
     (["process", "file", "--output", "o", "--target", "http://127.0.0.1:1", "--window", "0"], "window=0"),
     (["compare", "--layer", "rate-limit:burst=5"], "burst=5 is of the bucket that rate_per_s fills"),
@@ -477,7 +486,7 @@ def test_serve_mock_and_an_embedded_one_pass_only_what_was_given(monkeypatch: py
     from mock_server.main import MockOptions
 
     given: list[MockOptions] = []
-    monkeypatch.setattr(mock_server.main, "run", lambda values: given.append(filled(MockOptions, values)) or 0)
+    monkeypatch.setattr(mock_server.main, "run", lambda values, *names: given.append(filled(MockOptions, values)) or 0)
     for line in (["serve", "mock"], ["serve", "mock", "--seed", "3", "--speed", "2"]):
         with pytest.raises(SystemExit):
             main(line)

@@ -47,7 +47,8 @@ def code_of(arguments: list[str]) -> int:
         (["fit", "--out", "my.toml", "--target", "http://127.0.0.1:1"], "is the server running?"),
         (["fit", "--out", "my.toml", "--server", "demo", "--task", "nothing"], "unknown task 'nothing'"),
         (["verify", "--server", "there.toml"], "verify needs --target URL"),
-        (["verify", "--server", "gone.toml", "--against", "demo"], "no such profile file: gone.toml"),
+        (["verify", "--server", "gone.toml", "--against", "demo"], "--server gone.toml: no such profile file"),
+        (["verify", "--server", "there.toml", "--against", "nul"], "--against nul: no such profile; known: "),
         (
             ["verify", "--server", "there.toml", "--against", "demo", "--lengths", "8:2"],
             "--lengths 8:2: must be LOW:HIGH",
