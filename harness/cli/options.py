@@ -176,19 +176,22 @@ def settings_of(
 
 
 def _check_one_server() -> None:
-    """Raise UsageError if an option of the embedded mock is given beside --target, which would drop it silently.
+    """Raise UsageError if an option of the embedded mock is given beside a server, which would drop it silently.
 
-    A value of the project file gives way to --target on the command line.
+    A value of the project file gives way to the server that the command line names.
     """
     context = click.get_current_context(silent=True)
-    if context is None or context.params.get("target") is None:
+    if context is None:
         return
-    shared = {"server": "--server", "speed": "--server-speed"}
-    from_file = context.get_parameter_source("target") is ParameterSource.DEFAULT_MAP
-    counts = {ParameterSource.COMMANDLINE, *([ParameterSource.DEFAULT_MAP] if from_file else [])}
-    for field, flag in shared.items():
-        if context.get_parameter_source(field) in counts:
-            raise UsageError(f"{flag} and --target exclude each other: {flag} is for the embedded mock")
+    mocks, servers = {"server": "--server", "speed": "--server-speed"}, ("target", "candidate_cmd")
+    for server in (field for field in servers if context.params.get(field) is not None):
+        counts = {ParameterSource.COMMANDLINE}
+        if context.get_parameter_source(server) is ParameterSource.DEFAULT_MAP:
+            counts.add(ParameterSource.DEFAULT_MAP)
+        other = f"--{server.replace('_', '-')}"
+        for field, flag in mocks.items():
+            if context.get_parameter_source(field) in counts:
+                raise UsageError(f"{flag} and {other} exclude each other: {flag} is for the embedded mock")
 
 
 @contextmanager

@@ -130,6 +130,10 @@ MISTAKES: list[tuple[list[str], str]] = [
         for command in (["compare"], ["run", "steady"], ["sweep"], ["capacity", "--slo", "p99<1s"])
         for option, value in (("--server", "demo"), ("--server-speed", "2"))
     ),
+    (
+        ["gate", "--baseline-target", "http://127.0.0.1:1", "--candidate-cmd", "x {port}", "--server", "demo"],
+        "--server and --candidate-cmd exclude each other",
+    ),
     (["run", "file.py"], "a class of your own is package.module:Class"),
 ]
 
