@@ -69,7 +69,9 @@ class FitSettings:
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
 
     def __post_init__(self) -> None:
-        if (self.target is None) == (self.server is None):
+        if self.target is not None and self.server is not None:
+            raise UsageError("--server and --target exclude each other: fit an embedded mock, or a server of your own")
+        if self.target is None and self.server is None:
             raise UsageError("fit needs --target URL, the server to fit (or --server, to fit a mock)")
         if self.out.suffix != ".toml":
             raise UsageError(f"--out {self.out}: must end in .toml, or --server does not take it for a file")

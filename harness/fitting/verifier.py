@@ -32,7 +32,7 @@ from harness.fitting.suitability import FAILURES_MAX
 from harness.fitting.verdicts import LoadPair, rows, verdict
 from harness.measure.verification_result import VERIFICATION_VERSION, Verification
 from mock_server.profile import Profile
-from mock_server.profiles import ProfileError, load
+from mock_server.profiles import ProfileError, loaded
 from mock_server.proof import VOID, digest
 
 SHARES = (0.3, 0.6, 0.8)
@@ -80,7 +80,9 @@ class VerifySettings:
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
 
     def __post_init__(self) -> None:
-        if (self.target is None) == (self.against is None):
+        if self.target is not None and self.against is not None:
+            raise UsageError("--against and --target exclude each other: verify with a mock, or with the real server")
+        if self.target is None and self.against is None:
             raise UsageError("verify needs --target URL, the server that the profile was fitted to")
 
 
@@ -96,9 +98,11 @@ class Verified:
 def verify(wanted: VerifySettings, say: Say, *, simulated: bool = False) -> Verified:
     """Play every load on both servers. Raises UsageError and KeyboardInterrupt."""
     try:
-        profile = load(wanted.server)
+        profile = loaded("--server", wanted.server)
+        if wanted.against is not None:
+            loaded("--against", wanted.against)
     except ProfileError as error:
-        raise UsageError(f"--server: {error}") from error
+        raise UsageError(str(error)) from error
     task = streaming(wanted.task or str(profile.proof.get("task") or "similarity"))
     say("capacity of the profile")
     loads, capacity = _loads(profile, task, wanted)

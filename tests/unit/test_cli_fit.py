@@ -36,14 +36,23 @@ def code_of(arguments: list[str]) -> int:
     ("arguments", "said"),
     [
         (["fit", "--out", "my.toml"], "fit needs --target URL"),
+        (
+            ["fit", "--out", "my.toml", "--server", "demo", "--target", "http://127.0.0.1:1"],
+            "--server and --target exclude each other",
+        ),
+        (
+            ["verify", "--server", "there.toml", "--against", "demo", "--target", "http://127.0.0.1:1"],
+            "--against and --target exclude each other",
+        ),
         (["fit", "--out", "my.txt", "--target", "http://127.0.0.1:1"], "--out my.txt: must end in .toml"),
         (["fit", "--out", "there.toml", "--server", "demo"], "--out there.toml: exists already"),
         (["fit", "--out", "my.toml", "--server", "demo", "--lengths", "9"], "--lengths 9: must be LOW:HIGH in words"),
         (["fit", "--out", "my.toml", "--target", "http://127.0.0.1:1"], "is the server running?"),
         (["fit", "--out", "my.toml", "--server", "demo", "--task", "nothing"], "unknown task 'nothing'"),
         (["verify", "--server", "there.toml"], "verify needs --target URL"),
-        (["verify", "--server", "gone.toml", "--against", "demo"], "no such profile file: gone.toml"),
         (["fit", "--server", "demo", "--out", "gone/x.toml"], "gone is not a folder that can be written to"),
+        (["verify", "--server", "gone.toml", "--against", "demo"], "--server gone.toml: no such profile file"),
+        (["verify", "--server", "there.toml", "--against", "nul"], "--against nul: no such profile; known: "),
         (
             ["verify", "--server", "there.toml", "--against", "demo", "--lengths", "8:2"],
             "--lengths 8:2: must be LOW:HIGH",

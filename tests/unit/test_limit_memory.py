@@ -21,6 +21,8 @@ from harness.client.limits.fixed import Fixed
 from harness.client.limits.knee import Knee
 from harness.client.types import Limit, Outcome, Sample
 from harness.experiment.simulate import simulate
+from harness.measure.judge.wording import layer_words
+from harness.measure.result import LayerFigures
 from tests.bulk.helpers import Server, go, write_input
 from tests.bulk.helpers import settings as bulk_settings
 from tests.simulation.kernel import servers
@@ -285,3 +287,17 @@ def test_an_application_may_remember_too(tmp_path: Path) -> None:
         simulate("adaptive", servers.written(tmp_path, servers.WORKERS_8), items=200, seed=1)
     assert kept.figures()["saved"] == 1
     assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("begun", "over", "said"),
+    [
+        (0, 0, "0 limits began from the file; 1 saved to it"),
+        (1, 0, "1 limit began from the file; 1 saved to it"),
+        (3, 2, "3 limits began from the file, 2 of them started over; 1 saved to it"),
+    ],
+)
+def test_the_words_for_what_was_carried_over(tmp_path: Path, begun: int, over: int, said: str) -> None:
+    names = LimitMemory(tmp_path / "limits.json").figures()
+    figures = LayerFigures("remember", dict(zip(names, (begun, over, 1), strict=True)))
+    assert layer_words(figures) == said
