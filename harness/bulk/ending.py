@@ -9,7 +9,11 @@ import msgspec
 
 from harness.base import units
 from harness.bulk.tally import RowCounts, as_builtins
+from harness.client.figures import counts_of
+from harness.client.gate.memory import LimitMemory
+from harness.client.stack import Built
 from harness.client.transport.open_files import explained
+from harness.measure.reduce.layer_figures import figures
 from harness.measure.result import LayerFigures
 
 # Counts that are tables, not numbers.
@@ -41,6 +45,9 @@ class Summary(msgspec.Struct, frozen=True):
     # Complete, with answers, and no more dead letters than allowed.
     passed: bool
     nothing_to_do: bool = False
+    # Answers and dead letters that are in OUTPUT and the dead-letter file, of a run with workers that was stopped; the
+    # others are in OUTPUT.parts until it is resumed. None: all of them.
+    joined: dict[str, int] | None = None
     # Figures of layers in this session.
     layers: list[LayerFigures] = []
 
@@ -90,6 +97,7 @@ def summary(
     *,
     empty: bool = False,
     layers: Sequence[LayerFigures] = (),
+    joined: RowCounts | None = None,
     **more: bool,
 ) -> Summary:
     """Summary from the present counts and those at the start of this session; `empty`: the input file has no lines."""
@@ -99,7 +107,22 @@ def summary(
     why, text = stopped or (None, "" if empty else _too_many_dead(counts, errors_max))
     nothing = more.pop("nothing_to_do", False) or (empty and why is None)
     more |= {"passed": why is None and not text, "nothing_to_do": nothing}
-    return Summary(why is None, why, text, now, session, layers=list(layers), **more)
+    return Summary(why is None, why, text, now, session, joined=_joined(counts, joined), layers=list(layers), **more)
+
+
+def layer_figures(built: Built, memory: LimitMemory | None) -> list[LayerFigures]:
+    """Figures of layers, and of what limits learnt, which is saved first."""
+    if memory is None:
+        return list(figures(counts_of(built)))
+    memory.save()
+    return list(figures(counts_of([*built, ("remember", memory)])))
+
+
+def _joined(counts: RowCounts, joined: RowCounts | None) -> dict[str, int] | None:
+    """What is in the output; None if that is all."""
+    if joined is None or (joined.ok, joined.dead_lines) == (counts.ok, counts.dead_lines):
+        return None
+    return {"answers": joined.ok, "dead_letters": joined.dead_lines}
 
 
 def _too_many_dead(counts: RowCounts, errors_max: float) -> str:

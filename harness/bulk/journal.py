@@ -60,11 +60,18 @@ class Checkpoint(msgspec.Struct, frozen=True):
     read: Mark = Mark()
     counts: dict[str, Any] = {}
     complete: bool = False
+    # An orderly end before the input's.
+    stopped: bool = False
+    # The process that writes, for `paceline process status`.
+    host: str = ""
+    pid: int = 0
+    # Unix time since which the server has taken no connection.
+    waiting_since: float | None = None
 
     @property
-    def place(self) -> tuple[int, Runs, int, int]:
+    def place(self) -> tuple[int, Runs, int, int, bool]:
         """Key of the state: a new checkpoint is written only if it changed."""
-        return self.next, self.runs, self.output_bytes, self.dead_bytes
+        return self.next, self.runs, self.output_bytes, self.dead_bytes, self.waiting_since is not None
 
     def done(self) -> Done:
         """The lines whose results are in the files."""
@@ -211,6 +218,11 @@ class Journal:
     def block(self, read: Mark) -> None:
         """Record how far the input was read, before its lines are given out."""
         self.append(line_of(BLOCK, msgspec.json.encode(read)))
+
+    def touch(self) -> None:
+        """Show that the process lives, without a record."""
+        with contextlib.suppress(OSError):
+            os.utime(self.path)
 
     def sync(self) -> None:
         """Make all records survive a power failure; may take long."""

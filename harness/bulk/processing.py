@@ -15,30 +15,27 @@ from typing import Any
 
 from harness.base.clock import clock
 from harness.bulk import resume, splitting, tally
-from harness.bulk.ending import EarlyEnd, Summary, summary
+from harness.bulk.ending import EarlyEnd, Summary, layer_figures, summary
 from harness.bulk.entrance import entrance
 from harness.bulk.fleet.parts import check_none
 from harness.bulk.intake import Intake
 from harness.bulk.part import Part
 from harness.bulk.preparing import connection, prepared
+from harness.bulk.reporting import reporting
 from harness.bulk.results import Results, Tell
 from harness.bulk.row_items import Ticket
 from harness.bulk.saving import Store
 from harness.bulk.server_watch import Alive, ServerWatch
 from harness.bulk.settings import ProcessSettings
 from harness.bulk.source import InputSource
-from harness.bulk.tally import ExchangeMeter, RowCounts, Speed
+from harness.bulk.tally import ExchangeMeter, RowCounts
 from harness.client import stack
 from harness.client.errors import UsageError
-from harness.client.figures import counts_of
 from harness.client.gate.memory import LimitMemory, recalling
 from harness.client.protocols import endpoint_of
 from harness.client.redaction import one_line, shown
 from harness.client.stack import compose
 from harness.client.types import Send
-from harness.measure.reduce.layer_figures import figures
-
-_STATUS_S = 0.5
 
 
 class Process:
@@ -60,7 +57,9 @@ class Process:
         self._alive = alive
         self._tell = tell or (lambda event, facts: None)
         self._part = part
-        self._store = Store(settings.output, settings.dead_letter_path, settings.order == "input", self._counted)
+        ordered = settings.order == "input"
+        self._server = ServerWatch(settings.patience_s, alive, self._tickets, self._waiting, self._gone)
+        self._store = Store(settings.output, settings.dead_letter_path, ordered, self._counted, lambda: self.waits_s)
         self._closing = AsyncExitStack()
         self._built: stack.Built = []
         remember = settings.layers.remember
@@ -97,6 +96,11 @@ class Process:
     def in_flight(self) -> int:
         """Number of exchanges in flight."""
         return self._meter.in_flight if self._meter else 0
+
+    @property
+    def waits_s(self) -> float:
+        """Seconds for which the server has taken no connection; 0 if it is not down."""
+        return self._server.waits_s
 
     @property
     def given(self) -> int:
@@ -176,16 +180,17 @@ class Process:
     async def _session(self, source: InputSource, transport: Send, alive: Alive | None) -> Summary:
         self._began = clock()()
         self.counts.sessions += 1
-        self._server = ServerWatch(self.settings.patience_s, alive, self._tickets, self._waiting, self._gone)
-        self._meter = ExchangeMeter(self._server.watched(transport), self.counts, endpoint_of(transport))
-        results = Results(self.settings, self._rows, self._store, self.counts, self._server, self._tell, self.stop)
+        server = self._server
+        server.alive = alive
+        self._meter = ExchangeMeter(server.watched(transport), self.counts, endpoint_of(transport))
+        results = Results(self.settings, self._rows, self._store, self.counts, server, self._tell, self.stop)
         self._intake = intake = Intake(
             source,
             self._rows,
             self._store,
             window=self.settings.window,
             ordered=self.settings.order == "input",
-            probe=self._server.probe,
+            probe=server.probe,
             on_bad=results.bad,
             on_blank=results.blank,
             on_left_out=results.left_out,
@@ -201,7 +206,7 @@ class Process:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
             await self._store.at_rest()
-            await self._server.close()
+            await server.close()
             await intake.close()
             await self._closing.aclose()
         for note in self._rows.notes:
@@ -271,22 +276,17 @@ class Process:
 
     async def _keep(self, source: InputSource) -> None:
         """Write checkpoints and report the status; a disk error ends the run."""
-        watch = asyncio.create_task(self._status(source))
+
+        def facts() -> dict[str, Any]:
+            lines = {"lines": source.lines_expected(), "lines_exact": self.read_all}
+            return {"counts": self.counts, "in_flight": self.in_flight, **lines}
+
         try:
-            await self._store.keep()
+            async with reporting(self._tell, facts):
+                await self._store.keep()
         except OSError as error:
             self._end.broken(error)
             self.cut()
-        finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
-
-    async def _status(self, source: InputSource) -> None:
-        speed, now = Speed(), clock()
-        while True:
-            facts = {"counts": self.counts, "in_flight": self.in_flight, "lines": source.lines_expected()}
-            self._tell("status", {"rate_per_s": speed.add(now(), self.counts.settled), **facts})
-            await asyncio.sleep(_STATUS_S)
 
     def _counts_now(self) -> RowCounts:
         now = copy.copy(self.counts)
@@ -300,14 +300,15 @@ class Process:
         return tally.as_builtins(now)
 
     def _summary(self, nothing_to_do: bool = False) -> Summary:
-        more = {"resumable": self._store.resumable, "nothing_to_do": nothing_to_do, "empty": self._empty}
-        memory: stack.Built = []
-        if self._memory is not None:
-            self._memory.save()
-            memory.append(("remember", self._memory))
-        layers = figures(counts_of([*self._built, *memory]))
         return summary(
-            self._end.reason, self._counts_now(), self._before, self.settings.errors_max, layers=layers, **more
+            self._end.reason,
+            self._counts_now(),
+            self._before,
+            self.settings.errors_max,
+            empty=self._empty,
+            layers=layer_figures(self._built, self._memory),
+            resumable=self._store.resumable,
+            nothing_to_do=nothing_to_do,
         )
 
 

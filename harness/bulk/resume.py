@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import Any
 
 import msgspec
@@ -13,21 +15,26 @@ from harness.bulk.source import InputSource
 from harness.bulk.tally import RowCounts, add_dead
 from harness.client.errors import UsageError
 
+DEAD_LETTERS = "dead_letter"
+"""Key of the dead-letter file; it may be another one, as long as the old one is empty or was moved there."""
+
 
 def fingerprint(settings: ProcessSettings, source: InputSource, rows: Rows) -> dict[str, Any]:
     """Settings that must be equal for two sessions to share an output file; the server may change."""
     found = {"input": source.fingerprint(), "order": settings.order, **rows.fingerprint()}
+    found[DEAD_LETTERS] = os.path.abspath(settings.dead_letter_path)
     plain: dict[str, Any] = msgspec.to_builtins(found)
     return plain
 
 
 def check(past: Past, ours: dict[str, Any], settings: ProcessSettings, source: InputSource) -> None:
     """Raise UsageError that names a difference, before any file is changed; reads the input again as far as before."""
+    check_dead_letters(past.fingerprint.get(DEAD_LETTERS), past.checkpoint.dead_bytes, settings)
     if not source.same(past.fingerprint["input"]):
         raise UsageError(f"--resume: {settings.input_name} is not the input that {settings.output} was made from")
     for key, value in ours.items():
         theirs = past.fingerprint.get(key)
-        if key != "input" and value != theirs:
+        if key not in {"input", DEAD_LETTERS} and value != theirs:
             raise UsageError(
                 f"--resume: {key} was {_short(theirs)} when {settings.output} was begun, and is now {_short(value)}; "
                 "--overwrite starts over"
@@ -39,6 +46,18 @@ def check(past: Past, ours: dict[str, Any], settings: ProcessSettings, source: I
         source.check(past.read)
     except UsageError as error:
         raise UsageError(f"--resume: {settings.input_name}: {error}; --overwrite starts over") from error
+
+
+def check_dead_letters(theirs: str | None, size: int, settings: ProcessSettings) -> None:
+    """Raise UsageError if the dead letters of the earlier session are in another file than this session's."""
+    ours = settings.dead_letter_path
+    if not size or (ours != "-" and os.path.exists(ours)):
+        return
+    if theirs is None or theirs == os.path.abspath(ours):
+        raise UsageError(f"--resume: {ours}: is missing; this run's dead letters, {size:,} bytes, were written there")
+    near = os.path.relpath(theirs)
+    shown = theirs if near.startswith(os.pardir) else near
+    raise UsageError(f"--resume: this run's dead letters are in {shown}; add --dead-letter {shlex.quote(shown)}")
 
 
 def note_of_change(past: Past, source: InputSource) -> str | None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +38,15 @@ _FLUSH_S = 0.2
 class Store:
     """Output, dead-letter file and journal of one run."""
 
-    def __init__(self, output: str, dead_letter: str, ordered: bool, counts: Callable[[int], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        output: str,
+        dead_letter: str,
+        ordered: bool,
+        counts: Callable[[int], dict[str, Any]],
+        # Seconds for which the server has taken no connection.
+        waits_s: Callable[[], float] = float,
+    ) -> None:
         self.output = Sink(output)
         self.dead_letter = Sink(dead_letter)
         self.done = Done()
@@ -45,6 +55,8 @@ class Store:
         # No line of the input from here on was given out.
         self._read = Mark()
         self._counts = counts
+        self._waits_s = waits_s
+        self._host = socket.gethostname()
         self._ordered = ordered
         # Records that wait for earlier lines.
         self._pending: dict[int, bytes] = {}
@@ -135,6 +147,9 @@ class Store:
 
     def _begin_journal(self, checkpoint: Checkpoint, fingerprint: dict[str, Any], records: list[bytes]) -> None:
         journal = Journal(self.journal_path, fingerprint)
+        checkpoint = msgspec.structs.replace(
+            checkpoint, complete=False, stopped=False, host=self._host, pid=os.getpid(), waiting_since=None
+        )
         try:
             journal.create(checkpoint, records)
         except OSError as error:
@@ -218,7 +233,8 @@ class Store:
         if self._running is not None:
             await asyncio.gather(self._running, return_exceptions=True)
 
-    def _now(self, complete: bool = False) -> Checkpoint:
+    def _now(self, complete: bool = False, stopped: bool = False) -> Checkpoint:
+        waits_s = 0.0 if complete or stopped else self._waits_s()
         self.output.flush()
         self.dead_letter.flush()
         while len(self.marks) > 1 and self.marks[1].line <= self.done.next:
@@ -235,13 +251,20 @@ class Store:
             # Pending results are counted from their records on resume.
             counts=self._counts(len(self._pending)),
             complete=complete,
+            stopped=stopped,
+            host=self._host,
+            pid=os.getpid(),
+            waiting_since=time.time() - waits_s if waits_s else None,
         )
 
     async def checkpoint(self) -> None:
         """Make all results so far survive a power failure."""
         journal = self._journal
         now = self._now()
-        if journal is None or (self._last is not None and now.place == self._last.place):
+        if journal is None:
+            return
+        if self._last is not None and now.place == self._last.place:
+            journal.touch()
             return
         covered = [line for line in self._open if line not in self._pending]
         await asyncio.to_thread(self._sync_files)
@@ -261,7 +284,7 @@ class Store:
 
     def finish(self, complete: bool) -> None:
         """Write the last checkpoint and shorten the journal to two lines; raises OSError if the disk is full."""
-        now = self._now(complete)
+        now = self._now(complete, stopped=not complete)
         self._sync_files()
         if self._journal is not None:
             self._journal.create(now, [self._pending[line] for line in sorted(self._pending)])

@@ -25,13 +25,14 @@ class ServerWatch:
     def __init__(
         self,
         patience_s: float,
+        # Set before the first request.
         alive: Alive | None,
         tickets: Callable[[], Iterable[Ticket]],
         on_waiting: Callable[[], None],
         on_gone: Callable[[float], None],
     ) -> None:
         self._outage = Outage(patience_s)
-        self._alive = alive
+        self.alive = alive
         self._tickets = tickets
         self._on_waiting = on_waiting
         self._on_gone = on_gone
@@ -73,8 +74,8 @@ class ServerWatch:
 
     async def probe(self, ticket: Ticket) -> None:
         """Probe the server before an item is sent again; if it is up, count a try of the item."""
-        if self._alive is not None:
-            if await self._alive():
+        if self.alive is not None:
+            if await self.alive():
                 ticket.tries += 1
             else:
                 self._outage.gone()
@@ -83,6 +84,11 @@ class ServerWatch:
     def down(self) -> bool:
         """Whether nothing gets through: await `back` before sending."""
         return self._outage.down
+
+    @property
+    def waits_s(self) -> float:
+        """Seconds for which the server has taken no connection; 0 if it is not down."""
+        return self._outage.lasts_s(clock()()) if self._outage.down else 0.0
 
     async def back(self) -> None:
         """Wait until the server is back or given up; all callers share one probe loop."""
@@ -99,7 +105,7 @@ class ServerWatch:
         self._on_waiting()
         while True:
             await asyncio.sleep(outage.pause_s(now()))
-            there = self._alive is None or await self._alive()
+            there = self.alive is None or await self.alive()
             if outage.over(now()):
                 self._on_gone(outage.lasts_s(now()))
                 return

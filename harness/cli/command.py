@@ -71,13 +71,28 @@ class Command(_Once):
     """A command of paceline."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it; an error about a value of the project file says where that stands."""
+        """Run it; an error about a setting names its option, and says where the project file sets it."""
         try:
             return super().invoke(ctx)
         except UsageError as error:
-            if not (places := list(_places(ctx, str(error)))):
+            text = _of_option(ctx, str(error))
+            if places := list(_places(ctx, text)):
+                text = f"{text} (set in {', '.join(places)})"
+            if text == str(error):
                 raise
-            raise UsageError(f"{error} (set in {', '.join(places)})") from error
+            raise UsageError(text) from error
+
+
+def _of_option(ctx: click.Context, message: str) -> str:
+    """The message `FIELD=VALUE must be ...` with the name of the option that was given, in place of the field's."""
+    found = re.fullmatch(r"(\w+)=(\S+?):? (must .*)", message, re.DOTALL)
+    for option in ctx.command.params if found else ():
+        unset = ctx.get_parameter_source(str(option.name)) is ParameterSource.DEFAULT
+        # A setting of a plug-in may have the same name.
+        if found and option.name == found[1] and not unset and repr(ctx.params[str(option.name)]) == found[2]:
+            value = found[2].removesuffix(".0").strip("'")
+            return f"{max(option.opts, key=len)} {value}: {found[3]}"
+    return message
 
 
 def _places(ctx: click.Context, message: str) -> Iterator[str]:

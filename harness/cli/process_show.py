@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.base import units
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Seconds between plain lines, without a terminal.
 EVERY_S = 10.0
+# Kinds of dead letters that fail again as long as the line is the same.
+_SAME_AGAIN = ("bad_line", "client_error")
 
 
 class Show(Display):
@@ -64,7 +66,7 @@ class Show(Display):
             )
         elif time.monotonic() - self._said_at >= EVERY_S:
             self._said_at = time.monotonic()
-            of = f" of about {units.count(facts['lines'])}" if facts["lines"] else ""
+            of = f" of {about(facts)}{units.count(facts['lines'])}" if facts["lines"] else ""
             self.say(f"{counts.settled + counts.passed_over:,}{of} lines, {_facts(facts)}{_left(facts)}")
 
     def _on_waiting(self, facts: dict[str, Any]) -> None:
@@ -98,14 +100,15 @@ class Show(Display):
             self.say(f"nothing to do: {settings.output} is complete ({found})")
             return
         cached = f", {counts['from_cache']:,} of them from the cache" if counts["from_cache"] else ""
-        self.say(f"{settings.output}: {_many(counts['ok'], 'answer')}{cached}{_pace(summary)}")
+        rest = self._in_parts(summary, "answers", counts["ok"], settings.output)
+        self.say(f"{settings.output}: {_many(counts['ok'], 'answer')}{rest}{cached}{_pace(summary)}")
         if counts["left_out"]:
             self.say(f"--where left out {_many(counts['left_out'], 'row')}")
         if dead:
             kinds = ", ".join(f"{kind} {n:,}" for kind, n in sorted(counts["dead"].items(), key=lambda e: -e[1]))
-            self.say(
-                f"{settings.dead_letter_path}: {_many(dead, 'dead letter')} ({kinds}); as INPUT they are sent again"
-            )
+            rest = self._in_parts(summary, "dead_letters", dead, settings.dead_letter_path)
+            letters = f"{settings.dead_letter_path}: {_many(dead, 'dead letter')} ({kinds}){rest}"
+            self.say(f"{letters}; {again(counts['dead'])}")
             for line in reasons(counts):
                 self.say(line, always=failed or not summary.passed)
         if counts["oddities"]:
@@ -121,6 +124,12 @@ class Show(Display):
                 self.say(f"{when}; {verb} with: {same_command(arguments, option)}", always=True)
         elif not summary.passed:
             self.say(f"failed: {summary.text}", always=True)
+
+    def _in_parts(self, summary: Summary, what: str, count: int, path: str) -> str:
+        """How many of them are in the file, if a run with workers was stopped before all were."""
+        if summary.joined is None or (there := summary.joined[what]) >= count:
+            return ""
+        return f", {there:,} of them in {path}, the rest in {self._settings.output}.parts until it is resumed"
 
     def _layers(self, summary: Summary) -> None:
         """Figures of layers, and their faults even with --quiet, since the run passes in spite of them."""
@@ -138,6 +147,16 @@ def same_command(arguments: list[str], option: str) -> str:
     return shlex.join(["paceline", *map(redact, kept), f"--{option}"])
 
 
+def again(dead: Mapping[str, int]) -> str:
+    """What to do with dead letters; some kinds fail again as long as they are the same."""
+    wrong = [kind for kind in dead if kind in _SAME_AGAIN]
+    if not wrong:
+        return "as INPUT they are sent again"
+    if len(wrong) == len(dead):
+        return "correct them first; as INPUT they are sent again"
+    return f"as INPUT they are sent again; correct those of {' and '.join(wrong)} first"
+
+
 def reasons(counts: dict[str, Any]) -> Iterator[str]:
     """Reasons for dead letters, the most frequent first: statuses with counts, and one original answer."""
     for kind, number in sorted(counts["dead"].items(), key=lambda entry: -entry[1]):
@@ -149,6 +168,11 @@ def reasons(counts: dict[str, Any]) -> Iterator[str]:
             + (f" ({shown_statuses})" if shown_statuses else "")
             + (f"; {sample}" if sample else "")
         )
+
+
+def about(facts: Mapping[str, Any]) -> str:
+    """The word before a number of lines that is estimated."""
+    return "" if facts.get("lines_exact") else "about "
 
 
 def _facts(facts: dict[str, Any]) -> str:

@@ -48,14 +48,17 @@ def described(found: RunStatus) -> Iterator[str]:
     """The state in lines of text."""
     from harness.bulk.tally import as_builtins
 
-    of = f" of about {units.count(found.lines)}" if found.lines else ""
+    of = f" of {'' if found.lines_exact else 'about '}{units.count(found.lines)}" if found.lines else ""
     share = f" ({units.share(min(1.0, found.done / found.lines))})" if found.lines else ""
     yield f"{found.output}: {found.state}, {found.done:,}{of} lines{share}"
     if found.state == "running" and found.ranges:
         left = f", {units.seconds(found.eta_s)} left" if found.eta_s is not None else ""
         yield f"{units.rate(found.rate_per_s)}, {found.in_flight:,} in flight{_limits(found)}{left}"
     elif found.state == "stopped" and found.silent_s is not None:
-        yield f"last sign of life {units.seconds(found.silent_s)} ago; the same command with --resume continues"
+        what = "it stopped" if found.orderly else "last sign of life"
+        yield f"{what} {units.seconds(found.silent_s)} ago; the same command with --resume continues"
+    if found.waiting_s:
+        yield f"the server takes no connections: waiting for {units.seconds(found.waiting_s)} so far"
     if found.ranges:
         yield "ranges: {cut:,} cut, {done:,} done, {joined:,} in the output".format(**found.ranges)
     if found.counts.dead_lines:

@@ -104,8 +104,8 @@ def test_a_spent_budget_ends_with_exit_code_5(tmp_path: Path) -> None:
     ("more", "slo", "said"),
     [
         ([], "p99>5ms", "takes <"),
-        (["--width", "0.001"], "p99<1s", "width=0.001 must be between"),
-        (["--trials", "20"], "p99<1s", "trials_max=16: must be at least trials=20"),
+        (["--width", "0.001"], "p99<1s", "--width 0.001: must be between"),
+        (["--trials", "20"], "p99<1s", "--trials-max 16: must be at least trials=20"),
         (["--by", "speed"], "p99<1s", "'speed' is not one of"),
     ],
 )

@@ -245,6 +245,11 @@ class Coordinator:
         return self._cutter.lines_expected(size)
 
     @property
+    def is_counted(self) -> bool:
+        """Whether the lines of all ranges were counted when they were cut."""
+        return not any(one.is_whole for one, _, _ in self.leases.unjoined())
+
+    @property
     def counts(self) -> list[RowCounts]:
         """What is done: joined, in finished parts, in parts that were stopped, and in those in work."""
         finished = [report.counts for report in self._reports.values()]

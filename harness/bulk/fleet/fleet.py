@@ -8,13 +8,12 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import os
 
 import msgspec
 
-from harness.base import units
 from harness.base.clock import clock
-from harness.bulk.ending import EarlyEnd, Summary, summary
+from harness.bulk.ending import EarlyEnd, Summary, layer_figures, summary
 from harness.bulk.fleet.attending import attend
 from harness.bulk.fleet.coordinator import Coordinator
 from harness.bulk.fleet.cutter import Cuts, cutter_of
@@ -25,18 +24,21 @@ from harness.bulk.fleet.joining import Joiner, total
 from harness.bulk.fleet.journal import History
 from harness.bulk.fleet.messages import Order
 from harness.bulk.fleet.opening import Opening
+from harness.bulk.fleet.reporting import Reporter
 from harness.bulk.fleet.settings import FleetSettings
-from harness.bulk.fleet.status import Snapshot, begun_counts, write_snapshot
+from harness.bulk.fleet.status import begun_counts
 from harness.bulk.leases import Leases
 from harness.bulk.results import Tell
 from harness.bulk.settings import ProcessSettings
 from harness.bulk.table_output import table_output
-from harness.bulk.tally import RowCounts, Speed
+from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
+from harness.client.gate.memory import LimitMemory
+from harness.client.limits.fixed import Fixed
+from harness.client.types import Limit
 from harness.plugins import make
 
 TTL_S = 15.0
-_STATUS_S = 0.5
 
 
 class Fleet:
@@ -57,8 +59,8 @@ class Fleet:
         self._before = RowCounts()
         self._began = 0.0
         self._attending: list[asyncio.Task[None]] = []
-        # Workers that were named as slow.
-        self._slow: set[str] = set()
+        remember = settings.layers.remember
+        self._memory = None if remember is None else LimitMemory(remember)
 
     # Commands.
 
@@ -86,7 +88,8 @@ class Fleet:
         if history is None:
             self._before = opening.complete_counts()
             return self._summary(self._before, nothing_to_do=True)
-        limit = limit_of(make("strategy", opening.strategy))
+        limit = limit_of(make("strategy", opening.strategy), self._memory, opening.server)
+        self._check_memory(limit)
         governor = Governor(limit, *opening.rates)
         joiner = Joiner(self.settings.output, self.settings.dead_letter_path, opening.parts, self._fleet.keep_parts)
         if self._engine.workers_end_with_us and self.settings.target is not None:
@@ -121,6 +124,14 @@ class Fleet:
             joiner.close()
             await self._engine.close()
             opening.source.close()
+
+    def _check_memory(self, limit: Limit | None) -> None:
+        """Raise UsageError if there is nothing to remember: no limit that learns is common to all workers."""
+        if self._memory is not None and (limit is None or isinstance(limit, Fixed)):
+            raise UsageError(
+                f"--remember {self.settings.layers.remember}: with --workers it needs a strategy with one limit that "
+                "learns from all workers, such as -s adaptive"
+            )
 
     def _note(self, text: str) -> None:
         self._tell("note", {"text": text})
@@ -158,7 +169,8 @@ class Fleet:
             text = "it cannot be cut, so one worker processes it; several files are shared among the workers"
             self._note(f"{self.settings.input}: {text}")
         self._tell("begin", {"resumed": before.settled, "resumable": True})
-        status = asyncio.create_task(self._status(opening, coordinator))
+        reporter = Reporter(opening, coordinator, lambda: self._counts(coordinator), self._tell)
+        status = asyncio.create_task(reporter.report())
         work = asyncio.create_task(coordinator.work())
         order = self._order(opening, history, coordinator.governor)
         self._attending = [
@@ -175,11 +187,10 @@ class Fleet:
             await asyncio.gather(work, status, *self._attending, return_exceptions=True)
         coordinator.ended()
         await coordinator.join_rest()
+        await reporter.write_end()
         return self._finished(opening, coordinator)
 
     def _order(self, opening: Opening, history: History, governor: Governor) -> Order:
-        import os
-
         rate, tokens = opening.rates
         return Order(
             "",
@@ -215,9 +226,9 @@ class Fleet:
                 coordinator.joiner.undo()
                 opening.parts.remove_all()
             raise UsageError(self._end.reason[1])
-        return self._summary(counts)
-
-    # Status.
+        # A list of parts is no file of answers.
+        joined = None if self._fleet.keep_parts else coordinator.joiner.state.counts
+        return self._summary(counts, joined=joined)
 
     def _counts(self, coordinator: Coordinator) -> RowCounts:
         counts = total(coordinator.counts)
@@ -225,53 +236,14 @@ class Fleet:
         counts.active_s = self._before.active_s + (clock()() - self._began)
         return counts
 
-    async def _status(self, opening: Opening, coordinator: Coordinator) -> None:
-        speed, now = Speed(), clock()
-        while True:
-            counts = self._counts(coordinator)
-            facts: dict[str, Any] = {"counts": counts, "in_flight": coordinator.governor.in_flight}
-            facts["lines"] = self._lines(opening, coordinator)
-            facts["rate_per_s"] = speed.add(now(), counts.settled)
-            facts["workers"] = coordinator.members.described(now())
-            self._tell("status", facts)
-            self._name_stragglers(facts["workers"])
-            await asyncio.to_thread(write_snapshot, opening.parts, _snapshot(coordinator, facts))
-            await asyncio.sleep(_STATUS_S)
-
-    def _name_stragglers(self, workers: list[dict[str, Any]]) -> None:
-        """Say once of each worker that it is much slower than the others."""
-        for worker in workers:
-            name = worker["worker"]
-            if worker["straggler"] and name not in self._slow:
-                self._slow.add(name)
-                rate = units.rate(worker["rate_per_s"])
-                self._note(f"{name} on {worker['host']} is slower than the other workers, or silent ({rate})")
-
-    def _lines(self, opening: Opening, coordinator: Coordinator) -> float | None:
-        """Lines of the input, as far as they are known or can be estimated."""
-        return coordinator.lines_expected(opening.source.size)
-
-    def _summary(self, counts: RowCounts, nothing_to_do: bool = False) -> Summary:
+    def _summary(self, counts: RowCounts, nothing_to_do: bool = False, joined: RowCounts | None = None) -> Summary:
         return summary(
             self._end.reason,
             counts,
             self._before,
             self.settings.errors_max,
+            layers=layer_figures([], self._memory),
+            joined=joined,
             resumable=True,
             nothing_to_do=nothing_to_do,
         )
-
-
-def _snapshot(coordinator: Coordinator, facts: dict[str, Any]) -> Snapshot:
-    governor, now = coordinator.governor, clock()()
-    return Snapshot(
-        facts["rate_per_s"],
-        facts["in_flight"],
-        facts["lines"],
-        facts["counts"],
-        facts["workers"],
-        list(coordinator.members.lost),
-        governor.limit.value if governor.limit is not None else None,
-        governor.throttle.factor,
-        governor.throttle.pause_s(now),
-    )

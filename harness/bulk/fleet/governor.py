@@ -17,6 +17,7 @@ import msgspec
 from harness.bulk.fleet.messages import Beat
 from harness.bulk.leases.shares import Shares
 from harness.bulk.leases.throttle import Throttle
+from harness.client.gate.memory import LimitMemory
 from harness.client.limits.fixed import Fixed
 from harness.client.protocols import PacedLimit, SizedLimit
 from harness.client.types import Limit, Sample, Strategy
@@ -47,11 +48,18 @@ class Grant(msgspec.Struct, frozen=True):
     others_accepted: bool
 
 
-def limit_of(strategy: Strategy) -> Limit | None:
-    """The concurrency limit of a strategy, to be shared; None if the strategy has none that can be shared."""
+def limit_of(strategy: Strategy, memory: LimitMemory | None = None, server: str = "") -> Limit | None:
+    """The concurrency limit of a strategy, to be shared; None if the strategy has none that can be shared.
+
+    With a memory it begins with what is known of the server, and what it learns can be saved.
+    """
     if isinstance(strategy, QueueStream):
         return Fixed(strategy.concurrency)
-    return strategy.new_limit() if isinstance(strategy, Adaptive | Priority) else None
+    if not isinstance(strategy, Adaptive | Priority):
+        return None
+    if memory is None or not server:
+        return strategy.new_limit()
+    return memory.limit(server, strategy.limit, strategy.new_limit)
 
 
 class Governor:

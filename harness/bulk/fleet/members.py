@@ -25,6 +25,7 @@ class Member:
     heard_at: float = 0.0
     since: float = 0.0
     in_flight: int = 0
+    waits_s: float = 0.0
     progress: list[Progress] = field(default_factory=list)
     # Lines done in ranges before the present ones.
     before: int = 0
@@ -49,7 +50,7 @@ class Members:
         if member is None:
             member = self.all[beat.worker] = Member(beat.worker, since=now)
         member.host, member.pid, member.in_flight, member.heard_at = beat.host, beat.pid, beat.in_flight, now
-        member.progress = beat.progress
+        member.progress, member.waits_s = beat.progress, beat.waits_s
         member.before += sum(report.counts.settled for report in beat.reports)
         member.done = member.before + sum(each.counts.settled for each in beat.progress)
         member.rate_per_s = member.speed.add(now, member.done)
@@ -72,6 +73,11 @@ class Members:
     def counts(self) -> list[RowCounts]:
         """Counts of the ranges in work."""
         return [each.counts for member in self.all.values() for each in member.progress]
+
+    @property
+    def waits_s(self) -> float:
+        """Seconds for which the server has taken no connection of any worker that has work."""
+        return min((member.waits_s for member in self.all.values() if member.progress), default=0.0)
 
     def described(self, now: float) -> list[dict[str, Any]]:
         """The workers as plain data, stragglers marked."""

@@ -99,6 +99,8 @@ class Beat(msgspec.Struct, frozen=True):
     error: str | None = None
     # Last message of this worker.
     leaves: bool = False
+    # Seconds for which the server has taken no connection.
+    waits_s: float = 0.0
 
 
 class Reply(msgspec.Struct, frozen=True):

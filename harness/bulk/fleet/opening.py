@@ -27,6 +27,7 @@ from harness.bulk.source import InputSource
 from harness.bulk.tally import RowCounts
 from harness.client import stack
 from harness.client.errors import UsageError
+from harness.client.transport.async_http import server_name
 from harness.client.transport.server import check_answers, check_url
 from harness.load.rows import RowReader, columns_of
 
@@ -67,6 +68,12 @@ class Opening:
         to = self.settings.connection.access(target)
         check_answers(check_url(to.url), to)
 
+    @property
+    def server(self) -> str:
+        """The server under the name that the transport has for it; empty without one."""
+        target = self.settings.target
+        return server_name(self.settings.connection.access(target).url) if target is not None else ""
+
     def history(self) -> History | None:
         """Where this run begins; None if nothing is left to do."""
         if self.parts.journal.exists() and not self.settings.overwrite:
@@ -103,10 +110,12 @@ class Opening:
                 f"{self.settings.output}: a run with workers has begun it; --resume continues it, "
                 "--overwrite starts over"
             )
+        resume.check_dead_letters(history.head.dead_letter or None, history.joined.dead_bytes, self.settings)
         self._check_same(history.head.fingerprint)
         grown = self.fingerprint["input"] != history.head.fingerprint["input"]
         # New lines are cut, and the token is this session's.
-        head = msgspec.structs.replace(history.head, fingerprint=self.fingerprint, token=secrets.token_hex(16))
+        fresh = {"token": secrets.token_hex(16), "dead_letter": os.path.abspath(self.settings.dead_letter_path)}
+        head = msgspec.structs.replace(history.head, fingerprint=self.fingerprint, **fresh)
         history.head, history.closed = head, history.closed and not grown
         return history
 
@@ -115,8 +124,9 @@ class Opening:
         resume.check(past, self.fingerprint, self.settings, self.source)
 
     def _after_one_process(self, past: Past) -> History | None:
-        self._check_same(past.fingerprint)
         last = past.checkpoint
+        resume.check_dead_letters(past.fingerprint.get(resume.DEAD_LETTERS), last.dead_bytes, self.settings)
+        self._check_same(past.fingerprint)
         if resume.is_complete(past, self.fingerprint):
             store = Store(self.settings.output, self.settings.dead_letter_path, True, lambda pending: {})
             store.check(last)
@@ -177,7 +187,7 @@ class Opening:
     def settings_of_workers(self) -> ProcessSettings:
         """Settings of each worker: common limits are the coordinator's."""
         named = {name: values for name, values in self.layers.named.items() if name != "rate-limit"}
-        layers = dataclasses.replace(self.layers, named=named, rate_limit_per_s=None)
+        layers = dataclasses.replace(self.layers, named=named, rate_limit_per_s=None, remember=None)
         return dataclasses.replace(self.settings, strategy=self.strategy, layers=layers)
 
     @property

@@ -7,6 +7,8 @@ is known also when no coordinator is alive.
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,15 @@ class Snapshot(msgspec.Struct, frozen=True):
     # Part of the rate limit that refusals leave.
     rate_factor: float = 1.0
     paused_s: float = 0.0
+    # Whether all of the input is counted.
+    lines_exact: bool = False
+    # Seconds for which the server has taken no connection.
+    waiting_s: float = 0.0
+    # The coordinator.
+    host: str = ""
+    pid: int = 0
+    # Its session is over.
+    ended: bool = False
 
 
 class RunStatus(msgspec.Struct, frozen=True):
@@ -63,6 +74,11 @@ class RunStatus(msgspec.Struct, frozen=True):
     paused_s: float = 0.0
     workers: list[dict[str, Any]] = []
     lost: list[str] = []
+    lines_exact: bool = False
+    # Seconds for which the server has taken no connection.
+    waiting_s: float = 0.0
+    # It is stopped, and was not killed.
+    orderly: bool = False
 
     @property
     def stragglers(self) -> list[dict[str, Any]]:
@@ -96,7 +112,7 @@ def status_of(output: str, now: float | None = None) -> RunStatus:
 def _of_workers(output: str, parts: Parts, now: float) -> RunStatus:
     history = journals.read(parts.journal)
     snapshot, silent_s = _snapshot(parts, now)
-    alive = silent_s is not None and silent_s <= ALIVE_S
+    alive = not snapshot.ended and _lives(silent_s, snapshot.host, snapshot.pid)
     counts = snapshot.counts if alive else _counts(history, parts)
     joined = history.joined.number
     ranges = {"cut": joined + len(history.ranges), "done": joined + len(history.reports), "joined": joined}
@@ -116,7 +132,26 @@ def _of_workers(output: str, parts: Parts, now: float) -> RunStatus:
         snapshot.paused_s if alive else 0.0,
         snapshot.workers if alive else [],
         snapshot.lost,
+        snapshot.lines_exact,
+        snapshot.waiting_s if alive else 0.0,
+        snapshot.ended,
     )
+
+
+def _lives(silent_s: float | None, host: str, pid: int) -> bool:
+    """Whether a process that writes every second is at work; on this machine it is known at once that it is not."""
+    if silent_s is None or silent_s > ALIVE_S:
+        return False
+    if not pid or host != socket.gethostname():
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # It belongs to another user.
+        return True
+    return True
 
 
 def _snapshot(parts: Parts, now: float) -> tuple[Snapshot, float | None]:
@@ -160,5 +195,18 @@ def _of_one_process(output: str, lone: Path) -> RunStatus:
     if lines is None and size and read.offset:
         lines = round((read.line - 1) * max(1.0, size / read.offset))
     silent_s = max(0.0, time.time() - lone.stat().st_mtime)
-    state = "complete" if past.checkpoint.complete else "running" if silent_s <= ALIVE_S else "stopped"
-    return RunStatus(output, state, silent_s, done, lines, 0.0, None, counts)
+    last = past.checkpoint
+    alive = not (last.complete or last.stopped) and _lives(silent_s, last.host, last.pid)
+    return RunStatus(
+        output,
+        "complete" if last.complete else "running" if alive else "stopped",
+        silent_s,
+        done,
+        lines,
+        0.0,
+        None,
+        counts,
+        lines_exact=last.complete,
+        waiting_s=max(0.0, time.time() - last.waiting_since) if alive and last.waiting_since is not None else 0.0,
+        orderly=last.stopped,
+    )

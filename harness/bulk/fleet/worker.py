@@ -164,6 +164,7 @@ class Worker:
             self._notes,
             self._error,
             self._stop == "leave" or (bool(self._stop) and not self._running),
+            max((each.process.waits_s for each in self._running.values() if each.process is not None), default=0.0),
         )
         self._stopped, self._notes, gate.part.seen = [], [], []
         gate.attempts = gate.refused = gate.peak = 0

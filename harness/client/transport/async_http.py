@@ -47,6 +47,11 @@ URLS_MAX = 256  # that are kept; a task may put a field of each item into its pa
 KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
 
 
+def server_name(url: str) -> str:
+    """The server of a base URL, under which limits are shared and remembered."""
+    return f"{base_url(http_of(url))} {socket_of(url) or ''}"
+
+
 class HttpTransport(AttemptSend):
     """One HTTP exchange per call, on a pool of keep-alive connections; use it with `async with`.
 
@@ -86,7 +91,7 @@ class HttpTransport(AttemptSend):
         self._base, self._socket = base_url(http_of(to.url)), socket_of(to.url)
         self._tls = (tls or Tls()).context() if self._base.startswith("https:") else True
         self._proxy = proxy
-        self.endpoint = f"{self._base} {self._socket or ''}"
+        self.endpoint = server_name(to.url)
         super().__init__(timeout_s)
         self._connections = connections
         self._headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
