@@ -133,6 +133,45 @@ def test_a_bounded_pool_goes_on_after_connections_that_could_not_be_opened() -> 
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("reads", [True, False])
+@pytest.mark.parametrize("bound", [1, 4])
+def test_a_connection_that_closes_after_its_answer_is_not_handed_over(loop: str, reads: bool, bound: int) -> None:
+    """Without `Connection: close`; a full server does not even read the request. No request may be sent twice."""
+    answer = head() + GOOD if reads else head("503 Full", 2) + b"{}"
+
+    async def close_after(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if reads:
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(len(plain().body))
+        writer.write(answer)
+        writer.close()
+
+    async def main() -> list[Outcome]:
+        listener = await asyncio.start_server(close_after, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        async with LeanTransport(url, timeout_s=10.0, connections=bound) as send:
+            responses = await asyncio.gather(*(send(plain(idempotent=False)) for _ in range(30)))
+        listener.close()
+        return [response.outcome for response in responses]
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        assert runner.run(main()) == [OK if reads else Outcome.rejected] * 30
+
+
+def test_a_connection_that_ends_in_the_turn_of_its_handing_over_is_replaced() -> None:
+    """The end comes while the next caller is being woken: it gets a new connection in the same place."""
+
+    async def main() -> list[Outcome]:
+        server = Hostile(lambda index: [good(index), END])
+        async with server.transport(connections=1) as send:
+            responses = await asyncio.gather(*(send(plain(f"/{n}", idempotent=False)) for n in range(5)))
+        assert len(server.wires) == 5
+        return [response.outcome for response in responses]
+
+    assert virtually(main()) == [OK] * 5
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 def test_the_next_address_of_a_host_is_tried(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """After one that refuses, and after one that does not answer at all; the name is looked up once."""
     monkeypatch.setattr(dial, "ADDRESS_S", 0.05)

@@ -3,7 +3,9 @@
 Rules of this file
   1. Connections are given to callers in the order in which they asked: one that becomes free, or the place of one that
      is closed, is handed over, so a later caller cannot take it.
-  2. One timer for all idle connections: they become idle in the order in which they expire.
+  2. A connection is handed over one turn of the loop after its answer ended, if it is still open then: many servers
+     close right after an answer without saying so.
+  3. One timer for all idle connections: they become idle in the order in which they expire.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ class Pool:
         """A new connection; with a bound also the next one that becomes free, unless `fresh`. Raises OSError."""
         if self._most and (self._waiting or self._open >= self._most):
             kept = await self._turn()
-            if kept is not None and not fresh:
+            if kept is not None and not fresh and not kept.gone:
                 return kept
             if kept is not None:
                 # Its place is taken by the new one.
@@ -79,12 +81,10 @@ class Pool:
         """The exchange on this connection is over."""
         if not reusable:
             self._drop(connection)
-        elif self._waiting and (waiter := self._next()) is not None:
-            waiter.set_result(connection)
+        elif self._waiting:
+            asyncio.get_running_loop().call_soon(self._hand_over, connection)
         else:
-            self._idle.append(connection)
-            if self._timer is None:
-                self._arm(self._keepalive_s)
+            self._keep(connection)
 
     def drop_idle(self) -> None:
         """Close all idle connections: the server closed one of them, so the others are likely to be closed, too."""
@@ -116,6 +116,21 @@ class Pool:
             else:
                 self._left()
             raise
+
+    def _hand_over(self, connection: Connection) -> None:
+        """Give a connection, or the place of one that the server has closed, to the first who waits."""
+        if not connection.is_open():
+            self._drop(connection)
+        elif (waiter := self._next()) is not None:
+            waiter.set_result(connection)
+        else:
+            self._keep(connection)
+
+    def _keep(self, connection: Connection) -> None:
+        """A connection becomes idle."""
+        self._idle.append(connection)
+        if self._timer is None:
+            self._arm(self._keepalive_s)
 
     def _next(self) -> asyncio.Future[Connection | None] | None:
         """The first who waits."""
