@@ -207,6 +207,7 @@ class Connection(Answer, asyncio.Protocol):
 
 
 def _ends_with_lf(data: bytes) -> bool:
-    """Whether the first line ends with LF alone."""
+    """Whether the first line that is not blank ends with LF alone."""
+    data = data.lstrip(b"\r\n")
     end = data.find(b"\n")
     return end > 0 and data[end - 1 : end] != b"\r"
