@@ -17,7 +17,7 @@ from harness.client.transport.endpoint import Access
 from harness.client.transport.lean import LeanTransport, dial
 from harness.client.transport.lean.transport import KEEPALIVE_S
 from harness.client.transport.tls import Tls
-from harness.client.types import AttemptProgress, Outcome
+from harness.client.types import AttemptProgress, Outcome, Response
 from tests.http.foreign import served
 from tests.http.hostile import END, Hostile, ask, numbered
 from tests.http.misbehaving import GOOD, Misbehaving, head, misbehaving
@@ -169,6 +169,59 @@ def test_a_connection_that_ends_in_the_turn_of_its_handing_over_is_replaced() ->
         return [response.outcome for response in responses]
 
     assert virtually(main()) == [OK] * 5
+
+
+def test_a_closed_transport_opens_nothing_and_leaves_nobody_waiting() -> None:
+    """Exchanges, calls that wait for a connection and calls that open one end with it; later calls are a bug."""
+
+    async def main() -> None:
+        server = Hostile(lambda index: [1000.0])
+        async with server.transport(connections=1) as send:
+            tasks = [asyncio.create_task(send(plain(f"/{index}"))) for index in range(3)]
+            await asyncio.sleep(0.1)
+        running, *waiting = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(running, Response)
+        assert running.outcome is LOST
+        assert [type(ended) for ended in waiting] == [asyncio.CancelledError] * 2
+        assert [wire.is_open for wire in server.wires] == [False]
+        assert asyncio.get_running_loop().time() < 1.0
+        with pytest.raises(RuntimeError, match="LeanTransport is closed"):
+            await send(plain("/9"))
+        assert len(server.wires) == 1
+        async with send:
+            assert (await send(plain("/9", deadline=0.5))).outcome is LATE
+
+    virtually(main())
+
+
+@pytest.mark.parametrize("heeds_cancellation", [True, False])
+def test_a_connection_that_is_being_opened_when_its_transport_closes_is_not_kept(heeds_cancellation: bool) -> None:
+    async def main() -> None:
+        server = Hostile(lambda index: [good(index)])
+        inner = server.open
+
+        async def slow(make: Any) -> Any:
+            try:
+                await asyncio.sleep(1000.0 if heeds_cancellation else 0.2)
+            except asyncio.CancelledError:
+                if heeds_cancellation:
+                    raise
+            return await inner(make)
+
+        server.open = slow  # type: ignore[method-assign]
+        async with server.transport() as send:
+            task = asyncio.create_task(send(plain("/0")))
+            await asyncio.sleep(0.1)
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+        if heeds_cancellation:
+            assert isinstance(ended, asyncio.CancelledError)
+        else:
+            assert isinstance(ended, Response)
+            assert (ended.outcome, ended.error) == (LOST, "the transport was closed before the exchange was over")
+        assert [wire.is_open for wire in server.wires] == [False] * (not heeds_cancellation)
+        assert asyncio.get_running_loop().time() < 1.0
+
+    virtually(main())
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -14,9 +14,11 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from harness.base.clock import Clock
 from harness.client.transport.lean.connection import Connection
+from harness.client.transport.lean.lost import LostError
 from harness.client.transport.unread_bytes import JUST_READ_S
 
 
@@ -41,6 +43,9 @@ class Pool:
         self._open = 0
         self._all: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
+        # Calls that open a connection.
+        self._dialling: set[asyncio.Task[Any]] = set()
+        self.is_closed = False
 
     def idle(self, now: float) -> Connection | None:
         """The kept connection that was idle the longest; None if there is none, or if others wait for one."""
@@ -59,6 +64,7 @@ class Pool:
 
     async def connection(self, *, fresh: bool = False) -> Connection:
         """A new connection; with a bound also the next one that becomes free, unless `fresh`. Raises OSError."""
+        self._check_open()
         if self._most and (self._waiting or self._open >= self._most):
             kept = await self._turn()
             if kept is not None and not fresh and not kept.gone:
@@ -70,16 +76,14 @@ class Pool:
         else:
             self._open += 1
         try:
-            connection = await self._dial()
+            return await self._dialled()
         except BaseException:
             self._left()
             raise
-        self._all.add(connection)
-        return connection
 
     def put_back(self, connection: Connection, reusable: bool) -> None:
         """The exchange on this connection is over."""
-        if not reusable:
+        if not reusable or self.is_closed:
             self._drop(connection)
         elif self._waiting:
             asyncio.get_running_loop().call_soon(self._hand_over, connection)
@@ -92,7 +96,12 @@ class Pool:
             self._drop(self._idle.pop())
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and cancel the calls that wait for one."""
+        self.is_closed = True
+        while (waiter := self._next()) is not None:
+            waiter.cancel()
+        for task in self._dialling:
+            task.cancel()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -100,6 +109,26 @@ class Pool:
             connection.close()
         self._all.clear()
         self._idle.clear()
+
+    async def _dialled(self) -> Connection:
+        """A new connection."""
+        # Only tasks wait for a connection.
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        self._dialling.add(task)
+        try:
+            connection = await self._dial()
+        finally:
+            self._dialling.discard(task)
+        if self.is_closed:
+            connection.close()
+        self._check_open()
+        self._all.add(connection)
+        return connection
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise LostError("the transport was closed before the exchange was over")
 
     async def _turn(self) -> Connection | None:
         """Wait for a connection; None is the place of one that was closed."""
