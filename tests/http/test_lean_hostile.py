@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import tracemalloc
 from collections.abc import Sequence
 
 import msgspec
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.client.transport.lean import connection as lean_connection
+from harness.client.transport.lean.body import WholeBody
 from harness.client.types import Outcome, Request, Response
 from tests.http.hostile import END, RESET, Hostile, Piece, ask, numbered, pieces
 from tests.http.misbehaving import SSE, chunked, head
@@ -230,6 +232,20 @@ def test_what_has_no_end_is_refused(what: str, monkeypatch: pytest.MonkeyPatch) 
     server, responses = asked([parts, [good(1)]])
     assert [response.outcome for response in responses] == [BAD, OK], responses[0].error
     assert server.cut == 1, "the server could not write to the end"
+
+
+def test_a_body_in_many_small_pieces_costs_little_more_than_its_bytes() -> None:
+    """A list of them took sixty times their size."""
+    tracemalloc.start()
+    try:
+        body = WholeBody(None)
+        for number in range(40_000):
+            body.add(number.to_bytes(2))
+        assert tracemalloc.get_traced_memory()[0] < 200_000
+        assert len(body.whole()) == 80_000
+        body.release()
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("form", FORMS)
