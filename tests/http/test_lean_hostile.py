@@ -286,6 +286,30 @@ def test_an_answer_before_any_request_is_read_once() -> None:
     assert len(server.wires) == 2
 
 
+EARLY: dict[str, tuple[list[Piece], Outcome]] = {
+    "whole": ([head("503 Full", 2) + b"{}"], Outcome.rejected),
+    "in two pieces": ([head("503 Full", 2), b"{}"], Outcome.rejected),
+    "without a length": ([head("503 Full", None) + b"{}"], Outcome.rejected),
+    "cut off": ([head("503 Full", 20) + b"{}"], LOST),
+    "half a head": ([head("503 Full", 20)[:30]], LOST),
+    "nothing": ([], LOST),
+}
+
+
+@pytest.mark.parametrize("end", [END, RESET])
+@pytest.mark.parametrize("case", EARLY)
+def test_an_answer_that_comes_with_its_close_before_the_request_is_read(case: str, end: str) -> None:
+    """A full server refuses and closes while the connection is still being handed to its request."""
+    parts, outcome = EARLY[case]
+    server = Hostile(lambda index: [], greeting=[*parts, end])
+    (response,) = virtually(ask(server, [plain("/0", idempotent=False)]))
+    assert server.written == []
+    if (case, end) == ("without a length", RESET):
+        outcome = LOST
+    assert response.outcome is outcome, response.error
+    assert (response.error is None) is (outcome is OK)
+
+
 def test_a_greeting_of_another_protocol_is_a_bad_response() -> None:
     server = Hostile(lambda index: [], greeting=[b"SSH-2.0-OpenSSH_9.6\r\n"])
     (response,) = virtually(ask(server, numbered(1)))
