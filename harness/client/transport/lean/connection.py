@@ -12,6 +12,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+from math import isnan
 from typing import Any
 
 import httptools
@@ -100,7 +101,7 @@ class Connection(Answer, asyncio.Protocol):
         return waiter
 
     def end(self, now: float) -> bool:
-        """The exchange is over; whether the connection may be used again."""
+        """The exchange is over, NaN if it was cancelled; whether the connection may be used again."""
         self._waiter = None
         self.idle_since = now
         self._used = True
@@ -110,7 +111,7 @@ class Connection(Answer, asyncio.Protocol):
         # An idle connection keeps no answer alive.
         self._request = self._response = None
         self.body = b""
-        if self.gone or not (self._finished and self.in_step):
+        if self.gone or isnan(now) or not (self._finished and self.in_step):
             return False
         if self._size > AT_ONCE and self._transport.get_write_buffer_size():
             # The rest of the request would be read as the next one.
