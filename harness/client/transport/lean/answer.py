@@ -88,9 +88,7 @@ class Answer:
             return
         status: int = self._parser.get_status_code()
         if status < 200 and status != SWITCHING:
-            self._informational += 1
-            if self._informational > INFORMATIONAL_MAX:
-                raise BadResponse(TOO_MANY_INFORMATIONAL)
+            self._count_informational(status)
             return
         data, self._begun = self._begun, b""
         end = data.find(b"\r\n\r\n")
@@ -101,6 +99,9 @@ class Answer:
         request, response = self._request, self._response
         self._status = response.status = status
         response.first_byte = self._at
+        if head[:7] != b"HTTP/1.":
+            # Mostly it is a blank line that came before the head.
+            self._check_version()
         response.headers = headers = AnswerHeaders(head)
         lower = head.lower()
         # `in` costs twice as much: it tries a number first.
@@ -117,6 +118,14 @@ class Answer:
             self._finished, self.in_step = True, self.in_step and self._parser.should_keep_alive()
         elif request.stream or lower.find(b"-encoding:") >= 0:
             self._open_body(headers)
+
+    def _count_informational(self, status: int) -> None:
+        """A head that is not the answer yet."""
+        if status < 100:
+            raise BadResponse(f"an answer with the status {status:03}; a status is at least 100")
+        self._informational += 1
+        if self._informational > INFORMATIONAL_MAX:
+            raise BadResponse(TOO_MANY_INFORMATIONAL)
 
     def on_body(self, piece: bytes) -> None:
         """Bytes of a body."""
@@ -136,7 +145,6 @@ class Answer:
         if self._finished or not self._status:
             return
         if not self._parser.should_keep_alive():
-            self._check_version()
             self.in_step = False
         self._finished = True
 
