@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from harness.client.errors import SettingError
+from harness.client.transport.blocking import BlockingTransport
 from harness.client.transport.endpoint import Access
 from harness.client.transport.lean import LeanTransport, dial
 from harness.client.transport.lean.transport import KEEPALIVE_S
@@ -447,6 +448,13 @@ def test_a_connection_is_used_again_after_an_answer_that_the_task_cannot_read(ke
         assert len(server.wires) == 1
 
     virtually(main())
+
+
+@pytest.mark.parametrize("transport", [LeanTransport, BlockingTransport])
+def test_a_target_whose_path_holds_a_blank_is_a_wrong_setting(transport: Callable[[str], object]) -> None:
+    """At the start, and not a bad response for each request."""
+    with pytest.raises(SettingError, match="the path of the target, '/a b', holds a blank"):
+        transport("http://127.0.0.1:9/a b/")
 
 
 def test_a_deadline_is_kept_on_a_kept_connection() -> None:
