@@ -45,6 +45,7 @@ def forms(index: int) -> dict[str, bytes]:
         "length": good(index),
         "chunks": in_chunks + chunked(body[:5], body[5:]),
         "chunk extensions": in_chunks + b"%x;a=b\r\n%b\r\n0\r\n\r\n" % (len(body), body),
+        "blanks after chunk sizes": in_chunks + b"%x  \r\n%b\r\n0\t\r\n\r\n" % (len(body), body),
         "trailers": in_chunks + chunked(body, end=False) + b"0\r\nX-Sum: 1\r\nX-End: 2\r\n\r\n",
         "informational": head("103 Early Hints", None, "Link: x") * 2 + good(index),
         "gzip": head("200 OK", len(zipped), "Content-Encoding: gzip") + zipped,

@@ -227,8 +227,10 @@ class Connection(Answer, asyncio.Protocol):
 
     def _new_parser(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
-        if self._lenient:
-            self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+        # Some servers fill the size of a chunk with blanks; they are no part of the framing.
+        self._parser.set_dangerous_leniencies(
+            lenient_spaces_after_chunk_size=True, lenient_optional_cr_before_lf=self._lenient
+        )
 
     def _fail(self, error: Exception) -> None:
         """End the exchange with this error."""
