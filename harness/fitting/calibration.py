@@ -132,6 +132,8 @@ class Calibrating:
         self._warm()
         if self._white_box:
             found.queue_s = self._bench.queue_s(plan.mixed)
+            # Those of the warm-up and of the stamps belong to no load.
+            self._bench.batches()
         found.idle = self._play("idle", plan.mixed, 1, plan.idle_s)
         refused = bool(found.idle.refused.any())
         for level in LEVELS:
