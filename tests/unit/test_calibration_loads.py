@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -113,3 +114,17 @@ def test_batches_of_the_warm_up_belong_to_no_load() -> None:
     told: dict[str, Any] = found.batches
     assert told["idle"] == ["idle"]
     assert told["in flight 2"] == ["in flight 2"]
+
+
+def test_refusals_at_the_end_are_no_drift() -> None:
+    found = calibrated(Played())
+    assert found.idle_again is not None
+    again = found.idle_again
+    refused = np.arange(len(again)) % 2 == 0
+    done = np.where(refused, again.sent + 0.0001, again.done)
+    found.idle_again = replace(again, refused=refused, ok=~refused, done=done)
+    assert abs(found.drift) < 1e-9
+    assert found.drift_noise < 1e-9
+    # Without any answer there is nothing to compare.
+    found.idle_again = replace(again, refused=refused | True, ok=~(refused | True))
+    assert found.drift == found.drift_noise == 0.0
