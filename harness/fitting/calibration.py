@@ -141,6 +141,9 @@ class Calibrating:
             # Those of the warm-up and of the stamps belong to no load.
             self._bench.batches()
         found.idle = self._play("idle", plan.mixed, 1, plan.idle_s)
+        if not found.idle.ok.any():
+            # Nothing can be fitted to a server that does not answer even one request at a time.
+            return found
         refused = bool(found.idle.refused.any())
         for level in LEVELS:
             if refused:
@@ -178,7 +181,9 @@ class Calibrating:
 
     def _arrivals(self) -> Seen:
         """Arrivals above the rate that the server has answered so far."""
-        rate = 1.5 * max(self._rate(seen.before_refusals()) for seen in self._found.all)
+        answered = max(self._rate(seen.before_refusals()) for seen in self._found.all)
+        # A server may refuse the first request of each load.
+        rate = 1.5 * (answered or max(self._rate(seen) for seen in self._found.all))
         load = Load(f"arrivals at {rate:.3g}/s", self._plan.mixed, rate_per_s=rate, seconds=self._plan.level_s)
         return self._played_well(load)
 

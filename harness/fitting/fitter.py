@@ -160,7 +160,7 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     assert idle is not None  # noqa: S101 - a calibration has one
     own_s = 0.0 if simulated else _own_s(wanted, idle, say)
     say("fitting")
-    tolerance_s = _VIRTUAL_S if simulated else max(_TOGETHER_MIN_S, _TOGETHER * float(np.median(idle.latency)))
+    tolerance_s = _VIRTUAL_S if simulated else max(_TOGETHER_MIN_S, _TOGETHER * float(np.median(idle.latency[idle.ok])))
     candidates = fits(calibration, tolerance_s, Fixed(wanted.workers, wanted.batch_items))
     measured = [(calibration.loads[seen.name], seen) for seen in calibration.all]
     task = streaming(wanted.task)

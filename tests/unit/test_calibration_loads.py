@@ -11,6 +11,7 @@ from harness.fitting.calibration import Calibrating, Calibration, Plan
 from harness.fitting.loads import Load
 from harness.fitting.seen import Seen
 from harness.fitting.shapes import Shape
+from harness.fitting.suitability import failures
 from harness.measure.result import Reason
 
 STARVED = Reason("client_starved", "The client waited for a processor.", "a load")
@@ -19,11 +20,14 @@ STARVED = Reason("client_starved", "The client waited for a processor.", "a load
 class Played:
     """A bench whose server takes 10 ms, and refuses from `bound` requests in flight on."""
 
-    def __init__(self, bound: int = 1000, invalid: dict[str, int] | None = None, slower: float = 1.0) -> None:
+    def __init__(
+        self, bound: int = 1000, invalid: dict[str, int] | None = None, slower: float = 1.0, first_refused: int = 0
+    ) -> None:
         self.names: list[str] = []
         self._bound = bound
         self._invalid = invalid or {}
         self._slower = slower
+        self._first_refused = first_refused
         self._untold: list[str] = []
 
     def play(self, load: Load) -> tuple[Seen, list[Reason]]:
@@ -33,6 +37,7 @@ class Played:
         sent = np.arange(count) * 0.02
         took = 0.01 * (self._slower if load.name.startswith("idle again") else 1.0)
         refused = np.full(count, load.concurrency >= self._bound or not load.concurrency)
+        refused[: self._first_refused] = True
         shapes = tuple(Shape("similarity", (8 + 8 * (place % 6),)) for place in range(count))
         none = np.full(count, np.nan)
         seen = Seen(
@@ -128,3 +133,16 @@ def test_refusals_at_the_end_are_no_drift() -> None:
     # Without any answer there is nothing to compare.
     found.idle_again = replace(again, refused=refused | True, ok=~(refused | True))
     assert found.drift == found.drift_noise == 0.0
+
+
+def test_a_server_that_refuses_the_first_request_of_each_load_gets_arrivals_all_the_same() -> None:
+    played = Played(first_refused=1)
+    calibrated(played)
+    assert [name for name in played.names if name.startswith("arrivals at ")] == ["arrivals at 75.4/s"]
+
+
+def test_a_server_that_refuses_everything_gets_no_further_load() -> None:
+    played = Played(bound=1)
+    found = calibrated(played)
+    assert played.names[-1] == "idle"
+    assert failures(found) is not None
