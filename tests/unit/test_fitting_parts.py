@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -125,6 +126,18 @@ def test_equal_runs_have_no_scatter() -> None:
     assert scatter([one, one], [one, one])["p50"] == 0.0
     other = seen(instants, [at + rng.uniform(0.01, 0.02) for at in instants], concurrency=0)
     assert 0.0 < scatter([one, other], [one])["p50"] < 0.1
+
+
+def test_a_server_that_died_early_has_figures_all_the_same() -> None:
+    """Its answers stand in one block of sixteen, and most draws have none of them."""
+    instants = [place / 100 for place in range(2560)]
+    dead = seen(instants, [at + 0.01 for at in instants], concurrency=0)
+    dead = replace(dead, ok=np.arange(2560) < 160)
+    assert scatter([dead, dead], [dead, dead])["p50"] == 0.0
+    assert steadiness(dead) > 0.9
+    none = replace(dead, ok=np.zeros(2560, bool))
+    assert scatter([none, none], [none, none]) == {}
+    assert steadiness(none) == 0.0
 
 
 def test_a_pause_shows_in_the_windows_of_a_load() -> None:
