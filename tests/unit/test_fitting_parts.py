@@ -8,7 +8,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from harness.fitting.bench import Batch
+from harness.fitting.bench import Batch, queue_stamp_s
 from harness.fitting.figures import figures, loss, relative, scatter, steadiness
 from harness.fitting.inversion import law
 from harness.fitting.parameters import bound_estimates
@@ -95,6 +95,22 @@ def test_a_quota_is_no_rate_and_is_noted() -> None:
     assert found.quota == 40
     (noted,) = [one for one in bound_estimates(found, 1) if one.name == "quota"]
     assert not noted.determined
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("queue;dur=1.5, service;dur=20", 0.0015),
+        ("queue;dur=12", 0.012),
+        ("queue;dur=1.2.3", 0.0),
+        ("queue;dur=.", 0.0),
+        ("queue;dur=1e9", 0.0),
+        ("queue;dur=" + "9" * 400, 0.0),
+        ("", 0.0),
+    ],
+)
+def test_a_stamp_of_the_queue_is_a_number_or_nothing(header: str, seconds: float) -> None:
+    assert queue_stamp_s(header) == pytest.approx(seconds)
 
 
 def test_retry_after_is_fixed_computed_or_missing() -> None:
