@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -240,8 +241,13 @@ def _proof(
 
 def _command(wanted: FitSettings, target: str | None) -> str:
     """The command without secrets: the URL is that of the run, which has no user and no password."""
-    of = f"--target {target}" if target else f"--server {wanted.server}"
-    return f"paceline fit {of} --task {wanted.task} --out {wanted.out.name} --seed {wanted.seed}"
+    parts = ["--target", target] if target else ["--server", str(wanted.server)]
+    parts += ["--task", wanted.task, "--out", wanted.out.name, "--seed", str(wanted.seed)]
+    parts += ["--lengths", wanted.lengths, "--time", f"{wanted.time_s:g}s"]
+    parts += [] if wanted.workers is None else ["--workers", str(wanted.workers)]
+    parts += [] if wanted.batch_items is None else ["--batch-items", str(wanted.batch_items)]
+    parts += ["--black-box"] if wanted.black_box else []
+    return f"paceline fit {shlex.join(parts)}"
 
 
 def _largest(found: Fit) -> float:

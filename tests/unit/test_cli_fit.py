@@ -83,6 +83,7 @@ def test_a_fit_writes_a_profile_that_can_be_served(
     monkeypatch.setattr(fitter, "fit_server", simulated_fit)
     Path("server.toml").write_text("[service]\nbase_s = 0.01\n[capacity]\nworkers = 1\n")
     arguments = ["fit", "--server", "server.toml", "--out", "my.toml", "--time", "20s", "--records", "records"]
+    arguments += ["--lengths", "6:100", "--workers", "1", "--batch-items", "1", "--black-box"]
     assert code_of(arguments) == 0
     out, error = capsys.readouterr()
     assert "structure: 1 worker, no batches" in out
@@ -92,6 +93,10 @@ def test_a_fit_writes_a_profile_that_can_be_served(
     assert profile.service.base_s == pytest.approx(0.01, rel=1e-3)
     assert str(words(profile)).startswith("fitted to the mock server on ")
     assert "not verified yet" in str(words(profile))
+    assert profile.proof["command"] == (
+        "paceline fit --server server.toml --task similarity --out my.toml --seed 1 --lengths 6:100 --time 20s "
+        "--workers 1 --batch-items 1 --black-box"
+    )
 
 
 def test_a_server_that_cannot_be_fitted_gives_one_line_and_no_file(
