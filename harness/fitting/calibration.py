@@ -21,7 +21,7 @@ BUDGET_S = 300.0
 WARM_S = 2.0
 WARM_WINDOWS_MAX = 10
 AGREE = 0.05
-"""Windows agree if their mean latencies differ by less."""
+"""Windows agree if their median latencies differ by less."""
 DRIFT_MAX = 0.03
 TRIES = 2
 """A load with an invalid verdict is played once more."""
@@ -162,16 +162,16 @@ class Calibrating:
         return found
 
     def _warm(self) -> None:
-        """Load until three windows agree."""
-        means: list[float] = []
+        """Load until the latencies of three windows agree."""
+        medians: list[float] = []
         for window in range(WARM_WINDOWS_MAX):
             seen = self._play(f"warm-up {window + 1}", self._plan.mixed, 2, WARM_S, counts=False)
-            means.append(float(np.median(seen.latency[seen.ok])) if seen.ok.any() else np.nan)
-            last = means[-3:]
+            medians.append(float(np.median(seen.latency[seen.ok])) if seen.ok.any() else np.nan)
+            last = medians[-3:]
             if len(last) == 3 and max(last) <= min(last) * (1 + AGREE):
                 self._found.settled = True
                 break
-        self._found.warm_windows = len(means)
+        self._found.warm_windows = len(medians)
 
     def _burst(self) -> Seen:
         answered = max(self._rate(seen) for seen in self._found.all)

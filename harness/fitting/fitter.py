@@ -230,6 +230,7 @@ def _proof(
         "machine": str(environment.get("cpu_model") or environment.get("simulated", ""))[:120],
         "cores": environment.get("cpu_cores_usable") or 0,
         "calibration_loss": lost,
+        "warm_up_settled": calibration.settled,
         "calibration_drift": calibration.drift,
         "calibration_requests": sum(len(seen) for seen in calibration.all),
         "invalid_loads": [f"{one.case}: {one.code}" for one in calibration.problems],

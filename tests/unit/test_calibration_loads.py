@@ -21,7 +21,12 @@ class Played:
     """A bench whose server takes 10 ms, and refuses from `bound` requests in flight on."""
 
     def __init__(
-        self, bound: int = 1000, invalid: dict[str, int] | None = None, slower: float = 1.0, first_refused: int = 0
+        self,
+        bound: int = 1000,
+        invalid: dict[str, int] | None = None,
+        slower: float = 1.0,
+        first_refused: int = 0,
+        warming: float = 1.0,
     ) -> None:
         self.names: list[str] = []
         self._bound = bound
@@ -29,6 +34,7 @@ class Played:
         self._slower = slower
         self._first_refused = first_refused
         self._untold: list[str] = []
+        self._warming = warming
 
     def play(self, load: Load) -> tuple[Seen, list[Reason]]:
         self.names.append(load.name)
@@ -36,6 +42,8 @@ class Played:
         count = 96
         sent = np.arange(count) * 0.02
         took = 0.01 * (self._slower if load.name.startswith("idle again") else 1.0)
+        if load.name.startswith("warm-up "):
+            took *= self._warming ** int(load.name.removeprefix("warm-up "))
         refused = np.full(count, load.concurrency >= self._bound or not load.concurrency)
         refused[: self._first_refused] = True
         shapes = tuple(Shape("similarity", (8 + 8 * (place % 6),)) for place in range(count))
@@ -146,3 +154,9 @@ def test_a_server_that_refuses_everything_gets_no_further_load() -> None:
     found = calibrated(played)
     assert played.names[-1] == "idle"
     assert failures(found) is not None
+
+
+def test_a_warm_up_whose_windows_differ_does_not_settle() -> None:
+    played = Played(warming=1.1)
+    assert not calibrated(played).settled
+    assert played.names[9:11] == ["warm-up 10", "idle"]
