@@ -17,7 +17,6 @@ from harness.measure.result import Reason
 
 LEVELS = (2, 4, 8, 16, 32)
 BURST = 512
-BUDGET_S = 300.0
 WARM_S = 2.0
 WARM_WINDOWS_MAX = 10
 AGREE = 0.05
@@ -73,10 +72,8 @@ class Calibration:
     # Retry-After of refusals, as far as they had one.
     waits_told: list[float | None] = field(default_factory=list)
     queue_s: float = 0.0  # of a request alone, as the server says
-    warm_windows: int = 0
     settled: bool = False
     problems: list[Reason] = field(default_factory=list)
-    took_s: float = 0.0
 
     @property
     def all(self) -> list[Seen]:
@@ -158,7 +155,6 @@ class Calibrating:
             self._say("Retry-After of refusals")
             found.waits_told = self._bench.waits_told(plan.mixed, len(found.burst))
         found.idle_again = self._play("idle again", plan.mixed, 1, plan.idle_s / 2)
-        found.took_s = time.monotonic() - self._began
         return found
 
     def _warm(self) -> None:
@@ -171,7 +167,6 @@ class Calibrating:
             if len(last) == 3 and max(last) <= min(last) * (1 + AGREE):
                 self._found.settled = True
                 break
-        self._found.warm_windows = len(medians)
 
     def _burst(self) -> Seen:
         answered = max(self._rate(seen) for seen in self._found.all)

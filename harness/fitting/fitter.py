@@ -26,7 +26,7 @@ from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Virtual, bench
 from harness.fitting.calibration import Calibrating, Calibration, Plan
 from harness.fitting.estimates import fits
-from harness.fitting.figures import IN_LOSS, Figures, loss, relative
+from harness.fitting.figures import Figures, loss
 from harness.fitting.loads import Lengths, Load
 from harness.fitting.parameters import Estimate, Fit, Fixed
 from harness.fitting.profile_file import profile_of, with_proof
@@ -259,13 +259,3 @@ def _largest(found: Fit) -> float:
 
 def _written(one: Estimate) -> Any:
     return one.value if one.error is None else [one.value, one.error]
-
-
-def worst_errors(pairs: Pairs) -> dict[str, float]:
-    """The largest error of each figure, over the loads."""
-    found: dict[str, float] = {}
-    for name in IN_LOSS:
-        errors = [abs(error) for _, one, other in pairs if (error := relative(one, other, name)) is not None]
-        if errors:
-            found[name] = max(errors)
-    return found
