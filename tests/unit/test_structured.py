@@ -64,6 +64,11 @@ SCHEMAS: dict[str, Any] = {
     "a great number": {"type": "number", "minimum": 1e308},
     "a number below": {"type": "integer", "maximum": -5},
     "bounds of draft 4": {"type": "integer", "minimum": 1, "maximum": 3, "exclusiveMinimum": True},
+    "references to each other": {
+        "x": {"type": "object", "properties": {"y": {"$ref": "#/y"}}},
+        "y": {"anyOf": [{"type": "null"}, {"$ref": "#/x"}]},
+        "$ref": "#/x",
+    },
     "many branches": {
         "$defs": {"n": {"type": "object", "properties": {key: {"$ref": "#/$defs/n"} for key in "abcdefgh"}}},
         "$ref": "#/$defs/n",
@@ -90,6 +95,11 @@ IMPOSSIBLE: dict[str, tuple[Any, str]] = {
     "both of one": ({"oneOf": [{"type": "integer"}, {"type": "integer"}]}, "no fitting value"),
     "another schema": ({"$ref": "https://example.com/x"}, "$ref: must be a reference within"),
     "a missing one": ({"$ref": "#/$defs/x"}, "is not in the schema"),
+    "a reference to no schema": ({"required": ["a"], "$ref": "#/required"}, "$ref: must be a JSON Schema"),
+    "a reference to a wrong count": ({"x": {"minLength": "a"}, "$ref": "#/x"}, "$ref.minLength: must be an integer"),
+    "a reference to an unknown type": ({"x": {"type": "strin"}, "$ref": "#/x"}, "$ref.type: 'strin' is not one of"),
+    "a reference by an anchor": ({"$ref": "#x"}, "$ref: must be a reference within"),
+    "a reference to a far place": ({"enum": [1], "$ref": "#/enum/" + "9" * 5000}, "$ref: "),
     "an unknown type": ({"type": "strin"}, "type: 'strin' is not one of"),
     "a condition": ({"properties": {"a": {"if": {}}}}, "properties.a.if: this keyword"),
     "a forbidden name": ({"required": ["a"], "additionalProperties": False}, "properties.a: false allows"),
