@@ -63,6 +63,8 @@ SCHEMAS: dict[str, Any] = {
     "a map": {"type": "object", "additionalProperties": {"type": "boolean"}, "minProperties": 3},
     "a great number": {"type": "number", "minimum": 1e308},
     "a number below": {"type": "integer", "maximum": -5},
+    "a range around the surrogates": {"type": "string", "pattern": "^[\\ud7ff-\\ue000]{9}$"},
+    "groups": {"type": "string", "pattern": "^(a|b)(x{2,4})\\1(?:\\2|z)*$"},
     "bounds of draft 4": {"type": "integer", "minimum": 1, "maximum": 3, "exclusiveMinimum": True},
     "references to each other": {
         "x": {"type": "object", "properties": {"y": {"$ref": "#/y"}}},
@@ -86,6 +88,22 @@ IMPOSSIBLE: dict[str, tuple[Any, str]] = {
     "a long list": ({"type": "array", "minItems": 10**9}, "no list"),
     "a long text": ({"type": "string", "minLength": 10**9}, "minLength: 1000000000 is over"),
     "a long pattern": ({"type": "string", "pattern": "(((a{100}){100}){100}){100}"}, "2000 characters"),
+    "a pattern of many empty repetitions": ({"type": "string", "pattern": "(?:){3000000}"}, "steps through patterns"),
+    "a pattern whose groups double": (
+        {"type": "string", "pattern": "(a)" + "".join(f"(\\{n}\\{n})" for n in range(1, 23))},
+        "2000 characters",
+    ),
+    "a surrogate": ({"type": "string", "pattern": "\\ud800"}, "surrogate U+D800"),
+    "a range of surrogates": ({"type": "string", "pattern": "[\\ud800-\\udbff]"}, "surrogate U+D"),
+    "many long texts": (
+        {"type": "array", "items": {"type": "string", "minLength": 60_000}, "minItems": 2},
+        "more than 100000 characters",
+    ),
+    "many fixed values": ({"type": "array", "items": {"const": "x" * 999}, "minItems": 200}, "100000 characters"),
+    "many long keys": (
+        {"type": "array", "items": {"required": ["x" * 999]}, "minItems": 200},
+        "100000 characters",
+    ),
     "a deep pattern": ({"type": "string", "pattern": "(" * 249 + ")" * 249 + "("}, "pattern: is no regular"),
     "a look ahead": ({"type": "string", "pattern": "(?=a)b"}, "looks ahead"),
     "no number": ({"type": "integer", "minimum": 5, "maximum": 3}, "between 5 and 3"),
