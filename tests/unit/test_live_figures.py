@@ -238,6 +238,18 @@ def test_a_name_from_outside_stays_text_in_the_metrics(tmp_path: Path) -> None:
     assert Exposition(render(board.families())).value("paceline_attempts_total", case='a\\"b\\\\c\\nd') == 20
 
 
+def test_a_case_that_the_plan_lacks_is_not_taken_for_the_one_before(tmp_path: Path) -> None:
+    board, _, _ = played(tmp_path)
+    lines = len(board.state().lines)
+    (key,) = [key for key in board._cases if key[1] == "sync"]
+    board._key = key
+    facts = {"name": "not planned", "repeat": 0, "repeats": 1, "items": None, "side": key[0]}
+    board.on("case", {**facts, "records": str(tmp_path / "records")})
+    board.on("case_done", {"name": "not planned", "repeat": 0, "observed": None})
+    assert not [line for line in board.state().lines[lines:] if "sync" in line]
+    assert board._key is None
+
+
 def test_a_plan_that_cannot_be_read_is_said_and_ends_nothing(tmp_path: Path) -> None:
     board = RunBoard("1", "x", "x")
     facts = {"name": "x", "repeat": 0, "repeats": 1, "items": None}
