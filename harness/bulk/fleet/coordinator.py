@@ -2,7 +2,8 @@
 
 Rules of this file
   1. A lease and a finished range are in the journal, synced, before their worker hears of them.
-  2. Parts are joined in a thread, one batch at a time; the input is cut in a thread, a few ranges ahead.
+  2. Parts are joined in a thread, one batch at a time; the input is cut in a thread, a few ranges ahead. A thread
+     cannot be cancelled, so a join that has begun goes on to its end, and nothing is joined after one that has failed.
   3. The first mistake or disk error ends the run; the workers drain, and what is done is joined.
 """
 
@@ -66,6 +67,8 @@ class Coordinator:
         self._deaths: dict[int, tuple[int, int]] = {}
         self._now = clock()
         self._wake = asyncio.Event()
+        self._joining: asyncio.Task[None] | None = None
+        self._join_failed = False
         self._stop = ""
         self._noted: set[str] = set()
 
@@ -201,21 +204,45 @@ class Coordinator:
             self.leases.add(new)
 
     async def _join(self) -> bool:
-        """Join the parts that are ready; False if there are none."""
-        ready = self._ready()
-        if not ready:
-            return False
-        state = await asyncio.to_thread(self.joiner.append, ready)
-        self._journal.append(journals.JOINED, state)
-        for one, report in ready:
+        """Join the parts that are ready; False if there are none. If cancelled, the next call waits for that join."""
+        if self._joining is None:
+            ready = self._ready()
+            if not ready:
+                return False
+            self._joining = asyncio.create_task(self._join_batch(ready))
+        joining = self._joining
+        try:
+            await asyncio.shield(joining)
+        finally:
+            if joining.done():
+                self._joining = None
+        return True
+
+    async def _join_batch(self, ready: list[tuple[Range, Report]]) -> None:
+        try:
+            state = await asyncio.to_thread(self.joiner.append, ready)
+            self._journal.append(journals.JOINED, state)
+        except BaseException:
+            self._join_failed = True
+            raise
+        # At once, so that no part is joined or counted twice.
+        self.joiner.state = state
+        for one, _ in ready:
             self.leases.join()
             self._reports.pop(one.number, None)
+        for one, report in ready:
             keep = report.finished.epoch if self._keep_parts else None
             await asyncio.to_thread(self._parts.remove, one.number, keep)
-        return True
+
+    async def join_ended(self) -> None:
+        """Wait for the join that is in progress; its result is that of the next `join_rest`."""
+        if self._joining is not None:
+            await asyncio.wait({self._joining})
 
     def _ready(self) -> list[tuple[Range, Report]]:
         found: list[tuple[Range, Report]] = []
+        if self._join_failed:
+            return found
         for one, _, finished in self.leases.unjoined():
             if finished is None or len(found) == _BATCH:
                 break

@@ -185,6 +185,7 @@ class Fleet:
             for task in (work, status, *self._attending):
                 task.cancel()
             await asyncio.gather(work, status, *self._attending, return_exceptions=True)
+            await coordinator.join_ended()
         coordinator.ended()
         await coordinator.join_rest()
         await reporter.write_end()
