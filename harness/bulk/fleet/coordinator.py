@@ -20,7 +20,7 @@ from harness.bulk.fleet.governor import Governor
 from harness.bulk.fleet.joining import Joiner
 from harness.bulk.fleet.journal import CoordinatorJournal, Granted, History
 from harness.bulk.fleet.members import Members
-from harness.bulk.fleet.messages import Beat, Reply, Report, Stopped
+from harness.bulk.fleet.messages import Beat, Reply, Report, Stopped, unexpected
 from harness.bulk.fleet.parts import Parts
 from harness.bulk.leases import Lease, Leases
 from harness.bulk.leases.range import Range
@@ -187,6 +187,10 @@ class Coordinator:
                 self.end.broken(error)
                 self.stop("drain")
                 return
+            except Exception as error:
+                # A run whose work has ended would wait for ever.
+                self.fail("worker", unexpected(error))
+                return
             if not joined:
                 self._wake.clear()
                 waiting = asyncio.create_task(self._wake.wait())
@@ -266,6 +270,9 @@ class Coordinator:
             self.fail("input", str(error))
         except OSError as error:
             self.end.broken(error)
+        except Exception as error:
+            # The run ends with its summary.
+            self.fail("worker", unexpected(error))
 
     def lines_expected(self, size: int) -> float | None:
         """Lines of the input: counted once all is cut, before that estimated."""

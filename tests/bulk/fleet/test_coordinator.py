@@ -160,3 +160,22 @@ def test_a_changed_part_leaves_the_output_as_the_journal_says(tmp_path: Path) ->
     assert "part-000002-1.jsonl: is not what its worker wrote" in run.end.reason[1]
     assert run.written() == [0]
     assert total(run.coordinator.counts).ok == 4
+
+
+def test_work_that_fails_in_an_unforeseen_way_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workers went on with nobody to join their parts, and the run never ended."""
+
+    def broken(ready: Any) -> Joined:
+        raise ZeroDivisionError("by zero\nmore lines")
+
+    async def session() -> Run:
+        run = Run(tmp_path)
+        monkeypatch.setattr(run.joiner, "append", broken)
+        run.finish(run.lease("w1"))
+        await run.coordinator.work()
+        await run.coordinator.join_rest()
+        return run
+
+    run = asyncio.run(session())
+    assert run.end.reason == ("worker", "unexpected ZeroDivisionError: by zero")
+    assert run.coordinator.stopping

@@ -13,11 +13,11 @@ import pytest
 from harness.bulk import Summary
 from harness.bulk.fleet import FleetSettings
 from harness.bulk.fleet.fleet import Fleet
-from harness.bulk.fleet.messages import Beat
+from harness.bulk.fleet.messages import Beat, Order
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from tests.bulk import helpers
-from tests.bulk.fleet.inside import InsideEngine, check_whole, go, settings
+from tests.bulk.fleet.inside import InsideContact, InsideEngine, check_whole, go, settings
 from tests.bulk.helpers import Server, rows, write_input
 
 LINES = 420
@@ -285,5 +285,27 @@ def test_a_run_that_is_stopped_while_it_starts_sends_nothing(tmp_path: Path) -> 
     summary = asyncio.run(session())
     assert summary.stopped == "interrupted"
     assert not server.calls
+    assert go(settings(tmp_path, resume=True)).passed
+    check_whole(tmp_path, 60)
+
+
+def test_an_unforeseen_error_of_an_engine_ends_the_run(tmp_path: Path) -> None:
+    """It was dropped, and the run waited for ever; what others have done is joined."""
+    write_input(tmp_path / "in.jsonl", 60)
+
+    class Broken(InsideEngine):
+        async def start(self, order: Order) -> InsideContact:
+            if order.worker == "w2":
+                raise RuntimeError("boom\nmore lines")
+            return await super().start(order)
+
+    async def session() -> Summary:
+        fleet = FleetSettings(workers=2, range_lines=10)
+        return await asyncio.wait_for(Fleet(settings(tmp_path), fleet, Broken(Server())).run(), 60)
+
+    summary = asyncio.run(session())
+    assert summary.stopped == "worker"
+    assert summary.text == "w2: unexpected RuntimeError: boom"
+    assert summary.resumable
     assert go(settings(tmp_path, resume=True)).passed
     check_whole(tmp_path, 60)
