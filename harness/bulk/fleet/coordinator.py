@@ -150,7 +150,7 @@ class Coordinator:
             now_done = settled.get(number, 0)
             self._deaths[number] = (deaths + 1 if now_done <= done else 1, max(now_done, done))
             if self._deaths[number][0] >= _DEATHS_MAX:
-                where = _lines(lease.range)
+                where = lease.range.described
                 self.fail("worker", f"{where} ended {_DEATHS_MAX} workers without one more line done: {why}")
         self.members.left(worker)
         self.governor.leave(worker)
@@ -293,7 +293,3 @@ class Coordinator:
         if text not in self._noted:
             self._noted.add(text)
             self._note(text)
-
-
-def _lines(one: Range) -> str:
-    return "the file" if one.is_whole else f"lines {one.line} to {one.last_line}"
