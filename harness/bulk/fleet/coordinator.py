@@ -118,15 +118,15 @@ class Coordinator:
         return taken, dropped
 
     def _take_stopped(self, worker: str, stopped: Stopped) -> None:
+        # When the lease has ended, what is saved counts for the worker that continues from a copy of it.
+        end_lease = self.leases.set_aside if stopped.why == "input" else self.leases.give_back
+        if not end_lease(worker, stopped.number, stopped.epoch):
+            return
         self.begun[stopped.number] = stopped.counts
         if stopped.why == "input":
             # The others go on; the run ends without this range.
-            self.leases.set_aside(worker, stopped.number, stopped.epoch)
             self.end.because("input", stopped.text)
-            return
-        self.leases.give_back(worker, stopped.number, stopped.epoch)
-        # A range that was cut off because its lease was over ends nothing.
-        if stopped.why != "interrupted":
+        elif stopped.why != "interrupted":
             self.fail(stopped.why, stopped.text)
 
     def _grant(self, worker: str, now: float) -> list[Lease]:

@@ -17,7 +17,7 @@ from harness.bulk.fleet.cutter import Cuts
 from harness.bulk.fleet.governor import Governor
 from harness.bulk.fleet.joining import Joiner, total
 from harness.bulk.fleet.journal import CoordinatorJournal, Head, History, Joined
-from harness.bulk.fleet.messages import Beat, Report
+from harness.bulk.fleet.messages import Beat, Report, Stopped
 from harness.bulk.fleet.parts import Parts
 from harness.bulk.journal import Mark
 from harness.bulk.leases import Lease, Leases
@@ -179,3 +179,39 @@ def test_work_that_fails_in_an_unforeseen_way_ends_the_run(tmp_path: Path, monke
     run = asyncio.run(session())
     assert run.end.reason == ("worker", "unexpected ZeroDivisionError: by zero")
     assert run.coordinator.stopping
+
+
+@pytest.mark.parametrize("why", ["interrupted", "disk", "input"])
+def test_the_stop_of_a_lease_that_has_ended_changes_nothing(tmp_path: Path, why: str) -> None:
+    """Its lines were counted twice, and its reason ended the run, which another worker had continued."""
+
+    async def session() -> Run:
+        run = Run(tmp_path, ranges=1)
+        old = run.lease("silent")
+        run.leases.lost("silent")
+        new = run.lease("w2")
+        late = Beat("silent", stopped=[Stopped(0, old.epoch, why, "its own reason", RowCounts(ok=1))])
+        run.coordinator.beat(late)
+        assert run.leases.renew("w2", 0, new.epoch, run.coordinator._now())
+        run.finish(new)
+        run.coordinator.beat(late)
+        assert total(run.coordinator.counts).ok == 1
+        return run
+
+    run = asyncio.run(session())
+    assert not run.end
+    assert not run.coordinator.stopping
+
+
+def test_the_stop_of_a_lease_that_is_held_ends_the_run(tmp_path: Path) -> None:
+    """And what it has saved is counted."""
+
+    async def session() -> Run:
+        run = Run(tmp_path, ranges=1)
+        lease = run.lease("w1")
+        run.coordinator.beat(Beat("w1", stopped=[Stopped(0, lease.epoch, "disk", "full", RowCounts(ok=1))]))
+        return run
+
+    run = asyncio.run(session())
+    assert run.end.reason == ("disk", "full")
+    assert total(run.coordinator.counts).ok == 1
