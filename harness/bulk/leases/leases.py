@@ -166,11 +166,6 @@ class Leases:
 
     # Results.
 
-    def ready(self) -> tuple[Range, Finished] | None:
-        """The next range to join, once it is done: parts are joined in the order of the input."""
-        state = self._states.get(self.joined)
-        return (state.range, state.finished) if state is not None and state.finished is not None else None
-
     def join(self) -> None:
         """The next range was joined: forget it."""
         state = self._states.pop(self.joined)
@@ -193,12 +188,6 @@ class Leases:
         """Number of ranges that nobody holds and that are not done."""
         free = (state for state in self._states.values() if state.finished is None and not state.aside)
         return sum(state.holder is None for state in free)
-
-    def open(self) -> Iterator[Lease]:
-        """The leases that are held."""
-        for state in self._states.values():
-            if state.holder is not None:
-                yield Lease(state.range, state.epoch, state.holder)
 
     def unjoined(self) -> Iterator[tuple[Range, int, Finished | None]]:
         """Each range that is not joined: with its epoch, and its report once it is done."""
