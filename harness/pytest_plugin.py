@@ -119,6 +119,8 @@ def _play(
     from harness.experiment.run import execute
     from harness.experiment.settings import RunSettings
 
+    if {"server", "target"} <= {name for name, value in settings.items() if value is not None}:
+        raise pytest.UsageError("paceline_load: server and target exclude each other: server is for the embedded mock")
     arrivals = {"rate", "duration", "load"} & set(settings)
     given = {"scenario": "steady" if arrivals else "backlog", **_parsed(settings), "out": directory}
     try:

@@ -15,7 +15,7 @@ from typing import Any
 from harness.base.options import add_options, filled, option
 from mock_server.app import create
 from mock_server.profile import Profile, in_real_time
-from mock_server.profiles import ProfileError, load
+from mock_server.profiles import ProfileError, load, loaded
 from mock_server.simulated_engine import proof_note, scale_note
 from model_server.command import ApiKeyError, BoundsError, Listening, bounds_of, face_settings, tell_ready
 from model_server.command import serve as serve_app
@@ -87,8 +87,11 @@ def worker_app(mock: dict[str, Any], face: dict[str, Any]) -> App:
     return create(mock["profile"], speed=mock["speed"], seed=mock["seed"], settings=settings)
 
 
-def run(values: Mapping[str, Any]) -> int:
-    """Serve with the values of the options, by field name; returns the exit code."""
+def run(values: Mapping[str, Any], program: str = "mock_server", option: str = "--profile") -> int:
+    """Serve with the values of the options, by field name; returns the exit code.
+
+    `program` and `option` are the names of the command and of its option for the profile, for errors.
+    """
     mock, listening = filled(MockOptions, values), filled(Listening, values)
 
     def ready(url: str) -> None:
@@ -97,7 +100,7 @@ def run(values: Mapping[str, Any]) -> int:
         tell_ready({"url": url, "profile": profile.name, "note": note}, listening.port_file)
 
     try:
-        profile = load(mock.profile)
+        profile = loaded(option, mock.profile)
         bounds = bounds_of(values)
         with job_backend(filled(JobOptions, values), worker_recipe(mock, bounds)) as jobs:
             serve(
@@ -112,7 +115,7 @@ def run(values: Mapping[str, Any]) -> int:
                 bounds=bounds,
             )
     except (ProfileError, PortError, JobsError, ApiKeyError, BoundsError) as error:
-        print(f"mock_server: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         return 2
     return 0
 

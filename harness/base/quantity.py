@@ -12,12 +12,12 @@ MICRO = str.maketrans({"\u00b5": "u", "\u03bc": "u"})
 _NUMBER = r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*"
 _DURATION = re.compile(_NUMBER + r"(us|ms|s|min|m|h)?\s*", re.IGNORECASE)
 _RATE = re.compile(_NUMBER + r"(?:/\s*(s|sec|second|min|m|minute|h|hour))?\s*", re.IGNORECASE)
-DURATION_HELP = "seconds, or a number with one of us ms s min h, such as 500ms"
+DURATION_HELP = "a number of seconds, or a number with a unit: us, ms, s, min, h"
 SHARE_HELP = "a share such as 5% or 0.05"
 REPEATS_HELP = "a whole number, or auto"
 AUTO: Literal["auto"] = "auto"
 NONE: Literal["none"] = "none"
-RATE_HELP = "a number per second, or one with /s /min /h, such as 100/s"
+RATE_HELP = "a number per second, or a number with a unit: /s, /min, /h"
 
 
 def duration_s(value: str | float) -> float:

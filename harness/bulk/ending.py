@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from harness.base import units
 from harness.bulk.tally import RowCounts, as_builtins
 from harness.client.figures import counts_of
 from harness.client.gate.memory import LimitMemory
@@ -131,5 +132,6 @@ def _too_many_dead(counts: RowCounts, errors_max: float) -> str:
     if not counts.ok:
         return "no line got an answer"
     if counts.dead_lines > errors_max * counts.settled:
-        return f"{counts.dead_lines} of {counts.settled} lines are dead letters, more than {errors_max:.3g}"
+        bound = f"{units.percent(errors_max)} (--errors-max)"
+        return f"{counts.dead_lines} of {counts.settled} lines are dead letters, more than {bound}"
     return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from harness.base import units
 from harness.bulk import tally
 from harness.bulk.intake import Intake
 from harness.bulk.row_items import BAD_LINE, DeadLetterReason, Rows, Ticket
@@ -93,8 +94,9 @@ class Results:
     def _dead(self, ticket: Ticket, text: bytes, reason: DeadLetterReason) -> None:
         self._store.dead(ticket.line, text)
         tally.add_dead(self._counts, reason)
-        share, bound = self._share, self._settings.errors_max
+        share = self._share
         share.add(True)
         if share.exceeded:
-            said = f"{share.dead} of the last {share.lines} lines are dead letters, more than {bound:.3g}"
+            bound = f"{units.percent(self._settings.errors_max)} (--errors-max)"
+            said = f"{share.dead} of the last {share.lines} lines are dead letters, more than {bound}"
             self._stop("errors", said)

@@ -23,6 +23,7 @@ from harness.base.quantity import (
     seconds_or_none,
     share,
 )
+from harness.client.checks import shown
 from harness.client.errors import UsageError
 
 PROJECT_FILE = "harness.cli.config"
@@ -125,11 +126,19 @@ class Group(_Once, click.Group):
 class Quantity(click.ParamType[Any]):
     """A number with a unit, or a word in its place."""
 
-    def __init__(self, name: str, parse: Callable[[Any], Any], allowed: str, low: float | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        parse: Callable[[Any], Any],
+        allowed: str,
+        low: float | None = None,
+        high: float | None = None,
+        unit: str = "",
+    ) -> None:
         self.name = name
         self._parse = parse
         self._allowed = allowed
-        self._low = low
+        self._bounds, self._unit = (low, high), unit
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The value as a number in the base unit."""
@@ -137,19 +146,39 @@ class Quantity(click.ParamType[Any]):
             number = self._parse(value)
         except (ValueError, TypeError):
             self.fail(f"{value!r} is not {self._allowed}", param, ctx)
-        if self._low is not None and number < self._low:
-            self.fail(f"{value!r}: must be at least {self._low:g}", param, ctx)
+        if (wanted := _outside(number, *self._bounds, self._unit)) is not None:
+            self.fail(f"{value!r}: must be {wanted}", param, ctx)
         return number
 
 
-def duration(low: float | None = None) -> Quantity:
+def _outside(number: float, low: float | None, high: float | None, unit: str = "") -> str | None:
+    """The bounds in words for a number outside them; None for one within."""
+    if (low is None or number >= low) and (high is None or number <= high):
+        return None
+    if low is not None and high is not None:
+        return f"between {shown(low)} and {shown(high)}{unit}"
+    return f"at most {shown(high or 0)}{unit}" if low is None else f"at least {shown(low)}{unit}"
+
+
+def duration(low: float | None = None, high: float | None = None) -> Quantity:
     """`30s`, `500ms`, or seconds."""
-    return Quantity("duration", duration_s, DURATION_HELP, low)
+    return Quantity("duration", duration_s, DURATION_HELP, low, high, " s")
 
 
 def rate() -> Quantity:
     """`100/s`, `6000/min`, or per second."""
     return Quantity("rate", rate_per_s, RATE_HELP)
+
+
+class WholeNumber(click.IntRange):
+    """A whole number between bounds; the error says them in words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        number = click.INT.convert(value, param, ctx)
+        if (wanted := _outside(number, self.min, self.max)) is not None:
+            self.fail(f"{number}: must be {wanted}", param, ctx)
+        return number
 
 
 class PluginName(click.ParamType[str]):
@@ -268,19 +297,19 @@ def _kind(declared: Option) -> Any:
     if declared.choices:
         return click.Choice(declared.choices)
     if declared.in_seconds:
-        return duration(declared.least)
+        return duration(declared.least, declared.most)
     if declared.kind is rate_per_s:
         return rate()
     if declared.kind is repeats_or_auto:
         return Quantity("repeats", repeats_or_auto, REPEATS_HELP)
     if declared.kind is seconds_or_none:
-        return Quantity("duration", seconds_or_none, f"{DURATION_HELP}, or none")
+        return Quantity("duration", seconds_or_none, f"none, {DURATION_HELP}")
     if declared.kind is share:
         return Quantity("share", share, SHARE_HELP)
     if declared.names is not None:
         return _OWN_NAMES[declared.names]() if declared.names in _OWN_NAMES else PluginName(declared.names)
     if declared.kind is int and (declared.least, declared.most) != (None, None):
-        return click.IntRange(_whole(declared.least), _whole(declared.most))
+        return WholeNumber(_whole(declared.least), _whole(declared.most))
     return click.Path(path_type=Path) if declared.kind is Path else declared.kind
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.command import Command
+from harness.cli.command import Command, WholeNumber
 
 if TYPE_CHECKING:
     from harness.experiment.backend import Progress
@@ -46,7 +46,7 @@ SCENES = (
 
 
 @click.command("demo", cls=Command)
-@click.option("--items", type=click.IntRange(50, 100_000), default=1000, show_default=True, help="Items of each act.")
+@click.option("--items", type=WholeNumber(50, 100_000), default=1000, show_default=True, help="Items of each act.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

@@ -25,7 +25,7 @@ def _options(function: Any) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="Write parameters and errors as JSON to stdout.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def command(as_json: bool, quiet: bool, **options: Any) -> int:
-    """Fit a profile of the mock to a real server, in at most five minutes.
+    """Fit a profile of the mock to a real server, in at most five minutes, or those of --time.
 
     The server gets loads of known sizes over HTTP; its workers, batches, service times and bounds are worked out from
     the answers. `paceline verify` measures how well the profile plays the server. Exit codes: 0 written, 5 the server
@@ -63,6 +63,7 @@ def _end(found: Fitted, wanted: FitSettings, as_json: bool) -> int:
     """Write the profile, or say why there is none."""
     from harness.fitting.fit_words import as_data, table
     from harness.fitting.profile_file import write
+    from harness.fitting.suitability import unmeasured
 
     if as_json:
         import msgspec
@@ -74,6 +75,8 @@ def _end(found: Fitted, wanted: FitSettings, as_json: bool) -> int:
     if found.refused:
         return _refused("; ".join(found.refused))
     write(found.profile, wanted.out)
+    for why in unmeasured(found.calibration):
+        click.echo(f"paceline: {why}", err=True)
     click.echo(f"written: {wanted.out}; measure it: {_verify(wanted)}", err=True)
     return 0
 
@@ -84,4 +87,5 @@ def _refused(why: str) -> int:
 
 
 def _verify(wanted: FitSettings) -> str:
-    return f"paceline verify --server {wanted.out}" + (f" --target {wanted.target}" if wanted.target else "")
+    server = f"--target {wanted.target}" if wanted.target else f"--against {wanted.server}"
+    return f"paceline verify --server {wanted.out} {server}"

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from harness.base.options import filled
 from harness.cli.command import options_of
 from harness.cli.streams import check_json_output
+from harness.client.errors import UsageError
 
 Execute = Callable[..., tuple[Any, bool]]
 """Plays a prepared run and reports to a progress function; returns the result and whether it was interrupted."""
@@ -154,6 +156,7 @@ def settings_of(
     from harness.experiment.settings import RunSettings
     from harness.load.sessions.settings import SessionSettings
 
+    _check_one_server()
     given, default, proxy = options.get("transport"), transport or AIOHTTP, bool(options.get("proxy"))
     name = chosen(given, default, has_proxy=proxy)
     return filled(
@@ -170,6 +173,25 @@ def settings_of(
         notes=note_of(given, default, has_proxy=proxy),
         command="paceline " + quoted(sys.argv[1:]),
     )
+
+
+def _check_one_server() -> None:
+    """Raise UsageError if an option of the embedded mock is given beside a server, which would drop it silently.
+
+    A value of the project file gives way to the server that the command line names.
+    """
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return
+    mocks, servers = {"server": "--server", "speed": "--server-speed"}, ("target", "candidate_cmd")
+    for server in (field for field in servers if context.params.get(field) is not None):
+        counts = {ParameterSource.COMMANDLINE}
+        if context.get_parameter_source(server) is ParameterSource.DEFAULT_MAP:
+            counts.add(ParameterSource.DEFAULT_MAP)
+        other = f"--{server.replace('_', '-')}"
+        for field, flag in mocks.items():
+            if context.get_parameter_source(field) in counts:
+                raise UsageError(f"{flag} and {other} exclude each other: {flag} is for the embedded mock")
 
 
 @contextmanager

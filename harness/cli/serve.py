@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from harness.cli.command import Group, options_of
+from harness.client.errors import UsageError
 from mock_server.main import OPTIONS as MOCK
 from model_server.main import OPTIONS as MODEL
 
@@ -20,11 +21,14 @@ def command() -> None:
 
 @command.command("mock")
 @options_of(*MOCK, names={"profile": ("--server", "-p")}, defaults={"port": PORT})
-def mock(**values: Any) -> None:
+@click.argument("misplaced", nargs=-1, metavar="")
+def mock(misplaced: tuple[str, ...], **values: Any) -> None:
     """Serve a simulated model server (`paceline list profiles` shows the built-in ones)."""
     from mock_server.main import run
 
-    raise SystemExit(run(values))
+    if misplaced:
+        raise UsageError(f"serve mock takes options only; a profile is named with --server {misplaced[0]}")
+    raise SystemExit(run(values, "paceline", "--server"))
 
 
 @command.command("model")

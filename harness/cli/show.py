@@ -191,6 +191,8 @@ def _words(case: Case) -> Iterator[tuple[str, str]]:
     for check in case.slo:
         if check.passed:
             yield f"SLO {slo.describe(check)}", "green"
+    if case.diagnosis.limited_by == "unknown" and case.diagnosis.text:
+        yield f"limited by unknown: {case.diagnosis.text}", ""
     if case.failures:
         yield f"failed: {failure_words(case)}", "yellow"
     for line in sample_words(case):

@@ -64,16 +64,13 @@ def sweep(options: dict[str, Any], backend: Backend | None = None) -> int:
 def command(**options: Any) -> int:
     """Measure throughput and latency at each concurrency, or at each arrival rate, and say what to set.
 
-        The first pass ascends and stops at saturation; further repeats play its levels in random order.
-        Exit code: 0 answered, 1 the SLO fails at the lowest level, 4 not measurable, 5 not conclusive.
+    The first pass ascends and stops at saturation; further repeats play its levels in random order.
+    Exit code: 0 answered, 1 the SLO fails at the lowest level, 4 not measurable, 5 not conclusive.
 
-        \b
-        paceline sweep --concurrency 1:256:x2 --target http://127.0.0.1:8000 --task chat --repeats 3
-        paceline sweep --rate 10:200:20 --arrivals poisson --server structbert-article
-    <<<<<<< HEAD
-        paceline sweep --rate 1,2,4,8 --trace mooncake.jsonl --task chat --target http://127.0.0.1:8000/v1
-    =======
-        paceline sweep --target http://127.0.0.1:8000 --predicted my-server.toml
-    >>>>>>> 9f750a6 (A sweep draws the curve that a profile predicts beside the measured one)
+    \b
+    paceline sweep --concurrency 1:256:x2 --target http://127.0.0.1:8000 --task chat --repeats 3
+    paceline sweep --rate 10:200:20 --arrivals poisson --server structbert-article
+    paceline sweep --rate 1,2,4,8 --trace mooncake.jsonl --task chat --target http://127.0.0.1:8000/v1
+    paceline sweep --target http://127.0.0.1:8000 --predicted my-server.toml
     """
     return sweep(options)

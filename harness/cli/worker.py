@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from harness.base.options import filled
-from harness.cli.command import Command, options_of
+from harness.cli.command import Command, WholeNumber, options_of
 from harness.client.errors import UsageError
 from mock_server.main import MockOptions
 from model_server.http.bounds import FaceSettings
@@ -20,7 +20,7 @@ from model_server.main import BatchBounds, ModelOptions
 @click.option("--broker", required=True, metavar="URL", help="Redis URL of the server, redis://HOST:PORT/DB.")
 @options_of(MockOptions, names={"profile": ("--server", "-p")}, defaults={"profile": None})
 @options_of(ModelOptions, BatchBounds, FaceSettings, JobTimes, defaults={"task": None})
-@click.option("--concurrency", "-c", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+@click.option("--concurrency", "-c", default=1, show_default=True, type=WholeNumber(1, 64), help="Processes.")
 def command(broker: str, concurrency: int, **values: Any) -> None:
     """Compute the items of jobs: with a mock (--server) or with real models (--task), an engine in each process."""
     from model_server.jobs.command import check_broker
@@ -31,8 +31,8 @@ def command(broker: str, concurrency: int, **values: Any) -> None:
         raise UsageError("name the engine: --server PROFILE (a mock) or --task TASK (a real model)")
     try:
         times = filled(JobTimes, values).settings()
-        check_broker(broker)
         recipe = _recipe(values)
+        check_broker(broker)
     except (JobsError, ValueError) as error:
         raise UsageError(str(error)) from None
     process = WorkerProcess(
@@ -51,10 +51,10 @@ def _recipe(values: dict[str, Any]) -> Any:
     """Recipe for the engine of each process; raises ValueError."""
     if values["profile"] is not None:
         from mock_server.main import worker_recipe
-        from mock_server.profiles import load
+        from mock_server.profiles import loaded
         from model_server.command import bounds_of
 
-        load(values["profile"])
+        loaded("--server", values["profile"])
         return worker_recipe(filled(MockOptions, values), bounds_of(values))
     from model_server import main
 

@@ -32,16 +32,16 @@ def between(settings: Any, low: float, high: float, *fields: str) -> None:
     for field in fields:
         value = getattr(settings, field)
         if not low <= value <= high:
-            raise SettingError(f"{field}={value!r} must be between {_shown(low)} and {_shown(high)}")
+            raise SettingError(f"{field}={value!r} must be between {shown(low)} and {shown(high)}")
 
 
 def flags_between(*checks: tuple[str, float | None, float, float]) -> None:
     """Raise UsageError unless the value of each option is None or lies between its bounds: flag, value, low, high."""
     for flag, value, low, high in checks:
         if value is not None and not low <= value <= high:
-            raise UsageError(f"{flag} {value:g}: must be between {_shown(low)} and {_shown(high)}")
+            raise UsageError(f"{flag} {value:g}: must be between {shown(low)} and {shown(high)}")
 
 
-def _shown(bound: float) -> str:
+def shown(bound: float) -> str:
     """A bound as people write it: 1000000, not 1e+06."""
     return f"{bound:.0f}" if bound == round(bound) and abs(bound) < 1e12 else f"{bound:g}"

@@ -36,6 +36,12 @@ def hints(
 def _connection(to: Access, outcome: Outcome, error: str) -> list[str]:
     if outcome is Outcome.timed_out:
         return ["The server took the connection and did not answer in time: give --timeout more, or look at its log."]
+    if "does not answer with TLS" in error:
+        # No certificate was seen, so --ca and --insecure change nothing.
+        return ["Give --target with http:// in place of https://, or the port at which the server has TLS."]
+    if "the certificate" not in error and "TLS" in error:
+        wanted = "if it wants a certificate of the client, give --cert FILE and --key FILE"
+        return [f"The server ended the handshake: {wanted}; else look at its log and at the versions of TLS it takes."]
     if "TLS" in error:
         return [
             "If you trust this server, give --ca FILE; --insecure accepts any certificate, and the verdict says so."

@@ -139,11 +139,16 @@ def embedded(
             text = stderr.read().decode(errors="replace")
     if not line:
         RunningTarget("", process=process).stop()
-        raise UsageError(
-            text.strip().splitlines()[-1] if text.strip() else f"the mock server {profile!r} did not start"
-        )
+        said = text.strip().splitlines()
+        raise UsageError(_as_option(said[-1]) if said else f"the mock server {profile!r} did not start")
     ready = json.loads(line)
     return RunningTarget(ready["url"], profile=ready.get("profile", profile), note=ready.get("note"), process=process)
+
+
+def _as_option(line: str) -> str:
+    """The line with which a mock refuses, in the words of our command: its --profile is our --server."""
+    own = line.removeprefix("mock_server: ")
+    return f"--server {own.removeprefix('--profile ')}" if own.startswith("--profile ") else own
 
 
 def _without_key() -> dict[str, str]:

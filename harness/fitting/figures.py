@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,8 @@ def steadiness(seen: Seen, windows: int = 8) -> float:
     return float(counts.min() / np.median(counts))
 
 
-BLOCKS = 8
+BLOCKS = 16
+_Blocks = dict[str, list[Floats]]
 
 
 def scatter(real: Sequence[Seen], mock: Sequence[Seen]) -> dict[str, float]:
@@ -98,11 +100,9 @@ def scatter(real: Sequence[Seen], mock: Sequence[Seen]) -> dict[str, float]:
     """
     of_real, of_mock = _pooled(real), _pooled(mock)
     # An embedded mock repeats its random numbers, so its runs may scatter less than they should.
-    noise = {
+    return {
         name: max(error, math.sqrt((error**2 + of_mock.get(name, error) ** 2) / 2)) for name, error in of_real.items()
     }
-    # A block is too short for a p99, whose error is larger than that of the p95.
-    return noise | ({"p99": 1.5 * noise["p95"]} if "p95" in noise else {})
 
 
 def _pooled(runs: Sequence[Seen]) -> dict[str, float]:
@@ -114,35 +114,46 @@ def _pooled(runs: Sequence[Seen]) -> dict[str, float]:
     return {name: float(np.sqrt(np.mean(np.square(errors)))) for name, errors in found.items()}
 
 
-def _scatter(one: list[dict[str, float]], other: list[dict[str, float]]) -> dict[str, float]:
-    """The standard error of one run, from the ratios of the blocks of two."""
-    found = {}
-    for _, _, name in _BLOCK_FIGURES:
-        both = [(a[name], b[name]) for a, b in zip(one, other, strict=True) if a.get(name) and b.get(name)]
-        if len(both) >= BLOCKS - 1:
-            ratios = np.log([a / b for a, b in both])
-            found[name] = float(ratios.std(ddof=1) / np.sqrt(len(both)) / math.sqrt(2))
+def _scatter(one: _Blocks, other: _Blocks) -> dict[str, float]:
+    """The standard error of one run: the same blocks of both are drawn with replacement, and the figures compared.
+
+    Figures of whole draws, because a tail may come from a few blocks alone, such as those of a burst.
+    """
+    found, draws = {}, np.random.default_rng(1).integers(0, BLOCKS, (_DRAWS, BLOCKS))
+    for kind, share, name in _BLOCK_FIGURES:
+        if min(sum(map(len, run[kind])) for run in (one, other)) < 10 * BLOCKS:
+            continue
+        ratios = [
+            math.log(a / b)
+            for draw in draws
+            if (a := _of_draw(one[kind], draw, share)) > 0 and (b := _of_draw(other[kind], draw, share)) > 0
+        ]
+        found[name] = float(np.std(ratios) / math.sqrt(2)) if ratios else 0.0
     return found
 
 
-def _blocks(seen: Seen) -> list[dict[str, float]]:
-    """The figures of consecutive parts of a load."""
+def _of_draw(blocks: Sequence[Floats], draw: Any, share: float) -> float:
+    return float(np.quantile(np.concatenate([blocks[place] for place in draw]), share))
+
+
+def _blocks(seen: Seen) -> _Blocks:
+    """The times of consecutive parts of a load, by kind of figure."""
     order = np.argsort(seen.due if not seen.concurrency else seen.sent, kind="stable")
-    return [_block(seen.part(np.sort(places))) for places in np.array_split(order, BLOCKS)]
+    parts = [_times(seen.part(np.sort(places))) for places in np.array_split(order, BLOCKS)]
+    return {kind: [part[kind] for part in parts] for kind in ("p", "ttft", "itl")}
 
 
-def _block(seen: Seen) -> dict[str, float]:
+def _times(seen: Seen) -> dict[str, Floats]:
     good = seen.part(seen.ok)
     since = good.sent if good.concurrency else good.due
-    values = {"p": good.done - since, "ttft": (good.first - since)[good.chunks > 0], "itl": good.gaps}
-    return {
-        name: float(np.quantile(values[kind], share)) for kind, share, name in _BLOCK_FIGURES if len(values[kind]) >= 10
-    }
+    return {"p": good.done - since, "ttft": (good.first - since)[good.chunks > 0], "itl": good.gaps}
 
 
+_DRAWS = 100
 _BLOCK_FIGURES = (
     ("p", 0.5, "p50"),
     ("p", 0.95, "p95"),
+    ("p", 0.99, "p99"),
     ("ttft", 0.5, "ttft_p50"),
     ("ttft", 0.95, "ttft_p95"),
     ("itl", 0.5, "itl_p50"),

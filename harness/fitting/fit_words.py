@@ -28,7 +28,10 @@ def table(found: Fitted) -> str:
     for pair in found.pairs:
         cells = "".join(f"{_percent(_error(pair, name)):>9}" for name, _ in shown)
         lines.append(f"{pair[0]:28}{cells}")
-    lines.append(f"loss {found.loss:.1%}, drift {found.calibration.drift:+.1%}")
+    lines.append(
+        f"loss {found.loss:.1%} (root mean square of these errors; below 2 % is good), "
+        f"drift of the server {found.calibration.drift:+.1%}"
+    )
     lines += [f"invalid: {one.case}: {one.text}" for one in found.calibration.problems]
     return "\n".join(lines)
 

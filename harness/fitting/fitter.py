@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ from harness.fitting.parameters import Estimate, Fit, Fixed
 from harness.fitting.profile_file import profile_of, with_proof
 from harness.fitting.search import Search
 from harness.fitting.seen import Seen
-from harness.fitting.suitability import Pairs, changes, failures, stalls, unexplained
+from harness.fitting.suitability import Pairs, changes, failures, stalls, unexplained, unmeasured
 from mock_server.profile import Profile
 
 TIME_S = 300.0
@@ -68,12 +69,16 @@ class FitSettings:
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
 
     def __post_init__(self) -> None:
-        if (self.target is None) == (self.server is None):
+        if self.target is not None and self.server is not None:
+            raise UsageError("--server and --target exclude each other: fit an embedded mock, or a server of your own")
+        if self.target is None and self.server is None:
             raise UsageError("fit needs --target URL, the server to fit (or --server, to fit a mock)")
         if self.out.suffix != ".toml":
             raise UsageError(f"--out {self.out}: must end in .toml, or --server does not take it for a file")
         if self.out.exists() and not self.overwrite:
             raise UsageError(f"--out {self.out}: exists already; choose another file or add --overwrite")
+        if not os.access(self.out.parent, os.W_OK):
+            raise UsageError(f"--out {self.out}: {self.out.parent} is not a folder that can be written to")
         bounds_of(self.lengths)
 
     def plan(self) -> Plan:
@@ -167,6 +172,8 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     pairs, lost = [(seen.name, *pair) for (_, seen), pair in zip(measured, both, strict=True)], loss(both)
     profile = profile_of(found, own_s)
     refused = (*unsteady, *([] if unsteady else unexplained(calibration, pairs, lost)))
+    if refused:
+        refused = (*refused, *unmeasured(calibration))
     proof = _proof(run, wanted, found, calibration, pairs, lost)
     summary = f"Fitted to {proof['fitted_to']} on {proof['date'][:10]}, task {wanted.task}: {found.structure.text}."
     made = with_proof(msgspec.structs.replace(profile, summary=summary), proof)

@@ -19,6 +19,7 @@ from harness.experiment.simulate.simulated_server import SimulatedServer
 from harness.experiment.simulate.virtual_loop import DeadlockError, NotSimulated
 from harness.experiment.spec import CaseSpec
 from harness.measure.sweep_result import PredictedLevel, Prediction
+from mock_server.profiles import ProfileError, loaded
 from mock_server.proof import words
 
 _TAIL_MIN = {0.5: 5, 0.95: 40, 0.99: 200}
@@ -28,11 +29,13 @@ def with_prediction(run: Run, profile: str) -> None:
     """Put the prediction into the plan of a sweep. Raises UsageError, and then leaves no run directory behind."""
     assert run.plan.sweep is not None  # noqa: S101 - it is a sweep
     try:
+        loaded("--predicted", profile)
         found = predicted(run, profile)
-    except UsageError as error:
+    except (UsageError, ProfileError) as error:
         run.release()
         shutil.rmtree(run.directory, ignore_errors=True)
-        raise UsageError(f"--predicted: {error}") from error
+        text = str(error)
+        raise UsageError(text if text.startswith("--predicted ") else f"--predicted: {text}") from error
     run.plan = msgspec.structs.replace(run.plan, sweep=msgspec.structs.replace(run.plan.sweep, predicted=found))
 
 

@@ -71,6 +71,17 @@ def unexplained(calibration: Calibration, pairs: Pairs, lost: float) -> list[str
     return [f"no set of parameters explains all loads: {best}"]
 
 
+def unmeasured(calibration: Calibration) -> list[str]:
+    """Loads whose measurement was not valid: then this machine may be the reason, and not the server."""
+    names = {one.case for one in calibration.problems}
+    if not names:
+        return []
+    first = calibration.problems[0].text
+    return [
+        f"{len(names)} of its loads could not be measured here, so it may be this machine and not the server: {first}"
+    ]
+
+
 def _floor(calibration: Calibration) -> float:
     """How much the same load differed at the beginning and at the end: no profile can be nearer than that."""
     if calibration.idle is None or calibration.idle_again is None:

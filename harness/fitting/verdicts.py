@@ -42,8 +42,8 @@ TITLES = {
 }
 DECISIVE = ("rate", "p50", "p95", "ttft_p50", "itl_p50")
 """Without these rows a profile is not established. Tails alone do not prevent that."""
-_NOISE = 1.5
-"""The floor is at least so many standard errors: twice the floor is then three of them."""
+_NOISE = 2.0
+"""The floor is at least so many standard errors: twice the floor is then four of them."""
 TOLERANT_UP_TO = 0.9
 """Above this share of the capacity a small error of the service time is a large one of the latency."""
 

@@ -32,7 +32,7 @@ from harness.fitting.suitability import FAILURES_MAX
 from harness.fitting.verdicts import LoadPair, rows, verdict
 from harness.measure.verification_result import VERIFICATION_VERSION, Verification
 from mock_server.profile import Profile
-from mock_server.profiles import ProfileError, load
+from mock_server.profiles import ProfileError, loaded
 from mock_server.proof import VOID, digest
 
 SHARES = (0.3, 0.6, 0.8)
@@ -80,7 +80,9 @@ class VerifySettings:
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
 
     def __post_init__(self) -> None:
-        if (self.target is None) == (self.against is None):
+        if self.target is not None and self.against is not None:
+            raise UsageError("--against and --target exclude each other: verify with a mock, or with the real server")
+        if self.target is None and self.against is None:
             raise UsageError("verify needs --target URL, the server that the profile was fitted to")
 
 
@@ -96,9 +98,11 @@ class Verified:
 def verify(wanted: VerifySettings, say: Say, *, simulated: bool = False) -> Verified:
     """Play every load on both servers. Raises UsageError and KeyboardInterrupt."""
     try:
-        profile = load(wanted.server)
+        profile = loaded("--server", wanted.server)
+        if wanted.against is not None:
+            loaded("--against", wanted.against)
     except ProfileError as error:
-        raise UsageError(f"--server: {error}") from error
+        raise UsageError(str(error)) from error
     task = streaming(wanted.task or str(profile.proof.get("task") or "similarity"))
     say("capacity of the profile")
     loads, capacity = _loads(profile, task, wanted)
@@ -151,12 +155,16 @@ def _play(
     for server in both:
         server.play(Load("warm-up", loads[0][0].lengths, 2, seconds=_WARM_S))
     pairs = []
+    total, number = 2 * sum(repeats for _, _, repeats in loads), 0
+    seconds = 2 * sum(planned.seconds * repeats for planned, _, repeats in loads)
+    say(f"{total} loads, at most {seconds / 60:.1f} minutes")
     for planned, share, repeats in loads:
         seen: tuple[list[Seen], list[Seen]] = ([], [])
         wrong: list[str] = []
         for repeat in range(repeats):
             for server, kept, name in zip(both, seen, ("real", "mock"), strict=True):
-                say(f"{planned.name}, {name} {repeat + 1} of {repeats}")
+                number += 1
+                say(f"load {number} of {total}: {planned.name}, {name} {repeat + 1} of {repeats}")
                 one, reasons = _played_well(server, replace(planned, name=f"{planned.name} ({repeat + 1})"))
                 kept.append(one)
                 wrong += [f"{planned.name} ({name}): {reason}" for reason in reasons]

@@ -18,7 +18,7 @@ import msgspec
 
 from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
-from harness.client.tasks.http.pointer import MISSING, found, tokens_of
+from harness.client.tasks.http.pointer import MISSING, found, kind_of, tokens_of
 from harness.load import chat_rows, folder, forms
 from harness.load.csv_records import Records
 from harness.load.lines import BOM, LINE_MAX, READ_BYTES, Lines, LongLine, split
@@ -26,10 +26,21 @@ from harness.load.templates import Template, Where, check_columns
 
 _DELIMITERS = (",", ";", "\t", "|")
 _COLUMNS_SHOWN = 12
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 Columns = dict[str, str]
 """Field of the task -> column of the input, or a JSON Pointer into the row."""
+
+
+def _decode(raw: bytes) -> dict[str, Any]:
+    """A line as an object; raises ItemError or `msgspec.DecodeError`."""
+    try:
+        row: dict[str, Any] = _object(raw)
+    except msgspec.ValidationError:
+        # The decoder stops at the first byte of another value, and does not see that the line is cut off.
+        value = msgspec.json.decode(raw)
+        raise ItemError(f"expected a JSON object, got {kind_of(value)}") from None
+    return row
 
 
 def columns_of(texts: Iterable[str]) -> Columns:

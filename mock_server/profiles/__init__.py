@@ -17,7 +17,7 @@ from mock_server.profile import Profile
 from mock_server.proof import checked
 from mock_server.toml_settings import ProfileError, convert
 
-__all__ = ["Profile", "ProfileError", "load", "names", "summary"]
+__all__ = ["Profile", "ProfileError", "load", "loaded", "names", "summary"]
 
 _HERE = Path(__file__).parent
 _DEPTH_MAX = 8
@@ -48,17 +48,36 @@ def load(name_or_path: str | Path) -> Profile:
     return checked(msgspec.structs.replace(profile, name=path.stem, summary=summary(path)))
 
 
+def loaded(option: str, name_or_path: str | Path) -> Profile:
+    """As `load`; an error begins with the option that named the profile."""
+    try:
+        return load(name_or_path)
+    except ProfileError as error:
+        raise ProfileError(f"{option} {error}") from None
+
+
 def _path(name: str) -> Path:
     if name.endswith(".toml") or "/" in name:
         path = Path(name)
         if not path.is_file():
-            raise ProfileError(f"no such profile file: {name}")
+            raise ProfileError(f"{name}: no such profile file")
         return path
     path = _HERE / f"{name}.toml"
     if name not in names():
-        near = difflib.get_close_matches(name, names(), n=3) or names()
-        raise ProfileError(f"unknown profile {name!r}; did you mean {', '.join(near)}? (or a path ending in .toml)")
+        near = _near(name)
+        hint = f" (did you mean {' or '.join(near)}?)" if near else " (or a path that ends in .toml)"
+        raise ProfileError(f"{name}: no such profile; known: {', '.join(names())}{hint}")
     return path
+
+
+def _near(name: str) -> list[str]:
+    """The names that may have been meant, also with the dashes left out."""
+    plain = {one.replace("-", ""): one for one in names()}
+    bare = name.replace("-", "").lower()
+    if bare in plain:
+        return [plain[bare]]
+    found = [plain[one] for one in difflib.get_close_matches(bare, list(plain), n=3)]
+    return found or difflib.get_close_matches(name, names(), n=3)
 
 
 def _read(path: Path, depth: int) -> dict[str, Any]:
@@ -79,7 +98,10 @@ def _read(path: Path, depth: int) -> dict[str, Any]:
     if depth == 0:
         raise ProfileError(f"{path.name}: extends = {base!r}: more than {_DEPTH_MAX} levels deep, or circular")
     beside = path.parent / base
-    parent = beside if base.endswith(".toml") and beside.is_file() else _path(base)
+    try:
+        parent = beside if base.endswith(".toml") and beside.is_file() else _path(base)
+    except ProfileError as error:
+        raise ProfileError(f"{path.name}: extends: {error}") from None
     return _merged(_read(parent, depth - 1), data)
 
 

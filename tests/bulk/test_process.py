@@ -126,7 +126,7 @@ def test_a_small_input_that_mostly_fails_did_not_pass(tmp_path: Path) -> None:
     summary = go(settings(tmp_path), Server(lambda index, call: NO if index > 1 else OK))
     assert summary.complete
     assert not summary.passed
-    assert summary.text == "9 of 10 lines are dead letters, more than 0.05"
+    assert summary.text == "9 of 10 lines are dead letters, more than 5 % (--errors-max)"
 
 
 def test_no_answer_at_all_never_passes(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_too_many_dead_letters_are_exit_code_1_and_mistakes_2(tmp_path: Path) ->
         arguments = ["in.jsonl", "--output", "out.jsonl", "--target", server.url]
         run = paceline("process", *arguments, "--task", "annotate", "--errors-max", "10%", cwd=tmp_path)
         assert run.returncode == 1
-        assert "stopped: 100 of the last 100 lines are dead letters, more than 0.1" in run.stderr
+        assert "stopped: 100 of the last 100 lines are dead letters, more than 10 % (--errors-max)" in run.stderr
         assert "bad_line 100; line 1: text: is missing" in run.stderr
         assert "fix the cause first; start again with: paceline process" in run.stderr
         assert "--resume" not in run.stderr

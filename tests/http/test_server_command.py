@@ -111,7 +111,7 @@ def test_mistakes_are_one_line_and_exit_code_2(capfd: pytest.CaptureFixture[str]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for arguments, message in (
-            (["--profile", "structbert"], "unknown profile 'structbert'; did you mean structbert-article"),
+            (["--profile", "structbert"], "--profile structbert: no such profile; known: constant-120ms, "),
             (["--profile", str(bad)], "service.base_s = -1"),
             (["--profile", "null", "--port", port], "Address already in use"),
             (["--profile", "null", "--speed", "-1"], "speed = -1.0: allowed: > 0"),

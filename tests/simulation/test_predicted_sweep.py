@@ -46,6 +46,6 @@ def test_the_prediction_is_made_before_the_sweep_and_kept_with_its_records(tmp_p
 
 def test_an_unknown_profile_leaves_no_run_behind(tmp_path: Path) -> None:
     run, _ = prepared(tmp_path / "run")
-    with pytest.raises(UsageError, match="--predicted: unknown profile 'nothing'"):
+    with pytest.raises(UsageError, match="--predicted nothing: no such profile; known: "):
         with_prediction(run, "nothing")
     assert not (tmp_path / "run").exists()

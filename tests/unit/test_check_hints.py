@@ -17,3 +17,19 @@ def test_a_refusal_may_be_about_another_header(status: int, named: bool) -> None
     request = Request((), task, "/similarity", b"{}")
     advice = hints(task, request, to, Response(Outcome.client_error, status), Outcome.client_error, "", None)
     assert any('--header "NAME: VALUE"' in line for line in advice) is named
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("TLS: h does not answer with TLS on this port (wrong version number); is it http://?", "http:// in place of"),
+        ("TLS: the handshake with h failed: tlsv13 alert certificate required", "--cert FILE"),
+        ("TLS: the certificate of h is not accepted: self-signed certificate", "--ca FILE; --insecure"),
+    ],
+)
+def test_trust_is_advised_only_where_a_certificate_was_refused(error: str, said: str) -> None:
+    task = plugins.make("task", "similarity")
+    request, response = Request((), task, "/similarity", b"{}"), Response(Outcome.connection_error, 0)
+    (advice,) = hints(task, request, Access("https://h:8000"), response, Outcome.connection_error, error, None)
+    assert said in advice
+    assert ("--insecure" in advice) is ("not accepted" in error)

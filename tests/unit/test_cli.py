@@ -43,7 +43,16 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["compare", "--load", "poisson:rate=3"], "did you mean rate_per_s?"),
     (["compare", "--target", "foo"], "expected http://HOST"),
     (["compare", "--target", "http://127.0.0.1:1", "--items", "1"], "is the server running?"),
-    (["compare", "--server", "nul", "--items", "1"], "unknown profile 'nul'; did you mean null?"),
+    (["compare", "--server", "nul", "--items", "1"], "paceline: --server nul: no such profile; known: constant"),
+    (["compare", "--server", "gone.toml", "--items", "1"], "paceline: --server gone.toml: no such profile file"),
+    (["simulate", "sweep", "--server", "my.toml"], "paceline: --server my.toml: no such profile file"),
+    (
+        ["serve", "mock", "--server", "fillmask"],
+        "paceline: --server fillmask: no such profile; known: constant-120ms, ",
+    ),
+    (["serve", "mock", "--server", "fillmask"], "(did you mean fill-mask?)"),
+    (["serve", "mock", "constant-120ms"], "a profile is named with --server constant-120ms"),
+    (["worker", "--broker", "redis://127.0.0.1:1/0", "--server", "nul"], "--server nul: no such profile; known"),
     (["compare", "--input", "nowhere.jsonl"], "nowhere.jsonl: No such file"),
     (["compare", "--input", "empty.jsonl"], "the file is empty"),
     (["compare", "--input", "a", "--synthetic", "constant"], "exclude each other"),
@@ -73,10 +82,18 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["process", "x", "--output", "a", "--output", "b", "--target", "http://h"], "--output: given 2 times"),
     (["--config", "a", "--config", "b", "list"], "--config: given 2 times"),
     (["compare", "-s", "queue-stream:concurrency=3,concurrency=5"], "concurrency is given twice"),
-    (["compare", "--duration", "5 parsecs"], "'5 parsecs' is not seconds, or a number with one of us ms s min h"),
-    (["compare", "--rate", "100/d"], "'100/d' is not a number per second, or one with /s /min /h"),
-    (["compare", "--timeout", "nan"], "'nan' is not seconds"),
-    (["serve", "model", "--queue-wait", "-1s"], "'-1s': must be at least 0"),
+    (
+        ["compare", "--duration", "5 parsecs"],
+        "'5 parsecs' is not a number of seconds, or a number with a unit: us, ms, s, min, h",
+    ),
+    (["compare", "--rate", "100/d"], "'100/d' is not a number per second, or a number with a unit: /s, /min, /h"),
+    (["compare", "--timeout", "nan"], "'nan' is not a number of seconds"),
+    (["serve", "model", "--queue-wait", "-1s"], "'-1s': must be at least 0 s"),
+    (["gate", "--pairs", "0"], "'--pairs': 0: must be between 1 and 500"),
+    (["fit", "--out", "x.toml", "--time", "2s"], "'--time': '2s': must be between 20 and 3600 s"),
+    (["fit", "--out", "x.toml", "--time", "2h"], "'--time': '2h': must be between 20 and 3600 s"),
+    (["compare", "--warmup", "soon"], "'soon' is not none, a number of seconds, or a number with a unit"),
+    (["compare", "--rate", "fast"], "'fast' is not a number per second, or a number with a unit: /s, /min, /h"),
     (["compare", "--layer", "deadline:timeout_s=5parsecs"], "timeout_s='5parsecs' is not a number"),
     (["compare", "--input", "other.jsonl", "--items", "2"], "no line among the first 2 is an item"),
     (["compare", "--input", "other.jsonl"], "no line is an item of this task; line 1: "),
@@ -93,7 +110,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["compare", "--layer", "cache:path=."], "layer cache: path='.' is a directory"),
     (["compare", "--synthetic", "constant:mean=1e9"], "mean=1000000000.0 must be between low=1 and high=2000"),
     (["compare", "--synthetic", "lognormal:sigma=1000"], "sigma=1000.0 must be between 0 and 10"),
-    (["simulate", "compare", "--server", "dir"], "unknown profile 'dir'"),
+    (["simulate", "compare", "--server", "dir"], "--server dir: no such profile; known"),
     (["report", "file"], "'file' is a file"),
     (
         ["process", "file", "--output", "o", "--target", "http://127.0.0.1:1", "--window", "0"],
@@ -112,6 +129,15 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["sweep", "--repeats", "auto"], "--repeats auto: a sweep needs a number of repeats"),
     (["sweep", "--repeats", "0"], "--repeats 0: must be between"),
     (["simulate", "sweep", "--items", "0"], "--items 0: must be between"),
+    *(
+        ([*command, option, value, "--target", "http://127.0.0.1:1"], f"{option} and --target exclude each other")
+        for command in (["compare"], ["run", "steady"], ["sweep"], ["capacity", "--slo", "p99<1s"])
+        for option, value in (("--server", "demo"), ("--server-speed", "2"))
+    ),
+    (
+        ["gate", "--baseline-target", "http://127.0.0.1:1", "--candidate-cmd", "x {port}", "--server", "demo"],
+        "--server and --candidate-cmd exclude each other",
+    ),
     (["run", "file.py"], "a class of your own is package.module:Class"),
 ]
 
@@ -152,8 +178,8 @@ def test_mistakes_are_answered_in_a_line(
         ("rate-limit = 1\nrate_limit = 2", "paceline.toml: rate-limit and rate_limit are the same option"),
         ("[run]\nlag_tolerance = 1\nlag-tolerance = 1", "[run]: lag_tolerance and lag-tolerance are the same option"),
         ('[compare]\ntask = ""', "paceline.toml: [compare]: task: the value is empty"),
-        ('[run]\nduration = "soon"', "paceline.toml: [run]: duration = 'soon': 'soon' is not seconds"),
-        ("[gate]\npairs = 0", "paceline.toml: [gate]: pairs = 0: 0 is not in the range"),
+        ('[run]\nduration = "soon"', "paceline.toml: [run]: duration = 'soon': 'soon' is not a number of seconds"),
+        ("[gate]\npairs = 0", "paceline.toml: [gate]: pairs = 0: 0: must be between 1 and 500"),
     ],
 )
 def test_a_bad_project_file_is_reported(
@@ -244,7 +270,7 @@ def test_a_value_for_all_commands_is_refused_by_those_that_it_does_not_suit(
     (tmp_path / "paceline.toml").write_text("items = 20")
     code, _, err = run(capsys, "demo")
     assert code == 2
-    assert "20 is not in the range 50<=x<=100000 (set in paceline.toml: items)" in err
+    assert "20: must be between 50 and 100000 (set in paceline.toml: items)" in err
     assert run(capsys, "list")[0] == 0
 
 
@@ -468,7 +494,7 @@ def test_serve_mock_and_an_embedded_one_pass_only_what_was_given(monkeypatch: py
     from mock_server.main import MockOptions
 
     given: list[MockOptions] = []
-    monkeypatch.setattr(mock_server.main, "run", lambda values: given.append(filled(MockOptions, values)) or 0)
+    monkeypatch.setattr(mock_server.main, "run", lambda values, *names: given.append(filled(MockOptions, values)) or 0)
     for line in (["serve", "mock"], ["serve", "mock", "--seed", "3", "--speed", "2"]):
         with pytest.raises(SystemExit):
             main(line)
@@ -548,3 +574,19 @@ def test_an_error_is_one_line_whatever_its_values_are(tmp_path: Path, capsys: py
     assert (code, err.count("\n")) == (2, 1)
     assert "\x1b" not in err
     assert len(err) < 2100
+
+
+def test_a_server_in_the_project_file_gives_way_to_a_target_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other way round --server would be dropped silently."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paceline.toml").write_text('server = "demo"\n')
+    target = ["--target", "http://127.0.0.1:1"]
+    _, _, err = run(capsys, "compare", "-s", "sync", *target)
+    assert "exclude each other" not in err
+    (tmp_path / "paceline.toml").write_text('target = "http://127.0.0.1:1"\n')
+    code, _, err = run(capsys, "compare", "-s", "sync", "--server", "demo")
+    assert code == 2
+    assert "--server and --target exclude each other" in err
+    assert "(set in paceline.toml: target)" in err

@@ -11,11 +11,14 @@ import pytest
 from harness.cli.main import main
 from harness.client.errors import UsageError
 from harness.fitting import fitter, verifier
+from harness.fitting.calibration import Calibration, Plan
 from harness.fitting.figures import Figures
 from harness.fitting.fitter import FitSettings, NotFitted, fit_server
 from harness.fitting.profile_file import with_proof, write
+from harness.fitting.suitability import unmeasured
 from harness.fitting.verdicts import LoadPair, rows, verdict
 from harness.fitting.verifier import Verified, VerifySettings
+from harness.measure.result import Reason
 from harness.measure.verification_result import Verification
 from mock_server.profile import Capacity, Profile, Service
 from mock_server.profiles import load
@@ -33,13 +36,23 @@ def code_of(arguments: list[str]) -> int:
     ("arguments", "said"),
     [
         (["fit", "--out", "my.toml"], "fit needs --target URL"),
+        (
+            ["fit", "--out", "my.toml", "--server", "demo", "--target", "http://127.0.0.1:1"],
+            "--server and --target exclude each other",
+        ),
+        (
+            ["verify", "--server", "there.toml", "--against", "demo", "--target", "http://127.0.0.1:1"],
+            "--against and --target exclude each other",
+        ),
         (["fit", "--out", "my.txt", "--target", "http://127.0.0.1:1"], "--out my.txt: must end in .toml"),
         (["fit", "--out", "there.toml", "--server", "demo"], "--out there.toml: exists already"),
         (["fit", "--out", "my.toml", "--server", "demo", "--lengths", "9"], "--lengths 9: must be LOW:HIGH in words"),
         (["fit", "--out", "my.toml", "--target", "http://127.0.0.1:1"], "is the server running?"),
         (["fit", "--out", "my.toml", "--server", "demo", "--task", "nothing"], "unknown task 'nothing'"),
         (["verify", "--server", "there.toml"], "verify needs --target URL"),
-        (["verify", "--server", "gone.toml", "--against", "demo"], "no such profile file: gone.toml"),
+        (["fit", "--server", "demo", "--out", "gone/x.toml"], "gone is not a folder that can be written to"),
+        (["verify", "--server", "gone.toml", "--against", "demo"], "--server gone.toml: no such profile file"),
+        (["verify", "--server", "there.toml", "--against", "nul"], "--against nul: no such profile; known: "),
         (
             ["verify", "--server", "there.toml", "--against", "demo", "--lengths", "8:2"],
             "--lengths 8:2: must be LOW:HIGH",
@@ -73,7 +86,7 @@ def test_a_fit_writes_a_profile_that_can_be_served(
     out, error = capsys.readouterr()
     assert "structure: 1 worker, no batches" in out
     assert "fit 1: warm-up 1, up to 2 s" in error
-    assert "written: my.toml; measure it: paceline verify --server my.toml" in error
+    assert "written: my.toml; measure it: paceline verify --server my.toml --against server.toml" in error
     profile = load("my.toml")
     assert profile.service.base_s == pytest.approx(0.01, rel=1e-3)
     assert str(words(profile)).startswith("fitted to the mock server on ")
@@ -141,3 +154,11 @@ def test_without_scipy_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(fitter, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r'pip install "paceline\[fit\]"'):
         fitter.fit_server(FitSettings(server="null", out=Path("x.toml")), lambda text: None)
+
+
+def test_loads_that_could_not_be_measured_are_named_beside_a_refusal() -> None:
+    found = Calibration(Plan(), problems=[Reason("client_starved", "the client waited", "idle")])
+    assert unmeasured(found) == [
+        "1 of its loads could not be measured here, so it may be this machine and not the server: the client waited"
+    ]
+    assert unmeasured(Calibration(found.plan)) == []

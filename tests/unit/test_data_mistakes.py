@@ -23,6 +23,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "other.j2").write_text("{{ text }}")
     (tmp_path / "t.xlsx").write_bytes(b"PK")
     (tmp_path / "t.parquet").write_bytes(b"PAR1")
+    (tmp_path / "cut.jsonl").write_text("[1,2\n")
+    (tmp_path / "list.jsonl").write_text("[1, 2]\n")
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -60,6 +62,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ([*PROCESS, "annotate", "-", "--input-format", "parquet"], "standard input is JSONL, CSV or TSV"),
         ([*PROCESS, "annotate", "t.csv", "--output", "a.xlsx"], "--output: given 2 times"),
         (["process", "t.csv", "--output", "a.csv.gz", "--target", "http://h"], "a table is written unpacked"),
+        ([*COMPARE, "--input", "cut.jsonl"], "is an item of this task; line 1: Input data was truncated"),
+        ([*COMPARE, "--input", "list.jsonl"], "line 1: expected a JSON object, got a list"),
         ([*COMPARE, "--template", "good.j2"], "--template needs --input"),
         ([*COMPARE, "--encoding", "latin-1"], "--encoding needs --input"),
         (

@@ -21,6 +21,8 @@ from harness.client.limits.fixed import Fixed
 from harness.client.limits.knee import Knee
 from harness.client.types import Limit, Outcome, Sample
 from harness.experiment.simulate import simulate
+from harness.measure.judge.wording import layer_words
+from harness.measure.result import LayerFigures
 from tests.bulk.helpers import Server, go, write_input
 from tests.bulk.helpers import settings as bulk_settings
 from tests.simulation.kernel import servers
@@ -192,13 +194,43 @@ def test_a_bad_file_is_one_line_before_the_run(
 
 def test_a_file_that_cannot_be_written_loses_only_what_was_learnt(tmp_path: Path) -> None:
     """It is a fault among the layers' figures."""
-    found = LimitMemory(tmp_path / "no" / "limits.json")
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    found = LimitMemory(folder / "limits.json")
+    folder.rmdir()
     limit = found.limit("http://one", "knee", knee)
     assert isinstance(limit, CarriedLimit)
     feed(limit, 40)
     found.save()
     assert found.figures()["saved"] == 0
     assert "could not be saved: No such file" in found.faults()[0]
+
+
+@pytest.mark.parametrize("command", ["compare", "process"])
+def test_a_folder_that_is_not_there_is_one_line_before_the_run(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Otherwise the whole load would be played, and its findings lost."""
+    monkeypatch.chdir(tmp_path)
+    Path("in.jsonl").write_text('{"text": "a"}\n')
+    more = {
+        "compare": ["compare", "-s", "adaptive", "--items", "10"],
+        "process": ["process", "in.jsonl", "--output", "o", "--target", "http://127.0.0.1:1", "--task", "annotate"],
+    }
+    with pytest.raises(SystemExit) as ended:
+        main([*more[command], "--remember", "no/limits.json"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "--remember no/limits.json: there is no folder" in said
+    assert said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_a_folder_that_is_not_writable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may write everywhere, so the answer of the system is made up."""
+    monkeypatch.setattr(memory.os, "access", lambda path, mode: False)
+    with pytest.raises(UsageError, match="is not writable; name another file"):
+        LimitMemory(tmp_path / "limits.json")
 
 
 def test_runs_of_the_product_write_and_read_it(tmp_path: Path) -> None:
@@ -255,3 +287,17 @@ def test_an_application_may_remember_too(tmp_path: Path) -> None:
         simulate("adaptive", servers.written(tmp_path, servers.WORKERS_8), items=200, seed=1)
     assert kept.figures()["saved"] == 1
     assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("begun", "over", "said"),
+    [
+        (0, 0, "0 limits began from the file; 1 saved to it"),
+        (1, 0, "1 limit began from the file; 1 saved to it"),
+        (3, 2, "3 limits began from the file, 2 of them started over; 1 saved to it"),
+    ],
+)
+def test_the_words_for_what_was_carried_over(tmp_path: Path, begun: int, over: int, said: str) -> None:
+    names = LimitMemory(tmp_path / "limits.json").figures()
+    figures = LayerFigures("remember", dict(zip(names, (begun, over, 1), strict=True)))
+    assert layer_words(figures) == said

@@ -129,3 +129,9 @@ def test_the_entry_point_is_the_plugin() -> None:
     """The name under which pytest finds it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["entry-points"]["pytest11"] == {"paceline": pytest_plugin.__name__}
+
+
+def test_a_mock_and_a_target_exclude_each_other(tmp_path: Path) -> None:
+    """Otherwise the mock would be dropped silently."""
+    with pytest.raises(pytest.UsageError, match="server and target exclude each other"):
+        pytest_plugin._play(tmp_path / "x", "sync", None, False, {"server": "demo", "target": "http://127.0.0.1:1"})

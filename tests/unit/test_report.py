@@ -16,7 +16,7 @@ import pytest
 from harness.base import units
 from harness.cli.show import show
 from harness.measure.judge.headline import headline
-from harness.measure.result import Bucket, LayerFigures, Reason, RunResult, SloCheck, Verdict, decode, encode
+from harness.measure.result import Bucket, Diagnosis, LayerFigures, Reason, RunResult, SloCheck, Verdict, decode, encode
 from reports import charts, labels, page
 from reports.charts import rate_over_time
 from reports.drawing import draw, panels, placing, sheet
@@ -353,6 +353,16 @@ def test_a_failed_slo_is_the_first_thing_that_every_report_says(capsys: pytest.C
     assert first_lines == ["SLO failed: 1 of 1 conditions", f"  {said}"]
     show(result, Path("runs/x"), [], brief=True)
     assert capsys.readouterr().out.splitlines()[0] == "verdict: valid, SLO failed"
+
+
+def test_the_terminal_says_why_a_limit_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    result = samples.single()
+    why = "No request was answered, so the limiting factor is unknown."
+    for diagnosis, shown in ((Diagnosis("unknown", why), True), (Diagnosis("server", why), False)):
+        case = msgspec.structs.replace(result.cases[0], diagnosis=diagnosis)
+        show(msgspec.structs.replace(result, cases=[case]), Path("runs/x"), [])
+        said = " ".join(capsys.readouterr().out.split())
+        assert (f"{case.name}: limited by unknown: {why}" in said) is shown
 
 
 def test_an_slo_that_holds_is_said_beside_the_headline() -> None:

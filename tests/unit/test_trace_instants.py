@@ -13,7 +13,7 @@ from harness.measure.judge.verdict import verdict
 from harness.measure.record.rows_file import REQUEST_DTYPE
 from harness.measure.reduce.columns import Repeat
 from harness.measure.reduce.instants import with_instants
-from harness.measure.result import Distribution
+from harness.measure.result import Distribution, Load
 from harness.measure.token_result import TokenCount, TokenFigures
 from harness.measure.trace_result import Instants, TraceFacts
 from tests.unit.test_measure_verdict import SOUND, case
@@ -72,4 +72,14 @@ def test_the_verdict_says_why_requests_were_not_sent_at_their_instants(share: fl
     assert (judged.status, [reason.code for reason in judged.reasons]) == ("valid", codes)
     if codes:
         assert "Only 98 % of the requests were sent within 1 ms of their instant" in judged.reasons[0].text
+        assert "Use a quieter machine, a lower --speed, or the strategy" in judged.reasons[0].text
         assert "late): they were released up to 4.1 ms late. Latencies" in judged.reasons[0].text
+
+
+def test_a_trace_at_one_rate_after_another_has_no_speed_to_lower() -> None:
+    """A sweep and a capacity search have no --speed."""
+    late = msgspec.structs.replace(TRACE, instants=Instants(60, 0.5, 0.0002, 0.004, 0.0042))
+    swept = Load("replay", {"path": "m.jsonl", "mean_rate_per_s": 40.0})
+    (reason,) = verdict([msgspec.structs.replace(case(), trace=late, load=swept)], [SOUND]).reasons
+    assert "Use a quieter machine, lower rates, or the strategy unbounded" in reason.text
+    assert "--speed" not in reason.text

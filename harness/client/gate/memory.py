@@ -3,14 +3,15 @@
 Rules of this file
   1. The file is JSON with a version, at most `BYTES_MAX` bytes and `SERVERS_MAX` servers. It holds addresses without
      credentials, and figures. It is replaced atomically; what other processes have written meanwhile is kept.
-  2. A file that cannot be read is a mistake of the user: one line, before anything is sent. One that cannot be written
-     at the end only loses what was learnt (`error`).
+  2. A file that cannot be read, or whose folder cannot be written, is a mistake of the user: one line, before anything
+     is sent. An error at the end only loses what was learnt (`error`).
   3. What was learnt more than `AGE_MAX_S` ago is not used.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -61,6 +62,7 @@ class LimitMemory:
         self.path = Path(path).resolve()
         self.error: str | None = None
         self._servers = _read(self.path)
+        _check_folder(path, self.path.parent)
         self._limits: dict[tuple[str, str], CarriedLimit] = {}
         self._saved = 0
 
@@ -101,6 +103,14 @@ class LimitMemory:
     def faults(self) -> list[str]:
         """Why nothing was saved."""
         return [self.error] if self.error else []
+
+
+def _check_folder(path: Path | str, folder: Path) -> None:
+    """Raise UsageError where the file could not be saved at the end: a whole run would be played first."""
+    if not folder.is_dir():
+        raise UsageError(f"--remember {path}: there is no folder {folder}; create it, or name another file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"--remember {path}: the folder {folder} is not writable; name another file")
 
 
 def _read(path: Path) -> dict[tuple[str, str], _Server]:

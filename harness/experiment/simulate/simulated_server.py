@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.client.errors import UsageError
 from mock_server.app import create
 from mock_server.profile import Profile
-from mock_server.profiles import ProfileError, load
+from mock_server.profiles import ProfileError, loaded
 from model_server.http.app import App
 
 
@@ -19,7 +19,7 @@ class SimulatedServer:
         self, profile: Profile | str | Path, seed: int | None, speed: float | None = None, repeat: int = 0
     ) -> None:
         try:
-            self.profile = profile if isinstance(profile, Profile) else load(profile)
+            self.profile = profile if isinstance(profile, Profile) else loaded("--server", profile)
             first = self.profile.seed if seed is None else seed
             self.app: App = create(self.profile, seed=first + repeat, speed=speed)
         except ProfileError as error:

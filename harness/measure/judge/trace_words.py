@@ -58,5 +58,7 @@ def off_instants(case: Case) -> Iterator[tuple[str, str]]:
     parts = ((case.lag_s, "they were released"), (case.queue_wait_s, "and then sent"))
     why = ", ".join(f"{what} up to {units.seconds(part.max)} late" for part, what in parts if part.n)
     text = f"Only {instants_words(trace)}{f': {why}' if why else ''}. Latencies count from the instants all the same. "
+    # A sweep and a capacity search set the speed by the rate of each case, and have no --speed.
+    slower = "lower rates" if "mean_rate_per_s" in case.load.settings else "a lower --speed"
     other = "" if case.strategy.name == "unbounded" else ", or the strategy unbounded, which never makes a request wait"
-    yield "instants", f"{text}Use a quieter machine{' or' if not other else ','} a lower --speed{other}."
+    yield "instants", f"{text}Use a quieter machine{' or' if not other else ','} {slower}{other}."

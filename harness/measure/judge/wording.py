@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from harness.base import units
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from harness.measure.result import Case, LayerFigures
+
+
+MEMORY_FIGURES = ("limits that began with saved findings", "of which started over", "saved")
+"""Figures of the file of --remember."""
 
 
 def failure_words(case: Case) -> str:
@@ -39,8 +45,17 @@ def pace_row(case: Case) -> tuple[str, str]:
 
 def layer_words(layer: LayerFigures) -> str:
     """hits 120, misses 30, stored 30, hit share 80 %."""
+    if layer.figures.keys() >= set(MEMORY_FIGURES):
+        return _memory_words(layer.figures)
     known = {key: value for key, value in layer.ratios.items() if value is not None}
     return ", ".join(_figure(key, value) for key, value in {**layer.figures, **known}.items())
+
+
+def _memory_words(found: Mapping[str, float]) -> str:
+    """0 limits began from the file; 1 saved to it."""
+    begun, over, saved = (found[name] for name in MEMORY_FIGURES)
+    again = f", {over} of them started over" if over else ""
+    return f"{begun} {'limit' if begun == 1 else 'limits'} began from the file{again}; {saved} saved to it"
 
 
 def _figure(name: str, value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,6 +58,8 @@ class StandIn:
 
     def init(self, address: str, **options: Any) -> None:
         self.address = address
+        logging.getLogger("ray._private.authentication").warning("Token authentication is enabled.")
+        logging.getLogger("ray._private.worker").error("The node is gone.")
         if address == "auto":
             raise ConnectionError("Could not find any running Ray instance.\nMore lines.")
 
@@ -121,6 +124,14 @@ def test_no_cluster_and_a_name_that_is_taken(ray: StandIn, monkeypatch: pytest.M
     ray.taken.add(f"output:{tmp_path / 'out'}")
     with pytest.raises(UsageError, match="another run on this Ray cluster is writing it"):
         asyncio.run(RayEngine(None, str(tmp_path / "out")).open())
+
+
+def test_notices_of_ray_are_not_shown_and_its_errors_are(ray: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    """Importing Ray sets its logger to INFO."""
+    logging.getLogger("ray").setLevel(logging.INFO)
+    with pytest.raises(UsageError, match="no Ray cluster at auto"):
+        asyncio.run(RayEngine("auto", "out.jsonl").open())
+    assert [record.getMessage() for record in caplog.records] == ["The node is gone."]
 
 
 def test_a_worker_without_the_folder_names_its_machine(ray: StandIn) -> None:

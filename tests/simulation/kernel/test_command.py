@@ -107,7 +107,7 @@ def test_sweep_finds_the_workers_of_the_server(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["compare", "--server", "nul"], "unknown profile 'nul'; did you mean null?"),
+        (["compare", "--server", "nul"], "--server nul: no such profile; known: "),
         (["compare", "--network-delay", "1"], "only the network in memory"),
         (["compare", "--items", "0"], "--items 0"),
         (["sweep", "--concurrency", "9:1:x2"], "--concurrency '9:1:x2': expected FIRST:LAST"),

@@ -75,9 +75,13 @@ WITHOUT_CHANCE = [name for name in SHORT if name not in REFUSING and SHORT[name]
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*WITHOUT_CHANCE, "rate_limit"])
 def test_without_chance_our_limit_does_the_same_in_both(name: str) -> None:
-    """Constant service times: our limit, with the real gate around it, takes the same way."""
+    """Constant service times: our limit, with the real gate around it, takes the same way.
+
+    It drains at round times of a clock, whose zero is not the same in both; so a drain may fall into a stall or not.
+    And many attempts end at one instant; which of them is counted before a drain begins differs.
+    """
     lean, real = both(replace(SHORT[name], law="constant"), "knee")
-    assert real.ok == pytest.approx(lean.ok, rel=0.03)
+    assert real.ok == pytest.approx(lean.ok, rel=0.06)
     assert real.refused == pytest.approx(lean.refused, rel=0.2, abs=5)
 
 

@@ -177,7 +177,29 @@ def test_a_level_with_more_failures_than_the_lowest_is_never_recommended() -> No
 def test_failures_that_do_not_grow_with_the_load_are_no_reason_against_a_level() -> None:
     found = judged([case(level, [rate], failed=100) for level, rate in CAP.items()])
     assert (found.knee, [point for point in found.points if point.failing]) == (8, [])
-    assert "beyond 16 you only add latency: 64 gives 80/s, p95 1.6 s, 9.1 % failed" in found.advice
+    assert "beyond 8 you only add latency: 64 gives 80/s, p95 1.6 s, 9.1 % failed" in found.advice
+
+
+def test_the_advice_names_the_recommended_level_and_not_the_next_one() -> None:
+    """8 is not beyond 8."""
+    found = judged(curve({1.0: 25, 2.0: 50, 4.0: 100, 8.0: 100}))
+    assert found.knee == 4
+    assert found.advice.startswith("Set concurrency to 4 (")
+    assert "beyond 4 you only add latency: 8 gives 100/s" in found.advice
+
+
+def test_failures_only_at_the_highest_level_are_named_there() -> None:
+    found = judged([case(level, [rate], failed=9000 if level == 64 else 0) for level, rate in CAP.items()])
+    assert found.advice.startswith("Set concurrency to 8 (")
+    assert "; at 64 too many requests fail (80/s" in found.advice
+
+
+def test_a_collapse_below_the_recommended_level_is_no_bound_for_it() -> None:
+    """Nobody can set 8 and stay below 2."""
+    found = judged(curve({1.0: 50, 2.0: 10, 4.0: 60, 8.0: 100, 16.0: 100}))
+    assert (found.knee, found.cliff) == (8, 2)
+    assert "stay below" not in found.advice
+    assert "beyond 8 you only add latency" in found.advice
 
 
 def test_a_row_for_each_level() -> None:

@@ -38,7 +38,7 @@ def test_a_flat_cap(tmp_path: Path) -> None:
     assert found.slo == "service_p99<250ms,errors<1%"
     assert (found.capacity, found.fails_from) == (16, 32)
     assert found.advice.startswith("Set concurrency to 16 (")
-    assert "beyond 32 you only add latency" in found.advice
+    assert "beyond 16 you only add latency" in found.advice
 
 
 def test_a_scalability_law(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_scalability_law(tmp_path: Path) -> None:
     assert (found.model, found.cliff) == ("usl", None)
     assert found.peak is not None
     assert found.peak.value == pytest.approx(truth("usl").knee, rel=0.1)
-    assert "beyond it throughput falls" in found.advice
+    assert f"beyond {found.knee:.0f} throughput falls" in found.advice
 
 
 def test_no_peak_outside_the_measured_range(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_the_terminal_has_a_row_for_each_level(result: RunResult, width: int, hi
     assert ("95 % interval" not in lines[0]) is hidden
     assert [line.split()[0] for line in lines[1:8]] == ["1", "2", "4", "8", "16", "32", "64"]
     assert "knee, SLO holds" in lines[4]
-    assert lines[8].startswith("Set concurrency to 8 (80/s, p99 100 ms); beyond 16 you only add latency")
+    assert lines[8].startswith("Set concurrency to 8 (80/s, p99 100 ms); beyond 8 you only add latency")
     assert max(map(len, lines)) <= width
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -57,6 +58,8 @@ class RayEngine:
         ray = self._ray
         # Ray would report its use to its makers.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Without `configure_logging` the level below is not used, and Ray writes notices of its own on stderr.
+        logging.getLogger("ray").setLevel(logging.ERROR)
         with _handlers_kept():
             try:
                 ray.init(

@@ -127,13 +127,14 @@ def _concurrency_advice(result: SweepResult) -> str:
         return f"{set_to}: it is the highest level measured{_open_end(result, 'a higher one may be better')}"
     lower = " It is the lowest level tried, so a lower one may be enough: extend --concurrency downwards."
     higher = [point for point in _judged(result) if point.level > here.level]
-    return f"{set_to}; {_beyond(result, here, higher[0], higher[-1])}{lower if result.edge == 'lowest' else ''}"
+    return f"{set_to}; {_beyond(result, here, higher)}{lower if result.edge == 'lowest' else ''}"
 
 
 def _within_slo(result: SweepResult, knee: SweepPoint) -> str:
     """The highest level that holds the SLO, and what lies above it."""
     if result.capacity is None:
-        best = f"throughput is highest at {level_words(result, knee.level)} ({_figures(knee)})"
+        rises = "throughput is highest at" if result.by == "concurrency" else "the server keeps up with"
+        best = f"{rises} {level_words(result, knee.level)} ({_figures(knee)})"
         return f"No level holds the SLO for certain; without it, {best}."
     here = next(point for point in result.points if point.level == result.capacity)
     set_to = "Set concurrency to" if result.by == "concurrency" else "Offer at most"
@@ -160,18 +161,19 @@ def _higher(result: SweepResult) -> str:
     return f"Extend --{result.by} upwards."
 
 
-def _beyond(result: SweepResult, here: SweepPoint, following: SweepPoint, last: SweepPoint) -> str:
-    if result.cliff is not None:
+def _beyond(result: SweepResult, here: SweepPoint, higher: list[SweepPoint]) -> str:
+    """What the levels above the recommended one give."""
+    last = higher[-1]
+    # A fall below the recommended level is no reason to stay below that fall.
+    if result.cliff is not None and result.cliff > here.level:
         fallen = next(point for point in result.points if point.level == result.cliff)
         return f"throughput collapses at {result.cliff:,.0f} ({_figures(fallen)}): stay below it."
-    if following.failing:
-        return f"at {following.level:,.0f} too many requests fail ({_figures(following)})."
+    if (refused := next((point for point in higher if point.failing), None)) is not None:
+        return f"at {refused.level:,.0f} too many requests fail ({_figures(refused)})."
     start, end = here.goodput_per_s.value or 0.0, last.goodput_per_s.value or 0.0
-    if end < (1 - 2 * result.noise) * start and not last.failing:
-        return f"beyond it throughput falls: {last.level:,.0f} gives {_figures(last)}."
-    more = "requests fail" if last.failing else "you only add latency"
-    # Between the knee and the next level, the grid shows nothing.
-    return f"beyond {following.level:,.0f} {more}: {last.level:,.0f} gives {_figures(last)}."
+    falls = end < (1 - 2 * result.noise) * start
+    more = "throughput falls" if falls else "you only add latency"
+    return f"beyond {here.level:,.0f} {more}: {last.level:,.0f} gives {_figures(last)}."
 
 
 def _rate_advice(result: SweepResult) -> str:
