@@ -87,18 +87,24 @@ class Calibration:
     @property
     def drift(self) -> float:
         """How much slower the server was at the end than at the beginning, as a share."""
-        if self.idle is None or self.idle_again is None:
+        before, after = self._lone_ratios()
+        if not len(before) or not len(after):
             return 0.0
-        before, after = _ratios(self.idle, self.idle_again)
         return float(np.median(after) / np.median(before) - 1)
 
     @property
     def drift_noise(self) -> float:
         """The standard error of the drift, from the scatter of the idle latencies."""
-        if self.idle is None or self.idle_again is None:
+        parts = self._lone_ratios()
+        if not all(map(len, parts)):
             return 0.0
-        parts = _ratios(self.idle, self.idle_again)
         return 1.2533 * float(np.sqrt(sum(part.var() / len(part) for part in parts)))
+
+    def _lone_ratios(self) -> tuple[Floats, Floats]:
+        """Of the answers to lone requests at the beginning and at the end. A refusal takes no service time."""
+        if self.idle is None or self.idle_again is None:
+            return np.empty(0), np.empty(0)
+        return _ratios(self.idle.part(self.idle.ok), self.idle_again.part(self.idle_again.ok))
 
 
 def _ratios(one: Seen, other: Seen) -> tuple[Floats, Floats]:
@@ -132,6 +138,8 @@ class Calibrating:
         self._warm()
         if self._white_box:
             found.queue_s = self._bench.queue_s(plan.mixed)
+            # Those of the warm-up and of the stamps belong to no load.
+            self._bench.batches()
         found.idle = self._play("idle", plan.mixed, 1, plan.idle_s)
         refused = bool(found.idle.refused.any())
         for level in LEVELS:

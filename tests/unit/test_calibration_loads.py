@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,11 @@ class Played:
         self._bound = bound
         self._invalid = invalid or {}
         self._slower = slower
+        self._untold: list[str] = []
 
     def play(self, load: Load) -> tuple[Seen, list[Reason]]:
         self.names.append(load.name)
+        self._untold.append(load.name)
         count = 96
         sent = np.arange(count) * 0.02
         took = 0.01 * (self._slower if load.name.startswith("idle again") else 1.0)
@@ -40,6 +43,15 @@ class Played:
         left = self._invalid.get(base, 0)
         self._invalid[base] = left - 1
         return seen, [STARVED] if left > 0 else []
+
+    def queue_s(self, lengths: Any) -> float:
+        self._untold.append("stamps")
+        return 0.0
+
+    def batches(self) -> list[str]:
+        """The loads since the last call, in place of their batches."""
+        told, self._untold = self._untold, []
+        return told
 
     def waits_told(self, lengths: Any, count: int) -> list[float | None]:
         return [2.0]
@@ -94,3 +106,25 @@ def test_without_time_nothing_is_repeated() -> None:
 def test_a_server_that_became_slower_has_a_drift() -> None:
     found = calibrated(Played(slower=1.2))
     assert abs(found.drift - 0.2) < 0.02
+
+
+def test_batches_of_the_warm_up_belong_to_no_load() -> None:
+    bench: Any = Played()
+    found = Calibrating(bench, Plan(), lambda text: None, white_box=True).run()
+    told: dict[str, Any] = found.batches
+    assert told["idle"] == ["idle"]
+    assert told["in flight 2"] == ["in flight 2"]
+
+
+def test_refusals_at_the_end_are_no_drift() -> None:
+    found = calibrated(Played())
+    assert found.idle_again is not None
+    again = found.idle_again
+    refused = np.arange(len(again)) % 2 == 0
+    done = np.where(refused, again.sent + 0.0001, again.done)
+    found.idle_again = replace(again, refused=refused, ok=~refused, done=done)
+    assert abs(found.drift) < 1e-9
+    assert found.drift_noise < 1e-9
+    # Without any answer there is nothing to compare.
+    found.idle_again = replace(again, refused=refused | True, ok=~(refused | True))
+    assert found.drift == found.drift_noise == 0.0

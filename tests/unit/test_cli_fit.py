@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from harness.fitting.fitter import FitSettings, NotFitted, fit_server
 from harness.fitting.profile_file import with_proof, write
 from harness.fitting.suitability import unmeasured
 from harness.fitting.verdicts import LoadPair, rows, verdict
-from harness.fitting.verifier import Verified, VerifySettings
+from harness.fitting.verifier import NotVerified, Verified, VerifySettings
 from harness.measure.result import Reason
 from harness.measure.verification_result import Verification
 from mock_server.profile import Capacity, Profile, Service
@@ -148,6 +149,31 @@ def test_a_verification_is_shown_written_and_kept_in_the_profile(
         f"fitted to a server on 2026-11-29, verified: {status.upper() if code else status} "
         f"(worst errors: rate 0.0 %, p50 {100 * (p50 / 0.01 - 1):.1f} %, p95 0.0 %)"
     )
+
+
+def test_a_server_that_fails_is_one_line_and_inconclusive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(wanted: VerifySettings, say: Any) -> Verified:
+        raise NotVerified("the server failed 100% of the requests of the load 'warm-up'")
+
+    monkeypatch.setattr(verifier, "verify", refuse)
+    assert code_of(["verify", "--server", "my.toml", "--target", "http://127.0.0.1:8000"]) == 5
+    assert "nothing is written: the server failed 100% of the requests" in capsys.readouterr().err
+
+
+def test_a_load_with_failures_leaves_the_profile_without_a_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    profile = Profile(service=Service(base_s=0.01), capacity=Capacity(workers=1))
+    write(with_proof(profile, {"status": "fitted", "fitted_to": "a server", "date": "2026-11-29"}), Path("my.toml"))
+    before = Path("my.toml").read_text()
+    found = replace(verified(tmp_path, 0.0101), failed=("on and off",))
+    monkeypatch.setattr(verifier, "verify", lambda wanted, say: found)
+    code_of(["verify", "--server", "my.toml", "--target", "http://127.0.0.1:8000"])
+    assert Path("my.toml").read_text() == before
+    assert "no proof is written, because requests failed under: on and off" in capsys.readouterr().err
 
 
 def test_without_scipy_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

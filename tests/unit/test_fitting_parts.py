@@ -10,6 +10,7 @@ import pytest
 from harness.fitting.bench import Batch
 from harness.fitting.figures import figures, loss, relative, scatter, steadiness
 from harness.fitting.inversion import law
+from harness.fitting.parameters import bound_estimates
 from harness.fitting.refusals import Refusals, refusals, with_waits
 from harness.fitting.residuals import jitter_of
 from harness.fitting.seen import Seen
@@ -81,6 +82,18 @@ def test_refusals_at_a_number_in_flight_are_a_bound_and_others_are_a_rate() -> N
     assert found.burst == 4
     assert found.rate_per_s == pytest.approx(50.0, rel=0.01)
     assert refusals(seen([0.0], [1.0]), None, []) == Refusals(in_flight_seen=1)
+
+
+def test_a_quota_is_no_rate_and_is_noted() -> None:
+    burst = seen([0.0] * 30, [1.0] * 30, [False] * 25 + [True] * 5)
+    instants = [place / 100 for place in range(100)]
+    arrivals = seen(instants, instants, [place >= 40 for place in range(100)], concurrency=0)
+    found = refusals(burst, arrivals, [])
+    assert found.rate_per_s is None
+    assert found.burst is None
+    assert found.quota == 40
+    (noted,) = [one for one in bound_estimates(found, 1) if one.name == "quota"]
+    assert not noted.determined
 
 
 def test_retry_after_is_fixed_computed_or_missing() -> None:
