@@ -128,3 +128,16 @@ def test_refusals_at_the_end_are_no_drift() -> None:
     # Without any answer there is nothing to compare.
     found.idle_again = replace(again, refused=refused | True, ok=~(refused | True))
     assert found.drift == found.drift_noise == 0.0
+
+
+class Failing(Played):
+    """A server that answers nothing."""
+
+    def play(self, load: Load) -> tuple[Seen, list[Reason]]:
+        seen, reasons = super().play(load)
+        return replace(seen, ok=np.zeros(len(seen), bool), refused=np.zeros(len(seen), bool)), reasons
+
+
+def test_a_server_that_answers_nothing_gets_one_window_and_no_further_load() -> None:
+    played = Failing()
+    assert [seen.name for seen in calibrated(played).all] == played.names == ["warm-up 1"]
