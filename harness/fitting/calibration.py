@@ -17,11 +17,10 @@ from harness.measure.result import Reason
 
 LEVELS = (2, 4, 8, 16, 32)
 BURST = 512
-BUDGET_S = 300.0
 WARM_S = 2.0
 WARM_WINDOWS_MAX = 10
 AGREE = 0.05
-"""Windows agree if their mean latencies differ by less."""
+"""Windows agree if their median latencies differ by less."""
 DRIFT_MAX = 0.03
 TRIES = 2
 """A load with an invalid verdict is played once more."""
@@ -73,10 +72,8 @@ class Calibration:
     # Retry-After of refusals, as far as they had one.
     waits_told: list[float | None] = field(default_factory=list)
     queue_s: float = 0.0  # of a request alone, as the server says
-    warm_windows: int = 0
     settled: bool = False
     problems: list[Reason] = field(default_factory=list)
-    took_s: float = 0.0
 
     @property
     def all(self) -> list[Seen]:
@@ -145,6 +142,9 @@ class Calibrating:
             # Those of the warm-up and of the stamps belong to no load.
             self._bench.batches()
         found.idle = self._play("idle", plan.mixed, 1, plan.idle_s)
+        if not found.idle.ok.any():
+            # Nothing can be fitted to a server that does not answer even one request at a time.
+            return found
         refused = bool(found.idle.refused.any())
         for level in LEVELS:
             if refused:
@@ -159,23 +159,21 @@ class Calibrating:
             self._say("Retry-After of refusals")
             found.waits_told = self._bench.waits_told(plan.mixed, len(found.burst))
         found.idle_again = self._play("idle again", plan.mixed, 1, plan.idle_s / 2)
-        found.took_s = time.monotonic() - self._began
         return found
 
     def _warm(self) -> Seen:
         """Load until three windows agree, or nothing is answered, or the time is over; the last window."""
-        means: list[float] = []
+        medians: list[float] = []
         for window in range(WARM_WINDOWS_MAX):
             seen = self._play(f"warm-up {window + 1}", self._plan.mixed, 2, WARM_S, counts=False)
-            means.append(float(np.median(seen.latency[seen.ok])) if seen.ok.any() else np.nan)
+            medians.append(float(np.median(seen.latency[seen.ok])) if seen.ok.any() else np.nan)
             over = time.monotonic() - self._began > self._plan.time_s
             if over or not (seen.ok.any() or seen.refused.any()):
                 break
-            last = means[-3:]
+            last = medians[-3:]
             if len(last) == 3 and max(last) <= min(last) * (1 + AGREE):
                 self._found.settled = True
                 break
-        self._found.warm_windows = len(means)
         return seen
 
     def _burst(self) -> Seen:
@@ -186,7 +184,9 @@ class Calibrating:
 
     def _arrivals(self) -> Seen:
         """Arrivals above the rate that the server has answered so far."""
-        rate = 1.5 * max(self._rate(seen.before_refusals()) for seen in self._found.all)
+        answered = max(self._rate(seen.before_refusals()) for seen in self._found.all)
+        # A server may refuse the first request of each load.
+        rate = 1.5 * (answered or max(self._rate(seen) for seen in self._found.all))
         load = Load(f"arrivals at {rate:.3g}/s", self._plan.mixed, rate_per_s=rate, seconds=self._plan.level_s)
         return self._played_well(load)
 

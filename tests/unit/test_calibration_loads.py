@@ -11,6 +11,7 @@ from harness.fitting.calibration import Calibrating, Calibration, Plan
 from harness.fitting.loads import Load
 from harness.fitting.seen import Seen
 from harness.fitting.shapes import Shape
+from harness.fitting.suitability import failures
 from harness.measure.result import Reason
 
 STARVED = Reason("client_starved", "The client waited for a processor.", "a load")
@@ -19,12 +20,21 @@ STARVED = Reason("client_starved", "The client waited for a processor.", "a load
 class Played:
     """A bench whose server takes 10 ms, and refuses from `bound` requests in flight on."""
 
-    def __init__(self, bound: int = 1000, invalid: dict[str, int] | None = None, slower: float = 1.0) -> None:
+    def __init__(
+        self,
+        bound: int = 1000,
+        invalid: dict[str, int] | None = None,
+        slower: float = 1.0,
+        first_refused: int = 0,
+        warming: float = 1.0,
+    ) -> None:
         self.names: list[str] = []
         self._bound = bound
         self._invalid = invalid or {}
         self._slower = slower
+        self._first_refused = first_refused
         self._untold: list[str] = []
+        self._warming = warming
 
     def play(self, load: Load) -> tuple[Seen, list[Reason]]:
         self.names.append(load.name)
@@ -32,7 +42,10 @@ class Played:
         count = 96
         sent = np.arange(count) * 0.02
         took = 0.01 * (self._slower if load.name.startswith("idle again") else 1.0)
+        if load.name.startswith("warm-up "):
+            took *= self._warming ** int(load.name.removeprefix("warm-up "))
         refused = np.full(count, load.concurrency >= self._bound or not load.concurrency)
+        refused[: self._first_refused] = True
         shapes = tuple(Shape("similarity", (8 + 8 * (place % 6),)) for place in range(count))
         none = np.full(count, np.nan)
         seen = Seen(
@@ -141,3 +154,22 @@ class Failing(Played):
 def test_a_server_that_answers_nothing_gets_one_window_and_no_further_load() -> None:
     played = Failing()
     assert [seen.name for seen in calibrated(played).all] == played.names == ["warm-up 1"]
+
+
+def test_a_server_that_refuses_the_first_request_of_each_load_gets_arrivals_all_the_same() -> None:
+    played = Played(first_refused=1)
+    calibrated(played)
+    assert [name for name in played.names if name.startswith("arrivals at ")] == ["arrivals at 75.4/s"]
+
+
+def test_a_server_that_refuses_everything_gets_no_further_load() -> None:
+    played = Played(bound=1)
+    found = calibrated(played)
+    assert played.names[-1] == "idle"
+    assert failures(found) is not None
+
+
+def test_a_warm_up_whose_windows_differ_does_not_settle() -> None:
+    played = Played(warming=1.1)
+    assert not calibrated(played).settled
+    assert played.names[9:11] == ["warm-up 10", "idle"]

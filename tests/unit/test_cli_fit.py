@@ -14,6 +14,7 @@ from harness.client.errors import UsageError
 from harness.fitting import fitter, verifier
 from harness.fitting.calibration import Calibration, Plan
 from harness.fitting.figures import Figures
+from harness.fitting.fit_words import as_data, table
 from harness.fitting.fitter import FitSettings, NotFitted, fit_server
 from harness.fitting.profile_file import with_proof, write
 from harness.fitting.suitability import unmeasured
@@ -83,15 +84,34 @@ def test_a_fit_writes_a_profile_that_can_be_served(
     monkeypatch.setattr(fitter, "fit_server", simulated_fit)
     Path("server.toml").write_text("[service]\nbase_s = 0.01\n[capacity]\nworkers = 1\n")
     arguments = ["fit", "--server", "server.toml", "--out", "my.toml", "--time", "20s", "--records", "records"]
+    arguments += ["--lengths", "6:100", "--workers", "1", "--batch-items", "1", "--black-box"]
     assert code_of(arguments) == 0
     out, error = capsys.readouterr()
     assert "structure: 1 worker, no batches" in out
+    assert "the warm-up did not settle" not in out
     assert "fit 1: warm-up 1, up to 2 s" in error
     assert "written: my.toml; measure it: paceline verify --server my.toml --against server.toml" in error
     profile = load("my.toml")
     assert profile.service.base_s == pytest.approx(0.01, rel=1e-3)
     assert str(words(profile)).startswith("fitted to the mock server on ")
     assert "not verified yet" in str(words(profile))
+    assert profile.proof["warm_up_settled"] is True
+    assert profile.proof["command"] == (
+        "paceline fit --server server.toml --task similarity --out my.toml --seed 1 --lengths 6:100 --time 20s "
+        "--workers 1 --batch-items 1 --black-box"
+    )
+
+
+def test_a_warm_up_that_did_not_settle_is_in_the_report(tmp_path: Path) -> None:
+    (tmp_path / "server.toml").write_text("[service]\nbase_s = 0.01\n[capacity]\nworkers = 1\n")
+    wanted = FitSettings(
+        server=str(tmp_path / "server.toml"), out=tmp_path / "my.toml", records=tmp_path / "records", time_s=20.0
+    )
+    found = fit_server(wanted, lambda text: None, simulated=True)
+    assert as_data(found)["warm_up_settled"] is True
+    found.calibration.settled = False
+    assert as_data(found)["warm_up_settled"] is False
+    assert "the warm-up did not settle: the median latencies of three windows" in table(found)
 
 
 def test_a_server_that_cannot_be_fitted_gives_one_line_and_no_file(
