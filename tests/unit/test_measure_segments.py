@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import time
@@ -114,6 +115,36 @@ def test_a_file_that_cannot_be_closed_goes_on_growing(tmp_path: Path, monkeypatc
     assert segments.parts_of(path) == [path]
     assert len(read(path)[1]) == ROWS
     assert sorted(file.suffix for file in path.parent.iterdir() if file.name.startswith(path.name)) == [".requests"]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("room", [True, False], ids=["short", "full"])
+def test_a_header_of_which_a_part_is_written_costs_no_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: bool
+) -> None:
+    """Of a new file, the first call writes ten bytes; on a full disk the next one fails."""
+    real, begun = os.write, set[int]()
+
+    def write(fd: int, data: memoryview) -> int:
+        if os.lseek(fd, 0, os.SEEK_CUR) == 0:
+            begun.add(fd)
+            return real(fd, data[:10])
+        if fd in begun:
+            begun.discard(fd)
+            if not room and len(data) < 1_000:
+                raise OSError(errno.ENOSPC, "no space left")
+        return real(fd, data)
+
+    into = recorder(tmp_path)
+    monkeypatch.setattr(os, "write", write)
+    for start in range(0, 400, 50):
+        record(into, exchanges()[start : start + 50], start)
+        into.flush()
+    monkeypatch.undo()
+    end(into)
+    path = into.paths.requests
+    assert len(segments.parts_of(path)) == (5 if room else 1)
+    assert len(read(path)[1]) == 400
 
 
 @pytest.mark.usefixtures("small")
