@@ -31,6 +31,8 @@ START, LATER, LATER_MAX = 2.0, 1.25, 2.0
 # The service time may grow by this when the limit is doubled. It did not at the first number of standard errors below,
 # or if so many answers do not show it; it did at the second above.
 SLOWER_MAX, BELOW, ABOVE, ANSWERS_MAX = math.log(2.0 / 1.3), 1.0, 2.5, 128
+# The limit has to be this multiple of the one before, as a bound may have kept it from doubling.
+DOUBLED_MIN = 1.5
 # The least standard error of a service time, as a share.
 ERROR_MIN = 0.02
 # The search begins at this part of the limit.
@@ -62,8 +64,8 @@ class Told:
         self._silent = 0
         # The limit of this window, and answers still to pass.
         self._value, self._skip = 0, 0
-        # The service time before the limit was doubled, and its standard error as a share.
-        self._before: tuple[float, float] | None = None
+        # The limit before it was doubled, the service time there, and its standard error as a share.
+        self._before: tuple[int, float, float] | None = None
         # The last limit at which a queue was reported; 0: none was.
         self._queued_at = 0
         self._hold, self._hold_next = 0, HOLD
@@ -129,8 +131,10 @@ class Told:
             self._queued_at, self._before = value, None
             return max(FALL_MIN * value, value - waiting + wanted)
         service = self._service(latency_s - waiting_s)
-        if self._before is not None and waiting < NONE * wanted and not self._queued_at:
-            slower = self._slower(self._before, service, value)
+        before = self._before
+        doubled = before is not None and value >= DOUBLED_MIN * before[0]
+        if before is not None and doubled and waiting < NONE * wanted and not self._queued_at:
+            slower = self._slower(before[1:], service, value)
             if slower is None:
                 return None
             if slower:
@@ -144,7 +148,7 @@ class Told:
         elif waiting < NONE * wanted and used:
             if value < LATER_MAX * self._queued_at:
                 return max(value + 1.0, LATER * value)
-            self._before = service
+            self._before = (value, *service)
             return START * value
         return None
 
