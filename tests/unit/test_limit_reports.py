@@ -35,3 +35,12 @@ def test_a_service_that_slows_down_with_the_doubled_limit_discredits_reports() -
     while limit._search.told.is_trusted and limit.value < 256:
         feed(limit, 1, 0.01 * limit.value)
     assert limit.value < 16
+
+
+def test_larger_attempts_do_not_discredit_reports() -> None:
+    """Size and latency are tripled, at whichever answer of the search; so the service is as fast as before."""
+    for count in range(20, 60):
+        limit = Knee(maximum=64)
+        reached = feed(limit, count, 0.1)[-1]
+        assert min(feed(limit, 400, 0.3, work=3.0)) >= reached
+        assert limit.value == 64

@@ -54,7 +54,8 @@ class Told:
 
     __slots__ = (
         *("_before", "_first_s", "_hold", "_hold_next", "_latency_s", "_least_s", "_queue_s", "_queued_at"),
-        *("_seen", "_silent", "_skip", "_squares", "_used", "_value", "is_followed", "is_trusted"),
+        *("_seen", "_silent", "_skip", "_squares", "_used", "_value", "_work", "is_followed"),
+        "is_trusted",
     )
 
     def __init__(self) -> None:
@@ -74,7 +75,7 @@ class Told:
 
     def _clear(self) -> None:
         self._seen = self._used = 0
-        self._queue_s = self._first_s = self._latency_s = self._squares = 0.0
+        self._queue_s = self._first_s = self._latency_s = self._squares = self._work = 0.0
 
     def takes(self, sample: Sample) -> bool:
         """Whether the limit follows the server's reports, this one included."""
@@ -113,7 +114,9 @@ class Told:
             latency_s -= sample.queue_s
         else:
             self._first_s += sample.first_s or 0.0
-        self._squares += latency_s * latency_s
+        # Large attempts take longer: that says nothing of the server.
+        self._work += sample.work
+        self._squares += (latency_s / sample.work) ** 2
         if self._seen < max(WINDOW, value):
             return None
         return self._judge(value)
@@ -130,7 +133,7 @@ class Told:
         if waiting > TOO_MANY * wanted:
             self._queued_at, self._before = value, None
             return max(FALL_MIN * value, value - waiting + wanted)
-        service = self._service(latency_s - waiting_s)
+        service = self._service((latency_s - waiting_s) * count / self._work)
         before = self._before
         doubled = before is not None and value >= DOUBLED_MIN * before[0]
         if before is not None and doubled and waiting < NONE * wanted and not self._queued_at:
@@ -153,7 +156,7 @@ class Told:
         return None
 
     def _service(self, mean_s: float) -> tuple[float, float]:
-        """The mean service time, and its standard error as a share."""
+        """The service time of an average attempt, and its standard error as a share."""
         mean_s = max(mean_s, 1e-9)
         spread = max(0.0, self._squares / self._seen / mean_s**2 - 1.0)
         return mean_s, max(ERROR_MIN, math.sqrt(spread / self._seen))
