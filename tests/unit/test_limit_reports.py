@@ -8,14 +8,21 @@ from harness.client.limits.knee import Knee
 from harness.client.types import Outcome, Sample
 
 
-def feed(limit: Knee, count: int, latency_s: float, queue_s: float = 0.0, work: float = 1.0) -> list[int]:
-    """The limits after each of so many answers that report their queue."""
+def feed(
+    limit: Knee,
+    count: int,
+    latency_s: float,
+    queue_s: float | None = 0.0,
+    work: float = 1.0,
+    first_s: float | None = None,
+) -> list[int]:
+    """The limits after each of so many answers that report their queue or their first event."""
     values = []
     for _ in range(count):
-        now, value = limit._search.done[-1] if limit._search.done else 0.0, limit.value
-        now += latency_s / value
-        changes = limit._search.changes
-        limit.update(Sample(Outcome.ok, now - latency_s, now, value, value, changes, work=work, queue_s=queue_s))
+        search, value = limit._search, limit.value
+        now = (search.done[-1] if search.done else 0.0) + latency_s / value
+        at = (now - latency_s, now, value, value, search.changes)
+        limit.update(Sample(Outcome.ok, *at, work=work, queue_s=queue_s, first_s=first_s))
         values.append(limit.value)
     return values
 
@@ -44,3 +51,21 @@ def test_larger_attempts_do_not_discredit_reports() -> None:
         reached = feed(limit, count, 0.1)[-1]
         assert min(feed(limit, 400, 0.3, work=3.0)) >= reached
         assert limit.value == 64
+
+
+@pytest.mark.parametrize("count", [20, 200, 2000])
+def test_the_limit_grows_soon_after_a_queue_at_its_minimum_has_ended(count: int) -> None:
+    """However long the queue of others lasted, it does not count any more."""
+    limit = Knee()
+    feed(limit, 200, 1.0, queue_s=0.9)
+    assert limit.value == 1
+    feed(limit, count, 1.0, queue_s=0.9)
+    assert max(feed(limit, 50, 0.1)) > 1
+
+
+def test_the_least_time_to_the_first_event_is_forgotten_by_windows() -> None:
+    """A queue that lasts for 350 answers, some 20 windows, hardly changes it."""
+    limit = Knee(initial=1, maximum=1)
+    feed(limit, 60, 1.0, queue_s=None, first_s=0.1)
+    feed(limit, 350, 1.0, queue_s=None, first_s=0.95)
+    assert limit._search.told._least_s == pytest.approx(0.1, rel=0.06)

@@ -132,6 +132,8 @@ class Told:
         wanted = max(WAIT_MIN, WAIT_ROOT * math.sqrt(value))
         if waiting > TOO_MANY * wanted:
             self._queued_at, self._before = value, None
+            # The limit may be at its minimum already: then it stays, and the next window may show that fewer wait.
+            self._close()
             return max(FALL_MIN * value, value - waiting + wanted)
         service = self._service((latency_s - waiting_s) * count / self._work)
         before = self._before
@@ -145,7 +147,7 @@ class Told:
                 return value / BACK
         used = 2 * self._used > count
         self._before = None
-        self._clear()
+        self._close()
         if self._hold:
             self._hold -= 1
         elif waiting < NONE * wanted and used:
@@ -154,6 +156,12 @@ class Told:
             self._before = (value, *service)
             return START * value
         return None
+
+    def _close(self) -> None:
+        """The window ends, and the next one begins."""
+        if self._first_s:
+            self._least_s = AGED * min(self._least_s, self._first_s / self._seen)
+        self._clear()
 
     def _service(self, mean_s: float) -> tuple[float, float]:
         """The service time of an average attempt, and its standard error as a share."""
@@ -176,8 +184,7 @@ class Told:
         if not self._first_s:
             return self._queue_s / count
         mean_s = self._first_s / count
-        self._least_s = min(AGED * self._least_s, mean_s)
-        return mean_s - self._least_s
+        return mean_s - min(self._least_s, mean_s)
 
 
 def follow(search: Search, sample: Sample) -> bool:
