@@ -132,7 +132,11 @@ class Calibrating:
     def run(self) -> Calibration:
         """All of them. Raises KeyboardInterrupt."""
         found, plan = self._found, self._plan
-        self._warm()
+        warm = self._warm()
+        if not warm.ok.any() and not warm.refused.any():
+            # A server that hangs, fails or refuses the key gets no further load.
+            found.idle = warm
+            return found
         if self._white_box:
             found.queue_s = self._bench.queue_s(plan.mixed)
             # Those of the warm-up and of the stamps belong to no load.
@@ -157,16 +161,20 @@ class Calibrating:
         found.idle_again = self._play("idle again", plan.mixed, 1, plan.idle_s / 2)
         return found
 
-    def _warm(self) -> None:
-        """Load until the latencies of three windows agree."""
+    def _warm(self) -> Seen:
+        """Load until three windows agree, or nothing is answered, or the time is over; the last window."""
         medians: list[float] = []
         for window in range(WARM_WINDOWS_MAX):
             seen = self._play(f"warm-up {window + 1}", self._plan.mixed, 2, WARM_S, counts=False)
             medians.append(float(np.median(seen.latency[seen.ok])) if seen.ok.any() else np.nan)
+            over = time.monotonic() - self._began > self._plan.time_s
+            if over or not (seen.ok.any() or seen.refused.any()):
+                break
             last = medians[-3:]
             if len(last) == 3 and max(last) <= min(last) * (1 + AGREE):
                 self._found.settled = True
                 break
+        return seen
 
     def _burst(self) -> Seen:
         answered = max(self._rate(seen) for seen in self._found.all)

@@ -143,6 +143,19 @@ def test_refusals_at_the_end_are_no_drift() -> None:
     assert found.drift == found.drift_noise == 0.0
 
 
+class Failing(Played):
+    """A server that answers nothing."""
+
+    def play(self, load: Load) -> tuple[Seen, list[Reason]]:
+        seen, reasons = super().play(load)
+        return replace(seen, ok=np.zeros(len(seen), bool), refused=np.zeros(len(seen), bool)), reasons
+
+
+def test_a_server_that_answers_nothing_gets_one_window_and_no_further_load() -> None:
+    played = Failing()
+    assert [seen.name for seen in calibrated(played).all] == played.names == ["warm-up 1"]
+
+
 def test_a_server_that_refuses_the_first_request_of_each_load_gets_arrivals_all_the_same() -> None:
     played = Played(first_refused=1)
     calibrated(played)
