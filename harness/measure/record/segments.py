@@ -124,10 +124,14 @@ def _frames_in(
 
 
 def discard(path: Path) -> None:
-    """Remove the closed segments of an earlier file of this name."""
-    for part in parts_of(path)[:-1]:
-        for name in (part, _packed(part)):
-            name.unlink(missing_ok=True)
+    """Remove the closed segments of an earlier file of this name, and what killed processes have left half done."""
+    mine = re.compile(re.escape(path.name) + r"\.(next|\d{4,}(\.gz(\.\d+)?(\.part)?)?)")
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return
+    for name in filter(mine.fullmatch, names):
+        path.with_name(name).unlink(missing_ok=True)
 
 
 _started: dict[int, Packer] = {}
