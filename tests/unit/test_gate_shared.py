@@ -164,6 +164,16 @@ async def test_a_stream_after_the_only_one_has_a_new_gate() -> None:
     assert shared(place).limit is not limit
 
 
+async def test_a_stream_that_has_ended_counts_no_more() -> None:
+    """Then the other one is alone, and need not ask who else waits."""
+    one, other = shared(Place()), shared(Place())
+    assert one._gate.shares == 2
+    await other.vacancy()
+    del other
+    assert one._gate.shares == 1
+    assert one.vacant
+
+
 def test_with_own_limits_each_has_as_many() -> None:
     Timed.together = Timed.most = 0
 

@@ -44,6 +44,10 @@ class SharedGate:
         self._share = Share(inner)
         self._gate.shares += 1
 
+    def __del__(self) -> None:
+        # The last one that is left has the quick path again.
+        self._gate.shares -= 1
+
     async def __call__(self, request: Request, /) -> Response:
         return await self._gate.attempt(request, self._share)
 

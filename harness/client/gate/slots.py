@@ -34,7 +34,7 @@ class Slots:
 
     def __init__(self, size: int, own: Share, rate_per_s: float = math.inf) -> None:
         self.in_flight = 0
-        # Applications that have used it.
+        # Applications that use it.
         self.shares = 1
         self._own = own
         self._size = size
