@@ -2,8 +2,10 @@
 
 Two applications that each have a limit of their own learn against each other: each sees only its share of the queue
 that both cause. So the streams of an event loop that send to the same endpoint, with the same limit and settings, share
-one gate: one limit learns from all attempts, and the slots are divided evenly (watchers.py). Each application keeps its
-own transport and its own layers. The gate is shared as long as one of its streams lives.
+one gate: one limit learns from all attempts, and the slots are divided evenly among those that wait for a vacancy
+(watchers.py). Attempts that do not wait for one, such as retries, stand in one line in order of arrival (slots.py). The
+line goes first, so an application with many retries delays the others until its line is empty. Each application keeps
+its own transport and its own layers. The gate is shared as long as one of its streams lives.
 """
 
 from __future__ import annotations
