@@ -48,6 +48,9 @@ class Wire:
         if self.is_open:
             self._end(None)
 
+    def is_closing(self) -> bool:
+        return not self.is_open
+
     def get_extra_info(self, name: str) -> Any:
         return None
 

@@ -147,6 +147,24 @@ def test_a_wrong_length_has_one_outcome_and_spoils_no_other_answer(case: str) ->
     assert responses[0].status in {0, 200}
 
 
+@pytest.mark.parametrize(
+    "before", [b"\r\n", b"\r\n\r\n", b"\n\n\n", b"\r\n" * 9, head("103 Early Hints", None) + b"\r\n\r\n"]
+)
+def test_blank_lines_before_a_head_do_not_hide_it(before: bytes) -> None:
+    """Its headers count: the length, the encoding, and when to ask again."""
+    zipped = gzip.compress(score(1))
+    cut: list[Piece] = [before + head(length=100) + b"half", END]
+    encoded: list[Piece] = [before + head("200 OK", len(zipped), "Content-Encoding: gzip") + zipped]
+    refused: list[Piece] = [before + head("503 Full", 2, "Retry-After: 7") + b"{}"]
+    # A server that ends its lines with LF does so in all its heads.
+    feeds: list[Piece] = [(before + good(3)).replace(b"\r\n", b"\n")]
+    _, responses = asked([cut, encoded, refused, feeds])
+    assert [response.outcome for response in responses] == [LOST, OK, Outcome.rejected, OK]
+    assert responses[1].answers == (0.01,)
+    assert responses[2].retry_after_s == pytest.approx(7)
+    assert list(responses[2].headers or ()) == ["content-type", "retry-after", "content-length"]
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_connection_that_is_cut_at_any_byte_is_no_answer(form: str) -> None:
     """Lost, or lost and sent again where a kept connection was closed before the first byte."""

@@ -17,7 +17,7 @@ from harness.client.transport.endpoint import Access
 from harness.client.transport.lean import LeanTransport, dial
 from harness.client.transport.lean.transport import KEEPALIVE_S
 from harness.client.transport.tls import Tls
-from harness.client.types import AttemptProgress, Outcome
+from harness.client.types import AttemptProgress, Outcome, Response
 from tests.http.foreign import served
 from tests.http.hostile import END, Hostile, ask, numbered
 from tests.http.misbehaving import GOOD, Misbehaving, head, misbehaving
@@ -130,6 +130,98 @@ def test_a_bounded_pool_goes_on_after_connections_that_could_not_be_opened() -> 
         return [response.outcome.name for response in responses]
 
     assert virtually(main()) == ["connection_error"] * 3 + ["ok"] * 5
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("reads", [True, False])
+@pytest.mark.parametrize("bound", [1, 4])
+def test_a_connection_that_closes_after_its_answer_is_not_handed_over(loop: str, reads: bool, bound: int) -> None:
+    """Without `Connection: close`; a full server does not even read the request. No request may be sent twice."""
+    answer = head() + GOOD if reads else head("503 Full", 2) + b"{}"
+
+    async def close_after(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if reads:
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(len(plain().body))
+        writer.write(answer)
+        writer.close()
+
+    async def main() -> list[Outcome]:
+        listener = await asyncio.start_server(close_after, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        async with LeanTransport(url, timeout_s=10.0, connections=bound) as send:
+            responses = await asyncio.gather(*(send(plain(idempotent=False)) for _ in range(30)))
+        listener.close()
+        return [response.outcome for response in responses]
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        assert runner.run(main()) == [OK if reads else Outcome.rejected] * 30
+
+
+def test_a_connection_that_ends_in_the_turn_of_its_handing_over_is_replaced() -> None:
+    """The end comes while the next caller is being woken: it gets a new connection in the same place."""
+
+    async def main() -> list[Outcome]:
+        server = Hostile(lambda index: [good(index), END])
+        async with server.transport(connections=1) as send:
+            responses = await asyncio.gather(*(send(plain(f"/{n}", idempotent=False)) for n in range(5)))
+        assert len(server.wires) == 5
+        return [response.outcome for response in responses]
+
+    assert virtually(main()) == [OK] * 5
+
+
+def test_a_closed_transport_opens_nothing_and_leaves_nobody_waiting() -> None:
+    """Exchanges, calls that wait for a connection and calls that open one end with it; later calls are a bug."""
+
+    async def main() -> None:
+        server = Hostile(lambda index: [1000.0])
+        async with server.transport(connections=1) as send:
+            tasks = [asyncio.create_task(send(plain(f"/{index}"))) for index in range(3)]
+            await asyncio.sleep(0.1)
+        running, *waiting = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(running, Response)
+        assert running.outcome is LOST
+        assert [type(ended) for ended in waiting] == [asyncio.CancelledError] * 2
+        assert [wire.is_open for wire in server.wires] == [False]
+        assert asyncio.get_running_loop().time() < 1.0
+        with pytest.raises(RuntimeError, match="LeanTransport is closed"):
+            await send(plain("/9"))
+        assert len(server.wires) == 1
+        async with send:
+            assert (await send(plain("/9", deadline=0.5))).outcome is LATE
+
+    virtually(main())
+
+
+@pytest.mark.parametrize("heeds_cancellation", [True, False])
+def test_a_connection_that_is_being_opened_when_its_transport_closes_is_not_kept(heeds_cancellation: bool) -> None:
+    async def main() -> None:
+        server = Hostile(lambda index: [good(index)])
+        inner = server.open
+
+        async def slow(make: Any) -> Any:
+            try:
+                await asyncio.sleep(1000.0 if heeds_cancellation else 0.2)
+            except asyncio.CancelledError:
+                if heeds_cancellation:
+                    raise
+            return await inner(make)
+
+        server.open = slow  # type: ignore[method-assign]
+        async with server.transport() as send:
+            task = asyncio.create_task(send(plain("/0")))
+            await asyncio.sleep(0.1)
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+        if heeds_cancellation:
+            assert isinstance(ended, asyncio.CancelledError)
+        else:
+            assert isinstance(ended, Response)
+            assert (ended.outcome, ended.error) == (LOST, "the transport was closed before the exchange was over")
+        assert [wire.is_open for wire in server.wires] == [False] * (not heeds_cancellation)
+        assert asyncio.get_running_loop().time() < 1.0
+
+    virtually(main())
 
 
 @pytest.mark.parametrize("loop", LOOPS)

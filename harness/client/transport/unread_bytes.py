@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import select
 import termios
 
 JUST_READ_S = 0.001  # this soon after an exchange the loop has just read all bytes, so the kernel is not asked
@@ -15,3 +16,10 @@ def unread(fd: int) -> bool:
         return fcntl.ioctl(fd, termios.FIONREAD, _NOTHING) != _NOTHING
     except OSError:
         return True
+
+
+def readable(fd: int) -> bool:
+    """Whether a read would return at once: bytes, the end of the connection, or its error."""
+    asked = select.poll()
+    asked.register(fd, select.POLLIN)
+    return bool(asked.poll(0))

@@ -90,13 +90,18 @@ def opened(part: Path) -> Iterator[IO[bytes]]:
 def frames_of(path: Path, dtype: np.dtype[Any]) -> Iterator[tuple[np.ndarray[Any, np.dtype[Any]] | None, bool]]:
     """The frames of a record file with all its segments: rows, or None if they are damaged, and whether all is sound.
 
-    Raises ValueError for a header that is damaged or of other rows.
+    Raises ValueError for a header of other rows, and for a damaged one of the file that is written. A closed segment
+    was begun with a whole header: one without it is damaged, and the next ones are read.
     """
     for part in parts_of(path):
         try:
             with opened(part) as file:
                 yield from _frames_in(file, part, dtype)
         except (OSError, EOFError, zlib.error):
+            yield None, False
+        except ValueError as error:
+            if part == path or isinstance(error, OtherRowsError):
+                raise
             yield None, False
 
 

@@ -103,8 +103,11 @@ class RayEngine:
 
     async def start(self, order: Order) -> RayContact:
         """An actor, on the node with the fewest."""
-        actor = self._ray.remote(RayWorker).options(num_cpus=0, max_restarts=0, scheduling_strategy="SPREAD")
-        contact = RayContact(self._ray, actor.remote(packed(order)))
+        try:
+            actor = self._ray.remote(RayWorker).options(num_cpus=0, max_restarts=0, scheduling_strategy="SPREAD")
+            contact = RayContact(self._ray, actor.remote(packed(order)))
+        except self._ray.exceptions.RayError as error:
+            raise WorkerLostError(f"no actor on the Ray cluster: {_first_line(error)}") from error
         self._contacts.append(contact)
         return contact
 

@@ -43,7 +43,8 @@ and their share is tolerated (tolerance.py).
 
 *Outages* (outage.py). If nothing at all is accepted, that is an outage or a spent quota, and says nothing about the
 number in flight. The state from before the first failure is restored when the server accepts an attempt again; until
-then probes are sent, at intervals that grow.
+then probes are sent, at intervals that grow. An outage may be too short to show that. Then it is known by the older
+attempts that ended before a new one was accepted (search.py): a full server takes a new one for each that ends.
 
 *Reports* (reported_queue.py). If the server reports how long requests waited, or answers with streams, the waiting
 attempts are known, and the search is not needed.

@@ -25,7 +25,7 @@ class AnswerHeaders(Mapping[str, str]):
         found = self._read
         if found is None:
             found = self._read = {}
-            for line in self._head.split(b"\n")[1:]:
+            for line in self._head.lstrip(b"\r\n").split(b"\n")[1:]:
                 name, _, value = line.partition(b":")
                 if name:
                     found.setdefault(_text(name).lower(), _text(value))
@@ -49,10 +49,14 @@ def _text(value: bytes) -> str:
 
 
 def head_of(data: bytes, skipped: int) -> bytes:
-    """The lines of the head in these bytes, after so many informational ones. Lines may end with LF alone."""
+    """The lines of the head in these bytes, after so many informational ones. Lines may end with LF alone.
+
+    Blank lines may come before each head: the parser accepts them.
+    """
+    data = data.lstrip(b"\r\n")
     for _ in range(skipped):
         found = _BLANK_LINE.search(data)
-        data = data if found is None else data[found.end() :]
+        data = data if found is None else data[found.end() :].lstrip(b"\r\n")
     end = data.find(b"\r\n\r\n")
     head = data[:end]
     if end >= 0 and head.find(b"\n\n") < 0 and head.find(b"\n\r\n") < 0:

@@ -21,7 +21,7 @@ from harness.client.errors import BadResponse
 from harness.client.transport.answer_reader import LINE_MAX
 from harness.client.transport.lean.answer import Answer
 from harness.client.transport.lean.lost import ExpiredError, lost
-from harness.client.transport.unread_bytes import unread
+from harness.client.transport.unread_bytes import readable, unread
 from harness.client.types import Request, Response
 
 QUIET_MAX = 256 * 1024  # bytes of heads, trailers and chunk sizes without a byte of a body between them
@@ -110,6 +110,10 @@ class Connection(Answer, asyncio.Protocol):
     def usable(self, now: float, keepalive_s: float) -> bool:
         """Whether the next exchange may begin on this connection, which is idle for a while."""
         return now - self.idle_since < keepalive_s and not (self._fd >= 0 and unread(self._fd))
+
+    def is_open(self) -> bool:
+        """Whether the connection is in step and the server has not closed it, as far as the kernel knows."""
+        return not (self.gone or self._transport.is_closing() or (self._fd >= 0 and readable(self._fd)))
 
     def idle_left_s(self, now: float, keepalive_s: float) -> float:
         """Seconds until the idle connection has to be closed; 0 or less if it is time."""
@@ -203,6 +207,7 @@ class Connection(Answer, asyncio.Protocol):
 
 
 def _ends_with_lf(data: bytes) -> bool:
-    """Whether the first line ends with LF alone."""
+    """Whether the first line that is not blank ends with LF alone."""
+    data = data.lstrip(b"\r\n")
     end = data.find(b"\n")
     return end > 0 and data[end - 1 : end] != b"\r"

@@ -3,7 +3,9 @@
 Rules of this file
   1. Connections are given to callers in the order in which they asked: one that becomes free, or the place of one that
      is closed, is handed over, so a later caller cannot take it.
-  2. One timer for all idle connections: they become idle in the order in which they expire.
+  2. A connection is handed over one turn of the loop after its answer ended, if it is still open then: many servers
+     close right after an answer without saying so.
+  3. One timer for all idle connections: they become idle in the order in which they expire.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from harness.base.clock import Clock
 from harness.client.transport.lean.connection import Connection
+from harness.client.transport.lean.lost import LostError
 from harness.client.transport.unread_bytes import JUST_READ_S
 
 
@@ -39,6 +43,9 @@ class Pool:
         self._open = 0
         self._all: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
+        # Calls that open a connection.
+        self._dialling: set[asyncio.Task[Any]] = set()
+        self.is_closed = False
 
     def idle(self, now: float) -> Connection | None:
         """The kept connection that was idle the longest; None if there is none, or if others wait for one."""
@@ -57,9 +64,10 @@ class Pool:
 
     async def connection(self, *, fresh: bool = False) -> Connection:
         """A new connection; with a bound also the next one that becomes free, unless `fresh`. Raises OSError."""
+        self._check_open()
         if self._most and (self._waiting or self._open >= self._most):
             kept = await self._turn()
-            if kept is not None and not fresh:
+            if kept is not None and not fresh and not kept.gone:
                 return kept
             if kept is not None:
                 # Its place is taken by the new one.
@@ -68,23 +76,19 @@ class Pool:
         else:
             self._open += 1
         try:
-            connection = await self._dial()
+            return await self._dialled()
         except BaseException:
             self._left()
             raise
-        self._all.add(connection)
-        return connection
 
     def put_back(self, connection: Connection, reusable: bool) -> None:
         """The exchange on this connection is over."""
-        if not reusable:
+        if not reusable or self.is_closed:
             self._drop(connection)
-        elif self._waiting and (waiter := self._next()) is not None:
-            waiter.set_result(connection)
+        elif self._waiting:
+            asyncio.get_running_loop().call_soon(self._hand_over, connection)
         else:
-            self._idle.append(connection)
-            if self._timer is None:
-                self._arm(self._keepalive_s)
+            self._keep(connection)
 
     def drop_idle(self) -> None:
         """Close all idle connections: the server closed one of them, so the others are likely to be closed, too."""
@@ -92,7 +96,12 @@ class Pool:
             self._drop(self._idle.pop())
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and cancel the calls that wait for one."""
+        self.is_closed = True
+        while (waiter := self._next()) is not None:
+            waiter.cancel()
+        for task in self._dialling:
+            task.cancel()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -100,6 +109,26 @@ class Pool:
             connection.close()
         self._all.clear()
         self._idle.clear()
+
+    async def _dialled(self) -> Connection:
+        """A new connection."""
+        # Only tasks wait for a connection.
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        self._dialling.add(task)
+        try:
+            connection = await self._dial()
+        finally:
+            self._dialling.discard(task)
+        if self.is_closed:
+            connection.close()
+        self._check_open()
+        self._all.add(connection)
+        return connection
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise LostError("the transport was closed before the exchange was over")
 
     async def _turn(self) -> Connection | None:
         """Wait for a connection; None is the place of one that was closed."""
@@ -116,6 +145,21 @@ class Pool:
             else:
                 self._left()
             raise
+
+    def _hand_over(self, connection: Connection) -> None:
+        """Give a connection, or the place of one that the server has closed, to the first who waits."""
+        if not connection.is_open():
+            self._drop(connection)
+        elif (waiter := self._next()) is not None:
+            waiter.set_result(connection)
+        else:
+            self._keep(connection)
+
+    def _keep(self, connection: Connection) -> None:
+        """A connection becomes idle."""
+        self._idle.append(connection)
+        if self._timer is None:
+            self._arm(self._keepalive_s)
 
     def _next(self) -> asyncio.Future[Connection | None] | None:
         """The first who waits."""

@@ -164,6 +164,8 @@ class LeanTransport(AttemptSend):
         pool, now = self._short_way, self._now
         sent = now()
         if pool is None or request.deadline <= sent or (connection := pool.idle(sent)) is None:
+            if self._pool is not None and self._pool.is_closed:
+                raise RuntimeError("LeanTransport is closed: its `async with` block is over")
             return await super().__call__(request)
         response = Response(Outcome.connection_error, sent=sent)
         if request.progress is not None:
