@@ -39,7 +39,7 @@ def test_a_slower_service_at_the_maximum_does_not_discredit_reports(maximum: int
 def test_a_service_that_slows_down_with_the_doubled_limit_discredits_reports() -> None:
     """A bottleneck that the server does not report: latency is in proportion to the number in flight."""
     limit = Knee()
-    while limit._search.told.is_trusted and limit.value < 256:
+    while limit._search.reported_queue.is_trusted and limit.value < 256:
         feed(limit, 1, 0.01 * limit.value)
     assert limit.value < 16
 
@@ -68,4 +68,4 @@ def test_the_least_time_to_the_first_event_is_forgotten_by_windows() -> None:
     limit = Knee(initial=1, maximum=1)
     feed(limit, 60, 1.0, queue_s=None, first_s=0.1)
     feed(limit, 350, 1.0, queue_s=None, first_s=0.95)
-    assert limit._search.told._least_s == pytest.approx(0.1, rel=0.06)
+    assert limit._search.reported_queue._least_s == pytest.approx(0.1, rel=0.06)

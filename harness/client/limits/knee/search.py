@@ -14,9 +14,9 @@ from harness.client.limits.knee.outage import Outage
 from harness.client.limits.knee.own_knee import OwnKnee
 from harness.client.limits.knee.pacing import Pacing
 from harness.client.limits.knee.plateau import Plateau
+from harness.client.limits.knee.reported_queue import ReportedQueue
 from harness.client.limits.knee.start import Start
 from harness.client.limits.knee.timetable import Timetable
-from harness.client.limits.knee.told import Told
 from harness.client.limits.knee.tolerance import Shares, Tolerance
 from harness.client.limits.knee.window import Measured, Window
 from harness.client.types import Sample
@@ -113,7 +113,7 @@ class Search:
     __slots__ = (
         *("base", "before_failures", "begin", "cause", "ceiling", "changes", "done", "drain", "grow_to", "grown"),
         *("knee", "last", "latency_s", "maximum", "minimum", "more", "outage", "own_knee", "pacing", "phase"),
-        *("plateau", "rate_per_s", "regain", "seek", "shares", "timetable", "told", "tolerance"),
+        *("plateau", "rate_per_s", "regain", "reported_queue", "seek", "shares", "timetable", "tolerance"),
         *("unpaced", "value", "wanted", "window"),
     )
 
@@ -143,7 +143,7 @@ class Search:
         self.regain = 0.0
         # Mean latency, and quantiles of latency, at rest.
         self.latency_s = LATENCY_S
-        # Service time that an earlier run learnt; infinite: none.
+        # When the last window at rest ended, and its measurement; None: there was none.
         self.last: tuple[float, Measured] | None = None
         self.window = Window(self.value, math.nan)
         self.timetable = Timetable()
@@ -157,7 +157,7 @@ class Search:
         self.outage = Outage()
         self.tolerance = Tolerance()
         self.shares = Shares()
-        self.told = Told()
+        self.reported_queue = ReportedQueue()
         self.before_failures: BeforeFailures | None = None
 
     @property

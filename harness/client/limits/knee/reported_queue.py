@@ -1,4 +1,4 @@
-"""What the server says of its queue: the number in flight that keeps a few own attempts waiting; pure.
+"""The queue that the server reports: the number in flight that keeps a few own attempts waiting; pure.
 
 Rules of this file
   1. A server says how long a request waited (`Server-Timing: queue`). For a stream without that, the time to the first
@@ -7,7 +7,8 @@ Rules of this file
      the limit is what is served and the wanted ones. That holds whatever other clients do.
   3. If none waits, more are tried: twice as many until a queue was reported, a quarter more afterwards.
   4. A server may have a bottleneck that it does not report. If doubling adds little throughput and no queue was ever
-     reported, reports are not trusted any more, and the search goes on.
+     reported, reports are not trusted any more, and the search goes on. The service time that is compared is that of
+     an average attempt. It is compared only if the limit did grow.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ AGED = 1.002
 SILENT = 16
 
 
-class Told:
+class ReportedQueue:
     """Windows of answers with a report."""
 
     __slots__ = (
@@ -190,11 +191,11 @@ class Told:
 def follow(search: Search, sample: Sample) -> bool:
     """Learn from a success with a report of the server's queue. True if the limit may have changed."""
     before, now = search.value, sample.done
-    wanted = search.told.learn(sample, before)
+    wanted = search.reported_queue.learn(sample, before)
     if wanted is None:
         return False
     search.ceiling.passed(before, now)
     # Without reports that can be trusted, the search begins.
-    search.phase = "rest" if search.told.is_trusted else "start"
+    search.phase = "rest" if search.reported_queue.is_trusted else "start"
     search.move(wanted, Cause.queue_reported if wanted < before else Cause.no_queue_reported, now)
     return True
