@@ -135,6 +135,12 @@ LENGTHS: dict[str, tuple[list[Piece], Outcome]] = {
     "two codings": ([head("200 OK", None, "Transfer-Encoding: gzip, chunked") + chunked(score(0))], BAD),
     "HTTP/2.0": ([good(0).replace(b"1.1", b"2.0")], BAD),
     "HTTP/0.9": ([good(0).replace(b"1.1", b"0.9")], BAD),
+    "HTTP/2.0, ended by the connection": ([head(length=None).replace(b"1.1", b"2.0") + score(0), END], BAD),
+    "HTTP/0.9, ended by the connection": ([head(length=None).replace(b"1.1", b"0.9") + score(0), END], BAD),
+    "HTTP/2.0 after a blank line": ([b"\r\n" + head(length=None).replace(b"1.1", b"2.0") + score(0), END], BAD),
+    "HTTP/1.0, ended by the connection": ([head(length=None).replace(b"1.1", b"1.0") + score(0), END], OK),
+    "the status 099": ([head("099 OK", len(score(0))) + score(0)], BAD),
+    "the status 000": ([head("000 OK", len(score(0))) + score(0)], BAD),
     "blank lines before it": ([b"\r\n\r\n" + good(0)], OK),
     "nothing": ([END], LOST),
 }
