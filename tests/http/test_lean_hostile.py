@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import tracemalloc
 from collections.abc import Sequence
 
 import msgspec
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.client.transport.lean import connection as lean_connection
+from harness.client.transport.lean.body import WholeBody
 from harness.client.types import Outcome, Request, Response
 from tests.http.hostile import END, RESET, Hostile, Piece, ask, numbered, pieces
 from tests.http.misbehaving import SSE, chunked, head
@@ -133,6 +135,12 @@ LENGTHS: dict[str, tuple[list[Piece], Outcome]] = {
     "two codings": ([head("200 OK", None, "Transfer-Encoding: gzip, chunked") + chunked(score(0))], BAD),
     "HTTP/2.0": ([good(0).replace(b"1.1", b"2.0")], BAD),
     "HTTP/0.9": ([good(0).replace(b"1.1", b"0.9")], BAD),
+    "HTTP/2.0, ended by the connection": ([head(length=None).replace(b"1.1", b"2.0") + score(0), END], BAD),
+    "HTTP/0.9, ended by the connection": ([head(length=None).replace(b"1.1", b"0.9") + score(0), END], BAD),
+    "HTTP/2.0 after a blank line": ([b"\r\n" + head(length=None).replace(b"1.1", b"2.0") + score(0), END], BAD),
+    "HTTP/1.0, ended by the connection": ([head(length=None).replace(b"1.1", b"1.0") + score(0), END], OK),
+    "the status 099": ([head("099 OK", len(score(0))) + score(0)], BAD),
+    "the status 000": ([head("000 OK", len(score(0))) + score(0)], BAD),
     "blank lines before it": ([b"\r\n\r\n" + good(0)], OK),
     "nothing": ([END], LOST),
 }
@@ -232,6 +240,20 @@ def test_what_has_no_end_is_refused(what: str, monkeypatch: pytest.MonkeyPatch) 
     assert server.cut == 1, "the server could not write to the end"
 
 
+def test_a_body_in_many_small_pieces_costs_little_more_than_its_bytes() -> None:
+    """A list of them took sixty times their size."""
+    tracemalloc.start()
+    try:
+        body = WholeBody(None)
+        for number in range(40_000):
+            body.add(number.to_bytes(2))
+        assert tracemalloc.get_traced_memory()[0] < 200_000
+        assert len(body.whole()) == 80_000
+        body.release()
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_slow_drip_is_a_time_out_of_the_whole_exchange(form: str) -> None:
     """Every byte comes in time, the answer does not; the connection is closed."""
@@ -268,6 +290,30 @@ def test_an_answer_before_any_request_is_read_once() -> None:
     responses = virtually(ask(server, numbered(2)))
     assert [response.outcome for response in responses] == [Outcome.rejected] * 2
     assert len(server.wires) == 2
+
+
+EARLY: dict[str, tuple[list[Piece], Outcome]] = {
+    "whole": ([head("503 Full", 2) + b"{}"], Outcome.rejected),
+    "in two pieces": ([head("503 Full", 2), b"{}"], Outcome.rejected),
+    "without a length": ([head("503 Full", None) + b"{}"], Outcome.rejected),
+    "cut off": ([head("503 Full", 20) + b"{}"], LOST),
+    "half a head": ([head("503 Full", 20)[:30]], LOST),
+    "nothing": ([], LOST),
+}
+
+
+@pytest.mark.parametrize("end", [END, RESET])
+@pytest.mark.parametrize("case", EARLY)
+def test_an_answer_that_comes_with_its_close_before_the_request_is_read(case: str, end: str) -> None:
+    """A full server refuses and closes while the connection is still being handed to its request."""
+    parts, outcome = EARLY[case]
+    server = Hostile(lambda index: [], greeting=[*parts, end])
+    (response,) = virtually(ask(server, [plain("/0", idempotent=False)]))
+    assert server.written == []
+    if (case, end) == ("without a length", RESET):
+        outcome = LOST
+    assert response.outcome is outcome, response.error
+    assert (response.error is None) is (outcome is OK)
 
 
 def test_a_greeting_of_another_protocol_is_a_bad_response() -> None:

@@ -433,6 +433,22 @@ def test_a_request_that_cannot_be_written_leaves_its_connection_as_it_was() -> N
     virtually(main())
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_connection_is_used_again_after_an_answer_that_the_task_cannot_read(kept: bool) -> None:
+    """On a new and on a kept connection; later than just after it, too."""
+
+    async def main() -> None:
+        server = Hostile(lambda index: [head(length=4) + b"{no}"] if index == 7 else [good(index)])
+        async with server.transport() as send:
+            for index in (1,) * kept + (7, 2, 7, 3):
+                response = await send(plain(f"/{index}"))
+                assert response.outcome is (Outcome.bad_response if index == 7 else OK)
+                await asyncio.sleep(1.0)
+        assert len(server.wires) == 1
+
+    virtually(main())
+
+
 def test_a_deadline_is_kept_on_a_kept_connection() -> None:
     async def main() -> None:
         server = Hostile(lambda index: [good(index)] if index == 0 else [3.0, score(index)])

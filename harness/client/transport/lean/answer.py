@@ -87,6 +87,8 @@ class Answer:
         if self._finished:
             return
         status: int = self._parser.get_status_code()
+        if status < 100:
+            raise BadResponse(f"an answer with the status {status:03}; a status is at least 100")
         if status < 200 and status != SWITCHING:
             self._informational += 1
             if self._informational > INFORMATIONAL_MAX:
@@ -101,6 +103,9 @@ class Answer:
         request, response = self._request, self._response
         self._status = response.status = status
         response.first_byte = self._at
+        if head[:7] != b"HTTP/1.":
+            # Mostly it is a blank line that came before the head.
+            self._check_version()
         response.headers = headers = AnswerHeaders(head)
         lower = head.lower()
         # `in` costs twice as much: it tries a number first.
@@ -136,7 +141,6 @@ class Answer:
         if self._finished or not self._status:
             return
         if not self._parser.should_keep_alive():
-            self._check_version()
             self.in_step = False
         self._finished = True
 

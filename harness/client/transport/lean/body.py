@@ -12,22 +12,23 @@ from harness.client.types import Request, Response
 class WholeBody:
     """Collects a body that comes in several pieces, or encoded."""
 
-    __slots__ = ("_decode", "_held", "_pieces")
+    __slots__ = ("_data", "_decode", "_held")
 
     def __init__(self, decode: Decoder | None) -> None:
         self._decode = decode
         self._held = Held(BODY_MAX)
-        self._pieces: list[bytes] = []
+        # Not a list: an object for each small piece costs much more than its bytes.
+        self._data = bytearray()
 
     def add(self, piece: bytes) -> None:
         """Bytes of the body; raises BadResponse if there are too many, or if they are damaged."""
-        self._pieces.append(_plain(piece, self._decode, self._held))
+        self._data += _plain(piece, self._decode, self._held)
 
     def whole(self) -> bytes:
         """The body; raises BadResponse if its encoding broke off."""
         if self._decode is not None:
             self._decode.close()
-        return b"".join(self._pieces)
+        return bytes(self._data)
 
     def release(self) -> None:
         """The exchange is over: its bytes no longer count."""

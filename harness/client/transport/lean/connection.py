@@ -12,6 +12,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+from math import isnan
 from typing import Any
 
 import httptools
@@ -31,7 +32,19 @@ AT_ONCE = 16_384  # bytes of a request that the kernel takes in one go
 class Connection(Answer, asyncio.Protocol):
     """The protocol of one connection."""
 
-    __slots__ = ("_early", "_fd", "_loop", "_now", "_size", "_transport", "_used", "_waiter", "gone", "idle_since")
+    __slots__ = (
+        "_cause",
+        "_early",
+        "_fd",
+        "_loop",
+        "_now",
+        "_size",
+        "_transport",
+        "_used",
+        "_waiter",
+        "gone",
+        "idle_since",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, now: Clock) -> None:
         super().__init__()
@@ -41,6 +54,8 @@ class Connection(Answer, asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         # Bytes that came before the first exchange.
         self._early = b""
+        # What ended the connection after them.
+        self._cause: Exception | None = None
         # For an exchange before this one.
         self._used = False
         # Bytes of the request.
@@ -60,14 +75,12 @@ class Connection(Answer, asyncio.Protocol):
         self.is_plain = True
         self._size = len(message)
         waiter = self._waiter = self._loop.create_future()
-        if self.gone:
-            self._fail(lost(None, used=self._used, heard=False))
-            return waiter
-        self._transport.write(message)
         if self._early:
-            data, self._early = self._early, b""
-            self.data_received(data)
-            self.in_step = False
+            self._replay(message)
+        elif self.gone:
+            self._fail(lost(None, used=self._used, heard=False))
+        else:
+            self._transport.write(message)
         return waiter
 
     def expire(self) -> None:
@@ -88,7 +101,7 @@ class Connection(Answer, asyncio.Protocol):
         return waiter
 
     def end(self, now: float) -> bool:
-        """The exchange is over; whether the connection may be used again."""
+        """The exchange is over, NaN if it was cancelled; whether the connection may be used again."""
         self._waiter = None
         self.idle_since = now
         self._used = True
@@ -98,7 +111,7 @@ class Connection(Answer, asyncio.Protocol):
         # An idle connection keeps no answer alive.
         self._request = self._response = None
         self.body = b""
-        if self.gone or not (self._finished and self.in_step):
+        if self.gone or isnan(now) or not (self._finished and self.in_step):
             return False
         if self._size > AT_ONCE and self._transport.get_write_buffer_size():
             # The rest of the request would be read as the next one.
@@ -155,6 +168,14 @@ class Connection(Answer, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True
+        if self._early:
+            # They may be an answer, which the first exchange reads.
+            self._cause = exc
+        else:
+            self._ended(exc)
+
+    def _ended(self, exc: Exception | None) -> None:
+        """No byte comes any more."""
         self._parser = None
         if self._waiter is None or self._waiter.done():
             return
@@ -163,6 +184,16 @@ class Connection(Answer, asyncio.Protocol):
             self._waiter.set_result(None)
         else:
             self._fail(lost(exc, used=self._used, heard=self._at >= 0))
+
+    def _replay(self, message: bytes) -> None:
+        """The first exchange: the bytes that came before it may be its answer."""
+        if not self.gone:
+            self._transport.write(message)
+        data, self._early = self._early, b""
+        self.data_received(data)
+        self.in_step = False
+        if self.gone:
+            self._ended(self._cause)
 
     def _unrequested(self, data: bytes) -> None:
         """Bytes outside an exchange."""

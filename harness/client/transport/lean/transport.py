@@ -273,6 +273,8 @@ class LeanTransport(AttemptSend):
             self._streamed(request, response, events)
         elif response.status in request.answered:
             whole = connection.whole
+            # The exchange is over also if the task cannot read its answer.
+            response.done = self._now()
             response.answers = plain_answers_of(request, connection.body if whole is None else whole.whole())
             response.outcome = Outcome.ok
             response.done = self._now()
