@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from harness.client.errors import SettingError
+from harness.client.transport.blocking import BlockingTransport
 from harness.client.transport.endpoint import Access
 from harness.client.transport.lean import LeanTransport, dial
 from harness.client.transport.lean.transport import KEEPALIVE_S
@@ -447,6 +448,32 @@ def test_a_connection_is_used_again_after_an_answer_that_the_task_cannot_read(ke
         assert len(server.wires) == 1
 
     virtually(main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_unix_socket_that_cannot_be_opened_is_named(loop: str, tmp_path: Path) -> None:
+    """One that is missing, and one where nobody listens."""
+    left = tmp_path / "left.sock"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(left))
+
+    async def error(path: Path) -> str | None:
+        async with LeanTransport(f"unix:{path}") as send:
+            response = await send(plain())
+        assert response.outcome is LOST
+        return response.error
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        missing = tmp_path / "no.sock"
+        assert runner.run(error(missing)) == f"No such file or directory (Unix socket {missing})"
+        assert runner.run(error(left)) == f"Connection refused (Unix socket {left})"
+
+
+@pytest.mark.parametrize("transport", [LeanTransport, BlockingTransport])
+def test_a_target_whose_path_holds_a_blank_is_a_wrong_setting(transport: Callable[[str], object]) -> None:
+    """At the start, and not a bad response for each request."""
+    with pytest.raises(SettingError, match="the path of the target, '/a b', holds a blank"):
+        transport("http://127.0.0.1:9/a b/")
 
 
 def test_a_deadline_is_kept_on_a_kept_connection() -> None:

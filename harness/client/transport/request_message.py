@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness.client.errors import SettingError
 from harness.client.transport.endpoint import merged
 from harness.client.transport.outcomes import joined
 from harness.client.types import Request
 
 # Without a Content-Length where there is no body.
 _BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+_NOT_IN_A_PATH = " \r\n\t\0"
 HEADS_MAX = 2_048  # that are kept; a task may put a field of each item into its path
 
 
@@ -31,6 +33,10 @@ class RequestMessage:
     """Writes requests to one server. `base` comes before each path; `headers` go along with every request."""
 
     def __init__(self, base: str, headers: dict[str, str]) -> None:
+        if any(mark in base for mark in _NOT_IN_A_PATH):
+            raise SettingError(
+                f"the path of the target, {base!r:.100}, holds a blank, a line end or a NUL; a blank is written %20"
+            )
         self._base = base
         self._headers = headers
         self._fixed = _header_lines(headers)
@@ -52,7 +58,7 @@ class RequestMessage:
     def _first(self, method: str, path: str) -> bytes:
         """The first line."""
         target = joined(self._base, path)
-        if any(mark in target for mark in " \r\n\t\0"):
+        if any(mark in target for mark in _NOT_IN_A_PATH):
             raise ValueError(f"the path {target!r:.100} holds a blank, a line end or a NUL")
         return f"{method} {target} HTTP/1.1\r\n".encode()
 

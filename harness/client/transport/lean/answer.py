@@ -90,9 +90,7 @@ class Answer:
         if status < 100:
             raise BadResponse(f"an answer with the status {status:03}; a status is at least 100")
         if status < 200 and status != SWITCHING:
-            self._informational += 1
-            if self._informational > INFORMATIONAL_MAX:
-                raise BadResponse(TOO_MANY_INFORMATIONAL)
+            self._count_informational(status)
             return
         data, self._begun = self._begun, b""
         end = data.find(b"\r\n\r\n")
@@ -122,6 +120,14 @@ class Answer:
             self._finished, self.in_step = True, self.in_step and self._parser.should_keep_alive()
         elif request.stream or lower.find(b"-encoding:") >= 0:
             self._open_body(headers)
+
+    def _count_informational(self, status: int) -> None:
+        """A head that is not the answer yet."""
+        if status < 100:
+            raise BadResponse(f"an answer with the status {status:03}; a status is at least 100")
+        self._informational += 1
+        if self._informational > INFORMATIONAL_MAX:
+            raise BadResponse(TOO_MANY_INFORMATIONAL)
 
     def on_body(self, piece: bytes) -> None:
         """Bytes of a body."""

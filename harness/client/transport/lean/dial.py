@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import ssl
 from collections.abc import Callable
 
 from harness.client.transport.lean.addresses import Addresses
 from harness.client.transport.lean.connection import Connection
+from harness.client.transport.lean.lost import LostError
 from harness.client.transport.open_files import TOO_MANY
 
+# Nothing there, nobody listens, no permission, not a socket.
+_NO_SOCKET = {errno.ENOENT, errno.ECONNREFUSED, errno.EACCES, errno.ENOTSOCK, errno.ENOTDIR}
 ADDRESS_S = 1.0  # time for an address before the next one is tried
 
 
@@ -32,10 +37,7 @@ class Dial:
     async def open(self, make: Callable[[], Connection]) -> Connection:
         """A new connection; raises OSError, and with several addresses that of the first one."""
         if self._socket_path is not None:
-            _, connection = await asyncio.get_running_loop().create_unix_connection(
-                make, self._socket_path, ssl=self._tls, server_hostname=self._name
-            )
-            return connection
+            return await self._connected_unix(make, self._socket_path)
         addresses = await self._addresses.all()
         if len(addresses) == 1:
             return await self._connected(make, addresses[0])
@@ -61,6 +63,18 @@ class Dial:
     def _name(self) -> str | None:
         """The name that TLS checks."""
         return self._host if self._tls is not None else None
+
+    async def _connected_unix(self, make: Callable[[], Connection], path: str) -> Connection:
+        try:
+            _, connection = await asyncio.get_running_loop().create_unix_connection(
+                make, path, ssl=self._tls, server_hostname=self._name
+            )
+        except OSError as error:
+            if error.errno not in _NO_SOCKET:
+                raise
+            # The system does not name the path.
+            raise LostError(f"{os.strerror(error.errno)} (Unix socket {path})") from None
+        return connection
 
     async def _connected(self, make: Callable[[], Connection], address: str) -> Connection:
         _, connection = await asyncio.get_running_loop().create_connection(
