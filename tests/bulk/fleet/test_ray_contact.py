@@ -45,7 +45,7 @@ class Handle:
 class StandIn:
     """The part of Ray that the engine uses."""
 
-    exceptions = SimpleNamespace(RayError=LostError)
+    exceptions = SimpleNamespace(RayError=LostError, GetTimeoutError=TimeoutError)
     util = SimpleNamespace(
         scheduling_strategies=SimpleNamespace(NodeAffinitySchedulingStrategy=lambda node, soft: (node, soft))
     )
