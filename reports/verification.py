@@ -46,12 +46,13 @@ def table(found: Verification) -> list[list[str]]:
 def _cells(row: VerifiedRow) -> list[str]:
     if row.figure == "refused":
         error = "–" if row.error is None else f"{100 * row.error:+.1f} points"
-        values = [units.share(row.measured), units.share(row.played)]
+        show = units.share
         bounds = [f"{100 * row.floor:.1f} points", f"{100 * row.tolerance:.0f} points"]
     else:
         error = "–" if row.error is None else f"{row.error:+.1%}"
         show = units.rate if row.figure == "rate" else units.seconds
-        values, bounds = [show(row.measured), show(row.played)], [f"{row.floor:.1%}", f"{row.tolerance:.0%}"]
+        bounds = [f"{row.floor:.1%}", f"{row.tolerance:.0%}"]
+    values = ["–" if value is None else show(value) for value in (row.measured, row.played)]
     status = row.status + (f" (x {row.sensitivity:.3g})" if row.sensitivity else "")
     return [row.load, TITLES.get(row.figure, row.figure), *values, error, *bounds, status]
 

@@ -32,7 +32,8 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
 
     Poisson arrivals at 0.3, 0.6 and 0.8 of the capacity, another mix of lengths, and a burst are played on the server
     and on a mock, with the same schedules, in alternation. Each error stands beside the server's own noise. The profile
-    gets the errors as its proof. Exit codes: 0 supported, 1 refuted, 5 not established.
+    gets the errors as its proof. Exit codes: 0 supported, 1 refuted, 5 not established
+    or the server fails.
 
     \b
     paceline verify --server my-server.toml --target http://127.0.0.1:8000
@@ -42,7 +43,7 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
     from harness.cli.streams import check_json_output
     from harness.client.transport.connection_settings import ConnectionSettings
-    from harness.fitting.verifier import VerifySettings, verify
+    from harness.fitting.verifier import NotVerified, VerifySettings, verify
 
     check_json_output(as_json)
     wanted = filled(VerifySettings, options, connection=filled(ConnectionSettings, options))
@@ -54,8 +55,12 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
         if not quiet:
             click.echo(f"verify {count}: {text}", err=True)
 
-    with stopped_as_by_ctrl_c():
-        found = verify(wanted, say)
+    try:
+        with stopped_as_by_ctrl_c():
+            found = verify(wanted, say)
+    except NotVerified as reason:
+        click.echo(f"paceline: the profile cannot be verified, and nothing is written: {reason}", err=True)
+        return EXIT_CODES["not established"]
     with reader_may_leave():
         _show(found, wanted, as_json)
     return EXIT_CODES[found.result.status]
@@ -72,7 +77,10 @@ def _show(found: Verified, wanted: VerifySettings, as_json: bool) -> None:
     data = encode(found.result)
     write_atomically(found.directory / "verification.json", data)
     written = write(found.result, found.directory)
-    if wanted.save and found.profile.proof and Path(wanted.server).suffix == ".toml":
+    if found.failed:
+        loads = ", ".join(found.failed)
+        click.echo(f"paceline: no proof is written, because requests failed under: {loads}", err=True)
+    elif wanted.save and found.profile.proof and Path(wanted.server).suffix == ".toml":
         write_profile(proven(found.profile, found.result), Path(wanted.server))
     if as_json:
         sys.stdout.buffer.write(data)

@@ -38,7 +38,7 @@ EXPECTED = "errors"
 
 STAMPS = 9
 _LATER, _LATER_S = 4, 0.0037
-_QUEUE = re.compile(r"\bqueue;dur=([0-9.]+)")
+_QUEUE = re.compile(r"\bqueue;dur=([0-9]{1,12}(?:\.[0-9]{1,12})?)(?![0-9.eE])")
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -114,8 +114,7 @@ class Bench:
             found = []
             for index in range(STAMPS):
                 response = await send(task.request([Item(index, made.data(task, index, case.seed), task)]))
-                stamp = _QUEUE.search(response.server_timing or "")
-                found.append(float(stamp.group(1)) / 1e3 if stamp else 0.0)
+                found.append(queue_stamp_s(response.server_timing or ""))
             return found
 
         return float(np.median(self._session.server.ask(some)))
@@ -163,6 +162,12 @@ class Bench:
             gaps,
             owners,
         )
+
+
+def queue_stamp_s(header: str) -> float:
+    """Seconds in the queue, as Server-Timing says; 0 if it does not say, or not in a number."""
+    stamp = _QUEUE.search(header)
+    return float(stamp.group(1)) / 1e3 if stamp else 0.0
 
 
 def shapes_of(case: CaseSpec, count: int) -> list[Shape]:

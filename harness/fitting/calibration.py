@@ -17,11 +17,10 @@ from harness.measure.result import Reason
 
 LEVELS = (2, 4, 8, 16, 32)
 BURST = 512
-BUDGET_S = 300.0
 WARM_S = 2.0
 WARM_WINDOWS_MAX = 10
 AGREE = 0.05
-"""Windows agree if their mean latencies differ by less."""
+"""Windows agree if their median latencies differ by less."""
 DRIFT_MAX = 0.03
 TRIES = 2
 """A load with an invalid verdict is played once more."""
@@ -73,10 +72,8 @@ class Calibration:
     # Retry-After of refusals, as far as they had one.
     waits_told: list[float | None] = field(default_factory=list)
     queue_s: float = 0.0  # of a request alone, as the server says
-    warm_windows: int = 0
     settled: bool = False
     problems: list[Reason] = field(default_factory=list)
-    took_s: float = 0.0
 
     @property
     def all(self) -> list[Seen]:
@@ -87,18 +84,24 @@ class Calibration:
     @property
     def drift(self) -> float:
         """How much slower the server was at the end than at the beginning, as a share."""
-        if self.idle is None or self.idle_again is None:
+        before, after = self._lone_ratios()
+        if not len(before) or not len(after):
             return 0.0
-        before, after = _ratios(self.idle, self.idle_again)
         return float(np.median(after) / np.median(before) - 1)
 
     @property
     def drift_noise(self) -> float:
         """The standard error of the drift, from the scatter of the idle latencies."""
-        if self.idle is None or self.idle_again is None:
+        parts = self._lone_ratios()
+        if not all(map(len, parts)):
             return 0.0
-        parts = _ratios(self.idle, self.idle_again)
         return 1.2533 * float(np.sqrt(sum(part.var() / len(part) for part in parts)))
+
+    def _lone_ratios(self) -> tuple[Floats, Floats]:
+        """Of the answers to lone requests at the beginning and at the end. A refusal takes no service time."""
+        if self.idle is None or self.idle_again is None:
+            return np.empty(0), np.empty(0)
+        return _ratios(self.idle.part(self.idle.ok), self.idle_again.part(self.idle_again.ok))
 
 
 def _ratios(one: Seen, other: Seen) -> tuple[Floats, Floats]:
@@ -129,10 +132,19 @@ class Calibrating:
     def run(self) -> Calibration:
         """All of them. Raises KeyboardInterrupt."""
         found, plan = self._found, self._plan
-        self._warm()
+        warm = self._warm()
+        if not warm.ok.any() and not warm.refused.any():
+            # A server that hangs, fails or refuses the key gets no further load.
+            found.idle = warm
+            return found
         if self._white_box:
             found.queue_s = self._bench.queue_s(plan.mixed)
+            # Those of the warm-up and of the stamps belong to no load.
+            self._bench.batches()
         found.idle = self._play("idle", plan.mixed, 1, plan.idle_s)
+        if not found.idle.ok.any():
+            # Nothing can be fitted to a server that does not answer even one request at a time.
+            return found
         refused = bool(found.idle.refused.any())
         for level in LEVELS:
             if refused:
@@ -147,20 +159,22 @@ class Calibrating:
             self._say("Retry-After of refusals")
             found.waits_told = self._bench.waits_told(plan.mixed, len(found.burst))
         found.idle_again = self._play("idle again", plan.mixed, 1, plan.idle_s / 2)
-        found.took_s = time.monotonic() - self._began
         return found
 
-    def _warm(self) -> None:
-        """Load until three windows agree."""
-        means: list[float] = []
+    def _warm(self) -> Seen:
+        """Load until three windows agree, or nothing is answered, or the time is over; the last window."""
+        medians: list[float] = []
         for window in range(WARM_WINDOWS_MAX):
             seen = self._play(f"warm-up {window + 1}", self._plan.mixed, 2, WARM_S, counts=False)
-            means.append(float(np.median(seen.latency[seen.ok])) if seen.ok.any() else np.nan)
-            last = means[-3:]
+            medians.append(float(np.median(seen.latency[seen.ok])) if seen.ok.any() else np.nan)
+            over = time.monotonic() - self._began > self._plan.time_s
+            if over or not (seen.ok.any() or seen.refused.any()):
+                break
+            last = medians[-3:]
             if len(last) == 3 and max(last) <= min(last) * (1 + AGREE):
                 self._found.settled = True
                 break
-        self._found.warm_windows = len(means)
+        return seen
 
     def _burst(self) -> Seen:
         answered = max(self._rate(seen) for seen in self._found.all)
@@ -170,7 +184,9 @@ class Calibrating:
 
     def _arrivals(self) -> Seen:
         """Arrivals above the rate that the server has answered so far."""
-        rate = 1.5 * max(self._rate(seen.before_refusals()) for seen in self._found.all)
+        answered = max(self._rate(seen.before_refusals()) for seen in self._found.all)
+        # A server may refuse the first request of each load.
+        rate = 1.5 * (answered or max(self._rate(seen) for seen in self._found.all))
         load = Load(f"arrivals at {rate:.3g}/s", self._plan.mixed, rate_per_s=rate, seconds=self._plan.level_s)
         return self._played_well(load)
 

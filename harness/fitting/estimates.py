@@ -32,6 +32,8 @@ _LINGER_MIN = 0.02
 """A shorter share of the latency of a request alone is no linger time."""
 _SHORT = 700
 """Requests of each load by which structures are told apart."""
+LONE_MIN = 2
+"""Fewest answers to lone requests, and of any load that counts."""
 _MOST = 6
 """Most structures that are simulated."""
 _ALIKE = 0.08
@@ -46,7 +48,8 @@ def fits(calibration: Calibration, tolerance_s: float, fixed: Fixed | None = Non
     assert calibration.burst is not None  # noqa: S101 - a calibration has one
     bounds = refusals(calibration.burst, calibration.arrivals, [one for one in calibration.all if one.concurrency])
     bounds = with_waits(bounds, calibration.waits_told)
-    loads = [seen for seen in (_usable(one) for one in calibration.all) if len(seen) >= 2]
+    # The first is the idle load, without which there is no fit.
+    loads = [seen for seen in (_usable(one) for one in calibration.all) if len(seen) >= LONE_MIN]
     if loads[0].shapes[0].output:
         return [_of_streams(loads, bounds)]
     if calibration.batches:
@@ -67,8 +70,8 @@ def _as_good(one: Fit, best: Fit) -> bool:
 
 
 def _usable(seen: Seen) -> Seen:
-    """Answered requests; of a closed loop only those before the first refusal."""
-    part = seen.before_refusals() if 0 < seen.concurrency < 64 else seen
+    """Answered requests; of a closed loop only those before the first refusal, unless they are alone in any case."""
+    part = seen.before_refusals() if 1 < seen.concurrency < 64 else seen
     return part.part(part.ok)
 
 
@@ -206,6 +209,7 @@ def of_log(calibration: Calibration, bounds: Refusals, fixed: Fixed) -> Fit:
     batches = [one for load in loads for one in load]
     idle, alone = calibration.idle, calibration.batches.get(calibration.idle.name if calibration.idle else "", [])
     assert idle is not None  # noqa: S101 - a calibration has one
+    idle = idle.part(idle.ok)
     overheads = white_box.overheads(idle, alone) if alone else np.zeros(1)
     overhead_s = float(overheads.mean())
     linger_s = calibration.queue_s if calibration.queue_s > white_box.LINGER_MIN_S else 0.0

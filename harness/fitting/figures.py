@@ -83,10 +83,13 @@ def steadiness(seen: Seen, windows: int = 8) -> float:
     if len(seen) < 20 * windows:
         return 1.0
     done = np.sort(seen.done[seen.ok])
+    if not len(done):
+        return 0.0
     # The end of a closed loop has fewer in flight.
     done = done[: len(done) - seen.concurrency] if seen.concurrency < len(done) else done
     counts, _ = np.histogram(done, bins=windows, range=(float(seen.sent.min()), float(done[-1])))
-    return float(counts.min() / np.median(counts))
+    usual = float(np.median(counts))
+    return float(counts.min()) / usual if usual else 0.0
 
 
 BLOCKS = 16
@@ -133,7 +136,9 @@ def _scatter(one: _Blocks, other: _Blocks) -> dict[str, float]:
 
 
 def _of_draw(blocks: Sequence[Floats], draw: Any, share: float) -> float:
-    return float(np.quantile(np.concatenate([blocks[place] for place in draw]), share))
+    """The figure of the drawn blocks; 0 if there is no answer in any of them."""
+    drawn = np.concatenate([blocks[place] for place in draw])
+    return float(np.quantile(drawn, share)) if len(drawn) else 0.0
 
 
 def _blocks(seen: Seen) -> _Blocks:

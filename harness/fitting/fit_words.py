@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.fitting.calibration import AGREE, WARM_WINDOWS_MAX
 from harness.fitting.figures import Figures, relative
 from harness.fitting.fitter import Fitted
 from harness.fitting.parameters import Estimate
@@ -15,6 +16,11 @@ COLUMNS = (
     ("ttft_p50", "TTFT"),
     ("itl_p50", "ITL"),
     ("refused", "refused"),
+)
+
+UNSETTLED = (
+    f"the median latencies of three windows in succession differed by more than {AGREE:.0%}, in {WARM_WINDOWS_MAX} "
+    "windows; the server may still change"
 )
 
 
@@ -32,6 +38,8 @@ def table(found: Fitted) -> str:
         f"loss {found.loss:.1%} (root mean square of these errors; below 2 % is good), "
         f"drift of the server {found.calibration.drift:+.1%}"
     )
+    if not found.calibration.settled:
+        lines.append(f"the warm-up did not settle: {UNSETTLED}")
     lines += [f"invalid: {one.case}: {one.text}" for one in found.calibration.problems]
     return "\n".join(lines)
 
@@ -64,6 +72,7 @@ def as_data(found: Fitted) -> dict[str, Any]:
             for name, one, other in found.pairs
         ],
         "loss": found.loss,
+        "warm_up_settled": found.calibration.settled,
         "drift": found.calibration.drift,
         "refused": list(found.refused),
         "proof": found.profile.proof,

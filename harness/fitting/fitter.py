@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Virtual, bench
 from harness.fitting.calibration import Calibrating, Calibration, Plan
 from harness.fitting.estimates import fits
-from harness.fitting.figures import IN_LOSS, Figures, loss, relative
+from harness.fitting.figures import Figures, loss
 from harness.fitting.loads import Lengths, Load
 from harness.fitting.parameters import Estimate, Fit, Fixed
 from harness.fitting.profile_file import profile_of, with_proof
@@ -160,7 +161,7 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     assert idle is not None  # noqa: S101 - a calibration has one
     own_s = 0.0 if simulated else _own_s(wanted, idle, say)
     say("fitting")
-    tolerance_s = _VIRTUAL_S if simulated else max(_TOGETHER_MIN_S, _TOGETHER * float(np.median(idle.latency)))
+    tolerance_s = _VIRTUAL_S if simulated else max(_TOGETHER_MIN_S, _TOGETHER * float(np.median(idle.latency[idle.ok])))
     candidates = fits(calibration, tolerance_s, Fixed(wanted.workers, wanted.batch_items))
     measured = [(calibration.loads[seen.name], seen) for seen in calibration.all]
     task = streaming(wanted.task)
@@ -229,6 +230,7 @@ def _proof(
         "machine": str(environment.get("cpu_model") or environment.get("simulated", ""))[:120],
         "cores": environment.get("cpu_cores_usable") or 0,
         "calibration_loss": lost,
+        "warm_up_settled": calibration.settled,
         "calibration_drift": calibration.drift,
         "calibration_requests": sum(len(seen) for seen in calibration.all),
         "invalid_loads": [f"{one.case}: {one.code}" for one in calibration.problems],
@@ -240,8 +242,13 @@ def _proof(
 
 def _command(wanted: FitSettings, target: str | None) -> str:
     """The command without secrets: the URL is that of the run, which has no user and no password."""
-    of = f"--target {target}" if target else f"--server {wanted.server}"
-    return f"paceline fit {of} --task {wanted.task} --out {wanted.out.name} --seed {wanted.seed}"
+    parts = ["--target", target] if target else ["--server", str(wanted.server)]
+    parts += ["--task", wanted.task, "--out", wanted.out.name, "--seed", str(wanted.seed)]
+    parts += ["--lengths", wanted.lengths, "--time", f"{wanted.time_s:g}s"]
+    parts += [] if wanted.workers is None else ["--workers", str(wanted.workers)]
+    parts += [] if wanted.batch_items is None else ["--batch-items", str(wanted.batch_items)]
+    parts += ["--black-box"] if wanted.black_box else []
+    return f"paceline fit {shlex.join(parts)}"
 
 
 def _largest(found: Fit) -> float:
@@ -252,13 +259,3 @@ def _largest(found: Fit) -> float:
 
 def _written(one: Estimate) -> Any:
     return one.value if one.error is None else [one.value, one.error]
-
-
-def worst_errors(pairs: Pairs) -> dict[str, float]:
-    """The largest error of each figure, over the loads."""
-    found: dict[str, float] = {}
-    for name in IN_LOSS:
-        errors = [abs(error) for _, one, other in pairs if (error := relative(one, other, name)) is not None]
-        if errors:
-            found[name] = max(errors)
-    return found

@@ -99,6 +99,9 @@ def bound_estimates(bounds: Refusals, workers: int) -> list[Estimate]:
         "retry_after_s": bounds.retry_after_s if limited else None,
     }
     found = [Estimate(name, value) for name, value in known.items() if value is not None]
+    if bounds.quota is not None:
+        note = "after the first refusal too few were accepted for a rate: a quota, which the mock does not play"
+        found.append(Estimate("quota", bounds.quota, None, note))
     if bounds.in_flight is None and bounds.queue is None:
         note = "bounded below: that many were in flight, and none was refused for it"
         found.append(Estimate("in_flight", bounds.in_flight_seen, None, note))

@@ -25,6 +25,8 @@ class Refusals:
     rate_per_s: float | None = None
     burst: int | None = None
     rate_status: int = 429
+    # Requests accepted before refusals that hardly any acceptance followed: a quota, which has no rate.
+    quota: int | None = None
     in_flight_seen: int = 0
     items: int = 1  # of a request
     # Retry-After of a refusal: seconds if it is always the same, None if it is not. `tells`: whether there is one.
@@ -58,7 +60,10 @@ def refusals(burst: Seen, arrivals: Seen | None, others: list[Seen]) -> Refusals
         if of is not None and of.refused.any() and not _at_bound(arrivals or of, of.refused, most):
             at_once = _only(burst, status)
             taken = int((~at_once.refused).sum()) if at_once.refused.any() else None
-            found = replace(found, rate_per_s=_rate(of), burst=taken, rate_status=status)
+            if (rate := _rate(of)) is None:
+                found = replace(found, quota=int((~of.refused).sum()))
+                continue
+            found = replace(found, rate_per_s=rate, burst=taken, rate_status=status)
         elif status == 429:
             found = replace(found, in_flight=most)
         else:
@@ -88,8 +93,8 @@ def _at_bound(seen: Seen, refused: Bools, bound: int) -> bool:
     return bool((then >= _AT_BOUND * bound).mean() >= _AT_BOUND)
 
 
-def _rate(seen: Seen) -> float:
-    """Accepted requests per second, from the first refusal on."""
+def _rate(seen: Seen) -> float | None:
+    """Accepted requests per second, from the first refusal on; None if there are too few of them."""
     first = seen.sent[seen.refused][0]
     taken = np.sort(seen.sent[~seen.refused & (seen.sent >= first)])
-    return float((len(taken) - 1) / (taken[-1] - taken[0])) if len(taken) > 2 else 0.0
+    return float((len(taken) - 1) / (taken[-1] - taken[0])) if len(taken) > 2 and taken[-1] > taken[0] else None

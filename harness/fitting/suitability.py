@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.fitting.calibration import DRIFT_MAX, Calibration
+from harness.fitting.estimates import LONE_MIN
 from harness.fitting.figures import Figures, figures, relative, steadiness
 from harness.fitting.replaying import played
 from mock_server.profile import Profile
@@ -23,11 +24,17 @@ Pairs = Sequence[tuple[str, Figures, Figures]]
 
 
 def failures(calibration: Calibration) -> str | None:
-    """Requests that failed in another way than by a refusal."""
+    """Requests that failed in another way than by a refusal, or lone ones that were all refused."""
     for seen in calibration.all:
         failed = float((~seen.ok & ~seen.refused).mean()) if len(seen) else 1.0
         if failed > FAILURES_MAX:
             return f"{failed:.0%} of the requests of the load '{seen.name}' failed"
+    idle = calibration.idle
+    if idle is not None and idle.ok.sum() < LONE_MIN:
+        return (
+            f"{idle.refused.mean():.0%} of the requests of the load '{idle.name}' were refused, and {idle.ok.sum()} "
+            f"answered; at least {LONE_MIN} answers to lone requests are needed"
+        )
     return None
 
 

@@ -5,6 +5,8 @@ Rules of this file
   2. A row is refuted if the error is more than its tolerance and more than twice the floor. It is not established if it
      is not refuted and the floor is above the tolerance, and supported otherwise.
   3. Refusals that neither server made are bounded below: the bound was never reached.
+  4. A figure that a server does not have is not established, and neither is any row of a load that is not valid.
+  5. A profile is supported only if each decisive load has a supported row, and no decisive figure is missing.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ TITLES = {
 }
 DECISIVE = ("rate", "p50", "p95", "ttft_p50", "itl_p50")
 """Without these rows a profile is not established. Tails alone do not prevent that."""
+REQUIRED = ("rate", "p50", "p95")
+"""Figures that any load of arrivals has if it got enough answers."""
 _NOISE = 2.0
 """The floor is at least so many standard errors: twice the floor is then four of them."""
 TOLERANT_UP_TO = 0.9
@@ -63,7 +67,7 @@ class LoadPair:
 
 
 def rows(pair: LoadPair) -> list[Row]:
-    """A row for each figure that both have."""
+    """A row for each figure that either has. Arrivals have those that are required in any case."""
     found = [_row(pair, name) for name in NAMES]
     return [row for row in found if row is not None]
 
@@ -71,23 +75,26 @@ def rows(pair: LoadPair) -> list[Row]:
 def _row(pair: LoadPair, name: str) -> Row | None:
     measured, played = _mean(pair.real, name), _mean(pair.mock, name)
     if measured is None or played is None:
-        return None
-    error = _error(name, measured, played)
-    floor, tolerance = _floor(pair, name), TOLERANCES[name]
-    sensitivity = None
-    if name == "refused" and measured == played == 0:
-        status: Status = "bounded below"
-    elif abs(error) > max(tolerance, 2 * floor):
-        status = "refuted"
-    else:
-        status = "not established" if floor > tolerance else "supported"
-    if pair.share is not None and pair.share > TOLERANT_UP_TO:
-        sensitivity = 1 / max(1e-3, 1 - pair.share)
-        if name not in ("rate", "refused") and status == "refuted":
-            status = "not established"
-    if pair.invalid and status in ("supported", "refuted"):
-        status = "not established"
-    return Row(pair.name, name, measured, played, error, floor, tolerance, status, sensitivity)
+        wanted = pair.share is not None and name in REQUIRED
+        if measured is None and played is None and not wanted:
+            return None
+        return Row(pair.name, name, measured, played, None, 0.0, TOLERANCES[name], "not established")
+    error, floor = _error(name, measured, played), _floor(pair, name)
+    status = "not established" if pair.invalid else _status(pair, name, error, floor)
+    if name == "refused" and measured == played == 0 and not pair.invalid:
+        status = "bounded below"
+    near = pair.share is not None and pair.share > TOLERANT_UP_TO
+    sensitivity = 1 / max(1e-3, 1 - (pair.share or 0.0)) if near else None
+    return Row(pair.name, name, measured, played, error, floor, TOLERANCES[name], status, sensitivity)
+
+
+def _status(pair: LoadPair, name: str, error: float, floor: float) -> Status:
+    """The status of a row that both servers have."""
+    tolerance = TOLERANCES[name]
+    if abs(error) <= max(tolerance, 2 * floor):
+        return "not established" if floor > tolerance else "supported"
+    near = pair.share is not None and pair.share > TOLERANT_UP_TO
+    return "not established" if near and name not in ("rate", "refused") else "refuted"
 
 
 def _error(name: str, measured: float, played: float) -> float:
@@ -118,19 +125,35 @@ def verdict(found: Sequence[Row], decisive_loads: Collection[str]) -> tuple[Stat
     open_rows = [row for row in found if row.status == "not established"]
     decisive = [row for row in open_rows if row.figure in DECISIVE and row.load in decisive_loads]
     if decisive:
-        worst = max(decisive, key=lambda row: row.floor / row.tolerance)
-        if worst.floor <= worst.tolerance:
-            return "not established", (
-                f"{len(decisive)} of {len(found)} rows are of loads that were not measured validly; the client or the "
-                "machine was too slow. Verify it on a quiet machine"
-            )
-        return "not established", (
-            f"the server differs from itself too much for {len(decisive)} of {len(found)} rows: {TITLES[worst.figure]} "
-            f"under {worst.load} by {worst.floor:.1%}, with a tolerance of {worst.tolerance:.0%}. Verify it on a "
-            "quiet machine, or for longer"
-        )
+        return "not established", _why_open(decisive, len(found))
+    supported = [row for row in found if row.status == "supported"]
+    bare = sorted(set(decisive_loads) - {row.load for row in supported})
+    if bare:
+        return "not established", f"no row is supported under {', '.join(bare)}"
     more = f", {len(open_rows)} are not established" if open_rows else ""
-    return "supported", f"{sum(row.status == 'supported' for row in found)} of {len(found)} rows are supported{more}"
+    return "supported", f"{len(supported)} of {len(found)} rows are supported{more}"
+
+
+def _why_open(decisive: Sequence[Row], total: int) -> str:
+    """Why these rows are not established: a figure is missing, a load is not valid, or the server varies."""
+    missing = [row for row in decisive if row.error is None]
+    if missing:
+        first = missing[0]
+        return (
+            f"{len(missing)} of {total} rows have no figure, as {TITLES[first.figure]} under {first.load}: too few "
+            "requests were answered. Verify it for longer"
+        )
+    worst = max(decisive, key=lambda row: row.floor / row.tolerance)
+    if worst.floor <= worst.tolerance:
+        return (
+            f"{len(decisive)} of {total} rows are of loads that were not measured validly; the client or the "
+            "machine was too slow. Verify it on a quiet machine"
+        )
+    return (
+        f"the server differs from itself too much for {len(decisive)} of {total} rows: {TITLES[worst.figure]} "
+        f"under {worst.load} by {worst.floor:.1%}, with a tolerance of {worst.tolerance:.0%}. Verify it on a "
+        "quiet machine, or for longer"
+    )
 
 
 def _said(row: Row) -> str:

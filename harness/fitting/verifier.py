@@ -46,6 +46,8 @@ _FULL = 48
 _FULL_ITEMS = 1500
 _RATE_MIN, _RATE_MAX = 0.2, 2000.0
 _WARM_S = 3.0
+_FAILS = 0.5
+"""A server that fails a larger share of a load is not compared at all."""
 
 Say = Callable[[str], None]
 
@@ -93,10 +95,16 @@ class Verified:
     result: Verification
     directory: Path
     profile: Profile
+    # Loads of which the server failed some requests: then nothing is written into the profile.
+    failed: tuple[str, ...] = ()
+
+
+class NotVerified(Exception):  # noqa: N818 - it says what is the case
+    """The server fails, so there is nothing to compare; the message is one line."""
 
 
 def verify(wanted: VerifySettings, say: Say, *, simulated: bool = False) -> Verified:
-    """Play every load on both servers. Raises UsageError and KeyboardInterrupt."""
+    """Play every load on both servers. Raises UsageError, NotVerified and KeyboardInterrupt."""
     try:
         profile = loaded("--server", wanted.server)
         if wanted.against is not None:
@@ -120,7 +128,7 @@ def verify(wanted: VerifySettings, say: Say, *, simulated: bool = False) -> Veri
     real = prepare(replace(settings, **real_server, out=directory / "real"), kind="verify")  # type: ignore[arg-type]
     mock_settings = replace(settings, server=wanted.server, seed=wanted.seed + 10_000, out=directory / "mock")
     with _benches(real, prepare(mock_settings, kind="verify"), simulated) as both:
-        pairs, invalid = _play(both, loads, say)
+        pairs, invalid, failed = _play(both, loads, say)
         schedules = {name: key for name, key in both[0].schedules.items() if both[1].schedules.get(name) == key}
     found = [row for pair in pairs for row in rows(pair)]
     status, text = verdict(found, {pair.name for pair in pairs if pair.share in SHARES})
@@ -129,7 +137,7 @@ def verify(wanted: VerifySettings, say: Say, *, simulated: bool = False) -> Veri
         real.plan.started_at, status, text, found, schedules, wanted.seed, capacity, real.plan.environment, invalid,
         bool(profile.proof.get(VOID)),
     )  # fmt: skip
-    return Verified(result, directory, profile)
+    return Verified(result, directory, profile, tuple(failed))
 
 
 @contextmanager
@@ -149,11 +157,12 @@ def _silent(event: str, facts: dict[str, Any]) -> None:
 
 def _play(
     both: tuple[Bench, Bench], loads: list[tuple[Load, float | None, int]], say: Say
-) -> tuple[list[LoadPair], list[str]]:
-    """Every load on both servers, in alternation."""
+) -> tuple[list[LoadPair], list[str], list[str]]:
+    """Every load on both servers, in alternation; what is not valid, and the loads that the server failed."""
     invalid: list[str] = []
-    for server in both:
-        server.play(Load("warm-up", loads[0][0].lengths, 2, seconds=_WARM_S))
+    failed: list[str] = []
+    for server, name in zip(both, _SERVERS, strict=True):
+        _answered(server.play(Load("warm-up", loads[0][0].lengths, 2, seconds=_WARM_S))[0], name)
     pairs = []
     total, number = 2 * sum(repeats for _, _, repeats in loads), 0
     seconds = 2 * sum(planned.seconds * repeats for planned, _, repeats in loads)
@@ -162,16 +171,34 @@ def _play(
         seen: tuple[list[Seen], list[Seen]] = ([], [])
         wrong: list[str] = []
         for repeat in range(repeats):
-            for server, kept, name in zip(both, seen, ("real", "mock"), strict=True):
+            for server, kept, name in zip(both, seen, _SERVERS, strict=True):
                 number += 1
                 say(f"load {number} of {total}: {planned.name}, {name} {repeat + 1} of {repeats}")
                 one, reasons = _played_well(server, replace(planned, name=f"{planned.name} ({repeat + 1})"))
-                kept.append(one)
+                kept.append(_answered(one, name))
                 wrong += [f"{planned.name} ({name}): {reason}" for reason in reasons]
+                failed += [planned.name] if _failed(one) > FAILURES_MAX else []
         figured: Any = [tuple(figures(one) for one in part) for part in seen]
         pairs.append(LoadPair(planned.name, figured[0], figured[1], share, scatter(*seen), bool(wrong)))
         invalid += wrong
-    return pairs, invalid
+    return pairs, invalid, list(dict.fromkeys(failed))
+
+
+_SERVERS = ("real", "mock")
+
+
+def _failed(seen: Seen) -> float:
+    """The share of the requests that failed in another way than by a refusal."""
+    return float((~seen.ok & ~seen.refused).mean()) if len(seen) else 1.0
+
+
+def _answered(seen: Seen, name: str) -> Seen:
+    """The load, if the server answers at all. Raises NotVerified."""
+    failed = _failed(seen)
+    if failed > _FAILS:
+        which = "server" if name == "real" else "mock of the profile"
+        raise NotVerified(f"the {which} failed {failed:.0%} of the requests of the load '{seen.name}'")
+    return seen
 
 
 def _played_well(server: Bench, planned: Load) -> tuple[Seen, list[str]]:
@@ -180,7 +207,7 @@ def _played_well(server: Bench, planned: Load) -> tuple[Seen, list[str]]:
     if reasons:
         again = replace(planned, name=f"{planned.name}, again")
         seen, reasons = server.play(again)
-    failed = float((~seen.ok & ~seen.refused).mean()) if len(seen) else 1.0
+    failed = _failed(seen)
     failures = [f"{failed:.0%} of the requests failed"] if failed > FAILURES_MAX else []
     return seen, [*failures, *(reason.text for reason in reasons)]
 
@@ -248,7 +275,8 @@ def proven(profile: Profile, found: Verification) -> Profile:
              for name in dict.fromkeys(row.figure for row in decided)}  # fmt: skip
     floors = {name: max(row.floor for row in decided if row.figure == name) for name in worst}
     errors = [
-        f"{row.load} | {row.figure} | {row.error or 0:+.4f} | floor {row.floor:.4f} | {row.status}"
+        f"{row.load} | {row.figure} | {'no figure' if row.error is None else f'{row.error:+.4f}'} | "
+        f"floor {row.floor:.4f} | {row.status}"
         for row in found.rows
     ]
     more = {

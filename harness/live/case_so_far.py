@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.client.types import Outcome
+from harness.live.peak import Peak
 from harness.live.series import Series
 from harness.live.spread import Spread
 from harness.live.tail import Fresh
@@ -40,7 +41,9 @@ class CaseSoFar:
         self.in_flight = 0.0
         self._loop_lag = Spread()
         self._all_lag = Spread()
-        self._flight = [0, 0.0, 0.0]
+        # Ticks, and the sum of what was in flight at them.
+        self._flight = (0, 0.0)
+        self._peak = Peak()
         # Repeat -> last instant; (repeat, process) -> (wall, CPU).
         self._spans: dict[int, float] = {}
         self._used: dict[tuple[int, int], tuple[float, float]] = {}
@@ -51,6 +54,7 @@ class CaseSoFar:
         """Another repeat begins."""
         self._repeat, self.series, self._now = repeat, Series(self.plan.is_backlog), {}
         self.in_flight = 0.0
+        self._peak.begin()
 
     def add(self, fresh: Fresh) -> None:
         """Count what a process has written."""
@@ -93,9 +97,8 @@ class CaseSoFar:
         self._now[fresh.process] = float(last["in_flight"]), float(last["rss"])
         self.in_flight = sum(flight for flight, _ in self._now.values())
         self.rss_bytes = max(self.rss_bytes, sum(rss for _, rss in self._now.values()))
-        self._flight[0] += len(ticks)
-        self._flight[1] += float(ticks["in_flight"].sum())
-        self._flight[2] = max(self._flight[2], float(ticks["in_flight"].max()))
+        self._flight = self._flight[0] + len(ticks), self._flight[1] + float(ticks["in_flight"].sum())
+        self._peak.add(fresh.process, ticks, fresh.shift_s)
         self._loop_lag.add(ticks["loop_lag"] * 1e9)
         self.series.add_ticks(fresh.process, ticks, fresh.shift_s)
 
@@ -126,7 +129,7 @@ class CaseSoFar:
         for name in OF_STREAMS:
             if not self.spreads[name].n:
                 spreads.pop(name)
-        ticks, flight, peak = self._flight
+        ticks, flight = self._flight
         mean = flight / ticks * max(len(self._now), 1) if ticks else None
         return Case(
             **identity(self.plan, measured),
@@ -136,7 +139,7 @@ class CaseSoFar:
             rates_per_s=Rates(
                 offered=_offered(self.plan), completed=self.ok / span_s if span_s > 0 and self.rows else None
             ),
-            in_flight=InFlight(mean, round(peak)),
+            in_flight=InFlight(mean, round(self._peak.most)),
             resources=self._resources(measured, span_s),
             **spreads,
         )

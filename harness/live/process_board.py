@@ -123,7 +123,8 @@ class ProcessBoard(EventBoard):
         if self._phase != "over":
             yield Tile("throughput", "lines settled", units.rate(self._status.get("rate_per_s")), "over the last 20 s")
             yield Tile("in_flight", "in flight", units.count(self._status.get("in_flight")))
-        of = f"of about {units.count(lines)} lines" if lines else ""
+        about = "" if self._status.get("lines_exact") else "about "
+        of = f"of {about}{units.count(lines)} lines" if lines else ""
         yield Tile("ok", "answers", units.count(counts["ok"]), of)
         yield Tile("failed", "dead letters", units.count(self._dead), _share_words(self._dead, counts["ok"]))
         if counts["from_cache"]:

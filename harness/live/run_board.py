@@ -87,6 +87,8 @@ class RunBoard(EventBoard):
         known = self._plans[side].cases if side in self._plans else []
         plan = next((case for case in known if case.name == facts["name"]), None)
         if plan is None:
+            # What follows belongs to this case, and not to the one before.
+            self._key, self._tail = None, None
             return
         so_far = self._cases.setdefault(key, CaseSoFar(plan))
         so_far.begin(facts["repeat"])

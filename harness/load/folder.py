@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -99,6 +100,11 @@ def _file(name: str, path: Path) -> InputFile:
     except OSError as error:
         # A link to itself, or to nothing.
         raise UsageError(f"{path}: {error.strerror or error}") from error
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+        raise UsageError(f"{shown}: the file's name is not UTF-8, so no row can carry it; rename the file") from error
     if not path.is_file():
         raise UsageError(f"{path}: is no file; a pipe or device stands alone as INPUT")
     return InputFile(name, path)

@@ -15,9 +15,10 @@ class VerifiedRow(msgspec.Struct, frozen=True):
 
     load: str
     figure: str  # rate, p50, p95, p99, ttft_p50, ttft_p95, itl_p50, refused
-    measured: float  # on the real server
-    played: float  # on the mock
-    error: float | None  # played over measured, minus 1; of refusals the difference of the shares
+    measured: float | None  # on the real server; None: too few answers
+    played: float | None  # on the mock
+    # Played over measured, minus 1; of refusals the difference of the shares. None if one of them is missing.
+    error: float | None
     floor: float  # how far the real server is from itself
     tolerance: float
     status: VerifiedStatus

@@ -9,7 +9,9 @@ DEPTH_LEAN = 5
 SCHEMAS_MAX = 5_000
 VALUES_MAX = 10_000
 CHARS_MAX = 100_000
-"""Of one text, and of one key."""
+"""Of all texts, keys and fixed values together, in one value."""
+STEPS_MAX = 200_000
+"""Steps through patterns, for all values that are tried."""
 PATTERN_MAX = 500
 TRIES = 12
 _PATH_MAX = 120
@@ -24,3 +26,18 @@ class SchemaError(ValueError):
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
+
+
+class Budget:
+    """What is left of a bound; `what` names its unit."""
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most = most
+        self._left = most
+        self._what = what
+
+    def take(self, count: int, path: str) -> None:
+        """Use some of it. Raises `SchemaError` if less is left."""
+        self._left -= count
+        if self._left < 0:
+            raise SchemaError(path, f"asks for more than {self._most} {self._what}")

@@ -19,6 +19,10 @@ _NUMBERS = ("minimum", "maximum", "multipleOf")
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 _MAPS = ("properties", "$defs", "definitions")
 _ONE = ("items", "additionalProperties")
+_SHOWN = 60
+"""Characters of a client's value in a message."""
+_DIGITS = 9
+"""A place in a list has fewer."""
 
 
 class SchemaCheck:
@@ -27,9 +31,17 @@ class SchemaCheck:
     def __init__(self, root: Any) -> None:
         self._root = root
         self._seen = 0
+        # Schemas that were checked, by identity: a target of a reference may stand anywhere in the document.
+        self._known: set[int] = set()
+        self._targets: list[tuple[Any, str]] = []
 
-    def check(self, schema: Any, path: str, depth: int = 0) -> None:
-        """A schema and those inside it."""
+    def check(self, schema: Any, path: str) -> None:
+        """A schema, those inside it, and those that it refers to."""
+        self._targets.append((schema, path))
+        while self._targets:
+            self._walk(*self._targets.pop(), 0)
+
+    def _walk(self, schema: Any, path: str, depth: int) -> None:
         self._seen += 1
         if self._seen > SCHEMAS_MAX:
             raise SchemaError(path, f"has more than {SCHEMAS_MAX} schemas within it")
@@ -39,11 +51,15 @@ class SchemaCheck:
             return
         if not isinstance(schema, dict):
             raise SchemaError(path, "must be a JSON Schema, which is an object or a boolean")
+        if id(schema) in self._known:
+            return
+        self._known.add(id(schema))
         _own(schema, path)
         if "$ref" in schema:
-            resolved(self._root, schema["$ref"], f"{path}.$ref")
+            place = f"{path}.$ref"
+            self._targets.append((resolved(self._root, schema["$ref"], place), place))
         for place, inner in _inner(schema, path):
-            self.check(inner, place, depth + 1)
+            self._walk(inner, place, depth + 1)
 
 
 def _own(schema: dict[str, Any], path: str) -> None:
@@ -53,7 +69,7 @@ def _own(schema: dict[str, Any], path: str) -> None:
     types = schema.get("type")
     given = types if isinstance(types, list) else [] if types is None else [types]
     if wrong := [one for one in given if one not in TYPES] or (["[]"] if types == [] else []):
-        raise SchemaError(f"{path}.type", f"{wrong[0]!r} is not one of {', '.join(TYPES)}")
+        raise SchemaError(f"{path}.type", f"{repr(wrong[0])[:_SHOWN]} is not one of {', '.join(TYPES)}")
     for name in _COUNTS:
         if name in schema and (type(schema[name]) is not int or schema[name] < 0):
             raise SchemaError(f"{path}.{name}", "must be an integer >= 0")
@@ -103,15 +119,15 @@ def is_number(value: Any) -> bool:
 
 def resolved(root: Any, reference: Any, path: str) -> Any:
     """The schema that a reference within the document means."""
-    if not isinstance(reference, str) or not reference.startswith("#"):
+    if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
         raise SchemaError(path, "must be a reference within the schema, such as #/$defs/name")
     found = root
     for part in reference[1:].split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+        if isinstance(found, list) and key.isdecimal() and len(key) < _DIGITS and int(key) < len(found):
             found = found[int(key)]
         elif isinstance(found, dict) and key in found:
             found = found[key]
         else:
-            raise SchemaError(path, f"{reference} is not in the schema")
+            raise SchemaError(path, f"{reference[:_SHOWN]} is not in the schema")
     return found

@@ -13,7 +13,16 @@ from typing import Any
 
 import msgspec
 
-from model_server.structured.bounds import DEPTH_LEAN, DEPTH_MAX, TRIES, VALUES_MAX, SchemaError
+from model_server.structured.bounds import (
+    CHARS_MAX,
+    DEPTH_LEAN,
+    DEPTH_MAX,
+    STEPS_MAX,
+    TRIES,
+    VALUES_MAX,
+    Budget,
+    SchemaError,
+)
 from model_server.structured.fitting import fits
 from model_server.structured.keywords import SchemaCheck, resolved
 from model_server.structured.merging import merged
@@ -50,9 +59,10 @@ def value(schema: Any, random: Random, path: str, *, lean: bool = False) -> Any:
 
 
 def _drawn(schema: Any, random: Random, path: str, *, lean: bool) -> Any:
+    steps = Budget(STEPS_MAX, "steps through patterns")
     try:
         for _ in range(TRIES):
-            made = _Maker(schema, random, lean=lean).make(schema, path, 0)
+            made = _Maker(schema, random, steps, lean=lean).make(schema, path, 0)
             if fits(made, schema, schema):
                 return made
     except (OverflowError, RecursionError) as error:
@@ -61,11 +71,13 @@ def _drawn(schema: Any, random: Random, path: str, *, lean: bool) -> Any:
 
 
 class _Maker:
-    def __init__(self, root: Any, random: Random, *, lean: bool) -> None:
+    def __init__(self, root: Any, random: Random, steps: Budget, *, lean: bool) -> None:
         self._root = root
         self._random = random
         self._lean = lean
         self._left = VALUES_MAX
+        self._steps = steps
+        self._characters = Budget(CHARS_MAX, "characters")
 
     def make(self, schema: Any, path: str, depth: int) -> Any:
         self._left -= 1
@@ -127,14 +139,18 @@ class _Maker:
             allowed = [one for one in fixed if fits(one, schema, self._root)]
             if not allowed:
                 raise SchemaError(path, "no value of its enum fits its other keywords")
-            return self._random.choice(allowed)
+            chosen = self._random.choice(allowed)
+            self._characters.take(len(msgspec.json.encode(chosen)), path)
+            return chosen
         kind = self._kind(schema, lean)
         if kind == "object":
             return self._object(schema, path, depth, lean)
         if kind == "array":
             return self._array(schema, path, depth, lean)
         if kind == "string":
-            return text(schema, self._random, path, lean=lean)
+            made = text(schema, self._random, path, self._steps, lean=lean)
+            self._characters.take(len(made), path)
+            return made
         if kind in ("integer", "number"):
             return number(schema, self._random, path, whole=kind == "integer")
         return self._random.random() < 0.5 if kind == "boolean" else None
@@ -158,6 +174,7 @@ class _Maker:
         optional = [name for name in named if name not in required]
         room = max(0, (least if lean else most) - len(names))
         chosen = {*names, *optional[:room]}
+        self._characters.take(sum(map(len, chosen)), path)
         found = {
             name: self.make(named.get(name, others), f"{path}.properties.{name}", depth + 1)
             for name in [*named, *(name for name in required if name not in named)]

@@ -8,21 +8,21 @@ from typing import Any
 from uuid import UUID
 
 from model_server.structured import patterns
-from model_server.structured.bounds import CHARS_MAX, TRIES, SchemaError
+from model_server.structured.bounds import CHARS_MAX, TRIES, Budget, SchemaError
 
 _SENTENCE = "the order came late and support has sent a new one today with thanks for your help in this case"
 _WORDS = _SENTENCE.split()
 
 
-def text(schema: dict[str, Any], random: Random, path: str, *, lean: bool) -> str:
-    """A text that the schema allows; a short one with `lean`."""
+def text(schema: dict[str, Any], random: Random, path: str, steps: Budget, *, lean: bool) -> str:
+    """A text that the schema allows; a short one with `lean`. Patterns take some of `steps`."""
     least, most = schema.get("minLength", 0), schema.get("maxLength", CHARS_MAX)
     if least > CHARS_MAX:
         raise SchemaError(f"{path}.minLength", f"{least} is over this server's limit of {CHARS_MAX} characters")
     if least > most:
         raise SchemaError(path, f"no text has at least {least} and at most {most} characters")
     if "pattern" in schema:
-        return _fitting(schema["pattern"], random, f"{path}.pattern", least, most)
+        return _fitting(schema["pattern"], random, f"{path}.pattern", steps, least, most)
     made = _formatted(schema.get("format", ""), random)
     if made is None:
         made = _said(random, least, most, 1 if lean else random.randint(1, 4))
@@ -31,10 +31,10 @@ def text(schema: dict[str, Any], random: Random, path: str, *, lean: bool) -> st
     return made
 
 
-def _fitting(pattern: str, random: Random, path: str, least: int, most: int) -> str:
+def _fitting(pattern: str, random: Random, path: str, steps: Budget, least: int, most: int) -> str:
     tree = patterns.parsed(pattern, path)
     for _ in range(TRIES * 4):
-        made = patterns.matching(tree, random, path)
+        made = patterns.matching(tree, random, path, steps)
         if least <= len(made) <= most:
             return made
     raise SchemaError(path, f"found no text of {least} to {most} characters that matches")

@@ -255,6 +255,8 @@ def test_several_inputs_are_one_in_their_order(tmp_path: Path) -> None:
         (("a.csv", "b.csv"), {"reading": InputSettings(where="file != body")}, "uses the column 'body', which"),
         (("links",), {}, "nowhere: No such file"),
         (("a.csv", "x.xlsx"), {}, ".xlsx is not read"),
+        (("latin",), {}, "caf\\xe9.jsonl: the file's name is not UTF-8"),
+        (("a.csv", "latin"), {}, "caf\\xe9.jsonl: the file's name is not UTF-8"),
         (("links", "out.jsonl"), {}, "are the same file"),
     ],
 )
@@ -268,6 +270,8 @@ def test_inputs_that_do_not_go_together_are_refused(
     (tmp_path / "out.jsonl").write_text("")
     (tmp_path / "loop").symlink_to("loop")
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "latin").mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path / "latin") + b"/caf\xe9.jsonl")).write_text("{}")
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "nowhere").symlink_to("elsewhere")
     if "are the same" in reason:

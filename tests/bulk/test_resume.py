@@ -17,7 +17,7 @@ import pytest
 from harness.bulk import Process, Summary, saving
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
-from tests.bulk.helpers import Server, go, rows, settings, until, write_input
+from tests.bulk.helpers import Server, go, refusal, rows, settings, until, write_input
 from tests.bulk.killing import check
 
 
@@ -246,3 +246,18 @@ def test_the_journal_may_break_off_at_any_byte(tmp_path: Path, monkeypatch: pyte
         check(folder / "out.jsonl", folder / "bad.jsonl", 1_200)
         lines = [row["line"] for row in rows(folder / "out.jsonl")]
         assert lines == sorted(lines)
+
+
+def test_the_dead_letter_file_that_is_left_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a file that never was; one that was moved may be named."""
+    monkeypatch.chdir(tmp_path)
+    write_input(tmp_path / "in.jsonl", 40)
+    server = Server(judge=lambda index, call: Outcome.client_error if index == 5 else Outcome.ok)
+    go(settings(tmp_path, dead_letter="kd5.jsonl", errors_max=0.5), server)
+    said = "--resume: this run's dead letters are in kd5.jsonl; add --dead-letter kd5.jsonl"
+    assert refusal(settings(tmp_path, dead_letter=None, resume=True), server) == said
+    (tmp_path / "kd5.jsonl").rename("moved.jsonl")
+    assert refusal(settings(tmp_path, dead_letter="moved.jsonl", resume=True), server) is None
+    gone = refusal(settings(tmp_path, dead_letter="kd5.jsonl", resume=True), server)
+    assert gone is not None
+    assert "kd5.jsonl: is missing; this run's dead letters" in gone

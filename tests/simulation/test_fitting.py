@@ -55,6 +55,11 @@ def test_a_server_whose_answers_fail_is_refused(tmp_path: Path) -> None:
         fitted(TWO_WORKERS + '[[faults]]\nkind = "status"\nstatus = 500\nprobability = 0.2\n', tmp_path, 20.0)
 
 
+def test_a_server_that_refuses_everything_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(NotFitted, match=r"100% of the requests of the load 'idle.*' were refused, and 0 answered"):
+        fitted(TWO_WORKERS + '[[faults]]\nkind = "status"\nstatus = 503\nprobability = 1.0\n', tmp_path, 20.0)
+
+
 def test_the_same_seed_gives_the_same_profile(tmp_path: Path) -> None:
     found = []
     for name in ("one", "other"):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.fitting.verifier import VerifySettings, verify
+import pytest
+
+from harness.fitting.verifier import NotVerified, VerifySettings, verify
 from harness.measure.verification_result import Verification
 
 SERVER = '[service]\nbase_s = {base}\n[service.jitter]\nkind = "lognormal"\ncv = 0.1\n[capacity]\nworkers = 2\n'
@@ -42,3 +44,14 @@ def test_a_server_that_is_a_fifth_slower_is_refuted(tmp_path: Path) -> None:
     assert low.status == "refuted"
     assert low.error is not None
     assert -0.25 < low.error < -0.1
+
+
+def test_a_server_that_fails_every_request_is_not_compared(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(SERVER.format(base=0.020))
+    failing = SERVER.format(base=0.020) + '[[faults]]\nkind = "status"\nstatus = 500\nprobability = 1.0\n'
+    (tmp_path / "server.toml").write_text(failing)
+    settings = VerifySettings(
+        server=str(tmp_path / "my.toml"), against=str(tmp_path / "server.toml"), duration_s=3.0, out=tmp_path / "out"
+    )
+    with pytest.raises(NotVerified, match="failed 100% of the requests of the load 'warm-up'"):
+        verify(settings, lambda text: None, simulated=True)

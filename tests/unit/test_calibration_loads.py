@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from harness.fitting.calibration import Calibrating, Calibration, Plan
 from harness.fitting.loads import Load
 from harness.fitting.seen import Seen
 from harness.fitting.shapes import Shape
+from harness.fitting.suitability import failures
 from harness.measure.result import Reason
 
 STARVED = Reason("client_starved", "The client waited for a processor.", "a load")
@@ -18,18 +20,32 @@ STARVED = Reason("client_starved", "The client waited for a processor.", "a load
 class Played:
     """A bench whose server takes 10 ms, and refuses from `bound` requests in flight on."""
 
-    def __init__(self, bound: int = 1000, invalid: dict[str, int] | None = None, slower: float = 1.0) -> None:
+    def __init__(
+        self,
+        bound: int = 1000,
+        invalid: dict[str, int] | None = None,
+        slower: float = 1.0,
+        first_refused: int = 0,
+        warming: float = 1.0,
+    ) -> None:
         self.names: list[str] = []
         self._bound = bound
         self._invalid = invalid or {}
         self._slower = slower
+        self._first_refused = first_refused
+        self._untold: list[str] = []
+        self._warming = warming
 
     def play(self, load: Load) -> tuple[Seen, list[Reason]]:
         self.names.append(load.name)
+        self._untold.append(load.name)
         count = 96
         sent = np.arange(count) * 0.02
         took = 0.01 * (self._slower if load.name.startswith("idle again") else 1.0)
+        if load.name.startswith("warm-up "):
+            took *= self._warming ** int(load.name.removeprefix("warm-up "))
         refused = np.full(count, load.concurrency >= self._bound or not load.concurrency)
+        refused[: self._first_refused] = True
         shapes = tuple(Shape("similarity", (8 + 8 * (place % 6),)) for place in range(count))
         none = np.full(count, np.nan)
         seen = Seen(
@@ -40,6 +56,15 @@ class Played:
         left = self._invalid.get(base, 0)
         self._invalid[base] = left - 1
         return seen, [STARVED] if left > 0 else []
+
+    def queue_s(self, lengths: Any) -> float:
+        self._untold.append("stamps")
+        return 0.0
+
+    def batches(self) -> list[str]:
+        """The loads since the last call, in place of their batches."""
+        told, self._untold = self._untold, []
+        return told
 
     def waits_told(self, lengths: Any, count: int) -> list[float | None]:
         return [2.0]
@@ -94,3 +119,57 @@ def test_without_time_nothing_is_repeated() -> None:
 def test_a_server_that_became_slower_has_a_drift() -> None:
     found = calibrated(Played(slower=1.2))
     assert abs(found.drift - 0.2) < 0.02
+
+
+def test_batches_of_the_warm_up_belong_to_no_load() -> None:
+    bench: Any = Played()
+    found = Calibrating(bench, Plan(), lambda text: None, white_box=True).run()
+    told: dict[str, Any] = found.batches
+    assert told["idle"] == ["idle"]
+    assert told["in flight 2"] == ["in flight 2"]
+
+
+def test_refusals_at_the_end_are_no_drift() -> None:
+    found = calibrated(Played())
+    assert found.idle_again is not None
+    again = found.idle_again
+    refused = np.arange(len(again)) % 2 == 0
+    done = np.where(refused, again.sent + 0.0001, again.done)
+    found.idle_again = replace(again, refused=refused, ok=~refused, done=done)
+    assert abs(found.drift) < 1e-9
+    assert found.drift_noise < 1e-9
+    # Without any answer there is nothing to compare.
+    found.idle_again = replace(again, refused=refused | True, ok=~(refused | True))
+    assert found.drift == found.drift_noise == 0.0
+
+
+class Failing(Played):
+    """A server that answers nothing."""
+
+    def play(self, load: Load) -> tuple[Seen, list[Reason]]:
+        seen, reasons = super().play(load)
+        return replace(seen, ok=np.zeros(len(seen), bool), refused=np.zeros(len(seen), bool)), reasons
+
+
+def test_a_server_that_answers_nothing_gets_one_window_and_no_further_load() -> None:
+    played = Failing()
+    assert [seen.name for seen in calibrated(played).all] == played.names == ["warm-up 1"]
+
+
+def test_a_server_that_refuses_the_first_request_of_each_load_gets_arrivals_all_the_same() -> None:
+    played = Played(first_refused=1)
+    calibrated(played)
+    assert [name for name in played.names if name.startswith("arrivals at ")] == ["arrivals at 75.4/s"]
+
+
+def test_a_server_that_refuses_everything_gets_no_further_load() -> None:
+    played = Played(bound=1)
+    found = calibrated(played)
+    assert played.names[-1] == "idle"
+    assert failures(found) is not None
+
+
+def test_a_warm_up_whose_windows_differ_does_not_settle() -> None:
+    played = Played(warming=1.1)
+    assert not calibrated(played).settled
+    assert played.names[9:11] == ["warm-up 10", "idle"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from harness.client.errors import UsageError
 from harness.fitting import fitter, verifier
 from harness.fitting.calibration import Calibration, Plan
 from harness.fitting.figures import Figures
+from harness.fitting.fit_words import as_data, table
 from harness.fitting.fitter import FitSettings, NotFitted, fit_server
 from harness.fitting.profile_file import with_proof, write
 from harness.fitting.suitability import unmeasured
 from harness.fitting.verdicts import LoadPair, rows, verdict
-from harness.fitting.verifier import Verified, VerifySettings
+from harness.fitting.verifier import NotVerified, Verified, VerifySettings
 from harness.measure.result import Reason
 from harness.measure.verification_result import Verification
 from mock_server.profile import Capacity, Profile, Service
@@ -82,15 +84,34 @@ def test_a_fit_writes_a_profile_that_can_be_served(
     monkeypatch.setattr(fitter, "fit_server", simulated_fit)
     Path("server.toml").write_text("[service]\nbase_s = 0.01\n[capacity]\nworkers = 1\n")
     arguments = ["fit", "--server", "server.toml", "--out", "my.toml", "--time", "20s", "--records", "records"]
+    arguments += ["--lengths", "6:100", "--workers", "1", "--batch-items", "1", "--black-box"]
     assert code_of(arguments) == 0
     out, error = capsys.readouterr()
     assert "structure: 1 worker, no batches" in out
+    assert "the warm-up did not settle" not in out
     assert "fit 1: warm-up 1, up to 2 s" in error
     assert "written: my.toml; measure it: paceline verify --server my.toml --against server.toml" in error
     profile = load("my.toml")
     assert profile.service.base_s == pytest.approx(0.01, rel=1e-3)
     assert str(words(profile)).startswith("fitted to the mock server on ")
     assert "not verified yet" in str(words(profile))
+    assert profile.proof["warm_up_settled"] is True
+    assert profile.proof["command"] == (
+        "paceline fit --server server.toml --task similarity --out my.toml --seed 1 --lengths 6:100 --time 20s "
+        "--workers 1 --batch-items 1 --black-box"
+    )
+
+
+def test_a_warm_up_that_did_not_settle_is_in_the_report(tmp_path: Path) -> None:
+    (tmp_path / "server.toml").write_text("[service]\nbase_s = 0.01\n[capacity]\nworkers = 1\n")
+    wanted = FitSettings(
+        server=str(tmp_path / "server.toml"), out=tmp_path / "my.toml", records=tmp_path / "records", time_s=20.0
+    )
+    found = fit_server(wanted, lambda text: None, simulated=True)
+    assert as_data(found)["warm_up_settled"] is True
+    found.calibration.settled = False
+    assert as_data(found)["warm_up_settled"] is False
+    assert "the warm-up did not settle: the median latencies of three windows" in table(found)
 
 
 def test_a_server_that_cannot_be_fitted_gives_one_line_and_no_file(
@@ -148,6 +169,31 @@ def test_a_verification_is_shown_written_and_kept_in_the_profile(
         f"fitted to a server on 2026-11-29, verified: {status.upper() if code else status} "
         f"(worst errors: rate 0.0 %, p50 {100 * (p50 / 0.01 - 1):.1f} %, p95 0.0 %)"
     )
+
+
+def test_a_server_that_fails_is_one_line_and_inconclusive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(wanted: VerifySettings, say: Any) -> Verified:
+        raise NotVerified("the server failed 100% of the requests of the load 'warm-up'")
+
+    monkeypatch.setattr(verifier, "verify", refuse)
+    assert code_of(["verify", "--server", "my.toml", "--target", "http://127.0.0.1:8000"]) == 5
+    assert "nothing is written: the server failed 100% of the requests" in capsys.readouterr().err
+
+
+def test_a_load_with_failures_leaves_the_profile_without_a_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    profile = Profile(service=Service(base_s=0.01), capacity=Capacity(workers=1))
+    write(with_proof(profile, {"status": "fitted", "fitted_to": "a server", "date": "2026-11-29"}), Path("my.toml"))
+    before = Path("my.toml").read_text()
+    found = replace(verified(tmp_path, 0.0101), failed=("on and off",))
+    monkeypatch.setattr(verifier, "verify", lambda wanted, say: found)
+    code_of(["verify", "--server", "my.toml", "--target", "http://127.0.0.1:8000"])
+    assert Path("my.toml").read_text() == before
+    assert "no proof is written, because requests failed under: on and off" in capsys.readouterr().err
 
 
 def test_without_scipy_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
 import pytest
 
-from harness.fitting.bench import Batch
+from harness.fitting.bench import Batch, queue_stamp_s
 from harness.fitting.figures import figures, loss, relative, scatter, steadiness
 from harness.fitting.inversion import law
+from harness.fitting.parameters import bound_estimates
 from harness.fitting.refusals import Refusals, refusals, with_waits
 from harness.fitting.residuals import jitter_of
 from harness.fitting.seen import Seen
@@ -83,6 +85,34 @@ def test_refusals_at_a_number_in_flight_are_a_bound_and_others_are_a_rate() -> N
     assert refusals(seen([0.0], [1.0]), None, []) == Refusals(in_flight_seen=1)
 
 
+def test_a_quota_is_no_rate_and_is_noted() -> None:
+    burst = seen([0.0] * 30, [1.0] * 30, [False] * 25 + [True] * 5)
+    instants = [place / 100 for place in range(100)]
+    arrivals = seen(instants, instants, [place >= 40 for place in range(100)], concurrency=0)
+    found = refusals(burst, arrivals, [])
+    assert found.rate_per_s is None
+    assert found.burst is None
+    assert found.quota == 40
+    (noted,) = [one for one in bound_estimates(found, 1) if one.name == "quota"]
+    assert not noted.determined
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("queue;dur=1.5, service;dur=20", 0.0015),
+        ("queue;dur=12", 0.012),
+        ("queue;dur=1.2.3", 0.0),
+        ("queue;dur=.", 0.0),
+        ("queue;dur=1e9", 0.0),
+        ("queue;dur=" + "9" * 400, 0.0),
+        ("", 0.0),
+    ],
+)
+def test_a_stamp_of_the_queue_is_a_number_or_nothing(header: str, seconds: float) -> None:
+    assert queue_stamp_s(header) == pytest.approx(seconds)
+
+
 def test_retry_after_is_fixed_computed_or_missing() -> None:
     bound = Refusals(in_flight=4)
     assert with_waits(bound, [2.0, 2.0, None]).retry_after_s == 2.0
@@ -112,6 +142,18 @@ def test_equal_runs_have_no_scatter() -> None:
     assert scatter([one, one], [one, one])["p50"] == 0.0
     other = seen(instants, [at + rng.uniform(0.01, 0.02) for at in instants], concurrency=0)
     assert 0.0 < scatter([one, other], [one])["p50"] < 0.1
+
+
+def test_a_server_that_died_early_has_figures_all_the_same() -> None:
+    """Its answers stand in one block of sixteen, and most draws have none of them."""
+    instants = [place / 100 for place in range(2560)]
+    dead = seen(instants, [at + 0.01 for at in instants], concurrency=0)
+    dead = replace(dead, ok=np.arange(2560) < 160)
+    assert scatter([dead, dead], [dead, dead])["p50"] == 0.0
+    assert steadiness(dead) > 0.9
+    none = replace(dead, ok=np.zeros(2560, bool))
+    assert scatter([none, none], [none, none]) == {}
+    assert steadiness(none) == 0.0
 
 
 def test_a_pause_shows_in_the_windows_of_a_load() -> None:

@@ -68,3 +68,36 @@ def test_refusals_are_judged_in_points() -> None:
     assert next(row for row in found if row.figure == "refused").status == "supported"
     found = rows(_pair([_figures(refused=0.0)] * 2, [_figures(refused=0.1)] * 2))
     assert next(row for row in found if row.figure == "refused").status == "refuted"
+
+
+DEAD = Figures(None, None, None, None, None, None, None, 0.0, 0)
+
+
+def test_a_server_without_any_answer_is_not_supported() -> None:
+    found = rows(LoadPair("Poisson at 0.6", (DEAD, DEAD), (_figures(), _figures()), 0.6, {}, invalid=True))
+    assert {row.status for row in found} == {"not established"}
+    assert {"rate", "p50", "p95"} <= {row.figure for row in found}
+    status, text = verdict(found, {"Poisson at 0.6"})
+    assert status == "not established"
+    assert "answers/s under Poisson at 0.6" in text
+
+
+def test_a_slow_load_without_a_p95_is_not_established() -> None:
+    few = Figures(0.2, 0.01, None, None, None, None, None, 0.0, 10)
+    found = rows(_pair([few, few], [few, few]))
+    assert next(row for row in found if row.figure == "p95").status == "not established"
+    status, text = verdict(found, {"Poisson at 0.6"})
+    assert status == "not established"
+    assert "Verify it for longer" in text
+
+
+def test_an_invalid_load_establishes_nothing() -> None:
+    found = rows(LoadPair("Poisson at 0.6", (_figures(),), (_figures(),), 0.6, {}, invalid=True))
+    assert {row.status for row in found} == {"not established"}
+
+
+def test_each_decisive_load_needs_a_supported_row() -> None:
+    found = rows(_pair([_figures()] * 2, [_figures()] * 2))
+    status, text = verdict(found, {"Poisson at 0.6", "Poisson at 0.8"})
+    assert status == "not established"
+    assert "Poisson at 0.8" in text

@@ -150,6 +150,30 @@ def test_an_application_that_comes_late_gets_its_half() -> None:
     assert min(counts) >= 85
 
 
+async def test_a_stream_after_the_only_one_has_a_new_gate() -> None:
+    """Also at once, while timers of the loop still know the old gate."""
+    place = Place()
+    gate = shared(place)
+    attempt = asyncio.create_task(gate(request("a")))
+    await settle()
+    place.end("a")
+    await attempt
+    kept, limit = gate._gate, gate.limit
+    del gate, attempt
+    assert kept.in_flight == 0
+    assert shared(place).limit is not limit
+
+
+async def test_a_stream_that_has_ended_counts_no_more() -> None:
+    """Then the other one is alone, and need not ask who else waits."""
+    one, other = shared(Place()), shared(Place())
+    assert one._gate.shares == 2
+    await other.vacancy()
+    del other
+    assert one._gate.shares == 1
+    assert one.vacant
+
+
 def test_with_own_limits_each_has_as_many() -> None:
     Timed.together = Timed.most = 0
 

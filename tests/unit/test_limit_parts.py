@@ -12,6 +12,7 @@ from harness.client.limits.knee.ceiling import Ceiling
 from harness.client.limits.knee.own_knee import OwnKnee
 from harness.client.limits.knee.plateau import Plateau
 from harness.client.limits.knee.quantiles import Quantiles, low_suffice, quantiles
+from harness.client.limits.knee.search import BeforeFailures
 from harness.client.limits.knee.start import Start
 from harness.client.limits.knee.timetable import Timetable, together
 from harness.client.limits.knee.tolerance import Shares
@@ -319,3 +320,26 @@ def test_three_cuts_in_a_row_are_a_rate() -> None:
         cuts.append(ceiling.cut(value, at))
         value = cuts[-1] or value
     assert cuts == [15, 14, 0]
+
+
+def room_after(freed: int, in_flight: int, wanted: float = 18.0) -> bool:
+    """Whether the server had room: at 1.0 the first was refused, `freed` older ones end, then new ones are accepted."""
+    before = BeforeFailures(1.0, in_flight, wanted, "rest", Ceiling(), None, math.inf)
+    for count in range(freed):
+        assert not before.had_room(Sample(Outcome.ok, 0.95, 1.01 + 0.01 * count, 9, 9, 0))
+    for _ in range(5):
+        assert not before.had_room(Sample(Outcome.ok, 1.2, 1.3, 9, 9, 0))
+    return before.had_room(Sample(Outcome.ok, 1.2, 1.3, 9, 9, 0))
+
+
+def test_a_server_that_accepts_nothing_while_many_older_attempts_end_is_not_full() -> None:
+    assert room_after(freed=9, in_flight=19)
+    assert not room_after(freed=8, in_flight=19)
+
+
+def test_a_refusal_in_a_drain_is_an_outage_when_half_of_the_few_in_flight_have_ended() -> None:
+    """Nine of seven could not end, so the limit stayed at the few of the drain."""
+    assert room_after(freed=4, in_flight=7)
+    assert not room_after(freed=3, in_flight=7)
+    assert room_after(freed=2, in_flight=3)
+    assert not room_after(freed=1, in_flight=3)

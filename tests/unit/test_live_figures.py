@@ -19,10 +19,11 @@ from harness.experiment.simulate.compare import VirtualTime
 from harness.live.case_so_far import CaseSoFar
 from harness.live.exposition import render
 from harness.live.page_state import PageState
+from harness.live.peak import Peak
 from harness.live.run_board import RunBoard
 from harness.live.series import Series
 from harness.live.spread import BOUNDS_S, Spread
-from harness.live.tail import FileTail, TrialTail
+from harness.live.tail import FileTail, Fresh, TrialTail
 from harness.measure.judge.case_row import figures_row
 from harness.measure.record.plan import Measured, PlanCase
 from harness.measure.record.rows_file import REQUEST_DTYPE, TIMELINE_DTYPE
@@ -159,6 +160,29 @@ def test_counts_add_up_over_repeats_and_their_series_begins_again() -> None:
     assert (case.rows, case.ok, case.output_tokens) == (20, 20, 100)
 
 
+def test_the_most_in_flight_is_that_of_all_processes_together() -> None:
+    case = CaseSoFar(PlanCase("x", strategy=Named("sync"), tasks=[]))
+    case.begin(0)
+    for process in range(4):
+        ticks = np.zeros(40, TIMELINE_DTYPE)
+        ticks["t"], ticks["in_flight"] = np.arange(40) * 0.05 + 0.01 * process, 10
+        # In blocks that end within a window.
+        for part in np.array_split(ticks, 3):
+            case.add(Fresh(process, np.zeros(0, REQUEST_DTYPE), np.zeros(0), part, -0.01 * process))
+    found = case.case(Measured()).in_flight
+    assert (found.mean, found.max) == (40.0, 40)
+
+
+def test_peaks_of_processes_at_different_times_are_not_added() -> None:
+    peak = Peak()
+    for process, at_s in ((0, 1.0), (1, 2.0)):
+        ticks = np.zeros(60, TIMELINE_DTYPE)
+        ticks["t"] = np.arange(60) * 0.05
+        ticks["in_flight"] = np.where(np.abs(ticks["t"] - at_s) < 0.02, 50, 3)
+        peak.add(process, ticks, 0.0)
+    assert peak.most == 53
+
+
 def test_the_figures_so_far_are_those_of_the_records(tmp_path: Path) -> None:
     """Counts are exact, percentiles within 1 % of the result, rows in the order of the plan."""
     board, result, states = played(tmp_path, items=400)
@@ -212,6 +236,18 @@ def test_a_name_from_outside_stays_text_in_the_metrics(tmp_path: Path) -> None:
     [key] = [key for key in board._cases if key[1] == "sync"]
     board._cases["", 'a"b\\c\nd'] = board._cases.pop(key)
     assert Exposition(render(board.families())).value("paceline_attempts_total", case='a\\"b\\\\c\\nd') == 20
+
+
+def test_a_case_that_the_plan_lacks_is_not_taken_for_the_one_before(tmp_path: Path) -> None:
+    board, _, _ = played(tmp_path)
+    lines = len(board.state().lines)
+    (key,) = [key for key in board._cases if key[1] == "sync"]
+    board._key = key
+    facts = {"name": "not planned", "repeat": 0, "repeats": 1, "items": None, "side": key[0]}
+    board.on("case", {**facts, "records": str(tmp_path / "records")})
+    board.on("case_done", {"name": "not planned", "repeat": 0, "observed": None})
+    assert not [line for line in board.state().lines[lines:] if "sync" in line]
+    assert board._key is None
 
 
 def test_a_plan_that_cannot_be_read_is_said_and_ends_nothing(tmp_path: Path) -> None:

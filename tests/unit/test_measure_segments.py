@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import time
@@ -14,7 +15,7 @@ import pytest
 from harness.client.types import Outcome
 from harness.live.tail import FileTail
 from harness.measure.record import packing, segments
-from harness.measure.record.files import digest, find
+from harness.measure.record.files import digest, find, unreadable
 from harness.measure.record.rows_file import read
 from harness.measure.reduce import column_rows
 from harness.measure.reduce.columns import load_repeat
@@ -95,6 +96,68 @@ def test_a_missing_or_damaged_segment_is_noticed(tmp_path: Path, spoil: str) -> 
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("size", [0, 10, 40])
+@pytest.mark.parametrize("packed", [True, False], ids=["packed", "plain"])
+def test_a_closed_segment_with_a_torn_header_is_damage_also_of_a_killed_process(
+    tmp_path: Path, size: int, packed: bool
+) -> None:
+    path = recorded(tmp_path)
+    found = find(tmp_path)["sync"][0][0]
+    found.end.unlink()
+    assert load_repeat(0, [found]).damaged == ()
+    part = segments.parts_of(path)[3]
+    os.truncate(part, size)
+    if packed:
+        packing.compress(str(part))
+    repeat = load_repeat(0, [found])
+    assert any(path.name in text for text in repeat.damaged)
+    assert len(repeat.rows) == ROWS - 100
+    table = Table(tmp_path)
+    assert sum(len(block["index"]) for block in table.blocks()) == ROWS - 100
+    assert any(path.name in text for text in table.damaged)
+    with pytest.raises(ValueError, match=path.name):
+        read(path)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_torn_header_after_closed_segments_is_damage_and_without_them_is_none(tmp_path: Path) -> None:
+    path = recorded(tmp_path)
+    found = find(tmp_path)["sync"][0][0]
+    found.end.unlink()
+    os.truncate(path, 10)
+    assert unreadable(tmp_path, "sync") == ([], [f"the header is torn ({path.name})"])
+    for part in segments.parts_of(path)[:-1]:
+        part.unlink()
+    assert unreadable(tmp_path, "sync") == ([f"the header is torn ({path.name})"], [])
+
+
+@pytest.mark.usefixtures("small")
+def test_flipped_bits_of_compressed_segments_are_found_and_named(tmp_path: Path) -> None:
+    """Also of a killed process. Harmless are bits of gzip's own time and name, and those that fill up its last byte."""
+    path = recorded(tmp_path)
+    found, draw = find(tmp_path)["sync"][0][0], np.random.default_rng(7)
+    found.end.unlink()
+    for part in segments.parts_of(path)[:-1]:
+        packing.compress(str(part))
+    right = load_repeat(0, [found])
+    assert right.damaged == ()
+    for number in range(120):
+        file = segments.closed_name(path, 1 + number % 12)
+        packed = file.with_name(f"{file.name}.gz")
+        before = packed.read_bytes()
+        # Every second one is in the first bytes: the header of gzip, and of the record.
+        bit = int(draw.integers(8 * (len(before) if number % 2 else 60)))
+        after = bytearray(before)
+        after[bit // 8] ^= 1 << bit % 8
+        packed.write_bytes(after)
+        repeat = load_repeat(0, [found])
+        packed.write_bytes(before)
+        if not any(path.name in text for text in repeat.damaged):
+            assert np.array_equal(repeat.rows, right.rows), (file.name, bit)
+            assert bit // 8 < 60 or bit // 8 == len(before) - 9, (file.name, bit)
+
+
+@pytest.mark.usefixtures("small")
 def test_a_process_killed_while_it_closes_a_segment_leaves_no_row_twice(tmp_path: Path) -> None:
     into = recorder(tmp_path)
     record(into, exchanges(90))
@@ -114,6 +177,36 @@ def test_a_file_that_cannot_be_closed_goes_on_growing(tmp_path: Path, monkeypatc
     assert segments.parts_of(path) == [path]
     assert len(read(path)[1]) == ROWS
     assert sorted(file.suffix for file in path.parent.iterdir() if file.name.startswith(path.name)) == [".requests"]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("room", [True, False], ids=["short", "full"])
+def test_a_header_of_which_a_part_is_written_costs_no_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: bool
+) -> None:
+    """Of a new file, the first call writes ten bytes; on a full disk the next one fails."""
+    real, begun = os.write, set[int]()
+
+    def write(fd: int, data: memoryview) -> int:
+        if os.lseek(fd, 0, os.SEEK_CUR) == 0:
+            begun.add(fd)
+            return real(fd, data[:10])
+        if fd in begun:
+            begun.discard(fd)
+            if not room and len(data) < 1_000:
+                raise OSError(errno.ENOSPC, "no space left")
+        return real(fd, data)
+
+    into = recorder(tmp_path)
+    monkeypatch.setattr(os, "write", write)
+    for start in range(0, 400, 50):
+        record(into, exchanges()[start : start + 50], start)
+        into.flush()
+    monkeypatch.undo()
+    end(into)
+    path = into.paths.requests
+    assert len(segments.parts_of(path)) == (5 if room else 1)
+    assert len(read(path)[1]) == 400
 
 
 @pytest.mark.usefixtures("small")

@@ -2,7 +2,8 @@
 
 Rules of this file
   1. A lease and a finished range are in the journal, synced, before their worker hears of them.
-  2. Parts are joined in a thread, one batch at a time; the input is cut in a thread, a few ranges ahead.
+  2. Parts are joined in a thread, one batch at a time; the input is cut in a thread, a few ranges ahead. A thread
+     cannot be cancelled, so a join that has begun goes on to its end, and nothing is joined after one that has failed.
   3. The first mistake or disk error ends the run; the workers drain, and what is done is joined.
 """
 
@@ -19,7 +20,7 @@ from harness.bulk.fleet.governor import Governor
 from harness.bulk.fleet.joining import Joiner
 from harness.bulk.fleet.journal import CoordinatorJournal, Granted, History
 from harness.bulk.fleet.members import Members
-from harness.bulk.fleet.messages import Beat, Reply, Report, Stopped
+from harness.bulk.fleet.messages import Beat, Reply, Report, Stopped, unexpected
 from harness.bulk.fleet.parts import Parts
 from harness.bulk.leases import Lease, Leases
 from harness.bulk.leases.range import Range
@@ -66,6 +67,8 @@ class Coordinator:
         self._deaths: dict[int, tuple[int, int]] = {}
         self._now = clock()
         self._wake = asyncio.Event()
+        self._joining: asyncio.Task[None] | None = None
+        self._join_failed = False
         self._stop = ""
         self._noted: set[str] = set()
 
@@ -115,15 +118,15 @@ class Coordinator:
         return taken, dropped
 
     def _take_stopped(self, worker: str, stopped: Stopped) -> None:
+        # When the lease has ended, what is saved counts for the worker that continues from a copy of it.
+        end_lease = self.leases.set_aside if stopped.why == "input" else self.leases.give_back
+        if not end_lease(worker, stopped.number, stopped.epoch):
+            return
         self.begun[stopped.number] = stopped.counts
         if stopped.why == "input":
             # The others go on; the run ends without this range.
-            self.leases.set_aside(worker, stopped.number, stopped.epoch)
             self.end.because("input", stopped.text)
-            return
-        self.leases.give_back(worker, stopped.number, stopped.epoch)
-        # A range that was cut off because its lease was over ends nothing.
-        if stopped.why != "interrupted":
+        elif stopped.why != "interrupted":
             self.fail(stopped.why, stopped.text)
 
     def _grant(self, worker: str, now: float) -> list[Lease]:
@@ -147,7 +150,7 @@ class Coordinator:
             now_done = settled.get(number, 0)
             self._deaths[number] = (deaths + 1 if now_done <= done else 1, max(now_done, done))
             if self._deaths[number][0] >= _DEATHS_MAX:
-                where = _lines(lease.range)
+                where = lease.range.described
                 self.fail("worker", f"{where} ended {_DEATHS_MAX} workers without one more line done: {why}")
         self.members.left(worker)
         self.governor.leave(worker)
@@ -184,6 +187,10 @@ class Coordinator:
                 self.end.broken(error)
                 self.stop("drain")
                 return
+            except Exception as error:
+                # A run whose work has ended would wait for ever.
+                self.fail("worker", unexpected(error))
+                return
             if not joined:
                 self._wake.clear()
                 waiting = asyncio.create_task(self._wake.wait())
@@ -201,21 +208,45 @@ class Coordinator:
             self.leases.add(new)
 
     async def _join(self) -> bool:
-        """Join the parts that are ready; False if there are none."""
-        ready = self._ready()
-        if not ready:
-            return False
-        state = await asyncio.to_thread(self.joiner.append, ready)
-        self._journal.append(journals.JOINED, state)
-        for one, report in ready:
+        """Join the parts that are ready; False if there are none. If cancelled, the next call waits for that join."""
+        if self._joining is None:
+            ready = self._ready()
+            if not ready:
+                return False
+            self._joining = asyncio.create_task(self._join_batch(ready))
+        joining = self._joining
+        try:
+            await asyncio.shield(joining)
+        finally:
+            if joining.done():
+                self._joining = None
+        return True
+
+    async def _join_batch(self, ready: list[tuple[Range, Report]]) -> None:
+        try:
+            state = await asyncio.to_thread(self.joiner.append, ready)
+            self._journal.append(journals.JOINED, state)
+        except BaseException:
+            self._join_failed = True
+            raise
+        # At once, so that no part is joined or counted twice.
+        self.joiner.state = state
+        for one, _ in ready:
             self.leases.join()
             self._reports.pop(one.number, None)
+        for one, report in ready:
             keep = report.finished.epoch if self._keep_parts else None
             await asyncio.to_thread(self._parts.remove, one.number, keep)
-        return True
+
+    async def join_ended(self) -> None:
+        """Wait for the join that is in progress; its result is that of the next `join_rest`."""
+        if self._joining is not None:
+            await asyncio.wait({self._joining})
 
     def _ready(self) -> list[tuple[Range, Report]]:
         found: list[tuple[Range, Report]] = []
+        if self._join_failed:
+            return found
         for one, _, finished in self.leases.unjoined():
             if finished is None or len(found) == _BATCH:
                 break
@@ -239,6 +270,9 @@ class Coordinator:
             self.fail("input", str(error))
         except OSError as error:
             self.end.broken(error)
+        except Exception as error:
+            # The run ends with its summary.
+            self.fail("worker", unexpected(error))
 
     def lines_expected(self, size: int) -> float | None:
         """Lines of the input: counted once all is cut, before that estimated."""
@@ -259,7 +293,3 @@ class Coordinator:
         if text not in self._noted:
             self._noted.add(text)
             self._note(text)
-
-
-def _lines(one: Range) -> str:
-    return "the file" if one.is_whole else f"lines {one.line} to {one.last_line}"

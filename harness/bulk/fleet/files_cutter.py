@@ -7,8 +7,8 @@ The numbers of lines count rows over all files, as in a run of one process. So t
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -34,7 +34,7 @@ class FilesCutter:
         self._number = 0 if after is None else after.number + 1
         self._line = 1 if after is None else after.line + after.lines
         self._file = 0 if after is None else after.file
-        self._sizes = [os.path.getsize(file.path) for file in files]
+        self._sizes = [_size(file.path) for file in files]
         self._cut_bytes = sum(self._sizes[: self._file])
         self._begun: tuple[RowReader, Cuts] | None = None
         if after is not None:
@@ -51,8 +51,9 @@ class FilesCutter:
 
     def _reader_and_cutter(self, file: int, after: Range | None = None) -> tuple[RowReader, Cuts]:
         path = self._files[file].path
-        reader = RowReader(path, settings=self._settings)
-        return reader, cutter_of(str(path), reader, _can_be_cut(path, reader), self._lines_max, after)
+        with _readable(path):
+            reader = RowReader(path, settings=self._settings)
+            return reader, cutter_of(str(path), reader, _can_be_cut(path, reader), self._lines_max, after)
 
     def _leave_file(self) -> None:
         self._cut_bytes = sum(self._sizes[: self._file + 1])
@@ -73,7 +74,8 @@ class FilesCutter:
 
     def _made(self, local: Range, reader: RowReader) -> Range:
         part = None if local.is_whole else FilePart(local.begin, local.end, local.line)
-        rows = local.lines if local.file_line else _count(reader, part)
+        with _readable(self._files[self._file].path):
+            rows = local.lines if local.file_line else _count(reader, part)
         found = msgspec.structs.replace(
             local,
             number=self._number,
@@ -93,6 +95,20 @@ class FilesCutter:
         if not self._cut_bytes:
             return None
         return (self._line - 1) * max(1.0, size / self._cut_bytes)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise UsageError in place of OSError: what cannot be read is no file that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+
+
+def _size(path: Path) -> int:
+    with _readable(path):
+        return os.path.getsize(path)
 
 
 def _count(reader: RowReader, part: FilePart | None) -> int:

@@ -22,7 +22,7 @@ from harness.bulk.fleet.files_cutter import FilesCutter
 from harness.bulk.fleet.governor import Governor, limit_of
 from harness.bulk.fleet.joining import Joiner, total
 from harness.bulk.fleet.journal import History
-from harness.bulk.fleet.messages import Order
+from harness.bulk.fleet.messages import Order, unexpected
 from harness.bulk.fleet.opening import Opening
 from harness.bulk.fleet.reporting import Reporter
 from harness.bulk.fleet.settings import FleetSettings
@@ -179,12 +179,13 @@ class Fleet:
         ]
         try:
             await asyncio.gather(*self._attending, return_exceptions=True)
-            if not self._end:
+            if not self._end and coordinator.leases.all_done:
                 await work
         finally:
             for task in (work, status, *self._attending):
                 task.cancel()
             await asyncio.gather(work, status, *self._attending, return_exceptions=True)
+            await coordinator.join_ended()
         coordinator.ended()
         await coordinator.join_rest()
         await reporter.write_end()
@@ -211,6 +212,9 @@ class Fleet:
         except OSError as error:
             self._end.broken(error)
             coordinator.stop("drain")
+        except Exception as error:
+            # The ranges of this worker would be waited for without end.
+            coordinator.fail("worker", f"{order.worker}: {unexpected(error)}")
 
     def _finished(self, opening: Opening, coordinator: Coordinator) -> Summary:
         counts = self._counts(coordinator)

@@ -3,11 +3,13 @@
 Rules of this file
   1. Bytes are appended and synced, then the journal says so, then the parts are removed. A session that was killed in
      between cuts the files back to what the journal says and joins those parts again.
-  2. A part is joined only if its size and checksum are those that its worker reported.
+  2. A part is joined only if its size and checksum are those that its worker reported. If one cannot be joined, the
+     files are cut back to what the journal says.
 """
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from pathlib import Path
 
@@ -32,6 +34,7 @@ class Joiner:
         self.output, self.dead_letter = Sink(output), Sink(dead_letter)
         self._parts = parts
         self._keep_parts = keep_parts
+        # What the journal says of them.
         self.state = Joined()
 
     def claim(self, state: Joined) -> None:
@@ -45,12 +48,26 @@ class Joiner:
             raise
 
     def cut(self) -> None:
-        """Cut the files back to the state that was claimed. The journal must be there."""
+        """Cut the files back to the state in the journal, which must be there."""
         self.output.cut(self.state.output_bytes)
         self.dead_letter.cut(self.state.dead_bytes)
+        self.output.crc, self.dead_letter.crc = self.state.output_crc, self.state.dead_crc
 
     def append(self, ready: list[tuple[Range, Report]]) -> Joined:
-        """Append parts and sync; the state to write to the journal. May take long. Raises OSError and UsageError."""
+        """Append parts and sync; the state to write to the journal, and then to `state`. May take long.
+
+        Raises OSError and UsageError; the files are then as before.
+        """
+        try:
+            return self._appended(ready)
+        except BaseException:
+            # If that fails, too, the next session does it.
+            with contextlib.suppress(UsageError):
+                self.cut()
+            raise
+
+    def _appended(self, ready: list[tuple[Range, Report]]) -> Joined:
+        state = self.state
         for one, report in ready:
             done = report.finished
             part = self._parts.output(one.number, done.epoch)
@@ -60,13 +77,12 @@ class Joiner:
             else:
                 self._copy(self.output, part, done.part_bytes, done.part_crc)
             self._copy(self.dead_letter, self._parts.dead(one.number, done.epoch), done.dead_bytes, done.dead_crc)
-            self.state = after(self.state, one, report)
+            state = after(state, one, report)
         self.output.sync()
         self.dead_letter.sync()
         sizes = {"output_bytes": self.output.size, "output_crc": self.output.crc}
         sizes |= {"dead_bytes": self.dead_letter.size, "dead_crc": self.dead_letter.crc}
-        self.state = msgspec.structs.replace(self.state, **sizes)
-        return self.state
+        return msgspec.structs.replace(state, **sizes)
 
     def _copy(self, sink: Sink, path: Path, size: int, crc: int) -> None:
         left, found = size, 0

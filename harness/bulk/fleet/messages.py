@@ -131,5 +131,11 @@ def packed(message: Any) -> bytes:
     return _encoder.encode(message)
 
 
+def unexpected(error: Exception) -> str:
+    """An error that no rule foresees, in one line."""
+    text = str(error).strip().partition("\n")[0]
+    return f"unexpected {type(error).__name__}" + (f": {text}" if text else "")
+
+
 class WorkerLostError(Exception):
     """A worker has ended or cannot be reached; the text says how."""

@@ -4,6 +4,8 @@ Rules of this file
   1. First come, first served. Only the head of the line looks at the rate, which may change while it waits.
   2. A start is counted at the instant that the rate gave, not when a timer fired, so lateness does not add up.
   3. A share that was not renewed in time is no share: nothing starts.
+  4. From the first share on, at most rate times time start, and one more. In any span of time it is that, and what may
+     be made up for because it was not used just before.
 """
 
 from __future__ import annotations
@@ -40,6 +42,11 @@ class Pacer:
 
     def set(self, rate_per_s: float | None, tokens_per_s: float | None, pause_s: float, valid_until: float) -> None:
         """A new share of the common rates."""
+        # Of the time without a rate nothing is made up for.
+        if self.rate_per_s is None:
+            self._next = self._now()
+        if self.tokens_per_s is None:
+            self._next_token = self._now()
         self.rate_per_s, self.tokens_per_s = rate_per_s, tokens_per_s
         self._valid_until = valid_until
         self._paused_until = self._now() + pause_s

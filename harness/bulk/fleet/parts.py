@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from harness.client.errors import UsageError
 
 SUFFIX = ".parts"
 RUN_FILE, JOURNAL_FILE, STATUS_FILE = "run", "journal", "status.json"
-_NAME = re.compile(r"part-(\d{6,})-(\d+)\.jsonl")
 _PACKED = (".gz", ".zst")
 
 

@@ -23,7 +23,7 @@ from harness.base.clock import clock
 from harness.bulk import journal as journals
 from harness.bulk.ending import Summary
 from harness.bulk.fleet.governor import VALID_S
-from harness.bulk.fleet.messages import Beat, Order, Progress, Reply, Report, Stopped
+from harness.bulk.fleet.messages import Beat, Order, Progress, Reply, Report, Stopped, unexpected
 from harness.bulk.fleet.pacer import Pacer
 from harness.bulk.fleet.parts import Parts
 from harness.bulk.fleet.shared_gate import SharedGate, SharedStrategy, SharePart
@@ -211,8 +211,14 @@ class Worker:
             self._stopped.append(Stopped(number, epoch, "usage", str(error)))
         except OSError as error:
             self._stopped.append(Stopped(number, epoch, "disk", f"{error.filename or ''}: {error.strerror or error}"))
+        except Exception as error:
+            # Without a report the range would be leased again and again.
+            where = f"worker {self._order.worker} on {self._host}, {lease.range.described}"
+            self._stopped.append(Stopped(number, epoch, "worker", f"{where}: {unexpected(error)}"))
         finally:
-            del self._running[number]
+            # A later lease of the range may have begun.
+            if self._running.get(number) is running:
+                del self._running[number]
             self._news.set()
 
     async def _watch(self, running: _Running) -> None:

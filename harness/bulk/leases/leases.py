@@ -112,23 +112,30 @@ class Leases:
     def renew(self, worker: str, number: int, epoch: int, now: float) -> bool:
         """Extend a lease; False if the worker does not hold it any more and must stop."""
         self.expire(now)
-        state = self._states.get(number)
-        if state is None or state.holder != worker or state.epoch != epoch:
+        state = self._held(worker, number, epoch)
+        if state is None:
             return False
         state.expires_at = now + self.ttl_s
         return True
 
-    def give_back(self, worker: str, number: int, epoch: int) -> None:
-        """A worker stopped before the range was done."""
-        state = self._states.get(number)
-        if state is not None and state.holder == worker and state.epoch == epoch:
+    def give_back(self, worker: str, number: int, epoch: int) -> bool:
+        """A worker stopped before the range was done; False if it did not hold the lease any more."""
+        state = self._held(worker, number, epoch)
+        if state is not None:
             state.holder = None
+        return state is not None
 
-    def set_aside(self, worker: str, number: int, epoch: int) -> None:
-        """A worker cannot read the input of a range to its end: the others go on without it."""
-        state = self._states.get(number)
-        if state is not None and state.holder == worker and state.epoch == epoch:
+    def set_aside(self, worker: str, number: int, epoch: int) -> bool:
+        """A worker cannot read the input of a range to its end: the others go on without it. False as `give_back`."""
+        state = self._held(worker, number, epoch)
+        if state is not None:
             state.holder, state.aside = None, True
+        return state is not None
+
+    def _held(self, worker: str, number: int, epoch: int) -> _State | None:
+        """The range, if the worker holds this lease of it."""
+        state = self._states.get(number)
+        return state if state is not None and state.holder == worker and state.epoch == epoch else None
 
     def done(self, worker: str, report: Finished, now: float) -> bool:
         """Whether a range is done by this report. False: it is fenced, and its part must not be used."""
@@ -159,11 +166,6 @@ class Leases:
 
     # Results.
 
-    def ready(self) -> tuple[Range, Finished] | None:
-        """The next range to join, once it is done: parts are joined in the order of the input."""
-        state = self._states.get(self.joined)
-        return (state.range, state.finished) if state is not None and state.finished is not None else None
-
     def join(self) -> None:
         """The next range was joined: forget it."""
         state = self._states.pop(self.joined)
@@ -186,12 +188,6 @@ class Leases:
         """Number of ranges that nobody holds and that are not done."""
         free = (state for state in self._states.values() if state.finished is None and not state.aside)
         return sum(state.holder is None for state in free)
-
-    def open(self) -> Iterator[Lease]:
-        """The leases that are held."""
-        for state in self._states.values():
-            if state.holder is not None:
-                yield Lease(state.range, state.epoch, state.holder)
 
     def unjoined(self) -> Iterator[tuple[Range, int, Finished | None]]:
         """Each range that is not joined: with its epoch, and its report once it is done."""

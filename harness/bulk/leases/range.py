@@ -39,3 +39,8 @@ class Range(msgspec.Struct, frozen=True):
     def last_line(self) -> int:
         """Number of its last line; the first one if their number is unknown."""
         return self.line + max(self.lines, 1) - 1
+
+    @property
+    def described(self) -> str:
+        """Its place in the input, for messages."""
+        return "the file" if self.is_whole else f"lines {self.line} to {self.last_line}"

@@ -2,8 +2,10 @@
 
 Two applications that each have a limit of their own learn against each other: each sees only its share of the queue
 that both cause. So the streams of an event loop that send to the same endpoint, with the same limit and settings, share
-one gate: one limit learns from all attempts, and the slots are divided evenly (watchers.py). Each application keeps its
-own transport and its own layers. The gate lives as long as one of its streams.
+one gate: one limit learns from all attempts, and the slots are divided evenly among those that wait for a vacancy
+(watchers.py). Attempts that do not wait for one, such as retries, stand in one line in order of arrival (slots.py). The
+line goes first, so an application with many retries delays the others until its line is empty. Each application keeps
+its own transport and its own layers. The gate is shared as long as one of its streams lives.
 """
 
 from __future__ import annotations
@@ -21,16 +23,32 @@ from harness.client.protocols import endpoint_of
 from harness.client.types import Limit, Request, Response, Send
 
 _Key = tuple[str, str, Hashable]
-_GATES: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[_Key, ConcurrencyLimit]] = WeakKeyDictionary()
+
+
+class _Found:
+    """A gate that a new stream finds. Only streams keep this object; timers of the loop may keep the gate longer."""
+
+    __slots__ = ("__weakref__", "gate")
+
+    def __init__(self, gate: ConcurrencyLimit) -> None:
+        self.gate = gate
+
+
+_GATES: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[_Key, _Found]] = WeakKeyDictionary()
 
 
 class SharedGate:
     """One application's way through a gate that others use as well."""
 
-    def __init__(self, gate: ConcurrencyLimit, inner: Send) -> None:
-        self._gate = gate
+    def __init__(self, found: _Found, inner: Send) -> None:
+        self._found = found
+        self._gate = found.gate
         self._share = Share(inner)
-        gate.shares += 1
+        self._gate.shares += 1
+
+    def __del__(self) -> None:
+        # The last one that is left has the quick path again.
+        self._gate.shares -= 1
 
     async def __call__(self, request: Request, /) -> Response:
         return await self._gate.attempt(request, self._share)
@@ -76,11 +94,11 @@ def adaptive_gate(
         return ConcurrencyLimit(send, observed(_limit(endpoint, name, new_limit)))
     gates = _GATES.setdefault(loop, WeakValueDictionary())
     key = (endpoint, name, settings)
-    gate = gates.get(key)
-    if gate is None:
-        gate = gates[key] = ConcurrencyLimit(send, observed(_limit(endpoint, name, new_limit)))
-        gate.shares = 0
-    return SharedGate(gate, send)
+    found = gates.get(key)
+    if found is None:
+        found = gates[key] = _Found(ConcurrencyLimit(send, observed(_limit(endpoint, name, new_limit))))
+        found.gate.shares = 0
+    return SharedGate(found, send)
 
 
 def _limit(endpoint: str, name: str, new_limit: NewLimit) -> Limit:

@@ -8,8 +8,9 @@ Rules of this file
      passes the notification on, so none is lost either.
   5. The turnstile decides when an attempt may start. While it is open, it is not consulted. While it is closed,
      `_fast_limit` is 0, so every attempt takes the slow path, and one timer wakes the line when its head may start.
-  6. Several applications may share the slots. Then a free slot goes to the one that has the fewest, and an application
-     that has just ended an attempt does not take the slot again before the others (`unclaimed`).
+  6. Several applications may share the slots. Then a slot that no attempt in line takes goes to the watcher of the one
+     that has the fewest, and an application that has just ended an attempt does not take the slot again before the
+     others (`unclaimed`). The line itself is in order of arrival, of all applications together.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Slots:
 
     def __init__(self, size: int, own: Share, rate_per_s: float = math.inf) -> None:
         self.in_flight = 0
-        # Applications that have used it.
+        # Applications that use it.
         self.shares = 1
         self._own = own
         self._size = size

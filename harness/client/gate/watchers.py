@@ -1,8 +1,8 @@
 """Those that wait for a vacancy, by the application that they belong to; pure.
 
 With one application the order is that of arrival. With several the application with the fewest attempts in flight goes
-first (max-min fairness), and applications that have as many take turns: so the slots are shared evenly, whatever each
-has to do.
+first (max-min fairness), and applications that have as many take turns: so the slots are shared evenly among those that
+wait here. Attempts in the line of slots.py go before all of them, in order of arrival.
 """
 
 from __future__ import annotations

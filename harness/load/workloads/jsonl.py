@@ -16,7 +16,7 @@ from harness.load.lines import LINE_MAX, LongLine, count_lines
 from harness.load.mapped_fields import check_fields
 from harness.load.rows import RowReader
 
-KEPT_BYTES = 4 * 1024 * 1024
+KEPT_BYTES = 1024 * 1024
 """Bytes of lines whose parsed rows are kept for the next pass, over all parts of a file."""
 _Row = tuple[Any, int]
 _NOT_KEPT: Any = object()

@@ -142,7 +142,8 @@ def unreadable(directory: Path, case: str) -> tuple[list[str], list[str]]:
                 read_header(path)
             except TornHeaderError as error:
                 ended = path.with_name(path.name.removesuffix("requests") + "end.json").exists()
-                (damaged if ended else torn).append(_named(error, path))
+                had_rows = ended or segments.parts_of(path) != [path]
+                (damaged if had_rows else torn).append(_named(error, path))
             except (ValueError, OSError) as error:
                 damaged.append(_named(error, path))
     return torn, damaged

@@ -5,6 +5,7 @@ FILE.gz appears under its name only when it is whole, and FILE is removed only a
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import shutil
@@ -15,17 +16,30 @@ LEVEL = 1
 
 
 def compress(path: str) -> None:
-    """Replace a file by its compressed form. Raises OSError; then the file is left as it is."""
-    part = f"{path}.gz.part"
+    """Replace a file by its compressed form. Raises OSError; then the file is left as it is.
+
+    A file that was removed or replaced meanwhile belongs to a new recording: then nothing is changed.
+    """
+    # Another process may compress a new file of this name.
+    part = f"{path}.gz.{os.getpid()}.part"
     try:
-        with open(path, "rb") as plain, gzip.open(part, "wb", LEVEL) as packed:
-            shutil.copyfileobj(plain, packed, 1 << 20)
-        os.replace(part, f"{path}.gz")
-    except BaseException:
-        if os.path.exists(part):
+        with open(path, "rb") as plain:
+            with gzip.open(part, "wb", LEVEL) as packed:
+                shutil.copyfileobj(plain, packed, 1 << 20)
+            if _is_still(path, plain.fileno()):
+                os.replace(part, f"{path}.gz")
+                os.unlink(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
-        raise
-    os.unlink(path)
+
+
+def _is_still(path: str, opened: int) -> bool:
+    """Whether the path leads to the file that was opened."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(opened))
+    except FileNotFoundError:
+        return False
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class RowsWriter:
         fd = -1
         try:
             fd = _created(begun)
-            os.write(fd, self._header)
+            _write_all(fd, self._header)
             # At every instant a file has the name that readers look for.
             os.link(self._path, closed)
             os.replace(begun, self._path)
@@ -74,13 +74,12 @@ class RowsWriter:
 
     def _write(self, data: memoryview) -> bool:
         """Write all data. Returns whether it succeeded."""
-        written = 0
-        try:
-            while self.error is None and written < len(data):
-                written += os.write(self._fd, data[written:])
-        except OSError as error:
-            self.error = f"could not write records: {error.strerror or error}"
-        return written == len(data)
+        if self.error is None:
+            try:
+                _write_all(self._fd, data)
+            except OSError as error:
+                self.error = f"could not write records: {error.strerror or error}"
+        return self.error is None
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -91,6 +90,14 @@ class RowsWriter:
 
 def _created(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+
+def _write_all(fd: int, data: memoryview) -> None:
+    """Write all data: one call may write a part of it. Raises OSError."""
+    while len(data):
+        if not (written := os.write(fd, data)):
+            raise OSError("nothing was written")
+        data = data[written:]
 
 
 class LateRowsWriter:

@@ -90,13 +90,18 @@ def opened(part: Path) -> Iterator[IO[bytes]]:
 def frames_of(path: Path, dtype: np.dtype[Any]) -> Iterator[tuple[np.ndarray[Any, np.dtype[Any]] | None, bool]]:
     """The frames of a record file with all its segments: rows, or None if they are damaged, and whether all is sound.
 
-    Raises ValueError for a header that is damaged or of other rows.
+    Raises ValueError for a header of other rows, and for a damaged one of the file that is written. A closed segment
+    was begun with a whole header: one without it is damaged, and the next ones are read.
     """
     for part in parts_of(path):
         try:
             with opened(part) as file:
                 yield from _frames_in(file, part, dtype)
         except (OSError, EOFError, zlib.error):
+            yield None, False
+        except ValueError as error:
+            if part == path or isinstance(error, OtherRowsError):
+                raise
             yield None, False
 
 
@@ -119,22 +124,41 @@ def _frames_in(
 
 
 def discard(path: Path) -> None:
-    """Remove the closed segments of an earlier file of this name."""
-    for part in parts_of(path)[:-1]:
-        for name in (part, _packed(part)):
-            name.unlink(missing_ok=True)
+    """Remove the closed segments of an earlier file of this name, and what killed processes have left half done."""
+    mine = re.compile(re.escape(path.name) + r"\.(next|\d{4,}(\.gz(\.\d+)?(\.part)?)?)")
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return
+    for name in filter(mine.fullmatch, names):
+        path.with_name(name).unlink(missing_ok=True)
+
+
+_started: dict[int, Packer] = {}
+"""Processes that are not known to have ended, of all packers. The next packer reaps what the last one has left."""
+
+
+def _reap() -> None:
+    for pid in list(_started):
+        try:
+            ended = os.waitpid(pid, os.WNOHANG)[0] != 0
+        except ChildProcessError:
+            # Somebody else has reaped it, or it was started before this process was forked.
+            ended = True
+        if ended:
+            _started.pop(pid, None)
 
 
 class Packer:
-    """Compresses closed segments in a process of its own at the lowest priority, one process at a time.
+    """Compresses closed segments in processes of its own at the lowest priority: one at a time, until `start`.
 
     Compression in a thread would take the interpreter from the load. Where no process can be started, segments stay as
     they are.
     """
 
     def __init__(self) -> None:
-        self._pid: int | None = None
         self._waiting: list[Path] = []
+        _reap()
 
     def add(self, part: Path) -> None:
         """A segment that was closed."""
@@ -144,18 +168,13 @@ class Packer:
 
     @property
     def running(self) -> bool:
-        """Whether the process has not ended."""
-        if self._pid is not None:
-            try:
-                if os.waitpid(self._pid, os.WNOHANG)[0] == 0:
-                    return True
-            except ChildProcessError:
-                pass
-            self._pid = None
-        return False
+        """Whether one of its processes has not ended."""
+        _reap()
+        return self in _started.values()
 
     def start(self) -> None:
         """Compress what waits, beside a process that may still run; nothing waits for its end."""
+        _reap()
         if not self._waiting:
             return
         parts, self._waiting = self._waiting, []
@@ -163,4 +182,5 @@ class Packer:
         with contextlib.suppress(OSError, AttributeError, NotImplementedError):
             actions = [(os.POSIX_SPAWN_OPEN, descriptor, os.devnull, os.O_RDWR, 0) for descriptor in (0, 1, 2)]
             # In a group of its own, so that Ctrl-C ends the load and not this.
-            self._pid = os.posix_spawn(sys.executable, arguments, os.environ, file_actions=actions, setpgroup=0)
+            pid = os.posix_spawn(sys.executable, arguments, os.environ, file_actions=actions, setpgroup=0)
+            _started[pid] = self

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,14 @@ def in_order(instants: Array, values: Array) -> Array:
         return values
     ordered: Array = values[np.argsort(instants, kind="stable")]
     return ordered
+
+
+def picked(rows: Any, places: Array, names: Sequence[str]) -> Array:
+    """Some fields of the rows at these places, as records."""
+    records = np.empty(len(places), [(name, rows.dtype[name]) for name in names])
+    for name in names:
+        records[name] = rows[name][places]
+    return records
 
 
 def distinct(values: Array) -> int:

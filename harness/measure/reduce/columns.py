@@ -28,7 +28,7 @@ from harness.measure.record.rows_file import (
     TornHeaderError,
 )
 from harness.measure.record.sealed_json import read_if_whole
-from harness.measure.record.segments import OtherRowsError, frames_of
+from harness.measure.record.segments import OtherRowsError, frames_of, parts_of
 from harness.measure.reduce.column_rows import ColumnRows, RowsBuilder
 from harness.measure.reduce.token_columns import NO_TOKENS, TokenColumns, joined, matched, thinned
 from harness.measure.result import FailureSample
@@ -195,7 +195,8 @@ def _blocks(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int 
                 there += len(rows)
                 yield rows
     except (TornHeaderError, OSError):
-        pass
+        # A process that was killed leaves this only in its first file: the next ones get their name with their header.
+        sound = sound and parts_of(path) == [path]
     except OtherRowsError:
         raise
     except ValueError as error:

@@ -18,7 +18,7 @@ from harness.measure.reduce import columns
 from harness.measure.reduce.column_rows import in_order
 from harness.measure.reduce.columns import Array, Repeat
 from harness.measure.reduce.statistics import LEAST_N, PERCENTILES, distribution, quantile
-from harness.measure.reduce.streams import counted, e2e, gaps, mean_gap, outputs, total, tpot
+from harness.measure.reduce.streams import e2e, gaps, in_order_of_sending, mean_gap, outputs, total, tpot
 from harness.measure.repeat_figures import Points, RepeatFigures
 
 
@@ -46,7 +46,8 @@ _SEQUENCES = frozenset({"latency_s", "service_time_s", *_OF_STREAMS})
 class _Parts:
     """The quantities of one repeat in ns, those of _SEQUENCES in order of time.
 
-    Each is computed when it is asked for and not kept, so that a long repeat needs the memory of one.
+    Each is computed when it is asked for and not kept, of a few columns, so that a long repeat needs the memory of one.
+    The rows of requests that were sent are kept: a mask, where the rows are in files.
     """
 
     def __init__(self, repeat: Repeat) -> None:
@@ -61,13 +62,6 @@ class _Parts:
     @cached_property
     def _wired(self) -> Array:
         return columns.chosen(self._ok, columns.was_sent(self._ok))
-
-    @cached_property
-    def _tokens(self) -> tuple[Array, Array]:
-        """Rows and output tokens of the successes that have tokens."""
-        part = counted(self._repeat)
-        order = np.argsort(part.rows["sent"], kind="stable")
-        return part.rows[order], part.tokens["output"][order]
 
     def _latency_s(self) -> Array:
         return in_order(self._ok["due"], columns.latency(self._ok))
@@ -92,11 +86,11 @@ class _Parts:
         return gaps(self._repeat)
 
     def _tpot_s(self) -> Array:
-        each = tpot(*self._tokens)
+        each = tpot(*in_order_of_sending(self._repeat, ("first_byte", "last_chunk", "chunks")))
         return each[each >= 0]
 
     def _e2e_s(self) -> Array:
-        return e2e(self._tokens[0])
+        return e2e(in_order_of_sending(self._repeat, ("sent", "last_chunk", "done"))[0])
 
 
 def _streams(ok: Array) -> Array:

@@ -8,12 +8,14 @@ ITL is every gap between two content events that follow one another.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from harness.client.types import Outcome
 from harness.measure.reduce import columns
+from harness.measure.reduce.column_rows import in_order, picked
 from harness.measure.reduce.columns import Array, Repeat
 
 
@@ -35,16 +37,35 @@ class Counted(NamedTuple):
 
 
 def counted(repeat: Repeat) -> Counted:
-    """The successes of a repeat that have tokens."""
-    tokens = repeat.tokens.counts
-    rows = repeat.rows[tokens["row"]]
-    kept = (rows["outcome"] == Outcome.ok) & columns.was_sent(rows)
-    return Counted(rows[kept], tokens[kept], repeat.tokens.gaps, repeat.tokens.every)
+    """The successes of a repeat that have tokens. Of the rows there are the fields of _COUNTED_FIELDS."""
+    tokens = repeat.tokens.counts[_have_tokens(repeat)]
+    return Counted(picked(repeat.rows, tokens["row"], _COUNTED_FIELDS), tokens, repeat.tokens.gaps, repeat.tokens.every)
+
+
+_COUNTED_FIELDS = ("index", "sent", "first_byte", "last_chunk", "done", "chunks")
+"""The fields that figures of tokens need. Whole records of millions of rows take twice the memory."""
+
+
+def in_order_of_sending(repeat: Repeat, names: Sequence[str]) -> tuple[Array, Array]:
+    """These fields, and the output tokens, of the successes that have tokens."""
+    counts, which = repeat.tokens.counts, _have_tokens(repeat)
+    places, output = counts["row"][which], counts["output"][which]
+    sent = repeat.rows["sent"][places]
+    places, output = in_order(sent, places), in_order(sent, output)
+    del sent, which
+    return picked(repeat.rows, places, names), output
+
+
+def _have_tokens(repeat: Repeat) -> Array:
+    """Which of the token counts belong to successes that were sent."""
+    places = repeat.tokens.counts["row"]
+    found: Array = (repeat.rows["outcome"][places] == Outcome.ok) & (repeat.rows["sent"][places] >= 0)
+    return found
 
 
 def total(repeat: Repeat, name: str) -> int | None:
     """The sum of a count over successes; None if it is known of none."""
-    values = counted(repeat).tokens[name]
+    values = repeat.tokens.counts[name][_have_tokens(repeat)]
     known = values[values >= 0]
     return int(known.sum(dtype=np.int64)) if len(known) else None
 

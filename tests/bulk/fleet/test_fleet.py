@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,11 +14,15 @@ import pytest
 from harness.bulk import Summary
 from harness.bulk.fleet import FleetSettings
 from harness.bulk.fleet.fleet import Fleet
-from harness.bulk.fleet.messages import Beat
+from harness.bulk.fleet.messages import Beat, Order, Reply
+from harness.bulk.fleet.worker import Worker
+from harness.bulk.leases import Lease
+from harness.bulk.leases.range import Range
+from harness.bulk.processing import Process
 from harness.client.errors import UsageError
 from harness.client.types import Outcome
 from tests.bulk import helpers
-from tests.bulk.fleet.inside import InsideEngine, check_whole, go, settings
+from tests.bulk.fleet.inside import InsideContact, InsideEngine, check_whole, go, settings
 from tests.bulk.helpers import Server, rows, write_input
 
 LINES = 420
@@ -287,3 +292,72 @@ def test_a_run_that_is_stopped_while_it_starts_sends_nothing(tmp_path: Path) -> 
     assert not server.calls
     assert go(settings(tmp_path, resume=True)).passed
     check_whole(tmp_path, 60)
+
+
+def test_an_unforeseen_error_of_an_engine_ends_the_run(tmp_path: Path) -> None:
+    """It was dropped, and the run waited for ever; what others have done is joined."""
+    write_input(tmp_path / "in.jsonl", 60)
+
+    class Broken(InsideEngine):
+        async def start(self, order: Order) -> InsideContact:
+            if order.worker == "w2":
+                raise RuntimeError("boom\nmore lines")
+            return await super().start(order)
+
+    async def session() -> Summary:
+        fleet = FleetSettings(workers=2, range_lines=10)
+        return await asyncio.wait_for(Fleet(settings(tmp_path), fleet, Broken(Server())).run(), 60)
+
+    summary = asyncio.run(session())
+    assert summary.stopped == "worker"
+    assert summary.text == "w2: unexpected RuntimeError: boom"
+    assert summary.resumable
+    assert go(settings(tmp_path, resume=True)).passed
+    check_whole(tmp_path, 60)
+
+
+def test_an_unforeseen_error_in_a_range_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker did not report it, and the range was leased again and again."""
+
+    class Broken(Process):
+        async def run(self) -> Summary:
+            if "part-000001-" in self.settings.output:
+                raise ValueError("a bug")
+            return await super().run()
+
+    write_input(tmp_path / "in.jsonl", 150)
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.bulk.fleet.worker.Process", Broken)
+        summary = go(settings(tmp_path))
+    assert summary.stopped == "worker"
+    assert re.fullmatch(r"worker w\d on .*, lines 51 to 100: unexpected ValueError: a bug", summary.text)
+    assert go(settings(tmp_path, resume=True)).passed
+    check_whole(tmp_path, 150)
+
+
+def test_the_end_of_an_earlier_lease_does_not_end_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker may get a range again while its earlier epoch still saves: it must go on renewing the new lease."""
+
+    async def session() -> Beat:
+        ends: list[asyncio.Future[None]] = []
+
+        async def opened() -> None:
+            ends.append(asyncio.get_running_loop().create_future())
+            await ends[-1]
+
+        order = Order("w1", settings(tmp_path), str(tmp_path), "token", 15.0, 0.01, True)
+        worker = Worker(order, Server())
+        monkeypatch.setattr(worker._parts, "check_token", lambda *arguments: None)
+        monkeypatch.setattr(worker._server, "opened", opened)
+        await worker.exchange(Reply())
+        for epoch in (1, 2):
+            await worker.exchange(Reply(leases=[Lease(Range(0, 0, 9, 1, 1), epoch, "w1")]))
+            while len(ends) < epoch:
+                await asyncio.sleep(0)
+        ends[0].set_exception(UsageError("the earlier one ends"))
+        beats = [await worker.exchange(Reply()) for _ in range(3)]
+        assert any(stopped.epoch == 1 for beat in beats for stopped in beat.stopped)
+        ends[1].set_exception(UsageError("done"))
+        return beats[-1]
+
+    assert [(each.number, each.epoch) for each in asyncio.run(session()).progress] == [(0, 2)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.bulk.fleet import files_cutter
 from harness.bulk.fleet.cutter import Cutter, GroupsCutter
 from harness.bulk.fleet.files_cutter import FilesCutter
 from harness.client.errors import UsageError
@@ -174,3 +175,23 @@ def test_groups_of_rows_of_parquet_are_ranges(tmp_path: Path, beside: bool) -> N
         ranges.append(one)
         cutter = GroupsCutter([20] * 11 + [10], 45, one)
     assert [(one.begin, one.end, one.line, one.lines) for one in ranges][-2:] == [(8, 10, 161, 40), (10, 12, 201, 30)]
+
+
+def test_one_of_several_files_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was reported as a disk that cannot be written."""
+    names = several(tmp_path)
+    look = files_cutter._can_be_cut
+
+    def refused(path: Path, reader: RowReader) -> bool:
+        if path.name == "b.csv":
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, reader)
+
+    monkeypatch.setattr(files_cutter, "_can_be_cut", refused)
+    summary = go(settings(tmp_path, input=names[0], more_inputs=tuple(names[1:])), range_lines=25)
+    assert (summary.stopped, summary.text) == ("input", f"{names[1]}: Permission denied")
+    monkeypatch.undo()
+    files = files_of(names[0], names[1:])
+    Path(names[2]).unlink()
+    with pytest.raises(UsageError, match=r"c\.jsonl\.gz: No such file or directory"):
+        FilesCutter(files, InputSettings(), 25)

@@ -121,7 +121,7 @@ def test_a_folder_gets_the_parts(tmp_path: Path) -> None:
         again = paceline("process", *arguments, "--resume", cwd=tmp_path, covered=False)
         assert "nothing to do" in again.stderr
         shown = paceline("process", "status", "out", cwd=tmp_path, covered=False)
-        assert "complete, 300 of about 300 lines" in shown.stdout
+        assert "complete, 300 of 300 lines" in shown.stdout
         own = ProcessSettings(
             input=str(tmp_path / "in.jsonl"), output=str(tmp_path / "own.jsonl"), target=server.url, tasks=("annotate",)
         )

@@ -45,7 +45,7 @@ class Handle:
 class StandIn:
     """The part of Ray that the engine uses."""
 
-    exceptions = SimpleNamespace(RayError=LostError)
+    exceptions = SimpleNamespace(RayError=LostError, GetTimeoutError=TimeoutError)
     util = SimpleNamespace(
         scheduling_strategies=SimpleNamespace(NodeAffinitySchedulingStrategy=lambda node, soft: (node, soft))
     )
@@ -156,3 +156,17 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
         RayEngine(None, "out")
     with pytest.raises(UsageError, match="--engine dask: is not known"):
         engine_of("dask", None, "out")
+
+
+def test_a_cluster_that_starts_no_actor_is_named_in_one_line(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the cluster is gone: the error of Ray reached nobody."""
+    from harness.bulk.fleet.messages import Order, WorkerLostError
+
+    def remote(kind: Any) -> Any:
+        raise LostError("The head node is gone.\nMore lines.")
+
+    monkeypatch.setattr(ray, "remote", remote)
+    settings = ProcessSettings(input="in", output="out", target="http://127.0.0.1:9", tasks=("annotate",))
+    order = Order("w1", settings, "/", "token", 15.0, 0.1, True)
+    with pytest.raises(WorkerLostError, match=r"^no actor on the Ray cluster: The head node is gone\.$"):
+        asyncio.run(RayEngine(None, "out").start(order))

@@ -194,3 +194,46 @@ def test_a_request_whose_deadline_passes_is_not_sent() -> None:
         return response.outcome.name
 
     assert virtually(play()) == "not_sent"
+
+
+@pytest.mark.parametrize(("rate_per_s", "more"), [(200.0, 20), (4.0, 2)])
+def test_only_what_was_not_used_just_before_is_made_up_for(rate_per_s: float, more: int) -> None:
+    """The first second had a tenth more than the limit."""
+
+    async def play() -> list[float]:
+        pacer, now = Pacer(), asyncio.get_running_loop().time
+        await asyncio.sleep(3.0)
+        pacer.set(rate_per_s, None, 0.0, now() + 100.0)
+        starts = []
+        while now() < 13.0:
+            await pacer.turn(REQUEST)
+            starts.append(now())
+        await asyncio.sleep(5.0)
+        while now() < 30.0:
+            await pacer.turn(REQUEST)
+            starts.append(now())
+        return starts
+
+    starts = virtually(play())
+    first = [start for start in starts if start < 15.0]
+    assert all(count <= rate_per_s * (start - 3.0) + 1.001 for count, start in enumerate(first, 1))
+    spans = [sum(begin <= start < begin + 1.0 - 1e-6 for start in starts) for begin in starts]
+    assert max(spans[: len(first)]) <= rate_per_s
+    assert max(spans) == rate_per_s + more
+
+
+def test_tokens_are_not_made_up_for_before_the_first_share() -> None:
+    """As requests."""
+
+    async def play() -> list[float]:
+        pacer, now = Pacer(), asyncio.get_running_loop().time
+        await asyncio.sleep(3.0)
+        pacer.set(None, 100.0 * COST, 0.0, now() + 100.0)
+        starts = []
+        while now() < 5.0:
+            await pacer.turn(REQUEST)
+            starts.append(now() - 3.0)
+        return starts
+
+    starts = virtually(play())
+    assert all(count <= 100.0 * start + 1.001 for count, start in enumerate(starts, 1))

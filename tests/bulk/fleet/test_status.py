@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,8 +16,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from harness.bulk.fleet.members import Members
+from harness.bulk.fleet.messages import Beat, Progress
 from harness.bulk.fleet.parts import Parts
 from harness.bulk.fleet.status import Snapshot, status_of, write_snapshot
+from harness.bulk.processing import Process
+from harness.bulk.saving import Store
 from harness.bulk.tally import RowCounts
 from harness.cli.process import command
 from harness.cli.process_status import described
@@ -96,3 +104,88 @@ def test_the_command_prints_it_and_writes_json(tmp_path: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     with pytest.raises(UsageError, match="no run has begun this output"):
         status_of(str(tmp_path / "other.jsonl"))
+
+
+def test_a_run_that_was_stopped_or_killed_is_known_at_once(tmp_path: Path) -> None:
+    """By its last words, or on the same host because its process is gone; another host is judged by its silence."""
+    broken_run(tmp_path)
+    output = str(tmp_path / "out.jsonl")
+    found = status_of(output)
+    assert (found.state, found.orderly) == ("stopped", True)
+    assert "it stopped" in "\n".join(described(found))
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for host, pid, state in (
+        (socket.gethostname(), gone.pid, "stopped"),
+        (socket.gethostname(), os.getpid(), "running"),
+        ("elsewhere", gone.pid, "running"),
+    ):
+        write_snapshot(Parts(output), Snapshot(100.0, host=host, pid=pid))
+        found = status_of(output)
+        assert (found.state, found.orderly) == (state, False)
+
+
+def test_a_run_of_one_process_says_that_it_waits_and_that_it_has_stopped(tmp_path: Path) -> None:
+    """Since when, as long as the outage lasts; after the end nothing has to be concluded from silence."""
+    output = str(tmp_path / "out.jsonl")
+    waits_s = 12.0
+    store = Store(output, str(tmp_path / "bad.jsonl"), True, lambda pending: {}, lambda: waits_s)
+    store.start({"input": {}}, False)
+    assert (status_of(output).state, status_of(output).waiting_s) == ("running", 0.0)
+    asyncio.run(store.checkpoint())
+    found = status_of(output)
+    assert found.waiting_s == pytest.approx(12, abs=5)
+    assert re.search(r"the server takes no connections: waiting for 1\d(\.\d+)? s so far", "\n".join(described(found)))
+    waits_s = 0.0
+    asyncio.run(store.checkpoint())
+    assert status_of(output).waiting_s == 0.0
+    store.finish(complete=False)
+    store.close()
+    found = status_of(output)
+    assert (found.state, found.orderly, found.waiting_s) == ("stopped", True, 0.0)
+
+
+def test_a_run_that_waits_without_news_is_alive(tmp_path: Path) -> None:
+    """Its journal is touched although nothing changes."""
+    output = str(tmp_path / "out.jsonl")
+    store = Store(output, str(tmp_path / "bad.jsonl"), True, lambda pending: {})
+    store.start({"input": {}}, False)
+    os.utime(output + ".journal", (1, 1))
+    assert status_of(output).state == "stopped"
+    asyncio.run(store.checkpoint())
+    assert status_of(output).state == "running"
+    store.close()
+
+
+def test_a_process_knows_for_how_long_its_server_is_gone(tmp_path: Path) -> None:
+    """From the first failed connection."""
+    write_input(tmp_path / "in.jsonl", 40)
+    waited: list[float] = []
+    dead = Server(judge=lambda index, call: Outcome.connection_error)
+    process = Process(
+        helpers.settings(tmp_path, patience_s=0.2),
+        dead,
+        tell=lambda event, facts: waited.append(process.waits_s) if event == "waiting" else None,
+    )
+    assert asyncio.run(process.run()).stopped == "server"
+    assert waited
+    assert min(waited) > 0.0
+
+
+def test_workers_that_all_wait_are_a_run_that_waits(tmp_path: Path) -> None:
+    """One that is idle does not count."""
+    members = Members()
+    busy = [Progress(1, 1, 0, RowCounts())]
+    members.heard(Beat("w1", progress=busy, waits_s=9.0), 0.0)
+    members.heard(Beat("w2", progress=busy, waits_s=4.0), 0.0)
+    members.heard(Beat("w3"), 0.0)
+    assert members.waits_s == 4.0
+    members.heard(Beat("w2", progress=busy), 0.0)
+    assert members.waits_s == 0.0
+
+
+def test_a_number_of_lines_that_is_known_is_not_about(tmp_path: Path) -> None:
+    """Of a complete run, or once all of the input is cut."""
+    write_input(tmp_path / "in.jsonl", 40)
+    helpers.go(helpers.settings(tmp_path))
+    assert "complete, 40 of 40 lines (100 %)" in next(described(status_of(str(tmp_path / "out.jsonl"))))

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from harness.bulk.leases.held import Held
 from harness.bulk.leases.leases import Finished, Lease, Leases
 from harness.bulk.leases.range import Range
+from tests.bulk.leases.looks import held, ready
 
 TTL_S = 10.0
 WORKERS = st.sampled_from(["a", "b", "c"])
@@ -57,8 +58,8 @@ class Coordinator:
 
     def join(self) -> None:
         """Join what is ready."""
-        while (ready := self.leases.ready()) is not None:
-            self.journal.append(("joined", ready[0].number, ready[1]))
+        while (found := ready(self.leases)) is not None:
+            self.journal.append(("joined", found[0].number, found[1]))
             self.leases.join()
 
 
@@ -116,9 +117,9 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def one_holder(self) -> None:
-        held = [lease.range.number for lease in self.coordinator.leases.open()]
-        assert len(held) == len(set(held))
-        assert not set(held) & self.done.keys()
+        numbers = [number for number, _ in held(self.coordinator.leases)]
+        assert len(numbers) == len(set(numbers))
+        assert not set(numbers) & self.done.keys()
 
     @invariant()
     def joined_in_order(self) -> None:

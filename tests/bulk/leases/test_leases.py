@@ -7,6 +7,7 @@ import pytest
 from harness.bulk.leases.held import Held
 from harness.bulk.leases.leases import Finished, Leases
 from harness.bulk.leases.range import WHOLE, Range
+from tests.bulk.leases.looks import held, ready
 
 
 def three() -> Leases:
@@ -61,7 +62,7 @@ def test_leases_of_a_dead_worker_end_at_once() -> None:
     leases.grant("b", 0.0)
     assert [lease.range.number for lease in leases.lost("a")] == [0]
     assert leases.lost("a") == []
-    assert [lease.worker for lease in leases.open()] == ["b"]
+    assert held(leases) == [(1, "b")]
     again = leases.grant("c", 0.1)
     assert again is not None
     assert (again.range.number, again.epoch) == (0, 2)
@@ -73,11 +74,11 @@ def test_parts_are_joined_in_the_order_of_the_input() -> None:
     for _ in range(3):
         leases.grant("a", 0.0)
     assert leases.done("a", Finished(1, 1), 1.0)
-    assert leases.ready() is None
+    assert ready(leases) is None
     assert leases.done("a", Finished(0, 1), 1.0)
     joined = []
-    while (ready := leases.ready()) is not None:
-        joined.append(ready[0].number)
+    while (found := ready(leases)) is not None:
+        joined.append(found[0].number)
         leases.join()
     assert joined == [0, 1]
     assert not leases.complete
@@ -117,9 +118,9 @@ def test_a_lease_that_is_given_back_is_free_at_once() -> None:
     """Only its holder can give it back."""
     leases = three()
     leases.grant("a", 0.0)
-    leases.give_back("b", 0, 1)
-    assert [lease.worker for lease in leases.open()] == ["a"]
-    leases.give_back("a", 0, 1)
+    assert not leases.give_back("b", 0, 1)
+    assert held(leases) == [(0, "a")]
+    assert leases.give_back("a", 0, 1)
     again = leases.grant("b", 0.0)
     assert again is not None
     assert (again.range.number, again.epoch) == (0, 2)

@@ -65,6 +65,13 @@ def lean(shape: Shape, seconds: float, seeds: int = 5) -> float:
     return max(recovery_s(play(shape, Knee, seed), end, 160.0) for seed in range(1, seeds + 1))
 
 
+def brief(workers: int, begin: float, seed: int) -> float:
+    """Recovery from 0.2 s without any acceptance, which may begin in a drain, in the look at more or at rest."""
+    end = begin + 0.2
+    shape = replace(SHAPE, workers=workers, outages=((begin, end),), duration_s=end + 8.0)
+    return recovery_s(play(shape, Knee, seed), end, workers / SHAPE.service_s)
+
+
 def product(fault: str, seconds: float, strategy: str, seeds: int = 2, items: int = 15_000) -> float:
     """Seconds of the job."""
     with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulation.limits.outages import FAULTS, KINDS, OURS, STATIC, lean, product
+from tests.simulation.limits.outages import FAULTS, KINDS, OURS, STATIC, brief, lean, product
 
 pytestmark = pytest.mark.slow
 
@@ -12,6 +12,12 @@ pytestmark = pytest.mark.slow
 def test_the_rate_is_back_within_seconds(kind: str, seconds: float) -> None:
     """It was minutes: a window in which all was refused had set the pace."""
     assert lean(KINDS[kind], seconds, seeds=1) <= 5.0
+
+
+@pytest.mark.parametrize("workers", [4, 8, 16])
+def test_a_brief_outage_is_over_within_seconds_whichever_phase_it_meets(workers: int) -> None:
+    """Few are in flight in a drain, so few of them could end: the refusals were taken for a server that is full."""
+    assert max(brief(workers, 10.0 + 0.03 * seed, seed) for seed in range(1, 21)) <= 5.0
 
 
 @pytest.mark.parametrize("fault", FAULTS)

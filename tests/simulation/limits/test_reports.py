@@ -65,7 +65,7 @@ def test_without_reports_the_search_goes_on() -> None:
         at = number / 10
         value = limit.value
         limit.update(Sample(Outcome.ok, at, at + 0.1, value, value, limit._search.changes, queue_s=queue_s))
-    assert not limit._search.told.takes(Sample(Outcome.ok, 0.0, 1.0, 1, 1, 0))
+    assert not limit._search.reported_queue.takes(Sample(Outcome.ok, 0.0, 1.0, 1, 1, 0))
 
 
 def test_the_product_reads_the_reports_of_the_mock() -> None:

@@ -46,7 +46,12 @@ class LocalEngine:
         except OSError as error:
             raise UsageError(f"a worker cannot be started: {error.strerror or error}") from error
         contact = LocalContact(process)
-        await contact.send(order)
+        try:
+            await contact.send(order)
+        except BaseException:
+            # It ended at once, or this start was cancelled: nobody else knows its pipes.
+            await contact.close()
+            raise
         return contact
 
     async def close(self) -> None:

@@ -29,7 +29,7 @@ from harness.client.errors import UsageError
 NAMESPACE = "paceline"
 # Of a cluster that is started here; nothing is kept in it.
 _STORE_BYTES = 128 * 1024 * 1024
-_END_S, _ANSWER_S, _CLAIM_S = 5.0, 5.0, 20.0
+_END_S, _ANSWER_S, _CLAIM_S = 5.0, 5.0, 45.0
 _beat = msgspec.msgpack.Decoder(Beat)
 
 
@@ -81,7 +81,8 @@ class RayEngine:
         while (why := await asyncio.to_thread(self._refused)) is not None:
             if time.monotonic() > until:
                 self._ray.shutdown()
-                raise UsageError(f"{self._output}: another run on this Ray cluster is writing it ({why})")
+                busy = "the Ray cluster is busy" if self._claim else "another run on this Ray cluster is writing it"
+                raise UsageError(f"{self._output}: {busy} ({why})")
             await asyncio.sleep(0.5)
 
     def _refused(self) -> str | None:
@@ -96,6 +97,9 @@ class RayEngine:
                 options = {"name": f"output:{self._output}", "num_cpus": 0, "scheduling_strategy": here}
                 self._claim = ray.remote(_Claim).options(**options).remote()
             ray.get(self._claim.here.remote(), timeout=_ANSWER_S)
+        except ray.exceptions.GetTimeoutError:
+            # It is ours, and starts slowly on a busy machine.
+            return f"it has not started the actor that marks the output within {_CLAIM_S:g} s"
         except (ValueError, ray.exceptions.RayError) as error:
             self._claim = None
             return _first_line(error)
@@ -103,8 +107,11 @@ class RayEngine:
 
     async def start(self, order: Order) -> RayContact:
         """An actor, on the node with the fewest."""
-        actor = self._ray.remote(RayWorker).options(num_cpus=0, max_restarts=0, scheduling_strategy="SPREAD")
-        contact = RayContact(self._ray, actor.remote(packed(order)))
+        try:
+            actor = self._ray.remote(RayWorker).options(num_cpus=0, max_restarts=0, scheduling_strategy="SPREAD")
+            contact = RayContact(self._ray, actor.remote(packed(order)))
+        except self._ray.exceptions.RayError as error:
+            raise WorkerLostError(f"no actor on the Ray cluster: {_first_line(error)}") from error
         self._contacts.append(contact)
         return contact
 

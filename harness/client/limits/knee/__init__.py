@@ -43,10 +43,11 @@ and their share is tolerated (tolerance.py).
 
 *Outages* (outage.py). If nothing at all is accepted, that is an outage or a spent quota, and says nothing about the
 number in flight. The state from before the first failure is restored when the server accepts an attempt again; until
-then probes are sent, at intervals that grow.
+then probes are sent, at intervals that grow. An outage may be too short to show that. Then it is known by the older
+attempts that ended before a new one was accepted (search.py): a full server takes a new one for each that ends.
 
-*Reports* (told.py). If the server reports how long requests waited, or answers with streams, the waiting attempts are
-known, and the search is not needed.
+*Reports* (reported_queue.py). If the server reports how long requests waited, or answers with streams, the waiting
+attempts are known, and the search is not needed.
 
 *Ignored outcomes.* Outcomes that the caller caused (client_error, cancelled, not_sent, bad_response) never move the
 limit. Errors of the server only cost throughput. Latency is divided by the relative size of an attempt, and the
@@ -65,8 +66,8 @@ from harness.client.checks import between
 from harness.client.errors import SettingError
 from harness.client.limits.knee import phases, refusals
 from harness.client.limits.knee.ceiling import OVERLOAD
+from harness.client.limits.knee.reported_queue import follow
 from harness.client.limits.knee.search import SEEK, Search
-from harness.client.limits.knee.told import follow
 from harness.client.types import Outcome, Sample, Signal
 
 
@@ -143,11 +144,11 @@ def _learn(search: Search, sample: Sample) -> bool:
         return True
     if ok:
         # Whether there is a report is a cheap question, and most servers have none.
-        may_follow = search.told.is_followed or sample.queue_s is not None or sample.first_s is not None
-        if may_follow and search.told.takes(sample):
+        may_follow = search.reported_queue.is_followed or sample.queue_s is not None or sample.first_s is not None
+        if may_follow and search.reported_queue.takes(sample):
             return follow(search, sample)
         return phases.learn(search, sample)
     if sample.outcome in OVERLOAD:
-        search.told.refused()
+        search.reported_queue.refused()
         return refusals.refused(search, sample, sample.generation == search.changes)
     return False

@@ -78,7 +78,7 @@ def _end_pace(search: Search, wanted: float, now: float) -> None:
 def failed(search: Search, sample: Sample) -> bool:
     """An attempt failed. True if nothing is accepted: then only probes are sent, and nothing is learnt."""
     if search.before_failures is None:
-        search.before_failures = _state(search, sample.done)
+        search.before_failures = _state(search, sample)
     if search.outage.failed(sample, search.tolerance.streak_min):
         search.rate_per_s = 1.0 / search.outage.interval_s
         search.cause = Cause.outage
@@ -103,8 +103,10 @@ def accepted(search: Search, before: BeforeFailures, sample: Sample) -> bool:
     return True
 
 
-def _state(search: Search, now: float) -> BeforeFailures:
-    return BeforeFailures(now, search.wanted, search.phase, copy.copy(search.ceiling), search.pacing, search.rate_per_s)
+def _state(search: Search, first: Sample) -> BeforeFailures:
+    ceiling = copy.copy(search.ceiling)
+    moves = search.wanted, search.phase, ceiling, search.pacing, search.rate_per_s
+    return BeforeFailures(first.done, first.in_flight, *moves)
 
 
 def _restore(search: Search, before: BeforeFailures, now: float) -> None:

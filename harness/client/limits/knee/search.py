@@ -14,9 +14,9 @@ from harness.client.limits.knee.outage import Outage
 from harness.client.limits.knee.own_knee import OwnKnee
 from harness.client.limits.knee.pacing import Pacing
 from harness.client.limits.knee.plateau import Plateau
+from harness.client.limits.knee.reported_queue import ReportedQueue
 from harness.client.limits.knee.start import Start
 from harness.client.limits.knee.timetable import Timetable
-from harness.client.limits.knee.told import Told
 from harness.client.limits.knee.tolerance import Shares, Tolerance
 from harness.client.limits.knee.window import Measured, Window
 from harness.client.types import Sample
@@ -51,7 +51,10 @@ MEAN_OVER_WIDE = 1.3
 LATENCY_S = 0.1
 
 # So many older attempts ended, and that share of the limit, before a new one was accepted: the server was not full.
-FREED_MIN, FREED_SHARE = 8, 0.5
+FREED_MIN, FREED_SHARE = 6, 0.5
+# If it was refused with fewer in flight than this share of the limit, as in a drain: so many of these, and the same
+# share of them.
+BELOW, FREED_MIN_BELOW = 0.75, 3
 # Successes to await, and as a share of the limit.
 SUCCESSES_MIN, SUCCESSES_SHARE = 4, 0.33
 
@@ -61,6 +64,8 @@ class BeforeFailures:
     """The state before the first failure, kept until it is known whether the server was full or accepted nothing."""
 
     at: float
+    # Of the first attempt that failed.
+    in_flight: int
     wanted: float
     phase: Phase
     ceiling: Ceiling
@@ -84,7 +89,17 @@ class BeforeFailures:
         self.successes += 1
         self.first_sent = min(self.first_sent, sample.sent)
         free = sum(freed <= self.first_sent for freed in self.freed)
-        return self.is_over and free >= max(FREED_MIN, FREED_SHARE * self.wanted)
+        return self.is_over and free >= self._freed_min
+
+    @property
+    def _freed_min(self) -> float:
+        """Older attempts that end before a new one is accepted, if the server is not merely full.
+
+        In a drain fewer are under way, and even fewer suffice: the server took more than these before.
+        """
+        below = self.in_flight < BELOW * self.wanted
+        least, share_of = (FREED_MIN_BELOW, self.in_flight) if below else (FREED_MIN, self.wanted)
+        return max(min(least, self.in_flight - 1), FREED_SHARE * share_of)
 
     @property
     def is_over(self) -> bool:
@@ -98,7 +113,7 @@ class Search:
     __slots__ = (
         *("base", "before_failures", "begin", "cause", "ceiling", "changes", "done", "drain", "grow_to", "grown"),
         *("knee", "last", "latency_s", "maximum", "minimum", "more", "outage", "own_knee", "pacing", "phase"),
-        *("plateau", "rate_per_s", "regain", "seek", "shares", "timetable", "told", "tolerance"),
+        *("plateau", "rate_per_s", "regain", "reported_queue", "seek", "shares", "timetable", "tolerance"),
         *("unpaced", "value", "wanted", "window"),
     )
 
@@ -128,7 +143,7 @@ class Search:
         self.regain = 0.0
         # Mean latency, and quantiles of latency, at rest.
         self.latency_s = LATENCY_S
-        # Service time that an earlier run learnt; infinite: none.
+        # When the last window at rest ended, and its measurement; None: there was none.
         self.last: tuple[float, Measured] | None = None
         self.window = Window(self.value, math.nan)
         self.timetable = Timetable()
@@ -142,7 +157,7 @@ class Search:
         self.outage = Outage()
         self.tolerance = Tolerance()
         self.shares = Shares()
-        self.told = Told()
+        self.reported_queue = ReportedQueue()
         self.before_failures: BeforeFailures | None = None
 
     @property

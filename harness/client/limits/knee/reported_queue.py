@@ -1,4 +1,4 @@
-"""What the server says of its queue: the number in flight that keeps a few own attempts waiting; pure.
+"""The queue that the server reports: the number in flight that keeps a few own attempts waiting; pure.
 
 Rules of this file
   1. A server says how long a request waited (`Server-Timing: queue`). For a stream without that, the time to the first
@@ -7,7 +7,8 @@ Rules of this file
      the limit is what is served and the wanted ones. That holds whatever other clients do.
   3. If none waits, more are tried: twice as many until a queue was reported, a quarter more afterwards.
   4. A server may have a bottleneck that it does not report. If doubling adds little throughput and no queue was ever
-     reported, reports are not trusted any more, and the search goes on.
+     reported, reports are not trusted any more, and the search goes on. The service time that is compared is that of
+     an average attempt. It is compared only if the limit did grow.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ START, LATER, LATER_MAX = 2.0, 1.25, 2.0
 # The service time may grow by this when the limit is doubled. It did not at the first number of standard errors below,
 # or if so many answers do not show it; it did at the second above.
 SLOWER_MAX, BELOW, ABOVE, ANSWERS_MAX = math.log(2.0 / 1.3), 1.0, 2.5, 128
+# The limit has to be this multiple of the one before, as a bound may have kept it from doubling.
+DOUBLED_MIN = 1.5
 # The least standard error of a service time, as a share.
 ERROR_MIN = 0.02
 # The search begins at this part of the limit.
@@ -47,12 +50,13 @@ AGED = 1.002
 SILENT = 16
 
 
-class Told:
+class ReportedQueue:
     """Windows of answers with a report."""
 
     __slots__ = (
         *("_before", "_first_s", "_hold", "_hold_next", "_latency_s", "_least_s", "_queue_s", "_queued_at"),
-        *("_seen", "_silent", "_skip", "_squares", "_used", "_value", "is_followed", "is_trusted"),
+        *("_seen", "_silent", "_skip", "_squares", "_used", "_value", "_work", "is_followed"),
+        "is_trusted",
     )
 
     def __init__(self) -> None:
@@ -62,8 +66,8 @@ class Told:
         self._silent = 0
         # The limit of this window, and answers still to pass.
         self._value, self._skip = 0, 0
-        # The service time before the limit was doubled, and its standard error as a share.
-        self._before: tuple[float, float] | None = None
+        # The limit before it was doubled, the service time there, and its standard error as a share.
+        self._before: tuple[int, float, float] | None = None
         # The last limit at which a queue was reported; 0: none was.
         self._queued_at = 0
         self._hold, self._hold_next = 0, HOLD
@@ -72,7 +76,7 @@ class Told:
 
     def _clear(self) -> None:
         self._seen = self._used = 0
-        self._queue_s = self._first_s = self._latency_s = self._squares = 0.0
+        self._queue_s = self._first_s = self._latency_s = self._squares = self._work = 0.0
 
     def takes(self, sample: Sample) -> bool:
         """Whether the limit follows the server's reports, this one included."""
@@ -111,7 +115,9 @@ class Told:
             latency_s -= sample.queue_s
         else:
             self._first_s += sample.first_s or 0.0
-        self._squares += latency_s * latency_s
+        # Large attempts take longer: that says nothing of the server.
+        self._work += sample.work
+        self._squares += (latency_s / sample.work) ** 2
         if self._seen < max(WINDOW, value):
             return None
         return self._judge(value)
@@ -127,10 +133,14 @@ class Told:
         wanted = max(WAIT_MIN, WAIT_ROOT * math.sqrt(value))
         if waiting > TOO_MANY * wanted:
             self._queued_at, self._before = value, None
+            # The limit may be at its minimum already: then it stays, and the next window may show that fewer wait.
+            self._close()
             return max(FALL_MIN * value, value - waiting + wanted)
-        service = self._service(latency_s - waiting_s)
-        if self._before is not None and waiting < NONE * wanted and not self._queued_at:
-            slower = self._slower(self._before, service, value)
+        service = self._service((latency_s - waiting_s) * count / self._work)
+        before = self._before
+        doubled = before is not None and value >= DOUBLED_MIN * before[0]
+        if before is not None and doubled and waiting < NONE * wanted and not self._queued_at:
+            slower = self._slower(before[1:], service, value)
             if slower is None:
                 return None
             if slower:
@@ -138,18 +148,24 @@ class Told:
                 return value / BACK
         used = 2 * self._used > count
         self._before = None
-        self._clear()
+        self._close()
         if self._hold:
             self._hold -= 1
         elif waiting < NONE * wanted and used:
             if value < LATER_MAX * self._queued_at:
                 return max(value + 1.0, LATER * value)
-            self._before = service
+            self._before = (value, *service)
             return START * value
         return None
 
+    def _close(self) -> None:
+        """The window ends, and the next one begins."""
+        if self._first_s:
+            self._least_s = AGED * min(self._least_s, self._first_s / self._seen)
+        self._clear()
+
     def _service(self, mean_s: float) -> tuple[float, float]:
-        """The mean service time, and its standard error as a share."""
+        """The service time of an average attempt, and its standard error as a share."""
         mean_s = max(mean_s, 1e-9)
         spread = max(0.0, self._squares / self._seen / mean_s**2 - 1.0)
         return mean_s, max(ERROR_MIN, math.sqrt(spread / self._seen))
@@ -169,18 +185,17 @@ class Told:
         if not self._first_s:
             return self._queue_s / count
         mean_s = self._first_s / count
-        self._least_s = min(AGED * self._least_s, mean_s)
-        return mean_s - self._least_s
+        return mean_s - min(self._least_s, mean_s)
 
 
 def follow(search: Search, sample: Sample) -> bool:
     """Learn from a success with a report of the server's queue. True if the limit may have changed."""
     before, now = search.value, sample.done
-    wanted = search.told.learn(sample, before)
+    wanted = search.reported_queue.learn(sample, before)
     if wanted is None:
         return False
     search.ceiling.passed(before, now)
     # Without reports that can be trusted, the search begins.
-    search.phase = "rest" if search.told.is_trusted else "start"
+    search.phase = "rest" if search.reported_queue.is_trusted else "start"
     search.move(wanted, Cause.queue_reported if wanted < before else Cause.no_queue_reported, now)
     return True
