@@ -97,7 +97,7 @@ def test_the_middle_of_a_probe_is_its_rate(tmp_path: Path) -> None:
         play(spec(server.url, tmp_path / "r", items=50, name="few"))
         play(spec(server.url, tmp_path / "r", items=600, name="many"))
     assert rate_of(tmp_path / "r" / "few.r0.p0.requests") is None
-    assert (rate_of(tmp_path / "r" / "many.r0.p0.requests") or 0) > 300
+    assert (rate_of(tmp_path / "r" / "many.r0.p0.requests") or 0) > 30
 
 
 @contextmanager

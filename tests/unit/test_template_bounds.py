@@ -69,10 +69,10 @@ def test_a_template_that_takes_too_long_ends(tmp_path: Path, text: str, monkeypa
 
 
 def test_each_row_has_its_own_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(template_bounds, "TIME_MAX_S", 0.1)
-    (tmp_path / "t.j2").write_text("{% for k in range(20000) %}{% endfor %}{{ name }}")
+    monkeypatch.setattr(template_bounds, "TIME_MAX_S", 0.5)
+    (tmp_path / "t.j2").write_text("{% for k in range(100000) %}{% endfor %}{{ name }}")
     template = Template(str(tmp_path / "t.j2"))
-    for number in range(30):
+    for number in range(60):
         row = {"name": str(number)}
         template.fill(row)
         assert row["prompt"] == str(number)
