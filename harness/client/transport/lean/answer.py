@@ -87,8 +87,6 @@ class Answer:
         if self._finished:
             return
         status: int = self._parser.get_status_code()
-        if status < 100:
-            raise BadResponse(f"an answer with the status {status:03}; a status is at least 100")
         if status < 200 and status != SWITCHING:
             self._count_informational(status)
             return
