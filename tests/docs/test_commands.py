@@ -30,6 +30,7 @@ pytestmark = pytest.mark.slow
 
 NOT_RUN = {
     r"^pytest test_service": "tests/unit/test_pytest_plugin.py runs it",
+    r"^paceline diff runs/aiohttp": "compares the two runs of the lines before it; other runs are compared",
     r"^git ": "needs the address of the repository",
     r"^paceline compare .*--repeats 8": "plays sixteen repeats, for a minute; the simulated command beside it is run",
     r"^(paceline (run|compare)|locust) .*--trace (mooncake|azure)": "tests/http/test_trace_run.py plays such traces",

@@ -64,7 +64,7 @@ def test_paceline_serve_passes_every_bound_on(monkeypatch: pytest.MonkeyPatch) -
     from harness.cli.serve import command
 
     seen: list[dict[str, Any]] = []
-    monkeypatch.setattr("mock_server.main.run", lambda values: seen.append(values) or 0)
+    monkeypatch.setattr("mock_server.main.run", lambda values, *rest: seen.append(values) or 0)
     line = [part for bound in BOUNDS for part in (bound.flag, "7")]
     assert CliRunner().invoke(command, ["mock", *line, "--cors-origin", PAGE]).exit_code == 0
     assert bounds_of(seen[0]) == FaceSettings(**{bound.field: 7 for bound in BOUNDS}, cors_origins=(PAGE,))

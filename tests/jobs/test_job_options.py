@@ -18,7 +18,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the servers and the worker are started with, instead of starting them."""
     found: list[Any] = []
 
-    def start(values: Any) -> int:
+    def start(values: Any, *rest: Any) -> int:
         found.append(values)
         return 0
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 
 import pytest
 
 from harness.client.transport import local_ports, open_files
-from harness.experiment import file_limit
 from harness.experiment.event_loop import new_event_loop
 from tests.bench import many_connections
 from tests.bench.fixed_answers import fixed_answers
@@ -25,10 +25,10 @@ def test_all_requests_are_in_flight_at_once_and_all_are_answered() -> None:
 
 
 def test_what_the_machine_does_not_allow_is_said_with_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Loaded before, it keeps the true limits for later tests.
-    assert file_limit.limits is open_files.limits
     monkeypatch.setattr(open_files, "limits", lambda: (100.0, 200.0))
     monkeypatch.setattr(many_connections, "local_ports", lambda: 150)
+    # With these limits it would lower those of the whole process.
+    monkeypatch.setattr(resource, "setrlimit", lambda *limits: None)
     files, ports = many_connections.missing(300)
     assert "400 open files are needed, 200 are allowed: `ulimit -n 400`" in files
     assert local_ports.WIDER in ports
