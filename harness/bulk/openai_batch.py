@@ -136,7 +136,7 @@ class Ids:
 
     def add(self, name: str, line: int) -> None:
         """The id of a line."""
-        # Long ids are told apart by their hash.
+        # Long ids are distinguished by their hash.
         key = name if len(name) <= _ID_MAX else sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
         before = self._lines.get(key)
         if before is None:
@@ -186,7 +186,9 @@ class BatchRows(Rows):
             return []
         name, one, other = self._ids.first
         again = f", and {self._ids.more:,} more are there twice" if self._ids.more else ""
-        return [f"custom_id {name[:80]!r} is on line {one} and on line {other}{again}; `id` tells their answers apart"]
+        return [
+            f"custom_id {name[:80]!r} is on line {one} and on line {other}{again}; `id` distinguishes their answers"
+        ]
 
     def _check_options(self, built: Sequence[Task]) -> None:
         """Requests that are sent as they are take any parameter."""

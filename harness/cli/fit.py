@@ -36,6 +36,7 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     paceline fit --server fill-mask --out my-server.toml --time 60s     # try the method on a mock
     """
     from harness.base.options import filled
+    from harness.cli.progress import numbered
     from harness.cli.signals import stopped_as_by_ctrl_c
     from harness.cli.streams import check_json_output
     from harness.client.transport.connection_settings import ConnectionSettings
@@ -43,14 +44,7 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
 
     check_json_output(as_json)
     wanted = filled(FitSettings, options, connection=filled(ConnectionSettings, options))
-    count = 0
-
-    def say(text: str) -> None:
-        nonlocal count
-        count += 1
-        if not quiet:
-            click.echo(f"fit {count}: {text}", err=True)
-
+    say = numbered("fit", quiet)
     try:
         with stopped_as_by_ctrl_c():
             found = fit_server(wanted, say)

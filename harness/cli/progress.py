@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 from harness.base import units
+
+
+def numbered(name: str, quiet: bool) -> Callable[[str], None]:
+    """Shows the steps of a command on stderr, a numbered line each."""
+    numbers = itertools.count(1)
+
+    def say(text: str) -> None:
+        if not quiet:
+            sys.stderr.write(f"{name} {next(numbers)}: {text}\n")
+            sys.stderr.flush()
+
+    return say
 
 
 class Display:

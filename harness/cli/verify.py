@@ -40,6 +40,7 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     paceline verify --server my-server.toml --against fill-mask     # an embedded mock in place of the server
     """
     from harness.base.options import filled
+    from harness.cli.progress import numbered
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
     from harness.cli.streams import check_json_output
     from harness.client.transport.connection_settings import ConnectionSettings
@@ -47,14 +48,7 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
 
     check_json_output(as_json)
     wanted = filled(VerifySettings, options, connection=filled(ConnectionSettings, options))
-    count = 0
-
-    def say(text: str) -> None:
-        nonlocal count
-        count += 1
-        if not quiet:
-            click.echo(f"verify {count}: {text}", err=True)
-
+    say = numbered("verify", quiet)
     try:
         with stopped_as_by_ctrl_c():
             found = verify(wanted, say)

@@ -42,7 +42,7 @@ _QUEUE = re.compile(r"\bqueue;dur=([0-9]{1,12}(?:\.[0-9]{1,12})?)(?![0-9.eE])")
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """A batch as the server tells it."""
+    """A batch as the server reports it."""
 
     started: float
     items: Annotated[int, msgspec.Meta(ge=1)]
@@ -51,7 +51,7 @@ class Batch(msgspec.Struct, frozen=True):
     duration_s: Annotated[float, msgspec.Meta(ge=0)]
 
 
-class _Told(msgspec.Struct):
+class _Report(msgspec.Struct):
     now: float
     batches: list[Batch]
 
@@ -92,18 +92,18 @@ class Bench:
         return self._read(load, case), [reason for reason in invalid if reason.code != EXPECTED]
 
     def batches(self) -> list[Batch]:
-        """The batches since the last call, as the server tells them; none if it does not."""
+        """The batches since the last call, as the server reports them; none if it does not."""
         server = self._session.server
         if isinstance(server, MockInProcess):
             log = server.mock.app.dispatcher.log
             return [Batch(one.started, one.items, one.length, one.tokens, one.duration_s) for one in log]
         answer = server.calls.get("/debug/batches") if isinstance(server, RunningTarget) else None
         try:
-            told = msgspec.convert(answer, _Told)
+            report = msgspec.convert(answer, _Report)
         except msgspec.ValidationError:
             return []
-        since, self._since = self._since, told.now
-        return [one for one in told.batches if one.started > since]
+        since, self._since = self._since, report.now
+        return [one for one in report.batches if one.started > since]
 
     def queue_s(self, lengths: Lengths) -> float:
         """The median wait in the queue of a request alone, as the server says; 0 if it does not say."""

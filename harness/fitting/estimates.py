@@ -31,7 +31,7 @@ _LONGER = 0.97
 _LINGER_MIN = 0.02
 """A shorter share of the latency of a request alone is no linger time."""
 _SHORT = 700
-"""Requests of each load by which structures are told apart."""
+"""Requests of each load by which structures are distinguished."""
 LONE_MIN = 2
 """Fewest answers to lone requests, and of any load that counts."""
 _MOST = 6
@@ -77,7 +77,7 @@ def _usable(seen: Seen) -> Seen:
 
 def _of_batches(loads: Sequence[Seen], bounds: Refusals, tolerance_s: float, fixed: Fixed) -> list[Fit]:
     found: list[tuple[Structure, Law]] = []
-    # The beginning of each load tells structures apart.
+    # The beginning of each load distinguishes structures.
     short = [seen.part(slice(0, _SHORT)) for seen in loads]
     for structure in _structures(loads, tolerance_s, fixed):
         units = [units_of(seen, structure, tolerance_s) for seen in short]
@@ -204,7 +204,7 @@ def _padded(loads: Sequence[Seen], structure: Structure, tolerance_s: float) -> 
 
 
 def of_log(calibration: Calibration, bounds: Refusals, fixed: Fixed) -> Fit:
-    """The fit of a server that tells its batches."""
+    """The fit of a server that reports its batches."""
     loads = list(calibration.batches.values())
     batches = [one for load in loads for one in load]
     idle, alone = calibration.idle, calibration.batches.get(calibration.idle.name if calibration.idle else "", [])

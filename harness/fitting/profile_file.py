@@ -76,14 +76,14 @@ def _shared(overhead_s: float, base_s: float, own_s: float) -> tuple[float, floa
 
 def _limits(fit: Fit) -> Limits:
     bounds = fit.refusals
-    told: dict[str, Any] = {"retry_after_s": bounds.retry_after_s, "tell_wait": bounds.tells}
+    known: dict[str, Any] = {"retry_after_s": bounds.retry_after_s, "tell_wait": bounds.has_retry_after}
     if bounds.rate_per_s is not None:
-        told |= {"rate_per_s": bounds.rate_per_s, "burst": max(1, bounds.burst or 1)}
-        told["status"] = 503 if bounds.rate_status == 503 else 429
+        known |= {"rate_per_s": bounds.rate_per_s, "burst": max(1, bounds.burst or 1)}
+        known["status"] = 503 if bounds.rate_status == 503 else 429
     if bounds.in_flight is not None:
-        told["in_flight"] = bounds.in_flight
+        known["in_flight"] = bounds.in_flight
     if bounds.rate_per_s is not None or bounds.in_flight is not None:
-        return Limits(**told)
+        return Limits(**known)
     return Limits()
 
 

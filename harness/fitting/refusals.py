@@ -29,9 +29,9 @@ class Refusals:
     quota: int | None = None
     in_flight_seen: int = 0
     items: int = 1  # of a request
-    # Retry-After of a refusal: seconds if it is always the same, None if it is not. `tells`: whether there is one.
+    # Retry-After of a refusal: seconds if it is always the same, None if it is not.
     retry_after_s: float | None = None
-    tells: bool = True
+    has_retry_after: bool = True
 
     def queue_max(self, workers: int) -> int | None:
         """Items that may wait; None if that bound was never reached."""
@@ -44,7 +44,7 @@ def with_waits(found: Refusals, waits: Sequence[float | None]) -> Refusals:
         return found
     known = [wait for wait in waits if wait is not None]
     fixed = known and max(known) - min(known) <= _SAME_WAIT * max(known)
-    return replace(found, tells=bool(known), retry_after_s=float(np.median(known)) if fixed else None)
+    return replace(found, has_retry_after=bool(known), retry_after_s=float(np.median(known)) if fixed else None)
 
 
 def refusals(burst: Seen, arrivals: Seen | None, others: list[Seen]) -> Refusals:

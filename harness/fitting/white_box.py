@@ -1,4 +1,4 @@
-"""The service times of a server that tells its batches: items, padded length and duration of each.
+"""The service times of a server that reports its batches: items, padded length and duration of each.
 
 Such a server leaves little to work out. Workers are the batches that ran at once, and the overhead is what a request
 alone took beside its batch.

@@ -1,4 +1,4 @@
-"""Bounds the connections of the live page: whoever opens more can neither fill the memory nor lock the page."""
+"""Bounds the connections of the live page: a client that opens more can neither fill the memory nor lock the page."""
 
 from __future__ import annotations
 

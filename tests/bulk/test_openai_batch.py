@@ -174,7 +174,7 @@ def test_ids_that_come_twice_are_noted_and_nothing_is_lost(tmp_path: Path) -> No
 
     assert go(wanted, Whole(), tell=tell).complete
     assert said == [
-        "custom_id 'a' is on line 1 and on line 3, and 3 more are there twice; `id` tells their answers apart"
+        "custom_id 'a' is on line 1 and on line 3, and 3 more are there twice; `id` distinguishes their answers"
     ]
     assert len({row["id"] for row in rows(tmp_path / "out.jsonl")}) == 7
 

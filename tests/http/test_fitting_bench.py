@@ -1,4 +1,4 @@
-"""Loads of a calibration over HTTP: what the client saw, and what a server tells of its batches."""
+"""Loads of a calibration over HTTP: what the client saw, and the server's report of its batches."""
 
 from __future__ import annotations
 

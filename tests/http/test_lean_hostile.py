@@ -107,7 +107,7 @@ def test_answers_split_anywhere_belong_to_their_requests(plan: list[tuple[str, l
 def test_what_follows_an_answer_is_never_the_next_answer(cuts: list[int], pause_s: float, extra: bytes) -> None:
     """A second answer to one request, whole or not, at once or later: the next request gets its own.
 
-    The next request is sent after it came. What comes later cannot be told from an answer to it, by no client.
+    The next request is sent after it came. What comes later cannot be distinguished from an answer to it, by no client.
     """
     parts: list[Piece] = [*pieces(good(0), cuts), pause_s, *pieces(extra, cuts)] if pause_s else [good(0) + extra]
     _, responses = asked([parts, [0.02, good(1)], [good(2)]], apart_s=1.5 * pause_s)

@@ -375,7 +375,7 @@ def test_the_time_for_a_connection_is_bounded_apart() -> None:
 
 
 def test_a_server_that_closed_all_idle_connections_costs_one_attempt() -> None:
-    """The others are dropped with the first that was found closed; the progress begins anew."""
+    """The others are dropped with the first that was found closed; the progress begins again."""
 
     async def main() -> None:
         closing = False

@@ -33,12 +33,12 @@ class Played:
         self._invalid = invalid or {}
         self._slower = slower
         self._first_refused = first_refused
-        self._untold: list[str] = []
+        self._unread: list[str] = []
         self._warming = warming
 
     def play(self, load: Load) -> tuple[Seen, list[Reason]]:
         self.names.append(load.name)
-        self._untold.append(load.name)
+        self._unread.append(load.name)
         count = 96
         sent = np.arange(count) * 0.02
         took = 0.01 * (self._slower if load.name.startswith("idle again") else 1.0)
@@ -58,13 +58,13 @@ class Played:
         return seen, [STARVED] if left > 0 else []
 
     def queue_s(self, lengths: Any) -> float:
-        self._untold.append("stamps")
+        self._unread.append("stamps")
         return 0.0
 
     def batches(self) -> list[str]:
         """The loads since the last call, in place of their batches."""
-        told, self._untold = self._untold, []
-        return told
+        played, self._unread = self._unread, []
+        return played
 
     def waits_told(self, lengths: Any, count: int) -> list[float | None]:
         return [2.0]
@@ -124,9 +124,9 @@ def test_a_server_that_became_slower_has_a_drift() -> None:
 def test_batches_of_the_warm_up_belong_to_no_load() -> None:
     bench: Any = Played()
     found = Calibrating(bench, Plan(), lambda text: None, white_box=True).run()
-    told: dict[str, Any] = found.batches
-    assert told["idle"] == ["idle"]
-    assert told["in flight 2"] == ["in flight 2"]
+    found_by_load: dict[str, Any] = found.batches
+    assert found_by_load["idle"] == ["idle"]
+    assert found_by_load["in flight 2"] == ["in flight 2"]
 
 
 def test_refusals_at_the_end_are_no_drift() -> None:

@@ -1,4 +1,4 @@
-"""The parts of a fit: residuals, refusals, figures, batches, and a server that tells its batches."""
+"""The parts of a fit: residuals, refusals, figures, batches, and a server that reports its batches."""
 
 from __future__ import annotations
 
@@ -117,8 +117,8 @@ def test_retry_after_is_fixed_computed_or_missing() -> None:
     bound = Refusals(in_flight=4)
     assert with_waits(bound, [2.0, 2.0, None]).retry_after_s == 2.0
     assert with_waits(bound, [1.0, 2.0]).retry_after_s is None
-    assert with_waits(bound, [1.0, 2.0]).tells
-    assert not with_waits(bound, [None, None]).tells
+    assert with_waits(bound, [1.0, 2.0]).has_retry_after
+    assert not with_waits(bound, [None, None]).has_retry_after
     assert with_waits(bound, []) == bound
 
 

@@ -262,7 +262,7 @@ def open_connections(server: LiveServer) -> int:
 
 
 def test_connections_are_bounded_and_idle_ones_make_room() -> None:
-    """Whoever opens hundreds neither locks the page nor fills the memory."""
+    """A client that opens hundreds neither locks the page nor fills the memory."""
     with served() as (server, port):
         assert ask(port, "GET", "/")[0] == 200
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(3 * CONNECTIONS_MAX)]

@@ -169,7 +169,7 @@ class Coordinator:
 
     @property
     def stopping(self) -> bool:
-        """Whether workers are told to stop."""
+        """Whether workers have to stop."""
         return bool(self._stop)
 
     # Work in the background.

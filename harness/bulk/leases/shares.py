@@ -2,7 +2,7 @@
 
 Rules of this file
   1. What all workers may use at once never exceeds the total. So a worker gets more only after another one has been
-     told to use less: a share counts until its worker asked again, was lost, or let it expire.
+     given less: a share counts until its worker asked again, was lost, or let it expire.
   2. The division is max-min fair: nobody gets more than it can use while another one has less than it can use, and
      equal demands get equal shares. What nobody can use now is divided evenly, so that a new demand need not wait.
 """

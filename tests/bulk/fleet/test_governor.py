@@ -16,7 +16,7 @@ WORK = [Progress(0, 1, 0, RowCounts())]
 
 
 class Notes:
-    """A limit that notes what it is told, and does what the test says."""
+    """A limit that notes its calls, and does what the test says."""
 
     def __init__(self, value: int) -> None:
         self.value = value

@@ -16,7 +16,7 @@ DEMANDS = st.dictionaries(st.sampled_from("abcdef"), st.one_of(st.floats(0, 500)
 
 @given(total=st.floats(0, 1000), demands=DEMANDS)
 def test_a_division_uses_the_total_and_is_max_min_fair(total: float, demands: dict[str, float]) -> None:
-    """Whoever gets less than its demand gets no less than anybody else."""
+    """A worker that gets less than its demand gets no less than any other one."""
     shares = divided(total, demands)
     assert sum(shares.values()) == pytest.approx(total, abs=1e-6)
     short = [share for name, share in shares.items() if share < demands[name] - 1e-6]
@@ -39,7 +39,7 @@ def test_whole_shares_are_whole_and_add_up(total: int, demands: dict[str, float]
     )
 )
 def test_valid_shares_never_exceed_the_total(asks: list[tuple[str, float, float]]) -> None:
-    """At no instant, whoever asked in whatever order."""
+    """At no instant, in any order of requests."""
     shares, now = Shares(40.0, valid_s=2.0), 0.0
     valid: dict[str, tuple[float, float]] = {}
     for worker, demand, later in asks:
