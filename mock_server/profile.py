@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from mock_server.growth import Growth, NoGrowth
+from mock_server.growth import Growth, NoGrowth, Table
 from mock_server.jitter import Constant, Jitter
 
 Seconds = Annotated[float, Meta(ge=0.0, le=86400.0)]
@@ -39,7 +39,7 @@ class Service(Section, frozen=True):
     ] = "arrival"
 
     def __post_init__(self) -> None:
-        if self.growth_by == "running" and getattr(self.growth, "unit", "factor") == "seconds":
+        if self.growth_by == "running" and isinstance(self.growth, Table) and self.growth.unit == "seconds":
             raise ValueError("growth_by = 'running': needs a growth factor (for a table: unit = 'factor')")
 
 
@@ -165,9 +165,8 @@ class Profile(Section, frozen=True):
 
 def scaled(value: Any, speed: float) -> Any:
     """The same settings with every time divided by `speed` and every rate multiplied; names give the units."""
-    own = getattr(value, "scaled", None)
-    if own is not None:
-        return own(speed)
+    if isinstance(value, Table):
+        return value.scaled(speed)
     if isinstance(value, tuple):
         return tuple(scaled(entry, speed) for entry in value)
     if not isinstance(value, msgspec.Struct):

@@ -34,6 +34,7 @@ class SimulatedEngine:
         self.profile = profile
         self.speed = 1.0
         self.ready = True
+        self.failure = None
         self.running = 0
         # Tokens of the prompts and answers of all running sequences.
         self.context = 0

@@ -32,6 +32,13 @@ class Recorded(Protocol):
         ...
 
 
+@runtime_checkable
+class SelfEnding(Protocol):
+    """A pacer whose arrivals may end before the duration."""
+
+    ends_itself: bool
+
+
 @dataclass(frozen=True)
 class Schedule:
     """Due offsets in seconds since the load's zero, ascending; None for a backlog."""
@@ -68,7 +75,7 @@ def compute(kind: str, settings: Mapping[str, Any], duration_s: float, items: in
     identity = json.dumps([kind, dict(settings), items, seed], sort_keys=True, default=str).encode()
     if pacer is None:
         return Schedule(kind, None, hashlib.sha256(identity).hexdigest())
-    offsets, cut = array("d"), getattr(pacer, "ends_itself", False)
+    offsets, cut = array("d"), provides(pacer, SelfEnding) and pacer.ends_itself
     for due_s in pacer.arrivals(duration_s, Random(seed)):
         if items is not None and len(offsets) >= items:
             cut = True

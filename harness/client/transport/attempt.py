@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from harness.base.clock import Clock, clock
+from harness.client.cancellation import attach
 from harness.client.redaction import excerpt
 from harness.client.transport.timeouts import Timeouts, Watch
 from harness.client.types import Outcome, Request, Response
@@ -92,8 +93,7 @@ class AttemptSend:
         except asyncio.CancelledError as error:
             if not watch.expired or watch.task.uncancel() > 0:
                 response.outcome = Outcome.cancelled
-                # The recorder reads it: this attempt was sent.
-                error.response = response  # type: ignore[attr-defined]
+                attach(error, response)
                 raise
             # After a complete answer only the end of its connection was waited for.
             if response.outcome is not Outcome.ok:

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from harness.client.cancellation import attach
 from harness.client.errors import BadResponse, SettingError
 from harness.client.transport.attempt import AttemptSend, fail, timed_out
 from harness.client.transport.connection_errors import connection_fault
@@ -192,8 +193,7 @@ class LeanTransport(AttemptSend):
                 self._failed(error, response)
         except asyncio.CancelledError as error:
             response.outcome = Outcome.cancelled
-            # The recorder reads it: this attempt was sent.
-            error.response = response  # type: ignore[attr-defined]
+            attach(error, response)
             raise
         finally:
             watched.pop(connection, None)
