@@ -6,7 +6,7 @@ bytes. The columns of more rows are kept in files and read when they are needed:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -188,15 +188,10 @@ def _blocks(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int 
     """
     there, sound = 0, True
     try:
-        read_header(path)
-        for rows, whole in frames_of(path, dtype):
-            sound = sound and whole
-            if rows is not None:
-                there += len(rows)
-                yield rows
+        there, sound = yield from sound_frames(path, dtype)
     except (TornHeaderError, OSError):
         # A process that was killed leaves this only in its first file: the next ones get their name with their header.
-        sound = sound and parts_of(path) == [path]
+        sound = parts_of(path) == [path]
     except OtherRowsError:
         raise
     except ValueError as error:
@@ -204,6 +199,21 @@ def _blocks(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int 
         return
     if not sound or (expected is not None and expected != there):
         damaged.append(f"rows are damaged, or some are missing ({path.name})")
+
+
+def sound_frames(path: Path, dtype: np.dtype[Any]) -> Generator[Array, None, tuple[int, bool]]:
+    """The sound rows of a file, frame by frame; returns their number, and whether none is damaged or missing.
+
+    Raises ValueError and OSError as `read_header` and `frames_of` do.
+    """
+    there, sound = 0, True
+    read_header(path)
+    for rows, whole in frames_of(path, dtype):
+        sound = sound and whole
+        if rows is not None:
+            there += len(rows)
+            yield rows
+    return there, sound
 
 
 def _optional(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int | None) -> Array:

@@ -20,7 +20,7 @@ from harness.client.types import Outcome
 from harness.measure.record.files import RecordPaths, find, read_header
 from harness.measure.record.rows_file import FLAG_CACHED, FLAG_STOPPED, REQUEST_DTYPE, TOKEN_DTYPE, End
 from harness.measure.record.sealed_json import DamagedError, read_sealed
-from harness.measure.record.segments import OtherRowsError, frames_of
+from harness.measure.record.segments import OtherRowsError
 from harness.measure.reduce import columns
 from harness.measure.reduce.columns import Array
 from harness.measure.reduce.token_cells import TOKEN_COLUMNS, Column, TokensBeside, seconds, token_cells
@@ -102,14 +102,8 @@ class Table:
 
     def _sound(self, path: Path, dtype: np.dtype[Any], written: int | None) -> Iterator[Array]:
         """The sound frames of a file. Defects are noted; `written` is the number of rows that there should be."""
-        there, sound = 0, True
         try:
-            read_header(path)
-            for rows, whole in frames_of(path, dtype):
-                sound = sound and whole
-                if rows is not None:
-                    there += len(rows)
-                    yield rows
+            there, sound = yield from columns.sound_frames(path, dtype)
         except (ValueError, OSError) as error:
             if dtype is REQUEST_DTYPE and not isinstance(error, OtherRowsError):
                 raise
