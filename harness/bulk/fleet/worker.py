@@ -26,7 +26,7 @@ from harness.bulk.fleet.governor import VALID_S
 from harness.bulk.fleet.messages import Beat, Order, Progress, Reply, Report, Stopped, unexpected
 from harness.bulk.fleet.pacer import Pacer
 from harness.bulk.fleet.parts import Parts
-from harness.bulk.fleet.shared_gate import SharedGate, SharedStrategy, SharePart
+from harness.bulk.fleet.shared_gate import SharedStrategy, SharePart, WorkerGate
 from harness.bulk.fleet.worker_connection import WorkerConnection
 from harness.bulk.leases import Lease
 from harness.bulk.leases.held import Held
@@ -79,7 +79,7 @@ class Worker:
         self._now = clock()
         self._held = Held(order.ttl_s)
         self._pacer = Pacer()
-        self._gate = SharedGate(SharePart(order.learns, order.uses_work), self._pacer)
+        self._gate = WorkerGate(SharePart(order.learns, order.uses_work), self._pacer)
         self._strategy: Strategy = plugins.make("strategy", order.settings.strategy)
         self._server = WorkerConnection(order, self._strategy, self._gate, send)
         self._reader: RowReader | None = None
