@@ -27,7 +27,7 @@ from harness.bulk.source import InputSource
 from harness.bulk.tally import RowCounts
 from harness.client import stack
 from harness.client.errors import UsageError
-from harness.client.transport.async_http import server_name
+from harness.client.transport.origin import origin_of
 from harness.client.transport.server import check_answers, check_url
 from harness.load.rows import RowReader, columns_of
 
@@ -72,7 +72,7 @@ class Opening:
     def server(self) -> str:
         """The server under the name that the transport has for it; empty without one."""
         target = self.settings.target
-        return server_name(self.settings.connection.access(target).url) if target is not None else ""
+        return origin_of(self.settings.connection.access(target).url).name if target is not None else ""
 
     def history(self) -> History | None:
         """Where this run begins; None if nothing is left to do."""

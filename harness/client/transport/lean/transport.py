@@ -19,13 +19,11 @@ import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from harness.client.cancellation import attach
 from harness.client.errors import BadResponse, SettingError
 from harness.client.transport.attempt import AttemptSend, fail, timed_out
 from harness.client.transport.connection_errors import connection_fault
-from harness.client.transport.endpoint import access, merged, own_headers
 from harness.client.transport.lean.body import EventBody, refused_text
 from harness.client.transport.lean.connection import Connection
 from harness.client.transport.lean.deadlines import Deadlines
@@ -33,14 +31,12 @@ from harness.client.transport.lean.dial import Dial
 from harness.client.transport.lean.expiry import Expiry
 from harness.client.transport.lean.lost import ExpiredError, LostError
 from harness.client.transport.lean.pool import Pool
-from harness.client.transport.outcomes import END_WAIT_S, base_url, refuse
-from harness.client.transport.request_message import RequestMessage, common_headers
+from harness.client.transport.origin import KEEPALIVE_S, origin_of
+from harness.client.transport.outcomes import END_WAIT_S, refuse
+from harness.client.transport.request_message import RequestMessage
 from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
 from harness.client.transport.tls import Tls
-from harness.client.transport.unix_socket import http_of, socket_of
 from harness.client.types import Attempt, Outcome, Request, Response
-
-KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
 
 _NO_GROUP: set[Connection] = set()
 """In place of the group of a deadline."""
@@ -92,17 +88,10 @@ class LeanTransport(AttemptSend):
         if connections < 0:
             raise SettingError(f"connections={connections!r} must be at least 0")
         super().__init__(timeout_s)
-        to = access(url, api_key)
-        base = base_url(http_of(to.url))
-        self.endpoint = f"{base} {socket_of(to.url) or ''}"
-        parts = urlsplit(base)
-        secure = parts.scheme == "https"
-        self._host = parts.hostname or ""
-        context = (tls or Tls()).context() if secure else None
-        self._dial = Dial(self._host, parts.port or (443 if secure else 80), context, socket_of(to.url))
-        common = common_headers(parts.netloc.rpartition("@")[2])
-        own = own_headers(headers, authorization or to.authorization)
-        self._message = RequestMessage(parts.path, merged(common, own))
+        origin = origin_of(url, api_key, authorization, headers, tls)
+        self.endpoint, self._host = origin.name, origin.host
+        self._dial = Dial(origin.host, origin.port, origin.tls, origin.socket)
+        self._message = RequestMessage(origin.path, origin.all_headers)
         self._connections = connections
         self._connect_timeout_s, self._first_byte_timeout_s = connect_timeout_s, first_byte_timeout_s
         self._first_byte: Expiry | None = None
