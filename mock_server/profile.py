@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from harness.base import units
 from mock_server.growth import Growth, NoGrowth, Table
 from mock_server.jitter import Constant, Jitter
 
@@ -160,7 +161,7 @@ class Profile(Section, frozen=True):
     def __post_init__(self) -> None:
         busy = sum((pause.end_s - pause.start_s) / pause.period_s for pause in self.pauses if pause.period_s)
         if busy >= 1:
-            raise ValueError(f"pauses: together they take {busy:.0%} of the time; must be < 100%")
+            raise ValueError(f"pauses: together they take {units.share(busy)} of the time; must be under 100 %")
 
 
 def scaled(value: Any, speed: float) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, nullcontext
 from typing import Any
 
+from harness.base import units
 from harness.base.clock import clock
 from harness.bulk import resume, splitting, tally
 from harness.bulk.ending import EarlyEnd, Summary, layer_figures, summary
@@ -267,7 +268,7 @@ class Process:
         self._tell("waiting", {"ok": self.counts.ok, "error": self._server.error})
 
     def _gone(self, seconds: float) -> None:
-        text = f"the server at {shown(self.settings.target or '')} has not answered for {seconds:.0f} s"
+        text = f"the server at {shown(self.settings.target or '')} has not answered for {units.seconds(seconds)}"
         self.stop("server", f"{text}: {one_line(self._server.error)}" if self._server.error else text)
         # Requests that wait for a slot would wait for the drain; none of them can be answered.
         self.cut()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from harness.base import units
 from harness.client.transport.open_files import limits
 from harness.experiment.file_limit import RESERVE
 from harness.fitting.bench import Batch, Bench
@@ -187,7 +188,7 @@ class Calibrating:
         answered = max(self._rate(seen.before_refusals()) for seen in self._found.all)
         # A server may refuse the first request of each load.
         rate = 1.5 * (answered or max(self._rate(seen) for seen in self._found.all))
-        load = Load(f"arrivals at {rate:.3g}/s", self._plan.mixed, rate_per_s=rate, seconds=self._plan.level_s)
+        load = Load(f"arrivals at {units.rate(rate)}", self._plan.mixed, rate_per_s=rate, seconds=self._plan.level_s)
         return self._played_well(load)
 
     @staticmethod
@@ -212,7 +213,7 @@ class Calibrating:
             name = load.name if not turn else f"{load.name}, again"
             if turn and time.monotonic() - self._began + load.seconds > self._plan.time_s:
                 break
-            self._say(f"{name}, up to {load.seconds:.3g} s")
+            self._say(f"{name}, up to {units.seconds(load.seconds)}")
             seen, reasons = self._bench.play(replace(load, name=name))
             if counts and (batches := self._bench.batches() if self._white_box else []):
                 self._found.batches[name] = batches

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from harness.base import units
 from harness.base.options import REQUIRED, option
 from harness.base.quantity import duration_s
 from harness.client.errors import UsageError
@@ -197,7 +198,7 @@ def _answered(seen: Seen, name: str) -> Seen:
     failed = _failed(seen)
     if failed > _FAILS:
         which = "server" if name == "real" else "mock of the profile"
-        raise NotVerified(f"the {which} failed {failed:.0%} of the requests of the load '{seen.name}'")
+        raise NotVerified(f"the {which} failed {units.share(failed)} of the requests of the load '{seen.name}'")
     return seen
 
 
@@ -208,7 +209,7 @@ def _played_well(server: Bench, planned: Load) -> tuple[Seen, list[str]]:
         again = replace(planned, name=f"{planned.name}, again")
         seen, reasons = server.play(again)
     failed = _failed(seen)
-    failures = [f"{failed:.0%} of the requests failed"] if failed > FAILURES_MAX else []
+    failures = [f"{units.share(failed)} of the requests failed"] if failed > FAILURES_MAX else []
     return seen, [*failures, *(reason.text for reason in reasons)]
 
 

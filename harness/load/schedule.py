@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, Protocol, runtime_checkable
 
 from harness import plugins
+from harness.base import units
 from harness.client.errors import UsageError
 from harness.client.protocols import provides
 
@@ -84,7 +85,7 @@ def compute(kind: str, settings: Mapping[str, Any], duration_s: float, items: in
             raise UsageError(f"the load has more than {ARRIVALS_MAX:,} arrivals: lower --rate or --duration")
         offsets.append(due_s)
     if not offsets:
-        raise UsageError(f"load {kind}: no arrival in {duration_s:g} s; raise --rate or --duration")
+        raise UsageError(f"load {kind}: no arrival in {units.seconds(duration_s)}; raise --rate or --duration")
     span_s = _span_s(offsets, duration_s) if cut else duration_s
     carried = pacer.fingerprint(len(offsets), Random(seed)) if provides(pacer, Recorded) else b""
     return Schedule(kind, offsets, hashlib.sha256(identity + offsets.tobytes() + carried).hexdigest(), span_s)

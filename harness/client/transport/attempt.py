@@ -12,6 +12,7 @@ from collections.abc import Awaitable
 from types import TracebackType
 from typing import ClassVar, Self
 
+from harness.base import units
 from harness.base.clock import Clock, clock
 from harness.client.cancellation import attach
 from harness.client.redaction import excerpt
@@ -36,7 +37,7 @@ def too_late(now: float) -> Response:
 
 def timed_out(response: Response, sent: float, now: float) -> None:
     """End an attempt that got no complete answer in time."""
-    fail(response, Outcome.timed_out, f"no complete answer within {now - sent:.3g} s", now)
+    fail(response, Outcome.timed_out, f"no complete answer within {units.seconds(now - sent)}", now)
 
 
 class AttemptSend:

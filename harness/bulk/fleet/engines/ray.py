@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from harness.base import units
 from harness.bulk.fleet.engines.ray_worker import RayWorker
 from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, packed
 from harness.client.errors import UsageError
@@ -99,7 +100,7 @@ class RayEngine:
             ray.get(self._claim.here.remote(), timeout=_ANSWER_S)
         except ray.exceptions.GetTimeoutError:
             # It is ours, and starts slowly on a busy machine.
-            return f"it has not started the actor that marks the output within {_CLAIM_S:g} s"
+            return f"it has not started the actor that marks the output within {units.seconds(_CLAIM_S)}"
         except (ValueError, ray.exceptions.RayError) as error:
             self._claim = None
             return _first_line(error)

@@ -17,6 +17,7 @@ from typing import Any
 
 import httptools
 
+from harness.base import units
 from harness.base.clock import Clock
 from harness.client.errors import BadResponse
 from harness.client.transport.answer_reader import LINE_MAX
@@ -90,7 +91,7 @@ class Connection(Answer, asyncio.Protocol):
     def expire_unheard(self, timeout_s: float) -> None:
         """The time for the first byte is over."""
         if self._at < 0:
-            self._fail(ExpiredError(f"no first byte of the answer within {timeout_s:g} s"))
+            self._fail(ExpiredError(f"no first byte of the answer within {units.seconds(timeout_s)}"))
 
     def rest(self) -> asyncio.Future[None]:
         """Done when a body whose stream is over has ended, too, or with the connection."""

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from harness.base import units
 from harness.client.cancellation import attach
 from harness.client.errors import BadResponse, SettingError
 from harness.client.transport.attempt import AttemptSend, fail, timed_out
@@ -130,7 +131,7 @@ class LeanTransport(AttemptSend):
                 return await self._dial.open(self._new)
         except TimeoutError:
             if limit.expired():
-                raise ExpiredError(f"no connection within {self._connect_timeout_s:g} s") from None
+                raise ExpiredError(f"no connection within {units.seconds(self._connect_timeout_s)}") from None
             raise
 
     def _new(self) -> Connection:
