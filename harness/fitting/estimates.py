@@ -111,16 +111,15 @@ def _whole(structure: Structure, loads: Sequence[Seen], bounds: Refusals, tolera
 
 
 def with_alternatives(found: Fit, others: Sequence[Structure]) -> Fit:
-    """The fit with the other structures that explain the records as well."""
-    made = replace(found, alternatives=tuple(others))
+    """The fit; its estimates name the other structures that explain the records as well."""
     if found.law is None or not others:
-        return made
+        return found
     note = "the records fit as well with " + others[0].text
     estimates = tuple(
         replace(one, note=one.note or note) if one.name in ("workers", "batch_max_items") else one
-        for one in made.estimates
+        for one in found.estimates
     )
-    return replace(made, estimates=estimates)
+    return replace(found, estimates=estimates)
 
 
 def _residuals(found: Law, loads: Sequence[Seen], structure: Structure, tolerance_s: float) -> Floats:

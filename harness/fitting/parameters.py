@@ -50,8 +50,6 @@ class Fit:
     stream_jitters: tuple[Jitter, Jitter] | None
     refusals: Refusals
     estimates: tuple[Estimate, ...]
-    # Other structures that explain the records as well.
-    alternatives: tuple[Structure, ...] = ()
     overhead_tokens: float = 0.0
     # The most padded tokens of a batch; 0: all batches were full or there were none.
     batch_tokens_seen: int = 0
