@@ -119,7 +119,7 @@ def layer_figures(built: Built, memory: LimitMemory | None) -> list[LayerFigures
 
 
 def _joined(counts: RowCounts, joined: RowCounts | None) -> dict[str, int] | None:
-    """What is in the output; None if that is all."""
+    """Counts of the lines in the output; None if all are in it."""
     if joined is None or (joined.ok, joined.dead_lines) == (counts.ok, counts.dead_lines):
         return None
     return {"answers": joined.ok, "dead_letters": joined.dead_lines}

@@ -143,7 +143,7 @@ class Rows:
 
     @property
     def notes(self) -> list[str]:
-        """What is odd about the rows so far, for people."""
+        """Oddities of the rows so far, in words."""
         return []
 
     def is_header(self, line: int) -> bool:

@@ -32,7 +32,7 @@ def unwrapped(result: Result) -> Result:
 
 
 class Split:
-    """Outermost: what it sends passes all layers."""
+    """Outermost, so its requests pass all layers."""
 
     def __init__(self, inner: Send) -> None:
         self._inner = inner

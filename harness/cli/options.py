@@ -66,7 +66,7 @@ def replaying_at_rates(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def drawn_from_trace(options: dict[str, Any]) -> dict[str, Any]:
-    """The options with those of a trace that each rate sets; each rate sets the length of what is drawn, too."""
+    """The options with those of a trace that each rate sets; each rate sets the length of drawn blocks, too."""
     return {**options, **SET_BY_RATE, "trace_bootstrap_s": 1.0 if options["trace"] is not None else None}
 
 

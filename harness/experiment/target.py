@@ -29,7 +29,7 @@ _MOST_SEEN = 2**63
 
 @dataclass
 class RunningTarget:
-    """A server under test; `with` stops what it started."""
+    """A server under test; `with` stops its process."""
 
     url: str
     profile: str | None = None

@@ -59,7 +59,7 @@ class Plan:
 
 @dataclass
 class Calibration:
-    """What was seen, and what is wrong with it."""
+    """The records of a calibration, and its problems."""
 
     plan: Plan
     idle: Seen | None = None

@@ -1,4 +1,4 @@
-"""A fit in words: its parameters, what is not determined, and its errors on the loads of the calibration."""
+"""A fit in words: its parameters, the undetermined ones, and its errors on the loads of the calibration."""
 
 from __future__ import annotations
 

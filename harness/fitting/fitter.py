@@ -32,7 +32,7 @@ from harness.fitting.parameters import Estimate, Fit, Fixed
 from harness.fitting.profile_file import profile_of, with_proof
 from harness.fitting.search import Search
 from harness.fitting.seen import Seen
-from harness.fitting.suitability import Pairs, changes, failures, stalls, unexplained, unmeasured
+from harness.fitting.suitability import changes, failures, stalls, unexplained, unmeasured
 from mock_server.profile import Profile
 
 TIME_S = 300.0
@@ -48,7 +48,7 @@ _OWN_S = 6.0
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What is fitted, and how long it may take."""
+    """The server to fit, and how long it may take."""
 
     out: Path = option(REQUIRED, "File of the fitted profile.", kind=Path, metavar="FILE.toml")
     target: str | None = option(None, "Server to fit.", metavar="URL")
@@ -140,7 +140,7 @@ class Fitted:
     own_s: float = 0.0
 
 
-class NotFitted(Exception):  # noqa: N818 - it says what is the case
+class NotFitted(Exception):  # noqa: N818 - a finding, not a fault
     """The server cannot be fitted; the message is one line."""
 
 
@@ -175,7 +175,7 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     refused = (*unsteady, *([] if unsteady else unexplained(calibration, pairs, lost)))
     if refused:
         refused = (*refused, *unmeasured(calibration))
-    proof = _proof(run, wanted, found, calibration, pairs, lost)
+    proof = _proof(run, wanted, found, calibration, lost)
     summary = f"Fitted to {proof['fitted_to']} on {proof['date'][:10]}, task {wanted.task}: {found.structure.text}."
     made = with_proof(msgspec.structs.replace(profile, summary=summary), proof)
     return Fitted(made, found, calibration, tuple(pairs), lost, refused, own_s)
@@ -213,10 +213,8 @@ def _own_s(wanted: FitSettings, idle: Seen, say: Say) -> float:
     return max(0.0, float(of.mean()) - service_s) if len(of) else 0.0
 
 
-def _proof(
-    run: Run, wanted: FitSettings, found: Fit, calibration: Calibration, pairs: Pairs, lost: float
-) -> dict[str, Any]:
-    """What the profile says of itself."""
+def _proof(run: Run, wanted: FitSettings, found: Fit, calibration: Calibration, lost: float) -> dict[str, Any]:
+    """The proof in a profile: its origin and its errors."""
     environment = run.plan.environment
     undetermined = [f"{one.name}: {one.note}" for one in found.estimates if not one.determined]
     return {

@@ -137,7 +137,7 @@ def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]
 
 
 def _known(values: dict[str, Any]) -> dict[str, Any]:
-    """Without what is not set: TOML has no null."""
+    """Without unset values: TOML has no null."""
     return {name: value for name, value in values.items() if value is not None}
 
 

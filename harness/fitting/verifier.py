@@ -100,7 +100,7 @@ class Verified:
     failed: tuple[str, ...] = ()
 
 
-class NotVerified(Exception):  # noqa: N818 - it says what is the case
+class NotVerified(Exception):  # noqa: N818 - a finding, not a fault
     """The server fails, so there is nothing to compare; the message is one line."""
 
 
@@ -159,7 +159,7 @@ def _silent(event: str, facts: dict[str, Any]) -> None:
 def _play(
     both: tuple[Bench, Bench], loads: list[tuple[Load, float | None, int]], say: Say
 ) -> tuple[list[LoadPair], list[str], list[str]]:
-    """Every load on both servers, in alternation; what is not valid, and the loads that the server failed."""
+    """Every load on both servers, in alternation; the invalid runs, and the loads that the server failed."""
     invalid: list[str] = []
     failed: list[str] = []
     for server, name in zip(both, _SERVERS, strict=True):

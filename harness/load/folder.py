@@ -65,7 +65,7 @@ class BadRowError(ItemError):
 def files_of(path: str, more: Sequence[str] = ()) -> list[InputFile]:
     """The files of a folder by name, without hidden ones; or all of a list, with those of its folders.
 
-    Raises UsageError for a folder without a file, for what is no file, and for a file that is given twice.
+    Raises UsageError for a folder without a file, for a path that is no file, and for a file that is given twice.
     """
     if not more:
         return _inside(path, "")

@@ -4,7 +4,7 @@ Rules of this file
   1. A lease and a finished range are in the journal, synced, before their worker hears of them.
   2. Parts are joined in a thread, one batch at a time; the input is cut in a thread, a few ranges ahead. A thread
      cannot be cancelled, so a join that has begun goes on to its end, and nothing is joined after one that has failed.
-  3. The first mistake or disk error ends the run; the workers drain, and what is done is joined.
+  3. The first mistake or disk error ends the run; the workers drain, and finished parts are joined.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Coordinator:
         return taken, dropped
 
     def _take_stopped(self, worker: str, stopped: Stopped) -> None:
-        # When the lease has ended, what is saved counts for the worker that continues from a copy of it.
+        # When the lease has ended, the saved part counts for the worker that continues from a copy of it.
         end_lease = self.leases.set_aside if stopped.why == "input" else self.leases.give_back
         if not end_lease(worker, stopped.number, stopped.epoch):
             return
@@ -262,7 +262,7 @@ class Coordinator:
                 self.end.broken(error)
 
     async def join_rest(self) -> None:
-        """After a stop: join what is done."""
+        """After a stop: join the finished parts."""
         try:
             while not self.end.is_of_output and await self._join():
                 pass
@@ -285,7 +285,7 @@ class Coordinator:
 
     @property
     def counts(self) -> list[RowCounts]:
-        """What is done: joined, in finished parts, in parts that were stopped, and in those in work."""
+        """Counts of done rows: joined, in finished parts, in parts that were stopped, and in those in work."""
         finished = [report.counts for report in self._reports.values()]
         return [self.joiner.state.counts, *finished, *self.begun.values(), *self.members.counts]
 

@@ -1,4 +1,4 @@
-"""Opens a run with workers: what is there already, what may be done with it, and the files of the coordinator."""
+"""Opens a run with workers: checks files of an earlier run, and makes those of the coordinator."""
 
 from __future__ import annotations
 

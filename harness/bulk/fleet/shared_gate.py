@@ -23,7 +23,7 @@ _range_send: ContextVar[Send] = ContextVar("range_send")
 
 
 class SharePart:
-    """This worker's part of the common limit: its value is set by the coordinator, and it passes on what it sees."""
+    """This worker's part of the common limit: the coordinator sets its value and gets its samples."""
 
     def __init__(self, learns: bool, uses_work: bool) -> None:
         self.value = 0

@@ -163,7 +163,7 @@ def _snapshot(parts: Parts, now: float) -> tuple[Snapshot, float | None]:
 
 
 def _counts(history: History, parts: Parts) -> RowCounts:
-    """What is done: joined, in finished parts, and in parts that were begun."""
+    """Counts of done rows: joined, in finished parts, and in parts that were begun."""
     finished = [report.counts for report in history.reports.values()]
     return total([history.joined.counts, *finished, *begun_counts(history, parts).values()])
 

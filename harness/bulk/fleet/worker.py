@@ -60,7 +60,7 @@ class _Running:
         return self.process is not None and self.process.read_all
 
     def cut(self) -> None:
-        """Stop it at once; what it has saved remains."""
+        """Stop it at once; its saved rows remain."""
         if self.process is not None:
             self.process.stop("interrupted", "its lease is over")
             self.process.cut()

@@ -5,7 +5,7 @@ Rules of this file
      gevent has patched, whose sockets serve only the thread that made them and whose locks do not span threads.
   2. Stamps are taken in the thread, with `time.monotonic`: the clock of uvloop and of asyncio.
   3. The timeout is of the whole exchange. A socket's own timeout counts from byte to byte, so before every read it is
-     set to what is left.
+     set to the rest.
   4. Giving up shuts the socket, so the thread returns at once and is free; only connecting cannot be interrupted.
   5. A connection is used again only if it is in step (see `answer_reader`) and silent. A kept connection
      that turns out to be closed before a byte of the answer came is replaced once, if the request is idempotent

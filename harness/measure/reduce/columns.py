@@ -43,7 +43,7 @@ class ProcessColumns:
     number: int
     timeline: Array
     end: End | None  # None: it was killed
-    interim: Interim = field(default_factory=Interim)  # what it has left, if it was killed
+    interim: Interim = field(default_factory=Interim)  # its last interim state, if it was killed
     recorded: int = 0  # its rows
     users: tuple[int, ...] = ()  # client applications of these rows, if it was killed
 

@@ -58,7 +58,7 @@ COLUMNS = {
     "service_time_s": Column(float, "s", "done - sent; null if nothing was sent"),
     **TOKEN_COLUMNS,
 }
-"""Name -> what it holds, in the order of the table."""
+"""Name -> its type, unit and meaning, in the order of the table."""
 _INSTANTS = ("due", "fired", "first_sent", "sent", "first_byte", "last_chunk", "done")
 _ALWAYS = {"due", "fired", "done"}
 _PLAIN = ("user", "index", "attempts", "priority", "chunks")
