@@ -119,7 +119,7 @@ class Bench:
 
         return float(np.median(self._session.server.ask(some)))
 
-    def waits_told(self, lengths: Lengths, count: int) -> list[float | None]:
+    def retry_after_s(self, lengths: Lengths, count: int) -> list[float | None]:
         """Retry-After of the requests that are refused when so many are sent at once; None: refused without one."""
         case = Load("refusals", lengths, 1).case(self._run.settings, self._scenario)
         task, made = case.build_mix().tasks[0], case.build_source(case.build_strategy()).synthetic

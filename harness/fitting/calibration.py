@@ -71,7 +71,7 @@ class Calibration:
     # By load, what the server says of its batches; empty for a black box.
     batches: dict[str, list[Batch]] = field(default_factory=dict)
     # Retry-After of refusals, as far as they had one.
-    waits_told: list[float | None] = field(default_factory=list)
+    retry_after_s: list[float | None] = field(default_factory=list)
     queue_s: float = 0.0  # of a request alone, as the server says
     settled: bool = False
     problems: list[Reason] = field(default_factory=list)
@@ -158,7 +158,7 @@ class Calibrating:
         if refused or found.burst.refused.any():
             found.arrivals = self._arrivals()
             self._say("Retry-After of refusals")
-            found.waits_told = self._bench.waits_told(plan.mixed, len(found.burst))
+            found.retry_after_s = self._bench.retry_after_s(plan.mixed, len(found.burst))
         found.idle_again = self._play("idle again", plan.mixed, 1, plan.idle_s / 2)
         return found
 

@@ -47,7 +47,7 @@ def fits(calibration: Calibration, tolerance_s: float, fixed: Fixed | None = Non
     """
     assert calibration.burst is not None  # noqa: S101 - a calibration has one
     bounds = refusals(calibration.burst, calibration.arrivals, [one for one in calibration.all if one.concurrency])
-    bounds = with_waits(bounds, calibration.waits_told)
+    bounds = with_waits(bounds, calibration.retry_after_s)
     # The first is the idle load, without which there is no fit.
     loads = [seen for seen in (_usable(one) for one in calibration.all) if len(seen) >= LONE_MIN]
     if loads[0].shapes[0].output:

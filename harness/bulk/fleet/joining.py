@@ -92,7 +92,9 @@ class Joiner:
                     found, left = zlib.crc32(piece, found), left - len(piece)
                     sink.append(piece)
         if left or found != crc:
-            raise UsageError(f"{path}: is not what its worker wrote; check the disk and the file system of the parts")
+            raise UsageError(
+                f"{path}: differs from what its worker wrote; check the disk and the file system of the parts"
+            )
 
     def undo(self) -> None:
         """Close the files; those that this session has made are removed."""

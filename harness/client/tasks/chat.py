@@ -117,7 +117,7 @@ class Chat(Generating):
     def made_up(self, data: tuple[Message, ...], /) -> tuple[Message, ...]:
         return (Message("assistant", self.text_of(data) or ""),)
 
-    def heard(self, events: Sequence[bytes], /) -> Completion:
+    def partial_answer(self, events: Sequence[bytes], /) -> Completion:
         """The deltas until then; the reason is empty, because the server did not finish."""
         said, reason, usage, _, _ = joined(events, Oddities(), _add_delta)
         return said.completion(reason, usage)

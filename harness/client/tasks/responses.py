@@ -112,7 +112,7 @@ class Responses(Generating):
     def made_up(self, data: Given, /) -> tuple[dict[str, Any], ...]:
         return ({"role": "assistant", "content": self.text_of(data) or ""},)
 
-    def heard(self, events: Sequence[bytes], /) -> Completion:
+    def partial_answer(self, events: Sequence[bytes], /) -> Completion:
         """The deltas until then; the reason is empty, because the server did not finish."""
         odd = Oddities()
         said = Said(odd)

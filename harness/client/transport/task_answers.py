@@ -29,7 +29,7 @@ def stopped(request: Request, response: Response, events: Sequence[bytes]) -> No
     """Fill in the response to a stream that the client ended on purpose: the answer as far as it came."""
     response.outcome = Outcome.cancelled
     if provides(request.task, ConversationTask):
-        response.answers = (request.task.heard(events),)
+        response.answers = (request.task.partial_answer(events),)
 
 
 def _checked(request: Request, read: Callable[[Request, Any], tuple[Any, ...]], what: Any) -> tuple[Any, ...]:

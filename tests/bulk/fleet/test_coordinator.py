@@ -157,7 +157,7 @@ def test_a_changed_part_leaves_the_output_as_the_journal_says(tmp_path: Path) ->
 
     run = asyncio.run(session())
     assert run.end.reason is not None
-    assert "part-000002-1.jsonl: is not what its worker wrote" in run.end.reason[1]
+    assert "part-000002-1.jsonl: differs from what its worker wrote" in run.end.reason[1]
     assert run.written() == [0]
     assert total(run.coordinator.counts).ok == 4
 

@@ -67,7 +67,7 @@ def test_a_changed_part_is_not_joined(tmp_path: Path, found: bytes) -> None:
         assert joiner.append([(Range(0, 0, 20, 1, 2), report)]).output_bytes == len(whole)
         assert (tmp_path / "out.jsonl").read_bytes() == whole
     else:
-        with pytest.raises(UsageError, match=r"part-000000-1.jsonl: is not what its worker wrote"):
+        with pytest.raises(UsageError, match=r"part-000000-1.jsonl: differs from what its worker wrote"):
             joiner.append([(Range(0, 0, 20, 1, 2), report)])
     joiner.close()
 

@@ -96,7 +96,7 @@ class StreamForm(msgspec.Struct, frozen=True):
             raise BadResponse(f"the stream ended without a piece of text{self._seen(events)}")
         return "".join(pieces), usage
 
-    def heard(self, events: Sequence[bytes]) -> str:
+    def partial_answer(self, events: Sequence[bytes]) -> str:
         """The text until now, of a stream that has not ended."""
         return "".join([self._text(payload, _event(payload)) or "" for payload in events])
 
