@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness.client.answers import Usage
+from harness.client.answers import Usage, consistent, later
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
 from harness.client.tasks.http.answers import UsagePlaces
@@ -86,7 +86,7 @@ class StreamForm(msgspec.Struct, frozen=True):
             event = _event(payload)
             if event is not None:
                 self._refuse_error(event)
-                usage = (self.usage.read(event) if self.usage else None) or usage
+                usage = later(self.usage.read(event), usage) if self.usage else None
             if (piece := self._text(payload, event)) is not None:
                 pieces.append(piece)
             ended = ended or self._ends(payload, event)
@@ -94,7 +94,7 @@ class StreamForm(msgspec.Struct, frozen=True):
             raise BadResponse(f"the stream broke off after {len(pieces)} pieces, without its end mark")
         if not pieces:
             raise BadResponse(f"the stream ended without a piece of text{self._seen(events)}")
-        return "".join(pieces), usage
+        return "".join(pieces), None if usage is None else consistent(usage)
 
     def partial_answer(self, events: Sequence[bytes]) -> str:
         """The text until now, of a stream that has not ended."""
