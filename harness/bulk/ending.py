@@ -9,9 +9,8 @@ import msgspec
 
 from harness.base import units
 from harness.bulk.tally import RowCounts, as_builtins
-from harness.client.figures import counts_of
+from harness.client.figures import LayerCounts, counts_of
 from harness.client.gate.memory import LimitMemory
-from harness.client.stack import Built
 from harness.client.transport.open_files import explained
 from harness.measure.reduce.layer_figures import figures
 from harness.measure.result import LayerFigures
@@ -84,6 +83,11 @@ class EarlyEnd:
         self.because("disk", explained(error) or f"{what}: cannot be written: {error.strerror or error}")
 
     @property
+    def is_wish(self) -> bool:
+        """Whether nothing is wrong: someone wants the run to end."""
+        return self.reason is not None and self.reason[0] == "interrupted"
+
+    @property
     def is_of_output(self) -> bool:
         """Whether nothing more can be written."""
         return self.reason is not None and self.reason[0] in {"disk", "reader"}
@@ -110,12 +114,12 @@ def summary(
     return Summary(why is None, why, text, now, session, joined=_joined(counts, joined), layers=list(layers), **more)
 
 
-def layer_figures(built: Built, memory: LimitMemory | None) -> list[LayerFigures]:
+def layer_figures(layers: Sequence[LayerCounts], memory: LimitMemory | None) -> list[LayerFigures]:
     """Figures of layers, and of what limits learnt, which is saved first."""
     if memory is None:
-        return list(figures(counts_of(built)))
+        return list(figures(layers))
     memory.save()
-    return list(figures(counts_of([*built, ("remember", memory)])))
+    return list(figures([*layers, *counts_of([("remember", memory)])]))
 
 
 def _joined(counts: RowCounts, joined: RowCounts | None) -> dict[str, int] | None:

@@ -35,6 +35,7 @@ from harness.bulk.part import Part
 from harness.bulk.processing import Process
 from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
+from harness.client.figures import LayerCounts, counts_of, summed
 from harness.client.protocols import uses_priorities
 from harness.client.types import Send, Strategy
 from harness.load.rows import RowReader, columns_of
@@ -89,6 +90,7 @@ class Worker:
         self._reports: dict[int, Report] = {}
         self._stopped: list[Stopped] = []
         self._notes: list[str] = []
+        self._layers: list[LayerCounts] = []
         self._error: str | None = None
         self._stop = ""
         self._news = asyncio.Event()
@@ -165,8 +167,9 @@ class Worker:
             self._error,
             self._stop == "leave" or (bool(self._stop) and not self._running),
             max((each.process.waits_s for each in self._running.values() if each.process is not None), default=0.0),
+            self._layers,
         )
-        self._stopped, self._notes, gate.part.seen = [], [], []
+        self._stopped, self._notes, gate.part.seen, self._layers = [], [], [], []
         gate.attempts = gate.refused = gate.peak = 0
         pacer.short = False
         self._last, self._last_at, self._sent_at = (pacer.started, pacer.tokens), now, now
@@ -200,6 +203,7 @@ class Worker:
                 summary = await running.process.run()
             finally:
                 watch.cancel()
+                self._layers = summed([*self._layers, *counts_of(running.process.built)])
             if summary.complete:
                 self._reports[number] = await asyncio.to_thread(self._report, lease, summary)
             else:

@@ -38,6 +38,7 @@ class RayEngine:
 
     workers_end_with_us = False
     beat_s = 0.25
+    starts_at_once = 32
 
     def __init__(self, address: str | None, output: str) -> None:
         self._address = address or os.environ.get("RAY_ADDRESS") or None
@@ -46,7 +47,7 @@ class RayEngine:
         self._claim: Any = None
         self._contacts: list[RayContact] = []
 
-    async def open(self) -> None:
+    async def open(self, workers: int) -> None:
         """Connect. Raises UsageError if the cluster cannot be reached, or another run of it writes this output."""
         if self._address is not None:
             await asyncio.to_thread(_check_address, self._address)
