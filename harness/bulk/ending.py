@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from harness.base import units
+from harness.bulk.row_items import BROKEN_FILE
 from harness.bulk.tally import RowCounts, as_builtins
 from harness.client.figures import LayerCounts, counts_of
 from harness.client.gate.memory import LimitMemory
@@ -135,6 +136,9 @@ def _too_many_dead(counts: RowCounts, errors_max: float) -> str:
         return "the input has no line to send"
     if not counts.ok:
         return "no line got an answer"
+    if broken := counts.dead.get(BROKEN_FILE):
+        files = "1 file breaks off or is" if broken == 1 else f"{broken} files break off or are"
+        return f"{files} damaged: rows after that place are missing; give the repaired files as INPUT of another run"
     if counts.dead_lines > errors_max * counts.settled:
         bound = f"{units.percent(errors_max)} (--errors-max)"
         return f"{counts.dead_lines} of {counts.settled} lines are dead letters, more than {bound}"

@@ -33,6 +33,7 @@ from harness.bulk.leases.held import Held
 from harness.bulk.leases.leases import Finished
 from harness.bulk.part import Part
 from harness.bulk.processing import Process
+from harness.bulk.row_items import BROKEN_FILE
 from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
 from harness.client.figures import LayerCounts, counts_of, summed
@@ -277,7 +278,7 @@ class Worker:
         same = (
             read.line - 1 == one.lines if one.file_line else (read.offset, read.crc) == (one.end - one.begin, one.crc)
         )
-        if not one.is_whole and not same:
+        if not (one.is_whole or same or BROKEN_FILE in summary.counts["dead"]):
             lines = f"lines {one.line} to {one.last_line}"
             raise UsageError(f"{self._settings.input_name}: {lines} have changed while they were processed")
         done = Finished(number, epoch, last.output_bytes, last.output_crc, last.dead_bytes, last.dead_crc)
