@@ -86,7 +86,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
     zcat in.gz | paceline process - --output out.jsonl.zst --target URL --task similarity -s queue-stream:concurrency=50
 
     \b
-    Exit codes: 0 all lines done; 1 too many dead letters, or no answer at all; 2 usage;
+    Exit codes: 0 all lines done; 1 too many dead letters, no answer at all, or a file that breaks off; 2 usage;
     5 stopped before the end (Ctrl-C, server gone, disk full): --resume continues.
     """
     from harness.bulk.fleet.parts import in_folder, list_in
