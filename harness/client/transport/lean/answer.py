@@ -36,6 +36,9 @@ class Answer:
         "_begun",
         "_finished",
         "_informational",
+        "_known",
+        "_known_headers",
+        "_known_timing",
         "_lenient",
         "_parser",
         "_quiet",
@@ -58,6 +61,10 @@ class Answer:
         self._at = -1.0
         # Bytes of a head that is not complete.
         self._begun = b""
+        # The last head of a plain answer, with what was read in it: many servers send the same one again.
+        self._known = b""
+        self._known_headers: AnswerHeaders | None = None
+        self._known_timing: str | None = None
         # Bytes since the last byte of a body.
         self._quiet = 0
         # Whether lines may end with LF alone.
@@ -99,6 +106,16 @@ class Answer:
         request, response = self._request, self._response
         self._status = response.status = status
         response.first_byte = self._at
+        if request.progress is not None and not request.stream and status in request.answered:
+            request.progress.first_byte = self._at
+        if head == self._known and not request.stream and request.method != "HEAD":
+            response.headers, response.server_timing = self._known_headers, self._known_timing
+        else:
+            self._read_head(head)
+
+    def _read_head(self, head: bytes) -> None:
+        """A head that is not the same as the last one."""
+        request, response, status = self._request, self._response, self._status
         if head[:7] != b"HTTP/1.":
             # Mostly it is a blank line that came before the head.
             self._check_version()
@@ -107,8 +124,6 @@ class Answer:
         # `in` costs twice as much: it tries a number first.
         if lower.find(b"\nserver-timing:") >= 0:
             response.server_timing = headers["server-timing"]
-        if request.progress is not None and not request.stream and status in request.answered:
-            request.progress.first_byte = self._at
         if len(head) > HEADERS_MAX:
             _check_size(head)
         if status in NO_BODY:
@@ -118,6 +133,8 @@ class Answer:
             self._finished, self.in_step = True, self.in_step and self._parser.should_keep_alive()
         elif request.stream or lower.find(b"-encoding:") >= 0:
             self._open_body(headers)
+        else:
+            self._known, self._known_headers, self._known_timing = head, headers, response.server_timing
 
     def _count_informational(self, status: int) -> None:
         """A head that is not the answer yet."""

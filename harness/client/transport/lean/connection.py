@@ -12,7 +12,6 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
-from math import isnan
 from typing import Any
 
 import httptools
@@ -112,7 +111,8 @@ class Connection(Answer, asyncio.Protocol):
         # An idle connection keeps no answer alive.
         self._request = self._response = None
         self.body = b""
-        if self.gone or isnan(now) or not (self._finished and self.in_step):
+        # False for NaN.
+        if self.gone or not now >= 0.0 or not (self._finished and self.in_step):
             return False
         if self._size > AT_ONCE and self._transport.get_write_buffer_size():
             # The rest of the request would be read as the next one.
