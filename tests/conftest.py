@@ -1,13 +1,16 @@
 """What holds for all tests: machines are shared, so no test fails for being slow once, and no test reads a self-test
-that the user of this machine has stored."""
+that the user of this machine has stored. Slow tests begin first."""
 
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,6 +20,9 @@ from tests.processes import uncovered_children
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
 
+QUICK = {"unit", "contract"}
+"""Folders whose tests are quick unless they are marked as slow."""
+
 # Threads of several processes that wait for each other on two cores take two and a half times the CPU.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="paceline-tests-")
@@ -25,8 +31,36 @@ atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """The processes of a test that is marked so are started without the measurement of coverage."""
-    if item.get_closest_marker("uncovered") is None:
+    """The coverage of the processes that a test starts is measured only where the test is marked so."""
+    if item.get_closest_marker("covered_processes") is not None:
         return (yield)
     with uncovered_children():
         return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers, each has files of slow tests, and runs them first.
+
+    xdist gives each worker one piece of the list at the begin, and later what others have left at the ends of theirs.
+    In the order of the folders, one worker would have all slow tests, and the last ones would run alone. A file stays
+    together, for its fixtures.
+    """
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers == 1:
+        return
+    slow: dict[Path, list[pytest.Item]] = {}
+    quick = []
+    for item in items:
+        if item.get_closest_marker("slow") is not None or item.path.parent.name not in QUICK:
+            slow.setdefault(item.path, []).append(item)
+        else:
+            quick.append(item)
+    files = list(slow.values())
+    piece = math.ceil(len(items) / workers)
+    shares = [list(chain.from_iterable(files[place::workers])) for place in range(workers)]
+    for share in shares:
+        room = max(0, piece - len(share))
+        share.extend(quick[:room])
+        del quick[:room]
+    items[:] = [*chain.from_iterable(shares), *quick]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.processes import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.covered_processes]
 
 
 def run(script: str) -> list[str]:
