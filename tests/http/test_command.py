@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
@@ -21,6 +22,18 @@ from tests.processes import BUSY, FAULTY, ROOT, mock, paceline, result_of, went_
 
 pytestmark = pytest.mark.slow
 QUICK = ["--no-calibrate", "--no-report", "--quiet"]
+BEGUN: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """A test that fails leaves no command behind, whose load would slow the tests after it."""
+    yield
+    while BEGUN:
+        child = BEGUN.pop()
+        if child.poll() is None:
+            child.kill()
+            child.communicate(timeout=30)
 
 
 @pytest.mark.covered_processes
@@ -115,7 +128,7 @@ def test_a_killed_run_can_be_reported(number: int, tmp_path: Path) -> None:
     assert "partial" in (tmp_path / "run" / "report.md").read_text().lower()
 
 
-def until_rows(folder: Path, timeout_s: float = 30.0) -> None:
+def until_rows(folder: Path, timeout_s: float = 90.0) -> None:
     """Wait until some requests are on disk: what is stopped earlier has nothing to show."""
     deadline = time.monotonic() + timeout_s
     while not any(path.stat().st_size > 2_000 for path in folder.glob("run/records/*.requests")):
@@ -127,7 +140,9 @@ def command(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     """The command in the background, writing to `run`."""
     line = [sys.executable, "-m", "harness", *arguments, "--out", "run"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(line, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    child = subprocess.Popen(line, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    BEGUN.append(child)
+    return child
 
 
 def test_serve_answers_and_a_taken_port_is_reported(tmp_path: Path) -> None:
