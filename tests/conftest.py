@@ -4,18 +4,17 @@ that the user of this machine has stored. Slow tests begin first."""
 from __future__ import annotations
 
 import atexit
-import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.processes import uncovered_children
+from tests.shares import in_shares
 
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
@@ -40,15 +39,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers, each has files of slow tests, and runs them first.
-
-    xdist gives each worker one piece of the list at the begin, and later what others have left at the ends of theirs.
-    In the order of the folders, one worker would have all slow tests, and the last ones would run alone. A file stays
-    together, for its fixtures.
-    """
+    """With several workers, each has files of slow tests, and runs them first."""
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    if workers == 1:
-        return
     slow: dict[Path, list[pytest.Item]] = {}
     quick = []
     for item in items:
@@ -56,11 +48,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             slow.setdefault(item.path, []).append(item)
         else:
             quick.append(item)
-    files = list(slow.values())
-    piece = math.ceil(len(items) / workers)
-    shares = [list(chain.from_iterable(files[place::workers])) for place in range(workers)]
-    for share in shares:
-        room = max(0, piece - len(share))
-        share.extend(quick[:room])
-        del quick[:room]
-    items[:] = [*chain.from_iterable(shares), *quick]
+    if workers > 1:
+        items[:] = in_shares(list(slow.values()), quick, workers)
