@@ -52,7 +52,7 @@ def test_prompts_have_the_recorded_tokens_and_answers_their_bound(name: str) -> 
     made = TracePrompts(rows, played(rows, Changes(), Random(1), name), TEXTS, 512)
     for position in range(len(rows)):
         data = made.data(CHAT, position, 1)
-        assert count_tokens("generate", (f"user: {data[0].content}",)) == rows.inputs[position]
+        assert count_tokens((f"user: {data[0].content}",)) == rows.inputs[position]
         assert data.parameters == {"max_tokens": rows.outputs[position]}
 
 

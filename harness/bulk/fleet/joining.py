@@ -93,7 +93,7 @@ class Joiner:
                     sink.append(piece)
         if left or found != crc:
             raise UsageError(
-                f"{path}: differs from what its worker wrote; check the disk and the file system of the parts"
+                f"{path}: differs from what its worker wrote; check the disk and its file system"
             )
 
     def undo(self) -> None:
