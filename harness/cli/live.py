@@ -18,8 +18,8 @@ import click
 from harness.cli.options import quoted
 
 if TYPE_CHECKING:
+    from harness.live.live_server import LiveServer
     from harness.live.page_state import Board
-    from harness.live.server import LiveServer
     from harness.measure.reduce.summary import Observed
 
 Progress = Callable[[str, dict[str, Any]], None]
@@ -117,8 +117,8 @@ def live_view(given: str | None, quiet: bool, board: MakeBoard | None = None, po
         yield NoView()
         return
     from harness.live import address
+    from harness.live.live_server import LiveServer
     from harness.live.run_board import RunBoard
-    from harness.live.server import LiveServer
     from reports.live_page import render
 
     where = address.parse(given)

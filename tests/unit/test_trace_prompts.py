@@ -18,9 +18,9 @@ from harness.experiment.ceiling import probe
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
 from harness.load.token_text import TokenText, WordRule
-from harness.load.traces.playing import Changes, played
-from harness.load.traces.prompts import TracePrompts, befores
+from harness.load.traces.played_trace import Changes, played
 from harness.load.traces.reading import read
+from harness.load.traces.trace_prompts import TracePrompts, befores
 from mock_server.answers import count_tokens
 from tests.unit.test_traces import DATA, MADE, case_of, rows_at
 
