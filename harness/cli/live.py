@@ -22,8 +22,8 @@ from harness.client.errors import UsageError
 if TYPE_CHECKING:
     from harness.live.address import Address
     from harness.live.key import Key
+    from harness.live.live_server import LiveServer
     from harness.live.page_state import Board
-    from harness.live.server import LiveServer
     from harness.measure.reduce.summary import Observed
 
 Progress = Callable[[str, dict[str, Any]], None]
@@ -122,8 +122,8 @@ def live_view(given: str | None, quiet: bool, board: MakeBoard | None = None, po
         return
     from harness.live import address
     from harness.live.key import VARIABLE
+    from harness.live.live_server import LiveServer
     from harness.live.run_board import RunBoard
-    from harness.live.server import LiveServer
     from reports.live_page import render
 
     where = address.parse(given)

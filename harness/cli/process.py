@@ -20,7 +20,7 @@ from harness.client.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.bulk import ProcessSettings, Summary
-    from harness.bulk.fleet.settings import FleetSettings
+    from harness.bulk.fleet.fleet_settings import FleetSettings
     from harness.cli.live import View
     from harness.cli.process_show import Show
 
@@ -38,11 +38,11 @@ class Session(Protocol):
 def _options(function: Any) -> Any:
     """Add the options of the command."""
     from harness.bulk import ProcessSettings
-    from harness.bulk.fleet.settings import FleetSettings
+    from harness.bulk.fleet.fleet_settings import FleetSettings
     from harness.client.input_settings import InputSettings
     from harness.client.layer_settings import LayerSettings
     from harness.client.transport.connection_settings import ConnectionSettings
-    from harness.live.settings import LiveSettings
+    from harness.live.live_settings import LiveSettings
 
     classes = (ProcessSettings, FleetSettings, InputSettings, ConnectionSettings, LiveSettings)
     return options_of(*classes, defaults={"target": REQUIRED})(layer_options(function, LayerSettings, retries=3))
@@ -89,8 +89,8 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
     Exit codes: 0 all lines done; 1 too many dead letters, no answer at all, or a file that breaks off; 2 usage;
     5 stopped before the end (Ctrl-C, server gone, disk full): --resume continues.
     """
+    from harness.bulk.fleet.fleet_settings import FleetSettings
     from harness.bulk.fleet.parts import in_folder, list_in
-    from harness.bulk.fleet.settings import FleetSettings
     from harness.cli.live import live_view
     from harness.cli.process_show import Show
     from harness.live.process_board import ProcessBoard
@@ -159,7 +159,7 @@ def _session(settings: ProcessSettings, fleet: FleetSettings, show: Any) -> Sess
         from harness.bulk import Process
 
         return Process(settings, tell=show)
-    from harness.bulk.fleet.engines.engine import engine_of
+    from harness.bulk.fleet.engines.worker_engine import engine_of
     from harness.bulk.fleet.fleet import Fleet
 
     engine = engine_of(fleet.engine or "local", fleet.ray_address, settings.output)

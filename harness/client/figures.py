@@ -11,13 +11,12 @@ Rules of this file
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from harness.client.cache.semantic.shadow import upper_bound
-from harness.client.protocols import CountingLayer, FaultyLayer, RatioLayer
 from harness.client.redaction import excerpt
 
 FIGURES_MAX = 50
@@ -42,6 +41,31 @@ class Ratio(msgspec.Struct, frozen=True):
         if whole <= 0:
             return None
         return upper_bound(int(part), int(whole)) if self.upper else part / whole
+
+
+@runtime_checkable
+class CountingLayer(Protocol):
+    """A layer whose figures appear in the result of a run.
+
+    Name -> count or sum since the layer was built; a name that ends in `_s` is a time in seconds.
+    """
+
+    def figures(self) -> Mapping[str, float]: ...
+
+
+@runtime_checkable
+class RatioLayer(Protocol):
+    """A `CountingLayer` that declares shares of its figures, as `Ratio`."""
+
+    @property
+    def ratios(self) -> Sequence[Ratio]: ...
+
+
+@runtime_checkable
+class FaultyLayer(Protocol):
+    """A `CountingLayer` that says why it could not do its work."""
+
+    def faults(self) -> Sequence[str]: ...
 
 
 class LayerCounts(msgspec.Struct, frozen=True):

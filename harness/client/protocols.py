@@ -277,30 +277,6 @@ class PlacedLayer(Protocol):
 
 
 @runtime_checkable
-class CountingLayer(Protocol):
-    """A layer whose figures appear in the result of a run (rules: `harness.client.figures`)."""
-
-    def figures(self) -> Mapping[str, float]:
-        """Name -> count or sum since the layer was built; a name that ends in `_s` is a time in seconds."""
-        ...
-
-
-@runtime_checkable
-class RatioLayer(Protocol):
-    """A `CountingLayer` that declares shares of its figures, as `harness.client.figures.Ratio`."""
-
-    @property
-    def ratios(self) -> Sequence[Any]: ...
-
-
-@runtime_checkable
-class FaultyLayer(Protocol):
-    """A `CountingLayer` that says why it could not do its work."""
-
-    def faults(self) -> Sequence[str]: ...
-
-
-@runtime_checkable
 class Closable(Protocol):
     """A layer or an embedding that holds files or connections."""
 

@@ -31,9 +31,9 @@ from harness.client.types import Item, Outcome, Request, Response, Send, Strateg
 from harness.experiment.application import ClientApplication, not_sent
 from harness.experiment.spec import Trial
 from harness.load.feed import Feed, Source
-from harness.load.sessions.feed import SessionFeed
+from harness.load.sessions.session_feed import SessionFeed
 from harness.load.timer import Alarm
-from harness.load.traces.prompts import TracePrompts
+from harness.load.traces.trace_prompts import TracePrompts
 from harness.load.workloads.prompts import Prompts
 from harness.measure.record.recorder import Recorder
 from harness.measure.record.rows_file import End

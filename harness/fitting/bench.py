@@ -23,9 +23,9 @@ from harness.experiment.simulate.case import play
 from harness.experiment.simulate.compare import MockInProcess, VirtualTime
 from harness.experiment.spec import CaseSpec, Trial
 from harness.experiment.target import RunningTarget
-from harness.fitting.loads import Lengths, Load
+from harness.fitting.fit_loads import Lengths, Load
+from harness.fitting.request_shapes import Shape, shapes
 from harness.fitting.seen import Seen
-from harness.fitting.shapes import Shape, shapes
 from harness.measure.judge.codes import CODES
 from harness.measure.record.files import find_case
 from harness.measure.record.rows_file import read

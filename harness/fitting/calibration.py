@@ -12,7 +12,7 @@ from harness.base import units
 from harness.client.transport.open_files import limits
 from harness.experiment.file_limit import RESERVE
 from harness.fitting.bench import Batch, Bench
-from harness.fitting.loads import Lengths, Load
+from harness.fitting.fit_loads import Lengths, Load
 from harness.fitting.seen import Floats, Seen
 from harness.measure.result import Reason
 

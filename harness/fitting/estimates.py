@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 
 from harness.fitting import white_box
+from harness.fitting.batch_units import Structure, Units, grouped, padded, units_of
 from harness.fitting.calibration import Calibration
+from harness.fitting.fitted_parameters import SURE, Estimate, Fit, Fixed, batch_estimates, bound_estimates
 from harness.fitting.generation import stream_law, streaming_at_once
 from harness.fitting.inversion import Law, law, waiting
-from harness.fitting.parameters import SURE, Estimate, Fit, Fixed, batch_estimates, bound_estimates
-from harness.fitting.refusals import Refusals, refusals, with_waits
+from harness.fitting.refusal_bounds import Refusals, refusals, with_waits
 from harness.fitting.residuals import cv_of, jitter_of
 from harness.fitting.seen import Floats, Seen
-from harness.fitting.units import Structure, Units, grouped, padded, units_of
 
 PADS = (1, 8, 16, 32, 64)
 WORKERS_MAX = 64

@@ -6,9 +6,9 @@ from typing import Any
 
 from harness.base import units
 from harness.fitting.calibration import AGREE, WARM_WINDOWS_MAX
-from harness.fitting.figures import Figures, relative
+from harness.fitting.fitted_parameters import Estimate
 from harness.fitting.fitter import Fitted
-from harness.fitting.parameters import Estimate
+from harness.fitting.load_figures import Figures, relative
 
 COLUMNS = (
     ("rate", "rate"),

@@ -25,12 +25,12 @@ from harness.experiment.run import ChildProcesses
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Virtual, bench
 from harness.fitting.calibration import Calibrating, Calibration, Plan
+from harness.fitting.candidates import Search
 from harness.fitting.estimates import fits
-from harness.fitting.figures import Figures, loss
-from harness.fitting.loads import Lengths, Load
-from harness.fitting.parameters import Estimate, Fit, Fixed
+from harness.fitting.fit_loads import Lengths, Load
+from harness.fitting.fitted_parameters import Estimate, Fit, Fixed
+from harness.fitting.load_figures import Figures, loss
 from harness.fitting.profile_file import profile_of, with_proof
-from harness.fitting.search import Search
 from harness.fitting.seen import Seen
 from harness.fitting.suitability import changes, failures, stalls, unexplained, unmeasured
 from mock_server.profile import Profile

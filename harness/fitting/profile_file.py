@@ -10,7 +10,7 @@ import msgspec
 
 from harness.base.files import write_atomically
 from harness.client.errors import UsageError
-from harness.fitting.parameters import Fit
+from harness.fitting.fitted_parameters import Fit
 from mock_server.profile import Capacity, Generation, Limits, Network, Profile, Service
 from mock_server.proof import VOID, digest
 

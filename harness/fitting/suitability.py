@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.base import units
 from harness.fitting.calibration import DRIFT_MAX, Calibration
 from harness.fitting.estimates import LONE_MIN
-from harness.fitting.figures import Figures, figures, relative, steadiness
+from harness.fitting.load_figures import Figures, figures, relative, steadiness
 from harness.fitting.replaying import played
 from mock_server.profile import Profile
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.base import units
-from harness.fitting.figures import NAMES, Figures, relative
+from harness.fitting.load_figures import NAMES, Figures, relative
 from harness.measure.verification_result import VerifiedRow as Row
 from harness.measure.verification_result import VerifiedStatus as Status
 

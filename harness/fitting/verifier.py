@@ -24,9 +24,9 @@ from harness.experiment.prepare import Run, prepare
 from harness.experiment.run import ChildProcesses
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Bench, Virtual, bench
-from harness.fitting.figures import figures, scatter
+from harness.fitting.fit_loads import Lengths, Load
 from harness.fitting.fitter import LENGTHS, bounds_of, streaming
-from harness.fitting.loads import Lengths, Load
+from harness.fitting.load_figures import figures, scatter
 from harness.fitting.replaying import played
 from harness.fitting.seen import Seen
 from harness.fitting.suitability import FAILURES_MAX

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from harness.fitting.calibration import Calibrating, Calibration, Plan
-from harness.fitting.loads import Load
+from harness.fitting.fit_loads import Load
+from harness.fitting.request_shapes import Shape
 from harness.fitting.seen import Seen
-from harness.fitting.shapes import Shape
 from harness.fitting.suitability import failures
 from harness.measure.result import Reason
 

@@ -13,9 +13,9 @@ from harness.cli.main import main
 from harness.client.errors import UsageError
 from harness.fitting import fitter, verifier
 from harness.fitting.calibration import Calibration, Plan
-from harness.fitting.figures import Figures
 from harness.fitting.fit_words import as_data, table
 from harness.fitting.fitter import FitSettings, NotFitted, fit_server
+from harness.fitting.load_figures import Figures
 from harness.fitting.profile_file import with_proof, write
 from harness.fitting.suitability import unmeasured
 from harness.fitting.verdicts import LoadPair, rows, verdict

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.fitting.figures import Figures
+from harness.fitting.load_figures import Figures
 from harness.fitting.verdicts import LoadPair, rows, verdict
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from harness.cli.main import main
 from harness.client.errors import UsageError
-from harness.live import server as live_server
+from harness.live import live_server
 from harness.live.key import VARIABLE, Key, key_of_environment
-from harness.live.server import TOKEN_HEADER
+from harness.live.live_server import TOKEN_HEADER
 from tests.unit.test_live_server import ask, served
 
 KEY = "a-key-of-this-test"

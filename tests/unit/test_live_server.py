@@ -19,12 +19,12 @@ import pytest
 from harness.cli.main import main
 from harness.client.errors import UsageError
 from harness.live.address import far_url_of, is_loopback, listening, may_ask, parse, url_of
-from harness.live.connections import CONNECTIONS_MAX
+from harness.live.connection_bounds import CONNECTIONS_MAX
 from harness.live.exposition import CONTENT_TYPE, Family
 from harness.live.exposition import render as render_metrics
 from harness.live.key import Key
+from harness.live.live_server import TOKEN_HEADER, LiveServer
 from harness.live.run_board import RunBoard
-from harness.live.server import TOKEN_HEADER, LiveServer
 from reports.live_page import render
 from tests.contract.servers import wait_until
 
@@ -277,8 +277,8 @@ def test_connections_are_bounded_and_idle_ones_make_room() -> None:
 
 
 def test_a_page_that_does_not_read_is_dropped_with_what_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.live.server.WRITE_S", 0.2)
-    monkeypatch.setattr("harness.live.server.EVERY_S", 0.05)
+    monkeypatch.setattr("harness.live.live_server.WRITE_S", 0.2)
+    monkeypatch.setattr("harness.live.live_server.EVERY_S", 0.05)
     monkeypatch.setattr(LiveServer, "_encode", lambda self: setattr(self, "_state", b"x" * 8_000_000))
     with served() as (server, port), socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from harness.base import units
-from harness.bulk.fleet.coordinator import Coordinator
-from harness.bulk.fleet.engines.engine import Contact, Engine
+from harness.bulk.fleet.engines.worker_engine import Contact, Engine
 from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError
+from harness.bulk.fleet.range_coordinator import Coordinator
 from harness.bulk.fleet.starts import Starts
 from harness.client.errors import UsageError
 

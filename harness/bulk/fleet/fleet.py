@@ -14,21 +14,21 @@ import msgspec
 
 from harness.base.clock import clock
 from harness.bulk.ending import EarlyEnd, Summary, layer_figures, summary
-from harness.bulk.fleet import journal as journals
+from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.attending import attend
-from harness.bulk.fleet.coordinator import Coordinator
 from harness.bulk.fleet.cutter import Cuts, cutter_of
-from harness.bulk.fleet.engines.engine import Engine
+from harness.bulk.fleet.engines.worker_engine import Engine
 from harness.bulk.fleet.files_cutter import FilesCutter
+from harness.bulk.fleet.fleet_reporting import Reporter
+from harness.bulk.fleet.fleet_settings import FleetSettings
+from harness.bulk.fleet.fleet_status import begun_counts
 from harness.bulk.fleet.governor import Governor, limit_of
 from harness.bulk.fleet.joining import Joiner, total
-from harness.bulk.fleet.journal import History
+from harness.bulk.fleet.lease_journal import History
 from harness.bulk.fleet.messages import Order, unexpected
 from harness.bulk.fleet.opening import Opening
-from harness.bulk.fleet.reporting import Reporter
-from harness.bulk.fleet.settings import FleetSettings
+from harness.bulk.fleet.range_coordinator import Coordinator
 from harness.bulk.fleet.starts import Starts
-from harness.bulk.fleet.status import begun_counts
 from harness.bulk.leases import Leases
 from harness.bulk.results import Tell
 from harness.bulk.settings import ProcessSettings

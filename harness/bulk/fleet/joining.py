@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.bulk.fleet.journal import Joined
+from harness.bulk.fleet.lease_journal import Joined
 from harness.bulk.fleet.messages import Report
 from harness.bulk.fleet.parts import Parts
 from harness.bulk.journal import Mark
@@ -92,9 +92,7 @@ class Joiner:
                     found, left = zlib.crc32(piece, found), left - len(piece)
                     sink.append(piece)
         if left or found != crc:
-            raise UsageError(
-                f"{path}: differs from what its worker wrote; check the disk and the file system of the parts"
-            )
+            raise UsageError(f"{path}: differs from what its worker wrote; check the disk and its file system")
 
     def undo(self) -> None:
         """Close the files; those that this session has made are removed."""

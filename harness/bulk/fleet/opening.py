@@ -13,11 +13,11 @@ import msgspec
 
 from harness.bulk import journal as single
 from harness.bulk import paths, resume
-from harness.bulk.fleet import journal as journals
+from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.cutter import lines_of_range
-from harness.bulk.fleet.journal import CoordinatorJournal, Head, History, Joined
+from harness.bulk.fleet.fleet_settings import FleetSettings
+from harness.bulk.fleet.lease_journal import CoordinatorJournal, Head, History, Joined
 from harness.bulk.fleet.parts import RUN_FILE, Parts
-from harness.bulk.fleet.settings import FleetSettings
 from harness.bulk.journal import Checkpoint, Past
 from harness.bulk.leases.range import Range
 from harness.bulk.output_forms import rows_for

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from harness.base.clock import clock
-from harness.bulk.fleet.coordinator import Coordinator
+from harness.bulk.fleet.range_coordinator import Coordinator
 
 _LOOK_S = 0.05
 

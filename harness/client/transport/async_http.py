@@ -18,7 +18,6 @@ import contextlib
 import math
 import time
 from collections.abc import Awaitable, Mapping
-from types import TracebackType
 from typing import Self
 
 import aiohttp
@@ -115,12 +114,10 @@ class HttpTransport(AttemptSend):
         )
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
-        await super().__aexit__(kind, error, trace)
+        await super().__aexit__()
 
     def _outcome_of(self, error: Exception) -> tuple[Outcome, str]:
         """The outcome of an exchange that this error ended, and the reason in words."""

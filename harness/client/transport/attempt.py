@@ -9,7 +9,6 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable
-from types import TracebackType
 from typing import ClassVar, Self
 
 from harness.base import units
@@ -58,9 +57,7 @@ class AttemptSend:
         self._timeouts = Timeouts(self._timeout_s)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._timeouts is not None:
             self._timeouts.close()
 

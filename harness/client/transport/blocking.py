@@ -22,7 +22,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from types import TracebackType
 
 from harness.client.checks import between, positive
 from harness.client.errors import BadResponse
@@ -94,9 +93,7 @@ class BlockingTransport:
             self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="paceline-exchange")
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -11,9 +11,9 @@ import msgspec
 
 from harness.bulk import ProcessSettings, Summary
 from harness.bulk.fleet.fleet import Fleet
+from harness.bulk.fleet.fleet_settings import FleetSettings
 from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, packed
-from harness.bulk.fleet.settings import FleetSettings
-from harness.bulk.fleet.worker import Worker
+from harness.bulk.fleet.range_worker import Worker
 from harness.client.types import Send
 from tests.bulk.helpers import Server, rows
 

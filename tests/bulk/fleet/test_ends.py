@@ -10,9 +10,9 @@ import pytest
 from harness.bulk import Summary
 from harness.bulk.fleet import FleetSettings
 from harness.bulk.fleet.fleet import Fleet
+from harness.bulk.fleet.fleet_status import status_of
 from harness.bulk.fleet.members import Members
 from harness.bulk.fleet.messages import Beat, Progress
-from harness.bulk.fleet.status import status_of
 from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
 from harness.client.types import Outcome, Request, Response

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness.bulk.fleet import journal as journals
+from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.joining import Joiner
-from harness.bulk.fleet.journal import CoordinatorJournal, Granted, Head, History, Joined
+from harness.bulk.fleet.lease_journal import CoordinatorJournal, Granted, Head, History, Joined
 from harness.bulk.fleet.messages import Report
 from harness.bulk.fleet.parts import Parts
 from harness.bulk.journal import Mark
@@ -91,7 +91,7 @@ def test_a_worker_that_sees_other_files_is_a_mistake(tmp_path: Path, monkeypatch
     """It is named with its host and the file: exit code 2, and nothing stays."""
     write_input(tmp_path / "in.jsonl", 100)
     elsewhere = Parts(str(tmp_path / "elsewhere.jsonl"))
-    monkeypatch.setattr("harness.bulk.fleet.worker.Parts", lambda output: elsewhere)
+    monkeypatch.setattr("harness.bulk.fleet.range_worker.Parts", lambda output: elsewhere)
     with pytest.raises(UsageError, match=r"run: No such file or directory, seen by worker w\d on .*share"):
         go(settings(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]

@@ -13,8 +13,8 @@ import pytest
 from harness.bulk import ProcessSettings
 from harness.bulk.fleet import FleetSettings
 from harness.bulk.fleet.engines import ray as engines
-from harness.bulk.fleet.engines.engine import engine_of
 from harness.bulk.fleet.engines.ray import RayEngine
+from harness.bulk.fleet.engines.worker_engine import engine_of
 from harness.bulk.fleet.fleet import Fleet
 from harness.client.errors import UsageError
 from tests.bulk.fleet.inside import check_whole

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.bulk.fleet.status import status_of
+from harness.bulk.fleet.fleet_status import status_of
 from tests.bulk.fleet.inside import check_whole
 from tests.bulk.fleet.test_local_engine import seen, until_answers
 from tests.bulk.helpers import write_input

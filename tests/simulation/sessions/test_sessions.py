@@ -16,7 +16,7 @@ from harness.base.turn_index import index_of, session_of, turn_of
 from harness.client.errors import UsageError
 from harness.client.types import Item, Layers, Outcome, Result, Send, no_layers, request_for, result_of
 from harness.experiment.cases import cases
-from harness.load.sessions.plan import SessionPlan
+from harness.load.sessions.session_plan import SessionPlan
 from harness.measure.judge.verdict import verdict
 from harness.measure.record.rows_file import FLAG_SKIPPED, FLAG_STOPPED
 from harness.measure.reduce.counting import Evidence

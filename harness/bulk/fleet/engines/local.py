@@ -14,7 +14,7 @@ from collections import deque
 
 import msgspec
 
-from harness.bulk.fleet.frames import framed, read_frame
+from harness.bulk.fleet.message_frames import framed, read_frame
 from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, packed
 from harness.client.errors import UsageError
 

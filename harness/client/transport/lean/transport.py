@@ -17,7 +17,6 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 
 from harness.base import units
@@ -114,9 +113,7 @@ class LeanTransport(AttemptSend):
             self._first_byte = Expiry(first_s, lambda connection: connection.expire_unheard(first_s))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._pool is not None:
             self._pool.close()
             self._expiry.close()
@@ -125,7 +122,7 @@ class LeanTransport(AttemptSend):
                 self._first_byte.close()
             # The connections are closed by the loop, in its next turn.
             await asyncio.sleep(0)
-        await super().__aexit__(kind, error, trace)
+        await super().__aexit__()
 
     async def _open(self) -> Connection:
         try:

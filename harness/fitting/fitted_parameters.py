@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from harness.fitting.batch_units import Structure
 from harness.fitting.generation import StreamLaw
 from harness.fitting.inversion import Law
-from harness.fitting.refusals import Refusals
+from harness.fitting.refusal_bounds import Refusals
 from harness.fitting.residuals import cv_of
-from harness.fitting.units import Structure
 from mock_server.jitter import Constant, Jitter
 
 SURE = 0.03

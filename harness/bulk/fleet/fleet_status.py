@@ -17,9 +17,9 @@ import msgspec
 
 from harness.bulk import journal as single
 from harness.bulk import resume
-from harness.bulk.fleet import journal as journals
+from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.joining import total
-from harness.bulk.fleet.journal import History
+from harness.bulk.fleet.lease_journal import History
 from harness.bulk.fleet.parts import Parts
 from harness.bulk.table_output import SUFFIX_LINES
 from harness.bulk.tally import RowCounts

@@ -24,7 +24,7 @@ from harness.client.errors import UsageError
 from harness.client.parameters import max_tokens_of
 from harness.client.types import Item, Outcome, Request, Response, Send
 from harness.load.sessions.content import Content
-from harness.load.sessions.plan import Length, SessionPlan
+from harness.load.sessions.session_plan import Length, SessionPlan
 from harness.load.timer import Alarm
 
 STUCK_S = 5.0

@@ -23,7 +23,7 @@ import msgspec
 from aiohttp import web
 
 from harness.live.address import may_ask
-from harness.live.connections import Connections
+from harness.live.connection_bounds import Connections
 from harness.live.exposition import CONTENT_TYPE, render
 from harness.live.key import CHALLENGE, Key
 from harness.live.page_state import Board

@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 from harness.base.clock import clock
 from harness.bulk.ending import EarlyEnd
-from harness.bulk.fleet import journal as journals
+from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.cutter import Cuts
 from harness.bulk.fleet.governor import Governor
 from harness.bulk.fleet.joining import Joiner
-from harness.bulk.fleet.journal import CoordinatorJournal, Granted, History
+from harness.bulk.fleet.lease_journal import CoordinatorJournal, Granted, History
 from harness.bulk.fleet.members import Members
 from harness.bulk.fleet.messages import Beat, Reply, Report, Stopped, unexpected
 from harness.bulk.fleet.parts import Parts
