@@ -43,7 +43,7 @@ class SelfTestSettings:
     """What a self-test measures."""
 
     full: bool = option(
-        False, "Measure every strategy at 1, 10, 100 and 500 in flight too, for about three minutes; prints a table."
+        False, "Measure every strategy at 1, 10, 100 and 500 in flight too, for about four minutes; prints a table."
     )
 
 

@@ -70,9 +70,10 @@ def _at(level: Level) -> Iterator[Planned]:
     in_step = replace(constant(level.mean_s, level.items), strategy=closed["queue-stream"])
     yield Planned(IN_STEP, level, in_step)
     yield Planned(f"{IN_STEP}, over aiohttp", level, in_step, "asyncio")
-    yield Planned("queue-stream over aiohttp", level, replace(law, strategy=closed["queue-stream"]), "asyncio")
     for name, strategy in closed.items():
         yield Planned(name, level, replace(law, strategy=strategy))
+        if name == "queue-stream":
+            yield Planned(f"{name} over aiohttp", level, replace(law, strategy=strategy), "asyncio")
     rate = n / level.mean_s
     arrivals = Named("constant", {"rate_per_s": rate})
     open_loop = replace(law, strategy="unbounded", load=arrivals, duration_s=level.items / rate)
