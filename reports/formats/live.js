@@ -65,7 +65,7 @@ function draw(state) {
   document.title = `${state.verdict.words}: ${state.title}`;
   document.body.dataset.phase = state.phase;
   $("title").textContent = state.title;
-  $("command").textContent = state.command;
+  $("command").textContent = state.command === state.title ? "" : state.command;
   if ($("said").textContent !== state.said) $("said").textContent = state.said;
   $("stop").disabled = !state.stoppable;
   $("stop").hidden = state.phase === "over";
