@@ -23,6 +23,7 @@ from harness.bulk.fleet.files_cutter import FilesCutter
 from harness.bulk.fleet.governor import Governor, limit_of
 from harness.bulk.fleet.joining import Joiner, total
 from harness.bulk.fleet.journal import History
+from harness.bulk.fleet.mending import mend
 from harness.bulk.fleet.messages import Order, unexpected
 from harness.bulk.fleet.opening import Opening
 from harness.bulk.fleet.reporting import Reporter
@@ -105,6 +106,8 @@ class Fleet:
         await self._engine.open(self._workers)
         try:
             await asyncio.to_thread(joiner.claim, history.joined)
+            for text in await asyncio.to_thread(mend, history, opening.parts):
+                self._note(text)
             journal = opening.begin(history)
             try:
                 joiner.cut()
