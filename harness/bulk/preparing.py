@@ -40,7 +40,7 @@ def prepared(settings: ProcessSettings, part: Part | None) -> Prepared:
     name, own_layers = stack.split(settings.strategy)
     strategy: Strategy = plugins.make("strategy", name) if part is None else part.strategy
     layers = settings.layers.around(stack.parse(own_layers))
-    paths.check_apart(settings, layers.named, None if table is None else table.path)
+    paths.check_apart(settings, layers.named, [] if table is None else [("the table", table.path)])
     if provides(strategy, BatchingStrategy) and strategy.size > settings.window:
         raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
     reader = _reader(settings) if part is None else part.reader

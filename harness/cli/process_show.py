@@ -186,12 +186,21 @@ def about(facts: Mapping[str, Any]) -> str:
 def _facts(facts: dict[str, Any]) -> str:
     counts = facts["counts"]
     parts = [units.rate(facts["rate_per_s"]), f"{facts['in_flight']:,} in flight", f"{counts.dead_lines:,} dead"]
+    if "workers" in facts:
+        parts.append(_workers(facts["workers"]))
     if counts.failed_attempts:
         cost = counts.failed_exchange_s / counts.exchange_s if counts.exchange_s else 0.0
         parts.append(
             f"retries {units.share(counts.failed_attempts / counts.attempts)} of calls, {units.share(cost)} of time"
         )
     return "  ".join(parts)
+
+
+def _workers(workers: list[dict[str, Any]]) -> str:
+    """How many there are, and which of them are slow."""
+    slow = [worker["worker"] for worker in workers if worker["straggler"]]
+    named = f" (slow: {', '.join(slow[:3])}{' and more' if len(slow) > 3 else ''})" if slow else ""
+    return f"{_many(len(workers), 'worker')}{named}"
 
 
 def _left(facts: dict[str, Any]) -> str:

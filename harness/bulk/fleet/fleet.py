@@ -25,6 +25,7 @@ from harness.bulk.fleet.fleet_status import begun_counts
 from harness.bulk.fleet.governor import Governor, limit_of
 from harness.bulk.fleet.joining import Joiner, total
 from harness.bulk.fleet.lease_journal import History
+from harness.bulk.fleet.mending import mend
 from harness.bulk.fleet.messages import Order, unexpected
 from harness.bulk.fleet.opening import Opening
 from harness.bulk.fleet.range_coordinator import Coordinator
@@ -105,6 +106,8 @@ class Fleet:
         await self._engine.open(self._workers)
         try:
             await asyncio.to_thread(joiner.claim, history.joined)
+            for text in await asyncio.to_thread(mend, history, opening.parts):
+                self._note(text)
             journal = opening.begin(history)
             try:
                 joiner.cut()

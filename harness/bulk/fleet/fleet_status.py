@@ -181,11 +181,10 @@ def begun_counts(history: History, parts: Parts) -> dict[int, RowCounts]:
     """What the parts hold of ranges that are not finished."""
     found: dict[int, RowCounts] = {}
     for number, granted in history.epochs.items():
-        paths = (parts.journal_of(number, epoch) for epoch in range(granted.epoch, 0, -1))
-        newest = next((path for path in paths if path.exists()), None)
-        if number not in history.reports and newest is not None:
+        newest = parts.newest_epoch(number, granted.epoch)
+        if number not in history.reports and newest:
             with contextlib.suppress(UsageError):
-                found[number] = resume.counts_of(single.read(newest))
+                found[number] = resume.counts_of(single.read(parts.journal_of(number, newest)))
     return found
 
 

@@ -17,7 +17,7 @@ from harness.bulk.ending import EarlyEnd
 from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.cutter import Cuts
 from harness.bulk.fleet.governor import Governor
-from harness.bulk.fleet.joining import Joiner
+from harness.bulk.fleet.joining import DamagedPartError, Joiner
 from harness.bulk.fleet.lease_journal import CoordinatorJournal, Granted, History
 from harness.bulk.fleet.members import Members
 from harness.bulk.fleet.messages import Beat, Reply, Report, Stopped, unexpected
@@ -187,6 +187,9 @@ class Coordinator:
             try:
                 await self._cut_ahead()
                 joined = await self._join()
+            except DamagedPartError as error:
+                self.fail("worker", str(error))
+                return
             except UsageError as error:
                 self.fail("input", str(error))
                 return
@@ -273,8 +276,8 @@ class Coordinator:
         try:
             while not self.end.is_of_output and await self._join():
                 pass
-        except UsageError as error:
-            self.fail("input", str(error))
+        except DamagedPartError as error:
+            self.fail("worker", str(error))
         except OSError as error:
             self.end.broken(error)
         except Exception as error:
