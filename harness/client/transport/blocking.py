@@ -235,14 +235,14 @@ class BlockingTransport:
             elif request.stream:
                 self._stream(exchange, reader, response, held)
             else:
-                body = b"".join([piece for piece, _ in _pieces(reader, held)])
+                body = _whole(reader, held)
                 response.done = time.monotonic()
                 response.answers = plain_answers_of(request, body)
                 response.outcome = Outcome.ok
 
     def _refused(self, reader: AnswerReader, response: Response, held: Held) -> None:
         try:
-            body = b"".join([piece for piece, _ in _pieces(reader, held)])
+            body = _whole(reader, held)
         except BadResponse as error:  # the status counts, even if the body is invalid
             body = str(error).encode()
         response.done = time.monotonic()
@@ -287,6 +287,15 @@ class BlockingTransport:
         with contextlib.suppress(OSError, BadResponse):  # the answer is complete; at worst the connection is not reused
             for _ in pieces:
                 pass
+
+
+def _whole(reader: AnswerReader, held: Held) -> bytes:
+    """The whole body, decoded."""
+    body = bytearray()
+    # Not a list: an object for each small piece costs much more than its bytes.
+    for piece, _ in _pieces(reader, held):
+        body += piece
+    return bytes(body)
 
 
 def _pieces(reader: AnswerReader, held: Held) -> Iterator[tuple[bytes, float]]:

@@ -166,8 +166,9 @@ class SseSplitter:
     def __init__(self, end_name: bytes | None = None, keeps_end: bool = True) -> None:
         self._end_name = end_name
         self._keeps_end = keeps_end
-        self._tail: list[bytes] = []  # pieces of the line that has not ended
-        self._data: list[bytes] = []  # `data` lines of the event that has not ended
+        # Neither is a list: an object for each small piece costs much more than its bytes.
+        self._tail = bytearray()  # the line that has not ended
+        self._data: bytes | bytearray | None = None  # `data` lines of the event that has not ended, joined
         self._skip_lf = False  # the last chunk ended in CR: a LF at the start of the next belongs to it
         self._begun = False
         self._name = b""  # of the event that has not ended
@@ -176,7 +177,14 @@ class SseSplitter:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The payloads that this chunk completes."""
-        if self._begun and (one := _ONE_EVENT(chunk)) is not None and self._is_between:
+        # Mostly a chunk is one whole event, and nothing of another one has come.
+        if (
+            (one := _ONE_EVENT(chunk)) is not None
+            and self._begun
+            and self._data is None
+            and not (self._tail or self._name or self._skip_lf or self._done)
+            and self.plain is None
+        ):
             return [one[1]]
         if not self._begun and (chunk := self._without_mark(chunk)) == b"":
             return []
@@ -192,48 +200,65 @@ class SseSplitter:
                 return []
         self._skip_lf = chunk[-1] == _CR
         if b"\n" not in chunk and b"\r" not in chunk:
-            self._tail.append(chunk)
+            self._tail += chunk
             return self._end_mark() if chunk[-1] == _BRACKET else []
         if self._tail:
-            chunk = b"".join([*self._tail, chunk])
+            chunk = self._with_tail(chunk)
         lines = chunk.splitlines()
-        self._tail = [] if chunk[-1] in (_CR, _LF) else [lines.pop()]
+        if chunk[-1] not in (_CR, _LF):
+            self._tail += lines.pop()
         payloads = self._payloads(lines)
         return payloads + self._end_mark() if self._tail and chunk[-1] == _BRACKET else payloads
 
-    @property
-    def _is_between(self) -> bool:
-        """Whether nothing of an event has come that has not ended, and the stream has not."""
-        return self.plain is None and not (self._tail or self._data or self._name or self._skip_lf or self._done)
+    def _with_tail(self, chunk: bytes) -> bytes:
+        """The line that has not ended, and these bytes."""
+        whole = bytes(self._tail) + chunk
+        self._tail.clear()
+        return whole
 
     def _payloads(self, lines: list[bytes]) -> list[bytes]:
         payloads: list[bytes] = []
-        data = self._data
         for line in lines:
             if line.startswith(b"data:"):
-                data.append(line[6:] if line[5:6] == b" " else line[5:])
-                if data == [DONE]:
-                    self._done = True
-                    self._data, self._tail = [], []
+                text = line[6:] if line[5:6] == b" " else line[5:]
+                if self._data is not None:
+                    self._join(text)
+                elif text == DONE:
+                    self._end()
                     return [*payloads, DONE]
+                else:
+                    self._data = text
             elif line == b"data":
-                data.append(b"")
+                self._data = b"" if self._data is None else self._join(b"")
             elif not line:
                 if self._end_name is not None and self._name == self._end_name:
                     return [*payloads, *self._named_end()]
-                if data:
-                    payloads.append(self._payload(data[0] if len(data) == 1 else b"\n".join(data)))
-                    data.clear()
+                if self._data is not None:
+                    payloads.append(self._payload(bytes(self._data)))
+                    self._data = None
                 self._name = b""
             elif line.startswith(b"event:"):
                 self._name = line[6:].strip().lower()
         return payloads
 
+    def _join(self, text: bytes) -> bytearray:
+        """A further `data` line of an event; its data so far."""
+        joined = self._data if isinstance(self._data, bytearray) else bytearray(self._data or b"")
+        joined += b"\n"
+        joined += text
+        self._data = joined
+        return joined
+
+    def _end(self) -> None:
+        """The stream is over."""
+        self._done = True
+        self._data = None
+        self._tail.clear()
+
     def _named_end(self) -> list[bytes]:
         """The event whose name ends the stream: its data, and the end mark."""
-        kept = [b"\n".join(self._data)] if self._data and self._keeps_end else []
-        self._done = True
-        self._data, self._tail = [], []
+        kept = [] if self._data is None or not self._keeps_end else [bytes(self._data)]
+        self._end()
         return [*kept, DONE]
 
     def _payload(self, data: bytes) -> bytes:
@@ -250,16 +275,15 @@ class SseSplitter:
 
     def _end_mark(self) -> list[bytes]:
         """The end mark, if the unfinished line is one: some servers close the connection right after it."""
-        if self._data or len(self._tail) > len(DONE) * 2 or sum(map(len, self._tail)) > len(b"data: ") + len(DONE):
+        if self._data is not None or len(self._tail) > len(b"data: ") + len(DONE) or self._tail[5:].strip() != DONE:
             return []
-        return self._payloads([b"".join(self._tail)]) if b"".join(self._tail)[5:].strip() == DONE else []
+        return self._payloads([bytes(self._tail)])
 
     def _without_mark(self, chunk: bytes) -> bytes:
         """Remove the byte order mark from the start of the stream; returns nothing until that can be decided."""
-        chunk = b"".join([*self._tail, chunk])
-        self._tail = []
+        chunk = self._with_tail(chunk)
         if len(chunk) < 3 and b"\xef\xbb\xbf".startswith(chunk):
-            self._tail = [chunk]
+            self._tail += chunk
             return b""
         chunk = chunk.removeprefix(b"\xef\xbb\xbf")
         beginning = chunk.lstrip()
@@ -272,7 +296,7 @@ class SseSplitter:
 
     def close(self) -> list[bytes]:
         """The stream is over; raises BadResponse if it broke off inside an event."""
-        if not self._done and (self._data or any(self._tail)):
+        if not self._done and (self._data is not None or self._tail):
             raise BadResponse("the event stream broke off inside an event")
         return []
 
