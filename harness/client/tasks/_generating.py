@@ -12,7 +12,7 @@ from harness.client.checks import between
 from harness.client.tasks._choices import pieces_of, refuse_error
 from harness.client.tasks._decode import decode
 from harness.client.tasks._said import Oddities, Said
-from harness.client.transport.outcomes import DONE, is_content
+from harness.client.transport.event_stream import DONE, is_content
 
 _event = msgspec.json.Decoder()
 

@@ -33,8 +33,9 @@ from harness.client.transport.blocking_link import Exchange, Link, connected, co
 from harness.client.transport.connection_errors import IDLE_CLOSE, connection_fault
 from harness.client.transport.encodings import decoder
 from harness.client.transport.endpoint import access, merged, own_headers
+from harness.client.transport.event_stream import event_form
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
-from harness.client.transport.outcomes import END_WAIT_S, base_url, event_form, refuse
+from harness.client.transport.outcomes import END_WAIT_S, base_url, refuse
 from harness.client.transport.proxy import Proxy
 from harness.client.transport.request_message import RequestMessage, common_headers
 from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped

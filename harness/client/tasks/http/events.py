@@ -13,7 +13,7 @@ from harness.client.redaction import excerpt
 from harness.client.tasks.http.answers import UsagePlaces
 from harness.client.tasks.http.conditions import Condition
 from harness.client.tasks.http.pointer import MISSING, Tokens, found, kind_of, pointer
-from harness.client.transport.outcomes import SseSplitter
+from harness.client.transport.event_stream import SseSplitter
 from harness.client.types import EventSplitter
 
 _decode = msgspec.json.Decoder().decode

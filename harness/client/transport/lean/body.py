@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from harness.client.errors import BadResponse
 from harness.client.transport.encodings import Decoder
+from harness.client.transport.event_stream import event_form
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
-from harness.client.transport.outcomes import event_form
 from harness.client.types import Request, Response
 
 
