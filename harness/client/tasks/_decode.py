@@ -15,7 +15,7 @@ import msgspec
 
 from harness.client.errors import BadResponse, ItemError
 from harness.client.redaction import excerpt
-from harness.client.transport.outcomes import SseSplitter
+from harness.client.transport.event_stream import SseSplitter
 from harness.client.types import Item
 
 TEXT_MAX = 1_000_000  # characters of one text; a longer one is a mistake in the input

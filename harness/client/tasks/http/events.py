@@ -13,7 +13,7 @@ from harness.client.redaction import excerpt
 from harness.client.tasks.http.answers import UsagePlaces
 from harness.client.tasks.http.conditions import Condition
 from harness.client.tasks.http.pointer import MISSING, Tokens, found, kind_of, pointer
-from harness.client.transport.outcomes import SseSplitter
+from harness.client.transport.event_stream import SseSplitter
 from harness.client.types import EventSplitter
 
 _decode = msgspec.json.Decoder().decode
@@ -25,22 +25,23 @@ class LineSplitter:
     __slots__ = ("_tail", "plain")
 
     def __init__(self) -> None:
-        self._tail: list[bytes] = []
+        # Not a list: an object for each small piece costs much more than its bytes.
+        self._tail = bytearray()
         self.plain: bytearray | None = None
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that this chunk completes."""
         *ended, rest = chunk.split(b"\n")
         if ended:
-            ended[0] = b"".join([*self._tail, ended[0]])
-            self._tail = []
-        if rest:
-            self._tail.append(rest)
+            ended[0] = bytes(self._tail) + ended[0]
+            self._tail.clear()
+        self._tail += rest
         return [line for line in map(bytes.strip, ended) if line]
 
     def close(self) -> list[bytes]:
         """The last line, which may have no line end."""
-        last, self._tail = b"".join(self._tail).strip(), []
+        last = bytes(self._tail).strip()
+        self._tail.clear()
         return [last] if last else []
 
 

@@ -41,6 +41,7 @@ class Answer:
         "_known_timing",
         "_lenient",
         "_parser",
+        "_pieces",
         "_quiet",
         "_request",
         "_response",
@@ -77,6 +78,8 @@ class Answer:
         # The body: plain bytes in one piece, events of a stream, or pieces.
         self.body = b""
         self.events: EventBody | None = None
+        # Pieces of a stream that came together.
+        self._pieces: list[bytes] = []
         self.whole: WholeBody | None = None
 
     @property
@@ -153,7 +156,8 @@ class Answer:
         if self.is_plain and not self.body:
             self.body = piece
         elif self.events is not None:
-            self.events.add(piece, self._at)
+            # A segment may hold many chunks: they are split into events together.
+            self._pieces.append(piece)
         else:
             self._collect(piece)
 
@@ -229,8 +233,15 @@ class Answer:
     def _is_answer(self) -> bool:
         return self._status in self._request.answered
 
+    def _split(self) -> None:
+        """The pieces of a stream that came together become events. Raises what the form of the events raises."""
+        pieces, self._pieces = self._pieces, []
+        if self.events is not None:
+            self.events.add(pieces[0] if len(pieces) == 1 else b"".join(pieces), self._at)
+
     def _release(self) -> None:
         self._resting = False
+        self._pieces = []
         if self.events is not None:
             self.events.stamp(self._response)
             self.events.release()

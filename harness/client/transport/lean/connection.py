@@ -159,6 +159,8 @@ class Connection(Answer, asyncio.Protocol):
             self.in_step = False
         except httptools.HttpParserError as error:
             self._refuse(error)
+        if self._pieces:
+            self._take_pieces()
         if self._finished or self._stream_is_over:
             if not waiter.done():
                 waiter.set_result(None)
@@ -166,6 +168,14 @@ class Connection(Answer, asyncio.Protocol):
             self._quiet += len(data)
             if self._quiet > QUIET_MAX:
                 self._fail(BadResponse(f"an answer with more than {QUIET_MAX} bytes that are not its body"))
+
+    def _take_pieces(self) -> None:
+        """Split what came of a stream."""
+        try:
+            self._split()
+        # A form of a user's own may raise anything.
+        except Exception as error:
+            self._fail(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True
