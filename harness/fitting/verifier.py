@@ -23,12 +23,12 @@ from harness.experiment.prepare import Run, prepare
 from harness.experiment.run import ChildProcesses
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Bench, Virtual, bench
+from harness.fitting.calibration import FAILURES_MAX
 from harness.fitting.figures import figures, scatter
 from harness.fitting.fitter import LENGTHS, bounds_of, streaming
 from harness.fitting.loads import Lengths, Load
 from harness.fitting.replaying import played
 from harness.fitting.seen import Seen
-from harness.fitting.suitability import FAILURES_MAX
 from harness.fitting.verdicts import LoadPair, rows, verdict
 from harness.measure.verification_result import VERIFICATION_VERSION, Verification
 from mock_server.profile import Profile
@@ -177,7 +177,7 @@ def _play(
                 one, reasons = _played_well(server, replace(planned, name=f"{planned.name} ({repeat + 1})"))
                 kept.append(_answered(one, name))
                 wrong += [f"{planned.name} ({name}): {reason}" for reason in reasons]
-                failed += [planned.name] if _failed(one) > FAILURES_MAX else []
+                failed += [planned.name] if one.failed > FAILURES_MAX else []
         figured: Any = [tuple(figures(one) for one in part) for part in seen]
         pairs.append(LoadPair(planned.name, figured[0], figured[1], share, scatter(*seen), bool(wrong)))
         invalid += wrong
@@ -187,17 +187,11 @@ def _play(
 _SERVERS = ("real", "mock")
 
 
-def _failed(seen: Seen) -> float:
-    """The share of the requests that failed in another way than by a refusal."""
-    return float((~seen.ok & ~seen.refused).mean()) if len(seen) else 1.0
-
-
 def _answered(seen: Seen, name: str) -> Seen:
     """The load, if the server answers at all. Raises NotVerified."""
-    failed = _failed(seen)
-    if failed > _FAILS:
+    if seen.failed > _FAILS:
         which = "server" if name == "real" else "mock of the profile"
-        raise NotVerified(f"the {which} failed {failed:.0%} of the requests of the load '{seen.name}'")
+        raise NotVerified(f"the {which} failed {seen.failed:.0%} of the requests of the load '{seen.name}'")
     return seen
 
 
@@ -207,8 +201,7 @@ def _played_well(server: Bench, planned: Load) -> tuple[Seen, list[str]]:
     if reasons:
         again = replace(planned, name=f"{planned.name}, again")
         seen, reasons = server.play(again)
-    failed = _failed(seen)
-    failures = [f"{failed:.0%} of the requests failed"] if failed > FAILURES_MAX else []
+    failures = [f"{seen.failed:.0%} of the requests failed"] if seen.failed > FAILURES_MAX else []
     return seen, [*failures, *(reason.text for reason in reasons)]
 
 

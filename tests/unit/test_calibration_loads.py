@@ -20,6 +20,8 @@ STARVED = Reason("client_starved", "The client waited for a processor.", "a load
 class Played:
     """A bench whose server takes 10 ms, and refuses from `bound` requests in flight on."""
 
+    policy = None
+
     def __init__(
         self,
         bound: int = 1000,
