@@ -160,11 +160,7 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     if find_spec("scipy") is None:
         raise UsageError('fit needs the package scipy: pip install "paceline[fit]"')
     run = wanted.run(simulated)
-    backend: Backend = Virtual(run) if simulated else ChildProcesses(run, progress or _silent)
-    with bench(run, backend, progress or _silent) as server:
-        calibration = Calibrating(
-            server, wanted.plan(), say, not wanted.black_box, _no_clock if simulated else time.monotonic
-        ).run()
+    calibration = _calibrated(run, wanted, say, simulated, progress or _silent)
     if (failed := failures(calibration)) is not None:
         raise NotFitted(failed)
     idle = calibration.idle
@@ -190,6 +186,16 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     summary = f"Fitted to {proof['fitted_to']} on {proof['date'][:10]}, task {wanted.task}: {found.structure.text}."
     made = with_proof(msgspec.structs.replace(profile, summary=summary), proof)
     return Fitted(made, found, calibration, tuple(pairs), lost, refused, own_s, stops, searched=not unsteady)
+
+
+def _calibrated(run: Run, wanted: FitSettings, say: Say, simulated: bool, progress: Progress) -> Calibration:
+    backend: Backend = Virtual(run) if simulated else ChildProcesses(run, progress)
+    clock = _no_clock if simulated else time.monotonic
+    with bench(run, backend, progress) as server:
+        try:
+            return Calibrating(server, wanted.plan(), say, not wanted.black_box, clock).run()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"; no profile is written, the records are in {run.directory}") from None
 
 
 def _no_clock() -> float:
