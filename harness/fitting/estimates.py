@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 
 from harness.fitting import white_box
+from harness.fitting.batch_units import Structure, Units, grouped, padded, units_of
 from harness.fitting.calibration import Calibration
+from harness.fitting.fitted_parameters import SURE, Estimate, Fit, Fixed, batch_estimates, bound_estimates
 from harness.fitting.generation import stream_law, streaming_at_once
 from harness.fitting.inversion import Law, law, waiting
-from harness.fitting.parameters import SURE, Estimate, Fit, Fixed, batch_estimates, bound_estimates
-from harness.fitting.refusals import Refusals, refusals, with_waits
+from harness.fitting.refusal_bounds import Refusals, refusals, with_waits
 from harness.fitting.residuals import cv_of, jitter_of
 from harness.fitting.seen import Floats, Seen
-from harness.fitting.units import Structure, Units, grouped, padded, units_of
 
 PADS = (1, 8, 16, 32, 64)
 WORKERS_MAX = 64
@@ -47,7 +47,7 @@ def fits(calibration: Calibration, tolerance_s: float, fixed: Fixed | None = Non
     """
     assert calibration.burst is not None  # noqa: S101 - a calibration has one
     bounds = refusals(calibration.burst, calibration.arrivals, [one for one in calibration.all if one.concurrency])
-    bounds = with_waits(bounds, calibration.waits_told)
+    bounds = with_waits(bounds, calibration.retry_after_s)
     # The first is the idle load, without which there is no fit.
     loads = [seen for seen in (_usable(one) for one in calibration.all) if len(seen) >= LONE_MIN]
     if loads[0].shapes[0].output:
@@ -111,16 +111,15 @@ def _whole(structure: Structure, loads: Sequence[Seen], bounds: Refusals, tolera
 
 
 def with_alternatives(found: Fit, others: Sequence[Structure]) -> Fit:
-    """The fit with the other structures that explain the records as well."""
-    made = replace(found, alternatives=tuple(others))
+    """The fit; its estimates name the other structures that explain the records as well."""
     if found.law is None or not others:
-        return made
+        return found
     note = "the records fit as well with " + others[0].text
     estimates = tuple(
         replace(one, note=one.note or note) if one.name in ("workers", "batch_max_items") else one
-        for one in made.estimates
+        for one in found.estimates
     )
-    return replace(made, estimates=estimates)
+    return replace(found, estimates=estimates)
 
 
 def _residuals(found: Law, loads: Sequence[Seen], structure: Structure, tolerance_s: float) -> Floats:
@@ -212,17 +211,24 @@ def of_log(calibration: Calibration, bounds: Refusals, fixed: Fixed) -> Fit:
     idle = idle.part(idle.ok)
     overheads = white_box.overheads(idle, alone) if alone else np.zeros(1)
     overhead_s = float(overheads.mean())
+    policy = calibration.policy
     linger_s = calibration.queue_s if calibration.queue_s > white_box.LINGER_MIN_S else 0.0
-    scale = white_box.scale(idle, alone) if alone and idle.shapes[0].items == 1 else 1.0
+    if policy is not None:
+        linger_s = policy.linger_s
+    pad = white_box.pad_multiple(batches) if policy is None else policy.pad_multiple
+    scale, pad = white_box.units_of_length(idle, alone, pad) if alone else (1.0, pad)
     found = white_box.law_of(batches, max(0.0, overhead_s - linger_s), linger_s, scale)
     workers = white_box.workers(loads) if fixed.workers is None else fixed.workers
-    most = max(one.items for one in batches) if fixed.batch_items is None else fixed.batch_items
-    pad = max(1, round(white_box.pad_multiple(batches) / scale))
-    structure = Structure(0 if workers >= UNBOUNDED else workers, most, pad, lingers=linger_s > 0)
+    most = max(one.items for one in batches) if policy is None else policy.items_max
+    most = most if fixed.batch_items is None else fixed.batch_items
+    bound = 0 if policy is None else round(policy.tokens_max / scale)
+    structure = Structure(0 if workers >= UNBOUNDED else workers, most, pad, bound, lingers=linger_s > 0)
     tokens = max(one.items * one.length for one in batches)
     made = Fit(
-        structure, found, jitter_of(found.ratios), None, None, bounds, (), batch_tokens_seen=tokens, white_box=True
-    )
+        structure, found, jitter_of(found.ratios), None, None, bounds, (), batch_tokens_seen=tokens, white_box=True,
+        policy_known=policy is not None,
+        overhead_tokens=0.0 if policy is None or most == 1 else policy.overhead_tokens / scale,
+    )  # fmt: skip
     return replace(made, estimates=tuple(batch_estimates(made)))
 
 

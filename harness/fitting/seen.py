@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.fitting.shapes import Shape
+from harness.fitting.request_shapes import Shape
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -50,6 +50,11 @@ class Seen:
         """The rows before the first refusal: after it a closed loop depends on what the client does."""
         places = np.flatnonzero(self.refused)
         return self if not len(places) else self.part(slice(0, int(places[0])))
+
+    @property
+    def failed(self) -> float:
+        """The share of the requests that failed in another way than by a refusal; 1 if there were none."""
+        return float((~self.ok & ~self.refused).mean()) if len(self) else 1.0
 
     @property
     def latency(self) -> Floats:

@@ -42,9 +42,10 @@ def fitted(toml: str, tmp_path: Path, time_s: float = 25.0) -> Fitted:
     ("more", "why"),
     [
         ("[[changes]]\nat_s = 0.7\nworkers = 5\n", "no set of parameters explains all loads"),
-        ("[[pauses]]\nstart_s = 0.6\nend_s = 1.0\n", "it did not work steadily"),
+        ("[[pauses]]\nstart_s = 0.6\nend_s = 1.0\n", "it stopped at times: it answered nothing for up to 4"),
+        ("[[pauses]]\nstart_s = 0.2\nend_s = 0.23\nperiod_s = 0.5\n", "it stopped at times"),
     ],
-    ids=["autoscaling", "stalls"],
+    ids=["autoscaling", "a stall", "short pauses"],
 )
 def test_a_server_that_changes_is_refused_and_not_fitted_quietly(more: str, why: str, tmp_path: Path) -> None:
     assert why in "; ".join(fitted(TWO_WORKERS + more, tmp_path).refused)
@@ -56,7 +57,7 @@ def test_a_server_whose_answers_fail_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_server_that_refuses_everything_is_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(NotFitted, match=r"100% of the requests of the load 'idle.*' were refused, and 0 answered"):
+    with pytest.raises(NotFitted, match=r"100 % of the requests of the load 'idle.*' were refused, and 0 answered"):
         fitted(TWO_WORKERS + '[[faults]]\nkind = "status"\nstatus = 503\nprobability = 1.0\n', tmp_path, 20.0)
 
 

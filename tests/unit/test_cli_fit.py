@@ -7,15 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from harness.cli.main import main
 from harness.client.errors import UsageError
 from harness.fitting import fitter, verifier
 from harness.fitting.calibration import Calibration, Plan
-from harness.fitting.figures import Figures
 from harness.fitting.fit_words import as_data, table
 from harness.fitting.fitter import FitSettings, NotFitted, fit_server
+from harness.fitting.load_figures import Figures
 from harness.fitting.profile_file import with_proof, write
 from harness.fitting.suitability import unmeasured
 from harness.fitting.verdicts import LoadPair, rows, verdict
@@ -118,12 +119,12 @@ def test_a_server_that_cannot_be_fitted_gives_one_line_and_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(wanted: FitSettings, say: Any) -> Any:
-        raise NotFitted("30% of the requests of the load 'idle' failed")
+        raise NotFitted("30 % of the requests of the load 'idle' failed")
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(fitter, "fit_server", refuse)
     assert code_of(["fit", "--server", "demo", "--out", "my.toml", "--quiet"]) == 5
-    assert "the server cannot be fitted, and nothing is written: 30% of the requests" in capsys.readouterr().err
+    assert "the server cannot be fitted, and nothing is written: 30 % of the requests" in capsys.readouterr().err
     assert not Path("my.toml").exists()
 
 
@@ -175,11 +176,11 @@ def test_a_server_that_fails_is_one_line_and_inconclusive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(wanted: VerifySettings, say: Any) -> Verified:
-        raise NotVerified("the server failed 100% of the requests of the load 'warm-up'")
+        raise NotVerified("the server failed 100 % of the requests of the load 'warm-up'")
 
     monkeypatch.setattr(verifier, "verify", refuse)
     assert code_of(["verify", "--server", "my.toml", "--target", "http://127.0.0.1:8000"]) == 5
-    assert "nothing is written: the server failed 100% of the requests" in capsys.readouterr().err
+    assert "nothing is written: the server failed 100 % of the requests" in capsys.readouterr().err
 
 
 def test_a_load_with_failures_leaves_the_profile_without_a_proof(
@@ -208,3 +209,20 @@ def test_loads_that_could_not_be_measured_are_named_beside_a_refusal() -> None:
         "1 of its loads could not be measured here, so it may be this machine and not the server: the client waited"
     ]
     assert unmeasured(Calibration(found.plan)) == []
+
+
+def test_an_interrupted_verification_is_shown_and_leaves_the_profile_without_a_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    profile = Profile(service=Service(base_s=0.01), capacity=Capacity(workers=1))
+    write(with_proof(profile, {"status": "fitted", "fitted_to": "a server", "date": "2026-11-29"}), Path("my.toml"))
+    before = Path("my.toml").read_text()
+    found = verified(tmp_path, 0.0101)
+    cut = msgspec.structs.replace(found.result, partial=True, status="not established")
+    monkeypatch.setattr(verifier, "verify", lambda wanted, say: replace(found, result=cut))
+    assert code_of(["verify", "--server", "my.toml", "--target", "http://127.0.0.1:8000"]) == 5
+    assert Path("my.toml").read_text() == before
+    out, error = capsys.readouterr()
+    assert "interrupted, so no proof is written" in error
+    assert "Poisson at 0.3" in out

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from harness.fitting.batch_units import Structure
 from harness.fitting.generation import StreamLaw
 from harness.fitting.inversion import Law
-from harness.fitting.refusals import Refusals
+from harness.fitting.refusal_bounds import Refusals
 from harness.fitting.residuals import cv_of
-from harness.fitting.units import Structure
 from mock_server.jitter import Constant, Jitter
 
 SURE = 0.03
@@ -50,12 +50,12 @@ class Fit:
     stream_jitters: tuple[Jitter, Jitter] | None
     refusals: Refusals
     estimates: tuple[Estimate, ...]
-    # Other structures that explain the records as well.
-    alternatives: tuple[Structure, ...] = ()
     overhead_tokens: float = 0.0
     # The most padded tokens of a batch; 0: all batches were full or there were none.
     batch_tokens_seen: int = 0
     white_box: bool = False
+    # How batches are made up is reported by the server, and not to be searched for.
+    policy_known: bool = False
     overhead_jitter: Jitter = field(default_factory=Constant)
 
 
@@ -69,10 +69,11 @@ def batch_estimates(made: Fit) -> list[Estimate]:
         error = found.errors[name]
         wide = error > SURE * max(value, 1e-12)
         estimates.append(Estimate(name, value, error, "its interval is wide" if wide else ""))
-    if "per_item_s" not in found.terms:
-        estimates.append(Estimate("per_item_s", 0.0, None, "all batches have the same size: it is part of base_s"))
-    if "per_token_s" not in found.terms:
-        estimates.append(Estimate("per_token_s", 0.0, None, "all requests have the same length: it is part of base_s"))
+    for name, same in (("per_item_s", "batches have the same size"), ("per_token_s", "requests have the same length")):
+        if name in found.dropped:
+            estimates.append(Estimate(name, 0.0, None, "it is smaller than its error, and counts as 0"))
+        elif name not in found.terms:
+            estimates.append(Estimate(name, 0.0, None, f"all {same}: it is part of base_s"))
     unsure = ""
     most = made.refusals.in_flight_seen
     if not structure.workers:

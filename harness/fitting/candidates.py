@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from harness.fitting.estimates import with_alternatives
-from harness.fitting.figures import IN_LOSS, Figures, loss, relative
-from harness.fitting.loads import Load
-from harness.fitting.parameters import Fit
+from harness.fitting.fit_loads import Load
+from harness.fitting.fitted_parameters import Fit
+from harness.fitting.load_figures import IN_LOSS, Figures, loss, relative
 from harness.fitting.profile_file import profile_of
 from harness.fitting.replaying import compared
 from harness.fitting.seen import Seen
@@ -88,7 +88,12 @@ class Search:
 
     def _policy(self, found: Fit, say: Callable[[str], None]) -> Fit:
         """The fit with the bounds of its batches, in tokens and by what padding costs; only simulations show both."""
-        if found.law is None or found.structure.batch_items == 1 or found.law.values["per_token_s"] == 0:
+        if (
+            found.policy_known
+            or found.law is None
+            or found.structure.batch_items == 1
+            or found.law.values["per_token_s"] == 0
+        ):
             return found
         say("candidates: bounds of a batch")
         variants = [found]
