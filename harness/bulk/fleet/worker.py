@@ -25,7 +25,7 @@ from harness.bulk.ending import Summary
 from harness.bulk.fleet.governor import VALID_S
 from harness.bulk.fleet.messages import Beat, Order, Progress, Reply, Report, Stopped, unexpected
 from harness.bulk.fleet.pacer import Pacer
-from harness.bulk.fleet.parts import Parts
+from harness.bulk.fleet.parts import Parts, seen_by
 from harness.bulk.fleet.shared_gate import SharedGate, SharedStrategy, SharePart
 from harness.bulk.fleet.worker_connection import WorkerConnection
 from harness.bulk.leases import Lease
@@ -248,7 +248,11 @@ class Worker:
             if self._reader is None:
                 wanted = self._settings
                 columns = columns_of(wanted.columns)
-                self._reader = RowReader(wanted.input, columns, wanted.reading, wanted.more_inputs)
+                try:
+                    self._reader = RowReader(wanted.input, columns, wanted.reading, wanted.more_inputs)
+                except UsageError as error:
+                    # The coordinator has read it.
+                    raise UsageError(f"{error}, {seen_by(self._order.worker, self._host)}") from error
             return self._reader
 
     def _settings_of(self, lease: Lease) -> Any:
