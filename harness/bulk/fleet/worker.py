@@ -249,10 +249,13 @@ class Worker:
                 wanted = self._settings
                 columns = columns_of(wanted.columns)
                 try:
+                    for path in wanted.inputs:
+                        os.stat(path)
                     self._reader = RowReader(wanted.input, columns, wanted.reading, wanted.more_inputs)
-                except UsageError as error:
-                    # The coordinator has read it.
-                    raise UsageError(f"{error}, {seen_by(self._order.worker, self._host)}") from error
+                except (OSError, UsageError) as error:
+                    # The coordinator has read them.
+                    text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+                    raise UsageError(f"{text}, {seen_by(self._order.worker, self._host)}") from error
             return self._reader
 
     def _settings_of(self, lease: Lease) -> Any:
