@@ -143,7 +143,7 @@ def _ray_data(url: str, folder: Path) -> None:
     began = time.perf_counter()
     data = processor(ray.data.read_json(str(folder / "in.jsonl"), lines=True))
     answers = [row["answer"] for row in data.take_all()]
-    odd = [answer for answer in answers if "error" in answer]
+    odd = [answer for answer in answers if json.loads(answer).get("error")]
     _tell(folder, time.perf_counter() - began, len(answers), odd, 0)
 
 
