@@ -38,7 +38,18 @@ TEXT_FILTERS = frozenset(
     ]
 )
 """Filters that make a text of any value."""
-BOUNDED = ("center", "indent", "replace", "wordwrap", "format", "batch", "slice", "round", "tojson")
+BOUNDED = (
+    "center",
+    "indent",
+    "replace",
+    "wordwrap",
+    "format",
+    "batch",
+    "slice",
+    "round",
+    "tojson",
+    *template_bounds.SLOW,
+)
 """Filters that make a text or a list longer."""
 STEPS, JOINED = "_steps", "_joined"
 """Filters that stand around what a loop goes through, and in place of `~`."""
