@@ -5,7 +5,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from harness.client.errors import ItemError
+from harness.client.errors import ItemError, UsageError
 from harness.load import template_bounds
 from harness.load.templates import Template, Where
 
@@ -111,3 +111,10 @@ def test_ordinary_templates_are_as_before(tmp_path: Path, text: str, made: str |
     """None: what plain jinja2 makes."""
     made = jinja2.Template(text).render(name="tea", price=2.5) if made is None else made
     assert filled(tmp_path, text, name="tea", price=2.5) == made
+
+
+@pytest.mark.parametrize("text", ["{% include '/etc/passwd' %}", "{% import name as x %}", "{% extends 'a.j2' %}"])
+def test_a_template_that_names_another_file_is_refused_at_once(tmp_path: Path, text: str) -> None:
+    """Not at the first row, with jinja2's word on loaders."""
+    with pytest.raises(UsageError, match=r"t\.j2, line 1: it reaches no other file"):
+        filled(tmp_path, text)
