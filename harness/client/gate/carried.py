@@ -37,7 +37,7 @@ Figure = Annotated[float, Meta(gt=0.0, le=1e6)]
 
 
 class Learnt(msgspec.Struct, frozen=True):
-    """What a limit knows of a server at the end of a run.
+    """The findings of a limit about a server at the end of a run.
 
     Attributes:
         value: Attempts in flight where it rested.

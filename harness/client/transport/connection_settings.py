@@ -123,7 +123,7 @@ def target_access(url: str, environment: Mapping[str, str] = os.environ) -> Acce
 
 
 class ConnectionFacts(msgspec.Struct, frozen=True):
-    """What a result says of the connection."""
+    """The facts about the connection in a result."""
 
     headers: list[str] = []  # names only
     ca: str | None = None

@@ -64,7 +64,7 @@ class Connection(Answer, asyncio.Protocol):
         self.idle_since = 0.0
         self.gone = False
 
-    # What the pool and the transport call.
+    # Called by the pool and the transport.
 
     def exchange(self, request: Request, response: Response, message: bytes) -> asyncio.Future[None]:
         """Send; the future is done when the answer is complete, or its stream over, or has what ended it."""
@@ -138,7 +138,7 @@ class Connection(Answer, asyncio.Protocol):
         self.gone = True
         self._transport.abort()
 
-    # What the loop calls.
+    # Called by the loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
