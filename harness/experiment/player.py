@@ -24,7 +24,7 @@ from harness.client.figures import LayerCounts, counts_of, summed
 from harness.client.gate.memory import LimitMemory, recalling
 from harness.client.gate.observer import watching
 from harness.client.limits.fixed import Fixed
-from harness.client.protocols import Gate, TellingGate, gate_of
+from harness.client.protocols import Gate, TellingGate, gate_of, provides
 from harness.client.redaction import redact
 from harness.client.stack import Built, compose
 from harness.client.types import Item, Outcome, Request, Response, Send, Strategy
@@ -257,7 +257,7 @@ class Player(ABC):
         """A row of the timeline."""
         flight, limit = self._in_flight(recorder)
         for gate in self._gates:
-            if isinstance(gate, TellingGate) and not isinstance(gate.limit, Fixed):
+            if not isinstance(gate.limit, Fixed) and provides(gate, TellingGate):
                 recorder.decisions.note_bound(self.elapsed_s, gate.bound)
         recorder.tick(
             t=self.elapsed_s,

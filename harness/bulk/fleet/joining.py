@@ -27,6 +27,10 @@ from harness.client.errors import UsageError
 _PIECE = 1024 * 1024
 
 
+class DamagedPartError(UsageError):
+    """A part is not what its worker reported."""
+
+
 class Joiner:
     """Output and dead-letter file of a run."""
 
@@ -92,7 +96,8 @@ class Joiner:
                     found, left = zlib.crc32(piece, found), left - len(piece)
                     sink.append(piece)
         if left or found != crc:
-            raise UsageError(f"{path}: differs from what its worker wrote; check the disk and its file system")
+            text = "differs from what its worker wrote; check the disk and the file system of the parts"
+            raise DamagedPartError(f"{path}: {text}. --resume sends its lines again")
 
     def undo(self) -> None:
         """Close the files; those that this session has made are removed."""

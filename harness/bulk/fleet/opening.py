@@ -35,7 +35,7 @@ from harness.load.rows import RowReader, columns_of
 class Opening:
     """Checks a run before it changes anything. Every method raises UsageError for a mistake."""
 
-    def __init__(self, settings: ProcessSettings, fleet: FleetSettings) -> None:
+    def __init__(self, settings: ProcessSettings, fleet: FleetSettings, table: str | None = None) -> None:
         self.settings = settings
         self._fleet = fleet
         self.parts = Parts(settings.output)
@@ -43,7 +43,7 @@ class Opening:
         strategy, own_layers = stack.split(settings.strategy)
         self.layers = settings.layers.around(stack.parse(own_layers))
         self.strategy = strategy
-        paths.check_apart(settings, self.layers.named)
+        paths.check_apart(settings, self.layers.named, [] if table is None else [("the table", table)])
         columns = columns_of(settings.columns)
         self.reader = RowReader(settings.input, columns, settings.reading, settings.more_inputs)
         self.source = InputSource(settings.input_name, self.reader)

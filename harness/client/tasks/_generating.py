@@ -14,7 +14,7 @@ from harness.client.errors import BadResponse
 from harness.client.tasks._choices import one_answer, pieces_of, refuse_error
 from harness.client.tasks._decode import decode, events_in
 from harness.client.tasks._said import Completion, Oddities, Said, joined_completion
-from harness.client.transport.outcomes import DONE, is_content
+from harness.client.transport.event_stream import DONE, is_content
 from harness.client.types import Request, oddities_of
 
 _body = msgspec.json.Decoder(dict[str, Any])

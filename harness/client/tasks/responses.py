@@ -16,7 +16,7 @@ from harness.client.tasks._decode import checked_text, decode, encode, filled_te
 from harness.client.tasks._generating import Generating
 from harness.client.tasks._response_output import ENDS, ResponseEvents, add_event, completion_of
 from harness.client.tasks._said import Completion, Oddities, Said
-from harness.client.transport.outcomes import DONE
+from harness.client.transport.event_stream import DONE
 from harness.client.types import Item, Request
 
 SENT = frozenset(

@@ -32,9 +32,10 @@ from harness.client.transport.connection_errors import connection_fault
 from harness.client.transport.connections import ConnectionLostError, KeptConnector, KeptUnixConnector
 from harness.client.transport.encodings import Decoder, decoder
 from harness.client.transport.endpoint import merged
+from harness.client.transport.event_stream import event_form
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
 from harness.client.transport.origin import KEEPALIVE_S, origin_of
-from harness.client.transport.outcomes import END_WAIT_S, event_form, joined, refuse
+from harness.client.transport.outcomes import END_WAIT_S, joined, refuse
 from harness.client.transport.proxy import Proxy
 from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
 from harness.client.transport.tls import Tls

@@ -31,9 +31,10 @@ from harness.client.transport.blocking_link import Exchange, Link, connected, co
 from harness.client.transport.connection_errors import IDLE_CLOSE, connection_fault
 from harness.client.transport.encodings import decoder
 from harness.client.transport.endpoint import merged
+from harness.client.transport.event_stream import event_form
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
 from harness.client.transport.origin import KEEPALIVE_S, origin_of
-from harness.client.transport.outcomes import END_WAIT_S, event_form, refuse
+from harness.client.transport.outcomes import END_WAIT_S, refuse
 from harness.client.transport.proxy import Proxy
 from harness.client.transport.request_message import RequestMessage
 from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
@@ -221,14 +222,14 @@ class BlockingTransport:
             elif request.stream:
                 self._stream(exchange, reader, response, held)
             else:
-                body = b"".join([piece for piece, _ in _pieces(reader, held)])
+                body = _whole(reader, held)
                 response.done = time.monotonic()
                 response.answers = plain_answers_of(request, body)
                 response.outcome = Outcome.ok
 
     def _refused(self, reader: AnswerReader, response: Response, held: Held) -> None:
         try:
-            body = b"".join([piece for piece, _ in _pieces(reader, held)])
+            body = _whole(reader, held)
         except BadResponse as error:  # the status counts, even if the body is invalid
             body = str(error).encode()
         response.done = time.monotonic()
@@ -273,6 +274,15 @@ class BlockingTransport:
         with contextlib.suppress(OSError, BadResponse):  # the answer is complete; at worst the connection is not reused
             for _ in pieces:
                 pass
+
+
+def _whole(reader: AnswerReader, held: Held) -> bytes:
+    """The whole body, decoded."""
+    body = bytearray()
+    # Not a list: an object for each small piece costs much more than its bytes.
+    for piece, _ in _pieces(reader, held):
+        body += piece
+    return bytes(body)
 
 
 def _pieces(reader: AnswerReader, held: Held) -> Iterator[tuple[bytes, float]]:

@@ -172,12 +172,13 @@ def _gaps(path: Path, damaged: list[str], expected: int | None, most: int) -> tu
             every *= 2
             parts = [thinned(part, every) for part in parts]
             held = sum(map(len, parts))
-    return np.concatenate([np.empty(0, GAP_DTYPE), *parts]), every
+    return np.concatenate([np.empty(0, GAP_DTYPE), *parts], dtype=GAP_DTYPE), every
 
 
 def _rows(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int | None = None) -> Array:
     """A copy of the sound rows of a file; see `_blocks`."""
-    return np.concatenate([np.empty(0, dtype), *_blocks(path, dtype, damaged, expected)])
+    # With the dtype, numpy need not compare the fields of every two blocks, which took most of the time.
+    return np.concatenate([np.empty(0, dtype), *_blocks(path, dtype, damaged, expected)], dtype=dtype)
 
 
 def _blocks(path: Path, dtype: np.dtype[Any], damaged: list[str], expected: int | None = None) -> Iterator[Array]:

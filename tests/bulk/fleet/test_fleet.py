@@ -231,7 +231,7 @@ def test_a_packed_input_that_breaks_off_leaves_what_was_done(tmp_path: Path) -> 
     [
         ({"output": "-", "dead_letter": "dead"}, "--output -: is a pipe"),
         ({"input": "-"}, "INPUT -: is a pipe"),
-        ({"output": "out.csv"}, "with --workers it is lines of JSON"),
+        ({"output": "in.jsonl", "overwrite": True}, "are the same file"),
         ({"input": "nowhere.jsonl"}, "nowhere.jsonl: No such file or directory"),
     ],
 )

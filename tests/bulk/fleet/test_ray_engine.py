@@ -22,7 +22,6 @@ from tests.processes import ROOT, mock, paceline, without_coverage
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.uncovered,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed (the extra ray)"),
 ]
 SLOW = "[generation]\nttft_base_s = 0.01\nitl_base_s = 0.0001\n"

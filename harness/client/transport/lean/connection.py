@@ -12,7 +12,6 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
-from math import isnan
 from typing import Any
 
 import httptools
@@ -112,7 +111,8 @@ class Connection(Answer, asyncio.Protocol):
         # An idle connection keeps no answer alive.
         self._request = self._response = None
         self.body = b""
-        if self.gone or isnan(now) or not (self._finished and self.in_step):
+        # False for NaN.
+        if self.gone or not now >= 0.0 or not (self._finished and self.in_step):
             return False
         if self._size > AT_ONCE and self._transport.get_write_buffer_size():
             # The rest of the request would be read as the next one.
@@ -159,6 +159,8 @@ class Connection(Answer, asyncio.Protocol):
             self.in_step = False
         except httptools.HttpParserError as error:
             self._refuse(error)
+        if self._pieces:
+            self._take_pieces()
         if self._finished or self._stream_is_over:
             if not waiter.done():
                 waiter.set_result(None)
@@ -166,6 +168,14 @@ class Connection(Answer, asyncio.Protocol):
             self._quiet += len(data)
             if self._quiet > QUIET_MAX:
                 self._fail(BadResponse(f"an answer with more than {QUIET_MAX} bytes that are not its body"))
+
+    def _take_pieces(self) -> None:
+        """Split what came of a stream."""
+        try:
+            self._split()
+        # A form of a user's own may raise anything.
+        except Exception as error:
+            self._fail(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True

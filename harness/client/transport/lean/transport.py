@@ -34,10 +34,12 @@ from harness.client.transport.lean.pool import Pool
 from harness.client.transport.origin import KEEPALIVE_S, origin_of
 from harness.client.transport.outcomes import END_WAIT_S, refuse
 from harness.client.transport.request_message import RequestMessage
-from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
+from harness.client.transport.task_answers import answers_of, checked_answers, plain_answers_of, stopped
 from harness.client.transport.tls import Tls
 from harness.client.types import Attempt, Outcome, Request, Response
 
+# Quicker than the attributes of the enumeration.
+_OK, _LOST = Outcome.ok, Outcome.connection_error
 _NO_GROUP: set[Connection] = set()
 """In place of the group of a deadline."""
 
@@ -155,11 +157,11 @@ class LeanTransport(AttemptSend):
             if self._pool is not None and self._pool.is_closed:
                 raise RuntimeError("LeanTransport is closed: its `async with` block is over")
             return await super().__call__(request)
-        response = Response(Outcome.connection_error, sent=sent)
+        response = Response(_LOST, sent=sent)
         if request.progress is not None:
             request.progress.sent = sent
         deadline, expiry, again = request.deadline, self._expiry, False
-        group = self._deadlines.watch(connection, deadline) if deadline < sent + self._timeout_s else _NO_GROUP
+        group = self._deadlines.watch(connection, deadline) if deadline < sent + self._timeout_s else None
         watched = expiry.watched
         watched[connection] = sent
         if not expiry.is_started:
@@ -167,8 +169,8 @@ class LeanTransport(AttemptSend):
         try:
             await connection.exchange(request, response, self._message.of(request))
             if connection.is_plain and response.status in request.answered:
-                response.answers = plain_answers_of(request, connection.body)
-                response.outcome = Outcome.ok
+                response.answers = checked_answers(request, request.task.answer, connection.body)
+                response.outcome = _OK
                 response.done = now()
             else:
                 self._read(connection, request, response)
@@ -184,7 +186,8 @@ class LeanTransport(AttemptSend):
             raise
         finally:
             watched.pop(connection, None)
-            group.discard(connection)
+            if group is not None:
+                group.discard(connection)
             pool.put_back(connection, connection.end(response.done))
         return await self._again(pool, request, response) if again else response
 
