@@ -71,7 +71,9 @@ def _show(found: Verified, wanted: VerifySettings, as_json: bool) -> None:
     data = encode(found.result)
     write_atomically(found.directory / "verification.json", data)
     written = write(found.result, found.directory)
-    if found.failed:
+    if found.result.partial:
+        click.echo("paceline: interrupted, so no proof is written", err=True)
+    elif found.failed:
         loads = ", ".join(found.failed)
         click.echo(f"paceline: no proof is written, because requests failed under: {loads}", err=True)
     elif wanted.save and found.profile.proof and Path(wanted.server).suffix == ".toml":

@@ -51,9 +51,20 @@ class Batch(msgspec.Struct, frozen=True):
     duration_s: Annotated[float, msgspec.Meta(ge=0)]
 
 
+class Policy(msgspec.Struct, frozen=True):
+    """How the server makes up its batches, as it reports it. Lengths are in its own tokens."""
+
+    items_max: Annotated[int, msgspec.Meta(ge=1)]
+    tokens_max: Annotated[int, msgspec.Meta(ge=0)] = 0  # 0: no bound
+    pad_multiple: Annotated[int, msgspec.Meta(ge=1)] = 1
+    linger_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    overhead_tokens: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
 class _Report(msgspec.Struct):
     now: float
     batches: list[Batch]
+    policy: Policy | None = None
 
 
 class Virtual(VirtualTime):
@@ -78,6 +89,8 @@ class Bench:
         self._since = -math.inf
         # By load, the hash of its schedule.
         self.schedules: dict[str, str] = {}
+        # Of a server that reports it; known after the first call of `batches`.
+        self.policy: Policy | None = None
 
     def play(self, load: Load) -> tuple[Seen, list[Reason]]:
         """Play a load; the client's records, and reasons why they are not valid. Raises KeyboardInterrupt."""
@@ -95,6 +108,7 @@ class Bench:
         """The batches since the last call, as the server reports them; none if it does not."""
         server = self._session.server
         if isinstance(server, MockInProcess):
+            self.policy = msgspec.convert(server.mock.app.dispatcher.policy, Policy, from_attributes=True)
             log = server.mock.app.dispatcher.log
             return [Batch(one.started, one.items, one.length, one.tokens, one.duration_s) for one in log]
         answer = server.calls.get("/debug/batches") if isinstance(server, RunningTarget) else None
@@ -102,6 +116,7 @@ class Bench:
             report = msgspec.convert(answer, _Report)
         except msgspec.ValidationError:
             return []
+        self.policy = report.policy
         since, self._since = self._since, report.now
         return [one for one in report.batches if one.started > since]
 

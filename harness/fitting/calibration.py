@@ -11,7 +11,7 @@ import numpy as np
 from harness.base import units
 from harness.client.transport.open_files import limits
 from harness.experiment.file_limit import RESERVE
-from harness.fitting.bench import Batch, Bench
+from harness.fitting.bench import Batch, Bench, Policy
 from harness.fitting.fit_loads import Lengths, Load
 from harness.fitting.seen import Floats, Seen
 from harness.measure.result import Reason
@@ -20,11 +20,21 @@ LEVELS = (2, 4, 8, 16, 32)
 BURST = 512
 WARM_S = 2.0
 WARM_WINDOWS_MAX = 10
+_WARM_SHARE = 0.25
+"""The warm-up takes at most this share of the time, but three windows."""
+_SECONDS_MIN = 1.0
+"""A load takes at least so long, also where the time is nearly over."""
+FAILURES_MAX = 0.02
+"""After a load of which a larger share failed there is no other."""
 AGREE = 0.05
 """Windows agree if their median latencies differ by less."""
 DRIFT_MAX = 0.03
 TRIES = 2
 """A load with an invalid verdict is played once more."""
+_LOADS = len(LEVELS) + 4
+"""Loads after the warm-up."""
+_ONE_SHARE, _BURST_SHARE = 2 / 3, 4.0
+"""Times of the load with one length and of the burst, in times of the other loads."""
 _BURST_S = 20.0
 """A burst has no more requests than the server answers in this time."""
 
@@ -45,6 +55,11 @@ class Plan:
     time_s: float = 300.0
     # Loads with other random numbers than those before.
     lengths: str = "levels"
+
+    @property
+    def seconds(self) -> float:
+        """Of all loads after the warm-up, of a server that refuses nothing."""
+        return self.idle_s * 1.5 + self.level_s * (len(LEVELS) + _ONE_SHARE + _BURST_SHARE)
 
     @property
     def mixed(self) -> Lengths:
@@ -70,6 +85,7 @@ class Calibration:
     idle_again: Seen | None = None
     # By load, what the server says of its batches; empty for a black box.
     batches: dict[str, list[Batch]] = field(default_factory=dict)
+    policy: Policy | None = None  # of a server that reports it
     # Retry-After of refusals, as far as they had one.
     retry_after_s: list[float | None] = field(default_factory=list)
     queue_s: float = 0.0  # of a request alone, as the server says
@@ -121,17 +137,23 @@ def _ratios(one: Seen, other: Seen) -> tuple[Floats, Floats]:
 class Calibrating:
     """Plays the loads."""
 
-    def __init__(self, bench: Bench, plan: Plan, say: Say, white_box: bool = False) -> None:
+    def __init__(
+        self, bench: Bench, plan: Plan, say: Say, white_box: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._bench = bench
         self._white_box = white_box
         self._plan = plan
         self._say = say
         self._found = Calibration(plan)
-        self._began = time.monotonic()
+        self._clock = clock
+        self._began = clock()
         self._played = 0
+        # Seconds of the loads that are still to come, and what loads took beside their time so far.
+        self._to_come = plan.seconds
+        self._beside_s: list[float] = []
 
     def run(self) -> Calibration:
-        """All of them. Raises KeyboardInterrupt."""
+        """All of them, or those up to the first that fails. Raises KeyboardInterrupt."""
         found, plan = self._found, self._plan
         warm = self._warm()
         if not warm.ok.any() and not warm.refused.any():
@@ -143,24 +165,36 @@ class Calibrating:
             # Those of the warm-up and of the stamps belong to no load.
             self._bench.batches()
         found.idle = self._play("idle", plan.mixed, 1, plan.idle_s)
-        if not found.idle.ok.any():
-            # Nothing can be fitted to a server that does not answer even one request at a time.
-            return found
+        # Nothing can be fitted to a server that does not answer even one request at a time.
+        if found.idle.ok.any() and not self._failed() and self._levels():
+            found.idle_again = self._play("idle again", plan.mixed, 1, plan.idle_s / 2)
+        return found
+
+    def _levels(self) -> bool:
+        """The loads with several requests in flight; False if one of them failed, and then the rest are left out."""
+        found, plan = self._found, self._plan
+        assert found.idle is not None  # noqa: S101 - it was played first
         refused = bool(found.idle.refused.any())
-        for level in LEVELS:
+        loads = [(f"in flight {level}", plan.mixed, level, plan.level_s) for level in LEVELS]
+        for name, lengths, level, seconds in [
+            *loads, ("in flight 16, one length", plan.one, 16, plan.level_s * _ONE_SHARE)
+        ]:  # fmt: skip
             if refused:
                 break
-            found.closed.append(self._play(f"in flight {level}", plan.mixed, level, plan.level_s))
+            found.closed.append(self._play(name, lengths, level, seconds))
             refused = bool(found.closed[-1].refused.any())
-        if not refused:
-            found.closed.append(self._play("in flight 16, one length", plan.one, 16, plan.level_s * 2 / 3))
+            if self._failed():
+                return False
         found.burst = self._burst()
-        if refused or found.burst.refused.any():
+        if not self._failed() and (refused or found.burst.refused.any()):
             found.arrivals = self._arrivals()
             self._say("Retry-After of refusals")
             found.retry_after_s = self._bench.retry_after_s(plan.mixed, len(found.burst))
-        found.idle_again = self._play("idle again", plan.mixed, 1, plan.idle_s / 2)
-        return found
+        return not self._failed()
+
+    def _failed(self) -> bool:
+        """Whether the last load failed other than by refusals: no fit is possible, and the server may be gone."""
+        return self._found.all[-1].failed > FAILURES_MAX
 
     def _warm(self) -> Seen:
         """Load until three windows agree, or nothing is answered, or the time is over; the last window."""
@@ -168,12 +202,13 @@ class Calibrating:
         for window in range(WARM_WINDOWS_MAX):
             seen = self._play(f"warm-up {window + 1}", self._plan.mixed, 2, WARM_S, counts=False)
             medians.append(float(np.median(seen.latency[seen.ok])) if seen.ok.any() else np.nan)
-            over = time.monotonic() - self._began > self._plan.time_s
-            if over or not (seen.ok.any() or seen.refused.any()):
+            if not (seen.ok.any() or seen.refused.any()):
                 break
             last = medians[-3:]
             if len(last) == 3 and max(last) <= min(last) * (1 + AGREE):
                 self._found.settled = True
+                break
+            if len(last) == 3 and self._clock() - self._began > self._plan.time_s * _WARM_SHARE:
                 break
         return seen
 
@@ -181,7 +216,7 @@ class Calibrating:
         answered = max(self._rate(seen) for seen in self._found.all)
         most = min(BURST, limits()[1] - RESERVE)
         size = int(max(2, min(most, max(64, answered * _BURST_S))))
-        return self._play(f"burst of {size}", self._plan.mixed, size, self._plan.level_s * 4, items=size)
+        return self._play(f"burst of {size}", self._plan.mixed, size, self._plan.level_s * _BURST_SHARE, items=size)
 
     def _arrivals(self) -> Seen:
         """Arrivals above the rate that the server has answered so far."""
@@ -211,15 +246,35 @@ class Calibrating:
         reasons: list[Reason] = []
         for turn in range(TRIES):
             name = load.name if not turn else f"{load.name}, again"
-            if turn and time.monotonic() - self._began + load.seconds > self._plan.time_s:
+            if turn and self._left_s() < load.seconds:
                 break
-            self._say(f"{name}, up to {units.seconds(load.seconds)}")
-            seen, reasons = self._bench.play(replace(load, name=name))
+            seconds = self._seconds(load) if counts else load.seconds
+            self._say(f"{name}, up to {units.seconds(seconds)}")
+            seen, reasons = self._timed(replace(load, name=name, seconds=seconds))
             if counts and (batches := self._bench.batches() if self._white_box else []):
                 self._found.batches[name] = batches
+                self._found.policy = self._bench.policy
             if counts:
-                self._found.loads[name] = replace(load, name=name)
+                self._found.loads[name] = replace(load, name=name, seconds=seconds)
             if not reasons or not counts:
-                return seen
-        self._found.problems += reasons
+                break
+        self._to_come -= load.seconds if counts else 0.0
+        self._found.problems += reasons if counts else []
         return seen
+
+    def _timed(self, load: Load) -> tuple[Seen, list[Reason]]:
+        """Play a load, and note what it took beside its time: the start of a client, the reading of its records."""
+        began = self._clock()
+        seen, reasons = self._bench.play(load)
+        took = float(np.nanmax(seen.done) - np.nanmin(seen.sent)) if seen.ok.any() else 0.0
+        self._beside_s.append(max(0.0, self._clock() - began - took))
+        return seen, reasons
+
+    def _left_s(self) -> float:
+        return self._plan.time_s - (self._clock() - self._began)
+
+    def _seconds(self, load: Load) -> float:
+        """The time of a load, shorter if the loads to come would take longer than the time that is left."""
+        beside = _LOADS * float(np.median(self._beside_s)) * self._to_come / self._plan.seconds
+        share = (self._left_s() - beside) / max(self._to_come, load.seconds)
+        return min(load.seconds, max(_SECONDS_MIN, load.seconds * share))

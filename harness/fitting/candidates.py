@@ -88,7 +88,12 @@ class Search:
 
     def _policy(self, found: Fit, say: Callable[[str], None]) -> Fit:
         """The fit with the bounds of its batches, in tokens and by what padding costs; only simulations show both."""
-        if found.law is None or found.structure.batch_items == 1 or found.law.values["per_token_s"] == 0:
+        if (
+            found.policy_known
+            or found.law is None
+            or found.structure.batch_items == 1
+            or found.law.values["per_token_s"] == 0
+        ):
             return found
         say("candidates: bounds of a batch")
         variants = [found]

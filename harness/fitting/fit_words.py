@@ -29,7 +29,8 @@ def table(found: Fitted) -> str:
     """The whole report."""
     lines = [f"structure: {found.fit.structure.text}" if found.fit.streams is None else "structure: a language model"]
     lines += [_line(one) for one in found.fit.estimates]
-    lines += ["", "error of the fitted profile on the loads of the calibration (played over measured, minus 1):"]
+    which = "the fitted profile" if found.searched else "the first estimate, which was not improved,"
+    lines += ["", f"error of {which} on the loads of the calibration (played over measured, minus 1):"]
     shown = [(name, title) for name, title in COLUMNS if any(_error(pair, name) is not None for pair in found.pairs)]
     lines.append(f"{'load':28}" + "".join(f"{title:>9}" for _, title in shown))
     for pair in found.pairs:
@@ -41,6 +42,8 @@ def table(found: Fitted) -> str:
     )
     if not found.calibration.settled:
         lines.append(f"the warm-up did not settle: {UNSETTLED}")
+    if found.stops.text and not found.refused:
+        lines.append(f"not played by the profile: {found.stops.text}")
     lines += [f"invalid: {one.case}: {one.text}" for one in found.calibration.problems]
     return "\n".join(lines)
 
@@ -75,6 +78,7 @@ def as_data(found: Fitted) -> dict[str, Any]:
         "loss": found.loss,
         "warm_up_settled": found.calibration.settled,
         "drift": found.calibration.drift,
+        "stops_share": found.stops.share,
         "refused": list(found.refused),
         "proof": found.profile.proof,
     }

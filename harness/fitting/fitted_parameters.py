@@ -54,6 +54,8 @@ class Fit:
     # The most padded tokens of a batch; 0: all batches were full or there were none.
     batch_tokens_seen: int = 0
     white_box: bool = False
+    # How batches are made up is reported by the server, and not to be searched for.
+    policy_known: bool = False
     overhead_jitter: Jitter = field(default_factory=Constant)
 
 
@@ -67,10 +69,11 @@ def batch_estimates(made: Fit) -> list[Estimate]:
         error = found.errors[name]
         wide = error > SURE * max(value, 1e-12)
         estimates.append(Estimate(name, value, error, "its interval is wide" if wide else ""))
-    if "per_item_s" not in found.terms:
-        estimates.append(Estimate("per_item_s", 0.0, None, "all batches have the same size: it is part of base_s"))
-    if "per_token_s" not in found.terms:
-        estimates.append(Estimate("per_token_s", 0.0, None, "all requests have the same length: it is part of base_s"))
+    for name, same in (("per_item_s", "batches have the same size"), ("per_token_s", "requests have the same length")):
+        if name in found.dropped:
+            estimates.append(Estimate(name, 0.0, None, "it is smaller than its error, and counts as 0"))
+        elif name not in found.terms:
+            estimates.append(Estimate(name, 0.0, None, f"all {same}: it is part of base_s"))
     unsure = ""
     most = made.refusals.in_flight_seen
     if not structure.workers:

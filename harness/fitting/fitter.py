@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import shlex
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -32,10 +33,12 @@ from harness.fitting.fitted_parameters import Estimate, Fit, Fixed
 from harness.fitting.load_figures import Figures, loss
 from harness.fitting.profile_file import profile_of, with_proof
 from harness.fitting.seen import Seen
-from harness.fitting.suitability import changes, failures, stalls, unexplained, unmeasured
+from harness.fitting.suitability import Pairs, Stops, changes, failures, stalls, unexplained, unmeasured
 from mock_server.profile import Profile
 
 TIME_S = 300.0
+_LOADS_SHARE = 0.8
+"""Of the time; the rest is for the overhead of the mock and the search."""
 LENGTHS = "6:230"
 WORDS_MAX = 100_000
 _TOGETHER = 0.1
@@ -57,7 +60,9 @@ class FitSettings:
     )
     task: str = option("similarity", "Task of every request.", metavar="NAME[:...]", names="task")
     lengths: str = option(LENGTHS, "Shortest and longest text of the calibration, in words.", metavar="LOW:HIGH")
-    time_s: float = option(TIME_S, "Most time of the calibration.", kind=duration_s, least=20, most=3600)
+    time_s: float = option(
+        TIME_S, "Most time of the fit; its loads take up to four fifths.", kind=duration_s, least=20, most=3600
+    )
     workers: int | None = option(None, "Workers of the server, if you know them; 0: no bound.", kind=int, least=0)
     batch_items: int | None = option(None, "Most items of a batch, if you know it; 1: no batches.", kind=int, least=1)
     black_box: bool = option(False, "Do not read /debug/batches and Server-Timing, even if the server has them.")
@@ -86,7 +91,7 @@ class FitSettings:
         """The loads, as long as the time allows."""
         low, high = bounds_of(self.lengths)
         share = self.time_s / TIME_S
-        return Plan(low, high, idle_s=24 * share, level_s=14 * share, seed=self.seed, time_s=self.time_s)
+        return Plan(low, high, idle_s=24 * share, level_s=14 * share, seed=self.seed, time_s=_LOADS_SHARE * self.time_s)
 
     def run(self, simulated: bool) -> Run:
         """The run whose records the calibration is. Raises UsageError."""
@@ -138,6 +143,9 @@ class Fitted:
     loss: float
     refused: tuple[str, ...]
     own_s: float = 0.0
+    stops: Stops = field(default_factory=Stops)
+    # False: the server was not steady, so `fit` is the first estimate.
+    searched: bool = True
 
 
 class NotFitted(Exception):  # noqa: N818 - a finding, not a fault
@@ -152,9 +160,7 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     if find_spec("scipy") is None:
         raise UsageError('fit needs the package scipy: pip install "paceline[fit]"')
     run = wanted.run(simulated)
-    backend: Backend = Virtual(run) if simulated else ChildProcesses(run, progress or _silent)
-    with bench(run, backend, progress or _silent) as server:
-        calibration = Calibrating(server, wanted.plan(), say, not wanted.black_box).run()
+    calibration = _calibrated(run, wanted, say, simulated, progress or _silent)
     if (failed := failures(calibration)) is not None:
         raise NotFitted(failed)
     idle = calibration.idle
@@ -166,7 +172,8 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     measured = [(calibration.loads[seen.name], seen) for seen in calibration.all]
     task = streaming(wanted.task)
     search = Search(measured, task, wanted.seed + 1, own_s)
-    unsteady = changes(calibration) + stalls(calibration, profile_of(candidates[0], own_s), task, wanted.seed)
+    stalled, stops = stalls(calibration, profile_of(candidates[0], own_s), task, wanted.seed)
+    unsteady = changes(calibration) + stalled
     # A server that cannot be fitted is not worth the search.
     found = candidates[0] if unsteady else search.best(candidates, say)
     both = search.whole(found)
@@ -175,10 +182,25 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     refused = (*unsteady, *([] if unsteady else unexplained(calibration, pairs, lost)))
     if refused:
         refused = (*refused, *unmeasured(calibration))
-    proof = _proof(run, wanted, found, calibration, lost)
+    proof = _proof(run, wanted, found, calibration, pairs, lost, stops)
     summary = f"Fitted to {proof['fitted_to']} on {proof['date'][:10]}, task {wanted.task}: {found.structure.text}."
     made = with_proof(msgspec.structs.replace(profile, summary=summary), proof)
-    return Fitted(made, found, calibration, tuple(pairs), lost, refused, own_s)
+    return Fitted(made, found, calibration, tuple(pairs), lost, refused, own_s, stops, searched=not unsteady)
+
+
+def _calibrated(run: Run, wanted: FitSettings, say: Say, simulated: bool, progress: Progress) -> Calibration:
+    backend: Backend = Virtual(run) if simulated else ChildProcesses(run, progress)
+    clock = _no_clock if simulated else time.monotonic
+    with bench(run, backend, progress) as server:
+        try:
+            return Calibrating(server, wanted.plan(), say, not wanted.black_box, clock).run()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"; no profile is written, the records are in {run.directory}") from None
+
+
+def _no_clock() -> float:
+    """In virtual time a load does not depend on how busy this machine is."""
+    return 0.0
 
 
 def _silent(event: str, facts: dict[str, Any]) -> None:
@@ -213,7 +235,9 @@ def _own_s(wanted: FitSettings, idle: Seen, say: Say) -> float:
     return max(0.0, float(of.mean()) - service_s) if len(of) else 0.0
 
 
-def _proof(run: Run, wanted: FitSettings, found: Fit, calibration: Calibration, lost: float) -> dict[str, Any]:
+def _proof(
+    run: Run, wanted: FitSettings, found: Fit, calibration: Calibration, pairs: Pairs, lost: float, stops: Stops
+) -> dict[str, Any]:
     """The proof in a profile: its origin and its errors."""
     environment = run.plan.environment
     undetermined = [f"{one.name}: {one.note}" for one in found.estimates if not one.determined]
@@ -232,6 +256,7 @@ def _proof(run: Run, wanted: FitSettings, found: Fit, calibration: Calibration, 
         "calibration_drift": calibration.drift,
         "calibration_requests": sum(len(seen) for seen in calibration.all),
         "invalid_loads": [f"{one.case}: {one.code}" for one in calibration.problems],
+        **({"stops": stops.text} if stops.text else {}),
         "largest_residual": _largest(found),
         "not_determined": undetermined,
         "parameters": {one.name: _written(one) for one in found.estimates if one.determined},

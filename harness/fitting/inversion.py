@@ -44,6 +44,7 @@ class Law:
     ratios: Floats  # measured over fitted service time
     spread: float  # root mean square of their logarithms
     terms: tuple[str, ...]  # those that the loads determine
+    dropped: tuple[str, ...] = ()  # those that are smaller than twice their error, or without weight
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,16 @@ def law(all_units: Sequence[Units], structure: Structure, squares: bool = False)
     length = padded(np.concatenate([units.longest for units in all_units]), structure.pad_multiple)
     columns = _columns(items, length, squares)
     found = _settled(all_units, structure, columns)
+    dropped: list[str] = []
     while (weak := _weakest(found, columns)) is not None:
+        dropped.append(weak)
         if weak in columns:
             del columns[weak]
         structure = replace(structure, lingers=structure.lingers and weak != "linger_s")
         found = _settled(
             all_units, structure, columns, overhead=found.values["overhead_s"] > 0 and weak != "overhead_s"
         )
-    return found
+    return replace(found, dropped=tuple(dropped))
 
 
 def _columns(items: Floats, length: Floats, squares: bool) -> dict[str, Floats]:
@@ -203,10 +206,12 @@ def fitted_terms(items: Floats, length: Floats, seconds: Floats, known: dict[str
     columns = _columns(items, length, squares=True)
     nothing = np.zeros(len(items))
     found = _solved(columns, seconds, nothing, nothing, Structure(), 0.0, 0.0)
+    dropped: list[str] = []
     while (weak := _weakest(found, columns)) is not None:
+        dropped.append(weak)
         del columns[weak]
         found = _solved(columns, seconds, nothing, nothing, Structure(), 0.0, 0.0)
-    return replace(found, values=found.values | known)
+    return replace(found, values=found.values | known, dropped=tuple(dropped))
 
 
 def solution_of(values: dict[str, float], name: str, column: Floats) -> Floats:

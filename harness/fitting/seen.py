@@ -52,6 +52,11 @@ class Seen:
         return self if not len(places) else self.part(slice(0, int(places[0])))
 
     @property
+    def failed(self) -> float:
+        """The share of the requests that failed in another way than by a refusal; 1 if there were none."""
+        return float((~self.ok & ~self.refused).mean()) if len(self) else 1.0
+
+    @property
     def latency(self) -> Floats:
         """Seconds from sending to the end of the answer."""
         return self.done - self.sent

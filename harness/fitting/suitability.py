@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from harness.base import units
-from harness.fitting.calibration import DRIFT_MAX, Calibration
+from harness.fitting.calibration import DRIFT_MAX, FAILURES_MAX, LEVELS, Calibration
 from harness.fitting.estimates import LONE_MIN
 from harness.fitting.load_figures import Figures, figures, relative, steadiness
 from harness.fitting.replaying import played
+from harness.fitting.seen import Floats, Seen
 from mock_server.profile import Profile
 
 LOSS_MAX = 0.10
@@ -17,7 +20,12 @@ LOSS_MAX = 0.10
 RATE_ERROR_MAX = 0.10
 FLOOR_MAX = 0.25
 """A server that is noisier does not get larger limits."""
-FAILURES_MAX = 0.02
+STOPS_MAX = 0.02
+"""A server that stops for a larger share of the time is not fitted."""
+STOPS_SHOWN = 0.002
+"""Stops that take a smaller share are not reported."""
+_LONGER = 1.5
+"""A time without an answer counts if it is so many times the longest of the fitted server."""
 STALLED = 0.6
 """A window of a load with a smaller share of the usual answers is a stall, if the fitted server has none."""
 
@@ -27,9 +35,8 @@ Pairs = Sequence[tuple[str, Figures, Figures]]
 def failures(calibration: Calibration) -> str | None:
     """Requests that failed in another way than by a refusal, or lone ones that were all refused."""
     for seen in calibration.all:
-        failed = float((~seen.ok & ~seen.refused).mean()) if len(seen) else 1.0
-        if failed > FAILURES_MAX:
-            return f"{units.share(failed)} of the requests of the load '{seen.name}' failed"
+        if seen.failed > FAILURES_MAX:
+            return f"{units.share(seen.failed)} of the requests of the load '{seen.name}' failed"
     idle = calibration.idle
     if idle is not None and idle.ok.sum() < LONE_MIN:
         return (
@@ -49,20 +56,61 @@ def changes(calibration: Calibration) -> list[str]:
     return [f"{became}; at most {units.share(DRIFT_MAX)} is allowed"]
 
 
-def stalls(calibration: Calibration, profile: Profile, task: str, seed: int) -> list[str]:
-    """The load in which the server came nearest to a stop for a while, if the fitted one does not."""
-    closed = [one for one in calibration.closed if not one.refused.any()]
-    if not closed:
-        return []
-    share, seen = min(((steadiness(one), one) for one in closed), key=lambda pair: pair[0])
-    if share >= STALLED:
-        return []
-    load = replace(calibration.loads[seen.name], items=len(seen), seconds=3600.0)
-    (again,) = played(profile, [load], task, seed + 2)
-    if steadiness(again) <= (1 + share) / 2:
-        return []
+@dataclass(frozen=True)
+class Stops:
+    """Times without any answer, although requests were in flight, that are longer than those of the fitted server."""
+
+    count: int = 0
+    longest_s: float = 0.0
+    share: float = 0.0  # of the time of all loads, beyond what the fitted server takes
+
+    @property
+    def text(self) -> str:
+        """In words; empty if they hardly matter."""
+        if self.share <= STOPS_SHOWN:
+            return ""
+        times = "once" if self.count == 1 else f"{self.count} times"
+        return (
+            f"it answered nothing for up to {units.seconds(self.longest_s)}, {times}, "
+            f"{units.share(self.share)} of the time, with requests in flight"
+        )
+
+
+def stalls(calibration: Calibration, profile: Profile, task: str, seed: int) -> tuple[list[str], Stops]:
+    """Signs of a stall or a change of size that the fitted server does not have; and its stops in any case."""
+    closed = [one for one in calibration.all if one.concurrency and not one.refused.any()]
+    loads = [replace(calibration.loads[seen.name], items=len(seen), seconds=3600.0) for seen in closed]
+    pairs = list(zip(closed, played(profile, loads, task, seed + 2), strict=True))
+    stops = _stops(pairs)
+    if stops.share > STOPS_MAX:
+        return [f"it stopped at times: {stops.text}"], stops
+    wide = [pair for pair in pairs if 1 < pair[0].concurrency <= LEVELS[-1]]
+    if not wide:
+        return [], stops
+    seen, again = min(wide, key=lambda pair: steadiness(pair[0]))
+    share = steadiness(seen)
+    if share >= STALLED or steadiness(again) <= (1 + share) / 2:
+        return [], stops
     fewer = f"{units.share(1 - share)} fewer requests for a while, as with a stall or a change of its size"
-    return [f"it did not work steadily: under '{seen.name}' it answered {fewer}"]
+    return [f"it did not work steadily: under '{seen.name}' it answered {fewer}"], stops
+
+
+def _stops(pairs: Sequence[tuple[Seen, Seen]]) -> Stops:
+    """The stops of all loads, against the longest time without an answer of each simulated load."""
+    longer: list[float] = []
+    beyond_s = whole_s = 0.0
+    for seen, again in pairs:
+        gaps, usual_s = _gaps(seen), _LONGER * float(max(_gaps(again), default=0.0))
+        whole_s += float(gaps.sum())
+        beyond_s += float(np.maximum(0.0, gaps - usual_s).sum())
+        longer += gaps[gaps > usual_s].tolist()
+    return Stops(len(longer), max(longer, default=0.0), beyond_s / whole_s if whole_s else 0.0)
+
+
+def _gaps(seen: Seen) -> Floats:
+    """Seconds between answers of a closed loop, in which requests are in flight all the time."""
+    done = np.sort(seen.done[seen.ok])
+    return np.diff(done, prepend=float(seen.sent.min())) if len(done) else np.empty(0)
 
 
 def unexplained(calibration: Calibration, pairs: Pairs, lost: float) -> list[str]:

@@ -7,6 +7,7 @@ order real, mock, real, mock; the two runs on the real server give the noise flo
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,12 +25,12 @@ from harness.experiment.prepare import Run, prepare
 from harness.experiment.run import ChildProcesses
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Bench, Virtual, bench
+from harness.fitting.calibration import FAILURES_MAX
 from harness.fitting.fit_loads import Lengths, Load
 from harness.fitting.fitter import LENGTHS, bounds_of, streaming
 from harness.fitting.load_figures import figures, scatter
 from harness.fitting.replaying import played
 from harness.fitting.seen import Seen
-from harness.fitting.suitability import FAILURES_MAX
 from harness.fitting.verdicts import LoadPair, rows, verdict
 from harness.measure.verification_result import VERIFICATION_VERSION, Verification
 from mock_server.profile import Profile
@@ -105,7 +106,10 @@ class NotVerified(Exception):  # noqa: N818 - a finding, not a fault
 
 
 def verify(wanted: VerifySettings, say: Say, *, simulated: bool = False) -> Verified:
-    """Play every load on both servers. Raises UsageError, NotVerified and KeyboardInterrupt."""
+    """Play every load on both servers; if it is interrupted, the verdict is on the loads until then.
+
+    Raises UsageError, NotVerified, and KeyboardInterrupt before the end of the first load.
+    """
     try:
         profile = loaded("--server", wanted.server)
         if wanted.against is not None:
@@ -129,16 +133,19 @@ def verify(wanted: VerifySettings, say: Say, *, simulated: bool = False) -> Veri
     real = prepare(replace(settings, **real_server, out=directory / "real"), kind="verify")  # type: ignore[arg-type]
     mock_settings = replace(settings, server=wanted.server, seed=wanted.seed + 10_000, out=directory / "mock")
     with _benches(real, prepare(mock_settings, kind="verify"), simulated) as both:
-        pairs, invalid, failed = _play(both, loads, say)
+        done = _play(both, loads, say)
         schedules = {name: key for name, key in both[0].schedules.items() if both[1].schedules.get(name) == key}
-    found = [row for pair in pairs for row in rows(pair)]
-    status, text = verdict(found, {pair.name for pair in pairs if pair.share in SHARES})
+    found = [row for pair in done.pairs for row in rows(pair)]
+    status, text = verdict(found, {pair.name for pair in done.pairs if pair.share in SHARES})
+    if partial := len(done.pairs) < len(loads):
+        text = f"interrupted after {len(done.pairs)} of {len(loads)} loads, in which {text}"
+        status = "refuted" if status == "refuted" else "not established"
     result = Verification(
         VERIFICATION_VERSION, wanted.server, digest(profile), real.settings.target or f"the mock {wanted.against}",
-        real.plan.started_at, status, text, found, schedules, wanted.seed, capacity, real.plan.environment, invalid,
-        bool(profile.proof.get(VOID)),
+        real.plan.started_at, status, text, found, schedules, wanted.seed, capacity, real.plan.environment,
+        done.invalid, bool(profile.proof.get(VOID)), partial,
     )  # fmt: skip
-    return Verified(result, directory, profile, tuple(failed))
+    return Verified(result, directory, profile, tuple(dict.fromkeys(done.failed)))
 
 
 @contextmanager
@@ -156,49 +163,60 @@ def _silent(event: str, facts: dict[str, Any]) -> None:
     return None
 
 
-def _play(
-    both: tuple[Bench, Bench], loads: list[tuple[Load, float | None, int]], say: Say
-) -> tuple[list[LoadPair], list[str], list[str]]:
-    """Every load on both servers, in alternation; the invalid runs, and the loads that the server failed."""
-    invalid: list[str] = []
-    failed: list[str] = []
-    for server, name in zip(both, _SERVERS, strict=True):
-        _answered(server.play(Load("warm-up", loads[0][0].lengths, 2, seconds=_WARM_S))[0], name)
-    pairs = []
-    total, number = 2 * sum(repeats for _, _, repeats in loads), 0
-    seconds = 2 * sum(planned.seconds * repeats for planned, _, repeats in loads)
-    say(f"{total} loads, at most {seconds / 60:.1f} minutes")
-    for planned, share, repeats in loads:
-        seen: tuple[list[Seen], list[Seen]] = ([], [])
-        wrong: list[str] = []
-        for repeat in range(repeats):
-            for server, kept, name in zip(both, seen, _SERVERS, strict=True):
-                number += 1
-                say(f"load {number} of {total}: {planned.name}, {name} {repeat + 1} of {repeats}")
-                one, reasons = _played_well(server, replace(planned, name=f"{planned.name} ({repeat + 1})"))
-                kept.append(_answered(one, name))
-                wrong += [f"{planned.name} ({name}): {reason}" for reason in reasons]
-                failed += [planned.name] if _failed(one) > FAILURES_MAX else []
-        figured: Any = [tuple(figures(one) for one in part) for part in seen]
-        pairs.append(LoadPair(planned.name, figured[0], figured[1], share, scatter(*seen), bool(wrong)))
-        invalid += wrong
-    return pairs, invalid, list(dict.fromkeys(failed))
+@dataclass
+class _Done:
+    """Loads that were played on both servers; what is not valid, and the loads that a server failed in part."""
+
+    pairs: list[LoadPair] = field(default_factory=list)
+    invalid: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def _play(both: tuple[Bench, Bench], loads: list[tuple[Load, float | None, int]], say: Say) -> _Done:
+    """Every load on both servers. Raises NotVerified, and KeyboardInterrupt before the first is done."""
+    done = _Done()
+    try:
+        for server, name in zip(both, _SERVERS, strict=True):
+            _answered(server.play(Load("warm-up", loads[0][0].lengths, 2, seconds=_WARM_S))[0], name)
+        total, numbers = 2 * sum(repeats for _, _, repeats in loads), itertools.count(1)
+        seconds = 2 * sum(planned.seconds * repeats for planned, _, repeats in loads)
+        say(f"{total} loads, at most {seconds / 60:.1f} minutes")
+        for planned, share, repeats in loads:
+            _play_load(
+                both, planned, share, repeats, done, lambda text: say(f"load {next(numbers)} of {total}: {text}")
+            )
+    except KeyboardInterrupt:
+        if not done.pairs:
+            raise
+    return done
+
+
+def _play_load(
+    both: tuple[Bench, Bench], planned: Load, share: float | None, repeats: int, done: _Done, say: Say
+) -> None:
+    """One load on both servers, in alternation."""
+    seen: tuple[list[Seen], list[Seen]] = ([], [])
+    wrong: list[str] = []
+    for repeat in range(repeats):
+        for server, kept, name in zip(both, seen, _SERVERS, strict=True):
+            say(f"{planned.name}, {name} {repeat + 1} of {repeats}")
+            one, reasons = _played_well(server, replace(planned, name=f"{planned.name} ({repeat + 1})"))
+            kept.append(_answered(one, name))
+            wrong += [f"{planned.name} ({name}): {reason}" for reason in reasons]
+            done.failed += [planned.name] if one.failed > FAILURES_MAX else []
+    figured: Any = [tuple(figures(one) for one in part) for part in seen]
+    done.pairs.append(LoadPair(planned.name, figured[0], figured[1], share, scatter(*seen), bool(wrong)))
+    done.invalid += wrong
 
 
 _SERVERS = ("real", "mock")
 
 
-def _failed(seen: Seen) -> float:
-    """The share of the requests that failed in another way than by a refusal."""
-    return float((~seen.ok & ~seen.refused).mean()) if len(seen) else 1.0
-
-
 def _answered(seen: Seen, name: str) -> Seen:
     """The load, if the server answers at all. Raises NotVerified."""
-    failed = _failed(seen)
-    if failed > _FAILS:
+    if seen.failed > _FAILS:
         which = "server" if name == "real" else "mock of the profile"
-        raise NotVerified(f"the {which} failed {units.share(failed)} of the requests of the load '{seen.name}'")
+        raise NotVerified(f"the {which} failed {units.share(seen.failed)} of the requests of the load '{seen.name}'")
     return seen
 
 
@@ -208,8 +226,7 @@ def _played_well(server: Bench, planned: Load) -> tuple[Seen, list[str]]:
     if reasons:
         again = replace(planned, name=f"{planned.name}, again")
         seen, reasons = server.play(again)
-    failed = _failed(seen)
-    failures = [f"{units.share(failed)} of the requests failed"] if failed > FAILURES_MAX else []
+    failures = [f"{units.share(seen.failed)} of the requests failed"] if seen.failed > FAILURES_MAX else []
     return seen, [*failures, *(reason.text for reason in reasons)]
 
 

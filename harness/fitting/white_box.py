@@ -56,13 +56,33 @@ def overheads(idle: Seen, batches: Sequence[Batch]) -> Floats:
     return np.asarray(np.maximum(1e-6, idle.latency[-count:] - durations[-count:]))
 
 
-def scale(idle: Seen, batches: Sequence[Batch]) -> float:
-    """Tokens of the server for one token of the mock; 1 if they are about the same."""
+def units_of_length(idle: Seen, batches: Sequence[Batch], pad: int) -> tuple[float, int]:
+    """Tokens of the server for one token of the mock, and the multiple to which the mock pads.
+
+    `batches` are those of the idle load, padded by the server to multiples of `pad`. The mock counts words, and a pair
+    as one text, so its multiple is the one that gives most nearly the same padded lengths.
+    """
     count = min(len(idle), len(batches))
-    theirs = np.array([one.tokens for one in batches[-count:]], float)
-    ours = np.array([sum(shape.tokens) for shape in idle.shapes[-count:]], float)
-    found = float(np.median(theirs / ours))
-    return 1.0 if abs(found - 1) < _ALIKE else found
+    shapes, known = idle.shapes[-count:], batches[-count:]
+    if len(idle) > len(batches) < LOG_MAX or any(
+        shape.items != one.items for shape, one in zip(shapes, known, strict=True)
+    ):
+        found = sum(one.tokens for one in batches) / sum(sum(shape.tokens) for shape in idle.shapes)
+        return _plain(found, pad)
+    ours = np.array([shape.longest for shape in shapes], float)
+    theirs = np.array([one.length for one in known], float)
+    if pad == 1:
+        return _plain(float(np.median(theirs / ours)), pad)
+    near = pad * float(np.median(ours / theirs))
+    tried = range(max(1, round(near * 0.5)), round(near * 1.6) + 2)
+    # Of equally good ones the nearest to the server's own.
+    best = min(tried, key=lambda one: (float(np.abs(np.ceil(ours / one) * pad / theirs - 1).sum()), abs(one - pad)))
+    return pad / best, best
+
+
+def _plain(found: float, pad: int) -> tuple[float, int]:
+    """This scale, or none if tokens and words are about the same."""
+    return (1.0, pad) if abs(found - 1) < _ALIKE else (found, max(1, round(pad / found)))
 
 
 def pad_multiple(batches: Sequence[Batch]) -> int:

@@ -42,6 +42,7 @@ class Verification(msgspec.Struct, frozen=True):
     environment: dict[str, object] = {}
     invalid: list[str] = []  # loads whose measurement is not valid, with the reason
     void_proof: bool = False  # the profile was changed after it was fitted
+    partial: bool = False  # it was interrupted, and has the rows of the loads until then
 
 
 def encode(found: Verification) -> bytes:

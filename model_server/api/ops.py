@@ -13,6 +13,7 @@ from model_server.http.openapi import document
 from model_server.http.reply import TEXT_TYPE, Reply
 from model_server.http.routes import Route
 from model_server.jobs.job import unavailable
+from model_server.scheduling.batching.policy import BatchPolicy
 from model_server.scheduling.dispatch import BatchEntry
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class BatchesAnswer(msgspec.Struct):
     """The last batches, oldest first."""
 
     now: float
+    policy: BatchPolicy
     batches: list[BatchEntry]
 
 
@@ -78,7 +80,7 @@ async def debug_counts(app: App, exchange: Exchange, body: None) -> Reply:
 
 
 async def debug_batches(app: App, exchange: Exchange, body: None) -> Reply:
-    return Reply(_encode({"now": app.clock(), "batches": list(app.dispatcher.log)}))
+    return Reply(_encode(BatchesAnswer(app.clock(), app.dispatcher.policy, list(app.dispatcher.log))))
 
 
 async def openapi(app: App, exchange: Exchange, body: None) -> Reply:

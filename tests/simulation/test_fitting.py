@@ -42,9 +42,10 @@ def fitted(toml: str, tmp_path: Path, time_s: float = 25.0) -> Fitted:
     ("more", "why"),
     [
         ("[[changes]]\nat_s = 0.7\nworkers = 5\n", "no set of parameters explains all loads"),
-        ("[[pauses]]\nstart_s = 0.6\nend_s = 1.0\n", "it did not work steadily"),
+        ("[[pauses]]\nstart_s = 0.6\nend_s = 1.0\n", "it stopped at times: it answered nothing for up to 4"),
+        ("[[pauses]]\nstart_s = 0.2\nend_s = 0.23\nperiod_s = 0.5\n", "it stopped at times"),
     ],
-    ids=["autoscaling", "stalls"],
+    ids=["autoscaling", "a stall", "short pauses"],
 )
 def test_a_server_that_changes_is_refused_and_not_fitted_quietly(more: str, why: str, tmp_path: Path) -> None:
     assert why in "; ".join(fitted(TWO_WORKERS + more, tmp_path).refused)

@@ -55,3 +55,20 @@ def test_a_server_that_fails_every_request_is_not_compared(tmp_path: Path) -> No
     )
     with pytest.raises(NotVerified, match="failed 100 % of the requests of the load 'warm-up'"):
         verify(settings, lambda text: None, simulated=True)
+
+
+def test_an_interrupted_verification_has_the_loads_until_then_and_no_verdict_in_favour(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(SERVER.format(base=0.020))
+    settings = VerifySettings(
+        server=str(tmp_path / "my.toml"), against=str(tmp_path / "my.toml"), duration_s=3.0, out=tmp_path / "out"
+    )
+
+    def stop(text: str) -> None:
+        if "load 7 of " in text:
+            raise KeyboardInterrupt
+
+    found = verify(settings, stop, simulated=True).result
+    assert found.partial
+    assert {row.load for row in found.rows} == {"Poisson at 0.3"}
+    assert found.status == "not established"
+    assert found.text.startswith("interrupted after 1 of 5 loads, in which ")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from harness.fitting.calibration import Calibrating, Calibration, Plan
 from harness.fitting.fit_loads import Load
@@ -19,6 +20,8 @@ STARVED = Reason("client_starved", "The client waited for a processor.", "a load
 
 class Played:
     """A bench whose server takes 10 ms, and refuses from `bound` requests in flight on."""
+
+    policy = None
 
     def __init__(
         self,
@@ -66,7 +69,7 @@ class Played:
         played, self._unread = self._unread, []
         return played
 
-    def waits_told(self, lengths: Any, count: int) -> list[float | None]:
+    def retry_after_s(self, lengths: Any, count: int) -> list[float | None]:
         return [2.0]
 
 
@@ -96,7 +99,7 @@ def test_after_a_refusal_no_more_are_in_flight_and_arrivals_look_for_the_rate() 
         "in flight 8",
     ]
     assert played.names[-2].startswith("arrivals at ")
-    assert found.waits_told == [2.0]
+    assert found.retry_after_s == [2.0]
 
 
 def test_an_invalid_load_is_repeated_once_and_named_if_it_stays_invalid() -> None:
@@ -173,3 +176,41 @@ def test_a_warm_up_whose_windows_differ_does_not_settle() -> None:
     played = Played(warming=1.1)
     assert not calibrated(played).settled
     assert played.names[9:11] == ["warm-up 10", "idle"]
+
+
+class Dying(Played):
+    """A server that is gone from one load on."""
+
+    def play(self, load: Load) -> tuple[Seen, list[Reason]]:
+        seen, reasons = super().play(load)
+        gone = "in flight 8" in self.names
+        return (replace(seen, ok=~seen.ok & False, refused=seen.refused & False) if gone else seen), reasons
+
+
+def test_after_a_load_that_failed_there_is_no_further_load() -> None:
+    played = Dying()
+    found = calibrated(played)
+    assert played.names[-1] == "in flight 8"
+    assert failures(found) == "100% of the requests of the load 'in flight 8' failed"
+
+
+@pytest.mark.parametrize("time_s", [60.0, 120.0, 300.0])
+def test_the_loads_end_within_the_time_however_long_each_takes_to_start(time_s: float) -> None:
+    now = 0.0
+
+    class Slow(Played):
+        """Each load starts late, and takes its whole time."""
+
+        def play(self, load: Load) -> tuple[Seen, list[Reason]]:
+            nonlocal now
+            now += 3.0 + load.seconds
+            seen, reasons = super().play(load)
+            end = np.linspace(load.seconds / len(seen), load.seconds, len(seen))
+            return replace(seen, sent=end - 0.01, done=end), reasons
+
+    bench: Any = Slow()
+    plan = Plan(idle_s=24.0, level_s=14.0, time_s=time_s)
+    found = Calibrating(bench, plan, lambda text: None, clock=lambda: now).run()
+    # The last loads may be as short as a second, and not shorter.
+    assert now <= time_s + 2
+    assert found.idle_again is not None

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from harness.cli.main import main
@@ -208,3 +209,20 @@ def test_loads_that_could_not_be_measured_are_named_beside_a_refusal() -> None:
         "1 of its loads could not be measured here, so it may be this machine and not the server: the client waited"
     ]
     assert unmeasured(Calibration(found.plan)) == []
+
+
+def test_an_interrupted_verification_is_shown_and_leaves_the_profile_without_a_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    profile = Profile(service=Service(base_s=0.01), capacity=Capacity(workers=1))
+    write(with_proof(profile, {"status": "fitted", "fitted_to": "a server", "date": "2026-11-29"}), Path("my.toml"))
+    before = Path("my.toml").read_text()
+    found = verified(tmp_path, 0.0101)
+    cut = msgspec.structs.replace(found.result, partial=True, status="not established")
+    monkeypatch.setattr(verifier, "verify", lambda wanted, say: replace(found, result=cut))
+    assert code_of(["verify", "--server", "my.toml", "--target", "http://127.0.0.1:8000"]) == 5
+    assert Path("my.toml").read_text() == before
+    out, error = capsys.readouterr()
+    assert "interrupted, so no proof is written" in error
+    assert "Poisson at 0.3" in out

@@ -17,7 +17,7 @@ from harness.fitting.refusal_bounds import Refusals, refusals, with_waits
 from harness.fitting.request_shapes import Shape
 from harness.fitting.residuals import jitter_of
 from harness.fitting.seen import Seen
-from harness.fitting.white_box import law_of, pad_multiple, workers
+from harness.fitting.white_box import law_of, pad_multiple, units_of_length, workers
 from mock_server.jitter import Constant, Empirical, Exponential, Gamma, Lognormal
 
 
@@ -176,3 +176,19 @@ def test_the_times_that_a_server_tells_give_its_law() -> None:
     assert pad_multiple(batches) == 16
     assert workers([batches]) == 1
     assert workers([[Batch(0.0, 1, 16, 16, 2.0), Batch(1.0, 1, 16, 16, 2.0), Batch(2.0, 1, 16, 16, 1.0)]]) == 2
+
+
+def test_words_of_the_mock_are_padded_as_the_tokens_of_the_server_are() -> None:
+    # A pair of texts: the mock counts both, the server the longer one, and each adds two special tokens.
+    words = [6, 12, 24, 40, 60, 90, 120, 200] * 6
+    idle = replace(
+        seen([float(place) for place in range(48)], [place + 0.01 for place in range(48)]),
+        shapes=tuple(Shape("similarity", (count + 2,)) for count in words),
+    )
+    batches = [Batch(0.0, 1, -(-(count // 2 + 2) // 16) * 16, count // 2 + 2, 0.01) for count in words]
+    scale, pad = units_of_length(idle, batches, 16)
+    ours = [-(-(count + 2) // pad) * pad * scale for count in words]
+    assert ours == pytest.approx([one.length for one in batches], rel=0.01)
+    # Words that are tokens need no conversion.
+    same = [Batch(0.0, 1, -(-(count + 2) // 16) * 16, count + 2, 0.01) for count in words]
+    assert units_of_length(idle, same, 16) == (1.0, 16)
