@@ -191,7 +191,7 @@ def test_after_a_load_that_failed_there_is_no_further_load() -> None:
     played = Dying()
     found = calibrated(played)
     assert played.names[-1] == "in flight 8"
-    assert failures(found) == "100% of the requests of the load 'in flight 8' failed"
+    assert failures(found) == "100 % of the requests of the load 'in flight 8' failed"
 
 
 @pytest.mark.parametrize("time_s", [60.0, 120.0, 300.0])
