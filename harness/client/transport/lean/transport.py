@@ -35,6 +35,7 @@ from harness.client.transport.lean.pool import Pool
 from harness.client.transport.outcomes import END_WAIT_S, base_url, refuse
 from harness.client.transport.request_message import RequestMessage, common_headers
 from harness.client.transport.task_answers import answers_of, checked_answers, plain_answers_of, stopped
+from harness.client.transport.time_bounds import check_bounds, no_connection
 from harness.client.transport.tls import Tls
 from harness.client.transport.unix_socket import http_of, socket_of
 from harness.client.types import Attempt, Outcome, Request, Response
@@ -61,7 +62,7 @@ class LeanTransport(AttemptSend):
             are replaced by `***` in errors, records and reports. Default None: no further headers.
         tls: Trusted issuers, the client's own certificate. Default None: the system's issuers, no certificate.
         connect_timeout_s: Seconds for opening a connection, TLS included. Default None: as `timeout_s`.
-        first_byte_timeout_s: Seconds from the sending of a request to the first byte of its answer. Default None: as
+        first_byte_timeout_s: Seconds from the sending of a request to the head of its answer. Default None: as
             `timeout_s`.
     """
 
@@ -80,14 +81,7 @@ class LeanTransport(AttemptSend):
         connect_timeout_s: float | None = None,
         first_byte_timeout_s: float | None = None,
     ) -> None:
-        bounds = {
-            "timeout_s": timeout_s,
-            "connect_timeout_s": connect_timeout_s,
-            "first_byte_timeout_s": first_byte_timeout_s,
-        }
-        for name, value in bounds.items():
-            if value is not None and not value > 0:
-                raise SettingError(f"{name}={value!r} must be above 0")
+        check_bounds(timeout_s, connect_timeout_s, first_byte_timeout_s)
         if connections < 0:
             raise SettingError(f"connections={connections!r} must be at least 0")
         super().__init__(timeout_s)
@@ -140,7 +134,7 @@ class LeanTransport(AttemptSend):
                 return await self._dial.open(self._new)
         except TimeoutError:
             if limit.expired():
-                raise ExpiredError(f"no connection within {self._connect_timeout_s:g} s") from None
+                raise ExpiredError(str(no_connection(self._connect_timeout_s or 0.0))) from None
             raise
 
     def _new(self) -> Connection:
