@@ -59,6 +59,7 @@ def transport_of(
     """
     sent: dict[str, Any] = {"authorization": to.authorization, "headers": to.headers, "tls": to.tls}
     sent["timeout_s"] = timeout_s
+    sent |= {"connect_timeout_s": to.connect_timeout_s, "first_byte_timeout_s": to.first_byte_timeout_s}
     if strategy.blocking:
         from harness.client.transport.blocking import BlockingTransport
 
