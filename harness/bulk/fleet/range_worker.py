@@ -25,7 +25,7 @@ from harness.bulk.ending import Summary
 from harness.bulk.fleet.governor import VALID_S
 from harness.bulk.fleet.messages import Beat, Order, Progress, Reply, Report, Stopped, unexpected
 from harness.bulk.fleet.pacer import Pacer
-from harness.bulk.fleet.parts import Parts
+from harness.bulk.fleet.parts import Parts, seen_by
 from harness.bulk.fleet.shared_gate import SharedStrategy, SharePart, WorkerGate
 from harness.bulk.fleet.worker_connection import WorkerConnection
 from harness.bulk.leases import Lease
@@ -248,7 +248,14 @@ class Worker:
             if self._reader is None:
                 wanted = self._settings
                 columns = columns_of(wanted.columns)
-                self._reader = RowReader(wanted.input, columns, wanted.reading, wanted.more_inputs)
+                try:
+                    for path in wanted.inputs:
+                        os.stat(path)
+                    self._reader = RowReader(wanted.input, columns, wanted.reading, wanted.more_inputs)
+                except (OSError, UsageError) as error:
+                    # The coordinator has read them.
+                    text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+                    raise UsageError(f"{text}, {seen_by(self._order.worker, self._host)}") from error
             return self._reader
 
     def _settings_of(self, lease: Lease) -> Any:

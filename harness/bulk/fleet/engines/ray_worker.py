@@ -8,6 +8,7 @@ import socket
 import msgspec
 
 from harness.bulk.fleet.messages import Beat, Order, Reply, packed
+from harness.bulk.fleet.parts import seen_by
 from harness.bulk.fleet.range_worker import Worker
 from harness.client.errors import UsageError
 
@@ -35,11 +36,8 @@ class RayWorker:
             try:
                 os.chdir(self._order.folder)
             except OSError as error:
-                where = f"seen by worker {self._order.worker} on {socket.gethostname()}"
-                raise UsageError(
-                    f"{self._order.folder}: {error.strerror}, {where}; all workers need the input and the output on "
-                    "one file system that they share"
-                ) from error
+                where = seen_by(self._order.worker, socket.gethostname())
+                raise UsageError(f"{self._order.folder}: {error.strerror}, {where}") from error
             self._worker = Worker(self._order)
         return self._worker
 
