@@ -11,7 +11,7 @@ EXTRAS = dev,celery,zst,parquet,tokens,fit$(shell $(PYTHON) -c 'import sys; v = 
 # Compiled modules are kept in any case: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test unit lint style types rules collected bench docs clean
+.PHONY: demo test unit lint style types rules collected pytest bench docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -56,10 +56,13 @@ collected: $(TESTED)
 unit: $(TESTED)
 	$(BIN)/pytest tests/unit -q -m "not slow"
 
+# The types are checked beside the tests: these often wait, and leave a core idle.
 test: $(TESTED)
-	@$(MAKE) --no-print-directory -j2 types style rules collected
-	$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report= -q
+	@$(MAKE) --no-print-directory -j3 types style rules pytest
 	$(BIN)/coverage report --skip-covered --fail-under=95
+
+pytest: collected
+	$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report= -q
 
 bench: $(TESTED)
 	$(BIN)/python -W ignore -m tests.bench.clients --chart runs/bench/clients.png

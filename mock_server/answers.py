@@ -45,7 +45,7 @@ def tokens_in(text: str, *, special: bool) -> list[TokenOf]:
     return [(101, "[CLS]", True, None, None), *found, (102, "[SEP]", True, None, None)] if special else found
 
 
-def count_tokens(kind: str, inputs: tuple[Any, ...]) -> int:
+def count_tokens(inputs: tuple[Any, ...]) -> int:
     """Length of one input, special tokens included. Counts of short texts are cached."""
     characters = 0
     for part in inputs:

@@ -34,6 +34,7 @@ class Intercept:
         ]
         # bind() sets it before the first request.
         self.app: App = None  # type: ignore[assignment]
+        self._round = 0
         self.reset()
 
     def bind(self, app: App) -> None:
@@ -54,7 +55,7 @@ class Intercept:
         self.engine.reseed(self.seed)
         self.engine.speed = 1.0
         self.engine.pause(Pauses())
-        self._round = getattr(self, "_round", 0) + 1
+        self._round += 1
         self._overhead_jitter = self.profile.network.jitter.sampler(Random(f"{self.seed}/network"))
         self._draws = [Random(f"{self.seed}/fault/{index}") for index in range(len(self.faults))]
         if self.app is not None:

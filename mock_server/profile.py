@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from mock_server.growth import Growth, NoGrowth
+from harness.base import units
+from mock_server.growth import Growth, NoGrowth, Table
 from mock_server.jitter import Constant, Jitter
 
 Seconds = Annotated[float, Meta(ge=0.0, le=86400.0)]
@@ -39,7 +40,7 @@ class Service(Section, frozen=True):
     ] = "arrival"
 
     def __post_init__(self) -> None:
-        if self.growth_by == "running" and getattr(self.growth, "unit", "factor") == "seconds":
+        if self.growth_by == "running" and isinstance(self.growth, Table) and self.growth.unit == "seconds":
             raise ValueError("growth_by = 'running': needs a growth factor (for a table: unit = 'factor')")
 
 
@@ -160,14 +161,13 @@ class Profile(Section, frozen=True):
     def __post_init__(self) -> None:
         busy = sum((pause.end_s - pause.start_s) / pause.period_s for pause in self.pauses if pause.period_s)
         if busy >= 1:
-            raise ValueError(f"pauses: together they take {busy:.0%} of the time; must be < 100%")
+            raise ValueError(f"pauses: together they take {units.share(busy)} of the time; must be under 100 %")
 
 
 def scaled(value: Any, speed: float) -> Any:
     """The same settings with every time divided by `speed` and every rate multiplied; names give the units."""
-    own = getattr(value, "scaled", None)
-    if own is not None:
-        return own(speed)
+    if isinstance(value, Table):
+        return value.scaled(speed)
     if isinstance(value, tuple):
         return tuple(scaled(entry, speed) for entry in value)
     if not isinstance(value, msgspec.Struct):

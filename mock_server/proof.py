@@ -19,7 +19,7 @@ STATUS = {
     "refuted": "verified: REFUTED",
     "not established": "verified: not established",
 }
-"""Status of a proof, and what is shown."""
+"""Status of a proof -> its words."""
 
 
 VOID = "void"

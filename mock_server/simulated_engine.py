@@ -34,6 +34,7 @@ class SimulatedEngine:
         self.profile = profile
         self.speed = 1.0
         self.ready = True
+        self.failure = None
         self.running = 0
         # Tokens of the prompts and answers of all running sequences.
         self.context = 0
@@ -84,7 +85,7 @@ class SimulatedEngine:
 
     def count_tokens(self, kind: str, inputs: tuple[object, ...], /) -> int:
         """The number of words and punctuation marks; see `answers`."""
-        return answers.count_tokens(kind, inputs)
+        return answers.count_tokens(inputs)
 
     def is_long(self, kind: str, inputs: tuple[object, ...], /) -> bool:
         """Never: counting words is quick."""

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from harness.base import units
+
 Header = tuple[bytes, bytes]
 CLOSE: Header = (b"connection", b"close")
 
@@ -121,7 +123,7 @@ def broken(failure: BaseException) -> ApiError:
 
 def too_slow(timeout_s: float) -> ApiError:
     """The body did not arrive in time. The connection is closed because the rest of the body may still arrive."""
-    message = f"the body of the request was not complete after {timeout_s:g} s"
+    message = f"the body of the request was not complete after {units.seconds(timeout_s)}"
     return ApiError(408, message, code="body_timeout", type="timeout_error", headers=(CLOSE,))
 
 

@@ -263,6 +263,11 @@ class Engine(Protocol):
         """True if the engine accepts work; until then requests are refused with 503."""
         ...
 
+    @property
+    def failure(self) -> BaseException | None:
+        """Why it has stopped computing; None while it works."""
+        ...
+
     def open(self) -> None:
         """Called once on the running loop, before all other methods."""
         ...

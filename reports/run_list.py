@@ -40,6 +40,8 @@ def render(found: RunList, folder: Path, beside: Path) -> str:
         .get_template("runs.html.j2")
         .render(
             found=found,
+            # `.` and `..` name no folder to those who see the page elsewhere.
+            name=found.folder if folder.name not in {"", ".."} else str(folder.resolve()),
             heads=("run", *HEADS[3:]),
             runs=[_page_run(run, links) for run in found.runs],
             groups=_groups(found.trends, links),

@@ -49,9 +49,9 @@ def _cells(row: VerifiedRow) -> list[str]:
         show = units.share
         bounds = [f"{100 * row.floor:.1f} points", f"{100 * row.tolerance:.0f} points"]
     else:
-        error = "–" if row.error is None else f"{row.error:+.1%}"
+        error = "–" if row.error is None else units.change(row.error)
         show = units.rate if row.figure == "rate" else units.seconds
-        bounds = [f"{row.floor:.1%}", f"{row.tolerance:.0%}"]
+        bounds = [units.share(row.floor), units.share(row.tolerance)]
     values = ["–" if value is None else show(value) for value in (row.measured, row.played)]
     status = row.status + (f" (x {row.sensitivity:.3g})" if row.sensitivity else "")
     return [row.load, TITLES.get(row.figure, row.figure), *values, error, *bounds, status]

@@ -1,5 +1,5 @@
 """What holds for all tests: machines are shared, so no test fails for being slow once, and no test reads a self-test
-that the user of this machine has stored."""
+that the user of this machine has stored. Slow tests begin first."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.processes import uncovered_children
+from tests.shares import in_shares
 
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
+
+QUICK = {"unit", "contract"}
+"""Folders whose tests are quick unless they are marked as slow."""
 
 # Threads of several processes that wait for each other on two cores take two and a half times the CPU.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,8 +30,23 @@ atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """The processes of a test that is marked so are started without the measurement of coverage."""
-    if item.get_closest_marker("uncovered") is None:
+    """The coverage of the processes that a test starts is measured only where the test is marked so."""
+    if item.get_closest_marker("covered_processes") is not None:
         return (yield)
     with uncovered_children():
         return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers, each has files of slow tests, and runs them first."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    slow: dict[Path, list[pytest.Item]] = {}
+    quick = []
+    for item in items:
+        if item.get_closest_marker("slow") is not None or item.path.parent.name not in QUICK:
+            slow.setdefault(item.path, []).append(item)
+        else:
+            quick.append(item)
+    if workers > 1:
+        items[:] = in_shares(list(slow.values()), quick, workers)

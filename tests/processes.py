@@ -109,7 +109,7 @@ def uncovered_children() -> Iterator[None]:
 
 
 def paceline(
-    *arguments: str, cwd: Path, timeout_s: float = 90.0, covered: bool = True
+    *arguments: str, cwd: Path, timeout_s: float = 180.0, covered: bool = True
 ) -> subprocess.CompletedProcess[str]:
     """The command, run to its end."""
     environment = {**(os.environ if covered else without_coverage()), "PYTHONPATH": str(ROOT)}

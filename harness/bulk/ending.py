@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from harness.base import units
+from harness.bulk.row_items import BROKEN_FILE
 from harness.bulk.tally import RowCounts, as_builtins
-from harness.client.figures import counts_of
+from harness.client.figures import LayerCounts, counts_of
 from harness.client.gate.memory import LimitMemory
-from harness.client.stack import Built
 from harness.client.transport.open_files import explained
 from harness.measure.reduce.layer_figures import figures
 from harness.measure.result import LayerFigures
@@ -84,6 +84,11 @@ class EarlyEnd:
         self.because("disk", explained(error) or f"{what}: cannot be written: {error.strerror or error}")
 
     @property
+    def is_wish(self) -> bool:
+        """Whether nothing is wrong: someone wants the run to end."""
+        return self.reason is not None and self.reason[0] == "interrupted"
+
+    @property
     def is_of_output(self) -> bool:
         """Whether nothing more can be written."""
         return self.reason is not None and self.reason[0] in {"disk", "reader"}
@@ -110,16 +115,16 @@ def summary(
     return Summary(why is None, why, text, now, session, joined=_joined(counts, joined), layers=list(layers), **more)
 
 
-def layer_figures(built: Built, memory: LimitMemory | None) -> list[LayerFigures]:
+def layer_figures(layers: Sequence[LayerCounts], memory: LimitMemory | None) -> list[LayerFigures]:
     """Figures of layers, and of what limits learnt, which is saved first."""
     if memory is None:
-        return list(figures(counts_of(built)))
+        return list(figures(layers))
     memory.save()
-    return list(figures(counts_of([*built, ("remember", memory)])))
+    return list(figures([*layers, *counts_of([("remember", memory)])]))
 
 
 def _joined(counts: RowCounts, joined: RowCounts | None) -> dict[str, int] | None:
-    """What is in the output; None if that is all."""
+    """Counts of the lines in the output; None if all are in it."""
     if joined is None or (joined.ok, joined.dead_lines) == (counts.ok, counts.dead_lines):
         return None
     return {"answers": joined.ok, "dead_letters": joined.dead_lines}
@@ -131,6 +136,9 @@ def _too_many_dead(counts: RowCounts, errors_max: float) -> str:
         return "the input has no line to send"
     if not counts.ok:
         return "no line got an answer"
+    if broken := counts.dead.get(BROKEN_FILE):
+        files = "1 file breaks off or is" if broken == 1 else f"{broken} files break off or are"
+        return f"{files} damaged: rows after that place are missing; give the repaired files as INPUT of another run"
     if counts.dead_lines > errors_max * counts.settled:
         bound = f"{units.percent(errors_max)} (--errors-max)"
         return f"{counts.dead_lines} of {counts.settled} lines are dead letters, more than {bound}"

@@ -218,7 +218,7 @@ class BatchRows(Rows):
     def bad_line(self, ticket: Ticket, why: str) -> bytes:
         """The line of a malformed row, and the fields of a dead letter."""
         letter = msgspec.json.decode(super().bad_line(ticket, why), type=dict[str, msgspec.Raw])
-        return _dead(ticket, letter, "bad_line", why)
+        return _dead(ticket, letter, ticket.bad, why)
 
 
 def _head(ticket: Ticket) -> dict[str, Any]:

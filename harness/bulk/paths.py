@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -16,10 +16,14 @@ SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
 """Suffixes of the files that SQLite keeps beside a database."""
 
 
-def check_apart(settings: ProcessSettings, layers: Mapping[str, Mapping[str, Any]], table: str | None = None) -> None:
-    """Raise UsageError if two files of the run are one; links and standard streams are followed."""
-    named = [*_files(settings, layers), *([("the table", table)] if table is not None else [])]
-    files = [(what, path, _identity(what, path)) for what, path in named]
+def check_apart(
+    settings: ProcessSettings, layers: Mapping[str, Mapping[str, Any]], others: Sequence[tuple[str, str]] = ()
+) -> None:
+    """Raise UsageError if two files of the run are one; links and standard streams are followed.
+
+    `others` are roles and paths of files that the settings do not name.
+    """
+    files = [(what, path, _identity(what, path)) for what, path in (*_files(settings, layers), *others)]
     for folder in filter(os.path.isdir, settings.inputs):
         inside = os.path.realpath(folder)
         for what, path, _ in files[len(settings.inputs) :]:

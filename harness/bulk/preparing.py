@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from harness.bulk.part import Part
 from harness.bulk.row_items import Rows
 from harness.bulk.server_watch import Alive
 from harness.bulk.settings import ProcessSettings
-from harness.bulk.table_output import TableOutput, table_output
+from harness.bulk.table_output import TableOutput, with_lines
 from harness.client import stack
 from harness.client.errors import UsageError
 from harness.client.layer_settings import LayerSettings
@@ -37,16 +36,11 @@ class Prepared(NamedTuple):
 
 def prepared(settings: ProcessSettings, part: Part | None) -> Prepared:
     """The parts of a run, or of the run of one range. Raises UsageError."""
-    table = table_output(settings.output)
-    if table is not None and settings.output_format is not None:
-        raise UsageError(f"--output-format {settings.output_format}: is JSONL; {settings.output} would be a table")
-    if table is not None:
-        # Dead letters keep the name that belongs to the table.
-        settings = dataclasses.replace(settings, output=table.lines, dead_letter=settings.dead_letter_path)
+    settings, table = with_lines(settings)
     name, own_layers = stack.split(settings.strategy)
     strategy: Strategy = plugins.make("strategy", name) if part is None else part.strategy
     layers = settings.layers.around(stack.parse(own_layers))
-    paths.check_apart(settings, layers.named, None if table is None else table.path)
+    paths.check_apart(settings, layers.named, [] if table is None else [("the table", table.path)])
     if provides(strategy, BatchingStrategy) and strategy.size > settings.window:
         raise UsageError(f"--window {settings.window} must be at least the strategy's size of a batch")
     reader = _reader(settings) if part is None else part.reader

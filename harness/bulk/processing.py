@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, nullcontext
 from typing import Any
 
+from harness.base import units
 from harness.base.clock import clock
 from harness.bulk import resume, splitting, tally
 from harness.bulk.ending import EarlyEnd, Summary, layer_figures, summary
@@ -31,6 +32,7 @@ from harness.bulk.source import InputSource
 from harness.bulk.tally import ExchangeMeter, RowCounts
 from harness.client import stack
 from harness.client.errors import UsageError
+from harness.client.figures import counts_of
 from harness.client.gate.memory import LimitMemory, recalling
 from harness.client.protocols import endpoint_of
 from harness.client.redaction import one_line, shown
@@ -61,7 +63,7 @@ class Process:
         self._server = ServerWatch(settings.patience_s, alive, self._tickets, self._waiting, self._gone)
         self._store = Store(settings.output, settings.dead_letter_path, ordered, self._counted, lambda: self.waits_s)
         self._closing = AsyncExitStack()
-        self._built: stack.Built = []
+        self.built: stack.Built = []
         remember = settings.layers.remember
         self._memory = None if remember is None else LimitMemory(remember)
         self._intake: Intake | None = None
@@ -117,15 +119,7 @@ class Process:
         table = self._made.table
         if table is None:
             return await self._run()
-        if not (self.settings.resume or self.settings.overwrite):
-            table.check_free()
-        summary = await self._run()
-        try:
-            await table.finish(summary, self._tell)
-        except OSError as error:
-            self._end.broken(error)
-            return self._summary()
-        return summary
+        return await table.around(self._run, self.settings, self._tell)
 
     async def _run(self) -> Summary:
         part = self._part.range if self._part is not None else None
@@ -254,7 +248,7 @@ class Process:
                     return
 
     def _layers(self, send: Send) -> Send:
-        inner = compose(send, self._made.layers, self.settings.seed, self._closing, self._server_name, self._built)
+        inner = compose(send, self._made.layers, self.settings.seed, self._closing, self._server_name, self.built)
         assert self._meter is not None  # noqa: S101 - it is what `send` stands on
         return splitting.Split(entrance(inner, self._server, self._end, self._meter, self.counts))
 
@@ -267,7 +261,7 @@ class Process:
         self._tell("waiting", {"ok": self.counts.ok, "error": self._server.error})
 
     def _gone(self, seconds: float) -> None:
-        text = f"the server at {shown(self.settings.target or '')} has not answered for {seconds:.0f} s"
+        text = f"the server at {shown(self.settings.target or '')} has not answered for {units.seconds(seconds)}"
         self.stop("server", f"{text}: {one_line(self._server.error)}" if self._server.error else text)
         # Requests that wait for a slot would wait for the drain; none of them can be answered.
         self.cut()
@@ -306,7 +300,7 @@ class Process:
             self._before,
             self.settings.errors_max,
             empty=self._empty,
-            layers=layer_figures(self._built, self._memory),
+            layers=layer_figures(counts_of(self.built), self._memory),
             resumable=self._store.resumable,
             nothing_to_do=nothing_to_do,
         )

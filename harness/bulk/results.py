@@ -11,7 +11,7 @@ from typing import Any
 from harness.base import units
 from harness.bulk import tally
 from harness.bulk.intake import Intake
-from harness.bulk.row_items import BAD_LINE, DeadLetterReason, Rows, Ticket
+from harness.bulk.row_items import DeadLetterReason, Rows, Ticket
 from harness.bulk.saving import Store
 from harness.bulk.server_watch import ServerWatch
 from harness.bulk.settings import ProcessSettings
@@ -80,7 +80,7 @@ class Results:
         self._dead(
             ticket,
             self._rows.bad_line(ticket, why),
-            DeadLetterReason(BAD_LINE, ticket.origin, error=why, place=ticket.place),
+            DeadLetterReason(ticket.bad, ticket.origin, error=why, place=ticket.place),
         )
 
     def blank(self) -> None:

@@ -18,7 +18,8 @@ from harness.load.lines import BOM, LINE_MAX, LongLine
 from harness.load.mapped_fields import check_fields
 from harness.load.rows import RowReader
 
-BAD_LINE = "bad_line"
+BAD_LINE, LONG_LINE, BROKEN_FILE = "bad_line", "long_line", "broken_file"
+"""Classes of dead letters that were not sent: malformed, too long to be held, the place where a file breaks off."""
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -43,6 +44,8 @@ class Ticket(msgspec.Struct):
     not_before: float = 0.0
     # Number of times it was sent again after a successful probe.
     tries: int = 0
+    # Class of a line that cannot be sent.
+    bad: str = BAD_LINE
 
 
 class DeadLetterReason(msgspec.Struct):
@@ -118,6 +121,7 @@ class Rows:
         row: dict[str, Any] = {}
         try:
             if isinstance(raw, LongLine):
+                ticket.bad = LONG_LINE
                 raise ItemError(f"longer than {LINE_MAX} bytes")  # noqa: TRY301 - a line's faults end in one place
             if ticket.origin == 1:
                 raw = ticket.raw = raw.removeprefix(BOM)
@@ -135,6 +139,7 @@ class Rows:
             return Item(line, data_of(task, made), task, priority), ticket, ""
         except BadRowError as error:
             ticket.place, ticket.raw = error.place, error.raw
+            ticket.bad = BROKEN_FILE if error.ends_file else LONG_LINE if isinstance(error.raw, LongLine) else BAD_LINE
             return None, ticket, str(error)
         except ItemError as error:
             return None, ticket, str(self._reader.explained(error, row))
@@ -143,7 +148,7 @@ class Rows:
 
     @property
     def notes(self) -> list[str]:
-        """What is odd about the rows so far, for people."""
+        """Oddities of the rows so far, in words."""
         return []
 
     def is_header(self, line: int) -> bool:
@@ -197,7 +202,7 @@ class Rows:
 
     def bad_line(self, ticket: Ticket, why: str) -> bytes:
         """The dead letter of a malformed line."""
-        letter = {**_letter(ticket, BAD_LINE), "attempts": 0, "error": why}
+        letter = {**_letter(ticket, ticket.bad), "attempts": 0, "error": why}
         raw = ticket.raw
         if isinstance(raw, LongLine):
             letter |= {"raw": None, "raw_start": raw.head.decode(errors="replace"), "bytes": [raw.begin, raw.end]}
@@ -256,10 +261,19 @@ def _unwrap(letter: Mapping[str, Any], ticket: Ticket) -> dict[str, Any]:
         ticket.raw = _encode(row)
         return row
     raw = letter.get("raw")
+    if letter["class"] in _NOT_INSIDE:
+        ticket.bad = letter["class"]
+        raise ItemError(_NOT_INSIDE[letter["class"]])
     if not isinstance(raw, str):
         raise ItemError("a dead letter whose line cannot be read")
     ticket.raw = raw.encode()
     return msgspec.json.decode(raw, type=dict[str, Any])
+
+
+_NOT_INSIDE = {
+    LONG_LINE: "the line is too long for a dead letter, so it cannot be sent from there",
+    BROKEN_FILE: "the rows of a file that breaks off are not in a dead letter; give the repaired file as INPUT",
+}
 
 
 def _trimmed(raw: bytes | LongLine) -> bytes:

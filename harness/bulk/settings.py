@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from harness.base.options import REQUIRED, option
@@ -82,6 +83,8 @@ class ProcessSettings:
     seed: int = 1
 
     def __post_init__(self) -> None:
+        for path in (*self.inputs, self.output, self.dead_letter_path):
+            _check_is_path(path)
         between(self, 1, 10_000_000, "window")
         between(self, 0, 1, "errors_max")
         at_least(self, 1, "errors_least")
@@ -109,3 +112,12 @@ class ProcessSettings:
     def dead_letter_path(self) -> str:
         """File of the lines that got no answer."""
         return self.dead_letter or self.output + SUFFIX_DEAD
+
+
+def _check_is_path(path: str) -> None:
+    """Raise UsageError for an address of an object store."""
+    if found := re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
+        raise UsageError(
+            f"{path}: {found[0]} is not read or written; copy the input to a disk, or mount the bucket for reading. "
+            "Output and dead letters need a file system that can append"
+        )

@@ -232,7 +232,7 @@ class InputSource:
             part = self._part
             limits = None if part is None else FilePart(part.begin, part.end, part.file_line)
             if self._files:
-                yield from folder.pieces(self._files, self._rows.settings, limits)
+                yield from folder.pieces(self._files, self._rows.settings, limits, past_breaks=True)
             else:
                 yield from self._rows.pieces() if limits is None else self._rows.part_pieces(limits)
             return

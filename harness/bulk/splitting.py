@@ -5,6 +5,8 @@ Rules of this file
   2. One bad item of n costs at most 2 * log2(n) further requests, and no request is split into more than 2n - 1.
   3. If no item of `GIVE_UP` split requests in a row was good, the items are not the cause: requests are then kept
      whole, until one of several is answered.
+  4. A 500 may come from an item or from a broken server, and each further request is retried. So those that are
+     being split count for rule 3, too.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from harness.client.types import Attempt, Outcome, Request, Response, Result, Se
 
 FAULTS = frozenset({400, 413, 422, 424})
 """Statuses of a request that the server does not accept as it is; 424 is TEI's for one that its model fails on."""
+BROKEN = 500
 GIVE_UP = 3
 
 
@@ -32,25 +35,32 @@ def unwrapped(result: Result) -> Result:
 
 
 class Split:
-    """Outermost: what it sends passes all layers."""
+    """Outermost, so its requests pass all layers."""
 
     def __init__(self, inner: Send) -> None:
         self._inner = inner
         # Split requests in a row without a good item.
         self._in_vain = 0
+        # Requests that were split for a 500 since the last good answer.
+        self._broken = 0
 
     async def __call__(self, request: Request, /) -> Response:
         response = await self._inner(request)
         if len(request.items) == 1:
             return response
         if response.outcome is Outcome.ok:
-            self._in_vain = 0
+            self._in_vain = self._broken = 0
             return response
         if self._in_vain >= GIVE_UP or not _is_fault(response):
             return response
+        if response.status == BROKEN:
+            if self._broken >= GIVE_UP:
+                return response
+            self._broken += 1
         parts = await self._halves(request, response)
         good = any(part.outcome is Outcome.ok for part in parts)
         self._in_vain = 0 if good else self._in_vain + 1
+        self._broken = 0 if good else self._broken
         return _joined(parts)
 
     async def _halves(self, request: Request, failed: Response) -> list[Response]:
@@ -72,6 +82,8 @@ def _is_fault(response: Response) -> bool:
     """Whether an item may be the cause."""
     if response.outcome is Outcome.client_error:
         return response.status in FAULTS or 200 <= response.status < 300
+    if response.outcome is Outcome.server_error:
+        return response.status == BROKEN
     return response.outcome is Outcome.bad_response and 200 <= response.status < 300
 
 

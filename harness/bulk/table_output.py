@@ -13,21 +13,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import csv
+import dataclasses
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from harness.bulk.ending import Summary
+from harness.bulk.ending import EarlyEnd, Summary
 from harness.bulk.results import Tell
+from harness.bulk.settings import ProcessSettings
 from harness.client.errors import UsageError
 from harness.load.forms import check_ending
 from harness.load.lines import lines_of
 from harness.load.tables import pyarrow_for
 
+Run = Callable[[], Awaitable[Summary]]
+"""One session of a run."""
+SUFFIX_LINES = ".jsonl"
 GROUP_ROWS = 10_000
 _INT64 = 1 << 63
 _KINDS = {"int", "float", "str", "bool", "floats"}
@@ -39,7 +44,7 @@ class TableOutput:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.lines = path + ".jsonl"
+        self.lines = path + SUFFIX_LINES
         self._form = "parquet" if _ending(path) in {".parquet", ".pq"} else _ending(path)[1:]
         if self._form == "parquet":
             pyarrow_for(path)
@@ -48,6 +53,21 @@ class TableOutput:
         """Raise UsageError if the file is there already."""
         if os.path.exists(self.path):
             raise UsageError(f"{self.path}: exists already; --resume continues it, --overwrite starts over")
+
+    async def around(self, run: Run, settings: ProcessSettings, tell: Tell) -> Summary:
+        """A session that writes the lines, and the table after it. Raises UsageError as the session does."""
+        if not (settings.resume or settings.overwrite):
+            self.check_free()
+        summary = await run()
+        try:
+            await self.finish(summary, tell)
+        except OSError as error:
+            end = EarlyEnd(self.path)
+            end.broken(error)
+            why, text = end.reason or ("disk", "")
+            failed = {"complete": False, "passed": False, "nothing_to_do": False}
+            return msgspec.structs.replace(summary, stopped=why, text=text, **failed)
+        return summary
 
     async def finish(self, summary: Summary, tell: Tell) -> None:
         """After a session: make the table if all lines are done, or say where they are. Raises OSError."""
@@ -119,6 +139,17 @@ def table_output(path: str) -> TableOutput | None:
         raise UsageError(f"{path}: a table is written unpacked; name it {Path(unpacked).name}")
     check_ending(path, "written", "JSONL, CSV, TSV and Parquet")
     return None
+
+
+def with_lines(settings: ProcessSettings) -> tuple[ProcessSettings, TableOutput | None]:
+    """Settings whose output is lines, and the table to make from them. Raises UsageError for an ending as above."""
+    table = table_output(settings.output)
+    if table is None:
+        return settings, None
+    if settings.output_format is not None:
+        raise UsageError(f"--output-format {settings.output_format}: is JSONL; {settings.output} would be a table")
+    # Dead letters keep the name that belongs to the table.
+    return dataclasses.replace(settings, output=table.lines, dead_letter=settings.dead_letter_path), table
 
 
 def _ending(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.measure.capacity_result import CapacityResult, Probe
+from harness.measure.judge.capacity.answers import to_set
 from harness.measure.judge.capacity.wording import answer_lines, columns, row
 
 LEFT = (1, 5)
@@ -23,6 +24,8 @@ def show_capacity(found: CapacityResult, console: Any, brief: bool) -> None:
             if answer.by == by:
                 for line in answer_lines(answer):
                     console.print(Text(line, style="" if line.startswith(" ") else "bold"))
+                if advice := to_set(answer):
+                    console.print(Text(f"  {advice}.", style="bold"))
 
 
 def _table(heads: list[str], probes: list[Probe]) -> Any:

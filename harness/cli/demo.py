@@ -1,4 +1,4 @@
-"""`paceline demo`: the same clients on two embedded mock servers, one of which refuses what it cannot hold."""
+"""`paceline demo`: the same clients on two embedded mock servers, one of which refuses requests that it cannot hold."""
 
 from __future__ import annotations
 

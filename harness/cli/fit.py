@@ -25,7 +25,7 @@ def _options(function: Any) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="Write parameters and errors as JSON to stdout.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def command(as_json: bool, quiet: bool, **options: Any) -> int:
-    """Fit a profile of the mock to a real server, in at most five minutes, or those of --time.
+    """Fit a profile of the mock to a real server, in at most five minutes, or the time of --time.
 
     The server gets loads of known sizes over HTTP; its workers, batches, service times and bounds are worked out from
     the answers. `paceline verify` measures how well the profile plays the server. Exit codes: 0 written, 5 the server

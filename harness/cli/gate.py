@@ -25,6 +25,8 @@ HELP = {
     f"[default: {DEFAULT[0]}; of a trace {OF_TRACE[0]}].",
     "slo": 'Conditions for the candidate, such as "p99<500ms,errors<1%", for a backlog "service_p99<500ms"; each is a '
     "check of the gate, judged by its interval.",
+    "target": "URL of the candidate, a server that is running [default with --baseline DIR: an embedded mock].",
+    "server": "Profile of the embedded mock that is the candidate, or a TOML file.",
 }
 """What shared options mean in a gate."""
 

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import secrets
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,10 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from harness.cli.options import quoted
+from harness.client.errors import UsageError
 
 if TYPE_CHECKING:
+    from harness.live.address import Address
+    from harness.live.key import Key
+    from harness.live.live_server import LiveServer
     from harness.live.page_state import Board
-    from harness.live.server import LiveServer
     from harness.measure.reduce.summary import Observed
 
 Progress = Callable[[str, dict[str, Any]], None]
@@ -117,18 +121,20 @@ def live_view(given: str | None, quiet: bool, board: MakeBoard | None = None, po
         yield NoView()
         return
     from harness.live import address
+    from harness.live.key import VARIABLE
+    from harness.live.live_server import LiveServer
     from harness.live.run_board import RunBoard
-    from harness.live.server import LiveServer
     from reports.live_page import render
 
     where = address.parse(given)
-    sock = address.listening(where)
+    sock, key = _listening(where)
     run = secrets.token_hex(8)
     made = (board or RunBoard)(run, _title(), "paceline " + quoted(sys.argv[1:]))
-    server = LiveServer(sock, where.host, made, render, run, stop_main_thread)
+    server = LiveServer(sock, where.host, made, render, run, stop_main_thread, key)
     server.start(polite)
     far = None if address.is_loopback(sock) else address.far_url_of(sock)
-    view = LiveView(server, list(_lines(address.url_of(sock), far, quiet)))
+    asks = f"; a browser asks for the key in {VARIABLE}, as the password" if key is not None else ""
+    view = LiveView(server, [] if quiet else [_where(address.url_of(sock), far) + asks])
     try:
         yield view
     except KeyboardInterrupt:
@@ -145,15 +151,23 @@ def stop_main_thread() -> None:
         signal.pthread_kill(main, signal.SIGTERM)
 
 
-def _lines(url: str, far: str | None, quiet: bool) -> Iterator[str]:
-    """Where the page is. A warning is shown also by a quiet command."""
-    if not quiet:
-        yield f"live page: {url} (for Prometheus: {url}metrics)"
-    if far is not None:
-        yield (
-            f"warning: the live page is open to the network: anyone who reaches {far} can read it and stop the run; "
-            "--live PORT keeps it on this machine"
-        )
+def _listening(where: Address) -> tuple[socket.socket, Key | None]:
+    """A socket that listens there, and the key that it needs. Raises UsageError."""
+    from harness.live import address
+    from harness.live.key import key_of_environment
+
+    sock = address.listening(where)
+    try:
+        return sock, key_of_environment(f"{where.host}:{where.port}", needed=not address.is_loopback(sock))
+    except UsageError:
+        sock.close()
+        raise
+
+
+def _where(url: str, far: str | None) -> str:
+    """Where the page is."""
+    elsewhere = f", from other machines {far}" if far is not None else ""
+    return f"live page: {url}{elsewhere} (for Prometheus: {far or url}metrics)"
 
 
 def _title() -> str:

@@ -167,7 +167,7 @@ def _crashed(error: Exception) -> int:
 
 def _keep_secrets(arguments: list[str]) -> None:
     """Keep secrets out of all output: keys from the environment and passwords in URLs."""
-    keep(os.environ.get("PACELINE_TARGET_KEY"), os.environ.get("PACELINE_API_KEY"))
+    keep(*(os.environ.get(f"PACELINE_{name}_KEY") for name in ("TARGET", "API", "LIVE")))
     keep_from_texts(arguments)
 
 

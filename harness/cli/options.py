@@ -39,7 +39,7 @@ def shared(function: Callable[..., Any]) -> Callable[..., Any]:
     from harness.client.prompt_settings import PromptSettings
     from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.settings import RunSettings
-    from harness.live.settings import LiveSettings
+    from harness.live.live_settings import LiveSettings
 
     for option in reversed(_OUTPUT):
         function = option(function)
@@ -66,13 +66,13 @@ def replaying_at_rates(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def drawn_from_trace(options: dict[str, Any]) -> dict[str, Any]:
-    """The options with those of a trace that each rate sets; each rate sets the length of what is drawn, too."""
+    """The options with those of a trace that each rate sets; each rate sets the length of drawn blocks, too."""
     return {**options, **SET_BY_RATE, "trace_bootstrap_s": 1.0 if options["trace"] is not None else None}
 
 
 def with_sessions(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of the scenario sessions."""
-    from harness.load.sessions.settings import SessionSettings
+    from harness.load.sessions.session_settings import SessionSettings
 
     return options_of(SessionSettings)(function)
 
@@ -154,7 +154,7 @@ def settings_of(
     from harness.client.transport.choice import AIOHTTP, chosen, note_of
     from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.settings import RunSettings
-    from harness.load.sessions.settings import SessionSettings
+    from harness.load.sessions.session_settings import SessionSettings
 
     _check_one_server()
     given, default, proxy = options.get("transport"), transport or AIOHTTP, bool(options.get("proxy"))

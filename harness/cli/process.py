@@ -20,7 +20,7 @@ from harness.client.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.bulk import ProcessSettings, Summary
-    from harness.bulk.fleet.settings import FleetSettings
+    from harness.bulk.fleet.fleet_settings import FleetSettings
     from harness.cli.live import View
     from harness.cli.process_show import Show
 
@@ -38,11 +38,11 @@ class Session(Protocol):
 def _options(function: Any) -> Any:
     """Add the options of the command."""
     from harness.bulk import ProcessSettings
-    from harness.bulk.fleet.settings import FleetSettings
+    from harness.bulk.fleet.fleet_settings import FleetSettings
     from harness.client.input_settings import InputSettings
     from harness.client.layer_settings import LayerSettings
     from harness.client.transport.connection_settings import ConnectionSettings
-    from harness.live.settings import LiveSettings
+    from harness.live.live_settings import LiveSettings
 
     classes = (ProcessSettings, FleetSettings, InputSettings, ConnectionSettings, LiveSettings)
     return options_of(*classes, defaults={"target": REQUIRED})(layer_options(function, LayerSettings, retries=3))
@@ -70,6 +70,7 @@ class _WithStatus(Command):
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @_options
 @click.option("--cache", metavar="FILE", help="File that stores answers for later calls (the layer cache).")
+@click.option("--events", metavar="FILE", help="File to which progress is appended, one JSON object a line.")
 @click.option("--json", "as_json", is_flag=True, help="Write a summary as JSON to stdout.")
 @click.option("--quiet", is_flag=True, help="Print only what went wrong.")
 def command(inputs: tuple[str, ...], **options: Any) -> int:
@@ -86,11 +87,11 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
     zcat in.gz | paceline process - --output out.jsonl.zst --target URL --task similarity -s queue-stream:concurrency=50
 
     \b
-    Exit codes: 0 all lines done; 1 too many dead letters, or no answer at all; 2 usage;
+    Exit codes: 0 all lines done; 1 too many dead letters, no answer at all, or a file that breaks off; 2 usage;
     5 stopped before the end (Ctrl-C, server gone, disk full): --resume continues.
     """
+    from harness.bulk.fleet.fleet_settings import FleetSettings
     from harness.bulk.fleet.parts import in_folder, list_in
-    from harness.bulk.fleet.settings import FleetSettings
     from harness.cli.live import live_view
     from harness.cli.process_show import Show
     from harness.live.process_board import ProcessBoard
@@ -107,7 +108,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
     # The senders are in this process, so the page has the same priority.
     with live_view(options["live"], options["quiet"], ProcessBoard, polite=False) as live:
         show = Show(settings, quiet=options["quiet"])
-        summary = _played(settings, fleet, show, live)
+        summary = _played(settings, fleet, show, live, options["events"])
         where = "" if settings.output == "-" else f"answers: {Path(settings.output).absolute()}"
         live.over("the processing is over", where)
     show.end(summary, sys.argv[1:])
@@ -137,8 +138,12 @@ def _settings(options: dict[str, Any]) -> ProcessSettings:
     )
 
 
-def _played(settings: ProcessSettings, fleet: FleetSettings, show: Show, live: View) -> Summary:
-    """Run the session, with its events on the terminal and the live page."""
+def _played(
+    settings: ProcessSettings, fleet: FleetSettings, show: Show, live: View, events: str | None = None
+) -> Summary:
+    """Run the session, with its events on the terminal, on the live page and in a file."""
+    import msgspec
+
     from harness.bulk.tally import as_builtins
     from harness.experiment.event_loop import new_event_loop
 
@@ -146,10 +151,19 @@ def _played(settings: ProcessSettings, fleet: FleetSettings, show: Show, live: V
         # The counts go on changing while the page reads them.
         return {**facts, "counts": as_builtins(facts["counts"])} if "counts" in facts else facts
 
+    tell, log = live.beside(show, plain), None
+    if events is not None:
+        from harness.cli.process_events import EventLog
+
+        log = EventLog(events, settings, show.say)
+        tell = log.beside(tell)
     with show, asyncio.Runner(loop_factory=new_event_loop) as runner:
-        summary = runner.run(_run(settings, fleet, live.beside(show, plain)))
+        summary = runner.run(_run(settings, fleet, tell))
     end = {"passed": summary.passed, "stopped": summary.stopped, "text": summary.text}
     live.tell("summary", {**end, "counts": summary.counts})
+    if log is not None:
+        log("summary", msgspec.to_builtins(summary))
+        log.close()
     return summary
 
 
@@ -159,7 +173,7 @@ def _session(settings: ProcessSettings, fleet: FleetSettings, show: Any) -> Sess
         from harness.bulk import Process
 
         return Process(settings, tell=show)
-    from harness.bulk.fleet.engines.engine import engine_of
+    from harness.bulk.fleet.engines.worker_engine import engine_of
     from harness.bulk.fleet.fleet import Fleet
 
     engine = engine_of(fleet.engine or "local", fleet.ray_address, settings.output)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 EVERY_S = 10.0
 # Kinds of dead letters that fail again as long as the line is the same.
 _SAME_AGAIN = ("bad_line", "client_error")
+_NOT_INSIDE = {
+    "long_line": "lines that are too long are not in it: cut them out of the input at the bytes that it names",
+    "broken_file": "files that break off are not in it: give the repaired files as INPUT",
+}
 
 
 class Show(Display):
@@ -149,12 +153,16 @@ def same_command(arguments: list[str], option: str) -> str:
 
 def again(dead: Mapping[str, int]) -> str:
     """What to do with dead letters; some kinds fail again as long as they are the same."""
-    wrong = [kind for kind in dead if kind in _SAME_AGAIN]
-    if not wrong:
-        return "as INPUT they are sent again"
-    if len(wrong) == len(dead):
+    inside = [kind for kind in dead if kind not in _NOT_INSIDE]
+    wrong = [kind for kind in inside if kind in _SAME_AGAIN]
+    said = [text for kind, text in _NOT_INSIDE.items() if kind in dead]
+    if wrong and len(wrong) == len(dead):
         return "correct them first; as INPUT they are sent again"
-    return f"as INPUT they are sent again; correct those of {' and '.join(wrong)} first"
+    if inside:
+        they = "the others" if said else "they"
+        those = f"; correct those of {' and '.join(wrong)} first" if wrong else ""
+        said.append(f"as INPUT {they} are sent again{those}")
+    return "; ".join(said)
 
 
 def reasons(counts: dict[str, Any]) -> Iterator[str]:
@@ -178,12 +186,21 @@ def about(facts: Mapping[str, Any]) -> str:
 def _facts(facts: dict[str, Any]) -> str:
     counts = facts["counts"]
     parts = [units.rate(facts["rate_per_s"]), f"{facts['in_flight']:,} in flight", f"{counts.dead_lines:,} dead"]
+    if "workers" in facts:
+        parts.append(_workers(facts["workers"]))
     if counts.failed_attempts:
         cost = counts.failed_exchange_s / counts.exchange_s if counts.exchange_s else 0.0
         parts.append(
             f"retries {units.share(counts.failed_attempts / counts.attempts)} of calls, {units.share(cost)} of time"
         )
     return "  ".join(parts)
+
+
+def _workers(workers: list[dict[str, Any]]) -> str:
+    """How many there are, and which of them are slow."""
+    slow = [worker["worker"] for worker in workers if worker["straggler"]]
+    named = f" (slow: {', '.join(slow[:3])}{' and more' if len(slow) > 3 else ''})" if slow else ""
+    return f"{_many(len(workers), 'worker')}{named}"
 
 
 def _left(facts: dict[str, Any]) -> str:

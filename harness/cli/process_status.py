@@ -14,7 +14,7 @@ from harness.cli.streams import check_json_output
 from harness.client.redaction import redact
 
 if TYPE_CHECKING:
-    from harness.bulk.fleet.status import RunStatus
+    from harness.bulk.fleet.fleet_status import RunStatus
 
 
 @click.command("status", cls=Command)
@@ -31,8 +31,8 @@ def command(output: str, as_json: bool) -> int:
     """
     import msgspec
 
+    from harness.bulk.fleet.fleet_status import status_of
     from harness.bulk.fleet.parts import in_folder, list_in
-    from harness.bulk.fleet.status import status_of
 
     check_json_output(as_json)
     found = status_of(list_in(output) if in_folder(output) else output)

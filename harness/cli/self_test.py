@@ -24,7 +24,7 @@ def _options(function: Any) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="Write the figures as JSON.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def command(as_json: bool, quiet: bool, **options: Any) -> int:
-    """Measure this machine and this client against servers of known times, in about half a minute.
+    """Measure this machine and this client against servers of known times, in about forty seconds.
 
     The last line is the verdict. The figures are kept in ~/.local/state/paceline/self-test, by machine and version, and
     later runs are compared with them. Exit codes: 0 fit, 4 not fit.
@@ -75,8 +75,10 @@ def show(found: SelfTest) -> None:
     """The figures, the table of a full self-test, every reason, and the verdict on this machine."""
     from harness.measure.judge.self_test_words import advice, markdown, rows
 
-    for name, value in rows(found):
-        click.echo(f"{name:<32} {value}")
+    shown = list(rows(found))
+    width = max(len(name) for name, _ in shown)
+    for name, value in shown:
+        click.echo(f"{name:<{width}}  {value}")
     if found.table:
         click.echo("\nError of p50 and p99, measured minus injected (in brackets: the mean injected time):\n")
         click.echo(f"{markdown(found.table)}\n")

@@ -32,6 +32,33 @@ class Usage(msgspec.Struct, frozen=True):
     reasoning_tokens: int | None = None
 
 
+def consistent(usage: Usage) -> Usage:
+    """The counts, without those that are larger than the count of which they are a part."""
+    cached, reasoning = usage.cached_tokens, usage.reasoning_tokens
+    if cached is not None and usage.prompt_tokens is not None and cached > usage.prompt_tokens:
+        cached = None
+    if reasoning is not None and usage.completion_tokens is not None and reasoning > usage.completion_tokens:
+        reasoning = None
+    if (cached, reasoning) == (usage.cached_tokens, usage.reasoning_tokens):
+        return usage
+    return Usage(usage.prompt_tokens, usage.completion_tokens, cached, reasoning)
+
+
+def later(usage: Usage | None, before: Usage | None) -> Usage | None:
+    """The counts of a stream after an event: each is the last one that an event had."""
+    if usage is None or before is None:
+        return usage or before
+    counts = [getattr(usage, name) for name in Usage.__struct_fields__]
+    if None not in counts:
+        return usage
+    return Usage(
+        *(
+            getattr(before, name) if new is None else new
+            for name, new in zip(Usage.__struct_fields__, counts, strict=True)
+        )
+    )
+
+
 def summed(counts: Iterable[Usage | None]) -> Usage | None:
     """The counts of several answers together; a count that one of them lacks is None."""
     known = [usage for usage in counts if usage is not None]

@@ -22,7 +22,3 @@ class Bound(enum.IntEnum):
     pace = 3, "the limit's pace after refusals"
     pause = 4, "a pause: the server accepted nothing, or asked for it"
     quota = 5, "a quota that the server reported"
-
-
-OWN = frozenset({Bound.maximum, Bound.pace, Bound.pause, Bound.quota})
-"""Bounds that say nothing about how many the server can work on."""

@@ -46,8 +46,8 @@ class ConversationTask(Task, Protocol):
         """The text of synthetic data as an answer, for a history that nobody has generated."""
         ...
 
-    def heard(self, events: Sequence[bytes], /) -> Any:
-        """The answer as far as these events of a stream carry it, for a client that stops listening."""
+    def partial_answer(self, events: Sequence[bytes], /) -> Any:
+        """The answer in the events so far, for a stream that the client cancels."""
         ...
 
 

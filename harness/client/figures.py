@@ -11,8 +11,8 @@ Rules of this file
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -43,6 +43,31 @@ class Ratio(msgspec.Struct, frozen=True):
         return upper_bound(int(part), int(whole)) if self.upper else part / whole
 
 
+@runtime_checkable
+class CountingLayer(Protocol):
+    """A layer whose figures appear in the result of a run.
+
+    Name -> count or sum since the layer was built; a name that ends in `_s` is a time in seconds.
+    """
+
+    def figures(self) -> Mapping[str, float]: ...
+
+
+@runtime_checkable
+class RatioLayer(Protocol):
+    """A `CountingLayer` that declares shares of its figures, as `Ratio`."""
+
+    @property
+    def ratios(self) -> Sequence[Ratio]: ...
+
+
+@runtime_checkable
+class FaultyLayer(Protocol):
+    """A `CountingLayer` that says why it could not do its work."""
+
+    def faults(self) -> Sequence[str]: ...
+
+
 class LayerCounts(msgspec.Struct, frozen=True):
     """The figures of one layer, or of all layers of one name."""
 
@@ -55,10 +80,9 @@ class LayerCounts(msgspec.Struct, frozen=True):
 def counts_of(layers: Iterable[tuple[str, object]]) -> list[LayerCounts]:
     """The present figures of these layers, by name; layers without `figures()` are left out.
 
-    `figures()` gives name -> count or sum since the layer was built; a name that ends in `_s` is a time in seconds.
-    Two more members are optional: `faults()`, a sequence of texts, and `ratios`, a sequence of `Ratio`.
+    A layer has figures if it is a `CountingLayer`; ratios and faults if it is a `RatioLayer` and a `FaultyLayer`.
     """
-    return summed(_read(name, layer) for name, layer in layers if callable(getattr(layer, "figures", None)))
+    return summed(_read(name, layer) for name, layer in layers if isinstance(layer, CountingLayer))
 
 
 def summed(parts: Iterable[LayerCounts]) -> list[LayerCounts]:
@@ -79,7 +103,7 @@ def _sum(name: str, parts: list[LayerCounts]) -> LayerCounts:
     return LayerCounts(name, figures, list(ratios.values()), list(faults)[:FAULTS_MAX])
 
 
-def _read(name: str, layer: Any) -> LayerCounts:
+def _read(name: str, layer: CountingLayer) -> LayerCounts:
     try:
         figures = {_words(str(key), NAME_MAX): _number(value) for key, value in dict(layer.figures()).items()}
         ratios, faults = _ratios(layer), _faults(layer)
@@ -91,14 +115,13 @@ def _read(name: str, layer: Any) -> LayerCounts:
     return LayerCounts(name, known, ratios, faults[-FAULTS_MAX:])
 
 
-def _ratios(layer: Any) -> list[Ratio]:
-    given = list(getattr(layer, "ratios", ()))[:FIGURES_MAX]
+def _ratios(layer: object) -> list[Ratio]:
+    given = list(layer.ratios)[:FIGURES_MAX] if isinstance(layer, RatioLayer) else []
     return [msgspec.convert(msgspec.to_builtins(ratio), Ratio) for ratio in given]
 
 
-def _faults(layer: Any) -> list[str]:
-    faults = getattr(layer, "faults", None)
-    given = faults() if callable(faults) else []
+def _faults(layer: object) -> list[str]:
+    given = layer.faults() if isinstance(layer, FaultyLayer) else []
     return [_words(str(fault)) for fault in ([given] if isinstance(given, str) else given)]
 
 

@@ -270,6 +270,13 @@ def gate_of(send: object) -> Gate | None:
 
 
 @runtime_checkable
+class PlacedLayer(Protocol):
+    """A layer that says where it stands: the lowest number is outermost. A class without it is outermost."""
+
+    place: float
+
+
+@runtime_checkable
 class Closable(Protocol):
     """A layer or an embedding that holds files or connections."""
 

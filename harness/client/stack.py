@@ -22,7 +22,7 @@ from typing import Any
 from harness import plugins
 from harness.client.errors import UsageError
 from harness.client.layer_settings import LayerSettings, NamedLayers
-from harness.client.protocols import Closable, gate_of
+from harness.client.protocols import Closable, PlacedLayer, gate_of
 from harness.client.types import Request, Response, Send
 
 OUTERMOST = 0
@@ -115,7 +115,8 @@ def build(
 
 def place(name: str) -> Any:
     """The place of a layer: a number, the lowest outermost; raises UsageError for anything else."""
-    found = getattr(plugins.load("layer", name), "place", OUTERMOST)
+    layer: object = plugins.load("layer", name)
+    found = layer.place if isinstance(layer, PlacedLayer) else OUTERMOST
     if not isinstance(found, (int, float)) or isinstance(found, bool) or not math.isfinite(found):
         raise UsageError(f"layer {name}: place={found!r} must be a number")
     return found

@@ -9,7 +9,7 @@ from harness.base.clock import clock
 from harness.client.protocols import Gate
 from harness.client.types import Outcome, Response
 from harness.load.feed import Feed
-from harness.load.sessions.feed import SessionFeed
+from harness.load.sessions.session_feed import SessionFeed
 from harness.load.timer import Alarm
 from harness.load.workloads.jsonl import Jsonl
 

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from harness import plugins
+from harness.base import units
 from harness.base.quantity import AUTO, NONE
 from harness.client import stack
 from harness.client.checks import flags_between
@@ -139,9 +140,8 @@ def _warmup_s(settings: RunSettings, load: Named, duration_s: float) -> float | 
     if load.name == BACKLOG:
         raise UsageError(f"--warmup {settings.warmup:g}: a backlog is one job, and all of it counts; choose a --load")
     if not 0 <= settings.warmup <= duration_s / 2:
-        raise UsageError(
-            f"--warmup {settings.warmup:g}: must be between 0 and half of the arrivals ({duration_s / 2:g} s)"
-        )
+        most = units.seconds(duration_s / 2)
+        raise UsageError(f"--warmup {settings.warmup:g}: must be between 0 and half of the arrivals ({most})")
     return settings.warmup
 
 

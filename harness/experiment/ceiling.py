@@ -20,7 +20,7 @@ from harness.experiment import target as targets
 from harness.experiment.child_process import play
 from harness.experiment.spec import CaseSpec
 from harness.load.schedule import BACKLOG
-from harness.measure.record.plan import Transport
+from harness.measure.record.plan import Transport, transport_name
 from harness.measure.record.recorder import slug
 from harness.measure.record.rows_file import read
 from harness.measure.result import Named
@@ -43,11 +43,11 @@ def ceilings(
     folder.mkdir(parents=True, exist_ok=True)
     with targets.embedded("null", log=folder / "mock_server.log") as target:
         for transport in sorted(used):
-            progress("calibrating", {"transport": transport})
+            progress("calibrating", {"transport": transport_name(transport)})
             rate = _ceiling(cases[0], transport, target.url, folder)
             if rate is not None:
                 found[transport] = rate
-    progress("calibrated", {"ceilings": found})
+    progress("calibrated", {"ceilings": {transport_name(name): rate for name, rate in found.items()}})
     return found
 
 

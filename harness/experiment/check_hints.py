@@ -27,7 +27,7 @@ def hints(
     elif response.status not in request.answered:
         made = _model(task, response.status, error) or _status(task, request, to, response)
     else:
-        made = _answer(task, outcome, document)
+        made = _answer(task, document)
     return [*made, *_general(request, response, document)] or [
         "Compare the request and the answer above with your API's documentation."
     ]
@@ -112,7 +112,7 @@ def _has_key(request: Request, to: Access) -> bool:
     return any(SECRET_NAME.search(name) for name in [*to.headers, *(request.headers or {})])
 
 
-def _answer(task: Task, outcome: Outcome, document: Any) -> list[str]:
+def _answer(task: Task, document: Any) -> list[str]:
     """The status was a success, and the body is not the answer."""
     if not isinstance(task, Http):
         return (

@@ -29,11 +29,11 @@ from harness.experiment.server_command import started
 from harness.experiment.settings import RunSettings
 from harness.measure.gate_result import Gate, encode
 from harness.measure.judge.compared_figures import named
-from harness.measure.judge.conditions import Finished, obstacles
+from harness.measure.judge.conditions import Finished, obstacles, other_transports
 from harness.measure.judge.gate import judge
 from harness.measure.judge.gate_capacity import with_capacity
 from harness.measure.record.plan import PLAN_FILE
-from harness.measure.reduce.finished import read_finished
+from harness.measure.reduce.finished import read_finished, to_be_played
 from harness.measure.reduce.summary import summarize_run
 from harness.measure.result import encode as encode_run
 
@@ -128,6 +128,7 @@ def against_run(wanted: GateSettings, run: Run, backend: Backend, baseline: Fini
     with ExitStack() as stack:
         stack.callback(run.release)
         _check_cases(wanted, baseline, run)
+        _check_comparable(wanted, baseline, to_be_played(run.plan))
         side = Side(run, stack.enter_context(opened(run, backend, _of_side(run, progress))))
 
         def judged(confirmed_from: int | None = None) -> Gate:
@@ -138,7 +139,7 @@ def against_run(wanted: GateSettings, run: Run, backend: Backend, baseline: Fini
                 if not side.play(number):
                     return False
                 if number == 0:
-                    # As early as there is something to compare.
+                    # Again, because made-up prompts are calibrated with the server.
                     _check_comparable(wanted, baseline, side.finished())
             return True
 
@@ -157,10 +158,14 @@ def _check_cases(wanted: GateSettings, baseline: Finished, run: Run) -> None:
 
 def _check_comparable(wanted: GateSettings, baseline: Finished, candidate: Finished) -> None:
     if found := obstacles(baseline, candidate):
-        first = found[0]
+        said = "; ".join(f"{one.label} is {one.before} there and {one.after} here" for one in found)
         raise UsageError(
-            f"--baseline {wanted.baseline} cannot be compared: {first.label} is {first.before} there and "
-            f"{first.after} here. Give this command the load of the baseline"
+            f"--baseline {wanted.baseline} cannot be compared: {said}. Give this command the load of the baseline"
+        )
+    for other in other_transports(baseline.result, candidate.result):
+        raise UsageError(
+            f"--baseline {wanted.baseline} cannot be compared: {other.label} is {other.before} there and "
+            f"{other.after} here. Add --transport {other.before}"
         )
 
 

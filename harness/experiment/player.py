@@ -24,16 +24,16 @@ from harness.client.figures import LayerCounts, counts_of, summed
 from harness.client.gate.memory import LimitMemory, recalling
 from harness.client.gate.observer import watching
 from harness.client.limits.fixed import Fixed
-from harness.client.protocols import Gate, TellingGate, gate_of
+from harness.client.protocols import Gate, TellingGate, gate_of, provides
 from harness.client.redaction import redact
 from harness.client.stack import Built, compose
 from harness.client.types import Item, Outcome, Request, Response, Send, Strategy
 from harness.experiment.application import ClientApplication, not_sent
 from harness.experiment.spec import Trial
 from harness.load.feed import Feed, Source
-from harness.load.sessions.feed import SessionFeed
+from harness.load.sessions.session_feed import SessionFeed
 from harness.load.timer import Alarm
-from harness.load.traces.prompts import TracePrompts
+from harness.load.traces.trace_prompts import TracePrompts
 from harness.load.workloads.prompts import Prompts
 from harness.measure.record.recorder import Recorder
 from harness.measure.record.rows_file import End
@@ -257,7 +257,7 @@ class Player(ABC):
         """A row of the timeline."""
         flight, limit = self._in_flight(recorder)
         for gate in self._gates:
-            if isinstance(gate, TellingGate) and not isinstance(gate.limit, Fixed):
+            if not isinstance(gate.limit, Fixed) and provides(gate, TellingGate):
                 recorder.decisions.note_bound(self.elapsed_s, gate.bound)
         recorder.tick(
             t=self.elapsed_s,

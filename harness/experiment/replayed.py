@@ -16,9 +16,9 @@ from harness.client.trace_settings import BLOCK_TOKENS, LENGTH_MAX_S, SPEED_MAX,
 from harness.experiment.settings import RunSettings
 from harness.load.pacers.replay import Replay
 from harness.load.tokenizer import words_of
-from harness.load.traces.playing import Played
-from harness.load.traces.prompts import befores, roots
+from harness.load.traces.played_trace import Played
 from harness.load.traces.reading import Rows
+from harness.load.traces.trace_prompts import befores, roots
 from harness.measure.prompt_result import PromptPlan
 from harness.measure.trace_result import TraceFacts
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.base import units
 from harness.client.errors import UsageError
 from harness.client.redaction import redact
 from harness.client.transport.server import check_answers
@@ -71,7 +72,9 @@ def _wait(option: str, process: subprocess.Popen[bytes], url: str, log: Path, ti
             return check_answers(url)
         except UsageError:
             if time.monotonic() > deadline:
-                raise UsageError(f"{option}: no answer at {url} within {timeout_s:g} s{_last_line(log)}") from None
+                raise UsageError(
+                    f"{option}: no answer at {url} within {units.seconds(timeout_s)}{_last_line(log)}"
+                ) from None
         time.sleep(_POLL_S)
 
 

@@ -15,8 +15,8 @@ from harness.experiment.spec import CaseSpec
 from harness.load.pacers.poisson import Poisson
 from harness.load.schedule import SESSIONS, check
 from harness.load.sessions.load import Sessions
-from harness.load.sessions.plan import SessionLoad
-from harness.load.sessions.settings import SessionSettings
+from harness.load.sessions.session_plan import SessionLoad
+from harness.load.sessions.session_settings import SessionSettings
 from harness.measure.result import Named
 
 

@@ -14,7 +14,7 @@ from harness.client.prompt_settings import PromptSettings
 from harness.client.trace_settings import TraceSettings
 from harness.client.transport.choice import TRANSPORT_HELP, TRANSPORTS
 from harness.client.transport.connection_settings import ConnectionSettings
-from harness.load.sessions.settings import SessionSettings
+from harness.load.sessions.session_settings import SessionSettings
 from harness.measure.precision_result import PrecisionPlan
 from harness.measure.record.plan import DEFAULT_SEED
 

@@ -17,8 +17,8 @@ from harness.load.feed import MadeUp, Mix, Source
 from harness.load.pacers.replay import Replay
 from harness.load.schedule import SESSIONS, Schedule, compute
 from harness.load.sessions.load import Sessions, sessions_of
-from harness.load.traces.prompts import TracePrompts, befores
-from harness.load.traces.turns import Turns
+from harness.load.traces.closed_turns import Turns
+from harness.load.traces.trace_prompts import TracePrompts, befores
 from harness.load.workloads.jsonl import Jsonl
 from harness.load.workloads.prompts import Prompts
 from harness.load.workloads.synthetic import Synthetic

@@ -12,7 +12,6 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from harness.client.errors import UsageError
@@ -29,7 +28,7 @@ _MOST_SEEN = 2**63
 
 @dataclass
 class RunningTarget:
-    """A server under test; `with` stops what it started."""
+    """A server under test; `with` stops its process."""
 
     url: str
     profile: str | None = None
@@ -45,9 +44,7 @@ class RunningTarget:
     def __enter__(self) -> RunningTarget:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property

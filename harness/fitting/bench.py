@@ -23,9 +23,9 @@ from harness.experiment.simulate.case import play
 from harness.experiment.simulate.compare import MockInProcess, VirtualTime
 from harness.experiment.spec import CaseSpec, Trial
 from harness.experiment.target import RunningTarget
-from harness.fitting.loads import Lengths, Load
+from harness.fitting.fit_loads import Lengths, Load
+from harness.fitting.request_shapes import Shape, shapes
 from harness.fitting.seen import Seen
-from harness.fitting.shapes import Shape, shapes
 from harness.measure.judge.codes import CODES
 from harness.measure.record.files import find_case
 from harness.measure.record.rows_file import read
@@ -134,7 +134,7 @@ class Bench:
 
         return float(np.median(self._session.server.ask(some)))
 
-    def waits_told(self, lengths: Lengths, count: int) -> list[float | None]:
+    def retry_after_s(self, lengths: Lengths, count: int) -> list[float | None]:
         """Retry-After of the requests that are refused when so many are sent at once; None: refused without one."""
         case = Load("refusals", lengths, 1).case(self._run.settings, self._scenario)
         task, made = case.build_mix().tasks[0], case.build_source(case.build_strategy()).synthetic

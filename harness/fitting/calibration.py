@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from harness.base import units
 from harness.client.transport.open_files import limits
 from harness.experiment.file_limit import RESERVE
 from harness.fitting.bench import Batch, Bench, Policy
-from harness.fitting.loads import Lengths, Load
+from harness.fitting.fit_loads import Lengths, Load
 from harness.fitting.seen import Floats, Seen
 from harness.measure.result import Reason
 
@@ -73,7 +74,7 @@ class Plan:
 
 @dataclass
 class Calibration:
-    """What was seen, and what is wrong with it."""
+    """The records of a calibration, and its problems."""
 
     plan: Plan
     idle: Seen | None = None
@@ -86,7 +87,7 @@ class Calibration:
     batches: dict[str, list[Batch]] = field(default_factory=dict)
     policy: Policy | None = None  # of a server that reports it
     # Retry-After of refusals, as far as they had one.
-    waits_told: list[float | None] = field(default_factory=list)
+    retry_after_s: list[float | None] = field(default_factory=list)
     queue_s: float = 0.0  # of a request alone, as the server says
     settled: bool = False
     problems: list[Reason] = field(default_factory=list)
@@ -188,7 +189,7 @@ class Calibrating:
         if not self._failed() and (refused or found.burst.refused.any()):
             found.arrivals = self._arrivals()
             self._say("Retry-After of refusals")
-            found.waits_told = self._bench.waits_told(plan.mixed, len(found.burst))
+            found.retry_after_s = self._bench.retry_after_s(plan.mixed, len(found.burst))
         return not self._failed()
 
     def _failed(self) -> bool:
@@ -222,7 +223,7 @@ class Calibrating:
         answered = max(self._rate(seen.before_refusals()) for seen in self._found.all)
         # A server may refuse the first request of each load.
         rate = 1.5 * (answered or max(self._rate(seen) for seen in self._found.all))
-        load = Load(f"arrivals at {rate:.3g}/s", self._plan.mixed, rate_per_s=rate, seconds=self._plan.level_s)
+        load = Load(f"arrivals at {units.rate(rate)}", self._plan.mixed, rate_per_s=rate, seconds=self._plan.level_s)
         return self._played_well(load)
 
     @staticmethod
@@ -248,7 +249,7 @@ class Calibrating:
             if turn and self._left_s() < load.seconds:
                 break
             seconds = self._seconds(load) if counts else load.seconds
-            self._say(f"{name}, up to {seconds:.3g} s")
+            self._say(f"{name}, up to {units.seconds(seconds)}")
             seen, reasons = self._timed(replace(load, name=name, seconds=seconds))
             if counts and (batches := self._bench.batches() if self._white_box else []):
                 self._found.batches[name] = batches

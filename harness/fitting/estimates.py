@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 
 from harness.fitting import white_box
+from harness.fitting.batch_units import Structure, Units, grouped, padded, units_of
 from harness.fitting.calibration import Calibration
+from harness.fitting.fitted_parameters import SURE, Estimate, Fit, Fixed, batch_estimates, bound_estimates
 from harness.fitting.generation import stream_law, streaming_at_once
 from harness.fitting.inversion import Law, law, waiting
-from harness.fitting.parameters import SURE, Estimate, Fit, Fixed, batch_estimates, bound_estimates
-from harness.fitting.refusals import Refusals, refusals, with_waits
+from harness.fitting.refusal_bounds import Refusals, refusals, with_waits
 from harness.fitting.residuals import cv_of, jitter_of
 from harness.fitting.seen import Floats, Seen
-from harness.fitting.units import Structure, Units, grouped, padded, units_of
 
 PADS = (1, 8, 16, 32, 64)
 WORKERS_MAX = 64
@@ -47,7 +47,7 @@ def fits(calibration: Calibration, tolerance_s: float, fixed: Fixed | None = Non
     """
     assert calibration.burst is not None  # noqa: S101 - a calibration has one
     bounds = refusals(calibration.burst, calibration.arrivals, [one for one in calibration.all if one.concurrency])
-    bounds = with_waits(bounds, calibration.waits_told)
+    bounds = with_waits(bounds, calibration.retry_after_s)
     # The first is the idle load, without which there is no fit.
     loads = [seen for seen in (_usable(one) for one in calibration.all) if len(seen) >= LONE_MIN]
     if loads[0].shapes[0].output:
@@ -111,16 +111,15 @@ def _whole(structure: Structure, loads: Sequence[Seen], bounds: Refusals, tolera
 
 
 def with_alternatives(found: Fit, others: Sequence[Structure]) -> Fit:
-    """The fit with the other structures that explain the records as well."""
-    made = replace(found, alternatives=tuple(others))
+    """The fit; its estimates name the other structures that explain the records as well."""
     if found.law is None or not others:
-        return made
+        return found
     note = "the records fit as well with " + others[0].text
     estimates = tuple(
         replace(one, note=one.note or note) if one.name in ("workers", "batch_max_items") else one
-        for one in made.estimates
+        for one in found.estimates
     )
-    return replace(made, estimates=estimates)
+    return replace(found, estimates=estimates)
 
 
 def _residuals(found: Law, loads: Sequence[Seen], structure: Structure, tolerance_s: float) -> Floats:

@@ -1,13 +1,14 @@
-"""A fit in words: its parameters, what is not determined, and its errors on the loads of the calibration."""
+"""A fit in words: its parameters, the undetermined ones, and its errors on the loads of the calibration."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from harness.base import units
 from harness.fitting.calibration import AGREE, WARM_WINDOWS_MAX
-from harness.fitting.figures import Figures, relative
+from harness.fitting.fitted_parameters import Estimate
 from harness.fitting.fitter import Fitted
-from harness.fitting.parameters import Estimate
+from harness.fitting.load_figures import Figures, relative
 
 COLUMNS = (
     ("rate", "rate"),
@@ -19,8 +20,8 @@ COLUMNS = (
 )
 
 UNSETTLED = (
-    f"the median latencies of three windows in succession differed by more than {AGREE:.0%}, in {WARM_WINDOWS_MAX} "
-    "windows; the server may still change"
+    f"the median latencies of three windows in succession differed by more than {units.share(AGREE)}, "
+    f"in {WARM_WINDOWS_MAX} windows; the server may still change"
 )
 
 
@@ -36,8 +37,8 @@ def table(found: Fitted) -> str:
         cells = "".join(f"{_percent(_error(pair, name)):>9}" for name, _ in shown)
         lines.append(f"{pair[0]:28}{cells}")
     lines.append(
-        f"loss {found.loss:.1%} (root mean square of these errors; below 2 % is good), "
-        f"drift of the server {found.calibration.drift:+.1%}"
+        f"loss {units.share(found.loss)} (root mean square of these errors; below 2 % is good), "
+        f"drift of the server {units.change(found.calibration.drift)}"
     )
     if not found.calibration.settled:
         lines.append(f"the warm-up did not settle: {UNSETTLED}")
@@ -49,9 +50,9 @@ def table(found: Fitted) -> str:
 
 def _line(one: Estimate) -> str:
     seconds = one.name.endswith("_s") and one.name != "rate_per_s"
-    value = f"{one.value * 1e3:.4g} ms" if seconds else f"{one.value:.4g}"
-    error = "" if one.error is None else f" +- {one.error * (1e3 if seconds else 1):.2g}"
-    return f"  {one.name:26} {value}{error}" + (f"   NOT DETERMINED: {one.note}" if one.note else "")
+    words = units.seconds if seconds else units.significant
+    error = "" if one.error is None else f" ±{words(one.error)}"
+    return f"  {one.name:26} {words(one.value)}{error}" + (f"   NOT DETERMINED: {one.note}" if one.note else "")
 
 
 def _error(pair: tuple[str, Figures, Figures], name: str) -> float | None:
@@ -59,7 +60,7 @@ def _error(pair: tuple[str, Figures, Figures], name: str) -> float | None:
 
 
 def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:+.1%}"
+    return "" if value is None else units.change(value)
 
 
 def as_data(found: Fitted) -> dict[str, Any]:

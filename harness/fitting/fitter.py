@@ -26,12 +26,12 @@ from harness.experiment.run import ChildProcesses
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Virtual, bench
 from harness.fitting.calibration import Calibrating, Calibration, Plan
+from harness.fitting.candidates import Search
 from harness.fitting.estimates import fits
-from harness.fitting.figures import Figures, loss
-from harness.fitting.loads import Lengths, Load
-from harness.fitting.parameters import Estimate, Fit, Fixed
+from harness.fitting.fit_loads import Lengths, Load
+from harness.fitting.fitted_parameters import Estimate, Fit, Fixed
+from harness.fitting.load_figures import Figures, loss
 from harness.fitting.profile_file import profile_of, with_proof
-from harness.fitting.search import Search
 from harness.fitting.seen import Seen
 from harness.fitting.suitability import Pairs, Stops, changes, failures, stalls, unexplained, unmeasured
 from mock_server.profile import Profile
@@ -51,7 +51,7 @@ _OWN_S = 6.0
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What is fitted, and how long it may take."""
+    """The server to fit, and how long it may take."""
 
     out: Path = option(REQUIRED, "File of the fitted profile.", kind=Path, metavar="FILE.toml")
     target: str | None = option(None, "Server to fit.", metavar="URL")
@@ -148,7 +148,7 @@ class Fitted:
     searched: bool = True
 
 
-class NotFitted(Exception):  # noqa: N818 - it says what is the case
+class NotFitted(Exception):  # noqa: N818 - a finding, not a fault
     """The server cannot be fitted; the message is one line."""
 
 

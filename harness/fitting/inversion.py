@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.fitting.batch_units import Structure, Units, padded
 from harness.fitting.seen import Floats
-from harness.fitting.units import Structure, Units, padded
 
 TERMS = ("base_s", "per_item_s", "per_token_s", "per_square_s", "overhead_s", "linger_s")
 _ROUNDS = 12

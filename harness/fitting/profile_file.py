@@ -10,7 +10,7 @@ import msgspec
 
 from harness.base.files import write_atomically
 from harness.client.errors import UsageError
-from harness.fitting.parameters import Fit
+from harness.fitting.fitted_parameters import Fit
 from mock_server.profile import Capacity, Generation, Limits, Network, Profile, Service
 from mock_server.proof import VOID, digest
 
@@ -137,7 +137,7 @@ def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]
 
 
 def _known(values: dict[str, Any]) -> dict[str, Any]:
-    """Without what is not set: TOML has no null."""
+    """Without unset values: TOML has no null."""
     return {name: value for name, value in values.items() if value is not None}
 
 

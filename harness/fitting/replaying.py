@@ -10,8 +10,8 @@ from pathlib import Path
 from harness.experiment.prepare import prepare
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Virtual, bench
-from harness.fitting.figures import Figures, figures
-from harness.fitting.loads import Load
+from harness.fitting.fit_loads import Load
+from harness.fitting.load_figures import Figures, figures
 from harness.fitting.profile_file import write
 from harness.fitting.seen import Seen
 from mock_server.profile import Profile

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.fitting.shapes import Shape
+from harness.fitting.request_shapes import Shape
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]

@@ -10,7 +10,7 @@ import numpy as np
 from harness.base import units
 from harness.fitting.calibration import DRIFT_MAX, FAILURES_MAX, LEVELS, Calibration
 from harness.fitting.estimates import LONE_MIN
-from harness.fitting.figures import Figures, figures, relative, steadiness
+from harness.fitting.load_figures import Figures, figures, relative, steadiness
 from harness.fitting.replaying import played
 from harness.fitting.seen import Floats, Seen
 from mock_server.profile import Profile
@@ -36,12 +36,12 @@ def failures(calibration: Calibration) -> str | None:
     """Requests that failed in another way than by a refusal, or lone ones that were all refused."""
     for seen in calibration.all:
         if seen.failed > FAILURES_MAX:
-            return f"{seen.failed:.0%} of the requests of the load '{seen.name}' failed"
+            return f"{units.share(seen.failed)} of the requests of the load '{seen.name}' failed"
     idle = calibration.idle
     if idle is not None and idle.ok.sum() < LONE_MIN:
         return (
-            f"{idle.refused.mean():.0%} of the requests of the load '{idle.name}' were refused, and {idle.ok.sum()} "
-            f"answered; at least {LONE_MIN} answers to lone requests are needed"
+            f"{units.share(idle.refused.mean())} of the requests of the load '{idle.name}' were refused, and "
+            f"{idle.ok.sum()} answered; at least {LONE_MIN} answers to lone requests are needed"
         )
     return None
 
@@ -52,7 +52,8 @@ def changes(calibration: Calibration) -> list[str]:
     if abs(drift) <= max(DRIFT_MAX, 2.5 * calibration.drift_noise):
         return []
     which = "slower" if drift > 0 else "faster"
-    return [f"it became {abs(drift):.1%} {which} during the calibration; at most {DRIFT_MAX:.0%} is allowed"]
+    became = f"it became {units.share(abs(drift))} {which} during the calibration"
+    return [f"{became}; at most {units.share(DRIFT_MAX)} is allowed"]
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class Stops:
             return ""
         times = "once" if self.count == 1 else f"{self.count} times"
         return (
-            f"it answered nothing for up to {units.seconds(self.longest_s)}, {times}, {self.share:.1%} of the time, "
-            "with requests in flight"
+            f"it answered nothing for up to {units.seconds(self.longest_s)}, {times}, {units.share(self.share)} of the "
+            "time, with requests in flight"
         )
 
 
@@ -90,7 +91,7 @@ def stalls(calibration: Calibration, profile: Profile, task: str, seed: int) -> 
     share = steadiness(seen)
     if share >= STALLED or steadiness(again) <= (1 + share) / 2:
         return [], stops
-    fewer = f"{1 - share:.0%} fewer requests for a while, as with a stall or a change of its size"
+    fewer = f"{units.share(1 - share)} fewer requests for a while, as with a stall or a change of its size"
     return [f"it did not work steadily: under '{seen.name}' it answered {fewer}"], stops
 
 
@@ -119,9 +120,9 @@ def unexplained(calibration: Calibration, pairs: Pairs, lost: float) -> list[str
     error = relative(worst[1], worst[2], "rate") or 0.0
     if abs(error) > max(RATE_ERROR_MAX, floor):
         more = "more" if error > 0 else "less"
-        best = f"under '{worst[0]}' the best one answers {abs(error):.0%} {more} than the server"
+        best = f"under '{worst[0]}' the best one answers {units.share(abs(error))} {more} than the server"
     elif lost > max(LOSS_MAX, floor):
-        best = f"the error of the best one is {lost:.0%}, over {LOSS_MAX:.0%}"
+        best = f"the error of the best one is {units.share(lost)}, over {units.share(LOSS_MAX)}"
     else:
         return []
     return [f"no set of parameters explains all loads: {best}"]

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.fitting.figures import NAMES, Figures, relative
+from harness.base import units
+from harness.fitting.load_figures import NAMES, Figures, relative
 from harness.measure.verification_result import VerifiedRow as Row
 from harness.measure.verification_result import VerifiedStatus as Status
 
@@ -151,11 +152,11 @@ def _why_open(decisive: Sequence[Row], total: int) -> str:
         )
     return (
         f"the server differs from itself too much for {len(decisive)} of {total} rows: {TITLES[worst.figure]} "
-        f"under {worst.load} by {worst.floor:.1%}, with a tolerance of {worst.tolerance:.0%}. Verify it on a "
-        "quiet machine, or for longer"
+        f"under {worst.load} by {units.share(worst.floor)}, with a tolerance of {units.share(worst.tolerance)}. "
+        "Verify it on a quiet machine, or for longer"
     )
 
 
 def _said(row: Row) -> str:
-    shown = f"{(row.error or 0) * 100:+.1f} points" if row.figure == "refused" else f"{row.error or 0:+.1%}"
-    return f"{TITLES[row.figure]} under {row.load}: {shown}, floor {row.floor:.1%}"
+    shown = f"{(row.error or 0) * 100:+.1f} points" if row.figure == "refused" else units.change(row.error or 0)
+    return f"{TITLES[row.figure]} under {row.load}: {shown}, floor {units.share(row.floor)}"

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from harness.base import units
 from harness.base.options import REQUIRED, option
 from harness.base.quantity import duration_s
 from harness.client.errors import UsageError
@@ -25,9 +26,9 @@ from harness.experiment.run import ChildProcesses
 from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Bench, Virtual, bench
 from harness.fitting.calibration import FAILURES_MAX
-from harness.fitting.figures import figures, scatter
+from harness.fitting.fit_loads import Lengths, Load
 from harness.fitting.fitter import LENGTHS, bounds_of, streaming
-from harness.fitting.loads import Lengths, Load
+from harness.fitting.load_figures import figures, scatter
 from harness.fitting.replaying import played
 from harness.fitting.seen import Seen
 from harness.fitting.verdicts import LoadPair, rows, verdict
@@ -100,7 +101,7 @@ class Verified:
     failed: tuple[str, ...] = ()
 
 
-class NotVerified(Exception):  # noqa: N818 - it says what is the case
+class NotVerified(Exception):  # noqa: N818 - a finding, not a fault
     """The server fails, so there is nothing to compare; the message is one line."""
 
 
@@ -215,7 +216,7 @@ def _answered(seen: Seen, name: str) -> Seen:
     """The load, if the server answers at all. Raises NotVerified."""
     if seen.failed > _FAILS:
         which = "server" if name == "real" else "mock of the profile"
-        raise NotVerified(f"the {which} failed {seen.failed:.0%} of the requests of the load '{seen.name}'")
+        raise NotVerified(f"the {which} failed {units.share(seen.failed)} of the requests of the load '{seen.name}'")
     return seen
 
 
@@ -225,7 +226,7 @@ def _played_well(server: Bench, planned: Load) -> tuple[Seen, list[str]]:
     if reasons:
         again = replace(planned, name=f"{planned.name}, again")
         seen, reasons = server.play(again)
-    failures = [f"{seen.failed:.0%} of the requests failed"] if seen.failed > FAILURES_MAX else []
+    failures = [f"{units.share(seen.failed)} of the requests failed"] if seen.failed > FAILURES_MAX else []
     return seen, [*failures, *(reason.text for reason in reasons)]
 
 

@@ -22,7 +22,7 @@ from harness.load.lines import LINE_MAX, LongLine
 if TYPE_CHECKING:
     from harness.load.rows import FilePart
 
-_AT, _BAD = "\0at", "\0bad row"
+_AT, _BAD, _BROKEN = "\0at", "\0bad row", "\0broken file"
 _ENDS = 4096
 # Bytes that are read to estimate the number of rows, of all files together.
 _COUNTED = 32 * 1024 * 1024
@@ -56,16 +56,18 @@ class Placed(NamedTuple):
 class BadRowError(ItemError):
     """A row that could not be read, with its place and bytes."""
 
-    def __init__(self, reason: str, place: Place, raw: bytes | LongLine) -> None:
+    def __init__(self, reason: str, place: Place, raw: bytes | LongLine, ends_file: bool = False) -> None:
         super().__init__(reason)
         self.place = place
         self.raw = raw
+        # The rest of its file cannot be read.
+        self.ends_file = ends_file
 
 
 def files_of(path: str, more: Sequence[str] = ()) -> list[InputFile]:
     """The files of a folder by name, without hidden ones; or all of a list, with those of its folders.
 
-    Raises UsageError for a folder without a file, for what is no file, and for a file that is given twice.
+    Raises UsageError for a folder without a file, for a path that is no file, and for a file that is given twice.
     """
     if not more:
         return _inside(path, "")
@@ -115,13 +117,16 @@ def plain(settings: InputSettings) -> InputSettings:
     return InputSettings(settings.input_format, settings.delimiter, settings.encoding)
 
 
-def pieces(files: Sequence[InputFile], settings: InputSettings, part: FilePart | None = None) -> Iterator[bytes]:
+def pieces(
+    files: Sequence[InputFile], settings: InputSettings, part: FilePart | None = None, past_breaks: bool = False
+) -> Iterator[bytes]:
     """Every row as a line of JSON, with the name of its `file`; one without an `id` gets FILE:LINE.
 
-    With `part` only those rows of each file.
+    With `part` only those rows of each file. With `past_breaks` the place where a file breaks off is a bad row, and the
+    next file follows; else UsageError is raised.
     """
     for file in files:
-        for number, row in _rows(file, settings, part):
+        for number, row in _rows_past(file, settings, part) if past_breaks else _rows(file, settings, part):
             made = row if _BAD in row else {"file": file.name, "id": f"{file.name}:{number}", **row}
             yield _head(Place(file.name, number))[:-1] + b"," + _encode(made)[1:] + b"\n"
 
@@ -136,7 +141,7 @@ def placed(row: dict[str, Any], raw: bytes) -> Placed:
     if _BAD in row:
         held = base64.b64decode(row["raw"])
         bytes_ = LongLine(held, *row["bytes"]) if "bytes" in row else held
-        raise BadRowError(f"{place.file}, line {place.line}: {row[_BAD]}", place, bytes_)
+        raise BadRowError(f"{place.file}, line {place.line}: {row[_BAD]}", place, bytes_, _BROKEN in row)
     return Placed(row, place, b"{" + raw[len(_head(place)) :])
 
 
@@ -154,6 +159,16 @@ def _rows(file: InputFile, settings: InputSettings, part: FilePart | None) -> It
             yield number, {name: value for name, value in reader.row(raw).items() if name not in (_AT, _BAD)}
         except (ItemError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             yield number, {_BAD: str(error), "raw": base64.b64encode(raw).decode()}
+
+
+def _rows_past(file: InputFile, settings: InputSettings, part: FilePart | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows, and a bad one at the place where the file breaks off."""
+    number = 0 if part is None else part.line - 1
+    try:
+        for number, row in _rows(file, settings, part):
+            yield number, row
+    except UsageError as error:
+        yield number + 1, {_BAD: str(error), _BROKEN: True, "raw": ""}
 
 
 def rows_expected(files: Sequence[InputFile], settings: InputSettings) -> int | None:

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, Protocol, runtime_checkable
 
 from harness import plugins
+from harness.base import units
 from harness.client.errors import UsageError
 from harness.client.protocols import provides
 
@@ -30,6 +31,13 @@ class Recorded(Protocol):
     def fingerprint(self, count: int, rng: Random) -> bytes:
         """Digest of what the first `count` arrivals carry."""
         ...
+
+
+@runtime_checkable
+class SelfEnding(Protocol):
+    """A pacer whose arrivals may end before the duration."""
+
+    ends_itself: bool
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ def compute(kind: str, settings: Mapping[str, Any], duration_s: float, items: in
     identity = json.dumps([kind, dict(settings), items, seed], sort_keys=True, default=str).encode()
     if pacer is None:
         return Schedule(kind, None, hashlib.sha256(identity).hexdigest())
-    offsets, cut = array("d"), getattr(pacer, "ends_itself", False)
+    offsets, cut = array("d"), provides(pacer, SelfEnding) and pacer.ends_itself
     for due_s in pacer.arrivals(duration_s, Random(seed)):
         if items is not None and len(offsets) >= items:
             cut = True
@@ -77,7 +85,7 @@ def compute(kind: str, settings: Mapping[str, Any], duration_s: float, items: in
             raise UsageError(f"the load has more than {ARRIVALS_MAX:,} arrivals: lower --rate or --duration")
         offsets.append(due_s)
     if not offsets:
-        raise UsageError(f"load {kind}: no arrival in {duration_s:g} s; raise --rate or --duration")
+        raise UsageError(f"load {kind}: no arrival in {units.seconds(duration_s)}; raise --rate or --duration")
     span_s = _span_s(offsets, duration_s) if cut else duration_s
     carried = pacer.fingerprint(len(offsets), Random(seed)) if provides(pacer, Recorded) else b""
     return Schedule(kind, offsets, hashlib.sha256(identity + offsets.tobytes() + carried).hexdigest(), span_s)

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from harness.base import units
+
 TEXT_MAX = 8 * 1024 * 1024
 """Characters of a text, as of a line of input."""
 WIDTH_MAX = 10_000
@@ -96,7 +98,7 @@ class Budget:
         if self._written > WRITTEN_MAX:
             raise ValueError(f"it writes more than {WRITTEN_MAX} characters")
         if time.monotonic() > self._end:
-            raise ValueError(f"it did not end within {TIME_MAX_S:g} s")
+            raise ValueError(f"it did not end within {units.seconds(TIME_MAX_S)}")
 
     def steps(self, values: Iterable[Any], written: int) -> Iterator[Any]:
         """The values of a loop, whose body writes so many characters of its own."""

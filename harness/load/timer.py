@@ -10,7 +10,6 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 
 from harness.base.clock import Clock, clock
 from harness.base.timerfd import TimerFd
@@ -58,9 +57,7 @@ class Alarm:
                 self._timer = timer
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._timer is not None:
             asyncio.get_running_loop().remove_reader(self._timer.fd)
             self._timer.close()

@@ -1,4 +1,4 @@
-"""What a capacity search was asked, and what it answered: parts of plan.json and of result.json."""
+"""The questions and answers of a capacity search: parts of plan.json and of result.json."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENDED: dict[str, str] = {
     "budget": "the budget of probes or seconds was spent first",
     "stopped": "the run was stopped before the end of the search",
 }
-"""How a search ended, and what it means."""
+"""How a search ended, and the meaning of that."""
 
 
 class CapacityPlan(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 SCHEMA_VERSION = 1
@@ -14,6 +16,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     """Injected and measured quantiles of one figure, and what disturbed client and mock meanwhile."""
 
     name: str  # the law, or the strategy with its settings
+    transport: str | None = None  # that measured a law
     injected_p50_s: float
     injected_p99_s: float | None = None  # null: not compared
     n: int = 0
@@ -110,16 +113,28 @@ class KnownMachine(msgspec.Struct, frozen=True):
 
     measured_on: str  # the date
     ceilings_per_s: dict[str, float] = {}  # one process, by transport
-    errors_s: dict[str, dict[str, float]] = {}  # figure -> percentile -> largest absolute error
+    errors_s: dict[str, dict[str, float]] = {}  # figure -> percentile -> largest absolute error of all transports
     mock_ceiling_per_s: float | None = None
+    transport_errors_s: dict[str, dict[str, dict[str, float]]] = {}  # the same for each transport alone
+
+    def errors_of(self, transport: str) -> dict[str, dict[str, float]]:
+        """The errors of a transport; where it was not measured, the largest of all."""
+        return self.transport_errors_s.get(transport, self.errors_s)
 
 
 def known(found: SelfTest, measured_on: str) -> KnownMachine:
     """What later runs need."""
+    transports = {law.transport for law in found.laws if law.transport is not None}
+    of_each = {name: _largest([law for law in found.laws if law.transport == name]) for name in sorted(transports)}
+    ceilings = {name: ceiling.rate_per_s for name, ceiling in found.ceilings.items()}
+    return KnownMachine(measured_on, ceilings, _largest(found.laws), found.mock_ceiling_per_s, of_each)
+
+
+def _largest(laws: Iterable[Compared]) -> dict[str, dict[str, float]]:
+    """The largest absolute error of each figure and percentile."""
     errors: dict[str, dict[str, float]] = {}
-    for law in found.laws:
+    for law in laws:
         of = errors.setdefault(law.figure, {})
         for name, error, _ in law.errors_s:
             of[name] = max(of.get(name, 0.0), abs(error))
-    ceilings = {name: ceiling.rate_per_s for name, ceiling in found.ceilings.items()}
-    return KnownMachine(measured_on, ceilings, errors, found.mock_ceiling_per_s)
+    return errors

@@ -1,4 +1,4 @@
-"""A replayed trace in plan and result: what it holds, and what was changed about it."""
+"""A replayed trace in plan and result: its size, and the changes made to it."""
 
 from __future__ import annotations
 

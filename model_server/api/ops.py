@@ -62,9 +62,8 @@ async def health(app: App, exchange: Exchange, body: None) -> Reply:
 async def ready(app: App, exchange: Exchange, body: None) -> Reply:
     if app.draining:
         raise draining()
-    failure = getattr(app.engine, "failure", None)
-    if failure is not None:
-        raise broken(failure)
+    if app.engine.failure is not None:
+        raise broken(app.engine.failure)
     if not app.engine.ready:
         raise starting()
     if app.jobs is not None and app.jobs.problem is not None:

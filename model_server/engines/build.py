@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from harness.base import units
 from model_server.engines.settings import EngineError, EngineSettings, Source
 from model_server.engines.tasks import TASKS
 
@@ -78,5 +79,5 @@ def _load(
             shared[key] = random_weights.build(source, dtype, device, seed)
         else:
             shared[key] = loading.load(source, dtype, device)
-        progress(f"loaded {source.name} in {time.monotonic() - began:.1f} s")
+        progress(f"loaded {source.name} in {units.seconds(time.monotonic() - began)}")
     return shared[key]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from harness.base import units
 from model_server.engines.decoding import Decoder
 from model_server.engines.encoding import Encoder
 from model_server.engines.served import Served
@@ -158,7 +159,7 @@ class TorchEngine:
             shapes += warm_decoder(self.decoder, settings.running_max, settings.warm_s / parts)
         found = [overhead_tokens(served) for served in self.served.values()]
         self.overhead_tokens = min(found, default=0.0)
-        self._progress(f"warmed {shapes} shapes in {time.monotonic() - began:.1f} s")
+        self._progress(f"warmed {shapes} shapes in {units.seconds(time.monotonic() - began)}")
 
     def _ended(self, error: BaseException) -> None:
         """The thread has ended, so nothing can be computed: notify the server, which ends too."""

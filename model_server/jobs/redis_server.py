@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from model_server.jobs.job import JobsError
 
@@ -96,9 +95,7 @@ class RedisServer:
                 raise RedisError(f"{self._binary} did not start: {said[-1] if said else 'its log is empty'}")
             time.sleep(0.01)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:

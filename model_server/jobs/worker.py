@@ -60,9 +60,8 @@ class Runtime:
     async def _open(self, url: str) -> RedisStore:
         self._app.open()
         while not self._app.engine.ready:
-            failure = getattr(self._app.engine, "failure", None)
-            if failure is not None:
-                raise failure
+            if self._app.engine.failure is not None:
+                raise self._app.engine.failure
             await asyncio.sleep(0.05)
         return RedisStore(url, self._settings)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from harness.base import units
 from model_server.errors import ApiError, full
 
 UNKNOWN_WAIT_S = 1.0
@@ -73,7 +74,8 @@ class Admission:
         if limits.wait_max_s < math.inf:
             wait_s = self.rate.wait_s(max(0, waiting), workers)
             if wait_s > limits.wait_max_s:
-                raise self._full(f"the wait would be {wait_s:.3g} s, over {limits.wait_max_s:g} s", workers)
+                most = units.seconds(limits.wait_max_s)
+                raise self._full(f"the wait would be {units.seconds(wait_s)}, over {most}", workers)
         self.waiting += items
 
     def add_tokens(self, tokens: int, workers: int) -> None:

@@ -1,9 +1,9 @@
-"""The error of a schema that cannot be met, and the bounds of schemas and of what is made for them."""
+"""The error of a schema that cannot be met, and the bounds of schemas and of the values made for them."""
 
 from __future__ import annotations
 
 DEPTH_MAX = 32
-"""Levels of values within each other, in the schema and in what is made for it."""
+"""Levels of values within each other, in the schema and in its values."""
 DEPTH_LEAN = 5
 """From this level on, optional properties and items are left out, so that a schema that refers to itself ends."""
 SCHEMAS_MAX = 5_000
@@ -29,7 +29,7 @@ class SchemaError(ValueError):
 
 
 class Budget:
-    """What is left of a bound; `what` names its unit."""
+    """The rest of a bound; `what` names its unit."""
 
     def __init__(self, most: int, what: str) -> None:
         self._most = most

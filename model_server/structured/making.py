@@ -1,7 +1,7 @@
 """Values that fit a schema, drawn with a seeded random generator.
 
 Rules of this file
-  1. What is made is checked against the whole schema. If alternatives overlap or a drawn value does not fit, it is
+  1. Each value is checked against the whole schema. If alternatives overlap or a drawn value does not fit, it is
      drawn again, a few times; then the schema is refused.
   2. From `DEPTH_LEAN` on, or if asked, only what has to be there is made, and the plainest alternative is tried first.
 """

@@ -65,5 +65,5 @@ def _allows(types: list[str], kind: str) -> bool:
 
 def _common(given: list[Any], found: list[Any], path: str) -> list[Any]:
     if not found:
-        raise SchemaError(path, f"nothing is both in {given} and in what is asked beside it")
+        raise SchemaError(path, f"nothing is both in {given} and in the other schema")
     return found

@@ -22,7 +22,7 @@ HOW = (
     "was due. Dashed: service time, from sent to done. The gap between the two is the wait in the client."
 )
 ORDER = 20
-SHARES = Scale(0.0, 1.04, log=False, words=lambda share: f"{share:.0%}")
+SHARES = Scale(0.0, 1.04, log=False, words=units.percent)
 
 
 def applies(result: RunResult) -> bool:

@@ -46,7 +46,7 @@ def figure(result: RunResult, theme: Theme) -> Figure:
     sheet = Sheet(theme, TITLE, note(result, HOW), layout.height + 0.5 + 0.2 * (1 + len(present) // 5))
     width = WIDTH - EDGE - layout.left - 0.82
     axes = sheet.axes(layout.left, 0, width, layout.height)
-    Scale(0.0, 1.0, log=False, words=lambda share: f"{share:.0%}").apply(axes.xaxis, 6)
+    Scale(0.0, 1.0, log=False, words=units.percent).apply(axes.xaxis, 6)
     bare(axes, layout.height)
     for row in layout.rows:
         left = 0.0

@@ -65,7 +65,7 @@ function draw(state) {
   document.title = `${state.verdict.words}: ${state.title}`;
   document.body.dataset.phase = state.phase;
   $("title").textContent = state.title;
-  $("command").textContent = state.command;
+  $("command").textContent = state.command === state.title ? "" : state.command;
   if ($("said").textContent !== state.said) $("said").textContent = state.said;
   $("stop").disabled = !state.stoppable;
   $("stop").hidden = state.phase === "over";
@@ -94,13 +94,16 @@ function draw(state) {
   $("log").hidden = !state.lines.length;
 }
 
+// The page's own address may have the key in it, and fetch refuses such addresses. The browser sends the key by itself.
+const own = path => location.origin + path;
+
 async function keepReport(state) {
   // The server ends with the run; what was fetched stays.
   $("report").hidden = !state.report;
   $("path").textContent = state.report;
   if (!state.has_report) return;
   try {
-    const answer = await fetch("/report");
+    const answer = await fetch(own("/report"));
     if (!answer.ok) return;
     $("link").href = URL.createObjectURL(await answer.blob());
     $("link").hidden = false;
@@ -139,7 +142,7 @@ $("stop").onclick = async () => {
   if (!confirm("Stop the run? Its result is kept and marked as partial.")) return;
   $("stop").disabled = true;
   try {
-    const answer = await fetch("/stop", {method: "POST", headers: {"X-Paceline-Token": meta("token")}});
+    const answer = await fetch(own("/stop"), {method: "POST", headers: {"X-Paceline-Token": meta("token")}});
     if (!answer.ok) $("said").textContent = `not stopped: ${await answer.text()}`;
   } catch { $("said").textContent = "not stopped: no connection to the run"; }
 };

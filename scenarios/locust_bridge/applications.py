@@ -21,6 +21,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from harness.client.errors import UsageError
 from harness.client.redaction import redact
+from harness.experiment.application import ClientApplication
 from harness.experiment.scenario import Description
 from harness.experiment.spec import Trial
 from scenarios.locust_bridge import command_line
@@ -36,6 +37,7 @@ class Application(User, Description):
 
     abstract = True
     wait_time = constant(0)
+    application: ClientApplication | None = None
 
     def on_start(self) -> None:
         """Claim a share of the load and start working through it."""
@@ -54,7 +56,7 @@ class Application(User, Description):
 
     def on_stop(self) -> None:
         """Drain in-flight requests."""
-        if getattr(self, "application", None) is not None:
+        if self.application is not None:
             self.play.leave(self.name, self.application)
 
 

@@ -22,7 +22,7 @@ from harness.client.transport.connection_settings import ConnectionSettings
 from harness.experiment.scenario import Description
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import Trial
-from harness.load.sessions.settings import SessionSettings
+from harness.load.sessions.session_settings import SessionSettings
 
 CASE_VARIABLE = "PACELINE_CASE"
 FIELDS = ("task", "http", "rate", "items", "duration", "input", "columns", "server", "seed", "drain_s", "transport")

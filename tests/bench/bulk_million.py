@@ -1,6 +1,7 @@
-"""A million lines with four local workers, answered inside the workers: `python -m tests.bench.bulk_million`.
+"""A million lines with four local workers: `python -m tests.bench.bulk_million [--http]`.
 
 The strategy `Instant` answers without a call, so the figure is that of everything else: cutting, journals, joining.
+With `--http` the lines go to a mock that answers at once, the profile `null`, with 64 calls in flight.
 Prints the resident memory of the coordinator when 10,000 lines were joined and the most from then on, and checks every
 line of the output.
 """
@@ -45,20 +46,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--http", action="store_true")
     given = parser.parse_args()
+    strategy = "queue-stream:concurrency=64" if given.http else "tests.bench.bulk_million:Instant"
     with tempfile.TemporaryDirectory() as folder, mock() as server:
         place = Path(folder)
         with (place / "in.jsonl").open("w") as file:
             file.writelines(f'{{"id": "i{n}", "text": "a b c {n}"}}\n' for n in range(1, given.lines + 1))
-        found = _run(place, server.url, given.workers)
+        found = _run(place, server.url, given.workers, strategy)
         found |= _checked(place / "out.jsonl", given.lines)
     print(json.dumps(found))
     return int(found["wrong"] > 0 or found["most_mb"] - found["first_mb"] > 20)
 
 
-def _run(folder: Path, url: str, workers: int) -> dict[str, float]:
+def _run(folder: Path, url: str, workers: int, strategy: str) -> dict[str, float]:
     arguments = ["in.jsonl", "--output", "out.jsonl", "--task", "annotate", "--target", url, "--quiet"]
-    arguments += ["-s", "tests.bench.bulk_million:Instant", "--workers", str(workers)]
+    arguments += ["-s", strategy, "--workers", str(workers)]
     line = [sys.executable, "-m", "harness", "process", *arguments]
     started = time.perf_counter()
     run = subprocess.Popen(line, cwd=folder, env={"PATH": "", "PYTHONPATH": str(ROOT)})

@@ -17,7 +17,7 @@ from typing import Any
 from harness.bulk import ProcessSettings
 from harness.bulk.fleet.engines.local import LocalEngine
 from harness.bulk.fleet.fleet import Fleet
-from harness.bulk.fleet.settings import FleetSettings
+from harness.bulk.fleet.fleet_settings import FleetSettings
 from harness.client.layer_settings import LayerSettings
 from harness.experiment.event_loop import new_event_loop
 from tests.bulk.fleet.test_local_engine import seen

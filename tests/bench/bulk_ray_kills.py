@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from random import Random
 
-from harness.bulk.fleet.status import status_of
+from harness.bulk.fleet.fleet_status import status_of
 from harness.client.errors import UsageError
 from tests.bulk.fleet.test_local_engine import seen
 from tests.bulk.fleet.test_ray_engine import CONCURRENCY, SLOW, TwoNodes, start

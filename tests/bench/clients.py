@@ -1,6 +1,6 @@
 """Clients side by side in one run: rate, CPU per request and memory, with a server that always gives the same answer.
 
-`python -m tests.bench.clients [--seconds S] [--rounds N] [--chart FILE.png] [--json FILE]`
+`python -m tests.bench.clients [--seconds S] [--rounds N] [--json FILE]`
 
 Each client runs in a process of its own with 32 connections; the rounds take turns, and the least CPU of each counts.
 The figures of wrk (8.7 µs) and k9-load (13.3 µs) in `docs/performance.md` are of another machine.
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +124,10 @@ async def lean(url: str, seconds: float) -> int:
 LOOPS = {"bare": bare, "lean": lean, "aiohttp": bare_aiohttp}
 
 
-def loop_alone(name: str, url: str, seconds: float) -> Measured:
+def loop_alone(name: str, url: str, seconds: float, rate: float | None) -> Measured:
     """One of the loops in this process."""
     if name == "runner":
-        return without_locust(url, seconds)
+        return without_locust(url, seconds, rate)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(LOOPS[name](url, 0.3))
         begun, used = time.monotonic(), time.process_time()
@@ -137,11 +137,12 @@ def loop_alone(name: str, url: str, seconds: float) -> Measured:
     return {"requests": requests, "seconds": took_s, "cpu_s": cpu_s, "rss_mb": rss_mb}
 
 
-def of_loop(name: str) -> Callable[[str, float], Measured]:
+def of_loop(name: str, rate: float | None = None) -> Callable[[str, float], Measured]:
     """The same in a process of its own."""
 
     def measured(url: str, seconds: float) -> Measured:
         line = [sys.executable, "-m", "tests.bench.clients", "--loop", name, "--url", url, "--seconds", str(seconds)]
+        line += [] if rate is None else ["--rate", str(rate)]
         found: Measured = json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
         return found
 
@@ -160,7 +161,7 @@ def trial(url: str, records: str, transport: Any, seconds: float, rate: float | 
         records=records,
         load=Named("backlog") if rate is None else Named("poisson", {"rate_per_s": rate}),
         duration_s=seconds,
-        items=round(seconds * (20_000 if transport == "lean" else 10_000)) if rate is None else None,
+        items=round(seconds * (20_000 if transport == "lean" else 5_000)) if rate is None else None,
         input=str(SAMPLE_PAIRS),
     )
 
@@ -184,10 +185,10 @@ def of_end(end: End) -> Measured:
     return {"requests": end.recorded, "seconds": end.duration_s, "cpu_s": end.cpu_s, "rss_mb": end.rss_max_mb}
 
 
-def without_locust(url: str, seconds: float) -> Measured:
+def without_locust(url: str, seconds: float, rate: float | None = None) -> Measured:
     """The case runner in a thread of this process, as under Locust, without Locust."""
     with tempfile.TemporaryDirectory() as records:
-        runner = CaseRunner(trial(url, records, "lean", seconds, None))
+        runner = CaseRunner(trial(url, records, "lean", seconds, rate))
         thread = threading.Thread(target=runner.run)
         thread.start()
         application = runner.join(0, 1)
@@ -238,6 +239,7 @@ CLIENTS: dict[str, Callable[[str, float], Measured]] = {
     "paceline, lean, backlog": of_harness("lean"),
     "the same without Locust": of_loop("runner"),
     "paceline, lean, 10,000 arrivals/s": of_harness("lean", 10_000.0),
+    "paceline, lean, 20,000 arrivals/s": of_harness("lean", 20_000.0),
     "paceline, aiohttp, backlog": of_harness("asyncio"),
     "Locust FastHttpUser": fast_http_user,
 }
@@ -249,34 +251,26 @@ def side_by_side(
     """Each client's round with the least CPU per request."""
     best: dict[str, Measured] = {}
     with fixed_server() as url:
-        for _ in range(rounds):
+        for number in range(rounds):
             for name, client in clients.items():
                 found = client(url, seconds)
                 found["cpu_us"] = 1e6 * found["cpu_s"] / found["requests"]
                 found["per_s"] = found["requests"] / found["seconds"]
+                print(
+                    f"  round {number + 1} of {rounds}: {name}: {found['cpu_us']:.1f} µs", file=sys.stderr, flush=True
+                )
                 if name not in best or found["cpu_us"] < best[name]["cpu_us"]:
                     best[name] = found
     return best
 
 
-def draw(found: dict[str, Measured], file: Path) -> None:
-    """A bar for each client: CPU per request."""
-    from matplotlib.figure import Figure
-
-    names = list(found)[::-1]
-    costs = [found[name]["cpu_us"] for name in names]
-    figure = Figure(figsize=(9, 0.6 * len(names) + 1.4), layout="constrained")
-    axes = figure.subplots()
-    colors = ["#2a6f97" if name.startswith(("paceline", "lean", "the same")) else "#a0a4a8" for name in names]
-    bars = axes.barh(names, costs, color=colors)
-    labels = [f"{found[name]['cpu_us']:.1f} µs, {found[name]['per_s']:,.0f}/s" for name in names]
-    axes.bar_label(bars, labels, padding=4)
-    axes.set_xlim(0, max(costs) * 1.3)
-    axes.set_xlabel("CPU of the client per request, µs")
-    axes.set_title("Clients side by side: 32 connections, small JSON, one process, a fixed answer", loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=120)
+def table(found: dict[str, Measured]) -> Iterator[str]:
+    """The lines of the table; ratios to the first client."""
+    least = next(iter(found.values()))["cpu_us"]
+    yield f"{'client':<36} {'requests/s':>10} {'CPU/request':>12} {'of first':>8} {'memory':>8}"
+    for name, one in found.items():
+        cost = f"{one['cpu_us']:.1f} µs"
+        yield f"{name:<36} {one['per_s']:>10,.0f} {cost:>12} {one['cpu_us'] / least:>7.1f}x {one['rss_mb']:>5.0f} MB"
 
 
 def main(arguments: list[str]) -> None:
@@ -284,22 +278,16 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--chart", type=Path, default=None)
     parser.add_argument("--json", type=Path, default=None)
     parser.add_argument("--loop", choices=[*LOOPS, "runner"], default=None, help="one loop alone, with --url")
     parser.add_argument("--url", default="")
+    parser.add_argument("--rate", type=float, default=None, help="arrivals per second of the loop `runner`")
     options = parser.parse_args(arguments)
     if options.loop:
-        print(json.dumps(loop_alone(options.loop, options.url, options.seconds)))
+        print(json.dumps(loop_alone(options.loop, options.url, options.seconds, options.rate)))
         return
     found = side_by_side(options.seconds, options.rounds, CLIENTS)
-    least = found["bare Protocol loop"]["cpu_us"]
-    print(f"{'client':<36} {'requests/s':>10} {'CPU/request':>12} {'of bare':>8} {'memory':>8}")
-    for name, one in found.items():
-        cost = f"{one['cpu_us']:.1f} µs"
-        print(f"{name:<36} {one['per_s']:>10,.0f} {cost:>12} {one['cpu_us'] / least:>7.1f}x {one['rss_mb']:>5.0f} MB")
-    if options.chart:
-        draw(found, options.chart)
+    print("\n".join(table(found)))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 

@@ -18,7 +18,7 @@ from harness.experiment.settings import RunSettings
 from harness.fitting.bench import Virtual, bench
 from harness.fitting.calibration import Calibrating, Calibration, Plan
 from harness.fitting.estimates import fit
-from harness.fitting.parameters import Fit
+from harness.fitting.fitted_parameters import Fit
 
 WITHIN = 0.03
 

@@ -17,9 +17,9 @@ from random import Random
 
 from harness import plugins
 from harness.load.token_text import TokenText
-from harness.load.traces.playing import Changes, played
-from harness.load.traces.prompts import TracePrompts
+from harness.load.traces.played_trace import Changes, played
 from harness.load.traces.reading import read
+from harness.load.traces.trace_prompts import TracePrompts
 
 PROMPTS = 500
 

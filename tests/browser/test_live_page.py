@@ -24,11 +24,12 @@ BEYOND = """[...document.querySelectorAll('h1,h2,p,li,dd,dt,figure,figure svg,bu
 ROWS = """[...document.querySelectorAll('#table-cases tbody tr')].map(row => (
   {cells: [...row.cells].map(cell => cell.textContent), values: JSON.parse(row.dataset.values)}))"""
 OK = "document.querySelector('#tiles [data-key=ok] dd').textContent"
+KEY = "a-key-of-this-test"
 LIGHT, DARK = "rgb(255, 255, 255)", "rgb(20, 24, 29)"
 
 
 async def test_a_run_is_watched_stopped_from_the_page_and_ends_as_its_result(tmp_path: Path) -> None:
-    """However slow the machine: the run lasts until the page stops it."""
+    """However slow the machine: the run lasts until the page stops it. The browser sends the key with all it asks."""
     out = tmp_path / "run"
     line = [
         "run",
@@ -46,14 +47,14 @@ async def test_a_run_is_watched_stopped_from_the_page_and_ends_as_its_result(tmp
     run = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "harness", *line),
         cwd=ROOT,
-        env=without_coverage(),
+        env=without_coverage() | {"PACELINE_LIVE_KEY": KEY},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
         url = await _url(run)
         async with tab(tmp_path / "profile") as page:
-            await page.call("Page.navigate", url=url)
+            await page.call("Page.navigate", url=url.replace("://", f"://any:{KEY}@"))
             await page.until(SHOWN)
             for width, dark in ((390, True), (1280, False)):
                 await _fits(page, width, dark)

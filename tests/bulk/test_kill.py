@@ -15,7 +15,6 @@ from tests.bulk.helpers import write_input
 from tests.bulk.killing import check, kill_and_go_on, lines_of, repeated
 from tests.processes import ROOT
 
-pytestmark = pytest.mark.uncovered
 LINES = 2_000
 
 

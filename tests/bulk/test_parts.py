@@ -96,10 +96,11 @@ def test_the_dead_letter_of_a_long_line_leads_to_it() -> None:
     _, ticket, why = rows.item(7, LongLine('{"text": "é'.encode()[:-1], 100, 9_000_000))
     letter = json.loads(rows.bad_line(ticket, why))
     assert letter["line"] == 7
+    assert letter["class"] == "long_line"
     assert letter["error"] == f"longer than {LINE_MAX} bytes"
     assert (letter["raw"], letter["raw_start"], letter["bytes"]) == (None, '{"text": "\ufffd', [100, 9_000_000])
     item, _, why = rows.item(1, json.dumps(letter).encode())
-    assert (item, why) == (None, "a dead letter whose line cannot be read")
+    assert (item, why) == (None, "the line is too long for a dead letter, so it cannot be sent from there")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])

@@ -333,3 +333,16 @@ def test_a_caller_that_is_cancelled_stays_so_and_what_was_done_is_kept(tmp_path:
     server = Server()
     assert go(settings(tmp_path, resume=True), server).passed
     assert sorted(server.calls) == list(range(11, 51))
+
+
+@pytest.mark.parametrize("kind", ["long_line", "broken_file"])
+def test_dead_letters_that_do_not_hold_their_rows_say_so(tmp_path: Path, kind: str) -> None:
+    """They were sent again as malformed lines."""
+    letter = {"dead_letter": 1, "line": 7, "class": kind, "attempts": 0, "error": "why", "raw": None}
+    good = {"dead_letter": 1, "line": 9, "class": "rejected", "attempts": 1, "error": "no", "row": {"text": "x"}}
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(each) + "\n" for each in (letter, good)))
+    summary = go(settings(tmp_path, errors_max=0.9))
+    assert summary.counts["dead"] == {kind: 1}
+    (again,) = rows(tmp_path / "bad.jsonl")
+    assert (again["line"], again["class"], again["dead_letter"]) == (7, kind, 2)
+    assert again["error"].endswith(("cannot be sent from there", "give the repaired file as INPUT"))

@@ -22,7 +22,7 @@ from tests.bulk.helpers import rows, settings, write_input
 from tests.bulk.killing import check
 from tests.processes import ROOT, mock, paceline
 
-pytestmark = [pytest.mark.slow, pytest.mark.uncovered]
+pytestmark = pytest.mark.slow
 SLOW = "[generation]\nttft_base_s = 0.02\nitl_base_s = 0.0001\n"
 
 

@@ -46,3 +46,11 @@ def test_progress_says_about_only_of_an_estimate(
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("5 of about 10 lines")
     assert second.startswith("5 of 10 lines")
+
+
+def test_what_is_not_in_a_dead_letter_is_not_promised_to_be_sent_again() -> None:
+    """A line that is too long, and the rest of a file."""
+    said = again({"long_line": 1, "timed_out": 2})
+    assert said.startswith("lines that are too long are not in it")
+    assert said.endswith("; as INPUT the others are sent again")
+    assert again({"broken_file": 1}) == "files that break off are not in it: give the repaired files as INPUT"

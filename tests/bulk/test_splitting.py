@@ -88,3 +88,19 @@ def test_requests_that_all_fail_are_soon_kept_whole(tmp_path: Path) -> None:
     whole = [size for size in server.sizes if size > 8]
     assert len(server.sizes) <= GIVE_UP * 31 + len(whole)
     assert json.dumps(dead[-1]["error"]).startswith('"bad: [')
+
+
+def test_an_item_on_which_the_server_breaks_is_found(tmp_path: Path) -> None:
+    """Many servers answer 500 to an item that they did not expect."""
+    server = Lists({20, 50}.__contains__, 500, Outcome.server_error)
+    answered, dead = played(tmp_path, server, layers=LayerSettings(retries=0))
+    assert (len(answered), [row["line"] for row in dead]) == (LINES - 2, [20, 50])
+
+
+def test_a_server_that_only_breaks_is_soon_left_alone(tmp_path: Path) -> None:
+    """Also if several requests fail at once."""
+    server = Lists(lambda index: True, 500, Outcome.server_error)
+    strategy = "adaptive-batch:concurrency=4,size=8,minimum=8,maximum=8"
+    answered, dead = played(tmp_path, server, strategy=strategy, layers=LayerSettings(retries=0))
+    assert (answered, len(dead)) == ([], LINES)
+    assert len(server.sizes) <= GIVE_UP * 14 + LINES / 8

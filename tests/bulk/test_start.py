@@ -195,3 +195,10 @@ def test_devices_and_pipes_may_be_the_same(tmp_path: Path) -> None:
     write_input(tmp_path / "in.jsonl", 5)
     Process(ProcessSettings(input="/dev/null", output="/dev/null", dead_letter="/dev/null"))
     assert go(settings(tmp_path, output="/dev/null", dead_letter="/dev/null")).counts["ok"] == 5
+
+
+@pytest.mark.parametrize("name", ["input", "output", "dead_letter"])
+def test_addresses_of_object_stores_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    """They were looked for on the disk, and a folder `s3:` was made."""
+    with pytest.raises(UsageError, match=r"s3://bucket/x\.jsonl: s3:// is not read or written"):
+        settings(tmp_path, **{name: "s3://bucket/x.jsonl"})

@@ -16,7 +16,6 @@ import pytest
 
 from tests.contract.kinds import CAN_COMPUTE
 
-pytestmark = pytest.mark.uncovered
 SLOW = "[generation]\nttft_base_s = 0.02\nitl_base_s = 0.01\n"
 COMMANDS = {
     "mock": ["mock_server", "--profile", "{profile}"],

@@ -43,7 +43,7 @@ NOT_RUN = {
     r"^paceline sweep .*(--target|--rate)": "measures for minutes; a short one and sweeps in virtual time are run",
     r"^paceline capacity ": "measures for minutes; the search in virtual time is run",
     r"serve model .*--model (sentence-transformers|\./)": "needs weights",
-    r"^paceline self-test": "measures for half a minute, with --full for minutes; tests/http has a short one",
+    r"^paceline self-test": "measures for forty seconds, with --full for minutes; tests/http has a short one",
     r"^paceline (fit|verify) ": "measures for minutes; tests/simulation/test_fitting.py fits in virtual time",
     r"^paceline process .*--engine ray": "needs a cluster; tests/bulk/fleet/test_ray_engine.py runs one",
     r"^paceline process status ": "reads the files of a run; tests/bulk/fleet/test_status.py has some",

@@ -26,7 +26,7 @@ from harness.measure.result import Named
 from tests.processes import BUSY, FAULTY, ROOT, case_file, mock, spec, start
 from tests.raw_records import percentiles, pooled
 
-pytestmark = [pytest.mark.slow, pytest.mark.uncovered]
+pytestmark = pytest.mark.slow
 LOCUST = ["locust", "--headless", "--only-summary", "--loglevel", "WARNING"]
 SLOW = "# one second\n[service]\nbase_s = 1.0\n"
 
@@ -127,10 +127,11 @@ def master_and_workers(of: Trial, folder: Path) -> str:
             path.rename(Path(of.records) / path.name)
 
 
-@pytest.mark.parametrize("mode", [local, local_unpatched, two_processes, master_and_workers])
 @pytest.mark.parametrize(
-    "strategy", ["queue-stream:concurrency=8", pytest.param("threads:workers=4", marks=pytest.mark.uncovered)]
+    "mode",
+    [local, local_unpatched, pytest.param(two_processes, marks=pytest.mark.covered_processes), master_and_workers],
 )
+@pytest.mark.parametrize("strategy", ["queue-stream:concurrency=8", "threads:workers=4"])
 def test_three_counts_agree_on_a_faulty_server(
     mode: Callable[[Trial, Path], str], strategy: str, tmp_path: Path
 ) -> None:
@@ -141,7 +142,6 @@ def test_three_counts_agree_on_a_faulty_server(
     exact(case, tmp_path / "r")
 
 
-@pytest.mark.uncovered
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("how", ["sigterm", "run-time"])
 def test_a_stop_in_the_middle_loses_no_slow_request(how: str, processes: int, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from harness.experiment.run import ChildProcesses
 from harness.fitting.bench import bench
+from harness.fitting.fit_loads import Lengths, Load
 from harness.fitting.fitter import FitSettings
-from harness.fitting.loads import Lengths, Load
 
 pytestmark = pytest.mark.slow
 

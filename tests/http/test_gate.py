@@ -16,7 +16,6 @@ from harness.experiment.server_command import started
 from harness.measure.judge.codes import CODES
 from tests.processes import BUSY, ROOT, paceline, result_of, start
 
-pytestmark = pytest.mark.uncovered
 MOCK = f"{sys.executable} -m mock_server --profile constant-120ms --speed 20 --port {{port}}"
 
 

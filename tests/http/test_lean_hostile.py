@@ -428,3 +428,23 @@ def test_an_answer_to_head_has_no_body_and_keeps_the_connection() -> None:
     assert (first.status, second.answers, len(wrong.wires)) == (200, (0.01,), 2)
     assert kept.written[0].startswith(b"HEAD /0 HTTP/1.1\r\n")
     assert b"ontent-Length" not in kept.written[0]
+
+
+def test_the_same_head_again_is_read_for_the_request_that_it_answers() -> None:
+    """The head of the last plain answer is not read twice, whatever the next request is."""
+    same = head("200 OK", len(score(0)), 'Server-Timing: queue;dur=1.5, batch;desc="n=1"')
+    other = same.replace(b"dur=1.5", b"dur=2.5")
+    heads = [same, same, other, same, same, same]
+    server = Hostile(lambda index: [heads[index] + (b"" if index == 3 else score(index))])
+    probe = msgspec.structs.replace(plain("/3"), method="HEAD", body=b"")
+    streamed = msgspec.structs.replace(plain("/5"), stream=True)
+    responses = virtually(ask(server, [plain("/0"), plain("/1"), plain("/2"), probe, plain("/4"), streamed]))
+    found = [response.answers for response in responses]
+    assert found[:3] + found[4:] == [(0.0,), (0.01,), (0.02,), (0.04,), (0.05,)]
+    assert [response.headers["server-timing"][6:13] for response in responses if response.headers] == [
+        f"dur={queue}" for queue in ("1.5", "1.5", "2.5", "1.5", "1.5", "1.5")
+    ]
+    assert [response.server_timing for response in responses] == [
+        response.headers["server-timing"] for response in responses if response.headers
+    ]
+    assert len(server.wires) == 1

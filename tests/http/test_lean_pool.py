@@ -366,7 +366,7 @@ def test_the_time_for_a_connection_is_bounded_apart() -> None:
 
         server.open = never  # type: ignore[method-assign]
         (late,) = await ask(server, numbered(1), connect_timeout_s=0.5)
-        assert (late.outcome, late.error) == (LATE, "no connection within 0.5 s")
+        assert (late.outcome, late.error) == (LATE, "no connection within 500 ms")
         assert late.done - late.sent == pytest.approx(0.5, abs=0.01)
 
     virtually(main())

@@ -27,7 +27,7 @@ from harness.measure.result import Named
 from tests.http.test_conservation import LOCUST, SLOW, agree, finished, locusts_total, recorded, two, two_processes
 from tests.processes import FAULTY, ROOT, case_file, free_port, mock, result_of, spec, start
 
-pytestmark = [pytest.mark.slow, pytest.mark.uncovered]
+pytestmark = pytest.mark.slow
 TWO = ["two worker processes"]  # each test's on a port of their own: tests run beside each other
 
 
@@ -52,7 +52,6 @@ def under_way(server: targets.RunningTarget, seconds: float = 1.3) -> None:
     time.sleep(seconds)
 
 
-@pytest.mark.uncovered
 @pytest.mark.parametrize(
     ("number", "strategy", "more"),
     [
@@ -80,7 +79,6 @@ def test_a_signal_to_all_processes_at_once_loses_nothing(
     assert child.returncode == 0
 
 
-@pytest.mark.uncovered
 def test_an_impatient_stop_cuts_what_outlives_the_drain_and_counts_it(tmp_path: Path) -> None:
     """The drain is shorter than a request: rows say so, the server saw them all."""
     slow = SLOW.replace("1.0", "20.0")
@@ -137,7 +135,6 @@ def loss_is_counted(of: Trial, records: Path, process: int, user: int, seen: int
     assert f"{counts.unfinished} were under way" in text
 
 
-@pytest.mark.uncovered
 def test_retries_are_attempts_of_one_request_in_every_process(tmp_path: Path) -> None:
     """Locust counts requests, the server exchanges; our rows know both."""
     with mock(FAULTY, tmp_path) as server:

@@ -16,7 +16,6 @@ from model_server.jobs.command import WorkerRecipe
 from model_server.jobs.job import JobSettings
 from tests.processes import ROOT, result_of, went_well
 
-pytestmark = pytest.mark.uncovered
 PLANTED = ("queue", "random", "numpy", "harness", "scenarios", "mock_server", "typing", "celery", "__future__")
 OWN = """
 from dataclasses import dataclass

@@ -10,13 +10,13 @@ import pytest
 
 from tests.processes import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.covered_processes]
 
 
 def run(script: str) -> list[str]:
     """Lines that the script printed; an error of it is ours."""
     line = [sys.executable, "-W", "error::RuntimeWarning", "-c", textwrap.dedent(script)]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.http.secret_runs import BAD_KEY, KEY, PASSWORD, TOKEN, USER, Echo, Run, echoing, play, prepare, runs, search
 
-pytestmark = [pytest.mark.slow, pytest.mark.uncovered]
+pytestmark = pytest.mark.slow
 CHOSEN = ["c2", "c4", "c6", "c10", "c12", "p2.jsonl", "p3.jsonl", "p4.jsonl", "p5.jsonl", "l1"]
 """Runs by their output; `python -m tests.http.secret_runs` makes all of them."""
 

@@ -6,18 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from harness.experiment.self_test import TRANSPORTS
 from harness.experiment.self_test.laws import constant
 from harness.experiment.self_test.machine import loop_lag_s, mock_ceiling, sleep_precision_s
 from harness.experiment.self_test.plain_client import plain_rate
 from harness.experiment.self_test.playing import compared, embedded, play_once, spec_of
+from harness.measure.record.plan import Transport, transport_name
 from tests.processes import mock
 
 
-def test_a_law_is_measured_with_the_waits_of_client_and_mock(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_law_is_measured_with_the_waits_of_client_and_mock(tmp_path: Path, transport: Transport) -> None:
     """A loaded machine may be late, but an answer never comes early."""
     law = constant(0.010, 40)
     with embedded(law, tmp_path) as target:
-        played = play_once(spec_of("law", law), target, tmp_path)
+        played = play_once(spec_of("law", law, transport), target, tmp_path)
+    assert played.observed.case is not None
+    assert played.observed.case.transport == transport_name(transport)
     found = compared(law.laws[0], played)
     assert (found.n, found.measured_p99_s) == (40, None)
     [(name, error_s, limit_s)] = found.errors_s

@@ -21,7 +21,7 @@ import pytest
 from mock_server.main import main
 from model_server.command import face_settings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.covered_processes]
 
 
 @contextmanager

@@ -57,6 +57,7 @@ def test_a_trace_is_replayed_at_its_instants_with_its_lengths_and_its_shared_pre
     assert case["trace"]["shared_share"] - 0.08 <= shared <= case["trace"]["shared_share"] + 0.01
 
 
+@pytest.mark.covered_processes
 def test_plain_locust_replays_a_trace(tmp_path: Path) -> None:
     """The same schedule and lengths, with the options of its own command line."""
     scenario = Path(__file__).parents[2] / "scenarios" / "replay.py"

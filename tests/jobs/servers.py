@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from mock_server.profiles import load
 from model_server.http.serving import served
 from model_server.jobs.job import JobBackend, JobSettings
 
+OVER_S = 100.0
 MASKED = {"text": "the [MASK] of the matter"}
 SLOW = "# slow\n[service]\nbase_s = 0.02\n[capacity]\nworkers = 4\n"
 
@@ -60,14 +63,14 @@ class Client:
         return dict(job)
 
     async def over(self, job_id: str) -> dict[str, Any]:
-        """Wait for it, as long as the test may run."""
-        import asyncio
-
+        """Wait for its end; a job that has none is shown as it is."""
+        deadline = time.monotonic() + OVER_S
         while True:
             _, job = await self("GET", f"/v1/jobs/{job_id}")
             if job["status"] in ("completed", "failed", "cancelled"):
                 return dict(job)
-            await asyncio.sleep(0.02)
+            assert time.monotonic() < deadline, job
+            await asyncio.sleep(0.1)
 
     async def results(self, job_id: str, limit: int = 1000) -> list[dict[str, Any]]:
         """All pages."""

@@ -21,7 +21,7 @@ from model_server.jobs.job import JobSettings
 from tests.jobs.servers import server, slow_profile
 from tests.processes import paceline, result_of, went_well
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.uncovered]
+pytestmark = pytest.mark.timeout(120)
 TASK = FillMask()
 QUICK = Polling(0.005, 0.02)
 

@@ -16,7 +16,7 @@ from harness.cli.serve import command
 from model_server.main import main
 from tests.http.test_server_command import post
 
-pytestmark = [pytest.mark.slow, pytest.mark.uncovered]
+pytestmark = pytest.mark.slow
 
 
 def test_it_says_where_and_what_it_serves_and_stops_on_sigterm(tmp_path: Path) -> None:

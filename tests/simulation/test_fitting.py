@@ -57,7 +57,7 @@ def test_a_server_whose_answers_fail_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_server_that_refuses_everything_is_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(NotFitted, match=r"100% of the requests of the load 'idle.*' were refused, and 0 answered"):
+    with pytest.raises(NotFitted, match=r"100 % of the requests of the load 'idle.*' were refused, and 0 answered"):
         fitted(TWO_WORKERS + '[[faults]]\nkind = "status"\nstatus = 503\nprobability = 1.0\n', tmp_path, 20.0)
 
 

@@ -36,7 +36,7 @@ def test_the_prediction_is_made_before_the_sweep_and_kept_with_its_records(tmp_p
     rates = {one.level: one.completed_per_s for one in result.sweep.predicted.levels}
     assert {level: round(rate or 0.0, 2) for level, rate in rates.items()} == {1.0: 8.33, 2.0: 16.67, 4.0: 33.33}
     (said,) = [text for text in result.findings if text.startswith("Predicted by constant-120ms")]
-    assert "nothing to compare" in said or "0.0%" in said
+    assert "nothing to compare" in said or "0 %" in said
     figure = chart.figure(result, LIGHT)
     shown = [text.get_text() for text in figure.texts] + [
         text.get_text() for axes in figure.axes for text in axes.texts

@@ -18,7 +18,7 @@ from harness.experiment.simulate.case import play
 from harness.experiment.simulate.results import SimulatedRun
 from harness.experiment.simulate.simulated_server import SimulatedServer
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
-from harness.load.traces.prompts import TracePrompts
+from harness.load.traces.trace_prompts import TracePrompts
 from harness.measure.reduce.summary import summarize_run
 from tests.unit.test_cli import run
 

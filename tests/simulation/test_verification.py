@@ -53,7 +53,7 @@ def test_a_server_that_fails_every_request_is_not_compared(tmp_path: Path) -> No
     settings = VerifySettings(
         server=str(tmp_path / "my.toml"), against=str(tmp_path / "server.toml"), duration_s=3.0, out=tmp_path / "out"
     )
-    with pytest.raises(NotVerified, match="failed 100% of the requests of the load 'warm-up'"):
+    with pytest.raises(NotVerified, match="failed 100 % of the requests of the load 'warm-up'"):
         verify(settings, lambda text: None, simulated=True)
 
 

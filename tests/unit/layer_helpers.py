@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from harness.client.cancellation import attach
 from harness.client.tasks.annotate import Annotate
 from harness.client.tasks.embed import Embed
 from harness.client.types import Item, Outcome, Request, Response
@@ -69,7 +70,7 @@ class Server:
         except asyncio.CancelledError as error:
             self.cancelled += 1
             response.outcome = Outcome.cancelled
-            error.response = response  # type: ignore[attr-defined] # as the transport does
+            attach(error, response)
             raise
         response.done = loop.time()
         response.outcome = Outcome.timed_out if sent + took > request.deadline else self._becomes(number)

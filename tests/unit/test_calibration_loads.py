@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from harness.fitting.calibration import Calibrating, Calibration, Plan
-from harness.fitting.loads import Load
+from harness.fitting.fit_loads import Load
+from harness.fitting.request_shapes import Shape
 from harness.fitting.seen import Seen
-from harness.fitting.shapes import Shape
 from harness.fitting.suitability import failures
 from harness.measure.result import Reason
 
@@ -69,7 +69,7 @@ class Played:
         played, self._unread = self._unread, []
         return played
 
-    def waits_told(self, lengths: Any, count: int) -> list[float | None]:
+    def retry_after_s(self, lengths: Any, count: int) -> list[float | None]:
         return [2.0]
 
 
@@ -99,7 +99,7 @@ def test_after_a_refusal_no_more_are_in_flight_and_arrivals_look_for_the_rate() 
         "in flight 8",
     ]
     assert played.names[-2].startswith("arrivals at ")
-    assert found.waits_told == [2.0]
+    assert found.retry_after_s == [2.0]
 
 
 def test_an_invalid_load_is_repeated_once_and_named_if_it_stays_invalid() -> None:
@@ -191,7 +191,7 @@ def test_after_a_load_that_failed_there_is_no_further_load() -> None:
     played = Dying()
     found = calibrated(played)
     assert played.names[-1] == "in flight 8"
-    assert failures(found) == "100% of the requests of the load 'in flight 8' failed"
+    assert failures(found) == "100 % of the requests of the load 'in flight 8' failed"
 
 
 @pytest.mark.parametrize("time_s", [60.0, 120.0, 300.0])

@@ -62,6 +62,8 @@ def test_both_quantities_are_answered_and_reported(tmp_path: Path) -> None:
     assert 50 < rate.low < 100 < rate.high * 1.05
     assert concurrency.confirmed
     assert rate.confirmed
+    assert f"\n  Set the concurrency to at most {concurrency.low:g}.\n" in done.output
+    assert "\n  Plan for at most " in done.output
     assert result.headline.startswith("By concurrency: holds service_p95<100ms, errors<1% up to 8–")
     report = (tmp_path / "run" / "report.md").read_text()
     assert "## Capacity by rate" in report

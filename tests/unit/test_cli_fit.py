@@ -14,9 +14,9 @@ from harness.cli.main import main
 from harness.client.errors import UsageError
 from harness.fitting import fitter, verifier
 from harness.fitting.calibration import Calibration, Plan
-from harness.fitting.figures import Figures
 from harness.fitting.fit_words import as_data, table
 from harness.fitting.fitter import FitSettings, NotFitted, fit_server
+from harness.fitting.load_figures import Figures
 from harness.fitting.profile_file import with_proof, write
 from harness.fitting.suitability import unmeasured
 from harness.fitting.verdicts import LoadPair, rows, verdict
@@ -119,12 +119,12 @@ def test_a_server_that_cannot_be_fitted_gives_one_line_and_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(wanted: FitSettings, say: Any) -> Any:
-        raise NotFitted("30% of the requests of the load 'idle' failed")
+        raise NotFitted("30 % of the requests of the load 'idle' failed")
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(fitter, "fit_server", refuse)
     assert code_of(["fit", "--server", "demo", "--out", "my.toml", "--quiet"]) == 5
-    assert "the server cannot be fitted, and nothing is written: 30% of the requests" in capsys.readouterr().err
+    assert "the server cannot be fitted, and nothing is written: 30 % of the requests" in capsys.readouterr().err
     assert not Path("my.toml").exists()
 
 
@@ -176,11 +176,11 @@ def test_a_server_that_fails_is_one_line_and_inconclusive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(wanted: VerifySettings, say: Any) -> Verified:
-        raise NotVerified("the server failed 100% of the requests of the load 'warm-up'")
+        raise NotVerified("the server failed 100 % of the requests of the load 'warm-up'")
 
     monkeypatch.setattr(verifier, "verify", refuse)
     assert code_of(["verify", "--server", "my.toml", "--target", "http://127.0.0.1:8000"]) == 5
-    assert "nothing is written: the server failed 100% of the requests" in capsys.readouterr().err
+    assert "nothing is written: the server failed 100 % of the requests" in capsys.readouterr().err
 
 
 def test_a_load_with_failures_leaves_the_profile_without_a_proof(

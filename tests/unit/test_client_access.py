@@ -68,8 +68,9 @@ def test_user_and_password_become_one_header(url: str, key: str | None, clean: s
 async def test_both_transports_send_the_same() -> None:
     for url, key in (("http://u:p@h:1", None), ("http://u:p@h:1", "k"), ("http://h:1", " k\n")):
         blocking, asynchronous = BlockingTransport(url, api_key=key), HttpTransport(url, api_key=key)
-        assert asynchronous._headers.get("Authorization") == blocking._headers["Authorization"]
-        assert asynchronous._base == "http://h:1"
+        assert asynchronous._headers.get("Authorization") == blocking._origin.all_headers["Authorization"]
+        assert asynchronous._origin == blocking._origin
+        assert asynchronous._origin.base == "http://h:1"
 
 
 @pytest.mark.parametrize("url", ["http://h/?token=s3cret-s3cret", "http://h:1/v1#s3cret-s3cret", "http://u:s3cret#1@h",

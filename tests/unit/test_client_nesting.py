@@ -11,7 +11,7 @@ from harness.client.tasks.embed import Embed
 from harness.client.tasks.fill_mask import FillMask
 from harness.client.tasks.similarity import Similarity
 from harness.client.tasks.zero_shot import ZeroShot
-from harness.client.transport.outcomes import is_content
+from harness.client.transport.event_stream import is_content
 from harness.client.types import Item, Task, request_for
 
 DEEP = b'{"unknown":' + b"[" * 100_000 + b"]" * 100_000 + b"}"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness import plugins
 from harness.client.errors import BadResponse
 from harness.client.tasks.chat import Completion, ToolCall, Usage
-from harness.client.transport.outcomes import SseSplitter, is_content
+from harness.client.transport.event_stream import SseSplitter, is_content
 from harness.client.transport.task_answers import answers_of
 from harness.client.types import Answers, Item, Outcome, Request, Response, Task
 
@@ -91,6 +91,9 @@ HI = Completion("hi", "stop", Usage(3, 4))
         ({"prompt_tokens": 1e308, "completion_tokens": 2**31}, None, 3),
         ({"prompt_tokens": 10**18, "completion_tokens": 4}, Usage(None, 4), 1),
         ({"prompt_tokens": True, "completion_tokens": [4]}, None, 3),
+        # A part that is larger than its whole.
+        ({**USAGE, "prompt_tokens_details": {"cached_tokens": 4}}, Usage(3, 4), 1),
+        ({**USAGE, "completion_tokens_details": {"reasoning_tokens": 5}}, Usage(3, 4), 1),
     ],
 )
 def test_usage_is_read_as_far_as_it_goes(usage: Any, read: Usage | None, odd: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from email.utils import formatdate
 
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.client.errors import BadResponse, SettingError
-from harness.client.transport.outcomes import SseSplitter, base_url, is_content, outcome_of_status
+from harness.client.tasks.http.events import LineSplitter
+from harness.client.transport.event_stream import SseSplitter, is_content
+from harness.client.transport.outcomes import base_url, outcome_of_status
 from harness.client.transport.retry_after import SECONDS_MAX, duration, retry_after_s
 from harness.client.types import Outcome
 
@@ -65,6 +68,51 @@ def test_a_stream_cut_anywhere_gives_the_same_events(
         position, turn = position + size, turn + 1
     splitter.close()
     assert got == sent
+
+
+_PARTS = [
+    b"data: a\n\n",
+    b"data: \n\n",
+    b"data: [DONE]\n\n",
+    b"data: b\n",
+    b"\n",
+    b"data:c\n\n",
+    b"event: x\n",
+    b": p\n\n",
+    b"\r",
+]
+
+
+@given(st.lists(st.sampled_from(_PARTS), max_size=8), st.lists(st.integers(1, 20), min_size=1))
+def test_whole_events_of_one_chunk_are_the_same_as_byte_by_byte(parts: list[bytes], cuts: list[int]) -> None:
+    """A chunk that begins with whole events takes a short way."""
+    stream = b"".join(parts)
+    slow, quick, position, turn = SseSplitter(), SseSplitter(), 0, 0
+    expected = [payload for byte in stream for payload in slow.feed(bytes([byte]))]
+    got = list[bytes]()
+    while position < len(stream):
+        got += quick.feed(stream[position : position + cuts[turn % len(cuts)]])
+        position, turn = position + cuts[turn % len(cuts)], turn + 1
+    assert got == expected
+    assert SseSplitter().feed(stream) == expected
+
+
+def test_small_pieces_of_a_line_cost_their_bytes() -> None:
+    """A list of them took thirty times their size."""
+    tracemalloc.start()
+    try:
+        for splitter in (SseSplitter(), LineSplitter()):
+            splitter.feed(b"data: ")
+            for number in range(40_000):
+                splitter.feed(b"%02d" % (number % 100))
+            assert tracemalloc.get_traced_memory()[0] < 200_000
+        many = SseSplitter()
+        for _ in range(40_000):
+            many.feed(b"data:ab\n")
+        assert tracemalloc.get_traced_memory()[0] < 400_000
+        assert len(many.feed(b"\n")[0]) == 3 * 40_000 - 1
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.lists(st.binary(max_size=20)))

@@ -20,7 +20,6 @@ from harness.measure.judge.comparison import (
     PAIRS_MIN,
     compare,
     decide,
-    limit_above_noise,
     measure,
     noise_floor,
     within_limit,
@@ -178,9 +177,6 @@ def test_noise_floor_of_a_control() -> None:
     many = [0.5, *[1.0 + 0.001 * place for place in range(-6, 7)]]
     assert noise_floor(many) is not None
     assert noise_floor(many) < 0.05  # type: ignore[operator]
-    assert limit_above_noise(0.05, 0.01) == 0.05
-    assert limit_above_noise(0.05, 0.04) == 0.08
-    assert limit_above_noise(0.05, None) == 0.05
 
 
 def test_holm() -> None:

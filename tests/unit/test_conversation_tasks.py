@@ -52,7 +52,7 @@ def test_a_turn_carries_the_preamble_the_history_and_what_is_asked(name: str) ->
     assert provides(task, ConversationTask)
     script = task.script_of(task.parse({"messages": ROWS}))
     assert len(script.exchanges) == 2
-    heard = task.heard(events)
+    heard = task.partial_answer(events)
     history = [Exchange(script.exchanges[0].asked, task.messages_of(heard))]
     data = task.turn(script, history, script.exchanges[1].asked)
     assert said(task, data, place) == [

@@ -8,15 +8,15 @@ from random import Random
 import numpy as np
 import pytest
 
+from harness.fitting.batch_units import Structure, grouped, units_of
 from harness.fitting.bench import Batch, queue_stamp_s
-from harness.fitting.figures import figures, loss, relative, scatter, steadiness
+from harness.fitting.fitted_parameters import bound_estimates
 from harness.fitting.inversion import law
-from harness.fitting.parameters import bound_estimates
-from harness.fitting.refusals import Refusals, refusals, with_waits
+from harness.fitting.load_figures import figures, loss, relative, scatter, steadiness
+from harness.fitting.refusal_bounds import Refusals, refusals, with_waits
+from harness.fitting.request_shapes import Shape
 from harness.fitting.residuals import jitter_of
 from harness.fitting.seen import Seen
-from harness.fitting.shapes import Shape
-from harness.fitting.units import Structure, grouped, units_of
 from harness.fitting.white_box import law_of, pad_multiple, units_of_length, workers
 from mock_server.jitter import Constant, Empirical, Exponential, Gamma, Lognormal
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.fitting.figures import Figures
+from harness.fitting.load_figures import Figures
 from harness.fitting.verdicts import LoadPair, rows, verdict
 
 
@@ -30,7 +30,7 @@ def test_an_error_above_tolerance_and_twice_the_floor_refutes() -> None:
     assert next(row for row in found if row.figure == "p50").status == "refuted"
     status, text = verdict(found, {"Poisson at 0.6"})
     assert status == "refuted"
-    assert "p50 under Poisson at 0.6: +8.0%" in text
+    assert "p50 under Poisson at 0.6: +8.0 %" in text
 
 
 def test_a_server_that_differs_from_itself_establishes_nothing() -> None:

@@ -12,6 +12,7 @@ from harness.measure.judge.gate_capacity import with_capacity
 from harness.measure.result import RunResult, Verdict
 from harness.measure.sweep_result import Estimate, SweepPoint, SweepResult
 from reports.gate import forest_rows, junit, markdown, text
+from tests.comparison_samples import case as of
 
 SLO = "p99<500ms"
 
@@ -67,6 +68,20 @@ def test_a_run_that_is_no_search_is_invalid_and_never_passes() -> None:
 def test_simulated_and_real_searches_are_not_compared() -> None:
     virtual = Finished(msgspec.structs.replace(search(100, 105).result, simulated=True))
     assert gate(virtual).status == "invalid"
+
+
+def test_searches_over_different_transports_are_not_compared() -> None:
+    """The clients themselves are not equally fast."""
+
+    def over(transport: str) -> Finished:
+        [case] = [of("queue-stream", [1.0])]
+        result = search(100, 105).result
+        return Finished(msgspec.structs.replace(result, cases=[msgspec.structs.replace(case, transport=transport)]))
+
+    assert gate(over("lean"), over("lean")).status == "passed"
+    found = gate(over("lean"), over("aiohttp"))
+    assert found.status == "invalid"
+    assert "capacity: the runs had different transports, aiohttp and lean." in found.reasons
 
 
 def test_a_gate_of_another_schema_version_is_refused() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from harness.client.cache.equality import key_of
 from harness.client.cache.kept_answers import AnswerCodec
 from harness.client.cache.store import AnswerStore
+from harness.client.cancellation import partial_of
 from harness.client.errors import SettingError, UsageError
 from harness.client.layers.cache import Cache
 from harness.client.layers.coalesce import Coalesce
@@ -70,7 +71,7 @@ def test_when_all_are_cancelled_the_exchange_is_too_and_the_last_is_charged() ->
             try:
                 await send(ask("same", number))
             except asyncio.CancelledError as cancelled:
-                charged.extend(filter(None, [getattr(cancelled, "response", None)]))
+                charged.extend(filter(None, [partial_of(cancelled)]))
                 raise
 
         tasks = [asyncio.create_task(recorded(n)) for n in range(3)]

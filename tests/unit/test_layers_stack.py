@@ -9,6 +9,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.client.cancellation import partial_of
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.layers._budget import RetryBudget
 from harness.client.layers.cache import Cache
@@ -49,7 +50,7 @@ def test_every_exchange_is_charged_once_and_everyone_hears(seed: int) -> None:
             try:
                 heard.append(await send(ask(text, number)))
             except asyncio.CancelledError as cancelled:
-                heard.append(getattr(cancelled, "response", None) or Response(Outcome.cancelled))
+                heard.append(partial_of(cancelled) or Response(Outcome.cancelled))
                 raise
 
         tasks = [asyncio.create_task(one(number)) for number in range(REQUESTS)]

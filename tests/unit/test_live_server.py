@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 
-from harness.cli.live import _lines
 from harness.cli.main import main
 from harness.client.errors import UsageError
 from harness.live.address import far_url_of, is_loopback, listening, may_ask, parse, url_of
-from harness.live.connections import CONNECTIONS_MAX
+from harness.live.connection_bounds import CONNECTIONS_MAX
 from harness.live.exposition import CONTENT_TYPE, Family
 from harness.live.exposition import render as render_metrics
+from harness.live.key import Key
+from harness.live.live_server import TOKEN_HEADER, LiveServer
 from harness.live.run_board import RunBoard
-from harness.live.server import TOKEN_HEADER, LiveServer
 from reports.live_page import render
 from tests.contract.servers import wait_until
 
@@ -40,11 +40,13 @@ class Board(RunBoard):
 
 
 @contextmanager
-def served(stops: list[int] | None = None, board: RunBoard | None = None) -> Iterator[tuple[LiveServer, int]]:
+def served(
+    stops: list[int] | None = None, board: RunBoard | None = None, key: Key | None = None
+) -> Iterator[tuple[LiveServer, int]]:
     sock = listening(parse("0"))
     port = sock.getsockname()[1]
     found = board or Board("run-1", HOSTILE, HOSTILE)
-    server = LiveServer(sock, "127.0.0.1", found, render, "run-1", lambda: (stops or []).append(1))
+    server = LiveServer(sock, "127.0.0.1", found, render, "run-1", lambda: (stops or []).append(1), key)
     server.start(polite=False)
     try:
         yield server, port
@@ -275,8 +277,8 @@ def test_connections_are_bounded_and_idle_ones_make_room() -> None:
 
 
 def test_a_page_that_does_not_read_is_dropped_with_what_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.live.server.WRITE_S", 0.2)
-    monkeypatch.setattr("harness.live.server.EVERY_S", 0.05)
+    monkeypatch.setattr("harness.live.live_server.WRITE_S", 0.2)
+    monkeypatch.setattr("harness.live.live_server.EVERY_S", 0.05)
     monkeypatch.setattr(LiveServer, "_encode", lambda self: setattr(self, "_state", b"x" * 8_000_000))
     with served() as (server, port), socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -297,15 +299,12 @@ def test_metrics_have_all_their_digits() -> None:
     ]
 
 
-def test_a_page_that_is_open_to_the_network_says_so_also_quietly() -> None:
+def test_a_page_for_other_machines_has_their_name() -> None:
     with listening(parse("0.0.0.0:0")) as sock:
         port = sock.getsockname()[1]
         assert url_of(sock) == f"http://127.0.0.1:{port}/"
-        far = far_url_of(sock)
-        assert far == f"http://{socket.gethostname()}:{port}/"
+        assert far_url_of(sock) == f"http://{socket.gethostname()}:{port}/"
         assert may_ask(f"{socket.gethostname()}:{port}", "0.0.0.0")
-        (line,) = _lines(url_of(sock), far, True)
-    assert line.startswith("warning: the live page is open to the network")
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")

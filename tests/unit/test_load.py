@@ -137,7 +137,7 @@ def test_a_schedule_is_a_function_of_its_seed_and_settings() -> None:
         ("poison", {}, 1.0, "did you mean poisson"),
         ("backlog", {"x": 1}, 1.0, "backlog has no settings"),
         ("constant", {"rate_per_s": -1}, 1.0, "above 0"),
-        ("poisson", {"rate_per_s": 0.001}, 0.5, "no arrival in 0.5 s"),
+        ("poisson", {"rate_per_s": 0.001}, 0.5, "no arrival in 500 ms"),
     ],
 )
 def test_impossible_loads_are_refused(kind: str, given_: dict[str, Any], duration: float, says: str) -> None:

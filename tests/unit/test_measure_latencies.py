@@ -8,14 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.base.turn_index import index_of
 from harness.client.types import Outcome
 from harness.measure.record.rows_file import ATTEMPT_DTYPE, REQUEST_DTYPE
 from harness.measure.reduce import column_rows
 from harness.measure.reduce.column_rows import ColumnRows, RowsBuilder
 from harness.measure.reduce.columns import Repeat
 from harness.measure.reduce.latencies import _OF_STREAMS, _Parts
+from harness.measure.reduce.sessions import sessions
 from harness.measure.reduce.streams import total
 from harness.measure.reduce.token_columns import NO_TOKENS, TokenColumns
+from harness.measure.result import Named
+from tests.measure_samples import plan_case
 
 ROWS = 50_000
 
@@ -24,6 +28,7 @@ def repeat(folder: Path, in_order: bool) -> Repeat:
     """Of streams, each with a count of tokens; one in ten has failed, and one in fifty was not sent."""
     draw, every = np.random.default_rng(11), np.arange(ROWS)
     rows = np.zeros(ROWS, REQUEST_DTYPE)
+    rows["index"] = index_of(every // 30, every % 30 + 1)
     rows["due"] = every * 1_000
     rows["sent"] = rows["due"] + (0 if in_order else draw.integers(0, 50_000, ROWS))
     rows["first_byte"] = rows["sent"] + draw.integers(1, 10_000, ROWS)
@@ -34,6 +39,7 @@ def repeat(folder: Path, in_order: bool) -> Repeat:
     rows["sent"][every % 50 == 7] = -1
     counts = np.zeros(ROWS, NO_TOKENS.counts.dtype)
     counts["row"], counts["output"] = every, draw.integers(-1, 200, ROWS)
+    counts["prompt"] = draw.integers(-1, 900, ROWS)
     builder = RowsBuilder(REQUEST_DTYPE, folder)
     builder.add(rows)
     return Repeat(0, builder.rows(), np.empty(0, ATTEMPT_DTYPE), [], (), TokenColumns(counts, NO_TOKENS.gaps))
@@ -75,3 +81,18 @@ def test_a_long_repeat_needs_a_few_columns_and_keeps_none(
             assert held / ROWS < 6, name
     finally:
         tracemalloc.stop()
+
+
+def test_the_turns_of_a_long_repeat_are_the_same_from_files_and_from_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where one repeat is long and the other is not."""
+    plan, held = plan_case(load=Named("sessions")), repeat(tmp_path, in_order=False)
+    monkeypatch.setattr(column_rows, "LARGE_ROWS", 100)
+    filed = repeat(tmp_path, in_order=False)
+    assert isinstance(filed.rows, ColumnRows)
+    expected = sessions(plan, [held, held], [held, held])
+    assert expected is not None
+    assert [turn.turn for turn in expected.by_turn] == list(range(1, 22))
+    assert sum(turn.requests for turn in expected.by_turn) == 2 * ROWS
+    assert sessions(plan, [filed, held], [filed, held]) == expected

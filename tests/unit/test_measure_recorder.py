@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.client.cancellation import attach
 from harness.client.types import Attempt, Outcome, Request, Response
 from harness.measure.record.files import find, paths, slug
 from harness.measure.record.recorder import Recorder
@@ -202,7 +203,7 @@ def test_a_transport_may_leave_its_stamps_in_the_cancellation(tmp_path: Path) ->
 
     async def send(_: Request, /) -> Response:
         cancelled: Any = asyncio.CancelledError()
-        cancelled.response = Response(Outcome.connection_error, sent=T0 + 0.1)
+        attach(cancelled, Response(Outcome.connection_error, sent=T0 + 0.1))
         raise cancelled
 
     async def play() -> None:

@@ -33,8 +33,8 @@ def test_an_embedding_has_length_one_and_depends_on_the_text_alone(text: str) ->
 
 def test_tokens_are_words_and_single_chinese_characters() -> None:
     assert answers.tokens_of("Wie geht's, 你好 world2") == ["wie", "geht", "'", "s", ",", "你", "好", "world2"]
-    assert answers.count_tokens("similarity", ("a b", "你好")) == 6
-    assert answers.count_tokens("fill-mask", ("a [MASK]", 5)) == 4
+    assert answers.count_tokens(("a b", "你好")) == 6
+    assert answers.count_tokens(("a [MASK]", 5)) == 4
 
 
 def test_a_label_that_occurs_in_the_text_is_entailed_more() -> None:
@@ -78,7 +78,7 @@ def test_answers_to_short_texts_are_remembered_and_long_texts_are_not_held() -> 
     kept = (answers._kept_count, answers._kept_dice)
 
     def held() -> list[int]:
-        answers.count_tokens("similarity", (text, "b"))
+        answers.count_tokens((text, "b"))
         answers.similarity(text, "b")
         return [cache.cache_info().currsize for cache in kept]
 
@@ -88,4 +88,4 @@ def test_answers_to_short_texts_are_remembered_and_long_texts_are_not_held() -> 
     assert held() == [1, 1]
     text = "long " * 1000
     assert held() == [1, 1]
-    assert answers.count_tokens("similarity", (text, "b")) == 1003
+    assert answers.count_tokens((text, "b")) == 1003

@@ -68,7 +68,7 @@ def test_the_article_profile_holds_the_articles_figures_and_demo_is_six_times_as
         ("[[pauses]]\nend_s = 4\nperiod_s = 4", r"period_s = 4: must be > end_s - start_s, or the server never works"),
         (
             "[[pauses]]\nend_s = 1\nperiod_s = 2\n[[pauses]]\nstart_s = 1\nend_s = 2\nperiod_s = 2",
-            r"pauses: together they take 100% of the time; must be < 100%",
+            r"pauses: together they take 100 % of the time; must be under 100 %",
         ),
         ("[service]\ngrowth_by = 'now'", r"service.growth_by = 'now': .*allowed: arrival, running"),
         (

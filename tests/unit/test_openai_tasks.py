@@ -13,7 +13,7 @@ import pytest
 from harness import plugins
 from harness.client.errors import BadResponse, ItemError
 from harness.client.tasks._said import ToolCall
-from harness.client.transport.outcomes import SseSplitter, event_form
+from harness.client.transport.event_stream import SseSplitter, event_form
 from harness.client.types import Item, Request, Task
 from tests.http.foreign import PIXEL
 

@@ -315,6 +315,14 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert len(err.strip().splitlines()) == 1
 
 
+def test_the_page_of_the_working_directory_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Runs in .` means nothing to those who get the page."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["runs", ".", "--html", "index.html"])
+    assert f"<h1>Runs in {tmp_path.resolve()}</h1>" in (tmp_path / "index.html").read_text()
+
+
 def test_an_empty_folder_is_no_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = runs(capsys, tmp_path)
     assert code == 0

@@ -78,7 +78,7 @@ def test_a_pacer_of_ones_own_is_named_by_module_and_class() -> None:
         ("poison", {}, 1.0, "unknown load 'poison': did you mean poisson"),
         ("poisson", {"rate": 1.0}, 1.0, "load poisson: unknown setting 'rate': did you mean rate_per_s"),
         ("poisson", {"rate_per_s": 0.0}, 1.0, "load poisson: rate_per_s=0.0 must be above 0"),
-        ("poisson", {"rate_per_s": 0.001}, 0.001, "load poisson: no arrival in 0.001 s; raise --rate or --duration"),
+        ("poisson", {"rate_per_s": 0.001}, 0.001, "load poisson: no arrival in 1 ms; raise --rate or --duration"),
     ],
 )
 def test_mistakes_are_answered_in_a_line(kind: str, settings: dict[str, Any], duration_s: float, words: str) -> None:

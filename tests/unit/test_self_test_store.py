@@ -79,9 +79,24 @@ def test_later_runs_know_the_ceilings_and_the_largest_error_of_each_figure() -> 
     kept(laws=[law("constant", 0.02, 0.02, 0.021, 0.018), law("lognormal", 0.02, None, 0.0205)])
     known = self_test_file.known_machine(ENVIRONMENT)
     assert known is not None
-    assert (known.measured_on, known.ceilings_per_s) == ("2023-11-14", {"asyncio": 4000.0, "blocking": 3000.0})
-    assert known.mock_ceiling_per_s == 9000.0
+    assert known.measured_on == "2023-11-14"
+    assert known.ceilings_per_s == {"asyncio": 4000.0, "lean": 9000.0, "blocking": 3000.0}
+    assert known.mock_ceiling_per_s == 12_000.0
     assert known.errors_s["service_time_s"] == {"p50": pytest.approx(0.001), "p99": pytest.approx(0.002)}
+
+
+def test_each_transport_has_its_own_errors() -> None:
+    """One that was not measured has the largest of all."""
+    laws = [
+        law("constant", 0.02, None, 0.021, transport="lean"),
+        law("lognormal", 0.02, None, 0.0215, transport="lean"),
+        law("constant", 0.02, None, 0.025, transport="asyncio"),
+    ]
+    kept(laws=laws)
+    known = self_test_file.known_machine(ENVIRONMENT)
+    assert known is not None
+    found = {name: known.errors_of(name)["service_time_s"]["p50"] for name in ("lean", "asyncio", "blocking")}
+    assert found == {"lean": pytest.approx(0.0015), "asyncio": pytest.approx(0.005), "blocking": pytest.approx(0.005)}
 
 
 MACHINE = KnownMachine("2026-01-02", {"asyncio": 1000.0}, {"service_time_s": {"p50": 0.0004, "p99": 0.004}})
@@ -129,6 +144,14 @@ def test_an_error_that_is_large_beside_the_figures_is_warned_of() -> None:
     assert codes(case(p99_s=0.079)) == ["known_timing_error"]
     [(_, text)] = known_limits(case(p99_s=0.05), MACHINE, "asyncio", 1)
     assert "measured p99 of a known service time 4 ms wrong on 2026-01-02, 8 % of the 50 ms found here" in text
+
+
+def test_the_error_of_the_transport_of_a_run_counts() -> None:
+    """4 ms over aiohttp say nothing about a run over lean."""
+    errors = {"lean": {"service_time_s": {"p99": 0.0005}}, "asyncio": MACHINE.errors_s}
+    machine = KnownMachine("2026-01-02", {}, MACHINE.errors_s, None, errors)
+    assert codes(case(p99_s=0.05), machine, "asyncio") == ["known_timing_error"]
+    assert codes(case(p99_s=0.05), machine, "lean") == []
 
 
 def test_the_latency_of_a_backlog_is_not_held_against_an_error() -> None:

@@ -13,10 +13,12 @@ from tests.unit.self_test_samples import found, law
 
 
 def test_a_quiet_machine_is_fit_up_to_a_share_of_its_ceiling() -> None:
-    """70 % of 4,000/s, with the largest timing error."""
+    """70 % of 9,000/s and of 4,000/s, with the largest timing error."""
     quiet = found()
     assert quiet.fit
-    assert quiet.text == "fit for up to 2,800/s for each process; timing error at most 600 µs"
+    assert quiet.text == (
+        "fit for up to 6,300/s over lean and 2,800/s over aiohttp for each process; timing error at most 600 µs"
+    )
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,15 @@ def test_a_quiet_machine_is_fit_up_to_a_share_of_its_ceiling() -> None:
         ({"laws": [law("constant", 0.02, 0.02, 0.0203, 0.0211)]}, "constant: p99 is 1.1 ms too high"),
         ({"laws": [law("constant", 0.02, None, 0.0188)]}, "constant: p50 is 1.2 ms too low"),
         ({"laws": [law("first token", 0.04, 0.04)]}, "'first token' could not be measured"),
-        ({"ceilings": {}}, "the rate of the generator could not be measured"),
+        ({"ceilings": {}}, "the rate of the generator over lean could not be measured (and 1 more)"),
+        (
+            {"ceilings": {"lean": Ceiling(9000.0)}},
+            "the rate of the generator over aiohttp could not be measured",
+        ),
+        (
+            {"laws": [law("constant", 0.02, 0.02, 0.0203, 0.0211, transport="asyncio")]},
+            "constant over aiohttp: p99 is 1.1 ms too high",
+        ),
         ({"run_queue_share": 0.3}, "the client waited for a processor 30 % of the time"),
         ({"sleep_late_p99_s": 0.006}, "sleeps end up to 6 ms late"),
     ],
@@ -138,6 +148,6 @@ def test_a_ceiling_names_what_set_it() -> None:
     assert Ceiling(4000.0, 150.0, 250.0).limited_by == "mock"
     assert Ceiling(2000.0, 150.0, 250.0).limited_by == "processor"
     shown = dict(rows(found()))
-    assert "the client was busy all the time" in shown["ceiling, asyncio"]
-    assert shown["ceiling of the mock alone"].endswith("used by asyncio 44.4 %, blocking 33.3 %")
-    assert shown["constant, error of p99"] == "+600 µs (limit 1 ms)"
+    assert "the client was busy all the time" in shown["ceiling over aiohttp"]
+    assert shown["ceiling of the mock alone"].endswith("used by aiohttp 33.3 %, lean 75 %, blocking 25 %")
+    assert shown["error, constant"] == "p50 +300 µs (limit 1 ms), p99 +600 µs (limit 1 ms)"

@@ -13,7 +13,7 @@ from harness.base.turn_index import PLACES, TURNS_MAX, index_of, session_of, tur
 from harness.client.conversation import Exchange, History
 from harness.client.tasks.chat import Chat
 from harness.load.sessions.distributions import think_of, turns_of
-from harness.load.sessions.plan import SessionLoad, SessionPlan
+from harness.load.sessions.session_plan import SessionLoad, SessionPlan
 from tests.unit.test_cli import run
 
 RUN = ["simulate", "run", "sessions"]

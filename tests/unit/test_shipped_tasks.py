@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from harness.client.answers import Usage
 from harness.client.errors import BadResponse, ItemError, SettingError
-from harness.client.tasks.http import Http, shipped
+from harness.client.tasks._said import Completion
+from harness.client.tasks.http import Counted, Http, shipped
 from harness.client.types import Item, Request
 
 QUERY = "What is Deep Learning?"
@@ -105,7 +107,55 @@ FORMS = [
         [[0.0149, -0.0051, 0.025]],
         ([0.0149, -0.0051, 0.025],),
     ),
+    Form(
+        "anthropic",
+        [{"prompt": "Hello, Claude", "max_tokens": "1024", "model": "claude-opus-4-6", "system": "Be brief."}],
+        "/v1/messages",
+        {
+            "model": "claude-opus-4-6",
+            "max_tokens": 1024,
+            "system": "Be brief.",
+            "messages": [{"role": "user", "content": "Hello, Claude"}],
+        },
+        {
+            "id": "msg_01XFDUDYJgAACzvnptvVoYEL",
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "text", "text": "Hello!"}],
+            "model": "claude-opus-4-6",
+            "stop_reason": "end_turn",
+            "stop_sequence": None,
+            "usage": {"input_tokens": 12, "output_tokens": 6},
+        },
+        (Counted("Hello!", Usage(12, 6)),),
+    ),
 ]
+ANTHROPIC_EVENTS = b"""event: message_start
+data: {"type": "message_start", "message": {"content": [], "usage": {"input_tokens": 25, "output_tokens": 1}}}
+
+event: content_block_start
+data: {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+
+event: ping
+data: {"type": "ping"}
+
+event: content_block_delta
+data: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}}
+
+event: content_block_delta
+data: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "!"}}
+
+event: content_block_stop
+data: {"type": "content_block_stop", "index": 0}
+
+event: message_delta
+data: {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 15}}
+
+event: message_stop
+data: {"type": "message_stop"}
+
+"""
+"""As the vendor's documentation has them."""
 
 
 def request(name: str, *rows: dict[str, Any]) -> Request:
@@ -123,6 +173,26 @@ def test_request_and_answer_have_the_published_form(form: Form) -> None:
     asked = request(form.name, *form.rows)
     assert (asked.path, json.loads(asked.body)) == (form.path, form.body)
     assert read(asked, form.answer) == form.read
+
+
+def test_each_count_of_a_stream_is_the_last_one_that_an_event_has() -> None:
+    """The tokens of the prompt come first, those of the answer last; pings and block marks are no pieces."""
+    asked = request("anthropic-stream", {"prompt": "Hello, Claude"})
+    assert (asked.path, asked.headers, json.loads(asked.body)["stream"]) == (
+        "/v1/messages",
+        {"anthropic-version": "2023-06-01"},
+        True,
+    )
+    form = asked.events
+    assert form is not None
+    events = form.splitter().feed(ANTHROPIC_EVENTS)
+    assert [form.is_content(event) for event in events].count(True) == 2
+    assert asked.task.answer_stream(asked, events) == (Completion("Hello!", usage=Usage(25, 15)),)
+    with pytest.raises(BadResponse, match="broke off after 2 pieces"):
+        asked.task.answer_stream(asked, events[:-1])
+    overloaded = b'{"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}'
+    with pytest.raises(BadResponse, match="Overloaded"):
+        asked.task.answer_stream(asked, [*events[:-1], overloaded])
 
 
 def test_every_shipped_file_has_a_line_for_the_list() -> None:

@@ -86,9 +86,11 @@ def test_a_condition_without_streams_fails_and_says_why(tmp_path: Path) -> None:
     (found,) = check(parse("tpot_p95<40ms"), case)
     assert (
         describe(found)
-        == "tpot_p95<40ms FAILS: no figure, because p95 needs 59, and there were too few streams with it"
+        == "tpot_p95<40ms FAILS: no figure, because p95 needs 59 streams with it and there were fewer: use a longer "
+        "load (--duration, --items) or more --repeats"
     )
-    assert describe(SloCheck("p99<1s", None, 1.0, False)).endswith("too few successes")
+    assert "p99 needs 299 successes and there were fewer" in describe(SloCheck("p99<1s", None, 1.0, False))
+    assert describe(SloCheck("mean<1s", None, 1.0, False)).endswith("there were too few successes")
 
 
 def test_repeats_have_the_figures_that_comparisons_need(tmp_path: Path) -> None:

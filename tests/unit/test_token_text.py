@@ -19,7 +19,7 @@ KEYS = st.one_of(st.integers(0, 10**12), st.text(min_size=1, max_size=20))
 
 def mock_count(text: str) -> int:
     """The mock's own count of a chat with one message."""
-    return count_tokens("generate", (f"user: {text}",))
+    return count_tokens((f"user: {text}",))
 
 
 @given(tokens=st.integers(4, 20_000), key=KEYS)

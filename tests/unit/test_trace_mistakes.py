@@ -85,7 +85,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ([*PLAY, "good.jsonl", "--columns", OWN, "--trace-format", "azure"], "--trace-format azure has columns of its"),
         ([*PLAY, "good.jsonl", "--speed", "0"], "--speed 0: must be between 0.001 and 1000000"),
         ([*PLAY, "good.jsonl", "--speed", "fast"], "'fast' is not a valid float"),
-        ([*PLAY, "good.jsonl", "--trace-from", "9"], "no arrival between 9 s and its end; its arrivals are within 0.5"),
+        (
+            [*PLAY, "good.jsonl", "--trace-from", "9"],
+            "no arrival between 9 s and its end; its arrivals are within 500 ms",
+        ),
         (
             [*PLAY, "good.jsonl", "--trace-from", "2", "--trace-until", "1"],
             "--trace-until 1: must be after",

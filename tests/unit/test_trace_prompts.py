@@ -18,9 +18,9 @@ from harness.experiment.ceiling import probe
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import CaseSpec
 from harness.load.token_text import TokenText, WordRule
-from harness.load.traces.playing import Changes, played
-from harness.load.traces.prompts import TracePrompts, befores
+from harness.load.traces.played_trace import Changes, played
 from harness.load.traces.reading import read
+from harness.load.traces.trace_prompts import TracePrompts, befores
 from mock_server.answers import count_tokens
 from tests.unit.test_traces import DATA, MADE, case_of, rows_at
 
@@ -52,7 +52,7 @@ def test_prompts_have_the_recorded_tokens_and_answers_their_bound(name: str) -> 
     made = TracePrompts(rows, played(rows, Changes(), Random(1), name), TEXTS, 512)
     for position in range(len(rows)):
         data = made.data(CHAT, position, 1)
-        assert count_tokens("generate", (f"user: {data[0].content}",)) == rows.inputs[position]
+        assert count_tokens((f"user: {data[0].content}",)) == rows.inputs[position]
         assert data.parameters == {"max_tokens": rows.outputs[position]}
 
 

@@ -23,9 +23,9 @@ from harness.experiment.cases import cases, describe
 from harness.experiment.settings import RunSettings
 from harness.experiment.spec import SAMPLE_PAIRS, CaseSpec
 from harness.load.schedule import compute
-from harness.load.traces.forms import AZURE, BURSTGPT, MOONCAKE
-from harness.load.traces.playing import Changes, played
+from harness.load.traces.played_trace import Changes, played
 from harness.load.traces.reading import Rows, read
+from harness.load.traces.trace_forms import AZURE, BURSTGPT, MOONCAKE
 
 DATA = SAMPLE_PAIRS.parent
 MADE = {"mooncake.jsonl": MOONCAKE, "burstgpt.csv": BURSTGPT, "azure.csv": AZURE}

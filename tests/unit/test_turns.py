@@ -7,7 +7,7 @@ from array import array
 
 from harness.client.tasks.similarity import Similarity
 from harness.client.types import Item, Outcome, Request, Response
-from harness.load.traces.turns import Turns
+from harness.load.traces.closed_turns import Turns
 from tests.virtual_time import virtually
 
 TASK = Similarity()

@@ -145,7 +145,7 @@ SITUATIONS = [
         "401: no key",
         partial(ill_server, says(http("401 Unauthorized", b'{"error": "missing key"}'))),
         *(4, "invalid", "no_data"),
-        ("200 client errors (HTTP 401)", "set PACELINE_API_KEY"),
+        ("200 client errors (HTTP 401)", "set PACELINE_TARGET_KEY"),
     ),
     Situation(
         "is never there",

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from harness.base import units
-from harness.bulk.fleet.coordinator import Coordinator
-from harness.bulk.fleet.engines.engine import Contact, Engine
+from harness.bulk.fleet.engines.worker_engine import Contact, Engine
 from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError
+from harness.bulk.fleet.range_coordinator import Coordinator
+from harness.bulk.fleet.starts import Starts
 from harness.client.errors import UsageError
 
 # A worker that is silent for so many times the life of a lease is ended.
@@ -20,15 +21,18 @@ _AGAIN_MIN_S, _AGAIN_MAX_S = 0.2, 10.0
 _STARTS_MAX = 3
 
 
-async def attend(engine: Engine, coordinator: Coordinator, order: Order, note: Callable[[str], None]) -> None:
+async def attend(
+    engine: Engine, coordinator: Coordinator, starts: Starts, order: Order, note: Callable[[str], None]
+) -> None:
     """Return when nothing is left to do, or the run stops. Raises OSError if the journal cannot be written."""
-    failures, again_s, count = 0, _AGAIN_MIN_S, 0
+    failures, after_s, again_s, count = 0, 0.0, _AGAIN_MIN_S, 0
     while not coordinator.leases.all_done and not coordinator.stopping:
         count += 1
         name = order.worker if count == 1 else f"{order.worker}.{count}"
         beats = 0
         try:
-            async for _ in _life(engine, coordinator, msgspec.structs.replace(order, worker=name)):
+            of_life = msgspec.structs.replace(order, worker=name)
+            async for _ in _life(engine, coordinator, starts, of_life, after_s):
                 beats += 1
         except WorkerLostError as error:
             coordinator.lost(name, str(error))
@@ -40,21 +44,30 @@ async def attend(engine: Engine, coordinator: Coordinator, order: Order, note: C
             coordinator.fail("usage", str(error))
         else:
             return
-        if not coordinator.stopping:
-            await asyncio.sleep(again_s)
+        after_s = again_s
 
 
-async def _life(engine: Engine, coordinator: Coordinator, order: Order) -> AsyncIterator[Beat]:
+async def _life(
+    engine: Engine, coordinator: Coordinator, starts: Starts, order: Order, after_s: float
+) -> AsyncIterator[Beat]:
     """Start a worker and exchange messages with it until it leaves. Raises WorkerLostError."""
-    contact = await engine.start(order)
-    reply, leaves = Reply(), False
+    silent_s = _SILENT_TTLS * order.ttl_s
+    contact: Contact | None = None
     try:
-        while not leaves:
-            beat = await _next_beat(contact, reply, _SILENT_TTLS * order.ttl_s)
-            reply, leaves = coordinator.beat(beat), beat.leaves
+        async with starts.turn(after_s) as is_needed:
+            if not is_needed:
+                return
+            contact = await engine.start(order)
+            beat = await _next_beat(contact, Reply(), silent_s)
+        while True:
+            reply = coordinator.beat(beat)
             yield beat
+            if beat.leaves:
+                return
+            beat = await _next_beat(contact, reply, silent_s)
     finally:
-        await contact.close()
+        if contact is not None:
+            await contact.close()
 
 
 async def _next_beat(contact: Contact, reply: Reply, silent_s: float) -> Beat:

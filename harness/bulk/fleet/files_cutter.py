@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -112,11 +112,13 @@ def _size(path: Path) -> int:
 
 
 def _count(reader: RowReader, part: FilePart | None) -> int:
-    """Rows of a range. Of a file that breaks off those before the break; its worker says so."""
+    """Rows of a range. The place where a file breaks off is one more; its worker says so."""
     rows = 0
-    with suppress(UsageError):
+    try:
         for _ in reader.numbered(part):
             rows += 1
+    except UsageError:
+        return rows + 1
     return rows
 
 

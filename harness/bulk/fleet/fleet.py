@@ -14,25 +14,29 @@ import msgspec
 
 from harness.base.clock import clock
 from harness.bulk.ending import EarlyEnd, Summary, layer_figures, summary
+from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.attending import attend
-from harness.bulk.fleet.coordinator import Coordinator
 from harness.bulk.fleet.cutter import Cuts, cutter_of
-from harness.bulk.fleet.engines.engine import Engine
+from harness.bulk.fleet.engines.worker_engine import Engine
 from harness.bulk.fleet.files_cutter import FilesCutter
+from harness.bulk.fleet.fleet_reporting import Reporter
+from harness.bulk.fleet.fleet_settings import FleetSettings
+from harness.bulk.fleet.fleet_status import begun_counts
 from harness.bulk.fleet.governor import Governor, limit_of
 from harness.bulk.fleet.joining import Joiner, total
-from harness.bulk.fleet.journal import History
+from harness.bulk.fleet.lease_journal import History
+from harness.bulk.fleet.mending import mend
 from harness.bulk.fleet.messages import Order, unexpected
 from harness.bulk.fleet.opening import Opening
-from harness.bulk.fleet.reporting import Reporter
-from harness.bulk.fleet.settings import FleetSettings
-from harness.bulk.fleet.status import begun_counts
+from harness.bulk.fleet.range_coordinator import Coordinator
+from harness.bulk.fleet.starts import Starts
 from harness.bulk.leases import Leases
 from harness.bulk.results import Tell
 from harness.bulk.settings import ProcessSettings
-from harness.bulk.table_output import table_output
+from harness.bulk.table_output import with_lines
 from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
+from harness.client.figures import LayerCounts
 from harness.client.gate.memory import LimitMemory
 from harness.client.limits.fixed import Fixed
 from harness.client.types import Limit
@@ -47,14 +51,14 @@ class Fleet:
     def __init__(
         self, settings: ProcessSettings, fleet: FleetSettings, engine: Engine, tell: Tell | None = None
     ) -> None:
-        self._table = table_output(settings.output)
-        if self._table is not None:
-            raise UsageError(f"--output {settings.output}: with --workers it is lines of JSON (.jsonl, .gz, .zst)")
-        self.settings = settings
+        self.settings, self._table = with_lines(settings)
+        if self._table is not None and fleet.keep_parts:
+            raise UsageError(f"--keep-parts: a table is one file; give --output {settings.output} without it")
         self._fleet = fleet
+        self._workers = fleet.workers or 1
         self._engine = engine
         self._tell = tell or (lambda event, facts: None)
-        self._end = EarlyEnd(settings.output)
+        self._end = EarlyEnd(self.settings.output)
         self._coordinator: Coordinator | None = None
         self._before = RowCounts()
         self._began = 0.0
@@ -83,20 +87,27 @@ class Fleet:
 
     async def run(self) -> Summary:
         """Process the remaining lines. Raises UsageError only before any file is changed."""
-        opening = Opening(self.settings, self._fleet)
+        if self._table is None:
+            return await self._run()
+        return await self._table.around(self._run, self.settings, self._tell)
+
+    async def _run(self) -> Summary:
+        opening = Opening(self.settings, self._fleet, None if self._table is None else self._table.path)
         history = await asyncio.to_thread(opening.history)
         if history is None:
             self._before = opening.complete_counts()
-            return self._summary(self._before, nothing_to_do=True)
+            return self._summary(self._before, [], nothing_to_do=True)
         limit = limit_of(make("strategy", opening.strategy), self._memory, opening.server)
         self._check_memory(limit)
         governor = Governor(limit, *opening.rates)
         joiner = Joiner(self.settings.output, self.settings.dead_letter_path, opening.parts, self._fleet.keep_parts)
         if self._engine.workers_end_with_us and self.settings.target is not None:
             await asyncio.to_thread(opening.check_server, self.settings.target)
-        await self._engine.open()
+        await self._engine.open(self._workers)
         try:
             await asyncio.to_thread(joiner.claim, history.joined)
+            for text in await asyncio.to_thread(mend, history, opening.parts):
+                self._note(text)
             journal = opening.begin(history)
             try:
                 joiner.cut()
@@ -162,10 +173,12 @@ class Fleet:
         self._began = clock()()
         coordinator.begun = await asyncio.to_thread(begun_counts, history, opening.parts)
         before = self._before = total(coordinator.counts)
-        coordinator.members.expected = self._fleet.workers or 1
+        starts = Starts(coordinator, self._engine.starts_at_once)
+        coordinator.members.expected = min(self._workers, self._engine.starts_at_once)
+        coordinator.on_stop = starts.cancel
         reader = opening.reader
         one_range = not (reader.files or len(reader.groups) > 1 or opening.source.can_be_cut)
-        if one_range and (self._fleet.workers or 1) > 1:
+        if one_range and self._workers > 1:
             text = "it cannot be cut, so one worker processes it; several files are shared among the workers"
             self._note(f"{self.settings.input}: {text}")
         self._tell("begin", {"resumed": before.settled, "resumable": True})
@@ -174,8 +187,8 @@ class Fleet:
         work = asyncio.create_task(coordinator.work())
         order = self._order(opening, history, coordinator.governor)
         self._attending = [
-            asyncio.create_task(self._attend(coordinator, msgspec.structs.replace(order, worker=f"w{number}")))
-            for number in range(1, (self._fleet.workers or 1) + 1)
+            asyncio.create_task(self._attend(coordinator, starts, msgspec.structs.replace(order, worker=f"w{number}")))
+            for number in range(1, self._workers + 1)
         ]
         try:
             await asyncio.gather(*self._attending, return_exceptions=True)
@@ -188,6 +201,9 @@ class Fleet:
             await coordinator.join_ended()
         coordinator.ended()
         await coordinator.join_rest()
+        if self._end:
+            history = await asyncio.to_thread(journals.read, opening.parts.journal)
+            coordinator.count_saved(await asyncio.to_thread(begun_counts, history, opening.parts))
         await reporter.write_end()
         return self._finished(opening, coordinator)
 
@@ -206,9 +222,9 @@ class Fleet:
             tokens is not None or rate is not None,
         )
 
-    async def _attend(self, coordinator: Coordinator, order: Order) -> None:
+    async def _attend(self, coordinator: Coordinator, starts: Starts, order: Order) -> None:
         try:
-            await attend(self._engine, coordinator, order, self._note)
+            await attend(self._engine, coordinator, starts, order, self._note)
         except OSError as error:
             self._end.broken(error)
             coordinator.stop("drain")
@@ -218,6 +234,9 @@ class Fleet:
 
     def _finished(self, opening: Opening, coordinator: Coordinator) -> Summary:
         counts = self._counts(coordinator)
+        if coordinator.leases.complete and self._end.is_wish:
+            # It came when nothing was left to do.
+            self._end = EarlyEnd(self.settings.output)
         if coordinator.leases.complete and not self._end:
             try:
                 opening.finish(coordinator.joiner.state, counts)
@@ -232,7 +251,7 @@ class Fleet:
             raise UsageError(self._end.reason[1])
         # A list of parts is no file of answers.
         joined = None if self._fleet.keep_parts else coordinator.joiner.state.counts
-        return self._summary(counts, joined=joined)
+        return self._summary(counts, coordinator.layers, joined, empty=opening.source.empty)
 
     def _counts(self, coordinator: Coordinator) -> RowCounts:
         counts = total(coordinator.counts)
@@ -240,14 +259,16 @@ class Fleet:
         counts.active_s = self._before.active_s + (clock()() - self._began)
         return counts
 
-    def _summary(self, counts: RowCounts, nothing_to_do: bool = False, joined: RowCounts | None = None) -> Summary:
+    def _summary(
+        self, counts: RowCounts, layers: list[LayerCounts], joined: RowCounts | None = None, **more: bool
+    ) -> Summary:
         return summary(
             self._end.reason,
             counts,
             self._before,
             self.settings.errors_max,
-            layers=layer_figures([], self._memory),
+            layers=layer_figures(layers, self._memory),
             joined=joined,
             resumable=True,
-            nothing_to_do=nothing_to_do,
+            **more,
         )

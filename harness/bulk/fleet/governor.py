@@ -51,7 +51,7 @@ class Grant(msgspec.Struct, frozen=True):
 def limit_of(strategy: Strategy, memory: LimitMemory | None = None, server: str = "") -> Limit | None:
     """The concurrency limit of a strategy, to be shared; None if the strategy has none that can be shared.
 
-    With a memory it begins with what is known of the server, and what it learns can be saved.
+    With a memory it begins with the saved knowledge of the server, and its own can be saved.
     """
     if isinstance(strategy, QueueStream):
         return Fixed(strategy.concurrency)
@@ -146,7 +146,7 @@ class Governor:
         if total is None:
             return None
         shares.total = total
-        # A beat is short: what is needed is judged by several.
+        # A beat is short: the demand is judged by several.
         key = (id(shares), beat.worker)
         usual = self._used[key] = self._used.get(key, used) + _NEWEST * (used - self._used.get(key, used))
         wanted = usual * _GROWTH + _MORE if beat.progress else 0.0

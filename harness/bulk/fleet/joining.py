@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.bulk.fleet.journal import Joined
+from harness.bulk.fleet.lease_journal import Joined
 from harness.bulk.fleet.messages import Report
 from harness.bulk.fleet.parts import Parts
 from harness.bulk.journal import Mark
@@ -25,6 +25,10 @@ from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
 
 _PIECE = 1024 * 1024
+
+
+class DamagedPartError(UsageError):
+    """A part is not what its worker reported."""
 
 
 class Joiner:
@@ -92,7 +96,8 @@ class Joiner:
                     found, left = zlib.crc32(piece, found), left - len(piece)
                     sink.append(piece)
         if left or found != crc:
-            raise UsageError(f"{path}: is not what its worker wrote; check the disk and the file system of the parts")
+            text = "differs from what its worker wrote; check the disk and the file system of the parts"
+            raise DamagedPartError(f"{path}: {text}. --resume sends its lines again")
 
     def undo(self) -> None:
         """Close the files; those that this session has made are removed."""

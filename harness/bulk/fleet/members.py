@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,10 +70,13 @@ class Members:
         """Ranges to cut before they are asked for."""
         return 2 * max(self.expected, len(self.all))
 
-    @property
-    def counts(self) -> list[RowCounts]:
-        """Counts of the ranges in work."""
-        return [each.counts for member in self.all.values() for each in member.progress]
+    def counts(self, is_settled: Callable[[int], bool]) -> list[RowCounts]:
+        """Counts of the ranges in work. A silent worker may still name one that is at another worker, or settled."""
+        newest: dict[int, Progress] = {}
+        for each in (each for member in self.all.values() for each in member.progress):
+            if each.number not in newest or each.epoch > newest[each.number].epoch:
+                newest[each.number] = each
+        return [each.counts for number, each in newest.items() if not is_settled(number)]
 
     @property
     def waits_s(self) -> float:
@@ -93,9 +97,14 @@ class Members:
                 "in_flight": member.in_flight,
                 "rate_per_s": round(member.rate_per_s, 3),
                 "silent_s": round(now - member.heard_at, 1),
-                "straggler": bool(member.progress)
-                and now - member.since >= _NOTICEABLE_S
-                and (member.rate_per_s < _SLOW * usual or now - member.heard_at > _NOTICEABLE_S),
+                "straggler": _lags(member, usual, now),
             }
             for member in self.all.values()
         ]
+
+
+def _lags(member: Member, usual: float, now: float) -> bool:
+    """Whether a worker is much slower than the others, or silent. One that waits for the server is neither."""
+    if not member.progress or now - member.since < _NOTICEABLE_S:
+        return False
+    return now - member.heard_at > _NOTICEABLE_S or (not member.waits_s and member.rate_per_s < _SLOW * usual)

@@ -14,6 +14,7 @@ from harness.bulk.leases import Lease
 from harness.bulk.leases.leases import Finished
 from harness.bulk.settings import ProcessSettings
 from harness.bulk.tally import RowCounts
+from harness.client.figures import LayerCounts
 from harness.client.types import Sample
 
 
@@ -101,6 +102,8 @@ class Beat(msgspec.Struct, frozen=True):
     leaves: bool = False
     # Seconds for which the server has taken no connection.
     waits_s: float = 0.0
+    # Figures of the layers of ranges that have ended.
+    layers: list[LayerCounts] = []
 
 
 class Reply(msgspec.Struct, frozen=True):

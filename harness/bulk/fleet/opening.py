@@ -1,4 +1,4 @@
-"""Opens a run with workers: what is there already, what may be done with it, and the files of the coordinator."""
+"""Opens a run with workers: checks files of an earlier run, and makes those of the coordinator."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import msgspec
 
 from harness.bulk import journal as single
 from harness.bulk import paths, resume
-from harness.bulk.fleet import journal as journals
+from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.cutter import lines_of_range
-from harness.bulk.fleet.journal import CoordinatorJournal, Head, History, Joined
+from harness.bulk.fleet.fleet_settings import FleetSettings
+from harness.bulk.fleet.lease_journal import CoordinatorJournal, Head, History, Joined
 from harness.bulk.fleet.parts import RUN_FILE, Parts
-from harness.bulk.fleet.settings import FleetSettings
 from harness.bulk.journal import Checkpoint, Past
 from harness.bulk.leases.range import Range
 from harness.bulk.output_forms import rows_for
@@ -27,7 +27,7 @@ from harness.bulk.source import InputSource
 from harness.bulk.tally import RowCounts
 from harness.client import stack
 from harness.client.errors import UsageError
-from harness.client.transport.async_http import server_name
+from harness.client.transport.origin import origin_of
 from harness.client.transport.server import check_answers, check_url
 from harness.load.rows import RowReader, columns_of
 
@@ -35,7 +35,7 @@ from harness.load.rows import RowReader, columns_of
 class Opening:
     """Checks a run before it changes anything. Every method raises UsageError for a mistake."""
 
-    def __init__(self, settings: ProcessSettings, fleet: FleetSettings) -> None:
+    def __init__(self, settings: ProcessSettings, fleet: FleetSettings, table: str | None = None) -> None:
         self.settings = settings
         self._fleet = fleet
         self.parts = Parts(settings.output)
@@ -43,7 +43,7 @@ class Opening:
         strategy, own_layers = stack.split(settings.strategy)
         self.layers = settings.layers.around(stack.parse(own_layers))
         self.strategy = strategy
-        paths.check_apart(settings, self.layers.named)
+        paths.check_apart(settings, self.layers.named, [] if table is None else [("the table", table)])
         columns = columns_of(settings.columns)
         self.reader = RowReader(settings.input, columns, settings.reading, settings.more_inputs)
         self.source = InputSource(settings.input_name, self.reader)
@@ -72,7 +72,7 @@ class Opening:
     def server(self) -> str:
         """The server under the name that the transport has for it; empty without one."""
         target = self.settings.target
-        return server_name(self.settings.connection.access(target).url) if target is not None else ""
+        return origin_of(self.settings.connection.access(target).url).name if target is not None else ""
 
     def history(self) -> History | None:
         """Where this run begins; None if nothing is left to do."""

@@ -64,10 +64,12 @@ class Parts:
 
     def adopt(self, number: int, epoch: int) -> None:
         """Begin an epoch with what the ones before it have left. Raises OSError."""
-        for earlier in range(epoch - 1, 0, -1):
-            if self.journal_of(number, earlier).exists():
-                self._copy(number, earlier, epoch)
-                return
+        if earlier := self.newest_epoch(number, epoch - 1):
+            self._copy(number, earlier, epoch)
+
+    def newest_epoch(self, number: int, most: int) -> int:
+        """The newest epoch up to this one that has left something; 0 if there is none."""
+        return next((epoch for epoch in range(most, 0, -1) if self.journal_of(number, epoch).exists()), 0)
 
     def _copy(self, number: int, earlier: int, epoch: int) -> None:
         journal = self.journal_of(number, epoch)

@@ -13,7 +13,8 @@ from typing import ClassVar
 
 from harness.bulk.fleet.pacer import Pacer
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
-from harness.client.types import Item, Layers, Limit, Outcome, Request, Response, Result, Sample, Send, no_layers
+from harness.client.gate.shared import GateView
+from harness.client.types import Item, Layers, Outcome, Request, Response, Result, Sample, Send, no_layers
 from harness.strategies._workers import Workers
 
 _SEEN_MAX = 20_000
@@ -22,7 +23,7 @@ _range_send: ContextVar[Send] = ContextVar("range_send")
 
 
 class SharePart:
-    """This worker's part of the common limit: its value is set by the coordinator, and it passes on what it sees."""
+    """This worker's part of the common limit: the coordinator sets its value and gets its samples."""
 
     def __init__(self, learns: bool, uses_work: bool) -> None:
         self.value = 0
@@ -38,7 +39,7 @@ class SharePart:
             self.seen.append(sample)
 
 
-class SharedGate(ConcurrencyLimit):
+class WorkerGate(ConcurrencyLimit):
     """The gate of a worker; each range sends through it by `Through`."""
 
     def __init__(self, part: SharePart, pacer: Pacer) -> None:
@@ -76,28 +77,17 @@ async def _by_range(request: Request, /) -> Response:
     return await _range_send.get()(request)
 
 
-class Through:
+class Through(GateView):
     """The gate as one range sees it: its attempts are counted by the `send` of that range."""
 
-    def __init__(self, gate: SharedGate, send: Send, paced: bool) -> None:
-        self._gate = gate
+    def __init__(self, gate: WorkerGate, send: Send, paced: bool) -> None:
+        super().__init__(gate)
+        self._worker = gate
         self._send = send
         self._paced = paced
 
-    @property
-    def limit(self) -> Limit:
-        return self._gate.limit
-
-    @property
-    def in_flight(self) -> int:
-        return self._gate.in_flight
-
-    @property
-    def vacant(self) -> bool:
-        return self._gate.vacant
-
     async def __call__(self, request: Request, /) -> Response:
-        gate = self._gate
+        gate = self._worker
         late = await gate.pacer.turn(request)
         if late is not None:
             return late
@@ -112,7 +102,7 @@ class Through:
         return response
 
     async def _counted(self, request: Request, /) -> Response:
-        gate = self._gate
+        gate = self._worker
         gate.peak = max(gate.peak, gate.in_flight)
         return await self._send(request)
 
@@ -122,7 +112,7 @@ class SharedStrategy:
 
     blocking: ClassVar[bool] = False
 
-    def __init__(self, gate: SharedGate, paced: bool, priority: bool = False, patience: int = 0) -> None:
+    def __init__(self, gate: WorkerGate, paced: bool, priority: bool = False, patience: int = 0) -> None:
         self.gate = gate
         self.priority = priority
         self._paced = paced

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 from harness.bulk.connect import connected
 from harness.bulk.fleet.messages import Order
-from harness.bulk.fleet.shared_gate import SharedGate
+from harness.bulk.fleet.shared_gate import WorkerGate
 from harness.bulk.server_watch import Alive
 from harness.client.transport.open_files import raise_limit
 from harness.client.types import Request, Response, Send, Strategy
@@ -16,7 +16,7 @@ from harness.client.types import Request, Response, Send, Strategy
 class WorkerConnection:
     """Opened for the first range, closed with the worker."""
 
-    def __init__(self, order: Order, strategy: Strategy, gate: SharedGate, send: Send | None = None) -> None:
+    def __init__(self, order: Order, strategy: Strategy, gate: WorkerGate, send: Send | None = None) -> None:
         self._order = order
         self._strategy = strategy
         self._gate = gate
@@ -46,7 +46,7 @@ class WorkerConnection:
         await self._closing.aclose()
 
 
-def paced(send: Send, gate: SharedGate) -> Send:
+def paced(send: Send, gate: WorkerGate) -> Send:
     """For strategies with a concurrency of their own: the common rate alone."""
 
     async def attempt(request: Request, /) -> Response:

@@ -39,9 +39,9 @@ class Shares:
 
         Args:
             worker: Its name.
-            demand: What it could use; infinity for as much as it gets.
+            demand: Number that it could use; infinity for as much as it gets.
             now: The present instant.
-            in_use: What it still uses of an earlier share and cannot give back at once, such as calls in flight.
+            in_use: Number that it still uses of an earlier share and cannot give back at once, such as calls in flight.
         """
         member = self._members.setdefault(worker, _Member())
         member.demand, member.in_use = max(demand, in_use), in_use

@@ -122,7 +122,7 @@ class CarriedLimit:
             self._judge(sample)
 
     def learnt(self) -> Learnt | None:
-        """What is to be saved; None if too little was seen."""
+        """The findings to save; None if too little was seen."""
         if len(self._last) < LAST_MIN or not self._medians:
             return None
         latency_s = median(latency_s for _, latency_s in self._last)
@@ -133,7 +133,7 @@ class CarriedLimit:
             fastest = latency_s
         if latency_s <= 0.0:
             return None
-        # A pace far above what is sent is no bound.
+        # A pace far above the sent rate is no bound.
         paced = pace < GROWN * value / latency_s
         return Learnt(value, latency_s, min(fastest, latency_s), pace if paced else None)
 
@@ -147,7 +147,7 @@ class CarriedLimit:
 
     def _judge(self, sample: Sample) -> None:
         known = self._known
-        assert known is not None  # noqa: S101 - only what is known is judged
+        assert known is not None  # noqa: S101 - only a known number is judged
         if math.isnan(self._begun):
             self._begun = sample.done
         self._raise_pace(sample, known)

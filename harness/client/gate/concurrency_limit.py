@@ -63,16 +63,15 @@ class ConcurrencyLimit(Slots):
         """One attempt, when it may start."""
         return self.attempt(request, self._own)
 
-    # A method of its own for the sample would cost a call on the hot path.
-    async def attempt(self, request: Request, share: Share) -> Response:  # noqa: PLR0912 - see above
+    async def attempt(self, request: Request, share: Share) -> Response:
         """One attempt of an application, when it may start."""
         probe = False
         if self._line or self.in_flight >= self._fast_limit:
             kind = await self._take(request.deadline)
-            probe = kind == PROBE
             if not kind:
                 why = "its deadline passed while it waited for a slot"
                 return Response(Outcome.not_sent, done=self._now(), error=why)
+            probe = kind == PROBE
         else:
             self.in_flight += 1
         share.in_flight += 1
@@ -87,25 +86,7 @@ class ConcurrencyLimit(Slots):
             except BaseException:
                 self._streak.left(epoch)
                 raise
-            streak = 0
-            if response.outcome is not _OK:
-                streak = self._count_failure(response, epoch)
-            else:
-                self._streak.accepted(response.sent)
-            # Attempts that wait in a strategy watch for a vacancy, others stand in line.
-            bound = self._bound() if self._line or self._watchers.count or self._notified else _DEMAND
-            sample = self._sample(request, response, in_flight, size, generation, streak, bound)
-            if sample is not None:
-                limit, paced = self.limit, self._paced
-                limit.update(sample)
-                if limit.value != self._size or (paced is not None and paced.rate_per_s != self._turnstile.rate_per_s):
-                    self._apply(limit)
-            if response.outcome is _OK and self._fast_limit:
-                self._accepted_at = response.done
-            elif self._respects:
-                self._on_outcome(response)
-            if response.headers is not None and self._respects:
-                self._read_quota_headers(response)
+            self._learn(request, response, in_flight, size, generation, epoch)
             return response
         finally:
             self.in_flight -= 1
@@ -114,6 +95,31 @@ class ConcurrencyLimit(Slots):
                 self._pause.probe_ended()
             if self._line or self._watchers.count:
                 self._hand_on()
+
+    def _learn(
+        self, request: Request, response: Response, in_flight: int, size: int, generation: int, epoch: int
+    ) -> None:
+        """What the response of an attempt shows; the numbers are those at its start."""
+        streak = 0
+        ok = response.outcome is _OK
+        if ok:
+            self._streak.accepted(response.sent)
+        else:
+            streak = self._count_failure(response, epoch)
+        # Attempts that wait in a strategy watch for a vacancy, others stand in line.
+        bound = self._bound() if self._line or self._watchers.count or self._notified else _DEMAND
+        sample = self._sample(request, response, in_flight, size, generation, streak, bound)
+        if sample is not None:
+            limit, paced = self.limit, self._paced
+            limit.update(sample)
+            if limit.value != self._size or (paced is not None and paced.rate_per_s != self._turnstile.rate_per_s):
+                self._apply(limit)
+        if ok and self._fast_limit:
+            self._accepted_at = response.done
+        elif self._respects:
+            self._on_outcome(response)
+        if response.headers is not None and self._respects:
+            self._read_quota_headers(response)
 
     @property
     def bound(self) -> Bound:

@@ -67,7 +67,7 @@ class LimitMemory:
         self._saved = 0
 
     def limit(self, server: str, name: str, new_limit: NewLimit) -> Limit:
-        """A limit that begins with what is known of a server, and whose findings are saved."""
+        """A limit that begins with the saved findings of its server, and whose own are saved."""
         key = server.strip()[:KEY_MAX], name[:KEY_MAX]
         known = self._servers.get(key)
         fresh = known is not None and time.time() - known.at_unix_s < AGE_MAX_S

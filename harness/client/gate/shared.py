@@ -37,21 +37,11 @@ class _Found:
 _GATES: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[_Key, _Found]] = WeakKeyDictionary()
 
 
-class SharedGate:
-    """One application's way through a gate that others use as well."""
+class GateView:
+    """A gate as one of several senders sees it."""
 
-    def __init__(self, found: _Found, inner: Send) -> None:
-        self._found = found
-        self._gate = found.gate
-        self._share = Share(inner)
-        self._gate.shares += 1
-
-    def __del__(self) -> None:
-        # The last one that is left has the quick path again.
-        self._gate.shares -= 1
-
-    async def __call__(self, request: Request, /) -> Response:
-        return await self._gate.attempt(request, self._share)
+    def __init__(self, gate: ConcurrencyLimit) -> None:
+        self._gate = gate
 
     @property
     def limit(self) -> Limit:
@@ -65,8 +55,30 @@ class SharedGate:
 
     @property
     def bound(self) -> Bound:
-        """What keeps the next attempt from starting now, of whichever application."""
+        """What keeps the next attempt from starting now, of whichever sender."""
         return self._gate.bound
+
+    @property
+    def vacant(self) -> bool:
+        """A slot is free, and nobody waits for it."""
+        return self._gate.vacant
+
+
+class SharedGate(GateView):
+    """One application's way through a gate that others use as well."""
+
+    def __init__(self, found: _Found, inner: Send) -> None:
+        super().__init__(found.gate)
+        self._found = found
+        self._share = Share(inner)
+        self._gate.shares += 1
+
+    def __del__(self) -> None:
+        # The last one that is left has the quick path again.
+        self._gate.shares -= 1
+
+    async def __call__(self, request: Request, /) -> Response:
+        return await self._gate.attempt(request, self._share)
 
     @property
     def vacant(self) -> bool:

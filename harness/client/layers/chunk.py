@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from harness.client.answers import Answers, summed, usage_of
+from harness.client.cancellation import attach, partial_of
 from harness.client.checks import between
 from harness.client.figures import Ratio
 from harness.client.text.chunks import chunks
@@ -96,8 +97,7 @@ class _Pieces:
                 worker.cancel()
             await asyncio.wait(workers)
             if ended := [*self._partial, *(r for r in self._responses if r is not None)]:
-                # The recorder reads it.
-                cancelled.response = _with_all(ended[0], ended)  # type: ignore[attr-defined]
+                attach(cancelled, _with_all(ended[0], ended))
             raise
         except BaseException:
             for worker in workers:
@@ -112,7 +112,7 @@ class _Pieces:
             try:
                 response = await self._inner(self._requests[number])
             except asyncio.CancelledError as cancelled:
-                if (partial := getattr(cancelled, "response", None)) is not None:
+                if (partial := partial_of(cancelled)) is not None:
                     self._partial.append(partial)
                 raise
             self._responses[number] = response

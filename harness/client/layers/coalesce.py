@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from harness.base.clock import Clock, clock
 from harness.client.cache.equality import answered, key_of, repeatable, scope_of
+from harness.client.cancellation import attach, partial_of
 from harness.client.figures import Ratio
 from harness.client.types import Outcome, Request, Response, Send
 
@@ -97,7 +98,7 @@ class _Flight:
         try:
             return await inner(request)
         except asyncio.CancelledError as cancelled:
-            self._partial = getattr(cancelled, "response", None)
+            self._partial = partial_of(cancelled)
             raise
 
     def _over(self, task: asyncio.Task[Response]) -> None:
@@ -119,8 +120,7 @@ class _Flight:
             return self._task.result() if self._task.done() else await self._too_late()
         except asyncio.CancelledError as cancelled:
             if self._waiting == 1:
-                # The recorder reads it.
-                cancelled.response = await self._abandon()  # type: ignore[attr-defined]
+                attach(cancelled, await self._abandon())
             raise
         finally:
             self._waiting -= 1

@@ -18,6 +18,7 @@ from typing import ClassVar
 import msgspec
 
 from harness.base.clock import Clock, clock
+from harness.client.cancellation import attach
 from harness.client.checks import at_least, between
 from harness.client.figures import Ratio
 from harness.client.hooks import HedgeDetails, HedgeHook
@@ -94,7 +95,7 @@ class Hedge:
             return await self._run(race)
         except asyncio.CancelledError as cancelled:
             race.cancel()
-            cancelled.response = await race.cancelled_response()  # type: ignore[attr-defined] # for the recorder: it was sent
+            attach(cancelled, await race.cancelled_response())
             raise
         except BaseException:
             race.cancel()

@@ -13,6 +13,7 @@ from random import Random
 from typing import ClassVar
 
 from harness.base.clock import Clock, clock
+from harness.client.cancellation import attach, partial_of
 from harness.client.errors import SettingError
 from harness.client.hooks import RetryDetails, RetryHook
 from harness.client.layers._budget import RetryBudget
@@ -108,9 +109,9 @@ class Retry:
                 await asyncio.sleep(pause_s)
                 response = await self._inner(request)
             except asyncio.CancelledError as cancelled:  # earlier attempts must still be counted
-                partial = getattr(cancelled, "response", None) or Response(Outcome.cancelled)
+                partial = partial_of(cancelled) or Response(Outcome.cancelled)
                 partial.previous = (*last.previous, _attempt(last), *partial.previous)
-                cancelled.response = partial  # type: ignore[attr-defined] # for the recorder
+                attach(cancelled, partial)
                 if partial.sent >= 0.0:
                     self._sent(number, pause_s)
                 elif self._budget is not None:  # NaN: cancelled before it was sent

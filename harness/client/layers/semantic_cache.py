@@ -24,6 +24,7 @@ from harness.client.cache.equality import answered, keepable, repeatable
 from harness.client.cache.semantic.embedding import FromUrl, Function, embedding_of
 from harness.client.cache.semantic.memory import Memory
 from harness.client.cache.semantic.shadow import Shadow
+from harness.client.cancellation import attach, partial_of
 from harness.client.checks import between
 from harness.client.figures import Ratio
 from harness.client.protocols import Closable
@@ -119,8 +120,8 @@ class SemanticCache:
             return _charged(await self._inner(request), cost)
         except asyncio.CancelledError as cancelled:
             if cost:
-                partial = getattr(cancelled, "response", None) or Response(Outcome.cancelled)
-                cancelled.response = _charged(partial, cost)  # type: ignore[attr-defined] # the recorder reads it
+                partial = partial_of(cancelled) or Response(Outcome.cancelled)
+                attach(cancelled, _charged(partial, cost))
             raise
 
     @property

@@ -15,12 +15,14 @@ import msgspec
 
 from harness.client.errors import BadResponse, ItemError
 from harness.client.redaction import excerpt
-from harness.client.transport.outcomes import SseSplitter
+from harness.client.transport.event_stream import SseSplitter
 from harness.client.types import Item
 
 TEXT_MAX = 1_000_000  # characters of one text; a longer one is a mistake in the input
 
 _MARK = b"\xef\xbb\xbf"  # of UTF-8, which some servers begin with
+# The last: nested too deeply.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 encode = msgspec.json.Encoder().encode
 _T = TypeVar("_T")
 
@@ -70,9 +72,18 @@ def events_in(body: bytes) -> list[bytes] | None:
 def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
     """The body by the decoder's type; raises BadResponse with the reason and the beginning of the body."""
     try:
+        return decoder.decode(body)
+    except _UNREADABLE as error:
+        if not body.startswith(_MARK):
+            raise _bad(error, body) from error
+    try:
         return decoder.decode(body.removeprefix(_MARK))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # the last: nested too deeply
-        raise BadResponse(f"{error}: {excerpt(body, 120)!r}") from error
+    except _UNREADABLE as error:
+        raise _bad(error, body) from error
+
+
+def _bad(error: Exception, body: bytes) -> BadResponse:
+    return BadResponse(f"{error}: {excerpt(body, 120)!r}")
 
 
 def probability(value: float, field: str) -> float:

@@ -1,46 +1,69 @@
-"""What the tasks of OpenAI's generating APIs share: the check of their settings, their body, and their streams."""
+"""What the tasks of OpenAI's generating APIs share: their settings, their body, their answers and their streams."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import msgspec
 
 from harness.client.answers import Usage
 from harness.client.checks import between
-from harness.client.tasks._choices import pieces_of, refuse_error
-from harness.client.tasks._decode import decode
-from harness.client.tasks._said import Oddities, Said
-from harness.client.transport.outcomes import DONE, is_content
+from harness.client.errors import BadResponse
+from harness.client.tasks._choices import one_answer, pieces_of, refuse_error
+from harness.client.tasks._decode import decode, events_in
+from harness.client.tasks._said import Completion, Oddities, Said, joined_completion
+from harness.client.transport.event_stream import DONE, is_content
+from harness.client.types import Request, oddities_of
 
+_body = msgspec.json.Decoder(dict[str, Any])
 _event = msgspec.json.Decoder()
 
 
-class Settings(Protocol):
-    """The settings that these tasks have in common, beside `model` and `temperature`."""
+@dataclass(frozen=True)
+class Generating:
+    """The settings of these tasks, and their answers."""
 
-    @property
-    def stream(self) -> bool:
-        """Whether the answer comes as server-sent events."""
+    max_tokens: int = 64
+    stream: bool = False
+    model: str | None = None
+    temperature: float | None = None
 
+    def __post_init__(self) -> None:
+        between(self, 1, 1_000_000, "max_tokens")
+        if self.temperature is not None:
+            between(self, 0.0, 2.0, "temperature")
 
-def check_settings(task: Any) -> None:
-    """Raise SettingError for a bound of tokens or a temperature out of range."""
-    between(task, 1, 1_000_000, "max_tokens")
-    if task.temperature is not None:
-        between(task, 0.0, 2.0, "temperature")
+    def fill(self, body: dict[str, Any], own: Mapping[str, Any]) -> bool:
+        """Add the settings and the row's own parameters to a body, `stream` last; returns whether it streams."""
+        given = {"model": self.model, "temperature": self.temperature}
+        body |= {name: value for name, value in given.items() if value is not None}
+        body |= own
+        stream: bool = own.get("stream", self.stream)
+        body.pop("stream", None)
+        if stream:
+            body["stream"] = True
+        return stream
 
+    def answer(self, request: Request, body: bytes, /) -> tuple[Completion]:
+        """The first choice or the output; of a stream that the server sent unasked, its pieces joined."""
+        if (events := events_in(body)) is not None:
+            answers = self.answer_stream(request, events)
+            return one_answer(answers[0], 1 + oddities_of(answers))
+        odd = Oddities()
+        return one_answer(self._completion(decode(_body, body), odd), odd.count)
 
-def fill(body: dict[str, Any], task: Settings, own: Mapping[str, Any]) -> bool:
-    """Add the task's settings and the row's own parameters to a body, `stream` last; returns whether it streams."""
-    body |= {name: value for name in ("model", "temperature") if (value := getattr(task, name)) is not None}
-    body |= own
-    stream: bool = own.get("stream", task.stream)
-    body.pop("stream", None)
-    if stream:
-        body["stream"] = True
-    return stream
+    def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Completion]:
+        """The answer in these events."""
+        raise NotImplementedError
+
+    def _completion(self, answer: dict[str, Any], odd: Oddities) -> Completion:
+        """The completion in a whole answer; raises BadResponse."""
+        raise NotImplementedError
+
+    def joined(self, answers: Sequence[Completion], separator: str, /) -> Completion:
+        return joined_completion(answers, separator)
 
 
 class Joined(NamedTuple):
@@ -53,7 +76,19 @@ class Joined(NamedTuple):
     first: int | None  # tokens of its first event, where the server counts event by event
 
 
-def joined(events: Sequence[bytes], odd: Oddities, add: Callable[[Said, dict[str, Any], Oddities], None]) -> Joined:
+Add = Callable[[Said, dict[str, Any], Oddities], None]
+
+
+def answer_of_pieces(events: Sequence[bytes], add: Add) -> tuple[Completion]:
+    """The pieces joined; a stream without a finish reason or end mark broke off and is not an answer."""
+    odd = Oddities()
+    said, reason, usage, done, first = joined(events, odd, add)
+    if not (done and reason is not None):
+        raise BadResponse(f"the stream broke off after {len(events)} events, without its end mark")
+    return one_answer(said.completion(reason, usage), odd.count, first)
+
+
+def joined(events: Sequence[bytes], odd: Oddities, add: Add) -> Joined:
     """Join the pieces of a stream; `add` adds what a piece of the first choice says."""
     said, reason, usage = Said(odd), None, None
     first: int | None = None

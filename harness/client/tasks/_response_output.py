@@ -13,7 +13,7 @@ import msgspec
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
 from harness.client.tasks._said import Completion, Oddities, Said
-from harness.client.transport.outcomes import DONE, SseSplitter
+from harness.client.transport.event_stream import DONE, SseSplitter
 
 ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 """Types of the last event."""

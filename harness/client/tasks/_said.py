@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from harness.client.answers import Usage, is_count, summed
+from harness.client.answers import Usage, consistent, is_count, summed
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
 
@@ -87,7 +87,9 @@ class Oddities:
         if read == Usage():
             self.count += 1
             return None
-        return read
+        kept = consistent(read)
+        self.count += kept is not read
+        return kept
 
     def _first(self, usage: Mapping[str, Any], names: Sequence[str]) -> int | None:
         """The first of these counts that is there; `details.name` is inside of an object that may be missing."""

@@ -15,7 +15,7 @@ from harness.client.redaction import excerpt
 from harness.client.tasks._conversation import tokens
 from harness.client.tasks._decode import decode, encode, events_in, filled_text, one
 from harness.client.tasks._said import Oddities
-from harness.client.transport.outcomes import DONE
+from harness.client.transport.event_stream import DONE
 from harness.client.types import Answers, Item, Request, oddities_of
 
 

@@ -11,7 +11,7 @@ import msgspec
 from harness.client.answers import Usage
 from harness.client.conversation import Exchange, Script
 from harness.client.errors import BadResponse, ItemError
-from harness.client.tasks._choices import first_choice, one_answer
+from harness.client.tasks._choices import first_choice
 from harness.client.tasks._conversation import (
     REFUSED,
     SENT,
@@ -22,19 +22,17 @@ from harness.client.tasks._conversation import (
     parameters_of,
     with_extra,
 )
-from harness.client.tasks._decode import decode, encode, events_in, one
-from harness.client.tasks._generating import check_settings, fill, joined
+from harness.client.tasks._decode import encode, one
+from harness.client.tasks._generating import Generating, answer_of_pieces, joined
 from harness.client.tasks._images import image_parts, with_images
-from harness.client.tasks._said import Completion, Oddities, Said, ToolCall, joined_completion
-from harness.client.types import Item, Request, oddities_of
+from harness.client.tasks._said import Completion, Oddities, Said, ToolCall
+from harness.client.types import Item, Request
 
 __all__ = ["Chat", "Completion", "Conversation", "Message", "ToolCall", "Usage"]
 
-_body = msgspec.json.Decoder(dict[str, Any])
-
 
 @dataclass(frozen=True)
-class Chat:
+class Chat(Generating):
     """A conversation continued by a language model (OpenAI chat), whole or token by token.
 
     Args:
@@ -47,16 +45,9 @@ class Chat:
             message of the user. Default None: no images.
     """
 
-    max_tokens: int = 64
-    stream: bool = False
-    model: str | None = None
-    temperature: float | None = None
     image: str | None = None
     parameter_names: ClassVar[frozenset[str]] = SENT
     refused_parameters: ClassVar[Mapping[str, str]] = REFUSED
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     @property
     def name(self) -> str:
@@ -89,17 +80,13 @@ class Chat:
         body: dict[str, Any] = {"messages": tuple(item.data)}
         if "max_completion_tokens" not in own:
             body["max_tokens"] = self.max_tokens
-        stream = fill(body, self, own)
+        stream = self.fill(body, own)
         if stream:
             body["stream_options"] = {"include_usage": True}
         return Request((item,), self, "/v1/chat/completions", encode(with_extra(body)), stream=stream)
 
-    def answer(self, request: Request, body: bytes, /) -> tuple[Completion]:
+    def _completion(self, answer: dict[str, Any], odd: Oddities) -> Completion:
         """The first choice; an empty message is an answer if the server gives a finish reason."""
-        if (events := events_in(body)) is not None:
-            answers = self.answer_stream(request, events)
-            return one_answer(answers[0], 1 + oddities_of(answers))
-        answer, odd = decode(_body, body), Oddities()
         first = first_choice(answer)
         message = first.get("message") if isinstance(first, dict) else None
         if not isinstance(message, dict):
@@ -108,15 +95,10 @@ class Chat:
         said.add(message, "choices[0].message")
         if not said.anything and reason is None:
             raise BadResponse("choices[0].message: has no content")
-        return one_answer(said.completion(reason, odd.usage(answer.get("usage"))), odd.count)
+        return said.completion(reason, odd.usage(answer.get("usage")))
 
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Completion]:
-        """The deltas joined; a stream without a finish reason or end mark broke off and is not an answer."""
-        odd = Oddities()
-        said, reason, usage, done, first = joined(events, odd, _add_delta)
-        if not (done and reason is not None):
-            raise BadResponse(f"the stream broke off after {len(events)} events, without its end mark")
-        return one_answer(said.completion(reason, usage), odd.count, first)
+        return answer_of_pieces(events, _add_delta)
 
     # Sessions.
 
@@ -135,7 +117,7 @@ class Chat:
     def made_up(self, data: tuple[Message, ...], /) -> tuple[Message, ...]:
         return (Message("assistant", self.text_of(data) or ""),)
 
-    def heard(self, events: Sequence[bytes], /) -> Completion:
+    def partial_answer(self, events: Sequence[bytes], /) -> Completion:
         """The deltas until then; the reason is empty, because the server did not finish."""
         said, reason, usage, _, _ = joined(events, Oddities(), _add_delta)
         return said.completion(reason, usage)
@@ -148,9 +130,6 @@ class Chat:
     def with_text(self, data: tuple[Message, ...], text: str, /) -> tuple[Message, ...]:
         last = msgspec.structs.replace(data[-1], content=text)
         return Conversation((*data[:-1], last), parameters_of(data))
-
-    def joined(self, answers: Sequence[Completion], separator: str, /) -> Completion:
-        return joined_completion(answers, separator)
 
     def synthetic(self, words: Callable[[int], str], length: int, /) -> tuple[Message, ...]:
         return (Message("user", words(max(1, length))),)

@@ -10,11 +10,11 @@ import msgspec
 
 from harness.client.errors import BadResponse, ItemError
 from harness.client.tasks import _conversation as conversation
-from harness.client.tasks._choices import first_choice, one_answer
-from harness.client.tasks._decode import decode, encode, events_in, filled_text, one
-from harness.client.tasks._generating import check_settings, fill, joined
-from harness.client.tasks._said import Completion, Oddities, Said, joined_completion
-from harness.client.types import Item, Request, oddities_of
+from harness.client.tasks._choices import first_choice
+from harness.client.tasks._decode import encode, filled_text, one
+from harness.client.tasks._generating import Generating, answer_of_pieces
+from harness.client.tasks._said import Completion, Oddities, Said
+from harness.client.types import Item, Request
 
 SENT = conversation.SENT - {
     *("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "reasoning_effort"),
@@ -22,7 +22,6 @@ SENT = conversation.SENT - {
     "max_completion_tokens",
 } | {"suffix"}
 IDS_MAX = 1_000_000
-_body = msgspec.json.Decoder(dict[str, Any])
 
 
 class Prompt(msgspec.Struct, frozen=True):
@@ -33,7 +32,7 @@ class Prompt(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Complete:
+class Complete(Generating):
     """A prompt continued by a language model (OpenAI completions), whole or token by token.
 
     Args:
@@ -44,16 +43,9 @@ class Complete:
         temperature: Sampling temperature, 0 to 2. Default None: the server's own choice.
     """
 
-    max_tokens: int = 64
-    stream: bool = False
-    model: str | None = None
-    temperature: float | None = None
     parameter_names: ClassVar[frozenset[str]] = SENT
     refused_parameters: ClassVar[Mapping[str, str]] = conversation.REFUSED
     row_fields: ClassVar[frozenset[str]] = frozenset({"prompt", "text"}) | SENT | conversation.REFUSED.keys()
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     @property
     def name(self) -> str:
@@ -69,41 +61,29 @@ class Complete:
         item = one(items)
         data: Prompt = item.data
         body: dict[str, Any] = {"prompt": data.prompt, "max_tokens": self.max_tokens}
-        stream = fill(body, self, data.parameters)
+        stream = self.fill(body, data.parameters)
         if stream:
             body["stream_options"] = {"include_usage": True}
         return Request((item,), self, "/v1/completions", encode(conversation.with_extra(body)), stream=stream)
 
-    def answer(self, request: Request, body: bytes, /) -> tuple[Completion]:
+    def _completion(self, answer: dict[str, Any], odd: Oddities) -> Completion:
         """The first choice; an empty text is an answer if the server gives a finish reason."""
-        if (events := events_in(body)) is not None:
-            answers = self.answer_stream(request, events)
-            return one_answer(answers[0], 1 + oddities_of(answers))
-        answer, odd = decode(_body, body), Oddities()
         first = first_choice(answer)
         text = first.get("text") if isinstance(first, dict) else None
         if not isinstance(text, str):
             raise BadResponse(f"choices[0].text: is {'missing' if text is None else type(text).__name__}, not a text")
         said, reason = Said(odd), odd.reason(first.get("finish_reason"))
         said.add({"content": text}, "choices[0].text")
-        return one_answer(said.completion(reason, odd.usage(answer.get("usage"))), odd.count)
+        return said.completion(reason, odd.usage(answer.get("usage")))
 
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Completion]:
-        """The pieces joined; a stream without a finish reason or end mark broke off and is not an answer."""
-        odd = Oddities()
-        said, reason, usage, done, first = joined(events, odd, _add_text)
-        if not (done and reason is not None):
-            raise BadResponse(f"the stream broke off after {len(events)} events, without its end mark")
-        return one_answer(said.completion(reason, usage), odd.count, first)
+        return answer_of_pieces(events, _add_text)
 
     def text_of(self, data: Prompt, /) -> str | None:
         return data.prompt if isinstance(data.prompt, str) else None
 
     def with_text(self, data: Prompt, text: str, /) -> Prompt:
         return Prompt(text, data.parameters)
-
-    def joined(self, answers: Sequence[Completion], separator: str, /) -> Completion:
-        return joined_completion(answers, separator)
 
     def synthetic(self, words: Callable[[int], str], length: int, /) -> Prompt:
         return Prompt(words(max(1, length)), {})

@@ -12,12 +12,12 @@ from harness.client.conversation import Exchange, Script
 from harness.client.errors import BadResponse, ItemError
 from harness.client.tasks import _conversation as conversation
 from harness.client.tasks._choices import one_answer, refuse_error
-from harness.client.tasks._decode import checked_text, decode, encode, events_in, filled_text, one
-from harness.client.tasks._generating import check_settings, fill
+from harness.client.tasks._decode import checked_text, decode, encode, filled_text, one
+from harness.client.tasks._generating import Generating
 from harness.client.tasks._response_output import ENDS, ResponseEvents, add_event, completion_of
-from harness.client.tasks._said import Completion, Oddities, Said, joined_completion
-from harness.client.transport.outcomes import DONE
-from harness.client.types import Item, Request, oddities_of
+from harness.client.tasks._said import Completion, Oddities, Said
+from harness.client.transport.event_stream import DONE
+from harness.client.types import Item, Request
 
 SENT = frozenset(
     {
@@ -33,7 +33,6 @@ REFUSED = {
     "max_tokens": "this API has max_output_tokens",
     "max_completion_tokens": "this API has max_output_tokens",
 }
-_body = msgspec.json.Decoder(dict[str, Any])
 _event = msgspec.json.Decoder()
 _EVENTS = ResponseEvents()
 
@@ -46,7 +45,7 @@ class Given(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Responses:
+class Responses(Generating):
     """An input answered by a language model (OpenAI's Responses API), whole or token by token.
 
     Args:
@@ -57,16 +56,9 @@ class Responses:
         temperature: Sampling temperature, 0 to 2. Default None: the server's own choice.
     """
 
-    max_tokens: int = 64
-    stream: bool = False
-    model: str | None = None
-    temperature: float | None = None
     parameter_names: ClassVar[frozenset[str]] = SENT - {"text"}
     refused_parameters: ClassVar[Mapping[str, str]] = REFUSED
     row_fields: ClassVar[frozenset[str]] = frozenset({"input", "messages", "prompt", "text"}) | SENT | REFUSED.keys()
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     @property
     def name(self) -> str:
@@ -81,17 +73,13 @@ class Responses:
         item = one(items)
         data: Given = item.data
         body: dict[str, Any] = {"input": data.input, "max_output_tokens": self.max_tokens}
-        stream = fill(body, self, data.parameters)
+        stream = self.fill(body, data.parameters)
         body = conversation.with_extra(body)
         return Request((item,), self, "/v1/responses", encode(body), stream=stream, events=_EVENTS if stream else None)
 
-    def answer(self, request: Request, body: bytes, /) -> tuple[Completion]:
+    def _completion(self, answer: dict[str, Any], odd: Oddities) -> Completion:
         """The texts, thinking and function calls of the output."""
-        if (events := events_in(body)) is not None:
-            answers = self.answer_stream(request, events)
-            return one_answer(answers[0], 1 + oddities_of(answers))
-        odd = Oddities()
-        return one_answer(completion_of(decode(_body, body), odd), odd.count)
+        return completion_of(answer, odd)
 
     def answer_stream(self, request: Request, events: Sequence[bytes], /) -> tuple[Completion]:
         """The response of the last event; a stream without one broke off and is not an answer."""
@@ -124,7 +112,7 @@ class Responses:
     def made_up(self, data: Given, /) -> tuple[dict[str, Any], ...]:
         return ({"role": "assistant", "content": self.text_of(data) or ""},)
 
-    def heard(self, events: Sequence[bytes], /) -> Completion:
+    def partial_answer(self, events: Sequence[bytes], /) -> Completion:
         """The deltas until then; the reason is empty, because the server did not finish."""
         odd = Oddities()
         said = Said(odd)
@@ -138,9 +126,6 @@ class Responses:
 
     def with_text(self, data: Given, text: str, /) -> Given:
         return Given(text, data.parameters)
-
-    def joined(self, answers: Sequence[Completion], separator: str, /) -> Completion:
-        return joined_completion(answers, separator)
 
     def synthetic(self, words: Callable[[int], str], length: int, /) -> Given:
         return Given(words(max(1, length)), {})

@@ -18,7 +18,6 @@ import contextlib
 import math
 import time
 from collections.abc import Awaitable, Mapping
-from types import TracebackType
 from typing import Self
 
 import aiohttp
@@ -32,24 +31,19 @@ from harness.client.transport.attempt import AttemptSend
 from harness.client.transport.connection_errors import connection_fault
 from harness.client.transport.connections import ConnectionLostError, KeptConnector, KeptUnixConnector
 from harness.client.transport.encodings import Decoder, decoder
-from harness.client.transport.endpoint import access, merged, own_headers
+from harness.client.transport.endpoint import merged
+from harness.client.transport.event_stream import event_form
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
-from harness.client.transport.outcomes import END_WAIT_S, base_url, event_form, joined, refuse
+from harness.client.transport.origin import KEEPALIVE_S, origin_of
+from harness.client.transport.outcomes import END_WAIT_S, joined, refuse
 from harness.client.transport.proxy import Proxy
 from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
 from harness.client.transport.tls import Tls
-from harness.client.transport.unix_socket import http_of, socket_of
 from harness.client.types import Attempt, Outcome, Request, Response
 
 SMALL_DIGITS = 5  # of a Content-Length; a body that is no longer is read at once
 _SERVER_TIMING = istr("Server-Timing")
 URLS_MAX = 256  # that are kept; a task may put a field of each item into its path
-KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
-
-
-def server_name(url: str) -> str:
-    """The server of a base URL, under which limits are shared and remembered."""
-    return f"{base_url(http_of(url))} {socket_of(url) or ''}"
 
 
 class HttpTransport(AttemptSend):
@@ -87,15 +81,13 @@ class HttpTransport(AttemptSend):
             raise SettingError(f"timeout_s={timeout_s!r} must be above 0")
         if connections < 0:
             raise SettingError(f"connections={connections!r} must be at least 0")
-        to = access(url, api_key)
-        self._base, self._socket = base_url(http_of(to.url)), socket_of(to.url)
-        self._tls = (tls or Tls()).context() if self._base.startswith("https:") else True
-        self._proxy = proxy
-        self.endpoint = server_name(to.url)
         super().__init__(timeout_s)
+        self._origin = origin_of(url, api_key, authorization, headers, tls)
+        self.endpoint = self._origin.name
+        self._proxy = proxy
         self._connections = connections
         self._headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
-        self._headers.update(own_headers(headers, authorization or to.authorization))
+        self._headers.update(self._origin.headers)
         self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
         self._connector: KeptConnector | KeptUnixConnector | None = None
@@ -103,10 +95,10 @@ class HttpTransport(AttemptSend):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         kept = {"limit": self._connections, "keepalive_timeout": KEEPALIVE_S}
-        if self._socket is None:
-            self._connector = KeptConnector(ssl=self._tls, **kept)
+        if (path := self._origin.socket) is None:
+            self._connector = KeptConnector(ssl=self._origin.tls or True, **kept)
         else:
-            self._connector = KeptUnixConnector(self._socket, **kept)
+            self._connector = KeptUnixConnector(path, **kept)
         proxy = self._proxy
         self._session = aiohttp.ClientSession(
             connector=self._connector,
@@ -123,12 +115,10 @@ class HttpTransport(AttemptSend):
         )
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
-        await super().__aexit__(kind, error, trace)
+        await super().__aexit__()
 
     def _outcome_of(self, error: Exception) -> tuple[Outcome, str]:
         """The outcome of an exchange that this error ended, and the reason in words."""
@@ -142,7 +132,7 @@ class HttpTransport(AttemptSend):
             said = " ".join(error.message.replace("^", " ").split())
             return Outcome.bad_response, f"the answer is not valid HTTP: {said}"
         if isinstance(error, aiohttp.ClientError | OSError):
-            return Outcome.connection_error, connection_fault(error, URL(self._base).host or "")
+            return Outcome.connection_error, connection_fault(error, self._origin.host)
         return Outcome.bad_response, f"{type(error).__name__}: {error}"  # a chunk that is too long
 
     async def _exchange(self, request: Request, response: Response) -> None:
@@ -151,7 +141,7 @@ class HttpTransport(AttemptSend):
         assert session is not None  # noqa: S101
         url = self._urls.get(request.path)
         if url is None:
-            url = URL(joined(self._base, request.path), encoded=True)
+            url = URL(joined(self._origin.base, request.path), encoded=True)
             if len(self._urls) < URLS_MAX:
                 self._urls[request.path] = url
         try:

@@ -9,10 +9,11 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable
-from types import TracebackType
 from typing import ClassVar, Self
 
+from harness.base import units
 from harness.base.clock import Clock, clock
+from harness.client.cancellation import attach
 from harness.client.redaction import excerpt
 from harness.client.transport.timeouts import Timeouts, Watch
 from harness.client.types import Outcome, Request, Response
@@ -35,7 +36,7 @@ def too_late(now: float) -> Response:
 
 def timed_out(response: Response, sent: float, now: float) -> None:
     """End an attempt that got no complete answer in time."""
-    fail(response, Outcome.timed_out, f"no complete answer within {now - sent:.3g} s", now)
+    fail(response, Outcome.timed_out, f"no complete answer within {units.seconds(now - sent)}", now)
 
 
 class AttemptSend:
@@ -56,9 +57,7 @@ class AttemptSend:
         self._timeouts = Timeouts(self._timeout_s)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._timeouts is not None:
             self._timeouts.close()
 
@@ -92,8 +91,7 @@ class AttemptSend:
         except asyncio.CancelledError as error:
             if not watch.expired or watch.task.uncancel() > 0:
                 response.outcome = Outcome.cancelled
-                # The recorder reads it: this attempt was sent.
-                error.response = response  # type: ignore[attr-defined]
+                attach(error, response)
                 raise
             # After a complete answer only the end of its connection was waited for.
             if response.outcome is not Outcome.ok:

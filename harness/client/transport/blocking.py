@@ -5,7 +5,7 @@ Rules of this file
      gevent has patched, whose sockets serve only the thread that made them and whose locks do not span threads.
   2. Stamps are taken in the thread, with `time.monotonic`: the clock of uvloop and of asyncio.
   3. The timeout is of the whole exchange. A socket's own timeout counts from byte to byte, so before every read it is
-     set to what is left.
+     set to the rest.
   4. Giving up shuts the socket, so the thread returns at once and is free; only connecting cannot be interrupted.
   5. A connection is used again only if it is in step (see `answer_reader`) and silent. A kept connection
      that turns out to be closed before a byte of the answer came is replaced once, if the request is idempotent
@@ -22,8 +22,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from types import TracebackType
-from urllib.parse import urlsplit
 
 from harness.client.checks import between, positive
 from harness.client.errors import BadResponse
@@ -32,17 +30,16 @@ from harness.client.transport.attempt import fail, timed_out, too_late
 from harness.client.transport.blocking_link import Exchange, Link, connected, connected_unix, tunnel
 from harness.client.transport.connection_errors import IDLE_CLOSE, connection_fault
 from harness.client.transport.encodings import decoder
-from harness.client.transport.endpoint import access, merged, own_headers
+from harness.client.transport.endpoint import merged
+from harness.client.transport.event_stream import event_form
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
-from harness.client.transport.outcomes import END_WAIT_S, base_url, event_form, refuse
+from harness.client.transport.origin import KEEPALIVE_S, origin_of
+from harness.client.transport.outcomes import END_WAIT_S, refuse
 from harness.client.transport.proxy import Proxy
-from harness.client.transport.request_message import RequestMessage, common_headers
+from harness.client.transport.request_message import RequestMessage
 from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
 from harness.client.transport.tls import Tls
-from harness.client.transport.unix_socket import http_of, socket_of
 from harness.client.types import Attempt, Outcome, Request, Response
-
-KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
 
 
 class BlockingTransport:
@@ -80,22 +77,14 @@ class BlockingTransport:
         self.timeout_s = timeout_s
         between(self, 1, 10_000, "threads")
         positive(self, "timeout_s")
-        to = access(url, api_key)
-        base = base_url(http_of(to.url))
-        parts = urlsplit(base)
-        self._socket = socket_of(to.url)
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._path = parts.path
-        self._tls = (tls or Tls()).context() if parts.scheme == "https" else None
+        origin = self._origin = origin_of(url, api_key, authorization, headers, tls)
         self._proxy = proxy
+        target, sent = origin.path, origin.all_headers
         # Without a tunnel, a proxy gets the whole URL (RFC 9112, section 3.2.2).
-        target = base if proxy is not None and self._tls is None else self._path
-        common = common_headers(parts.netloc.rpartition("@")[2])
-        if proxy is not None and proxy.authorization and self._tls is None:
-            common["Proxy-Authorization"] = proxy.authorization
-        self._headers = merged(common, own_headers(headers, authorization or to.authorization))
-        self._message = RequestMessage(target, self._headers)
+        if proxy is not None and origin.tls is None:
+            target = origin.base
+            sent = merged(sent, {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {})
+        self._message = RequestMessage(target, sent)
         self._executor = executor
         self._idle: dict[int, tuple[float, Link]] = {}  # by thread
         self._running: set[Exchange] = set()
@@ -105,9 +94,7 @@ class BlockingTransport:
             self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="paceline-exchange")
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -167,7 +154,7 @@ class BlockingTransport:
             fail(response, error.outcome, str(error), time.monotonic())
         except OSError as error:  # before ValueError, because an error of a certificate is both
             exchange.idle_close = link is not None and link.closed_idle(error)
-            fault = IDLE_CLOSE if exchange.idle_close else connection_fault(error, self._host)
+            fault = IDLE_CLOSE if exchange.idle_close else connection_fault(error, self._origin.host)
             fail(response, Outcome.connection_error, fault, time.monotonic())
         except ValueError as error:
             fail(response, Outcome.bad_response, f"{type(error).__name__}: {error}", time.monotonic())
@@ -188,24 +175,24 @@ class BlockingTransport:
                 link = None
         if link is None:
             link = Link(self._connected(exchange), exchange)
-            link.early = self._tls is None and not link.silent()  # under TLS it may be the session tickets
+            link.early = self._origin.tls is None and not link.silent()  # under TLS it may be the session tickets
         exchange.sock = link.sock
         return link
 
     def _connected(self, exchange: Exchange) -> socket.socket:
         """A new connection to the server: direct, over a Unix socket, or through a proxy."""
-        if self._socket is not None:
-            return connected_unix(self._socket, exchange)
+        if self._origin.socket is not None:
+            return connected_unix(self._origin.socket, exchange)
         if self._proxy is None:
-            sock = connected(self._host, self._port, exchange)
+            sock = connected(self._origin.host, self._origin.port, exchange)
         else:
             sock = connected(self._proxy.host, self._proxy.port, exchange)
-        if self._tls is None:
+        if self._origin.tls is None:
             return sock
         try:
             if self._proxy is not None:
-                tunnel(sock, self._host, self._port, self._proxy.authorization)
-            return self._tls.wrap_socket(sock, server_hostname=self._host)
+                tunnel(sock, self._origin.host, self._origin.port, self._proxy.authorization)
+            return self._origin.tls.wrap_socket(sock, server_hostname=self._origin.host)
         except BaseException:
             sock.close()
             raise
@@ -235,14 +222,14 @@ class BlockingTransport:
             elif request.stream:
                 self._stream(exchange, reader, response, held)
             else:
-                body = b"".join([piece for piece, _ in _pieces(reader, held)])
+                body = _whole(reader, held)
                 response.done = time.monotonic()
                 response.answers = plain_answers_of(request, body)
                 response.outcome = Outcome.ok
 
     def _refused(self, reader: AnswerReader, response: Response, held: Held) -> None:
         try:
-            body = b"".join([piece for piece, _ in _pieces(reader, held)])
+            body = _whole(reader, held)
         except BadResponse as error:  # the status counts, even if the body is invalid
             body = str(error).encode()
         response.done = time.monotonic()
@@ -287,6 +274,15 @@ class BlockingTransport:
         with contextlib.suppress(OSError, BadResponse):  # the answer is complete; at worst the connection is not reused
             for _ in pieces:
                 pass
+
+
+def _whole(reader: AnswerReader, held: Held) -> bytes:
+    """The whole body, decoded."""
+    body = bytearray()
+    # Not a list: an object for each small piece costs much more than its bytes.
+    for piece, _ in _pieces(reader, held):
+        body += piece
+    return bytes(body)
 
 
 def _pieces(reader: AnswerReader, held: Held) -> Iterator[tuple[bytes, float]]:

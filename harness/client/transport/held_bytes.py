@@ -8,8 +8,6 @@ Rules of this file
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from harness.client.errors import BadResponse
 
 BODY_MAX = 64 * 1024 * 1024  # bytes of one answer
@@ -33,9 +31,7 @@ class Held:
     def __enter__(self) -> Held:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._counted:
             _sizes.pop(id(self), None)
 

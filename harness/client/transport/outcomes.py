@@ -1,30 +1,22 @@
-"""Common parts of both transports: status to outcome, event stream to payloads, finished answer to response.
+"""Common parts of all transports: status to outcome, finished answer to response.
 
 Rules of this file
-  1. It is pure: bytes in, values out; no clock, no socket. Both transports classify alike because both call this.
-  2. An event stream that broke off is never a short answer: half an event at its end is a bad response.
+  1. It is pure: bytes in, values out; no clock, no socket. All transports classify alike because all call this.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
-import msgspec
-
-from harness.client.errors import BadResponse, SettingError
+from harness.client.errors import SettingError
 from harness.client.redaction import excerpt, shown
 from harness.client.transport.retry_after import retry_after_s
-from harness.client.types import ANSWERED, EventForm, Outcome, Request, Response
+from harness.client.types import ANSWERED, Outcome, Response
 
-DONE = b"[DONE]"
-_ONE_EVENT = re.compile(rb"data: (?!\[DONE\])([^\r\n]*)\n\n").fullmatch
-"""A chunk that is one whole event with one line of data, as servers mostly send them."""
 END_WAIT_S = 0.1  # time for the connection to end the body after the stream's own end mark
 LOOPBACK = ("127.0.0.1", "::1")  # addresses of `localhost`, in the order in which they are tried
 _EXCERPT = 200  # bytes of a refusal that are kept for messages
-_CR, _LF, _BRACKET = 13, 10, 93
 
 
 def base_url(url: str) -> str:
@@ -84,210 +76,3 @@ def _redirect(status: int, headers: Mapping[str, str]) -> str:
         return ""
     place = re.sub(r"//[^/?#]*@", "//", re.split("[?#]", location)[0])[:_EXCERPT]
     return f"a redirect to {place!r}, which is not followed; if that is the server that is meant, name it. "
-
-
-_PIECES = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call")
-"""Fields of a delta that carry a piece of the answer; thinking counts as a piece, and comes first."""
-_BESIDE = frozenset(
-    {"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "error", "choices"}
-)
-"""An event with only these fields, without text and choices, carries no piece."""
-_EMPTY = frozenset({DONE, b"", b"null"})
-_KEEPS_ALIVE = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
-
-
-class _Event(msgspec.Struct):
-    text: Any = None
-    choices: Any = None
-    done: Any = False
-
-
-_event = msgspec.json.Decoder(_Event)
-_any = msgspec.json.Decoder()
-
-
-def is_content(payload: bytes) -> bool:
-    """Whether a payload carries a piece of the answer: not the end mark, a role, a finish reason or token counts.
-
-    Only such events count for the time to the first token and between tokens. Unknown events count.
-    """
-    if payload in _EMPTY:
-        return False
-    try:
-        event = _event.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return True
-    if event.text is not None:
-        return bool(event.text)
-    if isinstance(event.choices, list) and event.choices:
-        return any(map(_brings, event.choices))
-    return not event.done and not _is_beside(payload)
-
-
-def _brings(choice: Any) -> bool:
-    if not isinstance(choice, dict):
-        return False
-    delta = choice.get("delta")
-    return bool(choice.get("text")) or (isinstance(delta, dict) and any(delta.get(field) for field in _PIECES))
-
-
-def _is_beside(payload: bytes) -> bool:
-    """Whether an event without text and choices is known not to be part of the answer: a ping or token counts."""
-    event = _any.decode(payload)
-    return _BESIDE.issuperset(event) or event.get("type") in _KEEPS_ALIVE
-
-
-def is_end(payload: bytes) -> bool:
-    """Whether a payload is the last of its stream by the protocol, whatever the connection does after it."""
-    if payload == DONE:
-        return True
-    if b'"done"' not in payload:
-        return False
-    try:
-        return bool(_event.decode(payload).done)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-
-
-class SseSplitter:
-    """Server-sent events, fed in chunks of any size, to their `data:` payloads (WHATWG HTML, section 9.2.6).
-
-    Lines end in LF, CR LF or CR; comments and fields other than `data` are skipped; several `data` lines of an event
-    are joined by LF. Feeding is linear in the bytes fed, however small the chunks. Beyond the specification:
-
-    - `[DONE]` is given out as soon as its line is there, blank line or not, and everything after it is ignored;
-    - the data of an event that is named as a ping is empty, and that of one named `error` an object with `error`;
-    - a stream that begins as a JSON document is one (`plain`): the server does not stream;
-    - an event named `end_name` is followed by `[DONE]`, and its data is given out if `keeps_end`.
-    """
-
-    __slots__ = ("_begun", "_data", "_done", "_end_name", "_keeps_end", "_name", "_skip_lf", "_tail", "plain")
-
-    def __init__(self, end_name: bytes | None = None, keeps_end: bool = True) -> None:
-        self._end_name = end_name
-        self._keeps_end = keeps_end
-        self._tail: list[bytes] = []  # pieces of the line that has not ended
-        self._data: list[bytes] = []  # `data` lines of the event that has not ended
-        self._skip_lf = False  # the last chunk ended in CR: a LF at the start of the next belongs to it
-        self._begun = False
-        self._name = b""  # of the event that has not ended
-        self._done = False
-        self.plain: bytearray | None = None
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """The payloads that this chunk completes."""
-        if self._begun and (one := _ONE_EVENT(chunk)) is not None and self._is_between:
-            return [one[1]]
-        if not self._begun and (chunk := self._without_mark(chunk)) == b"":
-            return []
-        if self.plain is not None:
-            self.plain += chunk
-            return []
-        if not chunk or self._done:
-            return []
-        if self._skip_lf and chunk[0] == _LF:
-            chunk = chunk[1:]
-            if not chunk:
-                self._skip_lf = False
-                return []
-        self._skip_lf = chunk[-1] == _CR
-        if b"\n" not in chunk and b"\r" not in chunk:
-            self._tail.append(chunk)
-            return self._end_mark() if chunk[-1] == _BRACKET else []
-        if self._tail:
-            chunk = b"".join([*self._tail, chunk])
-        lines = chunk.splitlines()
-        self._tail = [] if chunk[-1] in (_CR, _LF) else [lines.pop()]
-        payloads = self._payloads(lines)
-        return payloads + self._end_mark() if self._tail and chunk[-1] == _BRACKET else payloads
-
-    @property
-    def _is_between(self) -> bool:
-        """Whether nothing of an event has come that has not ended, and the stream has not."""
-        return self.plain is None and not (self._tail or self._data or self._name or self._skip_lf or self._done)
-
-    def _payloads(self, lines: list[bytes]) -> list[bytes]:
-        payloads: list[bytes] = []
-        data = self._data
-        for line in lines:
-            if line.startswith(b"data:"):
-                data.append(line[6:] if line[5:6] == b" " else line[5:])
-                if data == [DONE]:
-                    self._done = True
-                    self._data, self._tail = [], []
-                    return [*payloads, DONE]
-            elif line == b"data":
-                data.append(b"")
-            elif not line:
-                if self._end_name is not None and self._name == self._end_name:
-                    return [*payloads, *self._named_end()]
-                if data:
-                    payloads.append(self._payload(data[0] if len(data) == 1 else b"\n".join(data)))
-                    data.clear()
-                self._name = b""
-            elif line.startswith(b"event:"):
-                self._name = line[6:].strip().lower()
-        return payloads
-
-    def _named_end(self) -> list[bytes]:
-        """The event whose name ends the stream: its data, and the end mark."""
-        kept = [b"\n".join(self._data)] if self._data and self._keeps_end else []
-        self._done = True
-        self._data, self._tail = [], []
-        return [*kept, DONE]
-
-    def _payload(self, data: bytes) -> bytes:
-        """The data of an event, by its name."""
-        if not self._name or (self._name != b"error" and self._name.decode("latin-1") not in _KEEPS_ALIVE):
-            return data
-        if self._name != b"error":
-            return b""
-        try:
-            error = _any.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            error = data.decode(errors="replace")
-        return data if isinstance(error, dict) and error.get("error") else msgspec.json.encode({"error": error or True})
-
-    def _end_mark(self) -> list[bytes]:
-        """The end mark, if the unfinished line is one: some servers close the connection right after it."""
-        if self._data or len(self._tail) > len(DONE) * 2 or sum(map(len, self._tail)) > len(b"data: ") + len(DONE):
-            return []
-        return self._payloads([b"".join(self._tail)]) if b"".join(self._tail)[5:].strip() == DONE else []
-
-    def _without_mark(self, chunk: bytes) -> bytes:
-        """Remove the byte order mark from the start of the stream; returns nothing until that can be decided."""
-        chunk = b"".join([*self._tail, chunk])
-        self._tail = []
-        if len(chunk) < 3 and b"\xef\xbb\xbf".startswith(chunk):
-            self._tail = [chunk]
-            return b""
-        chunk = chunk.removeprefix(b"\xef\xbb\xbf")
-        beginning = chunk.lstrip()
-        if not chunk.strip(b"\r\n"):  # blank lines before a document or an event mean nothing
-            return b""
-        self._begun = True
-        if beginning[:1] in (b"{", b"["):
-            self.plain = bytearray()
-        return chunk
-
-    def close(self) -> list[bytes]:
-        """The stream is over; raises BadResponse if it broke off inside an event."""
-        if not self._done and (self._data or any(self._tail)):
-            raise BadResponse("the event stream broke off inside an event")
-        return []
-
-
-class _ServerSentEvents:
-    """Server-sent events with the payloads of OpenAI's API."""
-
-    splitter = SseSplitter
-    is_content = staticmethod(is_content)
-    is_end = staticmethod(is_end)
-
-
-_SERVER_SENT_EVENTS = _ServerSentEvents()
-
-
-def event_form(request: Request) -> EventForm:
-    """The form of the events that answer this request."""
-    return request.events or _SERVER_SENT_EVENTS

@@ -15,25 +15,25 @@ from harness.client.types import EventSplitter, Outcome, Request, Response
 def answers_of(request: Request, splitter: EventSplitter, events: Sequence[bytes]) -> tuple[Any, ...]:
     """The answers of a finished stream, or of the plain answer that came in its place; raises BadResponse."""
     if splitter.plain is None:
-        return _checked(request, request.task.answer_stream, events)
+        return checked_answers(request, request.task.answer_stream, events)
     answers = plain_answers_of(request, bytes(splitter.plain))
     return Answers(answers, 1 + oddities_of(answers), usage_of(answers))
 
 
 def plain_answers_of(request: Request, body: bytes) -> tuple[Any, ...]:
     """The answers in a body; raises BadResponse."""
-    return _checked(request, request.task.answer, body)
+    return checked_answers(request, request.task.answer, body)
 
 
 def stopped(request: Request, response: Response, events: Sequence[bytes]) -> None:
     """Fill in the response to a stream that the client ended on purpose: the answer as far as it came."""
     response.outcome = Outcome.cancelled
     if provides(request.task, ConversationTask):
-        response.answers = (request.task.heard(events),)
+        response.answers = (request.task.partial_answer(events),)
 
 
-def _checked(request: Request, read: Callable[[Request, Any], tuple[Any, ...]], what: Any) -> tuple[Any, ...]:
-    """The answers that the task reads; an exception of a user-defined task is a bad response."""
+def checked_answers(request: Request, read: Callable[[Request, Any], tuple[Any, ...]], what: Any) -> tuple[Any, ...]:
+    """The answers that a method of the task reads; an exception of a user-defined task is a bad response."""
     try:
         answers = read(request, what)
         found = len(answers)

@@ -3,7 +3,8 @@
 Rules of this package
   1. Each law is injected by the mock; its quantiles are computed from the law and not measured (`laws`).
   2. The timing error is measured minus injected. It contains the client's, the loopback's and the mock's own time.
-  3. Steps run one after another, each in processes of its own, as a run does.
+  3. Every law is measured over both transports of asyncio, because a run may use either.
+  4. Steps run one after another, each in processes of its own, as a run does.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from harness.base.options import option
@@ -25,8 +27,12 @@ from harness.experiment.self_test.plain_client import PlainRate
 from harness.experiment.self_test.playing import compared, embedded, play_once, spec_of, work_s
 from harness.measure.judge.self_test import judged
 from harness.measure.record.environment import environment
+from harness.measure.record.plan import Transport, transport_name
 from harness.measure.record.self_test_file import machine_of, version_of
 from harness.measure.self_test_result import Ceiling, Compared, SelfTest
+
+TRANSPORTS: tuple[Transport, ...] = ("lean", "asyncio")
+"""Those that the laws are measured over."""
 
 Progress = Callable[[int, int, str], None]
 """Gets the number of the step that begins, the number of all steps, and its name."""
@@ -37,7 +43,7 @@ class SelfTestSettings:
     """What a self-test measures."""
 
     full: bool = option(
-        False, "Measure every strategy at 1, 10, 100 and 500 in flight too, for about three minutes; prints a table."
+        False, "Measure every strategy at 1, 10, 100 and 500 in flight too, for about four minutes; prints a table."
     )
 
 
@@ -45,7 +51,7 @@ def self_test(progress: Progress, settings: SelfTestSettings) -> SelfTest:
     """Run every measurement; raises UsageError if the mock does not start."""
     known, load = environment(), _load()
     began_unix_s, began_s = time.time(), time.monotonic()
-    laws = injected()
+    laws = list(product(injected(), TRANSPORTS))
     planned = error_table.cells() if settings.full else []
     steps = _Steps(progress, 3 + len(laws) + len(planned))
     with tempfile.TemporaryDirectory(prefix="paceline-self-test-") as name:
@@ -54,7 +60,9 @@ def self_test(progress: Progress, settings: SelfTestSettings) -> SelfTest:
         sleep_late_s, lag_s = sleep_precision_s(), loop_lag_s()
         ceilings, alone = _ceilings(steps, folder / "null")
         of_laws = [
-            one for number, law in enumerate(laws) for one in _law(steps, law, ceilings, folder / f"law-{number}")
+            one
+            for number, (law, transport) in enumerate(laws)
+            for one in _law(steps, law, transport, ceilings, folder / f"law-{number}")
         ]
         table = []
         for number, cell in enumerate(planned):
@@ -111,12 +119,14 @@ def _ceilings(steps: _Steps, folder: Path) -> tuple[dict[str, Ceiling], PlainRat
     return found, alone
 
 
-def _law(steps: _Steps, law: Injected, ceilings: dict[str, Ceiling], folder: Path) -> list[Compared]:
-    steps.next(f"timing error: {', '.join(one.name for one in law.laws)}")
+def _law(
+    steps: _Steps, law: Injected, transport: Transport, ceilings: dict[str, Ceiling], folder: Path
+) -> list[Compared]:
+    steps.next(f"timing error over {transport_name(transport)}: {', '.join(one.name for one in law.laws)}")
     with embedded(law, folder) as target:
-        spec = spec_of("law", law)
+        spec = spec_of("law", law, transport)
         played = play_once(spec, target, folder, work_s(ceilings, spec.transport))
-    return [compared(one, played) for one in law.laws]
+    return [compared(one, played, transport=transport) for one in law.laws]
 
 
 def _most(values: Iterable[float | None]) -> float | None:

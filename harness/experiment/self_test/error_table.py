@@ -5,7 +5,9 @@ Rules of this file
      timing and not of the throughput.
   2. The injected times are lognormal, as of most servers. In one row all answers take equally long and so stay together
      in waves: the hardest case for a client.
-  3. `unbounded` sets no number in flight; arrivals at a constant rate do it. `adaptive` chooses its own, up to the one
+  3. Strategies on asyncio send over lean, the default of load scenarios. Two rows show aiohttp, the default of compare
+     and gate, beside it.
+  4. `unbounded` sets no number in flight; arrivals at a constant rate do it. `adaptive` chooses its own, up to the one
      of the column.
 """
 
@@ -18,6 +20,7 @@ from pathlib import Path
 from harness import plugins
 from harness.experiment.self_test.laws import Injected, constant, lognormal
 from harness.experiment.self_test.playing import compared, embedded, play_once, spec_of, work_s
+from harness.measure.record.plan import Transport
 from harness.measure.result import Named
 from harness.measure.self_test_result import Ceiling, Compared
 
@@ -43,6 +46,7 @@ class Planned:
     name: str
     level: Level
     injected: Injected
+    transport: Transport = "lean"
 
 
 def cells(levels: tuple[Level, ...] = LEVELS) -> list[Planned]:
@@ -63,9 +67,13 @@ def _at(level: Level) -> Iterator[Planned]:
     }
     if n == 1:
         closed["sync"] = "sync"
-    yield Planned(IN_STEP, level, replace(constant(level.mean_s, level.items), strategy=closed["queue-stream"]))
+    in_step = replace(constant(level.mean_s, level.items), strategy=closed["queue-stream"])
+    yield Planned(IN_STEP, level, in_step)
+    yield Planned(f"{IN_STEP}, over aiohttp", level, in_step, "asyncio")
     for name, strategy in closed.items():
         yield Planned(name, level, replace(law, strategy=strategy))
+        if name == "queue-stream":
+            yield Planned(f"{name} over aiohttp", level, replace(law, strategy=strategy), "asyncio")
     rate = n / level.mean_s
     arrivals = Named("constant", {"rate_per_s": rate})
     open_loop = replace(law, strategy="unbounded", load=arrivals, duration_s=level.items / rate)
@@ -79,7 +87,7 @@ def unmeasured() -> list[str]:
 
 def measure(cell: Planned, number: int, ceilings: dict[str, Ceiling], folder: Path) -> Compared:
     """Play one cell against a mock of its own."""
-    spec = spec_of(f"cell-{number}", cell.injected)
+    spec = spec_of(f"cell-{number}", cell.injected, cell.transport)
     with embedded(cell.injected, folder) as target:
         played = play_once(spec, target, folder, work_s(ceilings, spec.transport))
     (law,) = cell.injected.laws

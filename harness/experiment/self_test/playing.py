@@ -20,7 +20,7 @@ from harness.experiment.run import ExternalFacts
 from harness.experiment.self_test.laws import Injected, Law, settings_of_load
 from harness.experiment.spec import CaseSpec
 from harness.measure.record.files import find_case
-from harness.measure.record.plan import Measured, TaskShare
+from harness.measure.record.plan import Measured, TaskShare, Transport
 from harness.measure.record.run_queue import RunQueueSampler
 from harness.measure.reduce.bursts import bursts
 from harness.measure.reduce.columns import load_repeat
@@ -82,8 +82,8 @@ class Watch:
         return Disturbed(self.cpu_s / took_s, None if waited is None else waited.wait_s / took_s)
 
 
-def spec_of(name: str, injected: Injected) -> CaseSpec:
-    """The case that meets a law."""
+def spec_of(name: str, injected: Injected, transport: Transport = "lean") -> CaseSpec:
+    """The case that meets a law. Strategies on threads have a transport of their own."""
     strategy = plugins.make("strategy", injected.strategy)
     task = plugins.make("task", injected.task)
     return CaseSpec(
@@ -92,7 +92,7 @@ def spec_of(name: str, injected: Injected) -> CaseSpec:
         tasks=[TaskShare(Named(plugins.name_of(type(task)), plugins.settings_of(task)))],
         synthetic={},
         layers=LayerSettings(timeout_s=30.0),
-        transport="blocking" if strategy.blocking else "asyncio",
+        transport="blocking" if strategy.blocking else transport,
         **settings_of_load(injected),
     )
 

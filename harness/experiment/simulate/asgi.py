@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from harness.base.clock import Clock
-from harness.client.transport.outcomes import event_form
+from harness.client.transport.event_stream import event_form
 from harness.client.types import Request
 from model_server.errors import Header
 from model_server.http.exchange import CONNECTION

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from harness.base import units
 from harness.client.errors import UsageError
 from harness.client.tasks.http import Http
 from harness.client.types import Outcome, Send
@@ -83,7 +84,7 @@ class VirtualTime:
             )
         terms, note = self._terms, "simulated in virtual time"
         if terms.network != "none":
-            note += f"; HTTP over a network in memory, {terms.delay_s * 1e3:g} ms each way"
+            note += f"; HTTP over a network in memory, {units.seconds(terms.delay_s)} each way"
         self._server = MockInProcess(self._run, note)
         for share in (share for case in self._run.cases for share in case.tasks if share.task.name == "http"):
             check_route(Http(**share.task.settings), self._server.mock)

@@ -86,7 +86,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         return self._now
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override] # any arguments
-        """As asyncio's; what it returns can be cancelled."""
+        """As asyncio's; the handle can be cancelled."""
         entry = Callback((callback, args, copy_context() if context is None else context))
         self._queue.append(entry)
         return entry

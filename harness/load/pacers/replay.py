@@ -17,7 +17,7 @@ from harness.client.errors import SettingError, UsageError
 from harness.client.input_settings import InputSettings
 from harness.client.trace_settings import FORMS, LENGTH_MAX_S, REPEAT_MAX
 from harness.load.lines import text_of
-from harness.load.traces.playing import Changes, Played, played
+from harness.load.traces.played_trace import Changes, Played, played
 from harness.load.traces.reading import Rows, read
 
 # The header of a CSV begins with a letter; an offset does not.

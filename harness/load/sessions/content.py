@@ -10,7 +10,7 @@ from harness.base.turn_index import index_of
 from harness.client.conversation import ConversationTask, Exchange, Script
 from harness.client.errors import UsageError
 from harness.load.feed import MadeUp as Workload
-from harness.load.sessions.plan import Length
+from harness.load.sessions.session_plan import Length
 from harness.load.workloads.jsonl import Jsonl
 
 CONVERSATIONS_MAX = 10_000

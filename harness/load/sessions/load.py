@@ -11,7 +11,7 @@ from harness.client.protocols import provides
 from harness.client.types import Task
 from harness.load.feed import MadeUp as Workload
 from harness.load.sessions.content import Content, Conversations, MadeUp
-from harness.load.sessions.plan import SessionLoad, SessionPlan
+from harness.load.sessions.session_plan import SessionLoad, SessionPlan
 from harness.load.workloads.jsonl import Jsonl
 
 

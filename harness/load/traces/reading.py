@@ -25,7 +25,7 @@ from harness.client.input_settings import InputSettings
 from harness.load.lengths import tokens_in
 from harness.load.lines import LongLine
 from harness.load.rows import RowReader
-from harness.load.traces.forms import Form, form_of, unit_s
+from harness.load.traces.trace_forms import Form, form_of, unit_s
 
 ROWS_MAX = 20_000_000
 IDS_MAX = 100_000

@@ -176,11 +176,6 @@ def noise_floor(ratios: Sequence[float]) -> float | None:
     return math.expm1(max(abs(end) for end in interval or (min(logs), max(logs))))
 
 
-def limit_above_noise(limit: float, floor: float | None) -> float:
-    """The limit that can be judged on this machine: the user's, but at least twice the noise floor."""
-    return max(limit, 2 * (floor or 0.0))
-
-
 def _values(figure: Figure, repeats: Sequence[RepeatFigures]) -> dict[int, float]:
     found = {repeat.repeat: figure.of(repeat) for repeat in repeats}
     return {number: value for number, value in found.items() if value is not None and math.isfinite(value)}

@@ -61,9 +61,15 @@ def changed(before: Finished, after: Finished) -> list[Changed]:
         found += _differing("server", _plain(earlier.target), _plain(later.target), later.name)
         found += _differing("strategy", _plain(earlier.strategy), _plain(later.strategy), later.name)
         found += _differing("layers", earlier.layers, later.layers, later.name)
-        if None not in (earlier.transport, later.transport):
-            found += _differing("transport", earlier.transport, later.transport, later.name)
+    found += other_transports(first, second)
     return _grouped([*found, *_planned(before, after, forbidding=False)])
+
+
+def other_transports(before: RunResult, after: RunResult) -> list[Changed]:
+    """The transports that differ: another client, whose own time is part of every figure."""
+    pairs = [pair for pair in common(before, after) if None not in (pair[0].transport, pair[1].transport)]
+    found = (_differing("transport", first.transport, second.transport, second.name) for first, second in pairs)
+    return [one for of in found for one in of]
 
 
 def _planned(before: Finished, after: Finished, forbidding: bool) -> Iterator[Changed]:

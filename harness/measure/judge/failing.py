@@ -36,8 +36,8 @@ _REMEDIES = {
     "unfinished": "The server hangs or is overloaded: look at its log, send less, or wait longer (--drain).",
 }
 _OF_STATUS = {
-    401: "The server asks for a valid key: set PACELINE_API_KEY.",
-    403: "The server does not allow this: check the key in PACELINE_API_KEY.",
+    401: "The server asks for a valid key: set PACELINE_TARGET_KEY.",
+    403: "The server does not allow this: check the key in PACELINE_TARGET_KEY.",
     404: "The server has no such route: check --target and --task.",
     405: "The server has no such route: check --target and --task.",
     413: "The texts are too long for the server: check --input, or put the layer chunk around the strategy.",

@@ -54,9 +54,10 @@ def _faults(baseline: Finished, candidate: Finished) -> list[str]:
             found.append(f"{which}: {run.verdict.reasons[0].text if run.verdict.reasons else f'{run.id} is invalid.'}")
     if baseline.result.simulated != candidate.result.simulated:
         found.append("capacity: one of the runs was simulated, and the other one was not.")
-    tasks = [{case.task for case in run.result.cases} for run in (baseline, candidate)]
-    if not found and tasks[0] != tasks[1]:
-        found.append(f"capacity: the runs had different tasks, {_names(tasks[0])} and {_names(tasks[1])}.")
+    for of in ("task", "transport"):
+        names = [{getattr(case, of) for case in run.result.cases} - {None} for run in (baseline, candidate)]
+        if not found and all(names) and names[0] != names[1]:
+            found.append(f"capacity: the runs had different {of}s, {_names(names[0])} and {_names(names[1])}.")
     return found
 
 

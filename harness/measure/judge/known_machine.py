@@ -7,7 +7,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from harness.base import units
 from harness.measure.result import Case, Distribution
@@ -25,7 +25,7 @@ def known_limits(case: Case, machine: KnownMachine, transport: str, processes: i
     # Where the server is known to be our mock.
     if machine.mock_ceiling_per_s and case.target.server is not None:
         yield from _mock_ceiling(case, machine, machine.mock_ceiling_per_s)
-    yield from _errors(case, machine)
+    yield from _errors(case, machine.errors_of(transport), machine.measured_on)
 
 
 def _rate(case: Case) -> float:
@@ -60,9 +60,9 @@ def _ceiling(case: Case, machine: KnownMachine, ceiling_per_s: float) -> Iterato
     )
 
 
-def _errors(case: Case, machine: KnownMachine) -> Iterator[tuple[str, str]]:
+def _errors(case: Case, errors_s: Mapping[str, Mapping[str, float]], measured_on: str) -> Iterator[tuple[str, str]]:
     found = []
-    for figure, of in machine.errors_s.items():
+    for figure, of in errors_s.items():
         # The latency of a backlog is its makespan.
         if figure == "latency_s" and case.load.kind == "backlog":
             continue
@@ -78,7 +78,7 @@ def _errors(case: Case, machine: KnownMachine) -> Iterator[tuple[str, str]]:
         "known_timing_error",
         (
             f"The self-test of this machine measured {percentile} of a known {WORDS[figure]} "
-            f"{units.seconds(error_s)} wrong on {machine.measured_on}, "
+            f"{units.seconds(error_s)} wrong on {measured_on}, "
             f"{units.share(share)} of the {units.seconds(value_s)} found here. {AGAIN}"
         ),
     )

@@ -18,8 +18,12 @@ from harness.base import units
 from harness.measure.judge.client_time import CLIENT_SHARE_REPORTED, STARVED_SHARE_MAX
 from harness.measure.judge.codes import CEILING_SHARE_MAX
 from harness.measure.judge.verdict import STEAL_SHARE_REPORTED
+from harness.measure.record.plan import Transport, transport_name
 from harness.measure.reduce.statistics import PERCENTILES
 from harness.measure.self_test_result import Compared, SelfTest
+
+NEEDED: tuple[Transport, ...] = ("lean", "asyncio")
+"""The transports whose ceilings a self-test has to find."""
 
 SLEEP_LATE_MAX_S = 0.005
 CLIENT_CODES = ("client_starved", "client_time", "client_ceiling", "bursts")
@@ -66,24 +70,35 @@ def off_text(compared: Compared, name: str, error_s: float, limit_s: float) -> s
 def _error_text(compared: Compared, name: str, error_s: float, limit_s: float) -> str:
     """One error beyond its tolerance."""
     return (
-        f"{compared.name}{_flight(compared)}: {name} is {units.seconds(abs(error_s))} "
+        f"{law_name(compared)}{_flight(compared)}: {name} is {units.seconds(abs(error_s))} "
         f"too {'high' if error_s > 0 else 'low'} (limit {units.seconds(limit_s)})"
     )
+
+
+def law_name(compared: Compared) -> str:
+    """The law, with the transport that measured it."""
+    return compared.name if compared.transport is None else f"{compared.name} over {transport_name(compared.transport)}"
 
 
 def worst_of(found: SelfTest) -> tuple[Compared, str, float, float] | None:
     """The law, percentile, error and limit of the largest error in proportion to its limit; None without any."""
     errors = [(law, *error) for law in found.laws for error in law.errors_s]
-    return max(errors, key=lambda of: abs(of[2]) / of[3], default=None)
+    return max(errors, key=lambda of: _in_limits(of[1:]), default=None)
+
+
+def _in_limits(error: tuple[str, float, float]) -> float:
+    """An error of (percentile, error, limit) in units of its limit."""
+    _, error_s, limit_s = error
+    return abs(error_s) / limit_s
 
 
 def _fit(found: SelfTest) -> str:
-    ceiling = found.ceilings["asyncio"].rate_per_s
+    rates = [
+        f"{units.rate(CEILING_SHARE_MAX * found.ceilings[name].rate_per_s)} over {transport_name(name)}"
+        for name in NEEDED
+    ]
     largest = max((abs(error) for law in found.laws for _, error, _ in law.errors_s), default=0.0)
-    return (
-        f"fit for up to {units.rate(CEILING_SHARE_MAX * ceiling)} for each process; "
-        f"timing error at most {units.seconds(largest)}"
-    )
+    return f"fit for up to {' and '.join(rates)} for each process; timing error at most {units.seconds(largest)}"
 
 
 def _worst(found: SelfTest, reasons: list[str]) -> str:
@@ -100,9 +115,10 @@ def _worst(found: SelfTest, reasons: list[str]) -> str:
 def _of_times(found: SelfTest) -> Iterator[str]:
     for law in found.laws:
         if not law.errors_s:
-            yield f"the times of the law '{law.name}' could not be measured"
-        for off in law.off:
-            yield off_text(law, *off)
+            yield f"the times of the law '{law_name(law)}' could not be measured"
+        # The worse percentile is enough; the figures show both.
+        if law.off:
+            yield off_text(law, *max(law.off, key=_in_limits))
 
 
 def _of_table(found: SelfTest) -> Iterator[str]:
@@ -115,8 +131,9 @@ def _of_table(found: SelfTest) -> Iterator[str]:
 
 
 def _of_machine(found: SelfTest) -> Iterator[str]:
-    if "asyncio" not in found.ceilings:
-        yield "the rate of the generator could not be measured"
+    for name in NEEDED:
+        if name not in found.ceilings:
+            yield f"the rate of the generator over {transport_name(name)} could not be measured"
     if (found.run_queue_share or 0.0) > STARVED_SHARE_MAX:
         yield f"the client waited for a processor {units.share(found.run_queue_share)} of the time"
     if found.sleep_late_p99_s > SLEEP_LATE_MAX_S:

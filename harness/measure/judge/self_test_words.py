@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.base import units
-from harness.measure.judge.self_test import SAYS, causes
+from harness.measure.judge.self_test import SAYS, causes, law_name
+from harness.measure.record.plan import transport_name
 from harness.measure.self_test_result import Ceiling, Compared, SelfTest
 
 LIMITED = {
@@ -22,13 +23,12 @@ FEWER = 0.6
 def rows(found: SelfTest) -> Iterator[tuple[str, str]]:
     """Name and value of each figure."""
     for transport, ceiling in found.ceilings.items():
-        yield f"ceiling, {transport}", _ceiling(ceiling)
+        yield f"ceiling over {transport_name(transport)}", _ceiling(ceiling)
     if found.mock_ceiling_per_s is not None:
         yield "ceiling of the mock alone", _mock(found)
     for law in found.laws:
-        for name, error, limit in law.errors_s:
-            wrong = "   OFF" if abs(error) > limit else ""
-            yield f"{law.name}, error of {name}", f"{signed(error)} (limit {units.seconds(limit)}){wrong}"
+        if law.errors_s:
+            yield f"error, {law_name(law)}", ", ".join(_error(*one) for one in law.errors_s)
     yield (
         "sleep too late, p50 and p99",
         (f"{units.seconds(found.sleep_late_p50_s)}, {units.seconds(found.sleep_late_p99_s)}"),
@@ -44,6 +44,12 @@ def rows(found: SelfTest) -> Iterator[tuple[str, str]]:
     if found.load_average_1m is not None:
         yield "load average before the test", units.significant(found.load_average_1m)
     yield "the self-test took", units.seconds(found.took_s)
+
+
+def _error(name: str, error_s: float, limit_s: float) -> str:
+    """`p50 +300 µs (limit 1 ms)`."""
+    wrong = " OFF" if abs(error_s) > limit_s else ""
+    return f"{name} {signed(error_s)} (limit {units.seconds(limit_s)}){wrong}"
 
 
 def advice(found: SelfTest) -> str:
@@ -119,6 +125,8 @@ def _ceiling(ceiling: Ceiling) -> str:
 
 def _mock(found: SelfTest) -> str:
     rate = found.mock_ceiling_per_s or 0.0
-    shares = [f"{name} {units.share(one.rate_per_s / rate)}" for name, one in found.ceilings.items() if rate]
+    shares = [
+        f"{transport_name(name)} {units.share(one.rate_per_s / rate)}" for name, one in found.ceilings.items() if rate
+    ]
     cost = units.microseconds(found.plain_client_cpu_us)
     return f"{units.rate(rate)} (plain client, CPU time for a request {cost}); used by {', '.join(shares)}"

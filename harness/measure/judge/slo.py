@@ -88,6 +88,9 @@ def check(conditions: Sequence[Condition], case: Case) -> list[SloCheck]:
     return checks
 
 
+MORE_N = "use a longer load (--duration, --items) or more --repeats"
+
+
 def describe(checked: SloCheck) -> str:
     """A condition and its outcome: value, unit, bound and margin."""
     # The condition comes from a result file, so it may be any text.
@@ -98,8 +101,10 @@ def describe(checked: SloCheck) -> str:
     if checked.value is None:
         family, statistic = split_metric(metric)
         lacking = "streams with it" if family in _OF_STREAMS else "successes"
-        needed = f"{statistic} needs {LEAST_N[statistic]}, and " if statistic in LEAST_N else ""
-        return f"{condition} {state}: no figure, because {needed}there were too few {lacking}"
+        why = f"there were too few {lacking}"
+        if statistic in LEAST_N:
+            why = f"{statistic} needs {LEAST_N[statistic]} {lacking} and there were fewer: {MORE_N}"
+        return f"{condition} {state}: no figure, because {why}"
     figure = units.percent if metric == "errors" else units.rate if metric in {*_RATES, "completed"} else units.seconds
     side = "below" if checked.value < checked.limit else "above"
     margin = figure(abs(checked.value - checked.limit))

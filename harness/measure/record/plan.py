@@ -34,6 +34,11 @@ Transport = Literal["asyncio", "lean", "blocking", "simulated"]
 """How a case is sent: asyncio is aiohttp."""
 
 
+def transport_name(transport: str) -> str:
+    """The name that users give to a transport."""
+    return "aiohttp" if transport == "asyncio" else transport
+
+
 class TaskShare(msgspec.Struct, frozen=True):
     """A task and its weight in a mixed load."""
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from harness.base.clock import Clock, clock
+from harness.client.cancellation import partial_of
 from harness.client.figures import LayerCounts
 from harness.client.transport.open_files import TOO_MANY, advice
 from harness.client.types import Answers, Item, Outcome, Request, Response, Send
@@ -140,8 +141,8 @@ class Recorder:
     def layer(self, send: Send, user: int = 0) -> Send:
         """The outermost layer of client application `user`: records a row per item when a request ends.
 
-        The times of a cancelled request are known only if the transport stores its partial `Response` in the
-        attribute `response` of the CancelledError. Otherwise the request counts as never sent.
+        The times of a cancelled request are known only if its CancelledError carries its partial `Response`
+        (`harness.client.cancellation`). Otherwise the request counts as never sent.
         """
 
         async def recorded(request: Request, /) -> Response:
@@ -149,7 +150,7 @@ class Recorder:
             try:
                 response = await send(request)
             except asyncio.CancelledError as cancelled:
-                self._cut(request, getattr(cancelled, "response", None), user)
+                self._cut(request, partial_of(cancelled), user)
                 raise
             except BaseException as error:
                 self._bug = self._bug or f"a layer raised {type(error).__name__}: {error}"

@@ -216,4 +216,4 @@ def read(path: Path) -> tuple[Header, np.ndarray[Any, np.dtype[Any]]]:
         if rows is None or not sound:
             raise ValueError(f"{path}: rows are damaged, or some are missing")
         parts.append(rows)
-    return header, np.concatenate(parts) if parts else np.empty(0, dtype)
+    return header, np.concatenate(parts, dtype=dtype) if parts else np.empty(0, dtype)

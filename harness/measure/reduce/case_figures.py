@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.measure.judge.slo import Bounds
-from harness.measure.record.plan import CaseFacts, Measured, PlanCase, Transport
+from harness.measure.record.plan import CaseFacts, Measured, PlanCase, transport_name
 from harness.measure.reduce.columns import Repeat, exchanges
 from harness.measure.reduce.counting import Evidence, counts, expected, is_partial
 from harness.measure.reduce.drift import drifts
@@ -103,11 +103,6 @@ def identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
         "layers": plan.layers.as_report(),
         "transport": transport_name(plan.transport),
     }
-
-
-def transport_name(transport: Transport) -> str:
-    """The name that users give to a transport."""
-    return "aiohttp" if transport == "asyncio" else transport
 
 
 def _in_flight(repeats: list[Repeat], begins_ns: int) -> InFlight:

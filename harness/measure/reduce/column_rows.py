@@ -132,7 +132,7 @@ class RowsBuilder:
 
 
 def pieces(count: int, size: int = 1 << 20) -> Iterator[slice]:
-    """Slices of so many values each, so that what is computed of them takes little memory."""
+    """Slices of so many values each, so that computing with them takes little memory."""
     for start in range(0, count, size):
         yield slice(start, start + size)
 

@@ -8,9 +8,10 @@ import msgspec
 
 from harness.client.errors import UsageError
 from harness.measure.judge.conditions import Finished
-from harness.measure.record.plan import PLAN_FILE, Plan, read_plan
+from harness.measure.record.plan import PLAN_FILE, Measured, Plan, read_plan
+from harness.measure.reduce.case_figures import identity
 from harness.measure.reduce.summary import summarize_run
-from harness.measure.result import RunResult, decode
+from harness.measure.result import SCHEMA_VERSION, Case, RunResult, Verdict, decode
 
 RESULT_FILE = "result.json"
 
@@ -30,6 +31,26 @@ def read_finished(path: Path) -> Finished:
     if whole and not all(case.by_repeat for case in result.cases):
         result = summarize_run(directory)
     return Finished(result, _plan(directory, result))
+
+
+def to_be_played(plan: Plan) -> Finished:
+    """A run before it is played: its cases have conditions and no figures. Prompts are not calibrated yet."""
+    cases = [Case(**identity(case, Measured())) for case in plan.cases]
+    schedules = {case.schedule_sha256 for case in plan.cases}
+    result = RunResult(
+        schema_version=SCHEMA_VERSION,
+        id=plan.id,
+        started_at=plan.started_at,
+        tool=plan.tool,
+        environment=plan.environment,
+        seed=plan.seed,
+        schedule_sha256=schedules.pop() if len(schedules) == 1 else None,
+        verdict=Verdict("inconclusive"),
+        headline="",
+        cases=cases,
+        simulated=plan.simulated,
+    )
+    return Finished(result)
 
 
 def _decoded(file: Path, missing: str) -> RunResult:

@@ -20,7 +20,7 @@ from harness.client.types import Outcome
 from harness.measure.record.files import RecordPaths, find, read_header
 from harness.measure.record.rows_file import FLAG_CACHED, FLAG_STOPPED, REQUEST_DTYPE, TOKEN_DTYPE, End
 from harness.measure.record.sealed_json import DamagedError, read_sealed
-from harness.measure.record.segments import OtherRowsError, frames_of
+from harness.measure.record.segments import OtherRowsError
 from harness.measure.reduce import columns
 from harness.measure.reduce.columns import Array
 from harness.measure.reduce.token_cells import TOKEN_COLUMNS, Column, TokensBeside, seconds, token_cells
@@ -58,7 +58,7 @@ COLUMNS = {
     "service_time_s": Column(float, "s", "done - sent; null if nothing was sent"),
     **TOKEN_COLUMNS,
 }
-"""Name -> what it holds, in the order of the table."""
+"""Name -> its type, unit and meaning, in the order of the table."""
 _INSTANTS = ("due", "fired", "first_sent", "sent", "first_byte", "last_chunk", "done")
 _ALWAYS = {"due", "fired", "done"}
 _PLAIN = ("user", "index", "attempts", "priority", "chunks")
@@ -102,14 +102,8 @@ class Table:
 
     def _sound(self, path: Path, dtype: np.dtype[Any], written: int | None) -> Iterator[Array]:
         """The sound frames of a file. Defects are noted; `written` is the number of rows that there should be."""
-        there, sound = 0, True
         try:
-            read_header(path)
-            for rows, whole in frames_of(path, dtype):
-                sound = sound and whole
-                if rows is not None:
-                    there += len(rows)
-                    yield rows
+            there, sound = yield from columns.sound_frames(path, dtype)
         except (ValueError, OSError) as error:
             if dtype is REQUEST_DTYPE and not isinstance(error, OtherRowsError):
                 raise

@@ -53,33 +53,41 @@ def _each(rows: Array) -> tuple[Array, list[int]]:
 
 
 def _by_turn(repeats: Sequence[Repeat]) -> list[TurnFigures]:
-    """Figures of each turn that occurred, later ones together."""
-    rows = np.concatenate([repeat.rows for repeat in repeats])
-    parts = [streams.counted(repeat) for repeat in repeats]
-    prompts = np.concatenate([part.tokens["prompt"] for part in parts])
-    turn, prompts_turn = (
-        np.minimum(turn_of(index), TURNS_SHOWN + 1)
-        for index in (rows["index"], np.concatenate([part.rows["index"] for part in parts]))
-    )
-    latest = int(turn_of(rows["index"]).max())
+    """Figures of each turn that occurred, later ones together. The rows of a long repeat stay in their files."""
+    places = [_places(repeat.rows) for repeat in repeats]
+    counted = [streams.counted(repeat) for repeat in repeats]
+    prompts = np.concatenate([part.tokens["prompt"] for part in counted])
+    prompts_place = np.concatenate([_places(part.rows) for part in counted])
+    latest = max(int(turn_of(repeat.rows["index"]).max()) for repeat in repeats if len(repeat.rows))
     return [
-        _of(number, rows[turn == number], prompts[prompts_turn == number], latest > number > TURNS_SHOWN)
-        for number in np.unique(turn).tolist()
+        _of(
+            number,
+            [repeat.rows[place == number] for repeat, place in zip(repeats, places, strict=True)],
+            prompts[prompts_place == number],
+            latest > number > TURNS_SHOWN,
+        )
+        for number in np.unique(np.concatenate(places)).tolist()
     ]
 
 
-def _of(turn: int, rows: Array, prompts: Array, and_later: bool) -> TurnFigures:
+def _places(rows: Array) -> Array:
+    """The turn of each row; all that are not shown by themselves have one number."""
+    found: Array = np.minimum(turn_of(rows["index"]), TURNS_SHOWN + 1).astype(np.uint16)
+    return found
+
+
+def _of(turn: int, parts: Sequence[Array], prompts: Array, and_later: bool) -> TurnFigures:
     known = prompts[prompts >= 0]
-    ok = rows[rows["outcome"] == Outcome.ok]
-    first = ttft(ok)
+    answered = [rows[rows["outcome"] == Outcome.ok] for rows in parts]
+    first = np.concatenate([ttft(ok) for ok in answered])
     return TurnFigures(
         turn=turn,
         and_later=and_later,
-        requests=len(rows),
-        ok=len(ok),
-        stopped=int(((rows["flags"] & FLAG_STOPPED) > 0).sum()),
-        failed=int(is_failed(rows).sum()),
-        latency_s=points(columns.latency(ok)),
+        requests=sum(map(len, parts)),
+        ok=sum(map(len, answered)),
+        stopped=sum(int(((rows["flags"] & FLAG_STOPPED) > 0).sum()) for rows in parts),
+        failed=sum(int(is_failed(rows).sum()) for rows in parts),
+        latency_s=points(np.concatenate([columns.latency(ok) for ok in answered])),
         ttft_s=points(first) if len(first) else None,
         prompt_tokens=float(known.mean()) if len(known) else None,
     )

@@ -34,7 +34,7 @@ TOKEN_COLUMNS = {
     "tpot_s": Column(float, "s", "first to last content event, for each output token after the first"),
     "e2e_s": Column(float, "s", "sent to the last content event, else the last byte"),
 }
-"""Name -> what it holds. Without tokens all but the last are null."""
+"""Name -> its type, unit and meaning. Without tokens all but the last are null."""
 _COUNTS = ("prompt", "output", "cached", "reasoning")
 
 

@@ -11,9 +11,9 @@ import msgspec
 
 from harness.bulk import ProcessSettings, Summary
 from harness.bulk.fleet.fleet import Fleet
+from harness.bulk.fleet.fleet_settings import FleetSettings
 from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, packed
-from harness.bulk.fleet.settings import FleetSettings
-from harness.bulk.fleet.worker import Worker
+from harness.bulk.fleet.range_worker import Worker
 from harness.client.types import Send
 from tests.bulk.helpers import Server, rows
 
@@ -26,6 +26,7 @@ class InsideEngine:
 
     workers_end_with_us = True
     beat_s = 0.01
+    starts_at_once = 4
 
     def __init__(self, send: Send, dies: Spoil | None = None, hangs: Spoil | None = None) -> None:
         self.send = send
@@ -35,7 +36,7 @@ class InsideEngine:
         self.started: list[str] = []
         self._dies = dies or (lambda worker, beat: False)
 
-    async def open(self) -> None:
+    async def open(self, workers: int) -> None:
         """Nothing to prepare."""
         self.on_open()
 

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from harness.bulk.ending import EarlyEnd
-from harness.bulk.fleet import journal as journals
-from harness.bulk.fleet.coordinator import Coordinator
+from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.cutter import Cuts
 from harness.bulk.fleet.governor import Governor
 from harness.bulk.fleet.joining import Joiner, total
-from harness.bulk.fleet.journal import CoordinatorJournal, Head, History, Joined
+from harness.bulk.fleet.lease_journal import CoordinatorJournal, Head, History, Joined
 from harness.bulk.fleet.messages import Beat, Report, Stopped
 from harness.bulk.fleet.parts import Parts
+from harness.bulk.fleet.range_coordinator import Coordinator
 from harness.bulk.journal import Mark
 from harness.bulk.leases import Lease, Leases
 from harness.bulk.leases.leases import Finished
@@ -157,7 +157,7 @@ def test_a_changed_part_leaves_the_output_as_the_journal_says(tmp_path: Path) ->
 
     run = asyncio.run(session())
     assert run.end.reason is not None
-    assert "part-000002-1.jsonl: is not what its worker wrote" in run.end.reason[1]
+    assert "part-000002-1.jsonl: differs from what its worker wrote" in run.end.reason[1]
     assert run.written() == [0]
     assert total(run.coordinator.counts).ok == 4
 

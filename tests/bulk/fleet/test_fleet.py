@@ -15,7 +15,7 @@ from harness.bulk import Summary
 from harness.bulk.fleet import FleetSettings
 from harness.bulk.fleet.fleet import Fleet
 from harness.bulk.fleet.messages import Beat, Order, Reply
-from harness.bulk.fleet.worker import Worker
+from harness.bulk.fleet.range_worker import Worker
 from harness.bulk.leases import Lease
 from harness.bulk.leases.range import Range
 from harness.bulk.processing import Process
@@ -231,7 +231,7 @@ def test_a_packed_input_that_breaks_off_leaves_what_was_done(tmp_path: Path) -> 
     [
         ({"output": "-", "dead_letter": "dead"}, "--output -: is a pipe"),
         ({"input": "-"}, "INPUT -: is a pipe"),
-        ({"output": "out.csv"}, "with --workers it is lines of JSON"),
+        ({"output": "in.jsonl", "overwrite": True}, "are the same file"),
         ({"input": "nowhere.jsonl"}, "nowhere.jsonl: No such file or directory"),
     ],
 )
@@ -327,7 +327,7 @@ def test_an_unforeseen_error_in_a_range_is_reported(tmp_path: Path, monkeypatch:
 
     write_input(tmp_path / "in.jsonl", 150)
     with monkeypatch.context() as patch:
-        patch.setattr("harness.bulk.fleet.worker.Process", Broken)
+        patch.setattr("harness.bulk.fleet.range_worker.Process", Broken)
         summary = go(settings(tmp_path))
     assert summary.stopped == "worker"
     assert re.fullmatch(r"worker w\d on .*, lines 51 to 100: unexpected ValueError: a bug", summary.text)

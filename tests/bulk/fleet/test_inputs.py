@@ -78,7 +78,7 @@ def test_several_files_are_resumed_within_a_file(tmp_path: Path) -> None:
 
 
 def test_the_rest_is_done_when_one_of_the_files_breaks_off(tmp_path: Path) -> None:
-    """And a poisoned line and refusals are dead letters, or are sent again; the run says what is missing."""
+    """The break, a poisoned line and a refusal are dead letters; with workers as in one process."""
     inputs = several(tmp_path)
     packed = (tmp_path / "c.jsonl.gz").read_bytes()
     (tmp_path / "c.jsonl.gz").write_bytes(packed[: len(packed) // 2])
@@ -89,15 +89,24 @@ def test_the_rest_is_done_when_one_of_the_files_breaks_off(tmp_path: Path) -> No
         return Outcome.rejected if (index * 7 + call) % 20 == 0 else Outcome.ok
 
     more = {"input": inputs[0], "more_inputs": tuple(inputs[1:]), "errors_max": 0.5}
-    summary = go(settings(tmp_path, **more), Server(judge), range_lines=25)
-    assert summary.stopped == "input"
-    assert "breaks off in the middle of its gzip data" in summary.text
-    assert summary.counts["ok"] >= 200
-    assert set(summary.counts["dead"]) == {"client_error", "bad_line"}
-    joined = {row["line"] for row in [*rows(tmp_path / "out.jsonl"), *rows(tmp_path / "out.jsonl.dead.jsonl")]}
-    assert joined == set(range(1, 119 + 90)), "everything before the broken file is in the output"
-    kept = "".join(path.read_text() for path in (tmp_path / "out.jsonl.parts").glob("part-*.jsonl"))
-    assert '"id":"last"' in kept, "and what comes after it is kept"
+    alone = str(tmp_path / "alone.jsonl")
+    for summary in (
+        helpers.go(settings(tmp_path, **more, output=alone), Server(judge)),
+        go(settings(tmp_path, **more), Server(judge), range_lines=25),
+    ):
+        assert summary.complete
+        assert not summary.passed
+        assert summary.text.startswith("1 file breaks off or is damaged: rows after that place are missing")
+        assert summary.counts["dead"].keys() == {"client_error", "bad_line", "broken_file"}
+        assert "breaks off in the middle of its gzip data" in summary.counts["samples"]["broken_file"]
+    answers, letters = rows(tmp_path / "out.jsonl"), rows(tmp_path / "out.jsonl.dead.jsonl")
+    lines = sorted(row["line"] for row in [*answers, *letters])
+    assert lines == list(range(1, len(lines) + 1))
+    assert answers[-1]["id"] == "last"
+    broken = next(letter for letter in letters if letter["class"] == "broken_file")
+    assert broken["file"].endswith("c.jsonl.gz")
+    assert broken["line"] == lines[-1] - 1
+    assert [row["line"] for row in rows(tmp_path / "alone.jsonl")][-1] == lines[-1]
 
 
 @pytest.mark.parametrize("lines_max", [1, 7, 100])

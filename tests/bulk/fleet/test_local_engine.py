@@ -20,7 +20,7 @@ from tests.bulk.fleet.inside import check_whole
 from tests.bulk.helpers import rows, write_input
 from tests.processes import ROOT, mock, paceline, without_coverage
 
-pytestmark = [pytest.mark.slow, pytest.mark.uncovered]
+pytestmark = pytest.mark.slow
 SLOW = "[generation]\nttft_base_s = 0.01\nitl_base_s = 0.0001\n"
 CONCURRENCY = 8
 ARGUMENTS = ["in.jsonl", "--output", "out.jsonl", "--task", "annotate", "-s", f"queue-stream:concurrency={CONCURRENCY}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import zlib
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from harness.bulk.fleet import journal as journals
+from harness.bulk.fleet import FleetSettings
+from harness.bulk.fleet import lease_journal as journals
+from harness.bulk.fleet.fleet import Fleet
 from harness.bulk.fleet.joining import Joiner
-from harness.bulk.fleet.journal import CoordinatorJournal, Granted, Head, History, Joined
+from harness.bulk.fleet.lease_journal import CoordinatorJournal, Granted, Head, History, Joined
 from harness.bulk.fleet.messages import Report
 from harness.bulk.fleet.parts import Parts
 from harness.bulk.journal import Mark
@@ -19,7 +22,7 @@ from harness.bulk.leases.leases import Finished
 from harness.bulk.leases.range import Range
 from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
-from tests.bulk.fleet.inside import check_whole, go, settings
+from tests.bulk.fleet.inside import InsideEngine, check_whole, go, settings
 from tests.bulk.helpers import Server, rows, write_input
 
 
@@ -67,7 +70,7 @@ def test_a_changed_part_is_not_joined(tmp_path: Path, found: bytes) -> None:
         assert joiner.append([(Range(0, 0, 20, 1, 2), report)]).output_bytes == len(whole)
         assert (tmp_path / "out.jsonl").read_bytes() == whole
     else:
-        with pytest.raises(UsageError, match=r"part-000000-1.jsonl: is not what its worker wrote"):
+        with pytest.raises(UsageError, match=r"part-000000-1.jsonl: differs from what its worker wrote"):
             joiner.append([(Range(0, 0, 20, 1, 2), report)])
     joiner.close()
 
@@ -91,7 +94,7 @@ def test_a_worker_that_sees_other_files_is_a_mistake(tmp_path: Path, monkeypatch
     """It is named with its host and the file: exit code 2, and nothing stays."""
     write_input(tmp_path / "in.jsonl", 100)
     elsewhere = Parts(str(tmp_path / "elsewhere.jsonl"))
-    monkeypatch.setattr("harness.bulk.fleet.worker.Parts", lambda output: elsewhere)
+    monkeypatch.setattr("harness.bulk.fleet.range_worker.Parts", lambda output: elsewhere)
     with pytest.raises(UsageError, match=r"run: No such file or directory, seen by worker w\d on .*share"):
         go(settings(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
@@ -144,3 +147,47 @@ def test_two_runs_cannot_write_one_output(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "out.jsonl.parts", ignore_errors=True)
     assert go(settings(tmp_path)).passed
     assert len(rows(tmp_path / "out.jsonl")) == 50
+
+
+def stopped(folder: Path) -> Parts:
+    """A run that was stopped in the middle of ranges."""
+    write_input(folder / "in.jsonl", 250)
+
+    async def session() -> None:
+        server = Server(turns=lambda index: 20)
+        fleet = Fleet(settings(folder), FleetSettings(workers=3, range_lines=50), InsideEngine(server))
+        run = asyncio.create_task(fleet.run())
+        while server.calls.total() < 80:
+            await asyncio.sleep(0)
+        fleet.stop()
+        assert (await run).stopped == "interrupted"
+
+    asyncio.run(session())
+    return Parts(str(folder / "out.jsonl"))
+
+
+@pytest.mark.parametrize("what", ["journal", "output", "missing"])
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_damaged_part_is_made_again_on_resume(tmp_path: Path, finished: bool, what: str) -> None:
+    """Of a range that is done and not joined, or begun: its lines are sent again, and nothing else is lost."""
+    parts = begun(tmp_path, number=1) if finished else stopped(tmp_path)
+    history = journals.read(parts.journal)
+    number = next(number for number in history.epochs if (number in history.reports) == finished)
+    epoch = parts.newest_epoch(number, history.epochs[number].epoch)
+    path = parts.journal_of(number, epoch) if what == "journal" else parts.output(number, epoch)
+    data = bytearray(path.read_bytes())
+    assert len(data) > 200
+    if what == "missing":
+        path.unlink()
+    else:
+        data[100:150] = b"?" * 50
+        path.write_bytes(data)
+    notes: list[str] = []
+    go_on = settings(tmp_path, resume=True)
+    summary = go(go_on, tell=lambda event, facts: notes.append(facts["text"]) if event == "note" else None)
+    assert summary.passed, summary.text
+    # The journal of a part that is finished is not needed any more.
+    if not (finished and what == "journal"):
+        first, last = 1 + 50 * number, 50 + 50 * number
+        assert any(note.endswith(f"is damaged or missing; lines {first} to {last} are sent again") for note in notes)
+    check_whole(tmp_path, 250)

@@ -13,8 +13,8 @@ import pytest
 from harness.bulk import ProcessSettings
 from harness.bulk.fleet import FleetSettings
 from harness.bulk.fleet.engines import ray as engines
-from harness.bulk.fleet.engines.engine import engine_of
 from harness.bulk.fleet.engines.ray import RayEngine
+from harness.bulk.fleet.engines.worker_engine import engine_of
 from harness.bulk.fleet.fleet import Fleet
 from harness.client.errors import UsageError
 from tests.bulk.fleet.inside import check_whole
@@ -119,18 +119,18 @@ def test_a_run_on_actors_of_which_some_are_lost(tmp_path: Path, ray: StandIn) ->
 def test_no_cluster_and_a_name_that_is_taken(ray: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """One line each."""
     with pytest.raises(UsageError, match=r"no Ray cluster at auto: Could not find any running Ray instance\.$"):
-        asyncio.run(RayEngine("auto", "out").open())
+        asyncio.run(RayEngine("auto", "out").open(1))
     monkeypatch.setattr(engines, "_CLAIM_S", 0.0)
     ray.taken.add(f"output:{tmp_path / 'out'}")
     with pytest.raises(UsageError, match="another run on this Ray cluster is writing it"):
-        asyncio.run(RayEngine(None, str(tmp_path / "out")).open())
+        asyncio.run(RayEngine(None, str(tmp_path / "out")).open(1))
 
 
 def test_notices_of_ray_are_not_shown_and_its_errors_are(ray: StandIn, caplog: pytest.LogCaptureFixture) -> None:
     """Importing Ray sets its logger to INFO."""
     logging.getLogger("ray").setLevel(logging.INFO)
     with pytest.raises(UsageError, match="no Ray cluster at auto"):
-        asyncio.run(RayEngine("auto", "out.jsonl").open())
+        asyncio.run(RayEngine("auto", "out.jsonl").open(1))
     assert [record.getMessage() for record in caplog.records] == ["The node is gone."]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.bulk.fleet.status import status_of
+from harness.bulk.fleet.fleet_status import status_of
 from tests.bulk.fleet.inside import check_whole
 from tests.bulk.fleet.test_local_engine import seen, until_answers
 from tests.bulk.helpers import write_input
@@ -22,7 +22,6 @@ from tests.processes import ROOT, mock, paceline, without_coverage
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.uncovered,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed (the extra ray)"),
 ]
 SLOW = "[generation]\nttft_base_s = 0.01\nitl_base_s = 0.0001\n"

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from harness.bulk.fleet.fleet_status import Snapshot, status_of, write_snapshot
 from harness.bulk.fleet.members import Members
 from harness.bulk.fleet.messages import Beat, Progress
 from harness.bulk.fleet.parts import Parts
-from harness.bulk.fleet.status import Snapshot, status_of, write_snapshot
 from harness.bulk.processing import Process
 from harness.bulk.saving import Store
 from harness.bulk.tally import RowCounts

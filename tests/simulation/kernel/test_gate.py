@@ -4,17 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from harness.client.errors import UsageError
-from harness.experiment.gate import against_run, blocks, interleaved
+from harness.experiment.gate import _check_comparable, against_run, blocks, interleaved
 from harness.experiment.gate_settings import GateSettings
 from harness.experiment.prepare import prepare
 from harness.experiment.run import execute
 from harness.experiment.simulate.compare import VirtualTime
 from harness.measure.gate_result import Gate
+from harness.measure.judge.conditions import Finished
 from harness.measure.reduce.finished import read_finished
+from harness.measure.result import RunResult, Verdict
 from tests.bench.gate_decisions import drifting, side
+from tests.comparison_samples import case
 
 
 def gate(folder: Path, slower: float, seed: int) -> Gate:
@@ -66,10 +70,27 @@ def test_a_candidate_is_held_against_an_earlier_run(
     assert (found.status, found.pairs, found.confirmation, found.paired) == (status, 8, confirmation, False)
 
 
-def test_another_load_than_the_baselines_is_refused_after_one_repeat(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Give this command the load of the baseline"):
-        against_earlier(tmp_path, 1.0, items=20)
-    assert len(list((tmp_path / "candidate" / "records").glob("*.end.json"))) == 1
+def test_another_load_than_the_baselines_is_refused_before_anything_is_played(tmp_path: Path) -> None:
+    """One line names every difference."""
+    with pytest.raises(UsageError, match="Give this command the load of the baseline") as raised:
+        against_earlier(tmp_path, 1.0, items=20, task="fill-mask")
+    assert "load.items is 150 there and 20 here" in str(raised.value)
+    assert "task is similarity there and fill-mask here" in str(raised.value)
+    assert not list((tmp_path / "candidate" / "records").glob("*"))
+
+
+def test_another_transport_than_the_baselines_is_refused(tmp_path: Path) -> None:
+    """The client's own time is part of every figure: `run` sends over lean and the gate over aiohttp, for example."""
+
+    def of(name: str) -> Finished:
+        return Finished(RunResult(1, name, "", {}, {}, 1, None, Verdict("valid"), "", [case("a", [1.0])]))
+
+    earlier, later = of("main"), of("branch")
+    earlier.result.cases[0] = msgspec.structs.replace(earlier.result.cases[0], transport="lean")
+    _check_comparable(GateSettings(baseline="runs/main"), earlier, later)
+    later.result.cases[0] = msgspec.structs.replace(later.result.cases[0], transport="aiohttp")
+    with pytest.raises(UsageError, match=r"transport is lean there and aiohttp here. Add --transport lean$"):
+        _check_comparable(GateSettings(baseline="runs/main"), earlier, later)
 
 
 def test_other_strategies_than_the_baselines_are_refused_before_anything_is_played(tmp_path: Path) -> None:

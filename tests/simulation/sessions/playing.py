@@ -19,7 +19,7 @@ from harness.experiment.simulate.results import SimulatedRun
 from harness.experiment.simulate.simulated_server import SimulatedServer
 from harness.experiment.simulate.terms import Terms
 from harness.experiment.spec import CaseSpec
-from harness.load.sessions.settings import SessionSettings
+from harness.load.sessions.session_settings import SessionSettings
 from harness.measure.record.files import find
 from harness.measure.record.plan import Measured
 from harness.measure.reduce.summary import measure_case

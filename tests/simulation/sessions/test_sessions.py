@@ -16,7 +16,7 @@ from harness.base.turn_index import index_of, session_of, turn_of
 from harness.client.errors import UsageError
 from harness.client.types import Item, Layers, Outcome, Result, Send, no_layers, request_for, result_of
 from harness.experiment.cases import cases
-from harness.load.sessions.plan import SessionPlan
+from harness.load.sessions.session_plan import SessionPlan
 from harness.measure.judge.verdict import verdict
 from harness.measure.record.rows_file import FLAG_SKIPPED, FLAG_STOPPED
 from harness.measure.reduce.counting import Evidence
@@ -100,7 +100,7 @@ def test_sessions_arrive_whatever_the_answers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("network", ["none", "memory"])
 def test_a_share_of_streams_is_cancelled_in_the_middle(network: Literal["none", "memory"], tmp_path: Path) -> None:
-    """The server sees it, the session goes on with what was heard, and the run stays valid."""
+    """The server sees it, the session goes on with the partial answer, and the run stays valid."""
     play = played(tmp_path, network=network, users=15, turns="8", think="0.5", cancel=0.25)
     rows, sent = play.run.rows, play.sent()
     stopped = rows[(rows["flags"] & FLAG_STOPPED) > 0]

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections import deque
 
 import msgspec
 
-from harness.bulk.fleet.frames import framed, read_frame
+from harness.bulk.fleet.message_frames import framed, read_frame
 from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, packed
 from harness.client.errors import UsageError
 
+WORKER_MB = 50
+"""Memory of a worker that has begun."""
 _END_S, _DRAIN_S = 5.0, 1.0
 _SAID_LINES = 5
 _beat = msgspec.msgpack.Decoder(Beat)
@@ -27,9 +30,16 @@ class LocalEngine:
 
     workers_end_with_us = True
     beat_s = 0.1
+    starts_at_once = max(4, 2 * (os.cpu_count() or 1))
 
-    async def open(self) -> None:
-        """Nothing to prepare."""
+    async def open(self, workers: int) -> None:
+        """Raises UsageError if this machine has not the memory for them."""
+        total_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
+        if workers * WORKER_MB > total_mb:
+            raise UsageError(
+                f"--workers {workers}: each needs about {WORKER_MB} MB, and this machine has {total_mb:,.0f} MB; at "
+                f"most {int(total_mb / WORKER_MB)} here. More of them need more machines: --engine ray"
+            )
 
     async def start(self, order: Order) -> LocalContact:
         """Start a process and give it its order."""

@@ -18,10 +18,12 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from harness.base import units
 from harness.bulk.fleet.engines.ray_worker import RayWorker
 from harness.bulk.fleet.messages import Beat, Order, Reply, WorkerLostError, packed
 from harness.client.errors import UsageError
@@ -38,15 +40,18 @@ class RayEngine:
 
     workers_end_with_us = False
     beat_s = 0.25
+    starts_at_once = 32
 
     def __init__(self, address: str | None, output: str) -> None:
         self._address = address or os.environ.get("RAY_ADDRESS") or None
         self._output = os.path.realpath(output)
+        if self._address is not None:
+            _use_token()
         self._ray = _library()
         self._claim: Any = None
         self._contacts: list[RayContact] = []
 
-    async def open(self) -> None:
+    async def open(self, workers: int) -> None:
         """Connect. Raises UsageError if the cluster cannot be reached, or another run of it writes this output."""
         if self._address is not None:
             await asyncio.to_thread(_check_address, self._address)
@@ -71,7 +76,8 @@ class RayEngine:
                     logging_level="ERROR",
                     configure_logging=False,
                 )
-            except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
+            except Exception as error:
+                # Of a node that starts too slowly Ray raises `Exception` itself.
                 where = f"at {self._address}" if self._address else "on this machine"
                 raise UsageError(f"--engine ray: no Ray cluster {where}: {_first_line(error)}") from error
 
@@ -99,7 +105,7 @@ class RayEngine:
             ray.get(self._claim.here.remote(), timeout=_ANSWER_S)
         except ray.exceptions.GetTimeoutError:
             # It is ours, and starts slowly on a busy machine.
-            return f"it has not started the actor that marks the output within {_CLAIM_S:g} s"
+            return f"it has not started the actor that marks the output within {units.seconds(_CLAIM_S)}"
         except (ValueError, ray.exceptions.RayError) as error:
             self._claim = None
             return _first_line(error)
@@ -171,6 +177,13 @@ def _check_address(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
     except OSError as error:
         raise UsageError(f"--engine ray: no Ray cluster at {address}: {error.strerror or error}") from error
+
+
+def _use_token() -> None:
+    """Ray gives a new cluster the token of this machine, and a driver uses it on request only. Before the import."""
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
+    if "RAY_AUTH_TOKEN" in os.environ or path.exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _library() -> Any:

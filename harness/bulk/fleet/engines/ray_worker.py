@@ -8,7 +8,7 @@ import socket
 import msgspec
 
 from harness.bulk.fleet.messages import Beat, Order, Reply, packed
-from harness.bulk.fleet.worker import Worker
+from harness.bulk.fleet.range_worker import Worker
 from harness.client.errors import UsageError
 
 _order, _reply = msgspec.msgpack.Decoder(Order), msgspec.msgpack.Decoder(Reply)

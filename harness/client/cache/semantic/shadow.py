@@ -17,16 +17,6 @@ class Shadow:
         self.checked += 1
         self.false += not agrees
 
-    @property
-    def false_share(self) -> float:
-        """False-hit rate of the checked hits; NaN if none was checked."""
-        return self.false / self.checked if self.checked else math.nan
-
-    @property
-    def false_share_high(self) -> float:
-        """The upper 95 % bound of the false-hit rate; 1 before anything was checked."""
-        return upper_bound(self.false, self.checked)
-
 
 def upper_bound(hits: int, trials: int, confidence: float = 0.95) -> float:
     """The one-sided upper bound of a share, exact (Clopper and Pearson 1934): 0 of 300 is at most 0.99 %."""

@@ -129,5 +129,5 @@ class Base:
 
 
 def _error_s(known: Quantiles, found: Quantiles, low: bool) -> float:
-    """Standard error of the difference between what is known and what was found."""
+    """Standard error of the difference between the known and the found value."""
     return known.error_s(low) * math.sqrt(1 + known.count / found.count) + UNSURE * known.mean_s(low)

@@ -4,7 +4,7 @@ Rules of this file
   1. A server says how long a request waited (`Server-Timing: queue`). For a stream without that, the time to the first
      content event beyond the least one is an estimate.
   2. Waiting attempts W = N x (waiting time) / latency (Little's law); the others are served. If more wait than wanted,
-     the limit is what is served and the wanted ones. That holds whatever other clients do.
+     the limit is the number in service plus the wanted ones. That holds whatever other clients do.
   3. If none waits, more are tried: twice as many until a queue was reported, a quarter more afterwards.
   4. A server may have a bottleneck that it does not report. If doubling adds little throughput and no queue was ever
      reported, reports are not trusted any more, and the search goes on. The service time that is compared is that of

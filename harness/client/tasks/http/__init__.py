@@ -211,9 +211,9 @@ class Http:
         script = self.script_of(data)
         return tuple({**message, "role": "assistant"} for message in script.exchanges[0].asked)
 
-    def heard(self, events: Sequence[bytes], /) -> str:
+    def partial_answer(self, events: Sequence[bytes], /) -> str:
         """The text of a stream that the client has ended."""
-        return "" if self.made.stream is None else self.made.stream.heard(events)
+        return "" if self.made.stream is None else self.made.stream.partial_answer(events)
 
     def text_of(self, data: Values, /) -> str | None:
         """The field that `text` names, for layers that compare texts."""

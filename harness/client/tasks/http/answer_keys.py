@@ -21,7 +21,7 @@ from harness.client.tasks.http.one_for import ONE_FOR, OneFor
 from harness.client.tasks.http.pointer import tokens_of
 from harness.client.tasks.http.table import Table, type_word
 from harness.client.tasks.http.template import Fields
-from harness.client.transport.outcomes import DONE
+from harness.client.transport.event_stream import DONE
 from harness.client.types import ANSWERED
 
 OUTCOMES = ("bad_response", "rejected", "server_error", "client_error", "timed_out")

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from harness.client.answers import Usage, is_count
+from harness.client.answers import Usage, consistent, is_count
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
 from harness.client.tasks.http.conditions import shown
@@ -182,7 +182,7 @@ class UsagePlaces(msgspec.Struct, frozen=True):
     def read(self, body: Any) -> Usage | None:
         """The counts; None if there are none."""
         counts = {name: _count(found(body, tokens)) for name, tokens in self.places.items()}
-        return Usage(**counts) if any(count is not None for count in counts.values()) else None
+        return consistent(Usage(**counts)) if any(count is not None for count in counts.values()) else None
 
 
 def _count(value: Any) -> int | None:

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness.client.answers import Usage
+from harness.client.answers import Usage, consistent, later
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
 from harness.client.tasks.http.answers import UsagePlaces
 from harness.client.tasks.http.conditions import Condition
 from harness.client.tasks.http.pointer import MISSING, Tokens, found, kind_of, pointer
-from harness.client.transport.outcomes import SseSplitter
+from harness.client.transport.event_stream import SseSplitter
 from harness.client.types import EventSplitter
 
 _decode = msgspec.json.Decoder().decode
@@ -25,22 +25,23 @@ class LineSplitter:
     __slots__ = ("_tail", "plain")
 
     def __init__(self) -> None:
-        self._tail: list[bytes] = []
+        # Not a list: an object for each small piece costs much more than its bytes.
+        self._tail = bytearray()
         self.plain: bytearray | None = None
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that this chunk completes."""
         *ended, rest = chunk.split(b"\n")
         if ended:
-            ended[0] = b"".join([*self._tail, ended[0]])
-            self._tail = []
-        if rest:
-            self._tail.append(rest)
+            ended[0] = bytes(self._tail) + ended[0]
+            self._tail.clear()
+        self._tail += rest
         return [line for line in map(bytes.strip, ended) if line]
 
     def close(self) -> list[bytes]:
         """The last line, which may have no line end."""
-        last, self._tail = b"".join(self._tail).strip(), []
+        last = bytes(self._tail).strip()
+        self._tail.clear()
         return [last] if last else []
 
 
@@ -86,7 +87,7 @@ class StreamForm(msgspec.Struct, frozen=True):
             event = _event(payload)
             if event is not None:
                 self._refuse_error(event)
-                usage = (self.usage.read(event) if self.usage else None) or usage
+                usage = later(self.usage.read(event), usage) if self.usage else None
             if (piece := self._text(payload, event)) is not None:
                 pieces.append(piece)
             ended = ended or self._ends(payload, event)
@@ -94,9 +95,9 @@ class StreamForm(msgspec.Struct, frozen=True):
             raise BadResponse(f"the stream broke off after {len(pieces)} pieces, without its end mark")
         if not pieces:
             raise BadResponse(f"the stream ended without a piece of text{self._seen(events)}")
-        return "".join(pieces), usage
+        return "".join(pieces), None if usage is None else consistent(usage)
 
-    def heard(self, events: Sequence[bytes]) -> str:
+    def partial_answer(self, events: Sequence[bytes]) -> str:
         """The text until now, of a stream that has not ended."""
         return "".join([self._text(payload, _event(payload)) or "" for payload in events])
 

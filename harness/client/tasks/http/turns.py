@@ -31,7 +31,7 @@ def _is_message(given: Any) -> bool:
 
 
 def turn(script: Script, history: Sequence[Exchange], asked: tuple[Any, ...], place: int | None) -> Values:
-    """The row's fields, with what was said before and what is said now in the place of its messages."""
+    """The row's fields, with the earlier messages and those of this turn in the place of its messages."""
     said = [message for exchange in history for part in exchange for message in part]
     values: Values = script.parameters[_VALUES]
     messages = [*script.preamble, *said, *asked]

@@ -36,8 +36,12 @@ class Answer:
         "_begun",
         "_finished",
         "_informational",
+        "_known",
+        "_known_headers",
+        "_known_timing",
         "_lenient",
         "_parser",
+        "_pieces",
         "_quiet",
         "_request",
         "_response",
@@ -58,6 +62,10 @@ class Answer:
         self._at = -1.0
         # Bytes of a head that is not complete.
         self._begun = b""
+        # The last head of a plain answer, with what was read in it: many servers send the same one again.
+        self._known = b""
+        self._known_headers: AnswerHeaders | None = None
+        self._known_timing: str | None = None
         # Bytes since the last byte of a body.
         self._quiet = 0
         # Whether lines may end with LF alone.
@@ -70,6 +78,8 @@ class Answer:
         # The body: plain bytes in one piece, events of a stream, or pieces.
         self.body = b""
         self.events: EventBody | None = None
+        # Pieces of a stream that came together.
+        self._pieces: list[bytes] = []
         self.whole: WholeBody | None = None
 
     @property
@@ -99,6 +109,16 @@ class Answer:
         request, response = self._request, self._response
         self._status = response.status = status
         response.first_byte = self._at
+        if request.progress is not None and not request.stream and status in request.answered:
+            request.progress.first_byte = self._at
+        if head == self._known and not request.stream and request.method != "HEAD":
+            response.headers, response.server_timing = self._known_headers, self._known_timing
+        else:
+            self._read_head(head)
+
+    def _read_head(self, head: bytes) -> None:
+        """A head that is not the same as the last one."""
+        request, response, status = self._request, self._response, self._status
         if head[:7] != b"HTTP/1.":
             # Mostly it is a blank line that came before the head.
             self._check_version()
@@ -107,8 +127,6 @@ class Answer:
         # `in` costs twice as much: it tries a number first.
         if lower.find(b"\nserver-timing:") >= 0:
             response.server_timing = headers["server-timing"]
-        if request.progress is not None and not request.stream and status in request.answered:
-            request.progress.first_byte = self._at
         if len(head) > HEADERS_MAX:
             _check_size(head)
         if status in NO_BODY:
@@ -118,6 +136,8 @@ class Answer:
             self._finished, self.in_step = True, self.in_step and self._parser.should_keep_alive()
         elif request.stream or lower.find(b"-encoding:") >= 0:
             self._open_body(headers)
+        else:
+            self._known, self._known_headers, self._known_timing = head, headers, response.server_timing
 
     def _count_informational(self, status: int) -> None:
         """A head that is not the answer yet."""
@@ -136,7 +156,8 @@ class Answer:
         if self.is_plain and not self.body:
             self.body = piece
         elif self.events is not None:
-            self.events.add(piece, self._at)
+            # A segment may hold many chunks: they are split into events together.
+            self._pieces.append(piece)
         else:
             self._collect(piece)
 
@@ -212,8 +233,15 @@ class Answer:
     def _is_answer(self) -> bool:
         return self._status in self._request.answered
 
+    def _split(self) -> None:
+        """The pieces of a stream that came together become events. Raises what the form of the events raises."""
+        pieces, self._pieces = self._pieces, []
+        if self.events is not None:
+            self.events.add(pieces[0] if len(pieces) == 1 else b"".join(pieces), self._at)
+
     def _release(self) -> None:
         self._resting = False
+        self._pieces = []
         if self.events is not None:
             self.events.stamp(self._response)
             self.events.release()

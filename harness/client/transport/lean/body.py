@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from harness.client.errors import BadResponse
 from harness.client.transport.encodings import Decoder
+from harness.client.transport.event_stream import event_form
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
-from harness.client.transport.outcomes import event_form
 from harness.client.types import Request, Response
 
 
@@ -73,10 +73,10 @@ class EventBody:
             piece = self._decode.feed(piece, self._held)
         found = self.splitter.feed(piece)
         self._held.add(size + EVENT_COST * len(found))
+        events, stamps, is_content = self.events, self.stamps, self._is_content
         for event in found:
-            self.events.append(event)
-            if self._is_content(event):
-                stamps = self.stamps
+            events.append(event)
+            if is_content(event):
                 stamps.append(at)
                 if len(stamps) == 1 and self._progress is not None:
                     self._progress.first_byte = at

@@ -12,11 +12,11 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
-from math import isnan
 from typing import Any
 
 import httptools
 
+from harness.base import units
 from harness.base.clock import Clock
 from harness.client.errors import BadResponse
 from harness.client.transport.answer_reader import LINE_MAX
@@ -90,7 +90,7 @@ class Connection(Answer, asyncio.Protocol):
     def expire_unheard(self, timeout_s: float) -> None:
         """The time for the first byte is over."""
         if self._at < 0:
-            self._fail(ExpiredError(f"no first byte of the answer within {timeout_s:g} s"))
+            self._fail(ExpiredError(f"no first byte of the answer within {units.seconds(timeout_s)}"))
 
     def rest(self) -> asyncio.Future[None]:
         """Done when a body whose stream is over has ended, too, or with the connection."""
@@ -111,7 +111,8 @@ class Connection(Answer, asyncio.Protocol):
         # An idle connection keeps no answer alive.
         self._request = self._response = None
         self.body = b""
-        if self.gone or isnan(now) or not (self._finished and self.in_step):
+        # False for NaN.
+        if self.gone or not now >= 0.0 or not (self._finished and self.in_step):
             return False
         if self._size > AT_ONCE and self._transport.get_write_buffer_size():
             # The rest of the request would be read as the next one.
@@ -158,6 +159,8 @@ class Connection(Answer, asyncio.Protocol):
             self.in_step = False
         except httptools.HttpParserError as error:
             self._refuse(error)
+        if self._pieces:
+            self._take_pieces()
         if self._finished or self._stream_is_over:
             if not waiter.done():
                 waiter.set_result(None)
@@ -165,6 +168,14 @@ class Connection(Answer, asyncio.Protocol):
             self._quiet += len(data)
             if self._quiet > QUIET_MAX:
                 self._fail(BadResponse(f"an answer with more than {QUIET_MAX} bytes that are not its body"))
+
+    def _take_pieces(self) -> None:
+        """Split what came of a stream."""
+        try:
+            self._split()
+        # A form of a user's own may raise anything.
+        except Exception as error:
+            self._fail(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True

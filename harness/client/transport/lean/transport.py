@@ -17,14 +17,13 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
+from harness.base import units
+from harness.client.cancellation import attach
 from harness.client.errors import BadResponse, SettingError
 from harness.client.transport.attempt import AttemptSend, fail, timed_out
 from harness.client.transport.connection_errors import connection_fault
-from harness.client.transport.endpoint import access, merged, own_headers
 from harness.client.transport.lean.body import EventBody, refused_text
 from harness.client.transport.lean.connection import Connection
 from harness.client.transport.lean.deadlines import Deadlines
@@ -32,15 +31,15 @@ from harness.client.transport.lean.dial import Dial
 from harness.client.transport.lean.expiry import Expiry
 from harness.client.transport.lean.lost import ExpiredError, LostError
 from harness.client.transport.lean.pool import Pool
-from harness.client.transport.outcomes import END_WAIT_S, base_url, refuse
-from harness.client.transport.request_message import RequestMessage, common_headers
-from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
+from harness.client.transport.origin import KEEPALIVE_S, origin_of
+from harness.client.transport.outcomes import END_WAIT_S, refuse
+from harness.client.transport.request_message import RequestMessage
+from harness.client.transport.task_answers import answers_of, checked_answers, plain_answers_of, stopped
 from harness.client.transport.tls import Tls
-from harness.client.transport.unix_socket import http_of, socket_of
 from harness.client.types import Attempt, Outcome, Request, Response
 
-KEEPALIVE_S = 4.0  # idle connections are closed before common servers (uvicorn: 5 s) close them under a request
-
+# Quicker than the attributes of the enumeration.
+_OK, _LOST = Outcome.ok, Outcome.connection_error
 _NO_GROUP: set[Connection] = set()
 """In place of the group of a deadline."""
 
@@ -91,17 +90,10 @@ class LeanTransport(AttemptSend):
         if connections < 0:
             raise SettingError(f"connections={connections!r} must be at least 0")
         super().__init__(timeout_s)
-        to = access(url, api_key)
-        base = base_url(http_of(to.url))
-        self.endpoint = f"{base} {socket_of(to.url) or ''}"
-        parts = urlsplit(base)
-        secure = parts.scheme == "https"
-        self._host = parts.hostname or ""
-        context = (tls or Tls()).context() if secure else None
-        self._dial = Dial(self._host, parts.port or (443 if secure else 80), context, socket_of(to.url))
-        common = common_headers(parts.netloc.rpartition("@")[2])
-        own = own_headers(headers, authorization or to.authorization)
-        self._message = RequestMessage(parts.path, merged(common, own))
+        origin = origin_of(url, api_key, authorization, headers, tls)
+        self.endpoint, self._host = origin.name, origin.host
+        self._dial = Dial(origin.host, origin.port, origin.tls, origin.socket)
+        self._message = RequestMessage(origin.path, origin.all_headers)
         self._connections = connections
         self._connect_timeout_s, self._first_byte_timeout_s = connect_timeout_s, first_byte_timeout_s
         self._first_byte: Expiry | None = None
@@ -121,9 +113,7 @@ class LeanTransport(AttemptSend):
             self._first_byte = Expiry(first_s, lambda connection: connection.expire_unheard(first_s))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._pool is not None:
             self._pool.close()
             self._expiry.close()
@@ -132,7 +122,7 @@ class LeanTransport(AttemptSend):
                 self._first_byte.close()
             # The connections are closed by the loop, in its next turn.
             await asyncio.sleep(0)
-        await super().__aexit__(kind, error, trace)
+        await super().__aexit__()
 
     async def _open(self) -> Connection:
         try:
@@ -140,7 +130,7 @@ class LeanTransport(AttemptSend):
                 return await self._dial.open(self._new)
         except TimeoutError:
             if limit.expired():
-                raise ExpiredError(f"no connection within {self._connect_timeout_s:g} s") from None
+                raise ExpiredError(f"no connection within {units.seconds(self._connect_timeout_s)}") from None
             raise
 
     def _new(self) -> Connection:
@@ -167,11 +157,11 @@ class LeanTransport(AttemptSend):
             if self._pool is not None and self._pool.is_closed:
                 raise RuntimeError("LeanTransport is closed: its `async with` block is over")
             return await super().__call__(request)
-        response = Response(Outcome.connection_error, sent=sent)
+        response = Response(_LOST, sent=sent)
         if request.progress is not None:
             request.progress.sent = sent
         deadline, expiry, again = request.deadline, self._expiry, False
-        group = self._deadlines.watch(connection, deadline) if deadline < sent + self._timeout_s else _NO_GROUP
+        group = self._deadlines.watch(connection, deadline) if deadline < sent + self._timeout_s else None
         watched = expiry.watched
         watched[connection] = sent
         if not expiry.is_started:
@@ -179,8 +169,8 @@ class LeanTransport(AttemptSend):
         try:
             await connection.exchange(request, response, self._message.of(request))
             if connection.is_plain and response.status in request.answered:
-                response.answers = plain_answers_of(request, connection.body)
-                response.outcome = Outcome.ok
+                response.answers = checked_answers(request, request.task.answer, connection.body)
+                response.outcome = _OK
                 response.done = now()
             else:
                 self._read(connection, request, response)
@@ -192,12 +182,12 @@ class LeanTransport(AttemptSend):
                 self._failed(error, response)
         except asyncio.CancelledError as error:
             response.outcome = Outcome.cancelled
-            # The recorder reads it: this attempt was sent.
-            error.response = response  # type: ignore[attr-defined]
+            attach(error, response)
             raise
         finally:
             watched.pop(connection, None)
-            group.discard(connection)
+            if group is not None:
+                group.discard(connection)
             pool.put_back(connection, connection.end(response.done))
         return await self._again(pool, request, response) if again else response
 

@@ -94,6 +94,14 @@ def brief(answer: Capacity) -> str:
     return f"holds {answer.slo} up to {loads}"
 
 
+def to_set(answer: Capacity) -> str:
+    """What to set, without a full stop; empty without both bounds."""
+    if answer.low is None or answer.high is None:
+        return ""
+    load = load_words(answer.low)
+    return f"Set the concurrency to at most {load}" if answer.by == "concurrency" else f"Plan for at most {load}/s"
+
+
 def breaches(found: CapacityResult) -> list[str]:
     """For each answer, the figure that broke the SLO above it; empty without one."""
     said = []

@@ -13,7 +13,7 @@ from typing import Literal
 
 from harness.base import units
 from harness.measure.capacity_result import ENDED, Capacity, CapacityResult
-from harness.measure.judge.capacity.answers import QUANTITY, breaches, brief, load_words
+from harness.measure.judge.capacity.answers import QUANTITY, breaches, brief, load_words, to_set
 from harness.measure.judge.capacity.wording import cause
 from harness.measure.result import Reason, RunResult, Verdict
 
@@ -78,11 +78,8 @@ def _left_out(found: CapacityResult) -> str:
 
 def _advice(answer: Capacity, breach: str) -> str:
     """What to set, with the figure that breaks the SLO above it."""
-    if answer.low is None or answer.high is None:
-        return ""
-    load = load_words(answer.low)
-    what = f"Set the concurrency to at most {load}" if answer.by == "concurrency" else f"Plan for at most {load}/s"
-    return f"{what} for {answer.slo}: {breach}."
+    what = to_set(answer)
+    return f"{what} for {answer.slo}: {breach}." if what else ""
 
 
 def capacity_exit_code(result: RunResult) -> int:

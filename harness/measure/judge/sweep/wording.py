@@ -86,7 +86,8 @@ def _prediction_words(result: SweepResult) -> str:
         _furthest((getattr(point, name).value, getattr(one, name)) for point, one in pairs)
         for name in ("p50_s", "p99_s")
     )
-    errors = ", ".join(f"{name} {error:+.1%}" for name, error in (("rate", rate), ("p50", p50), ("p99", p99)) if error)
+    known = {"rate": rate, "p50": p50, "p99": p99}
+    errors = ", ".join(f"{name} {units.change(error)}" for name, error in known.items() if error)
     note = f" ({result.predicted.note})" if result.predicted.note else ""
     return f"Predicted by {result.predicted.profile}{note}: at the worst level {errors or 'nothing to compare'}."
 

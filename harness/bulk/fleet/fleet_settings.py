@@ -24,7 +24,7 @@ class FleetSettings:
     )
     engine: str | None = option(
         None,
-        "What starts the workers: local processes, or actors of a Ray cluster. [default: local]",
+        "Engine that starts the workers: local processes, or actors of a Ray cluster. [default: local]",
         choices=ENGINES,
     )
     ray_address: str | None = option(

@@ -17,7 +17,7 @@ from harness.client.errors import ItemError, UsageError
 from harness.client.items import data_of
 from harness.client.types import Task
 from harness.load.token_text import Key, TokenText
-from harness.load.traces.playing import Played
+from harness.load.traces.played_trace import Played
 from harness.load.traces.reading import Rows
 from harness.load.workloads.prompts import length_name, named
 

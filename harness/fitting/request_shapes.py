@@ -52,7 +52,7 @@ def shapes(requests: Iterable[tuple[Task, Any]]) -> list[Shape]:
 
 
 async def _shape(send: Send, app: App, generated: list[Generated], task: Task, data: Any) -> Shape:
-    """Send one request to a mock that answers at once, and read what it saw."""
+    """Send one request to a mock that answers at once, and read the shape that it saw."""
     app.dispatcher.log.clear()
     generated.clear()
     response = await send(task.request([Item(0, data, task)]))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from harness.fitting.batch_units import Structure
 from harness.fitting.generation import StreamLaw
 from harness.fitting.inversion import Law
-from harness.fitting.refusals import Refusals
+from harness.fitting.refusal_bounds import Refusals
 from harness.fitting.residuals import cv_of
-from harness.fitting.units import Structure
 from mock_server.jitter import Constant, Jitter
 
 SURE = 0.03
@@ -50,8 +50,6 @@ class Fit:
     stream_jitters: tuple[Jitter, Jitter] | None
     refusals: Refusals
     estimates: tuple[Estimate, ...]
-    # Other structures that explain the records as well.
-    alternatives: tuple[Structure, ...] = ()
     overhead_tokens: float = 0.0
     # The most padded tokens of a batch; 0: all batches were full or there were none.
     batch_tokens_seen: int = 0

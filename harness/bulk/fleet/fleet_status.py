@@ -17,10 +17,11 @@ import msgspec
 
 from harness.bulk import journal as single
 from harness.bulk import resume
-from harness.bulk.fleet import journal as journals
+from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.joining import total
-from harness.bulk.fleet.journal import History
+from harness.bulk.fleet.lease_journal import History
 from harness.bulk.fleet.parts import Parts
+from harness.bulk.table_output import SUFFIX_LINES
 from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
 
@@ -96,6 +97,10 @@ def write_snapshot(parts: Parts, snapshot: Snapshot) -> None:
 
 def status_of(output: str, now: float | None = None) -> RunStatus:
     """The state of the run with this output. Raises UsageError if there is none, or its journal is damaged."""
+    # The journals of a table are those of its lines.
+    lines_of_table = output + SUFFIX_LINES
+    if not _has_begun(output) and _has_begun(lines_of_table):
+        return msgspec.structs.replace(status_of(lines_of_table, now), output=output)
     parts, lone = Parts(output), Path(output + ".journal")
     if parts.journal.exists():
         try:
@@ -107,6 +112,10 @@ def status_of(output: str, now: float | None = None) -> RunStatus:
     if lone.exists():
         return _of_one_process(output, lone)
     raise UsageError(f"{output}: no run has begun this output: there is neither {parts.folder} nor {lone}")
+
+
+def _has_begun(output: str) -> bool:
+    return Parts(output).journal.exists() or Path(output + ".journal").exists()
 
 
 def _of_workers(output: str, parts: Parts, now: float) -> RunStatus:
@@ -163,7 +172,7 @@ def _snapshot(parts: Parts, now: float) -> tuple[Snapshot, float | None]:
 
 
 def _counts(history: History, parts: Parts) -> RowCounts:
-    """What is done: joined, in finished parts, and in parts that were begun."""
+    """Counts of done rows: joined, in finished parts, and in parts that were begun."""
     finished = [report.counts for report in history.reports.values()]
     return total([history.joined.counts, *finished, *begun_counts(history, parts).values()])
 
@@ -172,11 +181,10 @@ def begun_counts(history: History, parts: Parts) -> dict[int, RowCounts]:
     """What the parts hold of ranges that are not finished."""
     found: dict[int, RowCounts] = {}
     for number, granted in history.epochs.items():
-        paths = (parts.journal_of(number, epoch) for epoch in range(granted.epoch, 0, -1))
-        newest = next((path for path in paths if path.exists()), None)
-        if number not in history.reports and newest is not None:
+        newest = parts.newest_epoch(number, granted.epoch)
+        if number not in history.reports and newest:
             with contextlib.suppress(UsageError):
-                found[number] = resume.counts_of(single.read(newest))
+                found[number] = resume.counts_of(single.read(parts.journal_of(number, newest)))
     return found
 
 

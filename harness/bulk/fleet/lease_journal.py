@@ -116,7 +116,7 @@ class CoordinatorJournal:
         self._fd = -1
 
     def create(self, history: History) -> None:
-        """Create it, or replace it by one that holds only what is still needed."""
+        """Create it, or replace it by one without entries that are no longer needed."""
         beside = self.path.with_name(self.path.name + ".new")
         fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
         write_all(fd, b"".join(_records(history)), str(beside))

@@ -27,9 +27,11 @@ class Engine(Protocol):
     workers_end_with_us: bool
     # Seconds between two beats of a worker.
     beat_s: float
+    # Workers that may be starting at one time.
+    starts_at_once: int
 
-    async def open(self) -> None:
-        """Get ready. Raises UsageError if workers cannot be started."""
+    async def open(self, workers: int) -> None:
+        """Get ready for so many workers at most. Raises UsageError if they cannot be started."""
         ...
 
     async def start(self, order: Order) -> Contact:

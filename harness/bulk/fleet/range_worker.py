@@ -26,15 +26,17 @@ from harness.bulk.fleet.governor import VALID_S
 from harness.bulk.fleet.messages import Beat, Order, Progress, Reply, Report, Stopped, unexpected
 from harness.bulk.fleet.pacer import Pacer
 from harness.bulk.fleet.parts import Parts
-from harness.bulk.fleet.shared_gate import SharedGate, SharedStrategy, SharePart
+from harness.bulk.fleet.shared_gate import SharedStrategy, SharePart, WorkerGate
 from harness.bulk.fleet.worker_connection import WorkerConnection
 from harness.bulk.leases import Lease
 from harness.bulk.leases.held import Held
 from harness.bulk.leases.leases import Finished
 from harness.bulk.part import Part
 from harness.bulk.processing import Process
+from harness.bulk.row_items import BROKEN_FILE
 from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
+from harness.client.figures import LayerCounts, counts_of, summed
 from harness.client.protocols import uses_priorities
 from harness.client.types import Send, Strategy
 from harness.load.rows import RowReader, columns_of
@@ -60,7 +62,7 @@ class _Running:
         return self.process is not None and self.process.read_all
 
     def cut(self) -> None:
-        """Stop it at once; what it has saved remains."""
+        """Stop it at once; its saved rows remain."""
         if self.process is not None:
             self.process.stop("interrupted", "its lease is over")
             self.process.cut()
@@ -79,7 +81,7 @@ class Worker:
         self._now = clock()
         self._held = Held(order.ttl_s)
         self._pacer = Pacer()
-        self._gate = SharedGate(SharePart(order.learns, order.uses_work), self._pacer)
+        self._gate = WorkerGate(SharePart(order.learns, order.uses_work), self._pacer)
         self._strategy: Strategy = plugins.make("strategy", order.settings.strategy)
         self._server = WorkerConnection(order, self._strategy, self._gate, send)
         self._reader: RowReader | None = None
@@ -89,6 +91,7 @@ class Worker:
         self._reports: dict[int, Report] = {}
         self._stopped: list[Stopped] = []
         self._notes: list[str] = []
+        self._layers: list[LayerCounts] = []
         self._error: str | None = None
         self._stop = ""
         self._news = asyncio.Event()
@@ -165,8 +168,9 @@ class Worker:
             self._error,
             self._stop == "leave" or (bool(self._stop) and not self._running),
             max((each.process.waits_s for each in self._running.values() if each.process is not None), default=0.0),
+            self._layers,
         )
-        self._stopped, self._notes, gate.part.seen = [], [], []
+        self._stopped, self._notes, gate.part.seen, self._layers = [], [], [], []
         gate.attempts = gate.refused = gate.peak = 0
         pacer.short = False
         self._last, self._last_at, self._sent_at = (pacer.started, pacer.tokens), now, now
@@ -200,6 +204,7 @@ class Worker:
                 summary = await running.process.run()
             finally:
                 watch.cancel()
+                self._layers = summed([*self._layers, *counts_of(running.process.built)])
             if summary.complete:
                 self._reports[number] = await asyncio.to_thread(self._report, lease, summary)
             else:
@@ -273,7 +278,7 @@ class Worker:
         same = (
             read.line - 1 == one.lines if one.file_line else (read.offset, read.crc) == (one.end - one.begin, one.crc)
         )
-        if not one.is_whole and not same:
+        if not (one.is_whole or same or BROKEN_FILE in summary.counts["dead"]):
             lines = f"lines {one.line} to {one.last_line}"
             raise UsageError(f"{self._settings.input_name}: {lines} have changed while they were processed")
         done = Finished(number, epoch, last.output_bytes, last.output_crc, last.dead_bytes, last.dead_crc)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from harness.fitting.estimates import with_alternatives
-from harness.fitting.figures import IN_LOSS, Figures, loss, relative
-from harness.fitting.loads import Load
-from harness.fitting.parameters import Fit
+from harness.fitting.fit_loads import Load
+from harness.fitting.fitted_parameters import Fit
+from harness.fitting.load_figures import IN_LOSS, Figures, loss, relative
 from harness.fitting.profile_file import profile_of
 from harness.fitting.replaying import compared
 from harness.fitting.seen import Seen

@@ -4,7 +4,7 @@ Rules of this file
   1. A lease and a finished range are in the journal, synced, before their worker hears of them.
   2. Parts are joined in a thread, one batch at a time; the input is cut in a thread, a few ranges ahead. A thread
      cannot be cancelled, so a join that has begun goes on to its end, and nothing is joined after one that has failed.
-  3. The first mistake or disk error ends the run; the workers drain, and what is done is joined.
+  3. The first mistake or disk error ends the run; the workers drain, and finished parts are joined.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 from harness.base.clock import clock
 from harness.bulk.ending import EarlyEnd
-from harness.bulk.fleet import journal as journals
+from harness.bulk.fleet import lease_journal as journals
 from harness.bulk.fleet.cutter import Cuts
 from harness.bulk.fleet.governor import Governor
-from harness.bulk.fleet.joining import Joiner
-from harness.bulk.fleet.journal import CoordinatorJournal, Granted, History
+from harness.bulk.fleet.joining import DamagedPartError, Joiner
+from harness.bulk.fleet.lease_journal import CoordinatorJournal, Granted, History
 from harness.bulk.fleet.members import Members
 from harness.bulk.fleet.messages import Beat, Reply, Report, Stopped, unexpected
 from harness.bulk.fleet.parts import Parts
@@ -26,6 +26,7 @@ from harness.bulk.leases import Lease, Leases
 from harness.bulk.leases.range import Range
 from harness.bulk.tally import RowCounts
 from harness.client.errors import UsageError
+from harness.client.figures import LayerCounts, summed
 
 # A range whose workers die so often, without one more line that is done, ends the run.
 _DEATHS_MAX = 5
@@ -64,12 +65,15 @@ class Coordinator:
         self._reports: dict[int, Report] = dict(history.reports)
         # What parts hold of ranges that were stopped.
         self.begun: dict[int, RowCounts] = {}
+        # Figures of layers of all workers, of ranges that have ended.
+        self.layers: list[LayerCounts] = []
         self._deaths: dict[int, tuple[int, int]] = {}
         self._now = clock()
         self._wake = asyncio.Event()
         self._joining: asyncio.Task[None] | None = None
         self._join_failed = False
         self._stop = ""
+        self.on_stop: Callable[[], None] = lambda: None
         self._noted: set[str] = set()
 
     # Messages of workers.
@@ -78,6 +82,8 @@ class Coordinator:
         """Take a worker's news and answer. Raises OSError if the journal cannot be written."""
         now = self._now()
         self.members.heard(beat, now)
+        if beat.layers:
+            self.layers = summed([*self.layers, *beat.layers])
         for text in beat.notes:
             self._say(text)
         if beat.error is not None:
@@ -118,7 +124,7 @@ class Coordinator:
         return taken, dropped
 
     def _take_stopped(self, worker: str, stopped: Stopped) -> None:
-        # When the lease has ended, what is saved counts for the worker that continues from a copy of it.
+        # When the lease has ended, the saved part counts for the worker that continues from a copy of it.
         end_lease = self.leases.set_aside if stopped.why == "input" else self.leases.give_back
         if not end_lease(worker, stopped.number, stopped.epoch):
             return
@@ -161,6 +167,7 @@ class Coordinator:
         """Stop all workers: "drain", or "cut" at once."""
         if self._stop != "cut":
             self._stop = how
+        self.on_stop()
 
     def fail(self, why: str, text: str) -> None:
         """End the run early; the first reason is kept."""
@@ -180,6 +187,9 @@ class Coordinator:
             try:
                 await self._cut_ahead()
                 joined = await self._join()
+            except DamagedPartError as error:
+                self.fail("worker", str(error))
+                return
             except UsageError as error:
                 self.fail("input", str(error))
                 return
@@ -262,12 +272,12 @@ class Coordinator:
                 self.end.broken(error)
 
     async def join_rest(self) -> None:
-        """After a stop: join what is done."""
+        """After a stop: join the finished parts."""
         try:
             while not self.end.is_of_output and await self._join():
                 pass
-        except UsageError as error:
-            self.fail("input", str(error))
+        except DamagedPartError as error:
+            self.fail("worker", str(error))
         except OSError as error:
             self.end.broken(error)
         except Exception as error:
@@ -285,9 +295,15 @@ class Coordinator:
 
     @property
     def counts(self) -> list[RowCounts]:
-        """What is done: joined, in finished parts, in parts that were stopped, and in those in work."""
+        """Counts of done rows: joined, in finished parts, in parts that were stopped, and in those in work."""
         finished = [report.counts for report in self._reports.values()]
-        return [self.joiner.state.counts, *finished, *self.begun.values(), *self.members.counts]
+        in_work = self.members.counts(lambda number: number in self._reports or number < self.leases.joined)
+        return [self.joiner.state.counts, *finished, *self.begun.values(), *in_work]
+
+    def count_saved(self, begun: dict[int, RowCounts]) -> None:
+        """Every worker has ended; this is what the journals of the unfinished ranges hold."""
+        self.begun = begun
+        self.members.all.clear()
 
     def _say(self, text: str) -> None:
         if text not in self._noted:

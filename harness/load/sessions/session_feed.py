@@ -1,7 +1,7 @@
 """The turns of one client application, as the stream from which its strategy pulls.
 
 Rules of this file
-  1. A turn is emitted when it is due, whatever the strategy does; `settling` tells the feed that one has its outcome.
+  1. A turn is emitted when it is due, whatever the strategy does; `settling` gives the feed the outcome of each.
   2. A later turn is due when the answer before it came, plus think time. A client that is late with the next request is
      late from that instant on, so its lateness counts in the latency.
   3. Every planned turn has one outcome: after a turn that failed, the rest of its session is reported as not sent.
@@ -24,7 +24,7 @@ from harness.client.errors import UsageError
 from harness.client.parameters import max_tokens_of
 from harness.client.types import Item, Outcome, Request, Response, Send
 from harness.load.sessions.content import Content
-from harness.load.sessions.plan import Length, SessionPlan
+from harness.load.sessions.session_plan import Length, SessionPlan
 from harness.load.timer import Alarm
 
 STUCK_S = 5.0

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
+from harness.base import units
 from harness.client.errors import UsageError
 from harness.load.traces.reading import ROWS_MAX, Rows
 
@@ -61,9 +62,9 @@ def played(rows: Rows, changes: Changes, rng: Random, path: str) -> Played:
     high = len(rows) if changes.until_s is None else bisect_left(rows.at_s, changes.until_s)
     if low >= high:
         raise UsageError(
-            f"--trace {path}: no arrival between {start_s:g} s and "
-            f"{'its end' if changes.until_s is None else f'{changes.until_s:g} s'}; its arrivals are within "
-            f"{rows.at_s[-1]:g} s of the first one"
+            f"--trace {path}: no arrival between {units.seconds(start_s)} and "
+            f"{'its end' if changes.until_s is None else units.seconds(changes.until_s)}; its arrivals are within "
+            f"{units.seconds(rows.at_s[-1])} of the first one"
         )
     length_s = _length_s(rows, low, high, start_s, changes.until_s)
     if changes.bootstrap_s is not None:
@@ -112,7 +113,7 @@ def _bootstrapped(
                 copy.append(seen[which - low])
                 seen[which - low] += 1
     if not due_s:
-        raise UsageError(f"--trace-bootstrap {wanted_s:g}: no arrival in the drawn blocks of {block_s:g} s")
+        raise UsageError(f"--trace-bootstrap {wanted_s:g}: no arrival in the drawn blocks of {units.seconds(block_s)}")
     return Played(due_s, row, copy, wanted_s / changes.speed, block_s)
 
 

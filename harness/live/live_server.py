@@ -2,8 +2,8 @@
 
 Rules of this file
   1. The run never waits for it but at its end, and there for at most `GRACE_S`. Its errors end the page, not the run.
-  2. Every request is checked for its Host header, and a stop for the token of the page as well, so that no other web
-     page can read or stop the run through the user's browser.
+  2. Every request is checked for its key, or without one for its Host header, and a stop for the token of the page as
+     well, so that no other web page can read or stop the run through the user's browser.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ import msgspec
 from aiohttp import web
 
 from harness.live.address import may_ask
-from harness.live.connections import Connections
+from harness.live.connection_bounds import Connections
 from harness.live.exposition import CONTENT_TYPE, render
+from harness.live.key import CHALLENGE, Key
 from harness.live.page_state import Board
 
 EVERY_S = 1.0
 GRACE_S = 2.0
 WRITE_S = 5.0
+WRONG_KEY_S = 0.5
 STREAMS_MAX, REPORTS_MAX = 32, 8
 TOKEN_HEADER = "X-Paceline-Token"  # noqa: S105 - the name of a header
 _NICE = 10
@@ -48,11 +50,19 @@ class LiveServer:
     """Lives from `start` to `close`."""
 
     def __init__(
-        self, sock: socket.socket, given_host: str, board: Board, page: Page, run: str, stop: Callable[[], None]
+        self,
+        sock: socket.socket,
+        given_host: str,
+        board: Board,
+        page: Page,
+        run: str,
+        stop: Callable[[], None],
+        key: Key | None = None,
     ) -> None:
         self.token = secrets.token_urlsafe(18)
         self._sock = sock
         self._given_host = given_host
+        self._key = key
         self._board = board
         self._page, self._policy = page(run, self.token)
         self._stop = stop
@@ -179,8 +189,8 @@ class LiveServer:
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if not may_ask(request.headers.get("Host", ""), self._given_host):
-            return web.Response(status=403, text="this Host is not served here\n", headers=_HEADERS)
+        if (refused := await self._refused(request)) is not None:
+            return refused
         assert self._connections is not None  # noqa: S101 - they were made before the first request
         self._connections.begin(request)
         try:
@@ -193,6 +203,23 @@ class LiveServer:
         if not response.prepared:
             response.headers.update(_HEADERS)
         return response
+
+    async def _refused(self, request: web.Request) -> web.Response | None:
+        """The answer to a request without the right to ask; None if it has it.
+
+        A page under another name has no key, so the Host header counts only where there is none.
+        """
+        if self._key is None:
+            if may_ask(request.headers.get("Host", ""), self._given_host):
+                return None
+            return web.Response(status=403, text="this Host is not served here\n", headers=_HEADERS)
+        given = request.headers.get("Authorization")
+        if given is not None and self._key.allows(given):
+            return None
+        if given is not None:
+            await asyncio.sleep(WRONG_KEY_S)
+        challenge = {"WWW-Authenticate": CHALLENGE, **_HEADERS}
+        return web.Response(status=401, text="the key of the live page is needed\n", headers=challenge)
 
     async def _get_page(self, request: web.Request) -> web.Response:
         return web.Response(
@@ -228,7 +255,7 @@ class LiveServer:
     async def _post_stop(self, request: web.Request) -> web.Response:
         origin = request.headers.get("Origin")
         given = request.headers.get(TOKEN_HEADER, "")
-        same = origin in {None, f"http://{request.headers['Host']}"}
+        same = origin is None or origin.partition("://")[2] == request.headers.get("Host")
         if not same or not hmac.compare_digest(given.encode(errors="surrogateescape"), self.token.encode()):
             return web.Response(status=403, text="only the page itself may stop the run\n")
         if not self._board.stoppable:

@@ -13,6 +13,7 @@ class LiveSettings:
 
     live: str | None = option(
         None,
-        "Serve a page that shows the run while it runs, and /metrics for Prometheus. Port 0 takes a free one.",
+        "Serve a page that shows the run while it runs, and /metrics for Prometheus. Port 0 takes a free one. "
+        "An address that other machines reach needs a key in PACELINE_LIVE_KEY.",
         metavar="[HOST:]PORT",
     )

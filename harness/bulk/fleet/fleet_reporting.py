@@ -12,9 +12,9 @@ import msgspec
 
 from harness.base import units
 from harness.base.clock import clock
-from harness.bulk.fleet.coordinator import Coordinator
+from harness.bulk.fleet.fleet_status import Snapshot, write_snapshot
 from harness.bulk.fleet.opening import Opening
-from harness.bulk.fleet.status import Snapshot, write_snapshot
+from harness.bulk.fleet.range_coordinator import Coordinator
 from harness.bulk.reporting import STATUS_S
 from harness.bulk.results import Tell
 from harness.bulk.tally import RowCounts, Speed

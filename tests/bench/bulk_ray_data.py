@@ -1,0 +1,155 @@
+"""Ray Data's HTTP processor beside paceline on one input: `python -m tests.bench.bulk_ray_data [--lines N]`.
+
+Needs `pip install "paceline[ray]" pandas`. Each runs twice against a mock that takes 33 ms a call: undisturbed, with
+one row that the server refuses; and with one process of a worker killed in the middle. Prints a JSON object for each
+run: rows per second, calls at the server that were more than the rows, the most memory of all its processes together
+(PSS: shared pages count once), and what became of the refused row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.bulk.fleet.test_local_engine import seen
+from tests.bulk.helpers import rows
+from tests.processes import ROOT, mock
+
+PROFILE = "[generation]\nttft_base_s = 0.03\nitl_base_s = 0.00005\n"
+REFUSED = 17
+
+
+def main() -> int:
+    """Run both, and print what happened."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lines", type=int, default=1000)
+    parser.add_argument("--one", choices=("ray-data", "paceline"), help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        (_ray_data if given.one == "ray-data" else _paceline)(given.url, Path.cwd())
+        return 0
+    for name in ("ray-data", "paceline"):
+        for kill in (False, True):
+            with tempfile.TemporaryDirectory() as folder, mock(PROFILE, Path(folder)) as server:
+                print(
+                    json.dumps({"tool": name, "killed": kill, **_measured(name, Path(folder), server.url, given, kill)})
+                )
+    return 0
+
+
+def _measured(name: str, folder: Path, url: str, given: argparse.Namespace, kill: bool) -> dict[str, Any]:
+    made = ({"id": n, "text": f"a b c {n}", "max_tokens": 8} for n in range(given.lines))
+    wrong = None if kill else REFUSED
+    lines = [json.dumps({**row, "max_tokens": -5} if row["id"] == wrong else row) for row in made]
+    (folder / "in.jsonl").write_text("\n".join(lines) + "\n")
+    command = [sys.executable, "-m", "tests.bench.bulk_ray_data", "--one", name, "--url", url]
+    python_path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": python_path, "RAY_USAGE_STATS_ENABLED": "0"}
+    run = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    watch = _Watch(run.pid, kill, lambda: seen(url) > given.lines // 3)
+    watch.start()
+    code = run.wait()
+    watch.join()
+    told = folder / "told.json"
+    found = json.loads(told.read_text()) if told.exists() else {}
+    return {"exit_code": code, "repeated": seen(url) - given.lines, "memory_mb": round(watch.most_mb), **found}
+
+
+class _Watch(threading.Thread):
+    """Measures the memory of a process and all below it; kills one worker once `is_time`."""
+
+    def __init__(self, pid: int, kill: bool, is_time: Callable[[], bool]) -> None:
+        super().__init__(daemon=True)
+        self.most_mb = 0.0
+        self._root = psutil.Process(pid)
+        self._kill = kill
+        self._is_time = is_time
+
+    def run(self) -> None:
+        """Until the process has ended."""
+        while self._root.is_running() and self._root.status() != psutil.STATUS_ZOMBIE:
+            try:
+                tree = [self._root, *self._root.children(recursive=True)]
+                self.most_mb = max(self.most_mb, sum(_pss_mb(each) for each in tree))
+                workers = [each for each in tree if _is_worker(each)]
+            except psutil.Error:
+                continue
+            if self._kill and workers and self._is_time():
+                workers[0].kill()
+                self._kill = False
+            time.sleep(0.3)
+
+
+def _pss_mb(process: psutil.Process) -> float:
+    try:
+        return float(process.memory_full_info().pss) / 1e6
+    except psutil.Error:
+        return 0.0
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+    return "bulk_worker" in line or "HttpRequest" in line
+
+
+def _paceline(url: str, folder: Path) -> None:
+    arguments = [
+        "process",
+        "in.jsonl",
+        "--output",
+        "out.jsonl",
+        "--target",
+        url,
+        "--task",
+        "annotate",
+        "--workers",
+        "4",
+    ]
+    line = [sys.executable, "-m", "harness", *arguments, "-s", "queue-stream:concurrency=256", "--quiet"]
+    began = time.perf_counter()
+    code = subprocess.run(line, check=False).returncode
+    took_s = time.perf_counter() - began
+    answers, dead = rows(folder / "out.jsonl"), rows(folder / "out.jsonl.dead.jsonl")
+    _tell(folder, took_s, len(answers) + len(dead), [row["class"] for row in dead], code)
+
+
+def _ray_data(url: str, folder: Path) -> None:
+    import ray
+    from ray.data.llm import HttpRequestProcessorConfig, build_processor
+
+    ray.init(include_dashboard=False, object_store_memory=256 * 1024 * 1024, log_to_driver=False)
+    config = HttpRequestProcessorConfig(url=f"{url}/annotate", concurrency=4)
+    processor = build_processor(
+        config,
+        preprocess=lambda row: {"id": row["id"], "payload": {"text": row["text"], "max_tokens": row["max_tokens"]}},
+        postprocess=lambda row: {"answer": json.dumps(row["http_response"])},
+    )
+    began = time.perf_counter()
+    data = processor(ray.data.read_json(str(folder / "in.jsonl"), lines=True))
+    answers = [row["answer"] for row in data.take_all()]
+    odd = [answer for answer in answers if "error" in answer]
+    _tell(folder, time.perf_counter() - began, len(answers), odd, 0)
+
+
+def _tell(folder: Path, took_s: float, rows_out: int, refused: list[str], code: int) -> None:
+    found = {"took_s": round(took_s, 1), "rows": rows_out, "rows_per_s": round(rows_out / took_s), "refused": refused}
+    (folder / "told.json").write_text(json.dumps(found | {"code": code}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

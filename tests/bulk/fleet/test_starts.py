@@ -1,0 +1,66 @@
+"""Workers start only while ranges wait for them, and a stop does not wait for those that are starting."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from harness.bulk import Summary
+from harness.bulk.fleet import FleetSettings
+from harness.bulk.fleet.engines.local import WORKER_MB, LocalEngine
+from harness.bulk.fleet.fleet import Fleet
+from harness.bulk.fleet.messages import Order
+from harness.client.errors import UsageError
+from tests.bulk.fleet.inside import InsideContact, InsideEngine, check_whole, settings
+from tests.bulk.helpers import Server, write_input
+
+
+def test_a_small_input_starts_no_more_workers_than_it_has_ranges(tmp_path: Path) -> None:
+    """A thousand processes for three ranges took minutes to start."""
+    write_input(tmp_path / "in.jsonl", 60)
+    engine = InsideEngine(Server())
+    fleet = Fleet(settings(tmp_path), FleetSettings(workers=1000, range_lines=20), engine)
+    assert asyncio.run(fleet.run()).passed
+    assert 1 <= len(engine.started) <= 3
+    check_whole(tmp_path, 60)
+
+
+def test_an_empty_input_starts_no_worker_and_is_done(tmp_path: Path) -> None:
+    """As with one process: dead letters of a run that had none are such an input."""
+    (tmp_path / "in.jsonl").write_text("")
+    engine = InsideEngine(Server())
+    summary = asyncio.run(Fleet(settings(tmp_path), FleetSettings(workers=3), engine).run())
+    assert summary.nothing_to_do
+    assert not engine.started
+
+
+def test_a_stop_does_not_wait_for_workers_that_are_starting(tmp_path: Path) -> None:
+    """They have no lines in work."""
+    write_input(tmp_path / "in.jsonl", 600)
+
+    class Slow(InsideEngine):
+        async def start(self, order: Order) -> InsideContact:
+            if order.worker != "w1":
+                await asyncio.get_running_loop().create_future()
+            return await super().start(order)
+
+    async def session() -> Summary:
+        server = Server(turns=lambda index: 50)
+        fleet = Fleet(settings(tmp_path), FleetSettings(workers=3, range_lines=20), Slow(server))
+        run = asyncio.create_task(fleet.run())
+        while not server.calls:
+            await asyncio.sleep(0.01)
+        fleet.stop()
+        return await asyncio.wait_for(run, 60)
+
+    summary = asyncio.run(session())
+    assert summary.stopped == "interrupted"
+    assert summary.counts["ok"] < 600
+
+
+def test_more_workers_than_the_memory_holds_are_refused() -> None:
+    """In one line, with the number that is possible."""
+    with pytest.raises(UsageError, match=rf"--workers 1000000: each needs about {WORKER_MB} MB, .* at most \d+ here"):
+        asyncio.run(LocalEngine().open(1_000_000))
