@@ -57,6 +57,17 @@ class Seen:
         return float((~self.ok & ~self.refused).mean()) if len(self) else 1.0
 
     @property
+    def token_instants(self) -> Floats:
+        """Instants of all tokens but the first of each stream, stream by stream."""
+        owners = self.gap_rows.astype(int)
+        if not len(owners):
+            return np.empty(0)
+        since = np.cumsum(self.gaps)
+        new = np.concatenate([[True], owners[1:] != owners[:-1]])
+        before = np.maximum.accumulate(np.where(new, since - self.gaps, 0.0))
+        return np.asarray(self.first[owners] + since - before)
+
+    @property
     def latency(self) -> Floats:
         """Seconds from sending to the end of the answer."""
         return self.done - self.sent
