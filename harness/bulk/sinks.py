@@ -33,7 +33,7 @@ except ImportError:
 
 
 class Unchanged:
-    """Whether files are as they were: what is read before the lock is held may be old by then."""
+    """Whether files are as they were: text that was read before the lock is held may be old by then."""
 
     def __init__(self, *paths: Path) -> None:
         self._paths = paths

@@ -176,7 +176,7 @@ def _described(value: Any) -> str:
 
 
 def _general(request: Request, response: Response, document: Any) -> list[str]:
-    """What the content type says."""
+    """A hint from the content type."""
     kind = (response.headers or {}).get("Content-Type", "")
     if request.stream:
         return []

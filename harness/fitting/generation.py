@@ -132,10 +132,7 @@ def _next_table(seen: Seen, starts: Floats, prompt: Floats) -> tuple[Floats, Flo
     owners = seen.gap_rows.astype(int)
     if not len(owners):
         return np.empty((0, len(NEXT))), np.empty(0)
-    # A gap's begin: the first token and the gaps before it of the same stream. The rows of a stream stand together.
-    begins = np.concatenate([[0.0], np.cumsum(seen.gaps)[:-1]])
-    new = np.concatenate([[True], owners[1:] != owners[:-1]])
-    at = begins - np.maximum.accumulate(np.where(new, begins, 0.0)) + seen.first[owners]
+    at = seen.token_instants - seen.gaps
     others = _others(starts, seen.done, at) - 1
     output = np.array([shape.output for shape in seen.shapes], float)
     context = _others(starts, seen.done, at, prompt + output / 2)

@@ -1,4 +1,4 @@
-"""What a client saw of one load: instants and outcomes of every request, with its shape."""
+"""A client's records of one load: instants and outcomes of every request, with its shape."""
 
 from __future__ import annotations
 
@@ -55,6 +55,17 @@ class Seen:
     def failed(self) -> float:
         """The share of the requests that failed in another way than by a refusal; 1 if there were none."""
         return float((~self.ok & ~self.refused).mean()) if len(self) else 1.0
+
+    @property
+    def token_instants(self) -> Floats:
+        """Instants of all tokens but the first of each stream, stream by stream."""
+        owners = self.gap_rows.astype(int)
+        if not len(owners):
+            return np.empty(0)
+        since = np.cumsum(self.gaps)
+        new = np.concatenate([[True], owners[1:] != owners[:-1]])
+        before = np.maximum.accumulate(np.where(new, since - self.gaps, 0.0))
+        return np.asarray(self.first[owners] + since - before)
 
     @property
     def latency(self) -> Floats:

@@ -108,8 +108,8 @@ def _stops(pairs: Sequence[tuple[Seen, Seen]]) -> Stops:
 
 
 def _gaps(seen: Seen) -> Floats:
-    """Seconds between answers of a closed loop, in which requests are in flight all the time."""
-    done = np.sort(seen.done[seen.ok])
+    """Seconds between answers, or tokens of streams, of a closed loop, in which requests are in flight all the time."""
+    done = np.sort(np.concatenate([seen.done[seen.ok], seen.first[seen.ok & (seen.chunks > 0)], seen.token_instants]))
     return np.diff(done, prepend=float(seen.sent.min())) if len(done) else np.empty(0)
 
 

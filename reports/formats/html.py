@@ -144,7 +144,7 @@ def _tables(result: RunResult) -> dict[str, list[Grid]]:
     after: list[Grid] = [("Lengths of prompts and answers", _facts.PROMPTS, _facts.prompts(result))]
     after += [
         ("By turn", _facts.TURNS, _facts.turn_rows(cases)),
-        ("What the layers counted", ("strategy", "layer", "figures"), _facts.layers(cases)),
+        ("Figures of the layers", ("strategy", "layer", "figures"), _facts.layers(cases)),
     ]
     return {"before": [one for one in before if one[2]], "after": [one for one in after if one[2]]}
 

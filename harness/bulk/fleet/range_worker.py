@@ -277,7 +277,7 @@ class Worker:
         return SharedStrategy(self._gate, self._order.paced, uses_priorities(self._strategy), patience)
 
     def _report(self, lease: Lease, summary: Summary) -> Report:
-        """What was synced, as the part's own journal says. Raises UsageError if the input was changed meanwhile."""
+        """The synced rows, by the part's own journal. Raises UsageError if the input was changed meanwhile."""
         number, epoch = lease.range.number, lease.epoch
         last = journals.read(self._parts.journal_of(number, epoch)).checkpoint
         one, read = lease.range, last.read
@@ -302,7 +302,7 @@ class Worker:
         self._news.set()
 
     async def close(self) -> None:
-        """Stop at once, save what was answered, and close the connection."""
+        """Stop at once, save the answers, and close the connection."""
         for running in list(self._running.values()):
             running.cut()
         tasks = [running.task for running in self._running.values() if running.task is not None]

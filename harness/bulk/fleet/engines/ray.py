@@ -144,7 +144,7 @@ class RayContact:
             raise WorkerLostError(f"actor is gone: {_first_line(error)}") from error
 
     async def close(self) -> None:
-        """Let it save what was answered, then end it."""
+        """Let it save its answers, then end it."""
         with contextlib.suppress(self._ray.exceptions.RayError, TimeoutError):
             await asyncio.wait_for(self._actor.close.remote(), _END_S)
         self.kill()

@@ -42,6 +42,6 @@ class RayWorker:
         return self._worker
 
     async def close(self) -> None:
-        """Stop at once, and save what was answered."""
+        """Stop at once, and save the answers."""
         if self._worker is not None:
             await self._worker.close()

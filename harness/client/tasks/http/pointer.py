@@ -46,7 +46,7 @@ def found(value: Any, tokens: Tokens) -> Any:
 
 
 def why_missing(value: Any, tokens: Tokens) -> str:
-    """What the document has at the step where a place ends."""
+    """The content of the document at the step where a place ends."""
     for number, token in enumerate(tokens):
         step = found(value, (token,))
         if step is MISSING:
