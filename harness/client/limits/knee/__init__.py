@@ -149,6 +149,8 @@ def _learn(search: Search, sample: Sample) -> bool:
             return follow(search, sample)
         return phases.learn(search, sample)
     if sample.outcome in OVERLOAD:
-        search.reported_queue.refused()
-        return refusals.refused(search, sample, sample.generation == search.changes)
+        changed = refusals.refused(search, sample, sample.generation == search.changes)
+        if changed:
+            search.reported_queue.refused(tolerated=search.tolerance.share > 0.0)
+        return changed
     return False

@@ -2,7 +2,8 @@
 
 Rules of this file
   1. The first pace is the rate that the server accepted. A window of answers judges it: of 50 answers, or of 2 s.
-  2. A window with refusals lowers the pace to the accepted rate, by 30 % at most: one bad moment is not the rate.
+  2. A window with refusals lowers the pace to the accepted rate, by 30 % at most: one bad moment is not the rate. At
+     the accepted rate a limited server refuses hardly any; if the next window has refusals too, the pace falls by 30 %.
   3. Up to 90 % of the pace at which refusals last began, it is regained by half in each window; then it grows slowly.
   4. A pace that was not used has shown nothing, and does not grow.
   5. If half of the first pace is refused as often, sending less does not help (`in_vain`; tolerance.py).
@@ -80,8 +81,9 @@ class Pacing:
             self.in_vain = pooled
         if not self._falling:
             self._refused_per_s = self.rate_per_s
+        accepted_per_s = 0.0 if self._falling else self._ok / span_s
         self._falling = True
-        self.rate_per_s = min(self.rate_per_s, max(FALL_MAX * self.rate_per_s, self._ok / span_s))
+        self.rate_per_s = min(self.rate_per_s, max(FALL_MAX * self.rate_per_s, accepted_per_s))
         self._step = STEP
 
     def _grow(self, span_s: float) -> None:

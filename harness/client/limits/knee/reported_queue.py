@@ -56,7 +56,7 @@ class ReportedQueue:
     __slots__ = (
         *("_before", "_first_s", "_hold", "_hold_next", "_latency_s", "_least_s", "_queue_s", "_queued_at"),
         *("_seen", "_silent", "_skip", "_squares", "_used", "_value", "_work", "is_followed"),
-        "is_trusted",
+        *("is_trusted", "latency_s", "windows"),
     )
 
     def __init__(self) -> None:
@@ -64,6 +64,8 @@ class ReportedQueue:
         # Answers had reports until now.
         self.is_followed = False
         self._silent = 0
+        # Windows that have ended, and the mean latency in the last.
+        self.windows, self.latency_s = 0, math.inf
         # The limit of this window, and answers still to pass.
         self._value, self._skip = 0, 0
         # The limit before it was doubled, the service time there, and its standard error as a share.
@@ -89,10 +91,12 @@ class ReportedQueue:
         self.is_followed = self._silent < SILENT and (self._silent == 0 or self._value > 0)
         return self.is_followed
 
-    def refused(self) -> None:
-        """The server refused an attempt: no growth for some windows."""
+    def refused(self, tolerated: bool) -> None:
+        """The limit fell by refusals: no growth for some windows, unless they do not depend on the load."""
         self._before = None
-        if not self._hold:
+        if tolerated:
+            self._hold, self._hold_next = 0, HOLD
+        elif not self._hold:
             self._hold, self._hold_next = self._hold_next, min(HOLD_MAX, 2 * self._hold_next)
 
     def learn(self, sample: Sample, value: int) -> float | None:
@@ -149,6 +153,8 @@ class ReportedQueue:
         used = 2 * self._used > count
         self._before = None
         self._close()
+        if doubled:
+            self._hold_next = max(HOLD, self._hold_next // 2)
         if self._hold:
             self._hold -= 1
         elif waiting < NONE * wanted and used:
@@ -162,7 +168,9 @@ class ReportedQueue:
         """The window ends, and the next one begins."""
         if self._first_s:
             self._least_s = AGED * min(self._least_s, self._first_s / self._seen)
+        self.latency_s = self._latency_s / self._seen
         self._clear()
+        self.windows += 1
 
     def _service(self, mean_s: float) -> tuple[float, float]:
         """The service time of an average attempt, and its standard error as a share."""
@@ -191,7 +199,12 @@ class ReportedQueue:
 def follow(search: Search, sample: Sample) -> bool:
     """Learn from a success with a report of the server's queue. True if the limit may have changed."""
     before, now = search.value, sample.done
+    windows = search.reported_queue.windows
     wanted = search.reported_queue.learn(sample, before)
+    if search.reported_queue.windows != windows:
+        # Refusals are counted window by window.
+        search.ceiling.clear()
+        search.latency_s = search.reported_queue.latency_s
     if wanted is None:
         return False
     search.ceiling.passed(before, now)
