@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -52,9 +53,16 @@ def seen(url: str) -> int:
 
 def until_answers(path: Path, least: int, run: subprocess.Popen[str]) -> None:
     """Wait until so many lines are in the parts or in the output."""
-    while sum(file.read_bytes().count(b"\n") for file in _answers(path)) < least:
+    while sum(map(_lines, _answers(path))) < least:
         assert run.poll() is None, run.communicate()[1]
         time.sleep(0.01)
+
+
+def _lines(file: Path) -> int:
+    """Lines of a part; none if it was joined and removed in this moment."""
+    with contextlib.suppress(FileNotFoundError):
+        return file.read_bytes().count(b"\n")
+    return 0
 
 
 def _answers(path: Path) -> list[Path]:
