@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.bench import locust_cost
 from tests.bench.__main__ import grown
-from tests.bench.chart import KINDS, TRANSPORTS, draw
+from tests.bench.chart import KINDS, PANELS, TRANSPORTS, draw
 
 
 def client(cpu_us: float) -> dict[str, float]:
@@ -35,8 +35,12 @@ def test_only_what_rose_against_the_bare_loop_of_its_own_run_is_listed() -> None
     assert grown({"clients": before["clients"]}, figures(5.0, 8.0, 9.0)) == [], "a part that was not measured before"
 
 
-def test_the_chart_is_drawn(tmp_path: Path) -> None:
-    draw(figures(5.0, 8.0, 1.0), tmp_path / "new" / "bench.png")
+def test_the_chart_is_drawn_of_all_parts_and_of_one(tmp_path: Path) -> None:
+    whole = figures(5.0, 8.0, 1.0)
+    for part in PANELS:
+        draw({part: whole[part]}, tmp_path / f"{part}.png")
+        assert (tmp_path / f"{part}.png").read_bytes().startswith(b"\x89PNG")
+    draw(whole, tmp_path / "new" / "bench.png")
     assert (tmp_path / "new" / "bench.png").read_bytes().startswith(b"\x89PNG")
 
 
