@@ -18,7 +18,7 @@ help:
 	@echo "make demo    six client strategies on two embedded mock servers; prints the path of the report"
 	@echo "make test    lint, types, import rules and every test, with coverage"
 	@echo "make unit    the quick tests only"
-	@echo "make bench   measured claims: clients side by side (runs/bench/clients.png), stages, hot paths"
+	@echo "make bench   measured claims: clients, transports, Locust, stages (runs/bench/bench.png), hot paths"
 	@echo "make docs    write the generated tables in docs/ again"
 
 $(BIN)/python:
@@ -65,8 +65,7 @@ pytest: collected
 	$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report= -q
 
 bench: $(TESTED)
-	$(BIN)/python -W ignore -m tests.bench.clients --chart runs/bench/clients.png
-	$(BIN)/python -W ignore -m tests.bench.stages
+	$(BIN)/python -W ignore -m tests.bench
 	$(BIN)/pytest tests/bench -q --benchmark-only -o addopts="--strict-markers -p no:locust"
 
 docs: $(TESTED)

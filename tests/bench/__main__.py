@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import clients, locust_cost, mock_ceiling, stages, transports
-from tests.bench.chart import draw
+from tests.bench.chart import PANELS, draw
 from tests.bench.fixed_answers import fixed_answers
 
 OUT = Path("runs/bench")
@@ -141,7 +141,7 @@ def main(arguments: list[str]) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "bench.json").write_text(json.dumps(figures, indent=1))
     print(f"\n{options.out / 'bench.json'}")
-    if {"clients", "transports", "stages"} <= figures.keys():
+    if PANELS.keys() & figures.keys():
         draw(figures, options.out / "bench.png")
         print(options.out / "bench.png")
     print(f"[{time.monotonic() - begun:.0f} s] done", file=sys.stderr)

@@ -12,15 +12,18 @@ TRANSPORTS = ("bare protocol", "lean", "aiohttp", "bare aiohttp")
 
 
 def draw(figures: dict[str, Any], file: Path) -> None:
-    """Write the chart as PNG; `figures` are those of `tests.bench.__main__`."""
+    """Write the chart as PNG: a panel for each of its parts that was measured, at least one.
+
+    `figures` are those of `tests.bench.__main__`.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 12.5), layout="constrained")
-    clients, transports, stages = figure.subplots(3, 1, height_ratios=(10, 13, 8))
-    _clients(clients, figures["clients"])
-    _transports(transports, figures["transports"])
-    _stages(stages, figures["stages"]["ladder_us"])
-    for axes in (clients, transports, stages):
+    panels = [(part, *panel) for part, panel in PANELS.items() if part in figures]
+    heights = [height for _, _, height in panels]
+    figure = Figure(figsize=(10, 0.4 * sum(heights)), layout="constrained")
+    grid = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)
+    for axes, (part, paint, _) in zip(grid[:, 0], panels, strict=True):
+        paint(axes, figures[part])
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlabel("CPU of the client per request, µs")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +41,7 @@ def _clients(axes: Any, found: dict[str, dict[str, float]]) -> None:
     ]
     axes.bar_label(bars, labels, padding=4)
     axes.set_xlim(0, max(costs) * 1.35)
-    axes.set_title("Clients side by side: 32 connections, small JSON, one process, a fixed answer", loc="left")
+    axes.set_title("Clients side by side: 32 connections, small JSON, one process (ours in blue)", loc="left")
 
 
 def _transports(axes: Any, found: dict[str, dict[str, float]]) -> None:
@@ -56,11 +59,12 @@ def _transports(axes: Any, found: dict[str, dict[str, float]]) -> None:
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.bar_label(bars, labels, padding=4)
-    axes.set_xlim(0, max(costs) * 1.2)
+    axes.set_xlim(0, max(costs) * 1.25)
     axes.set_title("Transports by kind of answer (ours in blue; x: times the bare protocol)", loc="left")
 
 
-def _stages(axes: Any, ladder: dict[str, float]) -> None:
+def _stages(axes: Any, found: dict[str, dict[str, float]]) -> None:
+    ladder = found["ladder_us"]
     names, totals = list(ladder), list(ladder.values())
     before = [0.0, *totals[:-1]]
     parts = [total - start for total, start in zip(totals, before, strict=True)]
@@ -69,3 +73,7 @@ def _stages(axes: Any, ladder: dict[str, float]) -> None:
     axes.bar_label(bars, [f"+{part:.2f} µs" for part in parts], padding=4)
     axes.set_xlim(0, max(totals) * 1.15)
     axes.set_title("Stages of a backlog, without a transport: each adds to the one above", loc="left")
+
+
+PANELS = {"clients": (_clients, 11), "transports": (_transports, 14), "stages": (_stages, 9)}
+"""Part -> what draws it, and its height."""
