@@ -238,7 +238,7 @@ def _own_s(wanted: FitSettings, idle: Seen, say: Say) -> float:
 def _proof(
     run: Run, wanted: FitSettings, found: Fit, calibration: Calibration, pairs: Pairs, lost: float, stops: Stops
 ) -> dict[str, Any]:
-    """What the profile says of itself."""
+    """The proof in a profile: its origin and its errors."""
     environment = run.plan.environment
     undetermined = [f"{one.name}: {one.note}" for one in found.estimates if not one.determined]
     return {

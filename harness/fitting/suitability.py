@@ -71,8 +71,8 @@ class Stops:
             return ""
         times = "once" if self.count == 1 else f"{self.count} times"
         return (
-            f"it answered nothing for up to {units.seconds(self.longest_s)}, {times}, {units.share(self.share)} of the "
-            "time, with requests in flight"
+            f"it answered nothing for up to {units.seconds(self.longest_s)}, {times}, "
+            f"{units.share(self.share)} of the time, with requests in flight"
         )
 
 
