@@ -21,7 +21,7 @@ CHART = "forest"
 
 @dataclass(frozen=True)
 class Page:
-    """What the page shows, from top to bottom."""
+    """The content of the page, from top to bottom."""
 
     title: str
     style: str  # valid, invalid or inconclusive

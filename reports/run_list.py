@@ -92,7 +92,7 @@ def _started(text: str) -> str:
 
 
 def _page_run(run: ListedRun, links: dict[str, str]) -> dict[str, Any]:
-    """What the page shows of a run: its name once, then a row for each case, then the finding."""
+    """The rows of a run on the page: its name once, then a row for each case, then the finding."""
     rows = list(_rows(run))
     figures = [cells[4:] for cells in rows] if _has_figures(run) else []
     started, name, kind, status = rows[0][:4]

@@ -16,7 +16,7 @@ BAD = {"invalid", "failed"}
 
 
 def drawn(title: str, trend: Trend, links: Mapping[str, str], words: Words) -> dict[str, Any]:
-    """What the template draws: points with intervals, lines between comparable neighbours, and breaks."""
+    """The parts that the template draws: points with intervals, lines between comparable neighbours, and breaks."""
     low, high = _range(trend.points)
     steps = max(len(trend.points) - 1, 1)
 

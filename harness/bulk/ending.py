@@ -21,13 +21,13 @@ _TABLES = ("dead", "statuses", "samples")
 
 GO_ON, START_AGAIN = "resume", "overwrite"
 _ADVICE = {
-    "interrupted": (GO_ON, "what was done is kept"),
-    "server": (GO_ON, "what was done is kept. Once the server answers"),
-    "disk": (GO_ON, "what was done is kept. Once there is room"),
-    "strategy": (GO_ON, "what was done is kept; the lines without a result are sent again"),
-    "input": (GO_ON, "what was done is kept. Once the input is whole, and its first lines are those of this run"),
-    "worker": (GO_ON, "what was done is kept"),
-    "errors": (GO_ON, "what was done is kept; fix the cause first, or the same lines fail again"),
+    "interrupted": (GO_ON, "finished lines are kept"),
+    "server": (GO_ON, "finished lines are kept. Once the server answers"),
+    "disk": (GO_ON, "finished lines are kept. Once there is room"),
+    "strategy": (GO_ON, "finished lines are kept; the lines without a result are sent again"),
+    "input": (GO_ON, "finished lines are kept. Once the input is whole, and its first lines are those of this run"),
+    "worker": (GO_ON, "finished lines are kept"),
+    "errors": (GO_ON, "finished lines are kept; fix the cause first, or the same lines fail again"),
 }
 """Reason for the stop -> helpful option, and its condition."""
 

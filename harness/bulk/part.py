@@ -1,4 +1,4 @@
-"""What a worker hands to the run of one range."""
+"""The parts of a worker's run of one range."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.load.rows import RowReader
 
 @dataclass(frozen=True)
 class Part:
-    """What a worker gives to the run of one range: connection and strategy outlive it."""
+    """Given by a worker to the run of one range: connection and strategy outlive it."""
 
     range: Range
     send: Send

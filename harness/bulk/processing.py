@@ -216,6 +216,9 @@ class Process:
         """Wait for the work, and keep the reason of an early end."""
         try:
             await work
+            if self._end.is_wish and intake.read_all and not intake.out:
+                # It came when nothing was left to do.
+                self._end = EarlyEnd(self.settings.output)
             # The strategy lost items, so the run is not complete.
             if intake.out:
                 self._end.because("strategy", f"{self.settings.strategy} gave no result for {len(intake.out)} lines")

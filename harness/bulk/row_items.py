@@ -16,7 +16,7 @@ from harness.client.types import Item, Outcome, Result, Task
 from harness.load.folder import BadRowError, Place
 from harness.load.lines import BOM, LINE_MAX, LongLine
 from harness.load.mapped_fields import check_fields
-from harness.load.rows import RowReader
+from harness.load.rows import RowReader, few
 
 BAD_LINE, LONG_LINE, BROKEN_FILE = "bad_line", "long_line", "broken_file"
 """Classes of dead letters that were not sent: malformed, too long to be held, the place where a file breaks off."""
@@ -99,6 +99,11 @@ class Rows:
     def _check_options(self, built: Sequence[Task]) -> None:
         """Raise UsageError for an option that belongs to a task, without such a task."""
         others = {self._id_field, self._task_field, self._priority_field}
+        names = self._reader.column_names
+        if names and self._id_field not in {"id", *names, *self._reader.columns}:
+            raise UsageError(
+                f"--id-field {self._id_field}: {self._reader.path} has no such column; it has {few(names)}"
+            )
         self._reader.settings.check_tasks(built)
         check_fields(self._reader.columns, built, {*others, *self._reader.fields_read})
         if not built and (flag := self._reader.settings.task_flag):

@@ -24,7 +24,7 @@ import msgspec
 from harness.bulk import journal as journals
 from harness.bulk.journal import DEAD, RESULT, Checkpoint, Journal, Mark, Past
 from harness.bulk.settled import Done
-from harness.bulk.sinks import Sink
+from harness.bulk.sinks import Sink, Unchanged
 from harness.client.errors import UsageError
 
 # Seconds between checkpoints; each ends a member or frame of a packed file.
@@ -66,6 +66,8 @@ class Store:
         self._journal: Journal | None = None
         self._last: Checkpoint | None = None
         self._running: asyncio.Task[None] | None = None
+        # The journal as it was read; it is ours only later.
+        self._unchanged: Unchanged | None = None
 
     @property
     def journal_path(self) -> Path:
@@ -88,6 +90,7 @@ class Store:
                     "--overwrite starts over"
                 )
             return None
+        self._unchanged = Unchanged(self.journal_path)
         past = journals.read(self.journal_path)
         if not Path(self.output.path).exists() and past.checkpoint.output_bytes:
             raise UsageError(
@@ -136,6 +139,8 @@ class Store:
         try:
             for sink, size, crc in kept:
                 sink.claim(size, crc)
+            if self._unchanged is not None:
+                self._unchanged.check(self.output.path)
             if self.resumable:
                 self._begin_journal(checkpoint, fingerprint, records)
         except UsageError:

@@ -32,6 +32,30 @@ except ImportError:
     fcntl = None  # type: ignore[assignment]
 
 
+class Unchanged:
+    """Whether files are as they were: text that was read before the lock is held may be old by then."""
+
+    def __init__(self, *paths: Path) -> None:
+        self._paths = paths
+        self._were = self._are()
+
+    def _are(self) -> list[tuple[int, int, int] | None]:
+        return [_state(path) for path in self._paths]
+
+    def check(self, output: str) -> None:
+        """Raise UsageError if another process has written to them meanwhile."""
+        if self._are() != self._were:
+            raise UsageError(f"{output}: another process has gone on with it meanwhile; the same command continues it")
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 class Sink:
     """Appends lines to a file; `-` is standard output. The suffix .gz or .zst packs them."""
 

@@ -22,10 +22,12 @@ def show_capacity(found: CapacityResult, console: Any, brief: bool) -> None:
             console.print(_table(columns(by, found), [probe for probe in found.probes if probe.by == by]))
         for answer in found.answers:
             if answer.by == by:
-                for line in answer_lines(answer):
-                    console.print(Text(line, style="" if line.startswith(" ") else "bold"))
-                if advice := to_set(answer):
-                    console.print(Text(f"  {advice}.", style="bold"))
+                said, *notes = answer_lines(answer)
+                advice = to_set(answer)
+                for line in [said, f"  {advice}."] if advice else [said]:
+                    console.print(Text(line, style="bold"))
+                for note in notes:
+                    console.print(Text(note))
 
 
 def _table(heads: list[str], probes: list[Probe]) -> Any:

@@ -30,7 +30,7 @@ def _options(function: Any) -> Any:
 
 @click.command("check", cls=Command)
 @_options
-@click.option("--json", "as_json", is_flag=True, help="Write what was found as JSON to stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Write the findings as JSON to stdout.")
 def command(as_json: bool, **options: Any) -> int:
     """Send one item to a server and show the request, the answer, its form and time, and what to change.
 

@@ -57,6 +57,8 @@ def _parsed(path: Path) -> dict[str, Any]:
         return tomllib.loads(text_of(path))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: lists or tables are nested too deeply") from error
 
 
 def _check_keys(where: str, keys: dict[str, Any], known: set[str]) -> None:

@@ -57,7 +57,7 @@ SCENES = (
 @click.option("--overwrite", is_flag=True, help="Replace a demo that is in the directory already.")
 @click.option("--simulate", "simulated", is_flag=True, help="Play it in virtual time, in seconds.")
 def command(items: int, out: Path, overwrite: bool, simulated: bool) -> int:
-    """Show what the strategies are for: the same clients on two embedded mock servers.
+    """Show the purpose of the strategies: the same clients on two embedded mock servers.
 
     The first server accepts everything. The second one has a queue bound and a rate limit and refuses the rest, with
     503 and 429. Both acts have the SLO errors<1%. That a strategy fails it is the point of the demo, so the exit code

@@ -39,7 +39,7 @@ def same(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 class View(Protocol):
-    """What a command does with its live page, if it has one."""
+    """The live page of a command, if it has one."""
 
     def beside(self, progress: Progress, plain: Plain = same) -> Progress:
         """A function that passes events to `progress`, and to the page with what `plain` makes of their facts."""

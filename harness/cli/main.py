@@ -28,7 +28,7 @@ COMMANDS = {
     "compare": "Compare client strategies on one server, under one identical load.",
     "capacity": "Find the highest rate and concurrency at which a server holds an SLO, as intervals.",
     "process": "Send every line of a file and write the answers; resumable after a stop or crash.",
-    "demo": "Show what the strategies are for: the same clients on two embedded mock servers.",
+    "demo": "Show the purpose of the strategies: the same clients on two embedded mock servers.",
     "run": "Play a scenario (spike, ramp, soak ...) with one or more strategies.",
     "diff": "Compare two finished runs: what changed, and whether it is more than noise.",
     "gate": "Decide in CI: SLO and regression against a baseline, played in alternation.",

@@ -24,6 +24,8 @@ NOT_SIMULATED = {
     "key",
     "insecure",
     "proxy",
+    "connect_timeout_s",
+    "first_byte_timeout_s",
     "live",
     "transport",
 }

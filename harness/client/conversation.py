@@ -12,7 +12,7 @@ from harness.client.types import Task
 
 
 class Exchange(NamedTuple):
-    """What the user says, and what was answered to it, as messages of the task."""
+    """Messages of the user and the answer to them, as messages of the task."""
 
     asked: tuple[Any, ...]
     answered: tuple[Any, ...] = ()
@@ -35,7 +35,7 @@ class ConversationTask(Task, Protocol):
         ...
 
     def turn(self, script: Script, history: Sequence[Exchange], asked: tuple[Any, ...], /) -> Any:
-        """The data of an item: the preamble, what was said before, and what the user says now."""
+        """The data of an item: the preamble, the earlier messages, and those of this turn."""
         ...
 
     def messages_of(self, answer: Any, /) -> tuple[Any, ...]:
@@ -52,7 +52,7 @@ class ConversationTask(Task, Protocol):
 
 
 class History:
-    """What was said in a conversation until now."""
+    """The exchanges of a conversation until now."""
 
     def __init__(self, exchanges: Iterable[Exchange] = ()) -> None:
         self._exchanges: list[Exchange] = []

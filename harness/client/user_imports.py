@@ -1,4 +1,4 @@
-"""Imports what a user names as `package.module:name`: installed packages first, the working directory last of all."""
+"""Imports a user's `package.module:name`: installed packages first, the working directory last of all."""
 
 from __future__ import annotations
 

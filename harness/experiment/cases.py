@@ -302,7 +302,7 @@ def _strategies(settings: RunSettings) -> list[tuple[str, Named, NamedLayers]]:
 
 
 def _label(text: str) -> str:
-    """What was asked for, as it is shown."""
+    """A text of the user, as it is shown."""
     if ":" not in text:
         return text.strip().replace("_", "-")
     name, given = plugins.split_spec(text)

@@ -50,6 +50,8 @@ def _connection(to: Access, outcome: Outcome, error: str) -> list[str]:
         return [f"Look at --proxy {to.proxy.url}: its address, user and password."]
     if outcome is Outcome.bad_response:
         return ["Something other than an HTTP server answers there: look at the port of --target."]
+    if to.proxy is not None:
+        return [f"The request goes through --proxy {to.proxy.url}, and it does not answer: is it running there?"]
     return ["Nothing answers there: is the server running, and is --target its address and port?"]
 
 
@@ -174,7 +176,7 @@ def _described(value: Any) -> str:
 
 
 def _general(request: Request, response: Response, document: Any) -> list[str]:
-    """What the content type says."""
+    """A hint from the content type."""
     kind = (response.headers or {}).get("Content-Type", "")
     if request.stream:
         return []

@@ -47,7 +47,7 @@ WRITTEN = (
     "report.junit.xml",
     "charts/forest.png",
 )
-"""What a gate writes beside the runs of its sides."""
+"""The files of a gate beside the runs of its sides."""
 
 
 def play(wanted: GateSettings, settings: RunSettings, directory: Path, progress: Progress) -> Gate:

@@ -200,7 +200,7 @@ class Player(ABC):
         self._counts = summed([*self._counts, *counts_of(built)])
 
     def layer_counts(self) -> list[LayerCounts]:
-        """What the layers of all applications have counted until now."""
+        """The figures of the layers of all applications until now."""
         memory = [] if self._memory is None else counts_of([("remember", self._memory)])
         return summed([*self._counts, *(part for built in self._built for part in counts_of(built)), *memory])
 

@@ -111,7 +111,7 @@ def prepare(
     if settings.simulated:
         check_simulated(found)
     to = settings.connection.access(settings.target or "")
-    if settings.target is None and settings.connection.any:
+    if settings.target is None and settings.connection.needs_target:
         raise UsageError("--header, --ca, --cert, --key, --insecure and --proxy need --target: the mock takes none")
     target = None if settings.target is None else check_url(to.url)
     settings = replace(settings, target=target, command=redact(settings.command))

@@ -1,4 +1,4 @@
-"""A trace as the load of a run: its pacer, and what the result says about it."""
+"""A trace as the load of a run: its pacer, and its facts in the result."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def prompt_plan(settings: PromptSettings, trace: TraceFacts) -> PromptPlan:
 
 
 def facts(replay: Replay, settings: TraceSettings, seed: int, count: int) -> TraceFacts:
-    """What the result says about a trace of which `count` arrivals are played."""
+    """The facts in the result about a trace of which `count` arrivals are played."""
     rows, played = replay.rows(), replay.played(Random(seed))
     block_tokens, keeps = settings.block_tokens or BLOCK_TOKENS, settings.trace_history != "none"
     taken = _sum(rows.inputs, played, count)
@@ -175,7 +175,7 @@ def _shared_turns(rows: Rows, played: Played, count: int) -> int:
 
 
 def _changes(replay: Replay, rows: Rows, played: Played, count: int, keeps: bool) -> list[str]:
-    """What was changed about the trace, in words."""
+    """The changes to the trace, in words."""
     said = []
     if rows.left_out:
         said.append(f"{_number(rows.left_out, 'row')} without tokens left out")

@@ -1,4 +1,4 @@
-"""Plays loads against the server of a run, for real or in virtual time, and reads what the client saw."""
+"""Plays loads against the server of a run, for real or in virtual time, and reads the client's records."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Bench:
         self.policy: Policy | None = None
 
     def play(self, load: Load) -> tuple[Seen, list[Reason]]:
-        """Play a load; what the client saw, and the reasons why it is not valid. Raises KeyboardInterrupt."""
+        """Play a load; the client's records, and reasons why they are not valid. Raises KeyboardInterrupt."""
         case = load.case(self._run.settings, self._scenario)
         order = Interleaved([case])
         if not self._session.play(case, 0, order):

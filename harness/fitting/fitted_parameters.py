@@ -33,7 +33,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Fixed:
-    """What the user knows and the fit must not change."""
+    """Parameters that the user knows and the fit must not change."""
 
     workers: int | None = None
     batch_items: int | None = None

@@ -208,7 +208,7 @@ def _silent(event: str, facts: dict[str, Any]) -> None:
 
 
 def _own_s(wanted: FitSettings, idle: Seen, say: Say) -> float:
-    """What a mock process and its client add to the times of a profile, on this machine: a mean.
+    """The mean time that a mock process and its client add to the times of a profile, on this machine.
 
     The mock has the service time of the server, because a machine that sleeps between requests wakes up late.
     """

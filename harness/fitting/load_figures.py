@@ -21,7 +21,7 @@ P99_MIN = 1000
 
 @dataclass(frozen=True)
 class Figures:
-    """None for what the load does not have."""
+    """None for figures that the load does not have."""
 
     rate: float | None
     p50: float | None

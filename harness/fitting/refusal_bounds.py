@@ -18,7 +18,7 @@ _AT_BOUND = 0.9
 
 @dataclass(frozen=True)
 class Refusals:
-    """What a server refuses. None: never reached; then `in_flight_seen` is a lower bound of the first two."""
+    """Bounds beyond which a server refuses. None: never reached; `in_flight_seen` then bounds both from below."""
 
     in_flight: int | None = None  # requests, refused with 429
     queue: int | None = None  # requests in the server, refused with 503

@@ -20,7 +20,7 @@ _LONGEST_S = 3600.0
 
 
 def played(profile: Profile, loads: Sequence[Load], task: str, seed: int) -> list[Seen]:
-    """What a client would see of these loads."""
+    """The records that a client would have of these loads."""
     with tempfile.TemporaryDirectory(prefix="paceline-fit-") as folder:
         path = Path(folder) / "candidate.toml"
         write(profile, path)

@@ -1,4 +1,4 @@
-"""What a client saw of one load: instants and outcomes of every request, with its shape."""
+"""A client's records of one load: instants and outcomes of every request, with its shape."""
 
 from __future__ import annotations
 

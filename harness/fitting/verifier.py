@@ -165,7 +165,7 @@ def _silent(event: str, facts: dict[str, Any]) -> None:
 
 @dataclass
 class _Done:
-    """Loads that were played on both servers; what is not valid, and the loads that a server failed in part."""
+    """Loads that were played on both servers; the invalid runs, and the loads that a server failed in part."""
 
     pairs: list[LoadPair] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)

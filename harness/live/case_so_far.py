@@ -57,7 +57,7 @@ class CaseSoFar:
         self._peak.begin()
 
     def add(self, fresh: Fresh) -> None:
-        """Count what a process has written."""
+        """Count the rows that a process has written."""
         self._rows(fresh.rows, fresh.output, fresh.shift_s)
         self._ticks(fresh)
 
@@ -159,7 +159,7 @@ class CaseSoFar:
         )
 
     def evidence(self) -> Evidence:
-        """What the verdict looks at while the case is played."""
+        """The facts for the verdict while the case is played."""
         lag = next(
             ((name, value) for name in ("p99", "p95", "p90", "p50") if (value := self._all_lag.quantile(name))), None
         )

@@ -1,4 +1,4 @@
-"""What the page shows at the end, from result.json or gate.json."""
+"""The page at the end, from result.json or gate.json."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def key_of_environment(where: str, needed: bool) -> Key | None:
     if given is None:
         if needed:
             raise UsageError(
-                f"--live {where}: other machines reach this address, and whoever opens the page can stop the run: set "
+                f"--live {where}: other machines reach this address, and anyone with the page can stop the run: set "
                 f"{VARIABLE} to a key of at least {LENGTH_MIN} characters, or use --live PORT, for this machine only"
             )
         return None

@@ -1,4 +1,4 @@
-"""What the page shows, as plain data. Its texts are ready to be shown."""
+"""The content of the page, as plain data. Its texts are ready to be shown."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Board(Protocol):
         """Read new records; called once a second."""
 
     def state(self) -> PageState:
-        """What the page shows now."""
+        """The present content of the page."""
 
     def families(self) -> Iterable[Family]:
         """The metrics for Prometheus."""

@@ -95,7 +95,7 @@ class ProcessBoard(EventBoard):
         self._before = now_s, ok, dead
 
     def state(self) -> PageState:
-        """What the page shows now."""
+        """The present content of the page."""
         verdict = self._verdict
         if verdict.status == "none" and self._counts:
             verdict = VerdictState("none", "in progress")

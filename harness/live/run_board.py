@@ -139,7 +139,7 @@ class RunBoard(EventBoard):
         self._gate = facts["gate"], facts["sides"]
 
     def read(self) -> None:
-        """Read what the client processes have written."""
+        """Read the rows that the client processes have written."""
         if self._tail is None or self._key is None:
             return
         case = self._cases[self._key]

@@ -92,7 +92,7 @@ class FileTail:
 
 
 class Fresh(NamedTuple):
-    """What one process has written since the last reading. Instants are since the load's zero of the first process."""
+    """The rows of one process since the last reading. Instants are since the load's zero of the first process."""
 
     process: int
     rows: Array

@@ -46,14 +46,14 @@ def _enveloped(given: Any) -> Any:
 def _value(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return text
 
 
 def _from_file(text: str, path: str) -> Any:
     try:
         return msgspec.json.decode(text_of(Path(path)))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UsageError(f"--param {text}: {path} is not JSON: {error}") from error
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from harness.base.files import SETTINGS_BYTES_MAX
 from harness.client.errors import UsageError
 
 # Bytes. A longer line counts as malformed, so that it cannot fill the memory.
@@ -244,9 +245,13 @@ def _unmarked(row: bytes | LongLine) -> bytes | LongLine:
     return row.removeprefix(BOM) if isinstance(row, bytes) else row
 
 
-def text_of(path: Path) -> str:
-    """A whole file as text. Raises UsageError if it cannot be read or decompressed, or is not UTF-8."""
-    data = b"".join(pieces_of(path))
+def text_of(path: Path, bytes_max: int = SETTINGS_BYTES_MAX) -> str:
+    """A whole file as text. Raises UsageError if it cannot be read or decompressed, is too large or not UTF-8."""
+    data = bytearray()
+    for piece in pieces_of(path):
+        data += piece
+        if len(data) > bytes_max:
+            raise UsageError(f"{path}: has more than {bytes_max:,} bytes")
     try:
         return data.removeprefix(BOM).decode()
     except UnicodeDecodeError as error:

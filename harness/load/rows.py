@@ -108,6 +108,8 @@ class RowReader:
             if column.startswith("/")
         }
         self._names: list[str] = []
+        # Names of columns, where they are known before the first row.
+        self.column_names: list[str] = []
         self._delimiter = ","
         given = self.settings
         self._where = Where(given.where) if given.where is not None else None
@@ -249,7 +251,7 @@ class RowReader:
             return error
         way = f"--map {field}={self.columns.get(field, 'COLUMN')}"
         how = way if field in self.columns else f"{way} takes it from another column"
-        return ItemError(f"{error} ({how}; the row has {_few(list(row))})")
+        return ItemError(f"{error} ({how}; the row has {few(list(row))})")
 
     def read_header(self, first: bytes | LongLine) -> None:
         """Take the names of columns from the first row. Raises UsageError."""
@@ -274,14 +276,15 @@ class RowReader:
 
     def _check_columns(self, names: list[str]) -> None:
         names = [*names, *(name for name in self._added if name not in names)]
+        self.column_names = names
         for field, column in self.columns.items():
             if field not in self._pointers and column not in names:
-                raise UsageError(f"--map {field}={column}: {self.path} has no such column; it has {_few(names)}")
+                raise UsageError(f"--map {field}={column}: {self.path} has no such column; it has {few(names)}")
         if self._where is not None:
-            check_columns("--where", self._where.columns, names, self.path, _few(names))
+            check_columns("--where", self._where.columns, names, self.path, few(names))
         if self._template is not None:
             used = self._template.columns - self.columns.keys()
-            check_columns(f"--template {self._template.file}", used, names, self.path, _few(names))
+            check_columns(f"--template {self._template.file}", used, names, self.path, few(names))
 
     def _cells(self, raw: bytes) -> dict[str, Any]:
         cells = self._split(self._text(raw))
@@ -308,6 +311,7 @@ def _outside(text: str, mark: str) -> int:
     return sum(part.count(mark) for part in text.split('"')[::2])
 
 
-def _few(names: list[str]) -> str:
+def few(names: list[str]) -> str:
+    """The first names of columns, for a message."""
     more = ", ..." if len(names) > _COLUMNS_SHOWN else ""
     return ", ".join(names[:_COLUMNS_SHOWN]) + more if names else "none"

@@ -23,6 +23,12 @@ TIME_MAX_S = 10.0
 """Seconds in which a template has to write the text of a row."""
 WRITTEN_MAX = 4 * TEXT_MAX
 """Characters that a template may write in all, also into texts that it keeps in variables."""
+SLOW_MAX = 100_000
+"""Characters or elements that a filter of `SLOW` takes: its time grows with their square, and nothing can stop it."""
+SLOW = frozenset({"wordwrap", "pprint", "striptags", "urlize"})
+REPEATED_MAX = 100_000
+"""Elements of a list that is repeated."""
+INDENT_MAX = 16
 OPERATORS = frozenset({"*", "**", "%", "+"})
 PADDING = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map", "translate"})
 """Methods of texts that make them longer at will; the filters in their place are bounded."""
@@ -42,8 +48,9 @@ def check_operands(operator: str, left: Any, right: Any) -> None:
             raise ValueError(f"a number would have more than {BITS_MAX} bits")
     elif operator == "*":
         sized, times = (left, right) if hasattr(left, "__len__") else (right, left)
-        if hasattr(sized, "__len__") and isinstance(times, int) and len(sized) * times > TEXT_MAX:
-            raise ValueError(f"a text or list would have more than {TEXT_MAX} elements")
+        most = TEXT_MAX if isinstance(sized, str) else REPEATED_MAX
+        if hasattr(sized, "__len__") and isinstance(times, int) and len(sized) * times > most:
+            raise ValueError(f"a text or list would have more than {most} elements")
 
 
 def _check_sum(left: Any, right: Any) -> None:
@@ -77,8 +84,27 @@ def check_filter(name: str, values: Iterable[Any]) -> None:
             raise ValueError(f"a text would have more than {TEXT_MAX} characters")
     elif name == "format":
         check_operands("%", str(text), arguments)
+    elif name in SLOW and _size(text) > SLOW_MAX:
+        raise ValueError(f"{name}: its text has more than {SLOW_MAX} characters or elements")
+    elif name == "tojson" and any(isinstance(argument, int) and argument > INDENT_MAX for argument in arguments):
+        raise ValueError(f"tojson: an indent is above {INDENT_MAX}")
+    elif name == "indent" and isinstance(text, str):
+        _check_indent(text, arguments)
     elif any(isinstance(argument, int) and argument > WIDTH_MAX for argument in arguments):
         raise ValueError(f"{name}: a width is above {WIDTH_MAX}")
+
+
+def _size(value: Any) -> int:
+    return len(value) if hasattr(value, "__len__") else 0
+
+
+def _check_indent(text: str, arguments: Sequence[Any]) -> None:
+    """The width may be a text, too, and stands before each line."""
+    width = max([4, *(len(one) if isinstance(one, str) else one for one in arguments if isinstance(one, int | str))])
+    if width > WIDTH_MAX:
+        raise ValueError(f"indent: a width is above {WIDTH_MAX}")
+    if len(text) + width * (text.count("\n") + 1) > TEXT_MAX:
+        raise ValueError(f"a text would have more than {TEXT_MAX} characters")
 
 
 class Budget:

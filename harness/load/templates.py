@@ -38,7 +38,18 @@ TEXT_FILTERS = frozenset(
     ]
 )
 """Filters that make a text of any value."""
-BOUNDED = ("center", "indent", "replace", "wordwrap", "format", "batch", "slice", "round", "tojson")
+BOUNDED = (
+    "center",
+    "indent",
+    "replace",
+    "wordwrap",
+    "format",
+    "batch",
+    "slice",
+    "round",
+    "tojson",
+    *template_bounds.SLOW,
+)
 """Filters that make a text or a list longer."""
 STEPS, JOINED = "_steps", "_joined"
 """Filters that stand around what a loop goes through, and in place of `~`."""
@@ -248,9 +259,13 @@ def _not_null(value: Any) -> Any:
 
 def _columns(text: str, environment: Any) -> set[str]:
     """The columns that a template uses."""
-    from jinja2.meta import find_undeclared_variables
+    from jinja2.exceptions import TemplateSyntaxError
+    from jinja2.meta import find_referenced_templates, find_undeclared_variables
 
-    return set(find_undeclared_variables(environment.parse(text))) - set(environment.globals)
+    parsed = environment.parse(text)
+    for _ in find_referenced_templates(parsed):
+        raise TemplateSyntaxError("it reaches no other file: include, import and extends are not there", 1)
+    return set(find_undeclared_variables(parsed)) - set(environment.globals)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""What a killed client process took with it, as far as its records and the server know."""
+"""The loss by a killed client process, as far as its records and the server know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Automatic repeats: what was asked for, and how far the intervals got, as they stand in plan.json and result.json."""
+"""Automatic repeats: the wanted precision and the reached one, as they stand in plan.json and result.json."""
 
 from __future__ import annotations
 

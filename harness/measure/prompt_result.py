@@ -10,7 +10,7 @@ from harness.client.prompt_settings import PromptSettings
 
 
 class PromptCalibration(msgspec.Struct, frozen=True):
-    """What a few requests before the load found out about the server. A text of n words has `fixed + per_word * n`
+    """The findings of a few requests before the load about the server. A text of n words has `fixed + per_word * n`
     tokens."""
 
     # Where the rule comes from: --tokenizer, or the server's own counts; none: a word is taken as a token.

@@ -15,7 +15,7 @@ class PlannedLevel(msgspec.Struct, frozen=True):
 
 
 class PredictedLevel(msgspec.Struct, frozen=True):
-    """What a profile of the mock predicts for a level, in virtual time. Times as in `SweepPoint`."""
+    """The prediction of a profile of the mock for a level, in virtual time. Times as in `SweepPoint`."""
 
     level: float
     completed_per_s: float | None
@@ -63,7 +63,7 @@ class SweepPoint(msgspec.Struct, frozen=True):
     errors: float | None  # share of the scheduled items without a success
     in_flight: float | None
     little_residual: float | None  # completed_per_s x mean service time / in flight - 1
-    kept_up: bool | None = None  # by rate: whether the server completed what was offered
+    kept_up: bool | None = None  # by rate: whether the server completed the offered rate
     failing: bool = False  # more requests fail than at the lowest level: neither the knee nor part of a fit
     slo: Literal["holds", "unclear", "fails"] | None = None  # unclear: too few requests, or an interval over the limit
     slo_words: list[str] = []  # conditions of --slo that do not hold for certain

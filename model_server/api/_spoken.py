@@ -1,4 +1,4 @@
-"""What the simulated assistant does with its tokens where a chat asks for more than text: it thinks, or calls a tool.
+"""The simulated assistant's use of its tokens where a chat asks for more than text: it thinks, or calls a tool.
 
 With `reasoning_effort`, or `enable_thinking` in `chat_template_kwargs`, the first half of the tokens is thinking. With
 `tool_choice` the others are the arguments of one call: JSON that fits the `parameters` of the function or, if it has
@@ -28,7 +28,7 @@ _OPENING, _CLOSING = '{"text": "', '"}'
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What a chat asks for beside text."""
+    """A chat's demands beside text."""
 
     thinks: bool = False
     function: str | None = None
@@ -41,7 +41,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def wanted(app: App, body: ChatBody) -> Wanted | None:
-    """What the chat asks for; None for text only, or if the model cannot do more. Raises `ApiError`."""
+    """The demands of the chat; None for text only, or if the model cannot do more. Raises `ApiError`."""
     if not app.engine.info.tools:
         return None
     effort, more = body.reasoning_effort, body.chat_template_kwargs

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 SUFFIX = "html"
+NO_BREAK = "\u00a0"
 CHARTS = True
 Grid = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 """Title, headings and rows of a table of words."""
@@ -100,6 +101,7 @@ def templates() -> Environment:
     environment.filters["svg"] = Markup
     environment.filters["plain"] = labels.printable
     environment.filters["breakable"] = breakable
+    environment.filters["figure"] = figure
     return environment
 
 
@@ -112,6 +114,14 @@ def breakable(name: str) -> Markup:
     for mark in (":", ",", "+"):
         text = text.replace(mark, mark + break_)
     return text
+
+
+def figure(cell: str) -> str:
+    """A figure that breaks only before its interval or between two figures: a value and its unit stay together."""
+    joined = cell.replace(" ", NO_BREAK)
+    for before, after in ((f"{NO_BREAK}±", " ±"), (f"{NO_BREAK}(", " ("), (f",{NO_BREAK}", ", ")):
+        joined = joined.replace(before, after)
+    return joined
 
 
 def themes() -> dict[str, Markup]:
@@ -134,7 +144,7 @@ def _tables(result: RunResult) -> dict[str, list[Grid]]:
     after: list[Grid] = [("Lengths of prompts and answers", _facts.PROMPTS, _facts.prompts(result))]
     after += [
         ("By turn", _facts.TURNS, _facts.turn_rows(cases)),
-        ("What the layers counted", ("strategy", "layer", "figures"), _facts.layers(cases)),
+        ("Figures of the layers", ("strategy", "layer", "figures"), _facts.layers(cases)),
     ]
     return {"before": [one for one in before if one[2]], "after": [one for one in after if one[2]]}
 

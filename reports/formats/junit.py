@@ -93,7 +93,7 @@ def _run_facts(result: RunResult) -> dict[str, str]:
 
 
 def _facts(case: Case, result: RunResult) -> dict[str, str]:
-    """What was measured, and the health of the client that measured it."""
+    """The measured figures, and the health of the client that measured them."""
     own = case.resources
     health = {
         "client_cpu_share_of_a_core": units.share(own.client_cpu_share),

@@ -100,7 +100,7 @@ def _grid(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> st
 
 
 def _traces(result: RunResult, names: list[str]) -> str:
-    """What was replayed, and at which instants."""
+    """The replayed trace, and its instants."""
     named = zip(names, result.cases, strict=True)
     lines = [f"- **{escaped(name)}**: {escaped('; '.join(trace_lines(case)))}" for name, case in named if case.trace]
     return "\n".join(["## Trace", "", *lines]) if lines else ""
@@ -157,7 +157,7 @@ def _outcomes(result: RunResult, names: list[str]) -> str:
 def _layers(result: RunResult) -> str:
     """A table of the layers' counters."""
     lines = ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in _facts.layers(result.cases)]
-    head = ["## What the layers counted", "", "| strategy | layer | figures |", "|---|---|---|"]
+    head = ["## Figures of the layers", "", "| strategy | layer | figures |", "|---|---|---|"]
     return "\n".join([*head, *lines]) if lines else ""
 
 

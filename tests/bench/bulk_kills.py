@@ -7,6 +7,7 @@ concurrency for each kill: nobody can have more in flight.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -63,7 +64,8 @@ def _kill(folder: Path, url: str, given: argparse.Namespace) -> dict[str, int]:
         if run.poll() is not None:
             break
         if victim == "worker":
-            rng.choice(psutil.Process(run.pid).children() or children).kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                rng.choice(psutil.Process(run.pid).children() or children).kill()
         else:
             children = psutil.Process(run.pid).children()
             run.kill()

@@ -346,3 +346,21 @@ def test_dead_letters_that_do_not_hold_their_rows_say_so(tmp_path: Path, kind: s
     (again,) = rows(tmp_path / "bad.jsonl")
     assert (again["line"], again["class"], again["dead_letter"]) == (7, kind, 2)
     assert again["error"].endswith(("cannot be sent from there", "give the repaired file as INPUT"))
+
+
+def test_a_stop_that_finds_every_line_answered_is_no_stop(tmp_path: Path) -> None:
+    """Ctrl-C while the last calls are in flight: they end, and the run is complete."""
+    write_input(tmp_path / "in.jsonl", 5)
+    server = Server(turns=lambda index: 30)
+
+    async def main() -> None:
+        running = Process(settings(tmp_path), server)
+        working = asyncio.create_task(running.run())
+        await until(lambda: running.read_all, working)
+        running.stop()
+        summary = await working
+        assert summary.passed
+        assert summary.counts["ok"] == 5
+
+    asyncio.run(main())
+    assert go(settings(tmp_path, resume=True)).nothing_to_do

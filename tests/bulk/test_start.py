@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from harness.bulk import Process, ProcessSettings
+from harness.bulk.saving import Store
 from harness.client.errors import UsageError
 from harness.client.layer_settings import LayerSettings
 from tests.bulk.helpers import Server, go, refusal, rows, settings, write_input
@@ -202,3 +203,17 @@ def test_addresses_of_object_stores_are_refused_by_name(tmp_path: Path, name: st
     """They were looked for on the disk, and a folder `s3:` was made."""
     with pytest.raises(UsageError, match=r"s3://bucket/x\.jsonl: s3:// is not read or written"):
         settings(tmp_path, **{name: "s3://bucket/x.jsonl"})
+
+
+def test_a_run_that_another_process_has_continued_meanwhile_is_refused(tmp_path: Path) -> None:
+    """What was read of its journal is old by the time the lock is free, and lines would be sent again."""
+    write_input(tmp_path / "in.jsonl", 60)
+    store = Store(str(tmp_path / "out.jsonl"), str(tmp_path / "bad.jsonl"), True, lambda pending: {})
+    assert go(settings(tmp_path)).passed
+    past = store.past()
+    assert past is not None
+    write_input(tmp_path / "in.jsonl", 80)
+    assert go(settings(tmp_path, resume=True)).passed
+    with pytest.raises(UsageError, match="another process has gone on with it meanwhile"):
+        store.resume(past, past.fingerprint)
+    assert len(rows(tmp_path / "out.jsonl")) == 80

@@ -40,7 +40,7 @@ NOT_RUN = {
     r"^make test": "it is what runs this test",
     r"^python -m tests\.": "measures for minutes",
     r"^paceline run steady .*sharegpt": "plays for a minute; tests/http/test_token_command.py plays a short one",
-    r"^paceline sweep .*(--target|--rate)": "measures for minutes; a short one and sweeps in virtual time are run",
+    r"^paceline sweep .*(--target|--rate|--repeats)": "measures for minutes; a short one and simulated ones are run",
     r"^paceline capacity ": "measures for minutes; the search in virtual time is run",
     r"serve model .*--model (sentence-transformers|\./)": "needs weights",
     r"^paceline self-test": "measures for forty seconds, with --full for minutes; tests/http has a short one",

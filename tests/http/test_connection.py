@@ -40,6 +40,8 @@ ECHO = Http(text='path = "/v1/echo"\nanswer = ""\nbody = { a = "{{ a }}" }\n')
 async def send_to(kind: str, to: Access, times: int = 2) -> Response:
     """The last of some exchanges; the others show that a connection is used again."""
     settings: dict[str, Any] = {"authorization": to.authorization, "headers": to.headers, "tls": to.tls}
+    bounds = {"connect_timeout_s": to.connect_timeout_s, "first_byte_timeout_s": to.first_byte_timeout_s}
+    settings |= {name: bound for name, bound in bounds.items() if bound is not None}
     if to.proxy is not None:
         settings["proxy"] = to.proxy
     async with KINDS[kind](to.url, **settings) as send:
@@ -265,3 +267,63 @@ def test_certificates_that_cannot_be_used_are_named(tmp_path: Path, tls: tuple[s
     ]:
         with pytest.raises(SettingError, match=text):
             Tls(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_time_until_an_answer_begins_has_a_bound_of_its_own(kind: str) -> None:
+    """--first-byte-timeout: not the time of a new connection, and not that of a body that follows."""
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if b"/never" in await reader.readuntil(b"\r\n\r\n"):
+            # Until the client leaves.
+            await reader.read()
+            writer.close()
+            return
+        body = b'{"similarity_score": 0.5}'
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:3])
+        await asyncio.sleep(1.2)
+        writer.write(body[3:])
+        writer.close()
+
+    listener = await asyncio.start_server(slow, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    try:
+        late = await send_to(kind, Access(f"{url}/never", first_byte_timeout_s=0.6), times=1)
+        slow_body = await send_to(kind, Access(url, first_byte_timeout_s=0.6), times=1)
+    finally:
+        listener.close()
+        # The handlers end.
+        await asyncio.sleep(0.1)
+    assert (late.outcome, late.error) == (Outcome.timed_out, "no first byte of the answer within 600 ms")
+    assert slow_body.outcome is Outcome.ok, slow_body.error
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_time_for_opening_a_connection_has_a_bound_of_its_own(kind: str) -> None:
+    """--connect-timeout: a server that takes the connection and never shakes hands."""
+
+    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Until the client leaves.
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(silence, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    try:
+        to = Access(f"https://127.0.0.1:{port}", tls=Tls(insecure=True), connect_timeout_s=0.5)
+        late = await send_to(kind, to, times=1)
+    finally:
+        silent.close()
+        await asyncio.sleep(0.1)
+    assert (late.outcome, late.error) == (Outcome.timed_out, "no connection within 500 ms")
+
+
+def test_time_outs_reach_a_started_process_and_the_result_and_need_no_target() -> None:
+    """They are options of the connection, but the mock takes them, too."""
+    settings = ConnectionSettings(connect_timeout_s=2.0, first_byte_timeout_s=3.0)
+    to = target_access("http://127.0.0.1:1", settings.for_child())
+    assert (to.connect_timeout_s, to.first_byte_timeout_s) == (2.0, 3.0)
+    assert not settings.needs_target
+    shown = facts(settings)
+    assert shown is not None
+    assert (shown.connect_timeout_s, shown.first_byte_timeout_s) == (2.0, 3.0)

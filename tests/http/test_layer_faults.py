@@ -43,5 +43,5 @@ def test_a_cache_file_that_takes_no_answer_costs_hits_and_not_the_run(tmp_path: 
     assert f"layer cache: hits {figures['hits']}" in said
     assert "disk I/O error" in said
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "What the layers counted" in page
+    assert "Figures of the layers" in page
     assert "disk I/O error" in page

@@ -6,6 +6,7 @@ import pytest
 
 from harness import plugins
 from harness.client.transport.endpoint import Access
+from harness.client.transport.proxy import Proxy
 from harness.client.types import Outcome, Request, Response
 from harness.experiment.check_hints import hints
 
@@ -33,3 +34,12 @@ def test_trust_is_advised_only_where_a_certificate_was_refused(error: str, said:
     (advice,) = hints(task, request, Access("https://h:8000"), response, Outcome.connection_error, error, None)
     assert said in advice
     assert ("--insecure" in advice) is ("not accepted" in error)
+
+
+def test_a_proxy_that_does_not_answer_is_named_in_place_of_the_server() -> None:
+    task = plugins.make("task", "similarity")
+    request, response = Request((), task, "/similarity", b"{}"), Response(Outcome.connection_error, 0)
+    to = Access("http://h:8000", proxy=Proxy("p", 3128))
+    (advice,) = hints(task, request, to, response, Outcome.connection_error, "Connection refused (p)", None)
+    assert "--proxy http://p:3128" in advice
+    assert "--target" not in advice

@@ -561,8 +561,8 @@ def test_the_client_ceilings_are_shown_also_of_a_side_of_a_gate(
     more: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ProgressDisplay(quiet=False) as progress:
-        progress("calibrated", {"ceilings": {"asyncio": 2000.0}, **more})
-    assert capsys.readouterr().err == "client ceiling: asyncio 2,000/s\n"
+        progress("calibrated", {"ceilings": {"aiohttp": 2000.0}, **more})
+    assert capsys.readouterr().err == "client ceiling: aiohttp 2,000/s\n"
 
 
 def test_an_error_is_one_line_whatever_its_values_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

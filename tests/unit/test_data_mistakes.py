@@ -37,6 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ([*PROCESS, "chat", "t.csv", "--template", "none.j2"], "none.j2: No such file"),
         ([*PROCESS, "chat", "t.csv", "--template", "other.j2"], "uses the column 'text', which t.csv does not have"),
         ([*PROCESS, "chat", "t.csv", "--map", "prompt=text"], "t.csv has no such column; it has id, body"),
+        ([*PROCESS, "chat", "t.csv", "--id-field", "key"], "--id-field key: t.csv has no such column; it has id, body"),
         (
             [*PROCESS, "similarity", "t.csv", "--map", "text=body"],
             "--map text=...: the task similarity has no field text; did you mean text",

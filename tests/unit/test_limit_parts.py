@@ -9,10 +9,11 @@ import pytest
 
 from harness.client.limits.knee.base import REMEMBERED, Base, Drain
 from harness.client.limits.knee.ceiling import Ceiling
-from harness.client.limits.knee.own_knee import OwnKnee
+from harness.client.limits.knee.own_knee import Estimate, OwnKnee
+from harness.client.limits.knee.phases import _follow
 from harness.client.limits.knee.plateau import Plateau
 from harness.client.limits.knee.quantiles import Quantiles, low_suffice, quantiles
-from harness.client.limits.knee.search import BeforeFailures
+from harness.client.limits.knee.search import SEEK, BeforeFailures, Search
 from harness.client.limits.knee.start import Start
 from harness.client.limits.knee.timetable import Timetable, together
 from harness.client.limits.knee.tolerance import Shares
@@ -343,3 +344,11 @@ def test_a_refusal_in_a_drain_is_an_outage_when_half_of_the_few_in_flight_have_e
     assert not room_after(freed=3, in_flight=7)
     assert room_after(freed=2, in_flight=3)
     assert not room_after(freed=1, in_flight=3)
+
+
+def test_a_limit_at_its_maximum_may_want_to_grow_in_any_number_of_windows() -> None:
+    """A quick server that never has a queue: the doubled step overflowed after a thousand of them."""
+    search = Search(8, 1, 8, next(iter(SEEK.values())))
+    search.grown = 5_000
+    _follow(search, Estimate(8.0, 0.0, False), 1.0, False)
+    assert (search.value, search.grown) == (8, 5_001)

@@ -5,7 +5,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from harness.client.errors import ItemError
+from harness.client.errors import ItemError, UsageError
 from harness.load import template_bounds
 from harness.load.templates import Template, Where
 
@@ -31,6 +31,12 @@ def filled(tmp_path: Path, text: str, **row: object) -> str:
         '{{ "{:>999999999}".format(1) }}',
         '{{ ("a" * 100000) | replace("a", "b" * 1000) }}',
         '{{ "a" | indent(width=10 ** 9) }}',
+        '{{ ("a\\n" * 2000000) | indent(9999) | length }}',
+        '{{ ("a\\n" * 20) | indent("b" * 1000000) | length }}',
+        '{{ ("a" * 5000000) | wordwrap(1) | length }}',
+        '{{ ("<" * 5000000) | striptags | length }}',
+        "{{ (range(99999) | list) | tojson(indent=5000) | length }}",
+        "{{ ([[1] * 100000] * 8000000) | tojson | length }}",
         "{% for k in range(99999) %}{{ 'a' * 1000 }}{% endfor %}",
         "{% set n = namespace(t='ab') %}{% for k in range(60) %}{% set n.t = n.t + n.t %}{% endfor %}",
         "{% set n = namespace(t='ab') %}{% for k in range(60) %}{% set n.t = n.t ~ n.t %}{% endfor %}",
@@ -104,3 +110,10 @@ def test_ordinary_templates_are_as_before(tmp_path: Path, text: str, made: str |
     """None: what plain jinja2 makes."""
     made = jinja2.Template(text).render(name="tea", price=2.5) if made is None else made
     assert filled(tmp_path, text, name="tea", price=2.5) == made
+
+
+@pytest.mark.parametrize("text", ["{% include '/etc/passwd' %}", "{% import name as x %}", "{% extends 'a.j2' %}"])
+def test_a_template_that_names_another_file_is_refused_at_once(tmp_path: Path, text: str) -> None:
+    """Not at the first row, with jinja2's word on loaders."""
+    with pytest.raises(UsageError, match=r"t\.j2, line 1: it reaches no other file"):
+        filled(tmp_path, text)

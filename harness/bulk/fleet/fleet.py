@@ -106,6 +106,7 @@ class Fleet:
         await self._engine.open(self._workers)
         try:
             await asyncio.to_thread(joiner.claim, history.joined)
+            opening.check_unchanged()
             for text in await asyncio.to_thread(mend, history, opening.parts):
                 self._note(text)
             journal = opening.begin(history)

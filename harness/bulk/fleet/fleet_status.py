@@ -30,7 +30,7 @@ ALIVE_S = 10.0
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What the coordinator alone knows."""
+    """The facts that the coordinator alone knows."""
 
     rate_per_s: float = 0.0
     in_flight: int = 0
@@ -178,7 +178,7 @@ def _counts(history: History, parts: Parts) -> RowCounts:
 
 
 def begun_counts(history: History, parts: Parts) -> dict[int, RowCounts]:
-    """What the parts hold of ranges that are not finished."""
+    """Counts of the parts of ranges that are not finished."""
     found: dict[int, RowCounts] = {}
     for number, granted in history.epochs.items():
         newest = parts.newest_epoch(number, granted.epoch)

@@ -38,7 +38,7 @@ _KEPT_VALUES = 1000
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """What one worker may use."""
+    """The limits of one worker."""
 
     slots: int
     generation: int

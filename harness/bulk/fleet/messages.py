@@ -19,7 +19,7 @@ from harness.client.types import Sample
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What a worker needs to know before its first lease."""
+    """The order that a worker gets before its first lease."""
 
     worker: str
     settings: ProcessSettings

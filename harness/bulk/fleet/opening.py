@@ -23,6 +23,7 @@ from harness.bulk.leases.range import Range
 from harness.bulk.output_forms import rows_for
 from harness.bulk.saving import Store
 from harness.bulk.settings import ProcessSettings
+from harness.bulk.sinks import Unchanged
 from harness.bulk.source import InputSource
 from harness.bulk.tally import RowCounts
 from harness.client import stack
@@ -75,7 +76,8 @@ class Opening:
         return origin_of(self.settings.connection.access(target).url).name if target is not None else ""
 
     def history(self) -> History | None:
-        """Where this run begins; None if nothing is left to do."""
+        """Where this run begins; None if nothing is left to do. Once the files are ours, see `check_unchanged`."""
+        self._unchanged = Unchanged(self.parts.journal, Path(self.settings.output + ".journal"))
         if self.parts.journal.exists() and not self.settings.overwrite:
             return self._continued(journals.read(self.parts.journal))
         lone = Path(self.settings.output + ".journal")
@@ -84,6 +86,10 @@ class Opening:
         if not self.settings.overwrite:
             self._check_nothing_there(lone)
         return self._new()
+
+    def check_unchanged(self) -> None:
+        """Raise UsageError if another run has gone on since `history`."""
+        self._unchanged.check(self.settings.output)
 
     def complete_counts(self) -> RowCounts:
         """The counts of a run that is complete."""

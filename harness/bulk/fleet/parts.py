@@ -110,10 +110,13 @@ class Parts:
             if found == token:
                 return
             why = "it belongs to another run"
-        raise UsageError(
-            f"{path}: {why}, seen by worker {worker} on {host}; all workers need the input and the output on one file "
-            "system that they share"
-        )
+        raise UsageError(f"{path}: {why}, {seen_by(worker, host)}")
+
+
+def seen_by(worker: str, host: str) -> str:
+    """The end of a message: a worker that sees other files than the coordinator."""
+    needed = "all workers need the input and the output on one file system that they share"
+    return f"seen by worker {worker} on {host}; {needed}"
 
 
 def check_none(output: str) -> None:

@@ -25,7 +25,7 @@ from harness.bulk.ending import Summary
 from harness.bulk.fleet.governor import VALID_S
 from harness.bulk.fleet.messages import Beat, Order, Progress, Reply, Report, Stopped, unexpected
 from harness.bulk.fleet.pacer import Pacer
-from harness.bulk.fleet.parts import Parts
+from harness.bulk.fleet.parts import Parts, seen_by
 from harness.bulk.fleet.shared_gate import SharedStrategy, SharePart, WorkerGate
 from harness.bulk.fleet.worker_connection import WorkerConnection
 from harness.bulk.leases import Lease
@@ -248,7 +248,14 @@ class Worker:
             if self._reader is None:
                 wanted = self._settings
                 columns = columns_of(wanted.columns)
-                self._reader = RowReader(wanted.input, columns, wanted.reading, wanted.more_inputs)
+                try:
+                    for path in wanted.inputs:
+                        os.stat(path)
+                    self._reader = RowReader(wanted.input, columns, wanted.reading, wanted.more_inputs)
+                except (OSError, UsageError) as error:
+                    # The coordinator has read them.
+                    text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+                    raise UsageError(f"{text}, {seen_by(self._order.worker, self._host)}") from error
             return self._reader
 
     def _settings_of(self, lease: Lease) -> Any:
@@ -270,7 +277,7 @@ class Worker:
         return SharedStrategy(self._gate, self._order.paced, uses_priorities(self._strategy), patience)
 
     def _report(self, lease: Lease, summary: Summary) -> Report:
-        """What was synced, as the part's own journal says. Raises UsageError if the input was changed meanwhile."""
+        """The synced rows, by the part's own journal. Raises UsageError if the input was changed meanwhile."""
         number, epoch = lease.range.number, lease.epoch
         last = journals.read(self._parts.journal_of(number, epoch)).checkpoint
         one, read = lease.range, last.read
@@ -295,7 +302,7 @@ class Worker:
         self._news.set()
 
     async def close(self) -> None:
-        """Stop at once, save what was answered, and close the connection."""
+        """Stop at once, save the answers, and close the connection."""
         for running in list(self._running.values()):
             running.cut()
         tasks = [running.task for running in self._running.values() if running.task is not None]

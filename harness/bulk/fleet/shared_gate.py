@@ -1,4 +1,4 @@
-"""What a worker's ranges share: one gate with this worker's part of the common concurrency, and one pace.
+"""Shared by a worker's ranges: one gate with this worker's part of the common concurrency, and one pace.
 
 While the last calls of a range are in flight, the next range has begun, so that the worker is never idle between the
 two. Both send through the same gate.
@@ -34,7 +34,7 @@ class SharePart:
         self.generation = 0
 
     def update(self, sample: Sample, /) -> None:
-        """Keep what the common limit learns from."""
+        """Keep a sample for the common limit."""
         if self._learns and len(self.seen) < _SEEN_MAX:
             self.seen.append(sample)
 

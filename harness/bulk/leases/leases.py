@@ -37,7 +37,7 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """What a worker reports of a range whose part is synced to disk."""
+    """A worker's report of a range whose part is synced to disk."""
 
     number: int
     epoch: int

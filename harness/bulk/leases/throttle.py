@@ -27,7 +27,7 @@ class Throttle:
         self._period_ends = -math.inf
 
     def report(self, finished: int, refused: int, pause_s: float, now: float) -> None:
-        """What one worker saw since its last report.
+        """The observations of one worker since its last report.
 
         Args:
             finished: Calls that ended.

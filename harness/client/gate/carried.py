@@ -1,8 +1,8 @@
 """A limit that begins with what an earlier run learnt, and drops it when the evidence contradicts it; pure.
 
 Rules of this file
-  1. The limit inside begins its search with the number that was learnt, so nothing old is ever mixed with what is
-     measured now.
+  1. The limit inside begins its search with the number that was learnt, so old samples never mix with new
+     ones.
   2. The first answers judge what was learnt: after refusals, or latencies far above those learnt, a new limit begins.
   3. A learnt pace is kept at first, and raised by `GROWTH` a second. It ends once it is `GROWN` times as high, or when
      the limit sets a pace of its own.
@@ -37,7 +37,7 @@ Figure = Annotated[float, Meta(gt=0.0, le=1e6)]
 
 
 class Learnt(msgspec.Struct, frozen=True):
-    """What a limit knows of a server at the end of a run.
+    """The findings of a limit about a server at the end of a run.
 
     Attributes:
         value: Attempts in flight where it rested.

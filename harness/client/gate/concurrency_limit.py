@@ -99,7 +99,7 @@ class ConcurrencyLimit(Slots):
     def _learn(
         self, request: Request, response: Response, in_flight: int, size: int, generation: int, epoch: int
     ) -> None:
-        """What the response of an attempt shows; the numbers are those at its start."""
+        """Learn from the response of an attempt; the numbers are those at its start."""
         streak = 0
         ok = response.outcome is _OK
         if ok:
@@ -182,7 +182,7 @@ class ConcurrencyLimit(Slots):
             self._refresh(now)
 
     def _describe(self) -> None:
-        """Read what the limit offers beside its value."""
+        """Read the optional abilities of the limit."""
         self._paced = self.limit if isinstance(self.limit, PacedLimit) else None
         self._explained = self.limit if isinstance(self.limit, ExplainedLimit) else None
         self._maximum = self.limit.maximum if isinstance(self.limit, BoundedLimit) else math.inf

@@ -75,7 +75,7 @@ class LimitMemory:
         return limit
 
     def save(self) -> None:
-        """Write what was learnt; an error is kept in `error`."""
+        """Write the findings; an error is kept in `error`."""
         found = {key: learnt for key, limit in self._limits.items() if (learnt := limit.learnt()) is not None}
         if not found:
             return
@@ -89,7 +89,7 @@ class LimitMemory:
             write_atomically(self.path, msgspec.json.format(data, indent=2) + b"\n")
             self._saved = len(found)
         except (OSError, UsageError) as error:
-            self.error = f"what the limits learnt could not be saved: {getattr(error, 'strerror', None) or error}"
+            self.error = f"the findings of the limits could not be saved: {getattr(error, 'strerror', None) or error}"
 
     def figures(self) -> dict[str, int]:
         """Counts of limits, as those of a layer."""

@@ -34,7 +34,7 @@ class Sampler:
         self._sizes = (self._sizes or Sizes()) if wanted else None
 
     def read_queue(self, wanted: bool) -> None:
-        """Read what the server says of its queue, or stop that."""
+        """Begin or stop to read the queue that the server reports."""
         self._queues = wanted
 
     def sample(

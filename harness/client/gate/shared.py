@@ -114,7 +114,7 @@ def adaptive_gate(
 
 
 def _limit(endpoint: str, name: str, new_limit: NewLimit) -> Limit:
-    """The limit, with what the memory of this context knows of the server."""
+    """The limit, with the findings about the server in the memory of this context."""
     memory = current_memory()
     return new_limit(None) if memory is None or not endpoint else memory.limit(endpoint, name, new_limit)
 

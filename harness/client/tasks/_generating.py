@@ -1,4 +1,4 @@
-"""What the tasks of OpenAI's generating APIs share: their settings, their body, their answers and their streams."""
+"""Shared by the tasks of OpenAI's generating APIs: their settings, their body, their answers and their streams."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def answer_of_pieces(events: Sequence[bytes], add: Add) -> tuple[Completion]:
 
 
 def joined(events: Sequence[bytes], odd: Oddities, add: Add) -> Joined:
-    """Join the pieces of a stream; `add` adds what a piece of the first choice says."""
+    """Join the pieces of a stream; `add` adds a piece of the first choice."""
     said, reason, usage = Said(odd), None, None
     first: int | None = None
     begun = False

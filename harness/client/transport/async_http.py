@@ -18,7 +18,7 @@ import contextlib
 import math
 import time
 from collections.abc import Awaitable, Mapping
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 from aiohttp import hdrs
@@ -33,11 +33,13 @@ from harness.client.transport.connections import ConnectionLostError, KeptConnec
 from harness.client.transport.encodings import Decoder, decoder
 from harness.client.transport.endpoint import merged
 from harness.client.transport.event_stream import event_form
+from harness.client.transport.first_byte import begun_within, first_byte_trace
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
 from harness.client.transport.origin import KEEPALIVE_S, origin_of
 from harness.client.transport.outcomes import END_WAIT_S, joined, refuse
 from harness.client.transport.proxy import Proxy
 from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
+from harness.client.transport.time_bounds import LateError, check_bounds, no_connection
 from harness.client.transport.tls import Tls
 from harness.client.types import Attempt, Outcome, Request, Response
 
@@ -61,6 +63,9 @@ class HttpTransport(AttemptSend):
         tls: Trusted issuers, the client's own certificate. Default None: the system's issuers, no certificate.
         proxy: HTTP proxy (`harness.client.transport.proxy.proxy_of`). Default None: no proxy, whatever the environment
             says.
+        connect_timeout_s: Seconds for opening a connection, TLS included. Default None: as `timeout_s`.
+        first_byte_timeout_s: Seconds from the sending of a request to the head of its answer. Default None: as
+            `timeout_s`.
     """
 
     faults = (aiohttp.ClientError, OSError, BadResponse, ValueError)
@@ -76,9 +81,11 @@ class HttpTransport(AttemptSend):
         headers: Mapping[str, str] | None = None,
         tls: Tls | None = None,
         proxy: Proxy | None = None,
+        connect_timeout_s: float | None = None,
+        first_byte_timeout_s: float | None = None,
     ) -> None:
-        if not timeout_s > 0:
-            raise SettingError(f"timeout_s={timeout_s!r} must be above 0")
+        check_bounds(timeout_s, connect_timeout_s, first_byte_timeout_s)
+        self._connect_timeout_s, self._first_byte_timeout_s = connect_timeout_s, first_byte_timeout_s
         if connections < 0:
             raise SettingError(f"connections={connections!r} must be at least 0")
         super().__init__(timeout_s)
@@ -105,7 +112,9 @@ class HttpTransport(AttemptSend):
             # aiohttp would send the headers of a session to the proxy as well, and with them the server's key.
             headers=None if proxy is not None else self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # see harness.client.transport.timeouts
+            # The time-out of the whole exchange is in harness.client.transport.timeouts.
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout_s, sock_connect=None),
+            trace_configs=[] if self._first_byte_timeout_s is None else [first_byte_trace(self._first_byte_timeout_s)],
             auto_decompress=False,
             trust_env=False,
             max_line_size=LINE_MAX,
@@ -124,6 +133,10 @@ class HttpTransport(AttemptSend):
         """The outcome of an exchange that this error ended, and the reason in words."""
         if isinstance(error, BadResponse):
             return error.outcome, str(error)
+        if isinstance(error, LateError):
+            return Outcome.timed_out, str(error)
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return Outcome.timed_out, str(no_connection(self._connect_timeout_s or self._timeout_s))
         if isinstance(error, ConnectionLostError):
             return Outcome.connection_error, str(error)
         if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -174,7 +187,13 @@ class HttpTransport(AttemptSend):
         headers = request.headers
         if self._proxy is not None:
             headers = merged(self._headers, headers or {})
-        return session.request(request.method, url, data=request.body or None, headers=headers, allow_redirects=False)
+        sent: dict[str, Any] = {"data": request.body or None, "headers": headers, "allow_redirects": False}
+        bound_s = self._first_byte_timeout_s
+        if bound_s is None:
+            return session.request(request.method, url, **sent)
+        return begun_within(
+            bound_s, lambda limit: session.request(request.method, url, trace_request_ctx=limit, **sent)
+        )
 
     async def _send_again(
         self, session: aiohttp.ClientSession, url: URL, request: Request, response: Response

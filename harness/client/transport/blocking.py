@@ -20,16 +20,16 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 
-from harness.client.checks import between, positive
+from harness.client.checks import between
 from harness.client.errors import BadResponse
 from harness.client.transport.answer_reader import AnswerReader
 from harness.client.transport.attempt import fail, timed_out, too_late
-from harness.client.transport.blocking_link import Exchange, Link, connected, connected_unix, tunnel
+from harness.client.transport.blocking_body import pieces, whole
+from harness.client.transport.blocking_link import Exchange, Link, bounded, connected, connected_unix, tunnel
 from harness.client.transport.connection_errors import IDLE_CLOSE, connection_fault
-from harness.client.transport.encodings import decoder
 from harness.client.transport.endpoint import merged
 from harness.client.transport.event_stream import event_form
 from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
@@ -38,6 +38,7 @@ from harness.client.transport.outcomes import END_WAIT_S, refuse
 from harness.client.transport.proxy import Proxy
 from harness.client.transport.request_message import RequestMessage
 from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
+from harness.client.transport.time_bounds import LateError, check_bounds, no_answer, no_connection
 from harness.client.transport.tls import Tls
 from harness.client.types import Attempt, Outcome, Request, Response
 
@@ -58,6 +59,9 @@ class BlockingTransport:
         tls: Trusted issuers, the client's own certificate. Default None: the system's issuers, no certificate.
         proxy: HTTP proxy (`harness.client.transport.proxy.proxy_of`). Default None: no proxy, whatever the environment
             says.
+        connect_timeout_s: Seconds for opening a connection, TLS included. Default None: as `timeout_s`.
+        first_byte_timeout_s: Seconds from the sending of a request to the head of its answer. Default None: as
+            `timeout_s`.
     """
 
     def __init__(
@@ -72,11 +76,14 @@ class BlockingTransport:
         headers: Mapping[str, str] | None = None,
         tls: Tls | None = None,
         proxy: Proxy | None = None,
+        connect_timeout_s: float | None = None,
+        first_byte_timeout_s: float | None = None,
     ) -> None:
         self.threads = threads
         self.timeout_s = timeout_s
+        self._connect_timeout_s, self._first_byte_timeout_s = connect_timeout_s, first_byte_timeout_s
         between(self, 1, 10_000, "threads")
-        positive(self, "timeout_s")
+        check_bounds(timeout_s, connect_timeout_s, first_byte_timeout_s)
         origin = self._origin = origin_of(url, api_key, authorization, headers, tls)
         self._proxy = proxy
         target, sent = origin.path, origin.all_headers
@@ -148,6 +155,8 @@ class BlockingTransport:
         try:
             link = self._link(exchange)
             self._attempt(exchange, link, response)
+        except LateError as error:
+            fail(response, Outcome.timed_out, str(error), time.monotonic())
         except TimeoutError:
             timed_out(response, sent, time.monotonic())
         except BadResponse as error:
@@ -174,7 +183,8 @@ class BlockingTransport:
                 link.close()
                 link = None
         if link is None:
-            link = Link(self._connected(exchange), exchange)
+            with bounded(exchange, self._connect_timeout_s, no_connection):
+                link = Link(self._connected(exchange), exchange)
             link.early = self._origin.tls is None and not link.silent()  # under TLS it may be the session tickets
         exchange.sock = link.sock
         return link
@@ -209,7 +219,8 @@ class BlockingTransport:
         reader.heard = reader.in_step = False
         exchange.allow()
         link.sock.sendall(self._message.of(request))
-        reader.head()
+        with bounded(exchange, self._first_byte_timeout_s, no_answer):
+            reader.head()
         response.first_byte = time.monotonic()
         response.status = reader.status
         response.headers = reader.headers
@@ -222,14 +233,14 @@ class BlockingTransport:
             elif request.stream:
                 self._stream(exchange, reader, response, held)
             else:
-                body = _whole(reader, held)
+                body = whole(reader, held)
                 response.done = time.monotonic()
                 response.answers = plain_answers_of(request, body)
                 response.outcome = Outcome.ok
 
     def _refused(self, reader: AnswerReader, response: Response, held: Held) -> None:
         try:
-            body = _whole(reader, held)
+            body = whole(reader, held)
         except BadResponse as error:  # the status counts, even if the body is invalid
             body = str(error).encode()
         response.done = time.monotonic()
@@ -239,10 +250,10 @@ class BlockingTransport:
         request = exchange.request
         form, events, stamps = event_form(request), list[bytes](), list[float]()
         splitter = form.splitter()
-        pieces = _pieces(reader, held)
+        parts = pieces(reader, held)
         ended, stop_after = False, request.stop_after
         try:
-            for piece, at in pieces:
+            for piece, at in parts:
                 for event in splitter.feed(piece):
                     held.add(EVENT_COST)
                     events.append(event)
@@ -272,28 +283,5 @@ class BlockingTransport:
         response.outcome = Outcome.ok
         exchange.until = min(exchange.until, response.done + END_WAIT_S)
         with contextlib.suppress(OSError, BadResponse):  # the answer is complete; at worst the connection is not reused
-            for _ in pieces:
+            for _ in parts:
                 pass
-
-
-def _whole(reader: AnswerReader, held: Held) -> bytes:
-    """The whole body, decoded."""
-    body = bytearray()
-    # Not a list: an object for each small piece costs much more than its bytes.
-    for piece, _ in _pieces(reader, held):
-        body += piece
-    return bytes(body)
-
-
-def _pieces(reader: AnswerReader, held: Held) -> Iterator[tuple[bytes, float]]:
-    """The body as it arrives, decoded, each piece with its instant; raises if it is cut short, late or too long."""
-    decode = decoder(reader.headers.get("Content-Encoding"))
-    for piece in reader.body():
-        at = time.monotonic()
-        if decode is None:
-            held.add(len(piece))
-            yield piece, at
-        else:
-            yield decode.feed(piece, held), at
-    if decode is not None:
-        decode.close()

@@ -8,11 +8,13 @@ import math
 import socket
 import ssl
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from harness.client.errors import BadResponse
 from harness.client.transport.answer_reader import AnswerReader, ClosedError
 from harness.client.transport.outcomes import LOOPBACK
+from harness.client.transport.time_bounds import LateError
 from harness.client.types import Request
 
 _CLOSED = (ClosedError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -57,6 +59,21 @@ class Exchange:
             raise ConnectionAbortedError("given up")
         if self.sock is not None:
             self.sock.settimeout(left_s)
+
+
+@contextlib.contextmanager
+def bounded(exchange: Exchange, bound_s: float | None, late: Callable[[float], LateError]) -> Iterator[None]:
+    """A part of an exchange with a bound of its own; raises `late(bound_s)` when it is over."""
+    if bound_s is None or time.monotonic() + bound_s >= exchange.until:
+        yield
+        return
+    whole, exchange.until = exchange.until, time.monotonic() + bound_s
+    try:
+        yield
+    except TimeoutError as error:
+        raise late(bound_s) from error
+    finally:
+        exchange.until = whole
 
 
 class Link:

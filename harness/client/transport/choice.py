@@ -35,7 +35,7 @@ def chosen(name: str | None, default: str, *, has_proxy: bool) -> str:
 
 
 def note_of(name: str | None, default: str, *, has_proxy: bool) -> tuple[str, ...]:
-    """What a result says where a proxy changed the default of the command."""
+    """The note in a result if a proxy changed the default of the command."""
     if name is None and has_proxy and default == LEAN:
         return (f"sent over {AIOHTTP}, because the transport {LEAN} has no proxies",)
     return ()
@@ -59,6 +59,7 @@ def transport_of(
     """
     sent: dict[str, Any] = {"authorization": to.authorization, "headers": to.headers, "tls": to.tls}
     sent["timeout_s"] = timeout_s
+    sent |= {"connect_timeout_s": to.connect_timeout_s, "first_byte_timeout_s": to.first_byte_timeout_s}
     if strategy.blocking:
         from harness.client.transport.blocking import BlockingTransport
 

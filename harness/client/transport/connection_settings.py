@@ -1,4 +1,4 @@
-"""How the server is reached: headers of every request, TLS, a proxy. Options of every command that sends.
+"""How the server is reached: headers of every request, TLS, a proxy, time-outs. Options of every command that sends.
 
 Rules of this file
   1. Values of headers, and user and password of a proxy, are written to no file: a process that is started gets them in
@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from harness.base.options import option
+from harness.base.quantity import duration_s
 from harness.client.errors import SettingError
 from harness.client.redaction import keep
 from harness.client.transport.endpoint import Access, access_to, own_headers
@@ -46,6 +47,25 @@ class ConnectionSettings:
     key: str | None = option(None, "Private key of --cert, if it is in a file of its own.", metavar="FILE")
     insecure: bool = option(False, "Accept any certificate of the server; the verdict says so.")
     proxy: str | None = option(None, "HTTP proxy to the server.", metavar="http://[USER:PASSWORD@]HOST:PORT")
+    connect_timeout_s: float | None = option(
+        None,
+        "Seconds for opening a connection, TLS included.",
+        flag="--connect-timeout",
+        kind=duration_s,
+        least=0.001,
+    )
+    first_byte_timeout_s: float | None = option(
+        None,
+        "Seconds from the sending of a request until its answer begins.",
+        flag="--first-byte-timeout",
+        kind=duration_s,
+        least=0.001,
+    )
+
+    @property
+    def needs_target(self) -> bool:
+        """Whether anything is set that only a server of the user's own takes."""
+        return replace(self, connect_timeout_s=None, first_byte_timeout_s=None).any
 
     @property
     def any(self) -> bool:
@@ -90,7 +110,9 @@ class ConnectionSettings:
             )
         if self.proxy and is_unix(url):
             raise SettingError("--proxy: a Unix socket is reached without a proxy")
-        return Access(to.url, to.authorization, headers, self.tls(), proxy_of(self.proxy) if self.proxy else None)
+        proxy = proxy_of(self.proxy) if self.proxy else None
+        bounds = self.connect_timeout_s, self.first_byte_timeout_s
+        return Access(to.url, to.authorization, headers, self.tls(), proxy, *bounds)
 
     def for_child(self) -> dict[str, str]:
         """The environment of a process that sends with these settings; nothing if none is set."""
@@ -123,13 +145,15 @@ def target_access(url: str, environment: Mapping[str, str] = os.environ) -> Acce
 
 
 class ConnectionFacts(msgspec.Struct, frozen=True):
-    """What a result says of the connection."""
+    """The facts about the connection in a result."""
 
     headers: list[str] = []  # names only
     ca: str | None = None
     cert: str | None = None
     insecure: bool = False
     proxy: str | None = None  # without user and password
+    connect_timeout_s: float | None = None
+    first_byte_timeout_s: float | None = None
 
 
 def facts(settings: ConnectionSettings) -> ConnectionFacts | None:
@@ -137,4 +161,12 @@ def facts(settings: ConnectionSettings) -> ConnectionFacts | None:
     if not settings.any:
         return None
     proxy = proxy_of(settings.proxy).url if settings.proxy else None
-    return ConnectionFacts(sorted(settings.header_values()), settings.ca, settings.cert, settings.insecure, proxy)
+    return ConnectionFacts(
+        sorted(settings.header_values()),
+        settings.ca,
+        settings.cert,
+        settings.insecure,
+        proxy,
+        settings.connect_timeout_s,
+        settings.first_byte_timeout_s,
+    )

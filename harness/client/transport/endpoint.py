@@ -45,13 +45,15 @@ _STRIPPED = " \t\r\n\f\v\ufeff\u00a0\u200b"
 
 @dataclass(frozen=True)
 class Access:
-    """A base URL without secrets, and what belongs to it: `Authorization`, further headers, TLS, a proxy."""
+    """A base URL without secrets, and what belongs to it: `Authorization`, further headers, TLS, a proxy, time-outs."""
 
     url: str
     authorization: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     tls: Tls | None = None
     proxy: Proxy | None = None
+    connect_timeout_s: float | None = None
+    first_byte_timeout_s: float | None = None
 
 
 def access(url: str, api_key: str | None = None, name: str = "api_key", where: str = "url") -> Access:

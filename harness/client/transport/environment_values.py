@@ -41,4 +41,7 @@ def with_variables(text: str, where: str, environment: Mapping[str, str] | None 
         keep(read)
         return read
 
-    return _VARIABLE.sub(value, text)
+    read = _VARIABLE.sub(value, text)
+    if "${" in _VARIABLE.sub("", text):
+        raise SettingError(f"{where}: a ${{ without its }}; expected ${{NAME}}")
+    return read

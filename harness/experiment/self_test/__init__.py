@@ -40,7 +40,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class SelfTestSettings:
-    """What a self-test measures."""
+    """The parts of a self-test."""
 
     full: bool = option(
         False, "Measure every strategy at 1, 10, 100 and 500 in flight too, for about four minutes; prints a table."

@@ -1,4 +1,4 @@
-"""What a machine and its client can do at most: the ceilings of generator and mock, and how late a sleep ends."""
+"""The limits of a machine and its client: the ceilings of generator and mock, and how late a sleep ends."""
 
 from __future__ import annotations
 

@@ -20,6 +20,8 @@ from harness.load.lines import text_of
 from harness.load.traces.played_trace import Changes, Played, played
 from harness.load.traces.reading import Rows, read
 
+BYTES_MAX = 1024**3
+"""Of a file of offsets; each takes some ten bytes."""
 # The header of a CSV begins with a letter; an offset does not.
 _HEADER = re.compile(r"(?!(nan|inf|infinity)$)[A-Za-z_]", re.IGNORECASE)
 
@@ -94,7 +96,7 @@ class Replay:
 
     def _offsets(self) -> Iterator[float]:
         try:
-            lines = text_of(Path(self.path)).splitlines()
+            lines = text_of(Path(self.path), BYTES_MAX).splitlines()
         except UsageError as error:
             raise UsageError(f"trace {error}") from error
         begun = False

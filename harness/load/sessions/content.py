@@ -1,4 +1,4 @@
-"""What the sessions of a load say: made-up texts, or the user's turns of the conversations of a file."""
+"""The texts of the sessions of a load: made-up texts, or the user's turns of the conversations of a file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Content(Protocol):
         ...
 
     def asked(self, session: int, length: Length, turn: int, /) -> tuple[Script, Exchange]:
-        """What the user says in a turn of the conversation (from 1), with the script that it belongs to."""
+        """The user's messages in a turn of the conversation (from 1), with the script that it belongs to."""
         ...
 
 

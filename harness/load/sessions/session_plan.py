@@ -26,7 +26,7 @@ from harness.load.schedule import ARRIVALS_MAX, SESSIONS, Schedule, compute
 from harness.load.sessions.distributions import think_of, turns_of
 
 _SIZES, _NEW, _THINK, _CANCEL, _FIRST = range(5)
-"""What a random generator is for."""
+"""Purposes of random generators."""
 DEFAULT_TURNS = "5"
 
 

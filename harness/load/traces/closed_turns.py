@@ -24,7 +24,7 @@ class Turns:
         self._waiting: dict[int, asyncio.Event] = {}
 
     def layer(self, send: Send) -> Send:
-        """The send that waits. What a turn waits is queue wait."""
+        """The send that waits. The wait of a turn is queue wait."""
 
         async def in_turn(request: Request, /) -> Response:
             positions = [item.index for item in request.items]

@@ -99,6 +99,10 @@ def _bootstrapped(
 ) -> Played:
     """Circular block bootstrap (Politis and Romano, 1992): blocks begin anywhere, and the end goes on at the start."""
     wanted_s = changes.bootstrap_s or length_s
+    if rows.at_s[high - 1] == rows.at_s[low]:
+        raise UsageError(
+            f"--trace-bootstrap {wanted_s:g}: all arrivals of the trace are at one instant: it has no blocks"
+        )
     block_s = min(changes.block_s or max(length_s / BLOCKS, GAP_MIN_S), length_s)
     _check_number(round(wanted_s / length_s * (high - low)) + math.ceil(wanted_s / block_s))
     due_s, row, copy = array("d"), array("I"), array("I")

@@ -77,7 +77,7 @@ def against(comparison: Comparison) -> str:
 
 
 def noise(control: Control) -> list[str]:
-    """What the control shows: the noise of each figure, and a warning if two equal cases were found to differ."""
+    """The result of the control: the noise of each figure, and a warning if two equal cases were found to differ."""
     floors = {label_of(name): floor for name, floor in control.floors.items()}
     said = units.listing([f"{units.significant(100 * floor, 2)} % of {name}" for name, floor in floors.items()])
     played = f"Control ({control.reference}, played twice)"

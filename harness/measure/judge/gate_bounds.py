@@ -1,4 +1,4 @@
-"""What a stored run says on the capacity of a server, as intervals: of a capacity search, or of a sweep. Pure.
+"""The capacity of a server according to a stored run, as intervals: of a capacity search, or of a sweep. Pure.
 
 Of a sweep by rate it is the knee: the highest rate that the server kept up with, and the next level. By concurrency it
 is the highest goodput, with its interval over the repeats: a knee at another concurrency is no loss by itself. Under an

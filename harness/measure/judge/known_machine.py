@@ -1,4 +1,4 @@
-"""What a stored self-test of this machine says about a run: its rate and its times against what was found then. Pure.
+"""A run judged by a stored self-test of this machine: its rate and its times against what was found then. Pure.
 
 Rules of this file
   1. These are warnings: the machine may have been busier then than it is now. The run's own ceiling decides.

@@ -59,7 +59,7 @@ def _width(value: float | None, low: float | None, high: float | None) -> float:
 
 
 def outcome(asked: PrecisionPlan, cases: Sequence[Case]) -> Precision:
-    """What the repeats of a finished run reached."""
+    """The precision that the repeats of a finished run reached."""
     repeats = min((case.repeats for case in cases), default=0)
     spent_s = sum(one.makespan_s or 0.0 for case in cases for one in case.by_repeat)
     found = [(width, case.name, figure) for case in cases for figure, width in widths(case)]

@@ -9,7 +9,7 @@ from harness.measure.result import Case
 
 
 def warmup_warning(case: Case) -> str | None:
-    """What was removed as warm-up; None if everything counts."""
+    """The removed warm-up, in words; None if everything counts."""
     found = case.warmup
     if found is None or not found.removed:
         return None

@@ -13,7 +13,7 @@ WITHIN_SHARE_MIN = 0.99
 
 
 def trace_words(trace: TraceFacts) -> str:
-    """What was replayed, and what was changed about it."""
+    """The replayed trace and its changes."""
     tokens_in, tokens_out = units.significant(trace.input_tokens_mean), units.significant(trace.output_tokens_mean)
     of = f"{trace.file} ({trace.form}): {units.count(trace.played)} requests"
     said = [f"{of} with {tokens_in} input and {tokens_out} output tokens in the mean"]

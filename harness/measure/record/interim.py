@@ -1,4 +1,4 @@
-"""What a process has seen so far, beside its rows: its failures and the figures of its layers, until its end file.
+"""The interim state of a process, beside its rows: its failures and the figures of its layers, until its end file.
 
 Rules of this file
   1. The file is for a process that gets killed: its end file would hold the same. Where that exists, this one is gone.
@@ -41,7 +41,7 @@ class InterimFile:
         self._usable = True
 
     def update(self, samples: dict[str, FailureSample], layers: Callable[[], list[LayerCounts]]) -> None:
-        """Write what has changed, if it is due. `layers` is called only then. Never raises OSError."""
+        """Write the changes, if they are due. `layers` is called only then. Never raises OSError."""
         began = self._now()
         new_failure = len(samples) > len(self._written.failure_samples)
         if not self._usable or not (new_failure or began >= self._next_s):
@@ -58,5 +58,5 @@ class InterimFile:
 
 
 def read_interim(path: Path, damaged: list[str]) -> Interim:
-    """What a killed process has left; empty if there is no file. A defect is added to `damaged`."""
+    """The interim state of a killed process; empty if there is no file. A defect is added to `damaged`."""
     return read_if_whole(path, Interim, damaged) or Interim()

@@ -68,7 +68,7 @@ def load(environment: Mapping[str, Any]) -> SelfTest | None:
 
 
 def known_machine(environment: Mapping[str, Any]) -> KnownMachine | None:
-    """What the stored self-test says to a run in this environment."""
+    """The judgement of the stored self-test on a run in this environment."""
     found = load(environment)
     if found is None:
         return None

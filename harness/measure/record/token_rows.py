@@ -86,7 +86,7 @@ class TokenRows:
 
 
 def _count(tokens: int | None) -> int:
-    """What a task of the user gives may be anything; only whole numbers are counts."""
+    """A user's task may give anything; only whole numbers are counts."""
     return tokens if tokens is not None and is_count(tokens) else -1
 
 

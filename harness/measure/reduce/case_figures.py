@@ -91,7 +91,7 @@ def _makespan(makespans: list[float], factor: float) -> dict[str, Any]:
 
 
 def identity(plan: PlanCase, measured: Measured) -> dict[str, Any]:
-    """What a case is, in the words of a result."""
+    """The description of a case, in the words of a result."""
     duration_s = plan.duration_s if plan.is_timed else None
     return {
         "name": plan.name,

@@ -1,4 +1,4 @@
-"""What a capacity search reads from one trial: latencies and failures after the warm-up, and whether arrivals piled up.
+"""The evidence of a capacity search from one trial: latencies and failures after the warm-up, arrivals that piled up.
 
 Rules of this file
   1. The warm-up is a fixed floor from the load's zero: requests that were due before it (in a backlog: sent before it)

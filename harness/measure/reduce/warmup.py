@@ -193,7 +193,7 @@ def _around_levels(batches: Array) -> Array:
 
 
 def _around_line(batches: Array) -> Array:
-    """What a straight line leaves."""
+    """The residuals of a straight line."""
     place = np.arange(len(batches)) - (len(batches) - 1) / 2
     rest: Array = batches - batches.mean() - place * float(place @ batches) / float(place @ place)
     return rest

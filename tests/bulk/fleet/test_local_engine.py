@@ -16,6 +16,9 @@ import pytest
 
 from harness.bulk import ProcessSettings
 from harness.bulk.fleet import FleetSettings, process_with_workers
+from harness.bulk.fleet.engines.local import LocalEngine
+from harness.bulk.fleet.messages import Order, Reply, WorkerLostError
+from harness.experiment.event_loop import new_event_loop
 from tests.bulk.fleet.inside import check_whole
 from tests.bulk.helpers import rows, write_input
 from tests.processes import ROOT, mock, paceline, without_coverage
@@ -127,3 +130,23 @@ def test_a_folder_gets_the_parts(tmp_path: Path) -> None:
         )
         assert asyncio.run(process_with_workers(own, FleetSettings(workers=2))).passed
         assert len(rows(tmp_path / "own.jsonl")) == 300
+
+
+def test_a_worker_whose_pipe_the_loop_has_closed_is_lost(tmp_path: Path) -> None:
+    """uvloop raises RuntimeError for a write to it, which ended the run instead of the worker."""
+
+    async def session() -> None:
+        wanted = ProcessSettings(input="in.jsonl", output=str(tmp_path / "out.jsonl"), tasks=("annotate",))
+        contact = await LocalEngine().start(Order("w1", wanted, str(tmp_path), "token", 15.0, 0.1, True))
+        process = contact._process
+        process.kill()
+        await process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
+        await asyncio.sleep(0)
+        with pytest.raises(WorkerLostError, match="was ended by signal 9"):
+            await contact.exchange(Reply())
+        await contact.close()
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(session())

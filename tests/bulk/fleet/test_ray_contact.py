@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,6 +90,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     found = StandIn()
     monkeypatch.setattr(engines, "_library", lambda: found)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     return found
 
 
@@ -170,3 +172,27 @@ def test_a_cluster_that_starts_no_actor_is_named_in_one_line(ray: StandIn, monke
     order = Order("w1", settings, "/", "token", 15.0, 0.1, True)
     with pytest.raises(WorkerLostError, match=r"^no actor on the Ray cluster: The head node is gone\.$"):
         asyncio.run(RayEngine(None, "out").start(order))
+
+
+@pytest.mark.parametrize(("said", "mode"), [("ray.exceptions.AuthenticationError: RPC error", "token"), ("", None)])
+def test_the_token_of_the_machine_is_used_where_the_cluster_wants_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, mode: str | None
+) -> None:
+    """A cluster that was started by hand has it once Ray has made one, and asks every driver for it."""
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    (tmp_path / "token").write_text("secret")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+    asked: list[list[str]] = []
+
+    def run(line: list[str], **options: Any) -> SimpleNamespace:
+        asked.append(line)
+        return SimpleNamespace(stderr=said)
+
+    monkeypatch.setattr(engines.subprocess, "run", run)
+    engines._use_token("127.0.0.1:6379")
+    assert asked[0][-3:] == ["status", "--address", "127.0.0.1:6379"]
+    assert os.environ.pop("RAY_AUTH_MODE", None) == mode
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "none"))
+    engines._use_token("127.0.0.1:6379")
+    assert len(asked) == 1, "without a token there is nothing to ask"

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
+from harness.bulk.fleet import FleetSettings
 from harness.bulk.fleet.engines.local import LocalContact, LocalEngine
+from harness.bulk.fleet.fleet import Fleet
 from harness.bulk.fleet.messages import Order, WorkerLostError
 from harness.bulk.fleet.opening import Opening
+from harness.bulk.fleet.range_worker import Worker
 from harness.client.errors import UsageError
 from harness.client.layer_settings import LayerSettings
 from harness.client.types import Outcome
-from tests.bulk.fleet.inside import go, settings
+from tests.bulk.fleet.inside import InsideEngine, check_whole, go, settings
 from tests.bulk.helpers import Server, write_input
 
 
@@ -85,3 +88,37 @@ def test_a_worker_that_cannot_be_given_its_order_is_closed(monkeypatch: pytest.M
         assert process.stdin.is_closing()
 
     asyncio.run(main())
+
+
+def test_a_run_that_another_one_has_continued_meanwhile_is_refused(tmp_path: Path) -> None:
+    """It waited for the other to end, with what it had read of the journal before, and sent all lines again."""
+    write_input(tmp_path / "in.jsonl", 60)
+    server = Server()
+
+    async def session() -> None:
+        engine = InsideEngine(server)
+        wanted = settings(tmp_path, resume=True)
+
+        async def opened(workers: int) -> None:
+            other = Fleet(wanted, FleetSettings(workers=1), InsideEngine(server))
+            assert (await other.run()).passed
+
+        engine.open = opened  # type: ignore[method-assign]
+        with pytest.raises(UsageError, match="another process has gone on with it meanwhile"):
+            await Fleet(wanted, FleetSettings(workers=1), engine).run()
+
+    asyncio.run(session())
+    assert server.calls.total() == 60
+    check_whole(tmp_path, 60)
+
+
+def test_an_input_that_a_worker_does_not_see_names_its_machine(tmp_path: Path) -> None:
+    """As on a node without the shared file system."""
+    write_input(tmp_path / "in.jsonl", 60)
+    order = Order("w7", settings(tmp_path, input=str(tmp_path / "none.jsonl")), str(tmp_path), "token", 15.0, 0.1, True)
+
+    async def read() -> None:
+        Worker(order, Server())._reader_of_input()
+
+    with pytest.raises(UsageError, match=r"none.jsonl: No such file or directory, seen by worker w7 on "):
+        asyncio.run(read())

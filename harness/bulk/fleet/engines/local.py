@@ -89,6 +89,9 @@ class LocalContact:
     async def send(self, message: Order | Reply) -> None:
         """Write a message. Raises WorkerLostError if the worker has ended."""
         assert self._process.stdin is not None  # noqa: S101 - it was asked for
+        if self._process.stdin.is_closing():
+            # The loop has noticed its end; to write would be an error of another kind.
+            await self._lost()
         try:
             self._process.stdin.write(framed(packed(message)))
             await self._process.stdin.drain()

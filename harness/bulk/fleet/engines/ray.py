@@ -16,6 +16,8 @@ import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +33,7 @@ from harness.client.errors import UsageError
 NAMESPACE = "paceline"
 # Of a cluster that is started here; nothing is kept in it.
 _STORE_BYTES = 128 * 1024 * 1024
-_END_S, _ANSWER_S, _CLAIM_S = 5.0, 5.0, 45.0
+_END_S, _ANSWER_S, _CLAIM_S, _STATUS_S = 5.0, 5.0, 45.0, 30.0
 _beat = msgspec.msgpack.Decoder(Beat)
 
 
@@ -46,15 +48,14 @@ class RayEngine:
         self._address = address or os.environ.get("RAY_ADDRESS") or None
         self._output = os.path.realpath(output)
         if self._address is not None:
-            _use_token()
+            _check_address(self._address)
+            _use_token(self._address)
         self._ray = _library()
         self._claim: Any = None
         self._contacts: list[RayContact] = []
 
     async def open(self, workers: int) -> None:
         """Connect. Raises UsageError if the cluster cannot be reached, or another run of it writes this output."""
-        if self._address is not None:
-            await asyncio.to_thread(_check_address, self._address)
         # In this thread: only the main thread may handle signals.
         self._connect()
         await self._take_output()
@@ -143,7 +144,7 @@ class RayContact:
             raise WorkerLostError(f"actor is gone: {_first_line(error)}") from error
 
     async def close(self) -> None:
-        """Let it save what was answered, then end it."""
+        """Let it save its answers, then end it."""
         with contextlib.suppress(self._ray.exceptions.RayError, TimeoutError):
             await asyncio.wait_for(self._actor.close.remote(), _END_S)
         self.kill()
@@ -179,11 +180,21 @@ def _check_address(address: str) -> None:
         raise UsageError(f"--engine ray: no Ray cluster at {address}: {error.strerror or error}") from error
 
 
-def _use_token() -> None:
-    """Ray gives a new cluster the token of this machine, and a driver uses it on request only. Before the import."""
+def _use_token(address: str) -> None:
+    """Use the token of this machine if the cluster wants one: Ray gives it to a new cluster, but to no driver.
+
+    Ray reads the variable when it is imported, so another process finds out.
+    """
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
-    if "RAY_AUTH_TOKEN" in os.environ or path.exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if "RAY_AUTH_MODE" in os.environ or not ("RAY_AUTH_TOKEN" in os.environ or path.exists()):
+        return
+    where = ["--address", address] if address not in {"auto", "local"} else []
+    # As the command `ray` does, which may not be on the path.
+    line = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "status", *where]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        said = subprocess.run(line, capture_output=True, text=True, timeout=_STATUS_S, check=False)  # noqa: S603 - no shell
+        if "AuthenticationError" in said.stderr:
+            os.environ["RAY_AUTH_MODE"] = "token"
 
 
 def _library() -> Any:

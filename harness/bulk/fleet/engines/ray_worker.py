@@ -8,6 +8,7 @@ import socket
 import msgspec
 
 from harness.bulk.fleet.messages import Beat, Order, Reply, packed
+from harness.bulk.fleet.parts import seen_by
 from harness.bulk.fleet.range_worker import Worker
 from harness.client.errors import UsageError
 
@@ -35,15 +36,12 @@ class RayWorker:
             try:
                 os.chdir(self._order.folder)
             except OSError as error:
-                where = f"seen by worker {self._order.worker} on {socket.gethostname()}"
-                raise UsageError(
-                    f"{self._order.folder}: {error.strerror}, {where}; all workers need the input and the output on "
-                    "one file system that they share"
-                ) from error
+                where = seen_by(self._order.worker, socket.gethostname())
+                raise UsageError(f"{self._order.folder}: {error.strerror}, {where}") from error
             self._worker = Worker(self._order)
         return self._worker
 
     async def close(self) -> None:
-        """Stop at once, and save what was answered."""
+        """Stop at once, and save the answers."""
         if self._worker is not None:
             await self._worker.close()

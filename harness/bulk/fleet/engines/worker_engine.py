@@ -39,7 +39,7 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None:
-        """End what was started."""
+        """End the started workers."""
         ...
 
 

@@ -67,7 +67,7 @@ class Outage:
         return self._in_periods / (self._ended - self._first_ended)
 
     def forget_periods(self) -> None:
-        """What comes next is another regime."""
+        """Another regime begins."""
         self._periods = 0
 
     def end(self, now: float) -> None:

@@ -47,7 +47,7 @@ class OwnKnee:
         self._smaller = False
 
     def clear(self) -> None:
-        """Forget what was measured."""
+        """Forget all measurements."""
         self._windows.clear()
         self._smaller = False
 

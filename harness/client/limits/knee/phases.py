@@ -37,6 +37,7 @@ GROW_STEP = 0.25
 NO_QUEUE = 0.5
 # Growth of a window without a queue, doubled each time, up to the second, which also regains a lost limit.
 FIRST_STEP, STEP_MAX, REGAIN_TO = 0.03, 0.5, 0.9
+DOUBLINGS_MAX = 10
 # Share of the way to the goal that is gone in one step, unless the goal is further off than this share of the limit.
 STEP, FAR = 0.5, 0.2
 
@@ -145,7 +146,9 @@ def _follow(search: Search, estimate: Estimate, now: float, more: bool) -> None:
     wanted, cause = search.wanted, Cause.fewer_suffice
     if value - knee < NO_QUEUE * seek.queue(value):
         search.grown += 1
-        step = STEP_MAX if value < REGAIN_TO * search.regain else min(STEP_MAX, FIRST_STEP * 2 ** (search.grown - 1))
+        # A limit at its maximum may want to grow for hours, so the power is bounded.
+        doubled = FIRST_STEP * 2.0 ** min(search.grown - 1, DOUBLINGS_MAX)
+        step = STEP_MAX if value < REGAIN_TO * search.regain else min(STEP_MAX, doubled)
         if search.grown > 1:
             goal = max(goal, value * (1 + step), wanted + GROW_STEP)
         wanted, cause = max(wanted, min(goal, _top(search, now))), Cause.more_pays

@@ -29,7 +29,7 @@ LATENCY_MIN_S = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a window has shown."""
+    """The result of a window."""
 
     value: int
     latency_s: float

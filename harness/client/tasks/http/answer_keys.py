@@ -8,6 +8,7 @@ from harness.client.answers import Usage
 from harness.client.errors import SettingError
 from harness.client.outcome import Outcome
 from harness.client.tasks.http.answers import (
+    BOUNDED,
     READERS,
     AnswerPlaces,
     OnePlace,
@@ -38,6 +39,8 @@ def success_of(table: Table) -> tuple[Success, frozenset[int]]:
     conditions = tuple(_condition(inner, "when", one) for one in (when if isinstance(when, list) else [when]))
     message = inner.text("message")
     otherwise = inner.text("otherwise", "bad_response", OUTCOMES)
+    if inner.has("otherwise") and not conditions:
+        raise inner.error("otherwise", "is the outcome of an answer that fails a condition, and `when` has none")
     made = Success(
         conditions, None if message is None else tokens_of(message, inner.where("message")), Outcome[otherwise]
     )
@@ -150,6 +153,9 @@ def _place(value: Any, where: str) -> Place:
         each,
     )
     table.end()
+    bound = "min" if place.low is not None else "max"
+    if (place.low is not None or place.high is not None) and place.kind not in BOUNDED:
+        raise table.error(bound, f"bounds numbers, and the type is {place.kind!r}")
     if place.low is not None and place.high is not None and place.low > place.high:
         raise table.error("min", f"must be at most max = {place.high:g}")
     return place

@@ -146,6 +146,8 @@ READERS: dict[str, Callable[[Any, object], Any]] = {
     "json": _json,
 }
 """Types of values of an answer."""
+BOUNDED = frozenset({"any", "number", "integer", "numbers"})
+"""Those that may have bounds."""
 
 
 # The answer.

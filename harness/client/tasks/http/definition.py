@@ -66,6 +66,13 @@ def parsed(text: str, file: str) -> dict[str, Any]:
 
 def definition(text: str, file: str, settings: Mapping[str, str] | None = None) -> Definition:
     """Compile a task, with some fields set; raises SettingError for the first mistake."""
+    try:
+        return _definition(text, file, settings)
+    except RecursionError as error:
+        raise SettingError(f"{file}: lists or tables are nested too deeply") from error
+
+
+def _definition(text: str, file: str, settings: Mapping[str, str] | None) -> Definition:
     table, fields = Table(file, parsed(text, file)), Fields(settings)
     method = table.text("method", "POST", METHODS)
     batch = batch_of(table)

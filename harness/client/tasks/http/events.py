@@ -131,7 +131,7 @@ class StreamForm(msgspec.Struct, frozen=True):
             raise BadResponse(f"an error inside the stream: {excerpt(said, 200)}")
 
     def _seen(self, events: Sequence[bytes]) -> str:
-        """What the first event has instead."""
+        """The keys of the first event."""
         first = next((event for event in map(_event, events) if isinstance(event, dict)), None)
         return "" if first is None or self.text is None else f" at {pointer(self.text)}; events have {', '.join(first)}"
 

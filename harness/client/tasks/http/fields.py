@@ -184,6 +184,9 @@ def _base64(value: Any, source: str) -> str:
 
 def _bytes(path: str, source: str) -> bytes:
     try:
+        # A pipe without a writer would stop the run.
+        if Path(path).exists() and not Path(path).is_file():
+            raise ItemError(f"{source}: {path[:80]!r}: is no file")
         with Path(path).open("rb") as file:
             data = file.read(FILE_MAX + 1)
     except (OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ def tokens_of(text: Any, where: str) -> Tokens:
     if text and not text.startswith("/"):
         meant = "/" + text.replace(".", "/")
         raise SettingError(f"{where} = {text[:_SHOWN]!r}: a JSON Pointer begins with /: {meant[:_SHOWN]!r}")
+    if re.search(r"~(?![01])", text):
+        raise SettingError(f"{where} = {text[:_SHOWN]!r}: in a JSON Pointer ~ is written ~0, and / within a name ~1")
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
 
 
@@ -43,7 +46,7 @@ def found(value: Any, tokens: Tokens) -> Any:
 
 
 def why_missing(value: Any, tokens: Tokens) -> str:
-    """What the document has at the step where a place ends."""
+    """The content of the document at the step where a place ends."""
     for number, token in enumerate(tokens):
         step = found(value, (token,))
         if step is MISSING:

@@ -16,12 +16,12 @@ from typing import Any
 
 import httptools
 
-from harness.base import units
 from harness.base.clock import Clock
 from harness.client.errors import BadResponse
 from harness.client.transport.answer_reader import LINE_MAX
 from harness.client.transport.lean.answer import Answer
 from harness.client.transport.lean.lost import ExpiredError, lost
+from harness.client.transport.time_bounds import no_answer
 from harness.client.transport.unread_bytes import readable, unread
 from harness.client.types import Request, Response
 
@@ -63,7 +63,7 @@ class Connection(Answer, asyncio.Protocol):
         self.idle_since = 0.0
         self.gone = False
 
-    # What the pool and the transport call.
+    # Called by the pool and the transport.
 
     def exchange(self, request: Request, response: Response, message: bytes) -> asyncio.Future[None]:
         """Send; the future is done when the answer is complete, or its stream over, or has what ended it."""
@@ -88,9 +88,9 @@ class Connection(Answer, asyncio.Protocol):
         self._fail(ExpiredError())
 
     def expire_unheard(self, timeout_s: float) -> None:
-        """The time for the first byte is over."""
-        if self._at < 0:
-            self._fail(ExpiredError(f"no first byte of the answer within {units.seconds(timeout_s)}"))
+        """The time until the answer begins is over."""
+        if not self._status:
+            self._fail(ExpiredError(str(no_answer(timeout_s))))
 
     def rest(self) -> asyncio.Future[None]:
         """Done when a body whose stream is over has ended, too, or with the connection."""
@@ -138,7 +138,7 @@ class Connection(Answer, asyncio.Protocol):
         self.gone = True
         self._transport.abort()
 
-    # What the loop calls.
+    # Called by the loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport

@@ -19,7 +19,6 @@ import time
 from collections.abc import Mapping
 from typing import Self
 
-from harness.base import units
 from harness.client.cancellation import attach
 from harness.client.errors import BadResponse, SettingError
 from harness.client.transport.attempt import AttemptSend, fail, timed_out
@@ -35,13 +34,12 @@ from harness.client.transport.origin import KEEPALIVE_S, origin_of
 from harness.client.transport.outcomes import END_WAIT_S, refuse
 from harness.client.transport.request_message import RequestMessage
 from harness.client.transport.task_answers import answers_of, checked_answers, plain_answers_of, stopped
+from harness.client.transport.time_bounds import check_bounds, no_connection
 from harness.client.transport.tls import Tls
 from harness.client.types import Attempt, Outcome, Request, Response
 
 # Quicker than the attributes of the enumeration.
 _OK, _LOST = Outcome.ok, Outcome.connection_error
-_NO_GROUP: set[Connection] = set()
-"""In place of the group of a deadline."""
 
 
 class LeanTransport(AttemptSend):
@@ -60,7 +58,7 @@ class LeanTransport(AttemptSend):
             are replaced by `***` in errors, records and reports. Default None: no further headers.
         tls: Trusted issuers, the client's own certificate. Default None: the system's issuers, no certificate.
         connect_timeout_s: Seconds for opening a connection, TLS included. Default None: as `timeout_s`.
-        first_byte_timeout_s: Seconds from the sending of a request to the first byte of its answer. Default None: as
+        first_byte_timeout_s: Seconds from the sending of a request to the head of its answer. Default None: as
             `timeout_s`.
     """
 
@@ -79,14 +77,7 @@ class LeanTransport(AttemptSend):
         connect_timeout_s: float | None = None,
         first_byte_timeout_s: float | None = None,
     ) -> None:
-        bounds = {
-            "timeout_s": timeout_s,
-            "connect_timeout_s": connect_timeout_s,
-            "first_byte_timeout_s": first_byte_timeout_s,
-        }
-        for name, value in bounds.items():
-            if value is not None and not value > 0:
-                raise SettingError(f"{name}={value!r} must be above 0")
+        check_bounds(timeout_s, connect_timeout_s, first_byte_timeout_s)
         if connections < 0:
             raise SettingError(f"connections={connections!r} must be at least 0")
         super().__init__(timeout_s)
@@ -130,7 +121,7 @@ class LeanTransport(AttemptSend):
                 return await self._dial.open(self._new)
         except TimeoutError:
             if limit.expired():
-                raise ExpiredError(f"no connection within {units.seconds(self._connect_timeout_s)}") from None
+                raise ExpiredError(str(no_connection(self._connect_timeout_s or 0.0))) from None
             raise
 
     def _new(self) -> Connection:

@@ -34,7 +34,7 @@ def rules_of(plan: CapacityPlan, by: By, start: float | None = None) -> Rules:
 
 
 def seen_of(probes: Sequence[Probe], by: By) -> list[Seen]:
-    """What the search may know about the probes along one quantity."""
+    """The evidence of the search: the probes along one quantity."""
     return [
         Seen(one.load, tuple(one.states), one.trials + one.trials_invalid, one.seconds, one.confirmation)
         for one in probes

@@ -17,7 +17,7 @@ from harness.measure.capacity_result import State
 
 @dataclass(frozen=True)
 class Seen:
-    """What a probe has shown so far: all that a search may know about it."""
+    """The evidence of a probe so far: all that a search may know about it."""
 
     load: float
     states: tuple[State, ...]  # by tier

@@ -19,7 +19,7 @@ def columns(by: str, found: CapacityResult) -> list[str]:
 
 
 def plan_words(plan: CapacityPlan) -> str:
-    """What the search will take, said before it begins."""
+    """The expected length of the search, said before it begins."""
     trial = units.seconds(plan.warmup_s + plan.trial_s)
     confirmation = f", and a long run of {units.seconds(plan.confirm_s)} for each answer" if plan.confirm_s else ""
     return (

@@ -62,7 +62,7 @@ def reason_to_stop(
     if not all(_saturated(by, ascent, at) for at in range(len(ascent) - IN_A_ROW, len(ascent))):
         return None
     if by == "rate":
-        return "the server completed less than 90 % of what was offered"
+        return "the server completed less than 90 % of the offered rate"
     return "throughput no longer rose while latency or failures grew"
 
 

@@ -16,7 +16,7 @@ from harness.measure.sweep_result import SweepResult
 
 LEVELS_MIN = 3
 GROWING = ("drift", "unsettled")
-"""What a queue that grows looks like; the table says of such a rate that the server fell behind."""
+"""The sign of a growing queue; the table says of such a rate that the server fell behind."""
 
 
 def sweep_verdict(found: SweepResult, judged: Verdict) -> Verdict:

@@ -57,7 +57,7 @@ def _marks(result: SweepResult, point: SweepPoint) -> list[str]:
 
 
 def knee_name(result: SweepResult) -> str:
-    """What the level of the knee is called: at the end of the levels that were measured, it is only that end."""
+    """The name for the level of the knee: at the end of the levels that were measured, it is only that end."""
     return f"{result.edge} measured" if result.edge else "knee"
 
 
@@ -76,7 +76,7 @@ def findings(result: SweepResult) -> list[str]:
 
 
 def _prediction_words(result: SweepResult) -> str:
-    """How far a prediction is from what was measured; empty without one."""
+    """How far a prediction is from the measured figures; empty without one."""
     if result.predicted is None:
         return ""
     measured = {point.level: point for point in _judged(result)}
@@ -163,7 +163,7 @@ def _higher(result: SweepResult) -> str:
 
 
 def _beyond(result: SweepResult, here: SweepPoint, higher: list[SweepPoint]) -> str:
-    """What the levels above the recommended one give."""
+    """The gain of the levels above the recommended one."""
     last = higher[-1]
     # A fall below the recommended level is no reason to stay below that fall.
     if result.cliff is not None and result.cliff > here.level:

@@ -6,6 +6,7 @@ import difflib
 import re
 from pathlib import Path
 
+from harness.base.files import bounded_bytes
 from harness.client.errors import SettingError
 
 _FOLDER = Path(__file__).parent
@@ -43,7 +44,7 @@ def file_text(file: str) -> str:
     """The text of a task's file, or of the shipped one of that name; raises SettingError."""
     path = _path(file)
     try:
-        data = path.read_bytes()
+        data = bounded_bytes(path)
     except OSError as error:
         raise SettingError(f"{file}: {error.strerror or error}{_hint(file)}") from error
     try:
