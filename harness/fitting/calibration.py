@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -114,24 +114,22 @@ class Calibration:
             return 0.0
         return 1.2533 * float(np.sqrt(sum(part.var() / len(part) for part in parts)))
 
-    def _lone_ratios(self) -> tuple[Floats, Floats]:
+    def _lone_ratios(self) -> list[Floats]:
         """Of the answers to lone requests at the beginning and at the end. A refusal takes no service time."""
         if self.idle is None or self.idle_again is None:
-            return np.empty(0), np.empty(0)
-        return _ratios(self.idle.part(self.idle.ok), self.idle_again.part(self.idle_again.ok))
+            return [np.empty(0), np.empty(0)]
+        return _ratios([self.idle.part(self.idle.ok), self.idle_again.part(self.idle_again.ok)])
 
 
-def _ratios(one: Seen, other: Seen) -> tuple[Floats, Floats]:
-    """The latencies of both loads over the median of their length in both."""
-    lengths = [np.array([shape.longest for shape in seen.shapes]) for seen in (one, other)]
-    everything = np.concatenate([one.latency, other.latency])
+def _ratios(loads: Sequence[Seen]) -> list[Floats]:
+    """The latencies of each load over the median of their length in all of them: loads differ in their lengths."""
+    lengths = [np.array([shape.longest for shape in seen.shapes]) for seen in loads]
+    everything = np.concatenate([seen.latency for seen in loads])
     known = np.concatenate(lengths)
     typical = {length: float(np.median(everything[known == length])) for length in np.unique(known)}
-    both = [
-        seen.latency / np.array([typical[length] for length in of])
-        for seen, of in zip((one, other), lengths, strict=True)
+    return [
+        seen.latency / np.array([typical[length] for length in of]) for seen, of in zip(loads, lengths, strict=True)
     ]
-    return both[0], both[1]
 
 
 class Calibrating:
@@ -198,17 +196,18 @@ class Calibrating:
 
     def _warm(self) -> Seen:
         """Load until three windows agree, or nothing is answered, or the time is over; the last window."""
-        medians: list[float] = []
+        windows: list[Seen] = []
         for window in range(WARM_WINDOWS_MAX):
             seen = self._play(f"warm-up {window + 1}", self._plan.mixed, 2, WARM_S, counts=False)
-            medians.append(float(np.median(seen.latency[seen.ok])) if seen.ok.any() else np.nan)
             if not (seen.ok.any() or seen.refused.any()):
                 break
-            last = medians[-3:]
-            if len(last) == 3 and max(last) <= min(last) * (1 + AGREE):
-                self._found.settled = True
-                break
-            if len(last) == 3 and self._clock() - self._began > self._plan.time_s * _WARM_SHARE:
+            windows.append(seen.part(seen.ok))
+            last = windows[-3:]
+            if len(last) == 3 and all(map(len, last)):
+                medians = [float(np.median(ratios)) for ratios in _ratios(last)]
+                self._found.settled = max(medians) <= min(medians) * (1 + AGREE)
+            over = len(last) == 3 and self._clock() - self._began > self._plan.time_s * _WARM_SHARE
+            if over or self._found.settled:
                 break
         return seen
 

@@ -33,7 +33,7 @@ from harness.fitting.fitted_parameters import Estimate, Fit, Fixed
 from harness.fitting.load_figures import Figures, loss
 from harness.fitting.profile_file import profile_of, with_proof
 from harness.fitting.seen import Seen
-from harness.fitting.suitability import Pairs, Stops, changes, failures, stalls, unexplained, unmeasured
+from harness.fitting.suitability import Stops, changes, failures, stalls, unexplained, unmeasured
 from mock_server.profile import Profile
 
 TIME_S = 300.0
@@ -182,7 +182,7 @@ def fit_server(wanted: FitSettings, say: Say, *, simulated: bool = False, progre
     refused = (*unsteady, *([] if unsteady else unexplained(calibration, pairs, lost)))
     if refused:
         refused = (*refused, *unmeasured(calibration))
-    proof = _proof(run, wanted, found, calibration, pairs, lost, stops)
+    proof = _proof(run, wanted, found, calibration, lost, stops)
     summary = f"Fitted to {proof['fitted_to']} on {proof['date'][:10]}, task {wanted.task}: {found.structure.text}."
     made = with_proof(msgspec.structs.replace(profile, summary=summary), proof)
     return Fitted(made, found, calibration, tuple(pairs), lost, refused, own_s, stops, searched=not unsteady)
@@ -236,7 +236,7 @@ def _own_s(wanted: FitSettings, idle: Seen, say: Say) -> float:
 
 
 def _proof(
-    run: Run, wanted: FitSettings, found: Fit, calibration: Calibration, pairs: Pairs, lost: float, stops: Stops
+    run: Run, wanted: FitSettings, found: Fit, calibration: Calibration, lost: float, stops: Stops
 ) -> dict[str, Any]:
     """The proof in a profile: its origin and its errors."""
     environment = run.plan.environment

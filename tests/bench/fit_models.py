@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,18 +45,21 @@ def main() -> None:
     parser.add_argument("--task", action="append", choices=list(TASKS))
     parser.add_argument("--time", default="240s")
     parser.add_argument("--duration", default="15s")
+    parser.add_argument("--tries", type=int, default=1, help="fits until one is not refused, on an unsteady machine")
     parser.add_argument("--save", action="store_true")
     parser.add_argument("--black-box", action="store_true")
     asked = parser.parse_args()
     for name in asked.task or TASKS:
         profile, task, lengths = TASKS[name]
+        print(f"== {name} {time.strftime('%H:%M:%S')}", flush=True)
         with tempfile.TemporaryDirectory() as where, served(name) as url:
             path = Path(where) / f"{profile}.toml"
             of = ["--target", url, "--task", task, "--lengths", lengths]
             more = ["--black-box"] if asked.black_box else []
             fit = ["fit", *of, *more, "--out", str(path), "--records", f"{where}/fit", "--time", asked.time, "--quiet"]
-            if _command(fit) != 0:
+            if not any(_command([*fit, "--overwrite"]) == 0 for _ in range(asked.tries)):
                 continue
+            print(f"{name}: fitted {time.strftime('%H:%M:%S')}", flush=True)
             verify = ["verify", "--server", str(path), *of, "--out", f"{where}/verify", "--duration", asked.duration]
             code = _command([*verify, "--quiet"])
             print(f"{name}: exit code {code}", flush=True)
