@@ -24,9 +24,6 @@ POOLED = 400
 ERRORS, SHARE = 3.0, 0.05
 # The error of service times is larger by this number over the number of answers.
 FEW = 12.0
-# The error that counts is at most this share of the attempts that wait: a client that knows little, as one that joined
-# others, would act on no queue at all.
-ERROR_MAX = 0.5
 # A window at less than this share of the limit, without a queue of so many standard errors, is outdated.
 OUTDATED, QUEUE_ERRORS = 0.9, 2.0
 # The knee is at most this multiple of the limit that was measured.
@@ -77,7 +74,6 @@ class OwnKnee:
         service_error_s = max(service.error_s(low), window.quantiles.error_s(low, service.count))
         service_error_s *= 1.0 + FEW / service.count
         error = math.hypot(error, service_error_s / window.latency_s * window.value)
-        error = min(error, ERROR_MAX * max(0.0, window.value - pooled))
         return Estimate(max(1.0, min(pooled, MOST * window.value)), error, smaller)
 
     def _keep(self, window: Measured, low: bool, service_s: float) -> None:
