@@ -5,7 +5,7 @@ Theory of operation
 
 *Goal.* A server works on K attempts at once (the knee); more wait. Below K throughput is lost, above it only the queue
 grows. Own attempts that wait = own throughput x queueing delay (Little's law). The limit keeps that number at a small
-constant: `wanted queue = 0.4 x sqrt(limit)`. So
+constant: `wanted queue = 0.4 x sqrt(limit)`, but one attempt, or a third of the limit if that is less. So
 
     own knee = limit - own throughput x queueing delay,    limit = own knee + wanted queue.
 
@@ -23,9 +23,11 @@ now and then: a drain, at round times of the machine's monotonic clock. All clie
 instants; one alone could not end the queue of all. Only attempts that were sent after the queue had ended count. A
 queue can only make a drain look slower, so faster drains are believed at once, slower ones when confirmed.
 
-*Phases* (phases.py).
+*Phases* (phases.py, doubling.py, draining.py).
 
     start   Double the limit until attempts wait (start.py). Ending too early costs little, as growth goes on at rest.
+            At the instants at which all clients drain, it drains, too: else a client that joins others takes their
+            queue for service, and its own growth falls into their drains.
     rest    Windows of some 32 answers (window.py) give the own knee; some hundred answers are pooled (own_knee.py).
             The limit moves to the knee, one standard error on the safe side, and the wanted queue. Without a queue it
             grows by 3 %, 6 %, 12 % .. a window, at most to the double between two drains.

@@ -15,6 +15,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from harness.client.limits.knee.quantiles import Quantiles, low_suffice, quantiles
+from harness.client.limits.knee.window import LATENCY_MIN_S
+from harness.client.types import Sample
 
 # Drains that are remembered.
 REMEMBERED = 12
@@ -51,13 +53,19 @@ class Drain:
     value: float = 0.0
     # Attempts that ended meanwhile, each of which was followed by another.
     begun: int = 0
+    # Whether the start goes on after it.
+    in_start: bool = False
 
-    def add(self, sent: float, done: float, latency_s: float) -> None:
+    def add(self, sample: Sample) -> None:
         """Count an answer."""
-        if self.begins <= sent < self.ends:
-            self.latencies_s.append(latency_s)
-        if self.begins <= done < self.ends:
+        if self.begins <= sample.sent < self.ends:
+            self.latencies_s.append(max(LATENCY_MIN_S, sample.latency_s) / sample.work)
+        if self.begins <= sample.done < self.ends:
             self.begun += 1
+
+    def is_faster(self, known: Quantiles) -> bool:
+        """Whether it has answers enough, and they were faster."""
+        return len(self.latencies_s) >= ANSWERS_MIN and quantiles(self.latencies_s, self.begun).wide_s < known.wide_s
 
 
 class Base:

@@ -23,23 +23,32 @@ from harness.client.types import Sample
 
 Phase = Literal["start", "rest", "drain"]
 
+# The share of the limit that waits at most, where few are wanted to wait.
+FEW_SHARE = 0.33
+
 
 @dataclass(frozen=True)
 class Seek:
-    """The queue of own attempts at the server: `least + root * sqrt(limit)`, and its safety in standard errors."""
+    """The queue of own attempts at the server, and its safety in standard errors.
+
+    It is `least + root * sqrt(limit)`, but at least `few`, and that at most a third of the limit. With a queue that
+    shrinks with the limit, the throughput of a client would go with the square of the delay that it sees, and so would
+    its error.
+    """
 
     least: float
     root: float
     safety: float
+    few: float = 0.0
 
     def queue(self, limit: float) -> float:
         """Own attempts that are to wait at the server."""
-        return self.least + self.root * math.sqrt(limit)
+        return max(self.least + self.root * math.sqrt(limit), min(self.few, FEW_SHARE * limit))
 
 
 SEEK = {
     "latency": Seek(0.2, 0.1, 0.0),
-    "balanced": Seek(0.0, 0.4, 1.0),
+    "balanced": Seek(0.0, 0.4, 1.0, few=1.0),
     "throughput": Seek(1.0, 1.0, 2.0),
 }
 
@@ -47,6 +56,8 @@ SEEK = {
 BURST = 1.5
 # Mean service time over the mean of its wide quantiles, for times that vary.
 MEAN_OVER_WIDE = 1.3
+# Between these limits an attempt more or less matters: the limit alternates, and so has the wanted mean.
+ALTERNATES = (3.0, 16.0)
 # Assumed before the first measurement.
 LATENCY_S = 0.1
 
@@ -111,8 +122,8 @@ class Search:
     """The measurements of the server, the present limit, and the moves between limits."""
 
     __slots__ = (
-        *("base", "before_failures", "begin", "cause", "ceiling", "changes", "done", "drain", "grow_to", "grown"),
-        *("knee", "last", "latency_s", "maximum", "minimum", "more", "outage", "own_knee", "pacing", "phase"),
+        *("base", "before_failures", "begin", "cause", "ceiling", "changes", "done", "drain", "fraction", "grow_to"),
+        *("grown", "knee", "last", "latency_s", "maximum", "minimum", "more", "outage", "own_knee", "pacing", "phase"),
         *("plateau", "rate_per_s", "regain", "reported_queue", "seek", "shares", "timetable", "tolerance"),
         *("unpaced", "value", "wanted", "window"),
     )
@@ -122,6 +133,8 @@ class Search:
         self.value = max(minimum, min(maximum, initial))
         # Where it rests; drains and looks at more leave it for a while.
         self.wanted = float(self.value)
+        # Of an attempt, that the limits until now were lower than wanted.
+        self.fraction = 0.0
         self.changes = 0
         self.cause: Cause = Cause.start
         self.rate_per_s = math.inf
@@ -173,6 +186,10 @@ class Search:
         if not probe:
             self.wanted = wanted
         value = max(self.minimum, math.floor(wanted + 1e-9))
+        if not probe and self.phase == "rest" and ALTERNATES[0] <= wanted < ALTERNATES[1]:
+            self.fraction = max(-1.0, min(1.0, self.fraction + wanted - value))
+            if self.fraction >= 0.5:
+                value, self.fraction = value + 1, self.fraction - 1.0
         if self.pacing is None:
             rate_per_s = BURST * max(value, self.value) / self.service_s
             self.rate_per_s = rate_per_s if self.ceiling.met else math.inf

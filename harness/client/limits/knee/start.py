@@ -111,6 +111,8 @@ class Start:
         # Limits and rates.
         self._rates: list[tuple[int, float]] = []
         self.blocks = 0
+        # The limit of the last drain. Once is enough at each, as the start lasts where an application holds the limit.
+        self.drained = 0
 
     @property
     def best(self) -> float:

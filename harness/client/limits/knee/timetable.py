@@ -13,7 +13,8 @@ import math
 # Intervals, usually and soon: least seconds, and service times.
 USUAL_S, USUAL = 4.0, 12.0
 SOON_S, SOON = 0.5, 8.0
-# The least interval in latencies, so that there is time to rest.
+# The least interval in latencies, if it is shorter than usual, so that there is time to rest. The usual one does not
+# depend on them: a client with a longer queue would drain at other instants than the rest.
 LATENCIES = 10.0
 # The first may not come earlier than after so many latencies.
 AFTER = 3.0
@@ -32,7 +33,7 @@ class Timetable:
         if soon:
             every_s = _round(max(SOON_S, SOON * service_s, LATENCIES * latency_s), 2.0)
         else:
-            every_s = _round(max(USUAL_S, USUAL * service_s, LATENCIES * latency_s), 4.0)
+            every_s = _round(max(USUAL_S, USUAL * service_s), 4.0)
         self.at = (math.floor(now / every_s) + 1) * every_s
         if self.at - now < AFTER * latency_s:
             self.at += every_s

@@ -1,0 +1,107 @@
+"""The drains of `knee`: a moment with fewer attempts in flight, which shows the latency without a queue."""
+
+from __future__ import annotations
+
+from harness.client.cause import Cause
+from harness.client.limits.knee.base import Drain
+from harness.client.limits.knee.search import Search
+from harness.client.limits.knee.timetable import together
+
+# After a larger change, measurements begin after so many latencies.
+SETTLED = 1.5
+# A drain leaves at least this share of the limit, at most this share of the knee, and one half while little is known:
+# fewer answers than these.
+DRAIN_MIN, DRAIN_KNEE, DRAIN_FIRST, KNOWN = 0.15, 0.8, 0.5, 24
+# During the start a queue of the own attempts may stand already: this share of what exceeds so many attempts.
+START_SHARE, START_LEAST = 0.5, 6
+# How long it lasts, in service times, beside the time in which the queue ends; longer if few are in flight, until so
+# many answers are expected, more of them while little is known.
+DRAIN_SERVICES, DRAIN_SERVICES_MAX, QUEUE_ENDS = 2.0, 6.0, 0.2
+DRAIN_ANSWERS, DRAIN_ANSWERS_FIRST, KNOWN_WELL = 8, 16, 100
+# The latencies before it are those of the last seconds.
+RECENT_S = 2.0
+# After so many more latencies most attempts of a drain are back.
+DRAIN_BACK = 1.5
+# The look at more after a drain: factor and attempts.
+MORE, MORE_LEAST = 1.25, 0.0
+# Growth between two drains: factor and attempts.
+GROW, GROW_LEAST = 2.0, 1.0
+
+
+def begin(search: Search, now: float) -> bool:
+    """Lower the limit. False if there is nothing to lower, or no need."""
+    base, value, service_s = search.base, search.value, search.service_s
+    if not base.soon and search.grown and search.ceiling.met:
+        # Refusals keep the queue away.
+        search.timetable.plan(now, service_s, search.latency_s, soon=False)
+        search.grow_to = GROW * value + GROW_LEAST
+        return False
+    low = _low(search)
+    if low >= value:
+        search.timetable.plan(now, service_s, search.latency_s, base.soon > 0)
+        return False
+    begins = now + (1.0 - low / value) * search.latency_s + QUEUE_ENDS * service_s
+    answers = DRAIN_ANSWERS if base.count >= KNOWN_WELL else DRAIN_ANSWERS_FIRST
+    ends = begins + service_s * max(DRAIN_SERVICES, min(DRAIN_SERVICES_MAX, answers / low))
+    search.drain = Drain(
+        begins=begins,
+        ends=ends,
+        known_at=ends + DRAIN_BACK * search.latency_s,
+        share=low / value,
+        before=search.last[1].quantiles if search.last is not None and search.last[0] > now - RECENT_S else None,
+        deepest=low <= search.minimum,
+        together=together(now, service_s),
+        value=float(value),
+        in_start=search.phase == "start",
+    )
+    search.phase = "drain"
+    search.grow_to = GROW * value + GROW_LEAST
+    search.move(low, Cause.probe_fewer, now, probe=True)
+    return True
+
+
+def _low(search: Search) -> int:
+    """The limit of a drain."""
+    base, value = search.base, search.value
+    depth = base.depth if base.count >= KNOWN else min(DRAIN_FIRST, base.depth)
+    low = min(int(depth * value), int(value - search.seek.queue(value) - 1.0))
+    if search.knee:
+        low = min(low, int(DRAIN_KNEE * search.knee - 0.5))
+    if search.phase == "start":
+        low = min(low, int(START_SHARE * (value - START_LEAST)))
+    return max(search.minimum, int(DRAIN_MIN * value), low)
+
+
+def end(search: Search, drain: Drain, now: float) -> None:
+    """Return to the limit before it: to the start, or at rest with a look at more."""
+    if drain.in_start:
+        low, search.phase = search.value, "start"
+        search.move(search.wanted, Cause.doubling, now)
+        search.begin.begin(search.value, low)
+        return
+    search.phase, search.more = "rest", True
+    search.move(MORE * search.wanted + MORE_LEAST, Cause.probe_more, now, probe=True, settled=SETTLED)
+    search.timetable.plan(now, search.service_s, search.latency_s, search.base.soon > 0)
+
+
+def learn(search: Search, drain: Drain, now: float) -> None:
+    """Learn from a drain whose attempts are back."""
+    search.drain = None
+    base = search.base
+    if base.learn(drain, search.value):
+        search.own_knee.clear()
+    fewer = 0.0 if base.found is None else search.plateau.drained(drain, base.found, drain.value, now)
+    if 0.0 < fewer < search.wanted:
+        search.own_knee.clear()
+        search.regain, search.grown, search.more = 0.0, 0, False
+        search.move(fewer, Cause.fewer_suffice, now, settled=SETTLED)
+
+
+def learn_in_start(search: Search, drain: Drain) -> None:
+    """Learn from a drain of the start, if it was faster than every block: then others were waiting, too."""
+    search.drain = None
+    fastest = search.begin.fastest
+    if fastest is None or not drain.is_faster(fastest):
+        return
+    search.base.learn(drain, search.value)
+    search.begin.fastest = search.base.known
