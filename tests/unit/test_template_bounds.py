@@ -1,5 +1,7 @@
 """A template of a row is bounded in text, numbers and time; what people write every day still works."""
 
+import itertools
+import time
 from pathlib import Path
 
 import jinja2
@@ -75,10 +77,10 @@ def test_a_template_that_takes_too_long_ends(tmp_path: Path, text: str, monkeypa
 
 
 def test_each_row_has_its_own_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(template_bounds, "TIME_MAX_S", 0.5)
+    monkeypatch.setattr(template_bounds, "TIME_MAX_S", 2.0)
     (tmp_path / "t.j2").write_text("{% for k in range(100000) %}{% endfor %}{{ name }}")
-    template = Template(str(tmp_path / "t.j2"))
-    for number in range(60):
+    template, began_s = Template(str(tmp_path / "t.j2")), time.monotonic()
+    for number in itertools.takewhile(lambda _: time.monotonic() < began_s + 2.5, itertools.count()):
         row = {"name": str(number)}
         template.fill(row)
         assert row["prompt"] == str(number)

@@ -8,6 +8,7 @@ from statistics import fmean
 import pytest
 
 from harness.client.gate.queue_times import queue_of
+from harness.client.limits.fixed import Fixed
 from harness.client.limits.knee import Knee
 from harness.client.types import Outcome, Sample
 from harness.experiment.simulate import simulate
@@ -55,6 +56,15 @@ def test_a_bottleneck_that_is_not_reported_is_found_by_the_search(name: str) -> 
     """The server says that nothing waits, and gets slower: as good as without reports, but for the time to notice."""
     without = fmean(one.score for one in reported(name, ""))
     assert fmean(one.score for one in reported(name)) >= 0.75 * without
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reports", ["", "queue"])
+def test_refusals_at_random_hardly_matter(reports: str) -> None:
+    """One in ten from the first moment on, for half a minute: most of the answers of a static 24, with the start."""
+    shape = replace(SHAPES["exponential_16"], refused_share=0.1, reports=reports, duration_s=30.0)
+    shares = [play(shape, Knee, seed).ok / play(shape, lambda: Fixed(24), seed).ok for seed in (1, 2, 3, 4)]
+    assert fmean(shares) >= 0.6
 
 
 def test_without_reports_the_search_goes_on() -> None:

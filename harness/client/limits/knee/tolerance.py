@@ -54,7 +54,8 @@ class Shares:
     def lowered(self, value: int, first: bool) -> None:
         """The limit is lowered from `value`; `first` in a row."""
         if first:
-            self._from, self._before = value, self.share
+            # The limit fell because of the last refusals, so few outcomes are no fair sample.
+            self._from, self._before = value, 0.0 if self.unknown else self.share
         self._ok = self._refused = 0
 
     def halved(self, value: int) -> bool:
