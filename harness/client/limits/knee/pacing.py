@@ -6,13 +6,10 @@ Rules of this file
      the accepted rate a limited server refuses hardly any; if the next window has refusals too, the pace falls by 30 %.
   3. Up to 90 % of the pace at which refusals last began, it is regained by half in each window; then it grows slowly.
   4. A pace that was not used has shown nothing, and does not grow.
-  5. If half of the first pace is refused as often, or a larger share than rule 2 leaves is refused in the long run,
-     sending less does not help (`in_vain`; tolerance.py).
+  5. If half of the first pace is refused as often, sending less does not help (`in_vain`; tolerance.py).
 """
 
 from __future__ import annotations
-
-import math
 
 from harness.client.limits.knee.ceiling import OVERLOAD
 from harness.client.limits.knee.tolerance import SHARE_MAX
@@ -31,8 +28,6 @@ ANSWERS_MIN, WINDOW_MAX_S = 4, 2.0
 HALF = 0.5
 # Answers from which a share of refusals is known well enough.
 POOLED = 30
-# Standard errors by which a share is certainly larger.
-ERRORS = 2.0
 
 
 class Pacing:
@@ -49,7 +44,6 @@ class Pacing:
         self._first_share = 0.0
         # The share that is refused at any pace; 0: it falls with the pace, or that is not known.
         self.in_vain = 0.0
-        # Answers and refusals since that window.
         self._in_all = self._refused_in_all = 0
         self.begin(now)
 
@@ -67,9 +61,8 @@ class Pacing:
         full = count >= ANSWERS and span_s >= WINDOW_S
         if not full and (count < ANSWERS_MIN or span_s < WINDOW_MAX_S):
             return False
-        if self._first_share:
-            self._in_all += count
-            self._refused_in_all += self._refused
+        self._in_all += count
+        self._refused_in_all += self._refused
         before = self.rate_per_s
         used = count >= USED * before * span_s
         if self._refused > REFUSED_MAX * self._ok:
@@ -82,12 +75,9 @@ class Pacing:
     def _fall(self, span_s: float) -> None:
         share = self._refused / (self._ok + self._refused)
         self._first_share = self._first_share or share
-        pooled = self._refused_in_all / max(1, self._in_all)
+        pooled = self._refused_in_all / self._in_all
         low = self.rate_per_s <= HALF * self._first_per_s
-        stayed = low and self._in_all >= POOLED and share >= HALF * self._first_share
-        # A pace that follows a limited rate is refused up to this share, and not more in the long run.
-        least = self._refused_in_all - ERRORS * math.sqrt(self._refused_in_all)
-        if (stayed or least > REFUSED_MAX * self._in_all) and pooled <= SHARE_MAX:
+        if low and self._in_all >= POOLED and share >= HALF * self._first_share and pooled <= SHARE_MAX:
             self.in_vain = pooled
         if not self._falling:
             self._refused_per_s = self.rate_per_s

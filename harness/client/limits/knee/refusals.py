@@ -16,9 +16,6 @@ def refused(search: Search, sample: Sample, current: bool) -> bool:
     if search.tolerance.share and search.tolerance.excuses(sample.done):
         return False
     search.shares.count(refused=True)
-    if search.phase == "drain":
-        # With fewer in flight than before, the server is not full.
-        return False
     alone = False
     if sample.outcome is Outcome.timed_out:
         alone = len(search.done) == search.done.maxlen and search.done[0] > sample.sent
