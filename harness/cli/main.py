@@ -52,6 +52,19 @@ OUTPUT_FAILED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """Errors of a write to standard output. An error of a file has the file's name."""
 
 
+def _config_first(args: list[str]) -> list[str]:
+    """The arguments with the project file in front of the command."""
+    for place, text in enumerate(args):
+        if text == "--":
+            break
+        if text == "--config" or text.startswith("--config="):
+            end = place + (2 if text == "--config" else 1)
+            if end > len(args):
+                raise click.UsageError("Option '--config' requires an argument.")
+            return [*args[place:end], *args[:place], *args[end:]]
+    return args
+
+
 class Lazy(Group):
     """Imports a subcommand's module when it is used, so that the help comes at once."""
 
@@ -63,6 +76,10 @@ class Lazy(Group):
             return None
         command: click.Command = importlib.import_module(f"harness.cli.{cmd_name.replace('-', '_')}").command
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """`--config FILE` may also stand after the command."""
+        return super().parse_args(ctx, _config_first(args))
 
     def invoke(self, ctx: click.Context) -> Any:
         """A closed output pipe is no failure; click and rich would exit with 1."""
