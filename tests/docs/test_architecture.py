@@ -20,6 +20,8 @@ from tests.processes import ROOT, mock, spec
 pytestmark = pytest.mark.slow
 
 REQUESTS = 200
+# Only a request that finds all slots taken waits; how many do is a matter of timing.
+WAITING = {"harness/client/gate/watchers.py"}
 TABLES = {"asyncio": ("Both transports", "Over aiohttp"), "lean": ("Both transports", "Over lean")}
 
 
@@ -52,4 +54,4 @@ def test_the_page_names_each_file_that_a_request_passes(
         play(spec(server.url, tmp_path / "r", "queue-stream:concurrency=4", items=REQUESTS, transport=transport))
     often = {Path(file) for (file, _), number in calls.items() if number >= 0.9 * REQUESTS}
     passed = {str(file.relative_to(ROOT)) for file in often if file.is_relative_to(ROOT / "harness")}
-    assert passed == set.union(*map(listed, TABLES[transport]))
+    assert passed - WAITING == set.union(*map(listed, TABLES[transport]))
