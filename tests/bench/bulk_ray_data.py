@@ -62,8 +62,8 @@ def _measured(name: str, folder: Path, url: str, given: argparse.Namespace, kill
     watch.start()
     code = run.wait()
     watch.join()
-    told = folder / "told.json"
-    found = json.loads(told.read_text()) if told.exists() else {}
+    ended = folder / "ended.json"
+    found = json.loads(ended.read_text()) if ended.exists() else {}
     return {"exit_code": code, "repeated": seen(url) - given.lines, "memory_mb": round(watch.most_mb), **found}
 
 
@@ -149,7 +149,7 @@ def _ray_data(url: str, folder: Path) -> None:
 
 def _tell(folder: Path, took_s: float, rows_out: int, refused: list[str], code: int) -> None:
     found = {"took_s": round(took_s, 1), "rows": rows_out, "rows_per_s": round(rows_out / took_s), "refused": refused}
-    (folder / "told.json").write_text(json.dumps(found | {"code": code}))
+    (folder / "ended.json").write_text(json.dumps(found | {"code": code}))
 
 
 if __name__ == "__main__":

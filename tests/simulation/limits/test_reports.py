@@ -8,12 +8,12 @@ from statistics import fmean
 import pytest
 
 from harness.client.gate.queue_times import queue_of
-from harness.client.limits.fixed import Fixed
 from harness.client.limits.knee import Knee
 from harness.client.types import Outcome, Sample
 from harness.experiment.simulate import simulate
 from tests.simulation.limits.product import measured
 from tests.simulation.limits.profiles import profile
+from tests.simulation.limits.random_refusals import refusing, shares_of_static
 from tests.simulation.limits.references import SUITE_SEEDS, reference
 from tests.simulation.limits.run import play
 from tests.simulation.limits.score import Scores, fairness, scores
@@ -62,9 +62,7 @@ def test_a_bottleneck_that_is_not_reported_is_found_by_the_search(name: str) -> 
 @pytest.mark.parametrize("reports", ["", "queue"])
 def test_refusals_at_random_hardly_matter(reports: str) -> None:
     """One in ten from the first moment on, for half a minute: most of the answers of a static 24, with the start."""
-    shape = replace(SHAPES["exponential_16"], refused_share=0.1, reports=reports, duration_s=30.0)
-    shares = [play(shape, Knee, seed).ok / play(shape, lambda: Fixed(24), seed).ok for seed in (1, 2, 3, 4)]
-    assert fmean(shares) >= 0.6
+    assert fmean(shares_of_static(refusing("exponential_16", 0.1, reports), range(1, 5))) >= 0.6
 
 
 def test_without_reports_the_search_goes_on() -> None:
