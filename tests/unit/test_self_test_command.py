@@ -55,13 +55,31 @@ def test_a_machine_that_is_not_fit_gives_exit_code_4_and_every_reason(monkeypatc
     *_, verdict, step = done.stdout.splitlines()
     assert [done.stdout.count(reason) for reason in made.reasons] == [1] * len(made.reasons)
     assert len(made.reasons) == 2
-    assert step.startswith("What to do: end other programs")
+    assert step.startswith("What to do: ")
     assert verdict == (
         "This machine is not fit now: constant: p99 is 3 ms too high (limit 1 ms); times above 60 ms are right to 5 %."
     )
     assert "\n- constant: p99 is 3 ms too high (limit 1 ms), and no cause was found\n" in done.stdout
     assert "OFF" in done.stdout
     assert "sleep precision" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("load", "step"),
+    [
+        (None, "end other programs or use a machine"),
+        (3.2, "end other programs (load average 3.2) or use a machine"),
+        (0.133, "no other program was busy here (load average 0.133), so the processors are too slow or shared"),
+    ],
+)
+def test_the_advice_fits_a_busy_machine_and_a_slow_one(
+    monkeypatch: pytest.MonkeyPatch, load: float | None, step: str
+) -> None:
+    """Nobody is asked to end programs that do not run."""
+    done = called(monkeypatch, found(laws=[law("constant", 0.02, 0.02, 0.022, 0.023)], load_average_1m=load), "--quiet")
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(f"What to do: {step}")
+    assert last.endswith("Until then, compare figures only within one run, as ratios.")
 
 
 def test_json_has_the_figures_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

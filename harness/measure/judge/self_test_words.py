@@ -18,6 +18,8 @@ LIMITED = {
 LEFT_OUT = {"jobs": "items wait in the server's job queue, and answers are polled"}
 """Strategies that the table of the measurement error does not compare."""
 FEWER = 0.6
+FREE_LOAD_MAX = 0.7
+"""Load average of the last minute up to which nobody else can have kept even one processor busy."""
 
 
 def rows(found: SelfTest) -> Iterator[tuple[str, str]]:
@@ -53,12 +55,18 @@ def _error(name: str, error_s: float, limit_s: float) -> str:
 
 
 def advice(found: SelfTest) -> str:
-    """What to do about a machine that is not fit: all causes known here are others who use its processors."""
-    busy = "" if found.load_average_1m is None else f" (load average {units.significant(found.load_average_1m)})"
-    return (
-        f"What to do: end other programs{busy} or use a machine with more free processors, and run it again. "
-        "Until then, compare figures only within one run, as ratios."
-    )
+    """What to do about a machine that is not fit: it was busy before the test began, or it was free and is too slow."""
+    load = found.load_average_1m
+    if load is None or load > FREE_LOAD_MAX:
+        busy = "" if load is None else f" (load average {units.significant(load)})"
+        do = f"end other programs{busy} or use a machine with more free processors, and run it again"
+    else:
+        do = (
+            f"no other program was busy here (load average {units.significant(load)}), so the processors are too slow "
+            "or shared with other machines: measure longer service times, with fewer requests in flight, or on a "
+            "faster machine"
+        )
+    return f"What to do: {do}. Until then, compare figures only within one run, as ratios."
 
 
 def signed(error_s: float) -> str:
