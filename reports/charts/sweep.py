@@ -37,6 +37,8 @@ LABELS = {"capped-linear": "capped linear", "usl": "scalability law"}
 GEOMETRIC = 2.0
 """Levels whose last step is longer than the first by this factor are drawn on a logarithmic axis."""
 LESS = 0.99
+ABOVE = 1.25
+"""The axis has room for the curve of a model up to this times the highest rate."""
 
 
 def applies(result: RunResult) -> bool:
@@ -102,14 +104,16 @@ def _loads(axes: Axes, across: Scale, found: SweepResult, *, labelled: bool) -> 
 def _throughput(axes: Axes, found: SweepResult, theme: Theme) -> None:
     ends = [end for point in found.points for end in (point.completed_per_s.value, point.completed_per_s.high)]
     ends += [one.completed_per_s for one in _shown(found)]
+    highest = max((end for end in ends if end is not None), default=0.0)
+    curves = [(fit, *_curve(found, fit)) for fit in found.fits]
+    ends += [min(max(ys), ABOVE * highest) for _, _, ys in curves]
     scale_for(ends, log=False).apply(axes.yaxis, 5)
     limit = axes.get_ylim()
     _predicted(axes, found, lambda one: one.completed_per_s, theme.blue)
     if _has_goodput(found):
         _series(axes, found.points, lambda point: point.goodput_per_s, theme.sky, "s")
     _series(axes, found.points, lambda point: point.completed_per_s, theme.blue, "o")
-    for fit in found.fits:
-        xs, ys = _curve(found, fit)
+    for fit, xs, ys in curves:
         chosen = fit.model == found.model
         color = theme.ink if chosen else theme.grey
         axes.plot(xs, ys, color=color, lw=1.0, ls=(0, (4, 2)) if chosen else (0, (1, 2)), zorder=1)

@@ -74,6 +74,14 @@ def test_no_peak_is_claimed_beyond_the_highest_level() -> None:
     assert "no peak within the measured range" in findings(found)[0]
 
 
+def test_no_peak_is_claimed_where_the_rates_do_not_fall() -> None:
+    """A language model with 16 slots: the law is the better of two models, and its peak is none of the server's."""
+    rates = {1.0: 3.7, 2.0: 7.09, 4.0: 13.0, 8.0: 22.4, 16.0: 35.2, 32.0: 35.3, 64.0: 35.2}
+    found = judged(curve(rates, spread=0.003))
+    assert (found.model, found.peak, found.knee) == ("usl", None, 16)
+    assert "no peak within the measured range" in findings(found)[0]
+
+
 def test_a_line_has_no_limit() -> None:
     """The last level is 4 % low, by chance."""
     found = judged(curve({level: 10 * level * (0.96 if level == 64 else 1.0) for level in LEVELS}, spread=0.04))

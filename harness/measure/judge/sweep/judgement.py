@@ -6,7 +6,7 @@ Rules of this file
      A level at which more requests fail than at the lowest one is never the knee, because its rate counts for nothing.
   2. A model is chosen by AICc with a margin, and only if its residuals are below 10 %. A steep fall that no model
      explains is a cliff: the models then describe the levels below it.
-  3. No peak is reported outside the measured range.
+  3. No peak is reported outside the measured range, nor where the rates beyond it did not fall by more than the noise.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def judge(
         knee=knee,
         edge=edge(plan.by, [one.level for one in kept], knee),
         cliff=cliff,
-        peak=_peak(model, fitted, sound),
+        peak=_peak(model, fitted, sound, noise),
         model=model,
         fits=fitted,
         slo=slo,
@@ -202,10 +202,14 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _peak(model: str | None, found: Sequence[ModelFit], kept: Sequence[SweepPoint]) -> Estimate | None:
-    """The USL's peak, if that is the model and the peak lies within the measured range."""
+def _peak(model: str | None, found: Sequence[ModelFit], kept: Sequence[SweepPoint], noise: float) -> Estimate | None:
+    """The USL's peak, if that is the model, the peak lies within the measured range, and the rates fall after it.
+
+    The law fitted to a flat curve has a peak, too.
+    """
     fitted = next((one for one in found if one.model == model == "usl"), None)
     peak = None if fitted is None else fitted.parameters["peak"]
     if peak is None or peak.value is None or not kept[0].level <= peak.value <= kept[-1].level:
         return None
-    return peak
+    rates = [one.completed_per_s.value or 0.0 for one in kept]
+    return peak if rates[-1] < (1 - noise) * max(rates) else None
