@@ -117,9 +117,14 @@ def breakable(name: str) -> Markup:
 
 
 def figure(cell: str) -> str:
-    """A figure that breaks only before its interval or between two figures: a value and its unit stay together."""
+    """A figure that breaks only before and within its interval, or between two: a value and its unit stay together."""
     joined = cell.replace(" ", NO_BREAK)
-    for before, after in ((f"{NO_BREAK}±", " ±"), (f"{NO_BREAK}(", " ("), (f",{NO_BREAK}", ", ")):
+    for before, after in (
+        (f"{NO_BREAK}±", " ±"),
+        (f"{NO_BREAK}(", " ("),
+        (f",{NO_BREAK}", ", "),
+        (f"{NO_BREAK}to{NO_BREAK}", f"{NO_BREAK}to "),
+    ):
         joined = joined.replace(before, after)
     return joined
 

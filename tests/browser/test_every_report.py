@@ -43,16 +43,26 @@ const cut = frame => {
     const hint = one.previousElementSibling;
     return !hint || !hint.classList.contains('hint') || getComputedStyle(hint).display === 'none';
   });
+  const cells = [...doc.querySelectorAll('th,td:not(:first-child)')].filter(
+    one => !one.matches('.words td:last-child'));
+  const words = one => [...one.childNodes].filter(node => node.nodeType === 3).flatMap(node =>
+    [...node.data.matchAll(/[\\w.]{2,}/g)].map(found => {
+      const range = doc.createRange();
+      range.setStart(node, found.index);
+      range.setEnd(node, found.index + found[0].length);
+      return [found[0], range.getClientRects().length];
+    }));
+  const torn = cells.flatMap(words).filter(([, lines]) => lines > 1).map(([word]) => word);
   const headline = doc.querySelector('h1').getBoundingClientRect();
   return {scroll: doc.documentElement.scrollWidth, cut: parts.filter(beyond).map(one => one.tagName),
-    silent: silent.map(one => one.getAttribute('aria-label')), h1: headline.height, top: headline.top};
+    silent: silent.map(one => one.getAttribute('aria-label')), torn: torn, h1: headline.height, top: headline.top};
 };
 onload = () => { document.title = JSON.stringify([...document.querySelectorAll('iframe')].map(cut)); };
 """
 BROKEN = (
     "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; style-src 'unsafe-inline'\">"
     "<h1>One</h1><p style='width: 3000px'>wide</p><div class=scroll style='overflow-x: auto'><p style='width: 3000px'>x"
-    "</p></div><script>1</script>"
+    "</p></div><table><tr><th style='width: 1px; overflow-wrap: anywhere'>makespan</th></tr></table><script>1</script>"
 )
 
 
@@ -156,6 +166,8 @@ def test_nothing_is_cut_and_the_console_is_silent(kind: str, seen: tuple[dict[tu
         assert page["h1"] < 300
         # A part that scrolls sideways on a phone says so; at a desk none does.
         assert page["silent"] == []
+        # A column is as wide as its longest word: no letters below each other.
+        assert page["torn"] == []
     assert not [line for line in log.splitlines() if "CONSOLE" in line and f"{kind}.html" in line]
 
 
@@ -166,4 +178,5 @@ def test_the_check_sees_a_page_that_is_cut_and_one_that_logs(seen: tuple[dict[tu
     assert page["scroll"] > 390
     assert page["cut"] == ["P"]
     assert page["silent"] == [None]
+    assert page["torn"] == ["makespan"]
     assert any("CONSOLE" in line and "broken.html" in line for line in log.splitlines())
