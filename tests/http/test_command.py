@@ -102,9 +102,11 @@ def test_a_stop_gives_a_partial_result(number: int, tmp_path: Path) -> None:
     if number == signal.SIGHUP:
         child.send_signal(number)  # a terminal and its shell both send it
     text = child.communicate(timeout=60)[0]
-    assert child.returncode == 5, text
     result = result_of(tmp_path / "run")
-    assert result["verdict"]["status"] == "inconclusive"
+    # On a machine that starved the client, too, the measurement is invalid.
+    starved = BUSY & {reason["code"] for reason in result["verdict"]["reasons"]}
+    ends = {(5, "inconclusive"), *([(4, "invalid")] if starved else [])}
+    assert (child.returncode, result["verdict"]["status"]) in ends, text
     case = result["cases"][0]
     assert case["partial"]
     assert 0 < case["counts"]["ok"] < 5000
