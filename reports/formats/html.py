@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,7 @@ def templates() -> Environment:
     environment.filters["plain"] = labels.printable
     environment.filters["breakable"] = breakable
     environment.filters["figure"] = figure
+    environment.filters["commands"] = commands
     return environment
 
 
@@ -114,6 +116,14 @@ def breakable(name: str) -> Markup:
     for mark in (":", ",", "+"):
         text = text.replace(mark, mark + break_)
     return text
+
+
+def commands(text: str) -> Markup:
+    """A sentence, escaped, in which what stands between backticks, as in Markdown, is shown as code."""
+    from markupsafe import Markup, escape
+
+    escaped = str(escape(labels.printable(text)))
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escaped))  # noqa: S704 - escaped above
 
 
 def figure(cell: str) -> str:

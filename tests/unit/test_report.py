@@ -429,3 +429,19 @@ def test_a_simulated_server_is_said_to_be_simulated_once() -> None:
     assert markdown.render(result).lower().count("in virtual time") == 1
     bare = msgspec.structs.replace(case, target=msgspec.structs.replace(target, note="simulated in virtual time"))
     assert target_notes(msgspec.structs.replace(result, cases=[bare])) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Run `paceline self-test` again.", "Run <code>paceline self-test</code> again."),
+        ("`a` and `b`", "<code>a</code> and <code>b</code>"),
+        ("one ` alone <b>", "one ` alone &lt;b&gt;"),
+        ("<b>`<i>`</b>", "&lt;b&gt;<code>&lt;i&gt;</code>&lt;/b&gt;"),
+        ("``", "``"),
+    ],
+)
+def test_a_command_in_a_sentence_is_shown_as_code_and_nothing_is_left_unescaped(text: str, shown: str) -> None:
+    from reports.formats.html import commands
+
+    assert str(commands(text)) == shown
