@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from harness.client.transport.timeouts import Timeouts
+from harness.client.transport.attempt import Timeouts
 from tests.virtual_time import virtually
 
 

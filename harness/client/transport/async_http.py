@@ -112,7 +112,7 @@ class HttpTransport(AttemptSend):
             # aiohttp would send the headers of a session to the proxy as well, and with them the server's key.
             headers=None if proxy is not None else self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
-            # The time-out of the whole exchange is in harness.client.transport.timeouts.
+            # The time-out of the whole exchange is in harness.client.transport.attempt.
             timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout_s, sock_connect=None),
             trace_configs=[] if self._first_byte_timeout_s is None else [first_byte_trace(self._first_byte_timeout_s)],
             auto_decompress=False,
