@@ -19,7 +19,8 @@ from typing import Protocol
 
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.gate.shared import SharedGate
-from harness.client.types import Item, Result, Send, request_for, result_of
+from harness.client.task_calls import request_for, result_of
+from harness.client.types import Item, Result, Send
 from harness.strategies._outbox import Outbox
 
 

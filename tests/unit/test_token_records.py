@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.client.answers import Usage, usage_of
-from harness.client.transport.task_answers import plain_answers_of
+from harness.client.task_calls import plain_answers_of
 from harness.client.types import Item, Outcome, Request
 from harness.measure.record import token_rows
 from harness.measure.record.rows_file import FIRST_IS_COUNTED, GAPS, TOKENS_ARE_EVENTS, End, read

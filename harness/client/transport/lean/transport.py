@@ -21,6 +21,7 @@ from typing import Self
 
 from harness.client.cancellation import attach
 from harness.client.errors import BadResponse, SettingError
+from harness.client.task_calls import answers_of, checked_answers, plain_answers_of, stopped
 from harness.client.transport.attempt import AttemptSend, fail, timed_out
 from harness.client.transport.connection_errors import connection_fault
 from harness.client.transport.lean.body import EventBody, refused_text
@@ -33,7 +34,6 @@ from harness.client.transport.lean.pool import Pool
 from harness.client.transport.origin import KEEPALIVE_S, origin_of
 from harness.client.transport.outcomes import END_WAIT_S, refuse
 from harness.client.transport.request_message import RequestMessage
-from harness.client.transport.task_answers import answers_of, checked_answers, plain_answers_of, stopped
 from harness.client.transport.time_bounds import check_bounds, no_connection
 from harness.client.transport.tls import Tls
 from harness.client.types import Attempt, Outcome, Request, Response
