@@ -17,7 +17,7 @@ from harness.client.protocols import BatchedTask, provides
 from harness.client.task_calls import result_of
 from harness.client.types import Item, Layers, Outcome, Request, Response, Result, Send, Task, no_layers
 from harness.strategies._batch_size import BatchSize
-from harness.strategies._outbox import Outbox
+from harness.strategies._workers import Outbox
 
 _TOO_MUCH = frozenset({Outcome.rejected, Outcome.timed_out, Outcome.server_error})
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from harness.client.task_calls import request_for, result_of
 from harness.client.types import Item, Layers, Result, Send, no_layers
-from harness.strategies._outbox import Outbox
+from harness.strategies._workers import Outbox
 
 
 @dataclass(frozen=True)
