@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable
-from typing import Any, ClassVar, Self
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from harness.base import units
 from harness.base.clock import Clock, clock
@@ -22,6 +22,7 @@ from harness.client.redaction import excerpt
 from harness.client.types import Outcome, Request, Response
 
 ERROR_CHARACTERS = 300
+T = TypeVar("T")
 
 
 def fail(response: Response, outcome: Outcome, error: str, now: float) -> None:
@@ -42,8 +43,61 @@ def timed_out(response: Response, sent: float, now: float) -> None:
     fail(response, Outcome.timed_out, f"no complete answer within {units.seconds(now - sent)}", now)
 
 
+class Expiry(Generic[T]):
+    """Ends what takes too long; use it within a running loop.
+
+    Args:
+        timeout_s: Seconds from the beginning to the end, the same for all.
+        expire: Called with one that took too long.
+    """
+
+    __slots__ = ("_expire", "_loop", "_timeout_s", "timer", "watched")
+
+    def __init__(self, timeout_s: float, expire: Callable[[T], None]) -> None:
+        self._timeout_s = timeout_s
+        self._expire = expire
+        self._loop = asyncio.get_running_loop()
+        # With the instants at which they began, in this order.
+        self.watched: dict[T, float] = {}
+        # None: nothing is watched.
+        self.timer: asyncio.TimerHandle | None = None
+
+    def watch(self, one: T, now: float) -> None:
+        """One begins."""
+        self.watched[one] = now
+        if self.timer is None:
+            self.start()
+
+    def start(self) -> None:
+        """Start the timer."""
+        self._arm(self._timeout_s)
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def _arm(self, delay_s: float) -> None:
+        self.timer = self._loop.call_later(delay_s, self._ring)
+
+    def _ring(self) -> None:
+        """Expire those that are due (to the loop's millisecond), then set the timer for the oldest that remains."""
+        self.timer = None
+        late = self._loop.time() + 0.001 - self._timeout_s
+        due = []
+        for one, began in self.watched.items():
+            if began > late:
+                self._arm(began - late)
+                break
+            due.append(one)
+        for one in due:
+            del self.watched[one]
+            self._expire(one)
+
+
 class Watch:
-    """One request under watch."""
+    """A task under watch."""
 
     __slots__ = ("expired", "task", "when")
 
@@ -63,47 +117,27 @@ class Watch:
         self.task.cancel()
 
 
-class Timeouts:
-    """Watches requests with a time-out of `timeout_s` seconds each; use within a running loop."""
+class Timeouts(Expiry[Watch]):
+    """Cancels tasks whose requests take too long."""
+
+    __slots__ = ()
 
     def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-        self._loop = asyncio.get_running_loop()
-        self._watched: dict[Watch, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        super().__init__(timeout_s, Watch.expire)
 
     def begin(self, now: float) -> Watch:
         """Watch the current task from now on."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - transports are only called from tasks
         watch = Watch(task, now + self._timeout_s)
-        self._watched[watch] = None
-        if self._timer is None:
-            self._arm(self._timeout_s)
+        self.watched[watch] = now
+        if self.timer is None:
+            self.start()
         return watch
 
     def end(self, watch: Watch) -> None:
         """The exchange is over."""
-        del self._watched[watch]
-
-    def _arm(self, delay_s: float) -> None:
-        self._timer = self._loop.call_later(delay_s, self._ring)
-
-    def _ring(self) -> None:
-        """Expire due requests (to the loop's millisecond), then set the timer for the oldest that remains."""
-        self._timer = None
-        now = self._loop.time() + 0.001
-        for watch in self._watched:
-            if watch.when > now:
-                self._arm(watch.when - now)
-                return
-            watch.expire()
-
-    def close(self) -> None:
-        """Stop the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.watched.pop(watch, None)
 
 
 class AttemptSend:
