@@ -11,7 +11,6 @@ from harness.measure.reduce.request_table import COLUMNS, Block
 from reports.formats.csv import cell
 from reports.formats.parquet import pyarrow_modules
 
-FORMATS = ("parquet", "csv")
 GROUP_ROWS = 64 * 1024
 """Rows in a row group of Parquet: these are held in memory."""
 

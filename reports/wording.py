@@ -45,11 +45,6 @@ def percentiles_words(spread: Distribution, names: tuple[str, ...] = ("p50", "p9
     return ", ".join(f"{name.replace('_', '.')} {labels.percentile(spread, name)}" for name in names)
 
 
-def is_partial(result: RunResult) -> bool:
-    """Whether any case ended before its load did."""
-    return any(case.partial for case in result.cases)
-
-
 def partial_words(result: RunResult) -> str:
     """A sentence that lists the partial cases; empty if there are none."""
     names = zip(labels.case_labels(result.cases), result.cases, strict=True)

@@ -145,11 +145,16 @@ def _unit(declared: Option) -> str | None:
 def filled(cls: type[T], values: Mapping[str, Any], **more: Any) -> T:
     """A dataclass from the values of its options by field name; None means the default. `more` are further fields.
 
-    Raises what the dataclass raises for a value that it refuses.
+    A field that is itself a dataclass, and has its defaults, is filled in the same way. Raises what a dataclass raises
+    for a value that it refuses.
     """
     given = {}
     for declared in options(cls):
         value = values.get(declared.field)
         if value is not None:
             given[declared.field] = tuple(value) if declared.many else value
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type] # T is a dataclass
+        part = field.default_factory
+        if field.name not in more and isinstance(part, type) and dataclasses.is_dataclass(part):
+            given[field.name] = filled(part, values)
     return cls(**{**given, **more})

@@ -10,7 +10,7 @@ import msgspec
 
 from harness import plugins
 from harness.client.errors import ItemError, UsageError
-from harness.client.items import PRIORITY_FIELD, data_of, priority_of
+from harness.client.task_calls import PRIORITY_FIELD, data_of, priority_of
 from harness.client.tasks.http import Http
 from harness.client.types import Item, Outcome, Result, Task
 from harness.load.folder import BadRowError, Place

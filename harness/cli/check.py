@@ -42,13 +42,9 @@ def command(as_json: bool, **options: Any) -> int:
     paceline check --target http://127.0.0.1:8000
     paceline check --target https://models.internal --http score.toml --input pairs.csv --map a=question1,b=question2
     """
-    from harness.client.input_settings import InputSettings
-    from harness.client.prompt_settings import PromptSettings
-    from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.check import CheckSettings, check
 
-    parts = {"reading": InputSettings, "prompts": PromptSettings, "connection": ConnectionSettings}
-    checked = check(filled(CheckSettings, options, **{name: filled(of, options) for name, of in parts.items()}))
+    checked = check(filled(CheckSettings, options))
     if as_json:
         import msgspec
 

@@ -39,11 +39,10 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     from harness.cli.progress import numbered
     from harness.cli.signals import stopped_as_by_ctrl_c
     from harness.cli.streams import check_json_output
-    from harness.client.transport.connection_settings import ConnectionSettings
     from harness.fitting.fitter import FitSettings, NotFitted, fit_server
 
     check_json_output(as_json)
-    wanted = filled(FitSettings, options, connection=filled(ConnectionSettings, options))
+    wanted = filled(FitSettings, options)
     say = numbered("fit", quiet)
     try:
         with stopped_as_by_ctrl_c():

@@ -147,14 +147,9 @@ def settings_of(
 ) -> Any:
     """The settings of the run that the options describe. Raises UsageError."""
     from harness.client import stack
-    from harness.client.input_settings import InputSettings
     from harness.client.layer_settings import LayerSettings
-    from harness.client.prompt_settings import PromptSettings
-    from harness.client.trace_settings import TraceSettings
     from harness.client.transport.choice import AIOHTTP, chosen, note_of
-    from harness.client.transport.connection_settings import ConnectionSettings
     from harness.experiment.settings import RunSettings
-    from harness.load.sessions.session_settings import SessionSettings
 
     _check_one_server()
     given, default, proxy = options.get("transport"), transport or AIOHTTP, bool(options.get("proxy"))
@@ -164,11 +159,6 @@ def settings_of(
         {**options, "strategies": options["strategies"] or default_strategies, "transport": name},
         scenario=scenario,
         layers=filled(LayerSettings, options, named=stack.parse(options["layer"])),
-        connection=filled(ConnectionSettings, options),
-        reading=filled(InputSettings, options),
-        prompts=filled(PromptSettings, options),
-        trace=filled(TraceSettings, options),
-        sessions=filled(SessionSettings, options),
         simulated=options.get("simulated", False),
         notes=note_of(given, default, has_proxy=proxy),
         command="paceline " + quoted(sys.argv[1:]),

@@ -122,9 +122,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> int:
 def _settings(options: dict[str, Any]) -> ProcessSettings:
     from harness.bulk import ProcessSettings
     from harness.client import stack
-    from harness.client.input_settings import InputSettings
     from harness.client.layer_settings import LayerSettings
-    from harness.client.transport.connection_settings import ConnectionSettings
 
     layers = [*options["layer"], *([f"cache:path={options['cache']}"] if options["cache"] else [])]
     return filled(
@@ -133,8 +131,6 @@ def _settings(options: dict[str, Any]) -> ProcessSettings:
         input=options["inputs"][0],
         more_inputs=options["inputs"][1:],
         layers=filled(LayerSettings, options, named=stack.parse(layers)),
-        connection=filled(ConnectionSettings, options),
-        reading=filled(InputSettings, options),
     )
 
 

@@ -43,11 +43,10 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     from harness.cli.progress import numbered
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
     from harness.cli.streams import check_json_output
-    from harness.client.transport.connection_settings import ConnectionSettings
     from harness.fitting.verifier import NotVerified, VerifySettings, verify
 
     check_json_output(as_json)
-    wanted = filled(VerifySettings, options, connection=filled(ConnectionSettings, options))
+    wanted = filled(VerifySettings, options)
     say = numbered("verify", quiet)
     try:
         with stopped_as_by_ctrl_c():

@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 
 from harness.client._lazy import lazy_names
 
-# Loaded at once, because a later import of the module `items` would replace the function of the same name.
-from harness.client.items import items as items
-
 if TYPE_CHECKING:  # isort: off
     # Transports
     from harness.client.transport.async_http import HttpTransport as HttpTransport
@@ -25,7 +22,10 @@ if TYPE_CHECKING:  # isort: off
     from harness.client.types import Item as Item, Request as Request, Response as Response, Result as Result
     from harness.client.types import Attempt as Attempt, Outcome as Outcome, Sample as Sample, Signal as Signal
     from harness.client.types import Send as Send, Task as Task, Limit as Limit, Strategy as Strategy
-    from harness.client.types import no_layers as no_layers, request_for as request_for, result_of as result_of
+    from harness.client.types import no_layers as no_layers
+
+    # From rows to items and requests, from responses to results
+    from harness.client.task_calls import items as items, request_for as request_for, result_of as result_of
 
     # Errors
     from harness.client.errors import PacelineError as PacelineError, UsageError as UsageError

@@ -38,13 +38,11 @@ class Cause(enum.StrEnum):
     doubling_ended = "doubling_ended", Family.fewer, "doubling adds no more throughput"
     # Changes of latency that `knee` sees at rest.
     slower = "slower", Family.fewer, "latency rose"
-    faster = "faster", Family.probe, "latency fell"
     # What the server reports to `knee`.
     queue_reported = "queue_reported", Family.fewer, "the server reports a queue"
     no_queue_reported = "no_queue_reported", Family.more, "the server reports no queue"
     # Probes of `knee`: at fewer and at more attempts in flight.
     probe_fewer = "probe_fewer", Family.probe, "probe: are fewer enough?"
-    probe_others = "probe_others", Family.probe, "probe: do other clients add latency?"
     fewer_suffice = "fewer_suffice", Family.fewer, "fewer are enough"
     probe_ended = "probe_ended", Family.probe, "the probe ended"
     probe_more = "probe_more", Family.probe, "probe: do more add throughput?"

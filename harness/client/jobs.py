@@ -23,10 +23,10 @@ from harness.base.clock import clock
 from harness.client.checks import between, positive
 from harness.client.errors import BadResponse
 from harness.client.redaction import excerpt
+from harness.client.task_calls import plain_answers_of
 from harness.client.tasks._decode import decode
 from harness.client.transport.outcomes import outcome_of_status
 from harness.client.transport.retry_after import retry_after_s
-from harness.client.transport.task_answers import plain_answers_of
 from harness.client.types import Outcome, Request, Response, Send
 
 PATH = "/v1/jobs"

@@ -256,24 +256,3 @@ class Task(Protocol):
     def synthetic(self, words: Callable[[int], str], length: int, /) -> Any:
         """Data of about `length` tokens; `words(n)` gives n seeded words."""
         ...
-
-
-def request_for(item: Item) -> Request:
-    """The request for a single item.
-
-    Args:
-        item: Item whose task makes the request.
-    """
-    return item.task.request((item,))
-
-
-def result_of(item: Item, response: Response, position: int = 0) -> Result:
-    """Pair an item with its share of a response.
-
-    Args:
-        item: One of the items of the request.
-        response: Response to the request.
-        position: Place of the item in the request, from 0. Default 0.
-    """
-    answer = response.answers[position] if response.outcome is Outcome.ok else None
-    return Result(item, response, answer)

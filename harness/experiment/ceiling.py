@@ -20,8 +20,8 @@ from harness.experiment import target as targets
 from harness.experiment.child_process import play
 from harness.experiment.spec import CaseSpec
 from harness.load.schedule import BACKLOG
+from harness.measure.record.files import slug
 from harness.measure.record.plan import Transport, transport_name
-from harness.measure.record.recorder import slug
 from harness.measure.record.rows_file import read
 from harness.measure.result import Named
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -230,14 +231,19 @@ def lines_of(path: Path, encoding: str | None = None) -> Iterator[bytes | LongLi
 
 def split(pieces: Iterable[bytes], splitter: Splitter) -> Iterator[bytes | LongLine]:
     """The rows of a text in pieces."""
+    return chain.from_iterable(_split(pieces, splitter))
+
+
+def _split(pieces: Iterable[bytes], splitter: Splitter) -> Iterator[list[bytes | LongLine]]:
+    """The rows that each piece completes, together: a step of this generator for each row would slow the reading."""
     first = True
     for piece in pieces:
         rows = splitter.feed(piece)
         if first and rows:
             rows[0], first = _unmarked(rows[0]), False
-        yield from rows
-    for row in splitter.close():
-        yield _unmarked(row) if first else row
+        yield rows
+    rows = splitter.close()
+    yield [_unmarked(rows[0]), *rows[1:]] if first and rows else rows
 
 
 def _unmarked(row: bytes | LongLine) -> bytes | LongLine:

@@ -11,7 +11,6 @@ from harness.measure.diff_result import Changed
 
 RUN_LIST_VERSION = 1
 Kind = Literal["run", "sweep", "capacity", "gate"]
-KINDS: tuple[Kind, ...] = ("run", "sweep", "capacity", "gate")
 
 
 class Measured(msgspec.Struct, frozen=True):

@@ -1,11 +1,13 @@
-"""Producer -> bounded queue -> workers -> collector: the machinery behind every strategy with bounded concurrency.
+"""Producer -> bounded queue -> workers -> outbox: the machinery behind every strategy with bounded concurrency.
+
+The outbox alone also serves the other strategies whose requests are tasks.
 
 Rules of this file
   1. An item is taken from the queue only when a slot of the gate is free, so urgent items can overtake till then.
   2. While an item is queued, at least one worker is available for it: idle, about to read the queue, or waiting for a
      vacancy. So there are as many workers as slots and one spare, which at once takes the slot of a request that sleeps
      between two attempts. Further workers are started only to replace workers whose requests sleep.
-  3. Sleeping requests are bounded too: at most `outstanding(limit)` items are between the queue and the collector.
+  3. Sleeping requests are bounded too: at most `outstanding(limit)` items are between the queue and the outbox.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from itertools import count
 from typing import Protocol
 
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.gate.shared import SharedGate
-from harness.client.types import Item, Result, Send, request_for, result_of
-from harness.strategies._outbox import Outbox
+from harness.client.task_calls import request_for, result_of
+from harness.client.types import Item, Result, Send
 
 
 def outstanding(limit: int) -> int:
@@ -60,6 +62,45 @@ class _ByPriority:
 
     def pop(self) -> Item:
         return heapq.heappop(self._heap)[2]
+
+
+class Outbox:
+    """An unbounded channel with one reader; its size is bounded by the requests in flight of its writers."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Result] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self._closed = False
+        self._error: BaseException | None = None
+
+    def put(self, result: Result) -> None:
+        """Hand a result over; never waits."""
+        self.waiting.append(result)
+        self._notify()
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the channel; the first error given is raised in the reader after the last result."""
+        self._closed = True
+        self._error = self._error or error
+        self._notify()
+
+    def _notify(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def more(self) -> bool:
+        """Wait until `waiting` is not empty; False at the end. Raises the error that closed the channel."""
+        if not self.waiting and not self._closed:
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        if not self.waiting and self._closed and self._error is not None:
+            raise self._error
+        return not self._closed or bool(self.waiting)
+
+    async def __aiter__(self) -> AsyncIterator[Result]:
+        while await self.more():
+            while self.waiting:
+                yield self.waiting.popleft()
 
 
 class Workers:

@@ -14,9 +14,10 @@ from harness.client.errors import SettingError
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.limits.fixed import Fixed
 from harness.client.protocols import BatchedTask, provides
-from harness.client.types import Item, Layers, Outcome, Request, Response, Result, Send, Task, no_layers, result_of
+from harness.client.task_calls import result_of
+from harness.client.types import Item, Layers, Outcome, Request, Response, Result, Send, Task, no_layers
 from harness.strategies._batch_size import BatchSize
-from harness.strategies._outbox import Outbox
+from harness.strategies._workers import Outbox
 
 _TOO_MUCH = frozenset({Outcome.rejected, Outcome.timed_out, Outcome.server_error})
 

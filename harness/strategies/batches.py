@@ -11,7 +11,8 @@ from typing import ClassVar
 from harness.client.checks import between
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.limits.fixed import Fixed
-from harness.client.types import Item, Layers, Result, Send, no_layers, request_for, result_of
+from harness.client.task_calls import request_for, result_of
+from harness.client.types import Item, Layers, Result, Send, no_layers
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.client.types import Item, Layers, Result, Send, no_layers, request_for, result_of
+from harness.client.task_calls import request_for, result_of
+from harness.client.types import Item, Layers, Result, Send, no_layers
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.client.types import Item, Layers, Result, Send, no_layers, request_for, result_of
-from harness.strategies._outbox import Outbox
+from harness.client.task_calls import request_for, result_of
+from harness.client.types import Item, Layers, Result, Send, no_layers
+from harness.strategies._workers import Outbox
 
 
 @dataclass(frozen=True)

@@ -38,12 +38,9 @@ def add_arguments(parser: Any, **_: Any) -> None:
     add_options(group, RunSettings, only=FIELDS)
     add_options(group, SessionSettings)
     add_options(group, LayerSettings, only=("retries", "timeout_s"), flags={"timeout_s": "--request-timeout"})
-    # How a file is read belongs to the command line, as the file does.
-    add_options(_Hidden(group), InputSettings)
-    add_options(_Hidden(group), PromptSettings)
-    add_options(_Hidden(group), TraceSettings)
-    # Not in the web UI: a header may hold a secret. `--header` and TLS are the same for all workers.
-    add_options(_Hidden(group), ConnectionSettings)
+    # Not in the web UI: how a file is read belongs to the command line, as the file does, and a header may hold a
+    # secret. `--header` and TLS are the same for all workers.
+    add_options(_Hidden(group), InputSettings, PromptSettings, TraceSettings, ConnectionSettings)
     # A text: Locust hands the options on to its workers as plain values.
     group.add_argument("--out", default=None, help="Run directory [default: runs/<time>-<scenario>].")
 
@@ -102,12 +99,6 @@ def settings_from(options: Namespace, scenario: type[Description], target: str |
         scenario=scenario.__name__.lower(),
         target=target,
         users=options.num_users or 1,
-        sessions=filled(SessionSettings, values),
-        layers=filled(LayerSettings, values),
-        reading=filled(InputSettings, values),
-        prompts=filled(PromptSettings, values),
-        trace=filled(TraceSettings, values),
-        connection=filled(ConnectionSettings, values),
         calibrate=False,
         command="locust " + " ".join(sys.argv[1:]),
         notes=("played by plain Locust: the client's ceiling was not calibrated",),

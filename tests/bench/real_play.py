@@ -16,8 +16,8 @@ from harness.experiment import target
 from harness.experiment.child_process import play
 from harness.experiment.spec import SAMPLE_PAIRS, Trial
 from harness.load.schedule import BACKLOG
+from harness.measure.record.files import slug
 from harness.measure.record.plan import TaskShare
-from harness.measure.record.recorder import slug
 from harness.measure.record.rows_file import read
 from harness.measure.result import Named
 from tests.simulation.limits import product

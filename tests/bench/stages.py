@@ -26,7 +26,8 @@ from harness.base.clock import clock
 from harness.client.gate.concurrency_limit import ConcurrencyLimit
 from harness.client.layer_settings import LayerSettings
 from harness.client.limits.fixed import Fixed
-from harness.client.types import Item, Outcome, Request, Response, Send, Strategy, request_for
+from harness.client.task_calls import request_for
+from harness.client.types import Item, Outcome, Request, Response, Send, Strategy
 from harness.experiment.application import ClientApplication
 from harness.experiment.case_runner import RealPlayer
 from harness.experiment.event_loop import new_event_loop

@@ -11,9 +11,10 @@ import numpy as np
 
 from harness.client.answers import Answers, Usage
 from harness.client.types import Item, Outcome, Request, Response
+from harness.measure.record.files import slug
 from harness.measure.record.health import ProcessSampler
 from harness.measure.record.plan import PLAN_VERSION, Measured, Plan, PlanCase, TaskShare, write_measured, write_plan
-from harness.measure.record.recorder import Recorder, slug
+from harness.measure.record.recorder import Recorder
 from harness.measure.record.rows_file import REQUEST_DTYPE, REQUEST_ROW, End, Header, encode_header
 from harness.measure.reduce.summary import summarize_run
 from harness.measure.result import Named, Target

@@ -13,9 +13,8 @@ import pytest
 
 from harness.bulk import Process, ending
 from harness.client.errors import BadResponse, ItemError
-from harness.client.items import data_of, item_of, priority_of
+from harness.client.task_calls import answers_of, data_of, item_of, plain_answers_of, priority_of
 from harness.client.transport.event_stream import SseSplitter
-from harness.client.transport.task_answers import answers_of, plain_answers_of
 from harness.client.types import Item, Outcome, Request, Response
 from tests.bulk.helpers import Server, go, rows, settings
 

@@ -13,7 +13,8 @@ import pytest
 
 from harness.bulk import Process, ProcessSettings, process, server_watch
 from harness.client.errors import SettingError, UsageError
-from harness.client.types import Outcome, request_for, result_of
+from harness.client.task_calls import request_for, result_of
+from harness.client.types import Outcome
 from tests.bulk.helpers import Server, go, rows, settings, until, write_input
 
 OK, REJECTED, REFUSED, NO = Outcome.ok, Outcome.rejected, Outcome.connection_error, Outcome.client_error

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 REQUESTS = 200
 # Only a request that finds all slots taken waits; how many do is a matter of timing.
 WAITING = {"harness/client/gate/watchers.py"}
+FILES_MAX = 16
 TABLES = {"asyncio": ("Both transports", "Over aiohttp"), "lean": ("Both transports", "Over lean")}
 
 
@@ -55,3 +56,4 @@ def test_the_page_names_each_file_that_a_request_passes(
     often = {Path(file) for (file, _), number in calls.items() if number >= 0.9 * REQUESTS}
     passed = {str(file.relative_to(ROOT)) for file in often if file.is_relative_to(ROOT / "harness")}
     assert passed - WAITING == set.union(*map(listed, TABLES[transport]))
+    assert len(passed - WAITING) <= FILES_MAX

@@ -20,7 +20,8 @@ PLANTED = ("queue", "random", "numpy", "harness", "scenarios", "mock_server", "t
 OWN = """
 from dataclasses import dataclass
 from typing import ClassVar
-from harness.client.types import no_layers, request_for, result_of
+from harness.client.task_calls import request_for, result_of
+from harness.client.types import no_layers
 from harness.load.pacers.constant import Constant
 from scenarios.users import Application
 import beside

@@ -13,8 +13,9 @@ import pytest
 
 from harness.client import HttpTransport
 from harness.client.jobs import JobClient, JobError, JobSend, JobState, Polling
+from harness.client.task_calls import request_for
 from harness.client.tasks.fill_mask import FillMask
-from harness.client.types import Item, Outcome, Request, Response, Send, request_for
+from harness.client.types import Item, Outcome, Request, Response, Send
 from harness.strategies.jobs import Jobs
 from model_server.jobs.embedded import EmbeddedJobs
 from model_server.jobs.job import JobSettings

@@ -117,7 +117,6 @@ def test_a_slower_server_at_the_minimum_is_the_new_baseline() -> None:
     while gate.limit.value > 2:
         gate.window(1.0)
     gate.window(1.0)
-    assert gate.limit.baseline_s == pytest.approx(1.0)  # type: ignore[attr-defined] - an Aimd
     assert gate.window(1.0) > 2
 
 

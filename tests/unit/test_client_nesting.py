@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.client.errors import BadResponse
+from harness.client.task_calls import request_for
 from harness.client.tasks.annotate import Annotate
 from harness.client.tasks.chat import Chat
 from harness.client.tasks.embed import Embed
@@ -12,7 +13,7 @@ from harness.client.tasks.fill_mask import FillMask
 from harness.client.tasks.similarity import Similarity
 from harness.client.tasks.zero_shot import ZeroShot
 from harness.client.transport.event_stream import is_content
-from harness.client.types import Item, Task, request_for
+from harness.client.types import Item, Task
 
 DEEP = b'{"unknown":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 ROW = {"text": "a [MASK] b", "text1": "a", "text2": "b", "labels": ["x", "y"], "prompt": "a"}

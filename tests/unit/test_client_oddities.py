@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from harness import plugins
 from harness.client.errors import BadResponse
+from harness.client.task_calls import answers_of
 from harness.client.tasks.chat import Completion, ToolCall, Usage
 from harness.client.transport.event_stream import SseSplitter, is_content
-from harness.client.transport.task_answers import answers_of
 from harness.client.types import Answers, Item, Outcome, Request, Response, Task
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4}

@@ -14,9 +14,9 @@ from harness import plugins
 from harness.client.answers import Usage, usage_of
 from harness.client.errors import BadResponse, ItemError
 from harness.client.hooks import BadRow, SkippedRows
-from harness.client.items import items
+from harness.client.task_calls import items, request_for
 from harness.client.tasks._decode import TEXT_MAX
-from harness.client.types import Item, Request, Task, request_for
+from harness.client.types import Item, Request, Task
 from harness.load.workloads.synthetic import Synthetic
 
 SPECS = [

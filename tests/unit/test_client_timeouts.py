@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from harness.client.transport.timeouts import Timeouts
+from harness.client.transport.attempt import Timeouts
 from tests.virtual_time import virtually
 
 
@@ -48,10 +48,10 @@ def test_thousands_in_flight_share_one_timer() -> None:
         timeouts = Timeouts(30.0)
         tasks = [asyncio.create_task(exchange(timeouts, 100.0)) for _ in range(1000)]
         await asyncio.sleep(1.0)
-        assert timeouts._timer is not None
-        assert sum(timer is not timeouts._timer for timer in loop._scheduled) == 1000  # type: ignore[attr-defined] # their sleeps
+        assert timeouts.timer is not None
+        assert sum(timer is not timeouts.timer for timer in loop._scheduled) == 1000  # type: ignore[attr-defined] # their sleeps
         assert {what for what, _ in await asyncio.gather(*tasks)} == {"timed out"}
-        assert timeouts._timer is None
+        assert timeouts.timer is None
         assert (await exchange(timeouts, 1.0))[0] == "ok"  # wakes it again
         assert (await exchange(timeouts, 40.0))[0] == "timed out"
 

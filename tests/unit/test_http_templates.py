@@ -14,8 +14,8 @@ from hypothesis import strategies as some
 from harness import plugins
 from harness.client.cache.equality import key_of, singles
 from harness.client.errors import BadResponse, ItemError, SettingError
-from harness.client.items import items
 from harness.client.redaction import redact
+from harness.client.task_calls import items
 from harness.client.tasks.http import Http
 from harness.client.tasks.http.answers import document
 from harness.client.tasks.http.events import LineSplitter

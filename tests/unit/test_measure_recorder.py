@@ -16,7 +16,7 @@ from harness.client.cancellation import attach
 from harness.client.types import Attempt, Outcome, Request, Response
 from harness.measure.record.files import find, paths, slug
 from harness.measure.record.recorder import Recorder
-from harness.measure.record.request_rows import BUFFERED_ROWS
+from harness.measure.record.request_recorder import BUFFERED_ROWS
 from harness.measure.record.rows_file import End, read
 from tests.measure_samples import summarize_case
 from tests.unit.recorded import NEVER, T0, Exchange, end, one_by_one, plan_case, record, recorder, request

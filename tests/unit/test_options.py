@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,21 @@ def test_no_two_options_of_a_server_share_a_name(declared: tuple[type[Any], ...]
     assert len({one.flag for one in every}) == len({one.field for one in every}) == len(every)
 
 
+@dataclass(frozen=True)
+class Whole:
+    """Settings with a part that has options of its own."""
+
+    name: str = option("a", "Name.")
+    part: Some = field(default_factory=Some)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def test_a_part_with_options_is_filled_too() -> None:
+    """From the same values, unless it is given; other fields have their defaults."""
+    assert filled(Whole, {"name": "b", "port": 1}) == Whole("b", Some(port=1))
+    assert filled(Whole, {"port": 1}, part=Some(quick=True)) == Whole(part=Some(quick=True))
+
+
 def test_defaults_and_names_can_be_replaced() -> None:
     """As `paceline serve` does with the port and the profile."""
     parser = argparse.ArgumentParser()
@@ -96,7 +111,7 @@ def test_defaults_and_names_can_be_replaced() -> None:
 
     assert CliRunner().invoke(command, []).output == "2\n"
     assert CliRunner().invoke(command, ["-a", "3"]).output == "3\n"
-    assert {field.name for field in fields(Some)} > {one.field for one in options(Some)}
+    assert {one.name for one in fields(Some)} > {one.field for one in options(Some)}
 
 
 @pytest.mark.parametrize(

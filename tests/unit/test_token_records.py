@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.client.answers import Usage, usage_of
-from harness.client.transport.task_answers import plain_answers_of
+from harness.client.task_calls import plain_answers_of
 from harness.client.types import Item, Outcome, Request
 from harness.measure.record import token_rows
 from harness.measure.record.rows_file import FIRST_IS_COUNTED, GAPS, TOKENS_ARE_EVENTS, End, read
@@ -99,7 +99,7 @@ def test_rows_follow_their_requests_over_flushes_and_through_the_warm_up(
 ) -> None:
     """Small buffers, streams among other requests, and a cut at two seconds."""
     monkeypatch.setattr(token_rows, "BUFFERED_BYTES", 200)
-    monkeypatch.setattr("harness.measure.record.request_rows._BUFFER_BYTES", 4 * 80)
+    monkeypatch.setattr("harness.measure.record.request_recorder._BUFFER_BYTES", 4 * 80)
     exchanges = [
         stream([0.01] * (k % 20), Usage(k, k), sent=k * 0.1) if k % 3 else Exchange(k * 0.1, k * 0.1, k * 0.1 + 0.05)
         for k in range(40)

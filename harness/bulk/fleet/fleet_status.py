@@ -81,11 +81,6 @@ class RunStatus(msgspec.Struct, frozen=True):
     # It is stopped, and was not killed.
     orderly: bool = False
 
-    @property
-    def stragglers(self) -> list[dict[str, Any]]:
-        """Workers that are much slower than the others, or silent."""
-        return [worker for worker in self.workers if worker["straggler"]]
-
 
 def write_snapshot(parts: Parts, snapshot: Snapshot) -> None:
     """Replace the snapshot in one step; a disk that is full does not end the run here."""

@@ -81,11 +81,6 @@ class Aimd:
         """Attempts allowed in flight, now."""
         return self._value
 
-    @property
-    def baseline_s(self) -> float:
-        """The least mean latency of a window; infinite before the first."""
-        return self._baseline_s
-
     def update(self, sample: Sample, /) -> None:
         """Learn from one attempt."""
         if sample.generation < self._changes or sample.signal is Signal.ignored:

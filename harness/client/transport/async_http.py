@@ -26,6 +26,7 @@ from multidict import CIMultiDict, istr
 from yarl import URL
 
 from harness.client.errors import BadResponse, SettingError
+from harness.client.task_calls import answers_of, plain_answers_of, stopped
 from harness.client.transport.answer_reader import HEADERS_MAX, LINE_MAX
 from harness.client.transport.attempt import AttemptSend
 from harness.client.transport.connection_errors import connection_fault
@@ -38,7 +39,6 @@ from harness.client.transport.held_bytes import BODY_MAX, EVENT_COST, Held
 from harness.client.transport.origin import KEEPALIVE_S, origin_of
 from harness.client.transport.outcomes import END_WAIT_S, joined, refuse
 from harness.client.transport.proxy import Proxy
-from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
 from harness.client.transport.time_bounds import LateError, check_bounds, no_connection
 from harness.client.transport.tls import Tls
 from harness.client.types import Attempt, Outcome, Request, Response
@@ -112,7 +112,7 @@ class HttpTransport(AttemptSend):
             # aiohttp would send the headers of a session to the proxy as well, and with them the server's key.
             headers=None if proxy is not None else self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
-            # The time-out of the whole exchange is in harness.client.transport.timeouts.
+            # The time-out of the whole exchange is in harness.client.transport.attempt.
             timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout_s, sock_connect=None),
             trace_configs=[] if self._first_byte_timeout_s is None else [first_byte_trace(self._first_byte_timeout_s)],
             auto_decompress=False,

@@ -25,6 +25,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 from harness.client.checks import between
 from harness.client.errors import BadResponse
+from harness.client.task_calls import answers_of, plain_answers_of, stopped
 from harness.client.transport.answer_reader import AnswerReader
 from harness.client.transport.attempt import fail, timed_out, too_late
 from harness.client.transport.blocking_body import pieces, whole
@@ -37,7 +38,6 @@ from harness.client.transport.origin import KEEPALIVE_S, origin_of
 from harness.client.transport.outcomes import END_WAIT_S, refuse
 from harness.client.transport.proxy import Proxy
 from harness.client.transport.request_message import RequestMessage
-from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
 from harness.client.transport.time_bounds import LateError, check_bounds, no_answer, no_connection
 from harness.client.transport.tls import Tls
 from harness.client.types import Attempt, Outcome, Request, Response

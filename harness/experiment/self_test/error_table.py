@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import plugins
 from harness.experiment.self_test.laws import Injected, constant, lognormal
 from harness.experiment.self_test.playing import compared, embedded, play_once, spec_of, work_s
 from harness.measure.record.plan import Transport
@@ -78,11 +77,6 @@ def _at(level: Level) -> Iterator[Planned]:
     arrivals = Named("constant", {"rate_per_s": rate})
     open_loop = replace(law, strategy="unbounded", load=arrivals, duration_s=level.items / rate)
     yield Planned("unbounded", level, open_loop)
-
-
-def unmeasured() -> list[str]:
-    """Strategies of this installation that the table lacks."""
-    return sorted(set(plugins.names("strategy")) - {cell.name for cell in cells()})
 
 
 def measure(cell: Planned, number: int, ceilings: dict[str, Ceiling], folder: Path) -> Compared:

@@ -17,10 +17,10 @@ from typing import Any, Self
 from multidict import CIMultiDict
 
 from harness.client.errors import BadResponse
+from harness.client.task_calls import answers_of, plain_answers_of, stopped
 from harness.client.tasks.similarity import Similarity
 from harness.client.transport.attempt import AttemptSend
 from harness.client.transport.outcomes import refuse
-from harness.client.transport.task_answers import answers_of, plain_answers_of, stopped
 from harness.client.types import Outcome, Request, Response
 from harness.experiment.simulate.asgi import Broken, Wire
 from model_server.errors import ApiError

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.client.errors import ItemError, UsageError
-from harness.client.items import data_of
+from harness.client.task_calls import data_of
 from harness.client.types import Task
 from harness.load.token_text import Key, TokenText
 from harness.load.traces.played_trace import Played

@@ -10,7 +10,7 @@ import msgspec
 
 from harness.client.errors import ItemError, UsageError
 from harness.client.input_settings import InputSettings
-from harness.client.items import PRIORITY_FIELD, data_of, priority_of
+from harness.client.task_calls import PRIORITY_FIELD, data_of, priority_of
 from harness.client.types import Task
 from harness.load.lines import LINE_MAX, LongLine, count_lines
 from harness.load.mapped_fields import check_fields

@@ -73,7 +73,7 @@ def test_a_run_that_is_alive_shows_its_workers(tmp_path: Path) -> None:
     write_snapshot(Parts(output), snapshot)
     found = status_of(output)
     assert (found.state, found.done, found.eta_s) == ("running", 200, 10.0)
-    assert [worker["worker"] for worker in found.stragglers] == ["w2"]
+    assert [worker["worker"] for worker in found.workers if worker["straggler"]] == ["w2"]
     text = "\n".join(described(found))
     assert "running, 200 of about 1,200 lines (16.7 %)" in text
     assert "100/s, 8 in flight, limit 12, rate limit at 50 % because of refusals, paused for 2 s by the server" in text

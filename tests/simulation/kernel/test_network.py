@@ -80,7 +80,8 @@ def test_a_connection_without_a_network_is_refused() -> None:
 
     async def main() -> None:
         async with HttpTransport("http://127.0.0.1:9") as transport:
-            from harness.client.types import Item, request_for
+            from harness.client.task_calls import request_for
+            from harness.client.types import Item
             from harness.plugins import build
 
             task = build("task", "similarity", {})

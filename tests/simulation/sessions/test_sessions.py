@@ -14,7 +14,8 @@ import pytest
 
 from harness.base.turn_index import index_of, session_of, turn_of
 from harness.client.errors import UsageError
-from harness.client.types import Item, Layers, Outcome, Result, Send, no_layers, request_for, result_of
+from harness.client.task_calls import request_for, result_of
+from harness.client.types import Item, Layers, Outcome, Result, Send, no_layers
 from harness.experiment.cases import cases
 from harness.load.sessions.session_plan import SessionPlan
 from harness.measure.judge.verdict import verdict

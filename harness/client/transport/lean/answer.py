@@ -1,4 +1,4 @@
-"""The answer that is being read on a connection: what the parser reports of it.
+"""The answer that is being read on a connection: what the parser reports of it, and its headers.
 
 Rules of this file
   1. The parser (llhttp) alone decides where an answer ends. What it cannot say, because it has no end of file, is in
@@ -9,6 +9,8 @@ Rules of this file
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.client.errors import BadResponse
@@ -20,12 +22,69 @@ from harness.client.transport.answer_reader import (
     TOO_MANY_INFORMATIONAL,
 )
 from harness.client.transport.encodings import decoder
-from harness.client.transport.lean.answer_headers import AnswerHeaders, head_of
 from harness.client.transport.lean.body import EventBody, WholeBody, refused_text
 
 HEAD_MIN = 12  # bytes of the shortest head; blank lines may come before it
 SWITCHING = 101
 NO_BODY = BODILESS | {SWITCHING}
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+
+
+class AnswerHeaders(Mapping[str, str]):
+    """Names in lower case to values; lookups ignore the case. Of a name that came twice, the first value counts.
+
+    Args:
+        head: The status line and the lines of the headers, which the parser has accepted.
+    """
+
+    __slots__ = ("_head", "_read")
+
+    def __init__(self, head: bytes) -> None:
+        self._head = head
+        self._read: dict[str, str] | None = None
+
+    def _all(self) -> dict[str, str]:
+        found = self._read
+        if found is None:
+            found = self._read = {}
+            for line in self._head.lstrip(b"\r\n").split(b"\n")[1:]:
+                name, _, value = line.partition(b":")
+                if name:
+                    found.setdefault(_text(name).lower(), _text(value))
+        return found
+
+    def __getitem__(self, name: str) -> str:
+        return self._all()[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __repr__(self) -> str:
+        return f"AnswerHeaders({self._all()})"
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape").strip(" \t\r")
+
+
+def head_of(data: bytes, skipped: int) -> bytes:
+    """The lines of the head in these bytes, after so many informational ones. Lines may end with LF alone.
+
+    Blank lines may come before each head: the parser accepts them.
+    """
+    data = data.lstrip(b"\r\n")
+    for _ in range(skipped):
+        found = _BLANK_LINE.search(data)
+        data = data if found is None else data[found.end() :].lstrip(b"\r\n")
+    end = data.find(b"\r\n\r\n")
+    head = data[:end]
+    if end >= 0 and head.find(b"\n\n") < 0 and head.find(b"\n\r\n") < 0:
+        return head
+    found = _BLANK_LINE.search(data)
+    return data if found is None else data[: found.start()]
 
 
 class Answer:
@@ -177,12 +236,9 @@ class Answer:
     def _ends_with_connection(self) -> bool:
         """Whether the end of the connection is the end of the answer, whose head is there."""
         headers = self._response.headers
-        return (
-            bool(self._status)
-            and headers is not None
-            and "content-length" not in headers
-            and ("transfer-encoding" not in headers)
-        )
+        if not self._status or headers is None:
+            return False
+        return "content-length" not in headers and "transfer-encoding" not in headers
 
     def _check_version(self) -> None:
         """Raise BadResponse for a version with other rules; the parser accepts 0.9 and 2.0."""

@@ -21,19 +21,18 @@ from typing import Self
 
 from harness.client.cancellation import attach
 from harness.client.errors import BadResponse, SettingError
-from harness.client.transport.attempt import AttemptSend, fail, timed_out
+from harness.client.task_calls import answers_of, checked_answers, plain_answers_of, stopped
+from harness.client.transport.attempt import AttemptSend, Expiry, fail, timed_out
 from harness.client.transport.connection_errors import connection_fault
 from harness.client.transport.lean.body import EventBody, refused_text
 from harness.client.transport.lean.connection import Connection
 from harness.client.transport.lean.deadlines import Deadlines
 from harness.client.transport.lean.dial import Dial
-from harness.client.transport.lean.expiry import Expiry
 from harness.client.transport.lean.lost import ExpiredError, LostError
 from harness.client.transport.lean.pool import Pool
 from harness.client.transport.origin import KEEPALIVE_S, origin_of
 from harness.client.transport.outcomes import END_WAIT_S, refuse
 from harness.client.transport.request_message import RequestMessage
-from harness.client.transport.task_answers import answers_of, checked_answers, plain_answers_of, stopped
 from harness.client.transport.time_bounds import check_bounds, no_connection
 from harness.client.transport.tls import Tls
 from harness.client.types import Attempt, Outcome, Request, Response
@@ -87,7 +86,7 @@ class LeanTransport(AttemptSend):
         self._message = RequestMessage(origin.path, origin.all_headers)
         self._connections = connections
         self._connect_timeout_s, self._first_byte_timeout_s = connect_timeout_s, first_byte_timeout_s
-        self._first_byte: Expiry | None = None
+        self._first_byte: Expiry[Connection] | None = None
         self._pool: Pool | None = None
         # The same, if the short way is open.
         self._short_way: Pool | None = None
@@ -155,7 +154,7 @@ class LeanTransport(AttemptSend):
         group = self._deadlines.watch(connection, deadline) if deadline < sent + self._timeout_s else None
         watched = expiry.watched
         watched[connection] = sent
-        if not expiry.is_started:
+        if expiry.timer is None:
             expiry.start()
         try:
             await connection.exchange(request, response, self._message.of(request))

@@ -1,4 +1,4 @@
-"""Rows of requests and of their attempts, collected in memory and written frame by frame.
+"""Counts requests, and keeps their rows in memory until they are written frame by frame: all that a request passes.
 
 Rules of this file
   1. Rows are packed into a preallocated buffer, and no object of a request is kept in memory. Each flush writes one
@@ -10,15 +10,20 @@ Rules of this file
 
 from __future__ import annotations
 
+import asyncio
 import math
+import os
+import re
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from harness.client.answers import Answers
-from harness.client.types import Attempt, Item, Outcome, Request, Response
+from harness.base.clock import Clock, clock
+from harness.client.cancellation import partial_of
+from harness.client.transport.open_files import TOO_MANY, advice
+from harness.client.types import Answers, Attempt, Item, Outcome, Request, Response, Send
 from harness.measure.record.rows_file import (
     ATTEMPT_ROW,
     FLAG_CACHED,
@@ -29,6 +34,14 @@ from harness.measure.record.rows_file import (
 )
 from harness.measure.record.rows_writer import RowsWriter
 from harness.measure.record.token_rows import TokenRows
+from harness.measure.record.token_tally import TokenTally
+from harness.measure.reduce.failures import keep_sample
+from harness.measure.result import FailureSample
+
+# Quicker than the attribute of the enumeration.
+_OK = Outcome.ok
+_TOO_MANY_FILES = re.compile("|".join(re.escape(os.strerror(number)) for number in sorted(TOO_MANY)))
+"""The system's error messages, found anywhere in the transport's message."""
 
 BUFFERED_ROWS = 2048
 """Maximum number of rows between two flushes. A full buffer is written immediately."""
@@ -54,38 +67,136 @@ def was_stopped(request: Request, response: Response) -> bool:
     return after is not None and response.outcome is Outcome.cancelled and len(response.chunks) == after
 
 
-class RequestRows:
-    """The buffers of these files. `t0` is the load's zero on the clock `now`, which has no negative instants."""
+class RequestRecorder:
+    """Counts requests and writes their rows. Counters may be read from any thread.
+
+    `t0` is the load's zero on the running loop's clock, which has no negative instants.
+    """
 
     def __init__(
-        self,
-        requests: RowsWriter,
-        attempts: RowsWriter,
-        tokens: TokenRows,
-        t0: float,
-        now: Callable[[], float],
-        on_rows: OnRows | None,
+        self, requests: RowsWriter, attempts: RowsWriter, tokens: TokenRows, t0: float, on_rows: OnRows | None
     ) -> None:
-        self.lost = 0  # rows that could not be written
+        self.done = 0  # items whose request ended, with any outcome
+        self.by_outcome = [0] * len(Outcome)
+        self.stopped = 0  # streams that were ended on purpose
+        self.started = 0  # items whose request was started
+        self.lost_rows = 0  # rows that could not be written
+        self.cancelled_as = Outcome.cancelled  # `unfinished` once the drain at the end is over
+        self.oddities = 0  # deviations in answers that were still valid
+        self.failure_samples: dict[str, FailureSample] = {}  # outcome -> its first failure with a text
+        self.tally: TokenTally | None = None  # of made-up prompts whose lengths are in tokens
+        self._bug: str | None = None
+        # Requests that failed because this process had too many open files, and the most in flight at that time.
+        self._without_file = 0
+        self._flight_then = 0
         self._requests = requests
         self._attempts = attempts
         self._tokens = tokens
         self._flushed = 0  # rows packed before the last flush
         self._t0 = t0
-        self._now = now
+        self._now: Clock | None = None
         self._on_rows = on_rows
         self._buffer = bytearray(_BUFFER_BYTES)
         self._position = _ROW_BYTES
         # Attempts since the last flush, after the head of their frame.
         self._followed = bytearray(ATTEMPT_ROW.size)
 
-    def add(self, request: Request, response: Response, user: int) -> None:
+    @property
+    def ok(self) -> int:
+        """Items answered."""
+        return self.by_outcome[Outcome.ok]
+
+    @property
+    def in_flight(self) -> int:
+        """Items whose request was started and has not ended."""
+        return self.started - self.done
+
+    @property
+    def recorded(self) -> int:
+        """Rows that were written or are still buffered."""
+        return self.done - self.lost_rows
+
+    def _too_many_files(self) -> str | None:
+        failed = self._without_file
+        if not failed:
+            return None
+        return f"{failed} requests found no free file descriptor with {self._flight_then} in flight: {advice()}"
+
+    def layer(self, send: Send, user: int = 0) -> Send:
+        """The outermost layer of client application `user`: records a row per item when a request ends.
+
+        The times of a cancelled request are known only if its CancelledError carries its partial `Response`
+        (`harness.client.cancellation`). Otherwise the request counts as never sent.
+        """
+
+        async def recorded(request: Request, /) -> Response:
+            self.started += len(request.items)
+            try:
+                response = await send(request)
+            except asyncio.CancelledError as cancelled:
+                self._cut(request, partial_of(cancelled), user)
+                raise
+            except BaseException as error:
+                self._bug = self._bug or f"a layer raised {type(error).__name__}: {error}"
+                self._append(request, Response(Outcome.unfinished, done=self._clock()), user)
+                raise
+            self._append(request, response, user)
+            return response
+
+        return recorded
+
+    def skip(self, item: Item, why: str, user: int = 0) -> None:
+        """Record an item that is never sent because another one failed."""
+        if self._position == _BUFFER_BYTES:
+            self._flush_rows()
+        _pack(self._buffer, self._position, item.index, item.due, item.due, _NEVER, _NEVER, _NEVER, _NEVER, item.due,
+              Outcome.not_sent, FLAG_SKIPPED, 0, 0, user, 0, item.priority)  # fmt: skip
+        self._position += _ROW_BYTES
+        self.started += 1
+        self.done += 1
+        self.by_outcome[Outcome.not_sent] += 1
+        keep_sample(self.failure_samples, Response(Outcome.not_sent, error=why))
+
+    def _clock(self) -> float:
+        self._now = self._now or clock()
+        return self._now()
+
+    def _cut(self, request: Request, partial: Response | None, user: int) -> None:
+        response = partial or Response(self.cancelled_as)
+        response.outcome = self.cancelled_as
+        response.done = self._clock()
+        self._append(request, response, user)
+
+    def _append(self, request: Request, response: Response, user: int) -> None:
+        """Write the rows of a request that ended, and count its items."""
+        self._pack_rows(request, response, user)
+        count, outcome = len(request.items), response.outcome
+        if outcome is not _OK:
+            if was_stopped(request, response):
+                self.stopped += count
+            else:
+                self._failed(response, count)
+        self.done += count
+        self.by_outcome[outcome] += count
+        if self.tally is not None:
+            self.tally.add(request, response)
+        if type(response.answers) is Answers:
+            self.oddities += response.oddities
+
+    def _failed(self, response: Response, count: int) -> None:
+        """Keep the first text of each outcome, and count requests that failed for lack of a file descriptor."""
+        keep_sample(self.failure_samples, response)
+        if response.outcome is Outcome.connection_error and _TOO_MANY_FILES.search(response.error or ""):
+            self._without_file += count
+            self._flight_then = max(self._flight_then, self.in_flight)
+
+    def _pack_rows(self, request: Request, response: Response, user: int) -> None:
         """Pack a row per item. `x >= 0.0` is false for NaN, and cheaper than a call."""
         previous, chunks, cached = response.previous, response.chunks, response.cached_items
         first_sent = sent = response.sent
         first_byte, done = response.first_byte, response.done
         if not done >= 0.0:
-            done = self._now()
+            done = self._clock()
         attempts = len(previous) + (sent >= 0.0)
         if previous:
             first_sent, sent, first_byte = self._with_previous(request, previous, sent, first_byte)
@@ -97,7 +208,7 @@ class RequestRows:
         for item in request.items:
             position = self._position
             if position == _BUFFER_BYTES:
-                self.flush()
+                self._flush_rows()
                 position = _ROW_BYTES
             _pack(self._buffer, position, item.index, item.due, item.fired, first_sent, sent, first_byte,
                   chunks[-1] if chunks else _NEVER, done, response.outcome,
@@ -105,14 +216,6 @@ class RequestRows:
                   response.status, attempts, user, len(chunks), item.priority)  # fmt: skip
             self._position = position + _ROW_BYTES
             attempts = 0
-
-    def skip(self, item: Item, user: int) -> None:
-        """Pack the row of an item that is never sent."""
-        if self._position == _BUFFER_BYTES:
-            self.flush()
-        _pack(self._buffer, self._position, item.index, item.due, item.due, _NEVER, _NEVER, _NEVER, _NEVER, item.due,
-              Outcome.not_sent, FLAG_SKIPPED, 0, 0, user, 0, item.priority)  # fmt: skip
-        self._position += _ROW_BYTES
 
     def _with_previous(
         self, request: Request, previous: Sequence[Attempt], sent: float, first_byte: float
@@ -138,8 +241,7 @@ class RequestRows:
     def _ns(self, instant_s: float) -> int:
         return -1 if math.isnan(instant_s) else round((instant_s - self._t0) * 1e9)
 
-    def flush(self) -> None:
-        """Write the buffered rows to the files. After that, `kill -9` cannot lose them."""
+    def _flush_rows(self) -> None:
         self._flush_attempts()
         self._tokens.flush()
         end, self._position = self._position, _ROW_BYTES
@@ -147,7 +249,7 @@ class RequestRows:
             return
         self._convert(end)
         self._flushed += end // _ROW_BYTES - 1
-        self.lost += end // _ROW_BYTES - 1 - self._requests.append(self._buffer, end)
+        self.lost_rows += end // _ROW_BYTES - 1 - self._requests.append(self._buffer, end)
         if self._on_rows is not None:
             self._on_rows(np.frombuffer(bytes(self._buffer[_ROW_BYTES:end]), dtype=REQUEST_DTYPE))
 

@@ -1,12 +1,18 @@
-"""From rows to items: the first line of an application that uses the client without the harness."""
+"""The calls of a task: from rows to items and requests, and from bodies to answers and results.
+
+A task may be a user's own. So whatever it raises becomes an error of its row, or a bad response.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.client.errors import ItemError
-from harness.client.types import Item, Task
+from harness.client.answers import Answers, Usage, oddities_of, summed, usage_of
+from harness.client.conversation import ConversationTask
+from harness.client.errors import BadResponse, ItemError
+from harness.client.protocols import CountedAnswer, provides
+from harness.client.types import EventSplitter, Item, Outcome, Request, Response, Result, Task
 
 if TYPE_CHECKING:
     from harness.client.hooks import BadRowHook
@@ -101,3 +107,69 @@ async def _each(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[Row]:
     else:
         for row in rows:
             yield row
+
+
+def request_for(item: Item) -> Request:
+    """The request for a single item.
+
+    Args:
+        item: Item whose task makes the request.
+    """
+    return item.task.request((item,))
+
+
+def answers_of(request: Request, splitter: EventSplitter, events: Sequence[bytes]) -> tuple[Any, ...]:
+    """The answers of a finished stream, or of the plain answer that came in its place; raises BadResponse."""
+    if splitter.plain is None:
+        return checked_answers(request, request.task.answer_stream, events)
+    answers = plain_answers_of(request, bytes(splitter.plain))
+    return Answers(answers, 1 + oddities_of(answers), usage_of(answers))
+
+
+def plain_answers_of(request: Request, body: bytes) -> tuple[Any, ...]:
+    """The answers in a body; raises BadResponse."""
+    return checked_answers(request, request.task.answer, body)
+
+
+def stopped(request: Request, response: Response, events: Sequence[bytes]) -> None:
+    """Fill in the response to a stream that the client ended on purpose: the answer as far as it came."""
+    response.outcome = Outcome.cancelled
+    if provides(request.task, ConversationTask):
+        response.answers = (request.task.partial_answer(events),)
+
+
+def checked_answers(request: Request, read: Callable[[Request, Any], tuple[Any, ...]], what: Any) -> tuple[Any, ...]:
+    """The answers that a method of the task reads; an exception of a user-defined task is a bad response."""
+    try:
+        answers = read(request, what)
+        found = len(answers)
+    except BadResponse:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise BadResponse(f"task {request.task.name} cannot read the answer: {why}") from error
+    if request.items and found != len(request.items):  # requests about jobs have no items
+        raise BadResponse(f"task {request.task.name} read {found} answers for {len(request.items)} items")
+    if type(answers) is Answers or not answers or type(answers[0]) is float or not provides(answers[0], CountedAnswer):
+        return answers
+    return Answers(answers, usage=summed(_usage(answer) for answer in answers))
+
+
+def _usage(answer: Any) -> Usage | None:
+    """The counts of an answer of a user-defined task, which may have a form of their own."""
+    counts = answer.usage
+    if counts is None or isinstance(counts, Usage):
+        return counts
+    return Usage(counts.prompt_tokens, counts.completion_tokens)
+
+
+def result_of(item: Item, response: Response, position: int = 0) -> Result:
+    """Pair an item with its share of a response.
+
+    Args:
+        item: One of the items of the request.
+        response: Response to the request.
+        position: Place of the item in the request, from 0. Default 0.
+    """
+    answer = response.answers[position] if response.outcome is Outcome.ok else None
+    return Result(item, response, answer)
