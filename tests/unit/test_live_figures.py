@@ -98,7 +98,7 @@ def test_tokens_belong_to_their_requests_however_the_files_grow(tmp_path: Path) 
         chunks = tuple(0.01 * (1 + k) for k in range(part + 2))
         record(into, [Exchange(0.0, 0.0, 0.2, chunks=chunks), Exchange(0.0, 0.0, 0.2)], 2 * part)
         # Tokens are on disk before their request.
-        into._rows._tokens.flush()
+        into._tokens.flush()
         if part != 1:
             into.flush()
             for fresh in tail.read():
