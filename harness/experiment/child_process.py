@@ -23,7 +23,7 @@ import msgspec
 from harness import plugins
 from harness.client.transport.endpoint import AUTHORIZATION_VARIABLE
 from harness.experiment import children
-from harness.experiment.spec import Trial
+from harness.experiment.spec import TRIAL_VARIABLE, Trial
 from harness.measure.record.files import slug
 
 Watch = Callable[[dict[str, Any]], None]
@@ -75,7 +75,7 @@ def environment(
     are passed here because the case is written to a file.
     """
     env = {name: value for name, value in children.environment().items() if not name.startswith("LOCUST_")}
-    env |= {"PACELINE_CASE": str(case_file), "PACELINE_SCENARIO": trial.scenario, "PACELINE_STATUS_FD": str(status_fd)}
+    env |= {TRIAL_VARIABLE: str(case_file), "PACELINE_SCENARIO": trial.scenario, "PACELINE_STATUS_FD": str(status_fd)}
     if authorization is not None:
         env[AUTHORIZATION_VARIABLE] = authorization
     env |= connection or {}
@@ -96,7 +96,7 @@ def play(
     """
     records, stem = Path(trial.records), slug(trial.name, trial.repeat, 0)
     case_file, log = records / f"{stem}.trial.json", records / f"{stem}.locust.log"
-    case_file.write_bytes(msgspec.json.format(msgspec.json.encode(trial)))
+    case_file.write_bytes(trial.as_json())
     read_fd, write_fd = os.pipe()
     os.set_blocking(read_fd, False)
     os.set_blocking(write_fd, False)
