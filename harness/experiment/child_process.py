@@ -33,7 +33,7 @@ Watch = Callable[[dict[str, Any]], None]
 STOP_GRACE_S = 15.0
 
 
-class Played(msgspec.Struct, frozen=True):
+class TrialEnd(msgspec.Struct, frozen=True):
     """How a repeat of a case ended."""
 
     exit_code: int
@@ -89,7 +89,7 @@ def play(
     watch: Watch | None = None,
     authorization: str | None = None,
     connection: Mapping[str, str] | None = None,
-) -> Played:
+) -> TrialEnd:
     """Run the child to its end. On KeyboardInterrupt it stops and drains; its records are kept.
 
     `authorization` and `connection` are credentials and settings of the connection, for the child's environment.
@@ -122,7 +122,7 @@ def play(
         os.close(read_fd)
         if child.poll() is None:
             _kill(child)
-    return Played(child.returncode, interrupted, log)
+    return TrialEnd(child.returncode, interrupted, log)
 
 
 def _stop(child: subprocess.Popen[bytes], watcher: _Watcher, grace_s: float) -> None:

@@ -13,7 +13,7 @@ import pytest
 from harness.cli.main import main
 from harness.client.errors import UsageError
 from harness.fitting import fitter, verifier
-from harness.fitting.calibration import Calibration, Plan
+from harness.fitting.calibration import Calibration, CalibrationPlan
 from harness.fitting.fit_words import as_data, table
 from harness.fitting.fitter import FitSettings, NotFitted, fit_server
 from harness.fitting.load_figures import Figures
@@ -204,7 +204,7 @@ def test_without_scipy_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 def test_loads_that_could_not_be_measured_are_named_beside_a_refusal() -> None:
-    found = Calibration(Plan(), problems=[Reason("client_starved", "the client waited", "idle")])
+    found = Calibration(CalibrationPlan(), problems=[Reason("client_starved", "the client waited", "idle")])
     assert unmeasured(found) == [
         "1 of its loads could not be measured here, so it may be this machine and not the server: the client waited"
     ]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.measure.judge.slo import Bounds
+from harness.measure.judge.slo import RequestBounds
 from harness.measure.record.plan import CaseFacts, Measured, PlanCase, transport_name
 from harness.measure.reduce.columns import Repeat, exchanges
 from harness.measure.reduce.counting import Evidence, counts, expected, is_partial
@@ -42,7 +42,7 @@ def case_of(
     repeats: list[Repeat],
     facts: list[CaseFacts | None],
     proof: Evidence,
-    bounds: Bounds,
+    bounds: RequestBounds,
     measured: Measured,
 ) -> Case:
     """The case, without its judgements."""

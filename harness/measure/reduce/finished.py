@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from harness.client.errors import UsageError
-from harness.measure.judge.conditions import Finished
+from harness.measure.judge.conditions import FinishedRun
 from harness.measure.record.plan import PLAN_FILE, Measured, Plan, read_plan
 from harness.measure.reduce.case_figures import identity
 from harness.measure.reduce.summary import summarize_run
@@ -16,7 +16,7 @@ from harness.measure.result import SCHEMA_VERSION, Case, RunResult, Verdict, dec
 RESULT_FILE = "result.json"
 
 
-def read_finished(path: Path) -> Finished:
+def read_finished(path: Path) -> FinishedRun:
     """A run directory, or a result.json alone. Raises UsageError.
 
     A run that was interrupted, or whose result has no figures of single repeats, is computed again from its records.
@@ -26,14 +26,14 @@ def read_finished(path: Path) -> Finished:
         raise UsageError(f"{path}: no such run directory or result.json")
     whole = path.is_dir() and (directory / PLAN_FILE).is_file()
     if whole and not file.is_file():
-        return Finished(summarize_run(directory), read_plan(directory))
+        return FinishedRun(summarize_run(directory), read_plan(directory))
     result = _decoded(file, f"{path}: not a run directory (it has no {PLAN_FILE} and no {RESULT_FILE})")
     if whole and not all(case.by_repeat for case in result.cases):
         result = summarize_run(directory)
-    return Finished(result, _plan(directory, result))
+    return FinishedRun(result, _plan(directory, result))
 
 
-def to_be_played(plan: Plan) -> Finished:
+def to_be_played(plan: Plan) -> FinishedRun:
     """A run before it is played: its cases have conditions and no figures. Prompts are not calibrated yet."""
     cases = [Case(**identity(case, Measured())) for case in plan.cases]
     schedules = {case.schedule_sha256 for case in plan.cases}
@@ -50,7 +50,7 @@ def to_be_played(plan: Plan) -> Finished:
         cases=cases,
         simulated=plan.simulated,
     )
-    return Finished(result)
+    return FinishedRun(result)
 
 
 def _decoded(file: Path, missing: str) -> RunResult:
