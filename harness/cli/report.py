@@ -73,6 +73,7 @@ def _run(directory: Path, formats: tuple[str, ...], charts: bool, brief: bool) -
     """A run, computed again from its records."""
     from harness.cli.show import show
     from harness.measure.judge.verdict import exit_code
+    from harness.measure.reduce.finished import write_result
     from harness.measure.reduce.summary import summarize_run
     from harness.measure.result import encode
     from reports import page
@@ -86,7 +87,7 @@ def _run(directory: Path, formats: tuple[str, ...], charts: bool, brief: bool) -
     data = encode(result)
 
     def write() -> list[Path]:
-        write_atomically(directory / "result.json", data)
+        write_result(result, directory)
         return page.write(result, directory, formats or ("html", "markdown"), charts)
 
     return _Judged(

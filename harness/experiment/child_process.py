@@ -30,7 +30,7 @@ Watch = Callable[[dict[str, Any]], None]
 """Gets the merged status of the case, a few times a second."""
 
 # Seconds after the drain until a child that does not stop is killed.
-STOP_GRACE_S = 15.0
+KILL_AFTER_S = 15.0
 
 
 class TrialEnd(msgspec.Struct, frozen=True):
@@ -117,7 +117,7 @@ def play(
         watcher.until_end(child, None)
     except KeyboardInterrupt:
         interrupted = True
-        _stop(child, watcher, trial.drain_s + STOP_GRACE_S)
+        _stop(child, watcher, trial.drain_s + KILL_AFTER_S)
     finally:
         os.close(read_fd)
         if child.poll() is None:

@@ -33,9 +33,9 @@ from harness.measure.judge.conditions import FinishedRun, obstacles, other_trans
 from harness.measure.judge.gate import judge
 from harness.measure.judge.gate_capacity import with_capacity
 from harness.measure.record.plan import PLAN_FILE
-from harness.measure.reduce.finished import read_finished, to_be_played
+from harness.measure.reduce.finished import read_finished, to_be_played, write_result
 from harness.measure.reduce.summary import summarize_run
-from harness.measure.result import encode as encode_run
+from harness.measure.result import RESULT_FILE
 
 GATE_FILE = "gate.json"
 WRITTEN = (
@@ -106,7 +106,7 @@ def lay_out(directory: Path, overwrite: bool, baseline: str | None) -> Directory
     held = any(path.exists() for path in (directory / GATE_FILE, *(side / PLAN_FILE for side in sides)))
     if held and not overwrite:
         raise UsageError(f"--out {directory}: holds a gate already; choose another directory or add --overwrite")
-    replaced = {path.resolve() for side in sides for path in (side, side / "result.json")}
+    replaced = {path.resolve() for side in sides for path in (side, side / RESULT_FILE)}
     if baseline is not None and Path(baseline).resolve() in replaced:
         raise UsageError(f"--baseline {baseline}: this gate would replace it; choose another directory for --out")
     try:
@@ -249,7 +249,7 @@ class Side:
     def finished(self) -> FinishedRun:
         """The result so far, also written to the run's directory."""
         result = summarize_run(self._run.directory)
-        write_atomically(self._run.directory / "result.json", encode_run(result))
+        write_result(result, self._run.directory)
         return FinishedRun(result, self._run.plan)
 
 

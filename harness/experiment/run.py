@@ -18,7 +18,6 @@ from pathlib import Path
 
 import msgspec
 
-from harness.base.files import write_atomically
 from harness.client.errors import UsageError
 from harness.experiment.backend import Backend, Progress, Server
 from harness.experiment.before_plan import calibrate_prompts, open_server
@@ -33,8 +32,9 @@ from harness.measure.judge.slo import parse
 from harness.measure.record.files import RecordPaths, digest, disk_failed, find_case
 from harness.measure.record.plan import PLAN_FILE, CaseFacts, Measured, write_facts, write_measured, write_plan
 from harness.measure.record.self_test_file import known_machine
+from harness.measure.reduce.finished import write_result
 from harness.measure.reduce.summary import Observed, measure_case, observe, summarize_run, with_write_error
-from harness.measure.result import Case, RunResult, Target, encode
+from harness.measure.result import Case, RunResult, Target
 
 
 def execute(run: Run, progress: Progress, backend: Backend | None = None) -> tuple[RunResult, bool]:
@@ -79,7 +79,7 @@ def _summarized(run: Run, play_all: Callable[[], bool]) -> tuple[RunResult, bool
         lost = error
     result = summarize_run(run.directory)
     try:
-        write_atomically(run.directory / "result.json", encode(result))
+        write_result(result, run.directory)
     except OSError as error:
         if not disk_failed(error):
             raise
