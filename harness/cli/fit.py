@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.command import Command, options_of
+from harness.cli.streams import check_json_output, write_output
 
 if TYPE_CHECKING:
     from harness.fitting.fitter import FitSettings, Fitted
@@ -38,7 +38,6 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     from harness.base.options import filled
     from harness.cli.progress import numbered
     from harness.cli.signals import stopped_as_by_ctrl_c
-    from harness.cli.streams import check_json_output
     from harness.fitting.fitter import FitSettings, NotFitted, fit_server
 
     check_json_output(as_json)
@@ -61,8 +60,7 @@ def _end(found: Fitted, wanted: FitSettings, as_json: bool) -> int:
     if as_json:
         import msgspec
 
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(as_data(found)), indent=2) + b"\n")
-        sys.stdout.flush()
+        write_output(msgspec.json.format(msgspec.json.encode(as_data(found)), indent=2) + b"\n")
     else:
         click.echo(table(found))
     if found.refused:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 
 from harness.cli.command import Command, described, left_out, options_of
 from harness.cli.options import replaying, settings_of, shared
+from harness.cli.streams import check_json_output, write_output
 from harness.client.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ def command(junit: Path | None, summary: Path | None, **options: Any) -> int:
     from harness.cli.live import live_view, where_is
     from harness.cli.progress import ProgressDisplay
     from harness.cli.signals import reader_may_leave
-    from harness.cli.streams import check_json_output
     from harness.experiment.gate import play
     from harness.experiment.gate_settings import GateSettings
     from harness.measure.judge.gate import EXIT_CODES
@@ -108,6 +107,5 @@ def _show(gate: Gate, written: list[Path], as_json: bool, brief: bool) -> None:
     from reports.gate import text
 
     if as_json:
-        sys.stdout.buffer.write(encode(gate))
-        sys.stdout.flush()
+        write_output(encode(gate))
     click.echo(text(gate, written, brief), err=as_json, nl=False)

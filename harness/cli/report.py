@@ -11,7 +11,7 @@ import click
 
 from harness.base.files import write_atomically
 from harness.cli.command import Command, PluginName
-from harness.cli.streams import check_json_output
+from harness.cli.streams import check_json_output, write_output
 from harness.client.errors import UsageError
 
 
@@ -155,8 +155,7 @@ def _write(content: bytes, output: str) -> None:
 
 
 def _print(content: bytes) -> None:
-    sys.stdout.buffer.write(content)
-    sys.stdout.flush()
+    write_output(content)
 
 
 def _check_version(path: Path) -> None:

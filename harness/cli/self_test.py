@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.command import Command, options_of
+from harness.cli.streams import check_json_output, write_output
 
 if TYPE_CHECKING:
     from harness.measure.self_test_result import SelfTest
@@ -36,7 +36,6 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     """
     from harness.base.options import filled
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
-    from harness.cli.streams import check_json_output
     from harness.experiment.self_test import SelfTestSettings, self_test
 
     check_json_output(as_json)
@@ -52,8 +51,7 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
         if as_json:
             from harness.measure import json_files
 
-            sys.stdout.buffer.write(json_files.encode(found))
-            sys.stdout.flush()
+            write_output(json_files.encode(found))
         else:
             show(found)
     return 0 if found.fit else 4

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.command import Command, options_of
+from harness.cli.streams import check_json_output, write_output
 
 if TYPE_CHECKING:
     from harness.fitting.verifier import Verified, VerifySettings
@@ -42,7 +42,6 @@ def command(as_json: bool, quiet: bool, **options: Any) -> int:
     from harness.base.options import filled
     from harness.cli.progress import numbered
     from harness.cli.signals import reader_may_leave, stopped_as_by_ctrl_c
-    from harness.cli.streams import check_json_output
     from harness.fitting.verifier import NotVerified, VerifySettings, verify
 
     check_json_output(as_json)
@@ -78,8 +77,7 @@ def _show(found: Verified, wanted: VerifySettings, as_json: bool) -> None:
     elif wanted.save and found.profile.proof and Path(wanted.server).suffix == ".toml":
         write_profile(proven(found.profile, found.result), Path(wanted.server))
     if as_json:
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
+        write_output(data)
         return
     rows = [list(HEADS), *table(found.result)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
